@@ -1,0 +1,1 @@
+//! Domain types, rules, the pure state machine and the ports of Maestro.

@@ -1,0 +1,1 @@
+//! Runtimes behind the ports of maestro-core.

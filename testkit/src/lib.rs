@@ -1,0 +1,1 @@
+//! Fakes, builders, contract suites and harnesses for tests.
