@@ -1,1 +1,8 @@
-//! Domain types, rules, the pure state machine and the ports of Maestro.
+//! Domain types, rules, the pure state machine of a scheduler and the ports to
+//! the outside. Never here: I/O, clocks, spawning, actors, databases, HTTP.
+
+pub mod domain;
+pub mod ports;
+pub mod rules;
+pub mod settings;
+pub mod state;

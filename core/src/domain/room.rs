@@ -1,0 +1,232 @@
+//! A room and the instance (pod, process group) behind it (contract 4.4–4.7).
+
+use super::{Mono, RoomId, SchedulerVersion};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What Maestro says of a room. The numbers are the stored scores (contract 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum RoomStatus {
+    Pending = 0,
+    Unready = 1,
+    Ready = 2,
+    Occupied = 3,
+    Terminating = 4,
+    Error = 5,
+    Terminated = 6,
+    Active = 7,
+    Allocated = 8,
+}
+
+impl RoomStatus {
+    pub const ALL: [RoomStatus; 9] = [
+        Self::Pending,
+        Self::Unready,
+        Self::Ready,
+        Self::Occupied,
+        Self::Terminating,
+        Self::Error,
+        Self::Terminated,
+        Self::Active,
+        Self::Allocated,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Unready => "unready",
+            Self::Ready => "ready",
+            Self::Occupied => "occupied",
+            Self::Terminating => "terminating",
+            Self::Error => "error",
+            Self::Terminated => "terminated",
+            Self::Active => "active",
+            Self::Allocated => "allocated",
+        }
+    }
+}
+
+/// What the room says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum PingStatus {
+    #[default]
+    Unknown = 0,
+    Ready = 1,
+    Occupied = 2,
+    Terminating = 3,
+    Terminated = 4,
+}
+
+impl PingStatus {
+    /// The words a ping may carry, case-sensitive (contract 3, Ping).
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "ready" => Self::Ready,
+            "occupied" => Self::Occupied,
+            "terminating" => Self::Terminating,
+            "terminated" => Self::Terminated,
+            _ => return None,
+        })
+    }
+}
+
+/// What the runtime says of the instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum InstanceStatus {
+    #[default]
+    Unknown = 0,
+    Pending = 1,
+    Ready = 2,
+    Terminating = 3,
+    Error = 4,
+}
+
+/// A port as players see it: the host port, upper-case protocol (contract 4.7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    pub name: String,
+    pub port: i32,
+    pub protocol: String,
+}
+
+/// Where players reach a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub host: String,
+    pub ports: Vec<Port>,
+}
+
+/// The runtime's view of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub room: RoomId,
+    /// Tells a namesake from the instance that was created: pod uid, or start time of the process.
+    pub uid: String,
+    /// Version that it was created from, as the runtime remembers it.
+    pub version: SchedulerVersion,
+    /// Validation rooms are flagged before creation (architecture 7).
+    pub validation: bool,
+    pub status: InstanceStatus,
+    /// Why, when there is something to say (reason and message of the runtime).
+    pub description: String,
+    /// `None` until a node is known.
+    pub address: Option<Arc<Address>>,
+    /// Grows with each observation of this instance; an older one is ignored.
+    pub resource_version: u64,
+}
+
+/// How an instance ended, as far as the runtime knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// `None`: unknown (an adopted process, a pod that is gone).
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Words for people: container, reason.
+    pub reason: String,
+    /// The last lines of its log, newest last; empty when the runtime has none.
+    pub log_tail: Vec<String>,
+}
+
+/// Why Maestro wants a room gone: the reason strings of contract 5.4, and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    ScaleDown,
+    ExpiredRoom,
+    NewVersionRollback,
+    NewVersionValidationFinished,
+    RollingUpdateReplace,
+    /// Its operation was rolled back (D16).
+    AddRoomsRollback,
+    /// A user's order.
+    RequestedByUser,
+    SchedulerDeleted,
+    /// Its runtime could not create it.
+    CreationFailed,
+}
+
+impl RemovalReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleDown => "scale_down",
+            Self::ExpiredRoom => "expired_room",
+            Self::NewVersionRollback => "new_version_rollback",
+            Self::NewVersionValidationFinished => "new_version_validation_finished",
+            Self::RollingUpdateReplace => "rolling_update_replace",
+            Self::AddRoomsRollback => "add_rooms_rollback",
+            Self::RequestedByUser => "requested_by_user",
+            Self::SchedulerDeleted => "scheduler_deleted",
+            Self::CreationFailed => "creation_failed",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        [
+            Self::ScaleDown,
+            Self::ExpiredRoom,
+            Self::NewVersionRollback,
+            Self::NewVersionValidationFinished,
+            Self::RollingUpdateReplace,
+            Self::AddRoomsRollback,
+            Self::RequestedByUser,
+            Self::SchedulerDeleted,
+            Self::CreationFailed,
+        ]
+        .into_iter()
+        .find(|r| r.as_str() == word)
+    }
+}
+
+/// A room as it is stored: what a restart needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomRecord {
+    pub id: RoomId,
+    pub version: SchedulerVersion,
+    pub status: RoomStatus,
+    pub ping_status: PingStatus,
+    pub running_matches: i64,
+    /// JSON text of the last ping's metadata; `None` before the first.
+    pub metadata: Option<Arc<str>>,
+    pub validation: bool,
+    pub created_at: Timestamp,
+    pub last_ping_at: Timestamp,
+    pub allocated_at: Option<Timestamp>,
+    /// Host ports in the order of the spec's ports, fixed before creation.
+    pub host_ports: Arc<[u16]>,
+    /// Durable intent: the runtime was, or is to be, told to end it.
+    pub removal: Option<Removal>,
+    pub instance: Option<Instance>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    pub reason: RemovalReason,
+    pub at: Timestamp,
+    /// Wait for the match to end first (D22).
+    pub drain: bool,
+}
+
+/// What a steady ping changes: written behind, coalesced (architecture 5).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomTouch {
+    pub room: RoomId,
+    pub last_ping_at: Timestamp,
+    pub running_matches: i64,
+    pub ping_status: PingStatus,
+    pub metadata: Option<Arc<str>>,
+}
+
+/// Moments of a room on the monotonic clock, rebuilt at each load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomClock {
+    pub created: Mono,
+    pub last_ping: Mono,
+    pub allocated: Option<Mono>,
+    pub status_since: Mono,
+}

@@ -1,0 +1,15 @@
+//! What the core asks of the world: one trait per file, beside the types it speaks.
+
+mod clock;
+mod forwarder;
+mod metrics_source;
+mod ownership;
+mod runtime;
+mod store;
+
+pub use clock::Clock;
+pub use forwarder::*;
+pub use metrics_source::*;
+pub use ownership::*;
+pub use runtime::*;
+pub use store::*;

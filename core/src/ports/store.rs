@@ -1,0 +1,193 @@
+//! The store: what survives. Written only by the owner of a scheduler, read by anyone.
+
+use crate::domain::*;
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Who writes, and where in the order of its writes. A store applies a batch only when
+/// the scheduler's stored epoch is `epoch` and its stored seq is `previous`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub scheduler: SchedulerName,
+    pub epoch: Epoch,
+    pub previous: Seq,
+    pub seq: Seq,
+}
+
+/// One durable change. All of a batch are applied, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Inserts the scheduler's row and its first version. [`CommitError::AlreadyExists`] when it is there.
+    CreateScheduler(Arc<Scheduler>),
+    /// Overwrites the active document; `created_at` of the row stays (contract 8.1).
+    UpdateScheduler(Arc<Scheduler>),
+    /// A version's document; one that exists is left as it is (contract 8.1).
+    CreateVersion {
+        scheduler: Arc<Scheduler>,
+        created_at: Timestamp,
+    },
+    /// Row, versions, rooms and all operations but `keep`.
+    DeleteScheduler {
+        keep: OperationId,
+    },
+    PutRoom(Box<RoomRecord>),
+    DeleteRoom(RoomId),
+    /// Steady pings, coalesced; rooms that are gone are passed over.
+    TouchRooms(Vec<RoomTouch>),
+    PutOperation(Box<OperationRecord>),
+    RenewOperationLease {
+        operation: OperationId,
+        until: Timestamp,
+    },
+    DeleteOperations(Vec<OperationId>),
+}
+
+/// Why a commit did not succeed, by what the writer may do about it (architecture 5, Order).
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Certainly not applied: the same batch may be sent again.
+    #[error("the store did not take the change: {0}")]
+    NotApplied(String),
+    /// May have been applied: read [`Store::stored_seq`] before anything else.
+    #[error("the outcome of the change is unknown: {0}")]
+    Unknown(String),
+    /// Another owner has the scheduler.
+    #[error("the scheduler has another owner (epoch {stored:?})")]
+    Fenced { stored: Epoch },
+    /// The stored seq is not the previous one: the store lost something, or got it twice.
+    #[error("the store is at {stored:?}, not at the previous change")]
+    Behind { stored: Seq },
+    /// [`Change::CreateScheduler`] of a name that exists. Not applied.
+    #[error("name already exists")]
+    AlreadyExists,
+}
+
+/// A read, or a take-over, that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Passing: the store is away, slow or full. The text says what to do.
+    #[error("the store cannot be used now: {0}")]
+    Unavailable(String),
+    /// A stored document cannot be read.
+    #[error("a stored document cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// Everything an owner needs to go on with a scheduler.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// `None`: no such scheduler (leftover operations may still be there).
+    pub scheduler: Option<Arc<Scheduler>>,
+    /// Every stored version, any order.
+    pub versions: Vec<Arc<Scheduler>>,
+    pub rooms: Vec<RoomRecord>,
+    /// Operations that have not ended, in the order of their queue.
+    pub operations: Vec<OperationRecord>,
+    pub seq: Seq,
+}
+
+/// The owner's side of the store.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Applies all `changes` or none. Durable when it returns `Ok`.
+    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError>;
+    /// The seq of the last batch applied for `scheduler` by `epoch`.
+    async fn stored_seq(&self, scheduler: &SchedulerName, epoch: Epoch)
+    -> Result<Seq, CommitError>;
+    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError>;
+}
+
+/// Exact matches, ANDed; empty means any (contract 2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerFilter {
+    pub name: String,
+    pub game: String,
+    pub version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    pub version: SchedulerVersion,
+    pub created_at: Timestamp,
+}
+
+/// Which operations a listing shows (contract 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Pending,
+    Active,
+    /// A window of the history, ordered by when operations ended. Finished operations
+    /// that took no action are not in it.
+    Final {
+        offset: u64,
+        limit: u64,
+        ascending: bool,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct OperationPage {
+    /// Size of the whole history for `Final`, number of items otherwise.
+    pub total: u64,
+    pub operations: Vec<Arc<OperationRecord>>,
+}
+
+/// Rooms of one scheduler by status; index with `RoomStatus as usize`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomCounts(pub [u64; 9]);
+
+impl RoomCounts {
+    pub fn of(&self, status: RoomStatus) -> u64 {
+        self.0[status as usize]
+    }
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// Plain reads, on any node, with or without an owner.
+#[async_trait]
+pub trait Reads: Send + Sync + 'static {
+    /// Active schedulers, by name.
+    async fn schedulers(&self, filter: &SchedulerFilter)
+    -> Result<Vec<Arc<Scheduler>>, StoreError>;
+    async fn scheduler(&self, name: &str) -> Result<Option<Arc<Scheduler>>, StoreError>;
+    async fn scheduler_version(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Arc<Scheduler>>, StoreError>;
+    /// Newest first; empty when there is no such scheduler.
+    async fn versions(&self, name: &str) -> Result<Vec<VersionRow>, StoreError>;
+    async fn operations(&self, scheduler: &str, stage: Stage) -> Result<OperationPage, StoreError>;
+    async fn operation(
+        &self,
+        scheduler: &str,
+        id: OperationId,
+    ) -> Result<Option<Arc<OperationRecord>>, StoreError>;
+    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError>;
+    /// For readiness: can it be used now?
+    async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// What other programs put into the store behind our back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FeedEvent {
+    /// An operation was pushed for this scheduler; load it.
+    Pushed {
+        scheduler: SchedulerName,
+        operation: Box<OperationRecord>,
+    },
+    CancelRequested {
+        scheduler: SchedulerName,
+        operation: OperationId,
+    },
+}
+
+/// Foreign pushes and cancels. A store that nobody else can write (the embedded
+/// one) has a feed that never says anything.
+pub trait Feed: Send + Sync + 'static {
+    fn subscribe(&self) -> BoxStream<'static, FeedEvent>;
+}

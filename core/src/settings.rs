@@ -1,0 +1,88 @@
+//! What an operator may tune and `decide` needs: a plain value, checked by the binary.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Limits and timeouts of one scheduler's state machine (contract 1.4; architecture 4, 6).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoreSettings {
+    /// `services.roomManager.roomPingTimeoutMillis`
+    pub ping_timeout: Duration,
+    /// `services.roomManager.roomInitializationTimeoutMillis`
+    pub initialization_timeout: Duration,
+    /// `services.roomManager.roomDeletionTimeoutMillis`
+    pub deletion_timeout: Duration,
+    /// `services.roomManager.roomValidationTimeoutMillis`, per attempt
+    pub validation_timeout: Duration,
+    /// `services.roomManager.roomValidationAttempts`
+    pub validation_attempts: u32,
+    /// `services.roomManager.roomValidationAcceptOccupiedStatus`
+    pub validation_accepts_occupied: bool,
+    /// `services.roomManager.roomAllocationTTLMillis`
+    pub allocation_hold: Duration,
+    /// `operations.rooms.add.limit`
+    pub add_limit: i32,
+    /// `operations.rooms.add.batchSize`: creations at once
+    pub add_batch: usize,
+    /// `operations.rooms.add.operationTimeout`: for one creation
+    pub add_timeout: Duration,
+    /// `operations.rooms.remove.limit`
+    pub remove_limit: i32,
+    /// `operations.rooms.drainDeadline`; `None`: never (D22)
+    pub drain_deadline: Option<Duration>,
+    /// `services.operationManager.operationLeaseTTLMillis`
+    pub operation_lease_ttl: Duration,
+    /// `workers.redis.operationsTTL`: how long periodic operations are kept; zero: for ever
+    pub periodic_operation_ttl: Duration,
+    /// `workers.healthControllerInterval`
+    pub health_interval: Duration,
+    /// `workers.storageClenupInterval` (sic): the expected value of an exponential ticker
+    pub cleanup_interval: Duration,
+    /// `workers.eventDriven`: act on events at once, not only on ticks (D21)
+    pub event_driven: bool,
+    /// `workers.paused`
+    pub paused: bool,
+    /// Steady pings are written behind at least this often (architecture 5).
+    pub touch_interval: Duration,
+    /// Ended operations kept per scheduler; older ones go first.
+    pub history_limit: usize,
+    /// Operations that may wait per scheduler; one more is refused.
+    pub queue_limit: usize,
+    /// Longest back-off of a version whose rooms end at once (D23).
+    pub crash_backoff_max: Duration,
+    /// Failures in a row before the scheduler is shown as on-error (D23).
+    pub crash_error_after: u32,
+    /// How long a runtime call may take.
+    pub runtime_timeout: Duration,
+}
+
+impl Default for CoreSettings {
+    fn default() -> Self {
+        Self {
+            ping_timeout: Duration::from_secs(240),
+            initialization_timeout: Duration::from_secs(120),
+            deletion_timeout: Duration::from_secs(120),
+            validation_timeout: Duration::from_secs(120),
+            validation_attempts: 3,
+            validation_accepts_occupied: false,
+            allocation_hold: Duration::from_secs(300),
+            add_limit: 1000,
+            add_batch: 40,
+            add_timeout: Duration::from_secs(5),
+            remove_limit: 50,
+            drain_deadline: Some(Duration::from_secs(3600)),
+            operation_lease_ttl: Duration::from_secs(5),
+            periodic_operation_ttl: Duration::from_secs(24 * 3600),
+            health_interval: Duration::from_secs(60),
+            cleanup_interval: Duration::from_secs(3 * 3600),
+            event_driven: true,
+            paused: false,
+            touch_interval: Duration::from_secs(1),
+            history_limit: 1000,
+            queue_limit: 1000,
+            crash_backoff_max: Duration::from_secs(60),
+            crash_error_after: 5,
+            runtime_timeout: Duration::from_secs(30),
+        }
+    }
+}
