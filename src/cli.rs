@@ -1,0 +1,166 @@
+//! The command line: what can be typed, and which part of the program answers. It never does the work itself.
+//!
+//! A wrong command or flag is told on stderr with exit status 1, as the contract has it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::{demo, duration, room, start};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "maestro",
+    version,
+    about = "Keeps fleets of dedicated game rooms alive"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the orchestrator, or one module of it
+    #[command(args_override_self = true)]
+    Start(StartArgs),
+    /// Show a fleet of sample rooms at work, in a temporary folder
+    #[command(args_override_self = true)]
+    Demo(DemoArgs),
+    /// Run a sample game room (started by the orchestrator)
+    #[command(args_override_self = true)]
+    // Boxed: its many options would make every other variant as large.
+    Room(Box<room::RoomArgs>),
+}
+
+/// The options of `maestro start`.
+#[derive(Debug, Clone, Args)]
+pub struct StartArgs {
+    /// What to start
+    #[arg(value_enum, default_value_t = Module::All)]
+    pub module: Module,
+    /// How to log: JSON at info level, or text at debug level
+    #[arg(short, long, value_enum, default_value_t = LogConfig::Production)]
+    pub log_config: LogConfig,
+    /// Settings file; none is needed
+    #[arg(short, long, value_name = "FILE")]
+    pub config_path: Option<PathBuf>,
+    /// Folder of the embedded store and of the rooms [default: ./maestro-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The parts of the orchestrator that can run as processes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Module {
+    All,
+    ManagementApi,
+    RoomsApi,
+    Worker,
+    RuntimeWatcher,
+    MetricsReporter,
+}
+
+impl std::fmt::Display for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::ManagementApi => "management-api",
+            Self::RoomsApi => "rooms-api",
+            Self::Worker => "worker",
+            Self::RuntimeWatcher => "runtime-watcher",
+            Self::MetricsReporter => "metrics-reporter",
+        })
+    }
+}
+
+/// The two ways of logging that the contract knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogConfig {
+    Production,
+    Development,
+}
+
+/// The options of `maestro demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// How many rooms the fleet has
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rooms: u32,
+    /// End by itself after this time, with a summary (30s, 2m)
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+}
+
+/// Reads the command line and runs what it names.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer_without_running(&error),
+    };
+    let result = match cli.command {
+        Some(Command::Start(args)) => start::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Room(args)) => room::run(*args),
+        None => Cli::command().print_help().map_err(Into::into),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is closed there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--help` and `--version` end well, everything else is a mistake: 1, where clap itself would say 2.
+fn answer_without_running(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn start_means_all_unless_a_module_is_named() {
+        let module = |args: &[&str]| match Cli::try_parse_from(args).unwrap().command {
+            Some(Command::Start(start)) => start.module,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(module(&["maestro", "start"]), Module::All);
+        assert_eq!(
+            module(&["maestro", "start", "-l", "development", "worker"]),
+            Module::Worker
+        );
+        for name in Module::value_variants() {
+            assert_eq!(module(&["maestro", "start", &name.to_string()]), *name);
+        }
+    }
+
+    #[test]
+    fn the_demo_takes_a_duration_in_go_syntax() {
+        match Cli::try_parse_from(["maestro", "demo", "--for", "1m30s"])
+            .unwrap()
+            .command
+        {
+            Some(Command::Demo(demo)) => assert_eq!(demo.duration, Some(Duration::from_secs(90))),
+            other => panic!("{other:?}"),
+        }
+    }
+}

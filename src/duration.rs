@@ -1,0 +1,169 @@
+//! Durations in Go syntax (`30s`, `1h30m`, `250ms`, `1.5s`), the form that settings and flags of Maestro have always had.
+//!
+//! No published crate reads this form as it is: they lack fractions, or take `M` and `y` for units that Go does not know.
+
+use std::time::Duration;
+
+/// Why a text is no duration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    #[error("invalid duration {0:?}: write it as 30s, 1h30m or 250ms")]
+    Syntax(String),
+    #[error("unit missing in duration {0:?}: write it as 30s, 1h30m or 250ms")]
+    UnitMissing(String),
+    #[error("unknown unit {unit:?} in duration {text:?}: use ns, us, ms, s, m or h")]
+    UnknownUnit { text: String, unit: String },
+    #[error("duration {0:?} is negative")]
+    Negative(String),
+    #[error("duration {0:?} is too long: at most 292 years")]
+    TooLong(String),
+}
+
+/// Go keeps a duration in an `i64` of nanoseconds.
+const NANOS_MAX: u128 = i64::MAX as u128;
+
+/// Reads a duration that is not negative. A bare `0` needs no unit.
+///
+/// # Errors
+/// On any other text; the message says which form is meant.
+pub fn parse(text: &str) -> Result<Duration, DurationError> {
+    let body = text.strip_prefix('+').unwrap_or(text);
+    if body == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if body.starts_with('-') {
+        return Err(DurationError::Negative(text.to_owned()));
+    }
+    if body.is_empty() {
+        return Err(DurationError::Syntax(text.to_owned()));
+    }
+    let mut nanos: u128 = 0;
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (part, after) = part(text, rest)?;
+        nanos = nanos.saturating_add(part);
+        rest = after;
+    }
+    if nanos > NANOS_MAX {
+        return Err(DurationError::TooLong(text.to_owned()));
+    }
+    let nanos = u64::try_from(nanos).map_err(|_| DurationError::TooLong(text.to_owned()))?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// One number with its unit, as nanoseconds, and what follows it.
+fn part<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError> {
+    let (whole, rest) = split_digits(rest);
+    let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), split_digits);
+    if whole.is_empty() && fraction.is_empty() {
+        return Err(DurationError::Syntax(text.to_owned()));
+    }
+    let end = rest
+        .find(|c: char| c == '.' || c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
+    let scale = scale(text, unit)?;
+    let too_long = || DurationError::TooLong(text.to_owned());
+    let whole: u128 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().map_err(|_| too_long())?
+    };
+    let whole = whole.checked_mul(scale).ok_or_else(too_long)?;
+    Ok((whole.saturating_add(fraction_of(scale, fraction)), rest))
+}
+
+/// `fraction` are decimals after the point; digits below a nanosecond are cut, as Go does.
+fn fraction_of(scale: u128, fraction: &str) -> u128 {
+    let (mut sum, mut place) = (0, scale * 1_000_000);
+    for digit in fraction.bytes() {
+        place /= 10;
+        sum += place * u128::from(digit - b'0');
+    }
+    sum / 1_000_000
+}
+
+fn scale(text: &str, unit: &str) -> Result<u128, DurationError> {
+    Ok(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "" => return Err(DurationError::UnitMissing(text.to_owned())),
+        other => {
+            return Err(DurationError::UnknownUnit {
+                text: text.to_owned(),
+                unit: other.to_owned(),
+            });
+        }
+    })
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_go_reads() {
+        let cases = [
+            ("0", 0),
+            ("+5s", 5_000_000_000),
+            ("30s", 30_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("250ms", 250_000_000),
+            ("1.5s", 1_500_000_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("2h45m30.25s", 9_930_250_000_000),
+            ("10us", 10_000),
+            ("10µs", 10_000),
+            ("7ns", 7),
+            ("1.9ns", 1),
+            ("100h", 360_000_000_000_000),
+            ("1s1s", 2_000_000_000),
+            ("9223372036854775807ns", i64::MAX as u64),
+        ];
+        for (text, nanos) in cases {
+            assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_go_refuses_and_negative_time() {
+        for text in ["", "+", ".", "s", ".s", "5 s", " 5s", "5s ", "1h-5m", "x"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        assert!(matches!(parse("30"), Err(DurationError::UnitMissing(_))));
+        assert!(matches!(parse("1.5"), Err(DurationError::UnitMissing(_))));
+        assert!(matches!(parse("-5s"), Err(DurationError::Negative(_))));
+        for text in ["1d", "5S", "5sec", "5M"] {
+            assert!(
+                matches!(parse(text), Err(DurationError::UnknownUnit { .. })),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        for text in [
+            "9223372036854775808ns",
+            "3000000h",
+            "99999999999999999999999999999999999999999999h",
+        ] {
+            assert!(
+                matches!(parse(text), Err(DurationError::TooLong(_))),
+                "{text}"
+            );
+        }
+    }
+}

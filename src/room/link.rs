@@ -1,0 +1,101 @@
+//! The room's line to the rooms API: one ping at a time over a connection that stays open.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::game::{Report, Status};
+
+/// An orchestrator that takes longer has lost the ping's news; the next ping carries newer.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// How a ping went.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    /// Answered, but not with `success: true`.
+    Refused(String),
+    /// Not answered.
+    Unreachable(String),
+}
+
+/// The way to the room's own ping route.
+#[derive(Debug)]
+pub struct Link {
+    client: reqwest::Client,
+    url: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ping {
+    status: Status,
+    timestamp: i64,
+    running_matches: u32,
+    metadata: Metadata,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    players: u32,
+    pid: u32,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    success: bool,
+}
+
+impl Link {
+    /// # Errors
+    /// When no client can be made.
+    pub fn new(rooms_api_url: &str, scheduler: &str, room: &str) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            // Rooms talk to their orchestrator directly, whatever the shell's proxy is.
+            .no_proxy()
+            .timeout(ANSWER_MAX)
+            .pool_max_idle_per_host(1)
+            // The server decides how long an idle connection lives: a room may ping seldom.
+            .pool_idle_timeout(None)
+            .build()
+            .context("no HTTP client")?;
+        let base = rooms_api_url.trim_end_matches('/');
+        Ok(Self {
+            client,
+            url: format!("{base}/scheduler/{scheduler}/rooms/{room}/ping"),
+        })
+    }
+
+    /// Sends one ping and waits for its answer, at most [`ANSWER_MAX`].
+    pub async fn ping(&self, report: &Report) -> Outcome {
+        let ping = Ping {
+            status: report.status,
+            timestamp: jiff::Timestamp::now().as_second(),
+            running_matches: report.matches,
+            metadata: Metadata {
+                players: report.players,
+                pid: std::process::id(),
+            },
+        };
+        let response = match self.client.put(&self.url).json(&ping).send().await {
+            Ok(response) => response,
+            Err(error) => return Outcome::Unreachable(innermost(&error)),
+        };
+        let status = response.status();
+        match response.json::<Answer>().await {
+            Ok(Answer { success: true }) if status.is_success() => Outcome::Accepted,
+            Ok(_) => Outcome::Refused("success: false".to_owned()),
+            Err(_) => Outcome::Refused(format!("HTTP status {status}")),
+        }
+    }
+}
+
+/// The cause at the bottom: "connection refused" says more than "error sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,108 @@
+//! Who may know whom: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never see.
+
+use std::collections::BTreeSet;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Every edge that is allowed. An edge that nothing uses is harmless, an edge that is not here fails.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("maestro-core", &[]),
+    ("maestro-actors", &["maestro-core"]),
+    // Handlers speak to actors through their handles, never to a store or a runtime.
+    ("maestro-http", &["maestro-core", "maestro-actors"]),
+    ("maestro-store", &["maestro-core"]),
+    ("maestro-runtime", &["maestro-core"]),
+    ("maestro-testkit", &["maestro-core"]),
+    (
+        "maestro",
+        &[
+            "maestro-core",
+            "maestro-actors",
+            "maestro-http",
+            "maestro-store",
+            "maestro-runtime",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// For tests only, but there for everyone.
+const TESTKIT: &str = "maestro-testkit";
+
+/// Whoever does I/O is none of `core`'s dependencies.
+const NEVER_IN_CORE: &[&str] = &[
+    "tokio",
+    "actix",
+    "actix-rt",
+    "actix-web",
+    "hyper",
+    "reqwest",
+    "tonic",
+    "kube",
+    "redb",
+    "tokio-postgres",
+    "deadpool-postgres",
+    "fred",
+    "rustix",
+    "tokio-util",
+    "tokio-stream",
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata runs where cargo test does")
+}
+
+#[test]
+fn crates_depend_only_on_those_they_may_know() {
+    let metadata = metadata();
+    let members: BTreeSet<&str> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut wrong = Vec::new();
+    for package in &metadata.packages {
+        let name = package.name.as_str();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            wrong.push(format!(
+                "{name} is new: say in ARCHITECTURE.md and here whom it may know"
+            ));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let other = dependency.name.as_str();
+            let for_tests = other == TESTKIT && dependency.kind == DependencyKind::Development;
+            if members.contains(other) && !for_tests && !allowed.contains(&other) {
+                wrong.push(format!("{name} -> {other} ({:?})", dependency.kind));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "edges that the architecture does not allow:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn core_knows_nobody_who_does_io() {
+    let metadata = metadata();
+    let core = metadata
+        .packages
+        .iter()
+        .find(|package| package.name.as_str() == "maestro-core")
+        .expect("core exists");
+    let wrong: Vec<&str> = core
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .map(|dependency| dependency.name.as_str())
+        .filter(|name| NEVER_IN_CORE.contains(name))
+        .collect();
+    assert!(wrong.is_empty(), "core depends on {wrong:?}");
+}
