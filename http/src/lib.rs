@@ -1,1 +1,3 @@
 //! The HTTP APIs of Maestro.
+
+pub mod codec;

@@ -1,0 +1,166 @@
+//! What a message is, and the one declaration from which its struct, reader and writer are made.
+
+use super::reader::{Fault, Reader};
+
+/// The names of one field.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// As the proto file writes it: `rooms_replicas`.
+    pub proto: &'static str,
+    /// As JSON writes it: `roomsReplicas`. Requests may use either (contract 2.1).
+    pub json: &'static str,
+    /// Whether a second value is an error of its own (a field declared `optional`).
+    pub optional: bool,
+}
+
+/// Why a path or query parameter could not become a field.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// The field is a message, a list or a map.
+    NotScalar,
+    /// The text is not a value of the field's type; in Go's wording.
+    Invalid(String),
+}
+
+/// A message of the API.
+pub trait Message: Default + Sized + Send + 'static {
+    const FIELDS: &'static [Field];
+
+    /// Reads the member called `name` if the message has it. `seen` marks fields that have come before.
+    fn read_field(
+        &mut self,
+        name: &str,
+        seen: &mut u64,
+        reader: &mut Reader<'_>,
+    ) -> Result<bool, Fault>;
+
+    /// Sets the field with this position in [`Self::FIELDS`] from a path or query parameter.
+    fn bind(&mut self, position: usize, text: &str) -> Result<(), BindError>;
+
+    fn write_fields(&self, object: &mut Object<'_>);
+}
+
+/// Marks a field as seen; the second time is an error, whichever spelling and even after a null (contract 15.2).
+pub fn mark(seen: &mut u64, bit: u64, name: &str, reader: &Reader<'_>) -> Result<(), Fault> {
+    if *seen & bit != 0 {
+        return Err(reader.fault(format!("duplicate field {name:?}")));
+    }
+    *seen |= bit;
+    Ok(())
+}
+
+pub fn read_message<M: Message>(reader: &mut Reader<'_>) -> Result<M, Fault> {
+    reader.open(b'{')?;
+    let mut message = M::default();
+    let mut seen = 0;
+    let mut first = true;
+    while reader.next(&mut first, b'}')? {
+        let name = reader.key()?;
+        if !message.read_field(&name, &mut seen, reader)? {
+            reader.skip()?;
+        }
+    }
+    Ok(message)
+}
+
+pub fn write_message<M: Message>(message: &M, out: &mut String) {
+    out.push('{');
+    message.write_fields(&mut Object { out, empty: true });
+    out.push('}');
+}
+
+/// The inside of an object that is being printed.
+pub struct Object<'a> {
+    out: &'a mut String,
+    empty: bool,
+}
+
+impl Object<'_> {
+    /// Writes the name of a field and hands out the place for its value.
+    pub fn field(&mut self, name: &str) -> &mut String {
+        if !std::mem::replace(&mut self.empty, false) {
+            self.out.push(',');
+        }
+        self.out.push('"');
+        // Field names are identifiers: nothing in them needs escaping.
+        self.out.push_str(name);
+        self.out.push_str("\":");
+        self.out
+    }
+}
+
+/// The Rust type of a field by its kind; see [`super::slots`].
+macro_rules! slot {
+    (one $type:ty) => { $type };
+    (opt $type:ty) => { Option<$type> };
+    (msg $type:ty) => { Option<$type> };
+    (many $type:ty) => { Vec<$type> };
+    (map $type:ty) => { Option<std::collections::BTreeMap<String, $type>> };
+}
+
+/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind and the type, in proto order.
+macro_rules! messages {
+    ($($(#[$meta:meta])* $name:ident { $($field:ident $json:literal $kind:ident $type:ty;)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name { $(pub $field: slot!($kind $type),)* }
+
+        impl $crate::codec::message::Message for $name {
+            const FIELDS: &'static [$crate::codec::message::Field] = &[$($crate::codec::message::Field {
+                proto: stringify!($field),
+                json: $json,
+                optional: matches!(stringify!($kind).as_bytes(), b"opt"),
+            }),*];
+
+            #[allow(unused_assignments, unused_mut, unused_variables)]
+            fn read_field(
+                &mut self,
+                name: &str,
+                seen: &mut u64,
+                reader: &mut $crate::codec::reader::Reader<'_>,
+            ) -> Result<bool, $crate::codec::reader::Fault> {
+                let mut bit = 1_u64;
+                $(
+                    if name == $json || name == stringify!($field) {
+                        $crate::codec::message::mark(seen, bit, name, reader)?;
+                        $crate::codec::slots::read::$kind(&mut self.$field, reader, $json)?;
+                        return Ok(true);
+                    }
+                    bit <<= 1;
+                )*
+                Ok(false)
+            }
+
+            #[allow(unused_assignments, unused_mut, unused_variables)]
+            fn bind(&mut self, position: usize, text: &str) -> Result<(), $crate::codec::message::BindError> {
+                let mut left = position;
+                $(
+                    if left == 0 {
+                        return $crate::codec::slots::bind::$kind(&mut self.$field, text);
+                    }
+                    left -= 1;
+                )*
+                Err($crate::codec::message::BindError::NotScalar)
+            }
+
+            #[allow(unused_variables)]
+            fn write_fields(&self, object: &mut $crate::codec::message::Object<'_>) {
+                $($crate::codec::slots::write::$kind(&self.$field, object, $json);)*
+            }
+        }
+
+        impl $crate::codec::value::Json for $name {
+            fn read(
+                reader: &mut $crate::codec::reader::Reader<'_>,
+                _field: &'static str,
+            ) -> Result<Self, $crate::codec::reader::Fault> {
+                $crate::codec::message::read_message(reader)
+            }
+            fn write(&self, out: &mut String) {
+                $crate::codec::message::write_message(self, out);
+            }
+        }
+    )*};
+}
+
+pub(crate) use {messages, slot};

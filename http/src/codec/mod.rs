@@ -1,0 +1,74 @@
+//! Proto-JSON as the contract speaks it (sections 2.1, 2.3, 15): every message of section 16, read from and written to JSON.
+//!
+//! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a syntax
+//! error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and duplicates follow
+//! the wire, not serde's habits: that is why this is not derived.
+
+mod message;
+pub mod messages;
+mod number;
+mod reader;
+mod slots;
+mod structs;
+mod syntax;
+mod time;
+mod value;
+mod yaml;
+
+pub use message::{BindError, Field, Message};
+pub use structs::Struct;
+pub use syntax::MAX_DEPTH;
+pub use time::Duration;
+pub use value::{Json, write_string};
+pub use yaml::yaml_to_json;
+
+use reader::{Fault, Reader};
+
+/// Why a body is not the message it should be. Its text is the message of the 400 answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(String);
+
+/// Reads a message from a body. Blank is an empty message; text behind the first value is not read.
+///
+/// # Errors
+/// Syntax errors in Go's words, anything else with the prefix `proto:` (contract 15.1).
+pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
+    let start = syntax::skip_blanks(body, 0);
+    let body = &body[start..];
+    if body.is_empty() {
+        return Ok(M::default());
+    }
+    // Bytes behind the first value are never read, so bad ones there must not spoil it: read as far as the text is valid.
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    message::read_message(&mut Reader::new(text)).map_err(|fault| complaint(body, text, &fault))
+}
+
+/// Writes a message.
+pub fn encode<M: Message>(message: &M) -> String {
+    // Enough for most answers; a ping's is a tenth of it.
+    let mut out = String::with_capacity(128);
+    message::write_message(message, &mut out);
+    out
+}
+
+fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
+    if let Some(error) = syntax::first_error(body) {
+        return DecodeError(error.to_string());
+    }
+    let before = &text[..text.floor_char_boundary(fault.at)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let why = if fault.at >= text.len() && text.len() < body.len() {
+        "invalid UTF-8"
+    } else {
+        &fault.why
+    };
+    DecodeError(format!("proto: (line {line}:{column}): {why}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! A cursor over the text of one request body, read by the messages themselves.
+//!
+//! One pass, borrowing from the text wherever no escape forces a copy. It knows tokens, not fields; a [`Fault`] carries
+//! the place, and the entry point turns it into wording.
+
+use std::borrow::Cow;
+
+use super::structs::StructCheck;
+use super::syntax::{self, MAX_DEPTH, Stop, SyntaxError, Visitor};
+
+/// A complaint about the text: where, and why.
+#[derive(Debug)]
+pub struct Fault {
+    pub at: usize,
+    pub why: String,
+}
+
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    pub fn fault(&self, why: impl Into<String>) -> Fault {
+        Fault {
+            at: self.at,
+            why: why.into(),
+        }
+    }
+
+    /// A second cursor at the same place.
+    pub fn bookmark(&self) -> Self {
+        Self {
+            text: self.text,
+            at: self.at,
+            depth: self.depth,
+        }
+    }
+
+    /// The next byte that is not blank, without taking it.
+    pub fn peek(&mut self) -> Option<u8> {
+        self.at = syntax::skip_blanks(self.text.as_bytes(), self.at);
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    pub fn take_word(&mut self, word: &str) -> bool {
+        self.peek();
+        let found = self.text[self.at..].starts_with(word);
+        if found {
+            self.at += word.len();
+        }
+        found
+    }
+
+    /// Null stands for an absent field (contract 2.1).
+    pub fn take_null(&mut self) -> bool {
+        self.peek() == Some(b'n') && self.take_word("null")
+    }
+
+    pub fn open(&mut self, bracket: u8) -> Result<(), Fault> {
+        if !self.take(bracket) {
+            return Err(self.unexpected());
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.fault("exceeded max depth"));
+        }
+        Ok(())
+    }
+
+    /// Steps to the next member of the open container; false when it closes here.
+    pub fn next(&mut self, first: &mut bool, close: u8) -> Result<bool, Fault> {
+        let was_first = std::mem::replace(first, false);
+        if self.take(close) {
+            self.depth -= 1;
+            return Ok(false);
+        }
+        if !was_first && !self.take(b',') {
+            return Err(self.unexpected());
+        }
+        // `[1,]` and `{"a":1,}` must not pass: what follows a comma has to be a member.
+        if !was_first && self.peek() == Some(close) {
+            return Err(self.unexpected());
+        }
+        Ok(true)
+    }
+
+    /// The name of the next member, with its colon taken.
+    pub fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let key = self.string()?;
+        self.at = syntax::colon(self.text.as_bytes(), self.at).map_err(|e| self.syntax(&e))?;
+        Ok(key)
+    }
+
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected());
+        }
+        let start = self.at;
+        let end = syntax::string_end(self.text.as_bytes(), start).map_err(|e| self.syntax(&e))?;
+        let inner = &self.text[start + 1..end.at - 1];
+        let value = if end.escaped {
+            Cow::Owned(unescape(inner).ok_or_else(|| self.fault("invalid escape code in string"))?)
+        } else {
+            Cow::Borrowed(inner)
+        };
+        self.at = end.at;
+        Ok(value)
+    }
+
+    pub fn number(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        self.at = syntax::number_end(self.text.as_bytes(), start).map_err(|e| self.syntax(&e))?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Steps over a value of any shape.
+    pub fn skip(&mut self) -> Result<(), Fault> {
+        self.walk(&mut EscapeCheck)
+    }
+
+    /// Takes a `Struct` as validated text, without building it.
+    pub fn struct_text(&mut self) -> Result<&'a str, Fault> {
+        if self.peek() != Some(b'{') {
+            return Err(self.unexpected());
+        }
+        let start = self.at;
+        self.walk(&mut StructCheck::default())?;
+        Ok(&self.text[start..self.at])
+    }
+
+    fn walk<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Fault> {
+        self.peek();
+        match syntax::walk(self.text.as_bytes(), self.at, self.depth, visitor) {
+            Ok(end) => {
+                self.at = end;
+                Ok(())
+            }
+            Err(Stop::Refused { at, why }) => Err(Fault { at, why }),
+            Err(Stop::Syntax(error)) => Err(self.syntax(&error)),
+        }
+    }
+
+    fn syntax(&self, error: &SyntaxError) -> Fault {
+        self.fault(error.to_string())
+    }
+
+    pub fn unexpected(&mut self) -> Fault {
+        self.peek();
+        let token = self.token();
+        self.fault(format!("unexpected token {token}"))
+    }
+
+    /// The token at the cursor, for messages: enough to recognise it, never the whole of a large body.
+    pub fn token(&self) -> &'a str {
+        const SHOWN: usize = 100;
+        let rest = &self.text[self.at..];
+        let length = match rest.bytes().next() {
+            Some(b'"') => syntax::string_end(rest.as_bytes(), 0).map_or(rest.len(), |end| end.at),
+            Some(b'-' | b'0'..=b'9' | b'a'..=b'z') => rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
+                .unwrap_or(rest.len()),
+            _ => 1,
+        };
+        &rest[..rest.floor_char_boundary(length.min(SHOWN))]
+    }
+}
+
+/// Checks what the grammar leaves open: `\u` escapes must form characters, in skipped values too.
+struct EscapeCheck;
+
+impl<'a> Visitor<'a> for EscapeCheck {
+    fn key(&mut self, raw: &'a [u8], escaped: bool) -> Result<(), String> {
+        self.string(raw, escaped)
+    }
+    fn string(&mut self, raw: &'a [u8], escaped: bool) -> Result<(), String> {
+        if escaped {
+            unquote(raw).map(drop)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The text of a raw string that the grammar has accepted.
+pub fn unquote(raw: &[u8]) -> Result<String, String> {
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    std::str::from_utf8(inner)
+        .ok()
+        .and_then(unescape)
+        .ok_or_else(|| "invalid escape code in string".to_owned())
+}
+
+/// Resolves escapes; `None` when a surrogate stands alone. The grammar has been checked before.
+fn unescape(inner: &str) -> Option<String> {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(position) = rest.find('\\') {
+        out.push_str(&rest[..position]);
+        let code = rest.as_bytes().get(position + 1)?;
+        let mut used = position + 2;
+        out.push(match code {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let (c, length) = unicode_escape(rest.get(used..)?)?;
+                used += length;
+                c
+            }
+            other => char::from(*other),
+        });
+        rest = rest.get(used..)?;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn unicode_escape(text: &str) -> Option<(char, usize)> {
+    let unit = |text: &str| u32::from_str_radix(text.get(..4)?, 16).ok();
+    let first = unit(text)?;
+    if let Some(c) = char::from_u32(first) {
+        return Some((c, 4));
+    }
+    let second = unit(text.get(4..)?.strip_prefix("\\u")?)?;
+    if !(0xd800..0xdc00).contains(&first) || !(0xdc00..0xe000).contains(&second) {
+        return None;
+    }
+    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).map(|c| (c, 10))
+}

@@ -1,0 +1,42 @@
+//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both.
+
+use serde_json::Value;
+
+/// Fields whose bare number means seconds (decision D14): `terminationGracePeriod: 100`.
+const SECONDS_FIELDS: [&str; 2] = ["terminationGracePeriod", "termination_grace_period"];
+
+/// Converts a YAML document to JSON text. The parser bounds depth, aliases and size by itself.
+///
+/// # Errors
+/// Says where the document is not YAML, or not representable in JSON.
+pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, String> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut value: Value =
+        serde_saphyr::from_slice(body).map_err(|error| format!("invalid YAML: {error}"))?;
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    quote_seconds(&mut value);
+    serde_json::to_vec(&value).map_err(|error| format!("invalid YAML: {error}"))
+}
+
+fn quote_seconds(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::Number(seconds)
+                        if SECONDS_FIELDS.contains(&name.as_str()) && seconds.is_u64() =>
+                    {
+                        *member = Value::String(seconds.to_string());
+                    }
+                    other => quote_seconds(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(quote_seconds),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
