@@ -1,1 +1,80 @@
-fn main() {}
+//! Development tasks: `cargo xtask <task>`. Standard library only besides the command line, so that it is there at once.
+
+mod golden;
+mod lint;
+mod setup;
+mod shell;
+mod summary;
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use summary::Summary;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Development tasks"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that proves the program, with what it needs installed or started first
+    Test,
+    /// Format, lints, and the dependencies that must not be there
+    Lint,
+    /// What a submission has to pass: lint, then test
+    Ci,
+    /// The recorded cases of the contract against the built binary
+    Golden {
+        /// Areas to play instead of all that exist so far
+        #[arg(long = "area", value_name = "AREA")]
+        areas: Vec<String>,
+    },
+    /// Install what the tests need beside the Rust toolchain
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Lint => lint::run().map(|()| ExitCode::SUCCESS),
+        Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
+        Task::Test => test(),
+        Task::Ci => {
+            lint::run()?;
+            test()
+        }
+        Task::Golden { areas } => {
+            let mut summary = Summary::default();
+            shell::run(&mut shell::cargo(&["build", "--package", "maestro"]))?;
+            golden::run(&areas, &mut summary)?;
+            Ok(summary.close())
+        }
+    }
+}
+
+fn test() -> Result<ExitCode> {
+    let mut summary = Summary::default();
+    // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
+    tests::run(&mut summary)?;
+    golden::run(&[], &mut summary)?;
+    Ok(summary.close())
+}

@@ -1,0 +1,76 @@
+//! What the tests need beside the Rust toolchain, installed where this machine allows it.
+
+use anyhow::{Result, bail};
+
+use crate::shell;
+
+/// A program that a test runs, and the Debian package it is in.
+pub struct Need {
+    pub program: &'static str,
+    pub package: &'static str,
+}
+
+/// Plays the recorded cases of the contract.
+pub const PYTHON: Need = Need {
+    program: "python3",
+    package: "python3",
+};
+
+const ALL: &[Need] = &[PYTHON];
+
+/// Installs everything.
+///
+/// # Errors
+/// When something is missing and cannot be installed here; the message is the line to type.
+pub fn run() -> Result<()> {
+    for need in ALL {
+        if let Err(line) = need.meet() {
+            bail!("{} is missing; type: {line}", need.program);
+        }
+        println!("{}: present", need.program);
+    }
+    Ok(())
+}
+
+impl Need {
+    /// Finds the program, or installs it.
+    ///
+    /// # Errors
+    /// The line to type, when only a person can install it.
+    pub fn meet(&self) -> Result<(), String> {
+        if !shell::exists(self.program) && may_install() {
+            let mut update = shell::program("apt-get");
+            update.args(["update", "-q"]);
+            let mut install = shell::program("apt-get");
+            install.args([
+                "install",
+                "-q",
+                "-y",
+                "--no-install-recommends",
+                self.package,
+            ]);
+            install.env("DEBIAN_FRONTEND", "noninteractive");
+            for command in [&mut update, &mut install] {
+                if let Err(error) = shell::run(command) {
+                    eprintln!("{error:#}");
+                }
+            }
+        }
+        if shell::exists(self.program) {
+            return Ok(());
+        }
+        Err(format!(
+            "sudo apt-get install {} (or your system's own way)",
+            self.package
+        ))
+    }
+}
+
+/// apt where it is, and only as root: a task never asks for a password.
+fn may_install() -> bool {
+    let root = shell::program("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    root && shell::exists("apt-get")
+}
