@@ -6,6 +6,8 @@ pub mod autoscaling;
 pub mod deletion;
 pub mod desired;
 pub mod names;
+pub mod patch;
 pub mod status;
 pub mod surge;
+pub mod validation;
 pub mod version;

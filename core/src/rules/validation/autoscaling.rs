@@ -1,0 +1,121 @@
+//! Size of the fleet: autoscaling, replicas, surge and matches per room (contract 2.5).
+
+use super::checks::{Findings, at_least, at_most, greater_than, less_than, required, rule};
+use crate::domain::{Autoscaling, Policy, Scheduler};
+use crate::rules::autoscaling::{FIXED_BUFFER, ROOM_OCCUPANCY};
+
+const MATCHES_PER_ROOM_MAX: i32 = 35;
+const MAX_UNLIMITED: i32 = -1;
+
+/// Checked even when it is not enabled.
+pub fn check(autoscaling: &Autoscaling, findings: &mut Findings) {
+    let path = "Scheduler.Autoscaling";
+    let (min, max) = (autoscaling.min, autoscaling.max);
+    findings.field(
+        path,
+        "Min",
+        [
+            at_least(min, 1),
+            rule(
+                max == MAX_UNLIMITED || min <= max,
+                "custom_lower_than",
+                "must be a number lower than Max",
+            ),
+        ],
+    );
+    findings.field(path, "Max", [at_least(max, MAX_UNLIMITED)]);
+    findings.field(path, "Cooldown", [at_least(autoscaling.cooldown, 0)]);
+    check_policy(&autoscaling.policy, findings);
+}
+
+/// Parameters are checked whenever they are there, whatever the type; that those of the
+/// type are there comes last, under a path without `Parameters` (contract 15 item 19).
+fn check_policy(policy: &Policy, findings: &mut Findings) {
+    let path = "Scheduler.Autoscaling.Policy";
+    let kind = policy.kind.as_str();
+    findings.field(
+        path,
+        "Type",
+        [rule(
+            [ROOM_OCCUPANCY, FIXED_BUFFER].contains(&kind),
+            "oneof",
+            "must be one of [roomOccupancy fixedBuffer]",
+        )],
+    );
+    let parameters = &policy.parameters;
+    if let Some(occupancy) = &parameters.room_occupancy {
+        let path = format!("{path}.Parameters.RoomOccupancy");
+        let share = |value: f64| [greater_than(value, 0.0), less_than(value, 1.0)];
+        findings.field(&path, "ReadyTarget", share(occupancy.ready_target));
+        findings.field(&path, "DownThreshold", share(occupancy.down_threshold));
+    }
+    if let Some(buffer) = &parameters.fixed_buffer {
+        let path = format!("{path}.Parameters.FixedBuffer");
+        findings.field(&path, "Amount", [greater_than(buffer.amount, 0)]);
+    }
+    findings.field(
+        path,
+        "RoomOccupancy",
+        [rule(
+            kind != ROOM_OCCUPANCY || parameters.room_occupancy.is_some(),
+            "required_for_room_occupancy",
+            "must not be nil for RoomOccupancy policy type",
+        )],
+    );
+    findings.field(
+        path,
+        "FixedBuffer",
+        [rule(
+            kind != FIXED_BUFFER || parameters.fixed_buffer.is_some(),
+            "required_for_fixed_buffer",
+            "must not be nil for FixedBuffer policy type",
+        )],
+    );
+}
+
+pub fn check_size(scheduler: &Scheduler, findings: &mut Findings) {
+    let path = "Scheduler";
+    let max_surge = scheduler.max_surge.as_str();
+    findings.field(
+        path,
+        "RoomsReplicas",
+        [at_least(scheduler.rooms_replicas, 0)],
+    );
+    findings.field(
+        path,
+        "MaxSurge",
+        [
+            required(!max_surge.is_empty()),
+            rule(
+                valid_max_surge(max_surge),
+                "max_surge",
+                "must be a number greater than zero or a number greater than zero with suffix '%'",
+            ),
+        ],
+    );
+}
+
+/// A share may be any whole number, even below zero: contract 2.5. It counts as one
+/// room then ([`crate::rules::surge`]).
+fn valid_max_surge(text: &str) -> bool {
+    match text.strip_suffix('%') {
+        Some(share) => share.parse::<i64>().is_ok(),
+        None => text.parse::<i64>().is_ok_and(|rooms| rooms >= 1),
+    }
+}
+
+/// Absent, it means one match; the rest of a document's absence is its reader's.
+pub fn check_match_allocation(scheduler: &Scheduler, findings: &mut Findings) {
+    if let Some(allocation) = scheduler.match_allocation {
+        let matches = allocation.max_matches;
+        findings.field(
+            "Scheduler.MatchAllocation",
+            "MaxMatches",
+            [
+                required(matches != 0),
+                at_least(matches, 1),
+                at_most(matches, MATCHES_PER_ROOM_MAX),
+            ],
+        );
+    }
+}

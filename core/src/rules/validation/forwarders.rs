@@ -1,0 +1,30 @@
+//! Where events are forwarded to (contract 2.5).
+
+use super::checks::{Findings, required, rule};
+use crate::domain::Forwarder;
+
+pub fn check(forwarders: &[Forwarder], findings: &mut Findings) {
+    for (index, forwarder) in forwarders.iter().enumerate() {
+        let path = format!("Scheduler.Forwarders[{index}]");
+        let kind = forwarder.forward_type.as_str();
+        findings.field(&path, "Name", [required(!forwarder.name.is_empty())]);
+        findings.field(
+            &path,
+            "ForwardType",
+            [
+                required(!kind.is_empty()),
+                rule(
+                    kind == "gRPC",
+                    "forwarder_type",
+                    "must be one of the following options: gRPC",
+                ),
+            ],
+        );
+        findings.field(&path, "Address", [required(!forwarder.address.is_empty())]);
+        // Absent options have a default; options without a timeout have none (15 item 18).
+        if let Some(options) = &forwarder.options {
+            let path = format!("{path}.Options");
+            findings.field(&path, "Timeout", [required(options.timeout != 0)]);
+        }
+    }
+}
