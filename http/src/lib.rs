@@ -1,3 +1,4 @@
 //! The HTTP APIs of Maestro.
 
 pub mod codec;
+pub mod gateway;

@@ -1,0 +1,135 @@
+//! What goes back over HTTP: the one place that turns outcomes into responses.
+
+use actix_web::HttpResponse;
+use actix_web::http::{Method, StatusCode, header};
+
+use super::status::{Code, Status};
+use crate::codec::write_string;
+
+/// A request that did not end in a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    Status(Status),
+    /// A status under another HTTP number than its code's: bodies that are too large or too slow.
+    Http(StatusCode, Status),
+    /// Invalid UTF-8 that an answer would have to repeat; the original cannot print it either (contract 15.9).
+    Unprintable,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// A response and the size of its body, which the observer wants.
+pub struct Answer {
+    pub response: HttpResponse,
+    pub size: usize,
+}
+
+impl Answer {
+    pub fn json(status: StatusCode, body: String) -> Self {
+        let size = body.len();
+        let response = HttpResponse::build(status)
+            .insert_header((
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static("application/json"),
+            ))
+            .body(body);
+        Self { response, size }
+    }
+
+    fn text(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        let size = body.len();
+        let response = HttpResponse::build(status)
+            .insert_header((
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static(content_type),
+            ))
+            .body(body);
+        Self { response, size }
+    }
+
+    pub fn failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unprintable => Self::json(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                r#"{"code":13,"message":"failed to marshal error message"}"#.to_owned(),
+            ),
+            Failure::Http(http, status) => {
+                let body = error_body(status);
+                let size = body.len();
+                // What is left of the request body is not worth reading: the connection ends with this answer.
+                let response = HttpResponse::build(*http)
+                    .force_close()
+                    .insert_header((
+                        header::CONTENT_TYPE,
+                        header::HeaderValue::from_static("application/json"),
+                    ))
+                    .body(body);
+                Self { response, size }
+            }
+            Failure::Status(status) => {
+                let mut answer = Self::json(status.code.http(), error_body(status));
+                if status.code == Code::ResourceExhausted {
+                    let one_second = header::HeaderValue::from_static("1");
+                    answer
+                        .response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, one_second);
+                }
+                answer
+            }
+        }
+    }
+
+    /// The request line itself is broken (contract 15.10).
+    pub fn bad_request_line() -> Self {
+        Self::text(
+            StatusCode::BAD_REQUEST,
+            "text/plain; charset=utf-8",
+            "400 Bad Request".to_owned(),
+        )
+    }
+
+    /// Sends the client to the clean form of its path: 307, with a page for those who read (contract 15.5).
+    pub fn redirect(method: &Method, location: &str) -> Self {
+        let Ok(value) = header::HeaderValue::from_str(location) else {
+            return Self::bad_request_line();
+        };
+        let status = StatusCode::TEMPORARY_REDIRECT;
+        let mut answer = if matches!(*method, Method::GET | Method::HEAD) {
+            let page = format!(
+                "<a href=\"{}\">Temporary Redirect</a>.\n\n",
+                escape_html(location)
+            );
+            Self::text(status, "text/html; charset=utf-8", page)
+        } else {
+            Self {
+                response: HttpResponse::new(status),
+                size: 0,
+            }
+        };
+        answer
+            .response
+            .headers_mut()
+            .insert(header::LOCATION, value);
+        answer
+    }
+}
+
+fn error_body(status: &Status) -> String {
+    let mut body = format!("{{\"code\":{},\"message\":", status.code.number());
+    write_string(&mut body, &status.message);
+    body.push_str(",\"details\":[]}");
+    body
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&#34;")
+        .replace('\'', "&#39;")
+}

@@ -1,0 +1,97 @@
+//! Reading a request body: within a size, within a time.
+
+use std::time::Duration;
+
+use actix_web::error::PayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt;
+
+use super::answer::Failure;
+use super::status::{Code, Status};
+
+/// What a body may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    pub bytes: usize,
+    /// actix-web's own request timeout ends with the head.
+    pub deadline: Duration,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 1 << 20,
+            deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Reads the whole body.
+///
+/// Too large is 413 with code 8 (`ResourceExhausted`, gRPC's answer to messages above its limit); too slow is 408 with
+/// code 4; a connection that breaks off is what the contract calls an unexpected end.
+pub async fn read(
+    mut payload: Payload,
+    headers: &HeaderMap,
+    limits: BodyLimits,
+) -> Result<Bytes, Failure> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limits.bytes as u64) {
+        return Err(too_large(limits));
+    }
+    match tokio::time::timeout(limits.deadline, collect(&mut payload, limits)).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Http(
+            StatusCode::REQUEST_TIMEOUT,
+            Status::new(
+                Code::DeadlineExceeded,
+                format!("request body took longer than {:?}", limits.deadline),
+            ),
+        )),
+    }
+}
+
+async fn collect(payload: &mut Payload, limits: BodyLimits) -> Result<Bytes, Failure> {
+    // Nearly every body is one chunk: it is passed on without a copy.
+    let Some(first) = payload.next().await else {
+        return Ok(Bytes::new());
+    };
+    let first = first.map_err(|error| broken(&error, limits))?;
+    let mut rest: Option<BytesMut> = None;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| broken(&error, limits))?;
+        let whole = rest.get_or_insert_with(|| BytesMut::from(&first[..]));
+        if whole.len() + chunk.len() > limits.bytes {
+            return Err(too_large(limits));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    let whole = rest.map_or(first, BytesMut::freeze);
+    if whole.len() > limits.bytes {
+        Err(too_large(limits))
+    } else {
+        Ok(whole)
+    }
+}
+
+fn too_large(limits: BodyLimits) -> Failure {
+    let message = format!("request body exceeds the limit of {} bytes", limits.bytes);
+    Failure::Http(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        Status::new(Code::ResourceExhausted, message),
+    )
+}
+
+fn broken(error: &PayloadError, limits: BodyLimits) -> Failure {
+    match error {
+        PayloadError::Overflow => too_large(limits),
+        PayloadError::Incomplete(_) => Failure::Status(Status::invalid_argument("unexpected EOF")),
+        other => Failure::Status(Status::invalid_argument(format!(
+            "cannot read the request body: {other}"
+        ))),
+    }
+}

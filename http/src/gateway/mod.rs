@@ -1,0 +1,144 @@
+//! The two HTTP APIs: routes, parameters, errors and headers as the contract has them (sections 2.1, 2.2, 3, 15).
+//!
+//! Requests become messages and calls of [`ManagementApi`] or [`RoomsApi`]; answers become JSON. No rule about schedulers
+//! or rooms lives here, and no HTTP type leaves: gRPC services call the same traits.
+//!
+//! The routes are our own table behind actix-web's default service, because the contract's matching (decoded segments,
+//! empty segments, 501 for a known path, redirects) is not actix-web's. Routes of others, mounted before, win.
+
+mod answer;
+mod body;
+mod context;
+mod input;
+mod management;
+mod observer;
+mod path;
+mod query;
+mod rooms;
+mod route;
+mod serve;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::ServiceConfig;
+use actix_web::{HttpRequest, web};
+
+pub use context::RequestContext;
+pub use management::ManagementApi;
+pub use observer::RequestObserver;
+pub use rooms::RoomsApi;
+pub use status::{Code, Status};
+
+use body::BodyLimits;
+use observer::Observers;
+use route::Route;
+
+/// One API, ready to be mounted in any number of actix apps.
+pub struct Gateway<A: ?Sized + 'static> {
+    inner: Arc<Inner<A>>,
+}
+
+/// Where the two APIs differ in manners; see [`serve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    Management,
+    Rooms,
+}
+
+struct Inner<A: ?Sized + 'static> {
+    api: Arc<A>,
+    kind: Api,
+    routes: &'static [Route<A>],
+    limits: BodyLimits,
+    observers: Observers,
+}
+
+/// The management API (contract 2) over an implementation of its calls.
+pub fn management(api: Arc<dyn ManagementApi>) -> Gateway<dyn ManagementApi> {
+    Gateway::new(api, Api::Management, management::ROUTES)
+}
+
+/// The rooms API (contract 3) over an implementation of its calls.
+pub fn rooms(api: Arc<dyn RoomsApi>) -> Gateway<dyn RoomsApi> {
+    Gateway::new(api, Api::Rooms, rooms::ROUTES)
+}
+
+impl<A: ?Sized + 'static> Gateway<A> {
+    fn new(api: Arc<A>, kind: Api, routes: &'static [Route<A>]) -> Self {
+        let (limits, observers) = (BodyLimits::default(), Observers::default());
+        Self {
+            inner: Arc::new(Inner {
+                api,
+                kind,
+                routes,
+                limits,
+                observers,
+            }),
+        }
+    }
+
+    fn with(self, change: impl FnOnce(&mut Inner<A>)) -> Self {
+        let Inner {
+            api,
+            kind,
+            routes,
+            limits,
+            observers,
+        } = &*self.inner;
+        let mut inner = Inner {
+            api: api.clone(),
+            kind: *kind,
+            routes,
+            limits: *limits,
+            observers: observers.clone(),
+        };
+        change(&mut inner);
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Reports every request to `observer`.
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn RequestObserver>) -> Self {
+        self.with(|inner| inner.observers = Observers::new(observer))
+    }
+
+    /// Largest body in bytes; default 1 MiB. Beyond: 413.
+    #[must_use]
+    pub fn body_limit(self, bytes: usize) -> Self {
+        self.with(|inner| inner.limits.bytes = bytes)
+    }
+
+    /// Longest time a body may take to arrive; default 10 s. Beyond: 408.
+    #[must_use]
+    pub fn body_deadline(self, deadline: Duration) -> Self {
+        self.with(|inner| inner.limits.deadline = deadline)
+    }
+}
+
+impl<A: ?Sized + Send + Sync + 'static> Gateway<A> {
+    /// Mounts the API as the app's default service: `App::new().configure(|cfg| gateway.configure(cfg))`.
+    pub fn configure(&self, config: &mut ServiceConfig) {
+        let inner = self.inner.clone();
+        config.default_service(web::to(
+            move |request: HttpRequest, payload: web::Payload| {
+                let inner = inner.clone();
+                async move { serve::serve(&inner, &request, payload).await }
+            },
+        ));
+    }
+}
+
+impl<A: ?Sized + 'static> Clone for Gateway<A> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Telling somebody about every request: the HTTP metrics are theirs (contract 9).
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Distinct unmatched paths that are reported by name; scanners would otherwise fill the metrics.
+const RAW_PATHS_MAX: usize = 200;
+/// Longest such name in bytes.
+const RAW_PATH_LENGTH_MAX: usize = 200;
+/// nginx's number for a client that went away before its answer.
+const CLIENT_GONE: u16 = 499;
+
+/// Hears about every request. `handler` is the route's template, or the raw path of an unmatched one.
+pub trait RequestObserver: Send + Sync {
+    /// A request has begun; `observe` follows exactly once.
+    fn begin(&self, _handler: &str) {}
+
+    /// A request has ended with this HTTP code, after so many seconds, with so many bytes of body.
+    fn observe(&self, handler: &str, method: &str, code: u16, seconds: f64, size: u64);
+}
+
+#[derive(Clone, Default)]
+pub struct Observers(Option<Arc<Known>>);
+
+struct Known {
+    observer: Arc<dyn RequestObserver>,
+    raw_paths: Mutex<HashSet<String>>,
+}
+
+impl Observers {
+    pub fn new(observer: Arc<dyn RequestObserver>) -> Self {
+        Self(Some(Arc::new(Known {
+            observer,
+            raw_paths: Mutex::default(),
+        })))
+    }
+
+    /// Begins to watch a request with a known route, or an unmatched one by its path.
+    pub fn watch(&self, label: Option<&'static str>, path: &str, method: &str) -> Watch {
+        let watched = self.0.as_ref().map(|known| {
+            let label = label.map_or_else(|| known.raw_label(path), Cow::Borrowed);
+            known.observer.begin(&label);
+            Watched {
+                known: known.clone(),
+                label,
+                method: method.to_owned(),
+                started: Instant::now(),
+            }
+        });
+        Watch(watched)
+    }
+}
+
+impl Known {
+    fn raw_label(&self, path: &str) -> Cow<'static, str> {
+        let path = &path[..path.floor_char_boundary(RAW_PATH_LENGTH_MAX)];
+        let mut known = self
+            .raw_paths
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.contains(path) || known.len() < RAW_PATHS_MAX {
+            known.insert(path.to_owned());
+            return Cow::Owned(path.to_owned());
+        }
+        Cow::Borrowed("other")
+    }
+}
+
+/// A request under way. Dropped without an end, it reports that the client has gone.
+pub struct Watch(Option<Watched>);
+
+struct Watched {
+    known: Arc<Known>,
+    label: Cow<'static, str>,
+    method: String,
+    started: Instant,
+}
+
+impl Watch {
+    pub fn end(mut self, code: u16, size: usize) {
+        self.report(code, size);
+    }
+
+    fn report(&mut self, code: u16, size: usize) {
+        if let Some(Watched {
+            known,
+            label,
+            method,
+            started,
+        }) = self.0.take()
+        {
+            known.observer.observe(
+                &label,
+                &method,
+                code,
+                started.elapsed().as_secs_f64(),
+                size as u64,
+            );
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.report(CLIENT_GONE, 0);
+    }
+}

@@ -1,0 +1,123 @@
+//! The shape of a route, and matching of decoded paths (contract 2.1, 2.2).
+
+use std::pin::Pin;
+
+use actix_web::http::Method;
+
+use super::answer::Failure;
+use super::context::RequestContext;
+use super::input::Input;
+
+/// Where a route's request comes from besides its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    Body,
+    /// The query; for a form POST also the form.
+    Query,
+}
+
+pub type Call<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + 'a>>;
+
+/// One line of the route table.
+pub struct Route<A: ?Sized> {
+    pub method: Method,
+    /// Segments of text and `{field}`, where `field` is the proto name of a string field of the request.
+    pub template: &'static str,
+    /// The `handler` label of the HTTP metrics (contract 9).
+    pub label: &'static str,
+    pub reads: Reads,
+    pub call: for<'a> fn(&'a A, &'a RequestContext, Input<'a>) -> Call<'a>,
+}
+
+/// Builds the `call` of a route: parts to message, message to answer.
+macro_rules! call {
+    ($rpc:ident) => {
+        |api, context, input| {
+            Box::pin(async move {
+                let request = input.message()?;
+                drop(input);
+                Ok($crate::codec::encode(&api.$rpc(context, request).await?))
+            })
+        }
+    };
+}
+
+pub(super) use call;
+
+/// The parameters of a matched path. No route has more than two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Params<'a> {
+    pairs: [(&'static str, &'a str); 2],
+    count: usize,
+}
+
+impl<'a> Params<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'a str)> + '_ {
+        self.pairs.iter().take(self.count).copied()
+    }
+
+    pub fn sets(&self, name: &str) -> bool {
+        self.iter().any(|(known, _)| known == name)
+    }
+
+    fn push(&mut self, name: &'static str, value: &'a str) {
+        if let Some(slot) = self.pairs.get_mut(self.count) {
+            *slot = (name, value);
+            self.count += 1;
+        }
+    }
+}
+
+/// What a method and a path lead to.
+pub enum Target<'r, 'p, A: ?Sized> {
+    Found(&'r Route<A>, Params<'p>),
+    /// The path is known under other methods.
+    WrongMethod(&'static str),
+    Nowhere,
+}
+
+/// Finds the route of a decoded path. `form` allows a POST to reach a GET route (contract 2.1 "Method fallback").
+pub fn find<'r, 'p, A: ?Sized>(
+    routes: &'r [Route<A>],
+    method: &Method,
+    path: &'p str,
+    form: bool,
+) -> Target<'r, 'p, A> {
+    let mut other = None;
+    for route in routes {
+        let Some(params) = matches(route.template, path) else {
+            continue;
+        };
+        if route.method == *method {
+            return Target::Found(route, params);
+        }
+        if other.is_none_or(|(known, _): (&Route<A>, _)| known.method != Method::GET) {
+            other = Some((route, params));
+        }
+    }
+    match other {
+        Some((route, params)) if form && route.method == Method::GET => {
+            Target::Found(route, params)
+        }
+        Some((route, _)) => Target::WrongMethod(route.label),
+        None => Target::Nowhere,
+    }
+}
+
+/// Matches segment by segment. A parameter takes exactly one segment, which may be empty.
+fn matches<'p>(template: &'static str, path: &'p str) -> Option<Params<'p>> {
+    let mut params = Params::default();
+    let mut wanted = template.split('/');
+    let mut given = path.split('/');
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(params),
+            (Some(wanted), Some(given)) => match wanted.strip_prefix('{') {
+                Some(name) => params.push(name.trim_end_matches('}'), given),
+                None if wanted == given => {}
+                None => return None,
+            },
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One request from its head to its answer.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+
+use super::answer::{Answer, Failure};
+use super::context::{self, RequestContext};
+use super::input::{Input, Source};
+use super::path;
+use super::query::Values;
+use super::route::{self, Params, Reads, Route, Target};
+use super::status::{Code, Status};
+use super::{Api, Inner, body};
+use crate::codec::yaml_to_json;
+
+/// Only this exact type makes a POST a form (contract 15.6).
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+const YAML: [&str; 3] = ["application/yaml", "text/yaml", "application/x-yaml"];
+
+pub async fn serve<A: ?Sized>(
+    inner: &Inner<A>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let headers = request.headers();
+    let request_id = context::request_id(headers);
+    let echoed = HeaderValue::from_str(&request_id);
+    let path = request.uri().path();
+    let decoded = path::decode(path).filter(|_| path.starts_with('/'));
+    let form = request.method() == Method::POST && content_type(headers) == FORM;
+    let method = effective_method(request, form);
+    let target = decoded.as_ref().map(|d| {
+        route::find(
+            inner.routes,
+            method.as_ref().unwrap_or(request.method()),
+            &d.text,
+            form,
+        )
+    });
+    let label = match &target {
+        Some(Target::Found(route, _)) => Some(route.label),
+        Some(Target::WrongMethod(label)) => Some(*label),
+        Some(Target::Nowhere) | None => None,
+    };
+    let watch = inner
+        .observers
+        .watch(label, path, request.method().as_str());
+    // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it.
+    let body = body::read(payload, headers, inner.limits).await;
+    let answer = match (&decoded, target) {
+        (Some(decoded), Some(target)) => {
+            if let Some(clean) = path::cleaned(path) {
+                Answer::redirect(request.method(), &with_query(clean, request.uri().query()))
+            } else {
+                let parts = Parts {
+                    request,
+                    form,
+                    overridden: method.is_some(),
+                    body,
+                    damaged: decoded.damaged,
+                };
+                let outcome = run(inner, parts, target, request_id).await;
+                outcome.map_or_else(
+                    |failure| Answer::failure(&failure),
+                    |body| Answer::json(StatusCode::OK, body),
+                )
+            }
+        }
+        _ => Answer::bad_request_line(),
+    };
+    let Answer { mut response, size } = answer;
+    if let Ok(id) = echoed {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(context::REQUEST_ID), id);
+    }
+    watch.end(response.status().as_u16(), size);
+    response
+}
+
+/// What is left of a request once its target is known.
+struct Parts<'a> {
+    request: &'a HttpRequest,
+    form: bool,
+    overridden: bool,
+    body: Result<Bytes, Failure>,
+    damaged: bool,
+}
+
+async fn run<A: ?Sized>(
+    inner: &Inner<A>,
+    parts: Parts<'_>,
+    target: Target<'_, '_, A>,
+    request_id: String,
+) -> Result<String, Failure> {
+    let Parts {
+        request,
+        form,
+        overridden,
+        mut body,
+        damaged,
+    } = parts;
+    let mut values = Values::default();
+    let falls_back = matches!(&target, Target::Found(route, _) if route.reads == Reads::Query);
+    if form && (overridden || falls_back) {
+        // Reading the form takes the body: an overridden call with a body sees an empty one, as in the original.
+        parse_form(&mut values, &body?)?;
+        body = Ok(Bytes::new());
+    }
+    let (route, params): (&Route<A>, Params<'_>) = match target {
+        Target::Found(route, params) => (route, params),
+        Target::WrongMethod(_) => {
+            return Err(Status::new(Code::Unimplemented, "Method Not Allowed").into());
+        }
+        Target::Nowhere => return Err(Status::not_found("Not Found").into()),
+    };
+    let headers = request.headers();
+    let deadline = context::deadline(headers)?;
+    context::check_binary_metadata(headers)?;
+    let context = RequestContext {
+        request_id,
+        deadline,
+    };
+    let source = match route.reads {
+        Reads::Body => Source::Body(as_json(headers, body?)?),
+        Reads::Query => {
+            values.parse(request.uri().query().unwrap_or_default())?;
+            Source::Query(values)
+        }
+    };
+    if inner.kind == Api::Management && context.expired() {
+        // Not 504: the original wraps the end of its patience in an unknown error (contract 15.11).
+        return Err(Status::unknown("context deadline exceeded").into());
+    }
+    let input = Input {
+        params,
+        source,
+        damaged,
+        strict: inner.kind == Api::Management,
+    };
+    let call = AssertUnwindSafe((route.call)(&inner.api, &context, input));
+    call.catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(
+            request_id = context.request_id,
+            handler = route.label,
+            "the call panicked"
+        );
+        Err(Status::internal("internal error").into())
+    })
+}
+
+fn content_type(headers: &HeaderMap) -> &[u8] {
+    headers
+        .get(header::CONTENT_TYPE)
+        .map_or(b"", HeaderValue::as_bytes)
+}
+
+/// The method that a form POST asks for instead of its own (contract 2.1). An impossible one is nobody's method.
+fn effective_method(request: &HttpRequest, form: bool) -> Option<Method> {
+    if !form {
+        return None;
+    }
+    let wanted = request
+        .headers()
+        .get("x-http-method-override")
+        .filter(|value| !value.is_empty())?;
+    Some(Method::from_bytes(&wanted.as_bytes().to_ascii_uppercase()).unwrap_or(Method::TRACE))
+}
+
+fn with_query(path: String, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    }
+}
+
+fn parse_form(values: &mut Values, body: &[u8]) -> Result<(), Failure> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Status::invalid_argument("the form is not UTF-8"))?;
+    values.parse(text).map_err(Failure::from)
+}
+
+/// The body as JSON: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
+fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
+    let kind = content_type(headers);
+    let kind = kind
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    if !YAML
+        .iter()
+        .any(|yaml| kind.eq_ignore_ascii_case(yaml.as_bytes()))
+    {
+        return Ok(body);
+    }
+    yaml_to_json(&body)
+        .map(Bytes::from)
+        .map_err(|why| Status::invalid_argument(why).into())
+}
