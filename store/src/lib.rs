@@ -1,1 +1,3 @@
 //! Stores behind the ports of maestro-core.
+
+pub mod embedded;

@@ -1,0 +1,230 @@
+//! The format of the file: a newer one is refused, an older one migrated after a copy.
+
+use super::{
+    error::OpenError,
+    file,
+    tables::{self, META, SEQS},
+};
+use maestro_core::domain::SchedulerName;
+use redb::{Database, ReadableDatabase, WriteTransaction};
+use std::path::{Path, PathBuf};
+
+/// Brings the tables from the format before `to` to `to`. Runs in one transaction.
+pub struct Migration {
+    pub to: u64,
+    pub apply: fn(&WriteTransaction) -> Result<(), redb::Error>,
+}
+
+/// What a program knows of formats: the one it writes, and the ways to it.
+pub struct Formats {
+    pub current: u64,
+    pub migrations: &'static [Migration],
+}
+
+/// Raise `current` and add its migration with every change to the tables.
+pub const FORMATS: Formats = Formats {
+    current: 1,
+    migrations: &[],
+};
+
+const FORMAT: &str = "format";
+const INSTALLATION: &str = "installation";
+const EPOCH: &str = "epoch";
+
+/// Writes the tables of an empty store.
+pub fn initialise(db: &Database, formats: &Formats) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    tables::create_all(&txn)?;
+    {
+        let mut meta = txn.open_table(META)?;
+        meta.insert(FORMAT, formats.current.to_string().as_str())?;
+        meta.insert(INSTALLATION, uuid::Uuid::new_v4().to_string().as_str())?;
+        meta.insert(EPOCH, "0")?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+/// Sees to it that the file has the current format.
+pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database, OpenError> {
+    let found = number(path, &db, FORMAT)?;
+    if found == formats.current {
+        return Ok(db);
+    }
+    if found > formats.current {
+        return Err(OpenError::Newer {
+            file: path.into(),
+            found,
+            known: formats.current,
+        });
+    }
+    // The copy is taken of a closed file, so that it is a whole one.
+    db.close()
+        .map_err(|e| OpenError::database(path, e.into()))?;
+    let copy = copy_name(path, formats.current);
+    file::copy_durably(path, &copy).map_err(|e| OpenError::io(&copy, e))?;
+    let db = file::open_existing(path)?;
+    migrate(&db, found, formats).map_err(|reason| OpenError::Migration {
+        file: path.into(),
+        copy,
+        from: found,
+        to: formats.current,
+        reason,
+    })?;
+    Ok(db)
+}
+
+/// All steps in one transaction: a crash in the middle leaves the old format.
+fn migrate(db: &Database, found: u64, formats: &Formats) -> Result<(), String> {
+    let run = || -> Result<u64, redb::Error> {
+        let txn = db.begin_write()?;
+        let mut reached = found;
+        for step in formats.migrations {
+            if step.to == reached + 1 {
+                (step.apply)(&txn)?;
+                reached = step.to;
+            }
+        }
+        if reached == formats.current {
+            txn.open_table(META)?
+                .insert(FORMAT, reached.to_string().as_str())?;
+            txn.commit()?;
+        }
+        Ok(reached)
+    };
+    match run() {
+        Ok(reached) if reached == formats.current => Ok(()),
+        Ok(reached) => Err(format!("there is no way on from format {reached}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn copy_name(path: &Path, format: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".before-format-{format}"));
+    name.into()
+}
+
+/// The installation's uuid: rooms carry it, so that they are told from another's.
+pub fn installation(path: &Path, db: &Database) -> Result<String, OpenError> {
+    text(path, db, INSTALLATION)
+}
+
+pub fn epoch(path: &Path, db: &Database) -> Result<u64, OpenError> {
+    number(path, db, EPOCH)
+}
+
+/// Begins a new epoch, durably: from here on every older writer is fenced. So nobody can
+/// ask any more for the seqs of the names that nothing is left of, and they are `forgotten`.
+pub fn raise_epoch<'a>(
+    path: &Path,
+    db: &Database,
+    forgotten: impl Iterator<Item = &'a SchedulerName>,
+) -> Result<u64, OpenError> {
+    let epoch = epoch(path, db)? + 1;
+    let write = || -> Result<(), redb::Error> {
+        let txn = db.begin_write()?;
+        txn.open_table(META)?
+            .insert(EPOCH, epoch.to_string().as_str())?;
+        {
+            let mut seqs = txn.open_table(SEQS)?;
+            for name in forgotten {
+                seqs.remove(name.as_str())?;
+            }
+        }
+        txn.commit()?;
+        Ok(())
+    };
+    write().map_err(|e| OpenError::database(path, e))?;
+    Ok(epoch)
+}
+
+fn number(path: &Path, db: &Database, key: &str) -> Result<u64, OpenError> {
+    text(path, db, key)?
+        .parse()
+        .map_err(|_| OpenError::Foreign { file: path.into() })
+}
+
+fn text(path: &Path, db: &Database, key: &str) -> Result<String, OpenError> {
+    let read = || -> Result<Option<String>, redb::Error> {
+        let meta = db.begin_read()?.open_table(META)?;
+        Ok(meta.get(key)?.map(|v| v.value().to_owned()))
+    };
+    read()
+        .map_err(|e| OpenError::database(path, e))?
+        .ok_or_else(|| OpenError::Foreign { file: path.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::TableDefinition;
+
+    const NEW: TableDefinition<&str, u64> = TableDefinition::new("new_in_2");
+    const TWO: Formats = Formats {
+        current: 2,
+        migrations: &[Migration {
+            to: 2,
+            apply: |txn| {
+                txn.open_table(NEW)?.insert("migrated", 1)?;
+                Ok(())
+            },
+        }],
+    };
+    const THREE_WITHOUT_A_WAY: Formats = Formats {
+        current: 3,
+        migrations: TWO.migrations,
+    };
+
+    fn format_of(path: &Path) -> u64 {
+        let db = file::open_existing(path).unwrap();
+        number(path, &db, FORMAT).unwrap()
+    }
+
+    #[test]
+    fn an_older_format_is_migrated_after_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(file::NAME);
+        let before = installation(&path, &file::open(dir.path(), &FORMATS).unwrap()).unwrap();
+        let db = file::open(dir.path(), &TWO).unwrap();
+        assert_eq!(number(&path, &db, FORMAT).unwrap(), 2);
+        assert_eq!(installation(&path, &db).unwrap(), before);
+        let new = db.begin_read().unwrap().open_table(NEW).unwrap();
+        assert_eq!(new.get("migrated").unwrap().unwrap().value(), 1);
+        drop((new, db));
+        assert_eq!(
+            format_of(&dir.path().join("maestro.redb.before-format-2")),
+            1
+        );
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(file::open(dir.path(), &TWO).unwrap());
+        let refused = file::open(dir.path(), &FORMATS).err().unwrap();
+        assert!(matches!(
+            refused,
+            OpenError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ));
+        assert!(refused.to_string().contains("start a newer Maestro"));
+        assert_eq!(format_of(&dir.path().join(file::NAME)), 2);
+    }
+
+    #[test]
+    fn a_migration_that_cannot_go_on_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(file::open(dir.path(), &FORMATS).unwrap());
+        let refused = file::open(dir.path(), &THREE_WITHOUT_A_WAY).err().unwrap();
+        assert!(matches!(
+            refused,
+            OpenError::Migration { from: 1, to: 3, .. }
+        ));
+        assert_eq!(format_of(&dir.path().join(file::NAME)), 1);
+        drop(file::open(dir.path(), &FORMATS).unwrap());
+    }
+}

@@ -1,0 +1,187 @@
+//! The embedded store: one file in a data folder, written by one thread.
+//!
+//! `LOCK` in the folder is the lease of every scheduler in it: whoever holds it owns them
+//! all, at the epoch of this opening. Commits of all schedulers are grouped (see `writer`);
+//! reads come from memory (see `model`), but for ended operations and single versions.
+
+mod admission;
+mod apply;
+mod batch;
+mod copy;
+mod error;
+mod file;
+mod format;
+mod lock;
+mod model;
+mod ownership;
+mod queue;
+mod reads;
+mod shared;
+mod snapshot;
+mod tables;
+mod writer;
+
+pub use error::OpenError;
+
+use async_trait::async_trait;
+use batch::Batch;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use lock::LockFile;
+use maestro_core::{
+    domain::{Epoch, SchedulerName, Seq},
+    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Store, StoreError},
+};
+use model::Model;
+use parking_lot::Mutex;
+use queue::{Inlet, Job};
+use shared::Shared;
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+use tokio::sync::oneshot;
+use writer::Writer;
+
+/// An open store. Dropping the last reference closes it, as [`EmbeddedStore::close`] does.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    inlet: Inlet,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store of `data_dir`, which is made when it is not there. Blocks on the disk.
+    pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
+        DirBuilder::new()
+            .recursive(true)
+            // It holds the secrets of rooms.
+            .mode(0o700)
+            .create(data_dir)
+            .map_err(|e| OpenError::io(data_dir, e))?;
+        let lock = LockFile::acquire(data_dir)?;
+        let database = file::open(data_dir, &format::FORMATS)?;
+        let path = data_dir.join(file::NAME);
+        let installation = format::installation(&path, &database)?;
+        let (entries, mut seqs) = file::guarded(&path, || {
+            snapshot::everything(&database).map_err(|e| match e {
+                shared::ReadError::Database(e) => OpenError::database(&path, e),
+                shared::ReadError::Row(e) => OpenError::Damaged {
+                    file: path.clone(),
+                    reason: e.to_string(),
+                },
+            })
+        })?;
+        let forgotten = seqs.keys().filter(|name| !entries.contains_key(*name));
+        let epoch = Epoch(format::raise_epoch(&path, &database, forgotten)?);
+        seqs.retain(|name, _| entries.contains_key(name));
+        let model = Model::default();
+        model.replace(entries);
+        let dir = data_dir.to_owned();
+        let shared = Shared::new(dir, epoch, installation, model, lock, database);
+        let shared = Arc::new(shared);
+        let (inlet, jobs) = queue::queue();
+        let writer = Writer::new(shared.clone(), jobs, seqs);
+        let writer = thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|e| OpenError::io(data_dir, e))?;
+        Ok(Arc::new(Self {
+            shared,
+            inlet,
+            writer: Mutex::new(Some(writer)),
+        }))
+    }
+
+    /// Stores what has been sent, closes the file and gives the folder up. Everything that
+    /// is sent from now on is answered with an error.
+    pub async fn close(&self) {
+        self.inlet.close();
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            // It has told why, if it ended with a panic.
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+
+    /// The uuid of the installation, made with the file.
+    pub fn installation(&self) -> &str {
+        &self.shared.installation
+    }
+
+    /// Waits until everything that was sent before is done.
+    async fn barrier(&self) -> Result<(), StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.send(Job::Barrier { answer }).await?;
+        done.await.map_err(|_| closed())?
+    }
+
+    async fn send(&self, job: Job) -> Result<(), StoreError> {
+        let sent = self.inlet.send(job).await;
+        sent.map_err(|e| StoreError::Unavailable(e.to_string()))
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable(queue::Closed.to_string())
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.inlet.close();
+        if let Some(writer) = self.writer.get_mut().take() {
+            // It has told why, if it ended with a panic.
+            let _ = writer.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+        let not_applied = |e: &dyn std::error::Error| CommitError::NotApplied(e.to_string());
+        let batch = Batch::new(fence, changes).map_err(|e| not_applied(&e))?;
+        let (answer, outcome) = oneshot::channel();
+        let job = Job::Commit { batch, answer };
+        self.inlet.send(job).await.map_err(|e| not_applied(&e))?;
+        // Sent, but never answered: the writer ended, before or after.
+        let lost = || CommitError::Unknown(queue::Closed.to_string());
+        outcome.await.map_err(|_| lost())?
+    }
+
+    async fn stored_seq(
+        &self,
+        scheduler: &SchedulerName,
+        epoch: Epoch,
+    ) -> Result<Seq, CommitError> {
+        let (answer, seq) = oneshot::channel();
+        let job = Job::StoredSeq {
+            scheduler: scheduler.clone(),
+            epoch,
+            answer,
+        };
+        // What was asked about stays unknown when the question cannot be asked.
+        let lost = || CommitError::Unknown(queue::Closed.to_string());
+        self.inlet.send(job).await.map_err(|_| lost())?;
+        seq.await.map_err(|_| lost())?
+    }
+
+    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
+        // A batch of an actor that has ended may still be on its way.
+        self.barrier().await?;
+        let name = scheduler.clone();
+        let read = self
+            .shared
+            .read(move |txn| snapshot::load(txn, name.as_str()));
+        read.await
+    }
+}
+
+/// Nobody else can write the file: there is nothing to tell.
+impl Feed for EmbeddedStore {
+    fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
+        stream::pending().boxed()
+    }
+}

@@ -1,0 +1,244 @@
+//! What reads are served from: active schedulers, versions, room counts and operations that
+//! have not ended, in memory. Only the writer changes it, after each commit; no guard of
+//! it leaves this module.
+
+use maestro_core::{
+    domain::{OperationId, OperationRecord, OperationStatus, RoomStatus, Scheduler, SchedulerName},
+    ports::{RoomCounts, SchedulerFilter, VersionRow},
+};
+use parking_lot::RwLock;
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+
+/// One thing that a commit changed, to be told to the model once it is durable.
+pub enum ModelChange {
+    Active(Active),
+    Version(VersionRow),
+    /// Everything of a scheduler is gone, but for one operation.
+    Deleted {
+        keep: OperationId,
+        history: u64,
+    },
+    /// A room came (`from` is `None`), went (`to` is `None`) or has another status.
+    Room {
+        from: Option<RoomStatus>,
+        to: Option<RoomStatus>,
+    },
+    /// An operation was written; `history` is what it adds to the length of the history.
+    Operation {
+        operation: QueuedOperation,
+        history: i64,
+    },
+    /// One more in the history, met while the file is read.
+    Ended,
+    OperationGone {
+        id: OperationId,
+        history: i64,
+    },
+}
+
+/// The active document, and how listings show it: created when its row was (contract 2.4).
+pub struct Active {
+    document: Arc<Scheduler>,
+    listed: Arc<Scheduler>,
+}
+
+impl Active {
+    pub fn new(document: Arc<Scheduler>, row_created_at: jiff::Timestamp) -> Self {
+        let listed = if document.created_at == row_created_at {
+            document.clone()
+        } else {
+            Arc::new(Scheduler {
+                created_at: row_created_at,
+                ..Scheduler::clone(&document)
+            })
+        };
+        Self { document, listed }
+    }
+}
+
+#[derive(Clone)]
+pub struct QueuedOperation {
+    /// Place in the order of creation.
+    pub order: u64,
+    pub record: Arc<OperationRecord>,
+}
+
+impl QueuedOperation {
+    /// Running ones first, then priority ones, the latest first, then by creation (contract 5.2).
+    pub fn by_queue(&self, other: &Self) -> Ordering {
+        let running = |o: &Self| o.record.status == OperationStatus::InProgress;
+        let created = |o: &Self| (o.record.created_at, o.order);
+        let (a, b) = (self, other);
+        running(b)
+            .cmp(&running(a))
+            .then_with(|| b.record.priority.cmp(&a.record.priority))
+            .then_with(|| {
+                if a.record.priority {
+                    created(b).cmp(&created(a))
+                } else {
+                    created(a).cmp(&created(b))
+                }
+            })
+    }
+}
+
+/// All that is known of one name.
+#[derive(Default)]
+pub struct Entry {
+    active: Option<Active>,
+    versions: Vec<VersionRow>,
+    rooms: RoomCounts,
+    open: HashMap<OperationId, QueuedOperation>,
+    history: u64,
+}
+
+impl Entry {
+    pub fn apply(&mut self, change: ModelChange) {
+        match change {
+            ModelChange::Active(active) => self.active = Some(active),
+            ModelChange::Version(row) => self.versions.push(row),
+            ModelChange::Deleted { keep, history } => {
+                self.active = None;
+                self.versions.clear();
+                self.rooms = RoomCounts::default();
+                self.open.retain(|id, _| *id == keep);
+                self.history = history;
+            }
+            ModelChange::Room { from, to } => {
+                if let Some(from) = from {
+                    let count = &mut self.rooms.0[from as usize];
+                    *count = count.saturating_sub(1);
+                }
+                if let Some(to) = to {
+                    self.rooms.0[to as usize] += 1;
+                }
+            }
+            ModelChange::Operation { operation, history } => {
+                self.history = self.history.saturating_add_signed(history);
+                let id = operation.record.id;
+                if operation.record.status.is_final() {
+                    self.open.remove(&id);
+                } else {
+                    self.open.insert(id, operation);
+                }
+            }
+            ModelChange::Ended => self.history += 1,
+            ModelChange::OperationGone { id, history } => {
+                self.history = self.history.saturating_add_signed(history);
+                self.open.remove(&id);
+            }
+        }
+    }
+
+    /// Nothing is left of the name.
+    fn is_empty(&self) -> bool {
+        self.active.is_none()
+            && self.versions.is_empty()
+            && self.rooms.total() == 0
+            && self.open.is_empty()
+            && self.history == 0
+    }
+}
+
+pub type Entries = HashMap<SchedulerName, Entry>;
+
+#[derive(Default)]
+pub struct Model {
+    entries: RwLock<Entries>,
+}
+
+impl Model {
+    /// Everything anew, as it was read from the file.
+    pub fn replace(&self, entries: Entries) {
+        *self.entries.write() = entries;
+    }
+
+    /// The changes of one commit, seen by readers all at once.
+    pub fn apply(&self, changes: Vec<(SchedulerName, ModelChange)>) {
+        let mut entries = self.entries.write();
+        for (scheduler, change) in changes {
+            let gone = {
+                let entry = entries.entry(scheduler.clone()).or_default();
+                entry.apply(change);
+                entry.is_empty()
+            };
+            if gone {
+                entries.remove(&scheduler);
+            }
+        }
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        self.with(name, |e| e.active.is_some()).unwrap_or(false)
+    }
+
+    pub fn names(&self) -> Vec<SchedulerName> {
+        let entries = self.entries.read();
+        let existing = entries.iter().filter(|(_, e)| e.active.is_some());
+        existing.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Active schedulers that match, by name.
+    pub fn schedulers(&self, filter: &SchedulerFilter) -> Vec<Arc<Scheduler>> {
+        let listed = |e: &Entry| e.active.as_ref().map(|a| a.listed.clone());
+        if !filter.name.is_empty() {
+            let one = self.with(&filter.name, listed).flatten();
+            return one.into_iter().filter(|s| fits(s, filter)).collect();
+        }
+        let mut found: Vec<_> = self.entries.read().values().filter_map(listed).collect();
+        found.retain(|s| fits(s, filter));
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    pub fn scheduler(&self, name: &str) -> Option<Arc<Scheduler>> {
+        self.with(name, |e| e.active.as_ref().map(|a| a.document.clone()))
+            .flatten()
+    }
+
+    /// Newest first.
+    pub fn versions(&self, name: &str) -> Vec<VersionRow> {
+        let mut rows = self.with(name, |e| e.versions.clone()).unwrap_or_default();
+        rows.sort_by_cached_key(|row| {
+            std::cmp::Reverse((row.created_at, row.version.semver(), row.version.clone()))
+        });
+        rows
+    }
+
+    pub fn rooms(&self, name: &str) -> RoomCounts {
+        self.with(name, |e| e.rooms).unwrap_or_default()
+    }
+
+    /// Length of the history.
+    pub fn history(&self, name: &str) -> u64 {
+        self.with(name, |e| e.history).unwrap_or(0)
+    }
+
+    /// An operation that has not ended.
+    pub fn operation(&self, name: &str, id: OperationId) -> Option<Arc<OperationRecord>> {
+        self.with(name, |e| e.open.get(&id).map(|o| o.record.clone()))
+            .flatten()
+    }
+
+    /// Operations of this status, which is not a final one, in the order of the queue.
+    pub fn operations(&self, name: &str, status: OperationStatus) -> Vec<Arc<OperationRecord>> {
+        let mut found: Vec<_> = self
+            .with(name, |e| {
+                let wanted = e.open.values().filter(|o| o.record.status == status);
+                wanted.cloned().collect()
+            })
+            .unwrap_or_default();
+        found.sort_by(QueuedOperation::by_queue);
+        found.into_iter().map(|o| o.record).collect()
+    }
+
+    fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Option<T> {
+        self.entries.read().get(name).map(look)
+    }
+}
+
+/// Game and version; the name was looked up.
+fn fits(scheduler: &Scheduler, filter: &SchedulerFilter) -> bool {
+    let matches = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+    matches(&filter.game, &scheduler.game) && matches(&filter.version, scheduler.version().as_str())
+}

@@ -1,0 +1,119 @@
+//! What the writer and the readers of one open store share.
+
+use super::{lock::LockFile, model::Model, tables::RowError};
+use maestro_core::{domain::Epoch, ports::StoreError};
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use std::{path::PathBuf, sync::Arc};
+
+pub struct Shared {
+    pub dir: PathBuf,
+    pub epoch: Epoch,
+    pub installation: String,
+    pub model: Model,
+    /// `None` once the store has been closed.
+    lock: Mutex<Option<LockFile>>,
+    state: RwLock<State>,
+}
+
+enum State {
+    Open(Arc<Database>),
+    /// Not to be used now, and why.
+    Down(String),
+}
+
+impl Shared {
+    pub fn new(
+        dir: PathBuf,
+        epoch: Epoch,
+        installation: String,
+        model: Model,
+        lock: LockFile,
+        database: Database,
+    ) -> Self {
+        Self {
+            dir,
+            epoch,
+            installation,
+            model,
+            lock: Mutex::new(Some(lock)),
+            state: RwLock::new(State::Open(Arc::new(database))),
+        }
+    }
+
+    pub fn database(&self) -> Result<Arc<Database>, StoreError> {
+        match &*self.state.read() {
+            State::Open(database) => Ok(database.clone()),
+            State::Down(reason) => Err(StoreError::Unavailable(reason.clone())),
+        }
+    }
+
+    pub fn put_up(&self, database: Database) {
+        *self.state.write() = State::Open(Arc::new(database));
+    }
+
+    /// Lets go of the file. It is closed when the last read of it has ended.
+    pub fn take_down(&self, reason: String) -> Option<Arc<Database>> {
+        match std::mem::replace(&mut *self.state.write(), State::Down(reason)) {
+            State::Open(database) => Some(database),
+            State::Down(_) => None,
+        }
+    }
+
+    /// Whether the lock, and with it every scheduler, is still ours.
+    pub fn is_ours(&self) -> bool {
+        self.lock.lock().as_ref().is_some_and(LockFile::is_ours)
+    }
+
+    pub fn unlock(&self) {
+        self.lock.lock().take();
+    }
+
+    /// Reads the file on a thread that may block.
+    pub async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.clone();
+        let work = move || {
+            let txn = shared.database()?.begin_read().map_err(ReadError::from)?;
+            Ok(look(&txn)?)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(read) => read,
+            // The library asserts where pages contradict each other.
+            Err(e) => Err(StoreError::Corrupt(e.to_string())),
+        }
+    }
+}
+
+/// Why something of the file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Database(#[from] redb::Error),
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Row(_) | ReadError::Database(redb::Error::Corrupted(_)) => {
+                Self::Corrupt(error.to_string())
+            }
+            ReadError::Database(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+macro_rules! from_library {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for ReadError {
+            fn from(error: redb::$error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+    )*};
+}
+from_library!(StorageError, TableError, TransactionError);

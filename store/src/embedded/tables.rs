@@ -1,0 +1,109 @@
+//! The tables of the file: their keys, their values, and how a row is written.
+//!
+//! Documents are JSON, so that a file can be read by people. What the store itself needs
+//! of a row stands before the document, so that no document is parsed to change another.
+
+use maestro_core::domain::{OperationRecord, OperationStatus, RoomStatus};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// `format`, `installation` and `epoch`, as text.
+pub const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
+/// Last applied batch of each scheduler.
+pub const SEQS: TableDefinition<&str, u64> = TableDefinition::new("seqs");
+/// Active documents: when the row was created (nanoseconds), the document.
+pub const SCHEDULERS: TableDefinition<&str, DocumentRow> = TableDefinition::new("schedulers");
+/// By scheduler and version: when that version was created (nanoseconds), the document.
+pub const VERSIONS: TableDefinition<(&str, &str), DocumentRow> = TableDefinition::new("versions");
+/// By scheduler and room: the status, the document.
+pub const ROOMS: TableDefinition<(&str, &str), RoomRow> = TableDefinition::new("rooms");
+/// By scheduler and operation: see [`OperationRow`].
+pub const OPERATIONS: TableDefinition<(&str, u128), OperationRow> =
+    TableDefinition::new("operations");
+/// Ended operations that are shown: scheduler, when they ended (microseconds), operation.
+pub const HISTORY: TableDefinition<(&str, i64, u128), ()> = TableDefinition::new("history");
+
+pub type DocumentRow = (i128, &'static [u8]);
+pub type RoomRow = (u8, &'static [u8]);
+/// Place in the order of creation; whether it has not ended; when it came to its status
+/// (microseconds); the document.
+pub type OperationRow = (u64, bool, i64, &'static [u8]);
+
+/// A room's status from its stored number.
+pub fn room_status(number: u8) -> Option<RoomStatus> {
+    RoomStatus::ALL.get(usize::from(number)).copied()
+}
+
+/// Whether an operation stands in the history that is shown (contract 2.4, `final`).
+pub fn is_in_history(operation: &OperationRecord) -> bool {
+    operation.status.is_final()
+        && !(operation.status == OperationStatus::Finished && operation.definition.is_no_action())
+}
+
+/// The first text behind `name`: keys of `a` end there, keys of `a-b` are not among them.
+pub fn successor(name: &str) -> String {
+    format!("{name}\0")
+}
+
+pub fn encode(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(document)
+}
+
+pub fn decode<T: DeserializeOwned>(
+    table: &'static str,
+    key: &str,
+    bytes: &[u8],
+) -> Result<T, RowError> {
+    serde_json::from_slice(bytes).map_err(|source| RowError {
+        table,
+        key: key.into(),
+        source,
+    })
+}
+
+/// A row that holds something else than it should.
+#[derive(Debug, thiserror::Error)]
+#[error("row {key:?} of table {table}: {source}")]
+pub struct RowError {
+    table: &'static str,
+    key: String,
+    #[source]
+    source: serde_json::Error,
+}
+
+/// Makes every table, so that no reader meets one that is missing.
+pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(META)?;
+    txn.open_table(SEQS)?;
+    txn.open_table(SCHEDULERS)?;
+    txn.open_table(VERSIONS)?;
+    txn.open_table(ROOMS)?;
+    txn.open_table(OPERATIONS)?;
+    txn.open_table(HISTORY)?;
+    Ok(())
+}
+
+/// Copies every row of every table.
+pub fn copy_all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error> {
+    copy(from, to, META)?;
+    copy(from, to, SEQS)?;
+    copy(from, to, SCHEDULERS)?;
+    copy(from, to, VERSIONS)?;
+    copy(from, to, ROOMS)?;
+    copy(from, to, OPERATIONS)?;
+    copy(from, to, HISTORY)
+}
+
+fn copy<K: redb::Key + 'static, V: redb::Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<(), redb::Error> {
+    let source = from.open_table(table)?;
+    let mut target = to.open_table(table)?;
+    for row in source.iter()? {
+        let (key, value) = row?;
+        target.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}
