@@ -1,7 +1,12 @@
 //! What goes back over HTTP: the one place that turns outcomes into responses.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use actix_web::HttpResponse;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{Bytes, Payload};
 
 use super::status::{Code, Status};
 use crate::codec::write_string;
@@ -57,19 +62,7 @@ impl Answer {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 r#"{"code":13,"message":"failed to marshal error message"}"#.to_owned(),
             ),
-            Failure::Http(http, status) => {
-                let body = error_body(status);
-                let size = body.len();
-                // What is left of the request body is not worth reading: the connection ends with this answer.
-                let response = HttpResponse::build(*http)
-                    .force_close()
-                    .insert_header((
-                        header::CONTENT_TYPE,
-                        header::HeaderValue::from_static("application/json"),
-                    ))
-                    .body(body);
-                Self { response, size }
-            }
+            Failure::Http(http, status) => Self::json(*http, error_body(status)),
             Failure::Status(status) => {
                 let mut answer = Self::json(status.code.http(), error_body(status));
                 if status.code == Code::ResourceExhausted {
@@ -116,6 +109,30 @@ impl Answer {
             .headers_mut()
             .insert(header::LOCATION, value);
         answer
+    }
+}
+
+/// A response body that keeps the unread rest of the request until it is sent.
+///
+/// actix-web closes the connection when it sees an unread request then; of one that was let go it would go on reading,
+/// without end and at the client's pace.
+pub struct ClosesAfter {
+    pub body: BoxBody,
+    pub _unread: Payload,
+}
+
+impl MessageBody for ClosesAfter {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(cx)
     }
 }
 

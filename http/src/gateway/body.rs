@@ -33,7 +33,7 @@ impl Default for BodyLimits {
 /// Too large is 413 with code 8 (`ResourceExhausted`, gRPC's answer to messages above its limit); too slow is 408 with
 /// code 4; a connection that breaks off is what the contract calls an unexpected end.
 pub async fn read(
-    mut payload: Payload,
+    payload: &mut Payload,
     headers: &HeaderMap,
     limits: BodyLimits,
 ) -> Result<Bytes, Failure> {
@@ -43,7 +43,7 @@ pub async fn read(
     if declared.is_some_and(|length| length > limits.bytes as u64) {
         return Err(too_large(limits));
     }
-    match tokio::time::timeout(limits.deadline, collect(&mut payload, limits)).await {
+    match tokio::time::timeout(limits.deadline, collect(payload, limits)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::Http(
             StatusCode::REQUEST_TIMEOUT,

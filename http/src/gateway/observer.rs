@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use actix_web::http::Method;
+
 /// Distinct unmatched paths that are reported by name; scanners would otherwise fill the metrics.
 const RAW_PATHS_MAX: usize = 200;
 /// Longest such name in bytes.
@@ -38,14 +40,14 @@ impl Observers {
     }
 
     /// Begins to watch a request with a known route, or an unmatched one by its path.
-    pub fn watch(&self, label: Option<&'static str>, path: &str, method: &str) -> Watch {
+    pub fn watch(&self, label: Option<&'static str>, path: &str, method: &Method) -> Watch {
         let watched = self.0.as_ref().map(|known| {
             let label = label.map_or_else(|| known.raw_label(path), Cow::Borrowed);
             known.observer.begin(&label);
             Watched {
                 known: known.clone(),
                 label,
-                method: method.to_owned(),
+                method: method.clone(),
                 started: Instant::now(),
             }
         });
@@ -74,7 +76,7 @@ pub struct Watch(Option<Watched>);
 struct Watched {
     known: Arc<Known>,
     label: Cow<'static, str>,
-    method: String,
+    method: Method,
     started: Instant,
 }
 
@@ -93,7 +95,7 @@ impl Watch {
         {
             known.observer.observe(
                 &label,
-                &method,
+                method.as_str(),
                 code,
                 started.elapsed().as_secs_f64(),
                 size as u64,

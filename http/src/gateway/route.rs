@@ -56,8 +56,14 @@ impl<'a> Params<'a> {
         self.pairs.iter().take(self.count).copied()
     }
 
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    }
+
     pub fn sets(&self, name: &str) -> bool {
-        self.iter().any(|(known, _)| known == name)
+        self.get(name).is_some()
     }
 
     fn push(&mut self, name: &'static str, value: &'a str) {
@@ -74,6 +80,17 @@ pub enum Target<'r, 'p, A: ?Sized> {
     /// The path is known under other methods.
     WrongMethod(&'static str),
     Nowhere,
+}
+
+impl<A: ?Sized> Target<'_, '_, A> {
+    /// The metrics label of a known path, whatever the method.
+    pub fn label(&self) -> Option<&'static str> {
+        match self {
+            Self::Found(route, _) => Some(route.label),
+            Self::WrongMethod(label) => Some(label),
+            Self::Nowhere => None,
+        }
+    }
 }
 
 /// Finds the route of a decoded path. `form` allows a POST to reach a GET route (contract 2.1 "Method fallback").

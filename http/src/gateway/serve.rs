@@ -2,13 +2,15 @@
 
 use std::panic::AssertUnwindSafe;
 
+use actix_web::body::MessageBody;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
-use super::answer::{Answer, Failure};
+use super::answer::{Answer, ClosesAfter, Failure};
 use super::context::{self, RequestContext};
 use super::input::{Input, Source};
 use super::path;
@@ -25,51 +27,39 @@ const YAML: [&str; 3] = ["application/yaml", "text/yaml", "application/x-yaml"];
 pub async fn serve<A: ?Sized>(
     inner: &Inner<A>,
     request: &HttpRequest,
-    payload: Payload,
+    mut payload: Payload,
 ) -> HttpResponse {
-    let headers = request.headers();
-    let request_id = context::request_id(headers);
+    let request_id = context::request_id(request.headers());
     let echoed = HeaderValue::from_str(&request_id);
     let path = request.uri().path();
     let decoded = path::decode(path).filter(|_| path.starts_with('/'));
-    let form = request.method() == Method::POST && content_type(headers) == FORM;
-    let method = effective_method(request, form);
-    let target = decoded.as_ref().map(|d| {
-        route::find(
-            inner.routes,
-            method.as_ref().unwrap_or(request.method()),
-            &d.text,
-            form,
-        )
-    });
-    let label = match &target {
-        Some(Target::Found(route, _)) => Some(route.label),
-        Some(Target::WrongMethod(label)) => Some(*label),
-        Some(Target::Nowhere) | None => None,
-    };
-    let watch = inner
-        .observers
-        .watch(label, path, request.method().as_str());
+    let form = request.method() == Method::POST && content_type(request.headers()) == FORM;
+    let overriding = effective_method(request, form);
+    let method = overriding.as_ref().unwrap_or(request.method());
+    let falls_back = form && overriding.is_none();
+    let target = decoded
+        .as_ref()
+        .map(|decoded| route::find(inner.routes, method, &decoded.text, falls_back));
+    let watch = inner.observers.watch(
+        target.as_ref().and_then(Target::label),
+        path,
+        request.method(),
+    );
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it.
-    let body = body::read(payload, headers, inner.limits).await;
+    let body = body::read(&mut payload, request.headers(), inner.limits).await;
+    let unread = body.is_err().then_some(payload);
     let answer = match (&decoded, target) {
         (Some(decoded), Some(target)) => {
-            if let Some(clean) = path::cleaned(path) {
-                Answer::redirect(request.method(), &with_query(clean, request.uri().query()))
-            } else {
-                let parts = Parts {
-                    request,
-                    form,
-                    overridden: method.is_some(),
-                    body,
-                    damaged: decoded.damaged,
-                };
-                let outcome = run(inner, parts, target, request_id).await;
-                outcome.map_or_else(
-                    |failure| Answer::failure(&failure),
-                    |body| Answer::json(StatusCode::OK, body),
-                )
-            }
+            let overridden = overriding.is_some();
+            let parts = Parts {
+                request,
+                request_id,
+                form,
+                overridden,
+                body,
+                damaged: decoded.damaged,
+            };
+            respond(inner, parts, target).await
         }
         _ => Answer::bad_request_line(),
     };
@@ -79,6 +69,15 @@ pub async fn serve<A: ?Sized>(
             .headers_mut()
             .insert(HeaderName::from_static(context::REQUEST_ID), id);
     }
+    if let Some(unread) = unread {
+        response = response.map_body(|_, body| {
+            ClosesAfter {
+                body,
+                _unread: unread,
+            }
+            .boxed()
+        });
+    }
     watch.end(response.status().as_u16(), size);
     response
 }
@@ -86,28 +85,44 @@ pub async fn serve<A: ?Sized>(
 /// What is left of a request once its target is known.
 struct Parts<'a> {
     request: &'a HttpRequest,
+    request_id: String,
     form: bool,
     overridden: bool,
     body: Result<Bytes, Failure>,
     damaged: bool,
 }
 
+async fn respond<A: ?Sized>(
+    inner: &Inner<A>,
+    parts: Parts<'_>,
+    target: Target<'_, '_, A>,
+) -> Answer {
+    let request = parts.request;
+    if let Some(clean) = path::cleaned(request.uri().path()) {
+        return Answer::redirect(request.method(), &with_query(clean, request.uri().query()));
+    }
+    match run(inner, parts, target).await {
+        Ok(body) => Answer::json(StatusCode::OK, body),
+        Err(failure) => Answer::failure(&failure),
+    }
+}
+
 async fn run<A: ?Sized>(
     inner: &Inner<A>,
     parts: Parts<'_>,
     target: Target<'_, '_, A>,
-    request_id: String,
 ) -> Result<String, Failure> {
     let Parts {
         request,
+        request_id,
         form,
         overridden,
         mut body,
         damaged,
     } = parts;
     let mut values = Values::default();
-    let falls_back = matches!(&target, Target::Found(route, _) if route.reads == Reads::Query);
-    if form && (overridden || falls_back) {
+    let reads_query = matches!(&target, Target::Found(route, _) if route.reads == Reads::Query);
+    if form && (overridden || reads_query) {
         // Reading the form takes the body: an overridden call with a body sees an empty one, as in the original.
         parse_form(&mut values, &body?)?;
         body = Ok(Bytes::new());
@@ -137,6 +152,7 @@ async fn run<A: ?Sized>(
         // Not 504: the original wraps the end of its patience in an unknown error (contract 15.11).
         return Err(Status::unknown("context deadline exceeded").into());
     }
+    let span = span(route.label, &context, &params);
     let input = Input {
         params,
         source,
@@ -144,14 +160,30 @@ async fn run<A: ?Sized>(
         strict: inner.kind == Api::Management,
     };
     let call = AssertUnwindSafe((route.call)(&inner.api, &context, input));
-    call.catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(
-            request_id = context.request_id,
-            handler = route.label,
-            "the call panicked"
-        );
-        Err(Status::internal("internal error").into())
-    })
+    call.catch_unwind()
+        .instrument(span)
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(
+                request_id = context.request_id,
+                handler = route.label,
+                "the call panicked"
+            );
+            Err(Status::internal("internal error").into())
+        })
+}
+
+/// Debug, because a ping every 30 seconds from every room would drown everything else.
+fn span(handler: &'static str, context: &RequestContext, params: &Params<'_>) -> tracing::Span {
+    let text = |name| params.get(name);
+    tracing::debug_span!(
+        "request",
+        request_id = context.request_id,
+        handler,
+        scheduler = text("scheduler_name").or_else(|| text("name")),
+        operation = text("operation_id"),
+        room = text("room_name"),
+    )
 }
 
 fn content_type(headers: &HeaderMap) -> &[u8] {

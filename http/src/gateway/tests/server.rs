@@ -1,0 +1,118 @@
+//! What needs a real connection, and what is told about requests.
+
+use super::*;
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl RequestObserver for Heard {
+    fn observe(&self, handler: &str, method: &str, code: u16, seconds: f64, size: u64) {
+        assert!((0.0..10.0).contains(&seconds));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{method} {handler} {code} {size}"));
+    }
+}
+
+#[actix_web::test]
+async fn every_request_is_observed_under_a_bounded_label() {
+    let heard = Arc::new(Heard::default());
+    let gateway = management(Arc::new(Echo)).observer(heard.clone());
+    let app = http_test::init_service(App::new().configure(|cfg| gateway.configure(cfg))).await;
+    let mut paths = vec![
+        "/schedulers/info".to_owned(),
+        "/schedulers/s/operations/x/cancel".to_owned(),
+        "/none/0".to_owned(),
+    ];
+    paths.extend((1..=200).map(|n| format!("/none/{n}")));
+    for path in &paths {
+        http_test::call_service(&app, http_test::TestRequest::get().uri(path).to_request()).await;
+    }
+    let heard = heard.0.lock().unwrap();
+    assert_eq!(heard[0], "GET /schedulers/:schedulerName 200 17");
+    assert!(heard[1].starts_with("GET /schedulers/:schedulerName/operations/:operationID 501"));
+    assert!(heard[2].starts_with("GET /none/0 404"));
+    assert!(heard[201].starts_with("GET /none/199 404"));
+    assert!(heard[202].starts_with("GET other 404"), "{}", heard[202]);
+}
+
+/// A real server on a free port; its address.
+async fn serve_rooms() -> std::net::SocketAddr {
+    let gateway = rooms(Arc::new(Echo))
+        .body_deadline(Duration::from_millis(100))
+        .body_limit(1000);
+    let server = HttpServer::new(move || App::new().configure(|cfg| gateway.configure(cfg)))
+        .workers(1)
+        .disable_signals()
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let address = server.addrs()[0];
+    actix_web::rt::spawn(server.run());
+    address
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains(end) {
+        match tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer))
+            .await
+            .unwrap()
+        {
+            Ok(0) | Err(_) => break,
+            Ok(n) => text.push_str(std::str::from_utf8(&buffer[..n]).unwrap()),
+        }
+    }
+    text
+}
+
+#[actix_web::test]
+async fn a_connection_survives_bodies_that_nobody_reads() {
+    let mut stream = TcpStream::connect(serve_rooms().await).await.unwrap();
+    for (request, end) in [
+        (
+            "GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+            "\"details\":[]}",
+        ),
+        (
+            "DELETE /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+            "\"details\":[]}",
+        ),
+        (
+            "HEAD /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n\r\n",
+            "\r\n\r\n",
+        ),
+        (
+            "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+             8\r\n{\"status\r\n9\r\n\":\"ready\"\r\n1\r\n}\r\n0\r\n\r\n",
+            "{\"success\":true}",
+        ),
+    ] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let got = read_until(&mut stream, end).await;
+        assert!(
+            got.starts_with("HTTP/1.1 ") && got.ends_with(end),
+            "{request}: {got}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn slow_and_large_bodies_are_cut() {
+    let address = serve_rooms().await;
+    for (head, status) in [
+        ("Content-Length: 50\r\n\r\n{", "408"),
+        ("Content-Length: 1001\r\n\r\n{", "413"),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n", "408"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("PUT /scheduler/s/rooms/r/ping HTTP/1.1\r\nHost: x\r\n{head}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let got = read_until(&mut stream, "never").await;
+        assert!(
+            got.starts_with(&format!("HTTP/1.1 {status} ")) && got.ends_with("\"details\":[]}"),
+            "{head}: {got}"
+        );
+    }
+}
