@@ -164,3 +164,242 @@ impl Share {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{FixedBuffer, PolicyParameters};
+    use proptest::prelude::*;
+
+    fn room_occupancy(ready_target: f64, down_threshold: f64) -> Autoscaling {
+        Autoscaling {
+            enabled: true,
+            min: 1,
+            max: -1,
+            policy: Policy {
+                kind: ROOM_OCCUPANCY.into(),
+                parameters: PolicyParameters {
+                    room_occupancy: Some(RoomOccupancy {
+                        ready_target,
+                        down_threshold,
+                    }),
+                    fixed_buffer: None,
+                },
+            },
+            ..Default::default()
+        }
+    }
+
+    fn fixed_buffer(amount: i32) -> Autoscaling {
+        Autoscaling {
+            policy: Policy {
+                kind: FIXED_BUFFER.into(),
+                parameters: PolicyParameters {
+                    room_occupancy: None,
+                    fixed_buffer: Some(FixedBuffer { amount }),
+                },
+            },
+            ..room_occupancy(0.5, 0.5)
+        }
+    }
+
+    /// Rooms of one match each: `occupied` of `total`, the others ready.
+    fn rooms(total: i64, occupied: i64) -> Occupancy {
+        Occupancy {
+            ready: total - occupied,
+            occupied,
+            total,
+            running_matches: occupied,
+            max_matches: 1,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_holds() {
+        let table = [
+            (100, 80, 0.5, 160),
+            (100, 50, 0.5, 100),
+            (100, 30, 0.5, 60),
+            (50, 40, 0.3, 58),
+            (50, 35, 0.3, 50),
+            (50, 10, 0.3, 15),
+            (10, 5, 0.9, 50),
+            (10, 1, 0.9, 10),
+            (10, 1, 0.8, 5),
+            (5, 5, 0.1, 6),
+            (1, 1, 0.3, 2),
+            (2, 2, 0.9, 20),
+        ];
+        for (total, occupied, target, wanted) in table {
+            let autoscaling = room_occupancy(target, 0.99);
+            let found = desired(&autoscaling, &rooms(total, occupied));
+            assert_eq!(found, Ok(wanted), "{occupied} of {total}, target {target}");
+        }
+    }
+
+    #[test]
+    fn floats_do_not_round_a_room_into_being() {
+        // What 32-bit floats made of them: 51, 6, 50 (contract 5.7).
+        for (target, occupied, wanted) in [(0.3, 35, 50), (0.2, 4, 5), (0.9, 5, 50)] {
+            let found = desired(&room_occupancy(target, 0.99), &rooms(100, occupied));
+            assert_eq!(found, Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn min_and_max_limit_what_the_policy_wants() {
+        let limited = |min, max| Autoscaling {
+            min,
+            max,
+            ..room_occupancy(0.5, 0.99)
+        };
+        assert_eq!(desired(&limited(1, 100), &rooms(100, 80)), Ok(100));
+        assert_eq!(desired(&limited(10, 100), &rooms(10, 0)), Ok(10));
+        assert_eq!(desired(&limited(1, -1), &rooms(100, 80)), Ok(160));
+        assert_eq!(desired(&limited(1, 0), &rooms(100, 80)), Ok(0));
+    }
+
+    #[test]
+    fn an_allocated_room_counts_as_a_match() {
+        let occupancy = Occupancy {
+            allocated: 2,
+            running_matches: 3,
+            max_matches: 1,
+            ..Default::default()
+        };
+        assert_eq!(desired(&room_occupancy(0.5, 0.9), &occupancy), Ok(10));
+    }
+
+    #[test]
+    fn matches_share_rooms() {
+        let occupancy = Occupancy {
+            running_matches: 7,
+            max_matches: 3,
+            ..Default::default()
+        };
+        // 14 slots in rooms of three.
+        assert_eq!(desired(&room_occupancy(0.5, 0.9), &occupancy), Ok(5));
+    }
+
+    #[test]
+    fn a_fixed_buffer_is_kept_beside_rooms_in_use() {
+        let occupancy = Occupancy {
+            ready: 10,
+            active: 4,
+            occupied: 3,
+            allocated: 2,
+            terminating: 5,
+            error: 6,
+            total: 30,
+            running_matches: 100,
+            max_matches: 3,
+        };
+        let wanted = |amount| desired(&fixed_buffer(amount), &occupancy);
+        assert_eq!(wanted(5), Ok(10));
+        let may = |amount| may_downscale(&fixed_buffer(amount), &occupancy);
+        // 30 - 5 - 6 = 19 rooms alive.
+        assert_eq!(may(13), Ok(true));
+        assert_eq!(may(14), Ok(false));
+    }
+
+    #[test]
+    fn a_scale_down_needs_free_slots_beyond_the_threshold() {
+        // 10 matches want 20 rooms, of them 10 free.
+        let may =
+            |total, threshold| may_downscale(&room_occupancy(0.5, threshold), &rooms(total, 10));
+        assert_eq!(may(20, 0.99), Ok(false));
+        assert_eq!(may(21, 0.99), Ok(true)); // 10 / 11
+        assert_eq!(may(21, 0.9), Ok(false));
+        assert_eq!(may(30, 0.5), Ok(true)); // exactly the threshold
+        assert_eq!(may(29, 0.5), Ok(false));
+    }
+
+    #[test]
+    fn without_free_slots_nothing_is_given_away() {
+        let may = |running, target| {
+            let occupancy = Occupancy {
+                occupied: 4,
+                total: 4,
+                running_matches: running,
+                max_matches: 1,
+                ..Default::default()
+            };
+            may_downscale(&room_occupancy(target, 0.9), &occupancy)
+        };
+        assert_eq!(may(4, 0.5), Ok(false));
+        assert_eq!(may(4, 0.0), Ok(false));
+        // More matches than slots: the contract's quotient is below zero.
+        assert_eq!(may(5, 0.5), Ok(true));
+        assert_eq!(
+            may_downscale(&room_occupancy(0.5, 0.9), &Occupancy::default()),
+            Ok(false)
+        );
+    }
+
+    #[test]
+    fn an_old_document_without_a_threshold_has_the_default() {
+        let may = |threshold| may_downscale(&room_occupancy(0.5, threshold), &rooms(21, 10));
+        assert_eq!(may(0.0), may(0.99));
+    }
+
+    #[test]
+    fn an_incomplete_policy_is_an_error() {
+        let mut unknown = fixed_buffer(1);
+        unknown.policy.kind = "random".into();
+        let error = PolicyError::UnknownType("random".into());
+        assert_eq!(desired(&unknown, &rooms(1, 1)), Err(error.clone()));
+        assert_eq!(may_downscale(&unknown, &rooms(1, 1)), Err(error));
+        for kind in [ROOM_OCCUPANCY, FIXED_BUFFER] {
+            let mut bare = fixed_buffer(1);
+            bare.policy = Policy {
+                kind: kind.into(),
+                ..Default::default()
+            };
+            let found = desired(&bare, &rooms(1, 1));
+            assert_eq!(found, Err(PolicyError::MissingParameters(kind)));
+        }
+        for target in [1.0, 1.5, -0.1, f64::NAN, f64::INFINITY] {
+            assert!(desired(&room_occupancy(target, 0.9), &rooms(1, 1)).is_err());
+        }
+    }
+
+    #[test]
+    fn extreme_numbers_do_not_overflow() {
+        let occupancy = Occupancy {
+            ready: i64::from(i32::MAX),
+            running_matches: i64::MAX / 4,
+            max_matches: i64::from(i32::MAX),
+            ..Default::default()
+        };
+        let just_below_one = 1.0 - f64::EPSILON;
+        for target in [f64::MIN_POSITIVE, 0.5, just_below_one] {
+            assert!(desired(&room_occupancy(target, just_below_one), &occupancy).is_ok());
+            assert!(may_downscale(&room_occupancy(target, just_below_one), &occupancy).is_ok());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_wanted_number_is_the_least_that_leaves_the_share_ready(
+            permille in 1_i64..1000, running in 0_i64..100_000, max_matches in 1_i64..=35,
+        ) {
+            let occupancy = Occupancy { running_matches: running, max_matches, ..Default::default() };
+            // The nearest float of a short decimal reads back as that decimal.
+            let autoscaling = Autoscaling { min: 0, ..room_occupancy(permille as f64 / 1000.0, 0.99) };
+            let rooms = desired(&autoscaling, &occupancy).unwrap();
+            let fits = |slots: i64| slots * (1000 - permille) >= running * 1000;
+            prop_assert!(fits(rooms * max_matches));
+            prop_assert!(rooms == 0 || !fits((rooms - 1) * max_matches));
+        }
+
+        #[test]
+        fn the_wanted_number_is_within_the_limits(
+            min in 1_i32..50, size in 0_i32..50, running in 0_i64..1000,
+        ) {
+            let autoscaling = Autoscaling { min, max: min + size, ..room_occupancy(0.7, 0.9) };
+            let rooms = desired(&autoscaling, &Occupancy { running_matches: running, ..Default::default() });
+            prop_assert!((i64::from(min)..=i64::from(min + size)).contains(&rooms.unwrap()));
+        }
+    }
+}

@@ -33,8 +33,12 @@ pub struct Deletion {
     pub terminating: Vec<RoomId>,
 }
 
-/// At most `amount` rooms in `remove` and `drain` together, rooms that drain already
-/// included in the count but not in the lists.
+/// At most `amount` rooms in `remove` and `drain` together; rooms that drain already
+/// count too, after the idle ones, but are not in the lists.
+///
+/// `candidates` are the rooms that may be chosen: in a rollout those to be replaced
+/// only. With others among them an idle room of the new version would go before an
+/// occupied one of the old, and be made anew, without end.
 ///
 /// Order: rooms in error (or gone from the runtime), rooms without pings, then pending,
 /// unready, ready ones, of other majors before those of the active major; at last rooms
@@ -106,4 +110,196 @@ fn first(mut placed: Vec<(Place, &RoomId)>, amount: usize) -> Vec<RoomId> {
         .take(amount)
         .map(|(_, id)| id.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    #[derive(Debug)]
+    struct Room {
+        id: RoomId,
+        status: RoomStatus,
+        same_major: bool,
+        same_version: bool,
+        ping_expired: bool,
+        instance_gone: bool,
+        draining: bool,
+    }
+
+    impl Room {
+        fn candidate(&self) -> DeletionCandidate<'_> {
+            DeletionCandidate {
+                id: &self.id,
+                status: self.status,
+                same_major: self.same_major,
+                same_version: self.same_version,
+                ping_expired: self.ping_expired,
+                instance_gone: self.instance_gone,
+                draining: self.draining,
+            }
+        }
+        fn old(mut self) -> Self {
+            (self.same_major, self.same_version) = (false, false);
+            self
+        }
+        fn older_minor(mut self) -> Self {
+            self.same_version = false;
+            self
+        }
+    }
+
+    fn room(id: &str, status: RoomStatus) -> Room {
+        Room {
+            id: id.into(),
+            status,
+            same_major: true,
+            same_version: true,
+            ping_expired: false,
+            instance_gone: false,
+            draining: false,
+        }
+    }
+
+    fn order(rooms: &[Room], amount: usize) -> Deletion {
+        deletion_order(rooms.iter().map(Room::candidate), amount)
+    }
+
+    fn names(ids: &[RoomId]) -> Vec<&str> {
+        ids.iter().map(RoomId::as_str).collect()
+    }
+
+    use RoomStatus as S;
+
+    #[test]
+    fn broken_rooms_go_first_then_other_majors_then_by_status() {
+        let mut silent = room("silent", S::Ready);
+        silent.ping_expired = true;
+        let mut gone = room("gone", S::Occupied);
+        gone.instance_gone = true;
+        let rooms = [
+            room("ready", S::Ready),
+            room("unready", S::Unready),
+            room("pending", S::Pending),
+            room("minor-ready", S::Ready).older_minor(),
+            room("old-ready", S::Ready).old(),
+            room("old-pending", S::Pending).old(),
+            silent,
+            room("error", S::Error),
+            room("old-error", S::Error).old(),
+            gone,
+        ];
+        let order = order(&rooms, 100);
+        let expected = [
+            "old-error",
+            "error",
+            "gone",
+            "silent",
+            "old-pending",
+            "old-ready",
+            "pending",
+            "unready",
+            "minor-ready",
+            "ready",
+        ];
+        assert_eq!(names(&order.remove), expected);
+        assert!(order.drain.is_empty() && order.terminating.is_empty());
+    }
+
+    #[test]
+    fn rooms_with_players_are_drained_after_all_idle_ones() {
+        let rooms = [
+            room("allocated", S::Allocated),
+            room("occupied", S::Occupied),
+            room("active", S::Active),
+            room("old-occupied", S::Occupied).old(),
+            room("ready", S::Ready),
+        ];
+        let all = order(&rooms, 5);
+        assert_eq!(names(&all.remove), ["ready"]);
+        let expected = ["old-occupied", "active", "occupied", "allocated"];
+        assert_eq!(names(&all.drain), expected);
+        assert_eq!(names(&order(&rooms, 2).drain), ["old-occupied"]);
+        assert!(order(&rooms, 1).drain.is_empty());
+    }
+
+    #[test]
+    fn rooms_that_drain_already_count_after_the_idle_ones() {
+        let mut draining = room("draining", S::Occupied);
+        draining.draining = true;
+        let rooms = [draining, room("occupied", S::Occupied)];
+        assert_eq!(order(&rooms, 1), Deletion::default());
+        assert_eq!(names(&order(&rooms, 2).drain), ["occupied"]);
+        let [draining, occupied] = rooms;
+        let rooms = [draining, occupied, room("ready", S::Ready)];
+        assert_eq!(names(&order(&rooms, 1).remove), ["ready"]);
+        assert!(order(&rooms, 2).drain.is_empty());
+    }
+
+    #[test]
+    fn terminating_rooms_are_told_again_and_do_not_count() {
+        let rooms = [
+            room("terminating", S::Terminating),
+            room("terminated", S::Terminated).old(),
+            room("ready", S::Ready),
+        ];
+        for amount in [0, 1] {
+            let order = order(&rooms, amount);
+            assert_eq!(names(&order.terminating), ["terminating", "terminated"]);
+            assert_eq!(order.remove.len(), amount);
+        }
+    }
+
+    #[test]
+    fn equals_keep_their_order() {
+        let rooms: Vec<Room> = (0..9).map(|n| room(&n.to_string(), S::Ready)).collect();
+        assert_eq!(names(&order(&rooms, 3).remove), ["0", "1", "2"]);
+    }
+
+    fn any_room() -> impl Strategy<Value = Room> {
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+        (prop::sample::select(S::ALL.to_vec()), flags, any::<bool>()).prop_map(
+            |(status, (same_major, same_version, ping_expired, draining), instance_gone)| Room {
+                id: "".into(),
+                status,
+                same_major,
+                same_version: same_version && same_major,
+                ping_expired,
+                instance_gone,
+                draining,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_room_with_players_is_never_removed(
+            mut rooms in prop::collection::vec(any_room(), 0..60), amount in 0_usize..70,
+        ) {
+            for (index, room) in rooms.iter_mut().enumerate() {
+                room.id = index.to_string().into();
+            }
+            let order = order(&rooms, amount);
+            let find = |id: &RoomId| &rooms[id.as_str().parse::<usize>().unwrap()];
+            let plays = |r: &Room| {
+                matches!(r.status, S::Occupied | S::Active | S::Allocated) && !r.instance_gone
+            };
+            prop_assert!(order.remove.iter().all(|id| !plays(find(id))));
+            prop_assert!(order.drain.iter().all(|id| plays(find(id)) && !find(id).draining));
+            prop_assert!(order.remove.len() + order.drain.len() <= amount);
+            let all = [&order.remove, &order.drain, &order.terminating].into_iter().flatten();
+            let names: Vec<_> = all.collect();
+            prop_assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+            // As many as asked for, as far as there are any.
+            let ending = |r: &&Room| matches!(r.status, S::Terminating | S::Terminated);
+            let idle = rooms.iter().filter(|r| !ending(r) && !plays(r)).count();
+            prop_assert_eq!(order.remove.len(), idle.min(amount));
+            let draining = rooms.iter().filter(|r| plays(r) && r.draining).count();
+            let playing = rooms.iter().filter(|r| plays(r) && !r.draining).count();
+            let left = amount.saturating_sub(order.remove.len() + draining);
+            prop_assert_eq!(order.drain.len(), playing.min(left));
+        }
+    }
 }

@@ -57,6 +57,19 @@ pub struct Plan {
     pub level: i64,
 }
 
+impl Plan {
+    /// How many rooms are still to be chosen for this plan's removal: a plan whose rest
+    /// drains already has none, and an operation for it would do nothing.
+    ///
+    /// `idle` are the rooms without players that may go (in a rollout, old ones),
+    /// `draining` those with players that drain. A room that drains keeps no idle one:
+    /// that one goes at once instead of waiting for a match to end.
+    pub fn still_to_choose(&self, idle: i64, draining: i64) -> i64 {
+        let idle = idle.clamp(0, self.remove);
+        idle + (self.remove - idle - draining).max(0)
+    }
+}
+
 /// The step from what is there towards what is wanted.
 pub fn plan(input: PlanInput<'_>) -> Plan {
     if input.rolling_old > 0 {
@@ -124,4 +137,279 @@ fn replaceable(input: &PlanInput<'_>, level: i64) -> i64 {
         .min(input.rolling_old)
         .min(spare)
         .max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A fleet that is as it should be.
+    fn calm(rooms: i64) -> PlanInput<'static> {
+        PlanInput {
+            base: rooms,
+            available: rooms,
+            rolling_old: 0,
+            rolling_old_starting: 0,
+            starting: 0,
+            max_surge: "1",
+            may_downscale: true,
+            previous_level: Some(rooms),
+        }
+    }
+
+    fn steps(plan: Plan) -> (i64, i64, i64) {
+        (plan.desired, plan.add, plan.remove)
+    }
+
+    #[test]
+    fn without_a_rollout_the_wanted_number_is_met() {
+        assert_eq!(steps(plan(calm(10))), (10, 0, 0));
+        let short = PlanInput {
+            available: 4,
+            ..calm(10)
+        };
+        assert_eq!(steps(plan(short)), (10, 6, 0));
+        let many = PlanInput {
+            available: 13,
+            ..calm(10)
+        };
+        assert_eq!(steps(plan(many)), (10, 0, 3));
+        assert!(plan(many).downscale && !plan(many).rolling);
+        let below_zero = PlanInput {
+            base: -1,
+            available: 1,
+            ..calm(0)
+        };
+        assert_eq!(steps(plan(below_zero)), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_scale_down_that_is_not_allowed_changes_nothing() {
+        let held = plan(PlanInput {
+            available: 13,
+            may_downscale: false,
+            ..calm(10)
+        });
+        assert_eq!(steps(held), (13, 0, 0));
+        assert!(!held.downscale);
+        let grows = plan(PlanInput {
+            available: 8,
+            may_downscale: false,
+            ..calm(10)
+        });
+        assert_eq!(steps(grows), (10, 2, 0));
+    }
+
+    #[test]
+    fn the_rollout_of_the_contract_takes_its_five_steps() {
+        // Contract 13.5: two rooms, maxSurge 10 %.
+        let rollout = |available, rolling_old| {
+            steps(plan(PlanInput {
+                available,
+                rolling_old,
+                max_surge: "10%",
+                ..calm(2)
+            }))
+        };
+        assert_eq!(rollout(2, 2), (3, 1, 0));
+        assert_eq!(rollout(3, 2), (2, 0, 1));
+        assert_eq!(rollout(2, 1), (3, 1, 0));
+        assert_eq!(rollout(3, 1), (2, 0, 1));
+        assert_eq!(rollout(2, 0), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_fleet_at_its_maximum_is_replaced_too() {
+        // Trap of the original: no room above `max`, hence no surge and no progress. The
+        // maximum is in `base` already and does not limit the surge.
+        let full = PlanInput {
+            base: 10,
+            rolling_old: 10,
+            max_surge: "20%",
+            ..calm(10)
+        };
+        assert_eq!(steps(plan(full)), (12, 2, 0));
+    }
+
+    #[test]
+    fn a_rollout_waits_for_no_permission_to_scale_down() {
+        let rollout = PlanInput {
+            available: 12,
+            rolling_old: 10,
+            max_surge: "20%",
+            may_downscale: false,
+            ..calm(10)
+        };
+        let rolled = plan(rollout);
+        assert_eq!(steps(rolled), (10, 0, 2));
+        assert!(rolled.rolling && !rolled.downscale);
+    }
+
+    #[test]
+    fn a_forbidden_scale_down_holds_the_level_of_a_rollout() {
+        // The policy wants 4 rooms, may not shrink, and had 10 before.
+        let rollout = |available, rolling_old| {
+            plan(PlanInput {
+                base: 4,
+                available,
+                rolling_old,
+                may_downscale: false,
+                previous_level: Some(10),
+                ..calm(0)
+            })
+        };
+        assert_eq!(steps(rollout(10, 10)), (11, 1, 0));
+        assert_eq!(steps(rollout(11, 10)), (10, 0, 1));
+        assert_eq!(rollout(11, 10).level, 10);
+        // What was never reached is not held.
+        assert_eq!(rollout(7, 7).level, 7);
+    }
+
+    #[test]
+    fn a_level_that_nobody_remembers_leaves_out_the_surge() {
+        let level = |available, base| {
+            plan(PlanInput {
+                base,
+                available,
+                rolling_old: 1,
+                max_surge: "2",
+                may_downscale: false,
+                previous_level: None,
+                ..calm(0)
+            })
+            .level
+        };
+        assert_eq!(level(12, 10), 10);
+        assert_eq!(level(12, 4), 10);
+    }
+
+    #[test]
+    fn a_rollout_may_shrink_the_fleet_when_that_is_allowed() {
+        let shrinks = plan(PlanInput {
+            base: 4,
+            rolling_old: 10,
+            ..calm(10)
+        });
+        assert_eq!(steps(shrinks), (4, 0, 6));
+        assert!(shrinks.downscale && shrinks.rolling);
+    }
+
+    #[test]
+    fn the_last_old_rooms_get_no_more_surge_than_they_are() {
+        let last = PlanInput {
+            rolling_old: 1,
+            max_surge: "5",
+            ..calm(10)
+        };
+        assert_eq!(steps(plan(last)), (11, 1, 0));
+    }
+
+    #[test]
+    fn old_rooms_stay_until_new_ones_are_up() {
+        let rollout = |starting, old_starting| {
+            plan(PlanInput {
+                available: 12,
+                rolling_old: 10,
+                rolling_old_starting: old_starting,
+                starting,
+                max_surge: "2",
+                ..calm(10)
+            })
+            .remove
+        };
+        assert_eq!(rollout(2, 0), 0);
+        assert_eq!(rollout(1, 0), 1);
+        assert_eq!(rollout(0, 0), 2);
+        // Old ones that are not up are no loss.
+        assert_eq!(rollout(2, 1), 1);
+        assert_eq!(rollout(2, 10), 2);
+    }
+
+    #[test]
+    fn what_drains_already_is_not_chosen_again() {
+        let removal = plan(PlanInput {
+            available: 13,
+            ..calm(10)
+        });
+        assert_eq!(removal.still_to_choose(5, 0), 3);
+        assert_eq!(removal.still_to_choose(0, 0), 3);
+        assert_eq!(removal.still_to_choose(0, 2), 1);
+        assert_eq!(removal.still_to_choose(0, 4), 0);
+        assert_eq!(removal.still_to_choose(1, 3), 1);
+        assert_eq!(plan(calm(10)).still_to_choose(5, 0), 0);
+    }
+
+    fn any_input() -> impl Strategy<Value = PlanInput<'static>> {
+        let rooms = (0_i64..200, 0_i64..200, 0_i64..200, 0_i64..200, 0_i64..200);
+        let surges = prop::sample::select(vec!["1", "7", "10%", "100%", "0%", "x"]);
+        let level = prop::option::of(0_i64..200);
+        (rooms, surges, any::<bool>(), level).prop_map(
+            |((base, available, old, old_starting, starting), max_surge, may, level)| {
+                let rolling_old = old.min(available);
+                PlanInput {
+                    base,
+                    available,
+                    rolling_old,
+                    rolling_old_starting: old_starting.min(rolling_old),
+                    starting: starting.min(available - rolling_old),
+                    max_surge,
+                    may_downscale: may,
+                    previous_level: level,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_is_bounded(input in any_input()) {
+            let plan = plan(input);
+            prop_assert_eq!(plan.desired, input.available + plan.add - plan.remove);
+            prop_assert!(plan.add >= 0 && plan.remove >= 0 && (plan.add == 0 || plan.remove == 0));
+            prop_assert!(plan.level >= input.base);
+            if plan.add > 0 {
+                let extra = if plan.rolling { surge(input.max_surge, plan.level) } else { 0 };
+                prop_assert!(plan.desired <= plan.level + extra);
+            }
+            if plan.remove > 0 {
+                prop_assert!(plan.desired >= plan.level);
+            }
+            if plan.rolling {
+                prop_assert!(plan.remove <= input.rolling_old);
+                let up = input.available - input.starting - input.rolling_old_starting;
+                let lost = (plan.remove - input.rolling_old_starting).max(0);
+                prop_assert!(lost == 0 || up - lost >= plan.level);
+            }
+            if !input.may_downscale {
+                prop_assert!(!plan.downscale || plan.rolling);
+            }
+        }
+
+        #[test]
+        fn a_rollout_ends_with_as_many_new_rooms(
+            rooms in 1_i64..120, max_surge in prop::sample::select(vec!["1", "10%", "40%", "300"]),
+            may_downscale: bool,
+        ) {
+            let (mut old, mut new) = (rooms, 0);
+            let mut level = Some(rooms);
+            for _ in 0..2 * rooms {
+                let input = PlanInput {
+                    available: old + new,
+                    rolling_old: old,
+                    max_surge,
+                    may_downscale,
+                    previous_level: level,
+                    ..calm(rooms)
+                };
+                let plan = plan(input);
+                level = Some(plan.level);
+                prop_assert!(plan.add + plan.remove > 0 || old == 0);
+                new += plan.add;
+                old -= plan.remove;
+                prop_assert!((rooms..=rooms + surge(max_surge, rooms)).contains(&(old + new)));
+            }
+            prop_assert_eq!((old, new), (0, rooms));
+        }
+    }
 }

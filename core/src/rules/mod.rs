@@ -1,7 +1,6 @@
 //! The rules of the contract as plain functions, each with its table of cases.
 //! Never here: I/O, clocks, state that outlives a call.
 
-pub mod allocation;
 pub mod autoscaling;
 pub mod deletion;
 pub mod desired;

@@ -37,3 +37,39 @@ pub fn room_id(
     }
     name.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn operation(number: u128) -> OperationId {
+        OperationId(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn names_stay_the_same_over_releases() {
+        let name = |index, attempt| room_id(&"arena".into(), operation(7), index, attempt);
+        assert_eq!(name(0, 0).as_str(), "arena-znztk");
+        assert_eq!(name(1, 0).as_str(), "arena-w58jq");
+        assert_eq!(name(0, 1).as_str(), "arena-m6hv8");
+    }
+
+    #[test]
+    fn a_long_scheduler_name_is_cut() {
+        let long = "x".repeat(63);
+        let name = room_id(&long.as_str().into(), operation(7), 0, 0);
+        let (prefix, suffix) = name.as_str().split_at(59);
+        assert_eq!(prefix, format!("{}-", "x".repeat(58)));
+        assert_eq!(suffix.len(), 5);
+        assert!(suffix.bytes().all(|c| SUFFIX_ALPHABET.contains(&c)));
+    }
+
+    #[test]
+    fn rooms_of_an_operation_rarely_share_a_name() {
+        let names: HashSet<_> = (0..1000)
+            .map(|index| room_id(&"arena".into(), operation(7), index, 0))
+            .collect();
+        assert!(names.len() > 995, "{} different names", names.len());
+    }
+}

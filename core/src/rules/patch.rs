@@ -155,3 +155,209 @@ fn replace_list<T: Clone>(target: &mut Vec<T>, list: &Vec<T>) {
         target.clone_from(list);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{FixedBuffer, PolicyParameters, Spec};
+
+    fn map(key: &str) -> Option<BTreeMap<String, String>> {
+        Some(BTreeMap::from([(key.to_owned(), "1".to_owned())]))
+    }
+
+    fn container(name: &str) -> Container {
+        Container {
+            name: name.into(),
+            image: "registry/game:1".into(),
+            command: vec!["run".into()],
+            requests: Resources {
+                memory: "64Mi".into(),
+                cpu: "100m".into(),
+            },
+            ports: vec![ContainerPort::default()],
+            ..Default::default()
+        }
+    }
+
+    fn scheduler() -> Scheduler {
+        Scheduler {
+            name: "arena".into(),
+            game: "chess".into(),
+            state: "in-sync".into(),
+            spec: Spec {
+                version: "v1.0.0".into(),
+                toleration: "t".into(),
+                restart_policy: "Always".into(),
+                containers: vec![container("game"), container("sidecar")],
+                ..Default::default()
+            },
+            forwarders: vec![Forwarder::default()],
+            annotations: map("a"),
+            labels: map("l"),
+            ..Default::default()
+        }
+    }
+
+    fn spec(spec: SpecPatch) -> Patch {
+        Patch {
+            spec: Some(spec),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_a_patch_of_nothing_is_empty() {
+        assert!(Patch::default().is_empty());
+        let patches = [
+            spec(SpecPatch::default()),
+            Patch {
+                autoscaling: Some(AutoscalingPatch::default()),
+                ..Default::default()
+            },
+            Patch {
+                labels: Some(BTreeMap::new()),
+                ..Default::default()
+            },
+            Patch {
+                rooms_replicas: Some(0),
+                ..Default::default()
+            },
+        ];
+        for patch in patches {
+            assert!(!patch.is_empty(), "{patch:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_stays() {
+        let before = scheduler();
+        assert_eq!(Patch::default().apply(&before), before);
+        let hollow = spec(SpecPatch {
+            containers: vec![ContainerPatch::default()],
+            ..Default::default()
+        });
+        assert_eq!(hollow.apply(&before), before);
+    }
+
+    #[test]
+    fn present_fields_replace() {
+        let after = Patch {
+            port_range: Some(PortRange { start: 1, end: 2 }),
+            max_surge: Some("5".into()),
+            rooms_replicas: Some(4),
+            forwarders: vec![Forwarder::default(), Forwarder::default()],
+            annotations: map("b"),
+            match_allocation: Some(MatchAllocation { max_matches: 3 }),
+            ..spec(SpecPatch {
+                termination_grace_period: Some(7),
+                toleration: Some(String::new()),
+                affinity: Some("a".into()),
+                ..Default::default()
+            })
+        }
+        .apply(&scheduler());
+        let mut expected = scheduler();
+        expected.port_range = Some(PortRange { start: 1, end: 2 });
+        expected.max_surge = "5".into();
+        expected.rooms_replicas = 4;
+        expected.forwarders.push(Forwarder::default());
+        expected.annotations = map("b");
+        expected.match_allocation = Some(MatchAllocation { max_matches: 3 });
+        expected.spec.termination_grace_period = 7;
+        expected.spec.toleration = String::new();
+        expected.spec.affinity = "a".into();
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn maps_can_be_emptied() {
+        let after = Patch {
+            annotations: Some(BTreeMap::new()),
+            labels: Some(BTreeMap::new()),
+            ..Default::default()
+        }
+        .apply(&scheduler());
+        assert_eq!(after.annotations, Some(BTreeMap::new()));
+        assert_eq!(after.labels, Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn containers_are_edited_by_index_and_appended() {
+        let image = |image: &str| ContainerPatch {
+            image: Some(image.into()),
+            ..Default::default()
+        };
+        let containers = vec![ContainerPatch::default(), image("b:2"), image("c:1")];
+        let after = spec(SpecPatch {
+            containers,
+            ..Default::default()
+        })
+        .apply(&scheduler());
+        let mut expected = scheduler();
+        expected.spec.containers[1].image = "b:2".into();
+        expected.spec.containers.push(Container {
+            image: "c:1".into(),
+            ..Default::default()
+        });
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn a_container_field_is_replaced_whole() {
+        let after = spec(SpecPatch {
+            containers: vec![ContainerPatch {
+                requests: Some(Resources {
+                    memory: "1Gi".into(),
+                    cpu: String::new(),
+                }),
+                environment: vec![Environment::default()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        })
+        .apply(&scheduler());
+        let game = &after.spec.containers[0];
+        assert_eq!(
+            (game.requests.cpu.as_str(), game.environment.len()),
+            ("", 1)
+        );
+        assert_eq!(game.command, ["run"]);
+    }
+
+    #[test]
+    fn autoscaling_is_edited_field_by_field_but_its_policy_whole() {
+        let policy = |amount| Policy {
+            kind: "fixedBuffer".into(),
+            parameters: PolicyParameters {
+                room_occupancy: None,
+                fixed_buffer: Some(FixedBuffer { amount }),
+            },
+        };
+        let mut before = scheduler();
+        before.autoscaling = Some(Autoscaling {
+            enabled: true,
+            min: 1,
+            max: 10,
+            cooldown: 60,
+            policy: policy(3),
+        });
+        let edit = |autoscaling: AutoscalingPatch| Patch {
+            autoscaling: Some(autoscaling),
+            ..Default::default()
+        };
+        let after = edit(AutoscalingPatch {
+            max: Some(-1),
+            policy: Some(policy(5)),
+            ..Default::default()
+        })
+        .apply(&before);
+        let expected = Autoscaling {
+            max: -1,
+            policy: policy(5),
+            ..before.autoscaling.clone().unwrap()
+        };
+        assert_eq!(after.autoscaling, Some(expected));
+        let fresh = edit(AutoscalingPatch::default()).apply(&scheduler());
+        assert_eq!(fresh.autoscaling, Some(Autoscaling::default()));
+    }
+}

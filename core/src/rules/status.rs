@@ -98,3 +98,203 @@ pub fn transition_allowed(from: RoomStatus, to: RoomStatus) -> bool {
         S::Terminated => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RoomStatus as S;
+
+    const PINGS: [PingStatus; 5] = [
+        PingStatus::Unknown,
+        PingStatus::Ready,
+        PingStatus::Occupied,
+        PingStatus::Terminating,
+        PingStatus::Terminated,
+    ];
+    const INSTANCES: [InstanceStatus; 5] = [
+        InstanceStatus::Unknown,
+        InstanceStatus::Pending,
+        InstanceStatus::Ready,
+        InstanceStatus::Terminating,
+        InstanceStatus::Error,
+    ];
+
+    #[test]
+    fn every_composition_is_that_of_the_contract() {
+        // Rows and columns as in contract 4.4.
+        let table = [
+            [S::Pending, S::Pending, S::Unready, S::Terminating, S::Error],
+            [S::Pending, S::Pending, S::Ready, S::Terminating, S::Error],
+            [
+                S::Pending,
+                S::Pending,
+                S::Occupied,
+                S::Terminating,
+                S::Error,
+            ],
+            [
+                S::Terminating,
+                S::Terminating,
+                S::Terminating,
+                S::Terminating,
+                S::Error,
+            ],
+            [
+                S::Terminated,
+                S::Terminated,
+                S::Terminated,
+                S::Terminated,
+                S::Error,
+            ],
+        ];
+        for (ping, row) in PINGS.into_iter().zip(table) {
+            for (instance, status) in INSTANCES.into_iter().zip(row) {
+                assert_eq!(compose(ping, instance), status, "{ping:?} x {instance:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_transition_is_that_of_the_contract() {
+        let allowed: [(S, &[S]); 9] = [
+            (
+                S::Pending,
+                &[S::Ready, S::Terminating, S::Unready, S::Error, S::Occupied],
+            ),
+            (
+                S::Ready,
+                &[
+                    S::Occupied,
+                    S::Allocated,
+                    S::Terminating,
+                    S::Unready,
+                    S::Error,
+                    S::Active,
+                ],
+            ),
+            (
+                S::Unready,
+                &[
+                    S::Terminating,
+                    S::Occupied,
+                    S::Ready,
+                    S::Error,
+                    S::Pending,
+                    S::Active,
+                ],
+            ),
+            (
+                S::Active,
+                &[S::Ready, S::Occupied, S::Terminating, S::Unready, S::Error],
+            ),
+            (
+                S::Occupied,
+                &[S::Ready, S::Terminating, S::Unready, S::Error, S::Active],
+            ),
+            (
+                S::Allocated,
+                &[
+                    S::Active,
+                    S::Occupied,
+                    S::Ready,
+                    S::Terminating,
+                    S::Unready,
+                    S::Error,
+                ],
+            ),
+            (S::Error, &[S::Terminating, S::Unready, S::Ready]),
+            (
+                S::Terminating,
+                &[S::Error, S::Unready, S::Ready, S::Terminated],
+            ),
+            (S::Terminated, &[]),
+        ];
+        for (from, targets) in allowed {
+            for to in S::ALL {
+                let expected = from == to || targets.contains(&to);
+                assert_eq!(transition_allowed(from, to), expected, "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    fn input(ping: PingStatus, running_matches: i64, max_matches: i64) -> StatusInput {
+        StatusInput {
+            ping,
+            instance: InstanceStatus::Ready,
+            running_matches,
+            max_matches,
+            stored: S::Ready,
+            allocation_fresh: false,
+        }
+    }
+
+    #[test]
+    fn a_room_of_many_matches_is_what_its_matches_are() {
+        for ping in [PingStatus::Ready, PingStatus::Occupied] {
+            let status = |matches| effective(input(ping, matches, 3));
+            let expected = [
+                (-1, S::Ready),
+                (0, S::Ready),
+                (1, S::Active),
+                (2, S::Active),
+                (3, S::Occupied),
+                (4, S::Occupied),
+            ];
+            for (matches, expected) in expected {
+                assert_eq!(status(matches), expected, "{ping:?} with {matches}");
+            }
+        }
+        assert_eq!(
+            effective(input(PingStatus::Terminating, 2, 3)),
+            S::Terminating
+        );
+    }
+
+    #[test]
+    fn a_room_of_one_match_is_what_it_says() {
+        for max_matches in [0, 1] {
+            assert_eq!(
+                effective(input(PingStatus::Ready, 1, max_matches)),
+                S::Ready
+            );
+            assert_eq!(
+                effective(input(PingStatus::Occupied, 0, max_matches)),
+                S::Occupied
+            );
+        }
+    }
+
+    #[test]
+    fn a_fresh_allocation_holds_against_ready_pings_only() {
+        for max_matches in [1, 3] {
+            for ping in PINGS {
+                for instance in INSTANCES {
+                    let plain = StatusInput {
+                        instance,
+                        ..input(ping, 1, max_matches)
+                    };
+                    let allocated = StatusInput {
+                        stored: S::Allocated,
+                        allocation_fresh: true,
+                        ..plain
+                    };
+                    let expected = match compose(ping, instance) {
+                        S::Ready => S::Allocated,
+                        _ => effective(plain),
+                    };
+                    assert_eq!(effective(allocated), expected);
+                    let stale = StatusInput {
+                        allocation_fresh: false,
+                        ..allocated
+                    };
+                    assert_eq!(effective(stale), effective(plain));
+                    let never = StatusInput {
+                        stored: S::Ready,
+                        ..allocated
+                    };
+                    assert_eq!(effective(never), effective(plain));
+                }
+            }
+        }
+    }
+}

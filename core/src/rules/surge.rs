@@ -21,3 +21,49 @@ pub(super) fn ceil_div(dividend: i128, divisor: i128) -> i128 {
         floor + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_and_shares_are_read_as_in_the_contract() {
+        let cases = [
+            ("3", 10, 3),
+            ("+3", 10, 3),
+            ("10%", 2, 1),
+            ("10%", 10, 1),
+            ("10%", 11, 2),
+            ("30%", 10, 3),
+            ("29%", 100, 29),
+            ("100%", 7, 7),
+            ("250%", 2, 5),
+            // Neither a number nor above zero: one, so that a rollout moves.
+            ("", 10, 1),
+            ("%", 10, 1),
+            ("abc", 10, 1),
+            ("1.5", 10, 1),
+            ("5%%", 10, 1),
+            ("0", 10, 1),
+            ("-4", 10, 1),
+            ("0%", 10, 1),
+            ("-5%", 10, 1),
+            ("50%", 0, 1),
+            ("50%", -10, 1),
+            ("9223372036854775807%", i64::MAX, i64::MAX),
+        ];
+        for (text, base, rooms) in cases {
+            assert_eq!(surge(text, base), rooms, "{text:?} of {base}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_share_is_the_least_number_that_covers_it(share in 1_i64..=500, base in 1_i64..1_000_000) {
+            let rooms = surge(&format!("{share}%"), base);
+            prop_assert!(rooms * 100 >= share * base);
+            prop_assert!((rooms - 1) * 100 < share * base);
+        }
+    }
+}

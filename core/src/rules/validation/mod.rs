@@ -12,6 +12,9 @@ mod forwarders;
 mod names;
 mod ports;
 
+#[cfg(test)]
+mod tests;
+
 pub use names::valid_name;
 
 use crate::domain::{PortRange, Scheduler};
