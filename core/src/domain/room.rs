@@ -194,6 +194,9 @@ pub struct RoomRecord {
     /// JSON text of the last ping's metadata; `None` before the first.
     pub metadata: Option<Arc<str>>,
     pub validation: bool,
+    /// The operation that ordered it; `None` when it was rebuilt from the runtime.
+    #[serde(default)]
+    pub made_by: Option<super::OperationId>,
     pub created_at: Timestamp,
     pub last_ping_at: Timestamp,
     pub allocated_at: Option<Timestamp>,

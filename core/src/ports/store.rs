@@ -75,6 +75,30 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// What the retention of ended operations has to know of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedOperation {
+    pub id: OperationId,
+    pub ended_at: Timestamp,
+    /// Finished without having done anything: not part of the history (contract 5.11).
+    pub no_action: bool,
+    /// Kept for a limited time only (contract 5.11).
+    pub periodic: bool,
+}
+
+impl EndedOperation {
+    /// Of a record that has ended.
+    pub fn of(record: &OperationRecord) -> Self {
+        Self {
+            id: record.id,
+            ended_at: record.status_at,
+            no_action: record.status == OperationStatus::Finished
+                && record.definition.is_no_action(),
+            periodic: record.definition.is_periodic(),
+        }
+    }
+}
+
 /// Everything an owner needs to go on with a scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
@@ -85,6 +109,8 @@ pub struct Loaded {
     pub rooms: Vec<RoomRecord>,
     /// Operations that have not ended, in the order of their queue.
     pub operations: Vec<OperationRecord>,
+    /// Those that have ended and are still kept, oldest first.
+    pub ended: Vec<EndedOperation>,
     pub seq: Seq,
 }
 

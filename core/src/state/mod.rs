@@ -1,1 +1,309 @@
-//! The state machine of one scheduler.
+//! The state machine of one scheduler: `decide(input, now) -> decision`.
+//!
+//! Everything that is true about a fleet while it is owned stands here, and every rule of
+//! the mission is applied here. Nothing in it waits, asks the time or talks to anybody: the
+//! shell around it (an actor) makes the changes durable and carries the effects out.
+
+mod allocation;
+mod commands;
+mod consider;
+mod crash_loop;
+mod health;
+mod input;
+mod operations;
+mod pings;
+mod recovery;
+mod rooms;
+mod runtime_events;
+mod view;
+
+pub use commands::refuse_unknown;
+pub use input::*;
+pub use rooms::{Room, RoomTable};
+pub use view::{OperationView, StateView};
+
+use crate::domain::*;
+use crate::ports::{Change, RoomCounts};
+use crate::settings::CoreSettings;
+use crash_loop::CrashLoop;
+use operations::{Operations, Purpose};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{sync::Arc, time::Duration};
+
+pub struct SchedulerState {
+    name: SchedulerName,
+    settings: Arc<CoreSettings>,
+    /// Held or moved by an operator at run time, against `settings.paused`.
+    paused_override: Option<bool>,
+    /// `None`: there is no such scheduler (yet, or any more).
+    scheduler: Option<Arc<Scheduler>>,
+    versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
+    /// Versions whose rooms have to be replaced by ones of the active version.
+    outdated: BTreeSet<SchedulerVersion>,
+    rooms: RoomTable,
+    /// Rooms wanted apart from the surge, as the plan before had it.
+    level: Option<i64>,
+    /// Scaling found nothing that it could do: it waits until then.
+    hold_scaling_until: Option<Mono>,
+    operations: Operations,
+    crash_loop: CrashLoop,
+    /// What each piece of work that was given out is for.
+    work: BTreeMap<WorkId, Purpose>,
+    last_work: u64,
+    /// The runtime's first complete list has come: from now on absence means something.
+    listed: bool,
+    /// Rooms whose removal was ordered although their creation had no known outcome yet.
+    graveyard: HashMap<RoomId, Mono>,
+    expired: BTreeSet<RoomId>,
+    touched: HashSet<RoomId>,
+    timers: Timers,
+    stale_results: u64,
+    // What the decision under way has brought so far.
+    now: Now,
+    entropy: u128,
+    dirty: Dirty,
+    effects: Vec<Effect>,
+}
+
+/// Moments at which the shell has to come back. `None`: not needed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timers {
+    health: Option<Mono>,
+    cleanup: Option<Mono>,
+    touches: Option<Mono>,
+    leases: Option<Mono>,
+    /// The end of a cooldown or a back-off that `consider` waits for.
+    consider: Option<Mono>,
+}
+
+/// Which stored documents the decision under way has changed, each once.
+#[derive(Default)]
+struct Dirty {
+    changes: Vec<Change>,
+    scheduler: bool,
+    rooms: BTreeSet<RoomId>,
+    operations: BTreeMap<OperationId, Box<OperationRecord>>,
+    forgotten: Vec<OperationId>,
+    /// Something happened that the desired number of rooms may depend on.
+    reconsider: bool,
+}
+
+/// How long an id stays in the graveyard: far longer than any call on a runtime.
+const GRAVEYARD_TIME: Duration = Duration::from_secs(600);
+const GRAVEYARD_MAX: usize = 4096;
+/// Rooms in one write of steady pings (architecture 5).
+pub const TOUCH_CHUNK: usize = 256;
+
+impl SchedulerState {
+    pub fn name(&self) -> &SchedulerName {
+        &self.name
+    }
+    pub fn scheduler(&self) -> Option<&Arc<Scheduler>> {
+        self.scheduler.as_ref()
+    }
+    pub fn rooms(&self) -> &RoomTable {
+        &self.rooms
+    }
+    pub fn room_counts(&self) -> &RoomCounts {
+        self.rooms.counts()
+    }
+    pub fn is_paused(&self) -> bool {
+        self.paused_override.unwrap_or(self.settings.paused)
+    }
+    /// Results of work that nobody expected any more.
+    pub fn stale_results(&self) -> u64 {
+        self.stale_results
+    }
+
+    /// Takes one input at `now`. `entropy` are 128 bits nobody has seen before: all the
+    /// chance that this decision may use.
+    pub fn decide(&mut self, input: Input, now: Now, entropy: u128) -> Decision {
+        self.now = now;
+        self.entropy = entropy;
+        match input {
+            // The hot path first: a steady ping changes nothing that the rest looks at.
+            Input::Ping { caller, ping } => self.on_ping(caller, ping),
+            Input::Command { caller, command } => self.on_command(caller, command),
+            Input::Runtime(event) => self.on_runtime(event),
+            Input::WorkDone { id, result } => self.on_work_done(id, result),
+            Input::Wake => self.on_wake(),
+            Input::AllocationUntaken { room } => self.release_allocation(&room),
+            Input::Pushed(record) => self.on_pushed(*record),
+            Input::CancelRequested(id) => drop(self.cancel(id)),
+        }
+        self.settle();
+        self.take_decision()
+    }
+
+    /// When the shell has to send [`Input::Wake`] at the latest.
+    pub fn next_wake(&self) -> Option<Mono> {
+        let t = &self.timers;
+        let mut moments = vec![t.touches, t.leases, self.operations_wake()];
+        if !self.is_paused() {
+            moments.extend([t.health, t.cleanup, t.consider, self.rooms.next_deadline()]);
+        }
+        moments.into_iter().flatten().min()
+    }
+
+    /// Steady pings that are not written yet: for the last write before the actor ends.
+    pub fn flush_touches(&mut self) -> Vec<RoomTouch> {
+        self.timers.touches = None;
+        let touched = std::mem::take(&mut self.touched);
+        touched
+            .iter()
+            .filter_map(|id| self.rooms.get(id.as_str()))
+            .map(touch_of)
+            .collect()
+    }
+
+    /// Moves the queues and looks at the fleet again until nothing is left to decide now.
+    fn settle(&mut self) {
+        // Each round starts or ends at least one operation; the queue's bound bounds the rounds.
+        for _ in 0..=self.settings.queue_limit {
+            let reconsider = std::mem::take(&mut self.dirty.reconsider);
+            if reconsider && self.settings.event_driven {
+                self.consider();
+            }
+            if !self.advance() && !self.dirty.reconsider {
+                break;
+            }
+        }
+    }
+
+    fn take_decision(&mut self) -> Decision {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut changes = dirty.changes;
+        if dirty.scheduler
+            && let Some(scheduler) = &self.scheduler
+        {
+            changes.push(Change::UpdateScheduler(scheduler.clone()));
+        }
+        for id in dirty.rooms {
+            changes.push(match self.rooms.get(id.as_str()) {
+                Some(room) => Change::PutRoom(Box::new(room.record.clone())),
+                None => Change::DeleteRoom(id),
+            });
+        }
+        changes.extend(dirty.operations.into_values().map(Change::PutOperation));
+        if !dirty.forgotten.is_empty() {
+            changes.push(Change::DeleteOperations(dirty.forgotten));
+        }
+        let due = self.timers.touches.is_some_and(|at| at <= self.now.mono);
+        let touches = if due {
+            self.flush_touches()
+        } else {
+            Vec::new()
+        };
+        Decision {
+            changes,
+            effects: std::mem::take(&mut self.effects),
+            touches,
+        }
+    }
+
+    fn on_wake(&mut self) {
+        let now = self.now.mono;
+        if self.timers.leases.is_some_and(|at| at <= now) {
+            self.renew_operation_leases();
+        }
+        self.operations_due();
+        if self.is_paused() {
+            return;
+        }
+        if self.timers.health.is_some_and(|at| at <= now) {
+            self.timers.health = Some(now.plus(self.settings.health_interval));
+            self.enqueue_periodic(Definition::HealthController { took_action: None });
+        }
+        if self.timers.cleanup.is_some_and(|at| at <= now) {
+            self.timers.cleanup = Some(now.plus(self.cleanup_wait()));
+            self.enqueue_periodic(Definition::StorageCleanUp);
+        }
+        let waited = self.timers.consider.is_some_and(|at| at <= now);
+        if waited {
+            self.timers.consider = None;
+        }
+        let expired = self.collect_expired();
+        if waited || (expired && self.settings.event_driven) {
+            self.consider();
+        }
+    }
+
+    /// Exponential around the setting, clamped to [0.1, 2.5] of it (contract 5.3).
+    fn cleanup_wait(&mut self) -> Duration {
+        let unit = (self.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
+        let factor = (-(1.0 - unit).ln()).clamp(0.1, 2.5);
+        self.settings.cleanup_interval.mul_f64(factor)
+    }
+
+    /// The next bits drawn from this decision's entropy.
+    fn fresh_bits(&mut self) -> u128 {
+        // SplitMix-like steps over both halves: enough to give the ids of one decision apart.
+        self.entropy = self
+            .entropy
+            .wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let mut z = self.entropy;
+        z = (z ^ (z >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_bf58_476d_1ce4_e5b9);
+        z ^ (z >> 59)
+    }
+
+    fn fresh_operation_id(&mut self) -> OperationId {
+        let bytes = self.fresh_bits().to_be_bytes();
+        OperationId(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    fn reply(&mut self, caller: Caller, answer: Answer) {
+        self.effects.push(Effect::Reply { caller, answer });
+    }
+
+    /// Gives out a call on the runtime; `purpose` says what its result means.
+    fn run(&mut self, purpose: Purpose, work: Work) -> WorkId {
+        self.last_work += 1;
+        let id = WorkId(self.last_work);
+        let timeout = match &work {
+            Work::CreateRoom(_) | Work::ReservePorts { .. } => self.settings.add_timeout,
+            _ => self.settings.runtime_timeout,
+        };
+        self.work.insert(id, purpose);
+        self.effects.push(Effect::Run { id, work, timeout });
+        id
+    }
+
+    /// Changes the active document; it is stored with this decision.
+    fn edit_scheduler(&mut self, edit: impl FnOnce(&mut Scheduler)) {
+        if let Some(scheduler) = &mut self.scheduler {
+            edit(Arc::make_mut(scheduler));
+            self.dirty.scheduler = true;
+        }
+    }
+
+    fn set_scheduler_state(&mut self, word: &str) {
+        if self.scheduler.as_ref().is_some_and(|s| s.state != word) {
+            self.edit_scheduler(|s| s.state = word.into());
+        }
+    }
+
+    fn bury(&mut self, room: RoomId) {
+        if self.graveyard.len() >= GRAVEYARD_MAX {
+            let oldest = self
+                .graveyard
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(id, _)| id.clone());
+            oldest.map(|id| self.graveyard.remove(&id));
+        }
+        self.graveyard.insert(room, self.now.mono);
+    }
+}
+
+fn touch_of(room: &Room) -> RoomTouch {
+    RoomTouch {
+        room: room.record.id.clone(),
+        last_ping_at: room.record.last_ping_at,
+        running_matches: room.record.running_matches,
+        ping_status: room.record.ping_status,
+        metadata: room.record.metadata.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

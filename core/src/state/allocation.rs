@@ -1,0 +1,91 @@
+//! Giving ready rooms to callers, each to one (contract 7, invariant 12).
+
+use super::*;
+
+impl SchedulerState {
+    pub(super) fn allocate(&mut self) -> Answer {
+        let Some(id) = self.rooms.next_allocatable().cloned() else {
+            return Err(Refusal::new(
+                RefusalKind::Unavailable,
+                self.why_no_ready_room(),
+            ));
+        };
+        self.set_status(&id, RoomStatus::Allocated);
+        let address = self.address_of(&id);
+        // The index holds only rooms with an address.
+        let Some(address) = address else {
+            return Err(Refusal::new(
+                RefusalKind::Unavailable,
+                self.why_no_ready_room(),
+            ));
+        };
+        Ok(Reply::Allocated { room: id, address })
+    }
+
+    /// Takes back an allocation that nobody got to know of.
+    pub(super) fn release_allocation(&mut self, id: &RoomId) {
+        let held = self
+            .rooms
+            .get(id.as_str())
+            .is_some_and(|r| r.status() == RoomStatus::Allocated);
+        if !held {
+            return;
+        }
+        self.rooms.update(id.as_str(), |room| {
+            room.record.allocated_at = None;
+            room.clock.allocated = None;
+        });
+        // Back to what the room itself says, which is `ready` unless it changed meanwhile.
+        if self.recompute_status(id).is_err() {
+            self.dirty.rooms.insert(id.clone());
+        }
+    }
+
+    pub(super) fn room_address(&self, id: &RoomId) -> Answer {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("room {id} not found in scheduler {}", self.name),
+            ));
+        };
+        match room
+            .record
+            .instance
+            .as_ref()
+            .and_then(|i| i.address.clone())
+        {
+            Some(address) => Ok(Reply::Address(address)),
+            None => Err(Refusal::new(
+                RefusalKind::Unavailable,
+                format!("room {id} has no address yet; ask again once it is placed"),
+            )),
+        }
+    }
+
+    fn address_of(&self, id: &RoomId) -> Option<Arc<Address>> {
+        self.rooms
+            .get(id.as_str())?
+            .record
+            .instance
+            .as_ref()?
+            .address
+            .clone()
+    }
+
+    fn why_no_ready_room(&self) -> String {
+        let counts = self.rooms.counts();
+        let mut parts: Vec<String> = RoomStatus::ALL
+            .into_iter()
+            .filter(|s| counts.of(*s) > 0)
+            .map(|s| format!("{} {}", counts.of(s), s.as_str()))
+            .collect();
+        if parts.is_empty() {
+            parts.push("it has no rooms".into());
+        }
+        format!(
+            "no ready rooms available for scheduler {}: {}",
+            self.name,
+            parts.join(", ")
+        )
+    }
+}

@@ -1,0 +1,301 @@
+//! What users order (contract 2.4), and what they get at once: an operation's id.
+
+use super::operations::Enqueue;
+use super::*;
+use crate::rules::{patch::Patch, validation};
+
+impl SchedulerState {
+    pub(super) fn on_command(&mut self, caller: Caller, command: Command) {
+        let answer = match command {
+            Command::CreateScheduler(scheduler) => self.create(*scheduler),
+            Command::NewVersion(scheduler) => self.new_version(*scheduler),
+            Command::Patch(patch) => self.patch(&patch),
+            Command::SwitchVersion(version) => self.switch_version(version),
+            Command::DeleteScheduler => self.delete(),
+            Command::AddRooms { amount } => self.add_rooms(amount),
+            Command::RemoveRooms { amount } => self.remove_rooms(amount),
+            Command::RemoveRoom { room, force } => self.remove_room(&room, force),
+            Command::Cancel(id) => self.cancel(id),
+            Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
+            Command::Allocate => self.allocate(),
+            Command::Address(room) => self.room_address(&room),
+            Command::SetPaused(paused) => self.set_paused(paused),
+        };
+        self.reply(caller, answer);
+    }
+
+    fn create(&mut self, mut scheduler: Scheduler) -> Answer {
+        if self.scheduler.is_some() {
+            return Err(already_exists(&self.name));
+        }
+        scheduler.name = self.name.clone();
+        scheduler.state = scheduler_state::CREATING.into();
+        scheduler.spec.version = SchedulerVersion::initial();
+        scheduler.rollback_version = String::new();
+        scheduler.created_at = self.now.wall;
+        scheduler.last_downscale_at = GoTime(None);
+        scheduler.match_allocation.get_or_insert_default();
+        let scheduler = Arc::new(scheduler);
+        self.dirty
+            .changes
+            .push(Change::CreateScheduler(scheduler.clone()));
+        self.versions
+            .insert(scheduler.version().clone(), scheduler.clone());
+        self.scheduler = Some(scheduler.clone());
+        self.active_changed();
+        self.arm_periodic();
+        self.enqueue(
+            Definition::CreateScheduler {
+                scheduler: scheduler.clone(),
+            },
+            Enqueue {
+                by_user: true,
+                ..Enqueue::default()
+            },
+        );
+        Ok(Reply::Scheduler(scheduler))
+    }
+
+    fn new_version(&mut self, mut wanted: Scheduler) -> Answer {
+        self.no_version_edit("create new scheduler version")?;
+        let active = self.active(missing_for_version)?;
+        wanted.name = self.name.clone();
+        wanted.state = active.state.clone();
+        wanted.created_at = active.created_at;
+        wanted.spec.version = active.version().clone();
+        wanted.last_downscale_at = active.last_downscale_at;
+        wanted.match_allocation.get_or_insert_default();
+        let scheduler = Arc::new(wanted);
+        self.order(Definition::CreateNewSchedulerVersion { scheduler })
+    }
+
+    /// The caller has refused an empty patch: that comes before all else (contract 2.4).
+    fn patch(&mut self, patch: &Patch) -> Answer {
+        self.no_version_edit("patch scheduler")?;
+        let active = self.active(missing_for_version)?;
+        let scheduler = patch.apply(&active);
+        if let Err(invalid) = validation::validate_new(&scheduler) {
+            return Err(Refusal::new(
+                RefusalKind::Invalid,
+                invalid.to_patch_message(),
+            ));
+        }
+        self.order(Definition::CreateNewSchedulerVersion {
+            scheduler: Arc::new(scheduler),
+        })
+    }
+
+    /// No check whether the version exists: the operation tells (contract 2.4, [MUST]).
+    fn switch_version(&mut self, version: SchedulerVersion) -> Answer {
+        self.no_version_edit("switch active version")?;
+        let definition = Definition::SwitchActiveVersion {
+            new_active_version: version,
+        };
+        if self.scheduler.is_none() {
+            return Ok(Reply::Operation(self.refuse_operation(definition)));
+        }
+        self.order(definition)
+    }
+
+    /// Accepts an operation that nothing can run: it ends in error at once, on record.
+    fn refuse_operation(&mut self, definition: Definition) -> OperationId {
+        let id = self.fresh_operation_id();
+        let now = self.now.wall;
+        let mut record = OperationRecord {
+            id,
+            scheduler: self.name.clone(),
+            definition,
+            status: OperationStatus::Error,
+            created_at: now,
+            status_at: now,
+            history: Vec::new(),
+            priority: false,
+            lease_until: None,
+            journal: Journal {
+                by_user: true,
+                ..Journal::default()
+            },
+        };
+        operations::append(&mut record, now, "Created");
+        operations::append(
+            &mut record,
+            now,
+            &format!("scheduler {} not found", self.name),
+        );
+        self.dirty.operations.insert(id, Box::new(record));
+        self.effects.push(Effect::Ended);
+        id
+    }
+
+    fn delete(&mut self) -> Answer {
+        self.active(missing_for_delete)?;
+        self.order(Definition::DeleteScheduler)
+    }
+
+    fn add_rooms(&mut self, amount: i32) -> Answer {
+        self.active(missing)?;
+        check_amount(amount, self.settings.add_limit)?;
+        let id = self.order(Definition::AddRooms { amount })?;
+        self.move_replicas(amount);
+        Ok(id)
+    }
+
+    fn remove_rooms(&mut self, amount: i32) -> Answer {
+        self.active(missing)?;
+        check_amount(amount, self.settings.remove_limit)?;
+        let reason = RemovalReason::RequestedByUser.as_str().into();
+        let id = self.order(Definition::RemoveRooms {
+            amount,
+            rooms_ids: None,
+            reason,
+        })?;
+        self.move_replicas(-amount);
+        Ok(id)
+    }
+
+    /// Else the next look at the fleet would undo the order (D15).
+    fn move_replicas(&mut self, by: i32) {
+        let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
+        if !self.scheduler.as_ref().is_some_and(scaled) {
+            self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
+        }
+    }
+
+    /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
+    pub(super) fn take_back_replicas(&mut self, record: &OperationRecord) {
+        if !record.journal.by_user {
+            return;
+        }
+        match (&record.definition, record.status) {
+            (Definition::AddRooms { amount }, _) => self.move_replicas(-amount),
+            (
+                Definition::RemoveRooms {
+                    amount,
+                    rooms_ids: None,
+                    ..
+                },
+                OperationStatus::Pending,
+            ) => self.move_replicas(*amount),
+            _ => {}
+        }
+    }
+
+    /// Drained unless forced (architecture 6, Drain).
+    fn remove_room(&mut self, id: &RoomId, force: bool) -> Answer {
+        self.active(missing)?;
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            let text = format!("room {id} not found in scheduler {}", self.name);
+            return Err(Refusal::new(RefusalKind::NotFound, text));
+        };
+        if room.is_busy() && !force {
+            self.mark_removal(id, RemovalReason::RequestedByUser, true);
+            return Ok(Reply::Done);
+        }
+        self.order(Definition::RemoveRooms {
+            amount: 0,
+            rooms_ids: Some(vec![id.clone()]),
+            reason: RemovalReason::RequestedByUser.as_str().into(),
+        })
+    }
+
+    fn test_operation(&mut self, sleep_seconds: i64) -> Answer {
+        self.active(missing)?;
+        self.order(Definition::TestOperation { sleep_seconds })
+    }
+
+    fn set_paused(&mut self, paused: Option<bool>) -> Answer {
+        self.active(missing)?;
+        self.paused_override = paused;
+        self.dirty.reconsider = true;
+        Ok(Reply::Done)
+    }
+
+    fn order(&mut self, definition: Definition) -> Answer {
+        if self.queue_is_full() {
+            return Err(Refusal::new(
+                RefusalKind::Exhausted,
+                format!(
+                    "{} operations of scheduler {} are waiting already; try again when some have ended",
+                    self.settings.queue_limit, self.name
+                ),
+            ));
+        }
+        let how = Enqueue {
+            by_user: true,
+            ..Enqueue::default()
+        };
+        Ok(Reply::Operation(self.enqueue(definition, how)))
+    }
+
+    fn active(&self, missing: fn(&SchedulerName) -> Refusal) -> Result<Arc<Scheduler>, Refusal> {
+        self.scheduler.clone().ok_or_else(|| missing(&self.name))
+    }
+
+    /// One edit of versions at a time (contract 2.4, conflicts).
+    fn no_version_edit(&self, what: &str) -> Result<(), Refusal> {
+        match self
+            .operations
+            .open()
+            .find(|r| r.definition.is_version_edit())
+        {
+            None => Ok(()),
+            Some(open) => Err(Refusal::new(
+                RefusalKind::Conflict,
+                format!(
+                    "cannot {what}: there is already an ongoing version operation (id: {}) for scheduler {}",
+                    open.id, self.name
+                ),
+            )),
+        }
+    }
+}
+
+fn check_amount(amount: i32, limit: i32) -> Result<(), Refusal> {
+    if (1..=limit).contains(&amount) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalKind::Invalid,
+        format!("amount must be between 1 and {limit}"),
+    ))
+}
+
+fn not_found(text: String) -> Refusal {
+    Refusal::new(RefusalKind::NotFound, text)
+}
+
+fn already_exists(name: &SchedulerName) -> Refusal {
+    let text = format!("error creating scheduler {name}: name already exists");
+    Refusal::new(RefusalKind::AlreadyExists, text)
+}
+
+fn missing(name: &SchedulerName) -> Refusal {
+    not_found(format!("scheduler {name} not found"))
+}
+
+fn missing_for_version(name: &SchedulerName) -> Refusal {
+    not_found(format!(
+        "no scheduler found, can not create new version for inexistent scheduler: scheduler {name} not found"
+    ))
+}
+
+fn missing_for_delete(name: &SchedulerName) -> Refusal {
+    not_found(format!(
+        "no scheduler found, can not delete nonexistent scheduler: scheduler {name} not found"
+    ))
+}
+
+/// The answer to a command for a scheduler that nobody has ever heard of. `None`: the
+/// command does not need the scheduler to exist.
+pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
+    Some(match command {
+        Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
+        Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
+        Command::DeleteScheduler => missing_for_delete(name),
+        Command::Allocate => Refusal::new(
+            RefusalKind::Unavailable,
+            format!("no ready rooms available for scheduler {name}: there is no such scheduler"),
+        ),
+        _ => missing(name),
+    })
+}

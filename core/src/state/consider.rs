@@ -1,0 +1,283 @@
+//! The one look at the fleet: tick, event, restart and take-over all end here
+//! (architecture 3). It compares what is with what is wanted and enqueues the difference.
+
+use super::operations::Enqueue;
+use super::*;
+use crate::rules::autoscaling::{self, Occupancy};
+use crate::rules::desired::{Plan, PlanInput, plan};
+
+impl SchedulerState {
+    /// Takes no input. Returns a line for each operation that it enqueued.
+    pub(super) fn consider(&mut self) -> Vec<String> {
+        self.timers.consider = None;
+        if !self.may_consider() {
+            return Vec::new();
+        }
+        self.collect_expired();
+        if self.is_deleting() {
+            self.end_again();
+            return Vec::new();
+        }
+        let mut enqueued = Vec::new();
+        enqueued.extend(self.remove_expired());
+        enqueued.extend(self.remove_drained());
+        enqueued.extend(self.scale());
+        enqueued
+    }
+
+    fn may_consider(&self) -> bool {
+        let ending = |s: &Arc<Scheduler>| s.state == scheduler_state::TERMINATING;
+        let alive = self
+            .scheduler
+            .as_ref()
+            .is_some_and(|s| !ending(s) || self.is_deleting());
+        let settled = alive && self.listed && !self.is_paused();
+        let creating = self
+            .operations
+            .open()
+            .any(|r| matches!(r.definition, Definition::CreateScheduler { .. }));
+        settled && !creating
+    }
+
+    fn is_deleting(&self) -> bool {
+        self.operations
+            .open()
+            .any(|r| matches!(r.definition, Definition::DeleteScheduler))
+    }
+
+    /// While the scheduler is deleted, rooms that did not end in their time are told again.
+    fn end_again(&mut self) {
+        for id in std::mem::take(&mut self.expired) {
+            self.schedule_health(&id);
+            self.order_termination(&id, None);
+        }
+    }
+
+    fn remove_expired(&mut self) -> Option<String> {
+        if self.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
+            return None;
+        }
+        // One that pinged since then is not expired any more.
+        let (ids, alive): (Vec<RoomId>, Vec<RoomId>) = std::mem::take(&mut self.expired)
+            .into_iter()
+            .partition(|id| self.is_expired(id));
+        alive.iter().for_each(|id| self.schedule_health(id));
+        if ids.is_empty() {
+            return None;
+        }
+        Some(self.enqueue_removal_by_id(ids, RemovalReason::ExpiredRoom))
+    }
+
+    /// Drained rooms whose matches are over.
+    fn remove_drained(&mut self) -> Option<String> {
+        let ids: Vec<RoomId> = self.rooms.drained().iter().cloned().collect();
+        let reason = self
+            .rooms
+            .get(ids.first()?.as_str())?
+            .record
+            .removal?
+            .reason;
+        if self.waits_for_removal(reason) {
+            return None;
+        }
+        Some(self.enqueue_removal_by_id(ids, reason))
+    }
+
+    fn enqueue_removal_by_id(&mut self, ids: Vec<RoomId>, reason: RemovalReason) -> String {
+        let text = format!("{} rooms to remove: {}", ids.len(), reason.as_str());
+        let definition = Definition::RemoveRooms {
+            amount: 0,
+            rooms_ids: Some(ids),
+            reason: reason.as_str().into(),
+        };
+        let id = self.enqueue(
+            definition,
+            Enqueue {
+                priority: true,
+                ..Enqueue::default()
+            },
+        );
+        format!("enqueued operation {id}: {text}")
+    }
+
+    /// A removal by ids for this reason is under way: what it leaves is taken next time.
+    fn waits_for_removal(&self, reason: RemovalReason) -> bool {
+        self.operations.open().any(|r| {
+            matches!(&r.definition, Definition::RemoveRooms { rooms_ids: Some(_), reason: word, .. }
+                if word == reason.as_str())
+        })
+    }
+
+    /// One scaling operation at a time: its end brings the next look.
+    fn scales_already(&self) -> bool {
+        self.operations.open().any(|r| {
+            matches!(
+                r.definition,
+                Definition::AddRooms { .. }
+                    | Definition::RemoveRooms {
+                        rooms_ids: None,
+                        ..
+                    }
+            )
+        })
+    }
+
+    fn scale(&mut self) -> Option<String> {
+        if self.scales_already() {
+            return None;
+        }
+        if let Some(until) = self
+            .hold_scaling_until
+            .filter(|until| *until > self.now.mono)
+        {
+            self.timers.consider = Some(until);
+            return None;
+        }
+        let scheduler = self.scheduler.clone()?;
+        let plan = self.plan(&scheduler)?;
+        self.level = Some(plan.level);
+        if plan.add > 0 {
+            return self.scale_up(plan);
+        }
+        let draining: u64 = self
+            .rooms
+            .by_version()
+            .values()
+            .map(|count| count.draining)
+            .sum();
+        // Rooms that drain already are on their way: they are not asked for again.
+        let remove = plan.remove - i64::try_from(draining).unwrap_or(i64::MAX);
+        (remove > 0).then(|| self.scale_down(plan, remove))
+    }
+
+    fn scale_up(&mut self, plan: Plan) -> Option<String> {
+        if let Some(until) = self.backing_off() {
+            self.timers.consider = Some(until);
+            return None;
+        }
+        let amount = i32::try_from(plan.add)
+            .unwrap_or(i32::MAX)
+            .min(self.settings.add_limit);
+        let failures = self.crash_loop.failures;
+        let note = (failures > 0).then(|| {
+            format!(
+                "try {} after rooms failed; the last: {}",
+                failures + 1,
+                self.crash_loop.cause
+            )
+        });
+        let how = Enqueue {
+            priority: true,
+            by_user: false,
+            note,
+        };
+        let id = self.enqueue(Definition::AddRooms { amount }, how);
+        Some(format!("enqueued operation {id}: {amount} rooms to add"))
+    }
+
+    fn scale_down(&mut self, plan: Plan, amount: i64) -> String {
+        let reason = match plan.rolling {
+            true => RemovalReason::RollingUpdateReplace,
+            false => RemovalReason::ScaleDown,
+        };
+        if plan.downscale {
+            let now = self.now.wall;
+            self.edit_scheduler(|s| s.last_downscale_at = GoTime(Some(now)));
+        }
+        let amount = i32::try_from(amount)
+            .unwrap_or(i32::MAX)
+            .min(self.settings.remove_limit);
+        let definition = Definition::RemoveRooms {
+            amount,
+            rooms_ids: None,
+            reason: reason.as_str().into(),
+        };
+        let id = self.enqueue(
+            definition,
+            Enqueue {
+                priority: true,
+                ..Enqueue::default()
+            },
+        );
+        format!(
+            "enqueued operation {id}: {amount} rooms to remove: {}",
+            reason.as_str()
+        )
+    }
+
+    /// What the fleet should do next, by the rules alone.
+    fn plan(&mut self, scheduler: &Scheduler) -> Option<Plan> {
+        let autoscaling = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
+        let (base, may_downscale) = match autoscaling {
+            None => (i64::from(scheduler.rooms_replicas), true),
+            Some(autoscaling) => {
+                let occupancy = self.occupancy(scheduler);
+                let desired = autoscaling::desired(autoscaling, &occupancy);
+                let allowed = autoscaling::may_downscale(autoscaling, &occupancy);
+                let (Ok(desired), Ok(allowed)) = (desired, allowed) else {
+                    // A document of another program: the fleet is left as it is.
+                    return None;
+                };
+                let cooled = self.cooldown_over(scheduler, autoscaling);
+                (desired, allowed && cooled)
+            }
+        };
+        let (mut rolling_old, mut old_starting, mut starting) = (0, 0, 0);
+        for (version, count) in self.rooms.by_version() {
+            if self.outdated.contains(version) {
+                rolling_old += count.available;
+                old_starting += count.starting;
+            } else {
+                starting += count.starting;
+            }
+        }
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        // A room whose time is over is on its way out: it is not there any more.
+        let expired = self
+            .expired
+            .iter()
+            .filter_map(|id| self.rooms.get(id.as_str()));
+        let expired = expired.filter(|room| room.is_available()).count();
+        let available = signed(self.rooms.available()) - signed(expired as u64);
+        Some(plan(PlanInput {
+            base,
+            available: available.max(0),
+            rolling_old: signed(rolling_old),
+            rolling_old_starting: signed(old_starting),
+            starting: signed(starting),
+            max_surge: &scheduler.max_surge,
+            may_downscale,
+            previous_level: self.level,
+        }))
+    }
+
+    fn occupancy(&self, scheduler: &Scheduler) -> Occupancy {
+        let kept = self.rooms.kept();
+        let of = |status| i64::try_from(kept.of(status)).unwrap_or(i64::MAX);
+        Occupancy {
+            ready: of(RoomStatus::Ready),
+            active: of(RoomStatus::Active),
+            occupied: of(RoomStatus::Occupied),
+            allocated: of(RoomStatus::Allocated),
+            terminating: of(RoomStatus::Terminating),
+            error: of(RoomStatus::Error),
+            total: i64::try_from(kept.total()).unwrap_or(i64::MAX),
+            running_matches: self.rooms.running_matches(),
+            max_matches: scheduler.max_matches(),
+        }
+    }
+
+    /// Arms a look at the end of the cooldown when it is not over.
+    fn cooldown_over(&mut self, scheduler: &Scheduler, autoscaling: &Autoscaling) -> bool {
+        let Some(last) = scheduler.last_downscale_at.0 else {
+            return true;
+        };
+        let cooldown = Duration::from_secs(u64::from(autoscaling.cooldown.max(0).unsigned_abs()));
+        let until = self.now.mono_of(last).plus(cooldown);
+        if until <= self.now.mono {
+            return true;
+        }
+        self.timers.consider = Some(until);
+        false
+    }
+}

@@ -1,0 +1,72 @@
+//! When a room has been silent, or unready, or ending for too long (contract 5.7, step 3).
+
+use super::*;
+
+impl SchedulerState {
+    /// Arms the moment at which this room's health is looked at next.
+    pub(super) fn schedule_health(&mut self, id: &RoomId) {
+        if let Some(at) = self
+            .rooms
+            .get(id.as_str())
+            .and_then(|room| self.expires_at(room))
+        {
+            self.rooms
+                .set_deadline(id, at.plus(Duration::from_millis(1)));
+        }
+    }
+
+    /// When this room counts as expired if it does nothing more. Measured from the present
+    /// status' own beginning where the contract's clock would hide it (11.2, item 32).
+    fn expires_at(&self, room: &Room) -> Option<Mono> {
+        let s = &self.settings;
+        if let Some(removal) = &room.record.removal {
+            if removal.drain {
+                let asked = self.now.mono_of(removal.at);
+                return s.drain_deadline.map(|wait| asked.plus(wait));
+            }
+            // Told to end: its grace, and then the time the contract gives it.
+            let told = room.terminated_at.unwrap_or(room.clock.status_since);
+            let grace = self
+                .scheduler
+                .as_ref()
+                .map_or(Duration::ZERO, |s| s.spec.grace());
+            return Some(told.plus(grace).plus(s.deletion_timeout));
+        }
+        Some(match room.status() {
+            RoomStatus::Pending | RoomStatus::Unready => {
+                room.clock.created.plus(s.initialization_timeout)
+            }
+            RoomStatus::Terminating => room.clock.status_since.plus(s.deletion_timeout),
+            RoomStatus::Terminated => room.clock.status_since,
+            _ => room.clock.last_ping.plus(s.ping_timeout),
+        })
+    }
+
+    pub(super) fn is_expired(&self, id: &RoomId) -> bool {
+        let room = self.rooms.get(id.as_str());
+        room.and_then(|room| self.expires_at(room))
+            .is_some_and(|at| at < self.now.mono)
+    }
+
+    /// Moves every room whose time is over to `expired`. Bounded by the rooms that are due:
+    /// one that pinged meanwhile goes back with its new moment. True when there was one.
+    pub(super) fn collect_expired(&mut self) -> bool {
+        let before = self.expired.len();
+        while let Some(id) = self.rooms.pop_due(self.now.mono) {
+            let Some(room) = self.rooms.get(id.as_str()) else {
+                continue;
+            };
+            if room.record.validation {
+                continue; // its operation has a timeout of its own
+            }
+            match self.expires_at(room) {
+                Some(at) if at >= self.now.mono => self.schedule_health(&id),
+                Some(_) => {
+                    self.expired.insert(id);
+                }
+                None => {}
+            }
+        }
+        self.expired.len() > before
+    }
+}

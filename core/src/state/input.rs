@@ -1,0 +1,221 @@
+//! What the state machine is told and what it answers: plain values.
+
+use crate::domain::*;
+use crate::ports::{Change, RoomOrder, RuntimeError, RuntimeEvent};
+use crate::rules::patch::Patch;
+use std::{sync::Arc, time::Duration};
+
+/// Names a caller who waits for a [`Reply`]; the shell knows the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Caller(pub u64);
+
+/// Names one piece of [`Work`] that was given out; the result of one that is not
+/// expected any more is dropped and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkId(pub u64);
+
+#[derive(Debug)]
+pub enum Input {
+    Command {
+        caller: Caller,
+        command: Command,
+    },
+    Ping {
+        caller: Caller,
+        ping: Ping,
+    },
+    Runtime(RuntimeEvent),
+    WorkDone {
+        id: WorkId,
+        result: WorkResult,
+    },
+    /// A wake-up that [`super::SchedulerState::next_wake`] asked for.
+    Wake,
+    /// Nobody took the reply to an allocation: its room is given back.
+    AllocationUntaken {
+        room: RoomId,
+    },
+    /// Another program pushed an operation, or wants one canceled.
+    Pushed(Box<OperationRecord>),
+    CancelRequested(OperationId),
+}
+
+/// A room's report of itself (contract 3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ping {
+    pub room: RoomId,
+    pub status: PingStatus,
+    pub running_matches: i64,
+    /// JSON text of an object; empty: none was sent.
+    pub metadata: Box<str>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Validated by the caller with [`crate::rules::validation`].
+    CreateScheduler(Box<Scheduler>),
+    NewVersion(Box<Scheduler>),
+    Patch(Box<Patch>),
+    SwitchVersion(SchedulerVersion),
+    DeleteScheduler,
+    AddRooms {
+        amount: i32,
+    },
+    RemoveRooms {
+        amount: i32,
+    },
+    /// Drained first unless `force`.
+    RemoveRoom {
+        room: RoomId,
+        force: bool,
+    },
+    Cancel(OperationId),
+    TestOperation {
+        sleep_seconds: i64,
+    },
+    Allocate,
+    Address(RoomId),
+    /// Holds or moves the queues of this scheduler alone; `None`: as the setting says.
+    SetPaused(Option<bool>),
+}
+
+impl Command {
+    /// For logs, metrics and `/debug/actors`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateScheduler(_) => "create_scheduler",
+            Self::NewVersion(_) => "new_version",
+            Self::Patch(_) => "patch",
+            Self::SwitchVersion(_) => "switch_version",
+            Self::DeleteScheduler => "delete_scheduler",
+            Self::AddRooms { .. } => "add_rooms",
+            Self::RemoveRooms { .. } => "remove_rooms",
+            Self::RemoveRoom { .. } => "remove_room",
+            Self::Cancel(_) => "cancel",
+            Self::TestOperation { .. } => "test_operation",
+            Self::Allocate => "allocate",
+            Self::Address(_) => "address",
+            Self::SetPaused(_) => "set_paused",
+        }
+    }
+}
+
+/// What a caller gets.
+pub type Answer = Result<Reply, Refusal>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Done,
+    Scheduler(Arc<Scheduler>),
+    /// The operation that was enqueued.
+    Operation(OperationId),
+    Allocated {
+        room: RoomId,
+        address: Arc<Address>,
+    },
+    Address(Arc<Address>),
+}
+
+/// Why a command was refused, by the kind of answer that a caller gets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    Invalid,
+    NotFound,
+    AlreadyExists,
+    /// A version operation is under way (contract 2.4).
+    Conflict,
+    /// It has ended already (contract 2.4, cancel).
+    Ended,
+    /// Not now: no ready room, no address yet (D7, D10).
+    Unavailable,
+    /// A bound was reached.
+    Exhausted,
+}
+
+impl Refusal {
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// A call on the runtime, done outside the actor.
+#[derive(Clone, Debug)]
+pub enum Work {
+    Prepare(Arc<Scheduler>),
+    RemovePlace,
+    ReservePorts {
+        room: RoomId,
+        scheduler: Arc<Scheduler>,
+    },
+    ReleasePorts {
+        room: RoomId,
+    },
+    CreateRoom(RoomOrder),
+    TerminateRoom {
+        room: RoomId,
+        uid: Option<String>,
+        grace: Duration,
+        reason: RemovalReason,
+    },
+}
+
+impl Work {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::RemovePlace => "remove_place",
+            Self::ReservePorts { .. } => "reserve_ports",
+            Self::ReleasePorts { .. } => "release_ports",
+            Self::CreateRoom(_) => "create_room",
+            Self::TerminateRoom { .. } => "terminate_room",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum WorkResult {
+    Done,
+    Ports(Arc<[u16]>),
+    Created(Instance),
+    Failed(RuntimeError),
+    /// Its deadline passed, or it was canceled: whether it happened is unknown.
+    Unknown(String),
+}
+
+/// What is to be done once the changes of the same decision are durable.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Reply {
+        caller: Caller,
+        answer: Answer,
+    },
+    Run {
+        id: WorkId,
+        work: Work,
+        timeout: Duration,
+    },
+    /// Give up on pieces of work; their results are not expected any more.
+    Abandon(Vec<WorkId>),
+    /// The scheduler is gone: the actor ends.
+    Ended,
+}
+
+/// The outcome of one input.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// One batch: all or nothing, before any of `effects`.
+    pub changes: Vec<Change>,
+    pub effects: Vec<Effect>,
+    /// Steady pings, to be written behind everything else (architecture 5).
+    pub touches: Vec<RoomTouch>,
+}

@@ -1,0 +1,289 @@
+//! `add_rooms`: a user's order is all or nothing, our own keeps what succeeded (D16).
+
+use super::*;
+use crate::rules::names::room_id;
+
+const LANE: Lane = Lane::Room;
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct AddRun {
+    amount: u32,
+    /// Index of the next room to make.
+    next: u32,
+    created: u32,
+    failed: u32,
+    /// Why the first one failed.
+    cause: Option<String>,
+    /// No more rooms are made: somebody wants it to end.
+    stopped: Option<String>,
+}
+
+impl AddRun {
+    pub fn stop(&mut self, cause: &str) {
+        self.stopped.get_or_insert_with(|| cause.into());
+    }
+}
+
+impl SchedulerState {
+    pub(super) fn begin_add(&mut self, amount: i32) {
+        let amount = amount.clamp(0, self.settings.add_limit).unsigned_abs();
+        self.set_progress(
+            LANE,
+            Progress::Add(AddRun {
+                amount,
+                ..AddRun::default()
+            }),
+        );
+        self.set_step(LANE, "creating rooms");
+        self.continue_add();
+    }
+
+    /// Keeps up to `add_batch` creations under way, and ends when none is left.
+    pub(super) fn continue_add(&mut self) {
+        let Some(scheduler) = self.scheduler.clone() else {
+            return;
+        };
+        loop {
+            let batch = self.settings.add_batch.max(1);
+            let Some(running) = self.operations.running_mut(LANE) else {
+                return;
+            };
+            let operation = running.record.id;
+            let in_flight = running.in_flight;
+            let Progress::Add(run) = &mut running.progress else {
+                return;
+            };
+            let done = run.stopped.is_some() || run.next == run.amount;
+            if done {
+                if in_flight == 0 {
+                    self.finish_add();
+                }
+                return;
+            }
+            if in_flight >= batch {
+                return;
+            }
+            let index = run.next;
+            run.next += 1;
+            let Some(room) = self.free_room_id(operation, index) else {
+                // Its row is there: an attempt before this one made it (architecture 6, resume).
+                if let Some(Running {
+                    progress: Progress::Add(run),
+                    ..
+                }) = self.operations.running_mut(LANE)
+                {
+                    run.created += 1;
+                }
+                continue;
+            };
+            let purpose = Purpose::Ports {
+                operation,
+                room: room.clone(),
+            };
+            self.run_for(
+                LANE,
+                purpose,
+                Work::ReservePorts {
+                    room,
+                    scheduler: scheduler.clone(),
+                },
+            );
+        }
+    }
+
+    /// Ports are fixed: the room's row is written, and only then the runtime is asked for it.
+    pub(super) fn on_ports(&mut self, operation: OperationId, room: RoomId, result: WorkResult) {
+        let Some(lane) = self.operations.lane_of(operation) else {
+            self.run(Purpose::Sweep, Work::ReleasePorts { room });
+            return;
+        };
+        let wanted = match self.operations.running(lane).map(|r| &r.progress) {
+            Some(Progress::Add(run)) => run.stopped.is_none(),
+            Some(Progress::Version(_)) => true,
+            _ => false,
+        };
+        match result {
+            WorkResult::Ports(ports) if wanted => self.order_room(lane, operation, room, ports),
+            WorkResult::Ports(_) => {
+                self.run(Purpose::Sweep, Work::ReleasePorts { room });
+                self.continue_add();
+            }
+            WorkResult::Failed(why) => self.creation_ended(lane, &room, Some(why.to_string())),
+            WorkResult::Unknown(why) => self.creation_ended(lane, &room, Some(why)),
+            _ => self.creation_ended(lane, &room, Some("the runtime gave no ports".into())),
+        }
+    }
+
+    fn order_room(&mut self, lane: Lane, operation: OperationId, room: RoomId, ports: Arc<[u16]>) {
+        let validation = lane == Lane::Version;
+        let document = if validation {
+            self.candidate()
+        } else {
+            self.scheduler.clone()
+        };
+        let Some(scheduler) = document else { return };
+        let now = self.now.wall;
+        let record = RoomRecord {
+            id: room.clone(),
+            version: scheduler.version().clone(),
+            status: RoomStatus::Pending,
+            ping_status: PingStatus::Unknown,
+            running_matches: 0,
+            metadata: None,
+            validation,
+            made_by: Some(operation),
+            created_at: now,
+            last_ping_at: now,
+            allocated_at: None,
+            host_ports: ports.clone(),
+            removal: None,
+            instance: None,
+        };
+        self.insert_room(record);
+        let order = crate::ports::RoomOrder {
+            room: room.clone(),
+            scheduler,
+            validation,
+            host_ports: ports,
+        };
+        self.run_for(
+            lane,
+            Purpose::Create { operation, room },
+            Work::CreateRoom(order),
+        );
+    }
+
+    /// `operation` is `None` for an intent of an earlier owner that was repeated.
+    pub(super) fn on_created(
+        &mut self,
+        operation: Option<OperationId>,
+        room: RoomId,
+        result: WorkResult,
+    ) {
+        let lane = operation.and_then(|id| self.operations.lane_of(id));
+        let failure = match result {
+            WorkResult::Created(instance) => {
+                self.on_instance(instance);
+                None
+            }
+            WorkResult::Failed(why) => {
+                self.forget_room(&room);
+                self.run(Purpose::Sweep, Work::ReleasePorts { room: room.clone() });
+                Some(why.to_string())
+            }
+            // Nobody knows whether it is there: it is ended, whatever it is.
+            WorkResult::Unknown(why) => {
+                self.mark_removal(&room, RemovalReason::CreationFailed, false);
+                Some(why)
+            }
+            other => Some(format!("the runtime answered a creation with {other:?}")),
+        };
+        // Somebody ordered its end while it was being made.
+        let leaving = self
+            .rooms
+            .get(room.as_str())
+            .is_some_and(|r| r.record.removal.is_some_and(|x| !x.drain));
+        if leaving {
+            self.order_termination(&room, None);
+        }
+        match lane {
+            Some(lane) => self.creation_ended(lane, &room, failure),
+            None => {
+                if let (Some(cause), Some(scheduler)) = (failure, self.scheduler.clone()) {
+                    self.version_failed(scheduler.version(), cause);
+                }
+            }
+        }
+    }
+
+    fn creation_ended(&mut self, lane: Lane, room: &RoomId, failure: Option<String>) {
+        if lane == Lane::Version {
+            if let Some(cause) = failure {
+                self.validation_room_ended(room, cause);
+            }
+            return;
+        }
+        let by_user = self
+            .operations
+            .running(lane)
+            .is_some_and(|r| r.record.journal.by_user);
+        if let Some(cause) = &failure
+            && let Some(scheduler) = self.scheduler.clone()
+        {
+            self.version_failed(scheduler.version(), cause.clone());
+        }
+        if let Some(Running {
+            progress: Progress::Add(run),
+            ..
+        }) = self.operations.running_mut(lane)
+        {
+            match failure {
+                None => run.created += 1,
+                Some(cause) => {
+                    run.failed += 1;
+                    if by_user {
+                        run.stop("a room could not be created");
+                    }
+                    run.cause.get_or_insert(cause);
+                }
+            }
+            self.continue_add();
+        }
+    }
+
+    fn finish_add(&mut self) {
+        let Some(running) = self.operations.running(LANE) else {
+            return;
+        };
+        let journal = &running.record.journal;
+        let (by_user, canceled) = (journal.by_user, journal.cancel_requested);
+        let Progress::Add(run) = &running.progress else {
+            return;
+        };
+        let (created, failed) = (run.created, run.failed);
+        let cause = run.cause.clone().unwrap_or_default();
+        if canceled {
+            let why = run.stopped.clone().unwrap_or_default();
+            return self.roll_back(
+                LANE,
+                format!("{why}, after {created} of {} rooms", run.amount),
+                true,
+            );
+        }
+        if failed > created || (by_user && failed > 0) {
+            let total = run.amount;
+            return self.fail(
+                LANE,
+                format!("{failed} of {total} rooms could not be created: {cause}"),
+            );
+        }
+        let mut text = format!("added {created} rooms");
+        if failed > 0 {
+            text.push_str(&format!("; {failed} could not be created: {cause}"));
+        }
+        self.finish(LANE, &text);
+    }
+
+    /// The id of an operation's room, or `None` when that room is there already. A name that
+    /// another room has is passed over: names are short hashes.
+    pub(super) fn free_room_id(&self, operation: OperationId, index: u32) -> Option<RoomId> {
+        let mut attempt = 0;
+        loop {
+            let id = room_id(&self.name, operation, index, attempt);
+            match self.rooms.get(id.as_str()) {
+                Some(room) if room.record.made_by == Some(operation) => return None,
+                Some(_) => attempt += 1,
+                None => return Some(id),
+            }
+        }
+    }
+
+    /// Rooms that this operation made.
+    pub(super) fn rooms_made_by(&self, operation: OperationId) -> Vec<RoomId> {
+        let made = self
+            .rooms
+            .iter()
+            .filter(|r| r.record.made_by == Some(operation));
+        made.map(|r| r.record.id.clone()).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! `create_scheduler`: makes the place for the rooms (contract 5.5; D17).
+
+use super::*;
+
+const LANE: Lane = Lane::Version;
+
+impl SchedulerState {
+    pub(super) fn begin_create(&mut self) {
+        let (Some(running), Some(scheduler)) = (self.operations.running(LANE), &self.scheduler)
+        else {
+            return;
+        };
+        let (id, scheduler) = (running.record.id, scheduler.clone());
+        self.set_progress(LANE, Progress::Create);
+        self.set_step(LANE, "preparing the place for its rooms");
+        self.run_for(LANE, Purpose::Prepare(id), Work::Prepare(scheduler));
+    }
+
+    pub(super) fn on_prepared(&mut self, result: WorkResult) {
+        let creating = self
+            .operations
+            .running(LANE)
+            .is_some_and(|r| matches!(r.progress, Progress::Create));
+        if !creating {
+            return;
+        }
+        match result {
+            WorkResult::Failed(why) => self.fail(LANE, why.to_string()),
+            WorkResult::Unknown(why) => self.fail(LANE, why),
+            _ => {
+                self.set_scheduler_state(scheduler_state::IN_SYNC);
+                self.finish(LANE, "the place for its rooms is there");
+                self.dirty.reconsider = true;
+            }
+        }
+    }
+
+    /// Takes the scheduler away with all that belongs to it; `keep` stays to tell of it.
+    pub(super) fn drop_scheduler(&mut self, keep: OperationId) {
+        self.dirty.changes.push(Change::DeleteScheduler { keep });
+        self.dirty.scheduler = false;
+        self.dirty.rooms.clear();
+        self.dirty.forgotten.clear();
+        self.dirty.operations.retain(|id, _| *id == keep);
+        self.scheduler = None;
+        self.versions.clear();
+        self.operations.queues = Default::default();
+        self.operations.ended.clear();
+        self.operations.recent.clear();
+        self.effects.push(Effect::Ended);
+    }
+}

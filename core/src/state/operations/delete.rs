@@ -1,0 +1,81 @@
+//! `delete_scheduler`: ends every room, then the place, then the rows (contract 5.5; 11.1, item 16).
+
+use super::*;
+
+const LANE: Lane = Lane::Version;
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct DeleteRun {
+    left: VecDeque<RoomId>,
+    removing_place: bool,
+}
+
+impl SchedulerState {
+    pub(super) fn begin_delete(&mut self) {
+        self.set_scheduler_state(scheduler_state::TERMINATING);
+        let rooms: VecDeque<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();
+        for id in &rooms {
+            self.mark_removal(id, RemovalReason::SchedulerDeleted, false);
+        }
+        self.expired.clear();
+        self.note(LANE, &format!("ending {} rooms", rooms.len()));
+        self.set_step(LANE, "ending rooms");
+        self.set_progress(
+            LANE,
+            Progress::Delete(DeleteRun {
+                left: rooms,
+                removing_place: false,
+            }),
+        );
+        self.continue_delete();
+    }
+
+    /// Called again whenever a room was told to end, or has gone.
+    pub(in crate::state) fn continue_delete(&mut self) {
+        loop {
+            let rooms_left = !self.rooms.is_empty();
+            let Some(running) = self.operations.running_mut(LANE) else {
+                return;
+            };
+            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let Progress::Delete(run) = &mut running.progress else {
+                return;
+            };
+            if in_flight >= TERMINATIONS_AT_ONCE {
+                return;
+            }
+            if let Some(id) = run.left.pop_front() {
+                self.order_termination(&id, Some((LANE, operation)));
+                continue;
+            }
+            if rooms_left || in_flight > 0 || run.removing_place {
+                return;
+            }
+            run.removing_place = true;
+            running.record.journal.step = "removing the place of its rooms".into();
+            self.run_for(LANE, Purpose::RemovePlace(operation), Work::RemovePlace);
+            return;
+        }
+    }
+
+    pub(super) fn on_place_removed(&mut self, result: WorkResult) {
+        let Some(running) = self.operations.running(LANE) else {
+            return;
+        };
+        let operation = running.record.id;
+        let failure = match result {
+            WorkResult::Failed(why) => Some(why.to_string()),
+            WorkResult::Unknown(why) => Some(why),
+            _ => None,
+        };
+        match (&running.progress, failure) {
+            (Progress::Delete(_), None) => {
+                self.finish(LANE, "the scheduler and its rooms are gone");
+                self.drop_scheduler(operation);
+            }
+            (Progress::Delete(_), Some(cause)) => self.fail(LANE, cause),
+            (Progress::RollBack(_), failure) => self.place_rolled_back(failure),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `remove_rooms`: by ids, or as many as asked in the order of the contract (5.5, 5.6; D22).
+
+use super::*;
+use crate::rules::deletion;
+
+const LANE: Lane = Lane::Room;
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct RemoveRun {
+    left: VecDeque<RoomId>,
+    removed: Vec<RoomId>,
+    drained: usize,
+    failed: usize,
+    cause: Option<String>,
+}
+
+/// Ids that one line of a history names.
+const IDS_SHOWN: usize = 20;
+/// After a removal that found nothing to remove.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+
+impl SchedulerState {
+    pub(super) fn begin_remove(&mut self, amount: i32, ids: Vec<RoomId>, reason: &str) {
+        let reason = RemovalReason::from_word(reason).unwrap_or(RemovalReason::RequestedByUser);
+        let Some(running) = self.operations.running(LANE) else {
+            return;
+        };
+        let (resumed, by_user) = (
+            running.record.journal.rooms.clone(),
+            running.record.journal.by_user,
+        );
+        let mut run = RemoveRun::default();
+        if !resumed.is_empty() {
+            run.left.extend(resumed);
+        } else {
+            run.left.extend(ids);
+            let amount = amount.clamp(0, self.settings.remove_limit);
+            self.pick(amount as usize, reason, by_user, &mut run);
+        }
+        run.left.retain(|id| self.rooms.get(id.as_str()).is_some());
+        for id in run.left.clone() {
+            self.expired.remove(&id);
+            self.mark_removal(&id, reason, false);
+        }
+        if let Some(running) = self.operations.running_mut(LANE) {
+            running.record.journal.rooms = run.left.iter().cloned().collect();
+            running.record.journal.step = "ending rooms".into();
+            self.dirty
+                .operations
+                .insert(running.record.id, Box::new(running.record.clone()));
+            running.progress = Progress::Remove(run);
+        }
+        self.continue_remove();
+    }
+
+    /// Chooses by the order of deletion; rooms with a match are only marked to be drained.
+    fn pick(&mut self, amount: usize, reason: RemovalReason, by_user: bool, run: &mut RemoveRun) {
+        if amount == 0 {
+            return;
+        }
+        let order = self.deletion_order(amount);
+        run.left.extend(order.remove);
+        run.left.extend(order.terminating);
+        for id in order.drain {
+            if by_user {
+                // A user's order follows the contract, not the drain (architecture 6, Drain).
+                run.left.push_back(id);
+            } else {
+                self.mark_removal(&id, reason, true);
+                run.drained += 1;
+            }
+        }
+    }
+
+    fn deletion_order(&self, amount: usize) -> deletion::Deletion {
+        let Some(active) = &self.scheduler else {
+            return deletion::Deletion::default();
+        };
+        let major = active.version().semver().map(|v| v.major);
+        let now = self.now.mono;
+        // Rooms that drain already are on their way: `amount` is about others.
+        let candidates = self
+            .rooms
+            .iter()
+            .filter(|room| !room.is_leaving() && !room.record.validation)
+            .map(|room| deletion::DeletionCandidate {
+                id: &room.record.id,
+                status: room.status(),
+                same_major: room.record.version.semver().map(|v| v.major) == major,
+                same_version: room.record.version == *active.version(),
+                ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
+                instance_gone: false,
+                draining: false,
+            });
+        deletion::deletion_order(candidates, amount)
+    }
+
+    pub(super) fn continue_remove(&mut self) {
+        loop {
+            let Some(running) = self.operations.running_mut(LANE) else {
+                return;
+            };
+            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let Progress::Remove(run) = &mut running.progress else {
+                return;
+            };
+            if in_flight >= TERMINATIONS_AT_ONCE {
+                return;
+            }
+            let Some(id) = run.left.pop_front() else {
+                if in_flight == 0 {
+                    self.finish_remove();
+                }
+                return;
+            };
+            self.order_termination(&id, Some((LANE, operation)));
+        }
+    }
+
+    fn finish_remove(&mut self) {
+        let Some(Running {
+            progress: Progress::Remove(run),
+            ..
+        }) = self.operations.running_mut(LANE)
+        else {
+            return;
+        };
+        let run = std::mem::take(run);
+        if run.removed.is_empty() && run.drained == 0 {
+            // Nothing could go: another look at once would only order the same again.
+            self.hold_scaling_until = Some(self.now.mono.plus(IDLE_WAIT));
+        }
+        if run.failed > 0 {
+            let total = run.failed + run.removed.len();
+            let cause = run.cause.unwrap_or_default();
+            return self.fail(
+                LANE,
+                format!(
+                    "{} of {total} rooms could not be ended: {cause}",
+                    run.failed
+                ),
+            );
+        }
+        let shown: Vec<&str> = run
+            .removed
+            .iter()
+            .take(IDS_SHOWN)
+            .map(RoomId::as_str)
+            .collect();
+        let mut text = format!("removed {} rooms", run.removed.len());
+        if !shown.is_empty() {
+            text.push_str(&format!(": {}", shown.join(", ")));
+        }
+        if run.removed.len() > IDS_SHOWN {
+            text.push_str(" and others");
+        }
+        if run.drained > 0 {
+            text.push_str(&format!("; {} more go when their matches end", run.drained));
+        }
+        self.finish(LANE, &text);
+    }
+
+    /// Writes down that a room is to end; it is not given out any more from now on.
+    pub(in crate::state) fn mark_removal(
+        &mut self,
+        id: &RoomId,
+        reason: RemovalReason,
+        drain: bool,
+    ) {
+        let at = self.now.wall;
+        let changed = self.rooms.update(id.as_str(), |room| {
+            let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
+            if stronger {
+                room.record.removal = Some(Removal { reason, at, drain });
+            }
+            stronger
+        });
+        if changed == Some(true) {
+            self.dirty.rooms.insert(id.clone());
+            self.dirty.reconsider = true;
+            self.schedule_health(id);
+        }
+    }
+
+    /// Asks the runtime to end a room, once what says so is durable.
+    pub(in crate::state) fn order_termination(
+        &mut self,
+        id: &RoomId,
+        of: Option<(Lane, OperationId)>,
+    ) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let reason = room
+            .record
+            .removal
+            .map_or(RemovalReason::RequestedByUser, |r| r.reason);
+        let uid = room.record.instance.as_ref().map(|i| i.uid.clone());
+        let document = self.document_of(&room.record.version);
+        let grace = document
+            .or(self.scheduler.clone())
+            .map_or(Duration::ZERO, |s| s.spec.grace());
+        let work = Work::TerminateRoom {
+            room: id.clone(),
+            uid,
+            grace,
+            reason,
+        };
+        let purpose = Purpose::Terminate {
+            operation: of.map(|(_, id)| id),
+            room: id.clone(),
+        };
+        match of {
+            Some((lane, _)) => self.run_for(lane, purpose, work),
+            None => drop(self.run(purpose, work)),
+        }
+    }
+
+    pub(super) fn on_terminated(&mut self, lane: Option<Lane>, id: &RoomId, result: WorkResult) {
+        let failure = match result {
+            WorkResult::Done => {
+                let now = self.now.mono;
+                self.rooms
+                    .update(id.as_str(), |room| room.terminated_at = Some(now));
+                let from = self.rooms.get(id.as_str()).map(Room::status);
+                let may = from.is_some_and(|from| {
+                    crate::rules::status::transition_allowed(from, RoomStatus::Terminating)
+                });
+                if may {
+                    self.set_status(id, RoomStatus::Terminating);
+                }
+                self.schedule_health(id);
+                None
+            }
+            WorkResult::Failed(crate::ports::RuntimeError::NotFound) => {
+                // A creation that still comes back would bring it to life again.
+                self.bury(id.clone());
+                self.forget_room(id);
+                self.run(Purpose::Sweep, Work::ReleasePorts { room: id.clone() });
+                None
+            }
+            WorkResult::Failed(why) => Some(why.to_string()),
+            WorkResult::Unknown(why) => Some(why),
+            other => Some(format!("the runtime answered a termination with {other:?}")),
+        };
+        if failure.is_some() {
+            // Tried again when its time to end is over, counted from now.
+            let now = self.now.mono;
+            self.rooms
+                .update(id.as_str(), |room| room.terminated_at = Some(now));
+            self.schedule_health(id);
+        }
+        let Some(lane) = lane else { return };
+        self.termination_ended(lane, id, failure);
+    }
+
+    fn termination_ended(&mut self, lane: Lane, id: &RoomId, failure: Option<String>) {
+        let Some(running) = self.operations.running_mut(lane) else {
+            return;
+        };
+        match &mut running.progress {
+            Progress::Remove(run) => {
+                match failure {
+                    None => run.removed.push(id.clone()),
+                    Some(cause) => {
+                        run.failed += 1;
+                        run.cause.get_or_insert(cause);
+                    }
+                }
+                self.continue_remove();
+            }
+            Progress::Delete(_) => self.continue_delete(),
+            Progress::Version(_) => self.validation_room_terminated(id),
+            _ => {}
+        }
+    }
+}

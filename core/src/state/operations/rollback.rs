@@ -1,0 +1,127 @@
+//! Undoing what an operation did before it failed or was canceled (contract 5.3; D1, D16, D17).
+
+use super::*;
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct RollbackRun {
+    canceled: bool,
+    left: VecDeque<RoomId>,
+    removing_place: bool,
+}
+
+impl SchedulerState {
+    /// Ends the operation in `lane` as an error, after its rollback.
+    pub(super) fn fail(&mut self, lane: Lane, cause: String) {
+        self.roll_back(lane, cause, false);
+    }
+
+    /// The cause is stored first: a restart goes on with the rollback, not with the work.
+    pub(super) fn roll_back(&mut self, lane: Lane, cause: String, canceled: bool) {
+        let Some(running) = self.operations.running_mut(lane) else {
+            return;
+        };
+        let resumed = running.record.journal.failure.is_some();
+        running.record.journal.failure = Some(cause.clone());
+        running.record.journal.step = "rolling back".into();
+        let definition = running.record.definition.clone();
+        let by_user = running.record.journal.by_user;
+        if !resumed {
+            let word = if canceled {
+                "operation canceled"
+            } else {
+                "operation execution failed"
+            };
+            self.note(lane, &format!("{word}: {cause}"));
+            self.note(lane, "Starting operation rollback");
+            if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
+                self.take_back_replicas(&record);
+            }
+        }
+        let mut run = RollbackRun {
+            canceled,
+            ..RollbackRun::default()
+        };
+        match definition {
+            Definition::AddRooms { .. } if by_user => {
+                let made = self
+                    .operations
+                    .running(lane)
+                    .map(|r| self.rooms_made_by(r.record.id));
+                run.left = made.unwrap_or_default().into();
+                for id in &run.left {
+                    self.mark_removal(id, RemovalReason::AddRoomsRollback, false);
+                }
+            }
+            Definition::CreateNewSchedulerVersion { .. } => {
+                let rooms = self.rooms.iter().filter(|r| r.record.validation);
+                run.left = rooms.map(|r| r.record.id.clone()).collect();
+                for id in &run.left {
+                    self.mark_removal(id, RemovalReason::NewVersionRollback, false);
+                }
+                self.set_scheduler_state(scheduler_state::IN_SYNC);
+            }
+            Definition::CreateScheduler { .. } => run.removing_place = true,
+            _ => {}
+        }
+        self.set_progress(lane, Progress::RollBack(run));
+        self.rollback_step(lane);
+    }
+
+    /// Goes on with a rollback; ends the operation when nothing is left to undo.
+    pub(super) fn rollback_step(&mut self, lane: Lane) {
+        loop {
+            let Some(running) = self.operations.running_mut(lane) else {
+                return;
+            };
+            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let Progress::RollBack(run) = &mut running.progress else {
+                return;
+            };
+            if in_flight >= TERMINATIONS_AT_ONCE {
+                return;
+            }
+            if let Some(id) = run.left.pop_front() {
+                self.order_termination(&id, Some((lane, operation)));
+                continue;
+            }
+            if in_flight > 0 {
+                return;
+            }
+            if run.removing_place {
+                self.run_for(lane, Purpose::RemovePlace(operation), Work::RemovePlace);
+                return;
+            }
+            return self.end_rollback(lane, None);
+        }
+    }
+
+    /// The rollback of `create_scheduler` leaves nothing behind but the operation (D17).
+    pub(super) fn place_rolled_back(&mut self, failure: Option<String>) {
+        let Some(running) = self.operations.running(Lane::Version) else {
+            return;
+        };
+        let id = running.record.id;
+        self.end_rollback(Lane::Version, failure);
+        self.drop_scheduler(id);
+    }
+
+    fn end_rollback(&mut self, lane: Lane, failure: Option<String>) {
+        let Some(Running {
+            progress: Progress::RollBack(run),
+            ..
+        }) = self.operations.running(lane)
+        else {
+            return;
+        };
+        let status = if run.canceled {
+            OperationStatus::Canceled
+        } else {
+            OperationStatus::Error
+        };
+        match failure {
+            None => self.note(lane, "rollback succeeded"),
+            Some(cause) => self.note(lane, &format!("rollback failed: {cause}")),
+        }
+        self.end(lane, status);
+    }
+}

@@ -1,0 +1,38 @@
+//! `switch_active_version`: another stored document becomes the active one (contract 5.5).
+
+use super::*;
+use crate::rules::version::is_major;
+
+const LANE: Lane = Lane::Version;
+
+impl SchedulerState {
+    pub(super) fn begin_switch(&mut self, version: &SchedulerVersion) {
+        let Some(document) = self.versions.get(version) else {
+            return self.fail(
+                LANE,
+                format!("scheduler {} version {version} not found", self.name),
+            );
+        };
+        let mut next = (**document).clone();
+        next.state = scheduler_state::IN_SYNC.into();
+        self.scheduler = Some(Arc::new(next));
+        self.dirty.scheduler = true;
+        self.active_changed();
+        self.finish(LANE, &format!("{version} is the active version"));
+    }
+
+    /// Works out again what depends on which document is the active one.
+    pub(in crate::state) fn active_changed(&mut self) {
+        let Some(active) = self.scheduler.clone() else {
+            return;
+        };
+        self.rooms.set_active(active.version());
+        self.outdated = self
+            .versions
+            .iter()
+            .filter(|(version, old)| *version != active.version() && is_major(old, &active))
+            .map(|(version, _)| version.clone())
+            .collect();
+        self.dirty.reconsider = true;
+    }
+}

@@ -1,0 +1,53 @@
+//! The periodic operations: `health_controller` and `storage_clean_up` (contract 5.5).
+
+use super::*;
+
+const LANE: Lane = Lane::Room;
+
+impl SchedulerState {
+    /// One of a kind waits at a time: a tick behind a long operation adds nothing (11.1, item 11).
+    pub(in crate::state) fn enqueue_periodic(&mut self, definition: Definition) {
+        let waiting = self
+            .operations
+            .open()
+            .any(|r| r.definition.name() == definition.name());
+        if !waiting && self.scheduler.is_some() {
+            self.enqueue(definition, Enqueue::default());
+        }
+    }
+
+    /// The same look at the fleet that every event takes, on record (architecture 3).
+    pub(super) fn run_health(&mut self, resumed: bool) {
+        let enqueued = if resumed { Vec::new() } else { self.consider() };
+        for text in &enqueued {
+            self.note(LANE, text);
+        }
+        if let Some(running) = self.operations.running_mut(LANE) {
+            let took_action = Some(!enqueued.is_empty());
+            running.record.definition = Definition::HealthController { took_action };
+        }
+        self.note(LANE, "Operation finished");
+        self.end(LANE, OperationStatus::Finished);
+    }
+
+    /// Forgets ended operations whose time is over.
+    pub(super) fn run_clean_up(&mut self) {
+        let ttl = self.settings.periodic_operation_ttl;
+        let now = self.now;
+        let before = self.operations.ended.len();
+        if !ttl.is_zero() {
+            let forgotten = &mut self.dirty.forgotten;
+            self.operations.ended.retain(|e| {
+                let over = e.periodic && now.mono.since(now.mono_of(e.ended_at)) > ttl;
+                if over {
+                    forgotten.push(e.id);
+                }
+                !over
+            });
+        }
+        let gone = before - self.operations.ended.len();
+        self.graveyard
+            .retain(|_, at| now.mono.since(*at) < GRAVEYARD_TIME);
+        self.finish(LANE, &format!("removed {gone} expired operations"));
+    }
+}

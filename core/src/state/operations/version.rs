@@ -1,0 +1,278 @@
+//! `create_new_scheduler_version`: numbers a document, tries it in validation rooms when it
+//! is a major change, stores it and enqueues the switch (contract 5.5).
+
+use super::*;
+use crate::rules::version::{is_major, next_version};
+
+const LANE: Lane = Lane::Version;
+/// First wait between two attempts; doubles (contract 5.5).
+const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(in crate::state) struct VersionRun {
+    candidate: Arc<Scheduler>,
+    attempt: u32,
+    phase: Phase,
+}
+
+#[derive(Debug, PartialEq)]
+enum Phase {
+    /// Its room is to become ready before then.
+    Trying { room: RoomId, until: Mono },
+    /// Its room is being ended; `error` is why it failed.
+    Ending { room: RoomId, error: Option<String> },
+    /// The next attempt begins then.
+    Waiting { until: Mono },
+}
+
+impl VersionRun {
+    pub fn wake(&self) -> Option<Mono> {
+        match &self.phase {
+            Phase::Trying { until, .. } | Phase::Waiting { until } => Some(*until),
+            Phase::Ending { .. } => None,
+        }
+    }
+}
+
+impl SchedulerState {
+    pub(super) fn begin_version(&mut self, wanted: &Scheduler) {
+        let Some(active) = self.scheduler.clone() else {
+            return;
+        };
+        let major = is_major(&active, wanted);
+        let mut candidate = wanted.clone();
+        candidate.spec.version = next_version(active.version(), self.versions.keys(), major);
+        candidate.rollback_version = active.version().to_string();
+        candidate.state = scheduler_state::CREATING.into();
+        let candidate = Arc::new(candidate);
+        self.set_scheduler_state(scheduler_state::CREATING);
+        let word = if major { "major" } else { "minor" };
+        self.note(LANE, &format!("new {word} version {}", candidate.version()));
+        if !major {
+            return self.store_version(candidate);
+        }
+        let phase = Phase::Waiting {
+            until: self.now.mono,
+        };
+        self.set_progress(
+            LANE,
+            Progress::Version(VersionRun {
+                candidate,
+                attempt: 0,
+                phase,
+            }),
+        );
+        self.version_due();
+    }
+
+    fn version_run(&mut self) -> Option<&mut VersionRun> {
+        match self.operations.running_mut(LANE) {
+            Some(Running {
+                progress: Progress::Version(run),
+                ..
+            }) => Some(run),
+            _ => None,
+        }
+    }
+
+    fn version_run_ref(&self) -> Option<&VersionRun> {
+        match self.operations.running(LANE) {
+            Some(Running {
+                progress: Progress::Version(run),
+                ..
+            }) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The document under validation.
+    pub(in crate::state) fn candidate(&self) -> Option<Arc<Scheduler>> {
+        self.version_run_ref().map(|run| run.candidate.clone())
+    }
+
+    pub(in crate::state) fn candidate_version(
+        &self,
+        version: &SchedulerVersion,
+    ) -> Option<Arc<Scheduler>> {
+        self.candidate().filter(|c| c.version() == version)
+    }
+
+    /// Begins the next attempt, or ends one whose time is over.
+    pub(super) fn version_due(&mut self) {
+        let now = self.now.mono;
+        match self.version_run_ref().map(|run| &run.phase) {
+            Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(),
+            Some(Phase::Trying { room, until }) if *until <= now => {
+                let (room, wait) = (room.clone(), self.settings.validation_timeout);
+                let text = format!("room {room} was not ready after {} s", wait.as_secs());
+                self.end_attempt(&room, Some(text));
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_attempt(&mut self) {
+        let until = self.now.mono.plus(self.settings.validation_timeout);
+        let Some(running) = self.operations.running(LANE) else {
+            return;
+        };
+        let (operation, journal) = (running.record.id, &running.record.journal);
+        // Attempts before a restart had rooms of their own: their ids are used up.
+        let index = journal.attempt.saturating_mul(1000);
+        let Some(run) = self.version_run() else {
+            return;
+        };
+        run.attempt += 1;
+        let (attempt, candidate) = (run.attempt, run.candidate.clone());
+        let Some(room) = self.free_room_id(operation, index + attempt) else {
+            return;
+        };
+        if let Some(run) = self.version_run() {
+            run.phase = Phase::Trying {
+                room: room.clone(),
+                until,
+            };
+        }
+        self.set_step(LANE, "validating");
+        self.note(LANE, &format!("validation attempt {attempt}: room {room}"));
+        let purpose = Purpose::Ports {
+            operation,
+            room: room.clone(),
+        };
+        self.run_for(
+            LANE,
+            purpose,
+            Work::ReservePorts {
+                room,
+                scheduler: candidate,
+            },
+        );
+    }
+
+    /// A room's status or instance changed: is it the one under validation, and what of it?
+    pub(in crate::state) fn validation_room_changed(&mut self, id: &RoomId) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        if !room.record.validation {
+            return;
+        }
+        let instance = room.record.instance.as_ref();
+        let description = instance.map(|i| i.description.clone()).unwrap_or_default();
+        match room.status() {
+            RoomStatus::Ready => self.end_attempt(id, None),
+            RoomStatus::Occupied | RoomStatus::Active
+                if self.settings.validation_accepts_occupied =>
+            {
+                self.end_attempt(id, None);
+            }
+            RoomStatus::Error => {
+                self.end_attempt(id, Some(format!("room {id} is in error: {description}")));
+            }
+            _ => {}
+        }
+    }
+
+    /// The room under validation is gone, or could not be made.
+    pub(in crate::state) fn validation_room_ended(&mut self, id: &RoomId, cause: String) {
+        match self.version_run_ref().map(|run| &run.phase) {
+            Some(Phase::Trying { room, .. }) if room == id => {
+                self.end_attempt(id, Some(cause));
+                self.validation_room_terminated(id);
+            }
+            Some(Phase::Ending { room, .. }) if room == id => self.validation_room_terminated(id),
+            _ => {}
+        }
+    }
+
+    /// Ends the attempt's room, whatever came of it.
+    fn end_attempt(&mut self, id: &RoomId, error: Option<String>) {
+        let trying = self
+            .version_run_ref()
+            .is_some_and(|run| matches!(&run.phase, Phase::Trying { room, .. } if room == id));
+        if !trying {
+            return;
+        }
+        if let Some(run) = self.version_run() {
+            run.phase = Phase::Ending {
+                room: id.clone(),
+                error,
+            };
+        }
+        self.mark_removal(id, RemovalReason::NewVersionValidationFinished, false);
+        let operation = self.operations.running(LANE).map(|r| r.record.id);
+        if self.rooms.get(id.as_str()).is_some() {
+            self.order_termination(id, operation.map(|operation| (LANE, operation)));
+        } else {
+            self.validation_room_terminated(id);
+        }
+    }
+
+    /// The attempt's room was told to end: the outcome counts now.
+    pub(super) fn validation_room_terminated(&mut self, id: &RoomId) {
+        let attempts = self.settings.validation_attempts.max(1);
+        let now = self.now.mono;
+        let Some(run) = self.version_run() else {
+            return;
+        };
+        let Phase::Ending { room, error } = &mut run.phase else {
+            return;
+        };
+        if room != id {
+            return;
+        }
+        let (error, attempt, candidate) = (error.take(), run.attempt, run.candidate.clone());
+        // Once: a second report of the same room finds another phase.
+        run.phase = Phase::Waiting {
+            until: now.plus(ATTEMPT_BACKOFF * 2u32.pow(attempt.min(8))),
+        };
+        match error {
+            None => {
+                self.note(LANE, &format!("validation attempt {attempt} succeeded"));
+                self.store_version(candidate);
+            }
+            Some(cause) => {
+                self.note(
+                    LANE,
+                    &format!("validation attempt {attempt} failed: {cause}"),
+                );
+                if let Some(running) = self.operations.running_mut(LANE) {
+                    running.record.journal.validation_attempts += 1;
+                }
+                if attempt >= attempts {
+                    let text = format!(
+                        "no validation room of {} was ready in {attempt} attempts",
+                        candidate.version()
+                    );
+                    self.fail(LANE, text);
+                }
+            }
+        }
+    }
+
+    /// Stores the version and enqueues the switch to it, in one commit.
+    fn store_version(&mut self, candidate: Arc<Scheduler>) {
+        let version = candidate.version().clone();
+        let created_at = self.now.wall;
+        let mut document = (*candidate).clone();
+        document.created_at = created_at;
+        let document = Arc::new(document);
+        self.versions.insert(version.clone(), document.clone());
+        self.dirty.changes.push(Change::CreateVersion {
+            scheduler: document,
+            created_at,
+        });
+        let definition = Definition::SwitchActiveVersion {
+            new_active_version: version.clone(),
+        };
+        let how = Enqueue {
+            priority: true,
+            ..Enqueue::default()
+        };
+        let switch = self.enqueue(definition, how);
+        self.finish(
+            LANE,
+            &format!("stored {version}, enqueued its switch: operation {switch}"),
+        );
+    }
+}

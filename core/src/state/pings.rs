@@ -1,0 +1,119 @@
+//! What a room says of itself (contract 3, Ping).
+
+use super::*;
+use crate::rules::status;
+
+impl SchedulerState {
+    /// A ping that changes no status is answered from memory and written behind; one that
+    /// does is answered once the change is durable (architecture 5).
+    pub(super) fn on_ping(&mut self, caller: Caller, ping: Ping) {
+        let answer = match self.take_ping(ping) {
+            Ok(()) => Ok(Reply::Done),
+            Err(why) => Err(why),
+        };
+        self.reply(caller, answer);
+    }
+
+    fn take_ping(&mut self, ping: Ping) -> Result<(), Refusal> {
+        let now = self.now;
+        let Some(room) = self.rooms.touch(ping.room.as_str()) else {
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("room {} not found in scheduler {}", ping.room, self.name),
+            ));
+        };
+        room.clock.last_ping = now.mono;
+        room.record.last_ping_at = now.wall;
+        room.record.ping_status = ping.status;
+        if room.record.metadata.as_deref() != Some(&*ping.metadata) {
+            room.record.metadata = Some(ping.metadata.into());
+        }
+        // An occupied room has at least one match, whatever it says (contract 3).
+        let matches = match ping.status {
+            PingStatus::Occupied if ping.running_matches == 0 => 1,
+            _ => ping.running_matches,
+        };
+        if room.record.running_matches != matches {
+            self.rooms.update(ping.room.as_str(), |room| {
+                room.record.running_matches = matches
+            });
+            self.dirty.reconsider = true;
+        }
+        self.touched.insert(ping.room.clone());
+        if self.timers.touches.is_none() {
+            self.timers.touches = Some(now.mono.plus(self.settings.touch_interval));
+        }
+        self.recompute_status(&ping.room)
+    }
+
+    /// Brings a room's status up to date with its ping and its instance (contract 4.4).
+    pub(super) fn recompute_status(&mut self, id: &RoomId) -> Result<(), Refusal> {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return Ok(());
+        };
+        let hold = self.settings.allocation_hold;
+        let now = self.now.mono;
+        let stored = room.status();
+        let status = status::effective(status::StatusInput {
+            ping: room.record.ping_status,
+            instance: room
+                .record
+                .instance
+                .as_ref()
+                .map_or(InstanceStatus::Unknown, |i| i.status),
+            running_matches: room.record.running_matches,
+            max_matches: self.scheduler.as_ref().map_or(1, |s| s.max_matches()),
+            stored,
+            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
+        });
+        let quarantine_over = room
+            .quarantined_until
+            .is_some_and(|until| until <= now || (room.is_busy() && status == RoomStatus::Ready));
+        if quarantine_over {
+            self.rooms
+                .update(id.as_str(), |room| room.quarantined_until = None);
+        }
+        if status == stored {
+            return Ok(());
+        }
+        if !status::transition_allowed(stored, status) {
+            return Err(Refusal::new(
+                RefusalKind::Invalid,
+                format!(
+                    "room {id} cannot go from {} to {}",
+                    stored.as_str(),
+                    status.as_str()
+                ),
+            ));
+        }
+        self.set_status(id, status);
+        Ok(())
+    }
+
+    /// Sets a status; durable with this decision.
+    pub(super) fn set_status(&mut self, id: &RoomId, status: RoomStatus) {
+        let now = self.now;
+        let first_ready = self.rooms.update(id.as_str(), |room| {
+            room.record.status = status;
+            room.clock.status_since = now.mono;
+            if status == RoomStatus::Allocated {
+                room.record.allocated_at = Some(now.wall);
+                room.clock.allocated = Some(now.mono);
+            }
+            let playable = matches!(
+                status,
+                RoomStatus::Ready | RoomStatus::Occupied | RoomStatus::Active
+            );
+            let first = playable && !room.was_ready;
+            room.was_ready |= playable;
+            first.then(|| room.record.version.clone())
+        });
+        self.dirty.rooms.insert(id.clone());
+        self.dirty.reconsider = true;
+        if let Some(Some(version)) = first_ready {
+            self.version_works(&version);
+        }
+        self.schedule_health(id);
+        self.validation_room_changed(id);
+    }
+}

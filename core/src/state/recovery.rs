@@ -1,0 +1,96 @@
+//! Becoming the owner: from what is stored to a state that goes on (architecture 5, 6).
+
+use super::*;
+use crate::ports::Loaded;
+
+impl SchedulerState {
+    /// The state of an owner that begins now. Rooms get their times from this moment: a
+    /// silence counts from the take-over, never from an older stored time.
+    pub fn load(
+        name: SchedulerName,
+        loaded: Loaded,
+        settings: Arc<CoreSettings>,
+        now: Now,
+        entropy: u128,
+    ) -> Self {
+        let mut state = Self {
+            name,
+            settings,
+            paused_override: None,
+            scheduler: loaded.scheduler,
+            versions: loaded
+                .versions
+                .into_iter()
+                .map(|v| (v.version().clone(), v))
+                .collect(),
+            outdated: BTreeSet::new(),
+            rooms: RoomTable::default(),
+            level: None,
+            hold_scaling_until: None,
+            operations: Operations::default(),
+            crash_loop: CrashLoop::default(),
+            work: BTreeMap::new(),
+            last_work: 0,
+            listed: false,
+            graveyard: HashMap::new(),
+            expired: BTreeSet::new(),
+            touched: HashSet::new(),
+            timers: Timers::default(),
+            stale_results: 0,
+            now,
+            entropy,
+            dirty: Dirty::default(),
+            effects: Vec::new(),
+        };
+        for record in loaded.rooms {
+            state.restore_room(record);
+        }
+        // What had begun goes on before what was waiting.
+        let (begun, waiting): (Vec<_>, Vec<_>) = loaded
+            .operations
+            .into_iter()
+            .partition(|record| record.status == OperationStatus::InProgress);
+        for record in begun.into_iter().chain(waiting) {
+            state.operations.restore(record);
+        }
+        state.operations.restore_ended(loaded.ended);
+        if let Some(active) = state.scheduler.clone() {
+            state
+                .versions
+                .entry(active.version().clone())
+                .or_insert(active);
+            state.arm_periodic();
+        }
+        state.active_changed();
+        state.dirty = Dirty::default();
+        state
+    }
+
+    fn restore_room(&mut self, record: RoomRecord) {
+        let now = self.now;
+        let allocated = record.allocated_at.map(|at| now.mono_of(at));
+        let id = record.id.clone();
+        // What pinged once was up: its end after the restart is no crash at start.
+        let was_ready = record.ping_status != PingStatus::Unknown;
+        self.rooms.insert(Room {
+            record,
+            clock: RoomClock {
+                created: now.mono,
+                last_ping: now.mono,
+                allocated,
+                status_since: now.mono,
+            },
+            was_ready,
+            quarantined_until: None,
+            terminated_at: None,
+        });
+        self.schedule_health(&id);
+    }
+
+    pub(super) fn arm_periodic(&mut self) {
+        let wait = self.cleanup_wait();
+        // The first tick after one full period, not at start (contract 5.3).
+        self.timers.health = Some(self.now.mono.plus(self.settings.health_interval));
+        self.timers.cleanup = Some(self.now.mono.plus(wait));
+    }
+}

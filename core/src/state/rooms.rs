@@ -1,0 +1,280 @@
+//! The rooms of one scheduler with the counts and indexes that decisions need, kept
+//! current on every change so that no decision has to walk over all rooms.
+
+use crate::domain::*;
+use crate::ports::RoomCounts;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A room as the owner knows it: what is stored, and what is not worth storing.
+#[derive(Clone, Debug)]
+pub struct Room {
+    pub record: RoomRecord,
+    pub clock: RoomClock,
+    /// It was ready once, so its end is no sign of a crash loop (D23).
+    pub was_ready: bool,
+    /// Given out only from then on: after both stores were lost nobody knows whether it is held.
+    pub quarantined_until: Option<Mono>,
+    /// When it was told to end and the runtime accepted that.
+    pub terminated_at: Option<Mono>,
+}
+
+impl Room {
+    pub fn status(&self) -> RoomStatus {
+        self.record.status
+    }
+    /// A match is running, or somebody is about to come: not to be ended before that is over (invariant 11).
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self.record.status,
+            RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
+        )
+    }
+    pub fn is_leaving(&self) -> bool {
+        self.record.removal.is_some()
+    }
+    /// It is drained, and its match is not over: until then it counts like any other,
+    /// since the policies count its match too.
+    fn is_draining(&self) -> bool {
+        self.record.removal.is_some_and(|r| r.drain) && self.is_busy()
+    }
+    /// Counts toward the desired number (contract 5.7, step 3).
+    pub fn is_available(&self) -> bool {
+        !self.record.validation
+            && (!self.is_leaving() || self.is_draining())
+            && !matches!(
+                self.record.status,
+                RoomStatus::Terminating | RoomStatus::Terminated | RoomStatus::Error
+            )
+    }
+    fn is_allocatable(&self) -> bool {
+        self.record.status == RoomStatus::Ready
+            && !self.record.validation
+            && !self.is_leaving()
+            && self.quarantined_until.is_none()
+            && self
+                .record
+                .instance
+                .as_ref()
+                .is_some_and(|i| i.address.is_some())
+    }
+}
+
+/// What of a room the counts depend on.
+#[derive(Clone, PartialEq)]
+struct Class {
+    status: RoomStatus,
+    counted: bool,
+    kept: bool,
+    /// Was to be drained, and is idle now.
+    drained: bool,
+    available: bool,
+    draining: bool,
+    starting: bool,
+    allocatable: bool,
+    matches: i64,
+    version: SchedulerVersion,
+}
+
+impl Class {
+    fn of(room: &Room) -> Self {
+        Self {
+            status: room.record.status,
+            counted: !room.record.validation,
+            kept: !room.record.validation && (!room.is_leaving() || room.is_draining()),
+            drained: room.record.removal.is_some_and(|r| r.drain) && !room.is_busy(),
+            available: room.is_available(),
+            draining: room.is_draining(),
+            starting: matches!(
+                room.record.status,
+                RoomStatus::Pending | RoomStatus::Unready
+            ),
+            allocatable: room.is_allocatable(),
+            matches: room.record.running_matches.max(0),
+            version: room.record.version.clone(),
+        }
+    }
+}
+
+/// Available rooms of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VersionCount {
+    pub available: u64,
+    /// Of these, not up yet.
+    pub starting: u64,
+    /// Of these, waiting for their match to end.
+    pub draining: u64,
+}
+
+#[derive(Default)]
+pub struct RoomTable {
+    rooms: HashMap<RoomId, Room>,
+    active: SchedulerVersion,
+    counts: RoomCounts,
+    kept: RoomCounts,
+    drained: BTreeSet<RoomId>,
+    available: u64,
+    by_version: BTreeMap<SchedulerVersion, VersionCount>,
+    running_matches: i64,
+    /// Rooms of the active version first, then by id (contract 7).
+    allocatable: BTreeSet<(bool, RoomId)>,
+    /// One entry per room: the earliest moment at which its health has to be looked at.
+    deadlines: BTreeSet<(Mono, RoomId)>,
+    deadline_of: HashMap<RoomId, Mono>,
+}
+
+impl RoomTable {
+    pub fn get(&self, id: &str) -> Option<&Room> {
+        self.rooms.get(id)
+    }
+    pub fn iter(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values()
+    }
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+    /// Rooms by status, validation rooms left out.
+    pub fn counts(&self) -> &RoomCounts {
+        &self.counts
+    }
+    /// Rooms by status that are to stay: what a scaling policy looks at.
+    pub fn kept(&self) -> &RoomCounts {
+        &self.kept
+    }
+    /// Rooms that were to be drained and hold no match any more.
+    pub fn drained(&self) -> &BTreeSet<RoomId> {
+        &self.drained
+    }
+    pub fn available(&self) -> u64 {
+        self.available
+    }
+    pub fn by_version(&self) -> &BTreeMap<SchedulerVersion, VersionCount> {
+        &self.by_version
+    }
+    /// Matches in rooms that are to stay.
+    pub fn running_matches(&self) -> i64 {
+        self.running_matches
+    }
+    /// The room that the next caller gets.
+    pub fn next_allocatable(&self) -> Option<&RoomId> {
+        self.allocatable.first().map(|(_, id)| id)
+    }
+
+    pub fn insert(&mut self, room: Room) {
+        let id = room.record.id.clone();
+        self.remove(id.as_str());
+        self.count(&Class::of(&room), &id, true);
+        self.rooms.insert(id, room);
+    }
+
+    pub fn remove(&mut self, id: &str) -> Option<Room> {
+        let room = self.rooms.remove(id)?;
+        self.count(&Class::of(&room), &room.record.id, false);
+        if let Some(at) = self.deadline_of.remove(id) {
+            self.deadlines.remove(&(at, room.record.id.clone()));
+        }
+        Some(room)
+    }
+
+    /// The only way to change a room: counts and indexes follow.
+    pub fn update<R>(&mut self, id: &str, change: impl FnOnce(&mut Room) -> R) -> Option<R> {
+        let room = self.rooms.get_mut(id)?;
+        let before = Class::of(room);
+        let result = change(room);
+        let after = Class::of(room);
+        if before != after {
+            let id = room.record.id.clone();
+            self.count(&before, &id, false);
+            self.count(&after, &id, true);
+        }
+        Some(result)
+    }
+
+    /// For what no count depends on: the moments and the metadata of a steady ping.
+    pub fn touch(&mut self, id: &str) -> Option<&mut Room> {
+        self.rooms.get_mut(id)
+    }
+
+    /// Rooms of the active version are given out first.
+    pub fn set_active(&mut self, version: &SchedulerVersion) {
+        if self.active == *version {
+            return;
+        }
+        self.active = version.clone();
+        self.allocatable = self
+            .rooms
+            .values()
+            .filter(|r| r.is_allocatable())
+            .map(|r| (r.record.version != self.active, r.record.id.clone()))
+            .collect();
+    }
+
+    /// Looks at this room's health again at `at`; a room has one such moment at a time.
+    pub fn set_deadline(&mut self, id: &RoomId, at: Mono) {
+        if let Some(old) = self.deadline_of.insert(id.clone(), at) {
+            self.deadlines.remove(&(old, id.clone()));
+        }
+        self.deadlines.insert((at, id.clone()));
+    }
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+    /// Takes one room whose moment has come.
+    pub fn pop_due(&mut self, now: Mono) -> Option<RoomId> {
+        let (at, _) = self.deadlines.first()?;
+        if *at > now {
+            return None;
+        }
+        let (_, id) = self.deadlines.pop_first()?;
+        self.deadline_of.remove(&id);
+        Some(id)
+    }
+
+    fn count(&mut self, class: &Class, id: &RoomId, add: bool) {
+        let step = |n: &mut u64| {
+            if add {
+                *n += 1
+            } else {
+                *n = n.saturating_sub(1)
+            }
+        };
+        if class.counted {
+            step(&mut self.counts.0[class.status as usize]);
+        }
+        if class.kept {
+            step(&mut self.kept.0[class.status as usize]);
+            self.running_matches += if add { class.matches } else { -class.matches };
+        }
+        if class.drained {
+            if add {
+                self.drained.insert(id.clone());
+            } else {
+                self.drained.remove(id);
+            }
+        }
+        if class.available {
+            step(&mut self.available);
+            let of_version = self.by_version.entry(class.version.clone()).or_default();
+            step(&mut of_version.available);
+            if class.starting {
+                step(&mut of_version.starting);
+            }
+            if class.draining {
+                step(&mut of_version.draining);
+            }
+            if of_version.available == 0 {
+                self.by_version.remove(&class.version);
+            }
+        }
+        if class.allocatable {
+            let key = (class.version != self.active, id.clone());
+            if add {
+                self.allocatable.insert(key);
+            } else {
+                self.allocatable.remove(&key);
+            }
+        }
+    }
+}

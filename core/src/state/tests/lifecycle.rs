@@ -1,0 +1,407 @@
+use super::fleet::{Fleet, spec};
+use crate::ports::RuntimeEvent;
+use crate::rules::patch::Patch;
+use crate::settings::CoreSettings;
+use crate::state::*;
+use std::time::Duration;
+
+fn operation_of(answer: Answer) -> OperationId {
+    match answer {
+        Ok(Reply::Operation(id)) => id,
+        other => panic!("no operation: {other:?}"),
+    }
+}
+
+fn history(record: &OperationRecord) -> String {
+    record
+        .history
+        .iter()
+        .map(|e| e.event.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn patch(edit: impl FnOnce(&mut Patch)) -> Command {
+    let mut patch = Patch::default();
+    edit(&mut patch);
+    Command::Patch(Box::new(patch))
+}
+
+#[test]
+fn a_new_scheduler_gets_its_rooms_at_once() {
+    let fleet = Fleet::up(3);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.count(RoomStatus::Ready), 3);
+    assert_eq!(fleet.stored_rooms.len(), 3);
+    let created = fleet.operations_of("create_scheduler");
+    assert_eq!(created[0].status, OperationStatus::Finished);
+    assert_eq!(fleet.operations_of("add_rooms").len(), 1);
+}
+
+#[test]
+fn allocation_gives_each_room_once_and_says_why_there_is_none() {
+    let mut fleet = Fleet::up(2);
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        match fleet.order(Command::Allocate) {
+            Ok(Reply::Allocated { room, .. }) => given.push(room),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(given[0] < given[1], "smallest id first");
+    let refusal = fleet.order(Command::Allocate).unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Unavailable);
+    assert_eq!(
+        refusal.message,
+        "no ready rooms available for scheduler arena: 2 allocated"
+    );
+    // A ready ping within the hold keeps it; after the hold it gives it back.
+    fleet.ping(&given[0], PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.count(RoomStatus::Allocated), 2);
+    fleet.pass(Duration::from_secs(200));
+    fleet.ping_all(PingStatus::Ready);
+    fleet.pass(Duration::from_secs(101));
+    fleet.ping(&given[0], PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.count(RoomStatus::Ready), 1);
+}
+
+#[test]
+fn an_untaken_allocation_is_given_back() {
+    let mut fleet = Fleet::up(1);
+    let Ok(Reply::Allocated { room, .. }) = fleet.order(Command::Allocate) else {
+        panic!()
+    };
+    fleet.input(Input::AllocationUntaken { room });
+    assert_eq!(fleet.count(RoomStatus::Ready), 1);
+}
+
+#[test]
+fn a_crashed_room_is_replaced_at_once() {
+    let mut fleet = Fleet::up(2);
+    let victim = fleet.rooms()[0].clone();
+    fleet.crash(&victim, 1);
+    assert_eq!(fleet.running.len(), 2);
+    assert!(!fleet.running.contains_key(&victim));
+    assert_eq!(fleet.state.view().crash_failures, 0, "it was ready once");
+}
+
+#[test]
+fn rooms_that_end_at_once_wait_longer_each_time_until_the_scheduler_is_on_error() {
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(2))))
+        .unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let begun = fleet.clock.mono;
+        for room in fleet.rooms() {
+            fleet.crash(&room, 3);
+        }
+        while fleet.running.is_empty() {
+            fleet.pass(Duration::from_millis(500));
+        }
+        waits.push(fleet.clock.mono.since(begun).as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60]);
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    let tries = fleet.operations_of("add_rooms");
+    assert_eq!(tries.len(), 8, "no hot loop");
+    assert!(tries.iter().any(|o| history(o).contains("exit code 3")));
+    assert!(
+        tries
+            .iter()
+            .any(|o| history(o).contains("last log lines: bye"))
+    );
+    fleet.ping_all(PingStatus::Ready);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+}
+
+#[test]
+fn rooms_that_cannot_be_made_end_the_operation_in_error_and_back_off() {
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet.creation_fails = Some("command \"nope\" was not found".into());
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(2))))
+        .unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    let tries = fleet.operations_of("add_rooms");
+    assert_eq!(tries.len(), 1);
+    assert_eq!(tries[0].status, OperationStatus::Error);
+    assert!(
+        history(tries[0]).contains("command \"nope\" was not found"),
+        "{}",
+        history(tries[0])
+    );
+    fleet.pass(Duration::from_secs(20));
+    assert!(fleet.operations_of("add_rooms").len() < 8);
+    assert!(fleet.stored_rooms.is_empty());
+}
+
+#[test]
+fn a_users_order_to_add_is_all_or_nothing() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 3 }));
+    for _ in 0..4 {
+        fleet.release_one(); // three ports, one room
+    }
+    fleet.creation_fails = Some("no more".into());
+    fleet.hold = false;
+    while !fleet.held.is_empty() {
+        fleet.release_one();
+    }
+    let record = fleet.operation(id);
+    assert_eq!(record.status, OperationStatus::Error, "{}", history(record));
+    assert!(history(record).contains("rollback succeeded"));
+    assert_eq!(fleet.running.len(), 1, "what it had made is gone");
+    assert_eq!(fleet.stored_scheduler.as_ref().unwrap().rooms_replicas, 1);
+}
+
+#[test]
+fn adding_and_removing_by_order_moves_the_wanted_number() {
+    let mut fleet = Fleet::up(2);
+    operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    assert_eq!(fleet.running.len(), 4);
+    operation_of(fleet.order(Command::RemoveRooms { amount: 3 }));
+    assert_eq!(fleet.running.len(), 1);
+    fleet.pass(Duration::from_secs(130));
+    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(
+        fleet
+            .order(Command::AddRooms { amount: 0 })
+            .unwrap_err()
+            .kind,
+        RefusalKind::Invalid
+    );
+    assert_eq!(
+        fleet
+            .order(Command::AddRooms { amount: 1001 })
+            .unwrap_err()
+            .kind,
+        RefusalKind::Invalid
+    );
+}
+
+#[test]
+fn a_scale_down_drains_rooms_with_a_match() {
+    let mut fleet = Fleet::up(3);
+    fleet.ping_all(PingStatus::Occupied);
+    operation_of(fleet.order(patch(|p| p.rooms_replicas = Some(1))));
+    assert_eq!(fleet.running.len(), 3);
+    fleet.pass(Duration::from_secs(100));
+    fleet.ping_all(PingStatus::Occupied);
+    assert_eq!(fleet.running.len(), 3, "no match is ended");
+    assert!(fleet.order(Command::Allocate).is_err());
+    fleet.ping_all(PingStatus::Ready);
+    assert_eq!(fleet.running.len(), 1);
+    assert!(
+        fleet.operations.len() < 20,
+        "no hot loop: {}",
+        fleet.operations.len()
+    );
+}
+
+#[test]
+fn silent_rooms_expire_and_are_replaced() {
+    let mut fleet = Fleet::up(2);
+    let silent = fleet.rooms()[0].clone();
+    for _ in 0..5 {
+        fleet.pass(Duration::from_secs(60));
+        for room in fleet.rooms() {
+            if room != silent {
+                fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+            }
+        }
+    }
+    assert!(!fleet.running.contains_key(&silent));
+    assert_eq!(fleet.count(RoomStatus::Ready), 2);
+}
+
+#[test]
+fn a_minor_patch_makes_a_version_and_replaces_no_room() {
+    let mut fleet = Fleet::up(2);
+    let before = fleet.rooms();
+    let id = operation_of(fleet.order(patch(|p| p.max_surge = Some("50%".into()))));
+    assert_eq!(
+        fleet.operation(id).status,
+        OperationStatus::Finished,
+        "{}",
+        history(fleet.operation(id))
+    );
+    assert_eq!(
+        fleet.stored_scheduler.as_ref().unwrap().version().as_str(),
+        "v1.1.0"
+    );
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.rooms(), before);
+    assert_eq!(fleet.stored_versions.len(), 2);
+}
+
+fn major(command: &str) -> Command {
+    patch(|p| {
+        let container = crate::rules::patch::ContainerPatch {
+            command: vec![command.into()],
+            ..Default::default()
+        };
+        p.spec = Some(crate::rules::patch::SpecPatch {
+            containers: vec![container],
+            ..Default::default()
+        });
+    })
+}
+
+#[test]
+fn a_major_version_is_validated_and_rolled_out() {
+    let mut fleet = Fleet::up(3);
+    let id = operation_of(fleet.order(major("false")));
+    assert_eq!(fleet.scheduler_state(), "creating");
+    let trial = fleet
+        .rooms()
+        .into_iter()
+        .find(|r| fleet.running[r].validation)
+        .unwrap();
+    assert_eq!(
+        fleet
+            .order(Command::SwitchVersion("v1.0.0".into()))
+            .unwrap_err()
+            .kind,
+        RefusalKind::Conflict
+    );
+    fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
+    assert_eq!(
+        fleet.operation(id).status,
+        OperationStatus::Finished,
+        "{}",
+        history(fleet.operation(id))
+    );
+    assert_eq!(
+        fleet.stored_scheduler.as_ref().unwrap().version().as_str(),
+        "v2.0.0"
+    );
+    for _ in 0..20 {
+        fleet.ping_all(PingStatus::Ready);
+    }
+    assert!(
+        fleet
+            .running
+            .values()
+            .all(|i| i.version.as_str() == "v2.0.0"),
+        "{:?}",
+        fleet.state.view()
+    );
+    assert_eq!(fleet.running.len(), 3);
+    assert!(fleet.peak <= 4, "surge of one: {}", fleet.peak);
+}
+
+#[test]
+fn a_version_whose_rooms_never_come_up_is_rolled_back() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(major("false")));
+    for _ in 0..8 {
+        fleet.pass(Duration::from_secs(60));
+        let rooms: Vec<_> = fleet
+            .rooms()
+            .into_iter()
+            .filter(|r| !fleet.running[r].validation)
+            .collect();
+        for room in rooms {
+            fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+        }
+    }
+    let record = fleet.operation(id);
+    assert_eq!(record.status, OperationStatus::Error, "{}", history(record));
+    assert!(history(record).contains("validation attempt 3 failed"));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.running.len(), 1);
+}
+
+#[test]
+fn deleting_takes_everything_away() {
+    let mut fleet = Fleet::up(3);
+    let id = operation_of(fleet.order(Command::DeleteScheduler));
+    assert!(fleet.ended);
+    assert!(fleet.running.is_empty());
+    assert!(fleet.stored_scheduler.is_none());
+    assert!(fleet.stored_rooms.is_empty());
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert_eq!(fleet.operations.len(), 1);
+}
+
+#[test]
+fn a_running_operation_is_canceled_after_its_rollback() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 60 }));
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+    assert!(fleet.operation(id).lease_until.is_some());
+    let lease = fleet.operation(id).lease_until;
+    fleet.pass(Duration::from_secs(10));
+    assert!(fleet.operation(id).lease_until > lease, "renewed");
+    fleet.order(Command::Cancel(id)).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+    assert_eq!(
+        fleet.order(Command::Cancel(id)).unwrap_err().kind,
+        RefusalKind::Ended
+    );
+}
+
+#[test]
+fn a_restart_resumes_what_had_begun() {
+    for crash_after in 0..8 {
+        let mut fleet = Fleet::new(CoreSettings::default());
+        fleet
+            .order(Command::CreateScheduler(Box::new(spec(3))))
+            .unwrap();
+        fleet.hold = true;
+        fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+        for _ in 0..crash_after {
+            fleet.release_one();
+        }
+        fleet.restart();
+        assert_eq!(fleet.running.len(), 3, "died after {crash_after} calls");
+        assert!(
+            fleet.operations.values().all(|o| o.status.is_final()),
+            "{:?}",
+            fleet.state.view()
+        );
+        assert_eq!(fleet.stored_rooms.len(), 3);
+        fleet.ping_all(PingStatus::Ready);
+        assert_eq!(fleet.count(RoomStatus::Ready), 3);
+    }
+}
+
+#[test]
+fn paused_means_that_queues_stand_still_and_pings_go_on() {
+    let mut fleet = Fleet::new(CoreSettings {
+        paused: true,
+        ..CoreSettings::default()
+    });
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(3))))
+        .unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    fleet.pass(Duration::from_secs(3600));
+    assert!(fleet.running.is_empty());
+    let open: Vec<_> = fleet.operations.values().collect();
+    assert_eq!(open.len(), 1);
+    let id = open[0].id;
+    fleet.order(Command::Cancel(id)).unwrap();
+    assert_eq!(
+        fleet.operation(id).status,
+        OperationStatus::Pending,
+        "stored, not applied"
+    );
+    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+}
+
+#[test]
+fn a_switch_to_a_missing_version_fails_later_and_one_without_a_scheduler_too() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(Command::SwitchVersion("v9.9.9".into())));
+    assert_eq!(fleet.operation(id).status, OperationStatus::Error);
+    let mut nobody = Fleet::new(CoreSettings::default());
+    let id = operation_of(nobody.order(Command::SwitchVersion("v1.0.0".into())));
+    assert_eq!(nobody.operation(id).status, OperationStatus::Error);
+    assert!(nobody.ended);
+}
