@@ -1,1 +1,3 @@
 //! Fakes, builders, contract suites and harnesses for tests.
+
+pub mod contract;

@@ -1,0 +1,30 @@
+//! The embedded store does what every store has to do.
+
+use async_trait::async_trait;
+use maestro_store::embedded::EmbeddedStore;
+use maestro_testkit::contract::store::{Harness, Ports};
+
+struct Embedded {
+    dir: tempfile::TempDir,
+}
+
+impl Embedded {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir }
+    }
+}
+
+#[async_trait]
+impl Harness for Embedded {
+    async fn open(&self) -> Ports {
+        let store = EmbeddedStore::open(self.dir.path()).unwrap();
+        Ports {
+            store: store.clone(),
+            reads: store.clone(),
+            ownership: store,
+        }
+    }
+}
+
+maestro_testkit::store_contract!(Embedded::new());

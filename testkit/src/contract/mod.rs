@@ -1,0 +1,3 @@
+//! What every adapter of a port has to do, as checks that its tests run.
+
+pub mod store;

@@ -1,0 +1,136 @@
+//! What every store has to do, as checks over its ports.
+//!
+//! An adapter's tests name a [`Harness`] of theirs with [`store_contract!`](crate::store_contract);
+//! each check becomes a test of its own, on an empty store.
+
+pub mod operations;
+pub mod order;
+pub mod rooms;
+pub mod samples;
+pub mod schedulers;
+
+use async_trait::async_trait;
+use maestro_core::{
+    domain::{Epoch, SchedulerName, Seq},
+    ports::{Change, Claim, CommitError, Fence, Loaded, Ownership, Reads, Store},
+};
+use std::sync::Arc;
+
+/// Opens one store again and again.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// Empty the first time, later with what was stored. An opening ends when the last of
+    /// its ports is dropped; there is one at a time.
+    async fn open(&self) -> Ports;
+}
+
+/// The ports of one opening.
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub reads: Arc<dyn Reads>,
+    pub ownership: Arc<dyn Ownership>,
+}
+
+/// The owner of one scheduler, who keeps its writes in order.
+pub struct Owner {
+    store: Arc<dyn Store>,
+    ownership: Arc<dyn Ownership>,
+    pub name: SchedulerName,
+    pub epoch: Epoch,
+    pub seq: Seq,
+}
+
+impl Owner {
+    pub async fn of(ports: &Ports, name: &str) -> Self {
+        let name = SchedulerName::from(name);
+        let names = std::slice::from_ref(&name);
+        let claims = ports.ownership.acquire(names).await.unwrap();
+        let [Claim::Owned { epoch, seq }] = claims[..] else {
+            panic!("{name} is not ours: {claims:?}");
+        };
+        Self {
+            store: ports.store.clone(),
+            ownership: ports.ownership.clone(),
+            name,
+            epoch,
+            seq,
+        }
+    }
+
+    /// The fence of the next batch.
+    pub fn fence(&self) -> Fence {
+        Fence {
+            scheduler: self.name.clone(),
+            epoch: self.epoch,
+            previous: self.seq,
+            seq: self.seq.next(),
+        }
+    }
+
+    pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
+        let fence = self.fence();
+        let seq = fence.seq;
+        self.store.commit(fence, changes).await?;
+        self.seq = seq;
+        Ok(())
+    }
+
+    /// Commits what has to succeed.
+    pub async fn put(&mut self, changes: Vec<Change>) {
+        self.commit(changes).await.unwrap();
+    }
+
+    pub async fn stored_seq(&self) -> Seq {
+        let seq = self.store.stored_seq(&self.name, self.epoch).await;
+        seq.unwrap()
+    }
+
+    pub async fn load(&self) -> Loaded {
+        self.store.load(&self.name).await.unwrap()
+    }
+
+    /// Gives the scheduler up, as a planned stop does.
+    pub async fn release(self) {
+        let held = [(self.name.clone(), self.epoch)];
+        self.ownership.release(&held).await.unwrap();
+    }
+}
+
+/// One test for each check. `$harness` is evaluated in each of them.
+#[macro_export]
+macro_rules! store_contract {
+    ($harness:expr) => {
+        $crate::store_contract! { @each $harness;
+            schedulers::a_created_scheduler_is_there_for_all_readers,
+            schedulers::a_second_creation_is_refused_as_a_whole,
+            schedulers::an_update_leaves_the_creation_time_of_the_row,
+            schedulers::versions_are_listed_newest_first_and_never_overwritten,
+            schedulers::filters_are_exact_and_all_have_to_match,
+            schedulers::a_deletion_keeps_one_operation_and_no_namesake_is_touched,
+            schedulers::a_name_can_be_created_again_and_starts_clean,
+            rooms::rooms_are_counted_by_status,
+            rooms::a_touch_changes_what_a_steady_ping_says,
+            rooms::a_touch_of_a_room_that_is_gone_is_passed_over,
+            operations::the_queue_has_priority_ones_first_and_the_latest_of_them_before,
+            operations::an_operation_goes_from_stage_to_stage,
+            operations::the_history_is_cut_by_when_operations_ended,
+            operations::operations_without_action_stay_out_of_the_history,
+            operations::a_lease_is_renewed_while_the_operation_runs,
+            operations::deleted_operations_are_gone_from_every_stage,
+            order::a_take_over_fences_the_owner_before,
+            order::a_gap_in_the_order_is_answered_with_what_is_stored,
+            order::a_batch_sent_twice_is_applied_once,
+            order::all_changes_of_a_batch_are_applied_or_none,
+            order::everything_is_there_after_opening_again,
+            order::sixty_four_writers_do_not_disturb_each_other,
+            order::a_held_scheduler_can_be_renewed,
+        }
+    };
+    (@each $harness:expr; $($area:ident :: $check:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $check() {
+            let harness = $harness;
+            $crate::contract::store::$area::$check(&harness).await;
+        }
+    )*};
+}

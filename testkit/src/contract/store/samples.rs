@@ -1,0 +1,99 @@
+//! Documents for the checks. Their times are whole seconds: no store has to keep more
+//! than microseconds.
+
+use jiff::Timestamp;
+use maestro_core::domain::*;
+use std::sync::Arc;
+
+/// `seconds` after a moment that all samples share.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_760_000_000 + seconds).unwrap()
+}
+
+pub fn scheduler(name: &str, version: &str) -> Arc<Scheduler> {
+    Arc::new(Scheduler {
+        name: name.into(),
+        game: "tennis".into(),
+        state: scheduler_state::CREATING.into(),
+        rooms_replicas: 3,
+        created_at: at(0),
+        spec: Spec {
+            version: version.into(),
+            containers: vec![Container {
+                name: "room".into(),
+                command: vec!["maestro".into(), "room".into()],
+                ..Container::default()
+            }],
+            ..Spec::default()
+        },
+        autoscaling: Some(Autoscaling::default()),
+        labels: Some([("team".to_owned(), "räume".to_owned())].into()),
+        ..Scheduler::default()
+    })
+}
+
+pub fn room(id: &str, status: RoomStatus) -> RoomRecord {
+    RoomRecord {
+        id: id.into(),
+        version: "v1.0.0".into(),
+        status,
+        ping_status: PingStatus::Ready,
+        running_matches: 0,
+        metadata: Some(r#"{"mode":"ranked \"1v1\""}"#.into()),
+        validation: false,
+        created_at: at(1),
+        last_ping_at: at(2),
+        allocated_at: None,
+        host_ports: [40_000, 40_001].into(),
+        made_by: Some(operation_id(1)),
+        removal: None,
+        instance: Some(Instance {
+            room: id.into(),
+            uid: "uid".into(),
+            version: "v1.0.0".into(),
+            validation: false,
+            status: InstanceStatus::Ready,
+            description: String::new(),
+            address: Some(Arc::new(Address {
+                host: "127.0.0.1".into(),
+                ports: vec![],
+            })),
+            resource_version: 7,
+        }),
+    }
+}
+
+/// A pending operation, created `number` seconds after the shared moment.
+pub fn operation(scheduler: &str, number: u8) -> OperationRecord {
+    OperationRecord {
+        id: operation_id(number),
+        scheduler: scheduler.into(),
+        definition: Definition::AddRooms { amount: 2 },
+        status: OperationStatus::Pending,
+        created_at: at(i64::from(number)),
+        status_at: at(i64::from(number)),
+        history: vec![OperationEvent {
+            created_at: at(i64::from(number)),
+            event: "Created".into(),
+        }],
+        priority: false,
+        lease_until: None,
+        journal: Journal::default(),
+    }
+}
+
+/// Ids run against the order of creation, so that no order of ids passes for one of time.
+pub fn operation_id(number: u8) -> OperationId {
+    OperationId(uuid::Uuid::from_u128(u128::MAX - u128::from(number)))
+}
+
+/// The same operation, in `status` since `seconds` after the shared moment.
+pub fn ended(
+    mut operation: OperationRecord,
+    status: OperationStatus,
+    seconds: i64,
+) -> OperationRecord {
+    operation.status = status;
+    operation.status_at = at(seconds);
+    operation
+}
