@@ -67,7 +67,13 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
     } else {
         &fault.why
     };
-    DecodeError(format!("proto: (line {line}:{column}): {why}"))
+    // The original tells tokens out of place from values of a wrong kind.
+    let kind = if why.starts_with("unexpected token") {
+        "syntax error "
+    } else {
+        ""
+    };
+    DecodeError(format!("proto: {kind}(line {line}:{column}): {why}"))
 }
 
 #[cfg(test)]
