@@ -1,4 +1,5 @@
 //! The embedded store does what every store has to do.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use async_trait::async_trait;
 use maestro_store::embedded::EmbeddedStore;

@@ -2,6 +2,7 @@
 //!
 //! An adapter's tests name a [`Harness`] of theirs with [`store_contract!`](crate::store_contract);
 //! each check becomes a test of its own, on an empty store.
+#![allow(clippy::unwrap_used, reason = "a panic is how a check fails")]
 
 pub mod operations;
 pub mod order;

@@ -181,7 +181,10 @@ pub async fn a_lease_is_renewed_while_the_operation_runs(harness: &dyn Harness) 
     };
     let active = page(&ports, Stage::Active).await;
     assert_eq!(*active.operations[0], expected);
-    assert_eq!(owner.load().await.operations, [expected.clone()]);
+    assert_eq!(
+        owner.load().await.operations,
+        std::slice::from_ref(&expected)
+    );
     let done = OperationRecord {
         lease_until: None,
         ..ended(expected, OperationStatus::Finished, 61)

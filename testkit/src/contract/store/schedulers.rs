@@ -21,7 +21,7 @@ pub async fn a_created_scheduler_is_there_for_all_readers(harness: &dyn Harness)
     let found = reads.scheduler("fleet").await.unwrap();
     assert_eq!(found.as_deref(), Some(&*document));
     let listed = reads.schedulers(&SchedulerFilter::default()).await.unwrap();
-    assert_eq!(listed, [document.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&document));
     let versions = reads.versions("fleet").await.unwrap();
     assert_eq!(versions.len(), 1);
     assert_eq!(versions[0].version.as_str(), "v1.0.0");
