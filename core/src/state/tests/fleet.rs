@@ -46,6 +46,9 @@ pub(crate) fn spec(replicas: i32) -> Scheduler {
             containers: vec![Container {
                 name: "game".into(),
                 image: "game:1".into(),
+                image_pull_policy: "IfNotPresent".into(),
+                requests: resources(),
+                limits: resources(),
                 command: vec!["true".into()],
                 ports: vec![ContainerPort {
                     name: "clientPort".into(),
@@ -59,6 +62,13 @@ pub(crate) fn spec(replicas: i32) -> Scheduler {
         },
         match_allocation: Some(MatchAllocation { max_matches: 1 }),
         ..Scheduler::default()
+    }
+}
+
+fn resources() -> Resources {
+    Resources {
+        memory: "64Mi".into(),
+        cpu: "100m".into(),
     }
 }
 
