@@ -6,7 +6,7 @@ mod support;
 
 use maestro_core::{
     domain::RoomStatus,
-    ports::{Change, CommitError, Ownership, Reads, Renewal},
+    ports::{Change, CommitError, Ownership, Reads, Renewal, Store},
 };
 use maestro_store::embedded::{EmbeddedStore, OpenError};
 use maestro_testkit::contract::store::{Owner, samples};
@@ -107,6 +107,54 @@ async fn a_full_disk_is_survived() {
     std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
     let dir = disk.0.path().join("data");
     survives_a_full_disk(&dir, || std::fs::remove_file(&ballast).unwrap()).await;
+}
+
+/// The file is moved away while the disk is full, so that it cannot be opened anew.
+#[tokio::test]
+async fn a_store_that_is_down_says_so_and_comes_back() {
+    let Some(disk) = SmallDisk::mounted() else {
+        return skip();
+    };
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
+    let dir = disk.0.path().join("data");
+    let store = EmbeddedStore::open(&dir).unwrap();
+    let mut owner = Owner::of(&support::ports(&store), "fleet").await;
+    let document = samples::scheduler("fleet", "v1.0.0");
+    owner.put(vec![Change::CreateScheduler(document)]).await;
+    let (file, aside) = (dir.join("maestro.redb"), dir.join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    let last = loop {
+        let mut room = samples::room("r", RoomStatus::Ready);
+        room.id = format!("r-{}", owner.seq.0).into();
+        room.metadata = Some("x".repeat(ROOM_BYTES).into());
+        let sent = owner.commit(vec![Change::PutRoom(Box::new(room))]).await;
+        if let Err(e) = sent {
+            break e;
+        }
+    };
+    assert!(matches!(last, CommitError::Unknown(_)), "{last:?}");
+
+    assert!(store.check().await.is_err());
+    let again = owner.commit(vec![]).await;
+    assert!(
+        matches!(again, Err(CommitError::NotApplied(_))),
+        "{again:?}"
+    );
+    let asked = store.stored_seq(&owner.name, owner.epoch).await;
+    assert!(matches!(asked, Err(CommitError::Unknown(_))), "{asked:?}");
+    assert!(store.load(&owner.name).await.is_err());
+    let held = [(owner.name.clone(), owner.epoch)];
+    assert!(store.renew(&held).await.is_err());
+    assert!(store.scheduler("fleet").await.unwrap().is_some());
+
+    std::fs::rename(&aside, &file).unwrap();
+    std::fs::remove_file(&ballast).unwrap();
+    eventually("the store is back", async || store.check().await.is_ok()).await;
+    assert_eq!(owner.stored_seq().await, owner.seq);
+    let rooms = owner.load().await.rooms.len() as u64;
+    assert_eq!(store.room_counts("fleet").await.unwrap().total(), rooms);
+    owner.put(vec![Change::DeleteRoom("r-1".into())]).await;
 }
 
 #[test]

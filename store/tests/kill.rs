@@ -33,7 +33,8 @@ async fn writes_until_it_is_killed() {
     for number in 0..WRITERS {
         let mut owner = Owner::of(&support::ports(&store), &format!("fleet-{number}")).await;
         writers.push(tokio::spawn(async move {
-            loop {
+            // In practice for ever.
+            for _ in 0..u32::MAX {
                 let mut room = samples::room(&room_of(owner.seq.next()), RoomStatus::Ready);
                 room.metadata = Some("x".repeat(300).into());
                 owner.put(vec![Change::PutRoom(Box::new(room))]).await;
