@@ -1,1 +1,3 @@
-//! Runtimes behind the ports of maestro-core.
+//! Runtimes behind the ports of maestro-core: where rooms live.
+
+pub mod process;

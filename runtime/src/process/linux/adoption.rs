@@ -1,0 +1,273 @@
+//! Finds the rooms that were running before us: by their folders, and by the marks in the
+//! environment of processes that were spawned before their record was written.
+
+use super::{
+    folder::{RoomFolder, RoomsFolder},
+    host::Host,
+    live_room::LiveRoom,
+    ports::RoomKey,
+    process_table::{self, ProcessId, Row},
+    record::{FORMAT, Phase, RoomFile},
+    sweep::{self, Scope},
+};
+use maestro_core::domain::{Container, SchedulerVersion, Spec};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::Arc,
+};
+
+pub struct Found {
+    pub key: RoomKey,
+    pub folder: RoomFolder,
+    /// `None`: there is none, or it cannot be read.
+    pub record: Option<RoomFile>,
+    /// Leaders of sessions that run and bear this room's marks.
+    marked: Vec<(String, ProcessId)>,
+    ports: Vec<u16>,
+    /// Something that bears the marks still runs, leader or not.
+    leftovers: bool,
+}
+
+pub struct Survey {
+    pub rooms: Vec<Found>,
+    /// Of any record.
+    pub resource_version: u64,
+}
+
+/// Reads only.
+pub fn survey(rooms: &RoomsFolder, installation: &str) -> io::Result<Survey> {
+    let mut marks = marked_processes(process_table::scan(installation)?);
+    let mut survey = Survey {
+        rooms: Vec::new(),
+        resource_version: 0,
+    };
+    for (scheduler, room, folder) in rooms.rooms()? {
+        let record = match RoomFile::read(&folder) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::warn!(folder = %folder.path().display(), %error, "a room record cannot be read");
+                None
+            }
+        };
+        if let Some(record) = &record {
+            if record.installation != installation {
+                tracing::warn!(folder = %folder.path().display(), "a room of another installation is left alone");
+                continue;
+            }
+            if record.scheduler != scheduler || record.room != room {
+                tracing::warn!(folder = %folder.path().display(), "a room record is in a foreign folder, left alone");
+                continue;
+            }
+            survey.resource_version = survey.resource_version.max(record.resource_version);
+        }
+        let key = (scheduler, room);
+        let marked = marks.remove(&key).unwrap_or_default();
+        survey.rooms.push(Found::new(key, folder, record, marked));
+    }
+    for (key, marked) in marks {
+        if let Some(folder) = rooms.room(&key.0, &key.1) {
+            survey.rooms.push(Found::new(key, folder, None, marked));
+        }
+    }
+    Ok(survey)
+}
+
+fn marked_processes(rows: Vec<Row>) -> HashMap<RoomKey, Vec<Row>> {
+    let mut marks: HashMap<RoomKey, Vec<Row>> = HashMap::new();
+    for row in rows.into_iter().filter(|row| row.stat.alive()) {
+        if let Some(mark) = &row.mark {
+            let key = (mark.scheduler.as_str().into(), mark.room.as_str().into());
+            marks.entry(key).or_default().push(row);
+        }
+    }
+    marks
+}
+
+impl Found {
+    fn new(key: RoomKey, folder: RoomFolder, record: Option<RoomFile>, rows: Vec<Row>) -> Self {
+        // Of several sessions with one container's marks the oldest is the container; the
+        // others were opened by it.
+        let mut marked = BTreeMap::<String, ProcessId>::new();
+        let mut ports = Vec::new();
+        for row in &rows {
+            let Some(mark) = &row.mark else { continue };
+            ports.extend(&mark.ports);
+            if !row.leads_session() {
+                continue;
+            }
+            marked
+                .entry(mark.container.clone())
+                .and_modify(|id| {
+                    if row.id.start_ticks < id.start_ticks {
+                        *id = row.id;
+                    }
+                })
+                .or_insert(row.id);
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        Self {
+            key,
+            folder,
+            record,
+            marked: marked.into_iter().collect(),
+            ports,
+            leftovers: !rows.is_empty(),
+        }
+    }
+
+    /// What runs of this container: as recorded, or else as marked.
+    fn process(&self, record: &RoomFile, boot_id: &str, container: &str) -> Option<ProcessId> {
+        let recorded = record
+            .process(container)
+            .filter(|_| record.boot_id == boot_id)
+            .filter(|id| {
+                process_table::stat(id.pid)
+                    .is_some_and(|stat| stat.alive() && stat.start_ticks == id.start_ticks)
+            });
+        recorded.or_else(|| {
+            let mut marked = self.marked.iter();
+            marked
+                .find(|(name, _)| name == container)
+                .map(|(_, id)| *id)
+        })
+    }
+}
+
+impl Host {
+    pub fn adopt(self: &Arc<Self>, found: Found) {
+        match &found.record {
+            Some(record) if record.phase == Phase::Ended => {
+                let at = record.ended_at.unwrap_or(record.created_at);
+                self.note_ended(&found.key, at);
+                self.sweep_leftovers(&found);
+            }
+            Some(record) => self.adopt_recorded(record.clone(), &found),
+            None if found.marked.is_empty() => {
+                self.note_ended(&found.key, jiff::Timestamp::now());
+                self.sweep_leftovers(&found);
+            }
+            None => self.adopt_stray(found),
+        }
+    }
+
+    fn adopt_recorded(self: &Arc<Self>, mut record: RoomFile, found: &Found) {
+        let names = record.spec.containers.iter().map(|c| c.name.clone());
+        let processes: Vec<_> = names
+            .filter_map(|name| Some((found.process(&record, &self.boot_id, &name)?, name)))
+            .map(|(id, name)| (name, id))
+            .collect();
+        if processes.is_empty() && record.phase == Phase::Starting {
+            // Its owner creates it or gives it up; until then nobody else has its ports.
+            self.claim_found(&found.key, &record.host_ports);
+            return self.note_ended(&found.key, record.created_at);
+        }
+        if processes.is_empty() {
+            record.phase = Phase::Ended;
+            record.ended_at = Some(jiff::Timestamp::now());
+            record.end = Some("the room ended while nobody watched".into());
+            if let Err(error) = record.write(&found.folder) {
+                tracing::warn!(room = %found.key.1, %error, "a room record cannot be written");
+            }
+            self.note_ended(&found.key, jiff::Timestamp::now());
+            return self.sweep_leftovers(found);
+        }
+        let all = processes.len() == record.spec.containers.len();
+        let complete = all || record.phase == Phase::Running;
+        let changed = processes
+            .iter()
+            .any(|(name, id)| record.process(name) != Some(*id));
+        if complete && record.phase == Phase::Running {
+            // One that has gone keeps its place: its keeper decides what that means.
+            record
+                .processes
+                .retain(|process| processes.iter().any(|(name, _)| *name == process.container));
+        } else {
+            record.processes.clear();
+        }
+        for (name, id) in &processes {
+            record.set_process(name, *id);
+        }
+        if record.uid.is_empty() {
+            record.uid = self.uid(&record);
+        }
+        if complete {
+            record.phase = Phase::Running;
+        }
+        if changed && let Err(error) = record.write(&found.folder) {
+            tracing::warn!(room = %found.key.1, %error, "a room record cannot be written");
+        }
+        self.take_up(record, found, complete);
+    }
+
+    /// Without a record nothing is known but what runs. The owner's order completes it.
+    fn adopt_stray(self: &Arc<Self>, found: Found) {
+        tracing::warn!(scheduler = %found.key.0, room = %found.key.1, "a room was found without its record");
+        let container = |(name, _): &(String, ProcessId)| Container {
+            name: name.clone(),
+            ..Default::default()
+        };
+        let mut record = RoomFile {
+            format: FORMAT,
+            installation: self.settings.installation.clone(),
+            scheduler: found.key.0.clone(),
+            room: found.key.1.clone(),
+            version: SchedulerVersion::default(),
+            validation: false,
+            spec: Spec {
+                containers: found.marked.iter().map(container).collect(),
+                ..Default::default()
+            },
+            host_ports: found.ports.clone(),
+            boot_id: self.boot_id.clone(),
+            uid: String::new(),
+            resource_version: 0,
+            phase: Phase::Starting,
+            processes: Vec::new(),
+            created_at: jiff::Timestamp::now(),
+            ended_at: None,
+            end: None,
+        };
+        for (name, id) in &found.marked {
+            record.set_process(name, *id);
+        }
+        record.uid = self.uid(&record);
+        self.take_up(record, &found, false);
+    }
+
+    fn take_up(self: &Arc<Self>, record: RoomFile, found: &Found, complete: bool) {
+        self.claim_found(&found.key, &record.host_ports);
+        let live: Arc<LiveRoom> = self.live_or_new(&found.key);
+        if !complete {
+            self.put_found(&found.key, &record);
+        }
+        tracing::info!(scheduler = %found.key.0, room = %found.key.1, "a running room is adopted");
+        self.keep(record, found.folder.clone(), &live, complete);
+    }
+
+    fn claim_found(&self, key: &RoomKey, ports: &[u16]) {
+        if let Err((port, holder)) = self.ports.claim(key, ports) {
+            tracing::warn!(room = %key.1, port, %holder, "two rooms were found with one host port");
+        }
+    }
+
+    /// The room has ended, but something of it runs on.
+    fn sweep_leftovers(self: &Arc<Self>, found: &Found) {
+        if !found.leftovers {
+            return;
+        }
+        let (host, key) = (self.clone(), found.key.clone());
+        self.tasks.spawn_on(
+            async move {
+                let scope = Scope {
+                    key: &key,
+                    container: None,
+                    leaders: Vec::new(),
+                };
+                sweep::kill_all(&host, &scope).await;
+            },
+            &self.handle,
+        );
+    }
+}

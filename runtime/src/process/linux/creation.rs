@@ -1,0 +1,224 @@
+//! Makes a room: checks, claims, records, spawns. What was begun before a crash is met
+//! again and completed, never started a second time.
+
+use super::{
+    folder::RoomFolder,
+    host::{Host, folder_trouble},
+    live_room::LiveRoom,
+    plan::{self, RoomPlan},
+    ports::RoomKey,
+    process_table::ProcessId,
+    record::{FORMAT, Phase, RoomFile},
+    spawn,
+};
+use maestro_core::{domain::*, ports::*};
+use rustix::process::Signal;
+use std::sync::Arc;
+
+impl Host {
+    pub async fn create_room(self: Arc<Self>, order: RoomOrder) -> Result<Instance, RuntimeError> {
+        let key = (order.scheduler.name.clone(), order.room.clone());
+        let folder = self.rooms.room(&key.0, &key.1).ok_or_else(|| {
+            RuntimeError::Invalid(format!("{}/{} is no name of a folder", key.0, key.1))
+        })?;
+        let live = self.live_or_new(&key);
+        let _gate = live.gate.lock().await;
+        if live.is_complete()
+            && let Some(instance) = self.feeds.instance(&key.0, &key.1)
+        {
+            return Ok(instance);
+        }
+        if self.stopping.is_cancelled() {
+            return Err(RuntimeError::Unavailable("the runtime is stopping".into()));
+        }
+        live.release_from_keeper().await;
+        let created = self.clone().start(order, &key, &folder, &live).await;
+        if created.is_err() {
+            self.forget(&key, &live);
+        }
+        created
+    }
+
+    async fn start(
+        self: Arc<Self>,
+        order: RoomOrder,
+        key: &RoomKey,
+        folder: &RoomFolder,
+        live: &Arc<LiveRoom>,
+    ) -> Result<Instance, RuntimeError> {
+        let host = self.clone();
+        let place = folder.clone();
+        let found = self.feeds.instance(&key.0, &key.1);
+        // A closed semaphore does not occur; its permit ends with the spawn.
+        let permit = self.spawns.clone().acquire_owned().await.ok();
+        let started = self
+            .blocking(move || {
+                let _permit = permit;
+                host.start_blocking(&order, found, &place)
+            })
+            .await
+            .unwrap_or_else(|| {
+                Err(RuntimeError::Unavailable(
+                    "a room could not be started".into(),
+                ))
+            })?;
+        Ok(self.keep(started, folder.clone(), live, true))
+    }
+
+    fn start_blocking(
+        &self,
+        order: &RoomOrder,
+        found: Option<Instance>,
+        folder: &RoomFolder,
+    ) -> Result<RoomFile, RuntimeError> {
+        let key = (order.scheduler.name.clone(), order.room.clone());
+        let mut record = self.record_of(order, found, folder)?;
+        let plan =
+            plan::plan(&record, folder, &self.surroundings).map_err(RuntimeError::Invalid)?;
+        if let Err((port, holder)) = self.ports.claim(&key, &order.host_ports) {
+            return Err(RuntimeError::Exhausted(format!(
+                "host port {port} is in use by room {holder}"
+            )));
+        }
+        let spawned = self.spawn_missing(&mut record, &plan, folder, &key);
+        if spawned.is_err() {
+            for process in &record.processes {
+                super::exit_watch::signal_process(process.id, Signal::KILL);
+            }
+            let _ = folder.delete();
+            if let Some(cgroups) = &self.cgroups {
+                cgroups.remove(&key);
+            }
+            self.ports.unclaim(&key);
+        }
+        spawned.map(|()| record)
+    }
+
+    /// The record that the room starts from, with what runs of it already.
+    fn record_of(
+        &self,
+        order: &RoomOrder,
+        found: Option<Instance>,
+        folder: &RoomFolder,
+    ) -> Result<RoomFile, RuntimeError> {
+        let earlier = RoomFile::read(folder).unwrap_or_else(|error| {
+            tracing::warn!(room = %order.room, %error, "an unreadable room record is replaced");
+            None
+        });
+        if let Some(earlier) = &earlier {
+            if earlier.installation != self.settings.installation {
+                return Err(RuntimeError::Invalid(format!(
+                    "{} belongs to another installation",
+                    folder.path().display()
+                )));
+            }
+            if earlier.phase == Phase::Ended {
+                let end = earlier.end.as_deref().unwrap_or("how is unknown");
+                return Err(RuntimeError::Invalid(format!(
+                    "room already ended: {end}; a new room needs a new id"
+                )));
+            }
+        }
+        let mut record = RoomFile {
+            format: FORMAT,
+            installation: self.settings.installation.clone(),
+            scheduler: order.scheduler.name.clone(),
+            room: order.room.clone(),
+            version: order.scheduler.version().clone(),
+            validation: order.validation,
+            spec: order.scheduler.spec.clone(),
+            host_ports: order.host_ports.to_vec(),
+            boot_id: self.boot_id.clone(),
+            uid: found.map(|instance| instance.uid).unwrap_or_default(),
+            resource_version: 0,
+            phase: Phase::Starting,
+            processes: Vec::new(),
+            created_at: earlier.map_or_else(jiff::Timestamp::now, |earlier| earlier.created_at),
+            ended_at: None,
+            end: None,
+        };
+        for (container, id) in self.take_found(&(record.scheduler.clone(), record.room.clone())) {
+            if super::process_table::stat(id.pid)
+                .is_some_and(|stat| stat.alive() && stat.start_ticks == id.start_ticks)
+            {
+                record.set_process(&container, id);
+            }
+        }
+        Ok(record)
+    }
+
+    fn spawn_missing(
+        &self,
+        record: &mut RoomFile,
+        plan: &RoomPlan,
+        folder: &RoomFolder,
+        key: &RoomKey,
+    ) -> Result<(), RuntimeError> {
+        let trouble = |error| folder_trouble(folder.path(), &error);
+        folder.create().map_err(trouble)?;
+        record.write(folder).map_err(trouble)?;
+        for container in &plan.containers {
+            if record.process(&container.name).is_some() {
+                continue;
+            }
+            let group = self.cgroup_of(key, plan)?;
+            let id = spawn::start(container, folder, group)?;
+            record.set_process(&container.name, id);
+        }
+        if record.uid.is_empty() {
+            record.uid = self.uid(record);
+        }
+        record.phase = Phase::Running;
+        record.write(folder).map_err(trouble)
+    }
+
+    fn cgroup_of(
+        &self,
+        key: &RoomKey,
+        plan: &RoomPlan,
+    ) -> Result<Option<std::os::fd::OwnedFd>, RuntimeError> {
+        let Some(cgroups) = &self.cgroups else {
+            return Ok(None);
+        };
+        cgroups
+            .create(key, &plan.limits)
+            .map(Some)
+            .map_err(|error| {
+                RuntimeError::Unavailable(format!("the limits of the room cannot be set: {error}"))
+            })
+    }
+
+    /// Start time and boot make it unlike any other process of this machine.
+    pub fn uid(&self, record: &RoomFile) -> String {
+        let boot = self.boot_id.split('-').next().unwrap_or_default();
+        let first = record.processes.first().map(|process| process.id);
+        let first = first.unwrap_or(ProcessId {
+            pid: 0,
+            start_ticks: 0,
+        });
+        format!("{boot}-{}-{}", first.pid, first.start_ticks)
+    }
+
+    /// Starts a container of a running room anew, from the recipe in its record.
+    pub async fn start_again(
+        self: &Arc<Self>,
+        record: &RoomFile,
+        folder: &RoomFolder,
+        container: &str,
+    ) -> Result<ProcessId, RuntimeError> {
+        let host = self.clone();
+        let (record, folder, name) = (record.clone(), folder.clone(), container.to_owned());
+        let permit = self.spawns.clone().acquire_owned().await.ok();
+        let started = self.blocking(move || {
+            let _permit = permit;
+            let key = (record.scheduler.clone(), record.room.clone());
+            let plan =
+                plan::plan(&record, &folder, &host.surroundings).map_err(RuntimeError::Invalid)?;
+            let container = plan.containers.iter().find(|plan| plan.name == name);
+            let container = container.ok_or(RuntimeError::NotFound)?;
+            let group = host.cgroup_of(&key, &plan)?;
+            spawn::start(container, &folder, group)
+        });
+        started.await.unwrap_or(Err(RuntimeError::NotFound))
+    }
+}

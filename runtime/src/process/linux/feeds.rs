@@ -1,0 +1,230 @@
+//! What watchers are told: the instances of each scheduler as last observed, and the
+//! events that lead from one observation to the next.
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use maestro_core::{domain::*, ports::RuntimeEvent};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio_util::sync::CancellationToken;
+
+/// Events that one watcher may be behind; a slower one is given a new list instead.
+const BEHIND_MAX: usize = 256;
+
+pub struct Feeds {
+    state: Mutex<State>,
+    stopping: CancellationToken,
+}
+
+struct State {
+    schedulers: HashMap<SchedulerName, Feed>,
+    /// Of the newest observation.
+    resource_version: u64,
+}
+
+struct Feed {
+    instances: BTreeMap<RoomId, Instance>,
+    events: broadcast::Sender<RuntimeEvent>,
+}
+
+impl Feed {
+    fn new() -> Self {
+        Self {
+            instances: BTreeMap::new(),
+            events: broadcast::channel(BEHIND_MAX).0,
+        }
+    }
+}
+
+impl Feeds {
+    /// `resource_version`: no observation that anyone remembers is newer.
+    pub fn new(resource_version: u64, stopping: CancellationToken) -> Self {
+        Self {
+            state: Mutex::new(State {
+                schedulers: HashMap::new(),
+                resource_version,
+            }),
+            stopping,
+        }
+    }
+
+    /// Gives the instance the next resource version and tells the watchers.
+    pub fn observe(&self, scheduler: &SchedulerName, mut instance: Instance) -> Instance {
+        let mut state = self.state.lock();
+        state.resource_version += 1;
+        instance.resource_version = state.resource_version;
+        let feed = state
+            .schedulers
+            .entry(scheduler.clone())
+            .or_insert_with(Feed::new);
+        feed.instances
+            .insert(instance.room.clone(), instance.clone());
+        // No receiver is no error: the next watch begins with the list.
+        let _ = feed.events.send(RuntimeEvent::Changed(instance.clone()));
+        instance
+    }
+
+    pub fn gone(&self, scheduler: &SchedulerName, room: &RoomId, exit: Exit) {
+        let mut state = self.state.lock();
+        let Some(feed) = state.schedulers.get_mut(scheduler) else {
+            return;
+        };
+        let Some(instance) = feed.instances.remove(room) else {
+            return;
+        };
+        let _ = feed.events.send(RuntimeEvent::Gone {
+            room: room.clone(),
+            uid: instance.uid,
+            exit: Some(exit),
+        });
+        state.drop_if_unused(scheduler);
+    }
+
+    pub fn instance(&self, scheduler: &SchedulerName, room: &RoomId) -> Option<Instance> {
+        let state = self.state.lock();
+        let feed = state.schedulers.get(scheduler)?;
+        feed.instances.get(room).cloned()
+    }
+
+    pub fn watch(self: &Arc<Self>, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        let watch = Watch {
+            feeds: self.clone(),
+            scheduler: scheduler.clone(),
+            events: None,
+        };
+        stream::unfold(watch, |mut watch| async move {
+            let event = watch.next().await?;
+            Some((event, watch))
+        })
+        .boxed()
+    }
+
+    /// List and subscription under one lock: nothing falls between them.
+    fn list(&self, scheduler: &SchedulerName) -> (RuntimeEvent, broadcast::Receiver<RuntimeEvent>) {
+        let mut state = self.state.lock();
+        let feed = state
+            .schedulers
+            .entry(scheduler.clone())
+            .or_insert_with(Feed::new);
+        let instances = feed.instances.values().cloned().collect();
+        (RuntimeEvent::Listed(instances), feed.events.subscribe())
+    }
+}
+
+impl State {
+    fn drop_if_unused(&mut self, scheduler: &SchedulerName) {
+        let unused = self
+            .schedulers
+            .get(scheduler)
+            .is_some_and(|feed| feed.instances.is_empty() && feed.events.receiver_count() == 0);
+        if unused {
+            self.schedulers.remove(scheduler);
+        }
+    }
+}
+
+struct Watch {
+    feeds: Arc<Feeds>,
+    scheduler: SchedulerName,
+    events: Option<broadcast::Receiver<RuntimeEvent>>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<RuntimeEvent> {
+        if let Some(events) = &mut self.events {
+            let received = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = self.feeds.stopping.cancelled() => return None,
+            };
+            match received {
+                Ok(event) => return Some(event),
+                Err(RecvError::Closed) => return None,
+                Err(RecvError::Lagged(lost)) => {
+                    tracing::debug!(scheduler = %self.scheduler, lost, "a slow watch is given a new list");
+                }
+            }
+        } else if self.feeds.stopping.is_cancelled() {
+            return None;
+        }
+        let (listed, events) = self.feeds.list(&self.scheduler);
+        self.events = Some(events);
+        Some(listed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.events = None;
+        self.feeds.state.lock().drop_if_unused(&self.scheduler);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(room: &str, status: InstanceStatus) -> Instance {
+        Instance {
+            room: room.into(),
+            uid: format!("uid-{room}"),
+            version: SchedulerVersion::initial(),
+            validation: false,
+            status,
+            description: String::new(),
+            address: None,
+            resource_version: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_begins_with_the_list_and_goes_on_in_order() {
+        let feeds = Arc::new(Feeds::new(7, CancellationToken::new()));
+        let scheduler = SchedulerName::from("s");
+        feeds.observe(&scheduler, instance("a", InstanceStatus::Ready));
+        let mut watch = feeds.watch(&scheduler);
+        assert!(
+            matches!(watch.next().await, Some(RuntimeEvent::Listed(list)) if list.len() == 1 && list[0].resource_version == 8)
+        );
+        feeds.observe(&scheduler, instance("a", InstanceStatus::Terminating));
+        feeds.gone(&scheduler, &"a".into(), Exit::default());
+        assert!(
+            matches!(watch.next().await, Some(RuntimeEvent::Changed(i)) if i.resource_version == 9)
+        );
+        assert!(
+            matches!(watch.next().await, Some(RuntimeEvent::Gone { uid, .. }) if uid == "uid-a")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_too_slow_is_given_a_new_list() {
+        let feeds = Arc::new(Feeds::new(0, CancellationToken::new()));
+        let scheduler = SchedulerName::from("s");
+        let mut watch = feeds.watch(&scheduler);
+        assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
+        for number in 0..=BEHIND_MAX {
+            feeds.observe(
+                &scheduler,
+                instance(&format!("r{number:03}"), InstanceStatus::Ready),
+            );
+        }
+        assert!(
+            matches!(watch.next().await, Some(RuntimeEvent::Listed(list)) if list.len() == BEHIND_MAX + 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_watch_ends_at_shutdown_and_leaves_nothing_behind() {
+        let stopping = CancellationToken::new();
+        let feeds = Arc::new(Feeds::new(0, stopping.clone()));
+        let mut watch = feeds.watch(&"s".into());
+        assert!(watch.next().await.is_some());
+        stopping.cancel();
+        assert_eq!(watch.next().await, None);
+        drop(watch);
+        assert!(feeds.state.lock().schedulers.is_empty());
+    }
+}

@@ -1,0 +1,230 @@
+//! What all rooms of this machine share.
+
+use super::{
+    cgroup::Cgroups,
+    environment::Surroundings,
+    feeds::Feeds,
+    folder::{RoomFolder, RoomsFolder},
+    keeper::Keeper,
+    live_room::LiveRoom,
+    plan,
+    ports::{PortBook, RoomKey},
+    process_table::{ProcessId, Scanner},
+    record::{Phase, RoomFile},
+};
+use crate::process::ProcessSettings;
+use jiff::Timestamp;
+use maestro_core::{domain::*, ports::RuntimeError};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::Path,
+    sync::Arc,
+};
+use tokio::{runtime::Handle, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub struct Host {
+    pub settings: ProcessSettings,
+    pub rooms: RoomsFolder,
+    pub surroundings: Surroundings,
+    pub boot_id: String,
+    pub feeds: Arc<Feeds>,
+    pub ports: PortBook,
+    pub scanner: Scanner,
+    pub cgroups: Option<Cgroups>,
+    pub spawns: Arc<Semaphore>,
+    /// Every task of this runtime; awaited at shutdown.
+    pub tasks: TaskTracker,
+    pub stopping: CancellationToken,
+    /// The I/O runtime: callers may live on others.
+    pub handle: Handle,
+    pub state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub struct State {
+    live: HashMap<RoomKey, Arc<LiveRoom>>,
+    /// Oldest first.
+    ended: HashMap<SchedulerName, VecDeque<(Timestamp, RoomId)>>,
+    /// Processes of rooms whose creation was cut short.
+    found: HashMap<RoomKey, Vec<(String, ProcessId)>>,
+}
+
+impl Host {
+    /// `None`: the task panicked or the I/O runtime is gone.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let work = self.tasks.track_future(self.handle.spawn_blocking(work));
+        match work.await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                tracing::error!(%error, "blocking work failed");
+                None
+            }
+        }
+    }
+
+    pub async fn write_record(&self, record: &RoomFile, folder: &RoomFolder) {
+        let (record, folder) = (record.clone(), folder.clone());
+        let room = record.room.clone();
+        let written = self.blocking(move || {
+            folder.create()?;
+            record.write(&folder)
+        });
+        if let Some(Err(error)) = written.await {
+            tracing::warn!(%room, %error, "a room record cannot be written; the room goes on");
+        }
+    }
+
+    pub fn live(&self, key: &RoomKey) -> Option<Arc<LiveRoom>> {
+        self.state.lock().live.get(key).cloned()
+    }
+
+    pub fn live_or_new(&self, key: &RoomKey) -> Arc<LiveRoom> {
+        let mut state = self.state.lock();
+        let live = state.live.entry(key.clone());
+        live.or_insert_with(|| Arc::new(LiveRoom::new())).clone()
+    }
+
+    pub fn live_rooms(&self) -> Vec<(RoomKey, Arc<LiveRoom>)> {
+        let state = self.state.lock();
+        let rooms = state.live.iter();
+        rooms
+            .map(|(key, live)| (key.clone(), live.clone()))
+            .collect()
+    }
+
+    pub fn forget(&self, key: &RoomKey, live: &Arc<LiveRoom>) {
+        let mut state = self.state.lock();
+        if state.live.get(key).is_some_and(|l| Arc::ptr_eq(l, live)) {
+            state.live.remove(key);
+        }
+        state.found.remove(key);
+    }
+
+    /// Everything but the word to the watchers, so that who hears it finds it so.
+    pub fn room_ended(&self, key: &RoomKey, live: &Arc<LiveRoom>) {
+        self.forget(key, live);
+        self.note_ended(key, Timestamp::now());
+        self.ports.release(key);
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove(key);
+        }
+    }
+
+    pub fn note_ended(&self, key: &RoomKey, at: Timestamp) {
+        let mut state = self.state.lock();
+        let ended = state.ended.entry(key.0.clone()).or_default();
+        let place = ended.partition_point(|(earlier, _)| *earlier <= at);
+        ended.insert(place, (at, key.1.clone()));
+    }
+
+    /// Ended rooms whose folders are to go, taken off the list.
+    pub fn take_outdated(&self, now: Timestamp) -> Vec<RoomKey> {
+        let keep_for = self.settings.keep_ended_for;
+        let mut outdated = Vec::new();
+        let mut state = self.state.lock();
+        let State { live, ended, .. } = &mut *state;
+        for (scheduler, rooms) in ended.iter_mut() {
+            while let Some((at, _)) = rooms.front() {
+                let age = now.duration_since(*at).unsigned_abs();
+                if rooms.len() <= self.settings.keep_ended && age < keep_for {
+                    break;
+                }
+                let Some((_, room)) = rooms.pop_front() else {
+                    break;
+                };
+                let key = (scheduler.clone(), room);
+                if !live.contains_key(&key) {
+                    outdated.push(key);
+                }
+            }
+        }
+        ended.retain(|_, rooms| !rooms.is_empty());
+        outdated
+    }
+
+    pub fn forget_scheduler(&self, scheduler: &SchedulerName) {
+        self.state.lock().ended.remove(scheduler);
+        self.ports.release_scheduler(scheduler);
+    }
+
+    pub fn put_found(&self, key: &RoomKey, record: &RoomFile) {
+        let processes = record.processes.iter();
+        let processes = processes.map(|p| (p.container.clone(), p.id)).collect();
+        self.state.lock().found.insert(key.clone(), processes);
+    }
+
+    pub fn take_found(&self, key: &RoomKey) -> Vec<(String, ProcessId)> {
+        self.state.lock().found.remove(key).unwrap_or_default()
+    }
+
+    /// Tells of the room and gives it a keeper. `complete`: all its containers were started.
+    pub fn keep(
+        self: &Arc<Self>,
+        record: RoomFile,
+        folder: RoomFolder,
+        live: &Arc<LiveRoom>,
+        complete: bool,
+    ) -> Instance {
+        let instance = Instance {
+            room: record.room.clone(),
+            uid: record.uid.clone(),
+            version: record.version.clone(),
+            validation: record.validation,
+            status: match complete {
+                true => InstanceStatus::Ready,
+                false => InstanceStatus::Pending,
+            },
+            description: match complete {
+                true => String::new(),
+                false => "Pending: its creation was cut short".into(),
+            },
+            address: complete.then(|| Arc::new(plan::address(&record, &self.settings.host))),
+            resource_version: 0,
+        };
+        let instance = self.feeds.observe(&record.scheduler, instance);
+        let containers: Vec<_> = match record.phase {
+            Phase::Starting => record
+                .processes
+                .iter()
+                .map(|p| p.container.clone())
+                .collect(),
+            _ => record
+                .spec
+                .containers
+                .iter()
+                .map(|c| c.name.clone())
+                .collect(),
+        };
+        let logs = containers.iter().map(|name| folder.log(name)).collect();
+        let containers = containers
+            .into_iter()
+            .map(|name| (name.clone(), record.process(&name)))
+            .collect();
+        let stop = self.stopping.child_token();
+        let keeper = Keeper::new(
+            self.clone(),
+            live.clone(),
+            folder,
+            record,
+            instance.clone(),
+            stop.clone(),
+        );
+        let task = self.tasks.spawn_on(keeper.run(containers), &self.handle);
+        live.kept_by(complete, logs, stop, task);
+        instance
+    }
+}
+
+pub fn folder_trouble(path: &Path, error: &io::Error) -> RuntimeError {
+    let text = format!("cannot write to {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RuntimeError::Exhausted(text),
+        _ => RuntimeError::Unavailable(text),
+    }
+}

@@ -1,0 +1,26 @@
+//! The process runtime on Linux.
+
+mod adoption;
+mod cgroup;
+mod creation;
+mod environment;
+mod exit_watch;
+mod feeds;
+mod folder;
+mod host;
+mod janitor;
+mod keeper;
+mod live_room;
+mod logs;
+mod plan;
+mod ports;
+mod process_table;
+mod quantity;
+mod record;
+mod restart;
+mod runtime;
+mod spawn;
+mod sweep;
+mod unsafe_calls;
+
+pub use runtime::{ProcessRuntime, RoomProcess, room_processes};

@@ -1,0 +1,420 @@
+//! The book of host ports: one for the machine, because schedulers share ranges. A number
+//! is given to one room at a time, whatever the protocol.
+
+use maestro_core::{domain::*, ports::RuntimeError};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+};
+
+pub type RoomKey = (SchedulerName, RoomId);
+
+#[derive(Default)]
+pub struct PortBook {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    taken: HashMap<u16, RoomKey>,
+    rooms: HashMap<RoomKey, Held>,
+    /// Schedulers whose skipped ports were spoken of.
+    told: HashSet<SchedulerName>,
+}
+
+struct Held {
+    ports: Arc<[u16]>,
+    /// By a room that was created, not only reserved.
+    by_room: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+struct Wanted {
+    start: u16,
+    end: u16,
+    protocol: Protocol,
+}
+
+impl Wanted {
+    fn len(&self) -> u32 {
+        u32::from(self.end - self.start) + 1
+    }
+}
+
+/// Whether a port may be bound on this machine now.
+pub type Proof = fn(u16, Protocol) -> io::Result<()>;
+
+/// Binds as a server would that does not reuse addresses, and lets go at once.
+pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    match protocol {
+        // The listener of the standard library sets SO_REUSEADDR, this one does not.
+        Protocol::Tcp => tokio::net::TcpSocket::new_v4()?.bind(address),
+        Protocol::Udp => UdpSocket::bind(address).map(drop),
+    }
+}
+
+impl PortBook {
+    /// Draws one port per port of the spec. The walk begins at a place that depends on the
+    /// room, so that neighbours seldom meet. Blocking: each candidate is bound.
+    pub fn reserve(
+        &self,
+        room: &RoomId,
+        scheduler: &Scheduler,
+        proof: Proof,
+    ) -> Result<Arc<[u16]>, RuntimeError> {
+        let wanted = wanted(scheduler).map_err(RuntimeError::Invalid)?;
+        let key = (scheduler.name.clone(), room.clone());
+        if let Some(held) = self.state.lock().rooms.get(&key)
+            && held.ports.len() == wanted.len()
+        {
+            return Ok(held.ports.clone());
+        }
+        let mut drawn = Vec::with_capacity(wanted.len());
+        let mut skipped = Vec::new();
+        for range in &wanted {
+            match self.draw(&key, range, proof, &mut skipped) {
+                Some(port) => drawn.push(port),
+                None => {
+                    self.free(&key, &drawn);
+                    return Err(RuntimeError::Exhausted(exhausted(
+                        scheduler, range, &skipped,
+                    )));
+                }
+            }
+        }
+        self.tell(&scheduler.name, &skipped);
+        self.keep(key, drawn)
+    }
+
+    fn draw(
+        &self,
+        key: &RoomKey,
+        range: &Wanted,
+        proof: Proof,
+        skipped: &mut Vec<(u16, io::Error)>,
+    ) -> Option<u16> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let first = (hasher.finish() % u64::from(range.len())) as u32;
+        for step in 0..range.len() {
+            let port = range.start + ((first + step) % range.len()) as u16;
+            if skipped.iter().any(|(skip, _)| *skip == port) {
+                continue;
+            }
+            {
+                let mut state = self.state.lock();
+                if state.taken.contains_key(&port) {
+                    continue;
+                }
+                state.taken.insert(port, key.clone());
+            }
+            match proof(port, range.protocol) {
+                Ok(()) => return Some(port),
+                Err(error) => {
+                    self.free(key, &[port]);
+                    skipped.push((port, error));
+                }
+            }
+        }
+        None
+    }
+
+    fn keep(&self, key: RoomKey, drawn: Vec<u16>) -> Result<Arc<[u16]>, RuntimeError> {
+        let mut state = self.state.lock();
+        if let Some(held) = state.rooms.get(&key)
+            && held.ports.len() == drawn.len()
+        {
+            // Two drew for the same room at once: the first has it.
+            let ports = held.ports.clone();
+            state.free(&key, &drawn);
+            return Ok(ports);
+        }
+        let ports: Arc<[u16]> = drawn.into();
+        let held = Held {
+            ports: ports.clone(),
+            by_room: false,
+        };
+        state.rooms.insert(key, held);
+        Ok(ports)
+    }
+
+    fn free(&self, key: &RoomKey, ports: &[u16]) {
+        self.state.lock().free(key, ports);
+    }
+
+    /// Writes down the ports of a room that is created or was found. `Err`: the port that
+    /// another room has, and that room.
+    pub fn claim(&self, key: &RoomKey, ports: &[u16]) -> Result<(), (u16, RoomId)> {
+        let mut state = self.state.lock();
+        for port in ports.iter().filter(|port| **port != 0) {
+            if let Some(holder) = state.taken.get(port)
+                && holder != key
+            {
+                return Err((*port, holder.1.clone()));
+            }
+        }
+        if let Some(held) = state.rooms.remove(key) {
+            state.free(key, &held.ports);
+        }
+        for port in ports.iter().filter(|port| **port != 0) {
+            state.taken.insert(*port, key.clone());
+        }
+        let held = Held {
+            ports: ports.into(),
+            by_room: true,
+        };
+        state.rooms.insert(key.clone(), held);
+        Ok(())
+    }
+
+    /// Gives back what was reserved for a room that is not to be; a created one keeps its own.
+    pub fn release_reserved(&self, room: &RoomId) {
+        let mut state = self.state.lock();
+        let keys: Vec<_> = state
+            .rooms
+            .iter()
+            .filter(|(key, held)| key.1 == *room && !held.by_room)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in keys {
+            state.release(&key);
+        }
+    }
+
+    /// A creation that did not succeed: its ports are reserved as before.
+    pub fn unclaim(&self, key: &RoomKey) {
+        if let Some(held) = self.state.lock().rooms.get_mut(key) {
+            held.by_room = false;
+        }
+    }
+
+    pub fn release_scheduler(&self, scheduler: &SchedulerName) {
+        let mut state = self.state.lock();
+        let keys: Vec<_> = state
+            .rooms
+            .keys()
+            .filter(|key| key.0 == *scheduler)
+            .cloned()
+            .collect();
+        for key in keys {
+            state.release(&key);
+        }
+        state.told.remove(scheduler);
+    }
+
+    pub fn release(&self, key: &RoomKey) {
+        self.state.lock().release(key);
+    }
+
+    fn tell(&self, scheduler: &SchedulerName, skipped: &[(u16, io::Error)]) {
+        let Some((port, error)) = skipped.first() else {
+            return;
+        };
+        if self.state.lock().told.insert(scheduler.clone()) {
+            tracing::warn!(
+                %scheduler, skipped = skipped.len(), first = port, why = %error,
+                "host ports that may not be bound are skipped"
+            );
+        }
+    }
+}
+
+impl State {
+    fn free(&mut self, key: &RoomKey, ports: &[u16]) {
+        for port in ports {
+            if self.taken.get(port) == Some(key) {
+                self.taken.remove(port);
+            }
+        }
+    }
+    fn release(&mut self, key: &RoomKey) {
+        if let Some(held) = self.rooms.remove(key) {
+            self.free(key, &held.ports);
+        }
+    }
+}
+
+fn wanted(scheduler: &Scheduler) -> Result<Vec<Wanted>, String> {
+    let ports = scheduler.spec.containers.iter().flat_map(|c| &c.ports);
+    ports
+        .map(|port| {
+            let range = scheduler.port_range.or(port.host_port_range);
+            let range = range.ok_or_else(|| {
+                format!(
+                    "port {:?} has no range: set portRange or its hostPortRange",
+                    port.name
+                )
+            })?;
+            let number = |value: i32| u16::try_from(value).ok().filter(|number| *number > 0);
+            let (Some(start), Some(end)) = (number(range.start), number(range.end)) else {
+                return Err(format!(
+                    "port range {}-{} is not within 1-65535",
+                    range.start, range.end
+                ));
+            };
+            if start > end {
+                return Err(format!("port range {start}-{end} ends before it starts"));
+            }
+            let protocol = match port.protocol.as_str() {
+                "tcp" => Protocol::Tcp,
+                "udp" => Protocol::Udp,
+                other => {
+                    return Err(format!(
+                        "port {:?}: protocol {other:?} is not supported, use tcp or udp",
+                        port.name
+                    ));
+                }
+            };
+            Ok(Wanted {
+                start,
+                end,
+                protocol,
+            })
+        })
+        .collect()
+}
+
+fn exhausted(scheduler: &Scheduler, range: &Wanted, skipped: &[(u16, io::Error)]) -> String {
+    let skipped: Vec<_> = skipped
+        .iter()
+        .filter(|(port, _)| (range.start..=range.end).contains(port))
+        .collect();
+    let use_ = match skipped.first() {
+        None => "all in use".to_owned(),
+        Some((port, error)) => format!(
+            "all in use or not to be bound ({} of them skipped, {port} for example: {error})",
+            skipped.len()
+        ),
+    };
+    format!(
+        "port range {}-{} of scheduler {} has {} ports, {use_}; widen portRange or lower the number of rooms",
+        range.start,
+        range.end,
+        scheduler.name,
+        range.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Proof = |_, _| Ok(());
+
+    fn scheduler(start: i32, end: i32, ports: usize) -> Scheduler {
+        let port = ContainerPort {
+            name: "game".into(),
+            protocol: "udp".into(),
+            port: 7777,
+            ..Default::default()
+        };
+        Scheduler {
+            name: "fleet".into(),
+            port_range: Some(PortRange { start, end }),
+            spec: Spec {
+                containers: vec![Container {
+                    ports: vec![port; ports],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            },
+            ..Default::default()
+        }
+    }
+
+    fn room(number: usize) -> RoomId {
+        format!("fleet-{number}").into()
+    }
+
+    #[test]
+    fn every_number_of_the_range_is_given_once() {
+        let book = PortBook::default();
+        let fleet = scheduler(20_000, 20_009, 2);
+        let mut seen = HashSet::new();
+        for number in 0..5 {
+            for port in book.reserve(&room(number), &fleet, ALL).unwrap().iter() {
+                assert!((20_000..=20_009).contains(port) && seen.insert(*port));
+            }
+        }
+        let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(5), &fleet, ALL) else {
+            panic!("the range is used up");
+        };
+        assert_eq!(
+            text,
+            "port range 20000-20009 of scheduler fleet has 10 ports, all in use; \
+             widen portRange or lower the number of rooms"
+        );
+        book.release_reserved(&room(3));
+        assert_eq!(book.reserve(&room(5), &fleet, ALL).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_repeated_draw_gives_the_same_ports() {
+        let book = PortBook::default();
+        let fleet = scheduler(20_000, 20_099, 3);
+        let first = book.reserve(&room(1), &fleet, ALL).unwrap();
+        assert_eq!(book.reserve(&room(1), &fleet, ALL).unwrap(), first);
+    }
+
+    #[test]
+    fn ports_of_a_created_room_stay_until_it_is_gone() {
+        let book = PortBook::default();
+        let fleet = scheduler(20_000, 20_001, 2);
+        let ports = book.reserve(&room(1), &fleet, ALL).unwrap();
+        let key = (fleet.name.clone(), room(1));
+        book.claim(&key, &ports).unwrap();
+        book.release_reserved(&room(1));
+        assert!(book.reserve(&room(2), &fleet, ALL).is_err());
+        let other = (fleet.name.clone(), room(2));
+        assert_eq!(
+            book.claim(&other, &[20_001]),
+            Err((20_001, room(1))),
+            "a port is never given to two rooms"
+        );
+        book.release(&key);
+        assert!(book.reserve(&room(2), &fleet, ALL).is_ok());
+    }
+
+    #[test]
+    fn what_may_not_be_bound_is_skipped_and_said() {
+        let book = PortBook::default();
+        let refuse: Proof = |port, _| match port {
+            20_001 => Ok(()),
+            _ => Err(io::ErrorKind::AddrInUse.into()),
+        };
+        let fleet = scheduler(20_000, 20_002, 1);
+        assert_eq!(*book.reserve(&room(1), &fleet, refuse).unwrap(), [20_001]);
+        let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(2), &fleet, refuse) else {
+            panic!("nothing is left");
+        };
+        assert!(text.contains("2 of them skipped"), "{text}");
+    }
+
+    #[test]
+    fn a_port_that_someone_listens_on_is_not_proved() {
+        let listener = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(bind(port, Protocol::Tcp).is_err());
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        assert!(bind(socket.local_addr().unwrap().port(), Protocol::Udp).is_err());
+    }
+
+    #[test]
+    fn ranges_that_are_none_are_invalid() {
+        let book = PortBook::default();
+        for (start, end) in [(0, 10), (10, 70_000), (-5, 5), (20, 10)] {
+            let drawn = book.reserve(&room(1), &scheduler(start, end, 1), ALL);
+            assert!(matches!(drawn, Err(RuntimeError::Invalid(_))));
+        }
+    }
+}

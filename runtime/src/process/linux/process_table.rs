@@ -1,0 +1,221 @@
+//! /proc: who runs, since when, in which session, and with which of our marks.
+
+use serde::{Deserialize, Serialize};
+use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
+use tokio::{runtime::Handle, sync::Mutex};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub const INSTALLATION: &str = "MAESTRO_INSTALLATION";
+pub const SCHEDULER: &str = "MAESTRO_SCHEDULER_NAME";
+pub const ROOM: &str = "MAESTRO_ROOM_ID";
+pub const CONTAINER: &str = "MAESTRO_CONTAINER";
+pub const PORT: &str = "MAESTRO_PORT";
+
+/// A process for as long as this boot lasts: numbers are given anew, start times are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    pub pid: i32,
+    /// Clock ticks after boot.
+    pub start_ticks: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub state: u8,
+    pub session: i32,
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Runs; a zombie does not.
+    pub fn alive(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// The marks of a room's process, as its environment was at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub scheduler: String,
+    pub room: String,
+    pub container: String,
+    pub ports: Vec<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub id: ProcessId,
+    pub stat: Stat,
+    /// Of this installation only.
+    pub mark: Option<Mark>,
+}
+
+impl Row {
+    pub fn leads_session(&self) -> bool {
+        self.stat.session == self.id.pid
+    }
+}
+
+pub fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Fields are counted from behind the name, which may hold blanks and brackets.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let end_of_name = text.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = std::str::from_utf8(text.get(end_of_name + 1..)?)
+        .ok()?
+        .split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let session = fields.nth(2)?.parse().ok()?;
+    let start_ticks = fields.nth(15)?.parse().ok()?;
+    Some(Stat {
+        state,
+        session,
+        start_ticks,
+    })
+}
+
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
+}
+
+pub fn pid_namespace() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/pid")?.ino())
+}
+
+/// Everything that runs now, with the marks of one installation.
+pub fn scan(installation: &str) -> io::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(entry) = entry else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        let Some(stat) = stat(pid) else { continue };
+        let mark = fs::read(format!("/proc/{pid}/environ"))
+            .ok()
+            .and_then(|environ| parse_mark(&environ, installation));
+        let id = ProcessId {
+            pid,
+            start_ticks: stat.start_ticks,
+        };
+        rows.push(Row { id, stat, mark });
+    }
+    Ok(rows)
+}
+
+fn parse_mark(environ: &[u8], installation: &str) -> Option<Mark> {
+    let variables = || {
+        environ.split(|&byte| byte == 0).filter_map(|line| {
+            let line = std::str::from_utf8(line).ok()?;
+            line.split_once('=')
+        })
+    };
+    let value = |name: &str| {
+        variables()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+    };
+    if value(INSTALLATION)? != installation {
+        return None;
+    }
+    let ports = variables()
+        .filter(|(key, _)| key.starts_with(PORT))
+        .filter_map(|(_, value)| value.parse().ok())
+        .collect();
+    Some(Mark {
+        scheduler: value(SCHEDULER)?,
+        room: value(ROOM)?,
+        container: value(CONTAINER).unwrap_or_default(),
+        ports,
+    })
+}
+
+/// Shares scans: when two hundred rooms end at once, those that ask while one scan runs
+/// are all served by the next.
+pub struct Scanner {
+    installation: Arc<str>,
+    handle: Handle,
+    asked: AtomicU64,
+    /// The newest table, and how many had asked when its scan began.
+    latest: Mutex<(u64, Arc<Vec<Row>>)>,
+}
+
+impl Scanner {
+    pub fn new(installation: &str, handle: Handle) -> Self {
+        Self {
+            installation: installation.into(),
+            handle,
+            asked: AtomicU64::new(0),
+            latest: Mutex::new((0, Arc::default())),
+        }
+    }
+
+    /// A table whose scan began after this call. An unreadable /proc gives an empty one;
+    /// the leaders of rooms are held by pidfd and do not depend on it.
+    pub async fn table(&self) -> Arc<Vec<Row>> {
+        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut latest = self.latest.lock().await;
+        if latest.0 >= ticket {
+            return latest.1.clone();
+        }
+        let serves = self.asked.load(Ordering::SeqCst);
+        let installation = self.installation.clone();
+        let rows = self
+            .handle
+            .spawn_blocking(move || scan(&installation))
+            .await;
+        let rows = match rows {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the process table cannot be read");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        *latest = (serves, Arc::new(rows));
+        latest.1.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
+        let text = b"42 (a b) c) S 1 40 41 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 10 11";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!(stat.session, 41);
+        assert_eq!(stat.start_ticks, 9876);
+        assert!(stat.alive());
+    }
+
+    #[test]
+    fn a_torn_stat_is_none() {
+        assert_eq!(parse_stat(b"42 (x"), None);
+        assert_eq!(parse_stat(b"42 (x) S 1 2"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn our_own_process_is_in_the_table() {
+        let me = std::process::id() as i32;
+        let rows = scan("nobody").unwrap();
+        let row = rows.iter().find(|row| row.id.pid == me).unwrap();
+        assert!(row.stat.alive());
+        assert_eq!(stat(me).unwrap().start_ticks, row.id.start_ticks);
+    }
+
+    #[test]
+    fn marks_of_another_installation_are_not_seen() {
+        let environ = b"A=b\0MAESTRO_INSTALLATION=one\0MAESTRO_SCHEDULER_NAME=s\0MAESTRO_ROOM_ID=r\0MAESTRO_PORT_GAME=20000\0";
+        assert_eq!(parse_mark(environ, "two"), None);
+        let mark = parse_mark(environ, "one").unwrap();
+        assert_eq!((mark.room.as_str(), mark.ports), ("r", vec![20000]));
+    }
+}

@@ -1,0 +1,111 @@
+//! `room.json`: what must be known of a room by those who come after us.
+
+use super::{folder::RoomFolder, process_table::ProcessId};
+use jiff::Timestamp;
+use maestro_core::domain::{RoomId, SchedulerName, SchedulerVersion, Spec};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+};
+
+pub const FORMAT: u32 = 1;
+/// A record is a few kilobytes; what is larger is not ours and is not read into memory.
+const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Written before the first process starts: whatever runs under this id is ours.
+    Starting,
+    Running,
+    Ended,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerProcess {
+    pub container: String,
+    #[serde(flatten)]
+    pub id: ProcessId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomFile {
+    pub format: u32,
+    pub installation: String,
+    pub scheduler: SchedulerName,
+    pub room: RoomId,
+    pub version: SchedulerVersion,
+    pub validation: bool,
+    /// The recipe, since a restart in place may come long after the order.
+    pub spec: Spec,
+    pub host_ports: Vec<u16>,
+    pub boot_id: String,
+    /// Of the first process; stays when containers are started again.
+    pub uid: String,
+    pub resource_version: u64,
+    pub phase: Phase,
+    pub processes: Vec<ContainerProcess>,
+    pub created_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, for people.
+    pub end: Option<String>,
+}
+
+impl RoomFile {
+    pub fn process(&self, container: &str) -> Option<ProcessId> {
+        self.processes
+            .iter()
+            .find(|process| process.container == container)
+            .map(|process| process.id)
+    }
+
+    pub fn set_process(&mut self, container: &str, id: ProcessId) {
+        match self.processes.iter_mut().find(|p| p.container == container) {
+            Some(process) => process.id = id,
+            None => self.processes.push(ContainerProcess {
+                container: container.into(),
+                id,
+            }),
+        }
+    }
+
+    /// Replaces the record in one step: a reader sees the old one or the new one.
+    pub fn write(&self, folder: &RoomFolder) -> io::Result<()> {
+        let temporary = folder.path().join("room.json.new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_data()?;
+        fs::rename(&temporary, folder.record())
+    }
+
+    /// `Ok(None)`: there is none.
+    pub fn read(folder: &RoomFolder) -> io::Result<Option<Self>> {
+        let path = folder.record();
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(metadata) if !metadata.is_file() || metadata.len() > RECORD_BYTES_MAX => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "not a room record",
+                ));
+            }
+            Ok(_) => {}
+        }
+        let record: Self = serde_json::from_slice(&fs::read(&path)?)?;
+        if record.format > FORMAT {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("written by a newer version (format {})", record.format),
+            ));
+        }
+        Ok(Some(record))
+    }
+}

@@ -1,0 +1,89 @@
+//! When a container that has ended is started again (contract 4.8; the pace is ours).
+
+use super::exit_watch::Ending;
+use std::time::Duration;
+
+const DELAY_FIRST: Duration = Duration::from_secs(1);
+const DELAY_MAX: Duration = Duration::from_secs(60);
+/// A container that ran this long is well again: its next delay is the first.
+const WELL_AFTER: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartPolicy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+impl RestartPolicy {
+    /// Empty means never (D4), and so does what is none of the three words.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "Always" => Self::Always,
+            "OnFailure" => Self::OnFailure,
+            _ => Self::Never,
+        }
+    }
+
+    pub fn wants_restart(self, ending: &Ending) -> bool {
+        match self {
+            Self::Always => true,
+            Self::OnFailure => !ending.is_success(),
+            Self::Never => false,
+        }
+    }
+}
+
+/// 1 s · 2ⁿ, at most 60 s.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BackOff {
+    in_a_row: u32,
+}
+
+impl BackOff {
+    pub fn next(&mut self, ran: Duration) -> Duration {
+        if ran >= WELL_AFTER {
+            self.in_a_row = 0;
+        }
+        let delay = DELAY_FIRST * 2_u32.saturating_pow(self.in_a_row.min(16));
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        delay.min(DELAY_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_minute_and_start_again_after_a_good_run() {
+        let mut back_off = BackOff::default();
+        let seconds: Vec<_> = (0..8)
+            .map(|_| back_off.next(Duration::ZERO).as_secs())
+            .collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(back_off.next(WELL_AFTER), DELAY_FIRST);
+        for _ in 0..100 {
+            assert!(back_off.next(Duration::ZERO) <= DELAY_MAX);
+        }
+    }
+
+    #[test]
+    fn policies_are_those_of_a_pod() {
+        let well = Ending {
+            code: Some(0),
+            signal: None,
+        };
+        let unknown = Ending::default();
+        for (word, after_success, after_failure) in [
+            ("Always", true, true),
+            ("OnFailure", false, true),
+            ("Never", false, false),
+            ("", false, false),
+        ] {
+            let policy = RestartPolicy::from_word(word);
+            assert_eq!(policy.wants_restart(&well), after_success, "{word}");
+            assert_eq!(policy.wants_restart(&unknown), after_failure, "{word}");
+        }
+    }
+}

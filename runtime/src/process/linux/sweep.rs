@@ -1,0 +1,137 @@
+//! All processes of a room or of one container, also those that its leaders left behind.
+
+use super::{
+    exit_watch::{Watched, signal_process},
+    host::Host,
+    ports::RoomKey,
+    process_table::{ProcessId, Row},
+};
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Rounds of looking and killing; each new one finds only what was forked meanwhile.
+const ROUNDS_MAX: usize = 10;
+/// For one round: a process in uninterruptible sleep must not hold up its room for ever.
+const ROUND_MAX: Duration = Duration::from_secs(5);
+
+/// Whose processes are meant.
+pub struct Scope<'a> {
+    pub key: &'a RoomKey,
+    /// `None`: the whole room.
+    pub container: Option<&'a str>,
+    pub leaders: Vec<ProcessId>,
+}
+
+impl Scope<'_> {
+    /// Members by mark, and by session as long as its leader is known to be the one that
+    /// we started: while it is in the table nobody else can have its number.
+    fn members(&self, table: &[Row]) -> Vec<ProcessId> {
+        let leaders: Vec<_> = self
+            .leaders
+            .iter()
+            .filter(|leader| table.iter().any(|row| row.id == **leader))
+            .collect();
+        let own = std::process::id() as i32;
+        table
+            .iter()
+            .filter(|row| row.stat.alive() && row.id.pid > 1 && row.id.pid != own)
+            .filter(|row| {
+                leaders.iter().any(|leader| leader.pid == row.stat.session) || self.is_marked(row)
+            })
+            .map(|row| row.id)
+            .collect()
+    }
+
+    fn is_marked(&self, row: &Row) -> bool {
+        row.mark.as_ref().is_some_and(|mark| {
+            mark.scheduler == self.key.0.as_str()
+                && mark.room == self.key.1.as_str()
+                && self.container.is_none_or(|name| name == mark.container)
+        })
+    }
+}
+
+pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
+    scope.members(&host.scanner.table().await)
+}
+
+/// TERM to each process, not to groups by number: a group may be anybody's by now.
+pub async fn ask_to_end(host: &Host, scope: &Scope<'_>) {
+    for id in members(host, scope).await {
+        signal_process(id, Signal::TERM);
+    }
+}
+
+/// KILL until nothing is left.
+pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
+    for _ in 0..ROUNDS_MAX {
+        let left = members(host, scope).await;
+        if left.is_empty() {
+            return;
+        }
+        for id in &left {
+            signal_process(*id, Signal::KILL);
+        }
+        let _ = tokio::time::timeout(ROUND_MAX, all_ended(&left)).await;
+    }
+    tracing::warn!(scheduler = %scope.key.0, room = %scope.key.1, "processes of a room cannot be killed");
+}
+
+pub async fn all_ended(processes: &[ProcessId]) {
+    join_all(processes.iter().map(|id| async {
+        if let Ok(Some(process)) = Watched::new(*id) {
+            process.ended().await;
+        }
+    }))
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process_table::{Mark, Stat, stat};
+    use super::*;
+
+    fn row(pid: i32, session: i32, room: Option<&str>) -> Row {
+        let alive = stat(std::process::id() as i32).unwrap();
+        Row {
+            id: ProcessId {
+                pid,
+                start_ticks: 5,
+            },
+            stat: Stat { session, ..alive },
+            mark: room.map(|room| Mark {
+                scheduler: "s".into(),
+                room: room.into(),
+                container: "game".into(),
+                ports: vec![],
+            }),
+        }
+    }
+
+    #[test]
+    fn a_session_counts_only_while_its_leader_is_the_one_that_was_started() {
+        let key = ("s".into(), "r".into());
+        let table = [
+            row(900_001, 900_001, None),
+            row(900_002, 900_001, None),
+            row(900_003, 900_003, Some("r")),
+            row(900_004, 900_004, Some("other")),
+        ];
+        let pids = |start_ticks| {
+            let leader = ProcessId {
+                pid: 900_001,
+                start_ticks,
+            };
+            let scope = Scope {
+                key: &key,
+                container: None,
+                leaders: vec![leader],
+            };
+            let members = scope.members(&table);
+            members.iter().map(|id| id.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(pids(5), [900_001, 900_002, 900_003]);
+        assert_eq!(pids(4), [900_003], "a namesake's session is not ours");
+    }
+}

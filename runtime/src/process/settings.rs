@@ -1,0 +1,78 @@
+//! What a process runtime is opened with, and why opening may be refused.
+
+use std::{io, path::PathBuf, time::Duration};
+
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// Holds `rooms/` (ours) and `secrets/` (the user's).
+    pub data_dir: PathBuf,
+    /// Uuid of this installation: in every room's environment, so that its processes are
+    /// told from those of another one on the same machine.
+    pub installation: String,
+    /// Where rooms reach the rooms API, for example `http://127.0.0.1:8070`.
+    pub rooms_api_url: String,
+    /// Address that players are given for rooms.
+    pub host: String,
+    /// Its folder comes first in the rooms' PATH; `None`: the running executable.
+    pub own_binary: Option<PathBuf>,
+    /// A log longer than this is rotated.
+    pub log_bytes: u64,
+    /// Log files per container, the current one included.
+    pub log_files: usize,
+    /// How often the sizes of logs are looked at.
+    pub log_check_every: Duration,
+    /// Folders of ended rooms per scheduler.
+    pub keep_ended: usize,
+    pub keep_ended_for: Duration,
+    /// Rooms that are being spawned at the same time.
+    pub spawns_at_once: usize,
+}
+
+impl ProcessSettings {
+    pub fn new(data_dir: impl Into<PathBuf>, installation: impl Into<String>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            installation: installation.into(),
+            rooms_api_url: "http://127.0.0.1:8070".into(),
+            host: "127.0.0.1".into(),
+            own_binary: None,
+            log_bytes: 10 * 1024 * 1024,
+            log_files: 3,
+            log_check_every: Duration::from_secs(5),
+            keep_ended: 50,
+            keep_ended_for: Duration::from_secs(24 * 60 * 60),
+            spawns_at_once: 16,
+        }
+    }
+}
+
+/// Why rooms cannot be run as processes here.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("rooms as local processes need Linux; on this system set runtime.type to kubernetes")]
+    UnsupportedSystem,
+    #[error(
+        "rooms as local processes need Linux 5.3 or newer with /proc mounted ({what}): {source}"
+    )]
+    UnsupportedKernel {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("installation {0:?} is not a uuid")]
+    Installation(String),
+    #[error("the process runtime must be opened inside a tokio runtime")]
+    NoTokioRuntime,
+    #[error(
+        "cannot use the folder {path}: {source}; make it writable or choose another data folder"
+    )]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the rooms in {path} are kept by another process; one process per machine hosts them: stop it first"
+    )]
+    InUse { path: PathBuf },
+}

@@ -1,0 +1,61 @@
+//! The refusal on systems without pidfd and /proc. It can never be constructed.
+
+use super::{OpenError, ProcessSettings};
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::{domain::*, ports::*};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+pub struct ProcessRuntime(Infallible);
+
+impl ProcessRuntime {
+    pub fn open(_: ProcessSettings) -> Result<Arc<Self>, OpenError> {
+        Err(OpenError::UnsupportedSystem)
+    }
+    pub fn runtime_domain(&self) -> String {
+        match self.0 {}
+    }
+    pub async fn shutdown(&self) {
+        match self.0 {}
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {
+        match self.0 {}
+    }
+    async fn remove(&self, _: &SchedulerName) -> Result<(), RuntimeError> {
+        match self.0 {}
+    }
+    async fn reserve_ports(&self, _: &RoomId, _: &Scheduler) -> Result<Arc<[u16]>, RuntimeError> {
+        match self.0 {}
+    }
+    async fn release_ports(&self, _: &RoomId) {
+        match self.0 {}
+    }
+    async fn create(&self, _: &RoomOrder) -> Result<Instance, RuntimeError> {
+        match self.0 {}
+    }
+    async fn terminate(
+        &self,
+        _: &SchedulerName,
+        _: &RoomId,
+        _: Option<&str>,
+        _: Duration,
+        _: RemovalReason,
+    ) -> Result<(), RuntimeError> {
+        match self.0 {}
+    }
+    fn watch(&self, _: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        match self.0 {}
+    }
+    async fn log_tail(
+        &self,
+        _: &SchedulerName,
+        _: &RoomId,
+        _: usize,
+    ) -> Result<Vec<String>, RuntimeError> {
+        match self.0 {}
+    }
+}
