@@ -1,1 +1,28 @@
-//! The actors that own the schedulers.
+//! The actors that own the schedulers, and the handles through which all others talk to them.
+//!
+//! An actor here is a shell: it takes a message, asks the pure state machine of
+//! `maestro-core`, and hands the outcome on. It never awaits I/O; what talks to a store or
+//! a runtime is a task on the I/O runtime, awaited by a [`scope::Scope`].
+
+mod catalog;
+mod debug;
+mod directory;
+mod error;
+mod executor;
+mod gauge;
+mod handle;
+mod keeper;
+mod lease;
+mod node;
+mod restart;
+mod scheduler;
+mod scope;
+mod supervisor;
+mod writer;
+
+pub use catalog::{Catalog, Query};
+pub use debug::{ActorView, DebugView};
+pub use directory::Directory;
+pub use error::CallError;
+pub use handle::{AskTimeouts, SchedulerHandle};
+pub use node::{ActorSettings, Node, NodeParts};

@@ -1,0 +1,130 @@
+//! What `/debug/actors` shows, put together without asking or locking any actor.
+
+use crate::handle::{Presence, SchedulerHandle};
+use crate::restart::RestartView;
+use jiff::Timestamp;
+use maestro_core::domain::{Epoch, Mono};
+use maestro_core::state::StateView;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a SchedulerActor says of itself, at most every 100 ms.
+pub(crate) struct Published {
+    pub at: Timestamp,
+    pub epoch: Epoch,
+    pub next_wake_ms: Option<u64>,
+    pub state: StateView,
+}
+
+/// All actors of this node.
+#[derive(Clone, Debug, Serialize)]
+pub struct DebugView {
+    pub at: Timestamp,
+    pub actors: Vec<ActorView>,
+}
+
+/// One actor. Times in microseconds where the name says so.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActorView {
+    /// `supervisor`, `catalog` or `scheduler`.
+    pub kind: &'static str,
+    pub name: String,
+    /// `running`, `stuck`, `loading`, `degraded`, `gone`, `shutting-down`.
+    pub state: &'static str,
+    pub mailbox_depth: u64,
+    pub oldest_message_us: u64,
+    /// The turn under way, with its age: a stuck actor is seen while it is stuck.
+    pub turn: Option<TurnView>,
+    pub last_message: &'static str,
+    pub handled: BTreeMap<&'static str, u64>,
+    pub longest_turn_us: u64,
+    pub late_wakes: u64,
+    pub restarts: RestartView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded_because: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<SchedulerView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TurnView {
+    pub message: &'static str,
+    pub age_us: u64,
+}
+
+/// What only the owner of a scheduler has.
+#[derive(Clone, Debug, Serialize)]
+pub struct SchedulerView {
+    /// When the actor published it.
+    pub as_of: Timestamp,
+    pub epoch: Epoch,
+    pub lease_left_ms: u64,
+    pub next_wake_ms: Option<u64>,
+    pub writer: WriterView,
+    #[serde(flatten)]
+    pub state: StateView,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WriterView {
+    pub waiting: u64,
+    pub seq: u64,
+    pub commits: u64,
+    pub retries: u64,
+}
+
+/// A turn longer than this shows the actor as stuck.
+const STUCK_US: u64 = 1_000_000;
+
+pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
+    let shared = &handle.0;
+    let gauge = &shared.gauge;
+    let turn = gauge
+        .turn()
+        .map(|(message, age_us)| TurnView { message, age_us });
+    let stuck = turn.as_ref().is_some_and(|t| t.age_us > STUCK_US) || gauge.oldest_us() > STUCK_US;
+    let (mut lease_left_ms, mut writer, mut because) = (0, WriterView::default(), None);
+    let state = match &*shared.presence.read() {
+        Presence::Live(live) => {
+            lease_left_ms = live.lease.left(now).as_millis() as u64;
+            writer = WriterView {
+                waiting: live.writer.waiting.load(Relaxed),
+                seq: live.writer.seq.load(Relaxed),
+                commits: live.writer.commits.load(Relaxed),
+                retries: live.writer.retries.load(Relaxed),
+            };
+            if stuck { "stuck" } else { "running" }
+        }
+        Presence::Loading => "loading",
+        Presence::Gone => "gone",
+        Presence::ShuttingDown => "shutting-down",
+        Presence::Degraded { cause } => {
+            because = Some(cause.clone());
+            "degraded"
+        }
+    };
+    let published = shared.published.lock().clone();
+    ActorView {
+        kind: "scheduler",
+        name: shared.name.to_string(),
+        state,
+        mailbox_depth: gauge.depth(),
+        oldest_message_us: gauge.oldest_us(),
+        turn,
+        last_message: gauge.last_kind(),
+        handled: gauge.handled().collect(),
+        longest_turn_us: gauge.longest_turn_us(),
+        late_wakes: gauge.late_wakes(),
+        restarts: shared.restarts.lock().view(),
+        degraded_because: because,
+        scheduler: published.map(|p| SchedulerView {
+            as_of: p.at,
+            epoch: p.epoch,
+            lease_left_ms,
+            next_wake_ms: p.next_wake_ms,
+            writer,
+            state: p.state.clone(),
+        }),
+    }
+}

@@ -1,0 +1,36 @@
+//! Why a call on an actor brought no reply.
+
+use maestro_core::state::Refusal;
+
+/// What a caller of an actor may run into, beside its own mistakes. HTTP and gRPC turn
+/// it into an answer in one place each.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// As many calls as allowed are waiting already.
+    #[error("scheduler {0} has too many requests waiting; try again in a moment")]
+    Busy(String),
+    /// No answer in time. What was ordered may still happen.
+    #[error("scheduler {0} did not answer in time; look at its operations before ordering again")]
+    Timeout(String),
+    /// Its actor is being built anew.
+    #[error("scheduler {0} is being loaded; try again in a moment")]
+    Restarting(String),
+    /// It failed again and again and is left alone until an operator looks at it.
+    #[error("scheduler {name} is degraded and does not run: {cause}")]
+    Degraded { name: String, cause: String },
+    /// Another node has it.
+    #[error("scheduler {0} is owned by another node")]
+    NotOwner(String),
+    /// There is no such scheduler.
+    #[error("scheduler {0} not found")]
+    Gone(String),
+    /// The node is going down.
+    #[error("this node is shutting down; try again")]
+    ShuttingDown,
+    /// The command itself was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store cannot be read now.
+    #[error(transparent)]
+    Store(#[from] maestro_core::ports::StoreError),
+}

@@ -1,0 +1,91 @@
+//! Carrying out pieces of work on the runtime, as cancellable tasks with a deadline.
+
+use crate::lease::{LEFT_MIN, Lease};
+use crate::scope::{Scope, Task};
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::{Clock, Runtime, RuntimeError};
+use maestro_core::state::{Work, WorkId, WorkResult};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Gives work to tasks; each result goes to `done`, once.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pub scheduler: SchedulerName,
+    pub runtime: Arc<dyn Runtime>,
+    pub clock: Arc<dyn Clock>,
+    pub lease: Arc<Lease>,
+    pub scope: Scope,
+    pub running: Arc<parking_lot::Mutex<HashMap<WorkId, CancellationToken>>>,
+    pub done: Arc<dyn Fn(WorkId, WorkResult) + Send + Sync>,
+}
+
+impl Executor {
+    pub fn run(&self, id: WorkId, work: Work, timeout: Duration) {
+        let token = CancellationToken::new();
+        self.running.lock().insert(id, token.clone());
+        let this = self.clone();
+        let span = tracing::debug_span!("work", scheduler = %self.scheduler, work = id.0, kind = work.kind());
+        let task = async move {
+            let kind = work.kind();
+            let result = tokio::select! {
+                () = token.cancelled() => WorkResult::Unknown(format!("{kind} was given up")),
+                result = tokio::time::timeout(timeout, this.call(work)) => result.unwrap_or_else(|_| {
+                    WorkResult::Unknown(format!("{kind} took longer than {timeout:?}"))
+                }),
+            };
+            this.running.lock().remove(&id);
+            (this.done)(id, result);
+        };
+        self.scope
+            .spawn(Task::Work, tracing::Instrument::instrument(task, span));
+    }
+
+    pub fn abandon(&self, ids: &[WorkId]) {
+        let running = self.running.lock();
+        ids.iter()
+            .filter_map(|id| running.get(id))
+            .for_each(CancellationToken::cancel);
+    }
+
+    async fn call(&self, work: Work) -> WorkResult {
+        if self.lease.left(self.clock.now().mono) < LEFT_MIN {
+            let text = "this node's right to act is about to end; its next owner goes on";
+            return WorkResult::Failed(RuntimeError::Unavailable(text.into()));
+        }
+        let done = |result: Result<(), RuntimeError>| match result {
+            Ok(()) => WorkResult::Done,
+            Err(why) => WorkResult::Failed(why),
+        };
+        match work {
+            Work::Prepare(scheduler) => done(self.runtime.prepare(&scheduler).await),
+            Work::RemovePlace => done(self.runtime.remove(&self.scheduler).await),
+            Work::ReservePorts { room, scheduler } => {
+                match self.runtime.reserve_ports(&room, &scheduler).await {
+                    Ok(ports) => WorkResult::Ports(ports),
+                    Err(why) => WorkResult::Failed(why),
+                }
+            }
+            Work::ReleasePorts { room } => {
+                self.runtime.release_ports(&room).await;
+                WorkResult::Done
+            }
+            Work::CreateRoom(order) => match self.runtime.create(&order).await {
+                Ok(instance) => WorkResult::Created(instance),
+                Err(why) => WorkResult::Failed(why),
+            },
+            Work::TerminateRoom {
+                room,
+                uid,
+                grace,
+                reason,
+            } => done(
+                self.runtime
+                    .terminate(&self.scheduler, &room, uid.as_deref(), grace, reason)
+                    .await,
+            ),
+        }
+    }
+}

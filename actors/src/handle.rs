@@ -1,0 +1,173 @@
+//! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
+
+use crate::debug::Published;
+use crate::error::CallError;
+use crate::gauge::Gauge;
+use crate::lease::Lease;
+use crate::restart::RestartLog;
+use crate::scheduler::{Ask, PingCall, SchedulerActor};
+use crate::writer::WriterGauge;
+use actix::Addr;
+use maestro_core::domain::SchedulerName;
+use maestro_core::state::{Command, Ping, Reply};
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Asks in flight per scheduler; one more is [`CallError::Busy`] (architecture 4, Bounds).
+pub const ASKS_MAX: usize = 256;
+/// Pings waiting per scheduler.
+pub const PINGS_MAX: usize = 4096;
+const PING_ENQUEUE_MAX: Duration = Duration::from_millis(250);
+
+/// How long callers wait (architecture 5, Slow or absent store).
+#[derive(Clone, Copy, Debug)]
+pub struct AskTimeouts {
+    pub ping: Duration,
+    pub allocate: Duration,
+    pub other: Duration,
+}
+
+impl Default for AskTimeouts {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_secs(1),
+            allocate: Duration::from_secs(2),
+            other: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An actor that runs now.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub addr: Addr<SchedulerActor>,
+    pub pings: mpsc::Sender<PingCall>,
+    pub lease: Arc<Lease>,
+    pub writer: Arc<WriterGauge>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Presence {
+    /// Being loaded, or between two lives.
+    Loading,
+    Live(Live),
+    Degraded {
+        cause: String,
+    },
+    Gone,
+    ShuttingDown,
+}
+
+pub(crate) struct Shared {
+    pub name: SchedulerName,
+    pub presence: RwLock<Presence>,
+    pub gauge: Gauge,
+    pub published: Mutex<Option<Arc<Published>>>,
+    pub restarts: Mutex<RestartLog>,
+    asks: Arc<Semaphore>,
+    timeouts: AskTimeouts,
+}
+
+/// A stable way to one scheduler's owner, through all of its lives. Cheap to clone.
+#[derive(Clone)]
+pub struct SchedulerHandle(pub(crate) Arc<Shared>);
+
+impl SchedulerHandle {
+    pub(crate) fn new(name: SchedulerName, timeouts: AskTimeouts) -> Self {
+        Self(Arc::new(Shared {
+            name,
+            presence: RwLock::new(Presence::Loading),
+            gauge: Gauge::new(),
+            published: Mutex::new(None),
+            restarts: Mutex::new(RestartLog::default()),
+            asks: Arc::new(Semaphore::new(ASKS_MAX)),
+            timeouts,
+        }))
+    }
+
+    pub fn name(&self) -> &SchedulerName {
+        &self.0.name
+    }
+
+    pub(crate) fn set_presence(&self, presence: Presence) {
+        *self.0.presence.write() = presence;
+    }
+
+    pub(crate) fn live(&self) -> Result<Live, CallError> {
+        let name = || self.0.name.to_string();
+        match &*self.0.presence.read() {
+            Presence::Live(live) => Ok(live.clone()),
+            Presence::Loading => Err(CallError::Restarting(name())),
+            Presence::Gone => Err(CallError::Gone(name())),
+            Presence::ShuttingDown => Err(CallError::ShuttingDown),
+            Presence::Degraded { cause } => Err(CallError::Degraded {
+                name: name(),
+                cause: cause.clone(),
+            }),
+        }
+    }
+
+    /// Sends a command and waits for its reply; `at_most` shortens the usual deadline.
+    pub async fn ask(
+        &self,
+        command: Command,
+        at_most: Option<Duration>,
+    ) -> Result<Reply, CallError> {
+        let name = || self.0.name.to_string();
+        let usual = match command {
+            Command::Allocate => self.0.timeouts.allocate,
+            _ => self.0.timeouts.other,
+        };
+        let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
+        let live = self.live()?;
+        let Ok(permit) = self.0.asks.clone().try_acquire_owned() else {
+            return Err(CallError::Busy(name()));
+        };
+        let (to, answer) = oneshot::channel();
+        self.0.gauge.enqueue();
+        // Unbounded by itself, bounded by the permits: one travels with each message.
+        live.addr.do_send(Ask {
+            command,
+            to,
+            _permit: permit,
+        });
+        match timeout(wait, answer).await {
+            Err(_) => Err(CallError::Timeout(name())),
+            Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
+            Ok(Ok(answer)) => Ok(answer?),
+        }
+    }
+
+    pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {
+        let name = || self.0.name.to_string();
+        let live = self.live()?;
+        let (to, answer) = oneshot::channel();
+        self.0.gauge.enqueue();
+        let call = PingCall { ping, to };
+        let sent = match live.pings.try_send(call) {
+            Err(mpsc::error::TrySendError::Full(call)) => {
+                matches!(
+                    timeout(PING_ENQUEUE_MAX, live.pings.send(call)).await,
+                    Ok(Ok(()))
+                )
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                self.0.gauge.take();
+                return Err(CallError::Restarting(name()));
+            }
+            Ok(()) => true,
+        };
+        if !sent {
+            self.0.gauge.take();
+            return Err(CallError::Busy(name()));
+        }
+        match timeout(self.0.timeouts.ping, answer).await {
+            Err(_) => Err(CallError::Timeout(name())),
+            Ok(Err(_)) => Err(CallError::Restarting(name())),
+            Ok(Ok(answer)) => Ok(answer.map(|_| ())?),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Renews the leases of all owners of this node, but only of those that show progress: a
+//! stuck actor's lease alone runs out (architecture 5, One owner per scheduler).
+
+use crate::Directory;
+use crate::handle::Live;
+use crate::node::NodeParts;
+use crate::scheduler::Control;
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::Renewal;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Runs on the I/O runtime until `stop`.
+pub(crate) async fn keep(parts: NodeParts, directory: Directory, stop: CancellationToken) {
+    let mut keeper = Keeper {
+        parts,
+        directory,
+        seen: HashMap::new(),
+    };
+    loop {
+        let every = keeper.parts.settings.lease_renewal;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => keeper.round().await,
+        }
+    }
+}
+
+struct Keeper {
+    parts: NodeParts,
+    directory: Directory,
+    /// Progress of each owner when it was last asked for a sign of life, and rounds without any.
+    seen: HashMap<SchedulerName, (u64, u32)>,
+}
+
+impl Keeper {
+    async fn round(&mut self) {
+        let held = self.alive();
+        if held.is_empty() {
+            return;
+        }
+        let before = self.parts.clock.now().mono;
+        let asked: Vec<_> = held
+            .iter()
+            .map(|(name, live)| (name.clone(), live.lease.epoch))
+            .collect();
+        let limit = self.parts.settings.lease_ttl;
+        match tokio::time::timeout(limit, self.parts.ownership.renew(&asked)).await {
+            Ok(Ok(answers)) => {
+                for ((name, live), answer) in held.into_iter().zip(answers) {
+                    match answer {
+                        Renewal::Held(time) => live.lease.extend(before.plus(time)),
+                        Renewal::Lost => {
+                            warn!(scheduler = %name, "its lease is lost");
+                            live.lease.lose();
+                            live.addr.do_send(Control::LeaseLost);
+                        }
+                    }
+                }
+            }
+            Ok(Err(error)) => warn!(%error, "the leases cannot be renewed now"),
+            Err(_) => warn!("the renewal of the leases takes longer than they last"),
+        }
+    }
+
+    /// Owners that did something since they were asked last, and asks them again.
+    fn alive(&mut self) -> Vec<(SchedulerName, Live)> {
+        let mut alive = Vec::new();
+        let all = self.directory.all();
+        self.seen
+            .retain(|name, _| all.iter().any(|h| h.name() == name));
+        let patience = self.parts.settings.lease_ttl.as_millis()
+            / self
+                .parts
+                .settings
+                .lease_renewal
+                .max(Duration::from_millis(1))
+                .as_millis();
+        for handle in all {
+            let Ok(live) = handle.live() else { continue };
+            let progress = handle.0.gauge.progress();
+            let (last, idle) = self
+                .seen
+                .entry(handle.name().clone())
+                .or_insert((u64::MAX, 0));
+            *idle = if *last == progress { *idle + 1 } else { 0 };
+            *last = progress;
+            let stuck = u128::from(*idle) >= patience.max(1);
+            if stuck {
+                warn!(scheduler = %handle.name(), "its actor makes no progress: its lease is not renewed");
+            } else {
+                // One sign of life at a time: a stuck actor's mailbox does not grow.
+                if *idle == 0 {
+                    live.addr.do_send(Control::Probe);
+                }
+                alive.push((handle.name().clone(), live));
+            }
+        }
+        alive
+    }
+}

@@ -1,0 +1,281 @@
+//! One node's actors: started together, reached through one value, shut down in order.
+
+use crate::catalog::Catalog;
+use crate::debug::{ActorView, DebugView, view_of};
+use crate::directory::Directory;
+use crate::error::CallError;
+use crate::gauge::Gauge;
+use crate::handle::{AskTimeouts, SchedulerHandle};
+use crate::restart::RestartLog;
+use crate::scheduler::Control;
+use crate::supervisor::{Ensure, Reload, Shutdown, SupervisorActor};
+use actix::prelude::*;
+use futures_util::StreamExt;
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::{Clock, Feed, FeedEvent, Ownership, Reads, Runtime, Store};
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How the actors of a node behave.
+#[derive(Clone, Copy, Debug)]
+pub struct ActorSettings {
+    /// Arbiters over which the schedulers are spread (`actors.threads`).
+    pub threads: usize,
+    pub timeouts: AskTimeouts,
+    /// How long a lease lasts, and how often it is renewed.
+    pub lease_ttl: Duration,
+    pub lease_renewal: Duration,
+}
+
+impl Default for ActorSettings {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            timeouts: AskTimeouts::default(),
+            lease_ttl: Duration::from_secs(3),
+            lease_renewal: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a node is made of: the ports, the settings, and the I/O runtime on which all of
+/// their clients live (they would die with an Arbiter).
+#[derive(Clone)]
+pub struct NodeParts {
+    pub store: Arc<dyn Store>,
+    pub reads: Arc<dyn Reads>,
+    pub ownership: Arc<dyn Ownership>,
+    pub feed: Arc<dyn Feed>,
+    pub runtime: Arc<dyn Runtime>,
+    pub clock: Arc<dyn Clock>,
+    pub core: Arc<CoreSettings>,
+    pub settings: ActorSettings,
+    pub io: tokio::runtime::Handle,
+    /// Short tasks of the supervisor and the catalog; awaited by [`Node::shutdown`].
+    pub(crate) tasks: TaskTracker,
+    /// The tasks of owners that have ended.
+    pub(crate) retiring: TaskTracker,
+}
+
+impl NodeParts {
+    /// `store` serves all four ports of a store.
+    pub fn new<S>(
+        store: Arc<S>,
+        runtime: Arc<dyn Runtime>,
+        clock: Arc<dyn Clock>,
+        core: CoreSettings,
+        settings: ActorSettings,
+        io: tokio::runtime::Handle,
+    ) -> Self
+    where
+        S: Store + Reads + Ownership + Feed,
+    {
+        Self {
+            reads: store.clone(),
+            ownership: store.clone(),
+            feed: store.clone(),
+            store,
+            runtime,
+            clock,
+            core: Arc::new(core),
+            settings,
+            io,
+            tasks: TaskTracker::new(),
+            retiring: TaskTracker::new(),
+        }
+    }
+}
+
+/// The actors of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    directory: Directory,
+    catalog: Catalog,
+    supervisor: Addr<SupervisorActor>,
+    supervisor_gauge: Arc<Gauge>,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts the actors. Has to be called on the thread of a running actix system.
+    pub fn start(parts: NodeParts) -> Self {
+        let directory = Directory::default();
+        let arbiters: Vec<ArbiterHandle> = (0..parts.settings.threads.max(1))
+            .map(|_| Arbiter::new().handle())
+            .collect();
+        let catalog = Catalog::start(&parts, &arbiters[0]);
+        let gauge = Arc::new(Gauge::new());
+        let supervisor = SupervisorActor::new(
+            parts.clone(),
+            directory.clone(),
+            arbiters.clone(),
+            gauge.clone(),
+        );
+        let supervisor = SupervisorActor::start_in_arbiter(&arbiters[0], move |_| supervisor);
+        let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+        let keeper = crate::keeper::keep(parts.clone(), directory.clone(), stop.clone());
+        background.spawn_on(keeper, &parts.io);
+        let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
+        background.spawn_on(feed, &parts.io);
+        let (clock, tasks) = (parts.clock, parts.tasks);
+        Self {
+            directory,
+            catalog,
+            supervisor,
+            supervisor_gauge: gauge,
+            clock,
+            tasks,
+            background,
+            stop,
+        }
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Sends a command to the owner of a scheduler. Commands that bring a scheduler into
+    /// being get an owner made for them.
+    pub async fn ask(
+        &self,
+        name: &str,
+        command: Command,
+        at_most: Option<Duration>,
+    ) -> Result<Reply, CallError> {
+        match self.directory.find(name)? {
+            Some(handle) => handle.ask(command, at_most).await,
+            None => match refuse_unknown(&name.into(), &command) {
+                Some(refusal) => Err(refusal.into()),
+                None => self.ensure(name.into()).await?.ask(command, at_most).await,
+            },
+        }
+    }
+
+    pub async fn ping(&self, name: &str, ping: Ping) -> Result<(), CallError> {
+        match self.directory.find(name)? {
+            Some(handle) => handle.ping(ping).await,
+            None => {
+                let text = format!("scheduler {name} not found");
+                Err(Refusal::new(RefusalKind::NotFound, text).into())
+            }
+        }
+    }
+
+    async fn ensure(&self, name: SchedulerName) -> Result<SchedulerHandle, CallError> {
+        let (done, made) = oneshot::channel();
+        self.supervisor.do_send(Ensure { name, done });
+        made.await.map_err(|_| CallError::ShuttingDown)
+    }
+
+    /// Flushes, ends and loads an owner anew. False: there is no such scheduler.
+    pub async fn reload(&self, name: &str) -> Result<bool, CallError> {
+        let (done, reloaded) = oneshot::channel();
+        self.supervisor.do_send(Reload {
+            name: name.into(),
+            done,
+        });
+        reloaded.await.map_err(|_| CallError::ShuttingDown)
+    }
+
+    /// All actors as they are seen from outside, those of one scheduler only if asked.
+    pub fn debug(&self, scheduler: Option<&str>) -> DebugView {
+        let now = self.clock.now();
+        let mut actors = Vec::new();
+        if scheduler.is_none() {
+            actors.push(plain_view("supervisor", &self.supervisor_gauge));
+            actors.push(plain_view("catalog", &self.catalog.gauge));
+        }
+        let owners = self.directory.all();
+        let wanted = owners
+            .iter()
+            .filter(|h| scheduler.is_none_or(|s| h.name().as_str() == s));
+        actors.extend(wanted.map(|handle| view_of(handle, now.mono)));
+        DebugView {
+            at: now.wall,
+            actors,
+        }
+    }
+
+    /// Refuses new work, lets every owner flush and end, and waits for all of their tasks.
+    /// Rooms stay as they are; operations under way are left for the next start.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        self.supervisor.do_send(Shutdown(done));
+        // An error means that the supervisor is gone already.
+        let _ = ended.await;
+        self.stop.cancel();
+        for tasks in [&self.tasks, &self.background] {
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+
+    /// A defect on purpose, in the middle of a turn.
+    #[cfg(feature = "faults")]
+    pub fn panic(&self, name: &str) {
+        if let Ok(Some(live)) = self
+            .directory
+            .find(name)
+            .map(|h| h.and_then(|h| h.live().ok()))
+        {
+            live.addr.do_send(Control::Panic);
+        }
+    }
+}
+
+fn plain_view(kind: &'static str, gauge: &Gauge) -> ActorView {
+    ActorView {
+        kind,
+        name: kind.to_owned(),
+        state: "running",
+        mailbox_depth: gauge.depth(),
+        oldest_message_us: gauge.oldest_us(),
+        turn: None,
+        last_message: gauge.last_kind(),
+        handled: gauge.handled().filter(|(_, n)| *n > 0).collect(),
+        longest_turn_us: gauge.longest_turn_us(),
+        late_wakes: gauge.late_wakes(),
+        restarts: RestartLog::default().view(),
+        degraded_because: None,
+        scheduler: None,
+    }
+}
+
+/// Brings what other programs put into the store to the owners.
+async fn follow(feed: Arc<dyn Feed>, directory: Directory, stop: CancellationToken) {
+    let mut events = feed.subscribe();
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.next() => event,
+        };
+        let Some(event) = event else { return };
+        let (name, control) = match event {
+            FeedEvent::Pushed {
+                scheduler,
+                operation,
+            } => (scheduler, Control::Pushed(operation)),
+            FeedEvent::CancelRequested {
+                scheduler,
+                operation,
+            } => (scheduler, Control::CancelRequested(operation)),
+        };
+        if let Ok(Some(live)) = directory
+            .find(name.as_str())
+            .map(|h| h.and_then(|h| h.live().ok()))
+        {
+            live.addr.do_send(control);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How often an actor may be built anew: jittered back-off and a budget (architecture 4).
+
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Five restarts in ten minutes; one more and the scheduler is shown as degraded.
+const BUDGET: usize = 5;
+const WINDOW: Duration = Duration::from_secs(600);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(crate) struct RestartLog {
+    recent: VecDeque<Instant>,
+    pub total: u64,
+    pub last_cause: Option<String>,
+}
+
+/// For `/debug/actors`.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct RestartView {
+    pub total: u64,
+    pub last_cause: Option<String>,
+}
+
+impl RestartLog {
+    /// Counts a restart. `None`: the budget is used up.
+    pub fn next(&mut self, cause: &str, now: Instant, entropy: u128) -> Option<Duration> {
+        self.last_cause = Some(cause.to_owned());
+        self.recent.retain(|at| now.duration_since(*at) < WINDOW);
+        if self.recent.len() >= BUDGET {
+            return None;
+        }
+        let doublings = self.recent.len() as u32;
+        self.recent.push_back(now);
+        self.total += 1;
+        let wait = (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_MAX);
+        // Between half and the whole of it, so that many do not come back at once.
+        let share = (entropy >> 64) as u64 as f64 / u64::MAX as f64;
+        Some(wait.mul_f64(0.5 + share / 2.0))
+    }
+
+    /// An operator asked for it: it starts with a full budget.
+    pub fn forgive(&mut self) {
+        self.recent.clear();
+    }
+
+    pub fn view(&self) -> RestartView {
+        RestartView {
+            total: self.total,
+            last_cause: self.last_cause.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_five_in_ten_minutes() {
+        let mut log = RestartLog::default();
+        let now = Instant::now();
+        let waits: Vec<_> = (0..5)
+            .map(|_| log.next("x", now, u128::MAX).unwrap())
+            .collect();
+        assert!(waits.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!(log.next("x", now, 0), None);
+        assert!(log.next("x", now + WINDOW, 0).is_some());
+        log.forgive();
+        assert!(log.next("x", now + WINDOW, 0).is_some());
+    }
+}
