@@ -13,6 +13,7 @@
 //! Never: a poll for exits, a pipe to a room (it would break with us), a kill on drop,
 //! a signal to a process whose start time was not compared.
 
+mod room_process;
 mod settings;
 
 #[cfg(target_os = "linux")]
@@ -20,9 +21,10 @@ mod linux;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
+pub use room_process::RoomProcess;
 pub use settings::{OpenError, ProcessSettings};
 
 #[cfg(target_os = "linux")]
-pub use linux::{ProcessRuntime, RoomProcess, room_processes};
+pub use linux::{ProcessRuntime, room_processes};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::ProcessRuntime;
+pub use unsupported::{ProcessRuntime, room_processes};

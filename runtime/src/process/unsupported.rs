@@ -1,10 +1,10 @@
 //! The refusal on systems without pidfd and /proc. It can never be constructed.
 
-use super::{OpenError, ProcessSettings};
+use super::{OpenError, ProcessSettings, RoomProcess};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 pub struct ProcessRuntime(Infallible);
 
@@ -18,6 +18,11 @@ impl ProcessRuntime {
     pub async fn shutdown(&self) {
         match self.0 {}
     }
+}
+
+/// There are none.
+pub fn room_processes(_: &str) -> io::Result<Vec<RoomProcess>> {
+    Ok(Vec::new())
 }
 
 #[async_trait]

@@ -337,3 +337,75 @@ async fn one_process_at_a_time_keeps_the_rooms_of_a_folder() {
     site.close().await;
     assert_eq!(site.open().runtime_domain(), domain);
 }
+
+/// A room of two containers as a crash left it after the first was spawned.
+async fn half_made(site: &Site) -> (Stage, RoomOrder) {
+    let mut fleet = scheduler("fleet", RUNS);
+    let mut second = fleet.spec.containers[0].clone();
+    second.name = "sidecar".into();
+    second.ports.clear();
+    fleet.spec.containers.push(second);
+    let stage = site.stage(fleet).await;
+    let order = stage.order("fleet-a").await.unwrap();
+    stage.runtime.create(&order).await.unwrap();
+    site.close().await;
+    let mut record = site.record("fleet", "fleet-a");
+    let sidecar = record["processes"][1]["pid"].as_i64().unwrap() as i32;
+    let pid = rustix::process::Pid::from_raw(sidecar).unwrap();
+    rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).unwrap();
+    eventually("only one container is left", || {
+        let mut left = site.processes().into_iter();
+        left.all(|process| process.container == "game")
+            .then_some(())
+    })
+    .await;
+    record["phase"] = "starting".into();
+    record["processes"] = serde_json::json!([]);
+    record["uid"] = "".into();
+    let path = site.room_folder("fleet", "fleet-a").join("room.json");
+    fs::write(path, record.to_string()).unwrap();
+    (adopted(site, stage).await, order)
+}
+
+#[tokio::test]
+async fn a_room_that_was_half_made_is_completed() {
+    let site = Site::new();
+    let (stage, order) = half_made(&site).await;
+    let listed = stage.listed().await;
+    assert_eq!(listed[0].status, InstanceStatus::Pending);
+    let completed = stage.runtime.create(&order).await.unwrap();
+    assert_eq!(completed.status, InstanceStatus::Ready);
+    assert_eq!(completed.uid, listed[0].uid);
+    let mut containers: Vec<_> = site.processes().into_iter().map(|p| p.container).collect();
+    containers.sort();
+    containers.dedup();
+    assert_eq!(containers, ["game", "sidecar"]);
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_half_made_room_that_cannot_be_completed_ends() {
+    let site = Site::new();
+    let (mut stage, mut order) = half_made(&site).await;
+    assert!(matches!(stage.next().await, RuntimeEvent::Listed(list) if list.len() == 1));
+    let mut broken = (*order.scheduler).clone();
+    broken.spec.containers[1].command = vec!["no-such-command-here".into()];
+    order.scheduler = Arc::new(broken);
+    let refused = stage.runtime.create(&order).await;
+    assert!(
+        matches!(refused, Err(RuntimeError::Invalid(_))),
+        "{refused:?}"
+    );
+    stage.until_gone(&order.room).await;
+    assert_eq!(site.processes(), []);
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_half_made_room_can_be_ended() {
+    let site = Site::new();
+    let (mut stage, order) = half_made(&site).await;
+    stage.terminate("fleet-a", None).await.unwrap();
+    stage.until_gone(&order.room).await;
+    stage.strike().await;
+}

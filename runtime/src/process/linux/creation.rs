@@ -2,6 +2,7 @@
 //! again and completed, never started a second time.
 
 use super::{
+    exit_watch,
     folder::RoomFolder,
     host::{Host, folder_trouble},
     live_room::LiveRoom,
@@ -10,9 +11,9 @@ use super::{
     process_table::ProcessId,
     record::{FORMAT, Phase, RoomFile},
     spawn,
+    sweep::{self, Scope},
 };
 use maestro_core::{domain::*, ports::*};
-use rustix::process::Signal;
 use std::sync::Arc;
 
 impl Host {
@@ -33,10 +34,29 @@ impl Host {
         }
         live.release_from_keeper().await;
         let created = self.clone().start(order, &key, &folder, &live).await;
-        if created.is_err() {
-            self.forget(&key, &live);
+        if let Err(error) = &created {
+            self.abandon(&key, &live, error).await;
         }
         created
+    }
+
+    /// What runs of a room that cannot be completed ends, and its watchers are told.
+    async fn abandon(&self, key: &RoomKey, live: &Arc<LiveRoom>, error: &RuntimeError) {
+        if self.feeds.instance(&key.0, &key.1).is_none() {
+            return self.forget(key, live);
+        }
+        let scope = Scope {
+            key,
+            container: None,
+            leaders: Vec::new(),
+        };
+        sweep::kill_all(self, &scope).await;
+        self.room_ended(key, live);
+        let exit = Exit {
+            reason: format!("its creation was cut short and cannot be completed: {error}"),
+            ..Exit::default()
+        };
+        self.feeds.gone(&key.0, &key.1, exit);
     }
 
     async fn start(
@@ -83,7 +103,7 @@ impl Host {
         let spawned = self.spawn_missing(&mut record, &plan, folder, &key);
         if spawned.is_err() {
             for process in &record.processes {
-                super::exit_watch::signal_process(process.id, Signal::KILL);
+                exit_watch::kill_and_reap(process.id);
             }
             let _ = folder.delete();
             if let Some(cgroups) = &self.cgroups {

@@ -9,7 +9,8 @@ use rustix::{
     fd::AsFd,
     io::Errno,
     process::{
-        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open,
+        pidfd_send_signal, waitid,
     },
 };
 use std::{io, os::fd::OwnedFd};
@@ -65,16 +66,32 @@ pub fn hold(id: ProcessId) -> io::Result<Option<OwnedFd>> {
         Err(error) => return Err(error.into()),
     };
     // Compared after the descriptor was opened: from here on the number does not matter.
-    let same = process_table::stat(id.pid).is_some_and(|stat| stat.start_ticks == id.start_ticks);
-    Ok(same.then_some(descriptor))
+    Ok(is_same(id).then_some(descriptor))
+}
+
+fn is_same(id: ProcessId) -> bool {
+    process_table::stat(id.pid).is_some_and(|stat| stat.start_ticks == id.start_ticks)
+}
+
+/// Ends a child that nobody keeps. Blocking, for as long as KILL takes.
+pub fn kill_and_reap(id: ProcessId) {
+    signal_process(id, Signal::KILL);
+    if let Ok(Some(descriptor)) = hold(id) {
+        // Not our child: nothing to reap, and the answer says so.
+        let _ = waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED);
+    }
 }
 
 /// Signals exactly this process; one that has gone is no error.
 pub fn signal_process(id: ProcessId, signal: Signal) {
-    let Ok(Some(descriptor)) = hold(id) else {
-        return;
+    let sent = match (hold(id), Pid::from_raw(id.pid)) {
+        (Ok(Some(descriptor)), _) => pidfd_send_signal(descriptor, signal),
+        (Ok(None), _) | (_, None) => return,
+        // Out of descriptors: compare, then signal by number.
+        (Err(_), Some(pid)) if is_same(id) => kill_process(pid, signal),
+        (Err(_), Some(_)) => return,
     };
-    match pidfd_send_signal(descriptor, signal) {
+    match sent {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(error) => tracing::warn!(pid = id.pid, %error, "a process could not be signalled"),
     }

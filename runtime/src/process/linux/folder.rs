@@ -50,8 +50,13 @@ impl RoomsFolder {
     pub fn rooms(&self) -> io::Result<Vec<(SchedulerName, RoomId, RoomFolder)>> {
         let mut found = Vec::new();
         for scheduler in subfolders(&self.0)? {
-            for room in subfolders(&self.0.join(&scheduler))? {
-                let path = self.0.join(&scheduler).join(&room);
+            let place = self.0.join(&scheduler);
+            let rooms = subfolders(&place).unwrap_or_else(|error| {
+                tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
+                Vec::new()
+            });
+            for room in rooms {
+                let path = place.join(&room);
                 found.push((
                     SchedulerName::from(scheduler.as_str()),
                     RoomId::from(room.as_str()),

@@ -21,6 +21,7 @@ use std::{
     io,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -131,7 +132,7 @@ impl Host {
         let State { live, ended, .. } = &mut *state;
         for (scheduler, rooms) in ended.iter_mut() {
             while let Some((at, _)) = rooms.front() {
-                let age = now.duration_since(*at).unsigned_abs();
+                let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
                 if rooms.len() <= self.settings.keep_ended && age < keep_for {
                     break;
                 }

@@ -10,7 +10,7 @@ use super::{
     exit_watch::{Ending, Watched},
     folder::RoomFolder,
     host::Host,
-    live_room::{EndOrder, LiveRoom},
+    live_room::{EndOrder, LiveRoom, after},
     logs,
     ports::RoomKey,
     process_table::ProcessId,
@@ -20,11 +20,12 @@ use super::{
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use maestro_core::domain::{Exit, Instance, InstanceStatus};
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 const EXIT_LOG_LINES: usize = 20;
+const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// One container.
 struct Slot {
@@ -115,7 +116,7 @@ impl Keeper {
         }
         for index in 0..self.slots.len() {
             if matches!(self.slots[index].state, SlotState::Missing) {
-                self.on_end(index, Ending::default()).await;
+                self.on_missing(index).await;
             }
         }
         while !self.is_over() {
@@ -125,8 +126,8 @@ impl Keeper {
                 Step::Order => self.on_order().await,
                 Step::KillNow => {
                     sweep::kill_all(&self.host, &self.scope()).await;
-                    // Once is enough; what is left is in the kernel's hands.
-                    self.set_kill_at(Instant::now() + std::time::Duration::from_secs(30));
+                    // What is left is in the kernel's hands.
+                    self.set_kill_at(after(KILL_AGAIN_AFTER));
                 }
                 Step::Restart => self.restart_due().await,
             }
@@ -205,6 +206,18 @@ impl Keeper {
         self.on_end(index, process.reap()).await;
     }
 
+    /// It went unseen, or cannot be watched: what there is of it ends, then it counts as ended.
+    async fn on_missing(&mut self, index: usize) {
+        let name = self.slots[index].name.clone();
+        let scope = Scope {
+            key: &self.key,
+            container: Some(&name),
+            leaders: self.record.process(&name).into_iter().collect(),
+        };
+        sweep::kill_all(&self.host, &scope).await;
+        self.on_end(index, Ending::default()).await;
+    }
+
     async fn on_end(&mut self, index: usize, ending: Ending) {
         let words = self.describe(index, &ending);
         if self.outcome.is_none() || self.ending.is_none() {
@@ -233,7 +246,7 @@ impl Keeper {
         }
         self.tell(InstanceStatus::Error, words);
         let order = EndOrder {
-            kill_at: Instant::now() + self.record.spec.grace(),
+            kill_at: after(self.record.spec.grace()),
             reason: "the rest of the room was ended",
         };
         self.begin_end(order).await;
@@ -300,11 +313,11 @@ impl Keeper {
                     self.host.write_record(&self.record, &self.folder).await;
                     self.hold(index, id);
                     if matches!(self.slots[index].state, SlotState::Missing) {
-                        self.on_end(index, Ending::default()).await;
+                        self.on_missing(index).await;
                     }
                 }
                 Err(error) => {
-                    let delay = self.slots[index].back_off.next(std::time::Duration::ZERO);
+                    let delay = self.slots[index].back_off.next(Duration::ZERO);
                     self.slots[index].state = SlotState::RestartAt(now + delay);
                     self.tell(InstanceStatus::Error, format!("RunContainerError: {error}"));
                 }

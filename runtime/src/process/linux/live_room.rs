@@ -1,9 +1,15 @@
 //! A room that has processes, as the rest of the runtime sees it.
 
 use parking_lot::Mutex;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+/// The moment at which a grace period is over. An endless one is bounded, since moments are.
+pub fn after(grace: Duration) -> Instant {
+    const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + grace.min(GRACE_MAX)
+}
 
 /// Somebody wants the room gone.
 #[derive(Clone, Debug)]

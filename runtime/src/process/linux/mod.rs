@@ -23,4 +23,4 @@ mod spawn;
 mod sweep;
 mod unsafe_calls;
 
-pub use runtime::{ProcessRuntime, RoomProcess, room_processes};
+pub use runtime::{ProcessRuntime, room_processes};

@@ -9,13 +9,13 @@ use super::{
     folder::{self, RoomsFolder},
     host::{Host, folder_trouble},
     janitor,
-    live_room::EndOrder,
+    live_room::{self, EndOrder},
     logs, ports,
     process_table::{self, ProcessId, Scanner},
     record::RoomFile,
     unsafe_calls,
 };
-use crate::process::{OpenError, ProcessSettings};
+use crate::process::{OpenError, ProcessSettings, RoomProcess};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
@@ -30,7 +30,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{runtime::Handle, sync::Semaphore, time::Instant};
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Rooms as processes of this machine. Dropping it, or shutting it down, stops no room:
@@ -188,7 +188,7 @@ impl Runtime for ProcessRuntime {
             }
         }
         live.order_end(EndOrder {
-            kill_at: Instant::now() + grace,
+            kill_at: live_room::after(grace),
             reason: reason.as_str(),
         });
         Ok(())
@@ -335,19 +335,11 @@ fn open_cgroups() -> Option<Cgroups> {
 /// Above everything that was ever told, even if the wall clock went back.
 fn newer_than(recorded: u64) -> u64 {
     const OBSERVATIONS_SINCE_RECORD_MAX: u64 = 1_000_000;
+    const RECORDED_MAX: u64 = 1 << 53;
     let micros = jiff::Timestamp::now().as_microsecond();
-    u64::try_from(micros)
-        .unwrap_or(0)
-        .max(recorded + OBSERVATIONS_SINCE_RECORD_MAX)
-}
-
-/// A process of one of an installation's rooms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomProcess {
-    pub pid: i32,
-    pub scheduler: SchedulerName,
-    pub room: RoomId,
-    pub container: String,
+    // A record is foreign input: no number of it may bring the count to its end.
+    let recorded = recorded.min(RECORDED_MAX) + OBSERVATIONS_SINCE_RECORD_MAX;
+    u64::try_from(micros).unwrap_or(0).max(recorded)
 }
 
 /// All processes that run now and were started for rooms of this installation, whatever
