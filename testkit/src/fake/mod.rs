@@ -1,0 +1,13 @@
+//! The ports of the core in memory, with faults on order. Never here: assertions of a
+//! test's own; a fake notes what breaks its port's rules, and the test asks for the notes.
+
+mod clock;
+mod gate;
+mod runtime;
+mod script;
+mod store;
+
+pub use clock::{ManualClock, TokioClock};
+pub use gate::Gate;
+pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
+pub use store::{FakeNode, FakeStore, StoreCall, StoreFault};

@@ -1,0 +1,121 @@
+//! What a test makes happen in a fake runtime, and what it may look at.
+
+use super::{FakeRuntime, RuntimeCall, Termination, state::Key};
+use maestro_core::{domain::*, ports::*};
+
+fn key(scheduler: &str, room: &RoomId) -> Key {
+    (scheduler.into(), room.clone())
+}
+
+impl FakeRuntime {
+    /// Status of instances that are created from now on; ready at first.
+    pub fn set_created_status(&self, status: InstanceStatus) {
+        self.inner.lock().rooms.created_status = Some(status);
+    }
+    pub fn set_termination(&self, termination: Termination) {
+        self.inner.lock().rooms.termination = termination;
+    }
+
+    /// The room's process ends by itself.
+    pub fn crash(&self, scheduler: &str, room: &RoomId, exit: Exit) {
+        let key = key(scheduler, room);
+        self.inner.lock().rooms.gone(&key, Some(exit));
+    }
+    /// The room that was told to end has ended.
+    pub fn finish(&self, scheduler: &str, room: &RoomId) {
+        self.inner.lock().rooms.gone(&key(scheduler, room), None);
+    }
+    /// The instance changes; watchers hear of it.
+    pub fn set_status(
+        &self,
+        scheduler: &str,
+        room: &RoomId,
+        status: InstanceStatus,
+        description: &str,
+    ) {
+        let edit = |instance: &mut Instance| {
+            instance.status = status;
+            instance.description = description.into();
+        };
+        self.inner.lock().rooms.change(&key(scheduler, room), edit);
+    }
+    /// An instance that nobody ordered here: left by another, or a namesake.
+    pub fn insert(&self, scheduler: &str, instance: Instance) {
+        let key = key(scheduler, &instance.room);
+        self.inner.lock().rooms.put(key, instance, None);
+    }
+    /// The room is gone, and no watcher hears of it.
+    pub fn vanish(&self, scheduler: &str, room: &RoomId) {
+        let mut inner = self.inner.lock();
+        inner.rooms.running.remove(&key(scheduler, room));
+        inner.rooms.reserved.remove(room);
+    }
+    /// Watchers hear nothing from now on.
+    pub fn mute(&self, scheduler: &str) {
+        self.inner.lock().rooms.muted.insert(scheduler.into());
+    }
+    /// Watchers get the complete list again, and hear of changes from now on.
+    pub fn relist(&self, scheduler: &str) {
+        let mut inner = self.inner.lock();
+        let name = SchedulerName::from(scheduler);
+        inner.rooms.muted.remove(&name);
+        let list = RuntimeEvent::Listed(inner.rooms.list(&name));
+        inner.rooms.tell(&name, list);
+    }
+    pub fn set_log(&self, room: &RoomId, lines: &[&str]) {
+        let lines = lines.iter().map(|l| (*l).to_owned()).collect();
+        self.inner.lock().rooms.logs.insert(room.clone(), lines);
+    }
+
+    /// Instances of one scheduler, by id.
+    pub fn instances(&self, scheduler: &str) -> Vec<Instance> {
+        self.inner.lock().rooms.list(&scheduler.into())
+    }
+    /// Ids of the rooms of one scheduler.
+    pub fn rooms(&self, scheduler: &str) -> Vec<RoomId> {
+        let instances = self.instances(scheduler);
+        instances.into_iter().map(|i| i.room).collect()
+    }
+    pub fn has_place(&self, scheduler: &str) -> bool {
+        self.inner.lock().rooms.places.contains(scheduler)
+    }
+    /// The order that a room was made from; `None` for one that was inserted.
+    pub fn order_of(&self, scheduler: &str, room: &RoomId) -> Option<RoomOrder> {
+        let inner = self.inner.lock();
+        inner
+            .rooms
+            .running
+            .get(&key(scheduler, room))?
+            .order
+            .clone()
+    }
+    /// Rooms that were told to end and why, in order.
+    pub fn terminations(&self) -> Vec<(RoomId, RemovalReason)> {
+        self.inner.lock().rooms.ended.clone()
+    }
+    /// Rooms with reserved ports, those that run among them.
+    pub fn reservations(&self) -> Vec<RoomId> {
+        self.inner.lock().rooms.reserved.keys().cloned().collect()
+    }
+    /// Most rooms that ran at one time.
+    pub fn peak(&self) -> usize {
+        self.inner.lock().rooms.peak
+    }
+    /// Calls so far, also those that failed.
+    pub fn calls(&self, call: RuntimeCall) -> u64 {
+        self.inner.lock().script.calls(call)
+    }
+    /// Names of the threads from which it was called.
+    pub fn threads(&self) -> Vec<String> {
+        self.inner.lock().threads.iter().cloned().collect()
+    }
+    /// What was ordered against the rules of the port; empty is well.
+    pub fn violations(&self) -> Vec<String> {
+        self.inner.lock().violations.clone()
+    }
+    /// Panics when a rule of the port was broken.
+    pub fn assert_clean(&self) {
+        let found = self.violations();
+        assert!(found.is_empty(), "the runtime was misused: {found:#?}");
+    }
+}

@@ -1,0 +1,205 @@
+//! A runtime in memory: rooms without processes, that fail, hang and crash on order.
+
+mod control;
+mod state;
+
+use super::{gate::Gate, script::Script};
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::{domain::*, ports::*};
+use parking_lot::Mutex;
+use state::Rooms;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// What can be asked of a runtime. Each kind has faults of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RuntimeCall {
+    Prepare,
+    Remove,
+    ReservePorts,
+    ReleasePorts,
+    Create,
+    Terminate,
+    LogTail,
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Debug)]
+pub enum RuntimeFault {
+    /// Nothing is done.
+    Fails(RuntimeError),
+    /// It is done, and reported as failed.
+    FailsAfter(RuntimeError),
+    /// Takes that long on tokio's clock, and then goes on as usual.
+    Slow(Duration),
+    /// Waits at the gate before anything is done; a gate that never opens hangs.
+    Held(Gate),
+    /// Is done, and then waits at the gate before it answers.
+    HeldAnswer(Gate),
+}
+
+/// How a room that was told to end ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Termination {
+    /// At once: the watch says `Gone`.
+    #[default]
+    AtOnce,
+    /// It shows as terminating until [`FakeRuntime::finish`].
+    WhenTold,
+    /// It goes on as if nothing had been said.
+    Ignored,
+}
+
+type Hook = Box<dyn FnMut(RuntimeCall, Option<&RoomId>) -> Option<RuntimeFault> + Send>;
+
+pub struct FakeRuntime {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    rooms: Rooms,
+    script: Script<RuntimeCall, RuntimeFault>,
+    hook: Option<Hook>,
+    threads: BTreeSet<String>,
+    violations: Vec<String>,
+}
+
+impl FakeRuntime {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::default(),
+        })
+    }
+
+    /// The next call of this kind that meets no earlier fault goes wrong.
+    pub fn fail(&self, call: RuntimeCall, fault: RuntimeFault) {
+        self.inner.lock().script.once(call, fault);
+    }
+    /// Every call of this kind goes wrong until [`Self::heal`].
+    pub fn fail_always(&self, call: RuntimeCall, fault: RuntimeFault) {
+        self.inner.lock().script.always(call, fault);
+    }
+    /// Asked before each call; what it says comes before all other faults.
+    pub fn fail_when(
+        &self,
+        hook: impl FnMut(RuntimeCall, Option<&RoomId>) -> Option<RuntimeFault> + Send + 'static,
+    ) {
+        self.inner.lock().hook = Some(Box::new(hook));
+    }
+    /// Ends every fault that was ordered; calls that wait at a gate go on waiting.
+    pub fn heal(&self) {
+        let mut inner = self.inner.lock();
+        inner.script.heal();
+        inner.hook = None;
+    }
+
+    async fn call<T>(
+        &self,
+        call: RuntimeCall,
+        room: Option<&RoomId>,
+        work: impl FnOnce(&mut Inner) -> Result<T, RuntimeError> + Send,
+    ) -> Result<T, RuntimeError> {
+        let fault = {
+            let mut inner = self.inner.lock();
+            let thread = std::thread::current().name().unwrap_or("?").to_owned();
+            inner.threads.insert(thread);
+            let hooked = inner.hook.as_mut().and_then(|hook| hook(call, room));
+            let scripted = inner.script.take(call);
+            hooked.or(scripted)
+        };
+        match &fault {
+            Some(RuntimeFault::Fails(why)) => return Err(why.clone()),
+            Some(RuntimeFault::Slow(time)) => tokio::time::sleep(*time).await,
+            Some(RuntimeFault::Held(gate)) => gate.pass().await,
+            _ => {}
+        }
+        let done = work(&mut self.inner.lock());
+        match fault {
+            Some(RuntimeFault::FailsAfter(why)) => Err(why),
+            Some(RuntimeFault::HeldAnswer(gate)) => {
+                gate.pass().await;
+                done
+            }
+            _ => done,
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError> {
+        let name = scheduler.name.clone();
+        let work = |inner: &mut Inner| {
+            inner.rooms.places.insert(name);
+            Ok(())
+        };
+        self.call(RuntimeCall::Prepare, None, work).await
+    }
+
+    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
+        let work = |inner: &mut Inner| {
+            inner.rooms.remove_place(scheduler);
+            Ok(())
+        };
+        self.call(RuntimeCall::Remove, None, work).await
+    }
+
+    async fn reserve_ports(
+        &self,
+        room: &RoomId,
+        scheduler: &Scheduler,
+    ) -> Result<Arc<[u16]>, RuntimeError> {
+        let work = |inner: &mut Inner| inner.rooms.reserve(room, scheduler);
+        self.call(RuntimeCall::ReservePorts, Some(room), work).await
+    }
+
+    async fn release_ports(&self, room: &RoomId) {
+        let work = |inner: &mut Inner| {
+            inner.rooms.release(room);
+            Ok(())
+        };
+        // There is nobody to tell: a reservation that stays is what a fault means here.
+        let _ = self.call(RuntimeCall::ReleasePorts, Some(room), work).await;
+    }
+
+    async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
+        let work = |inner: &mut Inner| {
+            let (instance, wrong) = inner.rooms.create(order);
+            inner.violations.extend(wrong);
+            Ok(instance)
+        };
+        self.call(RuntimeCall::Create, Some(&order.room), work)
+            .await
+    }
+
+    async fn terminate(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        uid: Option<&str>,
+        _grace: Duration,
+        reason: RemovalReason,
+    ) -> Result<(), RuntimeError> {
+        let work = |inner: &mut Inner| inner.rooms.terminate(scheduler, room, uid, reason);
+        self.call(RuntimeCall::Terminate, Some(room), work).await
+    }
+
+    fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        let (watcher, events) = mpsc::unbounded_channel();
+        self.inner.lock().rooms.watch(scheduler, watcher);
+        Box::pin(UnboundedReceiverStream::new(events))
+    }
+
+    async fn log_tail(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        lines: usize,
+    ) -> Result<Vec<String>, RuntimeError> {
+        let work = |inner: &mut Inner| inner.rooms.log_tail(scheduler, room, lines);
+        self.call(RuntimeCall::LogTail, Some(room), work).await
+    }
+}

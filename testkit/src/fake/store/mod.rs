@@ -1,0 +1,337 @@
+//! All ports of a store in memory. It keeps to the contract suite of stores, and on order
+//! it loses acknowledgements, falls behind, is slow, or is away.
+
+mod checks;
+mod node;
+mod reads;
+mod tables;
+
+pub use node::FakeNode;
+
+use super::{gate::Gate, script::Script};
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::{domain::*, ports::*};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tables::{Tables, loaded};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// What can be asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreCall {
+    Commit,
+    StoredSeq,
+    Load,
+    /// Any of [`Reads`] but `check`.
+    Read,
+    Check,
+    Discover,
+    Acquire,
+    Renew,
+    Release,
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Debug)]
+pub enum StoreFault {
+    /// Fails before anything was done.
+    NotApplied,
+    /// A commit is applied, and the caller is told that its outcome is unknown.
+    AppliedUnknown,
+    /// A commit is not applied, and the caller is told that its outcome is unknown.
+    NotAppliedUnknown,
+    /// A commit is applied, and nobody ever answers.
+    LostAcknowledgement,
+    /// Before a commit, the last one of that scheduler is lost: it is answered `Behind`.
+    Behind,
+    /// Takes that long on tokio's clock, and then goes on as usual.
+    Slow(Duration),
+    /// Waits at the gate, and then goes on as usual.
+    Held(Gate),
+    /// Is done, and then waits at the gate before it answers.
+    HeldAnswer(Gate),
+}
+
+type Hook = Box<dyn FnMut(StoreCall, &[Change]) -> Option<StoreFault> + Send>;
+
+pub struct FakeStore {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    schedulers: BTreeMap<SchedulerName, Row>,
+    script: Script<StoreCall, StoreFault>,
+    hook: Option<Hook>,
+    down: bool,
+    lease: Option<Duration>,
+    feeds: Vec<mpsc::UnboundedSender<FeedEvent>>,
+    /// Batches that were applied, oldest first.
+    log: Vec<(Fence, Vec<Change>)>,
+    committing: HashSet<SchedulerName>,
+    violations: Vec<String>,
+}
+
+/// Everything about one scheduler.
+#[derive(Default)]
+struct Row {
+    epoch: Epoch,
+    seq: Seq,
+    /// Address of the node that has it.
+    owner: Option<String>,
+    tables: Tables,
+    /// As it was before the last batch.
+    before: Option<(Seq, Tables)>,
+}
+
+impl FakeStore {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::default(),
+        })
+    }
+
+    /// The next call of this kind that meets no earlier fault goes wrong.
+    pub fn fail(&self, call: StoreCall, fault: StoreFault) {
+        self.inner.lock().script.once(call, fault);
+    }
+    /// Every call of this kind goes wrong until [`Self::heal`].
+    pub fn fail_always(&self, call: StoreCall, fault: StoreFault) {
+        self.inner.lock().script.always(call, fault);
+    }
+    /// Asked before each call; what it says comes before all other faults.
+    pub fn fail_when(
+        &self,
+        hook: impl FnMut(StoreCall, &[Change]) -> Option<StoreFault> + Send + 'static,
+    ) {
+        self.inner.lock().hook = Some(Box::new(hook));
+    }
+    /// Away: every call fails at once, commits certainly not applied.
+    pub fn set_down(&self, down: bool) {
+        self.inner.lock().down = down;
+    }
+    /// Ends every fault that was ordered.
+    pub fn heal(&self) {
+        let mut inner = self.inner.lock();
+        inner.script.heal();
+        inner.hook = None;
+        inner.down = false;
+    }
+    /// What a renewal is good for; 3 s at first.
+    pub fn set_lease(&self, lease: Duration) {
+        self.inner.lock().lease = Some(lease);
+    }
+    /// Forgets the last batch of a scheduler, as a Redis that fails over does.
+    pub fn lose_last_commit(&self, name: &str) {
+        if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
+            row.lose_last();
+        }
+    }
+
+    /// The owner as another node sees it: `address` tells it in `Claim::HeldBy`.
+    pub fn node(self: &Arc<Self>, address: &str) -> Arc<FakeNode> {
+        Arc::new(FakeNode::new(self.clone(), address))
+    }
+    /// Another node takes the scheduler: its owner so far is fenced off.
+    pub fn steal(&self, name: &str, address: &str) -> Epoch {
+        let mut inner = self.inner.lock();
+        let row = inner.schedulers.entry(name.into()).or_default();
+        row.epoch.0 += 1;
+        row.owner = Some(address.into());
+        row.epoch
+    }
+    /// The owner's lease runs out: anybody may take the scheduler.
+    pub fn expire(&self, name: &str) {
+        if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
+            row.owner = None;
+        }
+    }
+
+    /// Puts a scheduler with rooms and operations there, as if it had been stored before.
+    pub fn insert(
+        &self,
+        scheduler: Scheduler,
+        rooms: impl IntoIterator<Item = RoomRecord>,
+        operations: impl IntoIterator<Item = OperationRecord>,
+    ) {
+        let name = scheduler.name.clone();
+        let changes = std::iter::once(Change::CreateScheduler(Arc::new(scheduler)))
+            .chain(rooms.into_iter().map(|r| Change::PutRoom(Box::new(r))))
+            .chain(
+                operations
+                    .into_iter()
+                    .map(|o| Change::PutOperation(Box::new(o))),
+            );
+        let mut inner = self.inner.lock();
+        let row = inner.schedulers.entry(name).or_default();
+        changes.for_each(|change| row.tables.apply(&change));
+    }
+    /// Another program puts an operation into the queue.
+    pub fn push(&self, operation: OperationRecord) {
+        let mut inner = self.inner.lock();
+        let scheduler = operation.scheduler.clone();
+        let operation = Box::new(operation);
+        let row = inner.schedulers.entry(scheduler.clone()).or_default();
+        row.tables.apply(&Change::PutOperation(operation.clone()));
+        inner.tell(FeedEvent::Pushed {
+            scheduler,
+            operation,
+        });
+    }
+    /// Another program wants an operation canceled.
+    pub fn request_cancel(&self, scheduler: &str, operation: OperationId) {
+        self.inner.lock().tell(FeedEvent::CancelRequested {
+            scheduler: scheduler.into(),
+            operation,
+        });
+    }
+
+    /// Counts the call, and does what a fault does before it.
+    async fn enter(&self, call: StoreCall, changes: &[Change]) -> Option<StoreFault> {
+        let fault = {
+            let mut inner = self.inner.lock();
+            let hooked = inner.hook.as_mut().and_then(|hook| hook(call, changes));
+            let scripted = inner.script.take(call);
+            if inner.down {
+                return Some(StoreFault::NotApplied);
+            }
+            hooked.or(scripted)
+        };
+        match fault {
+            Some(StoreFault::Slow(time)) => tokio::time::sleep(time).await,
+            Some(StoreFault::Held(gate)) => gate.pass().await,
+            other => return other,
+        }
+        self.inner.lock().down.then_some(StoreFault::NotApplied)
+    }
+
+    /// For calls that change nothing: whatever the fault, they fail or wait.
+    async fn ask(&self, call: StoreCall) -> Result<(), StoreError> {
+        match self.enter(call, &[]).await {
+            None => Ok(()),
+            Some(StoreFault::HeldAnswer(gate)) => {
+                gate.pass().await;
+                Ok(())
+            }
+            Some(StoreFault::LostAcknowledgement) => std::future::pending().await,
+            Some(fault) => Err(StoreError::Unavailable(format!("ordered fault {fault:?}"))),
+        }
+    }
+}
+
+impl Inner {
+    fn tell(&mut self, event: FeedEvent) {
+        self.feeds.retain(|feed| feed.send(event.clone()).is_ok());
+    }
+
+    fn commit(&mut self, fence: &Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+        let row = self.schedulers.entry(fence.scheduler.clone()).or_default();
+        if row.epoch != fence.epoch {
+            return Err(CommitError::Fenced { stored: row.epoch });
+        }
+        if row.seq != fence.previous {
+            return Err(CommitError::Behind { stored: row.seq });
+        }
+        let mut tables = row.tables.clone();
+        for change in &changes {
+            if matches!(change, Change::CreateScheduler(_)) && tables.scheduler.is_some() {
+                return Err(CommitError::AlreadyExists);
+            }
+            tables.apply(change);
+        }
+        let found = checks::batch(&row.tables, &tables, fence, &changes);
+        row.before = Some((row.seq, std::mem::replace(&mut row.tables, tables)));
+        row.seq = fence.seq;
+        self.violations.extend(found);
+        self.log.push((fence.clone(), changes));
+        Ok(())
+    }
+}
+
+impl Row {
+    fn lose_last(&mut self) {
+        if let Some((seq, tables)) = self.before.take() {
+            (self.seq, self.tables) = (seq, tables);
+        }
+    }
+}
+
+/// Removes the mark of a commit under way, also when its caller goes away.
+struct UnderWay<'a>(&'a FakeStore, SchedulerName);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.inner.lock().committing.remove(&self.1);
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+        {
+            let mut inner = self.inner.lock();
+            if !inner.committing.insert(fence.scheduler.clone()) {
+                let text = format!("{}: two commits at one time", fence.scheduler);
+                inner.violations.push(text);
+            }
+        }
+        let _under_way = UnderWay(self, fence.scheduler.clone());
+        let fault = self.enter(StoreCall::Commit, &changes).await;
+        match &fault {
+            Some(StoreFault::NotApplied) => {
+                return Err(CommitError::NotApplied("ordered fault".into()));
+            }
+            Some(StoreFault::NotAppliedUnknown) => {
+                return Err(CommitError::Unknown("ordered fault".into()));
+            }
+            Some(StoreFault::Behind) => self.lose_last_commit(fence.scheduler.as_str()),
+            _ => {}
+        }
+        let done = self.inner.lock().commit(&fence, changes);
+        match fault {
+            Some(StoreFault::AppliedUnknown) => Err(CommitError::Unknown("ordered fault".into())),
+            Some(StoreFault::LostAcknowledgement) => std::future::pending().await,
+            Some(StoreFault::HeldAnswer(gate)) => {
+                gate.pass().await;
+                done
+            }
+            _ => done,
+        }
+    }
+
+    async fn stored_seq(
+        &self,
+        scheduler: &SchedulerName,
+        epoch: Epoch,
+    ) -> Result<Seq, CommitError> {
+        let unknown = |error: StoreError| CommitError::NotApplied(error.to_string());
+        self.ask(StoreCall::StoredSeq).await.map_err(unknown)?;
+        let mut inner = self.inner.lock();
+        let row = inner.schedulers.entry(scheduler.clone()).or_default();
+        if row.epoch != epoch {
+            return Err(CommitError::Fenced { stored: row.epoch });
+        }
+        Ok(row.seq)
+    }
+
+    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
+        self.ask(StoreCall::Load).await?;
+        let inner = self.inner.lock();
+        let row = inner.schedulers.get(scheduler);
+        Ok(row.map(loaded).unwrap_or_default())
+    }
+}
+
+impl Feed for FakeStore {
+    fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
+        let (feed, events) = mpsc::unbounded_channel();
+        self.inner.lock().feeds.push(feed);
+        Box::pin(UnboundedReceiverStream::new(events))
+    }
+}

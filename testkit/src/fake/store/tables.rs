@@ -1,0 +1,124 @@
+//! What is stored of one scheduler, and how a change changes it.
+
+use super::Row;
+use jiff::Timestamp;
+use maestro_core::{domain::*, ports::*};
+use std::{collections::BTreeMap, sync::Arc};
+
+#[derive(Clone, Default)]
+pub(super) struct Tables {
+    pub scheduler: Option<Arc<Scheduler>>,
+    /// When its row came: an update does not move it.
+    pub created_at: Timestamp,
+    pub versions: BTreeMap<SchedulerVersion, (Timestamp, Arc<Scheduler>)>,
+    pub rooms: BTreeMap<RoomId, Arc<RoomRecord>>,
+    /// With their place in the order in which they came.
+    pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
+    came: u64,
+}
+
+impl Tables {
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CreateScheduler(scheduler) => {
+                let row = (scheduler.created_at, scheduler.clone());
+                self.versions.insert(scheduler.version().clone(), row);
+                self.scheduler = Some(scheduler.clone());
+                self.created_at = scheduler.created_at;
+            }
+            Change::UpdateScheduler(scheduler) => {
+                if self.scheduler.is_some() {
+                    self.scheduler = Some(scheduler.clone());
+                }
+            }
+            Change::CreateVersion {
+                scheduler,
+                created_at,
+            } => {
+                if self.scheduler.is_some() {
+                    let row = (*created_at, scheduler.clone());
+                    let version = scheduler.version().clone();
+                    self.versions.entry(version).or_insert(row);
+                }
+            }
+            Change::DeleteScheduler { keep } => {
+                self.scheduler = None;
+                self.versions.clear();
+                self.rooms.clear();
+                self.operations.retain(|id, _| id == keep);
+            }
+            Change::PutRoom(room) => {
+                self.rooms
+                    .insert(room.id.clone(), Arc::new((**room).clone()));
+            }
+            Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
+            Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
+            Change::PutOperation(record) => self.put_operation(record),
+            Change::RenewOperationLease { operation, until } => self.renew(*operation, *until),
+            Change::DeleteOperations(ids) => {
+                self.operations.retain(|id, _| !ids.contains(id));
+            }
+        }
+    }
+
+    fn touch(&mut self, touch: &RoomTouch) {
+        if let Some(room) = self.rooms.get_mut(&touch.room) {
+            let room = Arc::make_mut(room);
+            room.last_ping_at = touch.last_ping_at;
+            room.running_matches = touch.running_matches;
+            room.ping_status = touch.ping_status;
+            room.metadata.clone_from(&touch.metadata);
+        }
+    }
+
+    fn put_operation(&mut self, record: &OperationRecord) {
+        self.came += 1;
+        let came = self.operations.get(&record.id).map(|(came, _)| *came);
+        let row = (came.unwrap_or(self.came), Arc::new(record.clone()));
+        self.operations.insert(record.id, row);
+    }
+
+    fn renew(&mut self, id: OperationId, until: Timestamp) {
+        if let Some((_, record)) = self.operations.get_mut(&id)
+            && !record.status.is_final()
+        {
+            Arc::make_mut(record).lease_until = Some(until);
+        }
+    }
+
+    /// In the order of the queue: priority ones first, the latest of them before.
+    pub fn queue(&self) -> Vec<Arc<OperationRecord>> {
+        let open = self.operations.values();
+        let mut open: Vec<_> = open.filter(|(_, o)| !o.status.is_final()).collect();
+        open.sort_by_key(|(came, o)| match o.priority {
+            true => (0, u64::MAX - came),
+            false => (1, *came),
+        });
+        open.into_iter().map(|(_, o)| o.clone()).collect()
+    }
+
+    /// Ended operations, oldest first.
+    pub fn ended(&self) -> Vec<Arc<OperationRecord>> {
+        let all = self.operations.values().map(|(_, o)| o.clone());
+        let mut ended: Vec<_> = all.filter(|o| o.status.is_final()).collect();
+        ended.sort_by_key(|o| (o.status_at, o.id));
+        ended
+    }
+}
+
+pub(super) fn loaded(row: &Row) -> Loaded {
+    let tables = &row.tables;
+    let versions = tables.versions.values().map(|(_, v)| v.clone());
+    Loaded {
+        scheduler: tables.scheduler.clone(),
+        versions: versions.collect(),
+        rooms: tables.rooms.values().map(|r| (**r).clone()).collect(),
+        operations: tables.queue().iter().map(|o| (**o).clone()).collect(),
+        ended: tables
+            .ended()
+            .iter()
+            .map(|o| EndedOperation::of(o))
+            .collect(),
+        seq: row.seq,
+    }
+}
