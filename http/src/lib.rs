@@ -1,4 +1,19 @@
-//! The HTTP APIs of Maestro.
+//! The HTTP APIs of Maestro, and the internal server beside them.
+//!
+//! Handlers parse, route and serialise. They talk to the actors through their handles, never to a store or a runtime.
 
 pub mod codec;
+pub mod convert;
+mod error;
 pub mod gateway;
+pub mod internal;
+pub mod management;
+pub mod metrics;
+pub mod rooms;
+pub mod server;
+
+pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
+pub use management::ManagementService;
+pub use metrics::HttpMetrics;
+pub use rooms::RoomsService;
+pub use server::{BoundServer, ServerSettings};

@@ -65,7 +65,8 @@ impl Answer {
             Failure::Http(http, status) => Self::json(*http, error_body(status)),
             Failure::Status(status) => {
                 let mut answer = Self::json(status.code.http(), error_body(status));
-                if status.code == Code::ResourceExhausted {
+                // Both pass: the caller may try again (architecture 4).
+                if matches!(status.code, Code::ResourceExhausted | Code::Unavailable) {
                     let one_second = header::HeaderValue::from_static("1");
                     answer
                         .response
@@ -110,6 +111,11 @@ impl Answer {
             .insert(header::LOCATION, value);
         answer
     }
+}
+
+/// A failure told outside the two APIs in their form.
+pub fn refusal(status: Status) -> HttpResponse {
+    Answer::failure(&Failure::Status(status)).response
 }
 
 /// A response body that keeps the unread rest of the request until it is sent.

@@ -25,6 +25,7 @@ use std::time::Duration;
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, web};
 
+pub(crate) use answer::refusal;
 pub use context::RequestContext;
 pub use management::ManagementApi;
 pub use observer::RequestObserver;

@@ -1,0 +1,43 @@
+//! Between the messages of the API and the values of the domain (contract 2.3).
+//!
+//! Nothing here decides whether a value may be: that is validation's. What the wire leaves out gets its default here,
+//! and nowhere else.
+
+mod forwarder;
+mod operation;
+mod patch;
+mod room;
+mod scaling;
+mod scheduler;
+mod spec;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use operation::{operation, operation_items};
+pub use patch::patch;
+pub use room::ports;
+pub use scheduler::{Wanted, info, scheduler, versions, wanted, without_spec};
+
+/// Metadata that no reader of documents could read back.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metadata of forwarder {0:?} is nested too deeply: at most 100 levels")]
+pub struct TooDeep(String);
+
+/// Text as it is stored: without NUL characters, which are dropped silently (contract 15.20).
+fn clean(mut text: String) -> String {
+    text.retain(|c| c != '\0');
+    text
+}
+
+fn clean_all(texts: Vec<String>) -> Vec<String> {
+    texts.into_iter().map(clean).collect()
+}
+
+fn clean_map(map: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    map.into_iter()
+        .map(|(key, value)| (clean(key), clean(value)))
+        .collect()
+}

@@ -1,0 +1,69 @@
+//! Operations as they are listed and as they are shown alone (contract 2.3, 5.9).
+
+use std::sync::Arc;
+
+use maestro_core::domain::{Definition, OperationRecord};
+use serde_json::{Map, Value};
+
+use crate::codec::{Struct, messages};
+
+/// What the contract's documents write for a moment that was not known when an edit was ordered.
+const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// An operation alone never shows its lease.
+pub fn operation(record: &OperationRecord) -> messages::Operation {
+    let history = record.history.iter();
+    messages::Operation {
+        id: record.id.to_string(),
+        status: record.status.as_str().to_owned(),
+        definition_name: record.definition.name().to_owned(),
+        lease: None,
+        scheduler_name: record.scheduler.to_string(),
+        created_at: Some(record.created_at),
+        input: Some(Struct::from(&input(&record.definition))),
+        execution_history: history
+            .map(|line| messages::OperationEvent {
+                created_at: Some(line.created_at),
+                event: line.event.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The document of a scheduler in an order is older than its row, and says so by a moment of year one.
+fn input(definition: &Definition) -> Map<String, Value> {
+    let Value::Object(mut input) = definition.to_json() else {
+        return Map::new();
+    };
+    let ordered = matches!(
+        definition,
+        Definition::CreateScheduler { .. } | Definition::CreateNewSchedulerVersion { .. }
+    );
+    if ordered && let Some(Value::Object(scheduler)) = input.get_mut("scheduler") {
+        scheduler.insert("CreatedAt".to_owned(), GO_ZERO_TIME.into());
+    }
+    input
+}
+
+/// The items of a listing. Leases are shown with active operations only, and only when every one of them has one.
+pub fn operation_items(
+    records: &[Arc<OperationRecord>],
+    active: bool,
+) -> Vec<messages::ListOperationItem> {
+    let leased = active && records.iter().all(|record| record.lease_until.is_some());
+    records.iter().map(|record| item(record, leased)).collect()
+}
+
+fn item(record: &OperationRecord, leased: bool) -> messages::ListOperationItem {
+    let until = record.lease_until.filter(|_| leased);
+    messages::ListOperationItem {
+        id: record.id.to_string(),
+        status: record.status.as_str().to_owned(),
+        definition_name: record.definition.name().to_owned(),
+        lease: until.map(|until| messages::Lease {
+            ttl: until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }),
+        scheduler_name: record.scheduler.to_string(),
+        created_at: Some(record.created_at),
+    }
+}

@@ -1,0 +1,53 @@
+//! The request of a partial edit (contract 2.4, PATCH).
+
+use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
+
+use super::{TooDeep, clean, clean_all, clean_map, forwarder, scaling, spec};
+use crate::codec::{Duration, messages};
+
+/// The name belongs to the path and is no part of the edit.
+pub fn patch(request: messages::PatchSchedulerRequest) -> Result<Patch, TooDeep> {
+    Ok(Patch {
+        spec: request.spec.map(spec_patch),
+        port_range: request.port_range.map(spec::wanted_range),
+        max_surge: request.max_surge.map(clean),
+        rooms_replicas: request.rooms_replicas,
+        autoscaling: request.autoscaling.map(autoscaling_patch),
+        forwarders: forwarder::wanted(request.forwarders)?,
+        annotations: request.annotations.map(clean_map),
+        labels: request.labels.map(clean_map),
+        match_allocation: request.match_allocation.map(scaling::wanted_matches),
+    })
+}
+
+fn spec_patch(spec: messages::OptionalSpec) -> SpecPatch {
+    SpecPatch {
+        termination_grace_period: spec.termination_grace_period.map(Duration::to_nanos),
+        containers: spec.containers.into_iter().map(container_patch).collect(),
+        toleration: spec.toleration.map(clean),
+        affinity: spec.affinity.map(clean),
+    }
+}
+
+fn container_patch(container: messages::OptionalContainer) -> ContainerPatch {
+    ContainerPatch {
+        name: container.name.map(clean),
+        image: container.image.map(clean),
+        image_pull_policy: container.image_pull_policy.map(clean),
+        command: clean_all(container.command),
+        environment: spec::wanted_environment(container.environment),
+        requests: container.requests.map(spec::wanted_resources),
+        limits: container.limits.map(spec::wanted_resources),
+        ports: spec::wanted_ports(container.ports),
+    }
+}
+
+fn autoscaling_patch(autoscaling: messages::OptionalAutoscaling) -> AutoscalingPatch {
+    AutoscalingPatch {
+        enabled: autoscaling.enabled,
+        min: autoscaling.min,
+        max: autoscaling.max,
+        cooldown: autoscaling.cooldown,
+        policy: autoscaling.policy.map(scaling::wanted_policy),
+    }
+}

@@ -1,0 +1,17 @@
+//! Where players reach a room (contract 3, address).
+
+use maestro_core::domain::Address;
+
+use crate::codec::messages;
+
+pub fn ports(address: &Address) -> Vec<messages::Port> {
+    address
+        .ports
+        .iter()
+        .map(|port| messages::Port {
+            name: port.name.clone(),
+            protocol: port.protocol.clone(),
+            port: port.port,
+        })
+        .collect()
+}

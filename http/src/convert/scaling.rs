@@ -1,0 +1,100 @@
+//! Autoscaling, and shares that travel as 32-bit floats (contract 2.3, decision D12).
+
+use maestro_core::domain::{
+    Autoscaling, FixedBuffer, MatchAllocation, Policy, PolicyParameters, RoomOccupancy,
+};
+
+use super::clean;
+use crate::codec::messages;
+
+/// Stands in for a `downThreshold` that is absent or zero.
+const DOWN_THRESHOLD_DEFAULT: f64 = 0.99;
+
+pub fn wanted(autoscaling: messages::Autoscaling) -> Autoscaling {
+    Autoscaling {
+        enabled: autoscaling.enabled,
+        min: autoscaling.min,
+        max: autoscaling.max,
+        cooldown: autoscaling.cooldown,
+        policy: autoscaling.policy.map(wanted_policy).unwrap_or_default(),
+    }
+}
+
+pub fn wanted_policy(policy: messages::AutoscalingPolicy) -> Policy {
+    let parameters = policy.parameters.unwrap_or_default();
+    Policy {
+        kind: clean(policy.r#type),
+        parameters: PolicyParameters {
+            room_occupancy: parameters.room_occupancy.map(wanted_occupancy),
+            fixed_buffer: parameters.fixed_buffer.map(|buffer| FixedBuffer {
+                amount: buffer.amount.unwrap_or_default(),
+            }),
+        },
+    }
+}
+
+fn wanted_occupancy(occupancy: messages::RoomOccupancy) -> RoomOccupancy {
+    let down_threshold = match occupancy.down_threshold {
+        None | Some(0.0) => DOWN_THRESHOLD_DEFAULT,
+        Some(share) => widen(share),
+    };
+    RoomOccupancy {
+        ready_target: widen(occupancy.ready_target),
+        down_threshold,
+    }
+}
+
+/// By way of the shortest decimal, so that 0.3 stays 0.3.
+fn widen(share: f32) -> f64 {
+    // Every float prints as text that reads back as a float.
+    share.to_string().parse().unwrap_or(f64::from(share))
+}
+
+pub fn shown(autoscaling: &Autoscaling) -> messages::Autoscaling {
+    messages::Autoscaling {
+        enabled: autoscaling.enabled,
+        min: autoscaling.min,
+        max: autoscaling.max,
+        policy: Some(shown_policy(&autoscaling.policy)),
+        cooldown: autoscaling.cooldown,
+    }
+}
+
+fn shown_policy(policy: &Policy) -> messages::AutoscalingPolicy {
+    let occupancy = policy.parameters.room_occupancy;
+    let buffer = policy.parameters.fixed_buffer;
+    messages::AutoscalingPolicy {
+        r#type: policy.kind.clone(),
+        parameters: Some(messages::PolicyParameters {
+            room_occupancy: occupancy.map(|occupancy| messages::RoomOccupancy {
+                ready_target: occupancy.ready_target as f32,
+                down_threshold: Some(occupancy.down_threshold as f32),
+            }),
+            fixed_buffer: buffer.map(|buffer| messages::FixedBuffer {
+                amount: Some(buffer.amount),
+            }),
+        }),
+    }
+}
+
+/// What the fleet listing tells of it.
+pub fn shown_info(autoscaling: &Autoscaling) -> messages::AutoscalingInfo {
+    messages::AutoscalingInfo {
+        enabled: autoscaling.enabled,
+        min: autoscaling.min,
+        max: autoscaling.max,
+        cooldown: autoscaling.cooldown,
+    }
+}
+
+pub fn wanted_matches(allocation: messages::MatchAllocation) -> MatchAllocation {
+    MatchAllocation {
+        max_matches: allocation.max_matches,
+    }
+}
+
+pub fn shown_matches(allocation: MatchAllocation) -> messages::MatchAllocation {
+    messages::MatchAllocation {
+        max_matches: allocation.max_matches,
+    }
+}

@@ -1,0 +1,130 @@
+//! Whole schedulers: wanted by a request, and shown in the four forms of the API (contract 2.3).
+
+use std::collections::BTreeMap;
+
+use maestro_core::domain::{MatchAllocation, RoomStatus, Scheduler, SchedulerVersion};
+use maestro_core::ports::{RoomCounts, VersionRow};
+
+use super::{TooDeep, clean, clean_map, forwarder, scaling, spec};
+use crate::codec::messages;
+
+/// What creating a scheduler and replacing it by a new version ask alike.
+pub struct Wanted {
+    pub name: String,
+    pub game: String,
+    pub spec: Option<messages::Spec>,
+    pub port_range: Option<messages::PortRange>,
+    pub max_surge: String,
+    pub rooms_replicas: i32,
+    pub autoscaling: Option<messages::Autoscaling>,
+    pub forwarders: Vec<messages::Forwarder>,
+    pub annotations: Option<BTreeMap<String, String>>,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub match_allocation: Option<messages::MatchAllocation>,
+}
+
+macro_rules! wanted_from {
+    ($($request:ident),*) => {$(
+        impl From<messages::$request> for Wanted {
+            fn from(request: messages::$request) -> Self {
+                Self {
+                    name: request.name,
+                    game: request.game,
+                    spec: request.spec,
+                    port_range: request.port_range,
+                    max_surge: request.max_surge,
+                    rooms_replicas: request.rooms_replicas,
+                    autoscaling: request.autoscaling,
+                    forwarders: request.forwarders,
+                    annotations: request.annotations,
+                    labels: request.labels,
+                    match_allocation: request.match_allocation,
+                }
+            }
+        }
+    )*};
+}
+
+wanted_from!(CreateSchedulerRequest, NewSchedulerVersionRequest);
+
+/// The scheduler that a request describes; its owner sets state, version and moments.
+pub fn wanted(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
+    let request = request.into();
+    let matches = request.match_allocation.map(scaling::wanted_matches);
+    Ok(Scheduler {
+        name: clean(request.name).into(),
+        game: clean(request.game),
+        spec: spec::wanted(request.spec.unwrap_or_default()),
+        port_range: request.port_range.map(spec::wanted_range),
+        max_surge: clean(request.max_surge),
+        rooms_replicas: request.rooms_replicas,
+        autoscaling: request.autoscaling.map(scaling::wanted),
+        forwarders: forwarder::wanted(request.forwarders)?,
+        annotations: request.annotations.map(clean_map),
+        labels: request.labels.map(clean_map),
+        match_allocation: Some(matches.unwrap_or_default()),
+        ..Scheduler::default()
+    })
+}
+
+pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
+    messages::Scheduler {
+        name: scheduler.name.to_string(),
+        game: scheduler.game.clone(),
+        state: scheduler.state.clone(),
+        port_range: scheduler.port_range.map(spec::shown_range),
+        created_at: Some(scheduler.created_at),
+        max_surge: scheduler.max_surge.clone(),
+        rooms_replicas: scheduler.rooms_replicas,
+        spec: spec::shown(&scheduler.spec),
+        autoscaling: scheduler.autoscaling.as_ref().map(scaling::shown),
+        forwarders: scheduler.forwarders.iter().map(forwarder::shown).collect(),
+        annotations: scheduler.annotations.clone(),
+        labels: scheduler.labels.clone(),
+        match_allocation: scheduler.match_allocation.map(scaling::shown_matches),
+    }
+}
+
+pub fn without_spec(scheduler: &Scheduler) -> messages::SchedulerWithoutSpec {
+    messages::SchedulerWithoutSpec {
+        name: scheduler.name.to_string(),
+        game: scheduler.game.clone(),
+        state: scheduler.state.clone(),
+        version: scheduler.version().to_string(),
+        port_range: scheduler.port_range.map(spec::shown_range),
+        created_at: Some(scheduler.created_at),
+        max_surge: scheduler.max_surge.clone(),
+        rooms_replicas: scheduler.rooms_replicas,
+        match_allocation: scheduler.match_allocation.map(scaling::shown_matches),
+    }
+}
+
+/// Counts are 64 bits in memory and 32 on the wire. One match per room goes unsaid, as it always did.
+pub fn info(scheduler: &Scheduler, rooms: RoomCounts) -> messages::SchedulerInfo {
+    let count = |status| i32::try_from(rooms.of(status)).unwrap_or(i32::MAX);
+    let matches = scheduler
+        .match_allocation
+        .filter(|matches| *matches != MatchAllocation::default());
+    messages::SchedulerInfo {
+        name: scheduler.name.to_string(),
+        game: scheduler.game.clone(),
+        state: scheduler.state.clone(),
+        rooms_replicas: scheduler.rooms_replicas,
+        rooms_ready: count(RoomStatus::Ready),
+        rooms_occupied: count(RoomStatus::Occupied),
+        rooms_pending: count(RoomStatus::Pending),
+        rooms_terminating: count(RoomStatus::Terminating),
+        autoscaling: scheduler.autoscaling.as_ref().map(scaling::shown_info),
+        match_allocation: matches.map(scaling::shown_matches),
+    }
+}
+
+pub fn versions(rows: &[VersionRow], active: &SchedulerVersion) -> Vec<messages::SchedulerVersion> {
+    rows.iter()
+        .map(|row| messages::SchedulerVersion {
+            version: row.version.to_string(),
+            is_active: row.version == *active,
+            created_at: Some(row.created_at),
+        })
+        .collect()
+}

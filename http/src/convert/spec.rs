@@ -1,0 +1,195 @@
+//! The spec of a room and its containers (contract 2.3, 15.21).
+
+use maestro_core::domain::{
+    Container, ContainerPort, Environment, FieldRef, PortRange, Resources, SchedulerVersion,
+    SecretKeyRef, Spec, ValueFrom,
+};
+
+use super::{clean, clean_all};
+use crate::codec::{Duration, messages};
+
+/// What an absent or empty restart policy means (decision D4).
+const RESTART_NEVER: &str = "Never";
+
+/// The version is never the client's word; the scheduler's owner sets it.
+pub fn wanted(spec: messages::Spec) -> Spec {
+    Spec {
+        version: SchedulerVersion::initial(),
+        termination_grace_period: spec.termination_grace_period.map_or(0, Duration::to_nanos),
+        containers: spec.containers.into_iter().map(wanted_container).collect(),
+        toleration: clean(spec.toleration),
+        affinity: clean(spec.affinity),
+        restart_policy: restart_policy(clean(spec.restart_policy.unwrap_or_default())),
+    }
+}
+
+fn restart_policy(word: String) -> String {
+    match word.is_empty() {
+        true => RESTART_NEVER.to_owned(),
+        false => word,
+    }
+}
+
+fn wanted_container(container: messages::Container) -> Container {
+    Container {
+        name: clean(container.name),
+        image: clean(container.image),
+        image_pull_policy: clean(container.image_pull_policy),
+        command: clean_all(container.command),
+        environment: wanted_environment(container.environment),
+        requests: container.requests.map(wanted_resources).unwrap_or_default(),
+        limits: container.limits.map(wanted_resources).unwrap_or_default(),
+        ports: wanted_ports(container.ports),
+    }
+}
+
+pub fn wanted_resources(resources: messages::ContainerResources) -> Resources {
+    Resources {
+        memory: clean(resources.memory),
+        cpu: clean(resources.cpu),
+    }
+}
+
+pub fn wanted_environment(variables: Vec<messages::ContainerEnvironment>) -> Vec<Environment> {
+    variables.into_iter().map(wanted_variable).collect()
+}
+
+/// A value, even an empty one, wins over a reference, and a secret over a field.
+fn wanted_variable(variable: messages::ContainerEnvironment) -> Environment {
+    let reference = match variable.value {
+        Some(_) => None,
+        None => variable.value_from.and_then(wanted_reference),
+    };
+    Environment {
+        name: clean(variable.name),
+        value: clean(variable.value.unwrap_or_default()),
+        value_from: reference,
+    }
+}
+
+fn wanted_reference(from: messages::ContainerEnvironmentValueFrom) -> Option<ValueFrom> {
+    if let Some(secret) = from.secret_key_ref {
+        let secret_key_ref = Some(SecretKeyRef {
+            name: clean(secret.name),
+            key: clean(secret.key),
+        });
+        return Some(ValueFrom {
+            field_ref: None,
+            secret_key_ref,
+        });
+    }
+    from.field_ref.map(|field| ValueFrom {
+        field_ref: Some(FieldRef {
+            field_path: clean(field.field_path),
+        }),
+        secret_key_ref: None,
+    })
+}
+
+pub fn wanted_ports(ports: Vec<messages::ContainerPort>) -> Vec<ContainerPort> {
+    ports
+        .into_iter()
+        .map(|port| ContainerPort {
+            name: clean(port.name),
+            protocol: clean(port.protocol),
+            port: port.port,
+            host_port: port.host_port,
+            host_port_range: port.host_port_range.map(wanted_range),
+        })
+        .collect()
+}
+
+pub fn wanted_range(range: messages::PortRange) -> PortRange {
+    PortRange {
+        start: range.start,
+        end: range.end,
+    }
+}
+
+/// A spec without a version is none (contract 15.22).
+pub fn shown(spec: &Spec) -> Option<messages::Spec> {
+    if spec.version.as_str().is_empty() {
+        return None;
+    }
+    Some(messages::Spec {
+        version: spec.version.to_string(),
+        termination_grace_period: Some(Duration::from_nanos(spec.termination_grace_period)),
+        containers: spec.containers.iter().map(shown_container).collect(),
+        toleration: spec.toleration.clone(),
+        affinity: spec.affinity.clone(),
+        restart_policy: Some(restart_policy(spec.restart_policy.clone())),
+    })
+}
+
+fn shown_container(container: &Container) -> messages::Container {
+    messages::Container {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        image_pull_policy: container.image_pull_policy.clone(),
+        command: container.command.clone(),
+        environment: container.environment.iter().map(shown_variable).collect(),
+        requests: Some(shown_resources(&container.requests)),
+        limits: Some(shown_resources(&container.limits)),
+        ports: container.ports.iter().map(shown_port).collect(),
+    }
+}
+
+fn shown_resources(resources: &Resources) -> messages::ContainerResources {
+    messages::ContainerResources {
+        memory: resources.memory.clone(),
+        cpu: resources.cpu.clone(),
+    }
+}
+
+/// An empty value is left out; at most one reference is shown.
+fn shown_variable(variable: &Environment) -> messages::ContainerEnvironment {
+    let value = (!variable.value.is_empty()).then(|| variable.value.clone());
+    let value_from = match value {
+        Some(_) => None,
+        None => variable.value_from.as_ref().and_then(shown_reference),
+    };
+    messages::ContainerEnvironment {
+        name: variable.name.clone(),
+        value,
+        value_from,
+    }
+}
+
+fn shown_reference(from: &ValueFrom) -> Option<messages::ContainerEnvironmentValueFrom> {
+    let secret_key_ref = from.secret_key_ref.as_ref().map(|secret| {
+        messages::ContainerEnvironmentValueFromSecretKeyRef {
+            name: secret.name.clone(),
+            key: secret.key.clone(),
+        }
+    });
+    let field_ref =
+        from.field_ref
+            .as_ref()
+            .map(|field| messages::ContainerEnvironmentValueFromFieldRef {
+                field_path: field.field_path.clone(),
+            });
+    if secret_key_ref.is_none() && field_ref.is_none() {
+        return None;
+    }
+    Some(messages::ContainerEnvironmentValueFrom {
+        field_ref: field_ref.filter(|_| secret_key_ref.is_none()),
+        secret_key_ref,
+    })
+}
+
+fn shown_port(port: &ContainerPort) -> messages::ContainerPort {
+    messages::ContainerPort {
+        name: port.name.clone(),
+        protocol: port.protocol.clone(),
+        port: port.port,
+        host_port: port.host_port,
+        host_port_range: port.host_port_range.map(shown_range),
+    }
+}
+
+pub fn shown_range(range: PortRange) -> messages::PortRange {
+    messages::PortRange {
+        start: range.start,
+        end: range.end,
+    }
+}

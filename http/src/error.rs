@@ -1,0 +1,101 @@
+//! From what a call on an actor ran into to what its caller is told: the only place that knows (architecture 4).
+
+use maestro_actors::CallError;
+use maestro_core::ports::StoreError;
+use maestro_core::rules::validation::Invalid;
+use maestro_core::state::{Refusal, RefusalKind, Reply};
+
+use crate::convert::TooDeep;
+use crate::gateway::{Code, Status};
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let code = match error {
+            CallError::Refused(refusal) => return refusal.into(),
+            CallError::Busy(_) => Code::ResourceExhausted,
+            CallError::Timeout(_) => Code::DeadlineExceeded,
+            CallError::Gone(_) => Code::NotFound,
+            CallError::Restarting(_)
+            | CallError::Degraded { .. }
+            | CallError::NotOwner(_)
+            | CallError::ShuttingDown
+            | CallError::Store(StoreError::Unavailable(_)) => Code::Unavailable,
+            CallError::Store(StoreError::Corrupt(_)) => Code::Unknown,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.kind {
+            RefusalKind::Invalid => Code::InvalidArgument,
+            RefusalKind::NotFound => Code::NotFound,
+            RefusalKind::AlreadyExists => Code::AlreadyExists,
+            RefusalKind::Conflict => Code::FailedPrecondition,
+            RefusalKind::Ended => Code::Aborted,
+            RefusalKind::Unavailable => Code::Unavailable,
+            RefusalKind::Exhausted => Code::ResourceExhausted,
+        };
+        Self::new(code, refusal.message)
+    }
+}
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid_argument(invalid.to_message())
+    }
+}
+
+impl From<TooDeep> for Status {
+    fn from(error: TooDeep) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+/// A reply that its command never brings: a defect of ours.
+pub fn unexpected(reply: &Reply) -> Status {
+    tracing::error!(?reply, "a command brought the reply of another");
+    Status::internal("internal error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_code() {
+        let s = || "s".to_owned();
+        let store = |error: StoreError| CallError::Store(error);
+        let refused = |kind| CallError::Refused(Refusal::new(kind, "because"));
+        let cases = [
+            (CallError::Busy(s()), 8),
+            (CallError::Timeout(s()), 4),
+            (CallError::Restarting(s()), 14),
+            (
+                CallError::Degraded {
+                    name: s(),
+                    cause: s(),
+                },
+                14,
+            ),
+            (CallError::NotOwner(s()), 14),
+            (CallError::Gone(s()), 5),
+            (CallError::ShuttingDown, 14),
+            (store(StoreError::Unavailable(s())), 14),
+            (store(StoreError::Corrupt(s())), 2),
+            (refused(RefusalKind::Invalid), 3),
+            (refused(RefusalKind::NotFound), 5),
+            (refused(RefusalKind::AlreadyExists), 6),
+            (refused(RefusalKind::Conflict), 9),
+            (refused(RefusalKind::Ended), 10),
+            (refused(RefusalKind::Unavailable), 14),
+            (refused(RefusalKind::Exhausted), 8),
+        ];
+        for (error, code) in cases {
+            let text = error.to_string();
+            let status = Status::from(error);
+            assert_eq!((status.code.number(), status.message), (code, text));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The internal server: health, metrics and a look at the actors (contract 1.2, 15.26; architecture 4).
+//!
+//! For operators only. What it shows of the actors is put together without asking any of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
+use maestro_actors::Node;
+use maestro_core::state::{Command, Reply};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::unexpected;
+use crate::gateway::{Status, refusal};
+
+/// How long the store may take to say that it is there.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Renders all metrics of the process.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the internal server serves.
+#[derive(Clone)]
+pub struct InternalParts {
+    pub node: Node,
+    /// `None`: no `/metrics` (`internalApi.metrics.enabled`).
+    pub metrics: Option<MetricsPage>,
+    /// Whether there are health pages (`internalApi.healthcheck.enabled`).
+    pub health: bool,
+}
+
+/// Mounts the internal server's pages, and its 404 for all others.
+pub fn configure_internal(
+    parts: InternalParts,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    let node = Data::new(parts.node);
+    move |config: &mut ServiceConfig| {
+        config.app_data(node.clone());
+        if parts.health {
+            config
+                .service(Resource::new("/health").to(alive))
+                .service(Resource::new("/healthz").to(alive))
+                .service(Resource::new("/readyz").to(ready));
+        }
+        if let Some(page) = parts.metrics.clone() {
+            let render = move || {
+                let page = page.clone();
+                async move { text(StatusCode::OK, METRICS_TEXT, page()) }
+            };
+            config.service(Resource::new("/metrics").to(render));
+        }
+        let at = "/debug/actors/{scheduler}";
+        config
+            .service(Resource::new("/debug/actors").route(web::get().to(actors)))
+            .service(Resource::new(format!("{at}/reload")).route(web::post().to(reload)))
+            .service(Resource::new(format!("{at}/pause")).route(web::post().to(pause)))
+            .service(Resource::new(format!("{at}/resume")).route(web::post().to(resume)))
+            .service(
+                Resource::new(format!("{at}/test-operation")).route(web::post().to(test_operation)),
+            )
+            .default_service(web::to(not_found));
+    }
+}
+
+/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's.
+pub fn configure_debug(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    let node = Data::new(node);
+    move |config: &mut ServiceConfig| {
+        config
+            .app_data(node.clone())
+            .service(Resource::new("/debug/actors").route(web::get().to(actors)));
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<String>) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type(kind)
+        .body(body.into())
+}
+
+async fn alive() -> HttpResponse {
+    text(StatusCode::OK, TEXT, "OK")
+}
+
+/// Ready once every scheduler has an owner here and the store answers.
+async fn ready(node: Data<Node>) -> HttpResponse {
+    let check = node
+        .catalog()
+        .read(|reads| Box::pin(async move { reads.check().await }));
+    let answered = matches!(tokio::time::timeout(READY_WITHIN, check).await, Ok(Ok(())));
+    match answered && node.directory().is_complete() {
+        true => text(StatusCode::OK, TEXT, "OK"),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable"),
+    }
+}
+
+async fn not_found() -> HttpResponse {
+    text(StatusCode::NOT_FOUND, TEXT, "404 page not found\n")
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    scheduler: Option<String>,
+}
+
+async fn actors(node: Data<Node>, filter: Query<Filter>) -> HttpResponse {
+    HttpResponse::Ok().json(node.debug(filter.scheduler.as_deref()))
+}
+
+/// Lets the owner of a scheduler end and load anew what the store has.
+async fn reload(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
+    match node.reload(&scheduler).await {
+        Ok(true) => HttpResponse::Ok().json(json!({})),
+        Ok(false) => refusal(Status::not_found(format!(
+            "scheduler {scheduler} not found"
+        ))),
+        Err(error) => refusal(error.into()),
+    }
+}
+
+async fn pause(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
+    set_paused(&node, &scheduler, Some(true)).await
+}
+
+/// Also where all others stand still (`workers.paused`).
+async fn resume(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
+    set_paused(&node, &scheduler, Some(false)).await
+}
+
+async fn set_paused(node: &Node, scheduler: &str, paused: Option<bool>) -> HttpResponse {
+    match node.ask(scheduler, Command::SetPaused(paused), None).await {
+        Ok(_) => HttpResponse::Ok().json(json!({})),
+        Err(error) => refusal(error.into()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TestOperation {
+    sleep_seconds: i64,
+}
+
+/// Enqueues a test operation: there is no other way to one without writing to a store.
+async fn test_operation(node: Data<Node>, scheduler: Path<String>, body: Bytes) -> HttpResponse {
+    let TestOperation { sleep_seconds } = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return refusal(Status::invalid_argument(error.to_string())),
+    };
+    let command = Command::TestOperation { sleep_seconds };
+    match node.ask(&scheduler, command, None).await {
+        Ok(Reply::Operation(id)) => HttpResponse::Ok().json(json!({ "operationId": id })),
+        Ok(other) => refusal(unexpected(&other)),
+        Err(error) => refusal(error.into()),
+    }
+}

@@ -1,0 +1,289 @@
+//! What the management API does (contract 2.4): check the request, ask the owner or read the store, word the answer.
+//!
+//! No rule about fleets lives here; those are the core's, applied by the owner of the scheduler.
+
+mod listing;
+mod operations;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use maestro_actors::{Node, Query};
+use maestro_core::domain::{OperationId, Scheduler, SchedulerVersion};
+use maestro_core::ports::{Reads, SchedulerFilter};
+use maestro_core::rules::validation;
+use maestro_core::state::{Command, Reply};
+
+use crate::codec::messages::*;
+use crate::convert;
+use crate::error::unexpected;
+use crate::gateway::{Code, ManagementApi, RequestContext, Status};
+
+type Answer<T> = Result<T, Status>;
+
+/// The management API over the actors of a node.
+#[derive(Clone)]
+pub struct ManagementService {
+    node: Node,
+}
+
+impl ManagementService {
+    pub fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+        Ok(self.node.ask(name, command, context.remaining()).await?)
+    }
+
+    /// Orders what becomes an operation; its id.
+    async fn order(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        command: Command,
+    ) -> Answer<String> {
+        match self.ask(context, name, command).await? {
+            Reply::Operation(id) => Ok(id.to_string()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
+    ) -> Answer<T> {
+        Ok(self.node.catalog().read(query).await?)
+    }
+}
+
+fn scheduler_not_found(name: &str) -> Status {
+    Status::not_found(format!("scheduler {name} not found"))
+}
+
+fn operation_not_found(id: &str, scheduler: &str) -> Status {
+    Status::not_found(format!("operation {id} not found in scheduler {scheduler}"))
+}
+
+/// Ids are compared as texts: another spelling of the same id is another id.
+fn operation_id(text: &str) -> Option<OperationId> {
+    let id: OperationId = text.parse().ok()?;
+    (id.to_string() == text).then_some(id)
+}
+
+#[async_trait]
+impl ManagementApi for ManagementService {
+    async fn create_scheduler(
+        &self,
+        context: &RequestContext,
+        request: CreateSchedulerRequest,
+    ) -> Answer<CreateSchedulerResponse> {
+        let scheduler = convert::wanted(request)?;
+        validation::validate_new(&scheduler)?;
+        let name = scheduler.name.clone();
+        let command = Command::CreateScheduler(Box::new(scheduler));
+        match self.ask(context, name.as_str(), command).await? {
+            Reply::Scheduler(scheduler) => Ok(CreateSchedulerResponse {
+                scheduler: Some(convert::scheduler(&scheduler)),
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn list_schedulers(
+        &self,
+        _: &RequestContext,
+        request: ListSchedulersRequest,
+    ) -> Answer<ListSchedulersResponse> {
+        let filter = SchedulerFilter {
+            name: request.name,
+            game: request.game,
+            version: request.version,
+        };
+        let found = self
+            .read(|reads| Box::pin(async move { reads.schedulers(&filter).await }))
+            .await?;
+        Ok(ListSchedulersResponse {
+            schedulers: found.iter().map(|s| convert::without_spec(s)).collect(),
+        })
+    }
+
+    async fn get_schedulers_info(
+        &self,
+        _: &RequestContext,
+        request: GetSchedulersInfoRequest,
+    ) -> Answer<GetSchedulersInfoResponse> {
+        let filter = SchedulerFilter {
+            game: request.game,
+            ..SchedulerFilter::default()
+        };
+        let schedulers = self
+            .read(|reads| {
+                Box::pin(async move {
+                    let mut all = Vec::new();
+                    for scheduler in reads.schedulers(&filter).await? {
+                        let rooms = reads.room_counts(scheduler.name.as_str()).await?;
+                        all.push(convert::info(&scheduler, rooms));
+                    }
+                    Ok(all)
+                })
+            })
+            .await?;
+        Ok(GetSchedulersInfoResponse { schedulers })
+    }
+
+    async fn get_scheduler(
+        &self,
+        _: &RequestContext,
+        request: GetSchedulerRequest,
+    ) -> Answer<GetSchedulerResponse> {
+        let GetSchedulerRequest {
+            scheduler_name: name,
+            version,
+        } = request;
+        let wanted = name.clone();
+        let found: Option<Arc<Scheduler>> = self
+            .read(|reads| {
+                Box::pin(async move {
+                    match version.as_str() {
+                        "" => reads.scheduler(&wanted).await,
+                        version => reads.scheduler_version(&wanted, version).await,
+                    }
+                })
+            })
+            .await?;
+        let scheduler = found.ok_or_else(|| scheduler_not_found(&name))?;
+        Ok(GetSchedulerResponse {
+            scheduler: Some(convert::scheduler(&scheduler)),
+        })
+    }
+
+    async fn new_scheduler_version(
+        &self,
+        context: &RequestContext,
+        request: NewSchedulerVersionRequest,
+    ) -> Answer<NewSchedulerVersionResponse> {
+        let scheduler = convert::wanted(request)?;
+        validation::validate_new_version(&scheduler)?;
+        let name = scheduler.name.clone();
+        let command = Command::NewVersion(Box::new(scheduler));
+        let operation_id = self.order(context, name.as_str(), command).await?;
+        Ok(NewSchedulerVersionResponse { operation_id })
+    }
+
+    async fn patch_scheduler(
+        &self,
+        context: &RequestContext,
+        request: PatchSchedulerRequest,
+    ) -> Answer<PatchSchedulerResponse> {
+        let name = request.name.clone();
+        let patch = convert::patch(request)?;
+        if patch.is_empty() {
+            let message = format!("no change found to scheduler {name}");
+            return Err(Status::new(Code::AlreadyExists, message));
+        }
+        let command = Command::Patch(Box::new(patch));
+        let operation_id = self.order(context, &name, command).await?;
+        Ok(PatchSchedulerResponse { operation_id })
+    }
+
+    async fn switch_active_version(
+        &self,
+        context: &RequestContext,
+        request: SwitchActiveVersionRequest,
+    ) -> Answer<SwitchActiveVersionResponse> {
+        let command = Command::SwitchVersion(SchedulerVersion(request.version));
+        let operation_id = self
+            .order(context, &request.scheduler_name, command)
+            .await?;
+        Ok(SwitchActiveVersionResponse { operation_id })
+    }
+
+    async fn delete_scheduler(
+        &self,
+        context: &RequestContext,
+        request: DeleteSchedulerRequest,
+    ) -> Answer<DeleteSchedulerResponse> {
+        let operation_id = self
+            .order(context, &request.scheduler_name, Command::DeleteScheduler)
+            .await?;
+        Ok(DeleteSchedulerResponse { operation_id })
+    }
+
+    async fn get_scheduler_versions(
+        &self,
+        _: &RequestContext,
+        request: GetSchedulerVersionsRequest,
+    ) -> Answer<GetSchedulerVersionsResponse> {
+        let name = request.scheduler_name.clone();
+        let (rows, active) = self
+            .read(|reads| {
+                Box::pin(async move {
+                    let rows = reads.versions(&name).await?;
+                    Ok((rows, reads.scheduler(&name).await?))
+                })
+            })
+            .await?;
+        if rows.is_empty() {
+            return Err(scheduler_not_found(&request.scheduler_name));
+        }
+        let active = active.map(|s| s.version().clone()).unwrap_or_default();
+        Ok(GetSchedulerVersionsResponse {
+            versions: convert::versions(&rows, &active),
+        })
+    }
+
+    async fn add_rooms(
+        &self,
+        context: &RequestContext,
+        request: AddRoomsRequest,
+    ) -> Answer<AddRoomsResponse> {
+        let command = Command::AddRooms {
+            amount: request.amount,
+        };
+        let operation_id = self
+            .order(context, &request.scheduler_name, command)
+            .await?;
+        Ok(AddRoomsResponse { operation_id })
+    }
+
+    async fn remove_rooms(
+        &self,
+        context: &RequestContext,
+        request: RemoveRoomsRequest,
+    ) -> Answer<RemoveRoomsResponse> {
+        let command = Command::RemoveRooms {
+            amount: request.amount,
+        };
+        let operation_id = self
+            .order(context, &request.scheduler_name, command)
+            .await?;
+        Ok(RemoveRoomsResponse { operation_id })
+    }
+
+    async fn list_operations(
+        &self,
+        _: &RequestContext,
+        request: ListOperationsRequest,
+    ) -> Answer<ListOperationsResponse> {
+        self.operations(request).await
+    }
+
+    async fn get_operation(
+        &self,
+        _: &RequestContext,
+        request: GetOperationRequest,
+    ) -> Answer<GetOperationResponse> {
+        self.operation(&request.scheduler_name, &request.operation_id)
+            .await
+    }
+
+    async fn cancel_operation(
+        &self,
+        context: &RequestContext,
+        request: CancelOperationRequest,
+    ) -> Answer<CancelOperationResponse> {
+        self.cancel(context, &request.scheduler_name, &request.operation_id)
+            .await
+    }
+}

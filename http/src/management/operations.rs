@@ -1,0 +1,117 @@
+//! Listing, reading and canceling operations (contract 2.4, 5.9; decisions D1, D7).
+
+use std::sync::Arc;
+
+use maestro_actors::CallError;
+use maestro_core::domain::{Definition, OperationId, OperationRecord};
+use maestro_core::ports::{OperationPage, Stage};
+use maestro_core::state::{Command, RefusalKind};
+
+use super::listing::Listing;
+use super::{Answer, ManagementService, operation_id, operation_not_found};
+use crate::codec::messages::{
+    CancelOperationResponse, GetOperationResponse, ListOperationsRequest, ListOperationsResponse,
+};
+use crate::convert;
+use crate::gateway::{Code, RequestContext, Status};
+
+impl ManagementService {
+    pub(super) async fn operations(
+        &self,
+        request: ListOperationsRequest,
+    ) -> Answer<ListOperationsResponse> {
+        let listing = Listing::parse(&request)?;
+        let ListOperationsRequest {
+            scheduler_name: name,
+            stage,
+            ..
+        } = request;
+        let read = self.node.catalog().read(move |reads| {
+            Box::pin(async move { reads.operations(&name, listing.stage).await })
+        });
+        let page = match read.await {
+            Err(CallError::Store(error)) => {
+                tracing::warn!(%error, stage, "operations cannot be listed");
+                let message = format!("error listing operations on {stage} stage");
+                return Err(Status::unknown(message));
+            }
+            other => other?,
+        };
+        Ok(listed(page, listing))
+    }
+
+    async fn find(&self, scheduler: &str, id: OperationId) -> Answer<Option<Arc<OperationRecord>>> {
+        let name = scheduler.to_owned();
+        self.read(move |reads| Box::pin(async move { reads.operation(&name, id).await }))
+            .await
+    }
+
+    pub(super) async fn operation(
+        &self,
+        scheduler: &str,
+        id: &str,
+    ) -> Answer<GetOperationResponse> {
+        let found = match operation_id(id) {
+            Some(id) => self.find(scheduler, id).await?,
+            None => None,
+        };
+        let record = found.ok_or_else(|| operation_not_found(id, scheduler))?;
+        if let Definition::Unknown { name, .. } = &record.definition {
+            let message = format!("no definition constructor implemented for {name}: <nil>");
+            return Err(Status::unknown(message));
+        }
+        Ok(GetOperationResponse {
+            operation: Some(convert::operation(&record)),
+        })
+    }
+
+    /// The owner knows what is open. What it does not know may have ended long ago, or under a scheduler that is gone:
+    /// the store tells.
+    pub(super) async fn cancel(
+        &self,
+        context: &RequestContext,
+        scheduler: &str,
+        id: &str,
+    ) -> Answer<CancelOperationResponse> {
+        let wanted = operation_id(id).ok_or_else(|| operation_not_found(id, scheduler))?;
+        let command = Command::Cancel(wanted);
+        let refusal = match self.node.ask(scheduler, command, context.remaining()).await {
+            Ok(_) => return Ok(CancelOperationResponse {}),
+            Err(CallError::Refused(refusal)) => refusal,
+            Err(other) => return Err(other.into()),
+        };
+        if !matches!(refusal.kind, RefusalKind::Ended | RefusalKind::NotFound) {
+            return Err(refusal.into());
+        }
+        match self.find(scheduler, wanted).await? {
+            Some(record) if record.status.is_final() => {
+                let message = format!(
+                    "cannot cancel operation since status \"{}\" is a final status",
+                    record.status.as_str()
+                );
+                Err(Status::new(Code::Aborted, message))
+            }
+            _ => Err(refusal.into()),
+        }
+    }
+}
+
+/// A page is cut by the moment of the end, then shown by the moment of the order (contract 2.4).
+fn listed(page: OperationPage, listing: Listing) -> ListOperationsResponse {
+    let OperationPage {
+        total,
+        operations: mut records,
+    } = page;
+    records.sort_by_key(|record| record.created_at);
+    if !listing.ascending {
+        records.reverse();
+    }
+    let whole = u32::try_from(total).unwrap_or(u32::MAX);
+    let (number, size) = listing.page.unwrap_or((1, whole));
+    ListOperationsResponse {
+        page: Some(number),
+        page_size: Some(size),
+        total: Some(whole),
+        operations: convert::operation_items(&records, listing.stage == Stage::Active),
+    }
+}

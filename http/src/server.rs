@@ -1,0 +1,86 @@
+//! The three servers: bound at once, so that a taken port is an error of the start; run by the caller.
+//!
+//! Their workers parse and serialise. They await the actors through a node's handles and hold no client of anything.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer};
+use maestro_actors::Node;
+
+use crate::gateway::{Gateway, ManagementApi, RoomsApi};
+use crate::internal::{InternalParts, configure_debug, configure_internal};
+
+/// Longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// How a server runs.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSettings {
+    pub address: SocketAddr,
+    /// Threads.
+    pub workers: usize,
+    /// How long requests under way may take to end once the server is stopped gracefully.
+    pub shutdown_timeout: Duration,
+}
+
+/// A server that holds its port. It serves while `server` is polled; `server.handle().stop(graceful)` ends it.
+pub struct BoundServer {
+    /// Where it listens: the port is a real one where 0 was asked for.
+    pub addresses: Vec<SocketAddr>,
+    pub server: Server,
+}
+
+/// Binds the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn management(
+    settings: ServerSettings,
+    gateway: Gateway<dyn ManagementApi>,
+    debug: Option<Node>,
+) -> io::Result<BoundServer> {
+    let debug = debug.map(configure_debug);
+    bind(settings, move |config| {
+        if let Some(debug) = &debug {
+            debug(config);
+        }
+        gateway.configure(config);
+    })
+}
+
+/// Binds the rooms API.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<BoundServer> {
+    bind(settings, move |config| gateway.configure(config))
+}
+
+/// Binds the internal server.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<BoundServer> {
+    bind(settings, configure_internal(parts))
+}
+
+/// Signals are the binary's: it stops the servers in order.
+fn bind(
+    settings: ServerSettings,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<BoundServer> {
+    let server = HttpServer::new(move || App::new().configure(configure.clone()))
+        .workers(settings.workers.max(1))
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .disable_signals()
+        .bind(settings.address)?;
+    Ok(BoundServer {
+        addresses: server.addrs(),
+        server: server.run(),
+    })
+}
