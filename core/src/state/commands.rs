@@ -28,6 +28,7 @@ impl SchedulerState {
         if self.scheduler.is_some() {
             return Err(already_exists(&self.name));
         }
+        self.end_orphans();
         scheduler.name = self.name.clone();
         scheduler.state = scheduler_state::CREATING.into();
         scheduler.spec.version = SchedulerVersion::initial();
@@ -158,6 +159,7 @@ impl SchedulerState {
         let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
         if !self.scheduler.as_ref().is_some_and(scaled) {
             self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
+            self.dirty.reconsider = true;
         }
     }
 
@@ -191,11 +193,16 @@ impl SchedulerState {
             self.mark_removal(id, RemovalReason::RequestedByUser, true);
             return Ok(Reply::Done);
         }
-        self.order(Definition::RemoveRooms {
+        let answer = self.order(Definition::RemoveRooms {
             amount: 0,
             rooms_ids: Some(vec![id.clone()]),
             reason: RemovalReason::RequestedByUser.as_str().into(),
-        })
+        })?;
+        if !force {
+            // A match that begins before the operation runs is played to its end.
+            self.mark_removal(id, RemovalReason::RequestedByUser, true);
+        }
+        Ok(answer)
     }
 
     fn test_operation(&mut self, sleep_seconds: i64) -> Answer {

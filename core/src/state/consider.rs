@@ -14,7 +14,7 @@ impl SchedulerState {
             return Vec::new();
         }
         self.collect_expired();
-        if self.is_deleting() {
+        if self.is_deleting() || self.is_terminating() {
             self.end_again();
             return Vec::new();
         }
@@ -26,12 +26,7 @@ impl SchedulerState {
     }
 
     fn may_consider(&self) -> bool {
-        let ending = |s: &Arc<Scheduler>| s.state == scheduler_state::TERMINATING;
-        let alive = self
-            .scheduler
-            .as_ref()
-            .is_some_and(|s| !ending(s) || self.is_deleting());
-        let settled = alive && self.listed && !self.is_paused();
+        let settled = self.scheduler.is_some() && self.listed && !self.is_paused();
         let creating = self
             .operations
             .open()
@@ -39,32 +34,43 @@ impl SchedulerState {
         settled && !creating
     }
 
-    fn is_deleting(&self) -> bool {
+    pub(super) fn is_deleting(&self) -> bool {
         self.operations
             .open()
             .any(|r| matches!(r.definition, Definition::DeleteScheduler))
     }
 
+    fn is_terminating(&self) -> bool {
+        let terminating = |s: &Arc<Scheduler>| s.state == scheduler_state::TERMINATING;
+        self.scheduler.as_ref().is_some_and(terminating)
+    }
+
     /// While the scheduler is deleted, rooms that did not end in their time are told again.
+    /// After a deletion that failed it stays without rooms until it is deleted again.
     fn end_again(&mut self) {
-        for id in std::mem::take(&mut self.expired) {
-            self.schedule_health(&id);
+        let mut due = std::mem::take(&mut self.expired);
+        if !self.is_deleting() {
+            let stay = self.rooms.iter().filter(|room| !room.is_leaving());
+            due.extend(stay.map(|room| room.record.id.clone()));
+        }
+        for id in due {
+            self.mark_removal(&id, RemovalReason::SchedulerDeleted, false);
             self.order_termination(&id, None);
         }
     }
 
     fn remove_expired(&mut self) -> Option<String> {
-        if self.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
-            return None;
-        }
         // One that pinged since then is not expired any more.
-        let (ids, alive): (Vec<RoomId>, Vec<RoomId>) = std::mem::take(&mut self.expired)
+        let (ids, alive): (BTreeSet<RoomId>, BTreeSet<RoomId>) = std::mem::take(&mut self.expired)
             .into_iter()
             .partition(|id| self.is_expired(id));
         alive.iter().for_each(|id| self.schedule_health(id));
-        if ids.is_empty() {
+        // They stay listed until a removal takes them: one that is canceled is ordered anew.
+        self.expired = ids;
+        if self.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
             return None;
         }
+        let ids = self.expired.iter().cloned().collect();
         Some(self.enqueue_removal_by_id(ids, RemovalReason::ExpiredRoom))
     }
 
@@ -139,15 +145,26 @@ impl SchedulerState {
         if plan.add > 0 {
             return self.scale_up(plan);
         }
-        let draining: u64 = self
-            .rooms
-            .by_version()
-            .values()
-            .map(|count| count.draining)
-            .sum();
-        // Rooms that drain already are on their way: they are not asked for again.
-        let remove = plan.remove - i64::try_from(draining).unwrap_or(i64::MAX);
+        let remove = self.still_to_choose(&plan);
         (remove > 0).then(|| self.scale_down(plan, remove))
+    }
+
+    /// Rooms that drain already are on their way: they are not asked for again. In a
+    /// rollout an idle old room still goes at once; in a scale-down it stays instead of
+    /// them, else the fleet would be too small once they are gone.
+    fn still_to_choose(&self, plan: &Plan) -> i64 {
+        let (mut idle, mut draining) = (0, 0);
+        for (version, count) in self.rooms.by_version() {
+            draining += count.draining;
+            if self.outdated.contains(version) {
+                idle += count.available - count.busy;
+            }
+        }
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        match plan.rolling {
+            true => plan.still_to_choose(signed(idle), signed(draining)),
+            false => plan.remove - signed(draining),
+        }
     }
 
     fn scale_up(&mut self, plan: Plan) -> Option<String> {

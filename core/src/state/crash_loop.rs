@@ -57,7 +57,7 @@ impl SchedulerState {
         let on_error = self
             .scheduler
             .as_ref()
-            .is_some_and(|s| s.state == scheduler_state::ON_ERROR);
+            .is_some_and(|s| s.state == scheduler_state::ON_ERROR && s.version() == version);
         if on_error {
             self.set_scheduler_state(scheduler_state::IN_SYNC);
         }

@@ -22,7 +22,10 @@ impl SchedulerState {
         if let Some(removal) = &room.record.removal {
             if removal.drain {
                 let asked = self.now.mono_of(removal.at);
-                return s.drain_deadline.map(|wait| asked.plus(wait));
+                let deadline = s.drain_deadline.map(|wait| asked.plus(wait));
+                // One that drains may hang as any other.
+                let own = self.falls_silent_at(room);
+                return Some(deadline.map_or(own, |deadline| deadline.min(own)));
             }
             // Told to end: its grace, and then the time the contract gives it.
             let told = room.terminated_at.unwrap_or(room.clock.status_since);
@@ -32,14 +35,26 @@ impl SchedulerState {
                 .map_or(Duration::ZERO, |s| s.spec.grace());
             return Some(told.plus(grace).plus(s.deletion_timeout));
         }
-        Some(match room.status() {
-            RoomStatus::Pending | RoomStatus::Unready => {
-                room.clock.created.plus(s.initialization_timeout)
+        Some(self.falls_silent_at(room))
+    }
+
+    fn falls_silent_at(&self, room: &Room) -> Mono {
+        let s = &self.settings;
+        let clock = &room.clock;
+        match room.status() {
+            // One that was up before has just lost its instance's readiness.
+            RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
+                clock.status_since.plus(s.initialization_timeout)
             }
-            RoomStatus::Terminating => room.clock.status_since.plus(s.deletion_timeout),
-            RoomStatus::Terminated => room.clock.status_since,
-            _ => room.clock.last_ping.plus(s.ping_timeout),
-        })
+            RoomStatus::Pending | RoomStatus::Unready => {
+                clock.created.plus(s.initialization_timeout)
+            }
+            RoomStatus::Terminating => clock.status_since.plus(s.deletion_timeout),
+            RoomStatus::Terminated => clock.status_since,
+            // It may go on pinging, and still nobody can play there.
+            RoomStatus::Error => clock.last_ping.min(clock.status_since).plus(s.ping_timeout),
+            _ => clock.last_ping.plus(s.ping_timeout),
+        }
     }
 
     pub(super) fn is_expired(&self, id: &RoomId) -> bool {
@@ -56,7 +71,7 @@ impl SchedulerState {
             let Some(room) = self.rooms.get(id.as_str()) else {
                 continue;
             };
-            if room.record.validation {
+            if room.record.validation && !room.is_leaving() {
                 continue; // its operation has a timeout of its own
             }
             match self.expires_at(room) {

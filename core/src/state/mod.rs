@@ -141,6 +141,7 @@ impl SchedulerState {
         let mut moments = vec![t.touches, t.leases, self.operations_wake()];
         if !self.is_paused() {
             moments.extend([t.health, t.cleanup, t.consider, self.rooms.next_deadline()]);
+            moments.push(self.orphans_wake());
         }
         moments.into_iter().flatten().min()
     }
@@ -158,6 +159,8 @@ impl SchedulerState {
 
     /// Moves the queues and looks at the fleet again until nothing is left to decide now.
     fn settle(&mut self) {
+        // Whatever took a room away, a deletion may have waited for it.
+        self.continue_delete();
         // Each round starts or ends at least one operation; the queue's bound bounds the rounds.
         for _ in 0..=self.settings.queue_limit {
             let reconsider = std::mem::take(&mut self.dirty.reconsider);
@@ -223,7 +226,8 @@ impl SchedulerState {
             self.timers.consider = None;
         }
         let expired = self.collect_expired();
-        if waited || (expired && self.settings.event_driven) {
+        // A deletion keeps the ticks out, so it cannot wait for one.
+        if waited || (expired && (self.settings.event_driven || self.is_deleting())) {
             self.consider();
         }
     }

@@ -66,6 +66,7 @@ impl SchedulerState {
             stored,
             allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
         });
+        let told = room.terminated_at.is_some() && stored == RoomStatus::Terminating;
         let quarantine_over = room
             .quarantined_until
             .is_some_and(|until| until <= now || (room.is_busy() && status == RoomStatus::Ready));
@@ -74,6 +75,10 @@ impl SchedulerState {
                 .update(id.as_str(), |room| room.quarantined_until = None);
         }
         if status == stored {
+            return Ok(());
+        }
+        // What it says until its end does not bring it back.
+        if told && !matches!(status, RoomStatus::Error | RoomStatus::Terminated) {
             return Ok(());
         }
         if !status::transition_allowed(stored, status) {

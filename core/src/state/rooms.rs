@@ -68,6 +68,7 @@ struct Class {
     /// Was to be drained, and is idle now.
     drained: bool,
     available: bool,
+    busy: bool,
     draining: bool,
     starting: bool,
     allocatable: bool,
@@ -83,6 +84,7 @@ impl Class {
             kept: !room.record.validation && (!room.is_leaving() || room.is_draining()),
             drained: room.record.removal.is_some_and(|r| r.drain) && !room.is_busy(),
             available: room.is_available(),
+            busy: room.is_busy(),
             draining: room.is_draining(),
             starting: matches!(
                 room.record.status,
@@ -101,7 +103,9 @@ pub struct VersionCount {
     pub available: u64,
     /// Of these, not up yet.
     pub starting: u64,
-    /// Of these, waiting for their match to end.
+    /// Of these, with a match or about to have one.
+    pub busy: u64,
+    /// Of the busy ones, waiting for their match to end.
     pub draining: u64,
 }
 
@@ -260,6 +264,9 @@ impl RoomTable {
             step(&mut of_version.available);
             if class.starting {
                 step(&mut of_version.starting);
+            }
+            if class.busy {
+                step(&mut of_version.busy);
             }
             if class.draining {
                 step(&mut of_version.draining);

@@ -14,6 +14,8 @@ impl SchedulerState {
 
     /// A complete list: what is not on it is gone, what was ordered is ordered again.
     fn on_listed(&mut self, instances: Vec<Instance>) {
+        let (namesakes, instances): (Vec<_>, Vec<_>) =
+            instances.into_iter().partition(|i| self.is_namesake(i));
         let present: HashSet<RoomId> = instances.iter().map(|i| i.room.clone()).collect();
         for instance in instances {
             self.on_instance(instance);
@@ -32,6 +34,10 @@ impl SchedulerState {
             .collect();
         for id in absent {
             self.on_absent(&id);
+        }
+        // What had their names is gone: they are instances that no row knows.
+        for namesake in namesakes {
+            self.on_instance(namesake);
         }
         self.end_stray_validation_rooms();
         let told: Vec<RoomId> = self
@@ -64,8 +70,23 @@ impl SchedulerState {
                     Work::CreateRoom(order),
                 );
             }
-            None => self.forget_room(id),
+            None => {
+                let validation = room.record.validation;
+                self.forget_room(id);
+                if validation {
+                    let text = format!("room {id} is not in the runtime any more");
+                    self.validation_room_ended(id, text);
+                }
+            }
         }
+    }
+
+    /// Same id, another start: foreign (architecture 3).
+    fn is_namesake(&self, instance: &Instance) -> bool {
+        let known = self.rooms.get(instance.room.as_str());
+        known
+            .and_then(|room| room.record.instance.as_ref())
+            .is_some_and(|known| known.uid != instance.uid)
     }
 
     /// Rooms of a validation that nobody goes on with.
@@ -111,13 +132,12 @@ impl SchedulerState {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return self.on_unknown_instance(instance);
         };
+        if self.is_namesake(&instance) {
+            return;
+        }
         if let Some(known) = &room.record.instance {
             let older = known.resource_version > instance.resource_version;
-            // Same id, another start: a namesake is foreign (architecture 3).
-            if known.uid != instance.uid || older {
-                return;
-            }
-            if *known == instance {
+            if older || *known == instance {
                 return;
             }
         }
@@ -144,25 +164,30 @@ impl SchedulerState {
     }
 
     /// An instance that no row knows. After a loss of the store the fleet is rebuilt from
-    /// these; what was to be removed, or served a validation that is over, is ended.
+    /// these. What was to be ended gets a row too, so that it is told again until it has.
     fn on_unknown_instance(&mut self, instance: Instance) {
         if self.scheduler.is_none() {
             return;
         }
         let id = instance.room.clone();
-        if self.graveyard.contains_key(&id) || instance.validation {
-            let work = Work::TerminateRoom {
-                room: id.clone(),
-                uid: Some(instance.uid),
-                grace: self
-                    .scheduler
-                    .as_ref()
-                    .map_or(Duration::ZERO, |s| s.spec.grace()),
-                reason: RemovalReason::NewVersionValidationFinished,
-            };
-            self.run(Purpose::Sweep, work);
-            return;
+        let end = if self.is_deleting() {
+            Some(RemovalReason::SchedulerDeleted)
+        } else if instance.validation {
+            Some(RemovalReason::NewVersionValidationFinished)
+        } else if self.graveyard.contains_key(&id) {
+            Some(RemovalReason::CreationFailed)
+        } else {
+            None
+        };
+        self.adopt(instance);
+        if let Some(reason) = end {
+            self.mark_removal(&id, reason, false);
+            self.order_termination(&id, None);
         }
+    }
+
+    fn adopt(&mut self, instance: Instance) {
+        let id = instance.room.clone();
         let ports = instance.address.iter().flat_map(|a| a.ports.iter());
         let record = RoomRecord {
             id: id.clone(),
@@ -171,7 +196,7 @@ impl SchedulerState {
             ping_status: PingStatus::Unknown,
             running_matches: 0,
             metadata: None,
-            validation: false,
+            validation: instance.validation,
             made_by: None,
             created_at: self.now.wall,
             last_ping_at: self.now.wall,
@@ -220,7 +245,6 @@ impl SchedulerState {
         let version = room.record.version.clone();
         let text = describe_end(id, exit.as_ref());
         self.forget_room(id);
-        self.continue_delete();
         if validation {
             self.validation_room_ended(id, text);
         } else if never_ready {

@@ -1,6 +1,7 @@
 //! `add_rooms`: a user's order is all or nothing, our own keeps what succeeded (D16).
 
 use super::*;
+use crate::ports::RuntimeError;
 use crate::rules::names::room_id;
 
 const LANE: Lane = Lane::Room;
@@ -99,7 +100,8 @@ impl SchedulerState {
         };
         let wanted = match self.operations.running(lane).map(|r| &r.progress) {
             Some(Progress::Add(run)) => run.stopped.is_none(),
-            Some(Progress::Version(_)) => true,
+            // A late answer is about the room of an attempt that is over.
+            Some(Progress::Version(run)) => run.tries(&room),
             _ => false,
         };
         match result {
@@ -161,22 +163,36 @@ impl SchedulerState {
         result: WorkResult,
     ) {
         let lane = operation.and_then(|id| self.operations.lane_of(id));
+        let seen = self
+            .rooms
+            .get(room.as_str())
+            .is_some_and(|r| r.record.instance.is_some());
+        let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
         let failure = match result {
+            WorkResult::Created(instance) if self.rooms.get(room.as_str()).is_none() => {
+                // It has ended, or was given up, before we got to know that it had begun.
+                self.bury(room.clone());
+                self.on_instance(instance);
+                None
+            }
             WorkResult::Created(instance) => {
                 self.on_instance(instance);
                 None
             }
-            WorkResult::Failed(why) => {
+            WorkResult::Failed(why) if certain => {
                 self.forget_room(&room);
                 self.run(Purpose::Sweep, Work::ReleasePorts { room: room.clone() });
                 Some(why.to_string())
             }
             // Nobody knows whether it is there: it is ended, whatever it is.
-            WorkResult::Unknown(why) => {
+            other => {
                 self.mark_removal(&room, RemovalReason::CreationFailed, false);
-                Some(why)
+                Some(match other {
+                    WorkResult::Failed(why) => why.to_string(),
+                    WorkResult::Unknown(why) => why,
+                    other => format!("the runtime answered a creation with {other:?}"),
+                })
             }
-            other => Some(format!("the runtime answered a creation with {other:?}")),
         };
         // Somebody ordered its end while it was being made.
         let leaving = self

@@ -41,6 +41,9 @@ impl SchedulerState {
         self.dirty.scheduler = false;
         self.dirty.rooms.clear();
         self.dirty.forgotten.clear();
+        self.rooms = RoomTable::default();
+        self.expired.clear();
+        self.touched.clear();
         self.dirty.operations.retain(|id, _| *id == keep);
         self.scheduler = None;
         self.versions.clear();

@@ -34,6 +34,8 @@ impl SchedulerState {
     pub(in crate::state) fn continue_delete(&mut self) {
         loop {
             let rooms_left = !self.rooms.is_empty();
+            // One that is being made would be left in a place that is gone.
+            let making = self.work.values().any(Purpose::makes_room);
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
@@ -48,7 +50,7 @@ impl SchedulerState {
                 self.order_termination(&id, Some((LANE, operation)));
                 continue;
             }
-            if rooms_left || in_flight > 0 || run.removing_place {
+            if rooms_left || in_flight > 0 || run.removing_place || making {
                 return;
             }
             run.removing_place = true;

@@ -54,6 +54,9 @@ impl Purpose {
             _ => None,
         }
     }
+    fn makes_room(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Recreate { .. })
+    }
     fn operation(&self) -> Option<OperationId> {
         match self {
             Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
@@ -97,6 +100,8 @@ pub(super) struct Operations {
 
 /// Ended add_rooms operations that may still be told of their rooms' failures.
 const RECENT_MAX: usize = 16;
+/// How long an operation waits for its scheduler's row.
+const ORPHAN_WAIT: Duration = Duration::from_secs(60);
 /// Lines that one operation's history may hold.
 const HISTORY_LINES_MAX: usize = 200;
 /// Periodic operations without action that are kept.
@@ -207,6 +212,9 @@ impl SchedulerState {
         let Some(head) = self.operations.queue(lane).front() else {
             return false;
         };
+        if self.scheduler.is_none() {
+            return head.journal.cancel_requested || self.orphan_until(head) <= self.now.mono;
+        }
         let settled =
             head.journal.cancel_requested || matches!(head.definition, Definition::Unknown { .. });
         if settled {
@@ -237,12 +245,47 @@ impl SchedulerState {
         }
     }
 
+    /// Until then an operation waits for the row of its scheduler: other programs may write
+    /// them in either order (architecture 6).
+    fn orphan_until(&self, record: &OperationRecord) -> Mono {
+        self.now.mono_of(record.created_at).plus(ORPHAN_WAIT)
+    }
+
+    /// When the first operation without a scheduler is to be ended.
+    pub(super) fn orphans_wake(&self) -> Option<Mono> {
+        if self.scheduler.is_some() {
+            return None;
+        }
+        let heads = self.operations.queues.iter().filter_map(VecDeque::front);
+        heads.map(|head| self.orphan_until(head)).min()
+    }
+
+    /// What was left under a name does not become part of the scheduler that gets it.
+    pub(super) fn end_orphans(&mut self) {
+        for queue in std::mem::take(&mut self.operations.queues) {
+            for record in queue {
+                self.end_orphan(record);
+            }
+        }
+    }
+
+    fn end_orphan(&mut self, mut record: OperationRecord) {
+        let text = format!("scheduler {} not found", self.name);
+        append(&mut record, self.now.wall, &text);
+        self.archive(record, OperationStatus::Error);
+    }
+
     fn start(&mut self, lane: Lane, mut record: OperationRecord) {
         let now = self.now;
         if record.journal.cancel_requested && record.journal.attempt == 0 {
-            append(&mut record, now.wall, "canceled before it started");
-            self.take_back_replicas(&record);
-            return self.archive(record, OperationStatus::Canceled);
+            return self.cancel_waiting(record);
+        }
+        if self.scheduler.is_none() {
+            self.end_orphan(record);
+            if self.operations.open().next().is_none() {
+                self.effects.push(Effect::Ended);
+            }
+            return;
         }
         if let Definition::Unknown { name, .. } = &record.definition {
             let text = format!("Operation evicted: no operation is called \"{name}\"");
@@ -403,8 +446,25 @@ impl SchedulerState {
             }
             self.operations.recent.push_back(record.clone());
         }
+        let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
         self.dirty.operations.insert(record.id, Box::new(record));
         self.trim_history();
+        if edit {
+            self.version_edit_came_to_nothing();
+        }
+    }
+
+    /// The scheduler is `creating` from the start of a version edit to its switch: when
+    /// none of the two goes on, nobody else would end that.
+    fn version_edit_came_to_nothing(&mut self) {
+        let open = self.operations.open().any(|r| {
+            r.definition.is_version_edit()
+                || matches!(r.definition, Definition::CreateScheduler { .. })
+        });
+        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
+        if !open && self.scheduler.as_ref().is_some_and(creating) {
+            self.set_scheduler_state(scheduler_state::IN_SYNC);
+        }
     }
 
     fn trim_history(&mut self) {
@@ -426,6 +486,7 @@ impl SchedulerState {
                     excess -= 1;
                     self.dirty.operations.remove(&e.id);
                     self.dirty.forgotten.push(e.id);
+                    self.operations.recent.retain(|r| r.id != e.id);
                 }
                 !drop
             });
@@ -439,16 +500,15 @@ impl SchedulerState {
             let Some(at) = queue.iter().position(|r| r.id == id) else {
                 continue;
             };
-            if paused {
-                // Stored, not applied: the queues stand still (architecture 6).
+            if paused || queue[at].journal.attempt > 0 {
+                // Stored, not applied: the queues stand still (architecture 6), or what it
+                // did before a restart is to be undone.
                 queue[at].journal.cancel_requested = true;
                 self.dirty
                     .operations
                     .insert(id, Box::new(queue[at].clone()));
-            } else if let Some(mut record) = queue.remove(at) {
-                append(&mut record, self.now.wall, "canceled before it started");
-                self.take_back_replicas(&record);
-                self.archive(record, OperationStatus::Canceled);
+            } else if let Some(record) = queue.remove(at) {
+                self.cancel_waiting(record);
             }
             return Ok(Reply::Done);
         }
@@ -474,6 +534,18 @@ impl SchedulerState {
             RefusalKind::NotFound,
             format!("operation {id} not found in scheduler {}", self.name),
         ))
+    }
+
+    fn cancel_waiting(&mut self, mut record: OperationRecord) {
+        append(&mut record, self.now.wall, "canceled before it started");
+        self.take_back_replicas(&record);
+        let id = record.id;
+        let creation = matches!(record.definition, Definition::CreateScheduler { .. });
+        self.archive(record, OperationStatus::Canceled);
+        if creation {
+            // As its rollback does: a scheduler that nobody goes on making is none (D17).
+            self.drop_scheduler(id);
+        }
     }
 
     fn cancel_running(&mut self, lane: Lane, cause: &str) {

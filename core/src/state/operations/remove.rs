@@ -35,6 +35,7 @@ impl SchedulerState {
         } else {
             run.left.extend(ids);
             let amount = amount.clamp(0, self.settings.remove_limit);
+            run.left.retain(|id| self.may_still_go(id, reason));
             self.pick(amount as usize, reason, by_user, &mut run);
         }
         run.left.retain(|id| self.rooms.get(id.as_str()).is_some());
@@ -53,12 +54,28 @@ impl SchedulerState {
         self.continue_remove();
     }
 
+    /// Much may have happened since a room was chosen: a ping of one that was silent, a
+    /// match in one that was to be drained first.
+    fn may_still_go(&self, id: &RoomId, reason: RemovalReason) -> bool {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return false;
+        };
+        match (reason, room.record.removal) {
+            (_, Some(removal)) if !removal.drain => true,
+            (RemovalReason::ExpiredRoom, _) => self.is_expired(id),
+            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
+                !room.is_busy()
+            }
+            _ => true,
+        }
+    }
+
     /// Chooses by the order of deletion; rooms with a match are only marked to be drained.
     fn pick(&mut self, amount: usize, reason: RemovalReason, by_user: bool, run: &mut RemoveRun) {
         if amount == 0 {
             return;
         }
-        let order = self.deletion_order(amount);
+        let order = self.deletion_order(amount, reason);
         run.left.extend(order.remove);
         run.left.extend(order.terminating);
         for id in order.drain {
@@ -72,17 +89,21 @@ impl SchedulerState {
         }
     }
 
-    fn deletion_order(&self, amount: usize) -> deletion::Deletion {
+    fn deletion_order(&self, amount: usize, reason: RemovalReason) -> deletion::Deletion {
         let Some(active) = &self.scheduler else {
             return deletion::Deletion::default();
         };
         let major = active.version().semver().map(|v| v.major);
         let now = self.now.mono;
+        // A rollout replaces old rooms only: a new one would be made anew without end.
+        let rolling = reason == RemovalReason::RollingUpdateReplace;
+        let replaced = |room: &&Room| !rolling || self.outdated.contains(&room.record.version);
         // Rooms that drain already are on their way: `amount` is about others.
         let candidates = self
             .rooms
             .iter()
             .filter(|room| !room.is_leaving() && !room.record.validation)
+            .filter(replaced)
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,
                 status: room.status(),
@@ -210,6 +231,11 @@ impl SchedulerState {
             operation: of.map(|(_, id)| id),
             room: id.clone(),
         };
+        // Until this is answered it is not told again, however long ago it was told before.
+        let now = self.now.mono;
+        self.rooms
+            .update(id.as_str(), |room| room.terminated_at = Some(now));
+        self.schedule_health(id);
         match of {
             Some((lane, _)) => self.run_for(lane, purpose, work),
             None => drop(self.run(purpose, work)),

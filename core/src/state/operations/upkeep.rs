@@ -37,10 +37,12 @@ impl SchedulerState {
         let before = self.operations.ended.len();
         if !ttl.is_zero() {
             let forgotten = &mut self.dirty.forgotten;
+            let recent = &mut self.operations.recent;
             self.operations.ended.retain(|e| {
                 let over = e.periodic && now.mono.since(now.mono_of(e.ended_at)) > ttl;
                 if over {
                     forgotten.push(e.id);
+                    recent.retain(|r| r.id != e.id);
                 }
                 !over
             });

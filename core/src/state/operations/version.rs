@@ -26,6 +26,10 @@ enum Phase {
 }
 
 impl VersionRun {
+    /// Whether this is the room that its present attempt waits for.
+    pub fn tries(&self, id: &RoomId) -> bool {
+        matches!(&self.phase, Phase::Trying { room, .. } if room == id)
+    }
     pub fn wake(&self) -> Option<Mono> {
         match &self.phase {
             Phase::Trying { until, .. } | Phase::Waiting { until } => Some(*until),
