@@ -1,9 +1,9 @@
-//! The three servers: bound at once, so that a taken port is an error of the start; run by the caller.
+//! The three servers, on sockets that the caller has bound (a taken port is an error of its start); run by the caller.
 //!
 //! Their workers parse and serialise. They await the actors through a node's handles and hold no client of anything.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -18,9 +18,10 @@ use crate::internal::{InternalParts, configure_debug, configure_internal};
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// How a server runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct ServerSettings {
-    pub address: SocketAddr,
+    /// Bound before the actors exist: rooms are told the rooms API's address.
+    pub listener: TcpListener,
     /// Threads.
     pub workers: usize,
     /// How long requests under way may take to end once the server is stopped gracefully.
@@ -34,10 +35,10 @@ pub struct BoundServer {
     pub server: Server,
 }
 
-/// Binds the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
+/// Serves the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the socket cannot be listened on.
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
@@ -52,18 +53,18 @@ pub fn management(
     })
 }
 
-/// Binds the rooms API.
+/// Serves the rooms API.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the socket cannot be listened on.
 pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<BoundServer> {
     bind(settings, move |config| gateway.configure(config))
 }
 
-/// Binds the internal server.
+/// Serves the internal server.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the socket cannot be listened on.
 pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<BoundServer> {
     bind(settings, configure_internal(parts))
 }
@@ -78,7 +79,7 @@ fn bind(
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .disable_signals()
-        .bind(settings.address)?;
+        .listen(settings.listener)?;
     Ok(BoundServer {
         addresses: server.addrs(),
         server: server.run(),

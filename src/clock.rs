@@ -1,0 +1,33 @@
+//! The real clock: the only place that asks the system for time and chance.
+
+use maestro_core::domain::{Mono, Now};
+use maestro_core::ports::Clock;
+use std::time::{Duration, Instant};
+
+/// Far from zero, so that a stored age can be counted back from a young process.
+const MONO_BASE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+pub struct SystemClock {
+    began: Instant,
+}
+
+impl SystemClock {
+    pub fn new() -> Self {
+        Self {
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        Now {
+            wall: jiff::Timestamp::now(),
+            mono: Mono(MONO_BASE + self.began.elapsed()),
+        }
+    }
+
+    fn entropy(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128() ^ (self.began.elapsed().as_nanos() << 64)
+    }
+}

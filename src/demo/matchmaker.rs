@@ -1,0 +1,83 @@
+//! A small matchmaker: takes rooms through the allocation API and starts matches in them.
+
+use super::api::{Allocation, Api};
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const MATCH_SECONDS: u64 = 2;
+const PLAYERS: u32 = 4;
+const LINE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What it saw.
+#[derive(Default)]
+pub struct Tally {
+    pub matches: AtomicU64,
+    /// Rooms that were given while we still had them: never, or the store or the actor failed.
+    pub twice: AtomicU64,
+    held: Mutex<HashSet<String>>,
+}
+
+/// Allocates at about `per_second` until `stop`, then waits for its matches to end.
+pub async fn run(api: Api, tally: std::sync::Arc<Tally>, per_second: f64, stop: CancellationToken) {
+    let mut matches = JoinSet::new();
+    let mut beat = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = beat.tick() => {}
+        }
+        if let Ok(Some(room)) = api.allocate().await {
+            tally.take(&room);
+            let tally = tally.clone();
+            matches.spawn(async move { play(room, &tally).await });
+        }
+        while matches.try_join_next().is_some() {}
+    }
+    matches.shutdown().await;
+}
+
+async fn play(room: Allocation, tally: &Tally) {
+    let started = command(&room.game, &format!("match {MATCH_SECONDS} {PLAYERS}")).await;
+    if started.is_ok_and(|answer| answer.starts_with("ok")) {
+        tally.matches.fetch_add(1, Relaxed);
+        // Given back shortly before the room says that it is ready again.
+        tokio::time::sleep(Duration::from_secs(MATCH_SECONDS) - Duration::from_millis(100)).await;
+    }
+    tally.give_back(&room.room);
+}
+
+/// Sends one line to a room's game port and reads one back.
+pub async fn command(game: &str, line: &str) -> std::io::Result<String> {
+    let work = async {
+        let mut stream = TcpStream::connect(game).await?;
+        stream.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).await?;
+        Ok(answer.trim_end().to_owned())
+    };
+    tokio::time::timeout(LINE_TIMEOUT, work)
+        .await
+        .map_err(std::io::Error::from)?
+}
+
+impl Tally {
+    pub fn take(&self, room: &Allocation) {
+        if let Ok(mut held) = self.held.lock()
+            && !held.insert(room.room.clone())
+        {
+            self.twice.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn give_back(&self, room: &str) {
+        if let Ok(mut held) = self.held.lock() {
+            held.remove(room);
+        }
+    }
+}
