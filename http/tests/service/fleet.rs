@@ -1,0 +1,186 @@
+//! One node, and requests to its servers without a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::{Method, header};
+use actix_web::web::ServiceConfig;
+use actix_web::{App, test};
+use maestro_actors::{ActorSettings, Node, NodeParts};
+use maestro_core::settings::CoreSettings;
+use maestro_http::{
+    InternalParts, ManagementService, RoomsService, configure_debug, configure_internal, gateway,
+};
+use maestro_testkit::fake::{FakeRuntime, FakeStore, TokioClock};
+use serde_json::{Value, json};
+
+pub struct Fleet {
+    pub store: Arc<FakeStore>,
+    pub runtime: Arc<FakeRuntime>,
+    pub node: Node,
+}
+
+/// What came back: code, headers that matter, and the body.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub kind: String,
+    pub retry_after: Option<String>,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+    /// Status, gRPC code and message of a failure.
+    pub fn failure(&self) -> (u16, u64, String) {
+        let body = self.json();
+        let text = body["message"].as_str().unwrap_or_default().to_owned();
+        (self.status, body["code"].as_u64().unwrap_or_default(), text)
+    }
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()
+    }
+}
+
+pub enum Server {
+    Management,
+    Rooms,
+    Internal,
+}
+
+impl Fleet {
+    pub async fn start(paused: bool) -> Self {
+        let core = CoreSettings {
+            paused,
+            ..CoreSettings::default()
+        };
+        let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
+        let parts = NodeParts::new(
+            store.clone(),
+            runtime.clone(),
+            TokioClock::new(),
+            core,
+            ActorSettings::default(),
+            tokio::runtime::Handle::current(),
+        );
+        let node = Node::start(parts);
+        let fleet = Self {
+            store,
+            runtime,
+            node,
+        };
+        fleet
+            .until("the node knows all schedulers", async |fleet| {
+                fleet.node.directory().is_complete()
+            })
+            .await;
+        fleet
+    }
+
+    /// Waits for a level; five seconds at most.
+    pub async fn until(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
+        for _ in 0..500 {
+            if reached(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never came: {what}");
+    }
+
+    fn configure(&self, server: &Server, config: &mut ServiceConfig) {
+        match server {
+            Server::Management => {
+                configure_debug(self.node.clone())(config);
+                let service = ManagementService::new(self.node.clone());
+                gateway::management(Arc::new(service)).configure(config);
+            }
+            Server::Rooms => {
+                let service = RoomsService::new(self.node.clone());
+                gateway::rooms(Arc::new(service)).configure(config);
+            }
+            Server::Internal => configure_internal(InternalParts {
+                node: self.node.clone(),
+                metrics: Some(Arc::new(|| "a_metric 1\n".to_owned())),
+                health: true,
+            })(config),
+        }
+    }
+
+    pub async fn call(&self, server: Server, method: Method, path: &str, body: Value) -> Reply {
+        let app = App::new().configure(|config| self.configure(&server, config));
+        let app = test::init_service(app).await;
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let request = test::TestRequest::default()
+            .method(method)
+            .uri(path)
+            .set_payload(body);
+        let response = test::call_service(&app, request.to_request()).await;
+        let header = |name| {
+            let value = response.headers().get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        let status = response.status().as_u16();
+        let kind = header(header::CONTENT_TYPE).unwrap_or_default();
+        let retry_after = header(header::RETRY_AFTER);
+        let text = String::from_utf8(test::read_body(response).await.to_vec()).unwrap();
+        Reply {
+            status,
+            kind,
+            retry_after,
+            text,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(Server::Management, Method::GET, path, Value::Null)
+            .await
+    }
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> Reply {
+        self.call(Server::Management, method, path, body).await
+    }
+    pub async fn room(&self, method: Method, path: &str, body: Value) -> Reply {
+        self.call(Server::Rooms, method, path, body).await
+    }
+
+    /// Creates `arena` with this many rooms.
+    pub async fn create(&self, rooms: i32) -> Value {
+        self.send(Method::POST, "/schedulers", arena(rooms))
+            .await
+            .ok()
+    }
+
+    pub async fn operation_ends(&self, id: &Value) -> String {
+        let path = format!("/schedulers/arena/operations/{}", id.as_str().unwrap());
+        self.until("the operation has ended", async |fleet| {
+            let status = fleet.get(&path).await.ok()["operation"]["status"].clone();
+            status != "pending" && status != "in_progress"
+        })
+        .await;
+        let operation = self.get(&path).await.ok();
+        operation["operation"]["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+}
+
+/// A request that creates a scheduler.
+pub fn arena(rooms: i32) -> Value {
+    let size = json!({"memory": "64Mi", "cpu": "100m"});
+    json!({
+        "name": "arena", "game": "chess", "maxSurge": "10%", "roomsReplicas": rooms,
+        "portRange": {"start": 40000, "end": 41000},
+        "spec": {"terminationGracePeriod": "90.5s", "containers": [{
+            "name": "game", "image": "registry/game:1", "imagePullPolicy": "Always",
+            "requests": size, "limits": size,
+            "ports": [{"name": "clientPort", "protocol": "udp", "port": 7777}],
+        }]},
+    })
+}
