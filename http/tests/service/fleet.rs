@@ -124,12 +124,12 @@ impl Fleet {
         let response = test::call_service(&app, request.to_request()).await;
         let header = |name| {
             let value = response.headers().get(name)?;
-            Some(value.to_str().unwrap().to_owned())
+            value.to_str().ok().map(str::to_owned)
         };
         let status = response.status().as_u16();
         let kind = header(header::CONTENT_TYPE).unwrap_or_default();
         let retry_after = header(header::RETRY_AFTER);
-        let text = String::from_utf8(test::read_body(response).await.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&test::read_body(response).await).into_owned();
         Reply {
             status,
             kind,
@@ -157,7 +157,10 @@ impl Fleet {
     }
 
     pub async fn operation_ends(&self, id: &Value) -> String {
-        let path = format!("/schedulers/arena/operations/{}", id.as_str().unwrap());
+        let path = format!(
+            "/schedulers/arena/operations/{}",
+            id.as_str().expect("an id")
+        );
         self.until("the operation has ended", async |fleet| {
             let status = fleet.get(&path).await.ok()["operation"]["status"].clone();
             status != "pending" && status != "in_progress"
@@ -166,7 +169,7 @@ impl Fleet {
         let operation = self.get(&path).await.ok();
         operation["operation"]["status"]
             .as_str()
-            .unwrap()
+            .expect("a status")
             .to_owned()
     }
 }
