@@ -144,6 +144,18 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// An empty list of a container is written as the original writes it (contract 15 item 25).
+fn empty_as_null<S, T>(list: &[T], serializer: S) -> Result<S::Ok, S::Error>
+where
+    S: serde::Serializer,
+    T: Serialize,
+{
+    if list.is_empty() {
+        return serializer.serialize_none();
+    }
+    list.serialize(serializer)
+}
+
 /// What touches the room itself: the pod or the processes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -171,13 +183,13 @@ pub struct Container {
     pub name: String,
     pub image: String,
     pub image_pull_policy: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "null_as_default", serialize_with = "empty_as_null")]
     pub command: Vec<String>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "null_as_default", serialize_with = "empty_as_null")]
     pub environment: Vec<Environment>,
     pub requests: Resources,
     pub limits: Resources,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "null_as_default", serialize_with = "empty_as_null")]
     pub ports: Vec<ContainerPort>,
 }
 
