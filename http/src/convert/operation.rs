@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use maestro_core::domain::{Definition, OperationRecord};
 use serde_json::{Map, Value};
 
+use super::spec::RESTART_NEVER;
 use crate::codec::{Struct, messages};
 
 /// What the contract's documents write for a moment that was not known when an edit was ordered.
@@ -30,17 +32,24 @@ pub fn operation(record: &OperationRecord) -> messages::Operation {
     }
 }
 
-/// The document of a scheduler in an order is older than its row, and says so by a moment of year one.
+/// A scheduler that came whole in a request is older than its row: its document has no moment yet, and the restart
+/// policy that it will have. One that was patched is the active one, as it is stored.
 fn input(definition: &Definition) -> Map<String, Value> {
     let Value::Object(mut input) = definition.to_json() else {
         return Map::new();
     };
-    let ordered = matches!(
-        definition,
-        Definition::CreateScheduler { .. } | Definition::CreateNewSchedulerVersion { .. }
-    );
-    if ordered && let Some(Value::Object(scheduler)) = input.get_mut("scheduler") {
-        scheduler.insert("CreatedAt".to_owned(), GO_ZERO_TIME.into());
+    let came_whole = match definition {
+        Definition::CreateScheduler { .. } => true,
+        Definition::CreateNewSchedulerVersion { scheduler } => {
+            scheduler.created_at == Timestamp::UNIX_EPOCH
+        }
+        _ => false,
+    };
+    if came_whole && let Some(document) = input.get_mut("scheduler") {
+        document["CreatedAt"] = GO_ZERO_TIME.into();
+        if document["Spec"]["RestartPolicy"] == "" {
+            document["Spec"]["RestartPolicy"] = RESTART_NEVER.into();
+        }
     }
     input
 }

@@ -9,7 +9,7 @@ use super::{clean, clean_all};
 use crate::codec::{Duration, messages};
 
 /// What an absent or empty restart policy means (decision D4).
-const RESTART_NEVER: &str = "Never";
+pub const RESTART_NEVER: &str = "Never";
 
 /// The version is never the client's word; the scheduler's owner sets it.
 pub fn wanted(spec: messages::Spec) -> Spec {
@@ -19,14 +19,22 @@ pub fn wanted(spec: messages::Spec) -> Spec {
         containers: spec.containers.into_iter().map(wanted_container).collect(),
         toleration: clean(spec.toleration),
         affinity: clean(spec.affinity),
-        restart_policy: restart_policy(clean(spec.restart_policy.unwrap_or_default())),
+        restart_policy: restart_policy(&spec.restart_policy.unwrap_or_default()).to_owned(),
     }
 }
 
-fn restart_policy(word: String) -> String {
-    match word.is_empty() {
-        true => RESTART_NEVER.to_owned(),
-        false => word,
+/// A policy that is none of the three counts as absent, here and in documents of others.
+fn restart_policy(word: &str) -> &'static str {
+    ["Always", "OnFailure", RESTART_NEVER]
+        .into_iter()
+        .find(|known| *known == word)
+        .unwrap_or_default()
+}
+
+fn shown_restart_policy(word: &str) -> &'static str {
+    match restart_policy(word) {
+        "" => RESTART_NEVER,
+        known => known,
     }
 }
 
@@ -117,7 +125,7 @@ pub fn shown(spec: &Spec) -> Option<messages::Spec> {
         containers: spec.containers.iter().map(shown_container).collect(),
         toleration: spec.toleration.clone(),
         affinity: spec.affinity.clone(),
-        restart_policy: Some(restart_policy(spec.restart_policy.clone())),
+        restart_policy: Some(shown_restart_policy(&spec.restart_policy).to_owned()),
     })
 }
 

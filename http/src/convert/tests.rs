@@ -34,7 +34,7 @@ fn what_is_left_out_has_the_contracts_defaults() {
         Some(MatchAllocation { max_matches: 1 })
     );
     assert_eq!(scheduler.spec.version, SchedulerVersion::initial());
-    assert_eq!(scheduler.spec.restart_policy, "Never");
+    assert_eq!(scheduler.spec.restart_policy, "");
     assert_eq!(
         (&scheduler.annotations, scheduler.port_range),
         (&None, None)
@@ -106,6 +106,52 @@ fn a_value_wins_over_a_secret_and_a_secret_over_a_field() {
             "{sent}"
         );
     }
+}
+
+#[test]
+fn a_restart_policy_is_stored_as_sent_and_shown_as_what_it_means() {
+    for (sent, stored, answered) in [
+        ("Always", "Always", "Always"),
+        ("OnFailure", "OnFailure", "OnFailure"),
+        ("Never", "Never", "Never"),
+        ("Sometimes", "", "Never"),
+        ("", "", "Never"),
+    ] {
+        let scheduler = create(&json!({"spec": {"restartPolicy": sent}}));
+        assert_eq!(scheduler.spec.restart_policy, stored);
+        assert_eq!(shown(&scheduler)["spec"]["restartPolicy"], answered);
+    }
+}
+
+#[test]
+fn the_input_of_an_order_tells_a_whole_scheduler_from_a_patched_one() {
+    let whole = create(&json!({"name": "arena"}));
+    let mut patched = whole.clone();
+    patched.created_at = "2026-01-02T03:04:05Z".parse().unwrap();
+    let input = |definition| {
+        let mut order = (*record(None)).clone();
+        order.definition = definition;
+        let shown: Value = serde_json::from_str(&encode(&operation(&order))).unwrap();
+        let scheduler = &shown["input"]["scheduler"];
+        (
+            scheduler["CreatedAt"].clone(),
+            scheduler["Spec"]["RestartPolicy"].clone(),
+        )
+    };
+    let never = (json!("0001-01-01T00:00:00Z"), json!("Never"));
+    let scheduler = Arc::new(patched.clone());
+    assert_eq!(input(Definition::CreateScheduler { scheduler }), never);
+    let scheduler = Arc::new(whole);
+    assert_eq!(
+        input(Definition::CreateNewSchedulerVersion { scheduler }),
+        never
+    );
+    let scheduler = Arc::new(patched);
+    let stored = (json!("2026-01-02T03:04:05Z"), json!(""));
+    assert_eq!(
+        input(Definition::CreateNewSchedulerVersion { scheduler }),
+        stored
+    );
 }
 
 #[test]

@@ -150,8 +150,9 @@ async fn orders_wait_are_listed_and_exclude_each_other() {
         json!({"page": 2, "pageSize": 15, "total": 0, "operations": []})
     );
 
+    let creation = pending["operations"][1]["id"].as_str().unwrap();
     let shown = fleet
-        .get(&format!("/schedulers/arena/operations/{id}"))
+        .get(&format!("/schedulers/arena/operations/{creation}"))
         .await
         .ok();
     let input = &shown["operation"]["input"]["scheduler"];
