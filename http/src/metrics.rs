@@ -1,4 +1,4 @@
-//! The metrics of HTTP requests (contract 9), written through the `metrics` facade.
+//! The metrics of the two APIs (contract 9), written through the `metrics` facade.
 //!
 //! Each ping passes here twice. Handles are therefore kept per handler, method and code, and looked up without allocating.
 
@@ -12,6 +12,8 @@ use crate::gateway::RequestObserver;
 pub const DURATION_SECONDS: &str = "http_request_duration_seconds";
 pub const RESPONSE_BYTES: &str = "http_response_size_bytes";
 pub const INFLIGHT: &str = "http_requests_inflight";
+/// By scheduler; those that do not exist share one label, because anybody may make up names.
+pub const PING_FAILURES: &str = "maestro_api_ping_handler_update_room_failures_total";
 
 /// Buckets of [`DURATION_SECONDS`].
 pub const DURATION_BUCKETS: [f64; 11] = [
@@ -28,7 +30,7 @@ const OTHER_METHOD: &str = "other";
 
 /// Tells the installed recorder what the metrics mean.
 pub fn describe() {
-    use metrics::{Unit, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_histogram!(
         DURATION_SECONDS,
         Unit::Seconds,
@@ -42,6 +44,10 @@ pub fn describe() {
     describe_gauge!(
         INFLIGHT,
         "The number of inflight requests being handled at the same time."
+    );
+    describe_counter!(
+        PING_FAILURES,
+        "Pings whose room could not be updated (counter)"
     );
 }
 
@@ -148,5 +154,37 @@ impl RequestObserver for HttpMetrics {
             });
             end(entry);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn requests_are_counted_under_the_contracts_names() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let observer = HttpMetrics::rooms();
+            for _ in 0..3 {
+                observer.begin("/ping");
+            }
+            observer.observe("/ping", "PUT", 200, 0.5, 16);
+            observer.observe("/ping", "PUT", 200, 0.5, 16);
+            observer.begin("/ping");
+            observer.observe("/ping", "BREW", 501, 0.5, 16);
+        });
+        let page = recorder.handle().render();
+        let labels = r#"service="rooms-api",handler="/ping",method="PUT",code="200""#;
+        for line in [
+            r#"http_requests_inflight{service="rooms-api",handler="/ping"} 1"#.to_owned(),
+            format!("http_request_duration_seconds_count{{{labels}}} 2"),
+            format!("http_response_size_bytes_sum{{{labels}}} 32"),
+        ] {
+            assert!(page.contains(&line), "{line} is not in\n{page}");
+        }
+        assert!(page.contains(r#"method="other",code="501""#), "{page}");
+        assert!(!page.contains("BREW"));
     }
 }

@@ -14,11 +14,11 @@ use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
 use crate::gateway::{RequestContext, RoomsApi, Status};
+use crate::metrics::PING_FAILURES;
 
 type Answer<T> = Result<T, Status>;
 
-const PING_FAILURES: &str = "maestro_api_ping_handler_update_room_failures_total";
-/// Label of pings for schedulers that do not exist: anybody may make up names.
+/// Label of pings for schedulers that do not exist.
 const NO_SCHEDULER: &str = "unknown";
 
 /// The rooms API over the actors of a node.
