@@ -3,7 +3,7 @@
 mod support;
 
 use std::process::Command;
-use support::Maestro;
+use support::Home;
 
 /// The fenced `sh` blocks between two headings.
 fn blocks(readme: &str) -> Vec<String> {
@@ -21,8 +21,8 @@ fn blocks(readme: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_through_of_the_readme_works_word_for_word() {
-    let folder = tempfile::tempdir().unwrap();
-    let maestro = Maestro::start(folder.path());
+    let home = Home::new();
+    let maestro = home.start();
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let blocks = blocks(&readme);

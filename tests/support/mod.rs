@@ -1,5 +1,12 @@
 //! The built binary as a user has it: started in a folder of its own, on free ports.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its own part of this"
+)]
+
+mod home;
+pub use home::*;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -7,6 +14,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+/// How long it may say nothing before it is ready.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long it may take to end.
+const STOP_MAX: Duration = Duration::from_secs(40);
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_maestro");
 
@@ -75,28 +87,35 @@ impl Maestro {
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (sender, said) = std::sync::mpsc::channel();
+        let (lines, all) = (
+            BufReader::new(child.stderr.take().expect("piped")),
+            log.clone(),
+        );
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                all.lock().expect("whole").push(line.clone());
+                // Nobody listens any more once it is up.
+                let _ = sender.send(line);
+            }
+        });
         let ready = loop {
-            match lines.next() {
-                Some(Ok(line)) => {
+            match said.recv_timeout(START_MAX) {
+                Ok(line) => {
                     let record: Value = serde_json::from_str(&line).unwrap_or_default();
-                    log.lock().unwrap().push(line);
                     if record["fields"]["message"] == "ready" {
                         break record["fields"].clone();
                     }
                 }
-                _ => {
+                Err(error) => {
+                    // Its output ended, or it hangs.
+                    let _ = child.kill();
                     let status = child.wait().expect("it ended");
-                    return Err(format!("{}\n{status}", log.lock().unwrap().join("\n")));
+                    let log = log.lock().expect("whole").join("\n");
+                    return Err(format!("{log}\n{status} ({error})"));
                 }
             }
         };
-        let more = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                more.lock().unwrap().push(line);
-            }
-        });
         let url = |name: &str| ready[name].as_str().expect("an address").to_owned();
         Ok(Self {
             child,
@@ -105,9 +124,10 @@ impl Maestro {
             internal: url("internal"),
             log,
             http: reqwest::Client::builder()
+                .no_proxy()
                 .timeout(seconds(20))
                 .build()
-                .unwrap(),
+                .expect("a client"),
         })
     }
 
@@ -126,7 +146,22 @@ impl Maestro {
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a pid");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)
             .expect("it can be signalled");
-        self.child.wait().expect("it ended")
+        let until = Instant::now() + STOP_MAX;
+        loop {
+            match self.child.try_wait().expect("a child") {
+                Some(status) => return status,
+                None => assert!(
+                    Instant::now() < until,
+                    "it does not end:\n{}",
+                    self.logged()
+                ),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn logged(&self) -> String {
+        self.log.lock().expect("whole").join("\n")
     }
 
     pub async fn call(&self, method: &str, url: &str, body: Option<&Value>) -> Answer {
@@ -214,6 +249,59 @@ impl Maestro {
         body["operation"].clone()
     }
 
+    /// An operation that has just been ordered.
+    pub fn id(answer: &Answer) -> String {
+        let (status, body) = answer;
+        assert_eq!(*status, 200, "{body}");
+        body["operationId"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until what was ordered has ended.
+    pub async fn done(&self, scheduler: &str, answer: Answer) -> Value {
+        self.ended(scheduler, &Self::id(&answer)).await
+    }
+
+    /// Creates a scheduler and waits for its rooms.
+    pub async fn bring_up(&self, fleet: &Value) {
+        let (status, body) = self.post("/schedulers", fleet).await;
+        assert_eq!(status, 200, "{body}");
+        let rooms = fleet["roomsReplicas"].as_u64().expect("a number");
+        self.wait_ready(fleet["name"].as_str().expect("a name"), rooms)
+            .await;
+    }
+
+    /// The operations of a stage, newest first.
+    pub async fn operations(&self, scheduler: &str, stage: &str) -> Vec<Value> {
+        let pages = if stage == "final" { "&perPage=100" } else { "" };
+        let path = format!("/schedulers/{scheduler}/operations?stage={stage}{pages}");
+        let (status, body) = self.get(&path).await;
+        assert_eq!(status, 200, "{body}");
+        body["operations"].as_array().expect("a list").clone()
+    }
+
+    /// Waits for a level of one scheduler's counts.
+    pub async fn until_info(&self, scheduler: &str, what: &str, level: impl Fn(&Value) -> bool) {
+        let came = eventually(seconds(30), || async { level(&self.info(scheduler).await) }).await;
+        assert!(came, "not {what}: {}", self.info(scheduler).await);
+    }
+
+    pub async fn state(&self, scheduler: &str) -> String {
+        let info = self.info(scheduler).await;
+        info["state"].as_str().unwrap_or("gone").to_owned()
+    }
+
+    pub async fn internal(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.call(method, &format!("{}{path}", self.internal), body)
+            .await
+    }
+
+    /// Orders an operation that only takes time.
+    pub async fn test_operation(&self, scheduler: &str, sleep_seconds: i64) -> String {
+        let path = format!("/debug/actors/{scheduler}/test-operation");
+        let body = json!({ "sleepSeconds": sleep_seconds });
+        Self::id(&self.internal("POST", &path, Some(&body)).await)
+    }
+
     /// Deletes a scheduler and waits until it and its rooms are gone.
     pub async fn remove(&self, scheduler: &str) {
         let (status, body) = self.delete(&format!("/schedulers/{scheduler}")).await;
@@ -257,32 +345,17 @@ pub fn fleet_of(name: &str, rooms: u32, command: &[&str]) -> Value {
     })
 }
 
-/// Room folders of a scheduler that have a living process: room id and pid of its first process.
-pub fn room_pids(folder: &Path, scheduler: &str) -> Vec<(String, u64)> {
-    let Ok(entries) = std::fs::read_dir(folder.join("rooms").join(scheduler)) else {
-        return Vec::new();
-    };
-    let mut rooms: Vec<(String, u64)> = entries
+/// All events of an operation's history in one text.
+pub fn history(operation: &Value) -> String {
+    let events = operation["executionHistory"].as_array();
+    let events = events
+        .into_iter()
         .flatten()
-        .filter_map(|entry| {
-            let text = std::fs::read_to_string(entry.path().join("room.json")).ok()?;
-            let record: Value = serde_json::from_str(&text).ok()?;
-            let pid = find_pid(&record)?;
-            let alive = Path::new("/proc").join(pid.to_string()).exists();
-            alive.then(|| (entry.file_name().to_string_lossy().into_owned(), pid))
-        })
-        .collect();
-    rooms.sort();
-    rooms
+        .filter_map(|e| e["event"].as_str());
+    events.collect::<Vec<_>>().join("\n")
 }
 
-fn find_pid(value: &Value) -> Option<u64> {
-    match value {
-        Value::Object(map) => map
-            .get("pid")
-            .and_then(Value::as_u64)
-            .or_else(|| map.values().find_map(find_pid)),
-        Value::Array(items) => items.iter().find_map(find_pid),
-        _ => None,
-    }
+/// Says why a test does not run here.
+pub fn skip(because: impl std::fmt::Display) {
+    eprintln!("skipped, because {because}");
 }

@@ -1,0 +1,271 @@
+//! A place for one test: a folder, ports that nobody else uses, and nothing left of it in the end.
+
+use super::{BINARY, Maestro, fleet_of, seconds};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// Below the ports that the system draws from. Each takes what is after the last one.
+static LISTEN: AtomicU16 = AtomicU16::new(0);
+static ROOMS: AtomicU16 = AtomicU16::new(0);
+const LISTEN_FIRST: u16 = 10_000;
+const ROOMS_FIRST: u16 = 20_000;
+const LISTEN_COUNT: u16 = 9_000;
+/// Blocks of ports for rooms.
+const BLOCKS: u16 = 60;
+const BLOCK: u16 = 200;
+
+/// The folder and the ports of one installation. Rooms that are left when it goes are killed.
+pub struct Home {
+    folder: TempDir,
+    data: PathBuf,
+    listen: [u16; 3],
+    rooms_from: u16,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    pub fn new() -> Self {
+        Self::below("")
+    }
+
+    /// With its data in a folder further down (where a test mounts something).
+    pub fn below(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join(name);
+        std::fs::create_dir_all(&data).expect("a folder in it");
+        // Test programs that run one after the other should not meet in the ports that are let go slowly.
+        let spread = (std::process::id() % 1_000) as u16;
+        let block = (spread + ROOMS.fetch_add(1, Relaxed)) % BLOCKS;
+        Self {
+            folder,
+            data,
+            listen: [(); 3].map(|()| free_port(spread * 7)),
+            rooms_from: ROOMS_FIRST + block * BLOCK,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.data
+    }
+
+    /// Always on the same ports, so that rooms find it again after a restart.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        ["API", "ROOMSAPI", "INTERNALAPI"]
+            .iter()
+            .zip(self.listen)
+            .map(|(name, port)| (format!("MAESTRO_{name}_PORT"), port.to_string()))
+            .collect()
+    }
+
+    pub fn start(&self) -> Maestro {
+        self.start_with(&[])
+    }
+
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Maestro {
+        match self.try_start(environment) {
+            Ok(maestro) => maestro,
+            Err(log) => panic!("it did not start:\n{log}"),
+        }
+    }
+
+    /// `Err`: what it said before it ended.
+    pub fn try_start(&self, environment: &[(&str, &str)]) -> Result<Maestro, String> {
+        let ports = self.environment();
+        let mut all: Vec<(&str, &str)> = ports
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        all.extend(environment);
+        Maestro::try_start(&self.data, &all)
+    }
+
+    /// Ports for this test's rooms only.
+    pub fn port_range(&self) -> Value {
+        json!({"start": self.rooms_from, "end": self.rooms_from + BLOCK - 1})
+    }
+
+    /// A fleet of sample rooms.
+    pub fn fleet(&self, name: &str, rooms: u32) -> Value {
+        self.fleet_of(
+            name,
+            rooms,
+            &["maestro", "room", "--ping-interval", "300ms"],
+        )
+    }
+
+    /// A fleet of rooms that say nothing by themselves: the test pings for them.
+    pub fn mute_fleet(&self, name: &str, rooms: u32) -> Value {
+        self.fleet_of(name, rooms, &["sleep", "600"])
+    }
+
+    pub fn fleet_of(&self, name: &str, rooms: u32, command: &[&str]) -> Value {
+        let mut fleet = fleet_of(name, rooms, command);
+        fleet["portRange"] = self.port_range();
+        fleet
+    }
+
+    /// Everything that runs in a room's folder of this installation.
+    pub fn processes(&self) -> Vec<RoomProcess> {
+        processes_below(&self.data)
+    }
+
+    /// The first process of each container of a scheduler's rooms, by room, sorted.
+    pub fn pids(&self, scheduler: &str) -> Vec<(String, i32)> {
+        let mut pids: Vec<_> = self
+            .processes()
+            .into_iter()
+            .filter(|process| process.leader && process.scheduler == scheduler)
+            .map(|process| (process.room, process.pid))
+            .collect();
+        pids.sort();
+        pids
+    }
+
+    pub fn room_folder(&self, scheduler: &str, room: &str) -> PathBuf {
+        self.data.join("rooms").join(scheduler).join(room)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let until = Instant::now() + seconds(10);
+        loop {
+            let left = self.processes();
+            if left.is_empty() || Instant::now() > until {
+                return;
+            }
+            for process in left {
+                signal(process.pid, Signal::KILL);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+fn free_port(spread: u16) -> u16 {
+    loop {
+        let step = LISTEN.fetch_add(1, Relaxed);
+        let port = LISTEN_FIRST + (spread + step) % LISTEN_COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Sends a signal to a process that the caller has just seen; one that is gone is no error.
+pub fn signal(pid: i32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(pid).expect("a pid"), signal);
+}
+
+/// A living process of a room.
+#[derive(Clone, Debug)]
+pub struct RoomProcess {
+    pub pid: i32,
+    pub scheduler: String,
+    pub room: String,
+    pub container: String,
+    /// It was started by the orchestrator, not by another process of the room.
+    pub leader: bool,
+}
+
+fn processes_below(folder: &Path) -> Vec<RoomProcess> {
+    let folder = folder.join("rooms");
+    let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+    pids.filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let variables = variables_of(pid)?;
+        // Its own binary is started in a room's folder only by the orchestrator.
+        if !Path::new(variables.get("HOME")?).starts_with(&folder) {
+            return None;
+        }
+        let of = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        Some(RoomProcess {
+            pid,
+            scheduler: of("MAESTRO_SCHEDULER_NAME"),
+            room: of("MAESTRO_ROOM_ID"),
+            container: of("MAESTRO_CONTAINER"),
+            leader: session_of(pid)? == pid,
+        })
+    })
+    .collect()
+}
+
+/// The environment of a living process, as it was at its start.
+pub fn variables_of(pid: i32) -> Option<HashMap<String, String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+    Some(
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    )
+}
+
+fn session_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Resident memory of a process.
+pub fn memory_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// A small file system of its own for a folder; `Err` says why there is none.
+pub struct Mounted {
+    at: PathBuf,
+}
+
+impl Mounted {
+    pub fn new(at: &Path, options: &str) -> Result<Self, String> {
+        let output = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Ok(Self { at: at.into() }),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(format!("mount: {error}")),
+        }
+    }
+
+    pub fn remount(&self, options: &str) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-o", &format!("remount,{options}")]);
+        mount.arg(&self.at).status().is_ok_and(|s| s.success())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: what is still open goes with its last user.
+        let _ = std::process::Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.at)
+            .status();
+    }
+}
+
+/// Runs a command of the binary to its end.
+pub fn run(args: &[&str]) -> std::process::Output {
+    std::process::Command::new(BINARY)
+        .args(args)
+        .output()
+        .expect("the binary starts")
+}
