@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, duration, room, start};
+use crate::{demo, duration, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -30,6 +30,18 @@ enum Command {
     /// Show a fleet of sample rooms at work, in a temporary folder
     #[command(args_override_self = true)]
     Demo(DemoArgs),
+    /// Show what every actor of a running server does
+    #[command(args_override_self = true)]
+    Actors(tools::ActorsArgs),
+    /// Write all schedulers of a running server to a YAML file
+    #[command(args_override_self = true)]
+    Export(tools::ExportArgs),
+    /// Create the schedulers of an exported file on a running server
+    #[command(args_override_self = true)]
+    Import(tools::ImportArgs),
+    /// Copy the store of a running server into its data folder
+    #[command(args_override_self = true)]
+    Backup(tools::BackupArgs),
     /// Run a sample game room (started by the orchestrator)
     #[command(args_override_self = true)]
     // Boxed: its many options would make every other variant as large.
@@ -105,6 +117,10 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Start(args)) => start::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Actors(args)) => tools::actors(&args),
+        Some(Command::Export(args)) => tools::export(&args),
+        Some(Command::Import(args)) => tools::import(&args),
+        Some(Command::Backup(args)) => tools::backup(&args),
         Some(Command::Room(args)) => room::run(*args),
         None => Cli::command().print_help().map_err(Into::into),
     };

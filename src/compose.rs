@@ -3,10 +3,12 @@
 //! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has
 //! one composition: one file as the store, local processes as the runtime.
 
+use crate::backup;
 use crate::clock::SystemClock;
 use crate::settings::Settings;
 use anyhow::Context;
 use maestro_actors::NodeParts;
+use maestro_http::Backup;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_store::embedded::EmbeddedStore;
 use std::sync::Arc;
@@ -54,6 +56,11 @@ impl Adapters {
             settings.actors,
             io,
         )
+    }
+
+    /// Copies the store on request.
+    pub fn backup(&self, settings: &Settings, io: tokio::runtime::Handle) -> Backup {
+        backup::of(self.store.clone(), settings.data_dir.clone(), io)
     }
 
     /// After the actors: rooms stay as they are, the file is flushed and its lock given back.

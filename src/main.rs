@@ -1,5 +1,6 @@
 //! The `maestro` binary: hands the command line to `cli` and nothing else.
 
+mod backup;
 mod cli;
 mod clock;
 mod compose;
@@ -10,6 +11,7 @@ mod room;
 mod serve;
 mod settings;
 mod start;
+mod tools;
 
 fn main() -> std::process::ExitCode {
     cli::main()

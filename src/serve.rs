@@ -88,7 +88,13 @@ where
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let stop = CancellationToken::new();
     let metrics = prometheus(settings, io, stop.clone())?;
-    let servers = servers(settings, listeners, &node, metrics)?;
+    let parts = InternalParts {
+        node: node.clone(),
+        metrics,
+        health: settings.healthcheck_enabled,
+        backup: Some(adapters.backup(settings, io.handle().clone())),
+    };
+    let servers = servers(settings, listeners, parts)?;
     let handles: Vec<_> = servers.iter().map(|bound| bound.server.handle()).collect();
     let running: Vec<_> = servers
         .into_iter()
@@ -119,24 +125,19 @@ where
 fn servers(
     settings: &Settings,
     listeners: Listeners,
-    node: &Node,
-    metrics: Option<MetricsPage>,
+    parts: InternalParts,
 ) -> anyhow::Result<[BoundServer; 3]> {
     let with = |listener, workers| ServerSettings {
         listener,
         workers,
         shutdown_timeout: settings.graceful_shutdown,
     };
+    let node = &parts.node;
     let management = gateway::management(Arc::new(ManagementService::new(node.clone())))
         .observer(Arc::new(HttpMetrics::management()));
     let rooms = gateway::rooms(Arc::new(RoomsService::new(node.clone())))
         .observer(Arc::new(HttpMetrics::rooms()));
     let debug = settings.serves_debug().then(|| node.clone());
-    let parts = InternalParts {
-        node: node.clone(),
-        metrics,
-        health: settings.healthcheck_enabled,
-    };
     Ok([
         server::management(
             with(listeners.management, settings.http_workers),

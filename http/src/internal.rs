@@ -13,6 +13,7 @@ use maestro_core::state::{Command, Reply};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::backup::{self, Backup};
 use crate::error::unexpected;
 use crate::gateway::{Status, refusal};
 
@@ -32,6 +33,8 @@ pub struct InternalParts {
     pub metrics: Option<MetricsPage>,
     /// Whether there are health pages (`internalApi.healthcheck.enabled`).
     pub health: bool,
+    /// `None`: no `/backup`.
+    pub backup: Option<Backup>,
 }
 
 /// Mounts the internal server's pages, and its 404 for all others.
@@ -53,6 +56,11 @@ pub fn configure_internal(
                 async move { text(StatusCode::OK, METRICS_TEXT, page()) }
             };
             config.service(Resource::new("/metrics").to(render));
+        }
+        if let Some(backup) = parts.backup.clone() {
+            config
+                .app_data(Data::new(backup))
+                .service(Resource::new("/backup").route(web::post().to(backup::handle)));
         }
         let at = "/debug/actors/{scheduler}";
         config

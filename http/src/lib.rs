@@ -2,6 +2,7 @@
 //!
 //! Handlers parse, route and serialise. They talk to the actors through their handles, never to a store or a runtime.
 
+pub mod backup;
 pub mod codec;
 pub mod convert;
 mod error;
@@ -12,6 +13,7 @@ pub mod metrics;
 pub mod rooms;
 pub mod server;
 
+pub use backup::{Backup, BackupDone, BackupError};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use management::ManagementService;
 pub use metrics::HttpMetrics;

@@ -106,6 +106,7 @@ impl Fleet {
                 node: self.node.clone(),
                 metrics: Some(Arc::new(|| "a_metric 1\n".to_owned())),
                 health: true,
+                backup: None,
             })(config),
         }
     }

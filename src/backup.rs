@@ -1,0 +1,96 @@
+//! Copies of the embedded file while it is in use: `<data folder>/backups/<name>.redb`.
+//!
+//! The only place where an operator's word becomes a path of the data folder.
+
+use maestro_http::{Backup, BackupDone, BackupError};
+use maestro_store::embedded::EmbeddedStore;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Mutex;
+
+const FOLDER: &str = "backups";
+const NAME_MAX: usize = 64;
+
+/// What the internal server calls. Copies run on the I/O runtime, one at a time; one that
+/// has begun is finished, whether somebody waits for it or not.
+pub fn of(store: Arc<EmbeddedStore>, data_dir: PathBuf, io: tokio::runtime::Handle) -> Backup {
+    let one_at_a_time = Arc::new(Mutex::new(()));
+    Arc::new(move |name| {
+        let (store, data_dir, turn) = (store.clone(), data_dir.clone(), one_at_a_time.clone());
+        let copying = io.spawn(async move {
+            let _turn = turn.lock().await;
+            copy(&store, &data_dir, name).await
+        });
+        Box::pin(async move {
+            let interrupted = |_| BackupError::NotWritten("it was interrupted".into());
+            copying.await.map_err(interrupted)?
+        })
+    })
+}
+
+async fn copy(
+    store: &EmbeddedStore,
+    data_dir: &Path,
+    name: String,
+) -> Result<BackupDone, BackupError> {
+    if !is_name(&name) {
+        return Err(BackupError::Name(name));
+    }
+    let refuse = |path: &Path, e: std::io::Error| {
+        BackupError::NotWritten(format!("{}: {e}", path.display()))
+    };
+    let folder = data_dir.join(FOLDER);
+    let file = folder.join(format!("{name}.redb"));
+    DirBuilder::new()
+        .recursive(true)
+        // It holds what the store holds.
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|e| refuse(&folder, e))?;
+    if file.try_exists().map_err(|e| refuse(&file, e))? {
+        return Err(BackupError::Taken(name));
+    }
+    let begun = Instant::now();
+    let copied = store.copy_to(&file).await;
+    copied.map_err(|e| BackupError::NotWritten(e.to_string()))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let file = file.canonicalize().map_err(|e| refuse(&file, e))?;
+    let bytes = file.metadata().map_err(|e| refuse(&file, e))?.len();
+    let path = file.display().to_string();
+    tracing::info!(path, bytes, seconds, "wrote a backup");
+    Ok(BackupDone {
+        path,
+        bytes,
+        seconds,
+    })
+}
+
+/// One visible path component of ordinary letters.
+fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_leave_the_folder_are_no_names() {
+        for name in [
+            "", ".", "..", "../x", "a/b", "/x", "a\\b", "a\0", ".x", "ä", "a b",
+        ] {
+            assert!(!is_name(name), "{name:?}");
+        }
+        assert!(!is_name(&"a".repeat(NAME_MAX + 1)));
+        for name in ["a", "2026-01-31", "before_v2.1", "a..b"] {
+            assert!(is_name(name), "{name:?}");
+        }
+    }
+}
