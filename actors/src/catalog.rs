@@ -2,7 +2,7 @@
 //! They need no owner of a scheduler, only the store (architecture 1).
 
 use crate::error::CallError;
-use crate::gauge::{Gauge, Turn};
+use crate::gauge::{Gauge, Queued, Turn};
 use crate::node::NodeParts;
 use actix::prelude::*;
 use maestro_core::ports::{Reads, StoreError};
@@ -25,6 +25,7 @@ pub type Query<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 #[rtype(result = "()")]
 struct Read {
     make: Box<dyn FnOnce(Arc<dyn Reads>) -> Reading + Send>,
+    queued: Queued,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -58,7 +59,7 @@ impl Actor for CatalogActor {
 impl Handler<Read> for CatalogActor {
     type Result = ();
     fn handle(&mut self, read: Read, _: &mut Self::Context) {
-        self.gauge.take();
+        drop(read.queued);
         self.gauge.begin_turn(Turn::Command);
         let work = (read.make)(self.reads.clone());
         let permit = read._permit;
@@ -104,7 +105,6 @@ impl Catalog {
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
-        self.gauge.enqueue();
         self.addr.do_send(Read {
             make: Box::new(move |reads| {
                 let work = query(reads);
@@ -113,6 +113,7 @@ impl Catalog {
                     let _ = to.send(tokio::time::timeout(READ_TIMEOUT, work).await);
                 })
             }),
+            queued: self.gauge.enqueue(),
             _permit: permit,
         });
         match answer.await {

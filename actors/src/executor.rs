@@ -1,11 +1,13 @@
 //! Carrying out pieces of work on the runtime, as cancellable tasks with a deadline.
 
-use crate::lease::{LEFT_MIN, Lease};
+use crate::lease::Lease;
 use crate::scope::{Scope, Task};
+use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Clock, Runtime, RuntimeError};
 use maestro_core::state::{Work, WorkId, WorkResult};
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +32,18 @@ impl Executor {
         let span = tracing::debug_span!("work", scheduler = %self.scheduler, work = id.0, kind = work.kind());
         let task = async move {
             let kind = work.kind();
+            let call = async {
+                // Calls on a runtime cannot be fenced: they begin only as the owner's.
+                this.lease.usable(&*this.clock).await;
+                tokio::time::timeout(timeout, this.call(work)).await
+            };
             let result = tokio::select! {
                 () = token.cancelled() => WorkResult::Unknown(format!("{kind} was given up")),
-                result = tokio::time::timeout(timeout, this.call(work)) => result.unwrap_or_else(|_| {
-                    WorkResult::Unknown(format!("{kind} took longer than {timeout:?}"))
-                }),
+                result = AssertUnwindSafe(call).catch_unwind() => match result {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(_)) => WorkResult::Unknown(format!("{kind} took longer than {timeout:?}")),
+                    Err(_) => WorkResult::Unknown(format!("{kind} panicked")),
+                },
             };
             this.running.lock().remove(&id);
             (this.done)(id, result);
@@ -51,10 +60,6 @@ impl Executor {
     }
 
     async fn call(&self, work: Work) -> WorkResult {
-        if self.lease.left(self.clock.now().mono) < LEFT_MIN {
-            let text = "this node's right to act is about to end; its next owner goes on";
-            return WorkResult::Failed(RuntimeError::Unavailable(text.into()));
-        }
         let done = |result: Result<(), RuntimeError>| match result {
             Ok(()) => WorkResult::Done,
             Err(why) => WorkResult::Failed(why),

@@ -68,16 +68,15 @@ impl Gauge {
         self.epoch.elapsed().as_micros() as u64 + 1
     }
 
-    pub fn enqueue(&self) {
+    /// A message waits for as long as the guard lives: it travels with the message, so one
+    /// that dies with its mailbox does not count for ever.
+    pub fn enqueue(self: &Arc<Self>) -> Queued {
         let at = self.enqueued.fetch_add(1, Relaxed) as usize % RING;
         self.times[at].store(self.now_us(), Relaxed);
+        Queued(self.clone())
     }
-    pub fn take(&self) {
-        self.taken.fetch_add(1, Relaxed);
-    }
-    /// A new actor begins with an empty mailbox.
-    pub fn reset_mailbox(&self) {
-        self.taken.store(self.enqueued.load(Relaxed), Relaxed);
+    /// The turn in which the actor before this one died is over.
+    pub fn reset_turn(&self) {
         self.turn_began.store(0, Relaxed);
     }
     pub fn begin_turn(&self, kind: Turn) {
@@ -89,6 +88,11 @@ impl Gauge {
         let took = self.now_us().saturating_sub(began);
         self.longest_turn_us.fetch_max(took, Relaxed);
         self.handled[self.turn_kind.load(Relaxed)].fetch_add(1, Relaxed);
+    }
+    /// A turn in which nothing was to be done.
+    pub fn count(&self, kind: Turn) {
+        self.begin_turn(kind);
+        self.end_turn();
     }
     /// A turn that ends when the guard goes.
     pub fn turn_of(self: &Arc<Self>, kind: Turn) -> TurnGuard {
@@ -134,6 +138,14 @@ impl Gauge {
     }
     pub fn late_wakes(&self) -> u64 {
         self.late_wakes.load(Relaxed)
+    }
+}
+
+pub(crate) struct Queued(Arc<Gauge>);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.taken.fetch_add(1, Relaxed);
     }
 }
 

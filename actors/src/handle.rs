@@ -6,7 +6,7 @@ use crate::gauge::Gauge;
 use crate::lease::Lease;
 use crate::restart::RestartLog;
 use crate::scheduler::{Ask, PingCall, SchedulerActor};
-use crate::writer::WriterGauge;
+use crate::writer::{Waiter, WriterGauge};
 use actix::Addr;
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Command, Ping, Reply};
@@ -44,6 +44,7 @@ impl Default for AskTimeouts {
 #[derive(Clone)]
 pub(crate) struct Live {
     pub addr: Addr<SchedulerActor>,
+    pub asks: mpsc::Sender<Ask>,
     pub pings: mpsc::Sender<PingCall>,
     pub lease: Arc<Lease>,
     pub writer: Arc<WriterGauge>,
@@ -64,7 +65,7 @@ pub(crate) enum Presence {
 pub(crate) struct Shared {
     pub name: SchedulerName,
     pub presence: RwLock<Presence>,
-    pub gauge: Gauge,
+    pub gauge: Arc<Gauge>,
     pub published: Mutex<Option<Arc<Published>>>,
     pub restarts: Mutex<RestartLog>,
     asks: Arc<Semaphore>,
@@ -80,7 +81,7 @@ impl SchedulerHandle {
         Self(Arc::new(Shared {
             name,
             presence: RwLock::new(Presence::Loading),
-            gauge: Gauge::new(),
+            gauge: Arc::new(Gauge::new()),
             published: Mutex::new(None),
             restarts: Mutex::new(RestartLog::default()),
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
@@ -127,13 +128,16 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
-        self.0.gauge.enqueue();
-        // Unbounded by itself, bounded by the permits: one travels with each message.
-        live.addr.do_send(Ask {
+        // One permit travels with each caller until the answer, also while that waits for
+        // a store that is away: so there is always a place in the queue.
+        let ask = Ask {
             command,
-            to,
-            _permit: permit,
-        });
+            to: Waiter::new(to, Some(permit)),
+            queued: self.0.gauge.enqueue(),
+        };
+        if live.asks.try_send(ask).is_err() {
+            return Err(self.live().err().unwrap_or(CallError::Restarting(name())));
+        }
         match timeout(wait, answer).await {
             Err(_) => Err(CallError::Timeout(name())),
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
@@ -145,8 +149,11 @@ impl SchedulerHandle {
         let name = || self.0.name.to_string();
         let live = self.live()?;
         let (to, answer) = oneshot::channel();
-        self.0.gauge.enqueue();
-        let call = PingCall { ping, to };
+        let call = PingCall {
+            ping,
+            to: Waiter::new(to, None),
+            queued: self.0.gauge.enqueue(),
+        };
         let sent = match live.pings.try_send(call) {
             Err(mpsc::error::TrySendError::Full(call)) => {
                 matches!(
@@ -155,13 +162,11 @@ impl SchedulerHandle {
                 )
             }
             Err(mpsc::error::TrySendError::Closed(_)) => {
-                self.0.gauge.take();
                 return Err(CallError::Restarting(name()));
             }
             Ok(()) => true,
         };
         if !sent {
-            self.0.gauge.take();
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {

@@ -5,10 +5,11 @@ use crate::debug::{ActorView, DebugView, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
 use crate::gauge::Gauge;
-use crate::handle::{AskTimeouts, SchedulerHandle};
+use crate::handle::{AskTimeouts, Live, SchedulerHandle};
+use crate::orders::{Ensure, Reload, Shutdown};
 use crate::restart::RestartLog;
 use crate::scheduler::Control;
-use crate::supervisor::{Ensure, Reload, Shutdown, SupervisorActor};
+use crate::supervisor::SupervisorActor;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
@@ -20,6 +21,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
+
+/// The end of a node waits this long for its owners, and for its own tasks. Writers get
+/// seconds for their last try; only an actor that is stuck in a turn takes longer.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+/// A reload goes on, also when nobody waits for it any more.
+const RELOAD_MAX: Duration = Duration::from_secs(15);
 
 /// How the actors of a node behave.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +68,8 @@ pub struct NodeParts {
     pub(crate) tasks: TaskTracker,
     /// The tasks of owners that have ended.
     pub(crate) retiring: TaskTracker,
+    /// The node goes down: factories give up.
+    pub(crate) going_down: CancellationToken,
 }
 
 impl NodeParts {
@@ -87,6 +97,7 @@ impl NodeParts {
             io,
             tasks: TaskTracker::new(),
             retiring: TaskTracker::new(),
+            going_down: CancellationToken::new(),
         }
     }
 }
@@ -101,6 +112,12 @@ pub struct Node {
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     background: TaskTracker,
+    #[cfg_attr(
+        not(feature = "faults"),
+        expect(dead_code, reason = "only looked at by tests")
+    )]
+    retiring: TaskTracker,
+    patience: Duration,
     stop: CancellationToken,
 }
 
@@ -125,7 +142,8 @@ impl Node {
         background.spawn_on(keeper, &parts.io);
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
-        let (clock, tasks) = (parts.clock, parts.tasks);
+        let patience = parts.settings.timeouts.other;
+        let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
         Self {
             directory,
             catalog,
@@ -134,6 +152,8 @@ impl Node {
             clock,
             tasks,
             background,
+            retiring,
+            patience,
             stop,
         }
     }
@@ -157,7 +177,12 @@ impl Node {
             Some(handle) => handle.ask(command, at_most).await,
             None => match refuse_unknown(&name.into(), &command) {
                 Some(refusal) => Err(refusal.into()),
-                None => self.ensure(name.into()).await?.ask(command, at_most).await,
+                None => {
+                    let wait = at_most.map_or(self.patience, |most| most.min(self.patience));
+                    let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
+                    let loading = |_| CallError::Restarting(name.to_owned());
+                    made.map_err(loading)??.ask(command, at_most).await
+                }
             },
         }
     }
@@ -185,7 +210,10 @@ impl Node {
             name: name.into(),
             done,
         });
-        reloaded.await.map_err(|_| CallError::ShuttingDown)
+        match tokio::time::timeout(RELOAD_MAX, reloaded).await {
+            Ok(reloaded) => reloaded.map_err(|_| CallError::ShuttingDown),
+            Err(_) => Err(CallError::Timeout(name.to_owned())),
+        }
     }
 
     /// All actors as they are seen from outside, those of one scheduler only if asked.
@@ -213,25 +241,45 @@ impl Node {
         let (done, ended) = oneshot::channel();
         self.supervisor.do_send(Shutdown(done));
         // An error means that the supervisor is gone already.
-        let _ = ended.await;
+        if tokio::time::timeout(SHUTDOWN_MAX, ended).await.is_err() {
+            error!("an owner did not end in time: it is left as it is");
+        }
         self.stop.cancel();
-        for tasks in [&self.tasks, &self.background] {
-            tasks.close();
-            tasks.wait().await;
+        let left = async {
+            for tasks in [&self.tasks, &self.background] {
+                tasks.close();
+                tasks.wait().await;
+            }
+        };
+        if tokio::time::timeout(SHUTDOWN_MAX, left).await.is_err() {
+            error!("a task did not end in time: it is left as it is");
         }
     }
 
     /// A defect on purpose, in the middle of a turn.
     #[cfg(feature = "faults")]
     pub fn panic(&self, name: &str) {
-        if let Ok(Some(live)) = self
-            .directory
-            .find(name)
-            .map(|h| h.and_then(|h| h.live().ok()))
-        {
-            live.addr.do_send(Control::Panic);
+        self.interrupt(name, || panic!("a fault that a test asked for"));
+    }
+
+    /// Does something in the middle of a turn: a test may hold the actor up there.
+    #[cfg(feature = "faults")]
+    pub fn interrupt(&self, name: &str, what: impl FnOnce() + Send + 'static) {
+        if let Some(live) = live(&self.directory, name) {
+            live.addr.do_send(Control::Interrupt(Box::new(what)));
         }
     }
+
+    /// Tasks that are still there, of all owners and of the node itself.
+    #[cfg(feature = "faults")]
+    pub fn tasks_left(&self) -> usize {
+        self.tasks.len() + self.background.len() + self.retiring.len()
+    }
+}
+
+/// The owner of a scheduler, if it runs now.
+fn live(directory: &Directory, name: &str) -> Option<Live> {
+    directory.find(name).ok()??.live().ok()
 }
 
 fn plain_view(kind: &'static str, gauge: &Gauge) -> ActorView {
@@ -271,10 +319,7 @@ async fn follow(feed: Arc<dyn Feed>, directory: Directory, stop: CancellationTok
                 operation,
             } => (scheduler, Control::CancelRequested(operation)),
         };
-        if let Ok(Some(live)) = directory
-            .find(name.as_str())
-            .map(|h| h.and_then(|h| h.live().ok()))
-        {
+        if let Some(live) = live(&directory, name.as_str()) {
             live.addr.do_send(control);
         }
     }

@@ -2,22 +2,23 @@
 //! around the pure state machine. It never awaits.
 
 use crate::debug::Published;
-use crate::gauge::Turn;
+use crate::gauge::{Queued, Turn};
 use crate::handle::SchedulerHandle;
 use crate::lease::Lease;
-use crate::supervisor::{ChildEnded, EndCause};
-use crate::writer::{Batch, Order, Outgoing, WriterEvent, WriterGauge, deliver};
+use crate::orders::{ChildEnded, EndCause, ExitGuard};
+use crate::writer::{Batch, Order, Outgoing, Waiter, WriterEvent, WriterGauge};
 use actix::prelude::*;
-use maestro_core::domain::{Mono, OperationRecord, RoomId, SchedulerName};
+use maestro_core::domain::{Mono, OperationRecord, RoomId};
 use maestro_core::ports::{Clock, RuntimeEvent};
 use maestro_core::state::{
-    Answer, Caller, Command, Decision, Effect, Input, Ping, SchedulerState, WorkId, WorkResult,
+    Caller, Command, Decision, Effect, Input, Ping, Reply, SchedulerState, WorkId, WorkResult,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tracing::{error, info, warn};
 
 /// The snapshot for `/debug/actors` is made at most this often (architecture 4).
@@ -25,17 +26,16 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 /// A wake-up counts as late when it comes this much after its moment.
 const LATE: Duration = Duration::from_millis(100);
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct Ask {
     pub command: Command,
-    pub to: oneshot::Sender<Answer>,
-    pub _permit: OwnedSemaphorePermit,
+    pub to: Waiter,
+    pub queued: Queued,
 }
 
 pub(crate) struct PingCall {
     pub ping: Ping,
-    pub to: oneshot::Sender<Answer>,
+    pub to: Waiter,
+    pub queued: Queued,
 }
 
 #[derive(Message)]
@@ -59,32 +59,9 @@ pub(crate) enum Control {
     LeaseLost,
     Pushed(Box<OperationRecord>),
     CancelRequested(maestro_core::domain::OperationId),
-    /// For tests of supervision only: a defect of ours.
-    #[cfg(any(test, feature = "faults"))]
-    Panic,
-}
-
-/// Tells the supervisor of the end, however it came: also while unwinding.
-struct ExitGuard {
-    name: SchedulerName,
-    life: u64,
-    cause: EndCause,
-    supervisor: Recipient<ChildEnded>,
-}
-
-impl Drop for ExitGuard {
-    fn drop(&mut self) {
-        let cause = match std::thread::panicking() {
-            true => EndCause::Panicked,
-            false => std::mem::replace(&mut self.cause, EndCause::Stopped),
-        };
-        // Nothing here may panic: a second panic while unwinding aborts the process.
-        self.supervisor.do_send(ChildEnded {
-            name: self.name.clone(),
-            life: self.life,
-            cause,
-        });
-    }
+    /// For tests only: something that goes wrong in the middle of a turn.
+    #[cfg(feature = "faults")]
+    Interrupt(Box<dyn FnOnce() + Send>),
 }
 
 /// What one life of an actor is made of.
@@ -97,6 +74,13 @@ pub(crate) struct Parts {
     pub orders: mpsc::Sender<Order>,
     pub writer: Arc<WriterGauge>,
     pub supervisor: Recipient<ChildEnded>,
+    pub inlets: Inlets,
+}
+
+/// Bulk input. Not through the mailbox, which is emptied before timers and streams get
+/// their turn; a stream yields after sixteen items.
+pub(crate) struct Inlets {
+    pub asks: mpsc::Receiver<Ask>,
     pub pings: mpsc::Receiver<PingCall>,
     pub events: mpsc::Receiver<RuntimeEvent>,
 }
@@ -108,13 +92,15 @@ pub(crate) struct SchedulerActor {
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
     writer: Arc<WriterGauge>,
-    callers: HashMap<Caller, oneshot::Sender<Answer>>,
+    callers: HashMap<Caller, Waiter>,
+    /// To whom each room was given last: only that one can leave it untaken.
+    given: HashMap<RoomId, Caller>,
     last_caller: u64,
     timer: Option<(Mono, SpawnHandle)>,
     published_at: Option<Mono>,
     publish_later: bool,
     guard: ExitGuard,
-    inlets: Option<(mpsc::Receiver<PingCall>, mpsc::Receiver<RuntimeEvent>)>,
+    inlets: Option<Inlets>,
 }
 
 impl SchedulerActor {
@@ -133,15 +119,16 @@ impl SchedulerActor {
             orders: parts.orders,
             writer: parts.writer,
             callers: HashMap::new(),
+            given: HashMap::new(),
             last_caller: 0,
             timer: None,
             published_at: None,
             publish_later: false,
-            inlets: Some((parts.pings, parts.events)),
+            inlets: Some(parts.inlets),
         }
     }
 
-    fn caller(&mut self, to: oneshot::Sender<Answer>) -> Caller {
+    fn caller(&mut self, to: Waiter) -> Caller {
         self.last_caller += 1;
         let caller = Caller(self.last_caller);
         self.callers.insert(caller, to);
@@ -154,19 +141,23 @@ impl SchedulerActor {
         let decision = self
             .state
             .decide(input, self.clock.now(), self.clock.entropy());
-        self.hand_on(decision, ctx);
+        self.hand_on(kind, decision, ctx);
         self.arm(ctx);
         self.publish(ctx);
         self.handle.0.gauge.end_turn();
     }
 
-    fn hand_on(&mut self, decision: Decision, ctx: &mut Context<Self>) {
-        // What only answers from memory goes out at once; all else keeps the order of the writer.
-        let only_answers = decision.changes.is_empty()
-            && decision
-                .effects
-                .iter()
-                .all(|e| matches!(e, Effect::Reply { .. }));
+    fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
+        // What only answers from memory goes out at once; all else keeps the order of the
+        // writer. So does the promise of a change, which an earlier caller may have made
+        // and the store may not have yet.
+        let from_memory = |effect: &Effect| match effect {
+            Effect::Reply { answer, .. } => {
+                kind == Turn::Ping || matches!(answer, Err(_) | Ok(Reply::Address(_)))
+            }
+            _ => false,
+        };
+        let only_answers = decision.changes.is_empty() && decision.effects.iter().all(from_memory);
         let outgoing: Vec<Outgoing> = decision
             .effects
             .into_iter()
@@ -174,8 +165,9 @@ impl SchedulerActor {
             .collect();
         if only_answers {
             for item in outgoing {
-                if let Outgoing::Reply { to, answer } = item {
-                    deliver(to, answer);
+                if let Outgoing::Reply { to, answer, .. } = item {
+                    // No room is given out without a change.
+                    let _ = to.deliver(answer);
                 }
             }
         } else {
@@ -194,14 +186,28 @@ impl SchedulerActor {
 
     fn outgoing(&mut self, effect: Effect) -> Option<Outgoing> {
         Some(match effect {
-            Effect::Reply { caller, answer } => Outgoing::Reply {
-                to: self.callers.remove(&caller)?,
-                answer,
-            },
+            Effect::Reply { caller, answer } => {
+                if let Ok(Reply::Allocated { room, .. }) = &answer {
+                    self.note_given(room.clone(), caller);
+                }
+                Outgoing::Reply {
+                    caller,
+                    to: self.callers.remove(&caller)?,
+                    answer,
+                }
+            }
             Effect::Run { id, work, timeout } => Outgoing::Run { id, work, timeout },
             Effect::Abandon(ids) => Outgoing::Abandon(ids),
             Effect::Ended => Outgoing::Ended,
         })
+    }
+
+    fn note_given(&mut self, room: RoomId, caller: Caller) {
+        let rooms = self.state.rooms();
+        if self.given.len() > 2 * rooms.len() {
+            self.given.retain(|id, _| rooms.get(id.as_str()).is_some());
+        }
+        self.given.insert(room, caller);
     }
 
     fn send(&mut self, order: Order, ctx: &mut Context<Self>) {
@@ -277,12 +283,12 @@ impl Actor for SchedulerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Asks are bounded by the handle's permits, results by the work that is out: the
-        // mailbox itself must not refuse what was promised.
+        // Results are bounded by the work that is out: the mailbox must not refuse them.
         ctx.set_mailbox_capacity(usize::MAX >> 4);
-        if let Some((pings, events)) = self.inlets.take() {
-            ctx.add_stream(tokio_stream::wrappers::ReceiverStream::new(pings));
-            ctx.add_stream(tokio_stream::wrappers::ReceiverStream::new(events));
+        if let Some(inlets) = self.inlets.take() {
+            ctx.add_stream(ReceiverStream::new(inlets.asks));
+            ctx.add_stream(ReceiverStream::new(inlets.pings));
+            ctx.add_stream(ReceiverStream::new(inlets.events));
         }
         self.handle.0.gauge.begin_turn(Turn::Start);
         self.arm(ctx);
@@ -291,10 +297,9 @@ impl Actor for SchedulerActor {
     }
 }
 
-impl Handler<Ask> for SchedulerActor {
-    type Result = ();
+impl StreamHandler<Ask> for SchedulerActor {
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
-        self.handle.0.gauge.take();
+        drop(ask.queued);
         let caller = self.caller(ask.to);
         self.turn(
             Turn::Command,
@@ -305,11 +310,13 @@ impl Handler<Ask> for SchedulerActor {
             ctx,
         );
     }
+    /// The default stops the actor when a stream ends.
+    fn finished(&mut self, _: &mut Self::Context) {}
 }
 
 impl StreamHandler<PingCall> for SchedulerActor {
     fn handle(&mut self, call: PingCall, ctx: &mut Self::Context) {
-        self.handle.0.gauge.take();
+        drop(call.queued);
         let caller = self.caller(call.to);
         self.turn(
             Turn::Ping,
@@ -320,7 +327,6 @@ impl StreamHandler<PingCall> for SchedulerActor {
             ctx,
         );
     }
-    /// The default stops the actor when a stream ends.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
@@ -344,7 +350,7 @@ impl Handler<FromWriter> for SchedulerActor {
     type Result = ();
     fn handle(&mut self, FromWriter(event): FromWriter, ctx: &mut Self::Context) {
         match event {
-            WriterEvent::Untaken(room) => self.untaken(room, ctx),
+            WriterEvent::Untaken(room, caller) => self.untaken(room, caller, ctx),
             WriterEvent::Ended => {
                 info!(scheduler = %self.guard.name, "the scheduler is gone, its actor ends");
                 self.end(EndCause::Gone, ctx);
@@ -358,7 +364,12 @@ impl Handler<FromWriter> for SchedulerActor {
 }
 
 impl SchedulerActor {
-    fn untaken(&mut self, room: RoomId, ctx: &mut Context<Self>) {
+    /// Somebody else may have got the room since, while the store was slow.
+    fn untaken(&mut self, room: RoomId, caller: Caller, ctx: &mut Context<Self>) {
+        if self.given.get(&room) != Some(&caller) {
+            return self.handle.0.gauge.count(Turn::Untaken);
+        }
+        self.given.remove(&room);
         self.turn(Turn::Untaken, Input::AllocationUntaken { room }, ctx);
     }
 }
@@ -366,12 +377,8 @@ impl SchedulerActor {
 impl Handler<Control> for SchedulerActor {
     type Result = ();
     fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
-        let gauge = |actor: &Self, kind| {
-            actor.handle.0.gauge.begin_turn(kind);
-            actor.handle.0.gauge.end_turn();
-        };
         match control {
-            Control::Probe => gauge(self, Turn::Probe),
+            Control::Probe => self.handle.0.gauge.count(Turn::Probe),
             Control::Reload => self.end(EndCause::Reload, ctx),
             Control::Stop => self.end(EndCause::Stopped, ctx),
             Control::LeaseLost => self.end(EndCause::LeaseLost, ctx),
@@ -379,8 +386,12 @@ impl Handler<Control> for SchedulerActor {
             Control::CancelRequested(id) => {
                 self.turn(Turn::Control, Input::CancelRequested(id), ctx);
             }
-            #[cfg(any(test, feature = "faults"))]
-            Control::Panic => panic!("a fault that a test asked for"),
+            #[cfg(feature = "faults")]
+            Control::Interrupt(what) => {
+                self.handle.0.gauge.begin_turn(Turn::Control);
+                what();
+                self.handle.0.gauge.end_turn();
+            }
         }
     }
 }

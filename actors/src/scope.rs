@@ -39,6 +39,8 @@ impl Scope {
                 let cancel = self.cancel.clone();
                 let work = async move {
                     tokio::select! {
+                        // What is canceled before it began does not begin.
+                        biased;
                         () = cancel.cancelled() => {}
                         () = work => {}
                     }
@@ -52,10 +54,11 @@ impl Scope {
     /// closed by then (its sender lives in the actor, which is gone).
     pub async fn end(&self) {
         self.cancel.cancel();
-        self.others.close();
         self.writers.close();
-        self.others.wait().await;
+        // First the writer, whose last batches may still order work.
         self.writers.wait().await;
+        self.others.close();
+        self.others.wait().await;
     }
 
     /// Told to the writer: nobody is interested any more, so do not retry for ever.

@@ -4,75 +4,25 @@
 //! exit guard in the child reports its end, and the next life is made by a factory that
 //! loads everything from the store again.
 
-use crate::executor::Executor;
+use crate::factory::{self, BuildError, Fresh};
 use crate::gauge::{Gauge, Turn};
-use crate::handle::{Live, PINGS_MAX, Presence, SchedulerHandle};
-use crate::lease::Lease;
+use crate::handle::{Presence, SchedulerHandle};
+use crate::life::{self, Running};
 use crate::node::NodeParts;
-use crate::scheduler::{Control, FromWriter, Parts, SchedulerActor, WorkEnded};
-use crate::scope::{Scope, Task};
-use crate::writer::{QUEUE, Writer, WriterEvent, WriterGauge};
+use crate::orders::{ChildEnded, EndCause, Ensure, Reload, Retired, Shutdown};
+use crate::scheduler::Control;
 use crate::{Directory, error::CallError};
 use actix::prelude::*;
-use futures_util::StreamExt;
-use maestro_core::domain::{Epoch, SchedulerName, Seq};
-use maestro_core::ports::{Claim, Loaded, RuntimeEvent, StoreError};
-use maestro_core::state::SchedulerState;
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::StoreError;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-/// Room events between the watch and the actor; the watch waits when it is full, and the
-/// runtime then coalesces.
-const EVENTS_MAX: usize = 1024;
 /// Between two tries to list the schedulers.
 const DISCOVER_RETRY: Duration = Duration::from_secs(1);
-
-/// Why a life ended, and so what comes next.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum EndCause {
-    Panicked,
-    /// The outcome of a write is unknown, or its queue overflowed.
-    Failed(String),
-    LeaseLost,
-    /// On an operator's order: loaded anew, without a mark in the restart log.
-    Reload,
-    /// The scheduler was deleted, or never came to be.
-    Gone,
-    Stopped,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct ChildEnded {
-    pub name: SchedulerName,
-    pub life: u64,
-    pub cause: EndCause,
-}
-
-/// Makes sure that a scheduler has an owner; one that does not exist yet may be created by it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Ensure {
-    pub name: SchedulerName,
-    pub done: oneshot::Sender<SchedulerHandle>,
-}
-
-/// Loads an actor anew. Answers whether there is such a scheduler.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Reload {
-    pub name: SchedulerName,
-    pub done: oneshot::Sender<bool>,
-}
-
-/// Ends all owners: flushed, rooms left alone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Shutdown(pub oneshot::Sender<()>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -83,19 +33,13 @@ struct Discovered(Result<Vec<SchedulerName>, StoreError>);
 #[rtype(result = "()")]
 struct Built {
     name: SchedulerName,
-    outcome: Result<(Epoch, Seq, Loaded), BuildError>,
-}
-
-#[derive(Debug)]
-enum BuildError {
-    Store(StoreError),
-    HeldBy(String),
+    outcome: Result<Box<Fresh>, BuildError>,
 }
 
 struct Child {
     handle: SchedulerHandle,
     life: u64,
-    scope: Option<Scope>,
+    running: Option<Running>,
     /// Callers of `Ensure` and `Reload` who wait for the next life.
     waiting: Vec<oneshot::Sender<SchedulerHandle>>,
     reloading: Vec<oneshot::Sender<bool>>,
@@ -118,12 +62,11 @@ impl SupervisorActor {
         arbiters: Vec<ArbiterHandle>,
         gauge: Arc<Gauge>,
     ) -> Self {
-        let children = HashMap::new();
         Self {
             parts,
             directory,
             arbiters,
-            children,
+            children: HashMap::new(),
             last_life: 0,
             stopping: None,
             gauge,
@@ -132,10 +75,14 @@ impl SupervisorActor {
 
     fn discover(&self, ctx: &mut Context<Self>) {
         let (ownership, me) = (self.parts.ownership.clone(), ctx.address());
-        self.parts.tasks.spawn_on(
-            async move { me.do_send(Discovered(ownership.discover().await)) },
-            &self.parts.io,
-        );
+        let going_down = self.parts.going_down.clone();
+        let work = async move {
+            tokio::select! {
+                () = going_down.cancelled() => {}
+                found = ownership.discover() => me.do_send(Discovered(found)),
+            }
+        };
+        self.parts.tasks.spawn_on(work, &self.parts.io);
     }
 
     /// Begins a life: waits for the tasks of the one before, then acquires and loads.
@@ -143,27 +90,25 @@ impl SupervisorActor {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
-        let scope = child.scope.take();
-        let (store, ownership) = (self.parts.store.clone(), self.parts.ownership.clone());
-        let (me, name) = (ctx.address(), name.clone());
+        let (me, name, before) = (ctx.address(), name.clone(), child.running.take());
+        let parts = self.parts.clone();
         let work = async move {
-            if let Some(scope) = scope {
-                scope.end().await;
+            if let Some(running) = before {
+                running.scope.end().await;
             }
-            tokio::time::sleep(wait).await;
-            let outcome = async {
-                let claims = ownership.acquire(std::slice::from_ref(&name)).await?;
-                match claims.into_iter().next() {
-                    Some(Claim::Owned { epoch, .. }) => {
-                        let loaded = store.load(&name).await?;
-                        Ok((epoch, loaded.seq, loaded))
-                    }
-                    Some(Claim::HeldBy { address }) => Err(BuildError::HeldBy(address)),
-                    None => Err(BuildError::HeldBy(String::new())),
-                }
+            let made = async {
+                tokio::time::sleep(wait).await;
+                factory::make(&parts, &name).await
             };
-            let outcome = outcome.await;
-            me.do_send(Built { name, outcome });
+            // A store that never answers must not hold the shutdown up.
+            let outcome = tokio::select! {
+                () = parts.going_down.cancelled() => Err(BuildError::GoingDown),
+                outcome = made => outcome,
+            };
+            me.do_send(Built {
+                name,
+                outcome: outcome.map(Box::new),
+            });
         };
         self.parts.tasks.spawn_on(work, &self.parts.io);
     }
@@ -176,7 +121,7 @@ impl SupervisorActor {
         let child = Child {
             handle: handle.clone(),
             life: 0,
-            scope: None,
+            running: None,
             waiting: Vec::new(),
             reloading: Vec::new(),
         };
@@ -185,91 +130,21 @@ impl SupervisorActor {
         handle
     }
 
-    fn begin_life(
-        &mut self,
-        name: SchedulerName,
-        epoch: Epoch,
-        seq: Seq,
-        loaded: Loaded,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(child) = self.children.get_mut(&name) else {
+    fn begin_life(&mut self, name: &SchedulerName, fresh: Fresh, ctx: &mut Context<Self>) {
+        let Some(child) = self.children.get_mut(name) else {
             return;
         };
         self.last_life += 1;
+        child.life = self.last_life;
+        let arbiter = life::arbiter_of(&self.arbiters, name);
+        let (handle, supervisor) = (child.handle.clone(), ctx.address().recipient());
         let life = self.last_life;
-        child.life = life;
-        let parts = &self.parts;
-        let clock = parts.clock.clone();
-        let lease = Arc::new(Lease::new(
-            epoch,
-            clock.now().mono.plus(parts.settings.lease_ttl),
-        ));
-        let scope = Scope::new(parts.io.clone());
-        child.scope = Some(scope.clone());
-        let state = SchedulerState::load(
-            name.clone(),
-            loaded,
-            parts.core.clone(),
-            clock.now(),
-            clock.entropy(),
-        );
-        let (orders, orders_in) = mpsc::channel(QUEUE);
-        let (pings, pings_in) = mpsc::channel(PINGS_MAX);
-        let (events, events_in) = mpsc::channel(EVENTS_MAX);
-        let writer_gauge = Arc::new(WriterGauge::default());
-        let (handle, supervisor) = (child.handle.clone(), ctx.address());
-        let arbiter = self.arbiters[hash(&name) as usize % self.arbiters.len()].clone();
-        let (parts, lease_too, gauge) = (self.parts.clone(), lease.clone(), writer_gauge.clone());
-        let (scope_too, handle_too) = (scope.clone(), handle.clone());
-        handle.0.gauge.reset_mailbox();
-        let addr = SchedulerActor::start_in_arbiter(&arbiter, move |actor_ctx| {
-            let me = actor_ctx.address();
-            let (to_me, to_me_too) = (me.clone(), me);
-            let executor = Executor {
-                scheduler: name.clone(),
-                runtime: parts.runtime.clone(),
-                clock: parts.clock.clone(),
-                lease: lease_too.clone(),
-                scope: scope_too.clone(),
-                running: Arc::default(),
-                done: Arc::new(move |id, result| to_me.do_send(WorkEnded(id, result))),
-            };
-            let writer = Writer {
-                scheduler: name.clone(),
-                epoch,
-                seq,
-                store: parts.store.clone(),
-                executor,
-                gauge: gauge.clone(),
-                tell: Arc::new(move |event: WriterEvent| to_me_too.do_send(FromWriter(event))),
-                ending: scope_too.ending(),
-            };
-            scope_too.spawn(Task::Writer, writer.run(orders_in));
-            let watch = watch(parts.runtime.watch(&name), events);
-            scope_too.spawn(Task::Watch, watch);
-            SchedulerActor::new(Parts {
-                life,
-                state,
-                handle: handle_too,
-                clock: parts.clock.clone(),
-                lease: lease_too,
-                orders,
-                writer: gauge,
-                supervisor: supervisor.recipient(),
-                pings: pings_in,
-                events: events_in,
-            })
-        });
-        handle.set_presence(Presence::Live(Live {
-            addr,
-            pings,
-            lease,
-            writer: writer_gauge,
-        }));
+        let (running, live) = life::begin(&self.parts, handle, fresh, life, supervisor, arbiter);
+        child.running = Some(running);
+        child.handle.set_presence(Presence::Live(live));
         for waiting in child.waiting.drain(..) {
             // Who asked may have left meanwhile.
-            let _ = waiting.send(handle.clone());
+            let _ = waiting.send(child.handle.clone());
         }
         for reloading in child.reloading.drain(..) {
             let _ = reloading.send(true);
@@ -345,12 +220,12 @@ impl SupervisorActor {
         for reloading in child.reloading.drain(..) {
             let _ = reloading.send(false);
         }
-        let name = name.clone();
-        let stopping = self.stopping.is_some();
-        let scope = child.scope.take();
+        let (name, stopping) = (name.clone(), self.stopping.is_some());
+        let (running, parts) = (child.running.take(), self.parts.clone());
         let work = async move {
-            if let Some(scope) = scope {
-                scope.end().await;
+            if let Some(running) = running {
+                running.scope.end().await;
+                life::release(&parts, &name, running.epoch).await;
             }
             if stopping {
                 me.do_send(Retired);
@@ -369,6 +244,7 @@ impl SupervisorActor {
     fn finish_shutdown(&mut self) {
         if self.children.is_empty()
             && let Some(waiting) = self.stopping.as_mut()
+            && !waiting.is_empty()
         {
             let (waiting, retiring) = (std::mem::take(waiting), self.parts.retiring.clone());
             let work = async move {
@@ -379,35 +255,6 @@ impl SupervisorActor {
                 }
             };
             self.parts.tasks.spawn_on(work, &self.parts.io);
-        }
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Retired;
-
-impl From<StoreError> for BuildError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-fn hash(name: &SchedulerName) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Hands the runtime's events to the actor, in their order. A runtime whose watch ends
-/// is going down: the actor goes on without it.
-async fn watch(
-    mut events: futures_util::stream::BoxStream<'static, RuntimeEvent>,
-    to: mpsc::Sender<RuntimeEvent>,
-) {
-    while let Some(event) = events.next().await {
-        if to.send(event).await.is_err() {
-            return;
         }
     }
 }
@@ -451,7 +298,10 @@ impl Handler<Ensure> for SupervisorActor {
         }
         let handle = self.ensure(&name, ctx);
         match (handle.live(), self.children.get_mut(&name)) {
-            (Err(CallError::Restarting(_)), Some(child)) => child.waiting.push(done),
+            (Err(CallError::Restarting(_)), Some(child)) => {
+                child.waiting.retain(|waiting| !waiting.is_closed());
+                child.waiting.push(done);
+            }
             // Who asked may have left.
             _ => drop(done.send(handle)),
         }
@@ -466,12 +316,12 @@ impl Handler<Built> for SupervisorActor {
             return self.finish_shutdown();
         }
         match outcome {
-            Ok((epoch, seq, loaded)) => self.begin_life(name, epoch, seq, loaded, ctx),
-            Err(error) => {
-                let cause = match error {
-                    BuildError::Store(error) => error.to_string(),
-                    BuildError::HeldBy(address) => format!("another node owns it: {address}"),
-                };
+            Ok(fresh) => self.begin_life(&name, *fresh, ctx),
+            Err(BuildError::Panicked) => {
+                let entropy = self.parts.clock.entropy();
+                self.restart(&name, "loading it panicked", entropy, ctx);
+            }
+            Err(cause) => {
                 // The store's absence is no fault of the scheduler: it costs no budget.
                 warn!(scheduler = %name, %cause, "it cannot be loaded; trying again");
                 self.build(&name, DISCOVER_RETRY, ctx);
@@ -529,6 +379,7 @@ impl Handler<Shutdown> for SupervisorActor {
     fn handle(&mut self, Shutdown(done): Shutdown, ctx: &mut Self::Context) {
         let _turn = self.gauge.turn_of(Turn::Control);
         self.directory.close();
+        self.parts.going_down.cancel();
         self.stopping.get_or_insert_default().push(done);
         let names: Vec<SchedulerName> = self.children.keys().cloned().collect();
         for name in names {

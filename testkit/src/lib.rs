@@ -2,4 +2,7 @@
 
 pub mod build;
 pub mod contract;
+mod eventually;
 pub mod fake;
+
+pub use eventually::eventually;

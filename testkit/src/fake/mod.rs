@@ -11,3 +11,7 @@ pub use clock::{ManualClock, TokioClock};
 pub use gate::Gate;
 pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
 pub use store::{FakeNode, FakeStore, StoreCall, StoreFault};
+
+fn this_thread() -> String {
+    std::thread::current().name().unwrap_or("?").to_owned()
+}

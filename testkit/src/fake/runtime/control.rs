@@ -62,6 +62,10 @@ impl FakeRuntime {
         let list = RuntimeEvent::Listed(inner.rooms.list(&name));
         inner.rooms.tell(&name, list);
     }
+    /// The watches of a scheduler end, as when a runtime goes down.
+    pub fn end_watches(&self, scheduler: &str) {
+        self.inner.lock().rooms.end_watches(&scheduler.into());
+    }
     pub fn set_log(&self, room: &RoomId, lines: &[&str]) {
         let lines = lines.iter().map(|l| (*l).to_owned()).collect();
         self.inner.lock().rooms.logs.insert(room.clone(), lines);

@@ -3,7 +3,7 @@
 mod control;
 mod state;
 
-use super::{gate::Gate, script::Script};
+use super::{gate::Gate, script::Script, this_thread};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
@@ -104,8 +104,7 @@ impl FakeRuntime {
     ) -> Result<T, RuntimeError> {
         let fault = {
             let mut inner = self.inner.lock();
-            let thread = std::thread::current().name().unwrap_or("?").to_owned();
-            inner.threads.insert(thread);
+            inner.threads.insert(this_thread());
             let hooked = inner.hook.as_mut().and_then(|hook| hook(call, room));
             let scripted = inner.script.take(call);
             hooked.or(scripted)
@@ -189,7 +188,9 @@ impl Runtime for FakeRuntime {
 
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
         let (watcher, events) = mpsc::unbounded_channel();
-        self.inner.lock().rooms.watch(scheduler, watcher);
+        let mut inner = self.inner.lock();
+        inner.threads.insert(this_thread());
+        inner.rooms.watch(scheduler, watcher);
         Box::pin(UnboundedReceiverStream::new(events))
     }
 

@@ -42,6 +42,10 @@ impl Rooms {
         all.push(watcher);
     }
 
+    pub fn end_watches(&mut self, scheduler: &SchedulerName) {
+        self.watchers.remove(scheduler);
+    }
+
     pub fn list(&self, scheduler: &SchedulerName) -> Vec<Instance> {
         let of_it = self.running.iter().filter(|((s, _), _)| s == scheduler);
         of_it.map(|(_, room)| room.instance.clone()).collect()

@@ -62,6 +62,10 @@ impl FakeStore {
     pub fn calls(&self, call: StoreCall) -> u64 {
         self.inner.lock().script.calls(call)
     }
+    /// Names of the threads from which it was called.
+    pub fn threads(&self) -> Vec<String> {
+        self.inner.lock().threads.iter().cloned().collect()
+    }
     /// Batches that were applied.
     pub fn commits(&self) -> usize {
         self.inner.lock().log.len()

@@ -8,13 +8,13 @@ mod tables;
 
 pub use node::FakeNode;
 
-use super::{gate::Gate, script::Script};
+use super::{gate::Gate, script::Script, this_thread};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -69,6 +69,7 @@ struct Inner {
     schedulers: BTreeMap<SchedulerName, Row>,
     script: Script<StoreCall, StoreFault>,
     hook: Option<Hook>,
+    threads: BTreeSet<String>,
     down: bool,
     lease: Option<Duration>,
     feeds: Vec<mpsc::UnboundedSender<FeedEvent>>,
@@ -196,6 +197,7 @@ impl FakeStore {
     async fn enter(&self, call: StoreCall, changes: &[Change]) -> Option<StoreFault> {
         let fault = {
             let mut inner = self.inner.lock();
+            inner.threads.insert(this_thread());
             let hooked = inner.hook.as_mut().and_then(|hook| hook(call, changes));
             let scripted = inner.script.take(call);
             if inner.down {

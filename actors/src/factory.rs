@@ -1,0 +1,56 @@
+//! Makes what a life of an owner begins with, always from the store: the way back after a
+//! panic, a lost write and a restart is the same as the first start.
+
+use crate::node::NodeParts;
+use futures_util::FutureExt;
+use maestro_core::domain::{Epoch, Mono, SchedulerName, Seq};
+use maestro_core::ports::{Claim, StoreError};
+use maestro_core::state::SchedulerState;
+use std::panic::AssertUnwindSafe;
+
+/// What a factory brought, for a life that is to begin.
+pub(crate) struct Fresh {
+    pub epoch: Epoch,
+    pub seq: Seq,
+    /// Counted from the moment before the store was asked, as the store does at the latest.
+    pub lease_until: Mono,
+    pub state: SchedulerState,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("another node owns it: {0}")]
+    HeldBy(String),
+    #[error("loading it panicked")]
+    Panicked,
+    #[error("the node goes down")]
+    GoingDown,
+}
+
+/// Acquires and loads a scheduler. A panic in here is an error like any other: nobody
+/// would be told of it otherwise.
+pub(crate) async fn make(parts: &NodeParts, name: &SchedulerName) -> Result<Fresh, BuildError> {
+    let made = AssertUnwindSafe(load(parts, name)).catch_unwind().await;
+    made.unwrap_or(Err(BuildError::Panicked))
+}
+
+async fn load(parts: &NodeParts, name: &SchedulerName) -> Result<Fresh, BuildError> {
+    let before = parts.clock.now().mono;
+    let claims = parts.ownership.acquire(std::slice::from_ref(name)).await?;
+    let epoch = match claims.into_iter().next() {
+        Some(Claim::Owned { epoch, .. }) => epoch,
+        Some(Claim::HeldBy { address }) => return Err(BuildError::HeldBy(address)),
+        None => return Err(BuildError::HeldBy(String::new())),
+    };
+    let loaded = parts.store.load(name).await?;
+    let (seq, now, entropy) = (loaded.seq, parts.clock.now(), parts.clock.entropy());
+    let state = SchedulerState::load(name.clone(), loaded, parts.core.clone(), now, entropy);
+    Ok(Fresh {
+        epoch,
+        seq,
+        lease_until: before.plus(parts.settings.lease_ttl),
+        state,
+    })
+}

@@ -1,0 +1,134 @@
+//! Begins one life of an owner: its actor on an arbiter, its tasks on the I/O runtime.
+
+use crate::executor::Executor;
+use crate::factory::Fresh;
+use crate::handle::{ASKS_MAX, Live, PINGS_MAX, SchedulerHandle};
+use crate::lease::Lease;
+use crate::node::NodeParts;
+use crate::orders::ChildEnded;
+use crate::scheduler::{FromWriter, Inlets, Parts, SchedulerActor, WorkEnded};
+use crate::scope::{Scope, Task};
+use crate::writer::{QUEUE, Writer, WriterEvent, WriterGauge};
+use actix::prelude::*;
+use futures_util::StreamExt;
+use maestro_core::domain::{Epoch, SchedulerName};
+use maestro_core::ports::{Runtime, RuntimeEvent};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// Room events between the watch and the actor; the watch waits when it is full, and the
+/// runtime then coalesces.
+const EVENTS_MAX: usize = 1024;
+const RELEASE_MAX: Duration = Duration::from_secs(1);
+
+/// What is left of a life to be ended.
+pub(crate) struct Running {
+    pub scope: Scope,
+    pub epoch: Epoch,
+}
+
+/// Always the same one for a name: schedulers are hashed over the arbiters.
+pub(crate) fn arbiter_of<'a>(all: &'a [ArbiterHandle], name: &SchedulerName) -> &'a ArbiterHandle {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    &all[hasher.finish() as usize % all.len()]
+}
+
+pub(crate) fn begin(
+    parts: &NodeParts,
+    handle: SchedulerHandle,
+    fresh: Fresh,
+    life: u64,
+    supervisor: Recipient<ChildEnded>,
+    arbiter: &ArbiterHandle,
+) -> (Running, Live) {
+    let name = handle.name().clone();
+    let (epoch, seq) = (fresh.epoch, fresh.seq);
+    let lease = Arc::new(Lease::new(epoch, fresh.lease_until));
+    let scope = Scope::new(parts.io.clone());
+    let (orders, orders_in) = mpsc::channel(QUEUE);
+    let (asks, asks_in) = mpsc::channel(ASKS_MAX);
+    let (pings, pings_in) = mpsc::channel(PINGS_MAX);
+    let (events, events_in) = mpsc::channel(EVENTS_MAX);
+    let gauge = Arc::new(WriterGauge::default());
+    let running = Running {
+        scope: scope.clone(),
+        epoch,
+    };
+    let watch = watch(parts.runtime.clone(), name.clone(), events);
+    scope.spawn(Task::Watch, watch);
+    handle.0.gauge.reset_turn();
+    let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
+    let addr = SchedulerActor::start_in_arbiter(arbiter, move |context| {
+        let (work_to, writer_to) = (context.address(), context.address());
+        let executor = Executor {
+            scheduler: name.clone(),
+            runtime: parts.runtime.clone(),
+            clock: parts.clock.clone(),
+            lease: lease_too.clone(),
+            scope: scope.clone(),
+            running: Arc::default(),
+            done: Arc::new(move |id, result| work_to.do_send(WorkEnded(id, result))),
+        };
+        let writer = Writer {
+            scheduler: name,
+            epoch,
+            seq,
+            store: parts.store.clone(),
+            executor,
+            gauge: gauge_too.clone(),
+            tell: Arc::new(move |event: WriterEvent| writer_to.do_send(FromWriter(event))),
+            ending: scope.ending(),
+        };
+        scope.spawn(Task::Writer, writer.watched(orders_in));
+        SchedulerActor::new(Parts {
+            life,
+            state: fresh.state,
+            handle,
+            clock: parts.clock.clone(),
+            lease: lease_too,
+            orders,
+            writer: gauge_too,
+            supervisor,
+            inlets: Inlets {
+                asks: asks_in,
+                pings: pings_in,
+                events: events_in,
+            },
+        })
+    });
+    let live = Live {
+        addr,
+        asks,
+        pings,
+        lease,
+        writer: gauge,
+    };
+    (running, live)
+}
+
+/// Hands the runtime's events to the actor, in their order. Asked for in a task of the I/O
+/// runtime, where whatever the runtime begins for it stays alive. A runtime whose watch ends
+/// is going down: the actor goes on without it.
+async fn watch(runtime: Arc<dyn Runtime>, name: SchedulerName, to: mpsc::Sender<RuntimeEvent>) {
+    let mut events = runtime.watch(&name);
+    while let Some(event) = events.next().await {
+        if to.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Lets the next owner begin at once; without it, it waits until the lease has run out.
+pub(crate) async fn release(parts: &NodeParts, name: &SchedulerName, epoch: Epoch) {
+    let held = [(name.clone(), epoch)];
+    let released = parts.ownership.release(&held);
+    match tokio::time::timeout(RELEASE_MAX, released).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(scheduler = %name, %error, "its lease is left to run out"),
+        Err(_) => warn!(scheduler = %name, "its lease is left to run out: the store is silent"),
+    }
+}

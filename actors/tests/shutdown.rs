@@ -1,0 +1,97 @@
+//! The end of a node: bounded whatever hangs, and nothing goes on behind it.
+
+mod support;
+
+use maestro_actors::CallError;
+use maestro_core::domain::PingStatus;
+use maestro_core::state::Command;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
+use std::time::{Duration, Instant};
+use support::{FLEET, LONG, Setup, World, room_id};
+
+/// The bound of a shutdown, with room for a machine that does other things too.
+const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
+
+#[test]
+fn nothing_is_left_after_a_shutdown_with_a_call_that_hangs() {
+    Setup::fleet(1)
+        .core(|c| c.add_timeout = LONG)
+        .run(|w| async move {
+            w.running(FLEET).await;
+            let gate = Gate::closed();
+            w.runtime
+                .fail_always(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
+            w.ask(Command::AddRooms { amount: 3 }).await.unwrap();
+            gate.reached_by(3).await;
+            let began = Instant::now();
+            w.node.shutdown().await;
+            assert!(began.elapsed() < SHUTDOWN_BOUND);
+            assert_eq!(gate.waiting(), 0, "the calls are dropped");
+            assert_eq!(w.node.tasks_left(), 0);
+            assert_eq!(w.runtime.rooms(FLEET), [room_id(0)], "rooms stay");
+            assert!(matches!(w.allocate().await, Err(CallError::ShuttingDown)));
+            assert_eq!(
+                w.store.owner_of(FLEET),
+                None,
+                "its next owner need not wait"
+            );
+        });
+}
+
+#[test]
+fn a_shutdown_stores_the_last_pings() {
+    let seldom = |c: &mut maestro_core::settings::CoreSettings| c.touch_interval = LONG;
+    Setup::fleet(1).core(seldom).run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        w.node.shutdown().await;
+        let stored = w.store.stored_room(FLEET, room_id(0).as_str()).unwrap();
+        assert_eq!(stored.metadata.as_deref(), Some("{}"));
+    });
+}
+
+fn shutdown_returns_with(faults: impl FnOnce(&World)) {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        faults(&w);
+        let ping = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "a change waits", || w.handled("ping") == 1).await;
+        let began = Instant::now();
+        w.node.shutdown().await;
+        assert!(began.elapsed() < SHUTDOWN_BOUND, "{:?}", began.elapsed());
+        assert_eq!(w.node.tasks_left(), 0);
+        assert!(ping.await.expect("the task ends").is_err());
+    });
+}
+
+#[test]
+fn a_shutdown_returns_while_the_store_is_down() {
+    shutdown_returns_with(|w| w.store.set_down(true));
+}
+
+#[test]
+fn a_shutdown_returns_while_the_store_is_silent() {
+    shutdown_returns_with(|w| {
+        for call in [StoreCall::Commit, StoreCall::StoredSeq, StoreCall::Release] {
+            w.store.fail_always(call, StoreFault::Held(Gate::closed()));
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_returns_while_nothing_can_be_loaded() {
+    for call in [StoreCall::Discover, StoreCall::Acquire, StoreCall::Load] {
+        let setup = Setup::fleet(1);
+        setup
+            .store
+            .fail_always(call, StoreFault::Held(Gate::closed()));
+        setup.run(|w| async move {
+            eventually(LONG, "it is asked", || w.store.calls(call) == 1).await;
+            let began = Instant::now();
+            w.node.shutdown().await;
+            assert!(began.elapsed() < SHUTDOWN_BOUND);
+            assert_eq!(w.node.tasks_left(), 0);
+        });
+    }
+}

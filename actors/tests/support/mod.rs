@@ -1,0 +1,203 @@
+//! One node with fakes around it, inside a running actix system.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use maestro_actors::{ActorSettings, ActorView, AskTimeouts, CallError, Node, NodeParts};
+use maestro_core::domain::{PingStatus, RoomId, SchedulerName};
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::{Command, Ping, Reply};
+use maestro_testkit::build;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{FakeRuntime, FakeStore, TokioClock};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Far longer than anything takes, also on a machine that does other things too.
+pub const LONG: Duration = Duration::from_secs(60);
+pub const FLEET: &str = "fleet";
+pub const IO_THREAD: &str = "io";
+
+/// What a test wants differently.
+pub struct Setup {
+    pub core: CoreSettings,
+    pub settings: ActorSettings,
+    pub store: Arc<FakeStore>,
+    pub runtime: Arc<FakeRuntime>,
+}
+
+impl Setup {
+    /// A node with nothing to own.
+    pub fn empty() -> Self {
+        Self {
+            core: CoreSettings::default(),
+            settings: ActorSettings::default(),
+            store: FakeStore::new(),
+            runtime: FakeRuntime::new(),
+        }
+    }
+    /// One fleet of ready rooms, `r-00000` and so on, as another owner left it.
+    pub fn fleet(rooms: u16) -> Self {
+        let setup = Self::empty();
+        setup.add_fleet(FLEET, rooms);
+        setup
+    }
+    pub fn add_fleet(&self, name: &str, rooms: u16) {
+        let records = (0..rooms).map(|i| {
+            let id = room_id(i);
+            self.runtime.insert(name, build::instance(id.as_str()));
+            let room = build::room(id.as_str()).ready();
+            room.host_ports(&[20_000 + i]).build()
+        });
+        let records: Vec<_> = records.collect();
+        let scheduler = build::scheduler(name).replicas(i32::from(rooms));
+        self.store.insert(scheduler.build(), records, []);
+    }
+    pub fn core(mut self, edit: impl FnOnce(&mut CoreSettings)) -> Self {
+        edit(&mut self.core);
+        self
+    }
+    pub fn settings(mut self, edit: impl FnOnce(&mut ActorSettings)) -> Self {
+        edit(&mut self.settings);
+        self
+    }
+    /// Callers wait as long as the test does.
+    pub fn patient(self) -> Self {
+        self.settings(|s| {
+            s.timeouts = AskTimeouts {
+                ping: LONG,
+                allocate: LONG,
+                other: LONG,
+            };
+        })
+    }
+
+    /// Runs a test on a node, ends the node, and looks whether the fakes have complaints.
+    pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name(IO_THREAD)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        let system = actix::System::new();
+        system.block_on(async {
+            let parts = NodeParts::new(
+                self.store.clone(),
+                self.runtime.clone(),
+                TokioClock::new(),
+                self.core,
+                self.settings,
+                io.handle().clone(),
+            );
+            let world = World {
+                node: Node::start(parts),
+                store: self.store,
+                runtime: self.runtime,
+                io: io.handle().clone(),
+            };
+            test(world.clone()).await;
+            world.store.heal();
+            world.node.shutdown().await;
+            assert_eq!(world.node.tasks_left(), 0, "tasks are left");
+            world.store.assert_clean();
+            world.runtime.assert_clean();
+            actix::System::current().stop();
+        });
+        system.run().expect("the system ends well");
+    }
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub node: Node,
+    pub store: Arc<FakeStore>,
+    pub runtime: Arc<FakeRuntime>,
+    pub io: tokio::runtime::Handle,
+}
+
+impl World {
+    pub fn view(&self) -> ActorView {
+        self.view_of(FLEET)
+    }
+    pub fn view_of(&self, name: &str) -> ActorView {
+        let mut actors = self.node.debug(Some(name)).actors;
+        actors.pop().expect("there is such an owner")
+    }
+    pub fn is_running(&self, name: &str) -> bool {
+        let actors = self.node.debug(Some(name)).actors;
+        actors.first().is_some_and(|a| {
+            let listed = a.scheduler.as_ref().is_some_and(|s| s.state.listed);
+            a.state == "running" && listed
+        })
+    }
+    /// It has an owner that heard from the runtime.
+    pub async fn running(&self, name: &str) {
+        eventually(LONG, "the owner runs", || self.is_running(name)).await;
+    }
+    pub fn rooms(&self, status: &str) -> u64 {
+        let view = self.view().scheduler;
+        view.map_or(0, |s| s.state.rooms[status])
+    }
+    pub fn handled(&self, kind: &str) -> u64 {
+        self.view().handled[kind]
+    }
+    pub fn restarts(&self) -> u64 {
+        self.view().restarts.total
+    }
+
+    pub async fn ask(&self, command: Command) -> Result<Reply, CallError> {
+        self.node.ask(FLEET, command, None).await
+    }
+    pub async fn allocate(&self) -> Result<RoomId, CallError> {
+        match self.ask(Command::Allocate).await? {
+            Reply::Allocated { room, .. } => Ok(room),
+            other => panic!("an allocation answered {other:?}"),
+        }
+    }
+    pub async fn ping(&self, room: &RoomId, status: PingStatus) -> Result<(), CallError> {
+        self.node.ping(FLEET, ping(room, status)).await
+    }
+    /// Does it beside the test.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(World) -> std::pin::Pin<Box<dyn Future<Output = T> + Send>>,
+    ) -> JoinHandle<T> {
+        self.io.spawn(work(self.clone()))
+    }
+    pub fn spawn_ping(
+        &self,
+        room: &RoomId,
+        status: PingStatus,
+    ) -> JoinHandle<Result<(), CallError>> {
+        let room = room.clone();
+        self.spawn(move |w| Box::pin(async move { w.ping(&room, status).await }))
+    }
+    pub fn spawn_allocate(&self) -> JoinHandle<Result<RoomId, CallError>> {
+        self.spawn(|w| Box::pin(async move { w.allocate().await }))
+    }
+}
+
+pub fn room_id(index: u16) -> RoomId {
+    format!("r-{index:05}").as_str().into()
+}
+
+pub fn ping(room: &RoomId, status: PingStatus) -> Ping {
+    Ping {
+        room: room.clone(),
+        status,
+        running_matches: i64::from(status == PingStatus::Occupied),
+        metadata: "{}".into(),
+    }
+}
+
+/// A name whose owner lives on this one of two arbiters.
+pub fn name_on_arbiter(index: u64) -> String {
+    let on_it = |name: &String| {
+        let mut hasher = DefaultHasher::new();
+        SchedulerName::from(name.as_str()).hash(&mut hasher);
+        hasher.finish() % 2 == index
+    };
+    let names = (0..).map(|i| format!("fleet-{i}"));
+    names.into_iter().find(on_it).expect("half of all names")
+}

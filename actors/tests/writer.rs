@@ -1,0 +1,370 @@
+//! The ordered writer: what is promised is durable, in its order, whatever the store does.
+
+mod support;
+
+use maestro_actors::CallError;
+use maestro_core::domain::{PingStatus, RoomStatus};
+use maestro_core::ports::Change;
+use maestro_core::state::{Command, RefusalKind};
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, RuntimeCall, StoreCall, StoreFault};
+use std::time::Duration;
+use support::{FLEET, LONG, Setup, World, room_id};
+
+/// Every status of a room that was stored, in order.
+fn stored_statuses(w: &World, room: u16) -> Vec<RoomStatus> {
+    let id = room_id(room);
+    let log = w.store.log(FLEET);
+    let of_it = log.iter().flatten().filter_map(|change| match change {
+        Change::PutRoom(record) if record.id == id => Some(record.status),
+        _ => None,
+    });
+    of_it.collect()
+}
+
+fn stored_status(w: &World, room: u16) -> RoomStatus {
+    let stored = w.store.stored_room(FLEET, room_id(room).as_str());
+    stored.expect("the room is stored").status
+}
+
+#[test]
+fn what_was_not_applied_is_written_again_in_its_order() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        for _ in 0..4 {
+            w.store.fail(StoreCall::Commit, StoreFault::NotApplied);
+        }
+        let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "it is decided", || w.rooms("occupied") == 1).await;
+        let ready = w.spawn_ping(&room_id(0), PingStatus::Ready);
+        eventually(LONG, "it is decided", || w.rooms("ready") == 1).await;
+        let room = w.spawn_allocate();
+        occupied.await.unwrap().unwrap();
+        ready.await.unwrap().unwrap();
+        room.await.unwrap().unwrap();
+        let order = [
+            RoomStatus::Occupied,
+            RoomStatus::Ready,
+            RoomStatus::Allocated,
+        ];
+        assert_eq!(stored_statuses(&w, 0), order);
+        assert_eq!(w.view().scheduler.unwrap().writer.retries, 4);
+        assert_eq!(w.restarts(), 0);
+    });
+}
+
+#[test]
+fn an_unknown_outcome_is_looked_up() {
+    let unknown = [
+        StoreFault::AppliedUnknown,
+        StoreFault::NotAppliedUnknown,
+        StoreFault::AppliedUnknown,
+    ];
+    for (i, fault) in unknown.into_iter().enumerate() {
+        Setup::fleet(1).patient().run(|w| async move {
+            w.running(FLEET).await;
+            w.store.fail(StoreCall::Commit, fault);
+            if i == 2 {
+                // And nobody can say for a while.
+                w.store.fail(StoreCall::StoredSeq, StoreFault::NotApplied);
+                w.store.fail(StoreCall::StoredSeq, StoreFault::NotApplied);
+            }
+            w.allocate().await.unwrap();
+            w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+            let once = [RoomStatus::Allocated, RoomStatus::Occupied];
+            assert_eq!(stored_statuses(&w, 0), once, "written once");
+            assert_eq!(w.restarts(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_store_that_lost_something_makes_the_owner_load_anew() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        w.store.fail(StoreCall::Commit, StoreFault::Behind);
+        let told = w.ping(&room_id(1), PingStatus::Occupied).await.unwrap_err();
+        assert!(matches!(told, CallError::Restarting(_)), "{told}");
+        eventually(LONG, "it is restarted", || w.restarts() == 1).await;
+        w.running(FLEET).await;
+        eventually(LONG, "memory is what is stored", || w.rooms("ready") == 2).await;
+        let cause = w.view().restarts.last_cause.unwrap();
+        assert!(cause.contains("not at the previous change"), "{cause}");
+        w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
+        assert_eq!(stored_status(&w, 1), RoomStatus::Occupied);
+    });
+}
+
+#[test]
+fn a_fenced_owner_ends_and_comes_back_when_it_may() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.store.steal(FLEET, "elsewhere:1");
+        let told = w.ping(&room_id(0), PingStatus::Occupied).await.unwrap_err();
+        assert!(matches!(told, CallError::Restarting(_)), "{told}");
+        assert_eq!(
+            stored_status(&w, 0),
+            RoomStatus::Ready,
+            "nothing is written"
+        );
+        eventually(LONG, "it waits", || w.view().state == "loading").await;
+        w.store.expire(FLEET);
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        assert_eq!(stored_status(&w, 0), RoomStatus::Occupied);
+    });
+}
+
+#[test]
+fn a_lost_lease_ends_the_owner() {
+    let short = |s: &mut maestro_actors::ActorSettings| {
+        s.lease_renewal = Duration::from_millis(50);
+    };
+    Setup::fleet(1).settings(short).run(|w| async move {
+        w.running(FLEET).await;
+        w.store.steal(FLEET, "elsewhere:1");
+        eventually(LONG, "it ends by itself", || w.view().state == "loading").await;
+        assert_eq!(
+            w.view().restarts.last_cause.as_deref(),
+            Some("its lease was lost")
+        );
+        w.store.expire(FLEET);
+        w.running(FLEET).await;
+    });
+}
+
+#[test]
+fn an_intent_is_durable_before_the_runtime_is_asked() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let (order, intent, removal) = (Gate::closed(), Gate::closed(), Gate::closed());
+        let held = (order.clone(), intent.clone(), removal.clone());
+        w.store.fail_when(move |call, changes| {
+            let held = changes.iter().find_map(|change| match change {
+                Change::PutOperation(o) if o.definition.name() == "add_rooms" => Some(&held.0),
+                Change::PutRoom(r) if r.removal.is_some() => Some(&held.2),
+                Change::PutRoom(r) if r.instance.is_none() => Some(&held.1),
+                _ => None,
+            });
+            let held = held.filter(|_| call == StoreCall::Commit)?;
+            Some(StoreFault::Held(held.clone()))
+        });
+        let add =
+            w.spawn(|w| Box::pin(async move { w.ask(Command::AddRooms { amount: 1 }).await }));
+        order.reached_by(1).await;
+        assert_eq!(w.runtime.calls(RuntimeCall::ReservePorts), 0);
+        assert!(
+            !add.is_finished(),
+            "nothing is promised before it is durable"
+        );
+        order.open();
+        add.await.unwrap().unwrap();
+        intent.reached_by(1).await;
+        assert_eq!(w.runtime.calls(RuntimeCall::Create), 0);
+        intent.open();
+        eventually(LONG, "it is made", || w.runtime.rooms(FLEET).len() == 2).await;
+
+        let remove =
+            w.spawn(|w| Box::pin(async move { w.ask(Command::RemoveRooms { amount: 1 }).await }));
+        removal.reached_by(1).await;
+        assert_eq!(w.runtime.calls(RuntimeCall::Terminate), 0);
+        removal.open();
+        remove.await.unwrap().unwrap();
+        eventually(LONG, "it is ended", || w.runtime.rooms(FLEET).len() == 1).await;
+    });
+}
+
+#[test]
+fn a_promise_made_twice_waits_for_the_store_both_times() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        let gate = Gate::closed();
+        w.store
+            .fail_always(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let remove = |w: World| async move {
+            let (room, force) = (room_id(0), false);
+            w.ask(Command::RemoveRoom { room, force }).await
+        };
+        let first = w.spawn(move |w| Box::pin(remove(w)));
+        gate.reached_by(1).await;
+        let second = w.spawn(move |w| Box::pin(remove(w)));
+        eventually(LONG, "both are decided", || w.handled("command") == 2).await;
+        eventually(LONG, "both wait", || {
+            w.view().scheduler.unwrap().writer.waiting == 1
+        })
+        .await;
+        assert!(!first.is_finished() && !second.is_finished());
+        gate.open();
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn without_a_store_steady_pings_go_on_and_changes_wait() {
+    Setup::fleet(2).run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_down(true);
+        let told = w.ping(&room_id(1), PingStatus::Occupied).await.unwrap_err();
+        assert!(matches!(told, CallError::Timeout(_)), "{told}");
+        let told = w.allocate().await.unwrap_err();
+        assert!(matches!(told, CallError::Timeout(_)), "{told}");
+        w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
+        assert_eq!(stored_status(&w, 1), RoomStatus::Ready);
+        w.store.set_down(false);
+        eventually(LONG, "the change is written", || {
+            stored_status(&w, 1) == RoomStatus::Occupied
+        })
+        .await;
+        assert_eq!(w.restarts(), 0);
+    });
+}
+
+#[test]
+fn a_room_whose_caller_left_is_given_out_again() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let soon = Some(Duration::from_millis(20));
+        let left = w.node.ask(FLEET, Command::Allocate, soon).await;
+        assert!(matches!(left, Err(CallError::Timeout(_))));
+        eventually(LONG, "it is held for nobody", || w.rooms("allocated") == 1).await;
+        gate.open();
+        eventually(LONG, "it is ready again", || w.rooms("ready") == 1).await;
+        assert_eq!(w.allocate().await.unwrap(), room_id(0));
+        let all = [
+            RoomStatus::Allocated,
+            RoomStatus::Ready,
+            RoomStatus::Allocated,
+        ];
+        assert_eq!(stored_statuses(&w, 0), all);
+    });
+}
+
+#[test]
+fn a_caller_who_left_takes_no_room_from_the_next_one() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let soon = Some(Duration::from_millis(20));
+        let left = w.node.ask(FLEET, Command::Allocate, soon).await;
+        assert!(matches!(left, Err(CallError::Timeout(_))));
+        // A whole match, before anybody knows that the first caller had left.
+        let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "it is decided", || w.rooms("occupied") == 1).await;
+        let ready = w.spawn_ping(&room_id(0), PingStatus::Ready);
+        eventually(LONG, "it is decided", || w.rooms("ready") == 1).await;
+        let next = w.spawn_allocate();
+        eventually(LONG, "it is decided", || w.rooms("allocated") == 1).await;
+        gate.open();
+        occupied.await.unwrap().unwrap();
+        ready.await.unwrap().unwrap();
+        assert_eq!(next.await.unwrap().unwrap(), room_id(0));
+        eventually(LONG, "it is noticed", || w.handled("untaken") == 1).await;
+        let third = w.allocate().await;
+        assert!(
+            matches!(&third, Err(CallError::Refused(r)) if r.kind == RefusalKind::Unavailable),
+            "{third:?}"
+        );
+    });
+}
+
+#[test]
+fn what_has_arrived_is_one_commit() {
+    Setup::fleet(200).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let mut pings = vec![w.spawn_ping(&room_id(0), PingStatus::Occupied)];
+        gate.reached_by(1).await;
+        let before = w.store.commits();
+        pings.extend((1..200).map(|i| w.spawn_ping(&room_id(i), PingStatus::Occupied)));
+        eventually(LONG, "all are decided", || w.rooms("occupied") == 200).await;
+        gate.open();
+        for ping in pings {
+            ping.await.unwrap().unwrap();
+        }
+        let log = w.store.log(FLEET);
+        let touches = |batch: &&Vec<Change>| matches!(batch[..], [Change::TouchRooms(_)]);
+        let steady = log[before..].iter().filter(touches).count();
+        let commits = log.len() - before - steady;
+        // The one that was held, and all the others.
+        assert_eq!(commits, 2, "{log:#?}");
+    });
+}
+
+fn touch_commits(w: &World) -> Vec<usize> {
+    let log = w.store.log(FLEET);
+    let touches = log.iter().flatten().filter_map(|change| match change {
+        Change::TouchRooms(touches) => Some(touches.len()),
+        _ => None,
+    });
+    touches.collect()
+}
+
+#[test]
+fn steady_pings_are_written_behind_and_together() {
+    Setup::fleet(600).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let before = w.store.commits();
+        let began = std::time::Instant::now();
+        for _ in 0..5 {
+            for i in 0..600 {
+                w.ping(&room_id(i), PingStatus::Ready).await.unwrap();
+            }
+        }
+        eventually(LONG, "all are stored", || {
+            let rooms = w.store.stored_rooms(FLEET);
+            rooms.iter().all(|r| r.metadata.is_some())
+        })
+        .await;
+        let commits = touch_commits(&w);
+        // One write a second, of 600 rows at most: three chunks.
+        let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+        assert!(commits.len() <= 3 * seconds, "{commits:?} in {seconds} s");
+        assert!(commits.iter().all(|rows| *rows <= 256), "{commits:?}");
+        assert!(w.store.commits() - before <= 3 * seconds);
+    });
+}
+
+#[test]
+fn an_older_steady_ping_does_not_undo_a_change() {
+    let often = |c: &mut maestro_core::settings::CoreSettings| {
+        c.touch_interval = Duration::from_millis(5);
+    };
+    Setup::fleet(2).patient().core(often).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let held = w.spawn_ping(&room_id(1), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        let waiting = || w.view().scheduler.unwrap().writer.waiting;
+        eventually(LONG, "its own touch waits", || waiting() >= 1).await;
+        let before = waiting();
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        eventually(LONG, "the steady ping waits", || waiting() > before).await;
+        // No touch of the change itself comes behind it and mends what was broken.
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        let changed = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "it is decided", || w.rooms("occupied") == 2).await;
+        gate.open();
+        held.await.unwrap().unwrap();
+        changed.await.unwrap().unwrap();
+        w.store
+            .fail_always(StoreCall::Commit, StoreFault::NotApplied);
+        for change in w.store.log(FLEET).iter().flatten() {
+            if let Change::TouchRooms(touches) = change {
+                let stale = touches.iter().find(|t| t.ping_status == PingStatus::Ready);
+                assert!(stale.is_none(), "{stale:?} is written behind the change");
+            }
+        }
+    });
+}
