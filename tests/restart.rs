@@ -1,0 +1,180 @@
+//! The orchestrator comes and goes; its rooms and its promises stay.
+
+mod support;
+
+use serde_json::json;
+use support::{Home, eventually, history, seconds};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_outlive_a_stop_and_are_found_again() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("stay", 4)).await;
+    let before = home.pids("stay");
+    let (_, given) = maestro.allocate("stay").await;
+    let operations = maestro.operations("stay", "final").await.len();
+    let status = maestro.stop();
+    assert!(status.success(), "{status}");
+    assert_eq!(home.pids("stay"), before, "rooms stay");
+
+    let maestro = home.start();
+    // Who was allocated is still held; the others are ready at once or at their next ping.
+    maestro.wait_ready("stay", 3).await;
+    assert_eq!(home.pids("stay"), before);
+    for _ in 0..3 {
+        let (status, room) = maestro.allocate("stay").await;
+        assert_eq!(status, 200, "{room}");
+        assert_ne!(room["roomId"], given["roomId"], "given twice");
+    }
+    assert_eq!(maestro.allocate("stay").await.0, 503);
+    let after = maestro.operations("stay", "final").await;
+    assert_eq!(after.len(), operations, "nothing was done again: {after:?}");
+    maestro.remove("stay").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_outlive_a_kill_and_are_found_again() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("stay", 4)).await;
+    let before = home.pids("stay");
+    maestro.kill();
+    assert_eq!(home.pids("stay"), before);
+    let maestro = home.start();
+    maestro.wait_ready("stay", 4).await;
+    assert_eq!(home.pids("stay"), before);
+    maestro.remove("stay").await;
+    assert!(home.processes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_ended_while_nobody_looked_is_replaced_at_the_next_start() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("gone", 3)).await;
+    let before = home.pids("gone");
+    maestro.kill();
+    support::signal(before[0].1, rustix::process::Signal::KILL);
+    let maestro = home.start();
+    let replaced = eventually(seconds(20), || async {
+        let now = home.pids("gone");
+        now.len() == 3 && !now.contains(&before[0]) && before[1..].iter().all(|r| now.contains(r))
+    });
+    assert!(replaced.await, "{:?}", home.pids("gone"));
+    maestro.wait_ready("gone", 3).await;
+    maestro.remove("gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_at_a_stop_ends_after_the_next_start() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("under", 1)).await;
+    let long = maestro.test_operation("under", 600).await;
+    let active = eventually(seconds(10), || async {
+        !maestro.operations("under", "active").await.is_empty()
+    });
+    assert!(active.await);
+    let many = maestro
+        .post("/schedulers/under/add-rooms", &json!({"amount": 15}))
+        .await;
+    let many = support::Maestro::id(&many);
+    assert!(maestro.stop().success());
+
+    let maestro = home.start();
+    let long = maestro.ended("under", &long).await;
+    assert_eq!(long["status"], "error", "{}", history(&long));
+    let many = maestro.ended("under", &many).await;
+    assert_eq!(many["status"], "finished", "{}", history(&many));
+    maestro.wait_ready("under", 16).await;
+    assert_eq!(home.pids("under").len(), 16);
+    maestro.remove("under").await;
+    assert!(home.processes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_addition_that_is_killed_half_way_makes_each_room_once() {
+    let home = Home::new();
+    let batch = [("MAESTRO_OPERATIONS_ROOMS_ADD_BATCHSIZE", "2")];
+    let maestro = home.start_with(&batch);
+    maestro.bring_up(&home.fleet("half", 1)).await;
+    let many = maestro
+        .post("/schedulers/half/add-rooms", &json!({"amount": 20}))
+        .await;
+    let many = support::Maestro::id(&many);
+    let begun = eventually(seconds(20), || async { home.pids("half").len() >= 5 });
+    assert!(begun.await);
+    maestro.kill();
+    let survivors = home.pids("half");
+    let maestro = home.start_with(&batch);
+    let many = maestro.ended("half", &many).await;
+    assert_eq!(many["status"], "finished", "{}", history(&many));
+    maestro.wait_ready("half", 21).await;
+    let now = home.pids("half");
+    assert_eq!(now.len(), 21);
+    assert!(survivors.iter().all(|room| now.contains(room)));
+    maestro.remove("half").await;
+    assert!(home.processes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_is_killed_half_way_is_completed() {
+    let home = Home::new();
+    let maestro = home.start();
+    let command = [
+        "maestro",
+        "room",
+        "--ping-interval",
+        "300ms",
+        "--ignore-term",
+    ];
+    maestro.bring_up(&home.fleet_of("del", 4, &command)).await;
+    let answer = maestro.delete("/schedulers/del").await;
+    let deletion = support::Maestro::id(&answer);
+    maestro.kill();
+    let maestro = home.start();
+    let deletion = maestro.ended("del", &deletion).await;
+    assert_eq!(deletion["status"], "finished", "{}", history(&deletion));
+    assert_eq!(maestro.get("/schedulers/del").await.0, 404);
+    assert!(home.processes().is_empty());
+    assert!(!home.path().join("rooms/del").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_folder_is_told_who_has_it() {
+    let home = Home::new();
+    let maestro = home.start();
+    let refused = support::Maestro::try_start(
+        home.path(),
+        &[
+            ("MAESTRO_API_PORT", "0"),
+            ("MAESTRO_ROOMSAPI_PORT", "0"),
+            ("MAESTRO_INTERNALAPI_PORT", "0"),
+        ],
+    );
+    let said = refused.err().expect("it is refused");
+    assert!(
+        said.contains(&format!("in use by process {}", maestro.pid())),
+        "{said}"
+    );
+    assert!(said.contains("--data-dir"), "{said}");
+    // The first one did not notice.
+    assert_eq!(maestro.get("/schedulers").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_a_taken_port_is_told_what_to_do() {
+    let (home, other) = (Home::new(), Home::new());
+    let maestro = home.start();
+    let port = maestro.management.rsplit(':').next().unwrap().to_owned();
+    let refused = other.try_start(&[("MAESTRO_API_PORT", &port)]);
+    let said = refused.err().expect("it is refused");
+    assert!(
+        said.contains(&port) && said.contains("MAESTRO_API_PORT"),
+        "{said}"
+    );
+    assert!(
+        !other.path().join("maestro.redb").exists(),
+        "it made nothing"
+    );
+}
