@@ -212,7 +212,11 @@ impl SchedulerState {
 
     fn set_paused(&mut self, paused: Option<bool>) -> Answer {
         self.active(missing)?;
+        let was_paused = self.is_paused();
         self.paused_override = paused;
+        if was_paused && !self.is_paused() && self.listed {
+            self.issue_intents_again();
+        }
         self.dirty.reconsider = true;
         Ok(Reply::Done)
     }

@@ -71,7 +71,7 @@ impl SchedulerState {
             let Some(room) = self.rooms.get(id.as_str()) else {
                 continue;
             };
-            if room.record.validation && !room.is_leaving() {
+            if self.is_on_trial(&id) && !room.is_leaving() {
                 continue; // its operation has a timeout of its own
             }
             match self.expires_at(room) {

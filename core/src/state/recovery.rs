@@ -72,6 +72,11 @@ impl SchedulerState {
         let id = record.id.clone();
         // What pinged once was up: its end after the restart is no crash at start.
         let was_ready = record.ping_status != PingStatus::Unknown;
+        // Found in the runtime by an owner before: still nobody knows whether it is held.
+        let found = record.made_by.is_none().then(|| {
+            let found = now.mono_of(record.created_at);
+            found.plus(self.settings.allocation_hold)
+        });
         self.rooms.insert(Room {
             record,
             clock: RoomClock {
@@ -81,7 +86,7 @@ impl SchedulerState {
                 status_since: now.mono,
             },
             was_ready,
-            quarantined_until: None,
+            quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
         });
         self.schedule_health(&id);

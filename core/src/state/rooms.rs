@@ -55,7 +55,7 @@ impl Room {
                 .record
                 .instance
                 .as_ref()
-                .is_some_and(|i| i.address.is_some())
+                .is_some_and(|i| i.address.is_some() && i.status == InstanceStatus::Ready)
     }
 }
 

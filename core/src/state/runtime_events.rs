@@ -39,15 +39,32 @@ impl SchedulerState {
         for namesake in namesakes {
             self.on_instance(namesake);
         }
+        self.issue_intents_again();
+    }
+
+    /// Orders what is written down, and what an owner before, or a pause, may have left
+    /// undone: the runtime takes every order twice.
+    pub(super) fn issue_intents_again(&mut self) {
         self.end_stray_validation_rooms();
-        let told: Vec<RoomId> = self
-            .rooms
-            .iter()
-            .filter(|room| room.record.removal.is_some_and(|r| !r.drain))
-            .map(|room| room.record.id.clone())
-            .collect();
-        for id in told {
-            self.order_termination(&id, None);
+        let (mut unmade, mut told) = (Vec::new(), Vec::new());
+        for room in self.rooms.iter() {
+            let id = &room.record.id;
+            match room.record.removal {
+                Some(removal) if !removal.drain => told.push(id.clone()),
+                None if room.record.instance.is_none() => unmade.push(id.clone()),
+                _ => {}
+            }
+        }
+        unmade.retain(|id| !self.is_under_way(id));
+        told.retain(|id| !self.is_under_way(id));
+        unmade.iter().for_each(|id| self.recreate(id));
+        told.iter().for_each(|id| self.order_termination(id, None));
+    }
+
+    fn recreate(&mut self, id: &RoomId) {
+        if let Some(order) = self.order_of(id) {
+            let purpose = Purpose::Recreate { room: id.clone() };
+            self.run(purpose, Work::CreateRoom(order));
         }
     }
 
@@ -59,25 +76,20 @@ impl SchedulerState {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
-        let unmade = room.record.instance.is_none() && room.record.removal.is_none();
-        match (unmade && !room.record.validation)
-            .then(|| self.order_of(id))
-            .flatten()
-        {
-            Some(order) => {
-                self.run(
-                    Purpose::Recreate { room: id.clone() },
-                    Work::CreateRoom(order),
-                );
-            }
-            None => {
-                let validation = room.record.validation;
-                self.forget_room(id);
-                if validation {
-                    let text = format!("room {id} is not in the runtime any more");
-                    self.validation_room_ended(id, text);
-                }
-            }
+        let validation = room.record.validation;
+        let unmade = room.record.instance.is_none() && !room.is_leaving();
+        // Its intent stands: it is ordered again.
+        if unmade && self.order_of(id).is_some() {
+            return;
+        }
+        if room.is_leaving() {
+            // A creation of an owner before may still come to life.
+            self.bury(id.clone());
+        }
+        self.forget_room(id);
+        if validation {
+            let text = format!("room {id} is not in the runtime any more");
+            self.validation_room_ended(id, text);
         }
     }
 
@@ -90,12 +102,17 @@ impl SchedulerState {
     }
 
     /// Rooms of a validation that nobody goes on with.
-    fn end_stray_validation_rooms(&mut self) {
-        let trying = self.candidate().is_some();
-        let strays = self.rooms.iter().filter(|r| r.record.validation && !trying);
+    pub(super) fn end_stray_validation_rooms(&mut self) {
+        let strays = self.rooms.iter().filter(|r| {
+            let id = &r.record.id;
+            r.record.validation && !r.is_leaving() && !self.is_on_trial(id)
+        });
         let strays: Vec<RoomId> = strays.map(|r| r.record.id.clone()).collect();
         for id in strays {
             self.mark_removal(&id, RemovalReason::NewVersionValidationFinished, false);
+            if !self.is_under_way(&id) {
+                self.order_termination(&id, None);
+            }
         }
     }
 

@@ -2,13 +2,17 @@
 //! (contract 5; architecture 6). What each kind does stands in a file of its own.
 
 mod add;
+mod cancel;
 mod create;
 mod delete;
+mod ended;
+mod orphan;
 mod remove;
 mod rollback;
 mod switch;
 mod upkeep;
 mod version;
+mod work;
 
 use super::*;
 use crate::ports::EndedOperation;
@@ -18,54 +22,7 @@ use remove::RemoveRun;
 use rollback::RollbackRun;
 use std::collections::VecDeque;
 use version::VersionRun;
-
-/// What a piece of work was given out for.
-#[derive(Clone, Debug)]
-pub(super) enum Purpose {
-    Prepare(OperationId),
-    RemovePlace(OperationId),
-    Ports {
-        operation: OperationId,
-        room: RoomId,
-    },
-    Create {
-        operation: OperationId,
-        room: RoomId,
-    },
-    /// An intent of an earlier owner, repeated.
-    Recreate {
-        room: RoomId,
-    },
-    Terminate {
-        operation: Option<OperationId>,
-        room: RoomId,
-    },
-    /// Its result changes nothing.
-    Sweep,
-}
-
-impl Purpose {
-    pub fn room(&self) -> Option<&RoomId> {
-        match self {
-            Self::Ports { room, .. }
-            | Self::Create { room, .. }
-            | Self::Recreate { room }
-            | Self::Terminate { room, .. } => Some(room),
-            _ => None,
-        }
-    }
-    fn makes_room(&self) -> bool {
-        matches!(self, Self::Create { .. } | Self::Recreate { .. })
-    }
-    fn operation(&self) -> Option<OperationId> {
-        match self {
-            Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
-            Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
-            Self::Terminate { operation, .. } => *operation,
-            Self::Recreate { .. } | Self::Sweep => None,
-        }
-    }
-}
+pub(super) use work::Purpose;
 
 /// Where a running operation stands.
 #[derive(Debug)]
@@ -98,14 +55,8 @@ pub(super) struct Operations {
     recent: VecDeque<OperationRecord>,
 }
 
-/// Ended add_rooms operations that may still be told of their rooms' failures.
-const RECENT_MAX: usize = 16;
-/// How long an operation waits for its scheduler's row.
-const ORPHAN_WAIT: Duration = Duration::from_secs(60);
 /// Lines that one operation's history may hold.
 const HISTORY_LINES_MAX: usize = 200;
-/// Periodic operations without action that are kept.
-const NO_ACTION_MAX: usize = 100;
 /// Calls on the runtime that one operation has open at a time, beside its own batch size.
 pub(super) const TERMINATIONS_AT_ONCE: usize = 64;
 
@@ -181,11 +132,18 @@ impl SchedulerState {
         self.dirty.operations.insert(id, Box::new(record.clone()));
         let queue = &mut self.operations.queues[record.definition.lane() as usize];
         if how.priority {
-            queue.push_front(record)
+            // Not before what had begun before a restart: one runs per lane.
+            let begun = queue.iter().take_while(|r| r.journal.attempt > 0).count();
+            queue.insert(begun, record)
         } else {
             queue.push_back(record)
         }
         id
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_operations(&self) -> BTreeSet<OperationId> {
+        self.operations.open().map(|r| r.id).collect()
     }
 
     /// Starts what may start. True when something moved.
@@ -215,8 +173,10 @@ impl SchedulerState {
         if self.scheduler.is_none() {
             return head.journal.cancel_requested || self.orphan_until(head) <= self.now.mono;
         }
-        let settled =
-            head.journal.cancel_requested || matches!(head.definition, Definition::Unknown { .. });
+        // Nothing is done for these; one that had begun is undone, in its turn.
+        let untouched = head.journal.attempt == 0;
+        let settled = (head.journal.cancel_requested && untouched)
+            || matches!(head.definition, Definition::Unknown { .. });
         if settled {
             return true;
         }
@@ -243,36 +203,6 @@ impl SchedulerState {
                 self.listed && !barred
             }
         }
-    }
-
-    /// Until then an operation waits for the row of its scheduler: other programs may write
-    /// them in either order (architecture 6).
-    fn orphan_until(&self, record: &OperationRecord) -> Mono {
-        self.now.mono_of(record.created_at).plus(ORPHAN_WAIT)
-    }
-
-    /// When the first operation without a scheduler is to be ended.
-    pub(super) fn orphans_wake(&self) -> Option<Mono> {
-        if self.scheduler.is_some() {
-            return None;
-        }
-        let heads = self.operations.queues.iter().filter_map(VecDeque::front);
-        heads.map(|head| self.orphan_until(head)).min()
-    }
-
-    /// What was left under a name does not become part of the scheduler that gets it.
-    pub(super) fn end_orphans(&mut self) {
-        for queue in std::mem::take(&mut self.operations.queues) {
-            for record in queue {
-                self.end_orphan(record);
-            }
-        }
-    }
-
-    fn end_orphan(&mut self, mut record: OperationRecord) {
-        let text = format!("scheduler {} not found", self.name);
-        append(&mut record, self.now.wall, &text);
-        self.archive(record, OperationStatus::Error);
     }
 
     fn start(&mut self, lane: Lane, mut record: OperationRecord) {
@@ -387,218 +317,6 @@ impl SchedulerState {
                 .operations
                 .insert(running.record.id, Box::new(running.record.clone()));
         }
-    }
-
-    /// Appends a line to the history of an add_rooms that may have ended already.
-    pub(super) fn note_in_ended(&mut self, id: OperationId, text: &str) {
-        if let Some(lane) = self.operations.lane_of(id) {
-            return self.note(lane, text);
-        }
-        let now = self.now.wall;
-        if let Some(record) = self.operations.recent.iter_mut().find(|r| r.id == id) {
-            append(record, now, text);
-            self.dirty.operations.insert(id, Box::new(record.clone()));
-        }
-    }
-
-    pub(super) fn finish(&mut self, lane: Lane, text: &str) {
-        self.note(lane, text);
-        self.note(lane, "Operation finished");
-        self.end(lane, OperationStatus::Finished);
-    }
-
-    /// Ends what runs in `lane`; the next one starts in the same decision, so in one commit.
-    pub(super) fn end(&mut self, lane: Lane, status: OperationStatus) {
-        let Some(running) = self.operations.running[lane as usize].take() else {
-            return;
-        };
-        let id = running.record.id;
-        // Results that still come are late ones of an ended attempt.
-        let late: Vec<WorkId> = self
-            .work
-            .iter()
-            .filter(|(_, p)| p.operation() == Some(id) && p.room().is_none())
-            .map(|(work, _)| *work)
-            .collect();
-        for work in &late {
-            self.work.remove(work);
-        }
-        if !late.is_empty() {
-            self.effects.push(Effect::Abandon(late));
-        }
-        if self.operations.running.iter().all(Option::is_none) {
-            self.timers.leases = None;
-        }
-        self.archive(running.record, status);
-        self.dirty.reconsider = true;
-    }
-
-    /// Stores an operation in its final status, and drops what the retention has no room for.
-    fn archive(&mut self, mut record: OperationRecord, status: OperationStatus) {
-        record.status = status;
-        record.status_at = self.now.wall;
-        record.lease_until = None;
-        record.journal.step.clear();
-        self.operations.ended.push_back(EndedOperation::of(&record));
-        if matches!(record.definition, Definition::AddRooms { .. }) {
-            if self.operations.recent.len() >= RECENT_MAX {
-                self.operations.recent.pop_front();
-            }
-            self.operations.recent.push_back(record.clone());
-        }
-        let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
-        self.dirty.operations.insert(record.id, Box::new(record));
-        self.trim_history();
-        if edit {
-            self.version_edit_came_to_nothing();
-        }
-    }
-
-    /// The scheduler is `creating` from the start of a version edit to its switch: when
-    /// none of the two goes on, nobody else would end that.
-    fn version_edit_came_to_nothing(&mut self) {
-        let open = self.operations.open().any(|r| {
-            r.definition.is_version_edit()
-                || matches!(r.definition, Definition::CreateScheduler { .. })
-        });
-        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if !open && self.scheduler.as_ref().is_some_and(creating) {
-            self.set_scheduler_state(scheduler_state::IN_SYNC);
-        }
-    }
-
-    fn trim_history(&mut self) {
-        for no_action in [true, false] {
-            let limit = if no_action {
-                NO_ACTION_MAX
-            } else {
-                self.settings.history_limit
-            };
-            let ended = &mut self.operations.ended;
-            let mut excess = ended
-                .iter()
-                .filter(|e| e.no_action == no_action)
-                .count()
-                .saturating_sub(limit);
-            ended.retain(|e| {
-                let drop = excess > 0 && e.no_action == no_action;
-                if drop {
-                    excess -= 1;
-                    self.dirty.operations.remove(&e.id);
-                    self.dirty.forgotten.push(e.id);
-                    self.operations.recent.retain(|r| r.id != e.id);
-                }
-                !drop
-            });
-        }
-    }
-
-    /// A request to end an operation early (contract 2.4, 5.10; D1).
-    pub(super) fn cancel(&mut self, id: OperationId) -> Answer {
-        let paused = self.is_paused();
-        for queue in &mut self.operations.queues {
-            let Some(at) = queue.iter().position(|r| r.id == id) else {
-                continue;
-            };
-            if paused || queue[at].journal.attempt > 0 {
-                // Stored, not applied: the queues stand still (architecture 6), or what it
-                // did before a restart is to be undone.
-                queue[at].journal.cancel_requested = true;
-                self.dirty
-                    .operations
-                    .insert(id, Box::new(queue[at].clone()));
-            } else if let Some(record) = queue.remove(at) {
-                self.cancel_waiting(record);
-            }
-            return Ok(Reply::Done);
-        }
-        if let Some(lane) = self.operations.lane_of(id) {
-            if let Some(running) = self.operations.running_mut(lane) {
-                running.record.journal.cancel_requested = true;
-                self.dirty
-                    .operations
-                    .insert(id, Box::new(running.record.clone()));
-            }
-            if !paused {
-                self.cancel_running(lane, "canceled on request");
-            }
-            return Ok(Reply::Done);
-        }
-        if self.operations.ended.iter().any(|e| e.id == id) {
-            return Err(Refusal::new(
-                RefusalKind::Ended,
-                format!("operation {id} cannot be canceled: it has ended already"),
-            ));
-        }
-        Err(Refusal::new(
-            RefusalKind::NotFound,
-            format!("operation {id} not found in scheduler {}", self.name),
-        ))
-    }
-
-    fn cancel_waiting(&mut self, mut record: OperationRecord) {
-        append(&mut record, self.now.wall, "canceled before it started");
-        self.take_back_replicas(&record);
-        let id = record.id;
-        let creation = matches!(record.definition, Definition::CreateScheduler { .. });
-        self.archive(record, OperationStatus::Canceled);
-        if creation {
-            // As its rollback does: a scheduler that nobody goes on making is none (D17).
-            self.drop_scheduler(id);
-        }
-    }
-
-    fn cancel_running(&mut self, lane: Lane, cause: &str) {
-        let Some(running) = self.operations.running_mut(lane) else {
-            return;
-        };
-        running.record.journal.cancel_requested = true;
-        match &mut running.progress {
-            Progress::RollBack(_) => {}
-            // Rooms are ending already: there is no way back, so it goes on to its end.
-            Progress::Delete(_) => {
-                self.note(lane, "cannot be canceled any more: its rooms are ending");
-            }
-            Progress::Add(run) => {
-                run.stop(cause);
-                self.continue_add();
-            }
-            _ => self.roll_back(lane, cause.into(), true),
-        }
-    }
-
-    pub(super) fn on_work_done(&mut self, id: WorkId, result: WorkResult) {
-        let Some(purpose) = self.work.remove(&id) else {
-            self.stale_results += 1;
-            return;
-        };
-        let lane = purpose
-            .operation()
-            .and_then(|operation| self.operations.lane_of(operation));
-        if let Some(running) = lane.and_then(|lane| self.operations.running_mut(lane)) {
-            running.in_flight = running.in_flight.saturating_sub(1);
-        }
-        match purpose {
-            Purpose::Prepare(_) => self.on_prepared(result),
-            Purpose::RemovePlace(_) => self.on_place_removed(result),
-            Purpose::Ports { operation, room } => self.on_ports(operation, room, result),
-            Purpose::Create { room, operation } => self.on_created(Some(operation), room, result),
-            Purpose::Recreate { room } => self.on_created(None, room, result),
-            Purpose::Terminate { room, .. } => self.on_terminated(lane, &room, result),
-            Purpose::Sweep => {}
-        }
-        // A rollback waits for everything that was still under way when it began.
-        if let Some(lane) = lane {
-            self.rollback_step(lane);
-        }
-    }
-
-    /// Gives out work for the operation that runs in `lane`.
-    pub(super) fn run_for(&mut self, lane: Lane, purpose: Purpose, work: Work) {
-        if let Some(running) = self.operations.running_mut(lane) {
-            running.in_flight += 1;
-        }
-        self.run(purpose, work);
     }
 
     pub(super) fn operations_wake(&self) -> Option<Mono> {

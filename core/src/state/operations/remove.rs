@@ -203,6 +203,36 @@ impl SchedulerState {
         }
     }
 
+    /// Rooms that a user wanted gone, and then not, before anything happened to them.
+    pub(super) fn keep_rooms_of(&mut self, canceled: &OperationRecord) {
+        let Definition::RemoveRooms {
+            rooms_ids: Some(ids),
+            ..
+        } = &canceled.definition
+        else {
+            return;
+        };
+        if !canceled.journal.by_user {
+            return;
+        }
+        for id in ids {
+            let kept = self.rooms.update(id.as_str(), |room| {
+                let removal = room.record.removal;
+                let asked =
+                    removal.is_some_and(|r| r.drain && r.reason == RemovalReason::RequestedByUser);
+                if asked {
+                    room.record.removal = None;
+                }
+                asked
+            });
+            if kept == Some(true) {
+                self.dirty.rooms.insert(id.clone());
+                self.dirty.reconsider = true;
+                self.schedule_health(id);
+            }
+        }
+    }
+
     /// Asks the runtime to end a room, once what says so is durable.
     pub(in crate::state) fn order_termination(
         &mut self,

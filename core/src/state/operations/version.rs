@@ -89,6 +89,10 @@ impl SchedulerState {
         }
     }
 
+    pub(in crate::state) fn is_on_trial(&self, id: &RoomId) -> bool {
+        self.version_run_ref().is_some_and(|run| run.tries(id))
+    }
+
     /// The document under validation.
     pub(in crate::state) fn candidate(&self) -> Option<Arc<Scheduler>> {
         self.version_run_ref().map(|run| run.candidate.clone())
@@ -116,6 +120,7 @@ impl SchedulerState {
     }
 
     fn begin_attempt(&mut self) {
+        self.end_stray_validation_rooms();
         let until = self.now.mono.plus(self.settings.validation_timeout);
         let Some(running) = self.operations.running(LANE) else {
             return;

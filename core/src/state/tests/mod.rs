@@ -1,4 +1,7 @@
-//! Stories of one fleet, told to the pure state machine.
+//! Stories of one fleet, and random lives of many, told to the pure state machine.
 
 mod fleet;
 mod lifecycle;
+mod mended;
+mod properties;
+mod world;

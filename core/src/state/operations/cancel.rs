@@ -1,0 +1,80 @@
+//! Ending operations early (contract 2.4, 5.10; D1).
+
+use super::*;
+
+impl SchedulerState {
+    /// A request to end an operation early (contract 2.4, 5.10; D1).
+    pub(in crate::state) fn cancel(&mut self, id: OperationId) -> Answer {
+        let paused = self.is_paused();
+        for queue in &mut self.operations.queues {
+            let Some(at) = queue.iter().position(|r| r.id == id) else {
+                continue;
+            };
+            if paused || queue[at].journal.attempt > 0 {
+                // Stored, not applied: the queues stand still (architecture 6), or what it
+                // did before a restart is to be undone.
+                queue[at].journal.cancel_requested = true;
+                self.dirty
+                    .operations
+                    .insert(id, Box::new(queue[at].clone()));
+            } else if let Some(record) = queue.remove(at) {
+                self.cancel_waiting(record);
+            }
+            return Ok(Reply::Done);
+        }
+        if let Some(lane) = self.operations.lane_of(id) {
+            if let Some(running) = self.operations.running_mut(lane) {
+                running.record.journal.cancel_requested = true;
+                self.dirty
+                    .operations
+                    .insert(id, Box::new(running.record.clone()));
+            }
+            if !paused {
+                self.cancel_running(lane, "canceled on request");
+            }
+            return Ok(Reply::Done);
+        }
+        if self.operations.ended.iter().any(|e| e.id == id) {
+            return Err(Refusal::new(
+                RefusalKind::Ended,
+                format!("operation {id} cannot be canceled: it has ended already"),
+            ));
+        }
+        Err(Refusal::new(
+            RefusalKind::NotFound,
+            format!("operation {id} not found in scheduler {}", self.name),
+        ))
+    }
+
+    pub(super) fn cancel_waiting(&mut self, mut record: OperationRecord) {
+        append(&mut record, self.now.wall, "canceled before it started");
+        self.take_back_replicas(&record);
+        self.keep_rooms_of(&record);
+        let id = record.id;
+        let creation = matches!(record.definition, Definition::CreateScheduler { .. });
+        self.archive(record, OperationStatus::Canceled);
+        if creation {
+            // As its rollback does: a scheduler that nobody goes on making is none (D17).
+            self.drop_scheduler(id);
+        }
+    }
+
+    pub(super) fn cancel_running(&mut self, lane: Lane, cause: &str) {
+        let Some(running) = self.operations.running_mut(lane) else {
+            return;
+        };
+        running.record.journal.cancel_requested = true;
+        match &mut running.progress {
+            Progress::RollBack(_) => {}
+            // Rooms are ending already: there is no way back, so it goes on to its end.
+            Progress::Delete(_) => {
+                self.note(lane, "cannot be canceled any more: its rooms are ending");
+            }
+            Progress::Add(run) => {
+                run.stop(cause);
+                self.continue_add();
+            }
+            _ => self.roll_back(lane, cause.into(), true),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The end of operations, and how long they are kept (contract 5.11).
+
+use super::*;
+
+/// Periodic operations without action that are kept.
+const NO_ACTION_MAX: usize = 100;
+
+/// Ended add_rooms operations that may still be told of their rooms' failures.
+const RECENT_MAX: usize = 16;
+
+impl SchedulerState {
+    /// Appends a line to the history of an add_rooms that may have ended already.
+    pub(in crate::state) fn note_in_ended(&mut self, id: OperationId, text: &str) {
+        if let Some(lane) = self.operations.lane_of(id) {
+            return self.note(lane, text);
+        }
+        let now = self.now.wall;
+        if let Some(record) = self.operations.recent.iter_mut().find(|r| r.id == id) {
+            append(record, now, text);
+            self.dirty.operations.insert(id, Box::new(record.clone()));
+        }
+    }
+
+    pub(super) fn finish(&mut self, lane: Lane, text: &str) {
+        self.note(lane, text);
+        self.note(lane, "Operation finished");
+        self.end(lane, OperationStatus::Finished);
+    }
+
+    /// Ends what runs in `lane`; the next one starts in the same decision, so in one commit.
+    pub(super) fn end(&mut self, lane: Lane, status: OperationStatus) {
+        let Some(running) = self.operations.running[lane as usize].take() else {
+            return;
+        };
+        let id = running.record.id;
+        // Results that still come are late ones of an ended attempt.
+        let late: Vec<WorkId> = self
+            .work
+            .iter()
+            .filter(|(_, p)| p.operation() == Some(id) && p.room().is_none())
+            .map(|(work, _)| *work)
+            .collect();
+        for work in &late {
+            self.work.remove(work);
+        }
+        if !late.is_empty() {
+            self.effects.push(Effect::Abandon(late));
+        }
+        if self.operations.running.iter().all(Option::is_none) {
+            self.timers.leases = None;
+        }
+        self.archive(running.record, status);
+        self.dirty.reconsider = true;
+    }
+
+    /// Stores an operation in its final status, and drops what the retention has no room for.
+    pub(in crate::state) fn archive(
+        &mut self,
+        mut record: OperationRecord,
+        status: OperationStatus,
+    ) {
+        record.status = status;
+        record.status_at = self.now.wall;
+        record.lease_until = None;
+        record.journal.step.clear();
+        self.operations.ended.push_back(EndedOperation::of(&record));
+        if matches!(record.definition, Definition::AddRooms { .. }) {
+            if self.operations.recent.len() >= RECENT_MAX {
+                self.operations.recent.pop_front();
+            }
+            self.operations.recent.push_back(record.clone());
+        }
+        let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
+        self.dirty.operations.insert(record.id, Box::new(record));
+        self.trim_history();
+        if edit {
+            self.version_edit_came_to_nothing();
+        }
+    }
+
+    /// The scheduler is `creating` from the start of a version edit to its switch: when
+    /// none of the two goes on, nobody else would end that.
+    fn version_edit_came_to_nothing(&mut self) {
+        let open = self.operations.open().any(|r| {
+            r.definition.is_version_edit()
+                || matches!(r.definition, Definition::CreateScheduler { .. })
+        });
+        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
+        if !open && self.scheduler.as_ref().is_some_and(creating) {
+            self.set_scheduler_state(scheduler_state::IN_SYNC);
+        }
+    }
+
+    fn trim_history(&mut self) {
+        for no_action in [true, false] {
+            let limit = if no_action {
+                NO_ACTION_MAX
+            } else {
+                self.settings.history_limit
+            };
+            let ended = &mut self.operations.ended;
+            let mut excess = ended
+                .iter()
+                .filter(|e| e.no_action == no_action)
+                .count()
+                .saturating_sub(limit);
+            ended.retain(|e| {
+                let drop = excess > 0 && e.no_action == no_action;
+                if drop {
+                    excess -= 1;
+                    self.dirty.operations.remove(&e.id);
+                    self.dirty.forgotten.push(e.id);
+                    self.operations.recent.retain(|r| r.id != e.id);
+                }
+                !drop
+            });
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Calls on the runtime that operations give out, and what their results mean.
+
+use super::*;
+
+/// What a piece of work was given out for.
+#[derive(Clone, Debug)]
+pub(in crate::state) enum Purpose {
+    Prepare(OperationId),
+    RemovePlace(OperationId),
+    Ports {
+        operation: OperationId,
+        room: RoomId,
+    },
+    Create {
+        operation: OperationId,
+        room: RoomId,
+    },
+    /// An intent of an earlier owner, repeated.
+    Recreate {
+        room: RoomId,
+    },
+    Terminate {
+        operation: Option<OperationId>,
+        room: RoomId,
+    },
+    /// Its result changes nothing.
+    Sweep,
+}
+
+impl Purpose {
+    pub fn room(&self) -> Option<&RoomId> {
+        match self {
+            Self::Ports { room, .. }
+            | Self::Create { room, .. }
+            | Self::Recreate { room }
+            | Self::Terminate { room, .. } => Some(room),
+            _ => None,
+        }
+    }
+    pub(super) fn makes_room(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Recreate { .. })
+    }
+    pub(super) fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
+            Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
+            Self::Terminate { operation, .. } => *operation,
+            Self::Recreate { .. } | Self::Sweep => None,
+        }
+    }
+}
+
+impl SchedulerState {
+    pub(in crate::state) fn on_work_done(&mut self, id: WorkId, result: WorkResult) {
+        let Some(purpose) = self.work.remove(&id) else {
+            self.stale_results += 1;
+            return;
+        };
+        let lane = purpose
+            .operation()
+            .and_then(|operation| self.operations.lane_of(operation));
+        if let Some(running) = lane.and_then(|lane| self.operations.running_mut(lane)) {
+            running.in_flight = running.in_flight.saturating_sub(1);
+        }
+        match purpose {
+            Purpose::Prepare(_) => self.on_prepared(result),
+            Purpose::RemovePlace(_) => self.on_place_removed(result),
+            Purpose::Ports { operation, room } => self.on_ports(operation, room, result),
+            Purpose::Create { room, operation } => self.on_created(Some(operation), room, result),
+            Purpose::Recreate { room } => self.on_created(None, room, result),
+            Purpose::Terminate { room, .. } => self.on_terminated(lane, &room, result),
+            Purpose::Sweep => {}
+        }
+        // A rollback waits for everything that was still under way when it began.
+        if let Some(lane) = lane {
+            self.rollback_step(lane);
+        }
+    }
+
+    /// Gives out work for the operation that runs in `lane`.
+    pub(super) fn run_for(&mut self, lane: Lane, purpose: Purpose, work: Work) {
+        if let Some(running) = self.operations.running_mut(lane) {
+            running.in_flight += 1;
+        }
+        self.run(purpose, work);
+    }
+}

@@ -1,0 +1,371 @@
+//! Stories of what once went wrong; the first ones are lives that the properties found.
+
+use super::fleet::{Fleet, spec};
+use super::properties::{Step, live, major, patch};
+use super::world::{Outcome, World};
+use crate::ports::*;
+use crate::settings::CoreSettings;
+use crate::state::*;
+use std::time::Duration;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn operation_of(answer: Answer) -> OperationId {
+    match answer {
+        Ok(Reply::Operation(id)) => id,
+        other => panic!("no operation: {other:?}"),
+    }
+}
+
+#[test]
+fn what_had_begun_goes_on_before_a_priority_operation() {
+    use Step::*;
+    let steps = [
+        (Sleep(20), false),
+        (Event, false),
+        (WorkDone(0), true),
+        (WorkDone(0), true),
+        (Restart, false),
+        (Pass(120_001), false),
+        (Event, true),
+    ];
+    live(steps.to_vec(), 1, true);
+}
+
+#[test]
+fn a_canceled_operation_that_had_begun_still_waits_for_the_deletion() {
+    use Step::*;
+    let steps = [
+        (Pass(27_500), false),
+        (Event, false),
+        (Work(0, Outcome::Works), false),
+        (Switch(0), true),
+        (Restart, false),
+        (Delete, false),
+        (Minor, false),
+        (Event, false),
+        (CancelPushed(14), false),
+    ];
+    live(steps.to_vec(), 1, true);
+}
+
+#[test]
+fn a_room_found_in_the_runtime_stays_in_quarantine_over_a_restart() {
+    use PingStatus::Ready;
+    use Step::*;
+    let steps = [
+        (Event, false),
+        (Work(0, Outcome::Works), false),
+        (Replicas(0), false),
+        (Stranger(1), false),
+        (Event, false),
+        (Pass(300_000), false),
+        (Ping(0, Ready, 0), false),
+        (Allocate, false),
+        (WrongList(0), false),
+        (Event, true),
+        (Restart, false),
+        (PingAll(Ready), false),
+        (Allocate, false),
+    ];
+    live(steps.to_vec(), 1, true);
+}
+
+#[test]
+fn a_validation_room_of_an_owner_before_ends_though_the_list_came_in_a_pause() {
+    use Step::*;
+    let steps = [
+        (Work(0, Outcome::Works), false),
+        (Event, false),
+        (Replicas(0), false),
+        (Major(0), false),
+        (Replicas(0), true),
+        (Work(2, Outcome::Works), true),
+        (Restart, false),
+        (Pause(true), false),
+        (Event, false),
+    ];
+    live(steps.to_vec(), 1, false);
+}
+
+#[test]
+fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
+    let mut world = World::new(1, true);
+    world.allowed = 10;
+    world.commit_all();
+    world.work(0, Outcome::Works);
+    world.event();
+    world.commit_all();
+    world.work(0, Outcome::Works);
+    world.commit_all();
+    let creation = world
+        .works
+        .iter()
+        .position(|(_, w)| w.kind() == "create_room");
+    let creation = creation.expect("a room is being made");
+    let Work::CreateRoom(order) = world.works[creation].1.clone() else {
+        panic!("not a creation");
+    };
+    // The watch is faster than the call's answer.
+    let made = Instance {
+        room: order.room.clone(),
+        uid: "short-lived".into(),
+        version: order.scheduler.version().clone(),
+        validation: false,
+        status: InstanceStatus::Ready,
+        description: String::new(),
+        address: None,
+        resource_version: 1,
+    };
+    let (id, _) = world.works.remove(creation);
+    world.decide(Input::Runtime(RuntimeEvent::Changed(made.clone())));
+    world.decide(Input::Runtime(RuntimeEvent::Gone {
+        room: order.room.clone(),
+        uid: made.uid.clone(),
+        exit: None,
+    }));
+    let result = WorkResult::Created(made);
+    world.decide(Input::WorkDone { id, result });
+    world.heal();
+    assert!(!world.stored.rooms.contains_key(&order.room));
+}
+
+#[test]
+fn ports_that_come_after_their_attempt_make_no_room() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    operation_of(fleet.order(major(1)));
+    fleet.pass(seconds(121));
+    fleet.ping_all(PingStatus::Ready);
+    // Two attempts asked for ports; the first answer is late.
+    assert_eq!(fleet.held.len(), 2);
+    fleet.release_one();
+    assert_eq!(fleet.state.rooms().len(), 1, "no room of the first attempt");
+}
+
+#[test]
+fn a_creation_that_is_canceled_while_it_waits_leaves_no_scheduler() {
+    let mut fleet = Fleet::new(CoreSettings {
+        paused: true,
+        ..CoreSettings::default()
+    });
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(1))))
+        .unwrap();
+    let id = *fleet.operations.keys().next().expect("its creation waits");
+    fleet.order(Command::Cancel(id)).unwrap();
+    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+    assert!(fleet.stored_scheduler.is_none() && fleet.ended);
+}
+
+#[test]
+fn a_canceled_switch_leaves_the_scheduler_in_sync() {
+    let mut fleet = Fleet::up(1);
+    fleet.order(Command::SetPaused(Some(true))).unwrap();
+    let id = operation_of(fleet.order(patch(|p| p.max_surge = Some("3".into()))));
+    fleet.order(Command::Cancel(id)).unwrap();
+    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert!(
+        fleet
+            .order(patch(|p| p.max_surge = Some("4".into())))
+            .is_ok()
+    );
+}
+
+#[test]
+fn rooms_of_a_canceled_removal_are_not_forgotten() {
+    let mut fleet = Fleet::up(2);
+    let busy = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
+    fleet.pass(seconds(241));
+    let removal = fleet.operations_of("remove_rooms")[0].id;
+    fleet.order(Command::Cancel(removal)).unwrap();
+    assert_eq!(fleet.operation(removal).status, OperationStatus::Canceled);
+    fleet.order(Command::Cancel(busy)).unwrap();
+    let silent: Vec<_> = fleet
+        .stored_rooms
+        .values()
+        .filter(|r| r.made_by.is_some())
+        .collect();
+    assert_eq!(silent.len(), 2);
+    fleet.ping_all(PingStatus::Ready);
+    assert_eq!(
+        fleet.count(RoomStatus::Ready),
+        2,
+        "the silent ones are replaced"
+    );
+}
+
+#[test]
+fn a_room_that_pings_again_before_its_removal_runs_stays() {
+    let mut fleet = Fleet::up(2);
+    let before = fleet.rooms();
+    let busy = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
+    fleet.pass(seconds(241));
+    fleet.ping_all(PingStatus::Ready);
+    fleet.order(Command::Cancel(busy)).unwrap();
+    assert_eq!(fleet.rooms(), before);
+}
+
+#[test]
+fn a_rollout_takes_no_new_room_instead_of_an_old_one_with_a_match() {
+    let mut fleet = Fleet::up(2);
+    fleet.ping_all(PingStatus::Occupied);
+    let old = fleet.rooms();
+    operation_of(fleet.order(major(1)));
+    let trial = fleet
+        .rooms()
+        .into_iter()
+        .find(|r| fleet.running[r].validation);
+    fleet.ping(&trial.unwrap(), PingStatus::Ready, 0).unwrap();
+    for _ in 0..10 {
+        for room in fleet.rooms() {
+            let status = match old.contains(&room) {
+                true => PingStatus::Occupied,
+                false => PingStatus::Ready,
+            };
+            let _ = fleet.ping(&room, status, 0);
+        }
+    }
+    assert!(old.iter().all(|r| fleet.running.contains_key(r)));
+    assert_eq!(fleet.running.len(), 3, "one of the surge, and it stays");
+    let removals = fleet.operations_of("remove_rooms");
+    assert!(removals.len() <= 2, "no room is made and ended without end");
+}
+
+#[test]
+fn a_deletion_on_ticks_alone_tells_rooms_again() {
+    let mut world = World::new(1, false);
+    world.allowed = 10;
+    world.heal();
+    for _ in 0..4 {
+        world.quiet_moment();
+    }
+    assert_eq!(world.unsettled(), None);
+    world.command(Command::DeleteScheduler);
+    world.commit_all();
+    for _ in 0..3 {
+        world.work(0, Outcome::Unavailable);
+    }
+    for _ in 0..10 {
+        world.quiet_moment();
+    }
+    assert!(world.stored.scheduler.is_none());
+}
+
+#[test]
+fn a_room_in_error_is_replaced_though_it_goes_on_pinging() {
+    let mut fleet = Fleet::up(1);
+    let broken = fleet.rooms()[0].clone();
+    let mut instance = fleet.running[&broken].clone();
+    instance.status = InstanceStatus::Error;
+    instance.resource_version += 1;
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
+    for _ in 0..5 {
+        fleet.pass(seconds(60));
+        fleet.ping_all(PingStatus::Ready);
+    }
+    assert!(!fleet.running.contains_key(&broken));
+    assert_eq!(fleet.count(RoomStatus::Ready), 1);
+}
+
+#[test]
+fn a_room_that_falls_silent_while_it_drains_expires() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    let asked = fleet.order(Command::RemoveRoom {
+        room: room.clone(),
+        force: false,
+    });
+    assert_eq!(asked, Ok(Reply::Done));
+    fleet.pass(seconds(242));
+    assert!(!fleet.running.contains_key(&room));
+}
+
+#[test]
+fn a_room_whose_instance_lost_its_readiness_is_not_given_out() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    let mut instance = fleet.running[&room].clone();
+    instance.status = InstanceStatus::Pending;
+    instance.resource_version += 1;
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(instance.clone())));
+    // The contract's table has no way from ready to pending.
+    assert_eq!(fleet.count(RoomStatus::Ready), 1);
+    assert!(fleet.order(Command::Allocate).is_err());
+    instance.status = InstanceStatus::Ready;
+    instance.resource_version += 1;
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
+    assert!(fleet.order(Command::Allocate).is_ok());
+}
+
+#[test]
+fn a_room_told_to_end_is_not_brought_back_by_its_ping() {
+    let mut world = World::new(1, true);
+    world.allowed = 10;
+    world.heal();
+    let room = world.room_ids()[0].clone();
+    world.ping(&room, PingStatus::Ready, 0);
+    world.slow_endings = true;
+    world.command(Command::RemoveRoom {
+        room: room.clone(),
+        force: true,
+    });
+    world.commit_all();
+    world.work(0, Outcome::Works);
+    world.ping(&room, PingStatus::Ready, 0);
+    let status = world.state.rooms().get(room.as_str()).map(Room::status);
+    assert_eq!(status, Some(RoomStatus::Terminating));
+}
+
+#[test]
+fn operations_without_a_scheduler_end_after_a_minute() {
+    let mut nobody = Fleet::new(CoreSettings::default());
+    let record = OperationRecord {
+        id: OperationId(uuid::Uuid::from_u128(7)),
+        scheduler: "arena".into(),
+        definition: Definition::AddRooms { amount: 1 },
+        status: OperationStatus::Pending,
+        created_at: nobody.clock.wall,
+        status_at: nobody.clock.wall,
+        history: Vec::new(),
+        priority: false,
+        lease_until: None,
+        journal: Journal::default(),
+    };
+    let id = record.id;
+    nobody.input(Input::Pushed(Box::new(record)));
+    nobody.pass(seconds(59));
+    assert_eq!(nobody.operation(id).status, OperationStatus::Pending);
+    nobody.pass(seconds(2));
+    assert_eq!(nobody.operation(id).status, OperationStatus::Error);
+    assert!(nobody.ended);
+}
+
+#[test]
+fn a_deletion_whose_place_stays_keeps_the_fleet_empty() {
+    let mut world = World::new(1, true);
+    world.allowed = 10;
+    world.heal();
+    world.command(Command::DeleteScheduler);
+    world.commit_all();
+    while world.works.iter().any(|(_, w)| w.kind() != "remove_place") {
+        world.work(0, Outcome::Works);
+        while world.event() {}
+        world.commit_all();
+    }
+    world.work(0, Outcome::Unavailable);
+    for _ in 0..10 {
+        world.quiet_moment();
+    }
+    assert_eq!(world.unsettled(), None);
+    assert_eq!(world.room_ids(), []);
+    world.command(Command::DeleteScheduler);
+    world.heal();
+    assert!(world.stored.scheduler.is_none());
+}
