@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 const UP_WAIT: Duration = Duration::from_secs(30);
 /// When the crash happens, counted from the first state line.
 const CRASH_AFTER: u64 = 3;
+/// How long one try waits for a room that is ready: the matchmaker takes them as well.
+const CRASH_WAIT: Duration = Duration::from_millis(800);
 /// Everything has to be gone within this time.
 const GONE_WAIT: Duration = Duration::from_secs(30);
 
@@ -174,8 +176,15 @@ fn state_line(second: u64, counts: Counts, tally: &Tally) -> String {
 
 /// Takes a room like any other caller, and makes it crash. `None`: no room was ready.
 async fn crash_one(api: &Api, tally: &Tally) -> anyhow::Result<Option<Timestamp>> {
-    let Some(room) = api.allocate().await? else {
-        return Ok(None);
+    let until = Instant::now() + CRASH_WAIT;
+    let room = loop {
+        if let Some(room) = api.allocate().await? {
+            break room;
+        }
+        if Instant::now() > until {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     tally.take(&room);
     let at = Timestamp::now();

@@ -1,0 +1,178 @@
+//! What an operator sees at 3 a.m.: every actor, health, metrics; and what can be done about one.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Home, Maestro, eventually, seconds};
+
+async fn actor(maestro: &Maestro, name: &str) -> Value {
+    let (status, body) = maestro.internal("GET", "/debug/actors", None).await;
+    assert_eq!(status, 200, "{body}");
+    let actors = body["actors"].as_array().expect("a list").clone();
+    let found = actors.into_iter().find(|actor| actor["name"] == name);
+    found.unwrap_or(Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_actor_shows_what_it_is_doing() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("seen", 2)).await;
+    let (_, body) = maestro.internal("GET", "/debug/actors", None).await;
+    let kinds: Vec<_> = body["actors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|actor| actor["kind"].as_str().unwrap().to_owned())
+        .collect();
+    for kind in ["supervisor", "catalog", "scheduler"] {
+        assert!(kinds.iter().any(|k| k == kind), "{kinds:?}");
+    }
+    let seen = actor(&maestro, "seen").await;
+    assert_eq!(seen["state"], "running", "{seen}");
+    for key in ["mailbox_depth", "oldest_message_us", "restarts"] {
+        assert!(!seen[key].is_null(), "{key}: {seen}");
+    }
+    assert!(seen["scheduler"]["epoch"].as_u64() > Some(0), "{seen}");
+    assert!(
+        seen["scheduler"]["lease_left_ms"].as_u64() > Some(0),
+        "{seen}"
+    );
+    // The operation under way, with the step it is in.
+    let id = maestro.test_operation("seen", 600).await;
+    let shown = eventually(seconds(10), || async {
+        actor(&maestro, "seen").await.to_string().contains(&id)
+    });
+    assert!(shown.await, "{}", actor(&maestro, "seen").await);
+    let (_, one) = maestro
+        .internal("GET", "/debug/actors?scheduler=seen", None)
+        .await;
+    let schedulers = one["actors"].as_array().unwrap().iter();
+    let schedulers = schedulers.filter(|actor| actor["kind"] == "scheduler");
+    assert_eq!(schedulers.count(), 1);
+    maestro.remove("seen").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_management_api_shows_actors_where_it_may_and_changes_none() {
+    let home = Home::new();
+    let maestro = home.start();
+    let (status, body) = maestro.get("/debug/actors").await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body["actors"].is_array());
+    maestro.bring_up(&home.fleet("held", 1)).await;
+    for verb in ["reload", "pause", "resume", "test-operation"] {
+        let path = format!("/debug/actors/held/{verb}");
+        let (status, _) = maestro.post(&path, &json!({"sleepSeconds": 1})).await;
+        assert!(matches!(status, 404 | 501), "{verb}: {status}");
+    }
+    maestro.remove("held").await;
+
+    let other = Home::new();
+    let hidden = other.start_with(&[("MAESTRO_API_DEBUG_ENABLED", "false")]);
+    assert_eq!(hidden.get("/debug/actors").await.0, 404);
+    assert_eq!(hidden.internal("GET", "/debug/actors", None).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reloaded_scheduler_keeps_its_rooms_and_its_operations() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("anew", 3)).await;
+    let rooms = home.pids("anew");
+    let operations = maestro.operations("anew", "final").await;
+    for _ in 0..3 {
+        let (status, body) = maestro
+            .internal("POST", "/debug/actors/anew/reload", None)
+            .await;
+        assert_eq!((status, body), (200, json!({})));
+        maestro.wait_ready("anew", 3).await;
+    }
+    assert_eq!(home.pids("anew"), rooms);
+    assert_eq!(maestro.operations("anew", "final").await, operations);
+    let (status, body) = maestro
+        .internal("POST", "/debug/actors/nobody/reload", None)
+        .await;
+    assert_eq!((status, &body["code"]), (404, &json!(5)), "{body}");
+    maestro.remove("anew").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_scheduler_stands_still_until_it_is_resumed() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("pause", 2)).await;
+    let before = home.pids("pause");
+    let verb = |verb: &'static str| {
+        let maestro = &maestro;
+        async move {
+            let path = format!("/debug/actors/pause/{verb}");
+            assert_eq!(maestro.internal("POST", &path, None).await.0, 200);
+        }
+    };
+    verb("pause").await;
+    let answer = maestro
+        .patch("/schedulers/pause", &json!({"roomsReplicas": 4}))
+        .await;
+    let patch = Maestro::id(&answer);
+    let pending = eventually(seconds(5), || async {
+        let pending = maestro.operations("pause", "pending").await;
+        pending.iter().any(|o| o["id"] == patch.as_str())
+    });
+    assert!(pending.await, "an edit is taken, and waits");
+    // Pings and allocation go on meanwhile.
+    assert_eq!(maestro.allocate("pause").await.0, 200);
+    assert_eq!(home.pids("pause"), before);
+    verb("resume").await;
+    assert_eq!(maestro.ended("pause", &patch).await["status"], "finished");
+    let grown = eventually(seconds(20), || async { home.pids("pause").len() == 4 });
+    assert!(grown.await, "{:?}", home.pids("pause"));
+    maestro.remove("pause").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_orchestrator_takes_orders_and_makes_nothing() {
+    let home = Home::new();
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
+    let (status, body) = maestro.post("/schedulers", &home.fleet("still", 2)).await;
+    assert_eq!(status, 200, "{body}");
+    let (_, body) = maestro.get("/schedulers/still").await;
+    assert_eq!(body["scheduler"]["state"], "creating");
+    let pending = maestro.operations("still", "pending").await;
+    assert_eq!(
+        pending[0]["definitionName"], "create_scheduler",
+        "{pending:?}"
+    );
+    assert_eq!(maestro.internal("GET", "/readyz", None).await.0, 200);
+    assert!(maestro.stop().success());
+    assert!(home.processes().is_empty());
+    // Without the setting the same folder comes to life.
+    let maestro = home.start();
+    maestro.wait_ready("still", 2).await;
+    maestro.remove("still").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_are_served() {
+    let home = Home::new();
+    let maestro = home.start();
+    for path in ["/health", "/healthz", "/readyz"] {
+        assert_eq!(maestro.internal("GET", path, None).await.0, 200, "{path}");
+    }
+    maestro.bring_up(&home.fleet("counted", 1)).await;
+    let counted = eventually(seconds(10), || async {
+        let (_, page) = maestro.internal("GET", "/metrics", None).await;
+        let page = page.as_str().unwrap_or_default().to_owned();
+        page.lines().any(|line| {
+            line.starts_with("http_") && line.contains("/schedulers") && line.contains("200")
+        })
+    });
+    assert!(
+        counted.await,
+        "{}",
+        maestro.internal("GET", "/metrics", None).await.1
+    );
+    assert_eq!(maestro.internal("GET", "/nowhere", None).await.0, 404);
+    assert_eq!(maestro.get("/healthz").await.0, 404);
+    maestro.remove("counted").await;
+}
