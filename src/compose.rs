@@ -1,22 +1,30 @@
 //! The only place that names a port and its adapter together: what a node is made of.
 //!
 //! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has
-//! one composition: one file as the store, local processes as the runtime.
+//! one file as the store, and as the runtime local processes, or rooms on paper for load tests.
 
 use crate::backup;
 use crate::clock::SystemClock;
-use crate::settings::Settings;
+use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
+use maestro_core::ports::Runtime;
 use maestro_http::Backup;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
+use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::embedded::EmbeddedStore;
 use std::sync::Arc;
 
 /// The adapters of a node, for the time after its actors.
 pub struct Adapters {
     pub store: Arc<EmbeddedStore>,
-    pub runtime: Arc<ProcessRuntime>,
+    runtime: Rooms,
+}
+
+/// The runtime that `runtime.type` names.
+enum Rooms {
+    Process(Arc<ProcessRuntime>),
+    Simulated(Arc<SimulatedRuntime>),
 }
 
 impl Adapters {
@@ -30,27 +38,19 @@ impl Adapters {
         let store = opened
             .await
             .context("opening the store was interrupted")??;
-        let mut process = ProcessSettings::new(&settings.data_dir, store.installation());
-        process.rooms_api_url = rooms_api_url;
-        process.host.clone_from(&settings.room_host);
-        let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));
-        let runtime = match opened
-            .await
-            .context("opening the runtime was interrupted")?
-        {
-            Ok(runtime) => runtime,
+        match Rooms::open(settings, store.installation(), rooms_api_url).await {
+            Ok(runtime) => Ok(Self { store, runtime }),
             Err(error) => {
                 store.close().await;
-                return Err(error.into());
+                Err(error)
             }
-        };
-        Ok(Self { store, runtime })
+        }
     }
 
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
         NodeParts::new(
             self.store.clone(),
-            self.runtime.clone(),
+            self.runtime.port(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
             settings.actors,
@@ -67,5 +67,41 @@ impl Adapters {
     pub async fn close(self) {
         self.runtime.shutdown().await;
         self.store.close().await;
+    }
+}
+
+impl Rooms {
+    async fn open(
+        settings: &Settings,
+        installation: &str,
+        rooms_api_url: String,
+    ) -> anyhow::Result<Self> {
+        if settings.runtime == RuntimeKind::Simulated {
+            let opened = SimulatedRuntime::open(settings.simulated.clone());
+            let opened = opened.context("cannot write runtime.simulated.roomList")?;
+            return Ok(Self::Simulated(opened));
+        }
+        let mut process = ProcessSettings::new(&settings.data_dir, installation);
+        process.rooms_api_url = rooms_api_url;
+        process.host.clone_from(&settings.room_host);
+        let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));
+        let runtime = opened
+            .await
+            .context("opening the runtime was interrupted")??;
+        Ok(Self::Process(runtime))
+    }
+
+    fn port(&self) -> Arc<dyn Runtime> {
+        match self {
+            Self::Process(runtime) => runtime.clone(),
+            Self::Simulated(runtime) => runtime.clone(),
+        }
+    }
+
+    async fn shutdown(&self) {
+        match self {
+            Self::Process(runtime) => runtime.shutdown().await,
+            Self::Simulated(runtime) => runtime.shutdown().await,
+        }
     }
 }

@@ -33,7 +33,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
             settings.cluster_keys.join(", ")
         );
     }
-    info!(store = "embedded", runtime = "process", data_dir = %settings.data_dir.display(), "nothing is set for a cluster");
+    info!(store = "embedded", runtime = %settings.runtime, data_dir = %settings.data_dir.display(), "nothing is set for a cluster");
     for (what, listen) in [
         ("api", &settings.api),
         ("roomsApi", &settings.rooms_api),

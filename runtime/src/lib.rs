@@ -1,3 +1,7 @@
 //! Runtimes behind the ports of maestro-core: where rooms live.
 
+mod feeds;
+mod quantity;
+
 pub mod process;
+pub mod simulated;

@@ -1,7 +1,7 @@
 //! Every key that may be set, with what it does. A key that stands in the contract but has
 //! no effect in this build is still accepted, so that shipped files keep working.
 
-use super::Settings;
+use super::{RuntimeKind, Settings};
 use crate::duration;
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "internalApi.healthcheck.enabled" => |s, v| s.healthcheck_enabled = flag(v)?;
     "internalApi.metrics.enabled" => |s, v| s.metrics_enabled = flag(v)?;
     "store.dataDir" => |s, v| s.data_dir = v.into();
+    "runtime.type" => |s, v| s.runtime = runtime_kind(v)?;
+    "runtime.simulated.startup" => |s, v| s.simulated.startup = go_duration(v)?;
+    "runtime.simulated.roomList" => |s, v| s.simulated.room_list = Some(v.into());
     "runtime.process.host" => |s, v| s.room_host = v.to_owned();
     "actors.threads" => |s, v| s.actors.threads = at_least_one(v)?;
     "workers.paused" => |s, v| s.core.paused = flag(v)?;
@@ -87,7 +90,6 @@ pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "services.eventsForwarder.schedulerCacheTTLMillis",
     "migration.path",
     "store.type",
-    "runtime.type",
 ];
 
 /// Keys that speak of a cluster's stores or of Kubernetes.
@@ -153,6 +155,14 @@ fn flag(text: &str) -> Result<bool, String> {
         "true" | "1" | "t" => Ok(true),
         "false" | "0" | "f" => Ok(false),
         _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+fn runtime_kind(text: &str) -> Result<RuntimeKind, String> {
+    match text.trim() {
+        "auto" | "process" => Ok(RuntimeKind::Process),
+        "simulated" => Ok(RuntimeKind::Simulated),
+        _ => Err("it has to be auto, process or simulated".into()),
     }
 }
 

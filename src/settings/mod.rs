@@ -8,6 +8,7 @@ pub use load::load;
 
 use maestro_actors::ActorSettings;
 use maestro_core::settings::CoreSettings;
+use maestro_runtime::simulated::SimulatedSettings;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,24 @@ impl Listen {
     }
 }
 
+/// Where rooms live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// Local processes; what `auto` means in this build.
+    Process,
+    /// Rooms that exist only on paper, for load tests of Maestro and of a matchmaker.
+    Simulated,
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Simulated => "simulated",
+        })
+    }
+}
+
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -50,6 +69,8 @@ pub struct Settings {
     /// Threads of each HTTP server.
     pub http_workers: usize,
     pub data_dir: PathBuf,
+    pub runtime: RuntimeKind,
+    pub simulated: SimulatedSettings,
     /// Address under which players reach rooms of the process runtime.
     pub room_host: String,
     /// What rooms are told; `None`: the rooms API's own address.
@@ -74,6 +95,8 @@ impl Default for Settings {
                 .map_or(2, usize::from)
                 .min(8),
             data_dir: "./maestro-data".into(),
+            runtime: RuntimeKind::Process,
+            simulated: SimulatedSettings::default(),
             room_host: "127.0.0.1".into(),
             rooms_api_url: None,
             core: CoreSettings::default(),

@@ -3,7 +3,6 @@
 use super::{
     cgroup::Cgroups,
     environment::Surroundings,
-    feeds::Feeds,
     folder::{RoomFolder, RoomsFolder},
     keeper::Keeper,
     live_room::LiveRoom,
@@ -12,6 +11,7 @@ use super::{
     process_table::{ProcessId, Scanner},
     record::{Phase, RoomFile},
 };
+use crate::feeds::Feeds;
 use crate::process::ProcessSettings;
 use jiff::Timestamp;
 use maestro_core::{domain::*, ports::RuntimeError};

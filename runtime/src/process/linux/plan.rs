@@ -4,9 +4,9 @@
 use super::{
     environment::{self, STANDARD_PATH, Surroundings, Variables},
     folder::{RoomFolder, is_safe_name},
-    quantity::parse_milli,
     record::RoomFile,
 };
+use crate::quantity::parse_milli;
 use maestro_core::domain::{Address, Container, Port};
 use std::{
     collections::HashSet,

@@ -5,7 +5,6 @@ use super::{
     cgroup::Cgroups,
     environment::Surroundings,
     exit_watch,
-    feeds::Feeds,
     folder::{self, RoomsFolder},
     host::{Host, folder_trouble},
     janitor,
@@ -15,6 +14,7 @@ use super::{
     record::RoomFile,
     unsafe_calls,
 };
+use crate::feeds::Feeds;
 use crate::process::{OpenError, ProcessSettings, RoomProcess};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;

@@ -11,7 +11,8 @@ use std::{
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-/// Events that one watcher may be behind; a slower one is given a new list instead.
+/// Events that one watcher may be behind, unless more is allowed; a slower one is given a
+/// new list instead.
 const BEHIND_MAX: usize = 256;
 
 pub struct Feeds {
@@ -23,6 +24,7 @@ struct State {
     schedulers: HashMap<SchedulerName, Feed>,
     /// Of the newest observation.
     resource_version: u64,
+    behind_max: usize,
 }
 
 struct Feed {
@@ -31,10 +33,10 @@ struct Feed {
 }
 
 impl Feed {
-    fn new() -> Self {
+    fn new(behind_max: usize) -> Self {
         Self {
             instances: BTreeMap::new(),
-            events: broadcast::channel(BEHIND_MAX).0,
+            events: broadcast::channel(behind_max).0,
         }
     }
 }
@@ -46,9 +48,16 @@ impl Feeds {
             state: Mutex::new(State {
                 schedulers: HashMap::new(),
                 resource_version,
+                behind_max: BEHIND_MAX,
             }),
             stopping,
         }
+    }
+
+    /// For rooms that change faster than a watcher may be behind.
+    pub fn behind_max(self, events: usize) -> Self {
+        self.state.lock().behind_max = events;
+        self
     }
 
     /// Gives the instance the next resource version and tells the watchers.
@@ -56,10 +65,7 @@ impl Feeds {
         let mut state = self.state.lock();
         state.resource_version += 1;
         instance.resource_version = state.resource_version;
-        let feed = state
-            .schedulers
-            .entry(scheduler.clone())
-            .or_insert_with(Feed::new);
+        let feed = state.feed(scheduler);
         feed.instances
             .insert(instance.room.clone(), instance.clone());
         // No receiver is no error: the next watch begins with the list.
@@ -105,16 +111,18 @@ impl Feeds {
     /// List and subscription under one lock: nothing falls between them.
     fn list(&self, scheduler: &SchedulerName) -> (RuntimeEvent, broadcast::Receiver<RuntimeEvent>) {
         let mut state = self.state.lock();
-        let feed = state
-            .schedulers
-            .entry(scheduler.clone())
-            .or_insert_with(Feed::new);
+        let feed = state.feed(scheduler);
         let instances = feed.instances.values().cloned().collect();
         (RuntimeEvent::Listed(instances), feed.events.subscribe())
     }
 }
 
 impl State {
+    fn feed(&mut self, scheduler: &SchedulerName) -> &mut Feed {
+        self.schedulers
+            .entry(scheduler.clone())
+            .or_insert_with(|| Feed::new(self.behind_max))
+    }
     fn drop_if_unused(&mut self, scheduler: &SchedulerName) {
         let unused = self
             .schedulers

@@ -1,0 +1,132 @@
+//! Rooms that exist only on paper, for load tests of Maestro and of a matchmaker: no
+//! process, no file, no socket. A room costs an entry in a table, so a hundred thousand are
+//! cheap.
+//!
+//! Nothing survives: what it lists after a restart is what it was told to create since.
+//! Never: a task per room, a port that is really bound.
+
+mod paper;
+mod ports;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::{domain::*, ports::*};
+use paper::Paper;
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How rooms on paper behave.
+#[derive(Clone, Debug)]
+pub struct SimulatedSettings {
+    /// The address that players are told.
+    pub host: String,
+    /// How long a room is pending before it is ready.
+    pub startup: Duration,
+    /// A file to which the id of each created room is appended, one a line.
+    pub room_list: Option<PathBuf>,
+}
+
+impl Default for SimulatedSettings {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            startup: Duration::ZERO,
+            room_list: None,
+        }
+    }
+}
+
+/// A runtime without rooms. See the module's documentation.
+pub struct SimulatedRuntime {
+    paper: Arc<Paper>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl SimulatedRuntime {
+    /// Has to be called on a tokio runtime: its one timer lives there.
+    ///
+    /// # Errors
+    /// When the list of rooms cannot be written.
+    pub fn open(settings: SimulatedSettings) -> io::Result<Arc<Self>> {
+        let stopping = CancellationToken::new();
+        let paper = Arc::new(Paper::new(settings, stopping.clone())?);
+        let tasks = TaskTracker::new();
+        tasks.spawn(paper.clone().start_rooms(stopping.clone()));
+        Ok(Arc::new(Self {
+            paper,
+            tasks,
+            stopping,
+        }))
+    }
+
+    /// Ends the timer and all watches.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for SimulatedRuntime {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+#[async_trait]
+impl Runtime for SimulatedRuntime {
+    async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
+        self.paper.remove(scheduler);
+        Ok(())
+    }
+
+    async fn reserve_ports(
+        &self,
+        room: &RoomId,
+        scheduler: &Scheduler,
+    ) -> Result<Arc<[u16]>, RuntimeError> {
+        self.paper.reserve(room, scheduler)
+    }
+
+    async fn release_ports(&self, room: &RoomId) {
+        self.paper.release(room);
+    }
+
+    async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
+        self.paper.create(order)
+    }
+
+    /// A room on paper ends at once, whatever its grace.
+    async fn terminate(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        uid: Option<&str>,
+        _grace: Duration,
+        _reason: RemovalReason,
+    ) -> Result<(), RuntimeError> {
+        self.paper.terminate(scheduler, room, uid)
+    }
+
+    fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        self.paper.feeds.watch(scheduler)
+    }
+
+    /// Such a room never says anything.
+    async fn log_tail(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        _lines: usize,
+    ) -> Result<Vec<String>, RuntimeError> {
+        match self.paper.feeds.instance(scheduler, room) {
+            Some(_) => Ok(Vec::new()),
+            None => Err(RuntimeError::NotFound),
+        }
+    }
+}
