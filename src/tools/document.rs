@@ -126,7 +126,13 @@ impl Version {
         let at = |problem: String| format!("line {line}: {problem}");
         let request = match decode(body) {
             Ok(request) => request,
-            Err(problem) => return vec![at(problem)],
+            Err(problem) => {
+                let named = named_in(&problem);
+                let line = named
+                    .and_then(|field| unknown::line_of(text, line, field))
+                    .unwrap_or(line);
+                return vec![format!("line {line}: {problem}")];
+            }
         };
         let understood = serde_json::from_str(&codec::encode(&request)).unwrap_or_default();
         let unknown = unknown::fields(body, &understood);
@@ -152,6 +158,12 @@ impl Version {
         }
         problems
     }
+}
+
+/// The field that a codec's complaint is about: `invalid value for int32 field x: 1`.
+fn named_in(problem: &str) -> Option<&str> {
+    let (_, behind) = problem.split_once(" field ")?;
+    behind.split([':', ' ']).next()
 }
 
 /// A body as the server would show it, so that equal ones can be told: with every default

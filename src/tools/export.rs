@@ -119,7 +119,7 @@ pub fn request_form(mut shown: Value) -> Value {
     let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
     members.retain(|name, value| {
         let map = matches!(name.as_str(), "annotations" | "labels");
-        !value.is_null() && !(map && empty(value))
+        !(value.is_null() || map && empty(value))
     });
     shown
 }

@@ -1,0 +1,390 @@
+//! The commands for operators, against a running server: actors, export, import, backup.
+
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/schema.rs"]
+mod schema;
+mod support;
+
+use command::{bad, good};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use support::{Home, Maestro, eventually, seconds};
+
+fn schema_of_actors() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/debug-actors.schema.json");
+    let text = fs::read_to_string(path).expect("the schema");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_actors_are_as_their_schema_says() {
+    let home = Home::new();
+    let maestro = home.start();
+    let schema = schema_of_actors();
+    assert_eq!(schema::undescribed(&schema), Vec::<String>::new());
+    let (_, empty) = maestro.internal("GET", "/debug/actors", None).await;
+    assert_eq!(schema::violations(&schema, &empty), Vec::<String>::new());
+    maestro.bring_up(&home.fleet("arena", 2)).await;
+    maestro.test_operation("arena", 60).await;
+    let running = eventually(seconds(10), || async {
+        let (_, page) = maestro
+            .internal("GET", "/debug/actors?scheduler=arena", None)
+            .await;
+        assert_eq!(schema::violations(&schema, &page), Vec::<String>::new());
+        page["actors"][0]["scheduler"]["running"][0]["kind"] == "test_operation"
+    })
+    .await;
+    assert!(running, "no operation is shown");
+    let said = good(&["actors", "--json", "--url", &maestro.internal]);
+    let page: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(schema::violations(&schema, &page), Vec::<String>::new());
+    assert_eq!(page["actors"].as_array().expect("a list").len(), 3);
+    let mut broken = page.clone();
+    broken["actors"][0]["more"] = json!(1);
+    broken["actors"][1]["restarts"]["total"] = json!("1");
+    broken["actors"][2]["scheduler"]["rooms"] = json!({});
+    assert_eq!(
+        schema::violations(&schema, &broken).len(),
+        3,
+        "the check checks"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actors_are_shown_as_a_table() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("arena", 2)).await;
+    maestro.post("/schedulers", &home.fleet("dome", 0)).await;
+    maestro.test_operation("arena", 60).await;
+    let shown = eventually(seconds(10), || async {
+        good(&["actors", "--url", &maestro.internal]).contains("test_operation: sleeping")
+    })
+    .await;
+    assert!(shown, "{}", good(&["actors", "--url", &maestro.internal]));
+    let table = good(&["actors", "--url", &maestro.internal]);
+    let lines: Vec<&str> = table.lines().collect();
+    let column = lines[0].find("ROOMS").expect("a column of rooms");
+    let arena = lines.iter().find(|l| l.contains("arena")).expect("a row");
+    assert_eq!(&arena[column..], "2 ready", "{table}");
+    assert!(
+        table.contains("supervisor") && table.contains("catalog"),
+        "{table}"
+    );
+    // The page is on the management API too, on loopback.
+    let one = good(&[
+        "actors",
+        "--scheduler",
+        "dome",
+        "--url",
+        &maestro.management,
+    ]);
+    assert!(one.contains("dome") && !one.contains("arena"), "{one}");
+    bad(
+        &[
+            "actors",
+            "--scheduler",
+            "nowhere",
+            "--url",
+            &maestro.internal,
+        ],
+        &["no actor has a scheduler called \"nowhere\""],
+    );
+    bad(&["actors", "--url", &maestro.rooms], &["Not Found"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
+    let home = Home::new();
+    let nobody = &home.environment()[0].1;
+    let url = format!("http://127.0.0.1:{nobody}");
+    let file = home.path().join("x.yaml");
+    let file = file.to_str().expect("a text");
+    for (arguments, server) in [
+        (vec!["actors"], "internal server"),
+        (vec!["backup", "x"], "internal server"),
+        (vec!["export", file], "management API"),
+    ] {
+        let arguments: Vec<&str> = arguments.into_iter().chain(["--url", &url]).collect();
+        bad(&arguments, &[server, &url, "maestro start", "--url"]);
+    }
+    assert!(!Path::new(file).exists());
+    bad(
+        &["actors", "--url", "localhost:8081"],
+        &["write it as http://"],
+    );
+    bad(
+        &["actors", "--url", "https://localhost"],
+        &["no http:// address"],
+    );
+}
+
+/// Schedulers with everything that a file might lose.
+fn rich(home: &Home) -> [Value; 2] {
+    let mut first = home.fleet("a-rich-one", 0);
+    first["maxSurge"] = json!("25%");
+    first["matchAllocation"] = json!({"maxMatches": 3});
+    first["annotations"] =
+        json!({"yes": "no", "number": "0123", "when": "2026-01-01", "null": "~"});
+    first["labels"] = json!({"tier": "blue"});
+    first["autoscaling"] = json!({"enabled": true, "min": 1, "max": -1, "cooldown": 30, "policy": {
+        "type": "roomOccupancy", "parameters": {"roomOccupancy": {"readyTarget": 0.3, "downThreshold": 0.7}}}});
+    first["forwarders"] = json!([{"name": "f", "enable": true, "type": "gRPC", "address": "localhost:1",
+        "options": {"timeout": "2500", "metadata": {"roomType": "green", "nothing": null, "deep": [1, {"x": "1e3"}]}}}]);
+    first["spec"]["toleration"] = json!("true");
+    first["spec"]["containers"][0]["environment"] = json!([
+        {"name": "TEXT", "value": "two\nlines: # no comment\n"},
+        {"name": "SPACES", "value": "  'quoted' \"too\"\t"},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]);
+    // Nothing may come up: its policy would want rooms.
+    first["autoscaling"]["enabled"] = json!(false);
+    [first, home.fleet("b-plain-one", 0)]
+}
+
+async fn create(maestro: &Maestro, scheduler: &Value) {
+    let (status, body) = maestro.post("/schedulers", scheduler).await;
+    assert_eq!(status, 200, "{body}");
+    let name = scheduler["name"].as_str().expect("a name");
+    let settled = eventually(seconds(10), || async {
+        maestro.state(name).await == "in-sync"
+    });
+    assert!(settled.await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_exported_and_imported_is_exported_alike() {
+    let (home, other) = (Home::new(), Home::new());
+    let maestro = home.start();
+    for scheduler in rich(&home) {
+        create(&maestro, &scheduler).await;
+    }
+    let file = home.path().join("all.yaml");
+    let file = file.to_str().expect("a text");
+    let said = good(&["export", file, "--url", &maestro.management]);
+    assert!(said.contains("2 schedulers, 2 versions"), "{said}");
+    let exported = fs::read_to_string(file).expect("the file");
+    assert_eq!(
+        good(&["export", "-", "--url", &maestro.management]),
+        exported
+    );
+
+    let empty = other.start();
+    let said = good(&["import", file, "--url", &empty.management]);
+    assert_eq!(said, "a-rich-one: created\nb-plain-one: created\n");
+    assert_eq!(good(&["export", "-", "--url", &empty.management]), exported);
+    // Again: nothing changes, whatever is said about those that are there.
+    bad(
+        &["import", file, "--url", &empty.management],
+        &[
+            "nothing was imported",
+            "a-rich-one, b-plain-one",
+            "--skip-existing",
+            "--replace",
+        ],
+    );
+    let said = good(&[
+        "import",
+        file,
+        "--skip-existing",
+        "--url",
+        &empty.management,
+    ]);
+    assert_eq!(said.matches("skipped").count(), 2, "{said}");
+    let said = good(&["import", file, "--replace", "--url", &empty.management]);
+    assert_eq!(said.matches("unchanged").count(), 2, "{said}");
+    assert_eq!(good(&["export", "-", "--url", &empty.management]), exported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_versions_the_active_one_is_restored() {
+    let (home, other) = (Home::new(), Home::new());
+    let maestro = home.start();
+    create(&maestro, &home.fleet("arena", 0)).await;
+    let patch = json!({"maxSurge": "40%"});
+    maestro
+        .done("arena", maestro.patch("/schedulers/arena", &patch).await)
+        .await;
+    let active = |server: &Maestro| {
+        let url = server.management.clone();
+        let file = good(&["export", "-", "--url", &url]);
+        let document: Value = serde_saphyr::from_str(&file).expect("YAML");
+        let versions = document["schedulers"][0]["versions"].as_array().cloned();
+        let versions = versions.expect("versions");
+        let marked: Vec<_> = versions
+            .iter()
+            .filter(|v| v["active"] == true)
+            .cloned()
+            .collect();
+        assert_eq!(marked.len(), 1, "{file}");
+        (file, versions.len(), marked[0].clone())
+    };
+    let switched = eventually(seconds(10), || async {
+        active(&maestro).2["version"] == "v1.1.0"
+    });
+    assert!(switched.await, "{:?}", active(&maestro));
+    let (text, versions, exported) = active(&maestro);
+    assert_eq!(versions, 2);
+    let file = home.path().join("all.yaml");
+    fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("a text");
+
+    let empty = other.start();
+    let said = good(&["import", file, "--url", &empty.management]);
+    assert_eq!(
+        said,
+        "arena: created from v1.1.0; 1 older versions stay in the file\n"
+    );
+    let (_, versions, imported) = active(&empty);
+    assert_eq!((versions, &imported["version"]), (1, &json!("v1.0.0")));
+    assert_eq!(imported["scheduler"], exported["scheduler"]);
+    // Something else is there meanwhile: --replace makes a version of the file's document.
+    let patch = json!({"maxSurge": "1"});
+    empty
+        .done("arena", empty.patch("/schedulers/arena", &patch).await)
+        .await;
+    let switched = eventually(seconds(10), || async {
+        active(&empty).1 == 2 && active(&empty).2["version"] == "v1.1.0"
+    });
+    assert!(switched.await);
+    let said = good(&["import", file, "--replace", "--url", &empty.management]);
+    assert!(said.starts_with("arena: gets a new version"), "{said}");
+    let replaced = eventually(seconds(10), || async {
+        active(&empty).2["scheduler"] == exported["scheduler"]
+    });
+    assert!(replaced.await, "{:?}", active(&empty));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_mistakes_creates_nothing() {
+    let home = Home::new();
+    let maestro = home.start();
+    create(&maestro, &home.fleet("arena", 0)).await;
+    let fine = good(&["export", "-", "--url", &maestro.management]);
+    maestro.remove("arena").await;
+    let twice = format!(
+        "{fine}{}",
+        fine.split_once("schedulers:\n").expect("a list").1
+    );
+    let before = fine.split_once("roomsReplicas").expect("a field").0;
+    let line = format!("line {}:", before.matches('\n').count() + 1);
+    let cases = [
+        ("format: 1\nschedulers: [", vec!["line 2"]),
+        ("schedulers: []", vec!["no `format: 1`"]),
+        ("format: 9\nfuture: true", vec!["format 9"]),
+        ("format: 1\nschedulrs: []", vec!["schedulrs"]),
+        (
+            &fine.replace("maxSurge:", "maxSurg:"),
+            vec![
+                "scheduler arena, v1.0.0",
+                "line ",
+                "unknown field maxSurg",
+                "MaxSurge",
+            ],
+        ),
+        (
+            &fine.replace("    active: true\n", ""),
+            vec!["0 versions with `active: true`"],
+        ),
+        (
+            &fine.replace("imagePullPolicy: Always", "imagePullPolicy: Sometimes"),
+            vec!["ImagePullPolicy"],
+        ),
+        (
+            &fine.replace("roomsReplicas: 0", "roomsReplicas: many"),
+            vec![&line, "roomsReplicas", "many"],
+        ),
+        (
+            &fine.replace("      name: arena", "      name: other"),
+            vec!["\"other\" of another"],
+        ),
+        (&twice, vec!["scheduler arena is there twice"]),
+    ];
+    let file = home.path().join("bad.yaml");
+    let path = file.to_str().expect("a text").to_owned();
+    for (text, expected) in cases {
+        fs::write(&file, text).expect("a file");
+        bad(&["import", &path, "--url", &maestro.management], &expected);
+    }
+    let (_, list) = maestro.get("/schedulers").await;
+    assert_eq!(list["schedulers"], json!([]), "something was created");
+    bad(
+        &["import", "/nowhere/at.all", "--url", &maestro.management],
+        &["/nowhere/at.all", "No such file"],
+    );
+    // What was fine still is.
+    fs::write(&file, fine).expect("a file");
+    good(&["import", &path, "--url", &maestro.management]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_running_server_can_be_started_from() {
+    let (home, other) = (Home::new(), Home::new());
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("arena", 2)).await;
+    let said = good(&["backup", "before", "--url", &maestro.internal]);
+    let backup = home.path().join("backups/before.redb");
+    assert!(said.contains("before.redb") && backup.exists(), "{said}");
+    bad(
+        &["backup", "before", "--url", &maestro.internal],
+        &["there already"],
+    );
+    let body = json!({"name": "by-http"});
+    let (status, done) = maestro.internal("POST", "/backup", Some(&body)).await;
+    assert_eq!(status, 200, "{done}");
+    let path = done["path"].as_str().expect("a path");
+    let length = fs::metadata(path).expect("the file").len();
+    assert_eq!(done["bytes"], length);
+    assert!(done["seconds"].as_f64().expect("a number") >= 0.0);
+    assert_eq!(
+        maestro.internal("POST", "/backup", Some(&body)).await.0,
+        409
+    );
+    for wrong in [
+        json!({"name": "../x"}),
+        json!({"name": ""}),
+        json!({"nam": "x"}),
+        json!([]),
+    ] {
+        let (status, body) = maestro.internal("POST", "/backup", Some(&wrong)).await;
+        assert_eq!((status, &body["code"]), (400, &json!(3)), "{wrong}");
+    }
+    assert_eq!(
+        fs::read_dir(home.path().join("backups"))
+            .expect("a folder")
+            .count(),
+        2
+    );
+
+    // Into the same folder: what came after it is forgotten, the rooms are found again.
+    let patch = json!({"maxSurge": "40%"});
+    maestro
+        .done("arena", maestro.patch("/schedulers/arena", &patch).await)
+        .await;
+    let rooms = home.pids("arena");
+    assert!(maestro.stop().success());
+    fs::copy(&backup, home.path().join("maestro.redb")).expect("a copy");
+    let maestro = home.start();
+    maestro.wait_ready("arena", 2).await;
+    assert_eq!(home.pids("arena"), rooms, "the rooms were adopted");
+    let (_, versions) = maestro.get("/schedulers/arena/versions").await;
+    assert_eq!(
+        versions["versions"].as_array().expect("versions").len(),
+        1,
+        "{versions}"
+    );
+    maestro.remove("arena").await;
+    assert!(maestro.stop().success());
+
+    // Into an empty folder: the rooms are made again.
+    fs::copy(&backup, other.path().join("maestro.redb")).expect("a copy");
+    let maestro = other.start();
+    // The file says that there are two; what is not there is made anew.
+    let made = eventually(seconds(20), || async { other.pids("arena").len() == 2 });
+    assert!(made.await, "{:?}", other.pids("arena"));
+    maestro.wait_ready("arena", 2).await;
+    maestro.remove("arena").await;
+}
