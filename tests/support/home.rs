@@ -4,7 +4,8 @@ use super::{BINARY, Maestro, fleet_of, seconds};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Instant;
@@ -72,7 +73,19 @@ impl Home {
         self.start_with(&[])
     }
 
+    /// Started, and the owner of all its schedulers.
     pub fn start_with(&self, environment: &[(&str, &str)]) -> Maestro {
+        let maestro = self.start_only(environment);
+        let until = Instant::now() + seconds(30);
+        while !is_ready(&maestro.internal) {
+            assert!(Instant::now() < until, "never ready:\n{}", maestro.logged());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        maestro
+    }
+
+    /// Started: it listens, and takes over what it finds.
+    pub fn start_only(&self, environment: &[(&str, &str)]) -> Maestro {
         match self.try_start(environment) {
             Ok(maestro) => maestro,
             Err(log) => panic!("it did not start:\n{log}"),
@@ -153,6 +166,20 @@ impl Drop for Home {
     }
 }
 
+/// What `/readyz` says, asked without a runtime.
+fn is_ready(url: &str) -> bool {
+    let address = url.strip_prefix("http://").expect("a URL");
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(seconds(5)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
 fn free_port(spread: u16) -> u16 {
     loop {
         let step = LISTEN.fetch_add(1, Relaxed);
@@ -189,12 +216,13 @@ fn processes_below(folder: &Path) -> Vec<RoomProcess> {
         if !Path::new(variables.get("HOME")?).starts_with(&folder) {
             return None;
         }
-        let of = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        // One that ends while it is looked at may show only a part of its own.
+        let of = |name: &str| variables.get(name).cloned();
         Some(RoomProcess {
             pid,
-            scheduler: of("MAESTRO_SCHEDULER_NAME"),
-            room: of("MAESTRO_ROOM_ID"),
-            container: of("MAESTRO_CONTAINER"),
+            scheduler: of("MAESTRO_SCHEDULER_NAME")?,
+            room: of("MAESTRO_ROOM_ID")?,
+            container: of("MAESTRO_CONTAINER")?,
             leader: session_of(pid)? == pid,
         })
     })
