@@ -113,9 +113,9 @@ impl FakeRuntime {
     pub fn threads(&self) -> Vec<String> {
         self.inner.lock().threads.iter().cloned().collect()
     }
-    /// What was ordered against the rules of the port; empty is well.
+    /// Rooms that share a host port; empty is well.
     pub fn violations(&self) -> Vec<String> {
-        self.inner.lock().violations.clone()
+        self.inner.lock().rooms.shared_ports()
     }
     /// Panics when a rule of the port was broken.
     pub fn assert_clean(&self) {

@@ -64,7 +64,6 @@ struct Inner {
     script: Script<RuntimeCall, RuntimeFault>,
     hook: Option<Hook>,
     threads: BTreeSet<String>,
-    violations: Vec<String>,
 }
 
 impl FakeRuntime {
@@ -165,11 +164,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
-        let work = |inner: &mut Inner| {
-            let (instance, wrong) = inner.rooms.create(order);
-            inner.violations.extend(wrong);
-            Ok(instance)
-        };
+        let work = |inner: &mut Inner| inner.rooms.create(order);
         self.call(RuntimeCall::Create, Some(&order.room), work)
             .await
     }

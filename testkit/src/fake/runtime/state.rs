@@ -95,6 +95,20 @@ impl Rooms {
             .collect()
     }
 
+    pub fn shared_ports(&self) -> Vec<String> {
+        let mut holders = BTreeMap::new();
+        let mut shared = Vec::new();
+        for ((_, room), running) in &self.running {
+            let ports = running.order.iter().flat_map(|o| o.host_ports.iter());
+            for port in ports {
+                if let Some(other) = holders.insert(*port, room) {
+                    shared.push(format!("{room} and {other} share port {port}"));
+                }
+            }
+        }
+        shared
+    }
+
     /// Only a reservation: the ports of a room that runs stay its own.
     pub fn release(&mut self, room: &RoomId) {
         if !self.running.keys().any(|(_, id)| id == room) {
@@ -102,17 +116,18 @@ impl Rooms {
         }
     }
 
-    /// The instance, and what was wrong with the order.
-    pub fn create(&mut self, order: &RoomOrder) -> (Instance, Vec<String>) {
+    /// Refused when another room has one of the ports by now: one book decides, whatever an
+    /// older intent says.
+    pub fn create(&mut self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
         let key = (order.scheduler.name.clone(), order.room.clone());
         if let Some(room) = self.running.get(&key) {
-            return (room.instance.clone(), Vec::new());
+            return Ok(room.instance.clone());
         }
-        let mut wrong = Vec::new();
         for (other, ports) in &self.reserved {
             let shared = ports.iter().any(|port| order.host_ports.contains(port));
             if other != &order.room && shared {
-                wrong.push(format!("{} got ports of {other}", order.room));
+                let text = format!("{other} has ports of {}", order.room);
+                return Err(RuntimeError::Exhausted(text));
             }
         }
         self.reserved
@@ -130,7 +145,7 @@ impl Rooms {
             resource_version: self.observed,
         };
         self.put(key, instance.clone(), Some(order.clone()));
-        (instance, wrong)
+        Ok(instance)
     }
 
     pub fn put(&mut self, key: Key, instance: Instance, order: Option<RoomOrder>) {
