@@ -88,6 +88,7 @@ impl SchedulerState {
             was_ready,
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
+            made_at: None,
         });
         self.schedule_health(&id);
     }

@@ -14,8 +14,10 @@ pub struct Room {
     pub was_ready: bool,
     /// Given out only from then on: after both stores were lost nobody knows whether it is held.
     pub quarantined_until: Option<Mono>,
-    /// When it was told to end and the runtime accepted that.
+    /// When it was last told to end.
     pub terminated_at: Option<Mono>,
+    /// When the runtime said, to this owner, that it had made it.
+    pub made_at: Option<Mono>,
 }
 
 impl Room {

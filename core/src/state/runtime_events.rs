@@ -76,6 +76,11 @@ impl SchedulerState {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
+        // The list may be older than the answer to its creation.
+        let made = room.made_at.map(|at| self.now.mono.since(at));
+        if made.is_some_and(|age| age < self.settings.runtime_timeout) {
+            return;
+        }
         let validation = room.record.validation;
         let unmade = room.record.instance.is_none() && !room.is_leaving();
         // Its intent stands: it is ordered again.
@@ -245,6 +250,7 @@ impl SchedulerState {
             was_ready: false,
             quarantined_until: None,
             terminated_at: None,
+            made_at: None,
         });
         self.dirty.rooms.insert(id.clone());
         self.schedule_health(&id);

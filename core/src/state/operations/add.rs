@@ -176,6 +176,9 @@ impl SchedulerState {
                 None
             }
             WorkResult::Created(instance) => {
+                let now = self.now.mono;
+                self.rooms
+                    .update(room.as_str(), |room| room.made_at = Some(now));
                 self.on_instance(instance);
                 None
             }

@@ -371,7 +371,10 @@ impl SchedulerState {
 
     /// An operation that another program put into the queue (contract 5.2).
     pub(super) fn on_pushed(&mut self, record: OperationRecord) {
-        if self.operations.open().any(|r| r.id == record.id) || record.status.is_final() {
+        // A hint may come twice, and late.
+        let known = self.operations.open().any(|r| r.id == record.id)
+            || self.operations.ended.iter().any(|e| e.id == record.id);
+        if known || record.status.is_final() {
             return;
         }
         self.dirty

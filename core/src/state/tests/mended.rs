@@ -369,3 +369,43 @@ fn a_deletion_whose_place_stays_keeps_the_fleet_empty() {
     world.heal();
     assert!(world.stored.scheduler.is_none());
 }
+
+#[test]
+fn an_operation_that_is_announced_again_after_its_end_does_not_run_again() {
+    let mut fleet = Fleet::up(1);
+    let record = OperationRecord {
+        id: OperationId(uuid::Uuid::from_u128(7)),
+        scheduler: "arena".into(),
+        definition: Definition::AddRooms { amount: 1 },
+        status: OperationStatus::Pending,
+        created_at: fleet.clock.wall,
+        status_at: fleet.clock.wall,
+        history: Vec::new(),
+        priority: false,
+        lease_until: None,
+        journal: Journal::default(),
+    };
+    fleet.input(Input::Pushed(Box::new(record.clone())));
+    let end = fleet.operation(record.id).clone();
+    assert_eq!(end.status, OperationStatus::Finished);
+    fleet.input(Input::Pushed(Box::new(record.clone())));
+    assert_eq!(*fleet.operation(record.id), end);
+}
+
+#[test]
+fn a_list_that_is_older_than_a_creation_ends_no_room() {
+    let mut fleet = Fleet::up(2);
+    let before = fleet.rooms();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    assert_eq!(fleet.rooms(), before);
+    assert_eq!(fleet.count(RoomStatus::Ready), 2);
+    // What stays away from the lists is gone after all.
+    fleet.pass(seconds(31));
+    fleet.running.clear();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    assert!(
+        before
+            .iter()
+            .all(|room| !fleet.stored_rooms.contains_key(room))
+    );
+}

@@ -183,7 +183,7 @@ fn buffer(amount: Option<i32>) -> Command {
     patch(|p| p.autoscaling = Some(autoscaling))
 }
 
-fn pushed(world: &World, kind: u8) -> OperationRecord {
+fn pushed(world: &mut World, kind: u8) -> OperationRecord {
     let definition = match kind {
         0 => Definition::AddRooms { amount: 1 },
         1 => Definition::RemoveRooms {
@@ -199,7 +199,7 @@ fn pushed(world: &World, kind: u8) -> OperationRecord {
             contents: "{}".into(),
         },
     };
-    let number = world.operation_ids().len() as u128 + world.clock.mono.0.as_nanos() * 64;
+    let number = u128::from(world.fresh_number());
     OperationRecord {
         id: OperationId(uuid::Uuid::from_u128(number)),
         scheduler: "arena".into(),

@@ -239,6 +239,11 @@ impl World {
         self.decide(Input::Ping { caller, ping });
     }
 
+    pub fn fresh_number(&mut self) -> u64 {
+        self.callers += 1;
+        self.callers
+    }
+
     fn hold_is_over(&self, room: &RoomId) -> bool {
         let held = self.held.get(room);
         held.is_some_and(|h| self.clock.mono.since(h.at) > self.settings.allocation_hold)
