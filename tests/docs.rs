@@ -1,0 +1,73 @@
+//! The commands of the pages in `docs/`, word for word, after the beginning of the README's walk-through.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use support::{BINARY, Home};
+
+/// The fenced `sh` blocks of a page.
+fn blocks(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{page}: {e}"));
+    let fenced = text.split("```sh\n").skip(1);
+    fenced
+        .map(|rest| rest.split("```").next().expect("a block ends").to_owned())
+        .collect()
+}
+
+async fn run(page: &str) {
+    let home = Home::new();
+    let maestro = home.start();
+    let readme = blocks("README.md");
+    let beginning = |text: &str| {
+        let block = readme.iter().find(|block| block.contains(text));
+        block.unwrap_or_else(|| panic!("no {text}")).clone()
+    };
+    let mut script = vec![
+        "set -e".to_owned(),
+        beginning("--url \"$MANAGEMENT/schedulers\""),
+        beginning("\"roomsReady\":2"),
+    ];
+    let own = blocks(page);
+    assert!(own.len() >= 2, "{page} has {} blocks", own.len());
+    script.extend(own);
+    let binaries = Path::new(BINARY).parent().expect("a folder").display();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut shell = Command::new("timeout");
+    shell
+        .args(["90", "sh", "-c", &script.join("\n")])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("PATH", format!("{binaries}:{path}"))
+        .env("MANAGEMENT", &maestro.management)
+        .env("INTERNAL", &maestro.internal)
+        .env("DATA", home.path());
+    let output = tokio::task::spawn_blocking(move || shell.output());
+    let output = output.await.expect("it ran").expect("a shell");
+    assert!(
+        output.status.success(),
+        "{page}:\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_operations_work() {
+    run("docs/operations.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_rolling_updates_work() {
+    run("docs/rolling-updates.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_autoscaling_work() {
+    run("docs/autoscaling.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_the_process_runtime_work() {
+    run("docs/process-runtime.md").await;
+}
