@@ -5,28 +5,57 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Instant;
 use tempfile::TempDir;
 
-/// Below the ports that the system draws from. Each takes what is after the last one.
-static LISTEN: AtomicU16 = AtomicU16::new(0);
-static ROOMS: AtomicU16 = AtomicU16::new(0);
-const LISTEN_FIRST: u16 = 10_000;
-const ROOMS_FIRST: u16 = 20_000;
-const LISTEN_COUNT: u16 = 9_000;
-/// Blocks of ports for rooms.
-const BLOCKS: u16 = 60;
-const BLOCK: u16 = 200;
+/// Below the ports that the system draws from.
+const LISTEN: Blocks = Blocks {
+    first: 10_000,
+    size: 3,
+    count: 3_000,
+};
+const ROOMS: Blocks = Blocks {
+    first: 20_000,
+    size: 200,
+    count: 60,
+};
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// Ports in blocks. One is taken by holding a UDP socket on its first number, so that test
+/// programs that run at the same time do not take it too, not even while nobody listens.
+struct Blocks {
+    first: u16,
+    size: u16,
+    count: u16,
+}
+
+impl Blocks {
+    fn take(&self) -> (u16, UdpSocket) {
+        let spread = (std::process::id() % 10_007) as u16;
+        loop {
+            let step = spread.wrapping_add(NEXT.fetch_add(1, Relaxed));
+            let port = self.first + step % self.count * self.size;
+            let Ok(held) = UdpSocket::bind(("127.0.0.1", port)) else {
+                continue;
+            };
+            // Of the long blocks a room looks for itself.
+            let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            if self.size > 3 || (port..port + self.size).all(free) {
+                return (port, held);
+            }
+        }
+    }
+}
 
 /// The folder and the ports of one installation. Rooms that are left when it goes are killed.
 pub struct Home {
     folder: TempDir,
     data: PathBuf,
-    listen: [u16; 3],
-    rooms_from: u16,
+    listen: (u16, UdpSocket),
+    rooms: (u16, UdpSocket),
 }
 
 impl Default for Home {
@@ -45,14 +74,11 @@ impl Home {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join(name);
         std::fs::create_dir_all(&data).expect("a folder in it");
-        // Test programs that run one after the other should not meet in the ports that are let go slowly.
-        let spread = (std::process::id() % 1_000) as u16;
-        let block = (spread + ROOMS.fetch_add(1, Relaxed)) % BLOCKS;
         Self {
             folder,
             data,
-            listen: [(); 3].map(|()| free_port(spread * 7)),
-            rooms_from: ROOMS_FIRST + block * BLOCK,
+            listen: LISTEN.take(),
+            rooms: ROOMS.take(),
         }
     }
 
@@ -64,7 +90,7 @@ impl Home {
     pub fn environment(&self) -> Vec<(String, String)> {
         ["API", "ROOMSAPI", "INTERNALAPI"]
             .iter()
-            .zip(self.listen)
+            .zip(self.listen.0..)
             .map(|(name, port)| (format!("MAESTRO_{name}_PORT"), port.to_string()))
             .collect()
     }
@@ -105,7 +131,7 @@ impl Home {
 
     /// Ports for this test's rooms only.
     pub fn port_range(&self) -> Value {
-        json!({"start": self.rooms_from, "end": self.rooms_from + BLOCK - 1})
+        json!({"start": self.rooms.0, "end": self.rooms.0 + ROOMS.size - 1})
     }
 
     /// A fleet of sample rooms.
@@ -178,16 +204,6 @@ fn is_ready(url: &str) -> bool {
         Ok(answer)
     };
     ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-}
-
-fn free_port(spread: u16) -> u16 {
-    loop {
-        let step = LISTEN.fetch_add(1, Relaxed);
-        let port = LISTEN_FIRST + (spread + step) % LISTEN_COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Sends a signal to a process that the caller has just seen; one that is gone is no error.
