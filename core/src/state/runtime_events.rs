@@ -33,7 +33,10 @@ impl SchedulerState {
             .map(|room| room.record.id.clone())
             .collect();
         for id in absent {
-            self.on_absent(&id);
+            let replaced = namesakes.iter().any(|i| i.room == id);
+            if replaced || !self.is_just_made(&id) {
+                self.on_absent(&id);
+            }
         }
         // What had their names is gone: they are instances that no row knows.
         for namesake in namesakes {
@@ -76,11 +79,6 @@ impl SchedulerState {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
-        // The list may be older than the answer to its creation.
-        let made = room.made_at.map(|at| self.now.mono.since(at));
-        if made.is_some_and(|age| age < self.settings.runtime_timeout) {
-            return;
-        }
         let validation = room.record.validation;
         let unmade = room.record.instance.is_none() && !room.is_leaving();
         // Its intent stands: it is ordered again.
@@ -96,6 +94,13 @@ impl SchedulerState {
             let text = format!("room {id} is not in the runtime any more");
             self.validation_room_ended(id, text);
         }
+    }
+
+    /// A list may be older than the answer to a creation: that it lacks the room says nothing.
+    fn is_just_made(&self, id: &RoomId) -> bool {
+        let room = self.rooms.get(id.as_str());
+        let made = room.and_then(|room| room.made_at);
+        made.is_some_and(|at| self.now.mono.since(at) < self.settings.runtime_timeout)
     }
 
     /// Same id, another start: foreign (architecture 3).

@@ -177,8 +177,17 @@ impl SchedulerState {
             }
             WorkResult::Created(instance) => {
                 let now = self.now.mono;
-                self.rooms
-                    .update(room.as_str(), |room| room.made_at = Some(now));
+                self.rooms.update(room.as_str(), |room| {
+                    room.made_at = Some(now);
+                    // Asked twice, it may have made a second one after the end of the first.
+                    let known = room.record.instance.as_ref();
+                    if known.is_some_and(|known| {
+                        known.uid != instance.uid
+                            && known.resource_version < instance.resource_version
+                    }) {
+                        room.record.instance = None;
+                    }
+                });
                 self.on_instance(instance);
                 None
             }

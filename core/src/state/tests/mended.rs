@@ -409,3 +409,43 @@ fn a_list_that_is_older_than_a_creation_ends_no_room() {
             .all(|room| !fleet.stored_rooms.contains_key(room))
     );
 }
+
+#[test]
+fn a_room_that_is_made_twice_is_the_second_one() {
+    use Step::*;
+    let steps = [
+        (Pass(305_000), false),
+        (Restart, false),
+        (Sleep(0), true),
+        (Restart, false),
+        (Switch(0), true),
+        (Work(0, Outcome::Works), false),
+        (Event, true),
+        (Work(44, Outcome::Invalid), true),
+        (WorkDone(31), false),
+        (Major(0), false),
+        (Work(0, Outcome::Works), true),
+        (Restart, false),
+        (Late(27), false),
+        (Event, false),
+        (Event, false),
+        (Crash(12), false),
+    ];
+    live(steps.to_vec(), 1, true);
+}
+
+#[test]
+fn a_namesake_on_a_list_takes_the_place_of_a_room_just_made() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    let mut namesake = fleet.running[&room].clone();
+    namesake.uid = "another".into();
+    namesake.resource_version += 1;
+    fleet.running.insert(room.clone(), namesake.clone());
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![namesake])));
+    let stored = fleet
+        .stored_rooms
+        .get(&room)
+        .and_then(|r| r.instance.as_ref());
+    assert_eq!(stored.map(|i| i.uid.as_str()), Some("another"));
+}
