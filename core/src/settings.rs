@@ -46,6 +46,10 @@ pub struct CoreSettings {
     pub touch_interval: Duration,
     /// Ended operations kept per scheduler; older ones go first.
     pub history_limit: usize,
+    /// Rooms that one scheduler may have; an order beyond that is refused, a policy stops there.
+    pub rooms_limit: usize,
+    /// Versions kept per scheduler; the oldest go first, never the active or the one before it.
+    pub versions_limit: usize,
     /// Operations that may wait per scheduler; one more is refused.
     pub queue_limit: usize,
     /// Longest back-off of a version whose rooms end at once (D23).
@@ -79,6 +83,8 @@ impl Default for CoreSettings {
             paused: false,
             touch_interval: Duration::from_secs(1),
             history_limit: 1000,
+            rooms_limit: 20_000,
+            versions_limit: 200,
             queue_limit: 1000,
             crash_backoff_max: Duration::from_secs(60),
             crash_error_after: 5,

@@ -215,6 +215,47 @@ pub struct Removal {
     pub drain: bool,
 }
 
+/// Something that happened to a room, for people (`GET …/rooms/{room}`); in memory only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomEvent {
+    pub at: Timestamp,
+    pub event: RoomHappening,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RoomHappening {
+    Created,
+    /// Known again after a take-over, or found in the runtime.
+    Adopted,
+    Status(RoomStatus),
+    Instance(InstanceStatus),
+    /// To be removed once its match is over.
+    Draining(RemovalReason),
+    /// To be removed now.
+    Removing(RemovalReason),
+    Ended,
+}
+
+/// The last happenings of a room, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RoomEvents(std::collections::VecDeque<RoomEvent>);
+
+/// Happenings that are kept per room.
+const ROOM_EVENTS_MAX: usize = 16;
+
+impl RoomEvents {
+    pub fn push(&mut self, at: Timestamp, event: RoomHappening) {
+        if self.0.len() >= ROOM_EVENTS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(RoomEvent { at, event });
+    }
+    pub fn iter(&self) -> impl Iterator<Item = &RoomEvent> {
+        self.0.iter()
+    }
+}
+
 /// What a steady ping changes: written behind, coalesced (architecture 5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomTouch {

@@ -36,6 +36,10 @@ pub enum Change {
     DeleteRoom(RoomId),
     /// Steady pings, coalesced; rooms that are gone are passed over.
     TouchRooms(Vec<RoomTouch>),
+    /// A version's document goes; the active one never does.
+    DeleteVersion(SchedulerVersion),
+    /// What an operator decided about the rollout under way.
+    PutRollout(RolloutRecord),
     PutOperation(Box<OperationRecord>),
     RenewOperationLease {
         operation: OperationId,
@@ -99,6 +103,14 @@ impl EndedOperation {
     }
 }
 
+/// What survives of a rollout beside the rooms and the versions themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct RolloutRecord {
+    /// No room is replaced until an operator resumes it.
+    pub paused: bool,
+}
+
 /// Everything an owner needs to go on with a scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
@@ -111,6 +123,7 @@ pub struct Loaded {
     pub operations: Vec<OperationRecord>,
     /// Those that have ended and are still kept, oldest first.
     pub ended: Vec<EndedOperation>,
+    pub rollout: RolloutRecord,
     pub seq: Seq,
 }
 

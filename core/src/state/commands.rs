@@ -17,6 +17,12 @@ impl SchedulerState {
             Command::RemoveRoom { room, force } => self.remove_room(&room, force),
             Command::Cancel(id) => self.cancel(id),
             Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
+            Command::Rooms(query) => Ok(Reply::Rooms(self.rooms_page(&query))),
+            Command::Room(room) => self.room_detail(&room),
+            Command::Rollout => self.rollout_view(),
+            Command::PauseRollout => self.set_rollout_paused(true),
+            Command::ResumeRollout => self.set_rollout_paused(false),
+            Command::AbortRollout => self.abort_rollout(),
             Command::Allocate => self.allocate(),
             Command::Address(room) => self.room_address(&room),
             Command::SetPaused(paused) => self.set_paused(paused),
@@ -62,7 +68,6 @@ impl SchedulerState {
         let active = self.active(missing_for_version)?;
         wanted.name = self.name.clone();
         wanted.state = active.state.clone();
-        wanted.created_at = active.created_at;
         wanted.spec.version = active.version().clone();
         wanted.last_downscale_at = active.last_downscale_at;
         wanted.match_allocation.get_or_insert_default();
@@ -92,40 +97,8 @@ impl SchedulerState {
         let definition = Definition::SwitchActiveVersion {
             new_active_version: version,
         };
-        if self.scheduler.is_none() {
-            return Ok(Reply::Operation(self.refuse_operation(definition)));
-        }
+        // Without a scheduler it waits for one, and ends in error when none comes.
         self.order(definition)
-    }
-
-    /// Accepts an operation that nothing can run: it ends in error at once, on record.
-    fn refuse_operation(&mut self, definition: Definition) -> OperationId {
-        let id = self.fresh_operation_id();
-        let now = self.now.wall;
-        let mut record = OperationRecord {
-            id,
-            scheduler: self.name.clone(),
-            definition,
-            status: OperationStatus::Error,
-            created_at: now,
-            status_at: now,
-            history: Vec::new(),
-            priority: false,
-            lease_until: None,
-            journal: Journal {
-                by_user: true,
-                ..Journal::default()
-            },
-        };
-        operations::append(&mut record, now, "Created");
-        operations::append(
-            &mut record,
-            now,
-            &format!("scheduler {} not found", self.name),
-        );
-        self.dirty.operations.insert(id, Box::new(record));
-        self.effects.push(Effect::Ended);
-        id
     }
 
     fn delete(&mut self) -> Answer {
@@ -136,6 +109,7 @@ impl SchedulerState {
     fn add_rooms(&mut self, amount: i32) -> Answer {
         self.active(missing)?;
         check_amount(amount, self.settings.add_limit)?;
+        self.room_for(amount)?;
         let id = self.order(Definition::AddRooms { amount })?;
         self.move_replicas(amount);
         Ok(id)
@@ -152,6 +126,20 @@ impl SchedulerState {
         })?;
         self.move_replicas(-amount);
         Ok(id)
+    }
+
+    /// The cap of one scheduler (`limits.rooms.perScheduler`).
+    fn room_for(&self, amount: i32) -> Result<(), Refusal> {
+        let limit = self.settings.rooms_limit;
+        let there = self.rooms.len();
+        if there.saturating_add(amount.max(0) as usize) <= limit {
+            return Ok(());
+        }
+        let text = format!(
+            "scheduler {} has {there} rooms and may have {limit}; remove some, or raise limits.rooms.perScheduler",
+            self.name
+        );
+        Err(Refusal::new(RefusalKind::Exhausted, text))
     }
 
     /// Else the next look at the fleet would undo the order (D15).
@@ -221,7 +209,7 @@ impl SchedulerState {
         Ok(Reply::Done)
     }
 
-    fn order(&mut self, definition: Definition) -> Answer {
+    pub(super) fn order(&mut self, definition: Definition) -> Answer {
         if self.queue_is_full() {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
@@ -238,12 +226,15 @@ impl SchedulerState {
         Ok(Reply::Operation(self.enqueue(definition, how)))
     }
 
-    fn active(&self, missing: fn(&SchedulerName) -> Refusal) -> Result<Arc<Scheduler>, Refusal> {
+    pub(super) fn active(
+        &self,
+        missing: fn(&SchedulerName) -> Refusal,
+    ) -> Result<Arc<Scheduler>, Refusal> {
         self.scheduler.clone().ok_or_else(|| missing(&self.name))
     }
 
     /// One edit of versions at a time (contract 2.4, conflicts).
-    fn no_version_edit(&self, what: &str) -> Result<(), Refusal> {
+    pub(super) fn no_version_edit(&self, what: &str) -> Result<(), Refusal> {
         match self
             .operations
             .open()
@@ -280,7 +271,7 @@ fn already_exists(name: &SchedulerName) -> Refusal {
     Refusal::new(RefusalKind::AlreadyExists, text)
 }
 
-fn missing(name: &SchedulerName) -> Refusal {
+pub(super) fn missing(name: &SchedulerName) -> Refusal {
     not_found(format!("scheduler {name} not found"))
 }
 

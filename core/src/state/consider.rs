@@ -172,9 +172,15 @@ impl SchedulerState {
             self.timers.consider = Some(until);
             return None;
         }
+        let left = self.settings.rooms_limit.saturating_sub(self.rooms.len());
         let amount = i32::try_from(plan.add)
             .unwrap_or(i32::MAX)
-            .min(self.settings.add_limit);
+            .min(self.settings.add_limit)
+            .min(i32::try_from(left).unwrap_or(i32::MAX));
+        if amount == 0 {
+            // At the cap: another look when a room has gone.
+            return None;
+        }
         let failures = self.crash_loop.failures;
         let note = (failures > 0).then(|| {
             format!(
@@ -241,7 +247,7 @@ impl SchedulerState {
         };
         let (mut rolling_old, mut old_starting, mut starting) = (0, 0, 0);
         for (version, count) in self.rooms.by_version() {
-            if self.outdated.contains(version) {
+            if self.outdated.contains(version) && !self.rollout.paused {
                 rolling_old += count.available;
                 old_starting += count.starting;
             } else {

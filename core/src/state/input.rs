@@ -1,5 +1,6 @@
 //! What the state machine is told and what it answers: plain values.
 
+use super::{RolloutView, RoomDetail, RoomPage, RoomQuery};
 use crate::domain::*;
 use crate::ports::{Change, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;
@@ -73,6 +74,14 @@ pub enum Command {
     TestOperation {
         sleep_seconds: i64,
     },
+    /// A page of the rooms.
+    Rooms(RoomQuery),
+    Room(RoomId),
+    Rollout,
+    PauseRollout,
+    ResumeRollout,
+    /// Back to the version before.
+    AbortRollout,
     Allocate,
     Address(RoomId),
     /// Holds or moves the queues of this scheduler alone; `None`: as the setting says.
@@ -93,6 +102,12 @@ impl Command {
             Self::RemoveRoom { .. } => "remove_room",
             Self::Cancel(_) => "cancel",
             Self::TestOperation { .. } => "test_operation",
+            Self::Rooms(_) => "rooms",
+            Self::Room(_) => "room",
+            Self::Rollout => "rollout",
+            Self::PauseRollout => "pause_rollout",
+            Self::ResumeRollout => "resume_rollout",
+            Self::AbortRollout => "abort_rollout",
             Self::Allocate => "allocate",
             Self::Address(_) => "address",
             Self::SetPaused(_) => "set_paused",
@@ -114,6 +129,9 @@ pub enum Reply {
         address: Arc<Address>,
     },
     Address(Arc<Address>),
+    Rooms(RoomPage),
+    Room(Box<RoomDetail>),
+    Rollout(Box<RolloutView>),
 }
 
 /// Why a command was refused, by the kind of answer that a caller gets.

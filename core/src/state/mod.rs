@@ -10,24 +10,28 @@ mod consider;
 mod crash_loop;
 mod health;
 mod input;
+mod inventory;
 mod operations;
 mod pings;
 mod recovery;
+mod rollout;
 mod rooms;
 mod runtime_events;
 mod view;
 
 pub use commands::refuse_unknown;
 pub use input::*;
+pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomView};
+pub use rollout::RolloutView;
 pub use rooms::{Room, RoomTable};
 pub use view::{OperationView, StateView};
 
 use crate::domain::*;
-use crate::ports::{Change, RoomCounts};
+use crate::ports::{Change, RolloutRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
 use operations::{Operations, Purpose};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
 
 pub struct SchedulerState {
@@ -45,6 +49,9 @@ pub struct SchedulerState {
     level: Option<i64>,
     /// Scaling found nothing that it could do: it waits until then.
     hold_scaling_until: Option<Mono>,
+    rollout: RolloutRecord,
+    /// The last rooms that ended, newest last; in memory only.
+    ended_rooms: VecDeque<EndedRoom>,
     operations: Operations,
     crash_loop: CrashLoop,
     /// What each piece of work that was given out is for.

@@ -101,6 +101,7 @@ impl SchedulerState {
         let first_ready = self.rooms.update(id.as_str(), |room| {
             room.record.status = status;
             room.clock.status_since = now.mono;
+            room.events.push(now.wall, RoomHappening::Status(status));
             if status == RoomStatus::Allocated {
                 room.record.allocated_at = Some(now.wall);
                 room.clock.allocated = Some(now.mono);

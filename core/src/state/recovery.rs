@@ -27,6 +27,8 @@ impl SchedulerState {
             rooms: RoomTable::default(),
             level: None,
             hold_scaling_until: None,
+            rollout: loaded.rollout,
+            ended_rooms: VecDeque::new(),
             operations: Operations::default(),
             crash_loop: CrashLoop::default(),
             work: BTreeMap::new(),
@@ -77,6 +79,8 @@ impl SchedulerState {
             let found = now.mono_of(record.created_at);
             found.plus(self.settings.allocation_hold)
         });
+        let mut events = RoomEvents::default();
+        events.push(now.wall, RoomHappening::Adopted);
         self.rooms.insert(Room {
             record,
             clock: RoomClock {
@@ -89,6 +93,7 @@ impl SchedulerState {
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
             made_at: None,
+            events,
         });
         self.schedule_health(&id);
     }

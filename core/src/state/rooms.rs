@@ -18,6 +18,7 @@ pub struct Room {
     pub terminated_at: Option<Mono>,
     /// When the runtime said, to this owner, that it had made it.
     pub made_at: Option<Mono>,
+    pub events: RoomEvents,
 }
 
 impl Room {
@@ -36,7 +37,7 @@ impl Room {
     }
     /// It is drained, and its match is not over: until then it counts like any other,
     /// since the policies count its match too.
-    fn is_draining(&self) -> bool {
+    pub fn is_draining(&self) -> bool {
         self.record.removal.is_some_and(|r| r.drain) && self.is_busy()
     }
     /// Counts toward the desired number (contract 5.7, step 3).
@@ -114,6 +115,8 @@ pub struct VersionCount {
 #[derive(Default)]
 pub struct RoomTable {
     rooms: HashMap<RoomId, Room>,
+    /// For listings: pages have an order that stays.
+    names: BTreeSet<RoomId>,
     active: SchedulerVersion,
     counts: RoomCounts,
     kept: RoomCounts,
@@ -134,6 +137,12 @@ impl RoomTable {
     }
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.values()
+    }
+    /// By id.
+    pub fn in_order(&self) -> impl Iterator<Item = &Room> {
+        self.names
+            .iter()
+            .filter_map(|id| self.rooms.get(id.as_str()))
     }
     pub fn len(&self) -> usize {
         self.rooms.len()
@@ -172,11 +181,13 @@ impl RoomTable {
         let id = room.record.id.clone();
         self.remove(id.as_str());
         self.count(&Class::of(&room), &id, true);
+        self.names.insert(id.clone());
         self.rooms.insert(id, room);
     }
 
     pub fn remove(&mut self, id: &str) -> Option<Room> {
         let room = self.rooms.remove(id)?;
+        self.names.remove(id);
         self.count(&Class::of(&room), &room.record.id, false);
         if let Some(at) = self.deadline_of.remove(id) {
             self.deadlines.remove(&(at, room.record.id.clone()));

@@ -183,6 +183,7 @@ impl SchedulerState {
         });
         if replaced == Some(true) {
             self.dirty.rooms.insert(id.clone());
+            self.note_instance(&id);
         }
         // A refused transition leaves the status: the instance is still recorded.
         let _ = self.recompute_status(&id);
@@ -244,6 +245,14 @@ impl SchedulerState {
     pub(super) fn insert_room(&mut self, record: RoomRecord) {
         let now = self.now.mono;
         let id = record.id.clone();
+        let mut events = RoomEvents::default();
+        let made = record.made_by.is_some();
+        let event = if made {
+            RoomHappening::Created
+        } else {
+            RoomHappening::Adopted
+        };
+        events.push(self.now.wall, event);
         self.rooms.insert(Room {
             record,
             clock: RoomClock {
@@ -256,6 +265,7 @@ impl SchedulerState {
             quarantined_until: None,
             terminated_at: None,
             made_at: None,
+            events,
         });
         self.dirty.rooms.insert(id.clone());
         self.schedule_health(&id);
@@ -272,6 +282,7 @@ impl SchedulerState {
         let (validation, made_by) = (room.record.validation, room.record.made_by);
         let version = room.record.version.clone();
         let text = describe_end(id, exit.as_ref());
+        self.remember_end(id, exit);
         self.forget_room(id);
         if validation {
             self.validation_room_ended(id, text);

@@ -193,6 +193,13 @@ impl SchedulerState {
             let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
             if stronger {
                 room.record.removal = Some(Removal { reason, at, drain });
+                room.events.push(
+                    at,
+                    match drain {
+                        true => RoomHappening::Draining(reason),
+                        false => RoomHappening::Removing(reason),
+                    },
+                );
             }
             stronger
         });

@@ -17,6 +17,7 @@ impl SchedulerState {
         next.state = scheduler_state::IN_SYNC.into();
         self.scheduler = Some(Arc::new(next));
         self.dirty.scheduler = true;
+        self.begin_rollout();
         self.active_changed();
         self.finish(LANE, &format!("{version} is the active version"));
     }

@@ -266,6 +266,7 @@ impl SchedulerState {
         let mut document = (*candidate).clone();
         document.created_at = created_at;
         let document = Arc::new(document);
+        self.forget_old_versions();
         self.versions.insert(version.clone(), document.clone());
         self.dirty.changes.push(Change::CreateVersion {
             scheduler: document,

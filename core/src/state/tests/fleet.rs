@@ -25,6 +25,7 @@ pub(crate) struct Fleet {
     pub stored_rooms: BTreeMap<RoomId, RoomRecord>,
     pub stored_scheduler: Option<Arc<Scheduler>>,
     pub stored_versions: Vec<Arc<Scheduler>>,
+    pub stored_rollout: RolloutRecord,
     pub ended: bool,
     /// Most rooms that ran at one time.
     pub peak: usize,
@@ -101,6 +102,7 @@ impl Fleet {
             stored_rooms: BTreeMap::new(),
             stored_scheduler: None,
             stored_versions: Vec::new(),
+            stored_rollout: RolloutRecord::default(),
             ended: false,
             peak: 0,
             next_port: 20000,
@@ -131,6 +133,7 @@ impl Fleet {
                 .cloned()
                 .collect(),
             ended: Vec::new(),
+            rollout: self.stored_rollout,
             seq: Seq(0),
         };
         self.held.clear();
@@ -247,6 +250,10 @@ impl Fleet {
                 self.stored_rooms.remove(&id);
             }
             Change::TouchRooms(_) => {}
+            Change::DeleteVersion(version) => {
+                self.stored_versions.retain(|v| *v.version() != version)
+            }
+            Change::PutRollout(record) => self.stored_rollout = record,
             Change::PutOperation(record) => {
                 self.operations.insert(record.id, *record);
             }

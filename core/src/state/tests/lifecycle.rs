@@ -402,6 +402,8 @@ fn a_switch_to_a_missing_version_fails_later_and_one_without_a_scheduler_too() {
     assert_eq!(fleet.operation(id).status, OperationStatus::Error);
     let mut nobody = Fleet::new(CoreSettings::default());
     let id = operation_of(nobody.order(Command::SwitchVersion("v1.0.0".into())));
+    assert_eq!(nobody.operation(id).status, OperationStatus::Pending);
+    nobody.pass(Duration::from_secs(61));
     assert_eq!(nobody.operation(id).status, OperationStatus::Error);
     assert!(nobody.ended);
 }

@@ -5,3 +5,4 @@ mod lifecycle;
 mod mended;
 mod properties;
 mod world;
+mod rollouts;
