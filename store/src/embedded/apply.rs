@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use maestro_core::{
     domain::{
         OperationId, OperationRecord, RoomId, RoomRecord, RoomTouch, Scheduler, SchedulerName,
+        SchedulerVersion,
     },
     ports::{Change, VersionRow},
 };
@@ -26,6 +27,7 @@ pub struct Tables<'txn> {
     rooms: Table<'txn, (&'static str, &'static str), RoomRow>,
     operations: Table<'txn, (&'static str, u128), OperationRow>,
     history: Table<'txn, (&'static str, i64, u128), ()>,
+    rollouts: Table<'txn, &'static str, &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -37,6 +39,7 @@ impl<'txn> Tables<'txn> {
             rooms: txn.open_table(tables::ROOMS)?,
             operations: txn.open_table(tables::OPERATIONS)?,
             history: txn.open_table(tables::HISTORY)?,
+            rollouts: txn.open_table(tables::ROLLOUTS)?,
         })
     }
 
@@ -78,6 +81,12 @@ impl Rows<'_, '_> {
             Change::DeleteScheduler { keep } => self.delete(*keep),
             Change::PutRoom(room) => self.put_room(room, document),
             Change::DeleteRoom(room) => self.delete_room(room),
+            Change::DeleteVersion(version) => self.delete_version(version),
+            Change::PutRollout(_) => {
+                let name = self.scheduler.as_str();
+                self.tables.rollouts.insert(name, document)?;
+                Ok(())
+            }
             Change::TouchRooms(touches) => touches.iter().try_for_each(|t| self.touch(t)),
             Change::PutOperation(operation) => {
                 self.put_operation(Arc::new(OperationRecord::clone(operation)), document, order)
@@ -143,11 +152,20 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
+    fn delete_version(&mut self, version: &SchedulerVersion) -> Result<(), redb::Error> {
+        let key = (self.scheduler.as_str(), version.as_str());
+        if self.tables.versions.remove(key)?.is_some() {
+            self.tell(ModelChange::VersionGone(version.clone()));
+        }
+        Ok(())
+    }
+
     fn delete(&mut self, keep: OperationId) -> Result<(), redb::Error> {
         let name = self.scheduler.as_str();
         let end = tables::successor(name);
         let kept = keep.0.as_u128();
         self.tables.schedulers.remove(name)?;
+        self.tables.rollouts.remove(name)?;
         let texts = (name, "")..(end.as_str(), "");
         self.tables
             .versions

@@ -44,9 +44,11 @@ fn encode(change: Change) -> Result<Encoded, serde_json::Error> {
         | Change::CreateVersion { scheduler, .. } => tables::encode(scheduler)?,
         Change::PutRoom(room) => tables::encode(room)?,
         Change::PutOperation(operation) => tables::encode(operation)?,
+        Change::PutRollout(rollout) => tables::encode(rollout)?,
         Change::DeleteScheduler { .. }
         | Change::DeleteRoom(_)
         | Change::TouchRooms(_)
+        | Change::DeleteVersion(_)
         | Change::RenewOperationLease { .. }
         | Change::DeleteOperations(_) => Vec::new(),
     };

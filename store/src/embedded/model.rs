@@ -3,7 +3,10 @@
 //! it leaves this module.
 
 use maestro_core::{
-    domain::{OperationId, OperationRecord, OperationStatus, RoomStatus, Scheduler, SchedulerName},
+    domain::{
+        OperationId, OperationRecord, OperationStatus, RoomStatus, Scheduler, SchedulerName,
+        SchedulerVersion,
+    },
     ports::{RoomCounts, SchedulerFilter, VersionRow},
 };
 use parking_lot::RwLock;
@@ -13,6 +16,7 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 pub enum ModelChange {
     Active(Active),
     Version(VersionRow),
+    VersionGone(SchedulerVersion),
     /// Everything of a scheduler is gone, but for one operation.
     Deleted {
         keep: OperationId,
@@ -97,6 +101,7 @@ impl Entry {
         match change {
             ModelChange::Active(active) => self.active = Some(active),
             ModelChange::Version(row) => self.versions.push(row),
+            ModelChange::VersionGone(version) => self.versions.retain(|row| row.version != version),
             ModelChange::Deleted { keep, history } => {
                 self.active = None;
                 self.versions.clear();

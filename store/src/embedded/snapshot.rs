@@ -8,7 +8,7 @@ use super::{
 use jiff::Timestamp;
 use maestro_core::{
     domain::{OperationRecord, RoomRecord, Scheduler, SchedulerName, SchedulerVersion, Seq},
-    ports::{Loaded, VersionRow},
+    ports::{EndedOperation, Loaded, VersionRow},
 };
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use std::{collections::HashMap, sync::Arc};
@@ -85,7 +85,16 @@ pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
     let ids = (name, 0)..=(name, u128::MAX);
     for row in txn.open_table(tables::OPERATIONS)?.range(ids)? {
         let (key, row) = row?;
-        queue.extend(open_operation(key.value().1, row.value())?);
+        match open_operation(key.value().1, row.value())? {
+            Some(open) => queue.push(open),
+            None => loaded
+                .ended
+                .push(ended_operation(key.value().1, row.value())?),
+        }
+    }
+    loaded.ended.sort_by_key(|ended| ended.ended_at);
+    if let Some(row) = txn.open_table(tables::ROLLOUTS)?.get(name)? {
+        loaded.rollout = tables::decode("rollouts", name, row.value())?;
     }
     queue.sort_by(QueuedOperation::by_queue);
     loaded.operations = queue
@@ -108,6 +117,13 @@ fn open_operation(
     let id = uuid::Uuid::from_u128(id).to_string();
     let record: Arc<OperationRecord> = tables::decode("operations", &id, document)?;
     Ok(Some(QueuedOperation { order, record }))
+}
+
+/// What the retention needs of an operation that has ended.
+fn ended_operation(id: u128, row: (u64, bool, i64, &[u8])) -> Result<EndedOperation, RowError> {
+    let id = uuid::Uuid::from_u128(id).to_string();
+    let record: OperationRecord = tables::decode("operations", &id, row.3)?;
+    Ok(EndedOperation::of(&record))
 }
 
 /// Stored nanoseconds come from a [`Timestamp`], so they are in its range.

@@ -23,6 +23,9 @@ pub const OPERATIONS: TableDefinition<(&str, u128), OperationRow> =
 /// Ended operations that are shown: scheduler, when they ended (microseconds), operation.
 pub const HISTORY: TableDefinition<(&str, i64, u128), ()> = TableDefinition::new("history");
 
+/// What an operator decided about a scheduler's rollout.
+pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
+
 pub type DocumentRow = (i128, &'static [u8]);
 pub type RoomRow = (u8, &'static [u8]);
 /// Place in the order of creation; whether it has not ended; when it came to its status
@@ -80,6 +83,7 @@ pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(ROOMS)?;
     txn.open_table(OPERATIONS)?;
     txn.open_table(HISTORY)?;
+    txn.open_table(ROLLOUTS)?;
     Ok(())
 }
 
@@ -91,7 +95,8 @@ pub fn copy_all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), red
     copy(from, to, VERSIONS)?;
     copy(from, to, ROOMS)?;
     copy(from, to, OPERATIONS)?;
-    copy(from, to, HISTORY)
+    copy(from, to, HISTORY)?;
+    copy(from, to, ROLLOUTS)
 }
 
 fn copy<K: redb::Key + 'static, V: redb::Value + 'static>(

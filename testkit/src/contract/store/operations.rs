@@ -216,3 +216,25 @@ pub async fn deleted_operations_are_gone_from_every_stage(harness: &dyn Harness)
     assert_eq!(gone.unwrap(), None);
     assert!(owner.load().await.operations.is_empty());
 }
+
+/// What the retention goes by after a restart.
+pub async fn ended_operations_are_known_to_the_next_owner(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let ended = |number: u8, definition: Definition| OperationRecord {
+        definition,
+        status: OperationStatus::Finished,
+        status_at: at(i64::from(number)),
+        ..operation("fleet", number)
+    };
+    owner
+        .put(vec![
+            put(ended(2, Definition::AddRooms { amount: 1 })),
+            put(ended(1, Definition::StorageCleanUp)),
+            put(operation("fleet", 3)),
+        ])
+        .await;
+    let loaded = owner.load().await.ended;
+    let known: Vec<_> = loaded.iter().map(|e| (number(e.id), e.no_action)).collect();
+    assert_eq!(known, [(1, true), (2, false)]);
+}

@@ -3,8 +3,9 @@
 use super::{Harness, Owner, samples::*};
 use maestro_core::{
     domain::*,
-    ports::{Change, CommitError, RoomCounts, SchedulerFilter, Stage},
+    ports::{Change, CommitError, RolloutRecord, RoomCounts, SchedulerFilter, Stage},
 };
+
 use std::sync::Arc;
 
 pub async fn a_created_scheduler_is_there_for_all_readers(harness: &dyn Harness) {
@@ -256,4 +257,27 @@ pub async fn a_name_can_be_created_again_and_starts_clean(harness: &dyn Harness)
     let versions = ports.reads.versions("fleet").await.unwrap();
     assert_eq!(versions[0].version.as_str(), "v7.0.0");
     assert_eq!(versions.len(), 1);
+}
+
+pub async fn a_deleted_version_is_gone_and_a_rollouts_pause_stays(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let paused = RolloutRecord { paused: true };
+    owner
+        .put(vec![
+            Change::CreateScheduler(scheduler("fleet", "v1.0.0")),
+            Change::PutRollout(paused),
+        ])
+        .await;
+    assert_eq!(owner.load().await.rollout, paused);
+    let version = scheduler("fleet", "v1.0.0").version().clone();
+    owner.put(vec![Change::DeleteVersion(version)]).await;
+    assert!(owner.load().await.versions.is_empty());
+    assert!(ports.reads.versions("fleet").await.unwrap().is_empty());
+    owner
+        .put(vec![Change::DeleteScheduler {
+            keep: operation_id(1),
+        }])
+        .await;
+    assert_eq!(owner.load().await.rollout, RolloutRecord::default());
 }

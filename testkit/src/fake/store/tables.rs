@@ -14,6 +14,7 @@ pub(super) struct Tables {
     pub rooms: BTreeMap<RoomId, Arc<RoomRecord>>,
     /// With their place in the order in which they came.
     pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
+    pub rollout: RolloutRecord,
     came: u64,
 }
 
@@ -44,6 +45,7 @@ impl Tables {
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();
+                self.rollout = RolloutRecord::default();
                 self.rooms.clear();
                 self.operations.retain(|id, _| id == keep);
             }
@@ -51,6 +53,8 @@ impl Tables {
                 self.rooms
                     .insert(room.id.clone(), Arc::new((**room).clone()));
             }
+            Change::DeleteVersion(version) => drop(self.versions.remove(version)),
+            Change::PutRollout(rollout) => self.rollout = *rollout,
             Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
             Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
             Change::PutOperation(record) => self.put_operation(record),
@@ -119,6 +123,7 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .iter()
             .map(|o| EndedOperation::of(o))
             .collect(),
+        rollout: tables.rollout,
         seq: row.seq,
     }
 }
