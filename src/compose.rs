@@ -10,6 +10,7 @@ use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_core::ports::Runtime;
 use maestro_http::Backup;
+use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::embedded::EmbeddedStore;
@@ -50,7 +51,10 @@ impl Adapters {
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
         NodeParts::new(
             self.store.clone(),
-            self.runtime.port(),
+            Arc::new(CappedRuntime::new(
+                self.runtime.port(),
+                settings.rooms_per_node,
+            )),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
             settings.actors,

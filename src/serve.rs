@@ -137,12 +137,12 @@ fn servers(
         .observer(Arc::new(HttpMetrics::management()));
     let rooms = gateway::rooms(Arc::new(RoomsService::new(node.clone())))
         .observer(Arc::new(HttpMetrics::rooms()));
-    let debug = settings.serves_debug().then(|| node.clone());
     Ok([
         server::management(
             with(listeners.management, settings.http_workers),
             management,
-            debug,
+            node.clone(),
+            settings.serves_debug(),
         )?,
         server::rooms(with(listeners.rooms, settings.http_workers), rooms)?,
         server::internal(with(listeners.internal, 1), parts)?,

@@ -13,7 +13,7 @@ use crate::supervisor::SupervisorActor;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Feed, FeedEvent, Ownership, Reads, Runtime, Store};
+use maestro_core::ports::{Clock, Feed, FeedEvent, Ownership, Reads, Runtime, RuntimeError, Store};
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ use tracing::error;
 /// The end of a node waits this long for its owners, and for its own tasks. Writers get
 /// seconds for their last try; only an actor that is stuck in a turn takes longer.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+/// How long a runtime may take to read a log.
+const LOG_MAX: Duration = Duration::from_secs(5);
 /// A reload goes on, also when nobody waits for it any more.
 const RELOAD_MAX: Duration = Duration::from_secs(15);
 
@@ -109,6 +111,8 @@ pub struct Node {
     catalog: Catalog,
     supervisor: Addr<SupervisorActor>,
     supervisor_gauge: Arc<Gauge>,
+    runtime: Arc<dyn Runtime>,
+    io: tokio::runtime::Handle,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     background: TaskTracker,
@@ -143,12 +147,15 @@ impl Node {
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
         let patience = parts.settings.timeouts.other;
+        let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
         let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
         Self {
             directory,
             catalog,
             supervisor,
             supervisor_gauge: gauge,
+            runtime,
+            io,
             clock,
             tasks,
             background,
@@ -173,7 +180,10 @@ impl Node {
         command: Command,
         at_most: Option<Duration>,
     ) -> Result<Reply, CallError> {
-        match self.directory.find(name)? {
+        let found = self.directory.find(name)?;
+        // One that may come into being by this command is waited for while it is loaded.
+        let creates = refuse_unknown(&name.into(), &command).is_none();
+        match found.filter(|handle| !creates || handle.live().is_ok()) {
             Some(handle) => handle.ask(command, at_most).await,
             None => match refuse_unknown(&name.into(), &command) {
                 Some(refusal) => Err(refusal.into()),
@@ -201,6 +211,34 @@ impl Node {
         let (done, made) = oneshot::channel();
         self.supervisor.do_send(Ensure { name, done });
         made.await.map_err(|_| CallError::ShuttingDown)
+    }
+
+    /// The last lines of a room's output, as far as its runtime keeps them.
+    pub async fn log_tail(
+        &self,
+        scheduler: &str,
+        room: &str,
+        lines: usize,
+    ) -> Result<Vec<String>, CallError> {
+        let missing = || {
+            let text = format!("room {room} of scheduler {scheduler} has no log here");
+            CallError::from(Refusal::new(RefusalKind::NotFound, text))
+        };
+        let (runtime, name, id) = (self.runtime.clone(), scheduler.into(), room.into());
+        // The client of a runtime lives on the I/O runtime.
+        let read = self.tasks.spawn_on(
+            async move {
+                let read = runtime.log_tail(&name, &id, lines);
+                tokio::time::timeout(LOG_MAX, read).await
+            },
+            &self.io,
+        );
+        match read.await {
+            Ok(Ok(Ok(lines))) => Ok(lines),
+            Ok(Ok(Err(RuntimeError::NotFound))) => Err(missing()),
+            Ok(Ok(Err(why))) => Err(Refusal::new(RefusalKind::Unavailable, why.to_string()).into()),
+            Ok(Err(_)) | Err(_) => Err(CallError::Timeout(scheduler.to_owned())),
+        }
     }
 
     /// Flushes, ends and loads an owner anew. False: there is no such scheduler.

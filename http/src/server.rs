@@ -13,6 +13,7 @@ use maestro_actors::Node;
 
 use crate::gateway::{Gateway, ManagementApi, RoomsApi};
 use crate::internal::{InternalParts, configure_debug, configure_internal};
+use crate::operator::configure_operator;
 
 /// Longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
@@ -42,13 +43,16 @@ pub struct BoundServer {
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
-    debug: Option<Node>,
+    node: Node,
+    debug: bool,
 ) -> io::Result<BoundServer> {
-    let debug = debug.map(configure_debug);
+    let operator = configure_operator(node.clone());
+    let debug = debug.then(|| configure_debug(node));
     bind(settings, move |config| {
         if let Some(debug) = &debug {
             debug(config);
         }
+        operator(config);
         gateway.configure(config);
     })
 }

@@ -52,6 +52,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "operations.rooms.drainDeadline" => |s, v| {
         s.core.drain_deadline = Some(go_duration(v)?).filter(|d| !d.is_zero())
     };
+    "limits.rooms.perScheduler" => |s, v| s.core.rooms_limit = at_least_one(v)?;
+    "limits.rooms.perNode" => |s, v| s.rooms_per_node = at_least_one(v)?;
+    "limits.versions" => |s, v| s.core.versions_limit = at_least_one(v)?.max(2);
     "operations.history.limit" => |s, v| s.core.history_limit = at_least_one(v)?;
     "operations.queue.limit" => |s, v| s.core.queue_limit = at_least_one(v)?;
     "services.roomManager.roomPingTimeoutMillis" => |s, v| s.core.ping_timeout = millis(v)?;

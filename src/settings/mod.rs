@@ -75,6 +75,8 @@ pub struct Settings {
     pub room_host: String,
     /// What rooms are told; `None`: the rooms API's own address.
     pub rooms_api_url: Option<String>,
+    /// Rooms that this node may have, of all schedulers together.
+    pub rooms_per_node: usize,
     pub core: CoreSettings,
     pub actors: ActorSettings,
     /// Keys that were set for a cluster, which this build does not have.
@@ -99,6 +101,7 @@ impl Default for Settings {
             simulated: SimulatedSettings::default(),
             room_host: "127.0.0.1".into(),
             rooms_api_url: None,
+            rooms_per_node: 100_000,
             core: CoreSettings::default(),
             actors: ActorSettings::default(),
             cluster_keys: Vec::new(),

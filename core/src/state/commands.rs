@@ -6,7 +6,18 @@ use crate::rules::{patch::Patch, validation};
 
 impl SchedulerState {
     pub(super) fn on_command(&mut self, caller: Caller, command: Command) {
-        let answer = match command {
+        let answer = self.obey(command);
+        self.reply(caller, answer);
+    }
+
+    fn obey(&mut self, command: Command) -> Answer {
+        match command {
+            Command::ForRequest { request, command } => {
+                self.request = Some(request);
+                let answer = self.obey(*command);
+                self.request = None;
+                answer
+            }
             Command::CreateScheduler(scheduler) => self.create(*scheduler),
             Command::NewVersion(scheduler) => self.new_version(*scheduler),
             Command::Patch(patch) => self.patch(&patch),
@@ -26,8 +37,7 @@ impl SchedulerState {
             Command::Allocate => self.allocate(),
             Command::Address(room) => self.room_address(&room),
             Command::SetPaused(paused) => self.set_paused(paused),
-        };
-        self.reply(caller, answer);
+        }
     }
 
     fn create(&mut self, mut scheduler: Scheduler) -> Answer {
@@ -291,6 +301,7 @@ fn missing_for_delete(name: &SchedulerName) -> Refusal {
 /// command does not need the scheduler to exist.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {
+        Command::ForRequest { command, .. } => return refuse_unknown(name, command),
         Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),

@@ -84,6 +84,11 @@ pub enum Command {
     AbortRollout,
     Allocate,
     Address(RoomId),
+    /// Another command, on behalf of a request that has an id (`X-Request-Id`).
+    ForRequest {
+        request: Arc<str>,
+        command: Box<Command>,
+    },
     /// Holds or moves the queues of this scheduler alone; `None`: as the setting says.
     SetPaused(Option<bool>),
 }
@@ -110,6 +115,7 @@ impl Command {
             Self::AbortRollout => "abort_rollout",
             Self::Allocate => "allocate",
             Self::Address(_) => "address",
+            Self::ForRequest { command, .. } => command.kind(),
             Self::SetPaused(_) => "set_paused",
         }
     }

@@ -68,6 +68,8 @@ pub struct SchedulerState {
     // What the decision under way has brought so far.
     now: Now,
     entropy: u128,
+    /// Id of the request whose command is being decided.
+    request: Option<Arc<str>>,
     dirty: Dirty,
     effects: Vec<Effect>,
 }

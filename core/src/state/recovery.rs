@@ -41,6 +41,7 @@ impl SchedulerState {
             stale_results: 0,
             now,
             entropy,
+            request: None,
             dirty: Dirty::default(),
             effects: Vec::new(),
         };

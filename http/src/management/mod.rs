@@ -33,6 +33,10 @@ impl ManagementService {
     }
 
     async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+        let command = Command::ForRequest {
+            request: context.request_id.as_str().into(),
+            command: Box::new(command),
+        };
         Ok(self.node.ask(name, command, context.remaining()).await?)
     }
 

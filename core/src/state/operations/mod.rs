@@ -122,6 +122,7 @@ impl SchedulerState {
             lease_until: None,
             journal: Journal {
                 by_user: how.by_user,
+                request_id: self.request.as_deref().map(str::to_owned),
                 ..Journal::default()
             },
         };
@@ -227,12 +228,12 @@ impl SchedulerState {
         record.status = OperationStatus::InProgress;
         record.status_at = now.wall;
         record.lease_until = Some(self.lease_end());
-        let text = if resumed {
-            "Resuming operation after a restart"
-        } else {
-            "Starting operation"
+        let text = match (resumed, &record.journal.request_id) {
+            (true, _) => "Resuming operation after a restart".to_owned(),
+            (false, None) => "Starting operation".to_owned(),
+            (false, Some(request)) => format!("Starting operation, ordered by request {request}"),
         };
-        append(&mut record, now.wall, text);
+        append(&mut record, now.wall, &text);
         if self.timers.leases.is_none() {
             self.timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
         }
