@@ -31,6 +31,7 @@ pub(super) struct Stored {
     pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
     pub rooms: BTreeMap<RoomId, RoomRecord>,
     pub operations: BTreeMap<OperationId, (u64, OperationRecord)>,
+    rollout: RolloutRecord,
     came: u64,
 }
 
@@ -41,6 +42,7 @@ impl Stored {
             versions: BTreeMap::new(),
             rooms: BTreeMap::new(),
             operations: BTreeMap::new(),
+            rollout: RolloutRecord::default(),
             came: 0,
         }
     }
@@ -71,6 +73,8 @@ impl Stored {
                 self.rooms.insert(room.id.clone(), *room);
             }
             Change::DeleteRoom(id) => drop(self.rooms.remove(&id)),
+            Change::DeleteVersion(version) => drop(self.versions.remove(&version)),
+            Change::PutRollout(rollout) => self.rollout = rollout,
             Change::TouchRooms(_) => panic!("steady pings go another way"),
             Change::PutOperation(record) => self.put(*record),
             Change::RenewOperationLease { operation, until } => {
@@ -118,6 +122,7 @@ impl Stored {
             rooms: self.rooms.values().cloned().collect(),
             operations: open.into_iter().map(|(_, o)| o.clone()).collect(),
             ended,
+            rollout: self.rollout,
             seq: Seq(0),
         }
     }
