@@ -412,26 +412,36 @@ fn a_list_that_is_older_than_a_creation_ends_no_room() {
 
 #[test]
 fn a_room_that_is_made_twice_is_the_second_one() {
-    use Step::*;
-    let steps = [
-        (Pass(305_000), false),
-        (Restart, false),
-        (Sleep(0), true),
-        (Restart, false),
-        (Switch(0), true),
-        (Work(0, Outcome::Works), false),
-        (Event, true),
-        (Work(44, Outcome::Invalid), true),
-        (WorkDone(31), false),
-        (Major(0), false),
-        (Work(0, Outcome::Works), true),
-        (Restart, false),
-        (Late(27), false),
-        (Event, false),
-        (Event, false),
-        (Crash(12), false),
-    ];
-    live(steps.to_vec(), 1, true);
+    let mut world = World::new(1, true);
+    world.allowed = 10;
+    world.commit_all();
+    world.event();
+    for _ in 0..3 {
+        world.work(0, Outcome::Works);
+        world.commit_all();
+    }
+    let room = world.room_ids()[0].clone();
+    // Its creation comes to its end after its owner's, and it crashes unheard.
+    world.restart();
+    let creation = world.late_creation_of(&room);
+    world.late(creation);
+    world.event();
+    world.event();
+    world.gone(&room, None);
+    world.commit_all();
+    world.relist();
+    while !world.works.is_empty() {
+        world.work(0, Outcome::Works);
+        world.commit_all();
+    }
+    let uid = |i: Option<&Instance>| i.map(|i| i.uid.clone());
+    let known = world
+        .stored
+        .rooms
+        .get(&room)
+        .and_then(|r| r.instance.as_ref());
+    assert!(world.runtime.contains_key(&room));
+    assert_eq!(uid(known), uid(world.runtime.get(&room)));
 }
 
 #[test]

@@ -4,5 +4,5 @@ mod fleet;
 mod lifecycle;
 mod mended;
 mod properties;
-mod world;
 mod rollouts;
+mod world;

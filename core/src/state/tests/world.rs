@@ -371,6 +371,12 @@ impl World {
         }
     }
 
+    /// Index of the late call that makes this room.
+    pub fn late_creation_of(&self, room: &RoomId) -> usize {
+        let makes = |w: &Work| matches!(w, Work::CreateRoom(order) if order.room == *room);
+        self.late.iter().position(makes).expect("it was being made")
+    }
+
     /// A result is reported once more.
     pub fn repeat_result(&mut self, index: usize) {
         if !self.answered.is_empty() {
