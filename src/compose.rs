@@ -5,6 +5,7 @@
 
 use crate::backup;
 use crate::clock::SystemClock;
+use crate::observed::Observed;
 use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
@@ -50,7 +51,7 @@ impl Adapters {
 
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
         NodeParts::new(
-            self.store.clone(),
+            Arc::new(Observed::new(self.store.clone())),
             Arc::new(CappedRuntime::new(
                 self.runtime.port(),
                 settings.rooms_per_node,

@@ -7,6 +7,7 @@ mod compose;
 mod demo;
 mod duration;
 mod logging;
+mod observed;
 mod room;
 mod serve;
 mod settings;

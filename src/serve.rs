@@ -1,6 +1,7 @@
 //! One process, from open to closed: adapters, actors, the three servers, and the way down.
 
 use crate::compose::Adapters;
+use crate::observed;
 use crate::settings::{Listen, Settings};
 use anyhow::{Context, bail};
 use maestro_actors::Node;
@@ -82,12 +83,13 @@ where
         installation: String::new(),
     };
     let (wanted, url) = (settings.clone(), rooms_api_url);
+    // First, so that whatever measures finds its recorder.
+    let stop = CancellationToken::new();
+    let metrics = prometheus(settings, io, stop.clone())?;
     let opened = io.spawn(async move { Adapters::open(&wanted, url).await });
     let adapters = opened.await.context("opening was interrupted")??;
     addresses.installation = adapters.store.installation().to_owned();
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let stop = CancellationToken::new();
-    let metrics = prometheus(settings, io, stop.clone())?;
     let parts = InternalParts {
         node: node.clone(),
         metrics,
@@ -162,6 +164,10 @@ fn prometheus(
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(DURATION_SECONDS.into()), &DURATION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(RESPONSE_BYTES.into()), &SIZE_BUCKETS)?
+        .set_buckets_for_metric(
+            Matcher::Suffix("_latency".into()),
+            &observed::LATENCY_BUCKETS,
+        )?
         .build_recorder();
     let handle: PrometheusHandle = recorder.handle();
     metrics::set_global_recorder(recorder).context("metrics are recorded already")?;

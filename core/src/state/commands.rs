@@ -113,7 +113,17 @@ impl SchedulerState {
 
     fn delete(&mut self) -> Answer {
         self.active(missing_for_delete)?;
-        self.order(Definition::DeleteScheduler)
+        // Asked for twice: it is the same deletion, and its id stays known after the end.
+        let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
+        if let Some(open) = self.operations.open().find(under_way) {
+            return Ok(Reply::Operation(open.id));
+        }
+        let answer = self.order_first(Definition::DeleteScheduler)?;
+        // Its rooms and versions go anyway: nobody waits for a validation of minutes.
+        if !self.is_paused() {
+            self.cancel_version_edit("the scheduler is to be deleted");
+        }
+        Ok(answer)
     }
 
     fn add_rooms(&mut self, amount: i32) -> Answer {
@@ -220,6 +230,15 @@ impl SchedulerState {
     }
 
     pub(super) fn order(&mut self, definition: Definition) -> Answer {
+        self.order_with(definition, false)
+    }
+
+    /// Ahead of what waits in its lane.
+    fn order_first(&mut self, definition: Definition) -> Answer {
+        self.order_with(definition, true)
+    }
+
+    fn order_with(&mut self, definition: Definition, priority: bool) -> Answer {
         if self.queue_is_full() {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
@@ -231,6 +250,7 @@ impl SchedulerState {
         }
         let how = Enqueue {
             by_user: true,
+            priority,
             ..Enqueue::default()
         };
         Ok(Reply::Operation(self.enqueue(definition, how)))

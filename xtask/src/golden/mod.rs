@@ -22,12 +22,15 @@ const AREAS: &[&str] = &[
     "cancel",
     "create",
     "delete",
+    "events",
     "gateway",
     "internal",
+    "newversion",
     "operations",
     "patch",
     "ping",
     "read",
+    "switch",
 ];
 
 /// Plays `areas`, or all that exist, against the binary as it is built.

@@ -59,6 +59,14 @@ impl SchedulerState {
         }
     }
 
+    /// Ends the edit of versions that runs, if one does.
+    pub(in crate::state) fn cancel_version_edit(&mut self, cause: &str) {
+        let running = self.operations.running(Lane::Version);
+        if running.is_some_and(|r| r.record.definition.is_version_edit()) {
+            self.cancel_running(Lane::Version, cause);
+        }
+    }
+
     pub(super) fn cancel_running(&mut self, lane: Lane, cause: &str) {
         let Some(running) = self.operations.running_mut(lane) else {
             return;

@@ -459,3 +459,32 @@ fn a_namesake_on_a_list_takes_the_place_of_a_room_just_made() {
         .and_then(|r| r.instance.as_ref());
     assert_eq!(stored.map(|i| i.uid.as_str()), Some("another"));
 }
+
+#[test]
+fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
+    let mut fleet = Fleet::up(1);
+    let spec = crate::rules::patch::SpecPatch {
+        containers: vec![crate::rules::patch::ContainerPatch {
+            command: vec!["false".into()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let patch = crate::rules::patch::Patch {
+        spec: Some(spec),
+        ..Default::default()
+    };
+    fleet.order(Command::Patch(Box::new(patch))).unwrap();
+    fleet.hold = true;
+    let first = fleet.order(Command::DeleteScheduler).unwrap();
+    assert_eq!(fleet.order(Command::DeleteScheduler), Ok(first));
+    fleet.hold = false;
+    while !fleet.held.is_empty() {
+        fleet.release_one();
+    }
+    assert!(
+        fleet.ended,
+        "the validation was given up: {:?}",
+        fleet.state.view()
+    );
+}

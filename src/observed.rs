@@ -1,0 +1,232 @@
+//! Store metrics by role, whatever the adapter behind the ports is (contract 9).
+//!
+//! The original's dashboards ask for Postgres and Redis by name; here the names stand for the
+//! roles that those stores had: schedulers and versions, operations, rooms.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::domain::{Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq};
+use maestro_core::ports::*;
+use metrics::{Counter, Histogram};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub const SQL_LATENCY: &str = "maestro_worker_postgres_operation_latency";
+pub const SQL_FAILS: &str = "maestro_worker_postgres_fails_total";
+pub const KEY_LATENCY: &str = "maestro_worker_redis_operation_latency";
+pub const KEY_FAILS: &str = "maestro_worker_redis_fails_total";
+/// Milliseconds, as all latencies of the contract.
+pub const LATENCY_BUCKETS: [f64; 11] = [
+    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
+];
+
+/// One role: how long its calls take, how often they fail.
+struct Role {
+    latency: Histogram,
+    fails: Counter,
+}
+
+impl Role {
+    fn sql(operation: &'static str) -> Self {
+        let labels = [("storage", "scheduler-storage"), ("operation", operation)];
+        Self {
+            latency: metrics::histogram!(SQL_LATENCY, &labels),
+            fails: metrics::counter!(SQL_FAILS, &labels),
+        }
+    }
+
+    fn keys(storage: &'static str) -> Self {
+        let labels = [("storage", storage)];
+        Self {
+            latency: metrics::histogram!(KEY_LATENCY, &labels),
+            fails: metrics::counter!(KEY_FAILS, &labels),
+        }
+    }
+
+    fn record(&self, began: Instant, failed: bool) {
+        self.latency.record(began.elapsed().as_secs_f64() * 1000.0);
+        if failed {
+            self.fails.increment(1);
+        }
+    }
+}
+
+struct Roles {
+    get_scheduler: Role,
+    get_schedulers: Role,
+    get_versions: Role,
+    get_all: Role,
+    create_scheduler: Role,
+    create_version: Role,
+    update_scheduler: Role,
+    delete_scheduler: Role,
+    scheduler_cache: Role,
+    operations: Role,
+    operation_flow: Role,
+    operation_leases: Role,
+    rooms: Role,
+    instances: Role,
+}
+
+/// A store with its metrics around it.
+pub struct Observed<S> {
+    inner: Arc<S>,
+    roles: Roles,
+}
+
+impl<S> Observed<S> {
+    /// To be made once the recorder is installed: the series are there from then on.
+    pub fn new(inner: Arc<S>) -> Self {
+        let roles = Roles {
+            get_scheduler: Role::sql("GetScheduler"),
+            get_schedulers: Role::sql("GetSchedulersWithFilter"),
+            get_versions: Role::sql("GetSchedulerVersions"),
+            get_all: Role::sql("GetAllSchedulers"),
+            create_scheduler: Role::sql("CreateScheduler"),
+            create_version: Role::sql("CreateSchedulerVersion"),
+            update_scheduler: Role::sql("UpdateScheduler"),
+            delete_scheduler: Role::sql("DeleteScheduler"),
+            scheduler_cache: Role::keys("scheduler-cache-storage"),
+            operations: Role::keys("operation-storage"),
+            operation_flow: Role::keys("operation-flow-storage"),
+            operation_leases: Role::keys("operation-lease-storage"),
+            rooms: Role::keys("room-storage"),
+            instances: Role::keys("instance-storage"),
+        };
+        Self { inner, roles }
+    }
+
+    /// The roles that a batch touches; each is counted once.
+    fn touched(&self, changes: &[Change]) -> Vec<&Role> {
+        let roles = &self.roles;
+        let mut touched: Vec<&Role> = Vec::new();
+        for change in changes {
+            let of_change: &[&Role] = match change {
+                Change::CreateScheduler(_) => &[&roles.create_scheduler, &roles.create_version],
+                Change::UpdateScheduler(_) | Change::PutRollout(_) => &[&roles.update_scheduler],
+                Change::CreateVersion { .. } | Change::DeleteVersion(_) => &[&roles.create_version],
+                Change::DeleteScheduler { .. } => &[&roles.delete_scheduler],
+                Change::PutRoom(_) | Change::DeleteRoom(_) => &[&roles.rooms, &roles.instances],
+                Change::TouchRooms(_) => &[&roles.rooms],
+                Change::PutOperation(_) => &[&roles.operations, &roles.operation_flow],
+                Change::DeleteOperations(_) => &[&roles.operations],
+                Change::RenewOperationLease { .. } => &[&roles.operation_leases],
+            };
+            for role in of_change {
+                if !touched.iter().any(|known| std::ptr::eq(*known, *role)) {
+                    touched.push(role);
+                }
+            }
+        }
+        touched
+    }
+}
+
+async fn timed<T, E>(roles: &[&Role], work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let began = Instant::now();
+    let result = work.await;
+    roles
+        .iter()
+        .for_each(|role| role.record(began, result.is_err()));
+    result
+}
+
+#[async_trait]
+impl<S: Store> Store for Observed<S> {
+    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+        let roles = self.touched(&changes);
+        timed(&roles, self.inner.commit(fence, changes)).await
+    }
+    async fn stored_seq(
+        &self,
+        scheduler: &SchedulerName,
+        epoch: Epoch,
+    ) -> Result<Seq, CommitError> {
+        self.inner.stored_seq(scheduler, epoch).await
+    }
+    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
+        let r = &self.roles;
+        let roles = [
+            &r.get_scheduler,
+            &r.get_versions,
+            &r.operations,
+            &r.rooms,
+            &r.instances,
+        ];
+        timed(&roles, self.inner.load(scheduler)).await
+    }
+}
+
+#[async_trait]
+impl<S: Reads> Reads for Observed<S> {
+    async fn schedulers(
+        &self,
+        filter: &SchedulerFilter,
+    ) -> Result<Vec<Arc<Scheduler>>, StoreError> {
+        timed(&[&self.roles.get_schedulers], self.inner.schedulers(filter)).await
+    }
+    async fn scheduler(&self, name: &str) -> Result<Option<Arc<Scheduler>>, StoreError> {
+        let roles = [&self.roles.scheduler_cache, &self.roles.get_scheduler];
+        timed(&roles, self.inner.scheduler(name)).await
+    }
+    async fn scheduler_version(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Arc<Scheduler>>, StoreError> {
+        timed(
+            &[&self.roles.get_scheduler],
+            self.inner.scheduler_version(name, version),
+        )
+        .await
+    }
+    async fn versions(&self, name: &str) -> Result<Vec<VersionRow>, StoreError> {
+        timed(&[&self.roles.get_versions], self.inner.versions(name)).await
+    }
+    async fn operations(&self, scheduler: &str, stage: Stage) -> Result<OperationPage, StoreError> {
+        let role = match stage {
+            Stage::Pending => &self.roles.operation_flow,
+            _ => &self.roles.operations,
+        };
+        timed(&[role], self.inner.operations(scheduler, stage)).await
+    }
+    async fn operation(
+        &self,
+        scheduler: &str,
+        id: OperationId,
+    ) -> Result<Option<Arc<OperationRecord>>, StoreError> {
+        timed(
+            &[&self.roles.operations],
+            self.inner.operation(scheduler, id),
+        )
+        .await
+    }
+    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError> {
+        timed(&[&self.roles.rooms], self.inner.room_counts(scheduler)).await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+}
+
+#[async_trait]
+impl<S: Ownership> Ownership for Observed<S> {
+    async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
+        timed(&[&self.roles.get_all], self.inner.discover()).await
+    }
+    async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
+        self.inner.acquire(names).await
+    }
+    async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
+        self.inner.renew(held).await
+    }
+    async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
+        self.inner.release(held).await
+    }
+}
+
+impl<S: Feed> Feed for Observed<S> {
+    fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
+        self.inner.subscribe()
+    }
+}
