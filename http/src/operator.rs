@@ -3,8 +3,14 @@
 //! New data gets new endpoints, since strict clients refuse unknown fields in the old answers (contract 2.1).
 //! Mounted on the management API, before the gateway.
 
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
 use maestro_core::domain::{RoomStatus, SchedulerVersion};
 use maestro_core::state::{Command, Reply, RoomQuery};
@@ -12,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::unexpected;
-use crate::gateway::{Code, Status, refusal};
+use crate::gateway::{Code, REQUEST_ID, Status, refusal, request_id};
 
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: usize = 500;
@@ -25,7 +31,9 @@ pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + S
     move |config: &mut ServiceConfig| {
         let at = "/schedulers/{scheduler}";
         let resource = |path: &str| {
-            Resource::new(format!("{at}{path}")).default_service(web::to(method_not_allowed))
+            Resource::new(format!("{at}{path}"))
+                .default_service(web::to(method_not_allowed))
+                .wrap(from_fn(named))
         };
         config
             .app_data(node.clone())
@@ -38,6 +46,35 @@ pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + S
             .service(resource("/rooms/{room}/log").route(web::get().to(log)))
             .service(resource("/rollout").route(web::get().to(rollout)))
             .service(resource("/rollout/{order}").route(web::post().to(steer)));
+    }
+}
+
+/// The request's name is in its answer.
+async fn named(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let name = request_id(request.headers());
+    let echoed = HeaderValue::from_str(&name);
+    request.extensions_mut().insert(RequestName(name.into()));
+    let mut response = next.call(request).await?;
+    if let Ok(name) = echoed {
+        let header = HeaderName::from_static(REQUEST_ID);
+        response.headers_mut().insert(header, name);
+    }
+    Ok(response)
+}
+
+struct RequestName(Arc<str>);
+
+/// The command, on behalf of this request: what it orders tells of it.
+fn ordered_by(request: &HttpRequest, command: Command) -> Command {
+    match request.extensions().get::<RequestName>() {
+        None => command,
+        Some(RequestName(name)) => Command::ForRequest {
+            request: name.clone(),
+            command: Box::new(command),
+        },
     }
 }
 
@@ -136,7 +173,7 @@ async fn remove_room(
         room: room.into(),
         force: removal.force,
     };
-    show(&node, &scheduler, command).await
+    show(&node, &scheduler, ordered_by(&request, command)).await
 }
 
 #[derive(Deserialize)]
@@ -174,7 +211,7 @@ async fn rollout(node: Data<Node>, at: Path<String>) -> HttpResponse {
     show(&node, &at, Command::Rollout).await
 }
 
-async fn steer(node: Data<Node>, at: Path<(String, String)>) -> HttpResponse {
+async fn steer(node: Data<Node>, at: Path<(String, String)>, request: HttpRequest) -> HttpResponse {
     let (scheduler, order) = at.into_inner();
     let command = match order.as_str() {
         "pause" => Command::PauseRollout,
@@ -182,5 +219,5 @@ async fn steer(node: Data<Node>, at: Path<(String, String)>) -> HttpResponse {
         "abort" => Command::AbortRollout,
         _ => return refusal(Status::not_found("Not Found")),
     };
-    show(&node, &scheduler, command).await
+    show(&node, &scheduler, ordered_by(&request, command)).await
 }

@@ -27,6 +27,7 @@ use actix_web::{HttpRequest, web};
 
 pub(crate) use answer::refusal;
 pub use context::RequestContext;
+pub(crate) use context::{REQUEST_ID, request_id};
 pub use management::ManagementApi;
 pub use observer::RequestObserver;
 pub use rooms::RoomsApi;
