@@ -7,6 +7,8 @@ use maestro_core::domain::PingStatus;
 use maestro_core::state::Command;
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use support::{FLEET, LONG, Setup, World, room_id};
 
@@ -37,6 +39,32 @@ fn nothing_is_left_after_a_shutdown_with_a_call_that_hangs() {
                 "its next owner need not wait"
             );
         });
+}
+
+#[test]
+fn a_shutdown_waits_for_a_call_that_cannot_be_dropped() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let (go, wait) = mpsc::channel::<()>();
+        let begins = Arc::new(AtomicBool::new(false));
+        let noted = begins.clone();
+        // It holds its thread, as a call that does not wait the right way.
+        w.runtime.fail_when(move |call, _| {
+            if call == RuntimeCall::ReservePorts {
+                noted.store(true, Relaxed);
+                let _ = wait.recv();
+            }
+            None
+        });
+        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        eventually(LONG, "the call has begun", || begins.load(Relaxed)).await;
+        let mut shutdown = w.spawn(|w| Box::pin(async move { w.node.shutdown().await }));
+        eventually(LONG, "its owner ends", || w.view().state == "shutting-down").await;
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut shutdown).await;
+        assert!(early.is_err(), "a task was left behind");
+        drop(go);
+        shutdown.await.unwrap();
+    });
 }
 
 #[test]
