@@ -1,9 +1,11 @@
 //! Development tasks: `cargo xtask <task>`. Standard library only besides the command line, so that it is there at once.
 
 mod golden;
+mod guard;
 mod lint;
 mod setup;
 mod shell;
+mod simulate;
 mod summary;
 mod tests;
 
@@ -39,6 +41,21 @@ enum Task {
         #[arg(long = "area", value_name = "AREA")]
         areas: Vec<String>,
     },
+    /// Instructions per turn of the state machine, compared with `core/decide-cost.tsv`
+    Guard {
+        /// Write down what is measured instead of comparing it
+        #[arg(long)]
+        update: bool,
+    },
+    /// Lives of a fleet under faults, decided by seeds; without options as in CI
+    Simulate {
+        /// Plays the seeds 0 to N, and N cases of each property
+        #[arg(long, value_name = "N", conflicts_with = "seed")]
+        seeds: Option<u64>,
+        /// Plays this seed alone and, if it fails, tells its story
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Install what the tests need beside the Rust toolchain
     Setup,
 }
@@ -68,6 +85,20 @@ fn run(task: Task) -> Result<ExitCode> {
             golden::run(&areas, &mut summary)?;
             Ok(summary.close())
         }
+        Task::Guard { update } => {
+            let mut summary = Summary::default();
+            guard::run(update, &mut summary)?;
+            Ok(summary.close())
+        }
+        Task::Simulate { seeds, seed } => {
+            let mut summary = Summary::default();
+            match (seed, seeds) {
+                (Some(seed), _) => simulate::one(seed, &mut summary)?,
+                (None, Some(seeds)) => simulate::many(seeds, None, &mut summary)?,
+                (None, None) => simulate_as_in_ci(&mut summary)?,
+            }
+            Ok(summary.close())
+        }
     }
 }
 
@@ -76,5 +107,11 @@ fn test() -> Result<ExitCode> {
     // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
     tests::run(&mut summary)?;
     golden::run(&[], &mut summary)?;
+    simulate_as_in_ci(&mut summary)?;
+    guard::run(false, &mut summary)?;
     Ok(summary.close())
+}
+
+fn simulate_as_in_ci(summary: &mut Summary) -> Result<()> {
+    simulate::many(simulate::CI_SEEDS, Some(simulate::CI_MOST), summary)
 }

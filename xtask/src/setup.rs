@@ -16,7 +16,13 @@ pub const PYTHON: Need = Need {
     package: "python3",
 };
 
-const ALL: &[Need] = &[PYTHON];
+/// Counts the instructions of a decision.
+pub const VALGRIND: Need = Need {
+    program: "valgrind",
+    package: "valgrind",
+};
+
+const ALL: &[Need] = &[PYTHON, VALGRIND];
 
 /// Installs everything.
 ///

@@ -1,7 +1,7 @@
 //! `cargo test` over the whole workspace, counted.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -13,12 +13,27 @@ use crate::summary::{Counts, Summary};
 /// # Errors
 /// When cargo cannot be started.
 pub fn run(summary: &mut Summary) -> Result<()> {
-    let mut command = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let command = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    counted(command, "", summary, |_| {}).map(drop)
+}
+
+/// Runs `cargo test`, passes its output on and counts its results. `started` is told the
+/// process id; `hint` goes with a failure. Gives how it ended.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn counted(
+    mut command: Command,
+    hint: &str,
+    summary: &mut Summary,
+    started: impl FnOnce(u32),
+) -> Result<ExitStatus> {
     let shown = shell::show(&command);
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run {shown}"))?;
+    started(child.id());
     let mut counted_failures = 0;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
@@ -33,13 +48,14 @@ pub fn run(summary: &mut Summary) -> Result<()> {
         }
     }
     let status = child.wait()?;
-    if !status.success() {
-        let why = format!("{shown}: {status}");
+    // Without a code it was ended from outside, and whoever did it says why.
+    if status.code().is_some_and(|code| code != 0) {
+        let why = format!("{shown}: {status}{hint}");
         if counted_failures > 0 {
             summary.note_failure(why);
         } else {
             summary.fail(why);
         }
     }
-    Ok(())
+    Ok(status)
 }

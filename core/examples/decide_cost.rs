@@ -1,0 +1,209 @@
+//! What one turn of the state machine costs: `decide_cost ROOMS TURNS` takes so many rooms and
+//! runs each kind of turn so often, each inside a function of its own. `cargo xtask guard`
+//! runs it under callgrind, counts the instructions inside these functions alone, and
+//! compares them with `core/decide-cost.tsv`.
+
+use maestro_core::domain::*;
+use maestro_core::ports::{Loaded, RuntimeEvent};
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use std::error::Error;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Far from every timeout, so that nothing but the turn itself is due.
+const LONG: Duration = Duration::from_secs(86_400);
+/// One health look per tick.
+const HEALTH: Duration = Duration::from_secs(60);
+const CALLER: Caller = Caller(1);
+
+struct Bench {
+    state: SchedulerState,
+    now: Now,
+    rooms: Vec<RoomId>,
+    turns: usize,
+    entropy: u128,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = || -> Result<usize, Box<dyn Error>> {
+        Ok(arguments.next().ok_or("decide_cost ROOMS TURNS")?.parse()?)
+    };
+    let (rooms, turns) = (number()?, number()?);
+    let mut bench = Bench::new(rooms, turns)?;
+    let pings = bench.pings(|_| PingStatus::Ready);
+    measured_ping(&mut bench, pings);
+    let pings = bench.pings(|turn| match turn % 2 {
+        0 => PingStatus::Occupied,
+        _ => PingStatus::Ready,
+    });
+    measured_match(&mut bench, pings);
+    measured_allocate(&mut bench);
+    measured_tick(&mut bench);
+    // The turns were to leave the fleet as it was, and nothing to be done.
+    let ready = bench.state.room_counts().of(RoomStatus::Ready);
+    if ready != rooms as u64 || bench.state.view().work_in_flight != 0 {
+        return Err(format!("not the turns that were meant: {:?}", bench.state.view()).into());
+    }
+    Ok(())
+}
+
+/// A ping that says what the one before said.
+#[inline(never)]
+fn measured_ping(bench: &mut Bench, pings: Vec<Ping>) {
+    black_box("ping");
+    for ping in pings {
+        bench.turn(Input::Ping {
+            caller: CALLER,
+            ping,
+        });
+    }
+}
+
+/// A ping that begins or ends a match: a change of status, and a look at the fleet.
+#[inline(never)]
+fn measured_match(bench: &mut Bench, pings: Vec<Ping>) {
+    // Without a difference the two functions would be made one.
+    black_box("match");
+    for ping in pings {
+        bench.turn(Input::Ping {
+            caller: CALLER,
+            ping,
+        });
+    }
+}
+
+/// An allocation, and its room given back.
+#[inline(never)]
+fn measured_allocate(bench: &mut Bench) {
+    for _ in 0..bench.turns {
+        let decision = bench.turn(Input::Command {
+            caller: CALLER,
+            command: Command::Allocate,
+        });
+        for effect in decision.effects {
+            if let Effect::Reply {
+                answer: Ok(Reply::Allocated { room, .. }),
+                ..
+            } = effect
+            {
+                bench.turn(Input::AllocationUntaken { room });
+            }
+        }
+    }
+}
+
+/// A health look that finds nothing to do.
+#[inline(never)]
+fn measured_tick(bench: &mut Bench) {
+    for _ in 0..bench.turns {
+        bench.now.mono = bench.now.mono.plus(HEALTH);
+        bench.turn(Input::Wake);
+    }
+}
+
+impl Bench {
+    fn new(rooms: usize, turns: usize) -> Result<Self, Box<dyn Error>> {
+        let now = Now {
+            wall: "2026-01-02T03:04:05Z".parse()?,
+            mono: Mono(LONG),
+        };
+        let settings = CoreSettings {
+            ping_timeout: LONG * 365,
+            cleanup_interval: LONG * 365,
+            health_interval: HEALTH,
+            touch_interval: LONG * 365,
+            rooms_limit: rooms,
+            ..CoreSettings::default()
+        };
+        let scheduler = Scheduler {
+            name: "arena".into(),
+            game: "arena".into(),
+            state: scheduler_state::IN_SYNC.into(),
+            max_surge: "10%".into(),
+            rooms_replicas: i32::try_from(rooms)?,
+            match_allocation: Some(MatchAllocation { max_matches: 1 }),
+            ..Scheduler::default()
+        };
+        let version = scheduler.version().clone();
+        let records: Vec<RoomRecord> = (0..rooms).map(|n| ready_room(n, &version, now)).collect();
+        let instances = records.iter().filter_map(|r| r.instance.clone()).collect();
+        let ids = records.iter().map(|r| r.id.clone()).collect();
+        let scheduler = Arc::new(scheduler);
+        let loaded = Loaded {
+            scheduler: Some(scheduler.clone()),
+            versions: vec![scheduler],
+            rooms: records,
+            ..Loaded::default()
+        };
+        let state = SchedulerState::load("arena".into(), loaded, Arc::new(settings), now, 1);
+        let mut bench = Self {
+            state,
+            now,
+            rooms: ids,
+            turns,
+            entropy: 1,
+        };
+        bench.turn(Input::Runtime(RuntimeEvent::Listed(instances)));
+        Ok(bench)
+    }
+
+    /// Pings of rooms far apart from each other; two in a row come from the same one.
+    fn pings(&self, status: impl Fn(usize) -> PingStatus) -> Vec<Ping> {
+        let ping = |turn: usize| Ping {
+            room: self.rooms[(turn / 2 * 7919) % self.rooms.len()].clone(),
+            status: status(turn),
+            running_matches: i64::from(status(turn) == PingStatus::Occupied),
+            metadata: "{}".into(),
+        };
+        (0..self.turns / 2 * 2).map(ping).collect()
+    }
+
+    /// All that the actor asks of the state machine in one turn.
+    fn turn(&mut self, input: Input) -> Decision {
+        self.entropy += 1;
+        self.now.mono = self.now.mono.plus(Duration::from_micros(1));
+        let decision = self.state.decide(input, self.now, self.entropy);
+        black_box(self.state.next_wake());
+        black_box(decision)
+    }
+}
+
+fn ready_room(number: usize, version: &SchedulerVersion, now: Now) -> RoomRecord {
+    let id: RoomId = format!("arena-{number:06}").as_str().into();
+    let address = Address {
+        host: "127.0.0.1".into(),
+        ports: vec![Port {
+            name: "clientPort".into(),
+            port: 20_000,
+            protocol: "udp".into(),
+        }],
+    };
+    RoomRecord {
+        id: id.clone(),
+        version: version.clone(),
+        status: RoomStatus::Ready,
+        ping_status: PingStatus::Ready,
+        running_matches: 0,
+        metadata: Some("{}".into()),
+        validation: false,
+        made_by: Some(OperationId(uuid::Uuid::nil())),
+        created_at: now.wall,
+        last_ping_at: now.wall,
+        allocated_at: None,
+        host_ports: Arc::from([20_000]),
+        removal: None,
+        instance: Some(Instance {
+            room: id,
+            uid: "1".into(),
+            version: version.clone(),
+            validation: false,
+            status: InstanceStatus::Ready,
+            description: String::new(),
+            address: Some(Arc::new(address)),
+            resource_version: 1,
+        }),
+    }
+}
