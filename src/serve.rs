@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+/// How long the start waits for the schedulers of the store; requests are served meanwhile.
+const LOADED_WITHIN: Duration = Duration::from_secs(10);
 /// How often histograms are drained, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,8 @@ where
         .map(|bound| actix_rt::spawn(bound.server))
         .collect();
 
+    // "Ready" is said when orders find their owners.
+    node.loaded(LOADED_WITHIN).await;
     let result = io
         .spawn(until(addresses))
         .await

@@ -2,9 +2,10 @@
 
 use crate::handle::{Presence, SchedulerHandle};
 use crate::restart::RestartView;
+use crate::watch::WatchView;
 use jiff::Timestamp;
 use maestro_core::domain::{Epoch, Mono};
-use maestro_core::state::StateView;
+use maestro_core::state::{StateView, TimersView};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +15,8 @@ pub(crate) struct Published {
     pub at: Timestamp,
     pub epoch: Epoch,
     pub next_wake_ms: Option<u64>,
+    pub timers: TimersView,
+    pub watch: WatchView,
     pub state: StateView,
 }
 
@@ -61,6 +64,8 @@ pub struct SchedulerView {
     pub epoch: Epoch,
     pub lease_left_ms: u64,
     pub next_wake_ms: Option<u64>,
+    pub timers: TimersView,
+    pub watch: WatchView,
     pub writer: WriterView,
     #[serde(flatten)]
     pub state: StateView,
@@ -123,6 +128,8 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
             epoch: p.epoch,
             lease_left_ms,
             next_wake_ms: p.next_wake_ms,
+            timers: p.timers,
+            watch: p.watch.clone(),
             writer,
             state: p.state.clone(),
         }),

@@ -21,6 +21,7 @@ mod restart;
 mod scheduler;
 mod scope;
 mod supervisor;
+mod watch;
 mod writer;
 
 pub use catalog::{Catalog, Query};

@@ -26,6 +26,8 @@ use tracing::error;
 /// The end of a node waits this long for its owners, and for its own tasks. Writers get
 /// seconds for their last try; only an actor that is stuck in a turn takes longer.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+/// Between two looks at what is still being loaded.
+const LOAD_LOOK: Duration = Duration::from_millis(5);
 /// How long a runtime may take to read a log.
 const LOG_MAX: Duration = Duration::from_secs(5);
 /// A reload goes on, also when nobody waits for it any more.
@@ -162,6 +164,20 @@ impl Node {
             retiring,
             patience,
             stop,
+        }
+    }
+
+    /// Waits until every scheduler of the store has its owner here, but not for ever: one that
+    /// cannot be loaded does not keep the others from being used.
+    pub async fn loaded(&self, at_most: Duration) {
+        let loading =
+            |handle: &SchedulerHandle| matches!(handle.live(), Err(CallError::Restarting(_)));
+        let until = tokio::time::Instant::now() + at_most;
+        while !self.directory.is_complete() || self.directory.all().iter().any(loading) {
+            if tokio::time::Instant::now() >= until {
+                return;
+            }
+            tokio::time::sleep(LOAD_LOOK).await;
         }
     }
 

@@ -6,9 +6,10 @@ use crate::gauge::{Queued, Turn};
 use crate::handle::SchedulerHandle;
 use crate::lease::Lease;
 use crate::orders::{ChildEnded, EndCause, ExitGuard};
+use crate::watch::WatchView;
 use crate::writer::{Batch, Order, Outgoing, Waiter, WriterEvent, WriterGauge};
 use actix::prelude::*;
-use maestro_core::domain::{Mono, OperationRecord, RoomId};
+use maestro_core::domain::{Mono, OperationRecord, RoomId, SchedulerName};
 use maestro_core::ports::{Clock, RuntimeEvent};
 use maestro_core::state::{
     Caller, Command, Decision, Effect, Input, Ping, Reply, SchedulerState, WorkId, WorkResult,
@@ -88,10 +89,11 @@ pub(crate) struct Inlets {
 pub(crate) struct SchedulerActor {
     state: SchedulerState,
     handle: SchedulerHandle,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
     writer: Arc<WriterGauge>,
+    pub(crate) watch: WatchView,
     callers: HashMap<Caller, Waiter>,
     /// To whom each room was given last: only that one can leave it untaken.
     given: HashMap<RoomId, Caller>,
@@ -118,6 +120,7 @@ impl SchedulerActor {
             lease: parts.lease,
             orders: parts.orders,
             writer: parts.writer,
+            watch: WatchView::default(),
             callers: HashMap::new(),
             given: HashMap::new(),
             last_caller: 0,
@@ -128,6 +131,10 @@ impl SchedulerActor {
         }
     }
 
+    pub(crate) fn name(&self) -> &SchedulerName {
+        &self.guard.name
+    }
+
     fn caller(&mut self, to: Waiter) -> Caller {
         self.last_caller += 1;
         let caller = Caller(self.last_caller);
@@ -136,7 +143,7 @@ impl SchedulerActor {
     }
 
     /// One turn: decide, hand on, arm the next wake-up.
-    fn turn(&mut self, kind: Turn, input: Input, ctx: &mut Context<Self>) {
+    pub(crate) fn turn(&mut self, kind: Turn, input: Input, ctx: &mut Context<Self>) {
         self.handle.0.gauge.begin_turn(kind);
         let decision = self
             .state
@@ -238,7 +245,7 @@ impl SchedulerActor {
         self.timer = Some((at, timer));
     }
 
-    fn publish(&mut self, ctx: &mut Context<Self>) {
+    pub(crate) fn publish(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let early = self
             .published_at
@@ -258,6 +265,8 @@ impl SchedulerActor {
             at: now.wall,
             epoch: self.lease.epoch,
             next_wake_ms: wake.map(|wait| wait.as_millis() as u64),
+            timers: self.state.timers(now.mono),
+            watch: self.watch.clone(),
             state: self.state.view(),
         };
         *self.handle.0.published.lock() = Some(Arc::new(published));
@@ -328,15 +337,6 @@ impl StreamHandler<PingCall> for SchedulerActor {
         );
     }
     fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl StreamHandler<RuntimeEvent> for SchedulerActor {
-    fn handle(&mut self, event: RuntimeEvent, ctx: &mut Self::Context) {
-        self.turn(Turn::Runtime, Input::Runtime(event), ctx);
-    }
-    fn finished(&mut self, _: &mut Self::Context) {
-        warn!(scheduler = %self.guard.name, "the watch of its rooms ended");
-    }
 }
 
 impl Handler<WorkEnded> for SchedulerActor {
