@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, duration, room, start, tools};
+use crate::{bench, demo, duration, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -42,6 +42,9 @@ enum Command {
     /// Copy the store of a running server into its data folder
     #[command(args_override_self = true)]
     Backup(tools::BackupArgs),
+    /// Measure a server under load
+    #[command(args_override_self = true)]
+    Bench(Box<bench::BenchArgs>),
     /// Run a sample game room (started by the orchestrator)
     #[command(args_override_self = true)]
     // Boxed: its many options would make every other variant as large.
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Some(Command::Export(args)) => tools::export(&args),
         Some(Command::Import(args)) => tools::import(&args),
         Some(Command::Backup(args)) => tools::backup(&args),
+        Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Room(args)) => room::run(*args),
         None => Cli::command().print_help().map_err(Into::into),
     };

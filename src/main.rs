@@ -1,6 +1,7 @@
 //! The `maestro` binary: hands the command line to `cli` and nothing else.
 
 mod backup;
+mod bench;
 mod cli;
 mod clock;
 mod compose;
