@@ -6,9 +6,12 @@ use maestro_core::{domain::*, ports::RuntimeEvent};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 /// Events that one watcher may be behind, unless more is allowed; a slower one is given a
@@ -27,17 +30,36 @@ struct State {
     behind_max: usize,
 }
 
+#[derive(Default)]
 struct Feed {
     instances: BTreeMap<RoomId, Instance>,
-    events: broadcast::Sender<RuntimeEvent>,
+    watchers: Vec<Watcher>,
+}
+
+/// The sending side of a watch. Its queue takes memory only for what waits in it: thousands
+/// of schedulers are watched, and nearly all of them are quiet.
+struct Watcher {
+    events: mpsc::Sender<RuntimeEvent>,
+    /// Set once when the queue was full; the watch begins again with the list.
+    behind: Arc<AtomicBool>,
 }
 
 impl Feed {
-    fn new(behind_max: usize) -> Self {
-        Self {
-            instances: BTreeMap::new(),
-            events: broadcast::channel(behind_max).0,
-        }
+    /// Watchers that are gone, or too far behind, are told nothing more.
+    fn tell(&mut self, event: &RuntimeEvent) {
+        self.watchers
+            .retain(|watcher| match watcher.events.try_send(event.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    watcher.behind.store(true, Ordering::Release);
+                    false
+                }
+                Err(TrySendError::Closed(_)) => false,
+            });
+    }
+
+    fn is_unused(&self) -> bool {
+        self.instances.is_empty() && self.watchers.iter().all(|w| w.events.is_closed())
     }
 }
 
@@ -68,8 +90,7 @@ impl Feeds {
         let feed = state.feed(scheduler);
         feed.instances
             .insert(instance.room.clone(), instance.clone());
-        // No receiver is no error: the next watch begins with the list.
-        let _ = feed.events.send(RuntimeEvent::Changed(instance.clone()));
+        feed.tell(&RuntimeEvent::Changed(instance.clone()));
         instance
     }
 
@@ -81,7 +102,7 @@ impl Feeds {
         let Some(instance) = feed.instances.remove(room) else {
             return;
         };
-        let _ = feed.events.send(RuntimeEvent::Gone {
+        feed.tell(&RuntimeEvent::Gone {
             room: room.clone(),
             uid: instance.uid,
             exit: Some(exit),
@@ -99,7 +120,7 @@ impl Feeds {
         let watch = Watch {
             feeds: self.clone(),
             scheduler: scheduler.clone(),
-            events: None,
+            subscription: None,
         };
         stream::unfold(watch, |mut watch| async move {
             let event = watch.next().await?;
@@ -109,64 +130,74 @@ impl Feeds {
     }
 
     /// List and subscription under one lock: nothing falls between them.
-    fn list(&self, scheduler: &SchedulerName) -> (RuntimeEvent, broadcast::Receiver<RuntimeEvent>) {
+    fn list(&self, scheduler: &SchedulerName) -> (RuntimeEvent, Subscription) {
         let mut state = self.state.lock();
+        let (sender, events) = mpsc::channel(state.behind_max);
+        let behind = Arc::new(AtomicBool::new(false));
         let feed = state.feed(scheduler);
         let instances = feed.instances.values().cloned().collect();
-        (RuntimeEvent::Listed(instances), feed.events.subscribe())
+        feed.watchers.retain(|watcher| !watcher.events.is_closed());
+        feed.watchers.push(Watcher {
+            events: sender,
+            behind: behind.clone(),
+        });
+        (
+            RuntimeEvent::Listed(instances),
+            Subscription { events, behind },
+        )
     }
 }
 
 impl State {
     fn feed(&mut self, scheduler: &SchedulerName) -> &mut Feed {
-        self.schedulers
-            .entry(scheduler.clone())
-            .or_insert_with(|| Feed::new(self.behind_max))
+        self.schedulers.entry(scheduler.clone()).or_default()
     }
     fn drop_if_unused(&mut self, scheduler: &SchedulerName) {
-        let unused = self
-            .schedulers
-            .get(scheduler)
-            .is_some_and(|feed| feed.instances.is_empty() && feed.events.receiver_count() == 0);
-        if unused {
+        if self.schedulers.get(scheduler).is_some_and(Feed::is_unused) {
             self.schedulers.remove(scheduler);
         }
     }
 }
 
+/// The receiving side of a watch, from one list to the next.
+struct Subscription {
+    events: mpsc::Receiver<RuntimeEvent>,
+    behind: Arc<AtomicBool>,
+}
+
 struct Watch {
     feeds: Arc<Feeds>,
     scheduler: SchedulerName,
-    events: Option<broadcast::Receiver<RuntimeEvent>>,
+    subscription: Option<Subscription>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<RuntimeEvent> {
-        if let Some(events) = &mut self.events {
-            let received = tokio::select! {
-                biased;
-                event = events.recv() => event,
-                () = self.feeds.stopping.cancelled() => return None,
-            };
-            match received {
-                Ok(event) => return Some(event),
-                Err(RecvError::Closed) => return None,
-                Err(RecvError::Lagged(lost)) => {
-                    tracing::debug!(scheduler = %self.scheduler, lost, "a slow watch is given a new list");
+        if let Some(Subscription { events, behind }) = &mut self.subscription {
+            if !behind.load(Ordering::Acquire) {
+                let received = tokio::select! {
+                    biased;
+                    event = events.recv() => event,
+                    () = self.feeds.stopping.cancelled() => return None,
+                };
+                if received.is_some() {
+                    return received;
                 }
+                // Its sender goes only when it was too far behind.
             }
+            tracing::debug!(scheduler = %self.scheduler, "a slow watch is given a new list");
         } else if self.feeds.stopping.is_cancelled() {
             return None;
         }
-        let (listed, events) = self.feeds.list(&self.scheduler);
-        self.events = Some(events);
+        let (listed, subscription) = self.feeds.list(&self.scheduler);
+        self.subscription = Some(subscription);
         Some(listed)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.events = None;
+        self.subscription = None;
         self.feeds.state.lock().drop_if_unused(&self.scheduler);
     }
 }
