@@ -80,11 +80,18 @@ struct Scheduler {
     epoch: u64,
     lease_left_ms: u64,
     paused: bool,
+    watch: Watch,
     rooms: BTreeMap<String, u64>,
     running: Vec<Operation>,
     queued: u64,
     crash_failures: u64,
     crash_cause: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Watch {
+    state: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -180,6 +187,9 @@ impl Actor {
         if scheduler.paused {
             note("paused: pings and allocation go on, queues stand still".into());
         }
+        if scheduler.watch.state == "ended" {
+            note("its watch ended: it hears nothing of its rooms any more".into());
+        }
         if scheduler.crash_failures > 0 {
             let cause = scheduler.crash_cause.as_deref().unwrap_or("not known");
             let failures = scheduler.crash_failures;
@@ -246,7 +256,7 @@ mod tests {
             {"kind": "scheduler", "name": "arena", "state": "stuck", "mailbox_depth": 12,
              "oldest_message_us": 2_500_000, "turn": {"message": "ping", "age_us": 2_600_000},
              "restarts": {"total": 1, "last_cause": "a panic"},
-             "scheduler": {"epoch": 3, "lease_left_ms": 900, "queued": 2, "rooms": {"ready": 4, "error": 0},
+             "scheduler": {"epoch": 3, "lease_left_ms": 900, "queued": 2, "watch": {"state": "ended"}, "rooms": {"ready": 4, "error": 0},
                 "running": [{"kind": "add_rooms", "step": "creating rooms"}]}},
             {"kind": "scheduler", "name": "dome", "state": "degraded", "degraded_because": "five restarts"},
         ]}))
@@ -269,6 +279,7 @@ mod tests {
         for text in [
             "arena: stuck: its turn takes 2.6s",
             "arena: restarted 1 times; the last: a panic",
+            "arena: its watch ended",
             "dome: degraded: five restarts",
         ] {
             assert!(shown.contains(text), "{text}: {shown}");

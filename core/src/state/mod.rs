@@ -24,7 +24,7 @@ pub use input::*;
 pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomView};
 pub use rollout::RolloutView;
 pub use rooms::{Room, RoomTable};
-pub use view::{OperationView, StateView};
+pub use view::{OperationView, StateView, TimersView};
 
 use crate::domain::*;
 use crate::ports::{Change, RolloutRecord, RoomCounts};

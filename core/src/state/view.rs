@@ -36,7 +36,41 @@ pub struct OperationView {
     pub in_flight: usize,
 }
 
+/// Milliseconds until each timer fires; `None`: it is not set, or stands still while paused.
+#[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
+pub struct TimersView {
+    /// The next health look at the fleet.
+    pub health: Option<u64>,
+    /// The next clean-up of ended operations.
+    pub cleanup: Option<u64>,
+    /// The next write of steady pings.
+    pub touches: Option<u64>,
+    /// The next renewal of the leases of operations that run.
+    pub leases: Option<u64>,
+    /// The end of a cooldown or a back-off that scaling waits for.
+    pub consider: Option<u64>,
+    /// The next moment at which a room's health has to be looked at.
+    pub rooms: Option<u64>,
+    /// The next moment that an operation waits for.
+    pub operations: Option<u64>,
+}
+
 impl SchedulerState {
+    pub fn timers(&self, now: Mono) -> TimersView {
+        let until = |at: Option<Mono>| at.map(|at| at.since(now).as_millis() as u64);
+        let moving = |at: Option<Mono>| until(at.filter(|_| !self.is_paused()));
+        let timers = &self.timers;
+        TimersView {
+            health: moving(timers.health),
+            cleanup: moving(timers.cleanup),
+            touches: until(timers.touches),
+            leases: until(timers.leases),
+            consider: moving(timers.consider),
+            rooms: moving(self.rooms.next_deadline()),
+            operations: until(self.operations_wake()),
+        }
+    }
+
     pub fn view(&self) -> StateView {
         let counts = self.rooms.counts();
         let active = self.scheduler.as_ref();
