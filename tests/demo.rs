@@ -113,6 +113,17 @@ impl Drop for Demo {
     }
 }
 
+/// The first number of a line of the summary.
+fn number(said: &str, label: &str) -> u64 {
+    let line = said.lines().find(|line| line.starts_with(label));
+    let word = line.and_then(|line| {
+        line[label.len()..]
+            .split([' ', ','])
+            .find(|w| !w.is_empty())
+    });
+    word.and_then(|word| word.parse().ok()).expect(label)
+}
+
 #[test]
 fn the_demo_plays_for_its_time_and_sums_up() {
     let mut demo = Demo::start(&["--rooms", "3", "--for", "6s"]);
@@ -123,7 +134,10 @@ fn the_demo_plays_for_its_time_and_sums_up() {
         "/schedulers/info",
         "was made to crash",
         "rooms started:",
+        "rooms at the peak:",
+        "scale-ups, -downs:",
         "matches played:",
+        "rolling update:       none",
         "crash to replacement:",
         "allocated twice:      0",
         "operations not ended: 0",
@@ -131,13 +145,30 @@ fn the_demo_plays_for_its_time_and_sums_up() {
     ] {
         assert!(said.contains(expected), "no {expected:?} in\n{said}");
     }
-    let number = |label: &str| -> u64 {
-        let line = said.lines().find(|line| line.starts_with(label));
-        let word = line.and_then(|line| line[label.len()..].split_whitespace().next());
-        word.and_then(|word| word.parse().ok()).expect(label)
-    };
+    let number = |label: &str| number(&said, label);
     assert!(number("matches played:") > 0, "{said}");
     assert!(number("rooms started:") >= 4, "{said}");
+    assert!(!said.contains('\x1b'), "plain lines only: {said}");
+    demo.assert_nothing_is_left();
+}
+
+#[test]
+fn with_more_time_the_fleet_grows_and_is_replaced() {
+    let mut demo = Demo::start(&["--rooms", "4", "--for", "14s"]);
+    let (well, said) = demo.end();
+    assert!(well, "{said}");
+    for expected in [
+        "a rolling update began",
+        "the crashed room was replaced",
+        "rolling update:       finished in ",
+        "allocated twice:      0",
+        "operations not ended: 0",
+        "processes left:       0",
+    ] {
+        assert!(said.contains(expected), "no {expected:?} in\n{said}");
+    }
+    assert!(number(&said, "rooms at the peak:") > 4, "{said}");
+    assert!(number(&said, "scale-ups, -downs:") > 0, "{said}");
     demo.assert_nothing_is_left();
 }
 

@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 pub const SCHEDULER: &str = "demo";
+/// The version that a new scheduler has.
+pub const FIRST_VERSION: &str = "v1.0.0";
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const PAGE_SIZE: usize = 100;
+/// As many operations as are kept.
+const PAGES_MAX: usize = 10;
 
 #[derive(Clone)]
 pub struct Api {
@@ -27,6 +32,22 @@ pub struct Counts {
     pub occupied: u64,
     pub pending: u64,
     pub terminating: u64,
+}
+
+impl Counts {
+    /// Rooms that are there to stay.
+    pub fn there(self) -> u64 {
+        self.ready + self.occupied + self.pending
+    }
+}
+
+/// A rolling update, as the scheduler sees it.
+pub struct Rollout {
+    pub in_progress: bool,
+    pub active: String,
+    pub old: u64,
+    pub new: u64,
+    pub waits_for: String,
 }
 
 impl Api {
@@ -53,9 +74,14 @@ impl Api {
         Ok(body)
     }
 
-    pub async fn create(&self, rooms: u32) -> anyhow::Result<()> {
+    /// A fleet of at least `rooms`, at most `max`, half of whose rooms are to be free.
+    pub async fn create(&self, rooms: u32, max: u32) -> anyhow::Result<()> {
         let body = json!({
-            "name": SCHEDULER, "game": "demo", "maxSurge": "25%", "roomsReplicas": rooms,
+            "name": SCHEDULER, "game": "demo", "maxSurge": "50%", "roomsReplicas": rooms,
+            "autoscaling": {"enabled": true, "min": rooms, "max": max, "cooldown": 2, "policy": {
+                "type": "roomOccupancy",
+                "parameters": {"roomOccupancy": {"readyTarget": 0.5, "downThreshold": 0.99}},
+            }},
             "portRange": {"start": 20000, "end": 29999},
             "spec": {"terminationGracePeriod": "2s", "containers": [{
                 "name": "game", "image": "maestro/room", "imagePullPolicy": "IfNotPresent",
@@ -106,6 +132,37 @@ impl Api {
         }))
     }
 
+    /// A major change: every room has to be replaced. The id of the operation.
+    pub async fn update(&self) -> anyhow::Result<String> {
+        let body = json!({"spec": {"containers": [
+            {"environment": [{"name": "BUILD", "value": "2"}]},
+        ]}});
+        let url = format!("{}/schedulers/{SCHEDULER}", self.management);
+        let answer = self.client.patch(url).json(&body).send().await?;
+        if !answer.status().is_success() {
+            bail!("the update was refused: {}", answer.text().await?);
+        }
+        let body: Value = answer.json().await?;
+        let id = body["operationId"].as_str();
+        Ok(id.context("an update without an operation")?.to_owned())
+    }
+
+    pub async fn rollout(&self) -> anyhow::Result<Rollout> {
+        let body = self
+            .get(&format!("/schedulers/{SCHEDULER}/rollout"))
+            .await?;
+        let rollout = &body["rollout"];
+        let text = |name: &str| rollout[name].as_str().unwrap_or_default().to_owned();
+        let number = |name: &str| rollout[name].as_u64().unwrap_or_default();
+        Ok(Rollout {
+            in_progress: rollout["inProgress"] == true,
+            active: text("activeVersion"),
+            old: number("old"),
+            new: number("new"),
+            waits_for: text("waitingFor"),
+        })
+    }
+
     pub async fn delete(&self) -> anyhow::Result<()> {
         let url = format!("{}/schedulers/{SCHEDULER}", self.management);
         let answer = self.client.delete(url).send().await?;
@@ -120,10 +177,30 @@ impl Api {
         Ok(self.client.get(url).send().await?.status().is_success())
     }
 
-    /// Operations of a stage, newest first.
-    pub async fn operations(&self, stage: &str) -> anyhow::Result<Vec<Value>> {
-        let pages = if stage == "final" { "&perPage=100" } else { "" };
-        let path = format!("/schedulers/{SCHEDULER}/operations?stage={stage}{pages}");
+    /// Operations that wait or run, those that run first.
+    pub async fn open_operations(&self) -> anyhow::Result<Vec<Value>> {
+        let mut open = self.operations("active").await?;
+        open.extend(self.operations("pending").await?);
+        Ok(open)
+    }
+
+    /// Operations that have ended, newest first.
+    pub async fn ended_operations(&self) -> anyhow::Result<Vec<Value>> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES_MAX {
+            let stage = format!("final&perPage={PAGE_SIZE}&page={page}");
+            let found = self.operations(&stage).await?;
+            let is_last = found.len() < PAGE_SIZE;
+            all.extend(found);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn operations(&self, stage: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/schedulers/{SCHEDULER}/operations?stage={stage}");
         let body = self.get(&path).await?;
         Ok(body["operations"].as_array().cloned().unwrap_or_default())
     }

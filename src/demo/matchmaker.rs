@@ -2,15 +2,15 @@
 
 use super::api::{Allocation, Api};
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-const MATCH_SECONDS: u64 = 2;
+pub const MATCH_SECONDS: u64 = 2;
 const PLAYERS: u32 = 4;
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -23,14 +23,30 @@ pub struct Tally {
     held: Mutex<HashSet<String>>,
 }
 
-/// Allocates at about `per_second` until `stop`, then waits for its matches to end.
-pub async fn run(api: Api, tally: std::sync::Arc<Tally>, per_second: f64, stop: CancellationToken) {
+/// How many matches begin in a second. May change at any time.
+pub struct Load(AtomicU64);
+
+impl Load {
+    pub fn new(per_second: f64) -> Self {
+        Self(AtomicU64::new(per_second.to_bits()))
+    }
+
+    pub fn set(&self, per_second: f64) {
+        self.0.store(per_second.to_bits(), Relaxed);
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / f64::from_bits(self.0.load(Relaxed)).max(0.1))
+    }
+}
+
+/// Allocates as `load` says until `stop`, then forgets its matches.
+pub async fn run(api: Api, tally: Arc<Tally>, load: Arc<Load>, stop: CancellationToken) {
     let mut matches = JoinSet::new();
-    let mut beat = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = beat.tick() => {}
+            () = tokio::time::sleep(load.pause()) => {}
         }
         if let Ok(Some(room)) = api.allocate().await {
             tally.take(&room);

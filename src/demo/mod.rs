@@ -1,9 +1,13 @@
-//! `maestro demo`: a fleet of sample rooms, a matchmaker and one crash, in a temporary folder.
+//! `maestro demo`: a fleet of sample rooms that scales with its matches, a rolling update and
+//! one crash, in a temporary folder.
 //! Everything that it does goes through the HTTP APIs, as a user's own tools would.
 
 mod api;
 mod matchmaker;
+mod screen;
+mod script;
 mod story;
+mod summary;
 
 use crate::cli::DemoArgs;
 use crate::logging;
@@ -20,7 +24,8 @@ const LEFT_WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When it cannot start, and when what it saw is not as it should be: a room allocated
-/// twice, an operation that did not end, a process that is left.
+/// twice, an operation or a rolling update that did not end, a crashed room that was not
+/// replaced, a process that is left.
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     logging::init_quiet();
     let folder = tempfile::Builder::new().prefix("maestro-demo-").tempdir();
