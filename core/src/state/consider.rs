@@ -76,16 +76,12 @@ impl SchedulerState {
 
     /// Drained rooms whose matches are over.
     fn remove_drained(&mut self) -> Option<String> {
-        let ids: Vec<RoomId> = self.rooms.drained().iter().cloned().collect();
-        let reason = self
-            .rooms
-            .get(ids.first()?.as_str())?
-            .record
-            .removal?
-            .reason;
+        let first = self.rooms.drained().first()?;
+        let reason = self.rooms.get(first.as_str())?.record.removal?.reason;
         if self.waits_for_removal(reason) {
             return None;
         }
+        let ids: Vec<RoomId> = self.rooms.drained().iter().cloned().collect();
         Some(self.enqueue_removal_by_id(ids, reason))
     }
 

@@ -147,12 +147,14 @@ impl SchedulerState {
     /// When the shell has to send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
         let t = &self.timers;
-        let mut moments = vec![t.touches, t.leases, self.operations_wake()];
-        if !self.is_paused() {
-            moments.extend([t.health, t.cleanup, t.consider, self.rooms.next_deadline()]);
-            moments.push(self.orphans_wake());
-        }
-        moments.into_iter().flatten().min()
+        let always = [t.touches, t.leases, self.operations_wake()];
+        let unpaused = || {
+            let room = self.rooms.next_deadline();
+            [t.health, t.cleanup, t.consider, room, self.orphans_wake()]
+        };
+        let moving = (!self.is_paused()).then(unpaused);
+        let all = always.into_iter().chain(moving.into_iter().flatten());
+        all.flatten().min()
     }
 
     /// Steady pings that are not written yet: for the last write before the actor ends.

@@ -32,6 +32,10 @@ impl SchedulerState {
 
     /// Called again whenever a room was told to end, or has gone.
     pub(in crate::state) fn continue_delete(&mut self) {
+        let deletes = |r: &Running| matches!(r.progress, Progress::Delete(_));
+        if !self.operations.running(LANE).is_some_and(deletes) {
+            return;
+        }
         loop {
             let rooms_left = !self.rooms.is_empty();
             // One that is being made would be left in a place that is gone.

@@ -92,28 +92,24 @@ impl SchedulerState {
     }
 
     fn trim_history(&mut self) {
-        for no_action in [true, false] {
-            let limit = if no_action {
-                NO_ACTION_MAX
-            } else {
-                self.settings.history_limit
-            };
-            let ended = &mut self.operations.ended;
-            let mut excess = ended
-                .iter()
-                .filter(|e| e.no_action == no_action)
-                .count()
-                .saturating_sub(limit);
-            ended.retain(|e| {
-                let drop = excess > 0 && e.no_action == no_action;
-                if drop {
-                    excess -= 1;
-                    self.dirty.operations.remove(&e.id);
-                    self.dirty.forgotten.push(e.id);
-                    self.operations.recent.retain(|r| r.id != e.id);
-                }
-                !drop
-            });
+        let idle = self.operations.ended.iter().filter(|e| e.no_action).count();
+        let acted = self.operations.ended.len() - idle;
+        let limits = [
+            (true, idle, NO_ACTION_MAX),
+            (false, acted, self.settings.history_limit),
+        ];
+        for (no_action, kept, limit) in limits {
+            // Nearly always none or one, and that one among the oldest.
+            for _ in limit..kept {
+                let ended = &mut self.operations.ended;
+                let oldest = ended.iter().position(|e| e.no_action == no_action);
+                let Some(gone) = oldest.and_then(|at| ended.remove(at)) else {
+                    break;
+                };
+                self.dirty.operations.remove(&gone.id);
+                self.dirty.forgotten.push(gone.id);
+                self.operations.recent.retain(|r| r.id != gone.id);
+            }
         }
     }
 }
