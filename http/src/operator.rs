@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::unexpected;
-use crate::gateway::{Code, REQUEST_ID, Status, refusal, request_id};
+use crate::gateway::{Api, Code, Entry, REQUEST_ID, Status, refusal, request_id};
 
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: usize = 500;
@@ -56,8 +56,11 @@ async fn named(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let name = request_id(request.headers());
     let echoed = HeaderValue::from_str(&name);
+    let path = request.match_pattern().unwrap_or_default();
+    let entry = Entry::begin(Api::Management, &name, request.method(), path);
     request.extensions_mut().insert(RequestName(name.into()));
     let mut response = next.call(request).await?;
+    entry.end(response.status().as_u16());
     if let Ok(name) = echoed {
         let header = HeaderName::from_static(REQUEST_ID);
         response.headers_mut().insert(header, name);

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod context;
 mod input;
+mod journal;
 mod management;
 mod observer;
 mod path;
@@ -28,6 +29,7 @@ use actix_web::{HttpRequest, web};
 pub(crate) use answer::refusal;
 pub use context::RequestContext;
 pub(crate) use context::{REQUEST_ID, request_id};
+pub(crate) use journal::Entry;
 pub use management::ManagementApi;
 pub use observer::RequestObserver;
 pub use rooms::RoomsApi;
@@ -44,7 +46,7 @@ pub struct Gateway<A: ?Sized + 'static> {
 
 /// Where the two APIs differ in manners; see [`serve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Api {
+pub(crate) enum Api {
     Management,
     Rooms,
 }

@@ -78,7 +78,7 @@ impl<'a> Params<'a> {
 pub enum Target<'r, 'p, A: ?Sized> {
     Found(&'r Route<A>, Params<'p>),
     /// The path is known under other methods.
-    WrongMethod(&'static str),
+    WrongMethod(&'r Route<A>),
     Nowhere,
 }
 
@@ -87,8 +87,16 @@ impl<A: ?Sized> Target<'_, '_, A> {
     pub fn label(&self) -> Option<&'static str> {
         match self {
             Self::Found(route, _) => Some(route.label),
-            Self::WrongMethod(label) => Some(label),
+            Self::WrongMethod(route) => Some(route.label),
             Self::Nowhere => None,
+        }
+    }
+
+    /// The template of a known path; empty for an unknown one.
+    pub fn template(&self) -> &'static str {
+        match self {
+            Self::Found(route, _) | Self::WrongMethod(route) => route.template,
+            Self::Nowhere => "",
         }
     }
 }
@@ -116,7 +124,7 @@ pub fn find<'r, 'p, A: ?Sized>(
         Some((route, params)) if form && route.method == Method::GET => {
             Target::Found(route, params)
         }
-        Some((route, _)) => Target::WrongMethod(route.label),
+        Some((route, _)) => Target::WrongMethod(route),
         None => Target::Nowhere,
     }
 }

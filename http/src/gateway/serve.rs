@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::answer::{Answer, ClosesAfter, Failure};
 use super::context::{self, RequestContext};
 use super::input::{Input, Source};
+use super::journal;
 use super::path;
 use super::query::Values;
 use super::route::{self, Params, Reads, Route, Target};
@@ -45,6 +46,8 @@ pub async fn serve<A: ?Sized>(
         path,
         request.method(),
     );
+    let template = target.as_ref().map_or("", Target::template);
+    let entry = journal::Entry::begin(inner.kind, &request_id, method, template);
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it.
     let body = body::read(&mut payload, request.headers(), inner.limits).await;
     let unread = body.is_err().then_some(payload);
@@ -78,7 +81,9 @@ pub async fn serve<A: ?Sized>(
             .boxed()
         });
     }
-    watch.end(response.status().as_u16(), size);
+    let code = response.status().as_u16();
+    watch.end(code, size);
+    entry.end(code);
     response
 }
 
