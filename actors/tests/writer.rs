@@ -141,12 +141,18 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
         let (order, intent, removal) = (Gate::closed(), Gate::closed(), Gate::closed());
         let held = (order.clone(), intent.clone(), removal.clone());
         w.store.fail_when(move |call, changes| {
-            let held = changes.iter().find_map(|change| match change {
-                Change::PutOperation(o) if o.definition.name() == "add_rooms" => Some(&held.0),
-                Change::PutRoom(r) if r.removal.is_some() => Some(&held.2),
-                Change::PutRoom(r) if r.instance.is_none() => Some(&held.1),
+            // Decisions that come together share a commit: the last step in it is what counts.
+            let step = |change: &Change| match change {
+                Change::PutRoom(r) if r.removal.is_some() => Some((2, &held.2)),
+                Change::PutRoom(r) if r.instance.is_none() => Some((1, &held.1)),
+                Change::PutOperation(o) if o.definition.name() == "add_rooms" => Some((0, &held.0)),
                 _ => None,
-            });
+            };
+            let held = changes
+                .iter()
+                .filter_map(step)
+                .max_by_key(|(step, _)| *step);
+            let held = held.map(|(_, gate)| gate);
             let held = held.filter(|_| call == StoreCall::Commit)?;
             Some(StoreFault::Held(held.clone()))
         });
