@@ -47,7 +47,8 @@ pub async fn run(args: &OperationsArgs) -> anyhow::Result<Report> {
             "resident memory after all creations: {memory:.1} MiB"
         ));
     }
-    report.note("creations: durable, workers paused, each a scheduler without rooms");
+    let paused = if target.site.is_some() { ", workers paused" } else { "" };
+    report.note(format!("creations: durable{paused}, each a scheduler without rooms"));
     target.end().await?;
     Ok(report)
 }
