@@ -47,8 +47,14 @@ pub async fn run(args: &OperationsArgs) -> anyhow::Result<Report> {
             "resident memory after all creations: {memory:.1} MiB"
         ));
     }
-    let paused = if target.site.is_some() { ", workers paused" } else { "" };
-    report.note(format!("creations: durable{paused}, each a scheduler without rooms"));
+    let paused = if target.site.is_some() {
+        ", workers paused"
+    } else {
+        ""
+    };
+    report.note(format!(
+        "creations: durable{paused}, each a scheduler without rooms"
+    ));
     target.end().await?;
     Ok(report)
 }
