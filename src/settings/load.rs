@@ -10,7 +10,7 @@ const PREFIX: &str = "MAESTRO_";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("the settings file {path} cannot be read: {source}")]
+    #[error("the settings file {path} cannot be read")]
     Unreadable {
         path: String,
         source: std::io::Error,

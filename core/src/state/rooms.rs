@@ -114,7 +114,8 @@ pub struct VersionCount {
 
 #[derive(Default)]
 pub struct RoomTable {
-    rooms: HashMap<RoomId, Room>,
+    /// Boxed: a table that grows moves its entries, in one turn of the actor.
+    rooms: HashMap<RoomId, Box<Room>>,
     /// For listings: pages have an order that stays.
     names: BTreeSet<RoomId>,
     active: SchedulerVersion,
@@ -133,16 +134,14 @@ pub struct RoomTable {
 
 impl RoomTable {
     pub fn get(&self, id: &str) -> Option<&Room> {
-        self.rooms.get(id)
+        self.rooms.get(id).map(|room| &**room)
     }
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
-        self.rooms.values()
+        self.rooms.values().map(|room| &**room)
     }
     /// By id.
     pub fn in_order(&self) -> impl Iterator<Item = &Room> {
-        self.names
-            .iter()
-            .filter_map(|id| self.rooms.get(id.as_str()))
+        self.names.iter().filter_map(|id| self.get(id.as_str()))
     }
     pub fn len(&self) -> usize {
         self.rooms.len()
@@ -182,7 +181,7 @@ impl RoomTable {
         self.remove(id.as_str());
         self.count(&Class::of(&room), &id, true);
         self.names.insert(id.clone());
-        self.rooms.insert(id, room);
+        self.rooms.insert(id, Box::new(room));
     }
 
     pub fn remove(&mut self, id: &str) -> Option<Room> {
@@ -192,7 +191,7 @@ impl RoomTable {
         if let Some(at) = self.deadline_of.remove(id) {
             self.deadlines.remove(&(at, room.record.id.clone()));
         }
-        Some(room)
+        Some(*room)
     }
 
     /// The only way to change a room: counts and indexes follow.
@@ -211,7 +210,7 @@ impl RoomTable {
 
     /// For what no count depends on: the moments and the metadata of a steady ping.
     pub fn touch(&mut self, id: &str) -> Option<&mut Room> {
-        self.rooms.get_mut(id)
+        self.rooms.get_mut(id).map(|room| &mut **room)
     }
 
     /// Rooms of the active version are given out first.
