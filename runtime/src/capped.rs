@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use maestro_core::domain::{Instance, RemovalReason, RoomId, Scheduler, SchedulerName};
 use maestro_core::ports::{RoomOrder, Runtime, RuntimeError, RuntimeEvent};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,10 @@ impl Runtime for CappedRuntime {
             let mut rooms = rooms.lock();
             match event {
                 RuntimeEvent::Listed(all) => {
+                    // What went unseen in a gap counts no more; a room that is only being made
+                    // counts again with its creation.
+                    let listed: HashSet<&RoomId> = all.iter().map(|i| &i.room).collect();
+                    rooms.retain(|room, of| *of != name || listed.contains(room));
                     rooms.extend(all.iter().map(|i| (i.room.clone(), name.clone())));
                 }
                 RuntimeEvent::Changed(instance) => {

@@ -111,7 +111,12 @@ impl SchedulerState {
                 self.continue_add();
             }
             WorkResult::Failed(why) => self.creation_ended(lane, &room, Some(why.to_string())),
-            WorkResult::Unknown(why) => self.creation_ended(lane, &room, Some(why)),
+            WorkResult::Unknown(why) => {
+                // They may have been drawn all the same: nobody else would give them back.
+                let room_too = room.clone();
+                self.run(Purpose::Sweep, Work::ReleasePorts { room: room_too });
+                self.creation_ended(lane, &room, Some(why));
+            }
             _ => self.creation_ended(lane, &room, Some("the runtime gave no ports".into())),
         }
     }

@@ -488,3 +488,15 @@ fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
         fleet.state.view()
     );
 }
+
+#[test]
+fn ports_that_nobody_knows_the_fate_of_are_given_back() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    let (id, _) = fleet.held.pop_front().expect("ports are asked for");
+    let result = WorkResult::Unknown("it took too long".into());
+    fleet.input(Input::WorkDone { id, result });
+    let released = |(_, work): &(WorkId, Work)| matches!(work, Work::ReleasePorts { .. });
+    assert!(fleet.held.iter().any(released), "{:?}", fleet.held);
+}
