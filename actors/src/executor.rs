@@ -29,7 +29,7 @@ impl Executor {
         let token = CancellationToken::new();
         self.running.lock().insert(id, token.clone());
         let this = self.clone();
-        let span = tracing::debug_span!("work", scheduler = %self.scheduler, work = id.0, kind = work.kind());
+        let span = tracing::debug_span!("work", scheduler_name = %self.scheduler, work = id.0, kind = work.kind());
         let task = async move {
             let kind = work.kind();
             let call = async {

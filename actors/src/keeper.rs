@@ -53,7 +53,7 @@ impl Keeper {
                     match answer {
                         Renewal::Held(time) => live.lease.extend(before.plus(time)),
                         Renewal::Lost => {
-                            warn!(scheduler = %name, "its lease is lost");
+                            warn!(scheduler_name = %name, "its lease is lost");
                             live.lease.lose();
                             live.addr.do_send(Control::LeaseLost);
                         }
@@ -89,7 +89,7 @@ impl Keeper {
             *last = progress;
             let stuck = u128::from(*idle) >= patience.max(1);
             if stuck {
-                warn!(scheduler = %handle.name(), "its actor makes no progress: its lease is not renewed");
+                warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
             } else {
                 // One sign of life at a time: a stuck actor's mailbox does not grow.
                 if *idle == 0 {

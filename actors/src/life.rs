@@ -128,7 +128,9 @@ pub(crate) async fn release(parts: &NodeParts, name: &SchedulerName, epoch: Epoc
     let released = parts.ownership.release(&held);
     match tokio::time::timeout(RELEASE_MAX, released).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(scheduler = %name, %error, "its lease is left to run out"),
-        Err(_) => warn!(scheduler = %name, "its lease is left to run out: the store is silent"),
+        Ok(Err(error)) => warn!(scheduler_name = %name, %error, "its lease is left to run out"),
+        Err(_) => {
+            warn!(scheduler_name = %name, "its lease is left to run out: the store is silent")
+        }
     }
 }

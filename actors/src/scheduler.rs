@@ -280,7 +280,7 @@ impl SchedulerActor {
             self.writer.waiting.fetch_add(1, Relaxed);
             if self.orders.try_send(Order::Touches(touches)).is_err() {
                 self.writer.waiting.fetch_sub(1, Relaxed);
-                warn!(scheduler = %self.guard.name, "the last pings were not stored");
+                warn!(scheduler_name = %self.guard.name, "the last pings were not stored");
             }
         }
         self.guard.cause = cause;
@@ -352,11 +352,11 @@ impl Handler<FromWriter> for SchedulerActor {
         match event {
             WriterEvent::Untaken(room, caller) => self.untaken(room, caller, ctx),
             WriterEvent::Ended => {
-                info!(scheduler = %self.guard.name, "the scheduler is gone, its actor ends");
+                info!(scheduler_name = %self.guard.name, "the scheduler is gone, its actor ends");
                 self.end(EndCause::Gone, ctx);
             }
             WriterEvent::Lost(why) => {
-                error!(scheduler = %self.guard.name, %why, "a write has no known outcome: loading anew");
+                error!(scheduler_name = %self.guard.name, %why, "a write has no known outcome: loading anew");
                 self.end(EndCause::Failed(why), ctx);
             }
         }

@@ -198,12 +198,12 @@ impl SupervisorActor {
             .increment(1);
         match wait {
             Some(wait) => {
-                warn!(scheduler = %name, %cause, "its actor ended and is built anew");
+                warn!(scheduler_name = %name, %cause, "its actor ended and is built anew");
                 child.handle.set_presence(Presence::Loading);
                 self.build(name, wait, ctx);
             }
             None => {
-                error!(scheduler = %name, %cause, "its actor ended too often: it is degraded");
+                error!(scheduler_name = %name, %cause, "its actor ended too often: it is degraded");
                 child.handle.set_presence(Presence::Degraded {
                     cause: cause.to_owned(),
                 });
@@ -323,7 +323,7 @@ impl Handler<Built> for SupervisorActor {
             }
             Err(cause) => {
                 // The store's absence is no fault of the scheduler: it costs no budget.
-                warn!(scheduler = %name, %cause, "it cannot be loaded; trying again");
+                warn!(scheduler_name = %name, %cause, "it cannot be loaded; trying again");
                 self.build(&name, DISCOVER_RETRY, ctx);
             }
         }

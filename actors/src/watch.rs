@@ -40,7 +40,7 @@ impl StreamHandler<RuntimeEvent> for SchedulerActor {
     }
     /// The default stops the actor when a stream ends.
     fn finished(&mut self, ctx: &mut Self::Context) {
-        warn!(scheduler = %self.name(), "the watch of its rooms ended");
+        warn!(scheduler_name = %self.name(), "the watch of its rooms ended");
         self.watch.state = "ended";
         self.publish(ctx);
     }

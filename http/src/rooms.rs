@@ -36,7 +36,7 @@ impl RoomsService {
         let known = matches!(self.node.directory().find(scheduler), Ok(Some(_)));
         let label = if known { scheduler } else { NO_SCHEDULER };
         metrics::counter!(PING_FAILURES, "scheduler" => label.to_owned()).increment(1);
-        tracing::debug!(scheduler, room, %error, "a ping was not taken");
+        tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 
     async fn scheduler(&self, name: &str) -> Result<Arc<Scheduler>, String> {

@@ -185,7 +185,7 @@ impl Watch {
                 }
                 // Its sender goes only when it was too far behind.
             }
-            tracing::debug!(scheduler = %self.scheduler, "a slow watch is given a new list");
+            tracing::debug!(scheduler_name = %self.scheduler, "a slow watch is given a new list");
         } else if self.feeds.stopping.is_cancelled() {
             return None;
         }

@@ -171,7 +171,7 @@ async fn run<A: ?Sized>(
         .unwrap_or_else(|_| {
             tracing::error!(
                 request_id = context.request_id,
-                handler = route.label,
+                handler_name = route.label,
                 "the call panicked"
             );
             Err(Status::internal("internal error").into())
@@ -184,10 +184,10 @@ fn span(handler: &'static str, context: &RequestContext, params: &Params<'_>) ->
     tracing::debug_span!(
         "request",
         request_id = context.request_id,
-        handler,
-        scheduler = text("scheduler_name").or_else(|| text("name")),
-        operation = text("operation_id"),
-        room = text("room_name"),
+        handler_name = handler,
+        scheduler_name = text("scheduler_name").or_else(|| text("name")),
+        operation_id = text("operation_id"),
+        room_id = text("room_name"),
     )
 }
 

@@ -168,7 +168,7 @@ impl Host {
             record.ended_at = Some(jiff::Timestamp::now());
             record.end = Some("the room ended while nobody watched".into());
             if let Err(error) = record.write(&found.folder) {
-                tracing::warn!(room = %found.key.1, %error, "a room record cannot be written");
+                tracing::warn!(room_id = %found.key.1, %error, "a room record cannot be written");
             }
             self.note_ended(&found.key, jiff::Timestamp::now());
             return self.sweep_leftovers(found);
@@ -196,14 +196,14 @@ impl Host {
             record.phase = Phase::Running;
         }
         if changed && let Err(error) = record.write(&found.folder) {
-            tracing::warn!(room = %found.key.1, %error, "a room record cannot be written");
+            tracing::warn!(room_id = %found.key.1, %error, "a room record cannot be written");
         }
         self.take_up(record, found, complete);
     }
 
     /// Without a record nothing is known but what runs. The owner's order completes it.
     fn adopt_stray(self: &Arc<Self>, found: Found) {
-        tracing::warn!(scheduler = %found.key.0, room = %found.key.1, "a room was found without its record");
+        tracing::warn!(scheduler_name = %found.key.0, room_id = %found.key.1, "a room was found without its record");
         let container = |(name, _): &(String, ProcessId)| Container {
             name: name.clone(),
             ..Default::default()
@@ -242,13 +242,13 @@ impl Host {
         if !complete {
             self.put_found(&found.key, &record);
         }
-        tracing::info!(scheduler = %found.key.0, room = %found.key.1, "a running room is adopted");
+        tracing::info!(scheduler_name = %found.key.0, room_id = %found.key.1, "a running room is adopted");
         self.keep(record, found.folder.clone(), &live, complete);
     }
 
     fn claim_found(&self, key: &RoomKey, ports: &[u16]) {
         if let Err((port, holder)) = self.ports.claim(key, ports) {
-            tracing::warn!(room = %key.1, port, %holder, "two rooms were found with one host port");
+            tracing::warn!(room_id = %key.1, port, %holder, "two rooms were found with one host port");
         }
     }
 

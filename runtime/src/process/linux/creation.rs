@@ -122,7 +122,7 @@ impl Host {
         folder: &RoomFolder,
     ) -> Result<RoomFile, RuntimeError> {
         let earlier = RoomFile::read(folder).unwrap_or_else(|error| {
-            tracing::warn!(room = %order.room, %error, "an unreadable room record is replaced");
+            tracing::warn!(room_id = %order.room, %error, "an unreadable room record is replaced");
             None
         });
         if let Some(earlier) = &earlier {

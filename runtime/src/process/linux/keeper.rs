@@ -182,7 +182,7 @@ impl Keeper {
             }
             Ok(None) => slot.state = SlotState::Missing,
             Err(error) => {
-                tracing::error!(room = %self.key.1, pid = id.pid, %error, "a process cannot be watched");
+                tracing::error!(room_id = %self.key.1, pid = id.pid, %error, "a process cannot be watched");
                 slot.state = SlotState::Missing;
             }
         }

@@ -222,7 +222,7 @@ impl PortBook {
         };
         if self.state.lock().told.insert(scheduler.clone()) {
             tracing::warn!(
-                %scheduler, skipped = skipped.len(), first = port, why = %error,
+                scheduler_name = %scheduler, skipped = skipped.len(), first = port, why = %error,
                 "host ports that may not be bound are skipped"
             );
         }

@@ -75,7 +75,7 @@ pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
         }
         let _ = tokio::time::timeout(ROUND_MAX, all_ended(&left)).await;
     }
-    tracing::warn!(scheduler = %scope.key.0, room = %scope.key.1, "processes of a room cannot be killed");
+    tracing::warn!(scheduler_name = %scope.key.0, room_id = %scope.key.1, "processes of a room cannot be killed");
 }
 
 pub async fn all_ended(processes: &[ProcessId]) {
