@@ -10,15 +10,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("maestro-actors", &["maestro-core"]),
     // Handlers speak to actors through their handles, never to a store or a runtime.
     ("maestro-http", &["maestro-core", "maestro-actors"]),
+    // The same calls as over HTTP: the traits and the messages are there.
+    (
+        "maestro-grpc",
+        &["maestro-core", "maestro-actors", "maestro-http"],
+    ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
-    ("maestro-testkit", &["maestro-core"]),
+    // The stubs of the forwarder that tests let Maestro call.
+    ("maestro-testkit", &["maestro-core", "maestro-grpc"]),
     (
         "maestro",
         &[
             "maestro-core",
             "maestro-actors",
             "maestro-http",
+            "maestro-grpc",
             "maestro-store",
             "maestro-runtime",
         ],
