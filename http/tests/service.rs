@@ -1,10 +1,16 @@
 //! The APIs over the real actors of one node, with a store and a runtime in memory.
 
+#[path = "service/edits.rs"]
+mod edits;
 #[path = "service/fleet.rs"]
 mod fleet;
 #[path = "service/internal.rs"]
 mod internal;
 #[path = "service/management.rs"]
 mod management;
+#[path = "service/pings.rs"]
+mod pings;
 #[path = "service/rooms.rs"]
 mod rooms;
+#[path = "service/wire.rs"]
+mod wire;
