@@ -176,3 +176,41 @@ async fn health_and_metrics_are_served() {
     assert_eq!(maestro.get("/healthz").await.0, 404);
     maestro.remove("counted").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_on_the_internal_server_are_named_and_logged() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("told", 0)).await;
+    let path = "/debug/actors/told/test-operation";
+    let order = maestro
+        .http
+        .post(format!("{}{path}", maestro.internal))
+        .header("x-request-id", "night-shift-7")
+        .body(r#"{"sleepSeconds": 0}"#);
+    let answer = order.send().await.expect("an answer");
+    let echoed = answer.headers().get("x-request-id").cloned();
+    assert_eq!(echoed.expect("its name"), "night-shift-7");
+    let body: serde_json::Value = answer.json().await.expect("JSON");
+    let id = body["operationId"].as_str().expect("an id");
+    let operation = maestro.ended("told", id).await;
+    assert!(
+        support::history(&operation).contains("night-shift-7"),
+        "{operation}"
+    );
+    maestro
+        .internal("POST", "/debug/actors/nobody/pause", None)
+        .await;
+    for (path, name) in [
+        (path, "night-shift-7"),
+        ("/debug/actors/nobody/pause", "\"status\":404"),
+    ] {
+        let told = eventually(seconds(10), || async {
+            let log = maestro.logged();
+            log.lines()
+                .any(|line| line.contains(path) && line.contains(name))
+        });
+        assert!(told.await, "no {path} in\n{}", maestro.logged());
+    }
+    maestro.remove("told").await;
+}

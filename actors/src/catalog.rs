@@ -100,6 +100,19 @@ impl Catalog {
         &self,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
     ) -> Result<T, CallError> {
+        self.read_within(None, query).await
+    }
+
+    /// Does one read; `at_most` shortens the five seconds.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`].
+    pub async fn read_within<T: Send + 'static>(
+        &self,
+        at_most: Option<Duration>,
+        query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let wait = at_most.map_or(READ_TIMEOUT, |most| most.min(READ_TIMEOUT));
         let name = || "catalog".to_owned();
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             return Err(CallError::Busy(name()));
@@ -110,7 +123,7 @@ impl Catalog {
                 let work = query(reads);
                 Box::pin(async move {
                     // Who asked may have left.
-                    let _ = to.send(tokio::time::timeout(READ_TIMEOUT, work).await);
+                    let _ = to.send(tokio::time::timeout(wait, work).await);
                 })
             }),
             queued: self.gauge.enqueue(),

@@ -4,8 +4,15 @@ use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
 use dashmap::DashMap;
 use maestro_core::domain::SchedulerName;
+use maestro_core::state::{Refusal, RefusalKind};
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Names without a scheduler that may have an owner at a time: an order to switch such a name
+/// waits for its scheduler, for a minute, or for as long as the queues stand still.
+const STRANGERS_MAX: usize = 256;
 
 /// Looked up by every request from many threads; only clones leave it.
 #[derive(Clone, Default)]
@@ -17,6 +24,8 @@ struct Inner {
     closed: AtomicBool,
     /// All schedulers of the store are in it: from now on absence means "no such scheduler".
     complete: AtomicBool,
+    /// Names that got an owner though nobody had created them.
+    strangers: Mutex<HashSet<SchedulerName>>,
 }
 
 impl Directory {
@@ -43,8 +52,31 @@ impl Directory {
             .clone()
     }
 
+    /// Notes a name that gets an owner though there is no such scheduler.
+    ///
+    /// # Errors
+    /// A refusal when there are too many of them already.
+    pub(crate) fn admit_stranger(&self, name: &str) -> Result<(), Refusal> {
+        let mut strangers = self.0.strangers.lock();
+        if strangers.len() >= STRANGERS_MAX && !strangers.contains(name) {
+            let text = format!(
+                "scheduler {name} not found, and {STRANGERS_MAX} orders for schedulers that do not exist \
+                 are waiting already; create it first, or try again in a minute"
+            );
+            return Err(Refusal::new(RefusalKind::Exhausted, text));
+        }
+        strangers.insert(name.into());
+        Ok(())
+    }
+
+    /// It exists by now.
+    pub(crate) fn created(&self, name: &str) {
+        self.0.strangers.lock().remove(name);
+    }
+
     pub(crate) fn remove(&self, name: &str) {
         self.0.handles.remove(name);
+        self.created(name);
     }
     pub(crate) fn close(&self) {
         self.0.closed.store(true, Relaxed);

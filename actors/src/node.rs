@@ -197,20 +197,28 @@ impl Node {
         at_most: Option<Duration>,
     ) -> Result<Reply, CallError> {
         let found = self.directory.find(name)?;
+        let (known, makes_it) = (found.is_some(), command.makes_scheduler());
         // One that may come into being by this command is waited for while it is loaded.
         let creates = refuse_unknown(&name.into(), &command).is_none();
-        match found.filter(|handle| !creates || handle.live().is_ok()) {
+        let answer = match found.filter(|handle| !creates || handle.live().is_ok()) {
             Some(handle) => handle.ask(command, at_most).await,
             None => match refuse_unknown(&name.into(), &command) {
                 Some(refusal) => Err(refusal.into()),
                 None => {
+                    if !known && !makes_it {
+                        self.directory.admit_stranger(name)?;
+                    }
                     let wait = at_most.map_or(self.patience, |most| most.min(self.patience));
                     let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
                     let loading = |_| CallError::Restarting(name.to_owned());
                     made.map_err(loading)??.ask(command, at_most).await
                 }
             },
+        };
+        if makes_it && answer.is_ok() {
+            self.directory.created(name);
         }
+        answer
     }
 
     pub async fn ping(&self, name: &str, ping: Ping) -> Result<(), CallError> {
@@ -220,6 +228,21 @@ impl Node {
                 let text = format!("scheduler {name} not found");
                 Err(Refusal::new(RefusalKind::NotFound, text).into())
             }
+        }
+    }
+
+    /// A ping whose caller waits no longer than this.
+    pub async fn ping_within(
+        &self,
+        name: &str,
+        ping: Ping,
+        at_most: Option<Duration>,
+    ) -> Result<(), CallError> {
+        match at_most {
+            None => self.ping(name, ping).await,
+            Some(most) => tokio::time::timeout(most, self.ping(name, ping))
+                .await
+                .unwrap_or_else(|_| Err(CallError::Timeout(name.to_owned()))),
         }
     }
 

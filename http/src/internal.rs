@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
-use actix_web::{HttpResponse, Resource};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
 use maestro_core::state::{Command, Reply};
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use serde_json::json;
 use crate::backup::{self, Backup};
 use crate::error::unexpected;
 use crate::gateway::{Status, refusal};
+use crate::named::{named, ordered_by};
 
 /// How long the store may take to say that it is there.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -43,6 +45,7 @@ pub fn configure_internal(
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let node = Data::new(parts.node);
     move |config: &mut ServiceConfig| {
+        let order = |path: &str| Resource::new(path).wrap(from_fn(named));
         config.app_data(node.clone());
         if parts.health {
             config
@@ -60,17 +63,15 @@ pub fn configure_internal(
         if let Some(backup) = parts.backup.clone() {
             config
                 .app_data(Data::new(backup))
-                .service(Resource::new("/backup").route(web::post().to(backup::handle)));
+                .service(order("/backup").route(web::post().to(backup::handle)));
         }
         let at = "/debug/actors/{scheduler}";
         config
             .service(Resource::new("/debug/actors").route(web::get().to(actors)))
-            .service(Resource::new(format!("{at}/reload")).route(web::post().to(reload)))
-            .service(Resource::new(format!("{at}/pause")).route(web::post().to(pause)))
-            .service(Resource::new(format!("{at}/resume")).route(web::post().to(resume)))
-            .service(
-                Resource::new(format!("{at}/test-operation")).route(web::post().to(test_operation)),
-            )
+            .service(order(&format!("{at}/reload")).route(web::post().to(reload)))
+            .service(order(&format!("{at}/pause")).route(web::post().to(pause)))
+            .service(order(&format!("{at}/resume")).route(web::post().to(resume)))
+            .service(order(&format!("{at}/test-operation")).route(web::post().to(test_operation)))
             .default_service(web::to(not_found));
     }
 }
@@ -154,12 +155,17 @@ struct TestOperation {
 }
 
 /// Enqueues a test operation: there is no other way to one without writing to a store.
-async fn test_operation(node: Data<Node>, scheduler: Path<String>, body: Bytes) -> HttpResponse {
+async fn test_operation(
+    node: Data<Node>,
+    scheduler: Path<String>,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
     let TestOperation { sleep_seconds } = match serde_json::from_slice(&body) {
         Ok(wanted) => wanted,
         Err(error) => return refusal(Status::invalid_argument(error.to_string())),
     };
-    let command = Command::TestOperation { sleep_seconds };
+    let command = ordered_by(&request, Command::TestOperation { sleep_seconds });
     match node.ask(&scheduler, command, None).await {
         Ok(Reply::Operation(id)) => HttpResponse::Ok().json(json!({ "operationId": id })),
         Ok(other) => refusal(unexpected(&other)),

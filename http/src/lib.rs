@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod internal;
 pub mod management;
 pub mod metrics;
+mod named;
 pub mod operator;
 pub mod rooms;
 pub mod server;

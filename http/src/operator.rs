@@ -3,14 +3,9 @@
 //! New data gets new endpoints, since strict clients refuse unknown fields in the old answers (contract 2.1).
 //! Mounted on the management API, before the gateway.
 
-use std::sync::Arc;
-
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::{Next, from_fn};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
-use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, Resource};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
 use maestro_core::domain::{RoomStatus, SchedulerVersion};
 use maestro_core::state::{Command, Reply, RoomQuery};
@@ -18,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::unexpected;
-use crate::gateway::{Api, Code, Entry, REQUEST_ID, Status, refusal, request_id};
+use crate::gateway::{Code, Status, refusal};
+use crate::named::{named, ordered_by};
 
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: usize = 500;
@@ -46,38 +42,6 @@ pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + S
             .service(resource("/rooms/{room}/log").route(web::get().to(log)))
             .service(resource("/rollout").route(web::get().to(rollout)))
             .service(resource("/rollout/{order}").route(web::post().to(steer)));
-    }
-}
-
-/// The request's name is in its answer.
-async fn named(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let name = request_id(request.headers());
-    let echoed = HeaderValue::from_str(&name);
-    let path = request.match_pattern().unwrap_or_default();
-    let entry = Entry::begin(Api::Management, &name, request.method(), path);
-    request.extensions_mut().insert(RequestName(name.into()));
-    let mut response = next.call(request).await?;
-    entry.end(response.status().as_u16());
-    if let Ok(name) = echoed {
-        let header = HeaderName::from_static(REQUEST_ID);
-        response.headers_mut().insert(header, name);
-    }
-    Ok(response)
-}
-
-struct RequestName(Arc<str>);
-
-/// The command, on behalf of this request: what it orders tells of it.
-fn ordered_by(request: &HttpRequest, command: Command) -> Command {
-    match request.extensions().get::<RequestName>() {
-        None => command,
-        Some(RequestName(name)) => Command::ForRequest {
-            request: name.clone(),
-            command: Box::new(command),
-        },
     }
 }
 

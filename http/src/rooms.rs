@@ -116,7 +116,7 @@ fn not_forwarded(forwarder: &Forwarder) -> String {
 impl RoomsApi for RoomsService {
     async fn update_room_with_ping(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: UpdateRoomWithPingRequest,
     ) -> Answer<UpdateRoomWithPingResponse> {
         let Some(status) = PingStatus::from_word(&request.status) else {
@@ -132,7 +132,10 @@ impl RoomsApi for RoomsService {
             running_matches: request.running_matches,
             metadata: metadata.into(),
         };
-        let outcome = self.node.ping(&request.scheduler_name, ping).await;
+        let pinged = self
+            .node
+            .ping_within(&request.scheduler_name, ping, context.remaining());
+        let outcome = pinged.await;
         if let Err(error) = &outcome {
             self.ping_failed(&request.scheduler_name, &request.room_name, error);
         }

@@ -6,6 +6,8 @@ mod edits;
 mod fleet;
 #[path = "service/internal.rs"]
 mod internal;
+#[path = "service/limits.rs"]
+mod limits;
 #[path = "service/management.rs"]
 mod management;
 #[path = "service/pings.rs"]

@@ -5,8 +5,7 @@ use crate::domain::{InstanceStatus, PingStatus, RoomStatus};
 
 /// Composition of ping and instance status (contract 4.4, first table).
 ///
-/// An instance in error wins over all but `terminated`, where both agree that the
-/// room is over and the room's own word is the kinder one.
+/// An instance in error wins over whatever the room says.
 pub fn compose(ping: PingStatus, instance: InstanceStatus) -> RoomStatus {
     use InstanceStatus as I;
     use PingStatus as P;

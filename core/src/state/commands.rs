@@ -76,6 +76,7 @@ impl SchedulerState {
     fn new_version(&mut self, mut wanted: Scheduler) -> Answer {
         self.no_version_edit("create new scheduler version")?;
         let active = self.active(missing_for_version)?;
+        self.not_terminating()?;
         wanted.name = self.name.clone();
         wanted.state = active.state.clone();
         wanted.spec.version = active.version().clone();
@@ -89,6 +90,7 @@ impl SchedulerState {
     fn patch(&mut self, patch: &Patch) -> Answer {
         self.no_version_edit("patch scheduler")?;
         let active = self.active(missing_for_version)?;
+        self.not_terminating()?;
         let scheduler = patch.apply(&active);
         if let Err(invalid) = validation::validate_new(&scheduler) {
             return Err(Refusal::new(
@@ -104,6 +106,7 @@ impl SchedulerState {
     /// No check whether the version exists: the operation tells (contract 2.4, [MUST]).
     fn switch_version(&mut self, version: SchedulerVersion) -> Answer {
         self.no_version_edit("switch active version")?;
+        self.not_terminating()?;
         let definition = Definition::SwitchActiveVersion {
             new_active_version: version,
         };
@@ -128,6 +131,7 @@ impl SchedulerState {
 
     fn add_rooms(&mut self, amount: i32) -> Answer {
         self.active(missing)?;
+        self.not_terminating()?;
         check_amount(amount, self.settings.add_limit)?;
         self.room_for(amount)?;
         let id = self.order(Definition::AddRooms { amount })?;
@@ -137,6 +141,7 @@ impl SchedulerState {
 
     fn remove_rooms(&mut self, amount: i32) -> Answer {
         self.active(missing)?;
+        self.not_terminating()?;
         check_amount(amount, self.settings.remove_limit)?;
         let reason = RemovalReason::RequestedByUser.as_str().into();
         let id = self.order(Definition::RemoveRooms {
@@ -215,6 +220,7 @@ impl SchedulerState {
 
     fn test_operation(&mut self, sleep_seconds: i64) -> Answer {
         self.active(missing)?;
+        self.not_terminating()?;
         self.order(Definition::TestOperation { sleep_seconds })
     }
 
@@ -261,6 +267,19 @@ impl SchedulerState {
         missing: fn(&SchedulerName) -> Refusal,
     ) -> Result<Arc<Scheduler>, Refusal> {
         self.scheduler.clone().ok_or_else(|| missing(&self.name))
+    }
+
+    /// A scheduler whose deletion has begun takes no orders but the next deletion: they would wait in vain.
+    pub(super) fn not_terminating(&self) -> Result<(), Refusal> {
+        if !self.is_terminating() {
+            return Ok(());
+        }
+        let why = match self.is_deleting() {
+            true => "it is being deleted",
+            false => "its deletion failed; delete it again",
+        };
+        let text = format!("scheduler {} takes no orders: {why}", self.name);
+        Err(Refusal::new(RefusalKind::Conflict, text))
     }
 
     /// One edit of versions at a time (contract 2.4, conflicts).

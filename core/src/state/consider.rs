@@ -40,7 +40,7 @@ impl SchedulerState {
             .any(|r| matches!(r.definition, Definition::DeleteScheduler))
     }
 
-    fn is_terminating(&self) -> bool {
+    pub(super) fn is_terminating(&self) -> bool {
         let terminating = |s: &Arc<Scheduler>| s.state == scheduler_state::TERMINATING;
         self.scheduler.as_ref().is_some_and(terminating)
     }

@@ -94,6 +94,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether the scheduler exists once this has been done.
+    pub fn makes_scheduler(&self) -> bool {
+        match self {
+            Self::ForRequest { command, .. } => command.makes_scheduler(),
+            other => matches!(other, Self::CreateScheduler(_)),
+        }
+    }
+
     /// For logs, metrics and `/debug/actors`.
     pub fn kind(&self) -> &'static str {
         match self {

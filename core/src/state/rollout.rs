@@ -114,6 +114,7 @@ impl SchedulerState {
     pub(super) fn abort_rollout(&mut self) -> Answer {
         let active = self.active(super::commands::missing)?;
         self.no_version_edit("abort the rollout")?;
+        self.not_terminating()?;
         let old = self
             .rooms
             .by_version()

@@ -55,9 +55,11 @@ impl ManagementService {
 
     async fn read<T: Send + 'static>(
         &self,
+        context: &RequestContext,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
     ) -> Answer<T> {
-        Ok(self.node.catalog().read(query).await?)
+        let catalog = self.node.catalog();
+        Ok(catalog.read_within(context.remaining(), query).await?)
     }
 }
 
@@ -96,7 +98,7 @@ impl ManagementApi for ManagementService {
 
     async fn list_schedulers(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: ListSchedulersRequest,
     ) -> Answer<ListSchedulersResponse> {
         let filter = SchedulerFilter {
@@ -105,7 +107,9 @@ impl ManagementApi for ManagementService {
             version: request.version,
         };
         let found = self
-            .read(|reads| Box::pin(async move { reads.schedulers(&filter).await }))
+            .read(context, |reads| {
+                Box::pin(async move { reads.schedulers(&filter).await })
+            })
             .await?;
         Ok(ListSchedulersResponse {
             schedulers: found.iter().map(|s| convert::without_spec(s)).collect(),
@@ -114,7 +118,7 @@ impl ManagementApi for ManagementService {
 
     async fn get_schedulers_info(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: GetSchedulersInfoRequest,
     ) -> Answer<GetSchedulersInfoResponse> {
         let filter = SchedulerFilter {
@@ -122,7 +126,7 @@ impl ManagementApi for ManagementService {
             ..SchedulerFilter::default()
         };
         let schedulers = self
-            .read(|reads| {
+            .read(context, |reads| {
                 Box::pin(async move {
                     let mut all = Vec::new();
                     for scheduler in reads.schedulers(&filter).await? {
@@ -138,7 +142,7 @@ impl ManagementApi for ManagementService {
 
     async fn get_scheduler(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: GetSchedulerRequest,
     ) -> Answer<GetSchedulerResponse> {
         let GetSchedulerRequest {
@@ -147,7 +151,7 @@ impl ManagementApi for ManagementService {
         } = request;
         let wanted = name.clone();
         let found: Option<Arc<Scheduler>> = self
-            .read(|reads| {
+            .read(context, |reads| {
                 Box::pin(async move {
                     match version.as_str() {
                         "" => reads.scheduler(&wanted).await,
@@ -216,12 +220,12 @@ impl ManagementApi for ManagementService {
 
     async fn get_scheduler_versions(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: GetSchedulerVersionsRequest,
     ) -> Answer<GetSchedulerVersionsResponse> {
         let name = request.scheduler_name.clone();
         let (rows, active) = self
-            .read(|reads| {
+            .read(context, |reads| {
                 Box::pin(async move {
                     let rows = reads.versions(&name).await?;
                     Ok((rows, reads.scheduler(&name).await?))
@@ -267,18 +271,18 @@ impl ManagementApi for ManagementService {
 
     async fn list_operations(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: ListOperationsRequest,
     ) -> Answer<ListOperationsResponse> {
-        self.operations(request).await
+        self.operations(context, request).await
     }
 
     async fn get_operation(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: GetOperationRequest,
     ) -> Answer<GetOperationResponse> {
-        self.operation(&request.scheduler_name, &request.operation_id)
+        self.operation(context, &request.scheduler_name, &request.operation_id)
             .await
     }
 

@@ -18,6 +18,7 @@ use crate::gateway::{Code, RequestContext, Status};
 impl ManagementService {
     pub(super) async fn operations(
         &self,
+        context: &RequestContext,
         request: ListOperationsRequest,
     ) -> Answer<ListOperationsResponse> {
         let listing = Listing::parse(&request)?;
@@ -26,7 +27,8 @@ impl ManagementService {
             stage,
             ..
         } = request;
-        let read = self.node.catalog().read(move |reads| {
+        let catalog = self.node.catalog();
+        let read = catalog.read_within(context.remaining(), move |reads| {
             Box::pin(async move { reads.operations(&name, listing.stage).await })
         });
         let page = match read.await {
@@ -40,19 +42,27 @@ impl ManagementService {
         Ok(listed(page, listing))
     }
 
-    async fn find(&self, scheduler: &str, id: OperationId) -> Answer<Option<Arc<OperationRecord>>> {
+    async fn find(
+        &self,
+        context: &RequestContext,
+        scheduler: &str,
+        id: OperationId,
+    ) -> Answer<Option<Arc<OperationRecord>>> {
         let name = scheduler.to_owned();
-        self.read(move |reads| Box::pin(async move { reads.operation(&name, id).await }))
-            .await
+        self.read(context, move |reads| {
+            Box::pin(async move { reads.operation(&name, id).await })
+        })
+        .await
     }
 
     pub(super) async fn operation(
         &self,
+        context: &RequestContext,
         scheduler: &str,
         id: &str,
     ) -> Answer<GetOperationResponse> {
         let found = match operation_id(id) {
-            Some(id) => self.find(scheduler, id).await?,
+            Some(id) => self.find(context, scheduler, id).await?,
             None => None,
         };
         let record = found.ok_or_else(|| operation_not_found(id, scheduler))?;
@@ -83,7 +93,7 @@ impl ManagementService {
         if !matches!(refusal.kind, RefusalKind::Ended | RefusalKind::NotFound) {
             return Err(refusal.into());
         }
-        match self.find(scheduler, wanted).await? {
+        match self.find(context, scheduler, wanted).await? {
             Some(record) if record.status.is_final() => {
                 let message = format!(
                     "cannot cancel operation since status \"{}\" is a final status",

@@ -53,6 +53,10 @@ pub enum Server {
 
 impl Fleet {
     pub async fn start(paused: bool) -> Self {
+        Self::start_with(paused, ActorSettings::default()).await
+    }
+
+    pub async fn start_with(paused: bool, settings: ActorSettings) -> Self {
         let core = CoreSettings {
             paused,
             ..CoreSettings::default()
@@ -63,7 +67,7 @@ impl Fleet {
             runtime.clone(),
             TokioClock::new(),
             core,
-            ActorSettings::default(),
+            settings,
             tokio::runtime::Handle::current(),
         );
         let node = Node::start(parts);

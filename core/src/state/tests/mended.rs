@@ -4,6 +4,7 @@ use super::fleet::{Fleet, spec};
 use super::properties::{Step, live, major, patch};
 use super::world::{Outcome, World};
 use crate::ports::*;
+use crate::rules::patch::Patch;
 use crate::settings::CoreSettings;
 use crate::state::*;
 use std::time::Duration;
@@ -368,6 +369,52 @@ fn a_deletion_whose_place_stays_keeps_the_fleet_empty() {
     world.command(Command::DeleteScheduler);
     world.heal();
     assert!(world.stored.scheduler.is_none());
+}
+
+#[test]
+fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
+    let mut fleet = Fleet::up(0);
+    fleet.hold = true;
+    fleet.order(Command::DeleteScheduler).unwrap();
+    let orders = || {
+        [
+            Command::NewVersion(Box::new(spec(1))),
+            Command::Patch(Box::new(Patch {
+                rooms_replicas: Some(1),
+                ..Patch::default()
+            })),
+            Command::SwitchVersion("v1.0.0".into()),
+            Command::AddRooms { amount: 1 },
+            Command::RemoveRooms { amount: 1 },
+            Command::TestOperation { sleep_seconds: 1 },
+            Command::AbortRollout,
+        ]
+    };
+    for (round, why) in [
+        "it is being deleted",
+        "its deletion failed; delete it again",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        if round == 1 {
+            let (id, work) = fleet.held.pop_front().expect("the place is removed");
+            assert!(matches!(work, Work::RemovePlace), "{work:?}");
+            let result = WorkResult::Failed(RuntimeError::Invalid("no".into()));
+            fleet.input(Input::WorkDone { id, result });
+        }
+        for command in orders() {
+            let refusal = fleet.order(command).unwrap_err();
+            let text = format!("scheduler arena takes no orders: {why}");
+            assert_eq!(
+                (refusal.kind, refusal.message),
+                (RefusalKind::Conflict, text)
+            );
+        }
+    }
+    fleet.hold = false;
+    fleet.order(Command::DeleteScheduler).unwrap();
+    assert!(fleet.stored_scheduler.is_none());
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! What one caller can cost the others: names that do not exist, and time.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::Method;
+use maestro_actors::ActorSettings;
+use maestro_http::gateway::{ManagementApi, RequestContext, RoomsApi};
+use maestro_http::{ManagementService, RoomsService};
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, arena};
+
+/// Owners of names that nobody created.
+const STRANGERS_MAX: usize = 256;
+
+#[actix_web::test]
+async fn orders_for_schedulers_that_do_not_exist_are_bounded() {
+    let fleet = Fleet::start(true).await;
+    fleet.create(0).await;
+    let version = || json!({"version": "v1.0.0"});
+    let switch = async |name: &str| {
+        let path = format!("/schedulers/{name}");
+        fleet.send(Method::PUT, &path, version()).await
+    };
+    for n in 0..STRANGERS_MAX {
+        switch(&format!("nobody-{n}")).await.ok();
+    }
+    let (status, code, message) = switch("one-more").await.failure();
+    assert_eq!((status, code), (429, 8), "{message}");
+    assert!(
+        message.contains("one-more not found") && message.contains("create it first"),
+        "{message}"
+    );
+    // Who has a place keeps it, who exists needs none, and a creation makes room for one.
+    let (status, code, _) = switch("nobody-0").await.failure();
+    assert_eq!((status, code), (400, 9));
+    switch("arena").await.ok();
+    let mut created = arena(0);
+    created["name"] = "nobody-1".into();
+    fleet.send(Method::POST, "/schedulers", created).await.ok();
+    switch("one-more").await.ok();
+    assert_eq!(switch("yet-another").await.failure().0, 429);
+}
+
+fn within(millis: u64) -> RequestContext {
+    RequestContext {
+        deadline: Some(Instant::now() + Duration::from_millis(millis)),
+        ..RequestContext::internal()
+    }
+}
+
+/// Shorter than the five seconds of a read, without a doubt.
+const SOON: Duration = Duration::from_secs(4);
+
+#[actix_web::test]
+async fn a_callers_deadline_shortens_its_reads() {
+    let fleet = Fleet::start(true).await;
+    fleet.create(0).await;
+    let gate = Gate::closed();
+    fleet
+        .store
+        .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
+    let service = ManagementService::new(fleet.node.clone());
+    let began = Instant::now();
+    let context = within(50);
+    let errors = [
+        service
+            .get_scheduler(&context, Default::default())
+            .await
+            .unwrap_err(),
+        service
+            .list_schedulers(&context, Default::default())
+            .await
+            .unwrap_err(),
+        service
+            .get_scheduler_versions(&context, Default::default())
+            .await
+            .unwrap_err(),
+        service
+            .get_schedulers_info(&context, Default::default())
+            .await
+            .unwrap_err(),
+    ];
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    for error in errors {
+        assert_eq!(error.code.number(), 4, "{error}");
+    }
+    gate.open();
+}
+
+#[actix_web::test]
+async fn a_callers_deadline_shortens_its_ping() {
+    let mut patient = ActorSettings::default();
+    patient.timeouts.ping = Duration::from_secs(60);
+    let fleet = Fleet::start_with(false, patient).await;
+    fleet.create(1).await;
+    fleet
+        .until("the room runs", async |fleet| {
+            fleet.runtime.rooms("arena").len() == 1
+        })
+        .await;
+    let room = fleet.runtime.rooms("arena")[0].to_string();
+    let path = format!("/scheduler/arena/rooms/{room}/ping");
+    let ready = json!({"status": "ready"});
+    fleet
+        .until("its ping is taken", async |fleet| {
+            let answer = fleet.room(Method::PUT, &path, ready.clone()).await.ok();
+            answer["success"] == Value::Bool(true)
+        })
+        .await;
+    // A change of status is answered once it is stored, and it will not be.
+    let gate = Gate::closed();
+    fleet
+        .store
+        .fail_always(StoreCall::Commit, StoreFault::Held(gate.clone()));
+    let service = RoomsService::new(fleet.node.clone());
+    let request = maestro_http::codec::messages::UpdateRoomWithPingRequest {
+        scheduler_name: "arena".into(),
+        room_name: room,
+        status: "occupied".into(),
+        ..Default::default()
+    };
+    let began = Instant::now();
+    let answer = service.update_room_with_ping(&within(50), request).await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(!answer.expect("pings are answered").success);
+    fleet.store.heal();
+    gate.open();
+}
