@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, demo, duration, room, start, tools};
+use crate::{bench, check_config, demo, duration, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +27,9 @@ enum Command {
     /// Start the orchestrator, or one module of it
     #[command(args_override_self = true)]
     Start(StartArgs),
+    /// Show the settings that a start would have, where each came from, and what is wrong
+    #[command(args_override_self = true)]
+    CheckConfig(check_config::CheckConfigArgs),
     /// Show a fleet of sample rooms at work, in a temporary folder
     #[command(args_override_self = true)]
     Demo(DemoArgs),
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Some(Command::Start(args)) => start::run(&args),
+        Some(Command::CheckConfig(args)) => check_config::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Actors(args)) => tools::actors(&args),
         Some(Command::Export(args)) => tools::export(&args),

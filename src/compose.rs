@@ -82,13 +82,16 @@ impl Rooms {
         rooms_api_url: String,
     ) -> anyhow::Result<Self> {
         if settings.runtime == RuntimeKind::Simulated {
-            let opened = SimulatedRuntime::open(settings.simulated.clone());
+            let mut simulated = settings.simulated.clone();
+            simulated.default_ports = Some(settings.default_ports);
+            let opened = SimulatedRuntime::open(simulated);
             let opened = opened.context("cannot write runtime.simulated.roomList")?;
             return Ok(Self::Simulated(opened));
         }
         let mut process = ProcessSettings::new(&settings.data_dir, installation);
         process.rooms_api_url = rooms_api_url;
         process.host.clone_from(&settings.room_host);
+        process.default_ports = Some(settings.default_ports);
         let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));
         let runtime = opened
             .await

@@ -51,6 +51,30 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// Writes a duration as briefly as [`parse`] reads it again: `1h30m`, `250ms`, `0s`.
+pub fn show(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let units = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+    let (mut text, mut rest) = (String::new(), nanos);
+    for (unit, scale) in units {
+        if rest >= scale {
+            text.push_str(&format!("{}{unit}", rest / scale));
+            rest %= scale;
+        }
+    }
+    text
+}
+
 /// One number with its unit, as nanoseconds, and what follows it.
 fn part<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError> {
     let (whole, rest) = split_digits(rest);
@@ -134,6 +158,25 @@ mod tests {
         ];
         for (text, nanos) in cases {
             assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let cases = [
+            (0, "0s"),
+            (1, "1ns"),
+            (250_000_000, "250ms"),
+            (1_500_000_000, "1s500ms"),
+            (30_000_000_000, "30s"),
+            (5_400_000_000_000, "1h30m"),
+            (86_400_000_000_000, "24h"),
+            (10_001, "10us1ns"),
+        ];
+        for (nanos, text) in cases {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(show(duration), text);
+            assert_eq!(parse(text), Ok(duration), "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod check_config;
 mod cli;
 mod clock;
 mod compose;

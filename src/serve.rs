@@ -96,6 +96,7 @@ where
         node: node.clone(),
         metrics,
         health: settings.healthcheck_enabled,
+        skip_store_check: settings.skip_store_check,
         backup: Some(adapters.backup(settings, io.handle().clone())),
     };
     let servers = servers(settings, listeners, parts)?;
@@ -133,10 +134,15 @@ fn servers(
     listeners: Listeners,
     parts: InternalParts,
 ) -> anyhow::Result<[BoundServer; 3]> {
-    let with = |listener, workers| ServerSettings {
+    let with = |listener| ServerSettings {
         listener,
-        workers,
+        workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
+    };
+    let internal = ServerSettings {
+        listener: listeners.internal,
+        workers: 1,
+        shutdown_timeout: settings.internal_shutdown,
     };
     let node = &parts.node;
     let management = gateway::management(Arc::new(ManagementService::new(node.clone())))
@@ -145,13 +151,13 @@ fn servers(
         .observer(Arc::new(HttpMetrics::rooms()));
     Ok([
         server::management(
-            with(listeners.management, settings.http_workers),
+            with(listeners.management),
             management,
             node.clone(),
             settings.serves_debug(),
         )?,
-        server::rooms(with(listeners.rooms, settings.http_workers), rooms)?,
-        server::internal(with(listeners.internal, 1), parts)?,
+        server::rooms(with(listeners.rooms), rooms)?,
+        server::internal(internal, parts)?,
     ])
 }
 

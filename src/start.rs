@@ -1,16 +1,13 @@
-//! `maestro start`: the orchestrator itself.
+//! `maestro start`: the orchestrator itself, or one module of it.
 
 use crate::cli::{Module, StartArgs};
+use crate::logging;
 use crate::serve::{Addresses, serve};
-use crate::settings::{self, Settings};
-use crate::{logging, settings::Listen};
-use anyhow::{Context, bail};
+use crate::settings::{self, Flags, Listen, Settings};
+use anyhow::{Context, anyhow, bail};
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-
-/// The file that is read when none is named, and that need not exist (D24).
-const DEFAULT_FILE: &str = "config/config.yaml";
 
 /// Runs the chosen module until it is asked to end.
 ///
@@ -18,7 +15,7 @@ const DEFAULT_FILE: &str = "config/config.yaml";
 /// When it cannot start; the text says what to do.
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     logging::init(args.log_config);
-    let settings = read_settings(args)?;
+    let settings = read_settings(args.config_path.as_deref(), args.data_dir.as_deref())?;
     if args.module != Module::All {
         bail!(
             "the module {} alone needs a store that several processes share (Postgres and Redis), which this build \
@@ -26,14 +23,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
             args.module
         );
     }
-    if !settings.cluster_keys.is_empty() {
-        bail!(
-            "set for a cluster, which this build cannot use: {}; remove these settings to run with the embedded store \
-             and local processes",
-            settings.cluster_keys.join(", ")
-        );
-    }
-    info!(store = "embedded", runtime = %settings.runtime, data_dir = %settings.data_dir.display(), "nothing is set for a cluster");
+    info!(store = "embedded", runtime = %settings.runtime_in_use(), data_dir = %settings.data_dir.display(), "store and runtime chosen");
     for (what, listen) in [
         ("api", &settings.api),
         ("roomsApi", &settings.rooms_api),
@@ -44,25 +34,24 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     serve(&settings, wait_for_signal)
 }
 
-fn read_settings(args: &StartArgs) -> anyhow::Result<Settings> {
-    let default = Path::new(DEFAULT_FILE);
-    let file = match &args.config_path {
-        Some(path) => Some(path.as_path()),
-        None => default.exists().then_some(default),
-    };
-    let (mut settings, warnings) = settings::load(
-        file,
-        std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }),
-    )?;
+/// The settings in force, with their warnings told.
+///
+/// # Errors
+/// Everything that is wrong with them, and what this build does not have.
+pub fn read_settings(file: Option<&Path>, data_dir: Option<&Path>) -> anyhow::Result<Settings> {
+    let folder = data_dir.map(|folder| folder.display().to_string());
+    let flags = folder.map(|folder| ("store.dataDir", "--data-dir", folder));
+    let flags: Flags<'_> = flags.as_slice();
+    let loaded = settings::load_here(file, flags).inspect_err(|e| warn_all(&e.warnings))?;
+    warn_all(&loaded.warnings);
+    settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
+    Ok(loaded.settings)
+}
+
+fn warn_all(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
     }
-    if let Some(folder) = &args.data_dir {
-        settings.data_dir.clone_from(folder);
-    }
-    Ok(settings)
 }
 
 /// Who reaches the management API can start commands on this machine.

@@ -16,6 +16,9 @@ fn what_is_unknown_is_told_on_stderr_with_status_1() {
         &["--fly"],
         &["start", "nothing"],
         &["start", "--fly"],
+        &["start", "-c", "no-such-file.yaml"],
+        &["check-config", "--format", "xml"],
+        &["check-config", "-c", "no-such-file.yaml"],
         &["start", "-l", "loud"],
         &["room", "--ping-interval", "5"],
     ] {

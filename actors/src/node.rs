@@ -23,9 +23,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-/// The end of a node waits this long for its owners, and for its own tasks. Writers get
-/// seconds for their last try; only an actor that is stuck in a turn takes longer.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 /// Between two looks at what is still being loaded.
 const LOAD_LOOK: Duration = Duration::from_millis(5);
 /// How long a runtime may take to read a log.
@@ -42,6 +39,10 @@ pub struct ActorSettings {
     /// How long a lease lasts, and how often it is renewed.
     pub lease_ttl: Duration,
     pub lease_renewal: Duration,
+    /// The end of a node waits this long for its owners, and then for its own tasks
+    /// (`workers.stopTimeoutDuration`). Writers get seconds for their last try; only an actor
+    /// that is stuck in a turn takes longer.
+    pub stop_within: Duration,
 }
 
 impl Default for ActorSettings {
@@ -51,6 +52,7 @@ impl Default for ActorSettings {
             timeouts: AskTimeouts::default(),
             lease_ttl: Duration::from_secs(3),
             lease_renewal: Duration::from_secs(1),
+            stop_within: Duration::from_secs(15),
         }
     }
 }
@@ -124,6 +126,7 @@ pub struct Node {
     )]
     retiring: TaskTracker,
     patience: Duration,
+    stop_within: Duration,
     stop: CancellationToken,
 }
 
@@ -149,6 +152,7 @@ impl Node {
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
         let patience = parts.settings.timeouts.other;
+        let stop_within = parts.settings.stop_within;
         let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
         let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
         Self {
@@ -163,6 +167,7 @@ impl Node {
             background,
             retiring,
             patience,
+            stop_within,
             stop,
         }
     }
@@ -318,7 +323,7 @@ impl Node {
         let (done, ended) = oneshot::channel();
         self.supervisor.do_send(Shutdown(done));
         // An error means that the supervisor is gone already.
-        if tokio::time::timeout(SHUTDOWN_MAX, ended).await.is_err() {
+        if tokio::time::timeout(self.stop_within, ended).await.is_err() {
             error!("an owner did not end in time: it is left as it is");
         }
         self.stop.cancel();
@@ -328,7 +333,7 @@ impl Node {
                 tasks.wait().await;
             }
         };
-        if tokio::time::timeout(SHUTDOWN_MAX, left).await.is_err() {
+        if tokio::time::timeout(self.stop_within, left).await.is_err() {
             error!("a task did not end in time: it is left as it is");
         }
     }

@@ -35,6 +35,8 @@ pub struct InternalParts {
     pub metrics: Option<MetricsPage>,
     /// Whether there are health pages (`internalApi.healthcheck.enabled`).
     pub health: bool,
+    /// Readiness does not ask the store (`internalApi.healthcheck.skipPostgresCheck`).
+    pub skip_store_check: bool,
     /// `None`: no `/backup`.
     pub backup: Option<Backup>,
 }
@@ -51,7 +53,9 @@ pub fn configure_internal(
             config
                 .service(Resource::new("/health").to(alive))
                 .service(Resource::new("/healthz").to(alive))
-                .service(Resource::new("/readyz").to(ready));
+                .service(
+                    Resource::new("/readyz").to(move |node| ready(node, parts.skip_store_check)),
+                );
         }
         if let Some(page) = parts.metrics.clone() {
             let render = move || {
@@ -97,15 +101,19 @@ async fn alive() -> HttpResponse {
 }
 
 /// Ready once every scheduler has an owner here and the store answers.
-async fn ready(node: Data<Node>) -> HttpResponse {
-    let check = node
-        .catalog()
-        .read(|reads| Box::pin(async move { reads.check().await }));
-    let answered = matches!(tokio::time::timeout(READY_WITHIN, check).await, Ok(Ok(())));
+async fn ready(node: Data<Node>, skip_store_check: bool) -> HttpResponse {
+    let answered = skip_store_check || store_answers(&node).await;
     match answered && node.directory().is_complete() {
         true => text(StatusCode::OK, TEXT, "OK"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable"),
     }
+}
+
+async fn store_answers(node: &Node) -> bool {
+    let check = node
+        .catalog()
+        .read(|reads| Box::pin(async move { reads.check().await }));
+    matches!(tokio::time::timeout(READY_WITHIN, check).await, Ok(Ok(())))
 }
 
 async fn not_found() -> HttpResponse {

@@ -81,7 +81,8 @@ fn bind(
     let server = HttpServer::new(move || App::new().configure(configure.clone()))
         .workers(settings.workers.max(1))
         .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        // Whole seconds is all that it knows: a part of one is not cut to none.
+        .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
         .disable_signals()
         .listen(settings.listener)?;
     Ok(BoundServer {

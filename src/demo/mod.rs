@@ -48,9 +48,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
 
 /// The usual ports when they are free, so that the URLs are easy to type; else any.
 fn demo_settings(folder: &std::path::Path) -> anyhow::Result<Settings> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let (mut settings, _) = settings::load(None, environment)?;
+    let mut settings = settings::load(None, std::env::vars_os(), &[])?.settings;
     settings.data_dir = folder.into();
     settings.core.paused = false;
     for listen in [

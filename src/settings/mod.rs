@@ -1,16 +1,38 @@
-//! What an operator may set: defaults, then the file, then `MAESTRO_*` variables, then flags
-//! (contract 1.3, 1.4; D24).
+//! What an operator may set: shipped values, then the file, then `MAESTRO_*` variables, then
+//! flags (contract 1.3, 1.4; D24). A key is declared once, in `keys`.
 
+mod adapters;
+mod environment;
+mod error;
+mod file;
+mod form;
+mod key;
 mod keys;
 mod load;
+mod origin;
+#[cfg(test)]
+mod tests;
 
-pub use load::load;
+pub use adapters::check as check_adapters;
+pub use error::SettingsErrors;
+pub use key::{Effect, Key};
+pub use keys::KEYS;
+pub use load::{Flags, Loaded, load};
+pub use origin::masked;
 
 use maestro_actors::ActorSettings;
+use maestro_core::domain::PortRange;
 use maestro_core::settings::CoreSettings;
 use maestro_runtime::simulated::SimulatedSettings;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The file that is read when none is named, and that need not exist (D24).
+const DEFAULT_FILE: &str = "config/config.yaml";
+
+/// `workers.stopTimeoutDuration`, as shipped.
+const STOP_WITHIN: Duration = Duration::from_secs(120);
 
 /// One listening address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,20 +57,45 @@ impl Listen {
     }
 }
 
+/// Where state lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Embedded, unless an address of Postgres or Redis is set.
+    Auto,
+    Embedded,
+    /// Not in this build.
+    Postgres,
+}
+
 /// Where rooms live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuntimeKind {
-    /// Local processes; what `auto` means in this build.
+    /// Local processes, unless Kubernetes is set.
+    Auto,
     Process,
     /// Rooms that exist only on paper, for load tests of Maestro and of a matchmaker.
     Simulated,
+    /// Not in this build.
+    Kubernetes,
+}
+
+impl std::fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Embedded => "embedded",
+            Self::Postgres => "postgres",
+        })
+    }
 }
 
 impl std::fmt::Display for RuntimeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Auto => "auto",
             Self::Process => "process",
             Self::Simulated => "simulated",
+            Self::Kubernetes => "kubernetes",
         })
     }
 }
@@ -60,14 +107,19 @@ pub struct Settings {
     pub api: Listen,
     pub rooms_api: Listen,
     pub internal_api: Listen,
-    /// How long open requests may take to end at shutdown.
+    /// How long open requests on the APIs may take to end at shutdown.
     pub graceful_shutdown: Duration,
+    /// The same on the internal server.
+    pub internal_shutdown: Duration,
     pub healthcheck_enabled: bool,
+    /// Readiness does not ask the store of schedulers.
+    pub skip_store_check: bool,
     pub metrics_enabled: bool,
     /// `/debug/actors` on the management API; `None`: only when that is bound to loopback.
     pub api_debug: Option<bool>,
-    /// Threads of each HTTP server.
-    pub http_workers: usize,
+    /// Threads of each API's server; `None`: by the number of processors.
+    pub http_workers: Option<usize>,
+    pub store: StoreKind,
     pub data_dir: PathBuf,
     pub runtime: RuntimeKind,
     pub simulated: SimulatedSettings,
@@ -77,10 +129,12 @@ pub struct Settings {
     pub rooms_api_url: Option<String>,
     /// Rooms that this node may have, of all schedulers together.
     pub rooms_per_node: usize,
+    /// Where host ports come from that have no range of their own.
+    pub default_ports: PortRange,
     pub core: CoreSettings,
     pub actors: ActorSettings,
-    /// Keys that were set for a cluster, which this build does not have.
-    pub cluster_keys: Vec<String>,
+    /// Values of keys that have no effect in this build.
+    pub unused: BTreeMap<&'static str, String>,
 }
 
 impl Default for Settings {
@@ -90,21 +144,29 @@ impl Default for Settings {
             rooms_api: Listen::local(8070),
             internal_api: Listen::local(8081),
             graceful_shutdown: Duration::from_secs(30),
+            internal_shutdown: Duration::from_secs(30),
             healthcheck_enabled: true,
+            skip_store_check: false,
             metrics_enabled: true,
             api_debug: None,
-            http_workers: std::thread::available_parallelism()
-                .map_or(2, usize::from)
-                .min(8),
+            http_workers: None,
+            store: StoreKind::Auto,
             data_dir: "./maestro-data".into(),
-            runtime: RuntimeKind::Process,
+            runtime: RuntimeKind::Auto,
             simulated: SimulatedSettings::default(),
             room_host: "127.0.0.1".into(),
             rooms_api_url: None,
             rooms_per_node: 100_000,
+            default_ports: PortRange {
+                start: 60_001,
+                end: 60_010,
+            },
             core: CoreSettings::default(),
-            actors: ActorSettings::default(),
-            cluster_keys: Vec::new(),
+            actors: ActorSettings {
+                stop_within: STOP_WITHIN,
+                ..ActorSettings::default()
+            },
+            unused: BTreeMap::new(),
         }
     }
 }
@@ -114,4 +176,32 @@ impl Settings {
     pub fn serves_debug(&self) -> bool {
         self.api_debug.unwrap_or_else(|| self.api.is_loopback())
     }
+
+    /// What `auto` means where nothing of a cluster is set.
+    pub fn runtime_in_use(&self) -> RuntimeKind {
+        match self.runtime {
+            RuntimeKind::Auto => RuntimeKind::Process,
+            chosen => chosen,
+        }
+    }
+
+    /// Threads of each API's server.
+    pub fn http_threads(&self) -> usize {
+        self.http_workers.unwrap_or_else(|| {
+            std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .min(8)
+        })
+    }
+}
+
+/// The settings of a command that takes `--config-path` and perhaps other flags: from the
+/// named file (or the usual one, if it is there) and this process' environment.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_here(named: Option<&Path>, flags: Flags<'_>) -> Result<Loaded, SettingsErrors> {
+    let usual = Path::new(DEFAULT_FILE);
+    let file = named.or_else(|| usual.exists().then_some(usual));
+    load(file, std::env::vars_os(), flags)
 }

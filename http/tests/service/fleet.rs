@@ -49,6 +49,7 @@ pub enum Server {
     Management,
     Rooms,
     Internal,
+    InternalWithoutStoreCheck,
 }
 
 impl Fleet {
@@ -106,13 +107,19 @@ impl Fleet {
                 let service = RoomsService::new(self.node.clone());
                 gateway::rooms(Arc::new(service)).configure(config);
             }
-            Server::Internal => configure_internal(InternalParts {
-                node: self.node.clone(),
-                metrics: Some(Arc::new(|| "a_metric 1\n".to_owned())),
-                health: true,
-                backup: None,
-            })(config),
+            Server::Internal => self.configure_internal(false, config),
+            Server::InternalWithoutStoreCheck => self.configure_internal(true, config),
         }
+    }
+
+    fn configure_internal(&self, skip_store_check: bool, config: &mut ServiceConfig) {
+        configure_internal(InternalParts {
+            node: self.node.clone(),
+            metrics: Some(Arc::new(|| "a_metric 1\n".to_owned())),
+            health: true,
+            skip_store_check,
+            backup: None,
+        })(config);
     }
 
     pub async fn call(&self, server: Server, method: Method, path: &str, body: Value) -> Reply {

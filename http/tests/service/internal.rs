@@ -42,6 +42,11 @@ async fn health_pages_answer_any_method() {
         .call(Server::Internal, Method::GET, "/healthz", Value::Null)
         .await;
     assert_eq!(reply.status, 200);
+    let unasked = Server::InternalWithoutStoreCheck;
+    let reply = fleet
+        .call(unasked, Method::GET, "/readyz", Value::Null)
+        .await;
+    assert_eq!((reply.status, reply.text.as_str()), (200, "OK"));
 }
 
 #[actix_web::test]

@@ -1,5 +1,6 @@
 //! What a process runtime is opened with, and why opening may be refused.
 
+use maestro_core::domain::PortRange;
 use std::{io, path::PathBuf, time::Duration};
 
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct ProcessSettings {
     pub rooms_api_url: String,
     /// Address that players are given for rooms.
     pub host: String,
+    /// For ports without a range of their own (`adapters.portAllocator.random.range`).
+    pub default_ports: Option<PortRange>,
     /// Its folder comes first in the rooms' PATH; `None`: the running executable.
     pub own_binary: Option<PathBuf>,
     /// A log longer than this is rotated.
@@ -35,6 +38,7 @@ impl ProcessSettings {
             installation: installation.into(),
             rooms_api_url: "http://127.0.0.1:8070".into(),
             host: "127.0.0.1".into(),
+            default_ports: None,
             own_binary: None,
             log_bytes: 10 * 1024 * 1024,
             log_files: 3,

@@ -22,6 +22,8 @@ pub struct SimulatedSettings {
     pub host: String,
     /// How long a room is pending before it is ready.
     pub startup: Duration,
+    /// For ports without a range of their own (`adapters.portAllocator.random.range`).
+    pub default_ports: Option<PortRange>,
     /// A file to which the id of each created room is appended, one a line.
     pub room_list: Option<PathBuf>,
 }
@@ -31,6 +33,7 @@ impl Default for SimulatedSettings {
         Self {
             host: "127.0.0.1".into(),
             startup: Duration::ZERO,
+            default_ports: None,
             room_list: None,
         }
     }

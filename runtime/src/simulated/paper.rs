@@ -71,7 +71,7 @@ impl Paper {
             return Ok(ports.clone());
         }
         let mut drawn = Vec::new();
-        for (start, end) in wanted(scheduler)? {
+        for (start, end) in wanted(scheduler, self.settings.default_ports)? {
             let Some(port) = state.ports.draw(start, end) else {
                 state.ports.free(&drawn);
                 return Err(RuntimeError::Exhausted(format!(
@@ -225,11 +225,14 @@ impl State {
 }
 
 /// The range of each port, in the order of containers and their ports.
-fn wanted(scheduler: &Scheduler) -> Result<Vec<(u16, u16)>, RuntimeError> {
+fn wanted(
+    scheduler: &Scheduler,
+    fallback: Option<PortRange>,
+) -> Result<Vec<(u16, u16)>, RuntimeError> {
     let ports = scheduler.spec.containers.iter().flat_map(|c| &c.ports);
     ports
         .map(|port| {
-            let range = scheduler.port_range.or(port.host_port_range);
+            let range = scheduler.port_range.or(port.host_port_range).or(fallback);
             let range = range.filter(|range| range.start <= range.end);
             let bounds = range.and_then(|range| {
                 Some((

@@ -15,6 +15,8 @@ pub type RoomKey = (SchedulerName, RoomId);
 
 #[derive(Default)]
 pub struct PortBook {
+    /// For ports without a range of their own.
+    fallback: Option<PortRange>,
     state: Mutex<State>,
 }
 
@@ -64,6 +66,13 @@ pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
 }
 
 impl PortBook {
+    pub fn new(fallback: Option<PortRange>) -> Self {
+        Self {
+            fallback,
+            state: Mutex::default(),
+        }
+    }
+
     /// Draws one port per port of the spec. The walk begins at a place that depends on the
     /// room, so that neighbours seldom meet. Blocking: each candidate is bound.
     pub fn reserve(
@@ -72,7 +81,7 @@ impl PortBook {
         scheduler: &Scheduler,
         proof: Proof,
     ) -> Result<Arc<[u16]>, RuntimeError> {
-        let wanted = wanted(scheduler).map_err(RuntimeError::Invalid)?;
+        let wanted = wanted(scheduler, self.fallback).map_err(RuntimeError::Invalid)?;
         let key = (scheduler.name.clone(), room.clone());
         if let Some(held) = self.state.lock().rooms.get(&key)
             && held.ports.len() == wanted.len()
@@ -244,11 +253,11 @@ impl State {
     }
 }
 
-fn wanted(scheduler: &Scheduler) -> Result<Vec<Wanted>, String> {
+fn wanted(scheduler: &Scheduler, fallback: Option<PortRange>) -> Result<Vec<Wanted>, String> {
     let ports = scheduler.spec.containers.iter().flat_map(|c| &c.ports);
     ports
         .map(|port| {
-            let range = scheduler.port_range.or(port.host_port_range);
+            let range = scheduler.port_range.or(port.host_port_range).or(fallback);
             let range = range.ok_or_else(|| {
                 format!(
                     "port {:?} has no range: set portRange or its hostPortRange",
@@ -407,6 +416,19 @@ mod tests {
         assert!(bind(port, Protocol::Tcp).is_err());
         let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
         assert!(bind(socket.local_addr().unwrap().port(), Protocol::Udp).is_err());
+    }
+
+    #[test]
+    fn a_port_without_a_range_is_drawn_from_the_fallback() {
+        let mut fleet = scheduler(0, 0, 2);
+        fleet.port_range = None;
+        let nowhere = PortBook::default().reserve(&room(1), &fleet, ALL);
+        assert!(matches!(nowhere, Err(RuntimeError::Invalid(_))));
+        let (start, end) = (60_001, 60_002);
+        let book = PortBook::new(Some(PortRange { start, end }));
+        let mut drawn = book.reserve(&room(1), &fleet, ALL).unwrap().to_vec();
+        drawn.sort_unstable();
+        assert_eq!(drawn, [60_001, 60_002]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl ProcessRuntime {
                 newer_than(survey.resource_version),
                 stopping.clone(),
             )),
-            ports: Default::default(),
+            ports: ports::PortBook::new(settings.default_ports),
             scanner: Scanner::new(installation, handle.clone()),
             cgroups: open_cgroups(),
             spawns: Arc::new(Semaphore::new(settings.spawns_at_once.max(1))),

@@ -1,0 +1,97 @@
+//! `maestro check-config`: the settings that a start would have, where each came from, and
+//! what is wrong with them. Starts nothing.
+
+mod format;
+
+use crate::settings::{self, Effect, KEYS, Key, Loaded, Settings, masked};
+use crate::tools::print;
+use clap::{Args, ValueEnum};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// The options of `maestro check-config`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckConfigArgs {
+    /// Settings file [default: config/config.yaml if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    pub config_path: Option<PathBuf>,
+    /// How to print the settings
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How settings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Key, value and origin, aligned
+    Table,
+    /// A settings file with comments
+    Yaml,
+    /// Everything about every key
+    Json,
+    /// The reference of all keys
+    Markdown,
+}
+
+/// One setting in force.
+struct Row {
+    key: &'static Key,
+    /// With secrets masked.
+    value: String,
+    shipped: String,
+    /// `default` or the source.
+    from: String,
+}
+
+/// # Errors
+/// Everything that would keep a server with these settings from starting.
+pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
+    let loaded = match settings::load_here(args.config_path.as_deref(), &[]) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            warn(&errors.warnings);
+            return Err(errors.into());
+        }
+    };
+    warn(&loaded.warnings);
+    print(&format::text(&rows(&loaded), &loaded.warnings, args.format))?;
+    settings::check_adapters(&loaded).map_err(anyhow::Error::msg)
+}
+
+/// On stderr, so that what is printed can be read by programs.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        // Where stderr is closed there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "Warning: {warning}");
+    }
+}
+
+fn rows(loaded: &Loaded) -> Vec<Row> {
+    let defaults = Settings::default();
+    let row = |key: &'static Key| {
+        let (value, shipped) = (key.show(&loaded.settings), key.show(&defaults));
+        let origin = loaded.origins.get(key.path);
+        Row {
+            key,
+            // What everybody has is no secret.
+            value: if value == shipped {
+                value
+            } else {
+                masked(&value)
+            },
+            shipped,
+            from: origin.map_or("default".to_owned(), ToString::to_string),
+        }
+    };
+    KEYS.iter().map(row).collect()
+}
+
+impl Row {
+    /// Why the setting does nothing here, if it does nothing.
+    fn idle(&self) -> Option<&'static str> {
+        match self.key.effect {
+            Effect::Here => None,
+            Effect::None(why) => Some(why),
+        }
+    }
+}

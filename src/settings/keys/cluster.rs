@@ -1,0 +1,227 @@
+//! What speaks of Postgres, Redis and Kubernetes, and parts of the Go Maestro that ours does without.
+
+use crate::settings::form::*;
+use crate::settings::key::{Key, Selects};
+
+const POSTGRES: &str = "the store is one embedded file";
+const REDIS: &str = "the store is one embedded file";
+const KUBERNETES: &str = "rooms are local processes";
+const FORWARDING: &str = "events are not forwarded in this build";
+const LOCAL: &str = "redis://localhost:6379/0";
+
+/// The group `adapters`.
+pub fn adapters() -> Vec<Key> {
+    let mut keys = stores();
+    keys.extend(redis());
+    keys.push(Key::new(
+        "adapters.portAllocator.random.range",
+        &PORT_RANGE,
+        |s| &mut s.default_ports,
+        "Host ports of a room whose scheduler and port have no range of their own.",
+    ));
+    keys.extend(kubernetes());
+    keys.extend([
+        Key::unused(
+            "adapters.grpc.keepAlive.time",
+            &DURATION,
+            "30s",
+            "How long a connection to a forwarder is silent before it is asked whether it lives.",
+            FORWARDING,
+        ),
+        Key::unused(
+            "adapters.grpc.keepAlive.timeout",
+            &DURATION,
+            "5s",
+            "How long the answer to that may take.",
+            FORWARDING,
+        ),
+    ]);
+    keys
+}
+
+fn stores() -> Vec<Key> {
+    vec![
+        Key::unused(
+            "adapters.redis.poolSize",
+            &SIZE,
+            "500",
+            "Connections of each Redis client.",
+            REDIS,
+        ),
+        Key::unused(
+            "adapters.redis.maxConnAge",
+            &DURATION,
+            "0s",
+            "Age at which a connection to Redis is replaced. 0s: never.",
+            REDIS,
+        ),
+        Key::unused(
+            "adapters.schedulerStorage.postgres.url",
+            &TEXT,
+            "postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable",
+            "The Postgres database of the schedulers.",
+            POSTGRES,
+        )
+        .selecting(Selects::Store),
+        Key::unused(
+            "adapters.schedulerStorage.postgres.poolSize",
+            &SIZE,
+            "20",
+            "Connections to Postgres. The Go Maestro's spelling pooSize is understood too.",
+            POSTGRES,
+        ),
+        Key::unused(
+            "adapters.schedulerStorage.postgres.minIdleConns",
+            &SIZE,
+            "10",
+            "Connections to Postgres that are kept open.",
+            POSTGRES,
+        ),
+    ]
+}
+
+fn redis() -> Vec<Key> {
+    let role = |path, does| Key::unused(path, &TEXT, LOCAL, does, REDIS).selecting(Selects::Store);
+    vec![
+        role(
+            "adapters.schedulerCache.redis.url",
+            "The Redis of the scheduler cache.",
+        ),
+        role(
+            "adapters.operationStorage.redis.url",
+            "The Redis of the operations.",
+        ),
+        Key::unused(
+            "adapters.operationStorage.redis.operationsTtl.healthController",
+            &DURATION,
+            "24h",
+            "Nothing, as in the Go Maestro.",
+            "use workers.redis.operationsTTL",
+        ),
+        role(
+            "adapters.operationFlow.redis.url",
+            "The Redis of the operation queues.",
+        ),
+        role(
+            "adapters.operationLeaseStorage.redis.url",
+            "The Redis of the operation leases.",
+        ),
+        role("adapters.roomStorage.redis.url", "The Redis of the rooms."),
+        role(
+            "adapters.instanceStorage.redis.url",
+            "The Redis of the instances.",
+        ),
+        Key::unused(
+            "adapters.instanceStorage.redis.scanSize",
+            &SIZE,
+            "0",
+            "Page size of scans over instances. 0: that of Redis.",
+            REDIS,
+        ),
+    ]
+}
+
+fn kubernetes() -> Vec<Key> {
+    vec![
+        Key::unused(
+            "adapters.runtime.kubernetes.inCluster",
+            &FLAG,
+            "false",
+            "Take the address and credentials of Kubernetes from the pod.",
+            KUBERNETES,
+        )
+        .selecting(Selects::Runtime),
+        Key::unused(
+            "adapters.runtime.kubernetes.qps",
+            &SIZE,
+            "100",
+            "Calls to Kubernetes a second.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "adapters.runtime.kubernetes.burst",
+            &SIZE,
+            "200",
+            "Calls to Kubernetes at once.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "adapters.runtime.kubernetes.masterUrl",
+            &OPTIONAL_TEXT,
+            "",
+            "The address of Kubernetes; it overrides that of the kubeconfig.",
+            KUBERNETES,
+        )
+        .selecting(Selects::Runtime),
+        Key::unused(
+            "adapters.runtime.kubernetes.kubeconfig",
+            &OPTIONAL_PATH,
+            "./kubeconfig/kubeconfig.yaml",
+            "The kubeconfig file.",
+            KUBERNETES,
+        )
+        .selecting(Selects::Runtime),
+        Key::unused(
+            "adapters.runtime.kubernetes.topologySpreadConstraint.enabled",
+            &FLAG,
+            "true",
+            "Spread the pods of a scheduler.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "adapters.runtime.kubernetes.topologySpreadConstraint.maxSkew",
+            &LIMIT,
+            "5",
+            "By how many pods two places may differ.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "adapters.runtime.kubernetes.topologySpreadConstraint.topologyKey",
+            &OPTIONAL_TEXT,
+            "topology.kubernetes.io/zone",
+            "The node label that tells places apart.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "adapters.runtime.kubernetes.topologySpreadConstraint.whenUnsatisfiableScheduleAnyway",
+            &FLAG,
+            "false",
+            "Schedule a pod also where the spread is lost.",
+            KUBERNETES,
+        ),
+    ]
+}
+
+/// Groups of their own.
+pub fn others() -> Vec<Key> {
+    vec![
+        Key::unused(
+            "reporter.metrics.intervalMillis",
+            &PERIOD_MILLIS,
+            "10000",
+            "Period of the metrics reporter.",
+            "the process that owns a scheduler reports it",
+        ),
+        Key::unused(
+            "runtimeWatcher.disruptionWorker.intervalSeconds",
+            &PERIOD_SECONDS,
+            "60",
+            "How often disruption budgets are audited.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "runtimeWatcher.disruptionWorker.safetyPercentage",
+            &SAFETY,
+            "0.05",
+            "Share of ready rooms that a disruption budget protects beside the occupied ones.",
+            KUBERNETES,
+        ),
+        Key::unused(
+            "migration.path",
+            &TEXT,
+            "file://app/migrations",
+            "Folder of the database's migrations.",
+            "the store brings its own format up to date when it is opened",
+        ),
+    ]
+}

@@ -1,0 +1,229 @@
+//! Where state and rooms live, and how fleets are kept.
+
+use crate::settings::form::*;
+use crate::settings::key::Key;
+
+pub fn keys() -> Vec<Key> {
+    let parts = [places(), workers(), operations(), services()];
+    parts.into_iter().flatten().collect()
+}
+
+fn places() -> Vec<Key> {
+    vec![
+        Key::new(
+            "store.type",
+            &STORE,
+            |s| &mut s.store,
+            "Where state lives. auto: embedded, unless an address of Postgres or Redis is set.",
+        ),
+        Key::new(
+            "store.dataDir",
+            &PATH,
+            |s| &mut s.data_dir,
+            "Folder of the embedded store, of the rooms and of their secrets (flag --data-dir).",
+        ),
+        Key::new(
+            "runtime.type",
+            &RUNTIME,
+            |s| &mut s.runtime,
+            "Where rooms live. auto: local processes, unless Kubernetes is set. simulated: on paper, for load tests.",
+        ),
+        Key::new(
+            "runtime.process.host",
+            &TEXT,
+            |s| &mut s.room_host,
+            "Address under which players reach the rooms of this machine.",
+        ),
+        Key::new(
+            "runtime.simulated.startup",
+            &DURATION,
+            |s| &mut s.simulated.startup,
+            "How long a room on paper is pending before it is ready.",
+        ),
+        Key::new(
+            "runtime.simulated.roomList",
+            &OPTIONAL_PATH,
+            |s| &mut s.simulated.room_list,
+            "File to which the ids of rooms on paper are written.",
+        ),
+        Key::new(
+            "actors.threads",
+            &THREADS,
+            |s| &mut s.actors.threads,
+            "Threads over which the schedulers' actors are spread.",
+        ),
+        Key::new(
+            "limits.rooms.perScheduler",
+            &COUNT,
+            |s| &mut s.core.rooms_limit,
+            "Rooms that one scheduler may have: an order beyond is answered 429, a policy stops there.",
+        ),
+        Key::new(
+            "limits.rooms.perNode",
+            &COUNT,
+            |s| &mut s.rooms_per_node,
+            "Rooms that this process may have, of all schedulers together.",
+        ),
+        Key::new(
+            "limits.versions",
+            &VERSIONS,
+            |s| &mut s.core.versions_limit,
+            "Versions kept per scheduler; the oldest go first, never the active or the one before it.",
+        ),
+    ]
+}
+
+fn workers() -> Vec<Key> {
+    vec![
+        Key::new(
+            "workers.paused",
+            &FLAG,
+            |s| &mut s.core.paused,
+            "Pings, allocation, reads and edits work; queues stand still and no room is touched.",
+        ),
+        Key::new(
+            "workers.eventDriven",
+            &FLAG,
+            |s| &mut s.core.event_driven,
+            "Act on events at once. false: only on ticks, as the Go Maestro.",
+        ),
+        Key::unused(
+            "workers.syncInterval",
+            &PERIOD,
+            "10s",
+            "How often workers look for schedulers.",
+            "the process that creates a scheduler owns it at once",
+        ),
+        Key::new(
+            "workers.stopTimeoutDuration",
+            &DURATION,
+            |s| &mut s.actors.stop_within,
+            "How long a shutdown waits for the schedulers' actors, and then for their tasks.",
+        ),
+        Key::new(
+            "workers.redis.operationsTTL",
+            &DURATION,
+            |s| &mut s.core.periodic_operation_ttl,
+            "How long ended operations of the periodic kinds are kept. 0s: for ever.",
+        ),
+        Key::new(
+            "workers.healthControllerInterval",
+            &PERIOD,
+            |s| &mut s.core.health_interval,
+            "How often a fleet is looked at without an event.",
+        ),
+        Key::new(
+            "workers.storageClenupInterval",
+            &PERIOD,
+            |s| &mut s.core.cleanup_interval,
+            "Mean time between two clean-ups of a scheduler. The right spelling is understood too.",
+        ),
+    ]
+}
+
+fn operations() -> Vec<Key> {
+    vec![
+        Key::new(
+            "operations.rooms.add.limit",
+            &LIMIT,
+            |s| &mut s.core.add_limit,
+            "Rooms that one operation adds at most.",
+        ),
+        Key::new(
+            "operations.rooms.add.batchSize",
+            &LIMIT_SIZE,
+            |s| &mut s.core.add_batch,
+            "Rooms that are created at the same time, per operation.",
+        ),
+        Key::new(
+            "operations.rooms.add.operationTimeout",
+            &PERIOD_OR_SHIPPED,
+            |s| &mut s.core.add_timeout,
+            "How long the creation of one room may take.",
+        ),
+        Key::new(
+            "operations.rooms.remove.limit",
+            &LIMIT,
+            |s| &mut s.core.remove_limit,
+            "Rooms that one operation removes at most, when it goes by amount.",
+        ),
+        Key::new(
+            "operations.rooms.drainDeadline",
+            &OPTIONAL_DURATION,
+            |s| &mut s.core.drain_deadline,
+            "How long a room with a match is waited for in a scale-down or rollout. 0s: for ever.",
+        ),
+        Key::new(
+            "operations.history.limit",
+            &COUNT,
+            |s| &mut s.core.history_limit,
+            "Ended operations kept per scheduler; the oldest go first.",
+        ),
+        Key::new(
+            "operations.queue.limit",
+            &COUNT,
+            |s| &mut s.core.queue_limit,
+            "Operations that may wait per scheduler; one more is refused.",
+        ),
+    ]
+}
+
+fn services() -> Vec<Key> {
+    vec![
+        Key::new(
+            "services.roomManager.roomPingTimeoutMillis",
+            &MILLIS,
+            |s| &mut s.core.ping_timeout,
+            "A room that is silent for longer is replaced.",
+        ),
+        Key::new(
+            "services.roomManager.roomInitializationTimeoutMillis",
+            &MILLIS,
+            |s| &mut s.core.initialization_timeout,
+            "How long a room may take to become ready.",
+        ),
+        Key::new(
+            "services.roomManager.roomValidationTimeoutMillis",
+            &MILLIS,
+            |s| &mut s.core.validation_timeout,
+            "How long the validation room of a new version may take to become ready, per attempt.",
+        ),
+        Key::new(
+            "services.roomManager.roomDeletionTimeoutMillis",
+            &MILLIS,
+            |s| &mut s.core.deletion_timeout,
+            "How long a room may take to go before its end is ordered again.",
+        ),
+        Key::new(
+            "services.roomManager.roomAllocationTTLMillis",
+            &MILLIS,
+            |s| &mut s.core.allocation_hold,
+            "How long an allocation holds without a match.",
+        ),
+        Key::new(
+            "services.roomManager.roomValidationAttempts",
+            &ATTEMPTS,
+            |s| &mut s.core.validation_attempts,
+            "Validation rooms that are tried for a new version.",
+        ),
+        Key::new(
+            "services.roomManager.roomValidationAcceptOccupiedStatus",
+            &FLAG,
+            |s| &mut s.core.validation_accepts_occupied,
+            "Whether a validation room may say occupied instead of ready.",
+        ),
+        Key::new(
+            "services.operationManager.operationLeaseTTLMillis",
+            &LEASE_MILLIS,
+            |s| &mut s.core.operation_lease_ttl,
+            "The lease of an operation under way that the API shows.",
+        ),
+        Key::unused(
+            "services.eventsForwarder.schedulerCacheTTLMillis",
+            &MILLIS,
+            "120000",
+            "How long a scheduler is cached for the forwarding of events.",
+            "there is no cache that could be stale",
+        ),
+    ]
+}

@@ -1,0 +1,62 @@
+//! Every key that may be set (contract 1.4, and ours), in the order of the shipped file.
+
+mod cluster;
+mod fleet;
+mod servers;
+
+use super::key::Key;
+use std::sync::LazyLock;
+
+/// All keys. Those of one group (`workers.…`) stand together: they are one map of the file.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let parts = [
+        servers::keys(),
+        cluster::adapters(),
+        fleet::keys(),
+        cluster::others(),
+    ];
+    parts.into_iter().flatten().collect()
+});
+
+/// Another name of a key.
+pub struct Alias {
+    pub name: &'static str,
+    pub of: &'static str,
+    /// It went out of use, so it is warned of; if not, it is another spelling.
+    pub old: bool,
+}
+
+/// Old names, and both spellings of the original's typing errors (D24, contract 11.53).
+pub const ALIASES: &[Alias] = &[
+    Alias {
+        name: "workers.operationExecution.healthControllerInterval",
+        of: "workers.healthControllerInterval",
+        old: true,
+    },
+    Alias {
+        name: "workers.storageCleanupInterval",
+        of: "workers.storageClenupInterval",
+        old: false,
+    },
+    Alias {
+        name: "adapters.schedulerStorage.postgres.pooSize",
+        of: "adapters.schedulerStorage.postgres.poolSize",
+        old: false,
+    },
+];
+
+/// The key that a path names, by any of its names, and the alias if it is one.
+pub fn find(path: &str) -> Option<(&'static Key, Option<&'static Alias>)> {
+    let alias = ALIASES
+        .iter()
+        .find(|alias| alias.name.eq_ignore_ascii_case(path));
+    let path = alias.map_or(path, |alias| alias.of);
+    let key = KEYS.iter().find(|key| key.path.eq_ignore_ascii_case(path));
+    key.map(|key| (key, alias))
+}
+
+/// Every name that is understood.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let keys = KEYS.iter().map(|key| key.path);
+    keys.chain(ALIASES.iter().map(|alias| alias.name))
+}

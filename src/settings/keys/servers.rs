@@ -1,0 +1,141 @@
+//! The addresses that are listened on, and what is served there.
+
+use crate::settings::form::*;
+use crate::settings::key::Key;
+
+const NO_JAEGER: &str = "traces are not in this build";
+
+pub fn keys() -> Vec<Key> {
+    let mut keys = api();
+    keys.extend(rooms_and_internal());
+    keys
+}
+
+fn api() -> Vec<Key> {
+    vec![
+        Key::new(
+            "api.port",
+            &PORT,
+            |s| &mut s.api.port,
+            "Port of the management API.",
+        ),
+        Key::new(
+            "api.host",
+            &TEXT,
+            |s| &mut s.api.host,
+            "Address of the management API. Whoever reaches it can start commands on this machine.",
+        ),
+        Key::new(
+            "api.gracefulShutdownTimeout",
+            &DURATION,
+            |s| &mut s.graceful_shutdown,
+            "How long requests under way may take to end at a shutdown, on both APIs.",
+        ),
+        Key::new(
+            "api.workers",
+            &AUTO_THREADS,
+            |s| &mut s.http_workers,
+            "Threads of each API's server. auto: one per processor, at most 8.",
+        ),
+        Key::new(
+            "api.debug.enabled",
+            &AUTO_FLAG,
+            |s| &mut s.api_debug,
+            "Serve /debug/actors on the management API too. auto: while that listens on loopback only.",
+        ),
+        Key::unused(
+            "api.metrics.enabled",
+            &FLAG,
+            "true",
+            "Nothing, as in the Go Maestro.",
+            "use internalApi.metrics.enabled",
+        ),
+        Key::unused(
+            "api.tracing.jaeger.disabled",
+            &FLAG,
+            "true",
+            "Send no traces.",
+            NO_JAEGER,
+        ),
+        Key::unused(
+            "api.tracing.jaeger.agent_host",
+            &TEXT,
+            "localhost",
+            "Where a Jaeger agent takes traces.",
+            NO_JAEGER,
+        ),
+        Key::unused(
+            "api.tracing.jaeger.agent_port",
+            &PORT,
+            "6831",
+            "The port of that agent.",
+            NO_JAEGER,
+        ),
+        Key::unused(
+            "api.tracing.jaeger.sampler",
+            &RATIO,
+            "0.1",
+            "The share of requests that is traced.",
+            NO_JAEGER,
+        ),
+    ]
+}
+
+fn rooms_and_internal() -> Vec<Key> {
+    vec![
+        Key::new(
+            "roomsApi.port",
+            &PORT,
+            |s| &mut s.rooms_api.port,
+            "Port of the rooms API.",
+        ),
+        Key::new(
+            "roomsApi.host",
+            &TEXT,
+            |s| &mut s.rooms_api.host,
+            "Address of the rooms API.",
+        ),
+        Key::new(
+            "roomsApi.url",
+            &OPTIONAL_TEXT,
+            |s| &mut s.rooms_api_url,
+            "What rooms are told as MAESTRO_ROOMS_API_URL. Empty: the rooms API's own address.",
+        ),
+        Key::new(
+            "internalApi.port",
+            &PORT,
+            |s| &mut s.internal_api.port,
+            "Port of the internal server: health, metrics, /debug/actors, backup.",
+        ),
+        Key::new(
+            "internalApi.host",
+            &TEXT,
+            |s| &mut s.internal_api.host,
+            "Address of the internal server. Probes and scrapers from elsewhere need another than loopback.",
+        ),
+        Key::new(
+            "internalApi.gracefulShutdownTimeout",
+            &DURATION,
+            |s| &mut s.internal_shutdown,
+            "How long requests under way on the internal server may take to end at a shutdown.",
+        ),
+        Key::new(
+            "internalApi.metrics.enabled",
+            &FLAG,
+            |s| &mut s.metrics_enabled,
+            "Serve /metrics.",
+        ),
+        Key::new(
+            "internalApi.healthcheck.enabled",
+            &FLAG,
+            |s| &mut s.healthcheck_enabled,
+            "Serve /health, /healthz and /readyz.",
+        ),
+        Key::new(
+            "internalApi.healthcheck.skipPostgresCheck",
+            &FLAG,
+            |s| &mut s.skip_store_check,
+            "Leave the store of schedulers (here the embedded file) out of /readyz.",
+        ),
+    ]
+}

@@ -1,0 +1,156 @@
+//! Settings, on the built binary: what is shipped, what is said of it, and `check-config`.
+
+mod support;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::BINARY;
+
+fn shipped_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/config.yaml")
+}
+
+/// Runs the binary in an empty folder, with nothing but these variables.
+fn maestro(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Command::new(BINARY)
+        .args(args)
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("a text")
+}
+
+/// What it printed, when all is well.
+fn good(args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = maestro(args, variables);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn settings(args: &[&str], variables: &[(&str, &str)]) -> Value {
+    let args = [&["check-config", "--format", "json"], args].concat();
+    serde_json::from_str(&good(&args, variables)).expect("JSON")
+}
+
+fn setting<'a>(all: &'a Value, key: &str) -> &'a Value {
+    let list = all["settings"].as_array().expect("a list");
+    let found = list.iter().find(|setting| setting["key"] == key);
+    found.unwrap_or_else(|| panic!("no {key}"))
+}
+
+#[test]
+fn the_shipped_file_has_every_key_with_the_value_of_the_code() {
+    let file = shipped_file();
+    let shipped = std::fs::read_to_string(&file).expect("it is there");
+    let printed = good(&["check-config", "--format", "yaml"], &[]);
+    let command = "(cd /tmp && env -i maestro check-config --format yaml) > config/config.yaml";
+    let mut lines = shipped.lines().zip(printed.lines());
+    let differ = lines.find(|(shipped, printed)| shipped != printed);
+    assert_eq!(differ, None, "first difference; write it anew: {command}");
+    assert_eq!(shipped, printed, "write it anew: {command}");
+    let all = settings(&["-c", file.to_str().expect("a path")], &[]);
+    assert_eq!(all["warnings"], serde_json::json!([]));
+    let list = all["settings"].as_array().expect("a list");
+    assert!(list.len() > 70, "{}", list.len());
+    for setting in list {
+        assert_eq!(setting["value"], setting["default"], "{setting}");
+        let from = setting["from"].as_str().expect("a text");
+        assert!(from.starts_with("file "), "{setting}");
+    }
+}
+
+#[test]
+fn each_value_is_shown_with_its_origin_and_without_its_secrets() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    let content = "workers: {paused: true, operationExecution: {healthControllerInterval: 90s}}\n\
+                   store: {type: embedded}\n";
+    std::fs::write(&file, content).expect("written");
+    let file = file.to_str().expect("a path");
+    let url = "redis://me:hidden@cache:6379/0";
+    let variables = [
+        ("MAESTRO_WORKERS_PAUSED", "false"),
+        ("MAESTRO_ADAPTERS_ROOMSTORAGE_REDIS_URL", url),
+        ("MAESTRO_API_PROT", "1"),
+    ];
+    let all = settings(&["-c", file], &variables);
+    let of = |key: &str| {
+        let setting = setting(&all, key);
+        (setting["value"].clone(), setting["from"].clone())
+    };
+    let paused = of("workers.paused");
+    assert_eq!(
+        paused,
+        ("false".into(), "variable MAESTRO_WORKERS_PAUSED".into())
+    );
+    let (interval, from) = of("workers.healthControllerInterval");
+    let old = "workers.operationExecution.healthControllerInterval";
+    assert_eq!(interval, "1m30s");
+    assert_eq!(from, format!("file {file}, as {old}"));
+    assert_eq!(
+        of("adapters.roomStorage.redis.url").0,
+        "redis://me:***@cache:6379/0"
+    );
+    assert_eq!(of("api.port"), ("8080".into(), "default".into()));
+    let warnings = all["warnings"].to_string();
+    for part in [old, "did you mean MAESTRO_API_PORT?", "without effect"] {
+        assert!(warnings.contains(part), "no {part:?} in {warnings}");
+    }
+    for format in ["table", "yaml", "markdown"] {
+        let args = ["check-config", "-c", file, "--format", format];
+        let output = maestro(&args, &variables);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(
+            output.status.success() && !said.contains("hidden"),
+            "{said}"
+        );
+        assert!(said.contains("Warning: "), "{said}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_status_1() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    std::fs::write(&file, "api: {prot: 1}\nworkers: {paused: perhaps}\n").expect("written");
+    let file = file.to_str().expect("a path");
+    for command in [&["check-config"][..], &["start"]] {
+        let args = [command, &["-c", file]].concat();
+        let output = maestro(&args, &[("MAESTRO_INTERNALAPI_PORT", "tall")]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        for part in [
+            "3 settings are wrong",
+            "api.port",
+            "true or false",
+            "\"tall\"",
+        ] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn what_this_build_cannot_do_is_refused_by_name() {
+    let url = (
+        "MAESTRO_ADAPTERS_SCHEDULERSTORAGE_POSTGRES_URL",
+        "postgres://u:hidden@db/m",
+    );
+    for args in [&["check-config"][..], &["start"], &["start", "worker"]] {
+        let output = maestro(args, &[url]);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        for part in [url.0, "no cluster store", "store.type to embedded"] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+        assert!(!said.contains("hidden"), "{said}");
+    }
+}
