@@ -138,6 +138,7 @@ impl SchedulerState {
         let scheduler = self.scheduler.clone()?;
         let plan = self.plan(&scheduler)?;
         self.level = Some(plan.level);
+        self.desired = Some(plan.desired);
         if plan.add > 0 {
             return self.scale_up(plan);
         }

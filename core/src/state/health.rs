@@ -77,6 +77,9 @@ impl SchedulerState {
             match self.expires_at(room) {
                 Some(at) if at >= self.now.mono => self.schedule_health(&id),
                 Some(_) => {
+                    let ending = room.record.removal.is_some_and(|removal| !removal.drain)
+                        || room.status() == RoomStatus::Terminating;
+                    self.measured.ends.timed_out += u64::from(ending);
                     self.expired.insert(id);
                 }
                 None => {}

@@ -1,6 +1,6 @@
 //! What the state machine is told and what it answers: plain values.
 
-use super::{RolloutView, RoomDetail, RoomPage, RoomQuery};
+use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery};
 use crate::domain::*;
 use crate::ports::{Change, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;
@@ -250,4 +250,6 @@ pub struct Decision {
     pub effects: Vec<Effect>,
     /// Steady pings, to be written behind everything else (architecture 5).
     pub touches: Vec<RoomTouch>,
+    /// For those who measure; nothing else depends on it.
+    pub reports: Vec<Report>,
 }

@@ -14,6 +14,7 @@ mod inventory;
 mod operations;
 mod pings;
 mod recovery;
+mod report;
 mod rollout;
 mod rooms;
 mod runtime_events;
@@ -22,6 +23,7 @@ mod view;
 pub use commands::refuse_unknown;
 pub use input::*;
 pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomView};
+pub use report::{Figures, Outcome, Report, RoomEnds};
 pub use rollout::RolloutView;
 pub use rooms::{Room, RoomTable};
 pub use view::{OperationView, StateView, TimersView};
@@ -31,6 +33,7 @@ use crate::ports::{Change, RolloutRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
 use operations::{Operations, Purpose};
+use report::Measured;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
 
@@ -47,6 +50,8 @@ pub struct SchedulerState {
     rooms: RoomTable,
     /// Rooms wanted apart from the surge, as the plan before had it.
     level: Option<i64>,
+    /// Rooms there should be after the last plan.
+    desired: Option<i64>,
     /// Scaling found nothing that it could do: it waits until then.
     hold_scaling_until: Option<Mono>,
     rollout: RolloutRecord,
@@ -65,6 +70,7 @@ pub struct SchedulerState {
     touched: HashSet<RoomId>,
     timers: Timers,
     stale_results: u64,
+    measured: Measured,
     // What the decision under way has brought so far.
     now: Now,
     entropy: u128,
@@ -212,6 +218,7 @@ impl SchedulerState {
             changes,
             effects: std::mem::take(&mut self.effects),
             touches,
+            reports: std::mem::take(&mut self.measured.reports),
         }
     }
 

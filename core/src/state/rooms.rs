@@ -76,6 +76,7 @@ struct Class {
     starting: bool,
     allocatable: bool,
     matches: i64,
+    instance: Option<InstanceStatus>,
     version: SchedulerVersion,
 }
 
@@ -95,6 +96,7 @@ impl Class {
             ),
             allocatable: room.is_allocatable(),
             matches: room.record.running_matches.max(0),
+            instance: room.record.instance.as_ref().map(|i| i.status),
             version: room.record.version.clone(),
         }
     }
@@ -121,6 +123,7 @@ pub struct RoomTable {
     active: SchedulerVersion,
     counts: RoomCounts,
     kept: RoomCounts,
+    instances: [u64; 5],
     drained: BTreeSet<RoomId>,
     available: u64,
     by_version: BTreeMap<SchedulerVersion, VersionCount>,
@@ -152,6 +155,10 @@ impl RoomTable {
     /// Rooms by status, validation rooms left out.
     pub fn counts(&self) -> &RoomCounts {
         &self.counts
+    }
+    /// Instances by `InstanceStatus as usize`, those of validation rooms among them.
+    pub fn instances(&self) -> &[u64; 5] {
+        &self.instances
     }
     /// Rooms by status that are to stay: what a scaling policy looks at.
     pub fn kept(&self) -> &RoomCounts {
@@ -258,6 +265,9 @@ impl RoomTable {
         };
         if class.counted {
             step(&mut self.counts.0[class.status as usize]);
+        }
+        if let Some(status) = class.instance {
+            step(&mut self.instances[status as usize]);
         }
         if class.kept {
             step(&mut self.kept.0[class.status as usize]);

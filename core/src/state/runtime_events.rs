@@ -278,6 +278,12 @@ impl SchedulerState {
         if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
             return;
         }
+        let told = room.record.removal.is_some_and(|removal| !removal.drain)
+            || matches!(
+                room.status(),
+                RoomStatus::Terminating | RoomStatus::Terminated
+            );
+        self.measured.ends.properly += u64::from(told);
         let never_ready = !room.was_ready && !room.is_leaving();
         let (validation, made_by) = (room.record.validation, room.record.made_by);
         let version = room.record.version.clone();

@@ -18,6 +18,7 @@ impl SchedulerState {
             self.mark_removal(id, RemovalReason::SchedulerDeleted, false);
         }
         self.expired.clear();
+        self.desired = Some(0);
         self.note(LANE, &format!("ending {} rooms", rooms.len()));
         self.set_step(LANE, "ending rooms");
         self.set_progress(

@@ -32,6 +32,10 @@ impl SchedulerState {
         let Some(running) = self.operations.running[lane as usize].take() else {
             return;
         };
+        if status == OperationStatus::Finished {
+            let report = running.executed(self.now.mono, Outcome::Success);
+            self.measured.reports.push(report);
+        }
         let id = running.record.id;
         // Results that still come are late ones of an ended attempt.
         let late: Vec<WorkId> = self

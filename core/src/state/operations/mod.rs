@@ -43,6 +43,8 @@ pub(super) struct Running {
     pub progress: Progress,
     /// Pieces of its work that have not come back.
     pub in_flight: usize,
+    /// When its work, or its rollback, began.
+    pub began: Mono,
 }
 
 #[derive(Default)]
@@ -220,7 +222,9 @@ impl SchedulerState {
         }
         if let Definition::Unknown { name, .. } = &record.definition {
             let text = format!("Operation evicted: no operation is called \"{name}\"");
+            let operation = name.clone();
             append(&mut record, now.wall, &text);
+            self.measured.reports.push(Report::Evicted { operation });
             return self.archive(record, OperationStatus::Evicted);
         }
         let resumed = record.journal.attempt > 0;
@@ -249,6 +253,7 @@ impl SchedulerState {
             record,
             progress: Progress::Starting,
             in_flight: 0,
+            began: now.mono,
         });
         if let Some(cause) = failure {
             return self.roll_back(lane, cause, cancel);

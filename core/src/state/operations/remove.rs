@@ -326,6 +326,7 @@ impl SchedulerState {
                 match failure {
                     None => run.removed.push(id.clone()),
                     Some(cause) => {
+                        self.measured.reports.push(Report::RoomNotRemoved);
                         run.failed += 1;
                         run.cause.get_or_insert(cause);
                     }

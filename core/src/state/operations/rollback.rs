@@ -36,6 +36,7 @@ impl SchedulerState {
             if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
                 self.take_back_replicas(&record);
             }
+            self.report_failed(lane, canceled);
         }
         let mut run = RollbackRun {
             canceled,
@@ -65,6 +66,21 @@ impl SchedulerState {
         }
         self.set_progress(lane, Progress::RollBack(run));
         self.rollback_step(lane);
+    }
+
+    /// From here on the clock runs for the rollback.
+    fn report_failed(&mut self, lane: Lane, canceled: bool) {
+        let outcome = if canceled {
+            Outcome::Canceled
+        } else {
+            Outcome::Failure
+        };
+        let Some(running) = self.operations.running_mut(lane) else {
+            return;
+        };
+        let report = running.executed(self.now.mono, outcome);
+        running.began = self.now.mono;
+        self.measured.reports.push(report);
     }
 
     /// Goes on with a rollback; ends the operation when nothing is left to undo.
@@ -118,10 +134,22 @@ impl SchedulerState {
         } else {
             OperationStatus::Error
         };
+        self.report_rolled_back(lane, failure.is_none());
         match failure {
             None => self.note(lane, "rollback succeeded"),
             Some(cause) => self.note(lane, &format!("rollback failed: {cause}")),
         }
         self.end(lane, status);
+    }
+
+    fn report_rolled_back(&mut self, lane: Lane, success: bool) {
+        let Some(running) = self.operations.running(lane) else {
+            return;
+        };
+        self.measured.reports.push(Report::RolledBack {
+            operation: running.record.definition.name().to_owned(),
+            took: self.now.mono.since(running.began),
+            success,
+        });
     }
 }

@@ -22,6 +22,7 @@ impl SchedulerState {
         for text in &enqueued {
             self.note(LANE, text);
         }
+        self.measured.health_run();
         if let Some(running) = self.operations.running_mut(LANE) {
             let took_action = Some(!enqueued.is_empty());
             running.record.definition = Definition::HealthController { took_action };

@@ -26,6 +26,7 @@ pub(crate) struct Fleet {
     pub stored_scheduler: Option<Arc<Scheduler>>,
     pub stored_versions: Vec<Arc<Scheduler>>,
     pub stored_rollout: RolloutRecord,
+    pub reports: Vec<Report>,
     pub ended: bool,
     /// Most rooms that ran at one time.
     pub peak: usize,
@@ -103,6 +104,7 @@ impl Fleet {
             stored_scheduler: None,
             stored_versions: Vec::new(),
             stored_rollout: RolloutRecord::default(),
+            reports: Vec::new(),
             ended: false,
             peak: 0,
             next_port: 20000,
@@ -152,6 +154,7 @@ impl Fleet {
         while let Some(input) = inputs.pop_front() {
             self.entropy += 1;
             let decision = self.state.decide(input, self.clock, self.entropy);
+            self.reports.extend(decision.reports);
             for change in decision.changes {
                 self.store(change);
             }

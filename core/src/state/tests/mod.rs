@@ -2,6 +2,7 @@
 
 mod fleet;
 mod lifecycle;
+mod measured;
 mod mended;
 mod properties;
 mod rollouts;

@@ -1,0 +1,100 @@
+//! What those who measure are told (contract 9): plain values, counted outside.
+
+use super::operations::Running;
+use super::*;
+
+/// One thing that happened in a decision and is worth a count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The work of an operation ended. One that did not succeed is rolled back next.
+    Executed {
+        operation: String,
+        /// Since it began, or was resumed.
+        took: Duration,
+        outcome: Outcome,
+    },
+    /// What an operation did was undone, as far as that went.
+    RolledBack {
+        operation: String,
+        took: Duration,
+        success: bool,
+    },
+    /// Nobody knows how to carry it out (D19).
+    Evicted { operation: String },
+    /// A room that `remove_rooms` was to end could not be ended.
+    RoomNotRemoved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure,
+    Canceled,
+}
+
+/// Rooms whose end was due, between two health runs (contract 5.7, step 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomEnds {
+    /// They did not end in the time that the contract gives them; each time counts.
+    pub timed_out: u64,
+    /// They were told to end, and have.
+    pub properly: u64,
+}
+
+/// The numbers of a fleet at one moment. Cheap to make: every count is kept anyway.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    pub scheduler: Option<Arc<Scheduler>>,
+    /// By status, validation rooms left out.
+    pub rooms: RoomCounts,
+    /// By `InstanceStatus as usize`, validation rooms among them.
+    pub instances: [u64; 5],
+    pub running_matches: i64,
+    /// Rooms that count toward the desired number.
+    pub available: u64,
+    /// Rooms there should be after the last plan; `None`: there was none since the load.
+    pub desired: Option<i64>,
+    /// Between the last two health runs.
+    pub ends: RoomEnds,
+}
+
+impl Running {
+    /// Its work is over; a rollback may follow.
+    pub(super) fn executed(&self, now: Mono, outcome: Outcome) -> Report {
+        Report::Executed {
+            operation: self.record.definition.name().to_owned(),
+            took: now.since(self.began),
+            outcome,
+        }
+    }
+}
+
+impl SchedulerState {
+    pub fn figures(&self) -> Figures {
+        Figures {
+            scheduler: self.scheduler.clone(),
+            rooms: *self.rooms.counts(),
+            instances: *self.rooms.instances(),
+            running_matches: self.rooms.running_matches(),
+            available: self.rooms.available(),
+            desired: self.desired,
+            ends: self.measured.last_ends,
+        }
+    }
+}
+
+/// What is measured between two moments at which it is taken away.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub reports: Vec<Report>,
+    /// Since the last health run.
+    pub ends: RoomEnds,
+    pub last_ends: RoomEnds,
+}
+
+impl Measured {
+    /// The figures of a run are those of the time before it.
+    pub fn health_run(&mut self) {
+        self.last_ends = std::mem::take(&mut self.ends);
+    }
+}

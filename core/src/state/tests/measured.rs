@@ -1,0 +1,153 @@
+//! What those who measure are told (contract 9).
+
+use super::fleet::{Fleet, spec};
+use crate::ports::RuntimeEvent;
+use crate::settings::CoreSettings;
+use crate::state::*;
+use std::time::Duration;
+
+/// Operations whose work ended, with how.
+fn executed(fleet: &Fleet) -> Vec<(&str, Outcome)> {
+    let reports = fleet.reports.iter().filter_map(|report| match report {
+        Report::Executed {
+            operation, outcome, ..
+        } => Some((operation.as_str(), *outcome)),
+        _ => None,
+    });
+    reports.collect()
+}
+
+#[test]
+fn each_operation_is_reported_once_with_its_time() {
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(2))))
+        .unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.pass(Duration::from_secs(7));
+    fleet.hold = false;
+    while !fleet.held.is_empty() {
+        fleet.release_one();
+    }
+    let done = Outcome::Success;
+    assert_eq!(
+        executed(&fleet),
+        [
+            ("create_scheduler", done),
+            ("add_rooms", done),
+            ("add_rooms", done)
+        ]
+    );
+    let Some(Report::Executed { took, .. }) = fleet.reports.last() else {
+        panic!("{:?}", fleet.reports)
+    };
+    assert_eq!(*took, Duration::from_secs(7));
+}
+
+#[test]
+fn a_failure_and_its_rollback_are_reported_apart() {
+    let mut fleet = Fleet::up(1);
+    fleet.reports.clear();
+    fleet.creation_fails = Some("no image".into());
+    fleet.order(Command::AddRooms { amount: 2 }).unwrap();
+    let add_rooms = || "add_rooms".to_owned();
+    let took = Duration::ZERO;
+    assert_eq!(
+        fleet.reports[..2],
+        [
+            Report::Executed {
+                operation: add_rooms(),
+                took,
+                outcome: Outcome::Failure
+            },
+            Report::RolledBack {
+                operation: add_rooms(),
+                took,
+                success: true
+            },
+        ]
+    );
+}
+
+#[test]
+fn a_canceled_operation_is_no_failure() {
+    let mut fleet = Fleet::up(1);
+    fleet.reports.clear();
+    let ordered = fleet.order(Command::TestOperation { sleep_seconds: 60 });
+    let Ok(Reply::Operation(id)) = ordered else {
+        panic!("{ordered:?}")
+    };
+    fleet.order(Command::Cancel(id)).unwrap();
+    assert_eq!(executed(&fleet), [("test_operation", Outcome::Canceled)]);
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_reported_as_evicted() {
+    let mut fleet = Fleet::up(1);
+    fleet.reports.clear();
+    let known = fleet.operations_of("add_rooms")[0].clone();
+    let operation = "dance".to_owned();
+    fleet.input(Input::Pushed(Box::new(OperationRecord {
+        id: OperationId(uuid::Uuid::from_u128(9)),
+        definition: Definition::Unknown {
+            name: operation.clone(),
+            contents: "{}".into(),
+        },
+        status: OperationStatus::Pending,
+        journal: Journal::default(),
+        history: Vec::new(),
+        ..known
+    })));
+    assert_eq!(fleet.reports, [Report::Evicted { operation }]);
+}
+
+#[test]
+fn the_ends_of_rooms_are_those_between_two_health_runs() {
+    let mut fleet = Fleet::up(3);
+    let minute = Duration::from_secs(61);
+    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    assert_eq!(fleet.state.figures().ends, RoomEnds::default());
+    fleet.pass(minute);
+    let ends = |timed_out, properly| RoomEnds {
+        timed_out,
+        properly,
+    };
+    assert_eq!(fleet.state.figures().ends, ends(0, 1));
+    fleet.ping_all(PingStatus::Ready);
+    fleet.pass(minute);
+    assert_eq!(fleet.state.figures().ends, ends(0, 0));
+    // One that is told to end, and does not.
+    fleet.hold = true;
+    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    let (id, _) = fleet.held.pop_front().unwrap();
+    let result = WorkResult::Done;
+    fleet.input(Input::WorkDone { id, result });
+    fleet.hold = false;
+    let runs: Vec<RoomEnds> = (0..5)
+        .map(|_| {
+            fleet.ping_all(PingStatus::Ready);
+            fleet.pass(minute);
+            fleet.state.figures().ends
+        })
+        .collect();
+    let late = runs.iter().filter(|run| run.timed_out == 1).count();
+    assert_eq!(late, 1, "{runs:?}");
+}
+
+#[test]
+fn the_figures_are_those_of_the_fleet() {
+    let mut fleet = Fleet::up(3);
+    let room = fleet.rooms()[0].clone();
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    let figures = fleet.state.figures();
+    assert_eq!((figures.available, figures.desired), (3, Some(3)));
+    assert_eq!(figures.rooms.of(RoomStatus::Ready), 2);
+    assert_eq!(figures.running_matches, 1);
+    assert_eq!(figures.instances[InstanceStatus::Ready as usize], 3);
+    fleet.order(Command::DeleteScheduler).unwrap();
+    let figures = fleet.state.figures();
+    assert_eq!(figures.instances, [0; 5]);
+    assert_eq!(figures.desired, Some(0));
+}
