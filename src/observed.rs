@@ -16,9 +16,28 @@ pub const SQL_FAILS: &str = "maestro_worker_postgres_fails_total";
 pub const KEY_LATENCY: &str = "maestro_worker_redis_operation_latency";
 pub const KEY_FAILS: &str = "maestro_worker_redis_fails_total";
 /// Milliseconds, as all latencies of the contract.
-pub const LATENCY_BUCKETS: [f64; 11] = [
-    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
-];
+pub use maestro_actors::LATENCY_BUCKETS_MS as LATENCY_BUCKETS;
+
+/// Tells the installed recorder what the metrics mean.
+pub fn describe() {
+    use metrics::{describe_counter, describe_histogram};
+    describe_histogram!(
+        SQL_LATENCY,
+        "How long the store of schedulers took, in milliseconds (latency)"
+    );
+    describe_counter!(
+        SQL_FAILS,
+        "Calls that the store of schedulers refused or failed (counter)"
+    );
+    describe_histogram!(
+        KEY_LATENCY,
+        "How long the stores of rooms and operations took, in milliseconds (latency)"
+    );
+    describe_counter!(
+        KEY_FAILS,
+        "Calls that the stores of rooms and operations refused or failed (counter)"
+    );
+}
 
 /// One role: how long its calls take, how often they fail.
 struct Role {

@@ -1,16 +1,15 @@
 //! One process, from open to closed: adapters, actors, the three servers, and the way down.
 
 use crate::compose::Adapters;
-use crate::observed;
+use crate::metrics;
 use crate::settings::{Listen, Settings};
 use anyhow::{Context, bail};
 use maestro_actors::Node;
 use maestro_http::gateway;
 use maestro_http::{
-    BoundServer, HttpMetrics, InternalParts, ManagementService, MetricsPage, RoomsService,
-    ServerSettings, server,
+    BoundServer, HttpMetrics, InternalParts, ManagementService, RoomsService, ServerSettings,
+    server,
 };
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +18,6 @@ use tracing::error;
 
 /// How long the start waits for the schedulers of the store; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
-/// How often histograms are drained, scraped or not.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Where the servers listen, as URLs.
 #[derive(Clone, Debug)]
@@ -87,14 +84,17 @@ where
     let (wanted, url) = (settings.clone(), rooms_api_url);
     // First, so that whatever measures finds its recorder.
     let stop = CancellationToken::new();
-    let metrics = prometheus(settings, io, stop.clone())?;
+    let recorded = match settings.metrics_enabled {
+        true => Some(metrics::install(io, stop.clone())?),
+        false => None,
+    };
     let opened = io.spawn(async move { Adapters::open(&wanted, url).await });
     let adapters = opened.await.context("opening was interrupted")??;
     addresses.installation = adapters.store.installation().to_owned();
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let parts = InternalParts {
         node: node.clone(),
-        metrics,
+        metrics: recorded.map(|recorded| metrics::page(recorded, node.clone())),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
         backup: Some(adapters.backup(settings, io.handle().clone())),
@@ -159,39 +159,6 @@ fn servers(
         server::rooms(with(listeners.rooms), rooms)?,
         server::internal(internal, parts)?,
     ])
-}
-
-/// The page of `/metrics`, and the upkeep that keeps its histograms small.
-fn prometheus(
-    settings: &Settings,
-    io: &tokio::runtime::Runtime,
-    stop: CancellationToken,
-) -> anyhow::Result<Option<MetricsPage>> {
-    if !settings.metrics_enabled {
-        return Ok(None);
-    }
-    use maestro_http::metrics::{DURATION_BUCKETS, DURATION_SECONDS, RESPONSE_BYTES, SIZE_BUCKETS};
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(DURATION_SECONDS.into()), &DURATION_BUCKETS)?
-        .set_buckets_for_metric(Matcher::Full(RESPONSE_BYTES.into()), &SIZE_BUCKETS)?
-        .set_buckets_for_metric(
-            Matcher::Suffix("_latency".into()),
-            &observed::LATENCY_BUCKETS,
-        )?
-        .build_recorder();
-    let handle: PrometheusHandle = recorder.handle();
-    metrics::set_global_recorder(recorder).context("metrics are recorded already")?;
-    maestro_http::metrics::describe();
-    let upkeep = handle.clone();
-    io.spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(UPKEEP) => upkeep.run_upkeep(),
-            }
-        }
-    });
-    Ok(Some(Arc::new(move || handle.render())))
 }
 
 fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {

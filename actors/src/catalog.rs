@@ -8,6 +8,7 @@ use actix::prelude::*;
 use maestro_core::ports::{Reads, StoreError};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
@@ -78,6 +79,8 @@ pub struct Catalog {
     addr: Addr<CatalogActor>,
     permits: Arc<Semaphore>,
     pub(crate) gauge: Arc<Gauge>,
+    /// Reads that were turned away as too many.
+    pub(crate) refused: Arc<AtomicU64>,
 }
 
 impl Catalog {
@@ -89,6 +92,7 @@ impl Catalog {
             addr,
             permits: Arc::new(Semaphore::new(READS_MAX)),
             gauge,
+            refused: Arc::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Catalog {
         let wait = at_most.map_or(READ_TIMEOUT, |most| most.min(READ_TIMEOUT));
         let name = || "catalog".to_owned();
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            self.refused.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();

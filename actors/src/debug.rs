@@ -1,11 +1,12 @@
 //! What `/debug/actors` shows, put together without asking or locking any actor.
 
+use crate::gauge::Gauge;
 use crate::handle::{Presence, SchedulerHandle};
 use crate::restart::RestartView;
 use crate::watch::WatchView;
 use jiff::Timestamp;
-use maestro_core::domain::{Epoch, Mono};
-use maestro_core::state::{StateView, TimersView};
+use maestro_core::domain::{Epoch, Mono, Now};
+use maestro_core::state::{Figures, SchedulerState, StateView, TimersView};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,22 @@ pub(crate) struct Published {
     pub timers: TimersView,
     pub watch: WatchView,
     pub state: StateView,
+    pub figures: Figures,
+}
+
+impl Published {
+    pub fn of(state: &SchedulerState, now: Now, epoch: Epoch, watch: WatchView) -> Self {
+        let wake = state.next_wake().map(|at| at.since(now.mono));
+        Self {
+            at: now.wall,
+            epoch,
+            next_wake_ms: wake.map(|wait| wait.as_millis() as u64),
+            timers: state.timers(now.mono),
+            watch,
+            state: state.view(),
+            figures: state.figures(),
+        }
+    }
 }
 
 /// All actors of this node.
@@ -41,6 +58,8 @@ pub struct ActorView {
     pub turn: Option<TurnView>,
     pub last_message: &'static str,
     pub handled: BTreeMap<&'static str, u64>,
+    /// How long turns took, by kind; kinds that never came are left out.
+    pub turn_times: BTreeMap<&'static str, TurnTimesView>,
     pub longest_turn_us: u64,
     pub late_wakes: u64,
     pub restarts: RestartView,
@@ -48,6 +67,26 @@ pub struct ActorView {
     pub degraded_because: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<SchedulerView>,
+}
+
+/// Microseconds, rounded up to the bound of a bucket: half of the turns, and 99 of 100, took
+/// no longer. `None`: longer than the last bound, 8.4 s.
+#[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
+pub struct TurnTimesView {
+    pub p50_us: Option<u64>,
+    pub p99_us: Option<u64>,
+}
+
+pub(crate) fn turn_times(gauge: &Gauge) -> BTreeMap<&'static str, TurnTimesView> {
+    let seen = gauge.times.all().filter(|(_, times)| times.count() > 0);
+    seen.map(|(kind, times)| {
+        let view = TurnTimesView {
+            p50_us: times.quantile_us(0.5),
+            p99_us: times.quantile_us(0.99),
+        };
+        (kind, view)
+    })
+    .collect()
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -119,6 +158,7 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
         turn,
         last_message: gauge.last_kind(),
         handled: gauge.handled().collect(),
+        turn_times: turn_times(gauge),
         longest_turn_us: gauge.longest_turn_us(),
         late_wakes: gauge.late_wakes(),
         restarts: shared.restarts.lock().view(),

@@ -2,6 +2,7 @@
 
 use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
+use crate::node_tally::NodeTally;
 use dashmap::DashMap;
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Refusal, RefusalKind};
@@ -26,6 +27,7 @@ struct Inner {
     complete: AtomicBool,
     /// Names that got an owner though nobody had created them.
     strangers: Mutex<HashSet<SchedulerName>>,
+    tally: NodeTally,
 }
 
 impl Directory {
@@ -75,7 +77,9 @@ impl Directory {
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        self.0.handles.remove(name);
+        if let Some((_, handle)) = self.0.handles.remove(name) {
+            self.0.tally.gone(handle);
+        }
         self.created(name);
     }
     pub(crate) fn close(&self) {
@@ -86,6 +90,10 @@ impl Directory {
     }
     pub fn is_complete(&self) -> bool {
         self.0.complete.load(Relaxed)
+    }
+
+    pub(crate) fn tally(&self) -> &NodeTally {
+        &self.0.tally
     }
 
     /// By name.

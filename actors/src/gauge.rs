@@ -1,13 +1,15 @@
 //! What can be seen of an actor without asking it: a stuck one is seen as stuck.
 
+use crate::turns::TurnTimes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Kinds of turns, in the order of [`Gauge::kinds`].
-pub(crate) const TURN_KINDS: [&str; 9] = [
+pub(crate) const TURN_KINDS: [&str; 10] = [
     "start",
     "command",
+    "allocate",
     "ping",
     "runtime",
     "work_done",
@@ -22,6 +24,7 @@ pub(crate) const TURN_KINDS: [&str; 9] = [
 pub(crate) enum Turn {
     Start,
     Command,
+    Allocate,
     Ping,
     Runtime,
     WorkDone,
@@ -39,11 +42,12 @@ pub(crate) struct Gauge {
     epoch: Instant,
     enqueued: AtomicU64,
     taken: AtomicU64,
-    times: Box<[AtomicU64]>,
+    enqueue_times: Box<[AtomicU64]>,
     /// Microseconds since `epoch` at which the present turn began; 0: idle.
     turn_began: AtomicU64,
     turn_kind: AtomicUsize,
     handled: [AtomicU64; TURN_KINDS.len()],
+    pub times: TurnTimes,
     longest_turn_us: AtomicU64,
     late_wakes: AtomicU64,
 }
@@ -54,10 +58,11 @@ impl Gauge {
             epoch: Instant::now(),
             enqueued: AtomicU64::new(0),
             taken: AtomicU64::new(0),
-            times: (0..RING).map(|_| AtomicU64::new(0)).collect(),
+            enqueue_times: (0..RING).map(|_| AtomicU64::new(0)).collect(),
             turn_began: AtomicU64::new(0),
             turn_kind: AtomicUsize::new(0),
             handled: Default::default(),
+            times: TurnTimes::default(),
             longest_turn_us: AtomicU64::new(0),
             late_wakes: AtomicU64::new(0),
         }
@@ -72,7 +77,7 @@ impl Gauge {
     /// that dies with its mailbox does not count for ever.
     pub fn enqueue(self: &Arc<Self>) -> Queued {
         let at = self.enqueued.fetch_add(1, Relaxed) as usize % RING;
-        self.times[at].store(self.now_us(), Relaxed);
+        self.enqueue_times[at].store(self.now_us(), Relaxed);
         Queued(self.clone())
     }
     /// The turn in which the actor before this one died is over.
@@ -87,7 +92,9 @@ impl Gauge {
         let began = self.turn_began.swap(0, Relaxed);
         let took = self.now_us().saturating_sub(began);
         self.longest_turn_us.fetch_max(took, Relaxed);
-        self.handled[self.turn_kind.load(Relaxed)].fetch_add(1, Relaxed);
+        let kind = self.turn_kind.load(Relaxed);
+        self.times.add(kind, took);
+        self.handled[kind].fetch_add(1, Relaxed);
     }
     /// A turn in which nothing was to be done.
     pub fn count(&self, kind: Turn) {
@@ -117,7 +124,8 @@ impl Gauge {
             return 0;
         }
         let at = self.taken.load(Relaxed) as usize % RING;
-        self.now_us().saturating_sub(self.times[at].load(Relaxed))
+        self.now_us()
+            .saturating_sub(self.enqueue_times[at].load(Relaxed))
     }
     /// Kind and age of the turn that is under way.
     pub fn turn(&self) -> Option<(&'static str, u64)> {

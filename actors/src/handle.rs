@@ -6,12 +6,14 @@ use crate::gauge::Gauge;
 use crate::lease::Lease;
 use crate::restart::RestartLog;
 use crate::scheduler::{Ask, PingCall, SchedulerActor};
+use crate::tally::Tally;
 use crate::writer::{Waiter, WriterGauge};
 use actix::Addr;
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Command, Ping, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     pub gauge: Arc<Gauge>,
     pub published: Mutex<Option<Arc<Published>>>,
     pub restarts: Mutex<RestartLog>,
+    pub tally: Tally,
     asks: Arc<Semaphore>,
     timeouts: AskTimeouts,
 }
@@ -84,6 +87,7 @@ impl SchedulerHandle {
             gauge: Arc::new(Gauge::new()),
             published: Mutex::new(None),
             restarts: Mutex::new(RestartLog::default()),
+            tally: Tally::default(),
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
             timeouts,
         }))
@@ -125,6 +129,7 @@ impl SchedulerHandle {
         let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
         let live = self.live()?;
         let Ok(permit) = self.0.asks.clone().try_acquire_owned() else {
+            self.0.tally.busy_asks.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
@@ -167,6 +172,7 @@ impl SchedulerHandle {
             Ok(()) => true,
         };
         if !sent {
+            self.0.tally.busy_pings.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {

@@ -37,6 +37,7 @@ struct Keeper {
 
 impl Keeper {
     async fn round(&mut self) {
+        self.directory.tally().synced();
         let held = self.alive();
         if held.is_empty() {
             return;

@@ -1,7 +1,7 @@
 //! One node's actors: started together, reached through one value, shut down in order.
 
 use crate::catalog::Catalog;
-use crate::debug::{ActorView, DebugView, view_of};
+use crate::debug::{ActorView, DebugView, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
 use crate::gauge::Gauge;
@@ -17,6 +17,7 @@ use maestro_core::ports::{Clock, Feed, FeedEvent, Ownership, Reads, Runtime, Run
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -317,6 +318,19 @@ impl Node {
         }
     }
 
+    /// All metrics of schedulers and actors, in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        crate::metrics::render(&self.directory, &self.catalog, &self.supervisor_gauge)
+    }
+
+    /// A room's ping was not taken, for whatever reason.
+    pub fn ping_failed(&self, scheduler: &str) {
+        match self.directory.find(scheduler) {
+            Ok(Some(handle)) => handle.0.tally.ping_failures.fetch_add(1, Relaxed),
+            _ => self.directory.tally().unknown_pings.fetch_add(1, Relaxed),
+        };
+    }
+
     /// Refuses new work, lets every owner flush and end, and waits for all of their tasks.
     /// Rooms stay as they are; operations under way are left for the next start.
     pub async fn shutdown(&self) {
@@ -374,6 +388,7 @@ fn plain_view(kind: &'static str, gauge: &Gauge) -> ActorView {
         turn: None,
         last_message: gauge.last_kind(),
         handled: gauge.handled().filter(|(_, n)| *n > 0).collect(),
+        turn_times: turn_times(gauge),
         longest_turn_us: gauge.longest_turn_us(),
         late_wakes: gauge.late_wakes(),
         restarts: RestartLog::default().view(),

@@ -87,8 +87,8 @@ pub(crate) struct Inlets {
 }
 
 pub(crate) struct SchedulerActor {
-    state: SchedulerState,
-    handle: SchedulerHandle,
+    pub(crate) state: SchedulerState,
+    pub(crate) handle: SchedulerHandle,
     pub(crate) clock: Arc<dyn Clock>,
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
@@ -186,6 +186,7 @@ impl SchedulerActor {
                 ctx,
             );
         }
+        self.handle.0.tally.record(decision.reports);
         if !decision.touches.is_empty() {
             self.send(Order::Touches(decision.touches), ctx);
         }
@@ -260,15 +261,8 @@ impl SchedulerActor {
             return;
         }
         self.published_at = Some(now.mono);
-        let wake = self.state.next_wake().map(|at| at.since(now.mono));
-        let published = Published {
-            at: now.wall,
-            epoch: self.lease.epoch,
-            next_wake_ms: wake.map(|wait| wait.as_millis() as u64),
-            timers: self.state.timers(now.mono),
-            watch: self.watch.clone(),
-            state: self.state.view(),
-        };
+        let published = Published::of(&self.state, now, self.lease.epoch, self.watch.clone());
+        self.handle.0.tally.know(self.state.scheduler());
         *self.handle.0.published.lock() = Some(Arc::new(published));
     }
 
@@ -310,8 +304,12 @@ impl StreamHandler<Ask> for SchedulerActor {
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
         drop(ask.queued);
         let caller = self.caller(ask.to);
+        let kind = match ask.command {
+            Command::Allocate => Turn::Allocate,
+            _ => Turn::Command,
+        };
         self.turn(
-            Turn::Command,
+            kind,
             Input::Command {
                 caller,
                 command: ask.command,
@@ -342,6 +340,9 @@ impl StreamHandler<PingCall> for SchedulerActor {
 impl Handler<WorkEnded> for SchedulerActor {
     type Result = ();
     fn handle(&mut self, WorkEnded(id, result): WorkEnded, ctx: &mut Self::Context) {
+        if let WorkResult::Created(instance) = &result {
+            self.handle.0.tally.made(instance, self.state.rooms());
+        }
         self.turn(Turn::WorkDone, Input::WorkDone { id, result }, ctx);
     }
 }

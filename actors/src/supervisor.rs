@@ -194,8 +194,7 @@ impl SupervisorActor {
             .restarts
             .lock()
             .next(cause, Instant::now(), entropy);
-        metrics::counter!("maestro_actor_restarts_total", "scheduler" => name.to_string())
-            .increment(1);
+        child.handle.0.tally.start_failed();
         match wait {
             Some(wait) => {
                 warn!(scheduler_name = %name, %cause, "its actor ended and is built anew");
@@ -281,6 +280,7 @@ impl Handler<Discovered> for SupervisorActor {
                     self.ensure(&name, ctx);
                 }
                 self.directory.complete();
+                self.directory.tally().synced();
             }
             Err(error) => {
                 error!(%error, "the schedulers cannot be listed; trying again");
@@ -324,6 +324,9 @@ impl Handler<Built> for SupervisorActor {
             Err(cause) => {
                 // The store's absence is no fault of the scheduler: it costs no budget.
                 warn!(scheduler_name = %name, %cause, "it cannot be loaded; trying again");
+                if let Some(child) = self.children.get(&name) {
+                    child.handle.0.tally.load_failed();
+                }
                 self.build(&name, DISCOVER_RETRY, ctx);
             }
         }

@@ -36,6 +36,7 @@ impl StreamHandler<RuntimeEvent> for SchedulerActor {
         if matches!(event, RuntimeEvent::Listed(_)) {
             self.watch.last_list_at = Some(self.clock.now().wall);
         }
+        self.handle.0.tally.heard(&event, self.state.rooms());
         self.turn(Turn::Runtime, Input::Runtime(event), ctx);
     }
     /// The default stops the actor when a stream ends.

@@ -189,7 +189,7 @@ fn asks_in_flight_are_bounded_and_all_of_them_are_answered() {
         w.store
             .fail_always(StoreCall::Commit, StoreFault::Held(gate.clone()));
         let asks: Vec<_> = (0..256).map(|_| w.spawn_allocate()).collect();
-        eventually(LONG, "all are decided", || w.handled("command") == 256).await;
+        eventually(LONG, "all are decided", || w.handled("allocate") == 256).await;
         let refused = w.allocate().await.unwrap_err();
         assert!(matches!(refused, CallError::Busy(_)), "{refused}");
         gate.open();

@@ -12,8 +12,6 @@ use crate::gateway::RequestObserver;
 pub const DURATION_SECONDS: &str = "http_request_duration_seconds";
 pub const RESPONSE_BYTES: &str = "http_response_size_bytes";
 pub const INFLIGHT: &str = "http_requests_inflight";
-/// By scheduler; those that do not exist share one label, because anybody may make up names.
-pub const PING_FAILURES: &str = "maestro_api_ping_handler_update_room_failures_total";
 
 /// Buckets of [`DURATION_SECONDS`].
 pub const DURATION_BUCKETS: [f64; 11] = [
@@ -30,7 +28,7 @@ const OTHER_METHOD: &str = "other";
 
 /// Tells the installed recorder what the metrics mean.
 pub fn describe() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_gauge, describe_histogram};
     describe_histogram!(
         DURATION_SECONDS,
         Unit::Seconds,
@@ -44,10 +42,6 @@ pub fn describe() {
     describe_gauge!(
         INFLIGHT,
         "The number of inflight requests being handled at the same time."
-    );
-    describe_counter!(
-        PING_FAILURES,
-        "Pings whose room could not be updated (counter)"
     );
 }
 

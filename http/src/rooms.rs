@@ -14,12 +14,8 @@ use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
 use crate::gateway::{RequestContext, RoomsApi, Status};
-use crate::metrics::PING_FAILURES;
 
 type Answer<T> = Result<T, Status>;
-
-/// Label of pings for schedulers that do not exist.
-const NO_SCHEDULER: &str = "unknown";
 
 /// The rooms API over the actors of a node.
 #[derive(Clone)]
@@ -33,9 +29,7 @@ impl RoomsService {
     }
 
     fn ping_failed(&self, scheduler: &str, room: &str, error: &CallError) {
-        let known = matches!(self.node.directory().find(scheduler), Ok(Some(_)));
-        let label = if known { scheduler } else { NO_SCHEDULER };
-        metrics::counter!(PING_FAILURES, "scheduler" => label.to_owned()).increment(1);
+        self.node.ping_failed(scheduler);
         tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 

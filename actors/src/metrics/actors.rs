@@ -1,0 +1,160 @@
+//! Ours: what the actors themselves are doing, under `maestro_actor_`.
+
+use super::Scrape;
+use crate::Directory;
+use crate::catalog::Catalog;
+use crate::exposition::Kind;
+use crate::gauge::Gauge;
+use crate::turns::TurnTimes;
+use std::sync::atomic::Ordering::Relaxed;
+
+pub(super) fn render(
+    scrape: &mut Scrape,
+    directory: &Directory,
+    catalog: &Catalog,
+    supervisor: &Gauge,
+) {
+    let plain = [("supervisor", supervisor), ("catalog", &*catalog.gauge)];
+    by_actor(
+        scrape,
+        plain,
+        ("maestro_actor_mailbox_depth", Kind::Gauge),
+        "Messages that wait for an actor",
+        |gauge| gauge.depth() as f64,
+    );
+    by_actor(
+        scrape,
+        plain,
+        ("maestro_actor_oldest_message_seconds", Kind::Gauge),
+        "How long the oldest message of an actor has waited",
+        |gauge| gauge.oldest_us() as f64 / 1e6,
+    );
+    by_actor(
+        scrape,
+        plain,
+        ("maestro_actor_late_wakes_total", Kind::Counter),
+        "Timers that fired noticeably late",
+        |gauge| gauge.late_wakes() as f64,
+    );
+    turns(scrape, directory, plain);
+    busy(scrape, catalog);
+    owners(scrape);
+}
+
+fn by_actor(
+    scrape: &mut Scrape,
+    plain: [(&str, &Gauge); 2],
+    (name, kind): (&str, Kind),
+    help: &str,
+    of: fn(&Gauge) -> f64,
+) {
+    let mut family = scrape.page.family(name, kind, help);
+    for (actor, gauge) in plain {
+        family.value(&[("actor", actor), ("scheduler", "")], of(gauge));
+    }
+    // Counters of actors that are gone stay as long as their scheduler's others.
+    let shown = |gone: bool| kind == Kind::Counter || !gone;
+    for seen in scrape.all.iter().filter(|seen| shown(seen.gone)) {
+        let labels = [("actor", "scheduler"), ("scheduler", seen.name())];
+        family.value(&labels, of(seen.gauge()));
+    }
+}
+
+/// Over all schedulers: by scheduler there would be hundreds of series for each. What one of
+/// them takes is in `/debug/actors`.
+fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2]) {
+    let owners = TurnTimes::default();
+    owners.merge(&directory.tally().turns);
+    for handle in directory.all() {
+        owners.merge(&handle.0.gauge.times);
+    }
+    let mut family = scrape.page.family(
+        "maestro_actor_turn_seconds",
+        Kind::Histogram,
+        "How long actors worked on one message",
+    );
+    let [supervisor, catalog] = plain.map(|(actor, gauge)| (actor, &gauge.times));
+    for (actor, times) in [supervisor, catalog, ("scheduler", &owners)] {
+        for (message, times) in times.all() {
+            // An owner may get messages of every kind, the other two only of some.
+            if actor == "scheduler" || times.count() > 0 {
+                let labels = [("actor", actor), ("message", message)];
+                let (sum, count) = (times.sum_seconds(), times.count());
+                family.histogram(&labels, times.doublings(), sum, count);
+            }
+        }
+    }
+}
+
+fn busy(scrape: &mut Scrape, catalog: &Catalog) {
+    let mut family = scrape.page.family(
+        "maestro_actor_busy_total",
+        Kind::Counter,
+        "Callers that were turned away because too many were waiting",
+    );
+    let refused = catalog.refused.load(Relaxed) as f64;
+    let labels = [("actor", "catalog"), ("scheduler", ""), ("message", "read")];
+    family.value(&labels, refused);
+    for seen in &scrape.all {
+        let tally = seen.tally();
+        for (message, busy) in [("ask", &tally.busy_asks), ("ping", &tally.busy_pings)] {
+            let labels = [
+                ("actor", "scheduler"),
+                ("scheduler", seen.name()),
+                ("message", message),
+            ];
+            family.value(&labels, busy.load(Relaxed) as f64);
+        }
+    }
+}
+
+/// What only the owner of a scheduler has.
+fn owners(scrape: &mut Scrape) {
+    let mut family = scrape.page.family(
+        "maestro_actor_restarts_total",
+        Kind::Counter,
+        "How often an actor was built anew after a fault",
+    );
+    for seen in &scrape.all {
+        let restarts = seen.handle.0.restarts.lock().total;
+        family.value(&[("scheduler", seen.name())], restarts as f64);
+    }
+    let mut family = scrape.page.family(
+        "maestro_actor_stale_results_total",
+        Kind::Counter,
+        "Results of work that came when nobody wanted them any more",
+    );
+    for seen in &scrape.all {
+        let stale = seen.published.as_ref().map_or(0, |p| p.state.stale_results);
+        family.value(&[("scheduler", seen.name())], stale as f64);
+    }
+    let writers = [
+        (
+            "maestro_actor_writer_queue",
+            Kind::Gauge,
+            "Decisions that are not durable yet",
+        ),
+        (
+            "maestro_actor_writer_commits_total",
+            Kind::Counter,
+            "Commits of a writer since its owner was loaded",
+        ),
+        (
+            "maestro_actor_writer_retries_total",
+            Kind::Counter,
+            "Commits that were tried again since the owner was loaded",
+        ),
+    ];
+    for (name, kind, help) in writers {
+        let mut family = scrape.page.family(name, kind, help);
+        for seen in &scrape.all {
+            let Some(live) = &seen.live else { continue };
+            let value = match name {
+                "maestro_actor_writer_queue" => &live.writer.waiting,
+                "maestro_actor_writer_commits_total" => &live.writer.commits,
+                _ => &live.writer.retries,
+            };
+            family.value(&[("scheduler", seen.name())], value.load(Relaxed) as f64);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The metrics of a node's schedulers and actors, put together when somebody asks (contract 9;
+//! `docs/metrics.md` has the list).
+//!
+//! Nothing is asked or locked for it: gauges come from what the actors published, counters
+//! from the tallies of their handles. A scheduler that is deleted takes its gauges with it at
+//! once and its counters after a few minutes.
+
+mod actors;
+mod fleet;
+mod operations;
+
+use crate::Directory;
+use crate::catalog::Catalog;
+use crate::debug::Published;
+use crate::exposition::{Kind, Page};
+use crate::gauge::Gauge;
+use crate::handle::{Live, SchedulerHandle};
+use crate::tally::Tally;
+use maestro_core::domain::Scheduler;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Label of pings for schedulers that do not exist: anybody may make names up.
+const UNKNOWN: &str = "unknown";
+
+/// One scheduler as the page shows it.
+struct Seen {
+    handle: SchedulerHandle,
+    /// Its document, now or at last.
+    scheduler: Arc<Scheduler>,
+    published: Option<Arc<Published>>,
+    live: Option<Live>,
+    /// Deleted: only its counters are left.
+    gone: bool,
+}
+
+impl Seen {
+    /// `None`: a name without a scheduler, which somebody asked for.
+    fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
+        let scheduler = handle.0.tally.last_known()?;
+        let published = handle.0.published.lock().clone();
+        Some(Self {
+            scheduler,
+            published,
+            live: handle.live().ok(),
+            gone,
+            handle,
+        })
+    }
+    fn name(&self) -> &str {
+        self.handle.name().as_str()
+    }
+    fn game(&self) -> &str {
+        &self.scheduler.game
+    }
+    fn tally(&self) -> &Tally {
+        &self.handle.0.tally
+    }
+    fn gauge(&self) -> &Gauge {
+        &self.handle.0.gauge
+    }
+}
+
+/// All schedulers of a node and its page.
+struct Scrape {
+    page: Page,
+    all: Vec<Seen>,
+}
+
+impl Scrape {
+    /// A counter by scheduler, of those too that have just gone.
+    fn counters(&mut self, name: &str, help: &str, more: Labels<'_>, of: fn(&Tally) -> &AtomicU64) {
+        let mut family = self.page.family(name, Kind::Counter, help);
+        for seen in &self.all {
+            let mut labels = vec![("scheduler", seen.name())];
+            labels.extend(more);
+            family.value(&labels, of(seen.tally()).load(Relaxed) as f64);
+        }
+    }
+
+    /// A gauge by game and scheduler; `None`: that one has no such value.
+    fn gauges(&mut self, name: &str, help: &str, of: impl Fn(&Published) -> Option<f64>) {
+        let mut family = self.page.family(name, Kind::Gauge, help);
+        for seen in self.all.iter().filter(|seen| !seen.gone) {
+            if let Some(value) = seen.published.as_deref().and_then(&of) {
+                let labels = [("game", seen.game()), ("scheduler", seen.name())];
+                family.value(&labels, value);
+            }
+        }
+    }
+}
+
+type Labels<'a> = crate::exposition::Labels<'a>;
+
+/// Renders the page.
+pub(crate) fn render(directory: &Directory, catalog: &Catalog, supervisor: &Gauge) -> String {
+    let mut all: Vec<Seen> = directory
+        .all()
+        .into_iter()
+        .filter_map(|handle| Seen::of(handle, false))
+        .collect();
+    for handle in directory.tally().lately_gone() {
+        // One that came back under its name counts anew.
+        if !all.iter().any(|seen| seen.name() == handle.name().as_str()) {
+            all.extend(Seen::of(handle, true));
+        }
+    }
+    let mut scrape = Scrape {
+        page: Page::default(),
+        all,
+    };
+    operations::render(&mut scrape, directory);
+    fleet::render(&mut scrape);
+    rooms_api(&mut scrape, directory);
+    actors::render(&mut scrape, directory, catalog, supervisor);
+    scrape.page.into_text()
+}
+
+fn rooms_api(scrape: &mut Scrape, directory: &Directory) {
+    let mut family = scrape.page.family(
+        "maestro_api_ping_handler_update_room_failures_total",
+        Kind::Counter,
+        "Pings whose room could not be updated (counter)",
+    );
+    for seen in &scrape.all {
+        let failures = seen.tally().ping_failures.load(Relaxed);
+        family.value(&[("scheduler", seen.name())], failures as f64);
+    }
+    // A scheduler may have that name: then it is counted as that one's.
+    if !scrape.all.iter().any(|seen| seen.name() == UNKNOWN) {
+        let failures = directory.tally().unknown_pings.load(Relaxed);
+        family.value(&[("scheduler", UNKNOWN)], failures as f64);
+    }
+}

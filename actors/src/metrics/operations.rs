@@ -1,0 +1,158 @@
+//! What the original's worker and watcher count: operations and events of the runtime.
+
+use super::{Scrape, Seen};
+use crate::Directory;
+use crate::exposition::Kind;
+use crate::tally::{Latencies, Tally};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The parts of an owner that were processes of their own in the original.
+const COMPONENTS: [&str; 3] = ["operation_execution", "runtime_watcher", "metrics_reporter"];
+
+pub(super) fn render(scrape: &mut Scrape, directory: &Directory) {
+    workers(scrape, directory);
+    latencies(
+        scrape,
+        "maestro_worker_operation_execution_latency",
+        "How long the work of operations took, in milliseconds (latency)",
+        |tally| tally.operations().executed,
+    );
+    latencies(
+        scrape,
+        "maestro_worker_operation_rollback_latency",
+        "How long the rollback of operations took, in milliseconds (latency)",
+        |tally| tally.operations().rolled_back,
+    );
+    failures(scrape);
+    scrape.counters(
+        "maestro_worker_add_rooms_operation_execution_failed_total",
+        "Operations add_rooms that failed (counter)",
+        &[("operation", "add_rooms")],
+        |tally| &tally.adds_failed,
+    );
+    scrape.counters(
+        "maestro_worker_remove_rooms_operation_deletion_failed_total_total",
+        "Rooms that operations remove_rooms could not end (counter)",
+        &[("operation", "remove_rooms")],
+        |tally| &tally.rooms_not_removed,
+    );
+    events(scrape);
+}
+
+fn workers(scrape: &mut Scrape, directory: &Directory) {
+    let mut family = scrape.page.family(
+        "maestro_current_workers",
+        Kind::Gauge,
+        "Parts of each scheduler's owner that run (gauge)",
+    );
+    for seen in scrape.all.iter().filter(|seen| !seen.gone) {
+        for component in COMPONENTS {
+            let labels = [("scheduler", seen.name()), ("maestro_component", component)];
+            family.value(&labels, f64::from(u8::from(runs(seen, component))));
+        }
+    }
+    let syncs = directory.tally().syncs.load(Relaxed);
+    scrape
+        .page
+        .family(
+            "maestro_workers_sync_total",
+            Kind::Counter,
+            "Looks at whether every scheduler has its owner (counter)",
+        )
+        .value(&[], syncs as f64);
+}
+
+fn runs(seen: &Seen, component: &str) -> bool {
+    let hears = || {
+        let published = seen.published.as_deref();
+        published.is_none_or(|published| published.watch.state != "ended")
+    };
+    seen.live.is_some() && (component != "runtime_watcher" || hears())
+}
+
+fn latencies(scrape: &mut Scrape, name: &str, help: &str, of: fn(&Tally) -> Latencies) {
+    let mut family = scrape.page.family(name, Kind::Histogram, help);
+    for seen in &scrape.all {
+        for ((operation, success), latency) in of(seen.tally()) {
+            let labels = [
+                ("game", seen.game()),
+                ("scheduler", seen.name()),
+                ("operation", operation.as_str()),
+                ("success", if success { "true" } else { "false" }),
+            ];
+            let (sum, count) = (latency.sum_ms, latency.count);
+            family.histogram(&labels, latency.buckets(), sum, count);
+        }
+    }
+}
+
+fn failures(scrape: &mut Scrape) {
+    let mut family = scrape.page.family(
+        "maestro_worker_operation_evicted_total",
+        Kind::Counter,
+        "Operations that nobody knows how to carry out (counter)",
+    );
+    for seen in &scrape.all {
+        for (operation, evicted) in seen.tally().operations().evicted {
+            let labels = [
+                ("game", seen.game()),
+                ("scheduler", seen.name()),
+                ("operation", operation.as_str()),
+                ("reason", "no_operation_executor_found"),
+            ];
+            family.value(&labels, evicted as f64);
+        }
+    }
+    let mut family = scrape.page.family(
+        "maestro_worker_operation_execution_worker_failed_total",
+        Kind::Counter,
+        "Faults that kept the queue of a scheduler from moving (counter)",
+    );
+    for seen in &scrape.all {
+        let tally = seen.tally();
+        for (reason, failed) in [
+            ("next_operation_failed", &tally.loads_failed),
+            ("start_operation_failed", &tally.starts_failed),
+        ] {
+            let labels = [
+                ("game", seen.game()),
+                ("scheduler", seen.name()),
+                ("reason", reason),
+            ];
+            family.value(&labels, failed.load(Relaxed) as f64);
+        }
+    }
+}
+
+fn events(scrape: &mut Scrape) {
+    let mut family = scrape.page.family(
+        "maestro_watcher_number_of_events_processed_total",
+        Kind::Counter,
+        "Events of the runtime that an owner took in (counter)",
+    );
+    for seen in &scrape.all {
+        let instances = &seen.tally().instances;
+        for (kind, events) in [
+            ("added", &instances.added),
+            ("updated", &instances.updated),
+            ("deleted", &instances.deleted),
+        ] {
+            let events = events.load(Relaxed) as f64;
+            // Taking one in cannot fail here.
+            for (success, events) in [("true", events), ("false", 0.0)] {
+                let labels = [
+                    ("scheduler", seen.name()),
+                    ("instanceEventType", kind),
+                    ("success", success),
+                ];
+                family.value(&labels, events);
+            }
+        }
+    }
+    scrape.counters(
+        "maestro_watcher_failed_instance_conversion_total",
+        "Instances that were ready and had no address (counter)",
+        &[],
+        |tally| &tally.instances.unconverted,
+    );
+}

@@ -1,0 +1,221 @@
+//! What is counted of one scheduler, through all lives of its actor (contract 9).
+//!
+//! It goes with the scheduler's handle: what is deleted leaves no series behind.
+
+use maestro_core::domain::{Instance, InstanceStatus, Scheduler};
+use maestro_core::ports::RuntimeEvent;
+use maestro_core::state::{Outcome, Report, RoomTable};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Milliseconds, as all latencies of the contract.
+pub const LATENCY_BUCKETS_MS: [f64; 11] = [
+    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
+];
+
+/// Names of operations that nobody knows, each a label of its own; then [`OTHER`].
+const EVICTED_NAMES_MAX: usize = 20;
+pub(crate) const OTHER: &str = "other";
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub busy_asks: AtomicU64,
+    pub busy_pings: AtomicU64,
+    pub ping_failures: AtomicU64,
+    pub instances: InstanceEvents,
+    pub rooms_not_removed: AtomicU64,
+    pub adds_failed: AtomicU64,
+    /// The owner could not be loaded, so its queue could not be read.
+    pub loads_failed: AtomicU64,
+    /// The owner ended in a fault: what it had begun begins again.
+    pub starts_failed: AtomicU64,
+    /// The document as it was last: it outlives its own deletion in here.
+    last: Mutex<Option<Arc<Scheduler>>>,
+    operations: Mutex<Operations>,
+}
+
+/// Events of a runtime, by what they were about.
+#[derive(Default)]
+pub(crate) struct InstanceEvents {
+    pub added: AtomicU64,
+    pub updated: AtomicU64,
+    pub deleted: AtomicU64,
+    /// Ready, and without an address to play at.
+    pub unconverted: AtomicU64,
+}
+
+/// By operation and success.
+pub(crate) type Latencies = BTreeMap<(String, bool), Latency>;
+
+#[derive(Clone, Default)]
+pub(crate) struct Operations {
+    pub executed: Latencies,
+    pub rolled_back: Latencies,
+    pub evicted: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Latency {
+    buckets: [u64; LATENCY_BUCKETS_MS.len()],
+    pub count: u64,
+    pub sum_ms: f64,
+}
+
+impl Latency {
+    fn add(&mut self, took: Duration) {
+        let ms = took.as_secs_f64() * 1000.0;
+        self.count += 1;
+        self.sum_ms += ms;
+        for (bound, up_to) in LATENCY_BUCKETS_MS.iter().zip(&mut self.buckets) {
+            *up_to += u64::from(ms <= *bound);
+        }
+    }
+
+    /// Upper bounds with all that was not above them.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        LATENCY_BUCKETS_MS.into_iter().zip(self.buckets)
+    }
+}
+
+impl Tally {
+    pub fn record(&self, reports: Vec<Report>) {
+        if reports.is_empty() {
+            return;
+        }
+        let mut operations = self.operations.lock();
+        for report in reports {
+            match report {
+                Report::Executed {
+                    operation,
+                    took,
+                    outcome,
+                } => {
+                    if outcome == Outcome::Failure && operation == "add_rooms" {
+                        self.adds_failed.fetch_add(1, Relaxed);
+                    }
+                    let key = (operation, outcome == Outcome::Success);
+                    operations.executed.entry(key).or_default().add(took);
+                }
+                Report::RolledBack {
+                    operation,
+                    took,
+                    success,
+                } => {
+                    let key = (operation, success);
+                    operations.rolled_back.entry(key).or_default().add(took);
+                }
+                Report::Evicted { operation } => operations.evict(operation),
+                Report::RoomNotRemoved => drop(self.rooms_not_removed.fetch_add(1, Relaxed)),
+            }
+        }
+    }
+
+    /// An event that is about to be decided on; `rooms` are those known before.
+    pub fn heard(&self, event: &RuntimeEvent, rooms: &RoomTable) {
+        let seen = &self.instances;
+        let changed = match event {
+            RuntimeEvent::Gone { .. } => {
+                seen.deleted.fetch_add(1, Relaxed);
+                return;
+            }
+            RuntimeEvent::Changed(instance) => std::slice::from_ref(instance),
+            RuntimeEvent::Listed(instances) => instances,
+        };
+        for instance in changed {
+            let known = is_known(instance, rooms);
+            let kind = if known { &seen.updated } else { &seen.added };
+            kind.fetch_add(1, Relaxed);
+            let ready = instance.status == InstanceStatus::Ready;
+            if ready && instance.address.is_none() {
+                seen.unconverted.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The answer to its creation is mostly the first that is heard of an instance.
+    pub fn made(&self, instance: &Instance, rooms: &RoomTable) {
+        if !is_known(instance, rooms) {
+            self.instances.added.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The document of a scheduler that is there.
+    pub fn know(&self, scheduler: Option<&Arc<Scheduler>>) {
+        if let Some(scheduler) = scheduler {
+            *self.last.lock() = Some(scheduler.clone());
+        }
+    }
+    pub fn last_known(&self) -> Option<Arc<Scheduler>> {
+        self.last.lock().clone()
+    }
+
+    pub fn load_failed(&self) {
+        self.loads_failed.fetch_add(1, Relaxed);
+    }
+    pub fn start_failed(&self) {
+        self.starts_failed.fetch_add(1, Relaxed);
+    }
+
+    pub fn operations(&self) -> Operations {
+        self.operations.lock().clone()
+    }
+}
+
+fn is_known(instance: &Instance, rooms: &RoomTable) -> bool {
+    let room = rooms.get(instance.room.as_str());
+    room.is_some_and(|room| room.record.instance.is_some())
+}
+
+impl Operations {
+    fn evict(&mut self, name: String) {
+        let known = self.evicted.contains_key(&name) || self.evicted.len() < EVICTED_NAMES_MAX;
+        let label = if known { name } else { OTHER.to_owned() };
+        *self.evicted.entry(label).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executed(operation: &str, outcome: Outcome) -> Report {
+        Report::Executed {
+            operation: operation.into(),
+            took: Duration::from_millis(30),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn a_canceled_order_of_rooms_has_not_failed() {
+        let tally = Tally::default();
+        let outcomes = [Outcome::Success, Outcome::Canceled, Outcome::Failure];
+        tally.record(
+            outcomes
+                .map(|outcome| executed("add_rooms", outcome))
+                .into(),
+        );
+        tally.record(vec![executed("create_scheduler", Outcome::Failure)]);
+        assert_eq!(tally.adds_failed.load(Relaxed), 1);
+        let operations = tally.operations();
+        let of = |success| &operations.executed[&("add_rooms".to_owned(), success)];
+        assert_eq!((of(true).count, of(false).count), (1, 2));
+        let buckets: Vec<_> = of(true).buckets().collect();
+        assert_eq!(buckets[2..4], [(25.0, 0), (50.0, 1)]);
+    }
+
+    #[test]
+    fn names_of_strange_operations_are_bounded() {
+        let tally = Tally::default();
+        for i in 0..100 {
+            let operation = format!("strange-{i}");
+            tally.record(vec![Report::Evicted { operation }]);
+        }
+        let evicted = tally.operations().evicted;
+        assert_eq!(evicted.len(), EVICTED_NAMES_MAX + 1);
+        assert_eq!(evicted[OTHER], 80);
+    }
+}

@@ -1,0 +1,164 @@
+//! How long turns take, by kind of message: fixed buckets of atomics, read by whoever looks.
+
+use crate::gauge::TURN_KINDS;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Two buckets for each doubling, from 1 µs to 8.4 s; one more for what takes longer.
+const BUCKETS: usize = 47;
+
+/// Adding costs three atomic additions and no lock.
+pub(crate) struct TurnTimes([Kind; TURN_KINDS.len()]);
+
+struct Kind {
+    buckets: [AtomicU64; BUCKETS],
+    sum_us: AtomicU64,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self {
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum_us: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Default for TurnTimes {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Kind::default()))
+    }
+}
+
+/// The bucket of a time; the bounds of [`bound_us`] belong to the bucket below.
+fn bucket_of(us: u64) -> usize {
+    let above = us.saturating_sub(1);
+    let bucket = match above {
+        0 => 0,
+        1 => 1,
+        _ => {
+            let doublings = above.ilog2() as usize;
+            let upper_half = (above >> (doublings - 1)) & 1;
+            2 * doublings + upper_half as usize
+        }
+    };
+    bucket.min(BUCKETS - 1)
+}
+
+/// The longest time in a bucket; the last bucket has none.
+fn bound_us(bucket: usize) -> u64 {
+    match bucket {
+        0 => 1,
+        1 => 2,
+        even if even % 2 == 0 => 3 << (even / 2 - 1),
+        odd => 2 << (odd / 2),
+    }
+}
+
+/// The times of one kind at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Times {
+    buckets: [u64; BUCKETS],
+    sum_us: u64,
+}
+
+impl TurnTimes {
+    /// `kind` as in [`TURN_KINDS`].
+    pub fn add(&self, kind: usize, us: u64) {
+        let kind = &self.0[kind];
+        kind.buckets[bucket_of(us)].fetch_add(1, Relaxed);
+        kind.sum_us.fetch_add(us, Relaxed);
+    }
+
+    /// Takes in what an actor that is gone has done.
+    pub fn merge(&self, other: &TurnTimes) {
+        for (mine, theirs) in self.0.iter().zip(&other.0) {
+            for (mine, theirs) in mine.buckets.iter().zip(&theirs.buckets) {
+                mine.fetch_add(theirs.load(Relaxed), Relaxed);
+            }
+            mine.sum_us.fetch_add(theirs.sum_us.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// By kind, in the order of [`TURN_KINDS`].
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Times)> {
+        TURN_KINDS.into_iter().zip(self.0.iter().map(|kind| Times {
+            buckets: std::array::from_fn(|i| kind.buckets[i].load(Relaxed)),
+            sum_us: kind.sum_us.load(Relaxed),
+        }))
+    }
+}
+
+impl Times {
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_us as f64 / 1e6
+    }
+
+    /// Bound in seconds and the turns up to it, for each doubling.
+    pub fn doublings(&self) -> impl Iterator<Item = (f64, u64)> {
+        let mut turns = 0;
+        let all = self.buckets.iter().enumerate().filter_map(move |(i, n)| {
+            turns += n;
+            let whole = (i == 0 || i % 2 == 1) && i < BUCKETS - 1;
+            whole.then(|| (bound_us(i) as f64 / 1e6, turns))
+        });
+        all
+    }
+
+    /// Microseconds that this share of the turns did not take longer than, to the precision
+    /// of a bucket; `None`: there was no turn, or it lies beyond the last bound.
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        let wanted = (self.count() as f64 * share).ceil().max(1.0) as u64;
+        let mut turns = 0;
+        let bucket = self.buckets.iter().position(|n| {
+            turns += n;
+            turns >= wanted
+        });
+        bucket.filter(|i| *i < BUCKETS - 1).map(bound_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gauge::Turn;
+
+    #[test]
+    fn every_time_lies_between_the_bounds_of_its_bucket() {
+        for us in (0..5000).chain([65_536, 65_537, 98_304, 98_305, 1 << 23]) {
+            let bucket = bucket_of(us);
+            assert!(us <= bound_us(bucket), "{us} is above bucket {bucket}");
+            assert!(
+                bucket == 0 || us > bound_us(bucket - 1),
+                "{us} belongs below bucket {bucket}"
+            );
+        }
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+        assert_eq!(bound_us(BUCKETS - 2), 1 << 23);
+    }
+
+    #[test]
+    fn quantiles_and_sums_are_those_of_what_was_added() {
+        let times = TurnTimes::default();
+        for us in 1..=100 {
+            times.add(Turn::Ping as usize, us);
+        }
+        times.add(Turn::Wake as usize, 20_000_000);
+        let of = |kind: &str| times.all().find(|(name, _)| *name == kind).unwrap().1;
+        let pings = of("ping");
+        assert_eq!((pings.count(), pings.sum_us), (100, 5050));
+        assert_eq!(pings.quantile_us(0.5), Some(64));
+        assert_eq!(pings.quantile_us(0.99), Some(128));
+        assert_eq!(pings.doublings().last(), Some((8.388_608, 100)));
+        assert_eq!(of("wake").quantile_us(0.5), None);
+        assert_eq!(of("command").quantile_us(0.5), None);
+        let total = TurnTimes::default();
+        total.merge(&times);
+        total.merge(&times);
+        let pings = total.all().find(|(name, _)| *name == "ping").unwrap().1;
+        assert_eq!((pings.count(), pings.sum_us), (200, 10_100));
+    }
+}
