@@ -100,12 +100,11 @@ impl Times {
     /// Bound in seconds and the turns up to it, for each doubling.
     pub fn doublings(&self) -> impl Iterator<Item = (f64, u64)> {
         let mut turns = 0;
-        let all = self.buckets.iter().enumerate().filter_map(move |(i, n)| {
+        self.buckets.iter().enumerate().filter_map(move |(i, n)| {
             turns += n;
             let whole = (i == 0 || i % 2 == 1) && i < BUCKETS - 1;
             whole.then(|| (bound_us(i) as f64 / 1e6, turns))
-        });
-        all
+        })
     }
 
     /// Microseconds that this share of the turns did not take longer than, to the precision

@@ -104,6 +104,9 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn test() -> Result<ExitCode> {
     let mut summary = Summary::default();
+    if let Err(line) = setup::PROMTOOL.meet() {
+        summary.skip("promtool", &format!("promtool is missing; type: {line}"));
+    }
     // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
     tests::run(&mut summary)?;
     golden::run(&[], &mut summary)?;

@@ -22,7 +22,13 @@ pub const VALGRIND: Need = Need {
     package: "valgrind",
 };
 
-const ALL: &[Need] = &[PYTHON, VALGRIND];
+/// Reads the page of metrics and the alerts of the manual.
+pub const PROMTOOL: Need = Need {
+    program: "promtool",
+    package: "prometheus",
+};
+
+const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL];
 
 /// Installs everything.
 ///

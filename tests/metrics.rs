@@ -1,0 +1,340 @@
+//! `/metrics` of the built binary against `docs/metrics.md`, both ways: names, types and labels;
+//! values where they tell something; the page and the alerts for `promtool`.
+
+mod support;
+
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use support::{Home, Maestro, seconds, skip};
+
+/// One metric: as documented, or as seen.
+#[derive(Debug, Default, PartialEq)]
+struct Metric {
+    kind: String,
+    labels: BTreeSet<String>,
+    /// Documented as "only with ...".
+    conditional: bool,
+}
+
+fn manual() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    std::fs::read_to_string(path).expect("the page")
+}
+
+/// The rows of all tables of the manual.
+fn documented() -> BTreeMap<String, Metric> {
+    let manual = manual();
+    let rows = manual.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let name = cells.first()?.strip_prefix('`')?.strip_suffix('`')?;
+        let [_, kind, labels, _, when] = cells[..] else {
+            return None;
+        };
+        let labels = labels.split(", ").filter(|label| !label.is_empty());
+        let metric = Metric {
+            kind: kind.to_owned(),
+            labels: labels.map(str::to_owned).collect(),
+            conditional: when.starts_with("only with"),
+        };
+        Some((name.to_owned(), metric))
+    });
+    rows.collect()
+}
+
+/// A sample's name and labels: `name{a="b"} 1`.
+fn parse(line: &str) -> (String, BTreeMap<String, String>, f64) {
+    let (series, value) = line.rsplit_once(' ').expect("a value");
+    let value = value.parse().expect("a number");
+    let Some((name, labels)) = series.split_once('{') else {
+        return (series.to_owned(), BTreeMap::new(), value);
+    };
+    let labels = labels.strip_suffix('}').expect("an end");
+    let pairs = labels.split("\",").map(|pair| {
+        let (name, value) = pair.split_once("=\"").expect("a label");
+        (name.to_owned(), value.trim_end_matches('"').to_owned())
+    });
+    (name.to_owned(), pairs.collect(), value)
+}
+
+/// What a page shows, over all scrapes of a test.
+#[derive(Default)]
+struct Seen {
+    metrics: BTreeMap<String, Metric>,
+    page: String,
+}
+
+impl Seen {
+    async fn scrape(&mut self, maestro: &Maestro) {
+        let (status, page) = maestro.internal("GET", "/metrics", None).await;
+        assert_eq!(status, 200);
+        self.page = page.as_str().expect("text").to_owned();
+        let mut types = BTreeMap::new();
+        for line in self.page.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').expect("a type");
+                let twice = types.insert(name.to_owned(), kind.to_owned());
+                assert_eq!(twice, None, "{name} comes in two pieces");
+            }
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (sample, labels, _) = parse(line);
+            let histogram = ["_bucket", "_sum", "_count"]
+                .iter()
+                .filter_map(|suffix| sample.strip_suffix(suffix))
+                .find(|name| types.get(*name).is_some_and(|kind| kind == "histogram"));
+            let name = histogram.unwrap_or(&sample).to_owned();
+            let kind = types.get(&name);
+            let kind = kind.unwrap_or_else(|| panic!("{name} has no type"));
+            let labels: BTreeSet<String> =
+                labels.into_keys().filter(|label| label != "le").collect();
+            let known = self.metrics.entry(name.clone()).or_insert_with(|| Metric {
+                kind: kind.clone(),
+                labels: labels.clone(),
+                conditional: false,
+            });
+            assert_eq!(known.labels, labels, "{name} has different labels");
+        }
+    }
+
+    /// The value of the one series that has these labels among others.
+    fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let found = self.all(name, labels);
+        assert!(found.len() <= 1, "{name} {labels:?}: {found:?}");
+        found.first().copied()
+    }
+
+    fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+        let samples = self.page.lines().filter(|line| line.starts_with(name));
+        let wanted = samples.map(parse).filter(|(sample, has, _)| {
+            let fits = |(name, value): &(&str, &str)| has.get(*name).is_some_and(|v| v == value);
+            sample == name && labels.iter().all(fits)
+        });
+        wanted.map(|(_, _, value)| value).collect()
+    }
+}
+
+/// Scrapes until this series has that value.
+async fn until(maestro: &Maestro, seen: &mut Seen, what: (&str, &[(&str, &str)]), wanted: f64) {
+    let (name, labels) = what;
+    let deadline = std::time::Instant::now() + seconds(30);
+    loop {
+        seen.scrape(maestro).await;
+        if seen.value(name, labels) == Some(wanted) {
+            return;
+        }
+        let late = std::time::Instant::now() > deadline;
+        assert!(!late, "{name} {labels:?} is not {wanted}:\n{}", seen.page);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+const FLEET: &[(&str, &str)] = &[("scheduler", "measured"), ("game", "tests")];
+
+fn of<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("scheduler", "measured")], more].concat()
+}
+
+/// Create, ping, allocate, crash, add, remove, roll back, delete, and a path that nobody has.
+async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
+    seen.scrape(maestro).await;
+    let store = [
+        ("storage", "scheduler-storage"),
+        ("operation", "CreateScheduler"),
+    ];
+    let fails = "maestro_worker_postgres_fails_total";
+    assert_eq!(seen.value(fails, &store), Some(0.0), "from the start");
+    let mut fleet = home.fleet("measured", 2);
+    fleet["autoscaling"] = json!({
+        "enabled": false, "min": 1, "max": 5, "cooldown": 0,
+        "policy": {"type": "roomOccupancy", "parameters": {"roomOccupancy": {"readyTarget": 0.3}}},
+    });
+    maestro.bring_up(&fleet).await;
+    until(maestro, seen, ("maestro_worker_gru_ready", FLEET), 2.0).await;
+    assert_eq!(seen.value("maestro_worker_desired_rooms", FLEET), Some(2.0));
+    assert_eq!(seen.value("maestro_worker_current_rooms", FLEET), Some(2.0));
+    assert_eq!(
+        seen.value("maestro_worker_instance_ready", FLEET),
+        Some(2.0)
+    );
+    assert_eq!(seen.value("maestro_worker_ready_target", FLEET), Some(0.3));
+    assert_eq!(seen.value("maestro_worker_fixed_buffer", FLEET), None);
+    let workers = seen.all("maestro_current_workers", &of(&[]));
+    assert_eq!(workers, [1.0; 3]);
+    let events = "maestro_watcher_number_of_events_processed_total";
+    let added = of(&[("instanceEventType", "added"), ("success", "true")]);
+    assert_eq!(seen.value(events, &added), Some(2.0));
+    let latency = "maestro_worker_operation_execution_latency_count";
+    let created = of(&[("operation", "create_scheduler"), ("success", "true")]);
+    assert_eq!(seen.value(latency, &created), Some(1.0));
+
+    assert_eq!(maestro.allocate("measured").await.0, 200);
+    until(maestro, seen, ("maestro_worker_gru_allocated", FLEET), 1.0).await;
+    let ping = json!({"status": "ready"});
+    for (scheduler, room) in [("measured", "nobody"), ("nowhere", "nobody")] {
+        let (_, answer) = maestro.ping(scheduler, room, &ping).await;
+        assert_eq!(answer["success"], false);
+    }
+    let pings = "maestro_api_ping_handler_update_room_failures_total";
+    until(maestro, seen, (pings, &of(&[])), 1.0).await;
+    assert_eq!(seen.value(pings, &[("scheduler", "unknown")]), Some(1.0));
+    assert_eq!(seen.all(pings, &[("scheduler", "nowhere")]), [0.0; 0]);
+
+    let deleted = of(&[("instanceEventType", "deleted"), ("success", "true")]);
+    let (_, pid) = home.pids("measured")[0].clone();
+    support::signal(pid, rustix::process::Signal::KILL);
+    until(maestro, seen, (events, &deleted), 1.0).await;
+    for order in ["add-rooms", "remove-rooms"] {
+        let path = format!("/schedulers/measured/{order}");
+        let answer = maestro.post(&path, &json!({"amount": 1})).await;
+        let operation = maestro.done("measured", answer).await;
+        assert_eq!(operation["status"], "finished", "{operation}");
+    }
+    roll_back(maestro, seen).await;
+    let (status, _) = maestro.get("/no/such/path").await;
+    assert_eq!(status, 404);
+    seen.scrape(maestro).await;
+    let raw = [("handler", "/no/such/path"), ("code", "404")];
+    assert_eq!(
+        seen.value("http_request_duration_seconds_count", &raw),
+        Some(1.0)
+    );
+
+    maestro.remove("measured").await;
+    let delete = of(&[("operation", "delete_scheduler"), ("success", "true")]);
+    until(maestro, seen, (latency, &delete), 1.0).await;
+    for gauge in [
+        "maestro_worker_gru_ready",
+        "maestro_current_workers",
+        "maestro_actor_mailbox_depth",
+    ] {
+        assert_eq!(seen.all(gauge, &of(&[])), [0.0; 0], "{gauge} is stale");
+    }
+}
+
+/// A version whose validation room cannot live.
+async fn roll_back(maestro: &Maestro, seen: &mut Seen) {
+    let patch = json!({"spec": {"containers": [{"command": ["sh", "-c", "exit 3"]}]}});
+    let answer = maestro.patch("/schedulers/measured", &patch).await;
+    let operation = maestro.done("measured", answer).await;
+    assert_eq!(operation["status"], "error", "{operation}");
+    let edit = ("operation", "create_new_scheduler_version");
+    let rolled_back = "maestro_worker_operation_rollback_latency_count";
+    until(
+        maestro,
+        seen,
+        (rolled_back, &of(&[edit, ("success", "true")])),
+        1.0,
+    )
+    .await;
+    let executed = "maestro_worker_operation_execution_latency_count";
+    let failed = of(&[edit, ("success", "false")]);
+    assert_eq!(seen.value(executed, &failed), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented_and_every_documented_one_is_there() {
+    let home = Home::new();
+    let maestro = home.start();
+    let mut seen = Seen::default();
+    drive(&home, &maestro, &mut seen).await;
+    let documented = documented();
+    assert!(documented.len() > 50, "{} rows", documented.len());
+    for (name, metric) in &seen.metrics {
+        let row = documented.get(name);
+        let row = row.unwrap_or_else(|| panic!("{name} is not in docs/metrics.md"));
+        assert_eq!(row.kind, metric.kind, "type of {name}");
+        assert_eq!(row.labels, metric.labels, "labels of {name}");
+    }
+    for (name, row) in &documented {
+        let there = seen.metrics.contains_key(name);
+        assert!(there || row.conditional, "{name} was never seen");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_unmatched_paths_have_labels_of_their_own_and_no_more() {
+    let home = Home::new();
+    let maestro = home.start();
+    for i in 0..210 {
+        assert_eq!(maestro.get(&format!("/scan/{i}")).await.0, 404);
+    }
+    let mut seen = Seen::default();
+    seen.scrape(&maestro).await;
+    let count = "http_request_duration_seconds_count";
+    let raw = seen.page.lines().filter(|line| line.starts_with(count));
+    let raw = raw.filter(|line| line.contains("handler=\"/scan/"));
+    assert_eq!(raw.count(), 200);
+    assert_eq!(seen.value(count, &[("handler", "other")]), Some(10.0));
+}
+
+/// Names of the original that its linter does not like: they cannot be changed.
+const UNLIKED: [&str; 1] = [
+    "maestro_watcher_number_of_events_processed_total label names should be written in 'snake_case' not 'camelCase'",
+];
+
+fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    let mut tool = Command::new("promtool");
+    let tool = tool.args(arguments).stdin(Stdio::piped());
+    let started = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut tool) = started else {
+        skip("promtool is not installed: cargo xtask setup");
+        return None;
+    };
+    let mut to = tool.stdin.take().expect("piped");
+    to.write_all(input.as_bytes()).expect("it reads");
+    drop(to);
+    let output = tool.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    Some((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_reads_the_page() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("read", 1)).await;
+    let mut seen = Seen::default();
+    seen.scrape(&maestro).await;
+    maestro.remove("read").await;
+    let Some((_, said)) = promtool(&["check", "metrics"], &seen.page) else {
+        return;
+    };
+    let complaints: Vec<&str> = said
+        .lines()
+        .filter(|line| !UNLIKED.contains(line))
+        .collect();
+    assert_eq!(complaints, Vec::<&str>::new());
+}
+
+#[test]
+fn the_alerts_are_rules_about_metrics_of_the_manual() {
+    let manual = manual();
+    let (_, rest) = manual.split_once("```yaml\n").expect("the alerts");
+    let (rules, _) = rest.split_once("```").expect("an end");
+    let known = documented();
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("maestro_"));
+    let mut named = 0;
+    for name in names {
+        let base = ["_bucket", "_count", "_sum"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix));
+        let is_known = known.contains_key(name) || base.is_some_and(|b| known.contains_key(b));
+        assert!(is_known, "{name} is not in docs/metrics.md");
+        named += 1;
+    }
+    assert!(named >= 9, "{named} names");
+    let file = std::env::temp_dir().join(format!("maestro-rules-{}.yml", std::process::id()));
+    std::fs::write(&file, rules).expect("a file");
+    let checked = promtool(&["check", "rules", file.to_str().expect("text")], "");
+    std::fs::remove_file(&file).expect("it was there");
+    if let Some((fine, said)) = checked {
+        assert!(fine, "{said}");
+    }
+}
