@@ -322,3 +322,44 @@ async fn the_name_in_the_path_wins_over_that_in_the_body() {
         (&Value::Null, &Value::Null)
     );
 }
+
+#[actix_web::test]
+async fn the_listing_tells_when_a_scheduler_was_made_and_the_scheduler_when_its_version_was() {
+    let fleet = Fleet::start(false).await;
+    create(&fleet, "arena").await;
+    let listed = async || {
+        let all = fleet.get("/schedulers").await.ok();
+        all["schedulers"][0]["createdAt"].clone()
+    };
+    let shown = async |query: &str| {
+        let one = fleet.get(&format!("/schedulers/arena{query}")).await.ok();
+        one["scheduler"]["createdAt"].clone()
+    };
+    let made = listed().await;
+    assert_eq!(shown("").await, made);
+    fleet
+        .until("it is in sync", async |fleet| {
+            fleet.get("/schedulers/arena").await.ok()["scheduler"]["state"] == "in-sync"
+        })
+        .await;
+    let patch = json!({"maxSurge": "2"});
+    fleet
+        .send(Method::PATCH, "/schedulers/arena", patch)
+        .await
+        .ok();
+    fleet
+        .until("the new version is active", async |fleet| {
+            let one = fleet.get("/schedulers/arena").await.ok();
+            one["scheduler"]["spec"]["version"] == "v1.1.0"
+        })
+        .await;
+    assert_eq!(listed().await, made);
+    let versions = fleet.get("/schedulers/arena/versions").await.ok();
+    let newest = &versions["versions"][0];
+    assert_eq!(
+        (&newest["version"], &newest["createdAt"]),
+        (&json!("v1.1.0"), &shown("").await)
+    );
+    assert_ne!(newest["createdAt"], made);
+    assert_eq!(shown("?version=v1.0.0").await, made);
+}

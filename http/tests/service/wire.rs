@@ -199,3 +199,17 @@ async fn an_operation_shows_what_was_ordered() {
         assert!(operation.get("lease").is_none(), "{operation}");
     }
 }
+
+#[actix_web::test]
+async fn an_answer_is_a_valid_request() {
+    let fleet = Fleet::start(true).await;
+    fleet.send(Method::POST, "/schedulers", full()).await.ok();
+    let answer = fleet.get("/schedulers/arena").await.ok()["scheduler"].clone();
+    let mut again = answer.clone();
+    again["name"] = "copy".into();
+    let mut copy = fleet.send(Method::POST, "/schedulers", again).await.ok()["scheduler"].clone();
+    for own in ["name", "createdAt"] {
+        copy[own] = answer[own].clone();
+    }
+    assert_eq!(copy, answer);
+}

@@ -1,5 +1,6 @@
 //! Stories of one fleet, and random lives of many, told to the pure state machine.
 
+mod contract;
 mod fleet;
 mod lifecycle;
 mod measured;
