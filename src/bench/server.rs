@@ -122,9 +122,9 @@ async fn wait_until_ready(
         let lines = text
             .lines()
             .filter_map(|l| serde_json::from_str::<Value>(l).ok());
-        let mut ready = lines.filter(|line| line["fields"]["message"] == "ready");
+        let mut ready = lines.filter(|line| line["message"] == "ready");
         if let Some(line) = ready.next() {
-            return Ok(line["fields"].clone());
+            return Ok(line.clone());
         }
         if process.0.try_wait()?.is_some() {
             bail!("the server ended at once:\n{text}");

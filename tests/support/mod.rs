@@ -103,8 +103,8 @@ impl Maestro {
             match said.recv_timeout(START_MAX) {
                 Ok(line) => {
                     let record: Value = serde_json::from_str(&line).unwrap_or_default();
-                    if record["fields"]["message"] == "ready" {
-                        break record["fields"].clone();
+                    if record["message"] == "ready" {
+                        break record;
                     }
                 }
                 Err(error) => {

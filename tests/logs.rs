@@ -1,0 +1,78 @@
+//! What is logged, as a collector reads it.
+
+mod support;
+
+use serde_json::Value;
+use support::{Home, eventually, seconds};
+
+/// The contract's names (1.1); ours for the same things must not stand beside them.
+const NOT_OURS: [&str; 6] = [
+    "scheduler",
+    "room",
+    "operation",
+    "instance",
+    "handler",
+    "executor",
+];
+
+fn records(log: &str) -> Vec<Value> {
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    log.lines().map(parse).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract() {
+    let home = Home::new();
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_SYNCINTERVAL", "11s")]);
+    maestro.bring_up(&home.fleet("logged", 1)).await;
+    maestro.remove("logged").await;
+    let about = |records: &[Value]| {
+        let named = |record: &&Value| record["scheduler_name"] == "logged";
+        records.iter().filter(named).count()
+    };
+    let came = eventually(seconds(10), || async {
+        about(&records(&maestro.logged())) > 0
+    });
+    assert!(came.await, "no scheduler_name in:\n{}", maestro.logged());
+    let records = records(&maestro.logged());
+    for record in &records {
+        let time = record["timestamp"].as_str().expect("a time");
+        assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+        let level = record["level"].as_str().expect("a level");
+        assert!(["INFO", "WARN", "ERROR"].contains(&level), "{record}");
+        assert!(record["message"].is_string(), "{record}");
+        for name in NOT_OURS {
+            assert!(record.get(name).is_none(), "{name} in {record}");
+        }
+    }
+    let idle = |record: &&Value| record["message"].to_string().contains("without effect");
+    let idle: Vec<_> = records.iter().filter(idle).collect();
+    assert_eq!(idle.len(), 1, "{idle:?}");
+    assert!(
+        idle[0]["message"]
+            .to_string()
+            .contains("workers.syncInterval")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug_spans_carry_the_names_of_the_contract() {
+    let home = Home::new();
+    let maestro = home.start_with(&[("RUST_LOG", "debug"), ("MAESTRO_WORKERS_PAUSED", "true")]);
+    let (status, _) = maestro
+        .ping(
+            "nobody",
+            "nobody-1",
+            &serde_json::json!({"status": "ready"}),
+        )
+        .await;
+    assert_eq!(status, 200);
+    let found = eventually(seconds(10), || async {
+        maestro.logged().lines().any(|line| {
+            line.contains("\"scheduler_name\":\"nobody\"")
+                && line.contains("\"room_id\":\"nobody-1\"")
+                && line.contains("\"handler_name\"")
+        })
+    });
+    assert!(found.await, "{}", maestro.logged());
+}
