@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, check_config, demo, duration, room, start, tools};
+use crate::{bench, check_config, demo, duration, migrate, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +27,9 @@ enum Command {
     /// Start the orchestrator, or one module of it
     #[command(args_override_self = true)]
     Start(StartArgs),
+    /// Bring the store to the format of this program, as a start does by itself
+    #[command(args_override_self = true)]
+    Migrate(migrate::MigrateArgs),
     /// Show the settings that a start would have, where each came from, and what is wrong
     #[command(args_override_self = true)]
     CheckConfig(check_config::CheckConfigArgs),
@@ -71,7 +74,7 @@ pub struct StartArgs {
     pub data_dir: Option<PathBuf>,
 }
 
-/// The parts of the orchestrator that can run as processes of their own.
+/// The modules of the contract, and all of them in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
     All,
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Some(Command::Start(args)) => start::run(&args),
+        Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::CheckConfig(args)) => check_config::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Actors(args)) => tools::actors(&args),

@@ -10,11 +10,13 @@ mod demo;
 mod duration;
 mod logging;
 mod metrics;
+mod migrate;
 mod observed;
 mod process_metrics;
 mod room;
 mod serve;
 mod settings;
+mod standby;
 mod start;
 mod tools;
 

@@ -48,11 +48,11 @@ pub fn install(
     Ok(handle)
 }
 
-/// Everything that is known of this process, rendered when it is called.
-pub fn page(recorded: PrometheusHandle, node: Node) -> MetricsPage {
+/// Everything that is known of this process, rendered when it is called. `None`: it hosts nothing.
+pub fn page(recorded: PrometheusHandle, node: Option<Node>) -> MetricsPage {
     Arc::new(move || {
         let mut page = recorded.render();
-        page.push_str(&node.metrics());
+        page.push_str(&node.as_ref().map(Node::metrics).unwrap_or_default());
         let mut process = Page::default();
         process_metrics::render(&mut process);
         page.push_str(&process.into_text());

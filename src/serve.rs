@@ -13,11 +13,15 @@ use maestro_http::{
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info};
 
 /// How long the start waits for the schedulers of the store; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
+
+/// For the I/O runtime: everything of ours is closed by then, what is left are idle timers of libraries.
+pub const UPKEEP_LEFT: Duration = Duration::from_secs(1);
 
 /// Where the servers listen, as URLs.
 #[derive(Clone, Debug)]
@@ -56,8 +60,7 @@ where
         .build()
         .context("cannot start the I/O runtime")?;
     let result = actix_rt::System::new().block_on(run(settings, listeners, &io, until));
-    // Everything of ours is closed by now; what is left are idle timers of libraries.
-    io.shutdown_timeout(Duration::from_secs(1));
+    io.shutdown_timeout(UPKEEP_LEFT);
     result
 }
 
@@ -94,7 +97,7 @@ where
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let parts = InternalParts {
         node: node.clone(),
-        metrics: recorded.map(|recorded| metrics::page(recorded, node.clone())),
+        metrics: recorded.map(|recorded| metrics::page(recorded, Some(node.clone()))),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
         backup: Some(adapters.backup(settings, io.handle().clone())),
@@ -161,7 +164,22 @@ fn servers(
     ])
 }
 
-fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
+/// Waits for TERM or INT.
+///
+/// # Errors
+/// When signals cannot be listened for.
+pub async fn ended_by_signal() -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("cannot listen for TERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("cannot listen for INT")?;
+    let name = tokio::select! {
+        _ = term.recv() => "TERM",
+        _ = int.recv() => "INT",
+    };
+    info!(signal = name, "shutting down: no new work, rooms stay");
+    Ok(())
+}
+
+pub fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
     let Listen { host, port } = listen;
     let address =
         resolve(host, *port).with_context(|| format!("{what}.host {host:?} is no address"))?;
@@ -184,7 +202,7 @@ fn resolve(host: &str, port: u16) -> std::io::Result<SocketAddr> {
         .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
 }
 
-fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
+pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
     let address = listener
         .local_addr()
         .context("a listener without an address")?;

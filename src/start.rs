@@ -1,12 +1,11 @@
 //! `maestro start`: the orchestrator itself, or one module of it.
 
 use crate::cli::{Module, StartArgs};
-use crate::logging;
-use crate::serve::{Addresses, serve};
+use crate::serve::{Addresses, ended_by_signal, serve};
 use crate::settings::{self, Flags, Listen, Settings};
-use anyhow::{Context, anyhow, bail};
+use crate::{logging, standby};
+use anyhow::{anyhow, bail};
 use std::path::Path;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 /// Runs the chosen module until it is asked to end.
@@ -16,12 +15,13 @@ use tracing::{info, warn};
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     logging::init(args.log_config);
     let settings = read_settings(args.config_path.as_deref(), args.data_dir.as_deref())?;
-    if args.module != Module::All {
-        bail!(
-            "the module {} alone needs a store that several processes share (Postgres and Redis), which this build \
-             does not have; `maestro start all` runs everything in one process",
-            args.module
-        );
+    match args.module {
+        Module::All => {}
+        Module::RuntimeWatcher => {
+            warn_if_open("internalApi", &settings.internal_api);
+            return standby::run(&settings);
+        }
+        module => bail!("{}", alone(module)),
     }
     info!(store = "embedded", runtime = %settings.runtime_in_use(), data_dir = %settings.data_dir.display(), "store and runtime chosen");
     for (what, listen) in [
@@ -32,6 +32,23 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
         warn_if_open(what, listen);
     }
     serve(&settings, wait_for_signal)
+}
+
+/// Why a module cannot run by itself here. The embedded store belongs to one process, and
+/// each of these would need it beside the one that has it.
+fn alone(module: Module) -> String {
+    let instead = match module {
+        Module::MetricsReporter => {
+            "it reports its schedulers itself, on /metrics of its internal server (internalApi.port)"
+        }
+        Module::RoomsApi => "it serves the rooms API on roomsApi.port",
+        Module::ManagementApi => "it serves the management API on api.port",
+        _ => "it works the operations of all schedulers",
+    };
+    format!(
+        "the module {module} alone needs a store that several processes share (Postgres and Redis), which this \
+         build does not have: its embedded store belongs to one process. Run `maestro start all`; {instead}"
+    )
 }
 
 /// The settings in force, with their warnings told.
@@ -72,12 +89,5 @@ async fn wait_for_signal(addresses: Addresses) -> anyhow::Result<()> {
         internal = %addresses.internal,
         "ready"
     );
-    let mut term = signal(SignalKind::terminate()).context("cannot listen for TERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("cannot listen for INT")?;
-    let name = tokio::select! {
-        _ = term.recv() => "TERM",
-        _ = int.recv() => "INT",
-    };
-    info!(signal = name, "shutting down: no new work, rooms stay");
-    Ok(())
+    ended_by_signal().await
 }

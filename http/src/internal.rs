@@ -57,13 +57,7 @@ pub fn configure_internal(
                     Resource::new("/readyz").to(move |node| ready(node, parts.skip_store_check)),
                 );
         }
-        if let Some(page) = parts.metrics.clone() {
-            let render = move || {
-                let page = page.clone();
-                async move { text(StatusCode::OK, METRICS_TEXT, page()) }
-            };
-            config.service(Resource::new("/metrics").to(render));
-        }
+        mount_metrics(parts.metrics.clone(), config);
         if let Some(backup) = parts.backup.clone() {
             config
                 .app_data(Data::new(backup))
@@ -78,6 +72,17 @@ pub fn configure_internal(
             .service(order(&format!("{at}/test-operation")).route(web::post().to(test_operation)))
             .default_service(web::to(not_found));
     }
+}
+
+pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfig) {
+    let Some(page) = page else {
+        return;
+    };
+    let render = move || {
+        let page = page.clone();
+        async move { text(StatusCode::OK, METRICS_TEXT, page()) }
+    };
+    config.service(Resource::new("/metrics").to(render));
 }
 
 /// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's.
@@ -96,7 +101,7 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Http
         .body(body.into())
 }
 
-async fn alive() -> HttpResponse {
+pub(crate) async fn alive() -> HttpResponse {
     text(StatusCode::OK, TEXT, "OK")
 }
 
@@ -116,7 +121,7 @@ async fn store_answers(node: &Node) -> bool {
     matches!(tokio::time::timeout(READY_WITHIN, check).await, Ok(Ok(())))
 }
 
-async fn not_found() -> HttpResponse {
+pub(crate) async fn not_found() -> HttpResponse {
     text(StatusCode::NOT_FOUND, TEXT, "404 page not found\n")
 }
 

@@ -14,6 +14,7 @@ mod named;
 pub mod operator;
 pub mod rooms;
 pub mod server;
+mod standby;
 
 pub use backup::{Backup, BackupDone, BackupError};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};

@@ -12,8 +12,9 @@ use actix_web::{App, HttpServer};
 use maestro_actors::Node;
 
 use crate::gateway::{Gateway, ManagementApi, RoomsApi};
-use crate::internal::{InternalParts, configure_debug, configure_internal};
+use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::operator::configure_operator;
+use crate::standby::configure_standby;
 
 /// Longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
@@ -71,6 +72,18 @@ pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Re
 /// When the socket cannot be listened on.
 pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<BoundServer> {
     bind(settings, configure_internal(parts))
+}
+
+/// Serves the internal server of a process that hosts nothing.
+///
+/// # Errors
+/// When the socket cannot be listened on.
+pub fn standby(
+    settings: ServerSettings,
+    metrics: Option<MetricsPage>,
+    health: bool,
+) -> io::Result<BoundServer> {
+    bind(settings, configure_standby(metrics, health))
 }
 
 /// Signals are the binary's: it stops the servers in order.

@@ -45,6 +45,19 @@ pub fn initialise(db: &Database, formats: &Formats) -> Result<(), redb::Error> {
     Ok(())
 }
 
+/// The format of the file as it is.
+pub fn of(path: &Path, db: &Database) -> Result<u64, OpenError> {
+    let found = number(path, db, FORMAT)?;
+    match found > FORMATS.current {
+        true => Err(OpenError::Newer {
+            file: path.into(),
+            found,
+            known: FORMATS.current,
+        }),
+        false => Ok(found),
+    }
+}
+
 /// Sees to it that the file has the current format.
 pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database, OpenError> {
     let found = number(path, &db, FORMAT)?;

@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod format;
 mod lock;
+mod migrate;
 mod model;
 mod ownership;
 mod queue;
@@ -22,6 +23,7 @@ mod tables;
 mod writer;
 
 pub use error::OpenError;
+pub use migrate::{Migrated, migrate};
 
 use async_trait::async_trait;
 use batch::Batch;

@@ -1,0 +1,50 @@
+//! `maestro start runtime-watcher`: a healthy stand-by, so that manifests and probes of five
+//! modules keep working. The process that owns a scheduler watches its rooms itself.
+
+use crate::metrics;
+use crate::serve::{UPKEEP_LEFT, ended_by_signal, listen, url_of};
+use crate::settings::Settings;
+use anyhow::Context;
+use maestro_http::{ServerSettings, server};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// Serves the internal API until it is asked to end.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    let listener = listen("internalApi", &settings.internal_api)?;
+    let internal = url_of(&listener)?;
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("io")
+        .enable_all()
+        .build()
+        .context("cannot start the I/O runtime")?;
+    let stop = CancellationToken::new();
+    let result = actix_rt::System::new().block_on(async {
+        let metrics = match settings.metrics_enabled {
+            true => Some(metrics::page(metrics::install(&io, stop.clone())?, None)),
+            false => None,
+        };
+        let how = ServerSettings {
+            listener,
+            workers: 1,
+            shutdown_timeout: settings.internal_shutdown,
+        };
+        let bound = server::standby(how, metrics, settings.healthcheck_enabled)?;
+        let handle = bound.server.handle();
+        let running = actix_rt::spawn(bound.server);
+        info!(%internal, "ready: standing by, rooms are watched by the process that owns them");
+        let ended = io.spawn(ended_by_signal()).await;
+        handle.stop(true).await;
+        if let Ok(Err(error)) = running.await {
+            error!(%error, "the server ended with an error");
+        }
+        ended.context("it was interrupted")?
+    });
+    stop.cancel();
+    io.shutdown_timeout(UPKEEP_LEFT);
+    result
+}

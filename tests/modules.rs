@@ -1,0 +1,137 @@
+//! Modules and `migrate`, as processes of their own.
+
+mod support;
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use support::{BINARY, Home, run, seconds, signal};
+
+fn said(output: &Output) -> String {
+    [output.stdout.clone(), output.stderr.clone()]
+        .map(|bytes| String::from_utf8(bytes).expect("a text"))
+        .concat()
+}
+
+fn migrate(folder: &Path, arguments: &[&str]) -> Output {
+    let folder = folder.to_str().expect("a path");
+    run(&[&["migrate", "--data-dir", folder], arguments].concat())
+}
+
+#[test]
+fn a_module_that_needs_a_shared_store_says_what_to_run_instead() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    for module in ["management-api", "rooms-api", "worker", "metrics-reporter"] {
+        let data = data.to_str().expect("a path");
+        let output = run(&["start", module, "--data-dir", data]);
+        assert_eq!(output.status.code(), Some(1), "{module}");
+        let said = said(&output);
+        for part in [module, "belongs to one process", "maestro start all"] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+    }
+    assert!(!data.exists());
+}
+
+/// Ended in any case: a test that fails leaves no process.
+struct Standby(std::process::Child);
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runtime_watcher_stands_by_beside_a_running_server() {
+    let home = Home::new();
+    let maestro = home.start();
+    let mut standby = Standby(
+        Command::new(BINARY)
+            .args(["start", "runtime-watcher", "--data-dir"])
+            .arg(home.path())
+            .env("MAESTRO_INTERNALAPI_PORT", "0")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts"),
+    );
+    let mut lines = BufReader::new(standby.0.stderr.take().expect("piped")).lines();
+    let internal = loop {
+        let line = lines.next().expect("it becomes ready").expect("a line");
+        let record: Value = serde_json::from_str(&line).expect("JSON");
+        if let Some(url) = record["internal"].as_str() {
+            break url.to_owned();
+        }
+    };
+    for (path, status, body) in [
+        ("/health", 200, "OK"),
+        ("/healthz", 200, "OK"),
+        ("/readyz", 200, "OK"),
+        ("/debug/actors", 404, "404 page not found\n"),
+    ] {
+        let answer = maestro
+            .call("POST", &format!("{internal}{path}"), None)
+            .await;
+        assert_eq!(answer, (status, Value::String(body.into())), "{path}");
+    }
+    let metrics = format!("{internal}/metrics");
+    assert_eq!(maestro.call("GET", &metrics, None).await.0, 200);
+    let pid = i32::try_from(standby.0.id()).expect("a pid");
+    signal(pid, rustix::process::Signal::TERM);
+    let until = std::time::Instant::now() + seconds(20);
+    while standby.0.try_wait().expect("a child").is_none() {
+        assert!(std::time::Instant::now() < until, "it does not end");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(standby.0.wait().expect("a child").success());
+    assert!(maestro.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_says_what_there_was_to_do() {
+    let up_to_date = "database schema already up to date";
+    let home = Home::new();
+    let nothing = migrate(home.path(), &[]);
+    assert!(nothing.status.success());
+    assert!(said(&nothing).contains(up_to_date), "{}", said(&nothing));
+    assert!(!home.path().join("maestro.redb").exists());
+
+    let maestro = home.start();
+    let busy = migrate(home.path(), &[]);
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(said(&busy).contains("in use by"), "{}", said(&busy));
+    assert!(maestro.stop().success());
+
+    let done = migrate(home.path(), &["-l", "production"]);
+    let text = said(&done);
+    assert!(done.status.success(), "{text}");
+    let record: Value = serde_json::from_str(text.trim()).expect("one line of JSON");
+    assert_eq!(record["message"], up_to_date);
+    assert_eq!(record["format"], 1);
+
+    std::fs::write(home.path().join("maestro.redb"), "a love letter").expect("written");
+    let foreign = migrate(home.path(), &[]);
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(said(&foreign).contains("was not written by Maestro"));
+}
+
+#[test]
+fn migrate_refuses_a_database_that_this_build_cannot_reach() {
+    let output = Command::new(BINARY)
+        .arg("migrate")
+        .env(
+            "MAESTRO_ADAPTERS_SCHEDULERSTORAGE_POSTGRES_URL",
+            "postgres://u:hidden@db/m",
+        )
+        .output()
+        .expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(
+        said.contains("no cluster store") && !said.contains("hidden"),
+        "{said}"
+    );
+}
