@@ -67,6 +67,23 @@ fn the_shipped_file_has_every_key_with_the_value_of_the_code() {
 }
 
 #[test]
+fn the_reference_is_what_the_code_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(page).expect("it is there");
+    let start = page.find("| key, variable |").expect("the table");
+    let end = page.find("<!-- end of settings -->").expect("its end");
+    let printed = good(&["check-config", "--format", "markdown"], &[]);
+    let mut lines = page[start..end].lines().zip(printed.lines());
+    let differ = lines.find(|(written, printed)| written != printed);
+    let command = "(cd /tmp && env -i maestro check-config --format markdown)";
+    assert_eq!(
+        differ, None,
+        "first difference in the page; print it: {command}"
+    );
+    assert_eq!(&page[start..end], printed, "print it: {command}");
+}
+
+#[test]
 fn each_value_is_shown_with_its_origin_and_without_its_secrets() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("mine.yaml");

@@ -131,6 +131,25 @@ async fn a_paused_scheduler_stands_still_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_at_run_time_is_forgotten_by_a_reload() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("forget", 1)).await;
+    let is_paused = async |paused: bool| {
+        let (_, view) = maestro
+            .internal("GET", "/debug/actors?scheduler=forget", None)
+            .await;
+        view["actors"][0]["scheduler"]["paused"] == paused
+    };
+    let path = |verb: &str| format!("/debug/actors/forget/{verb}");
+    assert_eq!(maestro.internal("POST", &path("pause"), None).await.0, 200);
+    assert!(eventually(seconds(5), || is_paused(true)).await);
+    assert_eq!(maestro.internal("POST", &path("reload"), None).await.0, 200);
+    assert!(eventually(seconds(10), || is_paused(false)).await);
+    maestro.remove("forget").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_orchestrator_takes_orders_and_makes_nothing() {
     let home = Home::new();
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);

@@ -58,6 +58,11 @@ async fn the_commands_about_operations_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_configuration_work() {
+    run("docs/configuration.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_about_rolling_updates_work() {
     run("docs/rolling-updates.md").await;
 }
