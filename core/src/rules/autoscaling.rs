@@ -297,6 +297,15 @@ mod tests {
         };
         let wanted = |amount| desired(&fixed_buffer(amount), &occupancy);
         assert_eq!(wanted(5), Ok(10));
+        // The rows of `docs/autoscaling.md`.
+        for (occupied, allocated, wanted) in [(0, 0, 10), (25, 0, 35), (25, 5, 40)] {
+            let used = Occupancy {
+                occupied,
+                allocated,
+                ..occupancy
+            };
+            assert_eq!(desired(&fixed_buffer(10), &used), Ok(wanted));
+        }
         let may = |amount| may_downscale(&fixed_buffer(amount), &occupancy);
         // 30 - 5 - 6 = 19 rooms alive.
         assert_eq!(may(13), Ok(true));

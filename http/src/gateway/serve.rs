@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::body::MessageBody;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -48,8 +48,13 @@ pub async fn serve<A: ?Sized>(
     );
     let template = target.as_ref().map_or("", Target::template);
     let entry = journal::Entry::begin(inner.kind, &request_id, method, template);
-    // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it.
-    let body = body::read(&mut payload, request.headers(), inner.limits).await;
+    // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
+    // offer to speak another protocol comes no request, and without a length no body either.
+    let upgrading = request.head().upgrade();
+    let body = match upgrading && !has_body(request.headers()) {
+        true => Ok(Bytes::new()),
+        false => body::read(&mut payload, request.headers(), inner.limits).await,
+    };
     let unread = body.is_err().then_some(payload);
     let answer = match (&decoded, target) {
         (Some(decoded), Some(target)) => {
@@ -80,6 +85,13 @@ pub async fn serve<A: ?Sized>(
             }
             .boxed()
         });
+    }
+    if upgrading {
+        // Nobody takes the offer up (as in the original), and actix-web ends the connection then: say so, or clients that
+        // offer HTTP/2 on every new connection would put their next request on a dead one.
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     let code = response.status().as_u16();
     watch.end(code, size);
@@ -189,6 +201,10 @@ fn span(handler: &'static str, context: &RequestContext, params: &Params<'_>) ->
         operation_id = text("operation_id"),
         room_id = text("room_name"),
     )
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn content_type(headers: &HeaderMap) -> &[u8] {

@@ -116,3 +116,43 @@ async fn slow_and_large_bodies_are_cut() {
         );
     }
 }
+
+/// Java's HTTP client offers HTTP/2 on every new connection, `curl --http2` too.
+#[actix_web::test]
+async fn an_offer_to_speak_another_protocol_is_answered_in_this_one_and_the_end_is_said() {
+    let address = serve_rooms().await;
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let body = r#"{"status":"ready"}"#;
+    for (request, end) in [
+        (
+            format!(
+                "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: x\r\n{h2c}Content-Length: 18\r\n\r\n{body}"
+            ),
+            r#"{"success":true}"#,
+        ),
+        (
+            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n{h2c}\r\n"),
+            "\"details\":[]}",
+        ),
+        (
+            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n{socket}\r\n"),
+            "\"details\":[]}",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Until the server closes.
+        let got = read_until(&mut stream, "never").await;
+        let status = if end.contains("success") {
+            "200"
+        } else {
+            "503"
+        };
+        assert!(
+            got.starts_with(&format!("HTTP/1.1 {status} ")) && got.ends_with(end),
+            "{request}: {got}"
+        );
+        assert!(got.contains("\r\nconnection: close\r\n"), "{got}");
+    }
+}
