@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
@@ -16,8 +16,9 @@ use serde_json::json;
 
 use crate::backup::{self, Backup};
 use crate::error::unexpected;
-use crate::gateway::{Status, refusal};
+use crate::gateway::{Code, Status, refusal};
 use crate::named::{named, ordered_by};
+use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
 
 /// How long the store may take to say that it is there.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -41,36 +42,205 @@ pub struct InternalParts {
     pub backup: Option<Backup>,
 }
 
+/// Health pages answer every method: probes differ.
+pub(crate) const HEALTH: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/health",
+        handler: || web::to(alive),
+        name: "health",
+        about: About {
+            tag: Tag::Health,
+            summary: "Whether the process runs",
+            text: "The same as `/healthz`.",
+            fails: &[],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Text("text/plain"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/healthz",
+        handler: || web::to(alive),
+        name: "healthz",
+        about: About {
+            tag: Tag::Health,
+            summary: "Whether the process runs",
+            text: "",
+            fails: &[],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Text("text/plain"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/readyz",
+        handler: || web::to(ready),
+        name: "readyz",
+        about: About {
+            tag: Tag::Health,
+            summary: "Whether it is ready",
+            text: "It is once every scheduler has an owner and the store answers; 503 before.",
+            fails: &[Code::Unavailable],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Text("text/plain"),
+    },
+];
+
+pub(crate) const METRICS: &[Endpoint] = &[Endpoint {
+    method: Method::GET,
+    path: "/metrics",
+    handler: || web::to(metrics),
+    name: "metrics",
+    about: About {
+        tag: Tag::Health,
+        summary: "Metrics for Prometheus",
+        text: "",
+        fails: &[],
+        example: None,
+    },
+    query: &[],
+    body: None,
+    answer: Answer::Text("text/plain"),
+}];
+
+/// Looks only: on the management API too (`api.debug.enabled`).
+pub(crate) const ACTORS: &[Endpoint] = &[Endpoint {
+    method: Method::GET,
+    path: "/debug/actors",
+    handler: || web::to(actors),
+    name: "debugActors",
+    about: About {
+        tag: Tag::Debug,
+        summary: "See what every actor is doing",
+        text: "No actor is asked for it: a stuck one is seen while it is stuck. On the management API when `api.debug.enabled` says so.",
+        fails: &[],
+        example: None,
+    },
+    query: &[Parameter {
+        name: "scheduler",
+        text: "Only the actor of this scheduler.",
+        schema: || object! { "type" => "string" },
+    }],
+    body: None,
+    answer: Answer::Json("DebugActors"),
+}];
+
+/// Orders to an actor.
+pub(crate) const ORDERS: &[Endpoint] = &[
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/actors/{scheduler}/reload",
+        handler: || web::to(reload),
+        name: "reloadActor",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Build an actor anew from the store",
+            text: "Its rooms do not notice.",
+            fails: &[Code::NotFound],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Json("Done"),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/actors/{scheduler}/pause",
+        handler: || web::to(pause),
+        name: "pauseActor",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Let the queues of a scheduler stand still",
+            text: "Pings, allocation and reads go on; no room is started or ended.",
+            fails: &[Code::NotFound],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Json("Done"),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/actors/{scheduler}/resume",
+        handler: || web::to(resume),
+        name: "resumeActor",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Let the queues of a scheduler go on",
+            text: "Also where all others stand still (`workers.paused`).",
+            fails: &[Code::NotFound],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Json("Done"),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/actors/{scheduler}/test-operation",
+        handler: || web::to(test_operation),
+        name: "orderTestOperation",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Order an operation that only takes time",
+            text: "",
+            fails: &[Code::NotFound],
+            example: Some(r#"{"sleepSeconds": 1}"#),
+        },
+        query: &[],
+        body: Some("TestOperation"),
+        answer: Answer::Json("Ordered"),
+    },
+];
+
+pub(crate) const BACKUP: &[Endpoint] = &[Endpoint {
+    method: Method::POST,
+    path: "/backup",
+    handler: || web::to(backup::handle),
+    name: "backUp",
+    about: About {
+        tag: Tag::Backup,
+        summary: "Copy the store while it is in use",
+        text: "To `backups/NAME.redb` in the data folder.",
+        fails: &[Code::AlreadyExists, Code::Unavailable],
+        example: Some(r#"{"name": "monday"}"#),
+    },
+    query: &[],
+    body: Some("BackupWanted"),
+    answer: Answer::Json("BackupDone"),
+}];
+
 /// Mounts the internal server's pages, and its 404 for all others.
 pub fn configure_internal(
     parts: InternalParts,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let node = Data::new(parts.node);
     move |config: &mut ServiceConfig| {
-        let order = |path: &str| Resource::new(path).wrap(from_fn(named));
         config.app_data(node.clone());
         if parts.health {
-            config
-                .service(Resource::new("/health").to(alive))
-                .service(Resource::new("/healthz").to(alive))
-                .service(
-                    Resource::new("/readyz").to(move |node| ready(node, parts.skip_store_check)),
-                );
+            config.app_data(Data::new(Readiness {
+                skip_store_check: parts.skip_store_check,
+            }));
+            for endpoint in HEALTH {
+                config.service(Resource::new(endpoint.path).route((endpoint.handler)()));
+            }
         }
         mount_metrics(parts.metrics.clone(), config);
         if let Some(backup) = parts.backup.clone() {
-            config
-                .app_data(Data::new(backup))
-                .service(order("/backup").route(web::post().to(backup::handle)));
+            config.app_data(Data::new(backup));
+            mount_orders(config, BACKUP);
         }
-        let at = "/debug/actors/{scheduler}";
-        config
-            .service(Resource::new("/debug/actors").route(web::get().to(actors)))
-            .service(order(&format!("{at}/reload")).route(web::post().to(reload)))
-            .service(order(&format!("{at}/pause")).route(web::post().to(pause)))
-            .service(order(&format!("{at}/resume")).route(web::post().to(resume)))
-            .service(order(&format!("{at}/test-operation")).route(web::post().to(test_operation)))
-            .default_service(web::to(not_found));
+        mount(config, ACTORS);
+        mount_orders(config, ORDERS);
+        config.default_service(web::to(not_found));
     }
 }
 
@@ -78,20 +248,38 @@ pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfi
     let Some(page) = page else {
         return;
     };
-    let render = move || {
-        let page = page.clone();
-        async move { text(StatusCode::OK, METRICS_TEXT, page()) }
-    };
-    config.service(Resource::new("/metrics").to(render));
+    config.app_data(Data::new(page));
+    for endpoint in METRICS {
+        config.service(Resource::new(endpoint.path).route((endpoint.handler)()));
+    }
 }
 
 /// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's.
 pub fn configure_debug(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let node = Data::new(node);
     move |config: &mut ServiceConfig| {
-        config
-            .app_data(node.clone())
-            .service(Resource::new("/debug/actors").route(web::get().to(actors)));
+        config.app_data(node.clone());
+        mount(config, ACTORS);
+    }
+}
+
+/// Each under its own method alone.
+fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint]) {
+    for endpoint in endpoints {
+        let route = (endpoint.handler)().method(endpoint.method.clone());
+        config.service(Resource::new(endpoint.path).route(route));
+    }
+}
+
+/// Orders have a name and a line in the log.
+fn mount_orders(config: &mut ServiceConfig, endpoints: &[Endpoint]) {
+    for endpoint in endpoints {
+        let route = (endpoint.handler)().method(endpoint.method.clone());
+        config.service(
+            Resource::new(endpoint.path)
+                .wrap(from_fn(named))
+                .route(route),
+        );
     }
 }
 
@@ -101,13 +289,22 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Http
         .body(body.into())
 }
 
+async fn metrics(page: Data<MetricsPage>) -> HttpResponse {
+    text(StatusCode::OK, METRICS_TEXT, page())
+}
+
 pub(crate) async fn alive() -> HttpResponse {
     text(StatusCode::OK, TEXT, "OK")
 }
 
+/// What readiness asks.
+struct Readiness {
+    skip_store_check: bool,
+}
+
 /// Ready once every scheduler has an owner here and the store answers.
-async fn ready(node: Data<Node>, skip_store_check: bool) -> HttpResponse {
-    let answered = skip_store_check || store_answers(&node).await;
+async fn ready(node: Data<Node>, readiness: Data<Readiness>) -> HttpResponse {
+    let answered = readiness.skip_store_check || store_answers(&node).await;
     match answered && node.directory().is_complete() {
         true => text(StatusCode::OK, TEXT, "OK"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable"),

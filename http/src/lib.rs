@@ -11,6 +11,7 @@ pub mod internal;
 pub mod management;
 pub mod metrics;
 mod named;
+pub mod openapi;
 pub mod operator;
 pub mod rooms;
 pub mod server;

@@ -3,6 +3,7 @@
 //! New data gets new endpoints, since strict clients refuse unknown fields in the old answers (contract 2.1).
 //! Mounted on the management API, before the gateway.
 
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
@@ -15,33 +16,164 @@ use serde_json::json;
 use crate::error::unexpected;
 use crate::gateway::{Code, Status, refusal};
 use crate::named::{named, ordered_by};
+use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, Tree, object};
 
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: usize = 500;
 const TAIL: usize = 100;
 const TAIL_MAX: usize = 10_000;
 
+/// What is mounted, and how it is described.
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/schedulers/{scheduler}/rooms",
+        handler: || web::to(rooms),
+        name: "listRooms",
+        about: about("List the rooms of a scheduler", "", &[Code::NotFound]),
+        query: &[
+            Parameter {
+                name: "status",
+                text: "Only rooms in this status.",
+                schema: || object! { "$ref" => "#/components/schemas/RoomStatus" },
+            },
+            Parameter {
+                name: "version",
+                text: "Only rooms of this version, as `v1.2.0`.",
+                schema: || object! { "type" => "string" },
+            },
+            Parameter {
+                name: "page",
+                text: "Page, from 1.",
+                schema: || object! { "type" => "integer", "minimum" => 1, "default" => 1 },
+            },
+            Parameter {
+                name: "perPage",
+                text: "Rooms on a page.",
+                schema: || bounded(1, PAGE_SIZE, PAGE_SIZE_MAX),
+            },
+        ],
+        body: None,
+        answer: Answer::Json("RoomPage"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/schedulers/{scheduler}/rooms/{room}",
+        handler: || web::to(room),
+        name: "getRoom",
+        about: about(
+            "Read a room with its past",
+            "Also one that has ended, for a while.",
+            &[Code::NotFound],
+        ),
+        query: &[],
+        body: None,
+        answer: Answer::Json("RoomAnswer"),
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/schedulers/{scheduler}/rooms/{room}",
+        handler: || web::to(remove_room),
+        name: "removeRoom",
+        about: about(
+            "Remove a room",
+            "A room with a match goes when the match has ended. Another one is made where the scheduler wants it.",
+            &[Code::NotFound],
+        ),
+        query: &[Parameter {
+            name: "force",
+            text: "Do not wait for the end of its match.",
+            schema: || object! { "type" => "boolean", "default" => false },
+        }],
+        body: None,
+        answer: Answer::Json("OrderedOrDone"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/schedulers/{scheduler}/rooms/{room}/log",
+        handler: || web::to(log),
+        name: "readRoomLog",
+        about: about(
+            "Read the last lines that a room printed",
+            "",
+            &[Code::NotFound],
+        ),
+        query: &[Parameter {
+            name: "tail",
+            text: "How many lines.",
+            schema: || bounded(0, TAIL, TAIL_MAX),
+        }],
+        body: None,
+        answer: Answer::Text("text/plain"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/schedulers/{scheduler}/rollout",
+        handler: || web::to(rollout),
+        name: "getRollout",
+        about: of_rollouts(
+            "See how far a rolling update is and what it waits for",
+            "",
+            &[Code::NotFound],
+        ),
+        query: &[],
+        body: None,
+        answer: Answer::Json("RolloutAnswer"),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/schedulers/{scheduler}/rollout/{order}",
+        handler: || web::to(steer),
+        name: "steerRollout",
+        about: of_rollouts(
+            "Pause, resume or abort a rolling update",
+            "An abort without a rollout under way is 400 with code 9.",
+            &[Code::FailedPrecondition, Code::NotFound],
+        ),
+        query: &[],
+        body: None,
+        answer: Answer::Json("RolloutOrdered"),
+    },
+];
+
+const fn about(summary: &'static str, text: &'static str, fails: &'static [Code]) -> About {
+    About {
+        tag: Tag::Rooms,
+        summary,
+        text,
+        fails,
+        example: None,
+    }
+}
+
+const fn of_rollouts(summary: &'static str, text: &'static str, fails: &'static [Code]) -> About {
+    About {
+        tag: Tag::Versions,
+        ..about(summary, text, fails)
+    }
+}
+
+fn bounded(least: usize, usual: usize, most: usize) -> Tree {
+    object! { "type" => "integer", "minimum" => least, "maximum" => most, "default" => usual }
+}
+
 /// Mounts the endpoints. To be called before the gateway's.
 pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let node = Data::new(node);
     move |config: &mut ServiceConfig| {
-        let at = "/schedulers/{scheduler}";
-        let resource = |path: &str| {
-            Resource::new(format!("{at}{path}"))
-                .default_service(web::to(method_not_allowed))
-                .wrap(from_fn(named))
-        };
-        config
-            .app_data(node.clone())
-            .service(resource("/rooms").route(web::get().to(rooms)))
-            .service(
-                resource("/rooms/{room}")
-                    .route(web::get().to(room))
-                    .route(web::delete().to(remove_room)),
-            )
-            .service(resource("/rooms/{room}/log").route(web::get().to(log)))
-            .service(resource("/rollout").route(web::get().to(rollout)))
-            .service(resource("/rollout/{order}").route(web::post().to(steer)));
+        config.app_data(node.clone());
+        // Methods of one path stand together in the table.
+        for methods in ENDPOINTS.chunk_by(|a, b| a.path == b.path) {
+            let mut resource = Resource::new(methods[0].path);
+            for endpoint in methods {
+                resource = resource.route((endpoint.handler)().method(endpoint.method.clone()));
+            }
+            config.service(
+                resource
+                    .default_service(web::to(method_not_allowed))
+                    .wrap(from_fn(named)),
+            );
+        }
     }
 }
 
@@ -187,4 +319,20 @@ async fn steer(node: Data<Node>, at: Path<(String, String)>, request: HttpReques
         _ => return refusal(Status::not_found("Not Found")),
     };
     show(&node, &scheduler, ordered_by(&request, command)).await
+}
+
+/// The query parameters that are read, by endpoint: serde names them when it meets one that it does not know.
+#[cfg(test)]
+pub(crate) fn known_parameters() -> [(&'static str, Vec<String>); 3] {
+    fn known<T: for<'de> Deserialize<'de>>() -> Vec<String> {
+        let refused = Query::<T>::from_query("no-such-parameter=1").err();
+        let text = refused.map(|error| error.to_string()).unwrap_or_default();
+        let quoted = text.split('`').skip(1).step_by(2);
+        quoted.skip(1).map(str::to_owned).collect()
+    }
+    [
+        ("listRooms", known::<RoomFilter>()),
+        ("removeRoom", known::<Removal>()),
+        ("readRoomLog", known::<Tail>()),
+    ]
 }

@@ -13,6 +13,7 @@ use maestro_actors::Node;
 
 use crate::gateway::{Gateway, ManagementApi, RoomsApi};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
+use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::standby::configure_standby;
 
@@ -54,6 +55,7 @@ pub fn management(
             debug(config);
         }
         operator(config);
+        configure_docs(config);
         gateway.configure(config);
     })
 }
@@ -63,7 +65,10 @@ pub fn management(
 /// # Errors
 /// When the socket cannot be listened on.
 pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<BoundServer> {
-    bind(settings, move |config| gateway.configure(config))
+    bind(settings, move |config| {
+        configure_docs(config);
+        gateway.configure(config);
+    })
 }
 
 /// Serves the internal server.

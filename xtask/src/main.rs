@@ -41,6 +41,8 @@ enum Task {
         #[arg(long = "area", value_name = "AREA")]
         areas: Vec<String>,
     },
+    /// Write `docs/openapi.json` anew from the code
+    Openapi,
     /// Instructions per turn of the state machine, compared with `core/decide-cost.tsv`
     Guard {
         /// Write down what is measured instead of comparing it
@@ -84,6 +86,12 @@ fn run(task: Task) -> Result<ExitCode> {
             shell::run(&mut shell::cargo(&["build", "--package", "maestro"]))?;
             golden::run(&areas, &mut summary)?;
             Ok(summary.close())
+        }
+        Task::Openapi => {
+            let mut write =
+                shell::cargo(&["test", "--package", "maestro-http", "--lib", "openapi"]);
+            shell::run(write.env("MAESTRO_UPDATE_OPENAPI", "1"))?;
+            Ok(ExitCode::SUCCESS)
         }
         Task::Guard { update } => {
             let mut summary = Summary::default();

@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Reader};
 
-/// The names of one field.
+/// One field as it is declared: its names, and what may be in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Field {
     /// As the proto file writes it: `rooms_replicas`.
@@ -11,6 +11,45 @@ pub struct Field {
     pub json: &'static str,
     /// Whether a second value is an error of its own (a field declared `optional`).
     pub optional: bool,
+    /// The lines of the comment at its declaration, for the people who set or read it.
+    pub about: &'static [&'static str],
+    pub kind: Kind,
+    /// Of its value, or of each of its values.
+    pub of: Type,
+}
+
+/// The kinds of field; [`super::slots`] says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    One,
+    Opt,
+    Msg,
+    Many,
+    Map,
+}
+
+/// What a single value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Text,
+    Bool,
+    Int32,
+    Uint32,
+    Int64,
+    Float,
+    Duration,
+    Timestamp,
+    /// A free JSON object.
+    Object,
+    Message(&'static Declaration),
+}
+
+/// A message as it is declared.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Declaration {
+    pub name: &'static str,
+    pub about: &'static [&'static str],
+    pub fields: &'static [Field],
 }
 
 /// Why a path or query parameter could not become a field.
@@ -24,7 +63,8 @@ pub enum BindError {
 
 /// A message of the API.
 pub trait Message: Default + Sized + Send + 'static {
-    const FIELDS: &'static [Field];
+    const DECLARATION: &'static Declaration;
+    const FIELDS: &'static [Field] = Self::DECLARATION.fields;
 
     /// Reads the member called `name` if the message has it. `seen` marks fields that have come before.
     fn read_field(
@@ -98,19 +138,48 @@ macro_rules! slot {
     (map $type:ty) => { Option<std::collections::BTreeMap<String, $type>> };
 }
 
-/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind and the type, in proto order.
+/// The [`Kind`] that a declaration names.
+macro_rules! kind {
+    (one) => {
+        $crate::codec::Kind::One
+    };
+    (opt) => {
+        $crate::codec::Kind::Opt
+    };
+    (msg) => {
+        $crate::codec::Kind::Msg
+    };
+    (many) => {
+        $crate::codec::Kind::Many
+    };
+    (map) => {
+        $crate::codec::Kind::Map
+    };
+}
+
+/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind and the type, in proto order. Comments
+/// on messages and fields go into the description of the API too ([`crate::openapi`]).
 macro_rules! messages {
-    ($($(#[$meta:meta])* $name:ident { $($field:ident $json:literal $kind:ident $type:ty;)* })*) => {$(
-        $(#[$meta])*
+    ($($(#[doc = $about:literal])* $name:ident {
+        $($(#[doc = $text:literal])* $field:ident $json:literal $kind:ident $type:ty;)*
+    })*) => {$(
+        $(#[doc = $about])*
         #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct $name { $(pub $field: slot!($kind $type),)* }
+        pub struct $name { $($(#[doc = $text])* pub $field: slot!($kind $type),)* }
 
         impl $crate::codec::message::Message for $name {
-            const FIELDS: &'static [$crate::codec::message::Field] = &[$($crate::codec::message::Field {
-                proto: stringify!($field),
-                json: $json,
-                optional: matches!(stringify!($kind).as_bytes(), b"opt"),
-            }),*];
+            const DECLARATION: &'static $crate::codec::Declaration = &$crate::codec::Declaration {
+                name: stringify!($name),
+                about: &[$($about),*],
+                fields: &[$($crate::codec::Field {
+                    proto: stringify!($field),
+                    json: $json,
+                    optional: matches!(stringify!($kind).as_bytes(), b"opt"),
+                    about: &[$($text),*],
+                    kind: kind!($kind),
+                    of: <$type as $crate::codec::Json>::TYPE,
+                }),*],
+            };
 
             #[allow(unused_assignments, unused_mut, unused_variables)]
             fn read_field(
@@ -150,6 +219,9 @@ macro_rules! messages {
         }
 
         impl $crate::codec::value::Json for $name {
+            const TYPE: $crate::codec::Type =
+                $crate::codec::Type::Message(<Self as $crate::codec::message::Message>::DECLARATION);
+
             fn read(
                 reader: &mut $crate::codec::reader::Reader<'_>,
                 _field: &'static str,
@@ -163,4 +235,4 @@ macro_rules! messages {
     )*};
 }
 
-pub(crate) use {messages, slot};
+pub(crate) use {kind, messages, slot};

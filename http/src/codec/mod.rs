@@ -15,7 +15,7 @@ mod time;
 mod value;
 mod yaml;
 
-pub use message::{BindError, Field, Message};
+pub use message::{BindError, Declaration, Field, Kind, Message, Type};
 pub use structs::Struct;
 pub use syntax::MAX_DEPTH;
 pub use time::Duration;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::message::Type;
 use super::number;
 use super::reader::{Fault, Reader, unquote};
 use super::syntax::{self, Visitor};
@@ -54,6 +55,8 @@ impl From<&serde_json::Map<String, serde_json::Value>> for Struct {
 }
 
 impl Json for Struct {
+    const TYPE: Type = Type::Object;
+
     fn read(reader: &mut Reader<'_>, _field: &'static str) -> Result<Self, Fault> {
         reader.struct_text().map(|text| Self(text.into()))
     }

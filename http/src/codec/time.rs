@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use super::message::Type;
 use super::reader::{Fault, Reader};
 use super::value::Json;
 
@@ -83,6 +84,8 @@ impl Duration {
 }
 
 impl Json for Duration {
+    const TYPE: Type = Type::Duration;
+
     fn read(reader: &mut Reader<'_>, _field: &'static str) -> Result<Self, Fault> {
         reader.peek();
         let place = reader.bookmark();
@@ -114,6 +117,8 @@ fn write_fraction(out: &mut String, nanos: u32) {
 }
 
 impl Json for Timestamp {
+    const TYPE: Type = Type::Timestamp;
+
     fn read(reader: &mut Reader<'_>, _field: &'static str) -> Result<Self, Fault> {
         reader.peek();
         let place = reader.bookmark();

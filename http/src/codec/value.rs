@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use super::message::Type;
 use super::number;
 use super::reader::{Fault, Reader};
 
 /// A type that can be the value of a field.
 pub trait Json: Sized {
+    const TYPE: Type;
+
     /// Reads one value; null has been dealt with by the caller. `field` names the field in complaints.
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault>;
 
@@ -53,6 +56,8 @@ fn mismatch(reader: &Reader<'_>, kind: &str, field: &str) -> Fault {
 }
 
 impl Json for String {
+    const TYPE: Type = Type::Text;
+
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
         if reader.peek() != Some(b'"') {
             return Err(mismatch(reader, "string", field));
@@ -68,6 +73,8 @@ impl Json for String {
 }
 
 impl Json for bool {
+    const TYPE: Type = Type::Bool;
+
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
         reader.peek();
         if reader.take_word("true") {
@@ -107,8 +114,10 @@ fn parse_number<T>(
 }
 
 macro_rules! integers {
-    ($($type:ty: $kind:literal, $quoted:literal, $go_parser:literal;)*) => {$(
+    ($($type:ty: $of:ident, $kind:literal, $quoted:literal, $go_parser:literal;)*) => {$(
         impl Json for $type {
+            const TYPE: Type = Type::$of;
+
             fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
                 parse_number(reader, $kind, field, |text| {
                     // Rust's own parser takes `+2` and `02`; the grammar does not.
@@ -127,9 +136,9 @@ macro_rules! integers {
 }
 
 integers! {
-    i32: "int32", false, "ParseInt";
-    u32: "uint32", false, "ParseUint";
-    i64: "int64", true, "ParseInt";
+    i32: Int32, "int32", false, "ParseInt";
+    u32: Uint32, "uint32", false, "ParseUint";
+    i64: Int64, "int64", true, "ParseInt";
 }
 
 /// Reads a decimal parameter with the wording of Go's `strconv`.
@@ -151,6 +160,8 @@ fn parameter<T: TryFrom<i128>>(text: &str, parser: &str) -> Result<T, String> {
 }
 
 impl Json for f32 {
+    const TYPE: Type = Type::Float;
+
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
         let quoted = reader.peek() == Some(b'"');
         parse_number(reader, "float", field, |text| match text {

@@ -35,6 +35,7 @@ pub use observer::RequestObserver;
 pub use rooms::RoomsApi;
 pub use status::{Code, Status};
 
+use crate::openapi::Described;
 use body::BodyLimits;
 use observer::Observers;
 use route::Route;
@@ -67,6 +68,16 @@ pub fn management(api: Arc<dyn ManagementApi>) -> Gateway<dyn ManagementApi> {
 /// The rooms API (contract 3) over an implementation of its calls.
 pub fn rooms(api: Arc<dyn RoomsApi>) -> Gateway<dyn RoomsApi> {
     Gateway::new(api, Api::Rooms, rooms::ROUTES)
+}
+
+/// The routes of the management API, for its description.
+pub(crate) fn management_routes() -> Vec<Described> {
+    management::ROUTES.iter().map(route::described).collect()
+}
+
+/// The routes of the rooms API, for its description.
+pub(crate) fn rooms_routes() -> Vec<Described> {
+    rooms::ROUTES.iter().map(route::described).collect()
 }
 
 impl<A: ?Sized + 'static> Gateway<A> {

@@ -7,6 +7,8 @@ use actix_web::http::Method;
 use super::answer::Failure;
 use super::context::RequestContext;
 use super::input::Input;
+use crate::codec::Declaration;
+use crate::openapi::{About, Described};
 
 /// Where a route's request comes from besides its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,23 +28,53 @@ pub struct Route<A: ?Sized> {
     /// The `handler` label of the HTTP metrics (contract 9).
     pub label: &'static str,
     pub reads: Reads,
+    pub rpc: Rpc<A>,
+    /// For people: goes into the description of the API.
+    pub about: About,
+}
+
+/// A route as its description needs it.
+pub fn described<A: ?Sized>(route: &'static Route<A>) -> Described {
+    Described {
+        method: route.method.clone(),
+        template: route.template,
+        reads_body: route.reads == Reads::Body,
+        name: route.rpc.name,
+        request: route.rpc.request,
+        answer: route.rpc.answer,
+        about: &route.about,
+    }
+}
+
+/// What a route calls.
+pub struct Rpc<A: ?Sized> {
+    /// As the trait names it.
+    pub name: &'static str,
+    pub request: &'static Declaration,
+    pub answer: &'static Declaration,
     pub call: for<'a> fn(&'a A, &'a RequestContext, Input<'a>) -> Call<'a>,
 }
 
-/// Builds the `call` of a route: parts to message, message to answer.
-macro_rules! call {
-    ($rpc:ident) => {
-        |api, context, input| {
-            Box::pin(async move {
-                let request = input.message()?;
-                drop(input);
-                Ok($crate::codec::encode(&api.$rpc(context, request).await?))
-            })
+/// Builds an [`Rpc`]: parts to message, message to answer.
+macro_rules! rpc {
+    ($name:ident($request:ty) -> $answer:ty) => {
+        $crate::gateway::route::Rpc {
+            name: stringify!($name),
+            request: <$request as $crate::codec::Message>::DECLARATION,
+            answer: <$answer as $crate::codec::Message>::DECLARATION,
+            call: |api, context, input| {
+                Box::pin(async move {
+                    let request: $request = input.message()?;
+                    drop(input);
+                    let answer: $answer = api.$name(context, request).await?;
+                    Ok($crate::codec::encode(&answer))
+                })
+            },
         }
     };
 }
 
-pub(super) use call;
+pub(super) use rpc;
 
 /// The parameters of a matched path. No route has more than two.
 #[derive(Clone, Copy, Debug, Default)]

@@ -176,7 +176,7 @@ async fn run<A: ?Sized>(
         damaged,
         strict: inner.kind == Api::Management,
     };
-    let call = AssertUnwindSafe((route.call)(&inner.api, &context, input));
+    let call = AssertUnwindSafe((route.rpc.call)(&inner.api, &context, input));
     call.catch_unwind()
         .instrument(span)
         .await

@@ -31,7 +31,7 @@ impl Code {
     }
 
     /// The HTTP status that carries this code. `FailedPrecondition` is 400, not 412 (contract 2.1).
-    pub(super) fn http(self) -> StatusCode {
+    pub(crate) fn http(self) -> StatusCode {
         let status = match self {
             Self::Canceled => 499,
             Self::Unknown | Self::Internal | Self::DataLoss => 500,

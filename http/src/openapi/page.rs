@@ -1,0 +1,77 @@
+//! The description, served: as JSON, and as a page for people. The page is one file of ours and asks nobody else for
+//! anything, so it works offline.
+
+use actix_web::http::{Method, header};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
+
+use super::{About, Answer, Endpoint, Tag};
+use crate::gateway::{Code, Status, refusal};
+
+const PAGE: &str = include_str!("page.html");
+
+/// What the page may do: run what stands in it, and ask the server that it came from.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/openapi.json",
+        handler: || web::to(description),
+        name: "getDescription",
+        about: About {
+            tag: Tag::Description,
+            summary: "This description",
+            text: "OpenAPI 3.1, for generators of clients.",
+            fails: &[],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Text("application/json"),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/docs",
+        handler: || web::to(page),
+        name: "getPage",
+        about: About {
+            tag: Tag::Description,
+            summary: "This description as a page",
+            text: "Needs no other server.",
+            fails: &[],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Answer::Text("text/html"),
+    },
+];
+
+/// Mounts both. To be called before the gateway's; every other path is the gateway's.
+pub(crate) fn configure_docs(config: &mut ServiceConfig) {
+    for endpoint in ENDPOINTS {
+        let route = (endpoint.handler)().method(endpoint.method.clone());
+        let resource = Resource::new(endpoint.path).route(route);
+        config.service(resource.default_service(web::to(method_not_allowed)));
+    }
+}
+
+async fn description() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(super::document())
+}
+
+async fn page() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(PAGE)
+}
+
+async fn method_not_allowed() -> HttpResponse {
+    refusal(Status::new(Code::Unimplemented, "Method Not Allowed"))
+}
