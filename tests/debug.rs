@@ -172,6 +172,25 @@ async fn a_paused_orchestrator_takes_orders_and_makes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_internal_server_can_be_switched_off() {
+    let off = [
+        ("MAESTRO_INTERNALAPI_HEALTHCHECK_ENABLED", "false"),
+        ("MAESTRO_INTERNALAPI_METRICS_ENABLED", "false"),
+    ];
+    let home = Home::new();
+    let maestro = home.start_only(&off);
+    for path in ["/health", "/healthz", "/readyz", "/metrics", "/nowhere"] {
+        let (status, body) = maestro.internal("GET", path, None).await;
+        assert_eq!(
+            (status, body),
+            (404, "404 page not found\n".into()),
+            "{path}"
+        );
+    }
+    assert_eq!(maestro.internal("GET", "/debug/actors", None).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_are_served() {
     let home = Home::new();
     let maestro = home.start();

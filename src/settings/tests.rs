@@ -295,6 +295,11 @@ fn every_mistake_is_told_at_once_with_key_value_and_form() {
             "20-10",
             "N-M",
         ),
+        (
+            "MAESTRO_SERVICES_ROOMMANAGER_ROOMINITIALIZATIONTIMEOUTMILLIS",
+            "0",
+            "above 0",
+        ),
         ("MAESTRO_LIMITS_VERSIONS", "1", "between 2"),
         ("MAESTRO_OPERATIONS_HISTORY_LIMIT", "0", "between 1"),
         ("MAESTRO_ACTORS_THREADS", "100000", "1024"),
@@ -310,7 +315,7 @@ fn every_mistake_is_told_at_once_with_key_value_and_form() {
     assert_eq!(errors.all.len(), bad.len() + 1);
     let all = errors.to_string();
     assert!(
-        all.contains("19 settings are wrong") && all.contains("\"nothing\""),
+        all.contains("20 settings are wrong") && all.contains("\"nothing\""),
         "{all}"
     );
     for (name, value, form) in bad {

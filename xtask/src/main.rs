@@ -3,6 +3,7 @@
 mod golden;
 mod guard;
 mod lint;
+mod settings;
 mod setup;
 mod shell;
 mod simulate;
@@ -58,6 +59,8 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Write the shipped settings file and the reference of all keys anew from the code
+    Settings,
     /// Install what the tests need beside the Rust toolchain
     Setup,
 }
@@ -76,6 +79,7 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Lint => lint::run().map(|()| ExitCode::SUCCESS),
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
+        Task::Settings => settings::run().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
         Task::Ci => {
             lint::run()?;

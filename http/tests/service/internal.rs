@@ -1,6 +1,9 @@
 //! The pages for operators.
 
+use std::time::Duration;
+
 use actix_web::http::Method;
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Server};
@@ -47,6 +50,21 @@ async fn health_pages_answer_any_method() {
         .call(unasked, Method::GET, "/readyz", Value::Null)
         .await;
     assert_eq!((reply.status, reply.text.as_str()), (200, "OK"));
+}
+
+/// The limit of two seconds is the contract's (1.2); a probe gives up soon after.
+#[actix_web::test]
+async fn a_silent_store_is_not_waited_for() {
+    let fleet = Fleet::start(false).await;
+    let silent = StoreFault::Held(Gate::closed());
+    fleet.store.fail_always(StoreCall::Check, silent);
+    let ask = fleet.call(Server::Internal, Method::GET, "/readyz", Value::Null);
+    let reply = tokio::time::timeout(Duration::from_secs(4), ask);
+    let reply = reply.await.expect("it answers though the store does not");
+    assert_eq!(
+        (reply.status, reply.text.as_str()),
+        (503, "Service Unavailable")
+    );
 }
 
 #[actix_web::test]

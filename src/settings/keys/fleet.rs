@@ -172,25 +172,25 @@ fn services() -> Vec<Key> {
     vec![
         Key::new(
             "services.roomManager.roomPingTimeoutMillis",
-            &MILLIS,
+            &PERIOD_MILLIS,
             |s| &mut s.core.ping_timeout,
             "A room that is silent for longer is replaced.",
         ),
         Key::new(
             "services.roomManager.roomInitializationTimeoutMillis",
-            &MILLIS,
+            &PERIOD_MILLIS,
             |s| &mut s.core.initialization_timeout,
             "How long a room may take to become ready.",
         ),
         Key::new(
             "services.roomManager.roomValidationTimeoutMillis",
-            &MILLIS,
+            &PERIOD_MILLIS,
             |s| &mut s.core.validation_timeout,
             "How long the validation room of a new version may take to become ready, per attempt.",
         ),
         Key::new(
             "services.roomManager.roomDeletionTimeoutMillis",
-            &MILLIS,
+            &PERIOD_MILLIS,
             |s| &mut s.core.deletion_timeout,
             "How long a room may take to go before its end is ordered again.",
         ),
