@@ -21,6 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let api = protox::compile(API, ["proto"])?;
     std::fs::write(out.join("api.v1.bin"), api.encode_to_vec())?;
 
+    // The services speak the messages of the HTTP APIs: nothing is declared twice.
+    tonic_prost_build::configure()
+        .extern_path(".api.v1", "::maestro_http::codec::messages")
+        .codec_path("crate::codec::WireCodec")
+        .compile_fds(api)?;
+
     let events = protox::compile(EVENTS, ["proto"])?;
     // The map of attributes sorted: the same event is the same bytes.
     tonic_prost_build::configure()

@@ -1,19 +1,24 @@
-//! One process, from open to closed: adapters, actors, the three servers, and the way down.
+//! One process, from open to closed: adapters, actors, the servers, and the way down.
 
 use crate::compose::Adapters;
+use crate::grpc::Grpc;
 use crate::metrics;
 use crate::settings::{Listen, Settings};
+use actix_web::dev::ServerHandle;
 use anyhow::{Context, bail};
 use maestro_actors::Node;
-use maestro_http::gateway;
+use maestro_http::gateway::{self, ManagementApi, RoomsApi};
 use maestro_http::{
     BoundServer, HttpMetrics, InternalParts, ManagementService, RoomsService, ServerSettings,
     server,
 };
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -29,11 +34,17 @@ pub struct Addresses {
     pub management: String,
     pub rooms: String,
     pub internal: String,
+    pub grpc: String,
     /// Marks this installation's room processes.
     pub installation: String,
 }
 
 struct Listeners {
+    http: HttpListeners,
+    grpc: TcpListener,
+}
+
+struct HttpListeners {
     management: TcpListener,
     rooms: TcpListener,
     internal: TcpListener,
@@ -50,9 +61,12 @@ where
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
     let listeners = Listeners {
-        management: listen("api", &settings.api)?,
-        rooms: listen("roomsApi", &settings.rooms_api)?,
-        internal: listen("internalApi", &settings.internal_api)?,
+        http: HttpListeners {
+            management: listen("api", &settings.api)?,
+            rooms: listen("roomsApi", &settings.rooms_api)?,
+            internal: listen("internalApi", &settings.internal_api)?,
+        },
+        grpc: listen("grpc", &settings.grpc)?,
     };
     let io = tokio::runtime::Builder::new_multi_thread()
         .thread_name("io")
@@ -76,12 +90,13 @@ where
 {
     let rooms_api_url = match &settings.rooms_api_url {
         Some(url) => url.clone(),
-        None => url_of(&listeners.rooms)?,
+        None => url_of(&listeners.http.rooms)?,
     };
     let mut addresses = Addresses {
-        management: url_of(&listeners.management)?,
-        rooms: url_of(&listeners.rooms)?,
-        internal: url_of(&listeners.internal)?,
+        management: url_of(&listeners.http.management)?,
+        rooms: url_of(&listeners.http.rooms)?,
+        internal: url_of(&listeners.http.internal)?,
+        grpc: url_of(&listeners.grpc)?,
         installation: String::new(),
     };
     let (wanted, url) = (settings.clone(), rooms_api_url);
@@ -102,39 +117,84 @@ where
         skip_store_check: settings.skip_store_check,
         backup: Some(adapters.backup(settings, io.handle().clone())),
     };
-    let servers = servers(settings, listeners, parts)?;
-    let handles: Vec<_> = servers.iter().map(|bound| bound.server.handle()).collect();
-    let running: Vec<_> = servers
-        .into_iter()
-        .map(|bound| actix_rt::spawn(bound.server))
-        .collect();
+    let serving = Serving::start(settings, listeners, parts, io.handle()).await?;
 
     // "Ready" is said when orders find their owners.
     node.loaded(LOADED_WITHIN).await;
+    serving.grpc.ready().await;
     let result = io
         .spawn(until(addresses))
         .await
         .context("it was interrupted");
 
     // New work is refused from here on; what was accepted is answered.
+    serving.grpc.closing().await;
     node.shutdown().await;
-    for handle in handles {
-        handle.stop(true).await;
-    }
-    for server in running {
-        if let Ok(Err(error)) = server.await {
-            error!(%error, "a server ended with an error");
-        }
-    }
+    serving.stop(settings.graceful_shutdown).await;
     stop.cancel();
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
     result?
 }
 
+/// The servers under way.
+struct Serving {
+    http: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
+    grpc: Grpc,
+}
+
+impl Serving {
+    async fn start(
+        settings: &Settings,
+        listeners: Listeners,
+        parts: InternalParts,
+        io: &Handle,
+    ) -> anyhow::Result<Self> {
+        let apis = Apis::of(&parts.node);
+        let (management, rooms) = (apis.management.clone(), apis.rooms.clone());
+        let Listeners { grpc, http } = listeners;
+        let grpc = Grpc::start(grpc, management, rooms, io).await?;
+        let http = servers(settings, http, apis, parts)?
+            .map(|bound| (bound.server.handle(), actix_rt::spawn(bound.server)));
+        Ok(Self {
+            http: http.into(),
+            grpc,
+        })
+    }
+
+    /// Calls under way end within `grace` on gRPC; the HTTP servers know their own.
+    async fn stop(self, grace: Duration) {
+        let http = async {
+            for (handle, running) in self.http {
+                handle.stop(true).await;
+                if let Ok(Err(error)) = running.await {
+                    error!(%error, "a server ended with an error");
+                }
+            }
+        };
+        tokio::join!(self.grpc.stop(grace), http);
+    }
+}
+
+/// What HTTP and gRPC serve alike.
+struct Apis {
+    management: Arc<dyn ManagementApi>,
+    rooms: Arc<dyn RoomsApi>,
+}
+
+impl Apis {
+    fn of(node: &Node) -> Self {
+        Self {
+            management: Arc::new(ManagementService::new(node.clone())),
+            rooms: Arc::new(RoomsService::new(node.clone())),
+        }
+    }
+}
+
 fn servers(
     settings: &Settings,
-    listeners: Listeners,
+    listeners: HttpListeners,
+    apis: Apis,
     parts: InternalParts,
 ) -> anyhow::Result<[BoundServer; 3]> {
     let with = |listener| ServerSettings {
@@ -148,10 +208,9 @@ fn servers(
         shutdown_timeout: settings.internal_shutdown,
     };
     let node = &parts.node;
-    let management = gateway::management(Arc::new(ManagementService::new(node.clone())))
-        .observer(Arc::new(HttpMetrics::management()));
-    let rooms = gateway::rooms(Arc::new(RoomsService::new(node.clone())))
-        .observer(Arc::new(HttpMetrics::rooms()));
+    let management =
+        gateway::management(apis.management).observer(Arc::new(HttpMetrics::management()));
+    let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms()));
     Ok([
         server::management(
             with(listeners.management),

@@ -28,6 +28,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
         ("api", &settings.api),
         ("roomsApi", &settings.rooms_api),
         ("internalApi", &settings.internal_api),
+        ("grpc", &settings.grpc),
     ] {
         warn_if_open(what, listen);
     }
@@ -87,6 +88,7 @@ async fn wait_for_signal(addresses: Addresses) -> anyhow::Result<()> {
         management = %addresses.management,
         rooms = %addresses.rooms,
         internal = %addresses.internal,
+        grpc = %addresses.grpc,
         "ready"
     );
     ended_by_signal().await

@@ -1,8 +1,20 @@
-//! gRPC: the stubs of a matchmaker's forwarder, and what clients of Maestro speak.
+//! gRPC: the `api.v1` services over the implementations that HTTP calls (contract section 16, decision D13), and the stubs
+//! of a matchmaker's forwarder.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.
 
+pub mod api;
+mod call;
+mod codec;
+mod connections;
 pub mod events;
+#[cfg(test)]
+mod script;
+mod server;
+mod services;
+
+pub use codec::WireCodec;
+pub use server::{GrpcControl, GrpcServer};
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.
 pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.v1.bin"));

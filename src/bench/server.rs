@@ -83,6 +83,7 @@ impl Server {
             "MAESTRO_API_PORT",
             "MAESTRO_ROOMSAPI_PORT",
             "MAESTRO_INTERNALAPI_PORT",
+            "MAESTRO_GRPC_PORT",
         ] {
             command.env(port, "0");
         }

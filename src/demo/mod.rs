@@ -55,6 +55,7 @@ fn demo_settings(folder: &std::path::Path) -> anyhow::Result<Settings> {
         &mut settings.api,
         &mut settings.rooms_api,
         &mut settings.internal_api,
+        &mut settings.grpc,
     ] {
         if std::net::TcpListener::bind((listen.host.as_str(), listen.port)).is_err() {
             listen.port = 0;

@@ -107,6 +107,8 @@ pub struct Settings {
     pub api: Listen,
     pub rooms_api: Listen,
     pub internal_api: Listen,
+    /// The same APIs over gRPC (decision D13).
+    pub grpc: Listen,
     /// How long open requests on the APIs may take to end at shutdown.
     pub graceful_shutdown: Duration,
     /// The same on the internal server.
@@ -143,6 +145,7 @@ impl Default for Settings {
             api: Listen::local(8080),
             rooms_api: Listen::local(8070),
             internal_api: Listen::local(8081),
+            grpc: Listen::local(50051),
             graceful_shutdown: Duration::from_secs(30),
             internal_shutdown: Duration::from_secs(30),
             healthcheck_enabled: true,

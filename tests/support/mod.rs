@@ -49,6 +49,7 @@ pub struct Maestro {
     pub management: String,
     pub rooms: String,
     pub internal: String,
+    pub grpc: String,
     /// Everything it logged so far.
     pub log: Arc<Mutex<Vec<String>>>,
     pub http: reqwest::Client,
@@ -77,6 +78,7 @@ impl Maestro {
             "MAESTRO_API_PORT",
             "MAESTRO_ROOMSAPI_PORT",
             "MAESTRO_INTERNALAPI_PORT",
+            "MAESTRO_GRPC_PORT",
         ] {
             command.env(name, "0");
         }
@@ -122,6 +124,7 @@ impl Maestro {
             management: url("management"),
             rooms: url("rooms"),
             internal: url("internal"),
+            grpc: url("grpc"),
             log,
             http: reqwest::Client::builder()
                 .no_proxy()

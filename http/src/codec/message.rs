@@ -1,6 +1,7 @@
 //! What a message is, and the one declaration from which its struct, reader and writer are made.
 
 use super::reader::{Fault, Reader};
+use super::wire::{Raw, WireFault};
 
 /// One field as it is declared: its names, and what may be in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Field {
     pub json: &'static str,
     /// Whether a second value is an error of its own (a field declared `optional`).
     pub optional: bool,
+    /// As the proto file numbers it, for gRPC (contract section 16).
+    pub number: u32,
     /// The lines of the comment at its declaration, for the people who set or read it.
     pub about: &'static [&'static str],
     pub kind: Kind,
@@ -78,6 +81,12 @@ pub trait Message: Default + Sized + Send + 'static {
     fn bind(&mut self, position: usize, text: &str) -> Result<(), BindError>;
 
     fn write_fields(&self, object: &mut Object<'_>);
+
+    /// Takes the value of the field with this number, as gRPC carries it; unknown numbers are passed over.
+    fn merge_field(&mut self, number: u32, raw: Raw<'_>) -> Result<(), WireFault>;
+
+    /// Writes all fields as gRPC carries them.
+    fn encode_fields(&self, out: &mut Vec<u8>);
 }
 
 /// Marks a field as seen; the second time is an error, whichever spelling and even after a null (contract 15.2).
@@ -157,11 +166,11 @@ macro_rules! kind {
     };
 }
 
-/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind and the type, in proto order. Comments
+/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto order. Comments
 /// on messages and fields go into the description of the API too ([`crate::openapi`]).
 macro_rules! messages {
     ($($(#[doc = $about:literal])* $name:ident {
-        $($(#[doc = $text:literal])* $field:ident $json:literal $kind:ident $type:ty;)*
+        $($(#[doc = $text:literal])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*
     })*) => {$(
         $(#[doc = $about])*
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -175,6 +184,7 @@ macro_rules! messages {
                     proto: stringify!($field),
                     json: $json,
                     optional: matches!(stringify!($kind).as_bytes(), b"opt"),
+                    number: $number,
                     about: &[$($text),*],
                     kind: kind!($kind),
                     of: <$type as $crate::codec::Json>::TYPE,
@@ -216,6 +226,24 @@ macro_rules! messages {
             fn write_fields(&self, object: &mut $crate::codec::message::Object<'_>) {
                 $($crate::codec::slots::write::$kind(&self.$field, object, $json);)*
             }
+
+            #[allow(unused_variables)]
+            fn merge_field(
+                &mut self,
+                number: u32,
+                raw: $crate::codec::wire::Raw<'_>,
+            ) -> Result<(), $crate::codec::wire::WireFault> {
+                match number {
+                    $($number => $crate::codec::slots::merge::$kind(&mut self.$field, raw)
+                        .map_err(|fault| fault.in_field(stringify!($field))),)*
+                    _ => Ok(()),
+                }
+            }
+
+            #[allow(unused_variables)]
+            fn encode_fields(&self, out: &mut Vec<u8>) {
+                $($crate::codec::slots::encode::$kind(&self.$field, $number, out);)*
+            }
         }
 
         impl $crate::codec::value::Json for $name {
@@ -230,6 +258,24 @@ macro_rules! messages {
             }
             fn write(&self, out: &mut String) {
                 $crate::codec::message::write_message(self, out);
+            }
+        }
+
+        impl $crate::codec::wire::Wire for $name {
+            /// Messages have presence of their own: one that is there is written.
+            fn is_default(&self) -> bool {
+                false
+            }
+            fn encode(&self, number: u32, out: &mut Vec<u8>) {
+                let mut inner = Vec::new();
+                $crate::codec::message::Message::encode_fields(self, &mut inner);
+                $crate::codec::wire::put_bytes(number, &inner, out);
+            }
+            fn merge(
+                &mut self,
+                raw: $crate::codec::wire::Raw<'_>,
+            ) -> Result<(), $crate::codec::wire::WireFault> {
+                $crate::codec::wire::merge_message(self, raw.bytes()?)
             }
         }
     )*};

@@ -2,7 +2,8 @@
 //!
 //! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a syntax
 //! error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and duplicates follow
-//! the wire, not serde's habits: that is why this is not derived.
+//! the wire, not serde's habits: that is why this is not derived. gRPC carries the same messages as protocol buffers
+//! ([`from_wire`], [`to_wire`]).
 
 mod message;
 pub mod messages;
@@ -10,9 +11,11 @@ mod number;
 mod reader;
 mod slots;
 mod structs;
+mod structs_wire;
 mod syntax;
 mod time;
 mod value;
+mod wire;
 mod yaml;
 
 pub use message::{BindError, Declaration, Field, Kind, Message, Type};
@@ -52,6 +55,25 @@ pub fn encode<M: Message>(message: &M) -> String {
     // Enough for most answers; a ping's is a tenth of it.
     let mut out = String::with_capacity(128);
     message::write_message(message, &mut out);
+    out
+}
+
+/// Reads a message from the bytes that gRPC carries.
+///
+/// # Errors
+/// What is damaged, with the prefix `proto:` as for a body.
+pub fn from_wire<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    match wire::merge_message(&mut message, bytes) {
+        Ok(()) => Ok(message),
+        Err(fault) => Err(DecodeError(format!("proto: {}", fault.0))),
+    }
+}
+
+/// Writes a message as the bytes that gRPC carries.
+pub fn to_wire<M: Message>(message: &M) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode_fields(&mut out);
     out
 }
 

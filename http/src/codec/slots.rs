@@ -162,3 +162,80 @@ pub mod bind {
         Err(BindError::NotScalar)
     }
 }
+
+/// Writes a field as gRPC carries it, or nothing where it is unset.
+pub mod encode {
+    use std::collections::BTreeMap;
+
+    use crate::codec::wire::{Wire, put_bytes};
+
+    pub fn one<T: Wire>(slot: &T, number: u32, out: &mut Vec<u8>) {
+        if !slot.is_default() {
+            slot.encode(number, out);
+        }
+    }
+
+    pub fn opt<T: Wire>(slot: &Option<T>, number: u32, out: &mut Vec<u8>) {
+        if let Some(value) = slot {
+            value.encode(number, out);
+        }
+    }
+
+    pub use opt as msg;
+
+    pub fn many<T: Wire>(slot: &[T], number: u32, out: &mut Vec<u8>) {
+        for item in slot {
+            item.encode(number, out);
+        }
+    }
+
+    pub fn map<T: Wire>(slot: &Option<BTreeMap<String, T>>, number: u32, out: &mut Vec<u8>) {
+        for (key, value) in slot.iter().flatten() {
+            let mut entry = Vec::new();
+            key.encode(1, &mut entry);
+            value.encode(2, &mut entry);
+            put_bytes(number, &entry, out);
+        }
+    }
+}
+
+/// Takes the value of a field as gRPC carries it. An empty map does not travel: it is absent.
+pub mod merge {
+    use std::collections::BTreeMap;
+
+    use crate::codec::wire::{Raw, Wire, WireFault, next};
+
+    pub fn one<T: Wire>(slot: &mut T, raw: Raw<'_>) -> Result<(), WireFault> {
+        slot.merge(raw)
+    }
+
+    pub fn opt<T: Wire>(slot: &mut Option<T>, raw: Raw<'_>) -> Result<(), WireFault> {
+        slot.get_or_insert_default().merge(raw)
+    }
+
+    pub use opt as msg;
+
+    pub fn many<T: Wire>(slot: &mut Vec<T>, raw: Raw<'_>) -> Result<(), WireFault> {
+        let mut item = T::default();
+        item.merge(raw)?;
+        slot.push(item);
+        Ok(())
+    }
+
+    pub fn map<T: Wire>(
+        slot: &mut Option<BTreeMap<String, T>>,
+        raw: Raw<'_>,
+    ) -> Result<(), WireFault> {
+        let (mut key, mut value) = (String::new(), T::default());
+        let mut entry = raw.bytes()?;
+        while let Some((number, raw)) = next(&mut entry)? {
+            match number {
+                1 => key.merge(raw)?,
+                2 => value.merge(raw)?,
+                _ => {}
+            }
+        }
+        slot.get_or_insert_default().insert(key, value);
+        Ok(())
+    }
+}

@@ -36,6 +36,11 @@ impl Struct {
         Ok(Self(object.into()))
     }
 
+    /// Text that is known to be one object with distinct keys.
+    pub(super) fn from_valid(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// The object as JSON text. It may be nested deeper than recursive readers allow.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -131,7 +136,7 @@ impl<'a> Visitor<'a> for StructCheck<'a> {
     }
 }
 
-fn double(raw: &[u8]) -> f64 {
+pub(super) fn double(raw: &[u8]) -> f64 {
     std::str::from_utf8(raw)
         .ok()
         .and_then(|text| text.parse().ok())
@@ -139,7 +144,7 @@ fn double(raw: &[u8]) -> f64 {
 }
 
 /// One value of the tree that is printed; containers name their members by index, so neither building nor dropping recurses.
-enum Node<'a> {
+pub(super) enum Node<'a> {
     Raw(&'a [u8]),
     Number(&'a [u8]),
     String(String),
@@ -148,13 +153,18 @@ enum Node<'a> {
 }
 
 #[derive(Default)]
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     nodes: Vec<Node<'a>>,
     open: Vec<usize>,
     keys: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
+    /// The root first, members always behind their container.
+    pub(super) fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
+    }
+
     fn add(&mut self, node: Node<'a>) {
         let index = self.nodes.len();
         self.nodes.push(node);

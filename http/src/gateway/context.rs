@@ -42,17 +42,20 @@ impl RequestContext {
     }
 }
 
-/// The caller's name for the request if it can be logged and echoed as it is, else a new one.
+/// The caller's name for the request; see [`sane_request_id`].
 pub fn request_id(headers: &HeaderMap) -> String {
+    sane_request_id(headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()))
+}
+
+/// The caller's name for the request if it can be logged and echoed as it is, else a new one.
+pub fn sane_request_id(given: Option<&str>) -> String {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
             && id
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b))
     };
-    headers
-        .get(REQUEST_ID)
-        .and_then(|v| v.to_str().ok())
+    given
         .filter(sane)
         .map_or_else(new_request_id, str::to_owned)
 }
@@ -76,9 +79,7 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
     else {
         return Ok(None);
     };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let (negative, span) = parse_timeout(&text)
-        .ok_or_else(|| Status::invalid_argument(format!("invalid grpc-timeout: {text}")))?;
+    let (negative, span) = timeout(&String::from_utf8_lossy(value.as_bytes()))?;
     let now = Instant::now();
     match (negative, span.is_zero()) {
         (_, true) => Ok(None),
@@ -86,6 +87,25 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
         // A deadline that the clock cannot hold never comes.
         (false, _) => Ok(now.checked_add(span)),
     }
+}
+
+/// When the caller of a gRPC call stops waiting, by its `grpc-timeout` and the moment it came. Unlike over HTTP,
+/// a time of zero has passed.
+///
+/// # Errors
+/// When it is not a number and a unit.
+pub fn call_deadline(given: &str, begun: Instant) -> Result<Option<Instant>, Status> {
+    let (negative, span) = timeout(given)?;
+    Ok(if negative {
+        Some(begun)
+    } else {
+        begun.checked_add(span)
+    })
+}
+
+fn timeout(text: &str) -> Result<(bool, Duration), Status> {
+    parse_timeout(text)
+        .ok_or_else(|| Status::invalid_argument(format!("invalid grpc-timeout: {text}")))
 }
 
 /// A number and a unit of `HMSmun`; the sign apart because a negative timeout has already passed.

@@ -7,6 +7,7 @@ use actix_web::http::Method;
 use tracing::{Level, debug, info, warn};
 
 use super::Api;
+use super::status::Code;
 
 /// nginx's number for a client that went away before its answer.
 const CLIENT_GONE: u16 = 499;
@@ -17,7 +18,10 @@ const WRONG_METHOD: u16 = 501;
 pub struct Entry {
     api: Api,
     request_id: String,
-    method: Method,
+    /// None: a call over gRPC.
+    method: Option<Method>,
+    /// Whether it wants something changed.
+    orders: bool,
     /// The route's template; empty: there is no such path.
     path: Cow<'static, str>,
     started: Instant,
@@ -31,10 +35,28 @@ impl Entry {
         method: &Method,
         path: impl Into<Cow<'static, str>>,
     ) -> Self {
+        let orders = matches!(
+            *method,
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+        );
         Self {
             api,
             request_id: request_id.to_owned(),
-            method: method.clone(),
+            method: Some(method.clone()),
+            orders,
+            path: path.into(),
+            started: Instant::now(),
+            code: CLIENT_GONE,
+        }
+    }
+
+    /// A call over gRPC; its `path` is `/package.Service/Method`.
+    pub fn call(api: Api, request_id: &str, path: &'static str, orders: bool) -> Self {
+        Self {
+            api,
+            request_id: request_id.to_owned(),
+            method: None,
+            orders,
             path: path.into(),
             started: Instant::now(),
             code: CLIENT_GONE,
@@ -44,14 +66,20 @@ impl Entry {
     pub fn end(mut self, code: u16) {
         self.code = code;
     }
+
+    /// Ends a call; the journal knows one kind of status, HTTP's.
+    pub fn end_call(self, code: Option<Code>) {
+        self.end(code.map_or(200, |code| code.http().as_u16()));
+    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let (request_id, path) = (self.request_id.as_str(), self.path.as_ref());
-        let (method, status) = (self.method.as_str(), self.code);
+        let method = self.method.as_ref().map_or("gRPC", Method::as_str);
+        let status = self.code;
         let ms = self.started.elapsed().as_millis() as u64;
-        match level(self.api, &self.method, self.code) {
+        match level(self.api, self.orders, self.code) {
             Level::WARN => warn!(request_id, method, path, status, ms, "request failed"),
             Level::INFO => info!(request_id, method, path, status, ms, "request"),
             _ => debug!(request_id, method, path, status, ms, "request"),
@@ -60,11 +88,7 @@ impl Drop for Entry {
 }
 
 /// Rooms ping all the time and people read all the time: that would drown what was ordered.
-fn level(api: Api, method: &Method, code: u16) -> Level {
-    let orders = matches!(
-        *method,
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
-    );
+fn level(api: Api, orders: bool, code: u16) -> Level {
     match (api, orders) {
         (Api::Management, _) if code >= 500 && code != WRONG_METHOD => Level::WARN,
         (Api::Management, true) => Level::INFO,
@@ -89,11 +113,9 @@ mod tests {
             (Api::Rooms, Method::PUT, 200, Level::DEBUG),
             (Api::Rooms, Method::PUT, 503, Level::DEBUG),
         ] {
-            assert_eq!(
-                level(api, &method, code),
-                expected,
-                "{api:?} {method} {code}"
-            );
+            let entry = Entry::begin(api, "r", &method, "");
+            let found = level(api, entry.orders, code);
+            assert_eq!(found, expected, "{api:?} {method} {code}");
         }
     }
 }

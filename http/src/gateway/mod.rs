@@ -27,9 +27,9 @@ use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, web};
 
 pub(crate) use answer::refusal;
-pub use context::RequestContext;
-pub(crate) use context::{REQUEST_ID, request_id};
-pub(crate) use journal::Entry;
+pub(crate) use context::request_id;
+pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};
+pub use journal::Entry;
 pub use management::ManagementApi;
 pub use observer::RequestObserver;
 pub use rooms::RoomsApi;
@@ -45,9 +45,9 @@ pub struct Gateway<A: ?Sized + 'static> {
     inner: Arc<Inner<A>>,
 }
 
-/// Where the two APIs differ in manners; see [`serve`].
+/// The two APIs, which differ in manners: how failures are told, and what is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Api {
+pub enum Api {
     Management,
     Rooms,
 }

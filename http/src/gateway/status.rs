@@ -30,6 +30,30 @@ impl Code {
         self as u8
     }
 
+    /// The code with this number on the wire; none for 0, which is success, and for numbers that nobody has given out.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
+    const ALL: [Self; 16] = [
+        Self::Canceled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
     /// The HTTP status that carries this code. `FailedPrecondition` is 400, not 412 (contract 2.1).
     pub(crate) fn http(self) -> StatusCode {
         let status = match self {

@@ -137,5 +137,17 @@ fn rooms_and_internal() -> Vec<Key> {
             |s| &mut s.skip_store_check,
             "Leave the store of schedulers (here the embedded file) out of /readyz.",
         ),
+        Key::new(
+            "grpc.port",
+            &PORT,
+            |s| &mut s.grpc.port,
+            "Port of both APIs over gRPC, with reflection and health.",
+        ),
+        Key::new(
+            "grpc.host",
+            &TEXT,
+            |s| &mut s.grpc.host,
+            "Address of gRPC. Whoever reaches it can start commands on this machine.",
+        ),
     ]
 }

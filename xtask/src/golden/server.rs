@@ -48,6 +48,7 @@ impl Server {
         command.env("MAESTRO_API_PORT", management.to_string());
         command.env("MAESTRO_ROOMSAPI_PORT", rooms.to_string());
         command.env("MAESTRO_INTERNALAPI_PORT", internal.to_string());
+        command.env("MAESTRO_GRPC_PORT", "0");
         command.env("MAESTRO_WORKERS_PAUSED", "true");
         command
             .stdout(Stdio::from(output.try_clone()?))

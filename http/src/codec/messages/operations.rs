@@ -6,44 +6,44 @@ use crate::codec::message::{kind, messages, slot};
 messages! {
     ListOperationsRequest {
         /// Name of the scheduler.
-        scheduler_name "schedulerName" one String;
+        scheduler_name "schedulerName" one String = 1;
         /// `createdAt asc` or `createdAt desc`; the latter when it is left out.
-        order_by "orderBy" one String;
+        order_by "orderBy" one String = 2;
         /// `pending`, `active` or `final`. Required.
-        stage "stage" one String;
+        stage "stage" one String = 3;
         /// Page, from 1. Only with stage `final`.
-        page "page" opt u32;
+        page "page" opt u32 = 4;
         /// Operations on a page, 1 to 100; 15 when it is left out. Only with stage `final`.
-        per_page "perPage" opt u32;
+        per_page "perPage" opt u32 = 5;
     }
     /// A page of operations.
     ListOperationsResponse {
         /// This page.
-        page "page" opt u32;
+        page "page" opt u32 = 1;
         /// Operations that fit on it.
-        page_size "pageSize" opt u32;
+        page_size "pageSize" opt u32 = 2;
         /// Operations on all pages.
-        total "total" opt u32;
+        total "total" opt u32 = 3;
         /// Those of this page.
-        operations "operations" many ListOperationItem;
+        operations "operations" many ListOperationItem = 4;
     }
     CancelOperationRequest {
         /// Name of the scheduler.
-        scheduler_name "schedulerName" one String;
+        scheduler_name "schedulerName" one String = 1;
         /// Id of the operation.
-        operation_id "operationId" one String;
+        operation_id "operationId" one String = 2;
     }
     /// The wish was taken note of: the operation ends when it can.
     CancelOperationResponse {}
     GetOperationRequest {
         /// Name of the scheduler.
-        scheduler_name "schedulerName" one String;
+        scheduler_name "schedulerName" one String = 1;
         /// Id of the operation.
-        operation_id "operationId" one String;
+        operation_id "operationId" one String = 2;
     }
     /// One operation.
     GetOperationResponse {
         /// With its input and its history.
-        operation "operation" msg Operation;
+        operation "operation" msg Operation = 1;
     }
 }

@@ -1,0 +1,5 @@
+//! Package `api.v1` (contract section 16): services and clients over the messages that the HTTP APIs speak.
+
+#![allow(clippy::all, clippy::unwrap_used, missing_docs)]
+
+tonic::include_proto!("api.v1");

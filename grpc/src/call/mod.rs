@@ -1,0 +1,171 @@
+//! One call from its head to its answer, around the generated services: request id, deadline, size, journal, panics.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use maestro_http::gateway::{
+    Code, Entry, REQUEST_ID, RequestContext, Status, call_deadline, sane_request_id,
+};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::service::Routes;
+use tracing::Instrument;
+
+use crate::services::{Rpc, rpc, status};
+
+/// Largest message of a request in bytes; as over HTTP.
+pub const MESSAGE_MAX: usize = 1 << 20;
+/// What stands before a message: a flag and its length.
+const MESSAGE_HEAD: usize = 5;
+/// Longest time a message may take to arrive; as over HTTP.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+
+type Answer = Response<Body>;
+
+/// All services of the server, with what every call of `api.v1` has in common.
+#[derive(Clone)]
+pub struct Calls {
+    pub routes: Routes,
+}
+
+impl Service<Request<Body>> for Calls {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.routes, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match rpc(request.uri().path()) {
+            // Taken now, not when the future is first polled: tonic's own clock starts after this, and would answer with
+            // another code if it rang first.
+            Some(rpc) => Box::pin(serve(self.routes.clone(), rpc, request, Instant::now())),
+            // Reflection and health, which are streams and bound themselves; and what nobody serves.
+            None => Box::pin(self.routes.call(request)),
+        }
+    }
+}
+
+async fn serve(
+    routes: Routes,
+    rpc: &'static Rpc,
+    request: Request<Body>,
+    begun: Instant,
+) -> Result<Answer, Infallible> {
+    let request_id = sane_request_id(text(request.headers(), REQUEST_ID));
+    let entry = Entry::call(rpc.api, &request_id, rpc.path, rpc.orders);
+    let echoed = HeaderValue::from_str(&request_id);
+    let span = tracing::debug_span!("request", request_id, handler_name = rpc.path);
+    let run = run(routes, rpc, request, request_id, begun).instrument(span);
+    let mut answer = run
+        .await
+        .unwrap_or_else(|refused| status(refused).into_http());
+    if let Ok(id) = echoed {
+        answer.headers_mut().insert(REQUEST_ID, id);
+    }
+    entry.end_call(code(answer.headers()));
+    Ok(answer)
+}
+
+async fn run(
+    routes: Routes,
+    rpc: &'static Rpc,
+    request: Request<Body>,
+    request_id: String,
+    begun: Instant,
+) -> Result<Answer, Status> {
+    let deadline = match text(request.headers(), "grpc-timeout") {
+        Some(given) => call_deadline(given, begun)?,
+        None => None,
+    };
+    let context = RequestContext {
+        request_id,
+        deadline,
+    };
+    let call = async {
+        let mut request = arrived(request).await?;
+        request.extensions_mut().insert(context.clone());
+        let mut routes = routes;
+        let call = AssertUnwindSafe(routes.call(request));
+        match call.catch_unwind().await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(never)) => match never {},
+            Err(_) => {
+                let request_id = &context.request_id;
+                tracing::error!(request_id, handler_name = rpc.path, "the call panicked");
+                Err(Status::internal("internal error"))
+            }
+        }
+    };
+    match deadline {
+        None => call.await,
+        Some(deadline) => until(deadline, call).await.unwrap_or_else(|| {
+            Err(Status::new(
+                Code::DeadlineExceeded,
+                "context deadline exceeded",
+            ))
+        }),
+    }
+}
+
+/// Waits for the whole message, which is one: a client that trickles holds no actor.
+async fn arrived(request: Request<Body>) -> Result<Request<Body>, Status> {
+    let (head, body) = request.into_parts();
+    let limited = Limited::new(body, MESSAGE_MAX + MESSAGE_HEAD);
+    let body = match tokio::time::timeout(ARRIVES_WITHIN, limited.collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("request body exceeds the limit of {MESSAGE_MAX} bytes");
+            return Err(Status::new(Code::ResourceExhausted, message));
+        }
+        Ok(Err(error)) => {
+            let message = format!("cannot read the request body: {error}");
+            return Err(Status::invalid_argument(message));
+        }
+        Err(_) => {
+            let message = format!("request body took longer than {ARRIVES_WITHIN:?}");
+            return Err(Status::new(Code::DeadlineExceeded, message));
+        }
+    };
+    Ok(Request::from_parts(head, Body::new(Full::new(body))))
+}
+
+/// `None` once the deadline has passed. Asks the clock too, so that nobody's later timer is ever first.
+async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut alarm = pin!(tokio::time::sleep_until(deadline.into()));
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        let rang = alarm.as_mut().poll(cx).is_ready() || deadline <= Instant::now();
+        if rang {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The code of an answer: failed calls have it in their head, the others succeed.
+fn code(headers: &HeaderMap) -> Option<Code> {
+    let number = text(headers, "grpc-status")?.parse().ok()?;
+    Code::from_number(number)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The server: services, reflection and health on one port.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use maestro_http::gateway::{ManagementApi, RoomsApi};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::API_DESCRIPTORS;
+use crate::api::operations_service_server::OperationsServiceServer;
+use crate::api::rooms_service_server::RoomsServiceServer;
+use crate::api::schedulers_service_server::SchedulersServiceServer;
+use crate::call::{Calls, MESSAGE_MAX};
+use crate::connections::incoming;
+use crate::services::{Operations, Rooms, Schedulers};
+
+/// Calls under way on one connection; more wait for their turn at the client.
+const STREAMS_MAX: u32 = 256;
+/// Largest head of a call in bytes.
+const HEAD_MAX: u32 = 16 << 10;
+/// A connection whose other end does not answer is given up after both.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What health speaks of: everything, and each service.
+const HEALTH_NAMES: [&str; 4] = [
+    "",
+    "api.v1.SchedulersService",
+    "api.v1.OperationsService",
+    "api.v1.RoomsService",
+];
+
+/// A server that holds its port. It serves while [`GrpcServer::run`] is polled.
+pub struct GrpcServer {
+    listener: TcpListener,
+    calls: Calls,
+    health: HealthReporter,
+    control: GrpcControl,
+}
+
+/// Ends a running server in two steps, and tells clients how it is.
+#[derive(Clone)]
+pub struct GrpcControl {
+    health: HealthReporter,
+    drain: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl GrpcServer {
+    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`].
+    ///
+    /// # Errors
+    /// When the descriptors for reflection are damaged: a defect of the build.
+    pub async fn new(
+        listener: TcpListener,
+        management: Arc<dyn ManagementApi>,
+        rooms: Arc<dyn RoomsApi>,
+    ) -> io::Result<Self> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let control = GrpcControl {
+            health: health.clone(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        control.say(ServingStatus::NotServing).await;
+        let routes = routes(management, rooms)?
+            .add_service(health_service.max_decoding_message_size(MESSAGE_MAX))
+            .prepare();
+        Ok(Self {
+            listener,
+            calls: Calls { routes },
+            health,
+            control,
+        })
+    }
+
+    /// Ends the server; can be kept while it runs.
+    pub fn control(&self) -> GrpcControl {
+        self.control.clone()
+    }
+
+    /// Serves until it is drained: then no connection of it is left.
+    ///
+    /// # Errors
+    /// When the socket cannot be listened on.
+    pub async fn run(self) -> io::Result<()> {
+        self.listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let GrpcControl { drain, cut, .. } = self.control;
+        // Bound before anything borrows it: health streams end with their senders.
+        let health = self.health;
+        let signal = async move {
+            drain.cancelled().await;
+            let mut health = health;
+            for name in HEALTH_NAMES {
+                health.clear_service_status(name).await;
+            }
+        };
+        Server::builder()
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_header_list_size(HEAD_MAX)
+            .http2_keepalive_interval(Some(PROBE_EVERY))
+            .http2_keepalive_timeout(Some(PROBE_ANSWERED_WITHIN))
+            .serve_with_incoming_shutdown(self.calls, incoming(listener, cut), signal)
+            .await
+            .map_err(io::Error::other)
+    }
+}
+
+/// The services of `api.v1`, and reflection.
+pub fn routes(management: Arc<dyn ManagementApi>, rooms: Arc<dyn RoomsApi>) -> io::Result<Routes> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(API_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
+    let operations = OperationsServiceServer::new(Operations(management));
+    let rooms = RoomsServiceServer::new(Rooms(rooms));
+    let v1 = reflection().build_v1().map_err(io::Error::other)?;
+    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+    Ok(
+        Routes::new(schedulers.max_decoding_message_size(MESSAGE_MAX))
+            .add_service(operations.max_decoding_message_size(MESSAGE_MAX))
+            .add_service(rooms.max_decoding_message_size(MESSAGE_MAX))
+            .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
+            .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX)),
+    )
+}
+
+impl GrpcControl {
+    /// Health says `SERVING` from here on.
+    pub async fn ready(&self) {
+        self.say(ServingStatus::Serving).await;
+    }
+
+    /// Health says `NOT_SERVING` from here on; calls are still answered.
+    pub async fn closing(&self) {
+        self.say(ServingStatus::NotServing).await;
+    }
+
+    /// No new connections and calls; those under way end within `grace`, or are cut off then. `run` returns after that.
+    pub async fn stop(&self, grace: Duration, running: impl Future<Output = ()>) {
+        self.drain.cancel();
+        let mut running = std::pin::pin!(running);
+        if tokio::time::timeout(grace, running.as_mut()).await.is_err() {
+            self.cut.cancel();
+            running.await;
+        }
+    }
+
+    async fn say(&self, status: ServingStatus) {
+        for name in HEALTH_NAMES {
+            self.health.set_service_status(name, status).await;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The gRPC server's life in this process. Its task is on the I/O runtime and ends in [`Grpc::stop`].
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use maestro_grpc::{GrpcControl, GrpcServer};
+use maestro_http::gateway::{ManagementApi, RoomsApi};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+/// A running gRPC server.
+pub struct Grpc {
+    control: GrpcControl,
+    running: JoinHandle<io::Result<()>>,
+}
+
+impl Grpc {
+    /// Serves from here on; health says so only after [`Self::ready`].
+    ///
+    /// # Errors
+    /// When the server cannot be built.
+    pub async fn start(
+        listener: TcpListener,
+        management: Arc<dyn ManagementApi>,
+        rooms: Arc<dyn RoomsApi>,
+        io: &Handle,
+    ) -> anyhow::Result<Self> {
+        let server = GrpcServer::new(listener, management, rooms).await;
+        let server = server.context("cannot serve gRPC")?;
+        let control = server.control();
+        let running = io.spawn(server.run());
+        Ok(Self { control, running })
+    }
+
+    /// Health says `SERVING`.
+    pub async fn ready(&self) {
+        self.control.ready().await;
+    }
+
+    /// Health says `NOT_SERVING`; calls are still answered.
+    pub async fn closing(&self) {
+        self.control.closing().await;
+    }
+
+    /// Calls under way end within `grace`, or are cut off then.
+    pub async fn stop(self, grace: Duration) {
+        let running = async {
+            if let Ok(Err(error)) = self.running.await {
+                error!(%error, "the gRPC server ended with an error");
+            }
+        };
+        self.control.stop(grace, running).await;
+    }
+}
