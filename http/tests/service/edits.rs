@@ -363,3 +363,32 @@ async fn the_listing_tells_when_a_scheduler_was_made_and_the_scheduler_when_its_
     assert_ne!(newest["createdAt"], made);
     assert_eq!(shown("?version=v1.0.0").await, made);
 }
+
+#[actix_web::test]
+async fn the_same_document_again_makes_a_minor_version() {
+    // No look at differences (contract 2.4); an absent restart policy is `Never` (D4).
+    let fleet = Fleet::start(false).await;
+    let mut same = arena(0);
+    fleet
+        .send(Method::POST, "/schedulers", same.clone())
+        .await
+        .ok();
+    same["spec"]["restartPolicy"] = "Never".into();
+    for version in ["v1.1.0", "v1.2.0"] {
+        let ordered = fleet
+            .send(Method::POST, "/schedulers/arena", same.clone())
+            .await
+            .ok();
+        assert_eq!(
+            fleet.operation_ends(&ordered["operationId"]).await,
+            "finished"
+        );
+        fleet
+            .until(version, async |fleet| {
+                let one = fleet.get("/schedulers/arena").await.ok();
+                one["scheduler"]["spec"]["version"] == version
+                    && one["scheduler"]["state"] == "in-sync"
+            })
+            .await;
+    }
+}

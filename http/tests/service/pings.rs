@@ -147,6 +147,13 @@ async fn an_allocated_room_is_its_takers_until_it_is_occupied() {
         r#"{{"roomId":"{room}","success":true,"message":"","ports":[{{"name":"clientPort","protocol":"UDP","port":"#
     );
     assert!(taken.text.starts_with(&begin), "{}", taken.text);
+    let address = path.replace("/ping", "/address");
+    let address = fleet.room(Method::GET, &address, Value::Null).await;
+    let (port, host) = (&expected["ports"][0]["port"], &expected["host"]);
+    let text = format!(
+        r#"{{"ports":[{{"name":"clientPort","protocol":"UDP","port":{port}}}],"host":{host},"ipv6Label":""}}"#
+    );
+    assert_eq!((address.status, address.text), (200, text));
     let ready = || said(&fleet, &path, json!({"status": "ready"}));
     assert!(ready().await);
     counts(&fleet, (0, 0)).await;
