@@ -7,7 +7,7 @@ mod support;
 
 use grpc::GrpcClient;
 use serde_json::{Value, json};
-use support::{Home, Maestro, eventually, seconds};
+use support::{Home, Maestro, eventually, history, seconds};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -123,12 +123,15 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     .await;
 
     let patch = json!({"name": "arena", "maxSurge": "50%", "autoscaling": {"cooldown": 9}});
+    let named = [("x-request-id", "patched-by-grpc")];
     let patched = grpc
-        .call("SchedulersService/PatchScheduler", patch)
-        .await
-        .expect("a patch");
+        .send("SchedulersService/PatchScheduler", patch, &named)
+        .await;
+    let (patched, _) = patched.expect("a patch");
     let id = patched["operationId"].as_str().unwrap().to_owned();
-    assert_eq!(maestro.ended("arena", &id).await["status"], "finished");
+    let ended = maestro.ended("arena", &id).await;
+    assert_eq!(ended["status"], "finished");
+    assert!(history(&ended).contains("patched-by-grpc"), "{ended}");
     let operation = json!({"schedulerName": "arena", "operationId": id});
     let path = format!("/schedulers/arena/operations/{id}");
     same(
@@ -381,7 +384,6 @@ async fn mistakes_are_told_as_over_http() {
         assert_eq!(json!(i32::from(grpc.code())), http["code"], "{method}");
         assert_eq!(json!(grpc.message()), http["message"], "{method}");
     }
-    // A timeout of nothing has passed before anything is asked; one that is no timeout is refused.
     let large = json!({"schedulerName": "x".repeat(2 << 20)});
     let large = grpc
         .call("SchedulersService/GetScheduler", large)

@@ -15,6 +15,8 @@ pub enum Does {
     Panic,
     /// Never comes back.
     Hang,
+    /// Answers when the test says so.
+    Wait(Arc<tokio::sync::Mutex<tokio::sync::oneshot::Receiver<()>>>),
 }
 
 #[derive(Default)]
@@ -46,6 +48,12 @@ impl Script {
             Does::Refuse(code, message) => Err(Status::new(code, message)),
             Does::Panic => panic!("as the test wants"),
             Does::Hang => std::future::pending().await,
+            Does::Wait(gate) => {
+                let mut gate = gate.lock().await;
+                (&mut *gate)
+                    .await
+                    .map_err(|_| Status::internal("no test left"))
+            }
         }
     }
 }

@@ -161,3 +161,6 @@ impl GrpcControl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
