@@ -1,5 +1,5 @@
-//! gRPC: the `api.v1` services over the implementations that HTTP calls (contract section 16, decision D13), and the stubs
-//! of a matchmaker's forwarder.
+//! gRPC: the `api.v1` services over the implementations that HTTP calls (contract section 16, decision D13), and the client
+//! of matchmakers' forwarders.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.
 
@@ -8,12 +8,14 @@ mod call;
 mod codec;
 mod connections;
 pub mod events;
+mod forwarder;
 #[cfg(test)]
 mod script;
 mod server;
 mod services;
 
 pub use codec::WireCodec;
+pub use forwarder::{GrpcForwarders, KeepAlive};
 pub use server::{GrpcControl, GrpcServer};
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.

@@ -1,51 +1,98 @@
-//! Telling matchmakers: room and player events to a forwarder (contract 6).
+//! Telling matchmakers: room and player events to their forwarders (contract 6).
 
 use crate::domain::{Address, Forwarder, PingStatus, RoomId, SchedulerName};
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// What happened (contract 6.1).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardedEvent {
+    /// A ping that was taken.
     Resync(PingStatus),
-    /// The v9 status call, and rooms that ended.
-    Status(PingStatus),
-    RoomEvent(String),
-    PlayerJoined {
-        player: String,
+    /// The v9 status call; `word` as the room wrote it.
+    Status {
+        status: PingStatus,
+        word: String,
     },
-    PlayerLeft {
+    /// The room was told to end, or has ended.
+    Terminated,
+    /// Free text.
+    RoomEvent(String),
+    Player {
+        joined: bool,
         player: String,
     },
 }
 
-#[derive(Clone, Debug)]
+impl ForwardedEvent {
+    /// Of these a room may be gone already, so nobody needs its address (contract 6.2).
+    pub fn needs_no_address(&self) -> bool {
+        match self {
+            Self::Resync(status) => {
+                matches!(status, PingStatus::Terminating | PingStatus::Terminated)
+            }
+            // Case-sensitive, as the original compares them.
+            Self::Status { word, .. } | Self::RoomEvent(word) => {
+                matches!(word.as_str(), "terminating" | "terminated")
+            }
+            Self::Terminated | Self::Player { .. } => true,
+        }
+    }
+}
+
+/// Everything that a forwarder is told of one event.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Forwarding {
     pub scheduler: SchedulerName,
-    pub game: String,
+    pub game: Arc<str>,
+    /// The enabled forwarders of the active version, in their order.
+    pub to: Arc<[Forwarder]>,
     pub room: RoomId,
+    /// `None`: not known (any more); only for events that need none, or no forwarder is called.
     pub address: Option<Arc<Address>>,
     pub event: ForwardedEvent,
-    /// Attributes of the event: the request's metadata.
-    pub attributes: Map<String, Value>,
+    /// JSON text of an object: what the room sent with the event. Empty: nothing.
+    pub metadata: Arc<str>,
 }
 
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why an event did not reach a forwarder; the text is what the room is told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
-    /// D3: the gRPC code's name and the transport's own cause.
-    #[error("failed to forward event room at \"{forwarder}\" with code {code}: {cause}")]
-    Unreachable {
+    /// D3: the gRPC code's name, and the transport's own cause or the forwarder's words.
+    #[error(
+        "failed to forward event room at \"{forwarder}\" with code {code}{}",
+        after_colon(cause)
+    )]
+    Failed {
         forwarder: String,
         code: String,
         cause: String,
     },
     /// D2: the forwarder answered with another code than 200.
     #[error("failed to forward event room at \"{forwarder}\"")]
-    Refused { forwarder: String },
+    Refused { forwarder: String, code: i32 },
+    /// The room has no address yet: no forwarder was called.
+    #[error(
+        "no room port found to forward roomEvent. Forwarder name: \"{forwarder}\", Scheduler: \"{scheduler}\""
+    )]
+    NoPort {
+        forwarder: String,
+        scheduler: SchedulerName,
+    },
+    /// The metadata cannot be put into an event.
+    #[error("the metadata of this event cannot be forwarded: {0}")]
+    Metadata(String),
+}
+
+fn after_colon(cause: &str) -> String {
+    match cause {
+        "" => String::new(),
+        cause => format!(": {cause}"),
+    }
 }
 
 #[async_trait]
 pub trait Forwarders: Send + Sync + 'static {
+    /// Calls one forwarder once, within its own timeout.
     async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError>;
 }

@@ -2,12 +2,14 @@
 //! test's own; a fake notes what breaks its port's rules, and the test asks for the notes.
 
 mod clock;
+mod forwarders;
 mod gate;
 mod runtime;
 mod script;
 mod store;
 
 pub use clock::{ManualClock, TokioClock};
+pub use forwarders::FakeForwarders;
 pub use gate::Gate;
 pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
 pub use store::{FakeNode, FakeStore, StoreCall, StoreFault};

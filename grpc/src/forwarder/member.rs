@@ -1,0 +1,96 @@
+//! One address that a forwarder is reached at: its connection, made when it is needed, and a
+//! short rest after each attempt that failed.
+
+use super::KeepAlive;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// How long one attempt to connect may take, whatever the timeouts of the calls that wait for it.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The rest after the first failed attempt; it doubles up to the longest.
+const REST_FIRST: Duration = Duration::from_millis(100);
+const REST_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Member {
+    pub addr: SocketAddr,
+    /// For people: the forwarder's address, and this one if that is a name.
+    pub label: String,
+    pub channel: Channel,
+    health: Arc<Health>,
+}
+
+#[derive(Default)]
+struct Health(Mutex<Option<Down>>);
+
+#[derive(Clone)]
+struct Down {
+    until: Instant,
+    rest: Duration,
+    cause: String,
+}
+
+impl Member {
+    /// Connects to nothing yet. `origin` is the address as the scheduler has it, for the
+    /// header that tells a server who is called.
+    pub fn new(addr: SocketAddr, origin: &str, keep_alive: KeepAlive) -> Result<Self, String> {
+        let uri = format!("http://{origin}");
+        let endpoint = Endpoint::from_shared(uri).map_err(|why| why.to_string())?;
+        let endpoint = endpoint
+            .http2_keep_alive_interval(keep_alive.time)
+            .keep_alive_timeout(keep_alive.timeout);
+        let label = match addr.to_string() {
+            same if same == origin => same,
+            other => format!("{origin} ({other})"),
+        };
+        let health = Arc::new(Health::default());
+        let (noted, name) = (health.clone(), label.clone());
+        let connector = tower::service_fn(move |_: Uri| {
+            let (health, name) = (noted.clone(), name.clone());
+            async move { connect(addr, &name, &health).await.map(TokioIo::new) }
+        });
+        Ok(Self {
+            addr,
+            label,
+            channel: endpoint.connect_with_connector_lazy(connector),
+            health,
+        })
+    }
+
+    /// Why it is not to be tried now: the last attempt failed a moment ago.
+    pub fn resting(&self) -> Option<String> {
+        let down = self.health.0.lock();
+        let down = down.as_ref().filter(|down| Instant::now() < down.until);
+        down.map(|down| down.cause.clone())
+    }
+}
+
+async fn connect(addr: SocketAddr, name: &str, health: &Health) -> std::io::Result<TcpStream> {
+    let connected = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(addr)).await;
+    let why = match connected {
+        Ok(Ok(stream)) => {
+            *health.0.lock() = None;
+            stream.set_nodelay(true)?;
+            return Ok(stream);
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {CONNECT_MAX:?}"),
+    };
+    let cause = format!("cannot connect to {name}: {why}");
+    let mut down = health.0.lock();
+    let rest = down
+        .as_ref()
+        .map_or(REST_FIRST, |before| (before.rest * 2).min(REST_MAX));
+    let until = Instant::now() + rest;
+    *down = Some(Down {
+        until,
+        rest,
+        cause: cause.clone(),
+    });
+    Err(std::io::Error::other(cause))
+}

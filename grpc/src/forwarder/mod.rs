@@ -1,0 +1,202 @@
+//! The client of forwarders: the adapter of [`maestro_core::ports::Forwarders`] that speaks
+//! gRPC (contract 6.3, 6.4).
+//!
+//! Each call is made once, within the forwarder's own timeout; nobody waits for one that is
+//! away. Never here: queues, order, and which events there are.
+
+mod attributes;
+mod code;
+mod connections;
+mod member;
+mod message;
+mod metrics;
+mod target;
+mod watched;
+
+use crate::events::grpc_forwarder_client::GrpcForwarderClient;
+use async_trait::async_trait;
+use connections::Connections;
+use maestro_core::domain::Forwarder;
+use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
+use member::Member;
+use message::Message;
+use std::time::{Duration, Instant};
+use target::Target;
+use tonic::Status;
+use watched::{Seen, Watched};
+
+/// Of a forwarder that is stored without options (contract 2.3; 15, 23).
+const TIMEOUT_DEFAULT_MS: i64 = 1000;
+/// As far ahead as a timer reaches.
+const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The code of a reply that is a success (D2).
+const SUCCESS: i32 = 200;
+
+/// How connections are kept alive while calls are under way (`adapters.grpc.keepAlive`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    time: Duration,
+    timeout: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(30), Duration::from_secs(5))
+    }
+}
+
+impl KeepAlive {
+    const TIME_UNSET: Duration = Duration::from_secs(15);
+    const TIME_MIN: Duration = Duration::from_secs(10);
+    const TIMEOUT_UNSET: Duration = Duration::from_secs(5);
+
+    /// Zero means 15 s and 5 s; pings are never closer than 10 s (contract 1.4).
+    pub fn new(time: Duration, timeout: Duration) -> Self {
+        let or = |given: Duration, unset| if given.is_zero() { unset } else { given };
+        Self {
+            time: or(time, Self::TIME_UNSET).max(Self::TIME_MIN),
+            timeout: or(timeout, Self::TIMEOUT_UNSET),
+        }
+    }
+}
+
+/// All forwarders of a node. To be used on the I/O runtime, where its connections live.
+pub struct GrpcForwarders {
+    connections: Connections,
+}
+
+/// A call that brought no reply.
+struct Failure {
+    code: String,
+    cause: String,
+}
+
+impl Failure {
+    fn new(code: tonic::Code, cause: String) -> Self {
+        Self {
+            code: code::name(code as i64),
+            cause,
+        }
+    }
+}
+
+impl GrpcForwarders {
+    /// Connects to nothing yet. To be made once the recorder of metrics is installed.
+    pub fn new(keep_alive: KeepAlive) -> Self {
+        metrics::register();
+        Self {
+            connections: Connections::new(keep_alive),
+        }
+    }
+
+    /// The code of the reply.
+    async fn call(&self, forwarder: &Forwarder, message: &Message) -> Result<i32, Failure> {
+        let timeout = timeout_of(forwarder)?;
+        let target = self.connections.target(&forwarder.address);
+        tokio::select! {
+            // Before the library's own timeout, which calls it Canceled.
+            biased;
+            () = tokio::time::sleep(timeout) => {
+                let cause = format!("{} did not answer within {timeout:?}", forwarder.address);
+                Err(Failure::new(tonic::Code::DeadlineExceeded, cause))
+            }
+            result = call_any(&target, message, timeout) => result,
+        }
+    }
+}
+
+#[async_trait]
+impl Forwarders for GrpcForwarders {
+    async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError> {
+        let message = message::of(forwarder, event)?;
+        let began = Instant::now();
+        let result = self.call(forwarder, &message).await;
+        let code = match &result {
+            Ok(code) => code::of_reply(*code),
+            Err(failure) => &failure.code,
+        };
+        metrics::record(event, &message, code, began.elapsed());
+        let forwarder = forwarder.name.clone();
+        match result {
+            Ok(SUCCESS) => Ok(()),
+            Ok(code) => Err(ForwardError::Refused { forwarder, code }),
+            Err(Failure { code, cause }) => Err(ForwardError::Failed {
+                forwarder,
+                code,
+                cause,
+            }),
+        }
+    }
+}
+
+/// One that is not positive has passed before the call begins (contract 15, 28).
+fn timeout_of(forwarder: &Forwarder) -> Result<Duration, Failure> {
+    let options = forwarder.options.as_ref();
+    let milliseconds = options.map_or(TIMEOUT_DEFAULT_MS, |options| options.timeout);
+    match u64::try_from(milliseconds) {
+        Ok(positive @ 1..) => Ok(Duration::from_millis(positive).min(TIMEOUT_MAX)),
+        _ => {
+            let cause = format!("its timeout is {milliseconds} ms");
+            Err(Failure::new(tonic::Code::DeadlineExceeded, cause))
+        }
+    }
+}
+
+/// Tries the next address in turn, and another one where nobody listens.
+async fn call_any(target: &Target, message: &Message, timeout: Duration) -> Result<i32, Failure> {
+    let mut tried = 0;
+    loop {
+        let picked = target.pick().await;
+        let unavailable = |cause| Failure::new(tonic::Code::Unavailable, cause);
+        let member = picked.map_err(unavailable)?;
+        tried += 1;
+        match call_one(&member, message, timeout).await {
+            // The call was never sent.
+            Err(_) if member.resting().is_some() && tried < target.spread().await => {}
+            result => return result,
+        }
+    }
+}
+
+async fn call_one(member: &Member, message: &Message, timeout: Duration) -> Result<i32, Failure> {
+    let seen = Seen::default();
+    let mut client = GrpcForwarderClient::new(Watched {
+        channel: member.channel.clone(),
+        seen: seen.clone(),
+    });
+    // So that the forwarder knows how long it has.
+    let answer = match message {
+        Message::Resync(m) => client.send_room_resync(request(m, timeout)).await,
+        Message::Status(m) => client.send_room_status(request(m, timeout)).await,
+        Message::Event(m) => client.send_room_event(request(m, timeout)).await,
+        Message::Player(m) => client.send_player_event(request(m, timeout)).await,
+    };
+    match answer {
+        Ok(reply) => Ok(reply.into_inner().code),
+        Err(status) => Err(failure(member, &seen, &status)),
+    }
+}
+
+fn request<T: Clone>(message: &T, timeout: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message.clone());
+    request.set_timeout(timeout);
+    request
+}
+
+/// What the forwarder said, or else what became of the way to it.
+fn failure(member: &Member, seen: &Seen, status: &Status) -> Failure {
+    if let Some(number @ 1..) = seen.status() {
+        return Failure {
+            code: code::name(number),
+            cause: status.message().to_owned(),
+        };
+    }
+    match (member.resting(), seen.lost()) {
+        (Some(cause), Some(_)) => Failure::new(tonic::Code::Unavailable, cause),
+        (None, Some(root)) => {
+            let cause = format!("the connection to {} was lost: {root}", member.label);
+            Failure::new(tonic::Code::Unavailable, cause)
+        }
+        (_, None) => Failure::new(status.code(), status.message().to_owned()),
+    }
+}

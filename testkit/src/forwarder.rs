@@ -1,0 +1,215 @@
+//! A matchmaker's forwarder: a real gRPC server that keeps what it is told, and answers,
+//! fails, hangs, goes away and comes back as a test says.
+
+use crate::fake::Gate;
+use maestro_grpc::events::grpc_forwarder_server::{GrpcForwarder, GrpcForwarderServer};
+use maestro_grpc::events::{PlayerEvent, Response, Room, RoomEvent, RoomInfo, RoomStatus};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Status};
+
+/// One call that came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Received {
+    Resync(RoomStatus),
+    Status(RoomStatus),
+    Event(RoomEvent),
+    Player(PlayerEvent),
+}
+
+impl Received {
+    pub fn room(&self) -> &Room {
+        let room = match self {
+            Self::Resync(m) | Self::Status(m) => m.room.as_ref(),
+            Self::Event(m) => m.room.as_ref(),
+            Self::Player(m) => m.room.as_ref(),
+        };
+        room.expect("every event names its room")
+    }
+
+    /// Metadata of the event, wherever its message has it.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        let metadata = match self {
+            Self::Player(m) => &m.metadata,
+            other => &other.room().metadata,
+        };
+        metadata.get(key).map(String::as_str)
+    }
+
+    /// One word: `resync:ready`, `status:terminated`, `event:goal`, `player:p1`.
+    pub fn word(&self) -> String {
+        let status = |m: &RoomStatus| format!("{:?}", m.status_type()).to_lowercase();
+        match self {
+            Self::Resync(m) => format!("resync:{}", status(m)),
+            Self::Status(m) => format!("status:{}", status(m)),
+            Self::Event(m) => format!("event:{}", m.event_type),
+            Self::Player(m) => format!("player:{}", m.player_id),
+        }
+    }
+}
+
+/// A forwarder on a port of the loopback. Gone when it is dropped.
+pub struct TestForwarder {
+    address: SocketAddr,
+    ear: Ear,
+    /// Its own, so that taking it away ends every connection at once.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Clone, Default)]
+struct Ear(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    received: Mutex<Vec<Received>>,
+    /// How long the last caller was ready to wait, as it said.
+    patience: Mutex<Option<String>>,
+    answer: Mutex<Option<Result<Response, Status>>>,
+    gates: Mutex<HashMap<String, Gate>>,
+}
+
+impl TestForwarder {
+    pub fn start() -> Self {
+        let mut started = Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            ear: Ear::default(),
+            runtime: None,
+        };
+        started.restart();
+        started
+    }
+
+    /// For the `address` of a scheduler's forwarder.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Ends it, if it runs, and starts it again on the same port. What it heard stays.
+    pub fn restart(&mut self) {
+        self.stop();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("forwarder")
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        let listener = {
+            let _inside = runtime.enter();
+            let std = std::net::TcpListener::bind(self.address).expect("the port is free");
+            std.set_nonblocking(true).expect("a socket");
+            TcpListener::from_std(std).expect("a socket")
+        };
+        self.address = listener.local_addr().expect("it listens");
+        let server = tonic::transport::Server::builder()
+            .add_service(GrpcForwarderServer::new(self.ear.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        runtime.spawn(server);
+        self.runtime = Some(runtime);
+    }
+
+    /// From now on nobody listens, and what was under way is cut.
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+
+    /// Answers with this code and message; 200 is success.
+    pub fn answer(&self, code: i32, message: &str) {
+        let message = message.to_owned();
+        *self.ear.0.answer.lock() = Some(Ok(Response { code, message }));
+    }
+
+    /// Answers with a gRPC status.
+    pub fn fail(&self, status: Status) {
+        *self.ear.0.answer.lock() = Some(Err(status));
+    }
+
+    /// Holds the calls for a room, of this player, or (`""`) all of them.
+    pub fn hold(&self, name: &str) -> Gate {
+        let gate = Gate::closed();
+        self.ear
+            .0
+            .gates
+            .lock()
+            .insert(name.to_owned(), gate.clone());
+        gate
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.ear.0.received.lock().clone()
+    }
+
+    /// Words of what came of one room, in order.
+    pub fn words(&self, room: &str) -> Vec<String> {
+        let received = self.ear.0.received.lock();
+        let of = received.iter().filter(|r| r.room().room_id == room);
+        of.map(Received::word).collect()
+    }
+
+    /// The `grpc-timeout` of the last call.
+    pub fn patience(&self) -> Option<String> {
+        self.ear.0.patience.lock().clone()
+    }
+}
+
+impl Drop for TestForwarder {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+type Answer = Result<tonic::Response<Response>, Status>;
+
+impl Ear {
+    async fn hear<T>(&self, request: Request<T>, received: fn(T) -> Received) -> Answer {
+        let patience = request.metadata().get("grpc-timeout");
+        let patience = patience
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        *self.0.patience.lock() = patience;
+        let heard = received(request.into_inner());
+        let names = [heard.room().room_id.clone(), String::new()];
+        self.0.received.lock().push(heard);
+        let gates = names.map(|name| self.0.gates.lock().get(&name).cloned());
+        for gate in gates.into_iter().flatten() {
+            gate.pass().await;
+        }
+        let ok = Response {
+            code: 200,
+            message: String::new(),
+        };
+        let answer = self.0.answer.lock().clone();
+        answer.unwrap_or(Ok(ok)).map(tonic::Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcForwarder for Ear {
+    async fn send_room_info(&self, _: Request<RoomInfo>) -> Answer {
+        Err(Status::unimplemented("Maestro never calls it"))
+    }
+    async fn send_room_ping(&self, _: Request<Room>) -> Answer {
+        Err(Status::unimplemented("Maestro never calls it"))
+    }
+    async fn send_room_status(&self, request: Request<RoomStatus>) -> Answer {
+        self.hear(request, Received::Status).await
+    }
+    async fn send_room_resync(&self, request: Request<RoomStatus>) -> Answer {
+        self.hear(request, Received::Resync).await
+    }
+    async fn send_room_event(&self, request: Request<RoomEvent>) -> Answer {
+        self.hear(request, Received::Event).await
+    }
+    async fn send_player_event(&self, request: Request<PlayerEvent>) -> Answer {
+        self.hear(request, Received::Player).await
+    }
+}
