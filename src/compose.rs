@@ -1,7 +1,8 @@
 //! The only place that names a port and its adapter together: what a node is made of.
 //!
 //! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has
-//! one file as the store, and as the runtime local processes, or rooms on paper for load tests.
+//! one file as the store, and as the runtime local processes, or rooms on paper for load tests;
+//! matchmakers are told by gRPC.
 
 use crate::backup;
 use crate::clock::SystemClock;
@@ -10,6 +11,7 @@ use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_core::ports::Runtime;
+use maestro_grpc::{GrpcForwarders, KeepAlive};
 use maestro_http::Backup;
 use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
@@ -21,6 +23,7 @@ use std::sync::Arc;
 pub struct Adapters {
     pub store: Arc<EmbeddedStore>,
     runtime: Rooms,
+    forwarders: Arc<GrpcForwarders>,
 }
 
 /// The runtime that `runtime.type` names.
@@ -36,12 +39,17 @@ impl Adapters {
     /// Says what to do about the data folder.
     pub async fn open(settings: &Settings, rooms_api_url: String) -> anyhow::Result<Self> {
         let folder = settings.data_dir.clone();
+        let keep_alive = KeepAlive::new(settings.keep_alive_time, settings.keep_alive_timeout);
         let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder));
         let store = opened
             .await
             .context("opening the store was interrupted")??;
         match Rooms::open(settings, store.installation(), rooms_api_url).await {
-            Ok(runtime) => Ok(Self { store, runtime }),
+            Ok(runtime) => Ok(Self {
+                store,
+                runtime,
+                forwarders: Arc::new(GrpcForwarders::new(keep_alive)),
+            }),
             Err(error) => {
                 store.close().await;
                 Err(error)
@@ -56,6 +64,7 @@ impl Adapters {
                 self.runtime.port(),
                 settings.rooms_per_node,
             )),
+            self.forwarders.clone(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
             settings.actors,

@@ -2,6 +2,15 @@
 
 use maestro_core::state::Refusal;
 
+/// Why an event was not forwarded; the text is what the room is told (contract 3, 6).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EventError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Forward(#[from] maestro_core::ports::ForwardError),
+}
+
 /// What a caller of an actor may run into, beside its own mistakes. HTTP and gRPC turn
 /// it into an answer in one place each.
 #[derive(Clone, Debug, thiserror::Error)]

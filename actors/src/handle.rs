@@ -15,11 +15,14 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Asks in flight per scheduler; one more is [`CallError::Busy`] (architecture 4, Bounds).
 pub const ASKS_MAX: usize = 256;
+/// Requested events on their way to the forwarders, per scheduler: apart from the asks, so that
+/// a forwarder that hangs keeps nobody from allocating.
+pub const EVENTS_MAX: usize = 256;
 /// Pings waiting per scheduler.
 pub const PINGS_MAX: usize = 4096;
 const PING_ENQUEUE_MAX: Duration = Duration::from_millis(250);
@@ -72,6 +75,7 @@ pub(crate) struct Shared {
     pub restarts: Mutex<RestartLog>,
     pub tally: Tally,
     asks: Arc<Semaphore>,
+    events: Arc<Semaphore>,
     timeouts: AskTimeouts,
 }
 
@@ -89,6 +93,7 @@ impl SchedulerHandle {
             restarts: Mutex::new(RestartLog::default()),
             tally: Tally::default(),
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
+            events: Arc::new(Semaphore::new(EVENTS_MAX)),
             timeouts,
         }))
     }
@@ -148,6 +153,12 @@ impl SchedulerHandle {
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
             Ok(Ok(answer)) => Ok(answer?),
         }
+    }
+
+    /// A place among the requested events that are on their way.
+    pub(crate) fn event_place(&self) -> Result<OwnedSemaphorePermit, CallError> {
+        let place = self.0.events.clone().try_acquire_owned();
+        place.map_err(|_| CallError::Busy(self.0.name.to_string()))
     }
 
     pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {

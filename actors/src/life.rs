@@ -79,6 +79,7 @@ pub(crate) fn begin(
             seq,
             store: parts.store.clone(),
             executor,
+            outbox: parts.outbox.clone(),
             gauge: gauge_too.clone(),
             tell: Arc::new(move |event: WriterEvent| writer_to.do_send(FromWriter(event))),
             ending: scope.ending(),
@@ -92,6 +93,7 @@ pub(crate) fn begin(
             lease: lease_too,
             orders,
             writer: gauge_too,
+            outbox: parts.outbox,
             supervisor,
             inlets: Inlets {
                 asks: asks_in,

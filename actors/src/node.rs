@@ -4,6 +4,7 @@ use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
+use crate::forwarding::{self, Outbox};
 use crate::gauge::Gauge;
 use crate::handle::{AskTimeouts, Live, SchedulerHandle};
 use crate::orders::{Ensure, Reload, Shutdown};
@@ -13,7 +14,9 @@ use crate::supervisor::SupervisorActor;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Feed, FeedEvent, Ownership, Reads, Runtime, RuntimeError, Store};
+use maestro_core::ports::{
+    Clock, Feed, FeedEvent, Forwarders, Ownership, Reads, Runtime, RuntimeError, Store,
+};
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use std::sync::Arc;
@@ -73,6 +76,8 @@ pub struct NodeParts {
     pub io: tokio::runtime::Handle,
     /// Short tasks of the supervisor and the catalog; awaited by [`Node::shutdown`].
     pub(crate) tasks: TaskTracker,
+    /// What is on its way to the forwarders; outlives the owners.
+    pub(crate) outbox: Outbox,
     /// The tasks of owners that have ended.
     pub(crate) retiring: TaskTracker,
     /// The node goes down: factories give up.
@@ -84,6 +89,7 @@ impl NodeParts {
     pub fn new<S>(
         store: Arc<S>,
         runtime: Arc<dyn Runtime>,
+        forwarders: Arc<dyn Forwarders>,
         clock: Arc<dyn Clock>,
         core: CoreSettings,
         settings: ActorSettings,
@@ -101,6 +107,7 @@ impl NodeParts {
             clock,
             core: Arc::new(core),
             settings,
+            outbox: Outbox::new(forwarders, io.clone()),
             io,
             tasks: TaskTracker::new(),
             retiring: TaskTracker::new(),
@@ -120,6 +127,7 @@ pub struct Node {
     io: tokio::runtime::Handle,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
+    pub(crate) outbox: Outbox,
     background: TaskTracker,
     #[cfg_attr(
         not(feature = "faults"),
@@ -134,6 +142,7 @@ pub struct Node {
 impl Node {
     /// Starts the actors. Has to be called on the thread of a running actix system.
     pub fn start(parts: NodeParts) -> Self {
+        forwarding::describe();
         let directory = Directory::default();
         let arbiters: Vec<ArbiterHandle> = (0..parts.settings.threads.max(1))
             .map(|_| Arbiter::new().handle())
@@ -156,6 +165,7 @@ impl Node {
         let stop_within = parts.settings.stop_within;
         let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
         let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
+        let outbox = parts.outbox;
         Self {
             directory,
             catalog,
@@ -165,6 +175,7 @@ impl Node {
             io,
             clock,
             tasks,
+            outbox,
             background,
             retiring,
             patience,
@@ -341,6 +352,8 @@ impl Node {
             error!("an owner did not end in time: it is left as it is");
         }
         self.stop.cancel();
+        // The last owners have said what they had to say.
+        self.outbox.shutdown().await;
         let left = async {
             for tasks in [&self.tasks, &self.background] {
                 tasks.close();
@@ -369,7 +382,8 @@ impl Node {
     /// Tasks that are still there, of all owners and of the node itself.
     #[cfg(feature = "faults")]
     pub fn tasks_left(&self) -> usize {
-        self.tasks.len() + self.background.len() + self.retiring.len()
+        let others = self.background.len() + self.retiring.len();
+        self.tasks.len() + self.outbox.tasks_left() + others
     }
 }
 

@@ -2,6 +2,7 @@
 //! around the pure state machine. It never awaits.
 
 use crate::debug::Published;
+use crate::forwarding::Outbox;
 use crate::gauge::{Queued, Turn};
 use crate::handle::SchedulerHandle;
 use crate::lease::Lease;
@@ -74,6 +75,7 @@ pub(crate) struct Parts {
     pub lease: Arc<Lease>,
     pub orders: mpsc::Sender<Order>,
     pub writer: Arc<WriterGauge>,
+    pub outbox: Outbox,
     pub supervisor: Recipient<ChildEnded>,
     pub inlets: Inlets,
 }
@@ -93,6 +95,7 @@ pub(crate) struct SchedulerActor {
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
     writer: Arc<WriterGauge>,
+    outbox: Outbox,
     pub(crate) watch: WatchView,
     callers: HashMap<Caller, Waiter>,
     /// To whom each room was given last: only that one can leave it untaken.
@@ -120,6 +123,7 @@ impl SchedulerActor {
             lease: parts.lease,
             orders: parts.orders,
             writer: parts.writer,
+            outbox: parts.outbox,
             watch: WatchView::default(),
             callers: HashMap::new(),
             given: HashMap::new(),
@@ -160,8 +164,10 @@ impl SchedulerActor {
         // and the store may not have yet.
         let from_memory = |effect: &Effect| match effect {
             Effect::Reply { answer, .. } => {
-                kind == Turn::Ping || matches!(answer, Err(_) | Ok(Reply::Address(_)))
+                kind == Turn::Ping
+                    || matches!(answer, Err(_) | Ok(Reply::Address(_) | Reply::Forward(_)))
             }
+            Effect::Forward(_) => true,
             _ => false,
         };
         let only_answers = decision.changes.is_empty() && decision.effects.iter().all(from_memory);
@@ -172,12 +178,20 @@ impl SchedulerActor {
             .collect();
         if only_answers {
             for item in outgoing {
-                if let Outgoing::Reply { to, answer, .. } = item {
+                match item {
                     // No room is given out without a change.
-                    let _ = to.deliver(answer);
+                    Outgoing::Reply { to, answer, .. } => drop(to.deliver(answer)),
+                    Outgoing::Forward(event) => {
+                        let order = self.outbox.push_in_order(event, &self.writer);
+                        order.into_iter().for_each(|order| self.send(order, ctx));
+                    }
+                    _ => {}
                 }
             }
         } else {
+            let forwards = |item: &&Outgoing| matches!(item, Outgoing::Forward(_));
+            let forwards = outgoing.iter().filter(forwards).count() as u64;
+            self.writer.forwards.fetch_add(forwards, Relaxed);
             self.send(
                 Order::Batch(Batch {
                     changes: decision.changes,
@@ -206,6 +220,7 @@ impl SchedulerActor {
             }
             Effect::Run { id, work, timeout } => Outgoing::Run { id, work, timeout },
             Effect::Abandon(ids) => Outgoing::Abandon(ids),
+            Effect::Forward(event) => Outgoing::Forward(event),
             Effect::Ended => Outgoing::Ended,
         })
     }

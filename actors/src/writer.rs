@@ -2,14 +2,18 @@
 //! were decided, and only then their effects happen (architecture 5, Order).
 
 use crate::executor::Executor;
+use crate::forwarding::Outbox;
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
-use maestro_core::ports::{Change, CommitError, Fence, Store};
+use maestro_core::ports::{Change, CommitError, Fence, Forwarding, Store};
 use maestro_core::state::{Answer, Caller, Refusal, RefusalKind, Reply, TOUCH_CHUNK, Work, WorkId};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, Release},
+};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +67,7 @@ pub(crate) enum Outgoing {
         timeout: Duration,
     },
     Abandon(Vec<WorkId>),
+    Forward(Arc<Forwarding>),
     Ended,
 }
 
@@ -94,6 +99,8 @@ pub(crate) struct WriterGauge {
     pub seq: AtomicU64,
     pub commits: AtomicU64,
     pub retries: AtomicU64,
+    /// Events that are forwarded once the changes before them are durable.
+    pub forwards: AtomicU64,
 }
 
 pub(crate) struct Writer {
@@ -102,6 +109,7 @@ pub(crate) struct Writer {
     pub seq: Seq,
     pub store: Arc<dyn Store>,
     pub executor: Executor,
+    pub outbox: Outbox,
     pub gauge: Arc<WriterGauge>,
     pub tell: Arc<dyn Fn(WriterEvent) + Send + Sync>,
     /// The owner is ending: one last try, then give up.
@@ -268,6 +276,10 @@ impl Writer {
                 }
                 Outgoing::Run { id, work, timeout } => self.executor.run(id, work, timeout),
                 Outgoing::Abandon(ids) => self.executor.abandon(&ids),
+                Outgoing::Forward(event) => {
+                    self.outbox.push(&event);
+                    self.gauge.forwards.fetch_sub(1, Release);
+                }
                 Outgoing::Ended => (self.tell)(WriterEvent::Ended),
             }
         }

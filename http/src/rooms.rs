@@ -2,12 +2,10 @@
 //!
 //! Pings and events answer 200 whatever happens, once they could be read; what went wrong is `success: false`.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use maestro_actors::{CallError, Node};
-use maestro_core::domain::{Forwarder, PingStatus, RoomId, Scheduler};
-use maestro_core::state::{Command, Ping, RefusalKind, Reply};
+use maestro_core::domain::{PingStatus, RoomId};
+use maestro_core::state::{Command, EventRequest, Ping, Reply, RequestedEvent};
 
 use crate::codec::Struct;
 use crate::codec::messages::*;
@@ -33,77 +31,32 @@ impl RoomsService {
         tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 
-    async fn scheduler(&self, name: &str) -> Result<Arc<Scheduler>, String> {
-        let wanted = name.to_owned();
-        let read = self
-            .node
-            .catalog()
-            .read(move |reads| Box::pin(async move { reads.scheduler(&wanted).await }));
-        match read.await {
-            Ok(Some(scheduler)) => Ok(scheduler),
-            Ok(None) => Err(format!("scheduler {name} not found")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn forward_room(&self, request: &ForwardRoomEventRequest) -> Result<(), String> {
-        let (name, room) = (&request.scheduler_name, &request.room_name);
-        let scheduler = self.scheduler(name).await?;
-        let Some(forwarder) = enabled(&scheduler) else {
-            return Ok(());
-        };
-        // A room that ends may be gone already.
-        let ending = ["terminating", "terminated"].contains(&request.event.as_str());
-        if !ending {
-            let address = Command::Address(room.as_str().into());
-            match self.node.ask(name, address, None).await {
-                Err(CallError::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => {
-                    return Err(format!("failed to get room {room} from storage: {refusal}"));
-                }
-                Err(CallError::Refused(refusal)) if refusal.kind == RefusalKind::Unavailable => {
-                    return Err(format!(
-                        "no room port found to forward roomEvent. Forwarder name: {:?}, Scheduler: {name:?}",
-                        forwarder.name
-                    ));
-                }
-                _ => {}
-            }
-        }
-        Err(not_forwarded(forwarder))
-    }
-
-    async fn forward_player(&self, request: &ForwardPlayerEventRequest) -> Result<(), String> {
-        let name = &request.scheduler_name;
-        let scheduler = self.scheduler(name).await?;
-        let Some(forwarder) = enabled(&scheduler) else {
-            return Ok(());
-        };
-        if !["playerJoin", "playerLeft"].contains(&request.event.as_str()) {
-            let words = r#"invalid PlayerEventType. Should be "playerLeft" or "playerJoin""#;
-            return Err(words.to_owned());
-        }
-        let metadata = request.metadata.as_ref().and_then(Struct::to_map);
-        let player = metadata.as_ref().and_then(|map| map.get("playerId"));
-        if !player.is_some_and(serde_json::Value::is_string) {
-            return Err(format!(
-                "eventAttributes must contain key \"playerId\" in playerEvent events. Forwarder name: {:?}, Scheduler: {name:?}",
-                forwarder.name
-            ));
-        }
-        Err(not_forwarded(forwarder))
+    /// Tells the forwarders; `Err`: what the room is told.
+    async fn forward(
+        &self,
+        context: &RequestContext,
+        scheduler: &str,
+        request: EventRequest,
+    ) -> Result<(), String> {
+        let sent = self.node.forward(scheduler, request, context.remaining());
+        sent.await.map_err(|error| error.to_string())
     }
 }
 
-fn enabled(scheduler: &Scheduler) -> Option<&Forwarder> {
-    scheduler.forwarders.iter().find(|f| f.enabled)
+fn event(room: &str, metadata: Option<&Struct>, event: RequestedEvent) -> EventRequest {
+    EventRequest {
+        room: RoomId::new(room),
+        metadata: metadata.map_or("", Struct::as_str).into(),
+        event,
+    }
 }
 
-/// In the form of a forwarder that cannot be reached (decision D3).
-fn not_forwarded(forwarder: &Forwarder) -> String {
-    format!(
-        "failed to forward event room at {:?} with code Unavailable: forwarding is not available in this build yet",
-        forwarder.name
-    )
+/// The metadata's `playerId`, if it is a string. Whether one is needed is not decided here.
+fn player(metadata: Option<&Struct>) -> Option<String> {
+    match metadata?.to_map()?.remove("playerId")? {
+        serde_json::Value::String(player) => Some(player),
+        _ => None,
+    }
 }
 
 #[async_trait]
@@ -140,10 +93,12 @@ impl RoomsApi for RoomsService {
 
     async fn forward_room_event(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: ForwardRoomEventRequest,
     ) -> Answer<ForwardRoomEventResponse> {
-        let outcome = self.forward_room(&request).await;
+        let word = RequestedEvent::Room(request.event);
+        let event = event(&request.room_name, request.metadata.as_ref(), word);
+        let outcome = self.forward(context, &request.scheduler_name, event).await;
         Ok(ForwardRoomEventResponse {
             success: outcome.is_ok(),
             message: outcome.err().unwrap_or_default(),
@@ -152,10 +107,16 @@ impl RoomsApi for RoomsService {
 
     async fn forward_player_event(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: ForwardPlayerEventRequest,
     ) -> Answer<ForwardPlayerEventResponse> {
-        let outcome = self.forward_player(&request).await;
+        let metadata = request.metadata.as_ref();
+        let word = RequestedEvent::Player {
+            event: request.event,
+            player: player(metadata),
+        };
+        let event = event(&request.room_name, metadata, word);
+        let outcome = self.forward(context, &request.scheduler_name, event).await;
         Ok(ForwardPlayerEventResponse {
             success: outcome.is_ok(),
             message: outcome.err().unwrap_or_default(),
@@ -164,12 +125,18 @@ impl RoomsApi for RoomsService {
 
     async fn update_room_status(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         request: UpdateRoomStatusRequest,
     ) -> Answer<UpdateRoomStatusResponse> {
-        let scheduler = self.scheduler(&request.scheduler_name).await;
+        let word = RequestedEvent::Status(request.status);
+        let event = event(&request.room_name, request.metadata.as_ref(), word);
+        let outcome = self.forward(context, &request.scheduler_name, event).await;
+        if let Err(why) = &outcome {
+            let (scheduler, room) = (&request.scheduler_name, &request.room_name);
+            tracing::debug!(%scheduler, %room, %why, "a status was not forwarded");
+        }
         Ok(UpdateRoomStatusResponse {
-            success: scheduler.is_ok_and(|s| enabled(&s).is_none()),
+            success: outcome.is_ok(),
         })
     }
 

@@ -133,6 +133,9 @@ pub struct Settings {
     pub rooms_per_node: usize,
     /// Where host ports come from that have no range of their own.
     pub default_ports: PortRange,
+    /// Connections to forwarders: how long they may be silent, and how long a sign of life may take.
+    pub keep_alive_time: Duration,
+    pub keep_alive_timeout: Duration,
     pub core: CoreSettings,
     pub actors: ActorSettings,
     /// Values of keys that have no effect in this build.
@@ -164,6 +167,8 @@ impl Default for Settings {
                 start: 60_001,
                 end: 60_010,
             },
+            keep_alive_time: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(5),
             core: CoreSettings::default(),
             actors: ActorSettings {
                 stop_within: STOP_WITHIN,

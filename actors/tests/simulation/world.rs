@@ -243,7 +243,7 @@ impl World {
                     .map(|id| (*id, WorkResult::Unknown("given up".into())));
                 owner.results.extend(late);
             }
-            Effect::Ended => {}
+            Effect::Ended | Effect::Forward(_) => {}
             Effect::Reply { caller, answer } => self.reply(caller, answer),
         }
     }

@@ -7,7 +7,7 @@ use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Ping, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{FakeRuntime, FakeStore, TokioClock};
+use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub struct Setup {
     pub settings: ActorSettings,
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
+    pub forwarders: Arc<FakeForwarders>,
 }
 
 impl Setup {
@@ -34,6 +35,7 @@ impl Setup {
             settings: ActorSettings::default(),
             store: FakeStore::new(),
             runtime: FakeRuntime::new(),
+            forwarders: FakeForwarders::new(),
         }
     }
     /// One fleet of ready rooms, `r-00000` and so on, as another owner left it.
@@ -85,6 +87,7 @@ impl Setup {
             let parts = NodeParts::new(
                 self.store.clone(),
                 self.runtime.clone(),
+                self.forwarders.clone(),
                 TokioClock::new(),
                 self.core,
                 self.settings,
@@ -94,6 +97,7 @@ impl Setup {
                 node: Node::start(parts),
                 store: self.store,
                 runtime: self.runtime,
+                forwarders: self.forwarders,
                 io: io.handle().clone(),
             };
             test(world.clone()).await;
@@ -113,6 +117,7 @@ pub struct World {
     pub node: Node,
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
+    pub forwarders: Arc<FakeForwarders>,
     pub io: tokio::runtime::Handle,
 }
 

@@ -36,6 +36,7 @@ impl SchedulerState {
             Command::AbortRollout => self.abort_rollout(),
             Command::Allocate => self.allocate(),
             Command::Address(room) => self.room_address(&room),
+            Command::Forward(request) => self.plan_event(*request),
             Command::SetPaused(paused) => self.set_paused(paused),
         }
     }

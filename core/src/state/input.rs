@@ -2,7 +2,7 @@
 
 use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery};
 use crate::domain::*;
-use crate::ports::{Change, RoomOrder, RuntimeError, RuntimeEvent};
+use crate::ports::{Change, Forwarding, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;
 use std::{sync::Arc, time::Duration};
 
@@ -51,6 +51,28 @@ pub struct Ping {
     pub metadata: Box<str>,
 }
 
+/// An event that a room, or a game server on its behalf, wants forwarded (contract 3).
+#[derive(Clone, Debug)]
+pub struct EventRequest {
+    pub room: RoomId,
+    /// JSON text of an object; empty: none was sent.
+    pub metadata: Arc<str>,
+    pub event: RequestedEvent,
+}
+
+#[derive(Clone, Debug)]
+pub enum RequestedEvent {
+    /// The free text of `roomevent`.
+    Room(String),
+    /// The word of the v9 `status` call.
+    Status(String),
+    /// `playerevent`: its word, and the metadata's `playerId` if that is a string.
+    Player {
+        event: String,
+        player: Option<String>,
+    },
+}
+
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Validated by the caller with [`crate::rules::validation`].
@@ -84,6 +106,8 @@ pub enum Command {
     AbortRollout,
     Allocate,
     Address(RoomId),
+    /// What is to be forwarded for an event of a room or a player.
+    Forward(Box<EventRequest>),
     /// Another command, on behalf of a request that has an id (`X-Request-Id`).
     ForRequest {
         request: Arc<str>,
@@ -123,6 +147,7 @@ impl Command {
             Self::AbortRollout => "abort_rollout",
             Self::Allocate => "allocate",
             Self::Address(_) => "address",
+            Self::Forward(_) => "forward",
             Self::ForRequest { command, .. } => command.kind(),
             Self::SetPaused(_) => "set_paused",
         }
@@ -143,6 +168,8 @@ pub enum Reply {
         address: Arc<Address>,
     },
     Address(Arc<Address>),
+    /// `None`: nobody is to be told.
+    Forward(Option<Arc<Forwarding>>),
     Rooms(RoomPage),
     Room(Box<RoomDetail>),
     Rollout(Box<RolloutView>),
@@ -238,6 +265,8 @@ pub enum Effect {
     },
     /// Give up on pieces of work; their results are not expected any more.
     Abandon(Vec<WorkId>),
+    /// Tell the forwarders; nobody waits for the outcome.
+    Forward(Arc<Forwarding>),
     /// The scheduler is gone: the actor ends.
     Ended,
 }

@@ -8,6 +8,7 @@ mod allocation;
 mod commands;
 mod consider;
 mod crash_loop;
+mod forwarding;
 mod health;
 mod input;
 mod inventory;
@@ -32,6 +33,7 @@ use crate::domain::*;
 use crate::ports::{Change, RolloutRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
+use forwarding::Audience;
 use operations::{Operations, Purpose};
 use report::Measured;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -59,6 +61,8 @@ pub struct SchedulerState {
     ended_rooms: VecDeque<EndedRoom>,
     operations: Operations,
     crash_loop: CrashLoop,
+    /// `None`: nobody is told of what happens in the rooms.
+    audience: Option<Audience>,
     /// What each piece of work that was given out is for.
     work: BTreeMap<WorkId, Purpose>,
     last_work: u64,

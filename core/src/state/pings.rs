@@ -7,11 +7,16 @@ impl SchedulerState {
     /// A ping that changes no status is answered from memory and written behind; one that
     /// does is answered once the change is durable (architecture 5).
     pub(super) fn on_ping(&mut self, caller: Caller, ping: Ping) {
+        let heard = self.forwards().then(|| self.hear(&ping));
         let answer = match self.take_ping(ping) {
             Ok(()) => Ok(Reply::Done),
             Err(why) => Err(why),
         };
+        let taken = heard.filter(|_| answer.is_ok());
         self.reply(caller, answer);
+        if let Some(heard) = taken {
+            self.forward_ping(heard);
+        }
     }
 
     fn take_ping(&mut self, ping: Ping) -> Result<(), Refusal> {
@@ -92,6 +97,9 @@ impl SchedulerState {
             ));
         }
         self.set_status(id, status);
+        if status == RoomStatus::Terminating {
+            self.notice_end(id);
+        }
         Ok(())
     }
 

@@ -32,6 +32,7 @@ impl SchedulerState {
             ended_rooms: VecDeque::new(),
             operations: Operations::default(),
             crash_loop: CrashLoop::default(),
+            audience: None,
             work: BTreeMap::new(),
             last_work: 0,
             listed: false,
@@ -95,6 +96,7 @@ impl SchedulerState {
             was_ready,
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
+            end_told: false,
             made_at: None,
             events,
         });

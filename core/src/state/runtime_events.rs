@@ -89,6 +89,7 @@ impl SchedulerState {
             // A creation of an owner before may still come to life.
             self.bury(id.clone());
         }
+        self.tell_end(id);
         self.forget_room(id);
         if validation {
             let text = format!("room {id} is not in the runtime any more");
@@ -264,6 +265,7 @@ impl SchedulerState {
             was_ready: false,
             quarantined_until: None,
             terminated_at: None,
+            end_told: false,
             made_at: None,
             events,
         });
@@ -289,6 +291,7 @@ impl SchedulerState {
         let version = room.record.version.clone();
         let text = describe_end(id, exit.as_ref());
         self.remember_end(id, exit);
+        self.tell_end(id);
         self.forget_room(id);
         if validation {
             self.validation_room_ended(id, text);

@@ -11,12 +11,13 @@ use maestro_core::settings::CoreSettings;
 use maestro_http::{
     InternalParts, ManagementService, RoomsService, configure_debug, configure_internal, gateway,
 };
-use maestro_testkit::fake::{FakeRuntime, FakeStore, TokioClock};
+use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use serde_json::{Value, json};
 
 pub struct Fleet {
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
+    pub forwarders: Arc<FakeForwarders>,
     pub node: Node,
 }
 
@@ -63,9 +64,11 @@ impl Fleet {
             ..CoreSettings::default()
         };
         let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
+        let forwarders = FakeForwarders::new();
         let parts = NodeParts::new(
             store.clone(),
             runtime.clone(),
+            forwarders.clone(),
             TokioClock::new(),
             core,
             settings,
@@ -75,6 +78,7 @@ impl Fleet {
         let fleet = Self {
             store,
             runtime,
+            forwarders,
             node,
         };
         fleet

@@ -83,7 +83,7 @@ async fn unknown_rooms_have_no_address() {
 }
 
 #[actix_web::test]
-async fn events_go_nowhere_without_a_forwarder_and_say_so_with_one() {
+async fn events_go_to_the_enabled_forwarder_and_nowhere_without_one() {
     let fleet = Fleet::start(true).await;
     fleet.create(0).await;
     let mut forwarding = arena(0);
@@ -114,12 +114,17 @@ async fn events_go_nowhere_without_a_forwarder_and_say_so_with_one() {
         event("loud/rooms/r/roomevent", json!({"event": "goal"})).await,
         ghost
     );
-    let ended = event("loud/rooms/r/roomevent", json!({"event": "terminated"})).await;
-    let start = "failed to forward event room at \"mm\" with code Unavailable: ";
-    assert!(
-        ended["message"].as_str().unwrap().starts_with(start),
-        "{ended}"
-    );
+    let ended = json!({"event": "terminated", "metadata": {"a": [1]}});
+    assert_eq!(event("loud/rooms/r/roomevent", ended.clone()).await, done);
+    let joined = json!({"event": "playerJoin", "metadata": {"playerId": "p"}});
+    assert_eq!(event("loud/rooms/r/playerevent", joined).await, done);
+    let told = fleet.forwarders.told();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|told| told.forwarder == "mm"));
+    assert_eq!(&*told[0].event.metadata, r#"{"a":[1]}"#);
+    fleet.forwarders.fail("mm");
+    let down = "failed to forward event room at \"mm\" with code Unavailable: it is down";
+    assert_eq!(event("loud/rooms/r/roomevent", ended).await, failed(down));
     let word = failed(r#"invalid PlayerEventType. Should be "playerLeft" or "playerJoin""#);
     assert_eq!(
         event("loud/rooms/r/playerevent", json!({"event": "join"})).await,

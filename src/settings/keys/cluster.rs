@@ -6,7 +6,6 @@ use crate::settings::key::{Key, Selects};
 const POSTGRES: &str = "the store is one embedded file";
 const REDIS: &str = "the store is one embedded file";
 const KUBERNETES: &str = "rooms are local processes";
-const FORWARDING: &str = "events are not forwarded in this build";
 const LOCAL: &str = "redis://localhost:6379/0";
 
 /// The group `adapters`.
@@ -21,19 +20,17 @@ pub fn adapters() -> Vec<Key> {
     ));
     keys.extend(kubernetes());
     keys.extend([
-        Key::unused(
+        Key::new(
             "adapters.grpc.keepAlive.time",
             &DURATION,
-            "30s",
-            "How long a connection to a forwarder is silent before it is asked whether it lives.",
-            FORWARDING,
+            |s| &mut s.keep_alive_time,
+            "How long a connection to a forwarder is silent before it is asked whether it lives. 0s: 15s; at least 10s.",
         ),
-        Key::unused(
+        Key::new(
             "adapters.grpc.keepAlive.timeout",
             &DURATION,
-            "5s",
-            "How long the answer to that may take.",
-            FORWARDING,
+            |s| &mut s.keep_alive_timeout,
+            "How long the answer to that may take. 0s: 5s.",
         ),
     ]);
     keys

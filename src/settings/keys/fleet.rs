@@ -223,7 +223,7 @@ fn services() -> Vec<Key> {
             &MILLIS,
             "120000",
             "How long a scheduler is cached for the forwarding of events.",
-            "there is no cache that could be stale",
+            "forwarders are those of the active version, at once",
         ),
     ]
 }

@@ -23,6 +23,7 @@ const AREAS: &[&str] = &[
     "create",
     "delete",
     "events",
+    "forward",
     "gateway",
     "internal",
     "newversion",
@@ -108,7 +109,7 @@ fn folder() -> Option<PathBuf> {
 fn play(folder: &Path, server: &Server, area: &str) -> Result<Option<Counts>> {
     let mut probe = shell::program(PYTHON.program);
     probe.arg(folder.join("probe.py"));
-    probe.args(["--http-only", "--no-receiver", "--area", area]);
+    probe.args(["--http-only", "--area", area]);
     probe.args(["--management", &server.management, "--rooms", &server.rooms]);
     probe.args([
         "--management-internal",

@@ -46,6 +46,7 @@ impl SchedulerState {
         self.touched.clear();
         self.dirty.operations.retain(|id, _| *id == keep);
         self.scheduler = None;
+        self.audience = None;
         self.versions.clear();
         self.operations.queues = Default::default();
         self.operations.ended.clear();

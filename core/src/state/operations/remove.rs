@@ -292,12 +292,14 @@ impl SchedulerState {
                 if may {
                     self.set_status(id, RoomStatus::Terminating);
                 }
+                self.tell_end(id);
                 self.schedule_health(id);
                 None
             }
             WorkResult::Failed(crate::ports::RuntimeError::NotFound) => {
                 // A creation that still comes back would bring it to life again.
                 self.bury(id.clone());
+                self.tell_end(id);
                 self.forget_room(id);
                 self.run(Purpose::Sweep, Work::ReleasePorts { room: id.clone() });
                 None

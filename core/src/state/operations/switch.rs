@@ -28,6 +28,7 @@ impl SchedulerState {
             return;
         };
         self.rooms.set_active(active.version());
+        self.audience_changed();
         self.outdated = self
             .versions
             .iter()

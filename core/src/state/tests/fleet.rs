@@ -28,6 +28,8 @@ pub(crate) struct Fleet {
     pub stored_rollout: RolloutRecord,
     pub reports: Vec<Report>,
     pub ended: bool,
+    /// What forwarders were told, in order.
+    pub forwarded: Vec<Arc<Forwarding>>,
     /// Most rooms that ran at one time.
     pub peak: usize,
     next_port: u16,
@@ -106,6 +108,7 @@ impl Fleet {
             stored_rollout: RolloutRecord::default(),
             reports: Vec::new(),
             ended: false,
+            forwarded: Vec::new(),
             peak: 0,
             next_port: 20000,
         }
@@ -113,9 +116,13 @@ impl Fleet {
 
     /// A scheduler that is in sync, its rooms up and ready.
     pub fn up(replicas: i32) -> Self {
+        Self::up_as(spec(replicas))
+    }
+
+    pub fn up_as(scheduler: Scheduler) -> Self {
         let mut fleet = Self::new(CoreSettings::default());
         fleet
-            .order(Command::CreateScheduler(Box::new(spec(replicas))))
+            .order(Command::CreateScheduler(Box::new(scheduler)))
             .unwrap();
         fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
         fleet.ping_all(PingStatus::Ready);
@@ -166,6 +173,7 @@ impl Fleet {
                     Effect::Run { id, work, .. } if self.hold => self.held.push_back((id, work)),
                     Effect::Run { id, work, .. } => inputs.extend(self.work(id, work)),
                     Effect::Abandon(_) => {}
+                    Effect::Forward(event) => self.forwarded.push(event),
                     Effect::Ended => self.ended = true,
                 }
             }

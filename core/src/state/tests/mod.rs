@@ -2,6 +2,7 @@
 
 mod contract;
 mod fleet;
+mod forwarding;
 mod lifecycle;
 mod measured;
 mod mended;

@@ -278,7 +278,7 @@ impl World {
             match effect {
                 Effect::Reply { answer, .. } => self.answered(&answer),
                 Effect::Run { id, work, .. } => self.given(id, work),
-                Effect::Abandon(_) => {}
+                Effect::Abandon(_) | Effect::Forward(_) => {}
                 Effect::Ended => ended = true,
             }
         }

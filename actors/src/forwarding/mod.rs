@@ -1,0 +1,284 @@
+//! Carries events to the forwarders (contract 6): queued ones in the background, requested
+//! ones while somebody waits.
+//!
+//! One queue per scheduler and forwarder, so that a forwarder that hangs or fails delays
+//! nobody but itself; several calls at once per queue, one per room, so that a call that
+//! hangs delays its own room only. The queues outlive the owner of a scheduler: the ends of
+//! its rooms are told although it is gone. There is no retry: the next ping says it again,
+//! and who missed an end hears nothing of that room any more.
+
+mod in_order;
+mod queue;
+mod request;
+
+use futures_util::FutureExt;
+use maestro_core::domain::{Forwarder, SchedulerName};
+use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
+use parking_lot::Mutex;
+use queue::{Pushed, Queue};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+/// Calls at one time per forwarder; each is for another room.
+const CALLS_AT_ONCE: usize = 32;
+/// A forwarder that nothing was sent to for that long is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+/// How long the end of a node waits for events that are queued.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Events that were given up because too many waited; by scheduler and forwarder.
+pub(crate) const DROPPED: &str = "maestro_forwarding_dropped_events_total";
+/// Resyncs that did not reach a forwarder (contract 9).
+pub(crate) const PING_FAILURES: &str = "maestro_api_failed_ping_forwarding_total";
+
+/// Tells the installed recorder what the metrics mean.
+pub(crate) fn describe() {
+    use metrics::describe_counter;
+    describe_counter!(
+        DROPPED,
+        "Events that were not forwarded because too many waited for their forwarder (counter)"
+    );
+    describe_counter!(
+        PING_FAILURES,
+        "Pings that could not be forwarded to a forwarder (counter)"
+    );
+}
+
+/// All forwarders of a node. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Outbox(Arc<Shared>);
+
+struct Shared {
+    port: Arc<dyn Forwarders>,
+    io: tokio::runtime::Handle,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    targets: Mutex<HashMap<SchedulerName, Vec<Arc<Target>>>>,
+}
+
+/// One forwarder of one scheduler.
+struct Target {
+    scheduler: SchedulerName,
+    name: String,
+    address: String,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    queue: Queue,
+    calls: usize,
+    used: Instant,
+    /// The last call failed: said once, not per event.
+    failing: bool,
+}
+
+impl Outbox {
+    pub fn new(port: Arc<dyn Forwarders>, io: tokio::runtime::Handle) -> Self {
+        Self(Arc::new(Shared {
+            port,
+            io,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            targets: Mutex::default(),
+        }))
+    }
+
+    /// Queues an event for each of its forwarders. Never waits.
+    pub fn push(&self, event: &Arc<Forwarding>) {
+        for forwarder in event.to.iter() {
+            let target = self.target(&event.scheduler, forwarder);
+            let mut inner = target.inner.lock();
+            inner.used = Instant::now();
+            if inner.queue.push(event.clone()) == Pushed::Dropped {
+                dropped(&target.scheduler, &target.name);
+            }
+            // Those that are at it go on until no room is ready any more.
+            if inner.calls < CALLS_AT_ONCE && inner.queue.is_ready() {
+                inner.calls += 1;
+                drop(inner);
+                self.work(target, forwarder.clone());
+            }
+        }
+    }
+
+    fn target(&self, scheduler: &SchedulerName, forwarder: &Forwarder) -> Arc<Target> {
+        let is = |t: &&Arc<Target>| t.name == forwarder.name && t.address == forwarder.address;
+        let mut targets = self.0.targets.lock();
+        if let Some(found) = targets
+            .get(scheduler.as_str())
+            .and_then(|all| all.iter().find(is))
+        {
+            return found.clone();
+        }
+        // Rarely: so this is the moment to forget others.
+        targets.retain(|_, all| {
+            all.retain(|target| target.is_used());
+            !all.is_empty()
+        });
+        let target = Arc::new(Target {
+            scheduler: scheduler.clone(),
+            name: forwarder.name.clone(),
+            address: forwarder.address.clone(),
+            inner: Mutex::new(Inner {
+                queue: Queue::default(),
+                calls: 0,
+                used: Instant::now(),
+                failing: false,
+            }),
+        });
+        targets
+            .entry(scheduler.clone())
+            .or_default()
+            .push(target.clone());
+        target
+    }
+
+    fn work(&self, target: Arc<Target>, forwarder: Forwarder) {
+        let this = self.clone();
+        let stop = self.0.stop.clone();
+        let work = async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = this.work_off(&target, &forwarder) => {}
+            }
+        };
+        self.0.tasks.spawn_on(work, &self.0.io);
+    }
+
+    async fn work_off(&self, target: &Target, forwarder: &Forwarder) {
+        loop {
+            let event = {
+                let mut inner = target.inner.lock();
+                let Some(event) = inner.queue.next() else {
+                    inner.calls -= 1;
+                    return;
+                };
+                event
+            };
+            // Options may have changed since this task began, name and address not.
+            let known = event.to.iter();
+            let known = known.filter(|f| f.name == target.name && f.address == target.address);
+            let forwarder = known.last().unwrap_or(forwarder);
+            let result = self.call(forwarder, &event).await;
+            target.note(&event, &result);
+            target.inner.lock().queue.done(&event.room);
+        }
+    }
+
+    async fn call(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError> {
+        let call = AssertUnwindSafe(self.0.port.forward(forwarder, event));
+        let panicked = |_| {
+            let (forwarder, code) = (forwarder.name.clone(), "Internal".into());
+            let cause = "the call panicked".into();
+            Err(ForwardError::Failed {
+                forwarder,
+                code,
+                cause,
+            })
+        };
+        call.catch_unwind().await.unwrap_or_else(panicked)
+    }
+
+    /// Calls the forwarders of an event in their order; the first failure ends it (contract 6.2).
+    /// Goes on to its end also when nobody waits any more; `place` is given back then.
+    pub async fn send(
+        &self,
+        event: Arc<Forwarding>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), ForwardError> {
+        let (this, stop) = (self.clone(), self.0.stop.clone());
+        let first = event.to.first().map(|f| f.name.clone());
+        let work = async move {
+            for forwarder in event.to.iter() {
+                this.call(forwarder, &event).await?;
+            }
+            Ok(())
+        };
+        let work = async move {
+            let _place = place;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                result = work => Some(result),
+            }
+        };
+        match self.0.tasks.spawn_on(work, &self.0.io).await {
+            Ok(Some(result)) => result,
+            Ok(None) | Err(_) => Err(ForwardError::Failed {
+                forwarder: first.unwrap_or_default(),
+                code: "Canceled".into(),
+                cause: "the node goes down".into(),
+            }),
+        }
+    }
+
+    /// Waits a little for what is queued, then gives it up.
+    pub async fn shutdown(&self) {
+        self.0.tasks.close();
+        if tokio::time::timeout(DRAIN_MAX, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            let left: usize = {
+                let targets = self.0.targets.lock();
+                let all = targets.values().flatten();
+                all.map(|target| target.inner.lock().queue.len()).sum()
+            };
+            warn!(
+                events = left,
+                "the node goes down: events that wait for slow forwarders are given up"
+            );
+        }
+        self.0.stop.cancel();
+        self.0.tasks.wait().await;
+    }
+
+    /// Tasks under way.
+    #[cfg(feature = "faults")]
+    pub fn tasks_left(&self) -> usize {
+        self.0.tasks.len()
+    }
+}
+
+/// Counts an event that was given up.
+fn dropped(scheduler: &SchedulerName, forwarder: &str) {
+    metrics::counter!(
+        DROPPED, "scheduler" => scheduler.to_string(), "forwarder" => forwarder.to_owned()
+    )
+    .increment(1);
+}
+
+impl Target {
+    fn is_used(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.calls > 0 || inner.used.elapsed() < FORGET_AFTER
+    }
+
+    /// Says when a forwarder begins to fail and when that is over, not each event between.
+    fn note(&self, event: &Forwarding, result: &Result<(), ForwardError>) {
+        let failed = result.is_err();
+        let before = std::mem::replace(&mut self.inner.lock().failing, failed);
+        let (scheduler, forwarder, room) = (&self.scheduler, &self.name, &event.room);
+        match result {
+            Ok(()) if before => {
+                info!(%scheduler, %forwarder, "the forwarder takes events again");
+            }
+            Ok(()) => {}
+            Err(error) if before => debug!(%scheduler, %forwarder, %room, %error, "not forwarded"),
+            Err(error) => warn!(
+                %scheduler, %forwarder, %room, %error,
+                "an event was not forwarded; the next failures are counted, not logged"
+            ),
+        }
+        if failed && matches!(event.event, ForwardedEvent::Resync(_)) {
+            metrics::counter!(PING_FAILURES, "scheduler" => scheduler.to_string()).increment(1);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What waits for one forwarder: in order within a room, rooms beside each other, bounded.
+//!
+//! A plain value: never here is a call, a task or a lock.
+
+use maestro_core::domain::RoomId;
+use maestro_core::ports::{ForwardedEvent, Forwarding};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Resyncs that wait for one forwarder (architecture 4, Bounds).
+pub(super) const RESYNCS_MAX: usize = 1024;
+/// Ends of rooms that wait for one forwarder: one per room, and more rooms than a scheduler
+/// may have by default.
+pub(super) const ENDS_MAX: usize = 32_768;
+
+/// What became of an event that was to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Waits,
+    /// It waits, and an older one had to go; or there was no place for it.
+    Dropped,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    rooms: HashMap<RoomId, Line>,
+    /// Rooms with something to tell and no call under way, the longest waiting first.
+    ready: VecDeque<RoomId>,
+    resyncs: usize,
+    ends: usize,
+}
+
+/// Of one room.
+#[derive(Default)]
+struct Line {
+    events: VecDeque<Arc<Forwarding>>,
+    /// A call for it is under way.
+    busy: bool,
+}
+
+impl Queue {
+    pub fn len(&self) -> usize {
+        self.resyncs + self.ends
+    }
+
+    /// Whether a call could begin now.
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub fn push(&mut self, event: Arc<Forwarding>) -> Pushed {
+        let mut dropped = false;
+        if is_resync(&event) {
+            if self.resyncs >= RESYNCS_MAX {
+                self.drop_a_resync(&event.room);
+                dropped = true;
+            }
+            self.resyncs += 1;
+        } else {
+            if self.ends >= ENDS_MAX {
+                return Pushed::Dropped;
+            }
+            self.ends += 1;
+        }
+        let room = event.room.clone();
+        let line = self.rooms.entry(room.clone()).or_default();
+        line.events.push_back(event);
+        if !line.busy && line.events.len() == 1 {
+            self.ready.push_back(room);
+        }
+        match dropped {
+            true => Pushed::Dropped,
+            false => Pushed::Waits,
+        }
+    }
+
+    /// Takes the next event; its room has to be given back with [`Self::done`].
+    pub fn next(&mut self) -> Option<Arc<Forwarding>> {
+        let id = self.ready.pop_front()?;
+        let line = self.rooms.get_mut(&id)?;
+        let event = line.events.pop_front()?;
+        line.busy = true;
+        match is_resync(&event) {
+            true => self.resyncs -= 1,
+            false => self.ends -= 1,
+        }
+        Some(event)
+    }
+
+    /// The call for this room is over.
+    pub fn done(&mut self, id: &RoomId) {
+        let Some(line) = self.rooms.get_mut(id) else {
+            return;
+        };
+        line.busy = false;
+        if line.events.is_empty() {
+            self.rooms.remove(id);
+        } else {
+            self.ready.push_back(id.clone());
+        }
+    }
+
+    /// The oldest of the same room; of a room that has none, the oldest of the room that has
+    /// waited longest.
+    fn drop_a_resync(&mut self, same: &RoomId) {
+        let has = |id: &&RoomId| {
+            let line = self.rooms.get(*id);
+            line.is_some_and(|line| line.events.iter().any(|e| is_resync(e)))
+        };
+        let all = std::iter::once(same)
+            .chain(&self.ready)
+            .chain(self.rooms.keys());
+        let Some(id) = all.into_iter().find(has).cloned() else {
+            return;
+        };
+        let Some(line) = self.rooms.get_mut(&id) else {
+            return;
+        };
+        if let Some(at) = line.events.iter().position(|e| is_resync(e)) {
+            line.events.remove(at);
+            self.resyncs -= 1;
+        }
+        if line.events.is_empty() {
+            self.ready.retain(|ready| *ready != id);
+            if !line.busy {
+                self.rooms.remove(&id);
+            }
+        }
+    }
+}
+
+/// May be dropped: the next ping says it again.
+fn is_resync(event: &Forwarding) -> bool {
+    matches!(event.event, ForwardedEvent::Resync(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maestro_core::domain::PingStatus;
+
+    fn event(room: &str, event: ForwardedEvent, text: &str) -> Arc<Forwarding> {
+        Arc::new(Forwarding {
+            scheduler: "s".into(),
+            game: "g".into(),
+            to: Arc::new([]),
+            room: room.into(),
+            address: None,
+            event,
+            metadata: text.into(),
+        })
+    }
+
+    fn resync(room: &str, text: &str) -> Arc<Forwarding> {
+        event(room, ForwardedEvent::Resync(PingStatus::Ready), text)
+    }
+
+    fn end(room: &str) -> Arc<Forwarding> {
+        event(room, ForwardedEvent::Terminated, "end")
+    }
+
+    /// Room and text of what comes out, one call at a time.
+    fn drain(queue: &mut Queue) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        while let Some(event) = queue.next() {
+            all.push((event.room.to_string(), event.metadata.to_string()));
+            queue.done(&event.room);
+        }
+        all
+    }
+
+    #[test]
+    fn a_room_has_one_call_at_a_time_and_holds_up_no_other() {
+        let mut queue = Queue::default();
+        for text in ["1", "2"] {
+            queue.push(resync("a", text));
+            queue.push(resync("b", text));
+        }
+        queue.push(end("a"));
+        let first = queue.next().unwrap();
+        assert_eq!((first.room.as_str(), &*first.metadata), ("a", "1"));
+        // The call for `a` hangs: `b` goes on, `a` does not.
+        let others = drain(&mut queue);
+        assert_eq!(others, [("b".into(), "1".into()), ("b".into(), "2".into())]);
+        queue.done(&first.room);
+        let rest = drain(&mut queue);
+        assert_eq!(rest, [("a".into(), "2".into()), ("a".into(), "end".into())]);
+        assert_eq!(
+            (queue.len(), queue.rooms.len(), queue.ready.len()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn when_it_is_full_the_oldest_resync_of_the_same_room_goes() {
+        let mut queue = Queue::default();
+        queue.push(end("a"));
+        queue.push(resync("b", "kept"));
+        for n in 1..RESYNCS_MAX {
+            assert_eq!(queue.push(resync("a", &n.to_string())), Pushed::Waits);
+        }
+        assert_eq!(queue.push(resync("a", "last")), Pushed::Dropped);
+        assert_eq!(queue.len(), RESYNCS_MAX + 1);
+        // A room that has none takes the place of the one that has waited longest.
+        assert_eq!(queue.push(resync("c", "new")), Pushed::Dropped);
+        let all = drain(&mut queue);
+        let of = |room: &str| -> Vec<&str> {
+            let of = all.iter().filter(|(of, _)| of == room);
+            of.map(|(_, text)| text.as_str()).collect()
+        };
+        assert_eq!(of("a")[..2], ["end", "3"]);
+        assert_eq!(of("a").last(), Some(&"last"));
+        assert_eq!((of("b"), of("c")), (vec!["kept"], vec!["new"]));
+        assert_eq!((queue.rooms.len(), queue.ready.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_dropped_resync_leaves_no_trace_of_its_room() {
+        let mut queue = Queue::default();
+        for n in 0..RESYNCS_MAX {
+            queue.push(resync(&format!("r{n}"), ""));
+        }
+        assert_eq!(queue.push(resync("new", "")), Pushed::Dropped);
+        let all = drain(&mut queue);
+        assert_eq!(all.len(), RESYNCS_MAX);
+        assert_eq!(all.first().unwrap().0, "r1");
+        assert_eq!(all.last().unwrap().0, "new");
+    }
+
+    #[test]
+    fn resyncs_never_push_an_end_out() {
+        let mut queue = Queue::default();
+        queue.push(end("a"));
+        for n in 0..2 * RESYNCS_MAX {
+            queue.push(resync(&format!("r{}", n % 7), ""));
+        }
+        assert_eq!(queue.len(), RESYNCS_MAX + 1);
+        assert_eq!(
+            drain(&mut queue).first().unwrap(),
+            &("a".into(), "end".into())
+        );
+    }
+}

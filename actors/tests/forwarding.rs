@@ -1,0 +1,228 @@
+//! Events on their way to the forwarders: who waits for whom, and who does not.
+
+mod support;
+
+use maestro_core::domain::{Forwarder, PingStatus, SchedulerName};
+use maestro_core::ports::ForwardedEvent::{self, Resync, RoomEvent, Terminated};
+use maestro_core::state::{Command, EventRequest, RequestedEvent};
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
+use maestro_testkit::{build, fake::FakeForwarders};
+use std::sync::Arc;
+use support::{FLEET, IO_THREAD, LONG, Setup, World, room_id};
+
+fn forwarder(name: &str) -> Forwarder {
+    Forwarder {
+        name: name.into(),
+        enabled: true,
+        forward_type: "gRPC".into(),
+        address: format!("{name}:80"),
+        options: None,
+    }
+}
+
+/// A fleet of ready rooms with two forwarders.
+fn told(rooms: u16) -> Setup {
+    let setup = Setup::empty().patient();
+    let records = (0..rooms).map(|i| {
+        let id = room_id(i);
+        setup.runtime.insert(FLEET, build::instance(id.as_str()));
+        let room = build::room(id.as_str()).ready();
+        room.host_ports(&[20_000 + i]).build()
+    });
+    let records: Vec<_> = records.collect();
+    let scheduler = build::scheduler(FLEET).replicas(i32::from(rooms));
+    let scheduler = scheduler.edit(|s| s.forwarders = vec![forwarder("one"), forwarder("two")]);
+    setup.store.insert(scheduler.build(), records, []);
+    setup
+}
+
+async fn told_of(w: &World, forwarder: &str, room: u16, count: usize) -> Vec<ForwardedEvent> {
+    let heard = || w.forwarders.events(forwarder, &room_id(room));
+    eventually(LONG, "it is told", || heard().len() >= count).await;
+    heard()
+}
+
+async fn request(w: &World, room: u16, word: &str) -> Result<(), String> {
+    let request = EventRequest {
+        room: room_id(room),
+        metadata: "{}".into(),
+        event: RequestedEvent::Room(word.into()),
+    };
+    let sent = w.node.forward(FLEET, request, None).await;
+    sent.map_err(|error| error.to_string())
+}
+
+const READY: ForwardedEvent = Resync(PingStatus::Ready);
+const OCCUPIED: ForwardedEvent = Resync(PingStatus::Occupied);
+
+#[test]
+fn a_call_that_hangs_holds_up_its_room_only() {
+    told(2).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = w.forwarders.hold(room_id(0).as_str());
+        for _ in 0..3 {
+            w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+            w.ping(&room_id(1), PingStatus::Ready).await.unwrap();
+        }
+        assert_eq!(told_of(&w, "one", 1, 3).await, [READY, READY, READY]);
+        assert_eq!(told_of(&w, "one", 0, 1).await, [READY]);
+        // And nobody who asks something else.
+        w.allocate().await.unwrap();
+        gate.open();
+        assert_eq!(told_of(&w, "one", 0, 3).await.len(), 3);
+        let threads = w.forwarders.told();
+        assert!(threads.iter().all(|t| t.thread == IO_THREAD), "{threads:?}");
+    });
+}
+
+#[test]
+fn a_forwarder_that_hangs_or_fails_holds_up_no_other() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let _gate = w.forwarders.hold("one");
+        w.forwarders.fail("two");
+        for count in 1..=5 {
+            w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+            told_of(&w, "two", 0, count).await;
+        }
+        assert_eq!(w.forwarders.events("one", &room_id(0)), [READY]);
+        // The node goes down although a call hangs: see the end of every test.
+    });
+}
+
+#[test]
+fn events_of_a_room_come_in_their_order() {
+    told(4).run(|w| async move {
+        w.running(FLEET).await;
+        let mut expected = Vec::new();
+        for n in 0..40 {
+            let (status, event) = match n % 3 {
+                0 => (PingStatus::Occupied, OCCUPIED),
+                _ => (PingStatus::Ready, READY),
+            };
+            for room in 0..4 {
+                w.ping(&room_id(room), status).await.unwrap();
+            }
+            expected.push(event);
+        }
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        expected.push(Terminated);
+        for room in 0..4 {
+            for forwarder in ["one", "two"] {
+                let heard = told_of(&w, forwarder, room, expected.len()).await;
+                assert_eq!(heard, expected, "room {room} at {forwarder}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_ends_of_rooms_are_told_although_their_owner_is_gone() {
+    told(3).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = w.forwarders.hold("one");
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        eventually(LONG, "it is gone", || {
+            w.store.stored_scheduler(FLEET).is_none()
+        })
+        .await;
+        gate.open();
+        for room in 0..3 {
+            assert_eq!(told_of(&w, "one", room, 1).await, [Terminated]);
+        }
+    });
+}
+
+#[test]
+fn what_depends_on_a_change_waits_until_it_is_durable() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        // Steady, and answered at once, but not told ahead of what is still being written.
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        request(&w, 0, "goal").await.unwrap();
+        let heard = w.forwarders.events("one", &room_id(0));
+        assert_eq!(heard, [RoomEvent("goal".into())]);
+        gate.open();
+        occupied.await.unwrap().unwrap();
+        let heard = told_of(&w, "one", 0, 3).await;
+        assert_eq!(heard[1..], [OCCUPIED, OCCUPIED]);
+    });
+}
+
+#[test]
+fn a_request_is_answered_with_what_the_first_failing_forwarder_said() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        request(&w, 0, "goal").await.unwrap();
+        w.forwarders.fail("two");
+        let why = "failed to forward event room at \"two\" with code Unavailable: it is down";
+        assert_eq!(request(&w, 0, "goal").await, Err(why.into()));
+        w.forwarders.fail("one");
+        let why = "failed to forward event room at \"one\" with code Unavailable: it is down";
+        assert_eq!(request(&w, 0, "goal").await, Err(why.into()));
+        let calls = |name: &str| w.forwarders.events(name, &room_id(0)).len();
+        assert_eq!((calls("one"), calls("two")), (3, 2));
+        let unknown = "scheduler fleet-9 not found";
+        let request = EventRequest {
+            room: room_id(0),
+            metadata: "{}".into(),
+            event: RequestedEvent::Room("goal".into()),
+        };
+        let error = w.node.forward("fleet-9", request, None).await.unwrap_err();
+        assert_eq!(error.to_string(), unknown);
+    });
+}
+
+#[test]
+fn requests_that_hang_are_bounded_and_keep_nobody_from_allocating() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = w.forwarders.hold("one");
+        let hanging: Vec<_> = (0..256)
+            .map(|_| w.spawn(|w| Box::pin(async move { request(&w, 0, "goal").await })))
+            .collect();
+        let calls = |f: &Arc<FakeForwarders>| f.events("one", &room_id(0)).len();
+        eventually(LONG, "all of them hang", || calls(&w.forwarders) == 256).await;
+        let busy = request(&w, 0, "goal").await.unwrap_err();
+        assert!(busy.contains("too many requests"), "{busy}");
+        w.allocate().await.unwrap();
+        gate.open();
+        for request in hanging {
+            request.await.unwrap().unwrap();
+        }
+        request(&w, 0, "goal").await.unwrap();
+    });
+}
+
+#[test]
+fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        for _ in 0..1500 {
+            w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        }
+        gate.open();
+        occupied.await.unwrap().unwrap();
+        let heard = told_of(&w, "one", 0, 1024).await;
+        assert!(heard.len() <= 1024, "{}", heard.len());
+        assert_eq!(w.restarts(), 0);
+        let name = SchedulerName::from(FLEET);
+        assert!(
+            w.forwarders
+                .told()
+                .iter()
+                .all(|t| t.event.scheduler == name)
+        );
+    });
+}

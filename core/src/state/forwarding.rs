@@ -1,0 +1,216 @@
+//! What matchmakers are told (contract 6): of which rooms, what, and to which forwarders.
+//! Never here: how it gets there, and what becomes of it.
+
+use super::commands::missing;
+use super::*;
+use crate::ports::{ForwardError, ForwardedEvent, Forwarding};
+
+/// Who is to be told: worked out once per active version, not per event.
+#[derive(Clone)]
+pub(super) struct Audience {
+    game: Arc<str>,
+    /// The enabled forwarders, at least one.
+    to: Arc<[Forwarder]>,
+}
+
+impl Audience {
+    fn of(scheduler: &Scheduler) -> Option<Self> {
+        let enabled = scheduler.forwarders.iter().filter(|f| f.enabled);
+        let to: Arc<[Forwarder]> = enabled.cloned().collect();
+        (!to.is_empty()).then(|| Self {
+            game: scheduler.game.as_str().into(),
+            to,
+        })
+    }
+}
+
+/// A ping that is to be forwarded once it is taken.
+pub(super) struct Heard {
+    room: RoomId,
+    said: PingStatus,
+    end_told: bool,
+}
+
+impl SchedulerState {
+    /// Whether anybody is told of anything. Without an enabled forwarder nothing else of this file runs.
+    pub(super) fn forwards(&self) -> bool {
+        self.audience.is_some()
+    }
+
+    pub(super) fn audience_changed(&mut self) {
+        self.audience = self.scheduler.as_deref().and_then(Audience::of);
+    }
+
+    pub(super) fn hear(&self, ping: &Ping) -> Heard {
+        let room = self.rooms.get(ping.room.as_str());
+        Heard {
+            room: ping.room.clone(),
+            said: ping.status,
+            end_told: room.is_some_and(|room| room.end_told),
+        }
+    }
+
+    /// The resync of a ping that was taken.
+    pub(super) fn forward_ping(&mut self, heard: Heard) {
+        let Some(room) = self.rooms.get(heard.room.as_str()) else {
+            return;
+        };
+        // This very ping brought its end to light: that is what is told instead (contract 3).
+        if room.end_told && !heard.end_told {
+            return;
+        }
+        let lives = matches!(heard.said, PingStatus::Ready | PingStatus::Occupied);
+        if room.end_told && lives {
+            return;
+        }
+        // No match is to begin in a room that goes (contract 11.2, item 33).
+        let said = match heard.said {
+            PingStatus::Ready if room.is_leaving() => PingStatus::Terminating,
+            said => said,
+        };
+        let metadata = room.record.metadata.clone();
+        self.forward(
+            &heard.room,
+            ForwardedEvent::Resync(said),
+            metadata.unwrap_or_default(),
+        );
+    }
+
+    /// It is terminating: by its own word, which its ping tells, or because its instance ends.
+    pub(super) fn notice_end(&mut self, id: &RoomId) {
+        let instance = |room: &Room| room.record.instance.as_ref().map(|i| i.status);
+        if self.rooms.get(id.as_str()).and_then(instance) == Some(InstanceStatus::Terminating) {
+            self.tell_end(id);
+        }
+    }
+
+    /// Tells that a room was told to end, or has ended: once per room and owner.
+    pub(super) fn tell_end(&mut self, id: &RoomId) {
+        if !self.forwards() {
+            return;
+        }
+        let Some(room) = self.rooms.touch(id.as_str()) else {
+            return;
+        };
+        // What never came to be is nobody's news.
+        let lived =
+            room.record.instance.is_some() || room.record.ping_status != PingStatus::Unknown;
+        if !std::mem::replace(&mut room.end_told, true) && lived {
+            self.forward(id, ForwardedEvent::Terminated, Arc::default());
+        }
+    }
+
+    fn forward(&mut self, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
+        let room = self.rooms.get(id.as_str());
+        if let Some(room) = room.filter(|room| !room.record.validation)
+            && let Some(forwarding) = self.forwarding(id, Some(room), event, metadata)
+        {
+            self.effects.push(Effect::Forward(Arc::new(forwarding)));
+        }
+    }
+
+    fn forwarding(
+        &self,
+        id: &RoomId,
+        room: Option<&Room>,
+        event: ForwardedEvent,
+        metadata: Arc<str>,
+    ) -> Option<Forwarding> {
+        let Audience { game, to } = self.audience.clone()?;
+        let address = room
+            .and_then(|room| room.record.instance.as_ref()?.address.clone())
+            .filter(|address| !address.ports.is_empty());
+        Some(Forwarding {
+            scheduler: self.name.clone(),
+            game,
+            to,
+            room: id.clone(),
+            address,
+            event,
+            metadata,
+        })
+    }
+
+    /// What is to be forwarded for a request; the caller does it and waits for the outcome,
+    /// which changes nothing here.
+    pub(super) fn plan_event(&self, request: EventRequest) -> Answer {
+        self.active(missing)?;
+        let Some(first) = self.audience.as_ref().and_then(|all| all.to.first()) else {
+            return Ok(Reply::Forward(None));
+        };
+        let EventRequest {
+            room: id,
+            metadata,
+            event,
+        } = request;
+        let room = self.rooms.get(id.as_str());
+        let event = match event {
+            RequestedEvent::Player { event, player } => {
+                // Nobody asks whether the room exists (contract 3).
+                let event = player_event(&event, player, first, &self.name)?;
+                let planned = self.forwarding(&id, None, event, metadata);
+                return Ok(Reply::Forward(planned.map(Arc::new)));
+            }
+            RequestedEvent::Room(word) => ForwardedEvent::RoomEvent(word),
+            RequestedEvent::Status(word) => status_event(word)?,
+        };
+        if room.is_none() && !event.needs_no_address() {
+            let text = format!(
+                "failed to get room {id} from storage: room {id} not found in scheduler {}",
+                self.name
+            );
+            return Err(Refusal::new(RefusalKind::NotFound, text));
+        }
+        if room.is_some_and(|room| room.record.validation) {
+            return Ok(Reply::Forward(None));
+        }
+        let planned = self.forwarding(&id, room, event, metadata);
+        if let Some(planned) = &planned
+            && planned.address.is_none()
+            && !planned.event.needs_no_address()
+        {
+            let why = ForwardError::NoPort {
+                forwarder: first.name.clone(),
+                scheduler: self.name.clone(),
+            };
+            return Err(Refusal::new(RefusalKind::Unavailable, why.to_string()));
+        }
+        Ok(Reply::Forward(planned.map(Arc::new)))
+    }
+}
+
+fn player_event(
+    word: &str,
+    player: Option<String>,
+    first: &Forwarder,
+    scheduler: &SchedulerName,
+) -> Result<ForwardedEvent, Refusal> {
+    let invalid = |text: String| Refusal::new(RefusalKind::Invalid, text);
+    let joined = match word {
+        "playerJoin" => true,
+        "playerLeft" => false,
+        _ => {
+            let text = r#"invalid PlayerEventType. Should be "playerLeft" or "playerJoin""#;
+            return Err(invalid(text.to_owned()));
+        }
+    };
+    match player {
+        Some(player) => Ok(ForwardedEvent::Player { joined, player }),
+        None => Err(invalid(format!(
+            "eventAttributes must contain key \"playerId\" in playerEvent events. Forwarder name: \"{}\", Scheduler: \"{scheduler}\"",
+            first.name
+        ))),
+    }
+}
+
+/// In any letter case, unlike a ping (contract 3, status).
+fn status_event(word: String) -> Result<ForwardedEvent, Refusal> {
+    match PingStatus::from_word(&word.to_ascii_lowercase()) {
+        Some(status) => Ok(ForwardedEvent::Status { status, word }),
+        None => {
+            let text =
+                format!("{word:?} is no status; say ready, occupied, terminating or terminated");
+            Err(Refusal::new(RefusalKind::Invalid, text))
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What matchmakers are told of the life of a fleet (contract 3, 6).
+
+use super::fleet::{Fleet, spec};
+use crate::ports::*;
+use crate::rules::patch::{ContainerPatch, Patch, SpecPatch};
+use crate::state::*;
+use ForwardedEvent::{Player, Resync, RoomEvent, Status, Terminated};
+use PingStatus::{Occupied, Ready, Terminating};
+
+fn forwarder(name: &str, enabled: bool) -> Forwarder {
+    Forwarder {
+        name: name.into(),
+        enabled,
+        forward_type: "gRPC".into(),
+        address: "mm:80".into(),
+        options: None,
+    }
+}
+
+/// A fleet with a forwarder that is off and two that are on, told of nothing yet.
+fn told(rooms: i32) -> Fleet {
+    let mut scheduler = spec(rooms);
+    scheduler.forwarders = vec![
+        forwarder("off", false),
+        forwarder("one", true),
+        forwarder("two", true),
+    ];
+    let mut fleet = Fleet::up_as(scheduler);
+    fleet.forwarded.clear();
+    fleet
+}
+
+fn events(fleet: &mut Fleet) -> Vec<ForwardedEvent> {
+    let all = std::mem::take(&mut fleet.forwarded);
+    all.iter().map(|f| f.event.clone()).collect()
+}
+
+fn ask(
+    fleet: &mut Fleet,
+    room: &str,
+    event: RequestedEvent,
+) -> Result<Option<Arc<Forwarding>>, String> {
+    let request = EventRequest {
+        room: room.into(),
+        metadata: "{}".into(),
+        event,
+    };
+    match fleet.order(Command::Forward(Box::new(request))) {
+        Ok(Reply::Forward(planned)) => Ok(planned),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal.message),
+    }
+}
+
+fn word(text: &str) -> RequestedEvent {
+    RequestedEvent::Room(text.into())
+}
+
+fn player(event: &str, player: Option<&str>) -> RequestedEvent {
+    RequestedEvent::Player {
+        event: event.into(),
+        player: player.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_ping_that_was_taken_is_told_to_the_enabled_forwarders_in_their_order() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    fleet.input(Input::Ping {
+        caller: Caller(1),
+        ping: Ping {
+            room: room.clone(),
+            status: Occupied,
+            running_matches: 1,
+            metadata: r#"{"a":1}"#.into(),
+        },
+    });
+    let told = &fleet.forwarded[0];
+    assert_eq!(
+        (told.event.clone(), &*told.game),
+        (Resync(Occupied), "arena")
+    );
+    assert_eq!((&told.room, &*told.metadata), (&room, r#"{"a":1}"#));
+    let names: Vec<&str> = told.to.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(told.address.as_ref().unwrap().host, "127.0.0.1");
+    // A steady one too; a refused one not.
+    fleet.ping(&room, Occupied, 1).unwrap();
+    fleet.ping(&"ghost".into(), Ready, 0).unwrap_err();
+    fleet.ping(&room, PingStatus::Terminated, 0).unwrap_err();
+    assert_eq!(events(&mut fleet), [Resync(Occupied), Resync(Occupied)]);
+}
+
+#[test]
+fn without_an_enabled_forwarder_nobody_is_told() {
+    let mut scheduler = spec(2);
+    scheduler.forwarders = vec![forwarder("off", false)];
+    let mut fleet = Fleet::up_as(scheduler);
+    let room = fleet.rooms()[0].clone();
+    fleet.ping(&room, Occupied, 1).unwrap();
+    fleet.crash(&room, 1);
+    assert_eq!(events(&mut fleet), []);
+    assert_eq!(ask(&mut fleet, "ghost", word("goal")), Ok(None));
+    assert_eq!(ask(&mut fleet, "ghost", player("nonsense", None)), Ok(None));
+    let status = RequestedEvent::Status("dancing".into());
+    assert_eq!(ask(&mut fleet, "ghost", status), Ok(None));
+}
+
+#[test]
+fn the_end_of_a_room_is_told_once_and_last() {
+    let mut fleet = told(2);
+    let rooms = fleet.rooms();
+    fleet.crash(&rooms[0], 1);
+    assert_eq!(events(&mut fleet), [Terminated]);
+
+    fleet.hold = true;
+    let room = rooms[1].clone();
+    fleet
+        .order(Command::RemoveRoom {
+            room: room.clone(),
+            force: true,
+        })
+        .unwrap();
+    // Ordered, not told to the runtime yet: no new match may begin in it.
+    fleet.ping(&room, Ready, 0).unwrap();
+    assert_eq!(events(&mut fleet), [Resync(Terminating)]);
+    while fleet.running.contains_key(&room) {
+        fleet.release_one();
+    }
+    assert_eq!(events(&mut fleet), [Terminated]);
+}
+
+#[test]
+fn a_room_that_was_told_to_end_is_not_ready_any_more() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    let mut instance = fleet.running[&room].clone();
+    instance.status = InstanceStatus::Terminating;
+    instance.resource_version += 1;
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
+    assert_eq!(events(&mut fleet), [Terminated]);
+    for status in [Ready, Occupied] {
+        fleet.ping(&room, status, 0).unwrap();
+        assert_eq!(events(&mut fleet), []);
+    }
+    fleet.ping(&room, Terminating, 0).unwrap();
+    assert_eq!(events(&mut fleet), [Resync(Terminating)]);
+    fleet.crash(&room, 0);
+    assert_eq!(events(&mut fleet), []);
+}
+
+#[test]
+fn the_end_of_all_rooms_is_told_when_the_scheduler_goes() {
+    let mut fleet = told(3);
+    fleet.order(Command::DeleteScheduler).unwrap();
+    assert!(fleet.ended);
+    assert_eq!(events(&mut fleet), [Terminated, Terminated, Terminated]);
+}
+
+#[test]
+fn a_validation_room_is_nobodys_business() {
+    let mut fleet = told(1);
+    let spec = SpecPatch {
+        containers: vec![ContainerPatch {
+            command: vec!["false".into()],
+            ..ContainerPatch::default()
+        }],
+        ..SpecPatch::default()
+    };
+    let patch = Patch {
+        spec: Some(spec),
+        ..Patch::default()
+    };
+    fleet.order(Command::Patch(Box::new(patch))).unwrap();
+    let mut rooms = fleet.rooms().into_iter();
+    let trial = rooms.find(|r| fleet.running[r].validation).unwrap();
+    assert_eq!(ask(&mut fleet, trial.as_str(), word("goal")), Ok(None));
+    fleet.hold = true;
+    fleet.ping(&trial, Occupied, 0).unwrap();
+    fleet.ping(&trial, Ready, 0).unwrap();
+    fleet.crash(&trial, 0);
+    assert_eq!(events(&mut fleet), []);
+}
+
+#[test]
+fn an_event_of_a_room_is_planned_with_all_that_it_needs() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    let planned = ask(&mut fleet, room.as_str(), word("goal"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(planned.event, RoomEvent("goal".into()));
+    assert!(planned.address.is_some());
+    let status = RequestedEvent::Status("TERMINATING".into());
+    let planned = ask(&mut fleet, room.as_str(), status).unwrap().unwrap();
+    let (status, word) = (Terminating, "TERMINATING".to_owned());
+    assert_eq!(planned.event, Status { status, word });
+    let planned = ask(&mut fleet, "ghost", player("playerLeft", Some("")))
+        .unwrap()
+        .unwrap();
+    let (joined, player) = (false, String::new());
+    assert_eq!(
+        (planned.event.clone(), &planned.address),
+        (Player { joined, player }, &None)
+    );
+    assert_eq!(events(&mut fleet), [], "the caller forwards it");
+}
+
+#[test]
+fn an_event_that_cannot_be_forwarded_says_why() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    let gone = "failed to get room ghost from storage: room ghost not found in scheduler arena";
+    assert_eq!(ask(&mut fleet, "ghost", word("goal")), Err(gone.into()));
+    assert_eq!(
+        ask(&mut fleet, "ghost", word("Terminated")),
+        Err(gone.into())
+    );
+    assert!(
+        ask(&mut fleet, "ghost", word("terminated"))
+            .unwrap()
+            .is_some()
+    );
+    let no_player = "eventAttributes must contain key \"playerId\" in playerEvent events. Forwarder name: \"one\", Scheduler: \"arena\"";
+    let answer = ask(&mut fleet, room.as_str(), player("playerJoin", None));
+    assert_eq!(answer, Err(no_player.into()));
+    let invalid = "invalid PlayerEventType. Should be \"playerLeft\" or \"playerJoin\"";
+    let answer = ask(&mut fleet, room.as_str(), player("PLAYER_JOIN", Some("p")));
+    assert_eq!(answer, Err(invalid.into()));
+    let answer = ask(
+        &mut fleet,
+        room.as_str(),
+        RequestedEvent::Status("dancing".into()),
+    );
+    assert!(answer.unwrap_err().contains("dancing"));
+
+    let mut instance = fleet.running[&room].clone();
+    instance.address = None;
+    instance.resource_version += 1;
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
+    let no_port =
+        "no room port found to forward roomEvent. Forwarder name: \"one\", Scheduler: \"arena\"";
+    assert_eq!(
+        ask(&mut fleet, room.as_str(), word("goal")),
+        Err(no_port.into())
+    );
+}
+
+#[test]
+fn who_is_told_follows_the_active_version() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    let patch = Patch {
+        forwarders: vec![forwarder("three", true)],
+        ..Patch::default()
+    };
+    fleet.order(Command::Patch(Box::new(patch))).unwrap();
+    fleet.ping(&room, Ready, 0).unwrap();
+    assert_eq!(fleet.forwarded[0].to[0].name, "three");
+    fleet.forwarded.clear();
+    fleet.restart();
+    fleet.ping(&room, Ready, 0).unwrap();
+    assert_eq!(fleet.forwarded[0].to[0].name, "three");
+}
