@@ -102,14 +102,17 @@ impl Class {
     }
 }
 
-fn first(mut placed: Vec<(Place, &RoomId)>, amount: usize) -> Vec<RoomId> {
-    // Stable: equals keep the order of the candidates.
-    placed.sort_by_key(|(place, _)| *place);
-    placed
-        .into_iter()
-        .take(amount)
-        .map(|(_, id)| id.clone())
-        .collect()
+/// The first `amount` in their order, without putting all of a large fleet in order.
+fn first(placed: Vec<(Place, &RoomId)>, amount: usize) -> Vec<RoomId> {
+    // With its index: equals keep the order of the candidates.
+    let numbered = placed.into_iter().enumerate();
+    let mut placed: Vec<_> = numbered.map(|(i, (place, id))| (place, i, id)).collect();
+    if amount < placed.len() {
+        placed.select_nth_unstable(amount);
+        placed.truncate(amount);
+    }
+    placed.sort_unstable();
+    placed.into_iter().map(|(_, _, id)| id.clone()).collect()
 }
 
 #[cfg(test)]

@@ -93,7 +93,12 @@ impl SchedulerState {
         let Some(active) = &self.scheduler else {
             return deletion::Deletion::default();
         };
-        let major = active.version().semver().map(|v| v.major);
+        let major_of = |version: &SchedulerVersion| version.semver().map(|v| v.major);
+        let major = major_of(active.version());
+        // Few versions have many rooms: their numbers are read once.
+        let in_use = self.rooms.by_version().keys();
+        let same_major: HashSet<&SchedulerVersion> =
+            in_use.filter(|v| major_of(v) == major).collect();
         let now = self.now.mono;
         // A rollout replaces old rooms only: a new one would be made anew without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
@@ -107,7 +112,7 @@ impl SchedulerState {
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,
                 status: room.status(),
-                same_major: room.record.version.semver().map(|v| v.major) == major,
+                same_major: same_major.contains(&room.record.version),
                 same_version: room.record.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
                 instance_gone: false,
