@@ -106,6 +106,7 @@ pub struct SchedulerView {
     pub timers: TimersView,
     pub watch: WatchView,
     pub writer: WriterView,
+    pub board: BoardView,
     #[serde(flatten)]
     pub state: StateView,
 }
@@ -116,6 +117,15 @@ pub struct WriterView {
     pub seq: u64,
     pub commits: u64,
     pub retries: u64,
+}
+
+/// Pings that were answered without a turn.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BoardView {
+    /// Since the owner's life began.
+    pub answered: u64,
+    /// Rooms whose last ping the actor has not been told of.
+    pub waiting: usize,
 }
 
 /// A turn longer than this shows the actor as stuck.
@@ -129,9 +139,14 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
         .map(|(message, age_us)| TurnView { message, age_us });
     let stuck = turn.as_ref().is_some_and(|t| t.age_us > STUCK_US) || gauge.oldest_us() > STUCK_US;
     let (mut lease_left_ms, mut writer, mut because) = (0, WriterView::default(), None);
+    let mut board = BoardView::default();
     let state = match &*shared.presence.read() {
         Presence::Live(live) => {
             lease_left_ms = live.lease.left(now).as_millis() as u64;
+            board = BoardView {
+                answered: live.board.answered(),
+                waiting: live.board.waiting(),
+            };
             writer = WriterView {
                 waiting: live.writer.waiting.load(Relaxed),
                 seq: live.writer.seq.load(Relaxed),
@@ -171,6 +186,7 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
             timers: p.timers,
             watch: p.watch.clone(),
             writer,
+            board,
             state: p.state.clone(),
         }),
     }

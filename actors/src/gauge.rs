@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Kinds of turns, in the order of [`Gauge::kinds`].
-pub(crate) const TURN_KINDS: [&str; 10] = [
+pub(crate) const TURN_KINDS: [&str; 12] = [
     "start",
     "command",
     "allocate",
     "ping",
+    "pinged",
     "runtime",
     "work_done",
     "wake",
+    "continue",
     "untaken",
     "probe",
     "control",
@@ -26,16 +28,20 @@ pub(crate) enum Turn {
     Command,
     Allocate,
     Ping,
+    /// Pings that the board answered, many at a time.
+    Pinged,
     Runtime,
     WorkDone,
     Wake,
+    /// A piece of what is too long for one turn.
+    Continue,
     Untaken,
     Probe,
     Control,
 }
 
 /// Remembered enqueue times; a deeper mailbox shows the age of the newest of them.
-const RING: usize = 1024;
+const RING: usize = 128;
 
 /// Atomics that the handle and the actor write and `/debug/actors` reads: nobody waits.
 pub(crate) struct Gauge {

@@ -1,15 +1,17 @@
 //! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
 
+use crate::board::{Board, Taken};
 use crate::debug::Published;
 use crate::error::CallError;
 use crate::gauge::Gauge;
 use crate::lease::Lease;
 use crate::restart::RestartLog;
-use crate::scheduler::{Ask, PingCall, SchedulerActor};
+use crate::scheduler::{Ask, Control, PingCall, SchedulerActor};
 use crate::tally::Tally;
 use crate::writer::{Waiter, WriterGauge};
 use actix::Addr;
 use maestro_core::domain::SchedulerName;
+use maestro_core::ports::Clock;
 use maestro_core::state::{Command, Ping, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub(crate) struct Live {
     pub pings: mpsc::Sender<PingCall>,
     pub lease: Arc<Lease>,
     pub writer: Arc<WriterGauge>,
+    pub board: Arc<Board>,
+    pub clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone)]
@@ -120,6 +124,20 @@ impl SchedulerHandle {
         }
     }
 
+    fn answers_from_board(&self, ping: &Ping) -> bool {
+        let Presence::Live(live) = &*self.0.presence.read() else {
+            return false;
+        };
+        match live.board.take(ping, live.clock.now()) {
+            Taken::No => false,
+            Taken::Yes => true,
+            Taken::First => {
+                live.addr.do_send(Control::Pinged);
+                true
+            }
+        }
+    }
+
     /// Sends a command and waits for its reply; `at_most` shortens the usual deadline.
     pub async fn ask(
         &self,
@@ -161,7 +179,14 @@ impl SchedulerHandle {
         place.map_err(|_| CallError::Busy(self.0.name.to_string()))
     }
 
+    /// Takes a ping: on the spot when it says what its room says all the time, else once the
+    /// owner has looked at it.
     pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {
+        if self.answers_from_board(&ping) {
+            // Nothing is waited for: a caller in a loop would keep its thread for ever.
+            tokio::task::coop::consume_budget().await;
+            return Ok(());
+        }
         let name = || self.0.name.to_string();
         let live = self.live()?;
         let (to, answer) = oneshot::channel();

@@ -4,6 +4,8 @@
 //! `maestro-core`, and hands the outcome on. It never awaits I/O; what talks to a store or
 //! a runtime is a task on the I/O runtime, awaited by a [`scope::Scope`].
 
+mod backlog;
+mod board;
 mod catalog;
 mod debug;
 mod directory;

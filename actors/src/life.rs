@@ -1,5 +1,6 @@
 //! Begins one life of an owner: its actor on an arbiter, its tasks on the I/O runtime.
 
+use crate::board::Board;
 use crate::executor::Executor;
 use crate::factory::Fresh;
 use crate::handle::{ASKS_MAX, Live, PINGS_MAX, SchedulerHandle};
@@ -53,7 +54,10 @@ pub(crate) fn begin(
     let (asks, asks_in) = mpsc::channel(ASKS_MAX);
     let (pings, pings_in) = mpsc::channel(PINGS_MAX);
     let (events, events_in) = mpsc::channel(EVENTS_MAX);
+    let (again, again_in) = mpsc::channel(1);
     let gauge = Arc::new(WriterGauge::default());
+    let board = Arc::new(Board::new());
+    let clock = parts.clock.clone();
     let running = Running {
         scope: scope.clone(),
         epoch,
@@ -62,6 +66,7 @@ pub(crate) fn begin(
     scope.spawn(Task::Watch, watch);
     handle.0.gauge.reset_turn();
     let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
+    let board_too = board.clone();
     let addr = SchedulerActor::start_in_arbiter(arbiter, move |context| {
         let (work_to, writer_to) = (context.address(), context.address());
         let executor = Executor {
@@ -95,10 +100,13 @@ pub(crate) fn begin(
             writer: gauge_too,
             outbox: parts.outbox,
             supervisor,
+            board: board_too,
+            again,
             inlets: Inlets {
                 asks: asks_in,
                 pings: pings_in,
                 events: events_in,
+                again: again_in,
             },
         })
     });
@@ -108,6 +116,8 @@ pub(crate) fn begin(
         pings,
         lease,
         writer: gauge,
+        board,
+        clock,
     };
     (running, live)
 }

@@ -1,6 +1,8 @@
 //! The actor that owns one scheduler: mailbox, timer, room-watch stream, and the shell
 //! around the pure state machine. It never awaits.
 
+use crate::backlog::Backlog;
+use crate::board::Board;
 use crate::debug::Published;
 use crate::forwarding::Outbox;
 use crate::gauge::{Queued, Turn};
@@ -10,10 +12,12 @@ use crate::orders::{ChildEnded, EndCause, ExitGuard};
 use crate::watch::WatchView;
 use crate::writer::{Batch, Order, Outgoing, Waiter, WriterEvent, WriterGauge};
 use actix::prelude::*;
+use futures_util::StreamExt;
 use maestro_core::domain::{Mono, OperationRecord, RoomId, SchedulerName};
 use maestro_core::ports::{Clock, RuntimeEvent};
 use maestro_core::state::{
-    Caller, Command, Decision, Effect, Input, Ping, Reply, SchedulerState, WorkId, WorkResult,
+    BoardChange, Caller, Command, Decision, Effect, Input, Ping, Reply, SchedulerState, WorkId,
+    WorkResult,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,6 +55,8 @@ pub(crate) struct FromWriter(pub WriterEvent);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum Control {
+    /// The board has answered a ping, the first that this actor is to be told of.
+    Pinged,
     /// A sign of life is asked for.
     Probe,
     /// Flush what is coalesced and end; the supervisor loads it anew.
@@ -77,6 +83,9 @@ pub(crate) struct Parts {
     pub writer: Arc<WriterGauge>,
     pub outbox: Outbox,
     pub supervisor: Recipient<ChildEnded>,
+    pub board: Arc<Board>,
+    /// The way to [`Inlets::again`].
+    pub again: mpsc::Sender<()>,
     pub inlets: Inlets,
 }
 
@@ -86,7 +95,12 @@ pub(crate) struct Inlets {
     pub asks: mpsc::Receiver<Ask>,
     pub pings: mpsc::Receiver<PingCall>,
     pub events: mpsc::Receiver<RuntimeEvent>,
+    /// The actor's own reminder to go on: others get their turn in between.
+    pub again: mpsc::Receiver<()>,
 }
+
+/// See [`Inlets::again`].
+struct Again;
 
 pub(crate) struct SchedulerActor {
     pub(crate) state: SchedulerState,
@@ -105,6 +119,9 @@ pub(crate) struct SchedulerActor {
     published_at: Option<Mono>,
     publish_later: bool,
     guard: ExitGuard,
+    pub(crate) board: Arc<Board>,
+    pub(crate) again: mpsc::Sender<()>,
+    pub(crate) backlog: Backlog,
     inlets: Option<Inlets>,
 }
 
@@ -131,6 +148,9 @@ impl SchedulerActor {
             timer: None,
             published_at: None,
             publish_later: false,
+            board: parts.board,
+            again: parts.again,
+            backlog: Backlog::default(),
             inlets: Some(parts.inlets),
         }
     }
@@ -159,6 +179,14 @@ impl SchedulerActor {
     }
 
     fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
+        // Before anybody is answered: what a room says next meets the board as it is now.
+        for change in decision.board {
+            self.board.change(change);
+        }
+        if decision.more {
+            self.backlog.more = true;
+            self.go_on_soon();
+        }
         // What only answers from memory goes out at once; all else keeps the order of the
         // writer. So does the promise of a change, which an earlier caller may have made
         // and the store may not have yet.
@@ -242,6 +270,9 @@ impl SchedulerActor {
     }
 
     fn arm(&mut self, ctx: &mut Context<Self>) {
+        if self.backlog.wake {
+            return; // it is on its way
+        }
         let wake = self.state.next_wake();
         if self.timer.as_ref().map(|(at, _)| *at) == wake {
             return;
@@ -256,7 +287,7 @@ impl SchedulerActor {
             if actor.clock.now().mono.since(at) > LATE {
                 actor.handle.0.gauge.late_wake();
             }
-            actor.turn(Turn::Wake, Input::Wake, ctx);
+            actor.wake(ctx);
         });
         self.timer = Some((at, timer));
     }
@@ -284,7 +315,8 @@ impl SchedulerActor {
     /// Flushes what is coalesced and ends. Rooms stay as they are.
     fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
-        let touches = self.state.flush_touches();
+        self.board.change(BoardChange::Clear);
+        let touches = self.state.flush(self.board.tell(usize::MAX));
         if flush && !touches.is_empty() {
             self.writer.waiting.fetch_add(1, Relaxed);
             if self.orders.try_send(Order::Touches(touches)).is_err() {
@@ -307,6 +339,7 @@ impl Actor for SchedulerActor {
             ctx.add_stream(ReceiverStream::new(inlets.asks));
             ctx.add_stream(ReceiverStream::new(inlets.pings));
             ctx.add_stream(ReceiverStream::new(inlets.events));
+            ctx.add_stream(ReceiverStream::new(inlets.again).map(|()| Again));
         }
         self.handle.0.gauge.begin_turn(Turn::Start);
         self.arm(ctx);
@@ -348,6 +381,13 @@ impl StreamHandler<PingCall> for SchedulerActor {
             },
             ctx,
         );
+    }
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl StreamHandler<Again> for SchedulerActor {
+    fn handle(&mut self, _: Again, ctx: &mut Self::Context) {
+        self.go_on(ctx);
     }
     fn finished(&mut self, _: &mut Self::Context) {}
 }
@@ -394,6 +434,7 @@ impl Handler<Control> for SchedulerActor {
     type Result = ();
     fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
         match control {
+            Control::Pinged => self.tell_later(ctx),
             Control::Probe => self.handle.0.gauge.count(Turn::Probe),
             Control::Reload => self.end(EndCause::Reload, ctx),
             Control::Stop => self.end(EndCause::Stopped, ctx),

@@ -44,6 +44,8 @@ pub struct CoreSettings {
     pub paused: bool,
     /// Steady pings are written behind at least this often (architecture 5).
     pub touch_interval: Duration,
+    /// Rooms that one turn looks at where all of them have to be looked at.
+    pub rooms_per_turn: usize,
     /// Ended operations kept per scheduler; older ones go first.
     pub history_limit: usize,
     /// Rooms that one scheduler may have; an order beyond that is refused, a policy stops there.
@@ -82,6 +84,7 @@ impl Default for CoreSettings {
             event_driven: true,
             paused: false,
             touch_interval: Duration::from_secs(1),
+            rooms_per_turn: 256,
             history_limit: 1000,
             rooms_limit: 20_000,
             versions_limit: 200,

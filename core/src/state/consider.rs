@@ -1,7 +1,7 @@
 //! The one look at the fleet: tick, event, restart and take-over all end here
 //! (architecture 3). It compares what is with what is wanted and enqueues the difference.
 
-use super::operations::Enqueue;
+use super::operations::{Enqueue, TERMINATIONS_AT_ONCE};
 use super::*;
 use crate::rules::autoscaling::{self, Occupancy};
 use crate::rules::desired::{Plan, PlanInput, plan};
@@ -13,7 +13,6 @@ impl SchedulerState {
         if !self.may_consider() {
             return Vec::new();
         }
-        self.collect_expired();
         if self.is_deleting() || self.is_terminating() {
             self.end_again();
             return Vec::new();
@@ -51,7 +50,8 @@ impl SchedulerState {
         let mut due = std::mem::take(&mut self.expired);
         if !self.is_deleting() {
             let stay = self.rooms.iter().filter(|room| !room.is_leaving());
-            due.extend(stay.map(|room| room.record.id.clone()));
+            let places = TERMINATIONS_AT_ONCE.saturating_sub(self.work.len());
+            due.extend(stay.take(places).map(|room| room.record.id.clone()));
         }
         for id in due {
             self.mark_removal(&id, RemovalReason::SchedulerDeleted, false);

@@ -63,11 +63,14 @@ impl SchedulerState {
             .is_some_and(|at| at < self.now.mono)
     }
 
-    /// Moves every room whose time is over to `expired`. Bounded by the rooms that are due:
-    /// one that pinged meanwhile goes back with its new moment. True when there was one.
+    /// Moves rooms whose time is over to `expired`, as many as one turn has time for; one
+    /// that pinged meanwhile goes back with its new moment. True when there was one.
     pub(super) fn collect_expired(&mut self) -> bool {
         let before = self.expired.len();
-        while let Some(id) = self.rooms.pop_due(self.now.mono) {
+        for _ in 0..self.settings.rooms_per_turn.max(1) {
+            let Some(id) = self.rooms.pop_due(self.now.mono) else {
+                break;
+            };
             let Some(room) = self.rooms.get(id.as_str()) else {
                 continue;
             };

@@ -25,6 +25,8 @@ pub enum Input {
         caller: Caller,
         ping: Ping,
     },
+    /// Pings that the shell answered from the board, the last of each room (see [`Steady`]).
+    Pinged(Vec<SteadyPing>),
     Runtime(RuntimeEvent),
     WorkDone {
         id: WorkId,
@@ -32,6 +34,8 @@ pub enum Input {
     },
     /// A wake-up that [`super::SchedulerState::next_wake`] asked for.
     Wake,
+    /// The next piece of what is too long for one turn ([`Decision::more`]).
+    Continue,
     /// Nobody took the reply to an allocation: its room is given back.
     AllocationUntaken {
         room: RoomId,
@@ -71,6 +75,35 @@ pub enum RequestedEvent {
         event: String,
         player: Option<String>,
     },
+}
+
+/// What a room says all the time. While it stands on the board a ping that says the same
+/// changes nothing but the moment of the last ping and the metadata, whenever it comes: the
+/// shell may answer it at once and tell of it later, in one [`Input::Pinged`] for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steady {
+    pub status: PingStatus,
+    /// As the room says it, not as it is counted.
+    pub running_matches: i64,
+}
+
+/// Changes of the board, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoardChange {
+    /// With the metadata that it sent last.
+    Post(RoomId, Steady, Arc<str>),
+    TakeOff(RoomId),
+    /// Every room is taken off.
+    Clear,
+}
+
+/// A ping that was answered from the board.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SteadyPing {
+    pub room: RoomId,
+    pub at: Now,
+    /// As in [`Ping`].
+    pub metadata: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -281,4 +314,7 @@ pub struct Decision {
     pub touches: Vec<RoomTouch>,
     /// For those who measure; nothing else depends on it.
     pub reports: Vec<Report>,
+    pub board: Vec<BoardChange>,
+    /// Not all was done: [`Input::Continue`] is wanted soon, after whoever waits has had a turn.
+    pub more: bool,
 }

@@ -14,6 +14,7 @@ mod input;
 mod inventory;
 mod operations;
 mod pings;
+mod reconcile;
 mod recovery;
 mod report;
 mod rollout;
@@ -34,7 +35,8 @@ use crate::ports::{Change, RolloutRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
 use forwarding::Audience;
-use operations::{Operations, Purpose};
+use operations::{Operations, Purpose, WorkTable};
+use reconcile::Reconciliation;
 use report::Measured;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
@@ -64,14 +66,18 @@ pub struct SchedulerState {
     /// `None`: nobody is told of what happens in the rooms.
     audience: Option<Audience>,
     /// What each piece of work that was given out is for.
-    work: BTreeMap<WorkId, Purpose>,
-    last_work: u64,
+    work: WorkTable,
     /// The runtime's first complete list has come: from now on absence means something.
     listed: bool,
+    /// How many lists it has taken.
+    lists: u64,
     /// Rooms whose removal was ordered although their creation had no known outcome yet.
     graveyard: HashMap<RoomId, Mono>,
     expired: BTreeSet<RoomId>,
-    touched: HashSet<RoomId>,
+    /// Rooms whose last ping is to be written.
+    touched: VecDeque<RoomId>,
+    /// The comparison with the runtime's list that is under way.
+    reconciliation: Option<Reconciliation>,
     timers: Timers,
     stale_results: u64,
     measured: Measured,
@@ -82,6 +88,7 @@ pub struct SchedulerState {
     request: Option<Arc<str>>,
     dirty: Dirty,
     effects: Vec<Effect>,
+    touches: Vec<RoomTouch>,
 }
 
 /// Moments at which the shell has to come back. `None`: not needed.
@@ -120,6 +127,9 @@ impl SchedulerState {
     pub fn scheduler(&self) -> Option<&Arc<Scheduler>> {
         self.scheduler.as_ref()
     }
+    pub fn settings(&self) -> &CoreSettings {
+        &self.settings
+    }
     pub fn rooms(&self) -> &RoomTable {
         &self.rooms
     }
@@ -142,10 +152,12 @@ impl SchedulerState {
         match input {
             // The hot path first: a steady ping changes nothing that the rest looks at.
             Input::Ping { caller, ping } => self.on_ping(caller, ping),
+            Input::Pinged(pings) => self.on_pinged(pings),
             Input::Command { caller, command } => self.on_command(caller, command),
             Input::Runtime(event) => self.on_runtime(event),
             Input::WorkDone { id, result } => self.on_work_done(id, result),
             Input::Wake => self.on_wake(),
+            Input::Continue => self.reconcile(),
             Input::AllocationUntaken { room } => self.release_allocation(&room),
             Input::Pushed(record) => self.on_pushed(*record),
             Input::CancelRequested(id) => drop(self.cancel(id)),
@@ -165,17 +177,6 @@ impl SchedulerState {
         let moving = (!self.is_paused()).then(unpaused);
         let all = always.into_iter().chain(moving.into_iter().flatten());
         all.flatten().min()
-    }
-
-    /// Steady pings that are not written yet: for the last write before the actor ends.
-    pub fn flush_touches(&mut self) -> Vec<RoomTouch> {
-        self.timers.touches = None;
-        let touched = std::mem::take(&mut self.touched);
-        touched
-            .iter()
-            .filter_map(|id| self.rooms.get(id.as_str()))
-            .map(touch_of)
-            .collect()
     }
 
     /// Moves the queues and looks at the fleet again until nothing is left to decide now.
@@ -212,17 +213,14 @@ impl SchedulerState {
         if !dirty.forgotten.is_empty() {
             changes.push(Change::DeleteOperations(dirty.forgotten));
         }
-        let due = self.timers.touches.is_some_and(|at| at <= self.now.mono);
-        let touches = if due {
-            self.flush_touches()
-        } else {
-            Vec::new()
-        };
+        self.flush_due_touches();
         Decision {
             changes,
             effects: std::mem::take(&mut self.effects),
-            touches,
             reports: std::mem::take(&mut self.measured.reports),
+            touches: std::mem::take(&mut self.touches),
+            board: self.rooms.take_board_changes(),
+            more: self.reconciles_now(),
         }
     }
 
@@ -283,13 +281,11 @@ impl SchedulerState {
 
     /// Gives out a call on the runtime; `purpose` says what its result means.
     fn run(&mut self, purpose: Purpose, work: Work) -> WorkId {
-        self.last_work += 1;
-        let id = WorkId(self.last_work);
         let timeout = match &work {
             Work::CreateRoom(_) | Work::ReservePorts { .. } => self.settings.add_timeout,
             _ => self.settings.runtime_timeout,
         };
-        self.work.insert(id, purpose);
+        let id = self.work.give_out(purpose);
         self.effects.push(Effect::Run { id, work, timeout });
         id
     }
@@ -318,16 +314,6 @@ impl SchedulerState {
             oldest.map(|id| self.graveyard.remove(&id));
         }
         self.graveyard.insert(room, self.now.mono);
-    }
-}
-
-fn touch_of(room: &Room) -> RoomTouch {
-    RoomTouch {
-        room: room.record.id.clone(),
-        last_ping_at: room.record.last_ping_at,
-        running_matches: room.record.running_matches,
-        ping_status: room.record.ping_status,
-        metadata: room.record.metadata.clone(),
     }
 }
 

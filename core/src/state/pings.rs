@@ -21,6 +21,8 @@ impl SchedulerState {
 
     fn take_ping(&mut self, ping: Ping) -> Result<(), Refusal> {
         let now = self.now;
+        // Refused or not: what it says now is something else.
+        self.rooms.take_off(ping.room.as_str());
         let Some(room) = self.rooms.touch(ping.room.as_str()) else {
             return Err(Refusal::new(
                 RefusalKind::NotFound,
@@ -33,6 +35,10 @@ impl SchedulerState {
         if room.record.metadata.as_deref() != Some(&*ping.metadata) {
             room.record.metadata = Some(ping.metadata.into());
         }
+        let steady = Steady {
+            status: ping.status,
+            running_matches: ping.running_matches,
+        };
         // An occupied room has at least one match, whatever it says (contract 3).
         let matches = match ping.status {
             PingStatus::Occupied if ping.running_matches == 0 => 1,
@@ -44,11 +50,97 @@ impl SchedulerState {
             });
             self.dirty.reconsider = true;
         }
-        self.touched.insert(ping.room.clone());
-        if self.timers.touches.is_none() {
-            self.timers.touches = Some(now.mono.plus(self.settings.touch_interval));
+        self.touched(&ping.room);
+        self.recompute_status(&ping.room)?;
+        if self.is_steady(&ping.room) {
+            self.rooms.post(ping.room.as_str(), steady);
         }
-        self.recompute_status(&ping.room)
+        Ok(())
+    }
+
+    /// Its last ping is to be written, with those of others.
+    fn touched(&mut self, id: &RoomId) {
+        let Some(room) = self.rooms.touch(id.as_str()) else {
+            return;
+        };
+        if !std::mem::replace(&mut room.marks.touched, true) {
+            self.touched.push_back(id.clone());
+        }
+        if self.timers.touches.is_none() {
+            let at = self.now.mono.plus(self.settings.touch_interval);
+            self.timers.touches = Some(at);
+        }
+    }
+
+    /// The same ping would change nothing whenever it came: no moment that lies ahead, and
+    /// nobody who is told of each.
+    fn is_steady(&self, id: &RoomId) -> bool {
+        if self.forwards() {
+            return false;
+        }
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return false;
+        };
+        let held = room
+            .clock
+            .allocated
+            .is_some_and(|at| self.now.mono.since(at) <= self.settings.allocation_hold);
+        !held && room.quarantined_until.is_none()
+    }
+
+    /// Pings that were answered from the board. One that is older than what the room said
+    /// here since then is passed over.
+    pub(super) fn on_pinged(&mut self, pings: Vec<SteadyPing>) {
+        for ping in pings {
+            let Some(room) = self.rooms.touch(ping.room.as_str()) else {
+                continue;
+            };
+            if ping.at.mono <= room.clock.last_ping {
+                continue;
+            }
+            room.clock.last_ping = ping.at.mono;
+            room.record.last_ping_at = ping.at.wall;
+            if room.record.metadata.as_deref() != Some(&*ping.metadata) {
+                room.record.metadata = Some(ping.metadata);
+            }
+            let touch = touch_of(room);
+            self.touches.push(touch);
+        }
+    }
+
+    /// The next write of pings that came here, at most one chunk.
+    pub(super) fn flush_due_touches(&mut self) {
+        let now = self.now.mono;
+        if self.timers.touches.is_none_or(|at| at > now) {
+            return;
+        }
+        for _ in 0..self.settings.rooms_per_turn {
+            let Some(id) = self.touched.pop_front() else {
+                break;
+            };
+            self.flush_touch(&id);
+        }
+        // What is left goes in the next turns.
+        self.timers.touches = (!self.touched.is_empty()).then_some(now);
+    }
+
+    fn flush_touch(&mut self, id: &RoomId) {
+        if let Some(room) = self.rooms.touch(id.as_str()) {
+            room.marks.touched = false;
+            let touch = touch_of(room);
+            self.touches.push(touch);
+        }
+    }
+
+    /// Pings that are not written yet, the last of the board's with them: for the last write
+    /// before the actor ends.
+    pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
+        self.on_pinged(last);
+        self.timers.touches = None;
+        for id in std::mem::take(&mut self.touched) {
+            self.flush_touch(&id);
+        }
+        std::mem::take(&mut self.touches)
     }
 
     /// Brings a room's status up to date with its ping and its instance (contract 4.4).
@@ -129,5 +221,15 @@ impl SchedulerState {
         }
         self.schedule_health(id);
         self.validation_room_changed(id);
+    }
+}
+
+fn touch_of(room: &Room) -> RoomTouch {
+    RoomTouch {
+        room: room.record.id.clone(),
+        last_ping_at: room.record.last_ping_at,
+        running_matches: room.record.running_matches,
+        ping_status: room.record.ping_status,
+        metadata: room.record.metadata.clone(),
     }
 }

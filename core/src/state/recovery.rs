@@ -1,5 +1,6 @@
 //! Becoming the owner: from what is stored to a state that goes on (architecture 5, 6).
 
+use super::rooms::Marks;
 use super::*;
 use crate::ports::Loaded;
 
@@ -33,12 +34,13 @@ impl SchedulerState {
             operations: Operations::default(),
             crash_loop: CrashLoop::default(),
             audience: None,
-            work: BTreeMap::new(),
-            last_work: 0,
+            work: WorkTable::default(),
             listed: false,
+            lists: 0,
             graveyard: HashMap::new(),
             expired: BTreeSet::new(),
-            touched: HashSet::new(),
+            touched: VecDeque::new(),
+            reconciliation: None,
             timers: Timers::default(),
             stale_results: 0,
             measured: Measured::default(),
@@ -47,6 +49,7 @@ impl SchedulerState {
             request: None,
             dirty: Dirty::default(),
             effects: Vec::new(),
+            touches: Vec::new(),
         };
         for record in loaded.rooms {
             state.restore_room(record);
@@ -99,6 +102,7 @@ impl SchedulerState {
             end_told: false,
             made_at: None,
             events,
+            marks: Marks::default(),
         });
         self.schedule_health(&id);
     }

@@ -1,6 +1,7 @@
 //! The rooms of one scheduler with the counts and indexes that decisions need, kept
 //! current on every change so that no decision has to walk over all rooms.
 
+use super::{BoardChange, Steady};
 use crate::domain::*;
 use crate::ports::RoomCounts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +22,20 @@ pub struct Room {
     /// When the runtime said, to this owner, that it had made it.
     pub made_at: Option<Mono>,
     pub events: RoomEvents,
+    pub marks: Marks,
+}
+
+/// What the table itself notes at a room, beside it in memory instead of in a map of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// The earliest moment at which its health has to be looked at.
+    deadline: Option<Mono>,
+    /// It stands on the board of this generation; 0: on none.
+    posted: u64,
+    /// The last reconciliation that met it.
+    pub(super) met: u64,
+    /// Its last ping waits to be written.
+    pub(super) touched: bool,
 }
 
 impl Room {
@@ -134,7 +149,33 @@ pub struct RoomTable {
     allocatable: BTreeSet<(bool, RoomId)>,
     /// One entry per room: the earliest moment at which its health has to be looked at.
     deadlines: BTreeSet<(Mono, RoomId)>,
-    deadline_of: HashMap<RoomId, Mono>,
+    board: Board,
+}
+
+/// Which rooms the shell may answer without asking: see [`Steady`].
+struct Board {
+    /// Grows when everything is taken off at once.
+    generation: u64,
+    changes: Vec<BoardChange>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            generation: 1,
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl Board {
+    fn take_off(&mut self, room: &mut Room) {
+        let posted = std::mem::take(&mut room.marks.posted);
+        if posted == self.generation {
+            let id = room.record.id.clone();
+            self.changes.push(BoardChange::TakeOff(id));
+        }
+    }
 }
 
 impl RoomTable {
@@ -194,12 +235,13 @@ impl RoomTable {
     }
 
     pub fn remove(&mut self, id: &str) -> Option<Room> {
-        let room = self.rooms.remove(id)?;
+        let mut room = self.rooms.remove(id)?;
         self.names.remove(id);
         self.count(&Class::of(&room), &room.record.id, false);
-        if let Some(at) = self.deadline_of.remove(id) {
+        if let Some(at) = room.marks.deadline.take() {
             self.deadlines.remove(&(at, room.record.id.clone()));
         }
+        self.board.take_off(&mut room);
         Some(*room)
     }
 
@@ -209,6 +251,8 @@ impl RoomTable {
         let before = Class::of(room);
         let result = change(room);
         let after = Class::of(room);
+        // Whatever changed, the next ping may have to be looked at.
+        self.board.take_off(room);
         if before != after {
             let id = room.record.id.clone();
             self.count(&before, &id, false);
@@ -236,9 +280,48 @@ impl RoomTable {
             .collect();
     }
 
+    /// The shell may answer pings of this room that say just this.
+    pub fn post(&mut self, id: &str, steady: Steady) {
+        if let Some(room) = self.rooms.get_mut(id) {
+            room.marks.posted = self.board.generation;
+            let metadata = room.record.metadata.clone().unwrap_or_default();
+            let post = BoardChange::Post(room.record.id.clone(), steady, metadata);
+            self.board.changes.push(post);
+        }
+    }
+    /// The next ping of this room is to be looked at.
+    pub fn take_off(&mut self, id: &str) {
+        if let Some(room) = self.rooms.get_mut(id) {
+            self.board.take_off(room);
+        }
+    }
+    /// The next ping of every room is to be looked at.
+    pub fn clear_board(&mut self) {
+        self.board.generation += 1;
+        self.board.changes.clear();
+        self.board.changes.push(BoardChange::Clear);
+    }
+    pub fn take_board_changes(&mut self) -> Vec<BoardChange> {
+        std::mem::take(&mut self.board.changes)
+    }
+
+    /// At most `amount` ids behind `after`, in their order.
+    pub fn ids_after(&self, after: Option<&RoomId>, amount: usize) -> Vec<RoomId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
+        let ids = self.names.range((from, Unbounded));
+        ids.take(amount).cloned().collect()
+    }
+
     /// Looks at this room's health again at `at`; a room has one such moment at a time.
     pub fn set_deadline(&mut self, id: &RoomId, at: Mono) {
-        if let Some(old) = self.deadline_of.insert(id.clone(), at) {
+        let Some(room) = self.rooms.get_mut(id.as_str()) else {
+            return;
+        };
+        if let Some(old) = room.marks.deadline.replace(at) {
+            if old == at {
+                return;
+            }
             self.deadlines.remove(&(old, id.clone()));
         }
         self.deadlines.insert((at, id.clone()));
@@ -253,7 +336,9 @@ impl RoomTable {
             return None;
         }
         let (_, id) = self.deadlines.pop_first()?;
-        self.deadline_of.remove(&id);
+        if let Some(room) = self.rooms.get_mut(id.as_str()) {
+            room.marks.deadline = None;
+        }
         Some(id)
     }
 

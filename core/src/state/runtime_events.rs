@@ -1,146 +1,22 @@
 //! What the runtime reports: instances that appeared, changed and went (contract 4.5).
 
+use super::rooms::Marks;
 use super::*;
-use crate::ports::{RoomOrder, RuntimeEvent};
+use crate::ports::RuntimeEvent;
 
 impl SchedulerState {
     pub(super) fn on_runtime(&mut self, event: RuntimeEvent) {
         match event {
             RuntimeEvent::Listed(instances) => self.on_listed(instances),
-            RuntimeEvent::Changed(instance) => self.on_instance(instance),
-            RuntimeEvent::Gone { room, uid, exit } => self.on_gone(&room, &uid, exit),
-        }
-    }
-
-    /// A complete list: what is not on it is gone, what was ordered is ordered again.
-    fn on_listed(&mut self, instances: Vec<Instance>) {
-        let (namesakes, instances): (Vec<_>, Vec<_>) =
-            instances.into_iter().partition(|i| self.is_namesake(i));
-        let present: HashSet<RoomId> = instances.iter().map(|i| i.room.clone()).collect();
-        for instance in instances {
-            self.on_instance(instance);
-        }
-        self.listed = true;
-        self.dirty.reconsider = true;
-        // A paused scheduler takes absence for an unfinished report (architecture 6).
-        if self.is_paused() || self.scheduler.is_none() {
-            return;
-        }
-        let absent: Vec<RoomId> = self
-            .rooms
-            .iter()
-            .filter(|room| !present.contains(&room.record.id))
-            .map(|room| room.record.id.clone())
-            .collect();
-        for id in absent {
-            let replaced = namesakes.iter().any(|i| i.room == id);
-            if replaced || !self.is_just_made(&id) {
-                self.on_absent(&id);
+            RuntimeEvent::Changed(instance) => {
+                self.overtakes_list(&instance.room);
+                self.on_instance(instance);
+            }
+            RuntimeEvent::Gone { room, uid, exit } => {
+                self.overtakes_list(&room);
+                self.on_gone(&room, &uid, exit);
             }
         }
-        // What had their names is gone: they are instances that no row knows.
-        for namesake in namesakes {
-            self.on_instance(namesake);
-        }
-        self.issue_intents_again();
-    }
-
-    /// Orders what is written down, and what an owner before, or a pause, may have left
-    /// undone: the runtime takes every order twice.
-    pub(super) fn issue_intents_again(&mut self) {
-        self.end_stray_validation_rooms();
-        let (mut unmade, mut told) = (Vec::new(), Vec::new());
-        for room in self.rooms.iter() {
-            let id = &room.record.id;
-            match room.record.removal {
-                Some(removal) if !removal.drain => told.push(id.clone()),
-                None if room.record.instance.is_none() => unmade.push(id.clone()),
-                _ => {}
-            }
-        }
-        unmade.retain(|id| !self.is_under_way(id));
-        told.retain(|id| !self.is_under_way(id));
-        unmade.iter().for_each(|id| self.recreate(id));
-        told.iter().for_each(|id| self.order_termination(id, None));
-    }
-
-    fn recreate(&mut self, id: &RoomId) {
-        if let Some(order) = self.order_of(id) {
-            let purpose = Purpose::Recreate { room: id.clone() };
-            self.run(purpose, Work::CreateRoom(order));
-        }
-    }
-
-    /// A row without an instance: it was never made (the intent is repeated), or it has ended.
-    fn on_absent(&mut self, id: &RoomId) {
-        if self.is_under_way(id) {
-            return;
-        }
-        let Some(room) = self.rooms.get(id.as_str()) else {
-            return;
-        };
-        let validation = room.record.validation;
-        let unmade = room.record.instance.is_none() && !room.is_leaving();
-        // Its intent stands: it is ordered again.
-        if unmade && self.order_of(id).is_some() {
-            return;
-        }
-        if room.is_leaving() {
-            // A creation of an owner before may still come to life.
-            self.bury(id.clone());
-        }
-        self.tell_end(id);
-        self.forget_room(id);
-        if validation {
-            let text = format!("room {id} is not in the runtime any more");
-            self.validation_room_ended(id, text);
-        }
-    }
-
-    /// A list may be older than the answer to a creation: that it lacks the room says nothing.
-    fn is_just_made(&self, id: &RoomId) -> bool {
-        let room = self.rooms.get(id.as_str());
-        let made = room.and_then(|room| room.made_at);
-        made.is_some_and(|at| self.now.mono.since(at) < self.settings.runtime_timeout)
-    }
-
-    /// Same id, another start: foreign (architecture 3).
-    fn is_namesake(&self, instance: &Instance) -> bool {
-        let known = self.rooms.get(instance.room.as_str());
-        known
-            .and_then(|room| room.record.instance.as_ref())
-            .is_some_and(|known| known.uid != instance.uid)
-    }
-
-    /// Rooms of a validation that nobody goes on with.
-    pub(super) fn end_stray_validation_rooms(&mut self) {
-        let strays = self.rooms.iter().filter(|r| {
-            let id = &r.record.id;
-            r.record.validation && !r.is_leaving() && !self.is_on_trial(id)
-        });
-        let strays: Vec<RoomId> = strays.map(|r| r.record.id.clone()).collect();
-        for id in strays {
-            self.mark_removal(&id, RemovalReason::NewVersionValidationFinished, false);
-            if !self.is_under_way(&id) {
-                self.order_termination(&id, None);
-            }
-        }
-    }
-
-    /// A call that makes or ends this room has not come back yet.
-    fn is_under_way(&self, id: &RoomId) -> bool {
-        self.work.values().any(|purpose| purpose.room() == Some(id))
-    }
-
-    pub(super) fn order_of(&self, id: &RoomId) -> Option<RoomOrder> {
-        let room = self.rooms.get(id.as_str())?;
-        let scheduler = self.document_of(&room.record.version)?;
-        Some(RoomOrder {
-            room: id.clone(),
-            scheduler,
-            validation: room.record.validation,
-            host_ports: room.record.host_ports.clone(),
-        })
     }
 
     /// The document of a version: the active one, a stored one, or one under validation.
@@ -268,6 +144,7 @@ impl SchedulerState {
             end_told: false,
             made_at: None,
             events,
+            marks: Marks::default(),
         });
         self.dirty.rooms.insert(id.clone());
         self.schedule_health(&id);
@@ -306,7 +183,6 @@ impl SchedulerState {
     /// Takes a room's row away: the runtime has no instance of it any more.
     pub(super) fn forget_room(&mut self, id: &RoomId) {
         self.expired.remove(id);
-        self.touched.remove(id);
         if self.rooms.remove(id.as_str()).is_some() {
             self.dirty.rooms.insert(id.clone());
             self.dirty.reconsider = true;

@@ -42,6 +42,8 @@ impl SchedulerState {
         self.dirty.rooms.clear();
         self.dirty.forgotten.clear();
         self.rooms = RoomTable::default();
+        self.rooms.clear_board();
+        self.reconciliation = None;
         self.expired.clear();
         self.touched.clear();
         self.dirty.operations.retain(|id, _| *id == keep);

@@ -14,9 +14,6 @@ impl SchedulerState {
     pub(super) fn begin_delete(&mut self) {
         self.set_scheduler_state(scheduler_state::TERMINATING);
         let rooms: VecDeque<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();
-        for id in &rooms {
-            self.mark_removal(id, RemovalReason::SchedulerDeleted, false);
-        }
         self.expired.clear();
         self.desired = Some(0);
         self.note(LANE, &format!("ending {} rooms", rooms.len()));
@@ -40,7 +37,7 @@ impl SchedulerState {
         loop {
             let rooms_left = !self.rooms.is_empty();
             // One that is being made would be left in a place that is gone.
-            let making = self.work.values().any(Purpose::makes_room);
+            let making = self.work.iter().any(|(_, purpose)| purpose.makes_room());
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
@@ -52,6 +49,8 @@ impl SchedulerState {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
+                // Written down as they are told, not all at once: a turn stays short.
+                self.mark_removal(&id, RemovalReason::SchedulerDeleted, false);
                 self.order_termination(&id, Some((LANE, operation)));
                 continue;
             }

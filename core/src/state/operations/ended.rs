@@ -45,7 +45,7 @@ impl SchedulerState {
             .map(|(work, _)| *work)
             .collect();
         for work in &late {
-            self.work.remove(work);
+            self.work.take_back(*work);
         }
         if !late.is_empty() {
             self.effects.push(Effect::Abandon(late));

@@ -22,7 +22,7 @@ use remove::RemoveRun;
 use rollback::RollbackRun;
 use std::collections::VecDeque;
 use version::VersionRun;
-pub(super) use work::Purpose;
+pub(super) use work::{Purpose, WorkTable};
 
 /// Where a running operation stands.
 #[derive(Debug)]

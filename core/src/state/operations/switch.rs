@@ -29,6 +29,7 @@ impl SchedulerState {
         };
         self.rooms.set_active(active.version());
         self.audience_changed();
+        self.rooms.clear_board();
         self.outdated = self
             .versions
             .iter()

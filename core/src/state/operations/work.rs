@@ -27,6 +27,51 @@ pub(in crate::state) enum Purpose {
     Sweep,
 }
 
+/// What was given out and has not come back.
+#[derive(Debug, Default)]
+pub(in crate::state) struct WorkTable {
+    purposes: BTreeMap<WorkId, Purpose>,
+    /// How many pieces are about a room.
+    about: HashMap<RoomId, usize>,
+    last: u64,
+}
+
+impl WorkTable {
+    pub fn give_out(&mut self, purpose: Purpose) -> WorkId {
+        self.last += 1;
+        let id = WorkId(self.last);
+        if let Some(room) = purpose.room() {
+            *self.about.entry(room.clone()).or_default() += 1;
+        }
+        self.purposes.insert(id, purpose);
+        id
+    }
+
+    pub fn take_back(&mut self, id: WorkId) -> Option<Purpose> {
+        let purpose = self.purposes.remove(&id)?;
+        if let Some(room) = purpose.room()
+            && let Some(count) = self.about.get_mut(room)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.about.remove(room);
+            }
+        }
+        Some(purpose)
+    }
+
+    /// A call about this room has not come back yet.
+    pub fn is_about(&self, room: &RoomId) -> bool {
+        self.about.contains_key(room)
+    }
+    pub fn iter(&self) -> impl Iterator<Item = (&WorkId, &Purpose)> {
+        self.purposes.iter()
+    }
+    pub fn len(&self) -> usize {
+        self.purposes.len()
+    }
+}
+
 impl Purpose {
     pub fn room(&self) -> Option<&RoomId> {
         match self {
@@ -52,7 +97,7 @@ impl Purpose {
 
 impl SchedulerState {
     pub(in crate::state) fn on_work_done(&mut self, id: WorkId, result: WorkResult) {
-        let Some(purpose) = self.work.remove(&id) else {
+        let Some(purpose) = self.work.take_back(id) else {
             self.stale_results += 1;
             return;
         };
@@ -71,6 +116,7 @@ impl SchedulerState {
             Purpose::Terminate { room, .. } => self.on_terminated(lane, &room, result),
             Purpose::Sweep => {}
         }
+        self.reconcile();
         // A rollback waits for everything that was still under way when it began.
         if let Some(lane) = lane {
             self.rollback_step(lane);

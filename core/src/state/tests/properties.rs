@@ -312,7 +312,8 @@ fn take(world: &mut World, step: Step, max_matches: i32) {
 const MENDED_WITHIN: Duration = Duration::from_secs(3 * 3600);
 
 pub(super) fn live(steps: Vec<(Step, bool)>, max_matches: i32, event_driven: bool) {
-    let mut world = World::new(max_matches, event_driven);
+    // Lists and wake-ups in pieces, so that everything else comes between them.
+    let mut world = World::in_pieces(max_matches, event_driven, 2);
     // Replicas, the buffer's limit, and the surge.
     world.allowed += 4 + 4 + 2;
     world.commit_all();

@@ -161,6 +161,11 @@ pub(super) struct World {
     ending: BTreeSet<RoomId>,
     events: VecDeque<RuntimeEvent>,
     held: BTreeMap<RoomId, Held>,
+    /// What the shell may answer by itself, and what it has not told of yet.
+    board: BTreeMap<RoomId, Steady>,
+    pinged: Vec<SteadyPing>,
+    /// The last decision was not all.
+    more: bool,
     /// Terminations only begin; they end when told.
     pub slow_endings: bool,
     next_port: u16,
@@ -172,6 +177,11 @@ pub(super) struct World {
 
 impl World {
     pub fn new(max_matches: i32, event_driven: bool) -> Self {
+        Self::in_pieces(max_matches, event_driven, 256)
+    }
+
+    /// Lists and wake-ups that take several turns.
+    pub fn in_pieces(max_matches: i32, event_driven: bool, rooms_per_turn: usize) -> Self {
         let clock = Now {
             wall: "2026-01-02T03:04:05Z".parse().unwrap(),
             mono: Mono(Duration::from_secs(1_000_000)),
@@ -182,6 +192,7 @@ impl World {
             add_batch: 2,
             history_limit: 12,
             queue_limit: 8,
+            rooms_per_turn,
             ..CoreSettings::default()
         });
         let stored = Stored::new();
@@ -203,6 +214,9 @@ impl World {
             ending: BTreeSet::new(),
             events: VecDeque::from([RuntimeEvent::Listed(vec![])]),
             held: BTreeMap::new(),
+            board: BTreeMap::new(),
+            pinged: Vec::new(),
+            more: false,
             slow_endings: false,
             next_port: 20_000,
             next_uid: 0,
@@ -234,6 +248,18 @@ impl World {
             self.held.remove(room);
         }
         self.callers += 1;
+        let said = Steady {
+            status,
+            running_matches,
+        };
+        let posted = self.board.get(room) == Some(&said);
+        if posted && self.callers.is_multiple_of(2) {
+            return self.pinged.push(SteadyPing {
+                room: room.clone(),
+                at: self.clock,
+                metadata: "".into(),
+            });
+        }
         let ping = Ping {
             room: room.clone(),
             status,
@@ -241,7 +267,34 @@ impl World {
             metadata: "".into(),
         };
         let caller = Caller(self.callers);
+        let before = self.state.rooms().get(room.as_str()).map(Room::status);
         self.decide(Input::Ping { caller, ping });
+        if posted {
+            // What may be answered from the board changes nothing when it is looked at.
+            let after = self.state.rooms().get(room.as_str()).map(Room::status);
+            assert_eq!(after, before, "{room} was posted with {said:?}");
+            assert_eq!(self.board.get(room), Some(&said), "{room}");
+            let changes = self.batches.back().map(|b| b.changes.as_slice());
+            let written = |c: &Change| matches!(c, Change::PutRoom(r) if r.id == *room);
+            assert!(!changes.unwrap_or_default().iter().any(written), "{room}");
+        }
+    }
+
+    /// The shell tells of the pings that it answered.
+    fn tell_pings(&mut self) {
+        if !self.pinged.is_empty() {
+            let pinged = std::mem::take(&mut self.pinged);
+            self.decide(Input::Pinged(pinged));
+        }
+    }
+
+    /// The next piece of what was too long for one turn.
+    pub fn go_on(&mut self) -> bool {
+        let more = std::mem::take(&mut self.more);
+        if more {
+            self.decide(Input::Continue);
+        }
+        more
     }
 
     pub fn fresh_number(&mut self) -> u64 {
@@ -273,6 +326,7 @@ impl World {
             self.stored.apply(change);
         }
         batch.touches.iter().for_each(|t| self.stored.touch(t));
+        self.go_on();
         let mut ended = false;
         for effect in batch.effects {
             match effect {
@@ -562,6 +616,9 @@ impl World {
         let (settings, loaded) = (self.settings.clone(), self.stored.loaded());
         self.state =
             SchedulerState::load("arena".into(), loaded, settings, self.clock, self.entropy);
+        self.board.clear();
+        self.pinged.clear();
+        self.more = false;
         self.relist();
         self.check();
     }
@@ -579,15 +636,13 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         let end = self.clock.mono.plus(time);
         let mut wakes = 0;
+        while self.go_on() {}
+        self.tell_pings();
         while let Some(wake) = self.state.next_wake().filter(|wake| *wake <= end) {
             self.advance_to(wake.max(self.clock.mono));
             self.decide(Input::Wake);
-            let next = self.state.next_wake();
-            assert!(
-                next.is_none_or(|next| next > self.clock.mono),
-                "asks to be woken in the past: {:?}",
-                self.state.view()
-            );
+            while self.go_on() {}
+            // Too much for one turn is a reason to be woken again at once.
             wakes += 1;
             assert!(wakes < 100_000, "wakes without end");
         }
@@ -628,6 +683,14 @@ impl World {
         for (id, (status, removal)) in before {
             self.check_busy(&id, status, removal, &what);
         }
+        for change in decision.board {
+            match change {
+                BoardChange::Post(room, steady, _) => drop(self.board.insert(room, steady)),
+                BoardChange::TakeOff(room) => drop(self.board.remove(&room)),
+                BoardChange::Clear => self.board.clear(),
+            }
+        }
+        self.more = decision.more;
         let batch = Batch {
             changes: decision.changes,
             touches: decision.touches,
@@ -751,7 +814,8 @@ impl World {
 
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            let more = self.commit() || self.work(0, Outcome::Works) || self.event();
+            let more =
+                self.go_on() || self.commit() || self.work(0, Outcome::Works) || self.event();
             if !more {
                 return;
             }

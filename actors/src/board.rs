@@ -1,0 +1,230 @@
+//! Answers steady pings where they arrive: almost all pings of a fleet say what the room said
+//! before, and a way through the actor and back would cost two hand-overs between threads
+//! each. The state machine says which pings these are ([`Steady`]); the board takes them and
+//! tells the actor of the last one of each room, many at a time.
+
+use dashmap::DashMap;
+use maestro_core::domain::{Now, RoomId};
+use maestro_core::state::{BoardChange, Ping, Steady, SteadyPing};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Locks by which the rooms of one scheduler are kept apart.
+const SHARDS: usize = 8;
+
+/// One for each life of an owner: it ends with it, and so does what may be answered.
+pub(crate) struct Board {
+    slots: DashMap<RoomId, Slot>,
+    /// Rooms with a ping that the actor has not been told of, each once.
+    fresh: Mutex<VecDeque<RoomId>>,
+    answered: AtomicU64,
+}
+
+struct Slot {
+    /// `None`: the room was taken off, and its last ping is still to be told.
+    steady: Option<Steady>,
+    metadata: Arc<str>,
+    /// Of the last ping that was not told.
+    fresh: Option<Now>,
+}
+
+/// What became of a ping.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It has to be looked at.
+    No,
+    Yes,
+    /// And it is the first that the actor is to be told of.
+    First,
+}
+
+impl Board {
+    pub fn new() -> Self {
+        Self {
+            slots: DashMap::with_shard_amount(SHARDS),
+            fresh: Mutex::default(),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a ping that says what its room says all the time.
+    pub fn take(&self, ping: &Ping, now: Now) -> Taken {
+        let Some(mut slot) = self.slots.get_mut(ping.room.as_str()) else {
+            return Taken::No;
+        };
+        let said = Steady {
+            status: ping.status,
+            running_matches: ping.running_matches,
+        };
+        if slot.steady != Some(said) {
+            return Taken::No;
+        }
+        if *slot.metadata != *ping.metadata {
+            slot.metadata = Arc::from(&*ping.metadata);
+        }
+        self.answered.fetch_add(1, Relaxed);
+        if slot.fresh.replace(now).is_some() {
+            return Taken::Yes;
+        }
+        let id = slot.key().clone();
+        drop(slot);
+        let mut fresh = self.fresh.lock();
+        fresh.push_back(id);
+        match fresh.len() {
+            1 => Taken::First,
+            _ => Taken::Yes,
+        }
+    }
+
+    /// Does what the state machine decided. What was answered before stays to be told.
+    pub fn change(&self, change: BoardChange) {
+        match change {
+            BoardChange::Post(room, steady, metadata) => {
+                let mut slot = self.slots.entry(room).or_insert_with(|| Slot {
+                    steady: None,
+                    metadata: Arc::default(),
+                    fresh: None,
+                });
+                slot.steady = Some(steady);
+                // A newer one may have come with a ping that is still to be told.
+                if slot.fresh.is_none() {
+                    slot.metadata = metadata;
+                }
+            }
+            BoardChange::TakeOff(room) => {
+                if let Some(mut slot) = self.slots.get_mut(&room) {
+                    slot.steady = None;
+                }
+                self.slots.remove_if(&room, |_, slot| slot.fresh.is_none());
+            }
+            BoardChange::Clear => self.slots.retain(|_, slot| {
+                slot.steady = None;
+                slot.fresh.is_some()
+            }),
+        }
+    }
+
+    /// How many rooms have a ping that the actor has not been told of.
+    pub fn waiting(&self) -> usize {
+        self.fresh.lock().len()
+    }
+
+    /// The last pings of at most `amount` rooms, oldest rooms first.
+    pub fn tell(&self, amount: usize) -> Vec<SteadyPing> {
+        let mut fresh = self.fresh.lock();
+        let few = amount.min(fresh.len());
+        let ids: Vec<RoomId> = fresh.drain(..few).collect();
+        drop(fresh);
+        ids.into_iter().filter_map(|id| self.told(id)).collect()
+    }
+
+    fn told(&self, room: RoomId) -> Option<SteadyPing> {
+        let mut slot = self.slots.get_mut(&room)?;
+        let at = slot.fresh.take()?;
+        let metadata = slot.metadata.clone();
+        let gone = slot.steady.is_none();
+        drop(slot);
+        if gone {
+            let over = |_: &RoomId, slot: &Slot| slot.steady.is_none() && slot.fresh.is_none();
+            self.slots.remove_if(&room, over);
+        }
+        Some(SteadyPing { room, at, metadata })
+    }
+
+    /// Pings that were answered here, since the owner's life began.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maestro_core::domain::{Mono, PingStatus};
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            mono: Mono(Duration::from_secs(seconds)),
+        }
+    }
+    fn ping(running_matches: i64, metadata: &str) -> Ping {
+        Ping {
+            room: "r".into(),
+            status: PingStatus::Occupied,
+            running_matches,
+            metadata: metadata.into(),
+        }
+    }
+    fn posted() -> Board {
+        let board = Board::new();
+        let steady = Steady {
+            status: PingStatus::Occupied,
+            running_matches: 2,
+        };
+        board.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        board
+    }
+    fn told(board: &Board) -> Vec<(u64, String)> {
+        let pings = board.tell(10).into_iter();
+        pings
+            .map(|p| (p.at.mono.0.as_secs(), p.metadata.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn takes_what_says_the_same_and_tells_the_last_of_it() {
+        let board = posted();
+        assert_eq!(board.take(&ping(2, "{}"), at(1)), Taken::First);
+        assert_eq!(board.take(&ping(2, r#"{"a":1}"#), at(2)), Taken::Yes);
+        assert_eq!(board.waiting(), 1);
+        assert_eq!(told(&board), [(2, r#"{"a":1}"#.to_owned())]);
+        assert_eq!(told(&board), []);
+        assert_eq!(board.take(&ping(2, "{}"), at(3)), Taken::First);
+        assert_eq!(board.answered(), 3);
+    }
+
+    #[test]
+    fn leaves_what_says_something_else_to_the_actor() {
+        let board = posted();
+        assert_eq!(board.take(&ping(3, "{}"), at(1)), Taken::No);
+        let mut ready = ping(2, "{}");
+        ready.status = PingStatus::Ready;
+        assert_eq!(board.take(&ready, at(1)), Taken::No);
+        ready.room = "other".into();
+        assert_eq!(board.take(&ready, at(1)), Taken::No);
+        assert_eq!((board.waiting(), board.answered()), (0, 0));
+    }
+
+    #[test]
+    fn a_room_that_is_taken_off_is_not_answered_and_its_last_ping_is_told() {
+        for change in [BoardChange::TakeOff("r".into()), BoardChange::Clear] {
+            let board = posted();
+            board.take(&ping(2, "{}"), at(1));
+            board.change(change.clone());
+            assert_eq!(board.take(&ping(2, "{}"), at(2)), Taken::No);
+            assert_eq!(told(&board), [(1, "{}".to_owned())]);
+            assert!(board.slots.is_empty(), "nothing is left of it");
+
+            let board = posted();
+            board.change(change);
+            assert!(board.slots.is_empty(), "nothing was to be told");
+        }
+    }
+
+    #[test]
+    fn one_that_is_posted_again_keeps_the_newer_metadata() {
+        let board = posted();
+        board.take(&ping(2, r#"{"new":1}"#), at(5));
+        let steady = Steady {
+            status: PingStatus::Occupied,
+            running_matches: 2,
+        };
+        board.change(BoardChange::TakeOff("r".into()));
+        board.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        assert_eq!(told(&board), [(5, r#"{"new":1}"#.to_owned())]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Steady pings are answered where they arrive, and still nothing of them is lost.
+
+mod support;
+
+use maestro_core::domain::PingStatus;
+use maestro_core::state::Ping;
+use maestro_testkit::eventually;
+use std::sync::mpsc;
+use support::*;
+
+fn ping(status: PingStatus, metadata: &str) -> Ping {
+    Ping {
+        room: room_id(0),
+        status,
+        running_matches: 0,
+        metadata: metadata.into(),
+    }
+}
+
+impl World {
+    async fn say(&self, metadata: &str) {
+        let said = ping(PingStatus::Ready, metadata);
+        let answer = self.node.ping(FLEET, said).await;
+        answer.expect("the ping is taken");
+    }
+    fn answered(&self) -> u64 {
+        self.view().scheduler.map_or(0, |s| s.board.answered)
+    }
+    fn stored_metadata(&self) -> Option<String> {
+        let room = self.store.stored_room(FLEET, room_id(0).as_str())?;
+        room.metadata.as_deref().map(str::to_owned)
+    }
+}
+
+#[test]
+fn a_steady_ping_is_answered_while_the_actor_is_busy_and_another_waits_for_it() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.say("{}").await;
+        let (release, held) = mpsc::channel::<()>();
+        w.node.interrupt(FLEET, move || {
+            let _ = held.recv();
+        });
+        eventually(LONG, "it is held up", || w.view().turn.is_some()).await;
+        for _ in 0..100 {
+            w.say("{}").await;
+        }
+        assert_eq!(w.answered(), 100);
+        let change = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "a change waits", || w.view().mailbox_depth > 0).await;
+        assert!(!change.is_finished());
+        drop(release);
+        change.await.unwrap().unwrap();
+        // What the room says now is something else.
+        let before = w.answered();
+        w.say("{}").await;
+        assert_eq!(w.answered(), before);
+    });
+}
+
+#[test]
+fn what_was_answered_from_the_board_is_written_soon_and_before_a_reload() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.say("{}").await;
+        w.say(r#"{"map":"north"}"#).await;
+        assert_eq!(w.answered(), 1);
+        let north = || w.stored_metadata().as_deref() == Some(r#"{"map":"north"}"#);
+        eventually(LONG, "it is written", north).await;
+        w.say(r#"{"map":"south"}"#).await;
+        assert_eq!(w.answered(), 2);
+        w.node.reload(FLEET).await.unwrap();
+        assert_eq!(w.stored_metadata().as_deref(), Some(r#"{"map":"south"}"#));
+        // Another life has another board.
+        w.running(FLEET).await;
+        assert_eq!(w.answered(), 0);
+    });
+}
+
+#[test]
+fn a_large_fleet_is_told_of_in_pieces() {
+    let pieces = |c: &mut maestro_core::settings::CoreSettings| c.rooms_per_turn = 3;
+    Setup::fleet(20).core(pieces).run(|w| async move {
+        w.running(FLEET).await;
+        for round in 0..3 {
+            for i in 0..20 {
+                let said = Ping {
+                    room: room_id(i),
+                    ..ping(PingStatus::Ready, &format!(r#"{{"round":{round}}}"#))
+                };
+                w.node.ping(FLEET, said).await.unwrap();
+            }
+        }
+        let last = |i: u16| {
+            let room = w.store.stored_room(FLEET, room_id(i).as_str());
+            room.is_some_and(|r| r.metadata.as_deref() == Some(r#"{"round":2}"#))
+        };
+        eventually(LONG, "all are written", || (0..20).all(last)).await;
+        assert!(w.handled("pinged") >= 7, "{}", w.handled("pinged"));
+        assert_eq!(w.view().scheduler.unwrap().board.waiting, 0);
+    });
+}
