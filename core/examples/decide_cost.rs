@@ -146,7 +146,12 @@ impl Bench {
             turns,
             entropy: 1,
         };
-        bench.turn(Input::Runtime(RuntimeEvent::Listed(instances)));
+        let mut more = bench
+            .turn(Input::Runtime(RuntimeEvent::Listed(instances)))
+            .more;
+        while more {
+            more = bench.turn(Input::Continue).more;
+        }
         Ok(bench)
     }
 
