@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, check_config, demo, duration, migrate, room, start, tools};
+use crate::{bench, check_config, demo, duration, forwarder, migrate, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -55,6 +55,9 @@ enum Command {
     #[command(args_override_self = true)]
     // Boxed: its many options would make every other variant as large.
     Room(Box<room::RoomArgs>),
+    /// Run a sample forwarder, which prints what a matchmaker is told
+    #[command(args_override_self = true)]
+    Forwarder(forwarder::ForwarderArgs),
 }
 
 /// The options of `maestro start`.
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Some(Command::Backup(args)) => tools::backup(&args),
         Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Room(args)) => room::run(*args),
+        Some(Command::Forwarder(args)) => forwarder::run(&args),
         None => Cli::command().print_help().map_err(Into::into),
     };
     match result {

@@ -8,6 +8,7 @@ mod clock;
 mod compose;
 mod demo;
 mod duration;
+mod forwarder;
 mod grpc;
 mod logging;
 mod metrics;

@@ -26,6 +26,8 @@ async fn run(page: &str) {
     };
     let mut script = vec![
         "set -e".to_owned(),
+        // What a page starts in the background does not outlive it.
+        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT".to_owned(),
         beginning("--url \"$MANAGEMENT/schedulers\""),
         beginning("\"roomsReady\":2"),
     ];
@@ -40,6 +42,7 @@ async fn run(page: &str) {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("PATH", format!("{binaries}:{path}"))
         .env("MANAGEMENT", &maestro.management)
+        .env("ROOMS", &maestro.rooms)
         .env("INTERNAL", &maestro.internal)
         .env("DATA", home.path());
     let output = tokio::task::spawn_blocking(move || shell.output());
@@ -75,4 +78,9 @@ async fn the_commands_about_autoscaling_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_about_the_process_runtime_work() {
     run("docs/process-runtime.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_events_forwarding_work() {
+    run("docs/events-forwarding.md").await;
 }
