@@ -21,6 +21,7 @@ mod settings;
 mod standby;
 mod start;
 mod tools;
+mod traces;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -2,7 +2,8 @@
 
 use crate::cli::{Module, StartArgs};
 use crate::serve::{Addresses, ended_by_signal, serve};
-use crate::settings::{self, Flags, Listen, Settings};
+use crate::settings::{self, Collector, Flags, Listen, Loaded, Settings, SettingsErrors};
+use crate::traces::Traces;
 use crate::{logging, standby};
 use anyhow::{anyhow, bail};
 use std::path::Path;
@@ -13,13 +14,20 @@ use tracing::{info, warn};
 /// # Errors
 /// When it cannot start; the text says what to do.
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
-    logging::init(args.log_config);
-    let settings = read_settings(args.config_path.as_deref(), args.data_dir.as_deref())?;
+    let (settings, traces) = prepare(args)?;
+    let ended = run_module(args, &settings);
+    if let Some(traces) = traces {
+        traces.close();
+    }
+    ended
+}
+
+fn run_module(args: &StartArgs, settings: &Settings) -> anyhow::Result<()> {
     match args.module {
         Module::All => {}
         Module::RuntimeWatcher => {
             warn_if_open("internalApi", &settings.internal_api);
-            return standby::run(&settings);
+            return standby::run(settings);
         }
         module => bail!("{}", alone(module)),
     }
@@ -32,7 +40,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     ] {
         warn_if_open(what, listen);
     }
-    serve(&settings, wait_for_signal)
+    serve(settings, wait_for_signal)
 }
 
 /// Why a module cannot run by itself here. The embedded store belongs to one process, and
@@ -52,18 +60,65 @@ fn alone(module: Module) -> String {
     )
 }
 
+/// The settings in force, with their warnings told, and the way of traces. The settings say
+/// who listens to spans, so the log begins once they are read.
+fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
+    let loaded = load(args.config_path.as_deref(), args.data_dir.as_deref());
+    let collector = match &loaded {
+        Ok(loaded) => loaded.settings.traces.collector(),
+        Err(_) => None,
+    };
+    let opened = collector
+        .as_ref()
+        .map(|to| Traces::open(to, &args.module.to_string()));
+    let (traces, spans) = match opened.transpose() {
+        Ok(opened) => opened.unzip(),
+        Err(error) => {
+            logging::init(args.log_config, None);
+            return Err(error);
+        }
+    };
+    logging::init(args.log_config, spans);
+    let settings = checked(loaded)?;
+    if let Some(collector) = collector {
+        tell_of(&collector);
+    }
+    Ok((settings, traces))
+}
+
 /// The settings in force, with their warnings told.
 ///
 /// # Errors
 /// Everything that is wrong with them, and what this build does not have.
 pub fn read_settings(file: Option<&Path>, data_dir: Option<&Path>) -> anyhow::Result<Settings> {
+    checked(load(file, data_dir))
+}
+
+fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, SettingsErrors> {
     let folder = data_dir.map(|folder| folder.display().to_string());
     let flags = folder.map(|folder| ("store.dataDir", "--data-dir", folder));
     let flags: Flags<'_> = flags.as_slice();
-    let loaded = settings::load_here(file, flags).inspect_err(|e| warn_all(&e.warnings))?;
+    settings::load_here(file, flags)
+}
+
+fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
+    let loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
     warn_all(&loaded.warnings);
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
     Ok(loaded.settings)
+}
+
+fn tell_of(collector: &Collector) {
+    let Collector {
+        endpoint, sampler, ..
+    } = collector;
+    if collector.from_jaeger {
+        warn!(
+            "api.tracing.jaeger is on: traces go to {endpoint} by OTLP, not to a Jaeger agent; write \
+             tracing.otlp.endpoint: {endpoint} instead"
+        );
+    }
+    info!(%endpoint, sampler, "traces are sent");
 }
 
 fn warn_all(warnings: &[String]) {

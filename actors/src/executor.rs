@@ -1,5 +1,6 @@
 //! Carrying out pieces of work on the runtime, as cancellable tasks with a deadline.
 
+use crate::cause::Cause;
 use crate::lease::Lease;
 use crate::scope::{Scope, Task};
 use futures_util::FutureExt;
@@ -21,15 +22,16 @@ pub(crate) struct Executor {
     pub lease: Arc<Lease>,
     pub scope: Scope,
     pub running: Arc<parking_lot::Mutex<HashMap<WorkId, CancellationToken>>>,
-    pub done: Arc<dyn Fn(WorkId, WorkResult) + Send + Sync>,
+    pub done: Arc<dyn Fn(WorkId, WorkResult, Cause) + Send + Sync>,
 }
 
 impl Executor {
-    pub fn run(&self, id: WorkId, work: Work, timeout: Duration) {
+    pub fn run(&self, cause: &Cause, id: WorkId, work: Work, timeout: Duration) {
         let token = CancellationToken::new();
         self.running.lock().insert(id, token.clone());
         let this = self.clone();
-        let span = tracing::debug_span!("work", scheduler_name = %self.scheduler, work = id.0, kind = work.kind());
+        let cause = cause.work(&self.scheduler, id.0, work.kind());
+        let span = cause.span.clone();
         let task = async move {
             let kind = work.kind();
             let call = async {
@@ -46,7 +48,7 @@ impl Executor {
                 },
             };
             this.running.lock().remove(&id);
-            (this.done)(id, result);
+            (this.done)(id, result, cause);
         };
         self.scope
             .spawn(Task::Work, tracing::Instrument::instrument(task, span));

@@ -1,6 +1,7 @@
 //! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
 
 use crate::board::{Board, Taken};
+use crate::cause::Cause;
 use crate::debug::Published;
 use crate::error::CallError;
 use crate::gauge::Gauge;
@@ -159,6 +160,7 @@ impl SchedulerHandle {
         // One permit travels with each caller until the answer, also while that waits for
         // a store that is away: so there is always a place in the queue.
         let ask = Ask {
+            cause: Cause::message(&self.0.name, command.kind()),
             command,
             to: Waiter::new(to, Some(permit)),
             queued: self.0.gauge.enqueue(),

@@ -7,6 +7,7 @@
 mod backlog;
 mod board;
 mod catalog;
+mod cause;
 mod debug;
 mod directory;
 mod error;

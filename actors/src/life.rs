@@ -76,7 +76,9 @@ pub(crate) fn begin(
             lease: lease_too.clone(),
             scope: scope.clone(),
             running: Arc::default(),
-            done: Arc::new(move |id, result| work_to.do_send(WorkEnded(id, result))),
+            done: Arc::new(move |id, result, cause| {
+                work_to.do_send(WorkEnded(id, result, cause));
+            }),
         };
         let writer = Writer {
             scheduler: name,

@@ -3,6 +3,7 @@
 
 use crate::backlog::Backlog;
 use crate::board::Board;
+use crate::cause::Cause;
 use crate::debug::Published;
 use crate::forwarding::Outbox;
 use crate::gauge::{Queued, Turn};
@@ -33,6 +34,7 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Ask {
+    pub cause: Cause,
     pub command: Command,
     pub to: Waiter,
     pub queued: Queued,
@@ -46,7 +48,7 @@ pub(crate) struct PingCall {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct WorkEnded(pub WorkId, pub WorkResult);
+pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub Cause);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -115,6 +117,8 @@ pub(crate) struct SchedulerActor {
     /// To whom each room was given last: only that one can leave it untaken.
     given: HashMap<RoomId, Caller>,
     last_caller: u64,
+    /// Of the turn under way.
+    cause: Cause,
     timer: Option<(Mono, SpawnHandle)>,
     published_at: Option<Mono>,
     publish_later: bool,
@@ -145,6 +149,7 @@ impl SchedulerActor {
             callers: HashMap::new(),
             given: HashMap::new(),
             last_caller: 0,
+            cause: Cause::default(),
             timer: None,
             published_at: None,
             publish_later: false,
@@ -176,6 +181,14 @@ impl SchedulerActor {
         self.arm(ctx);
         self.publish(ctx);
         self.handle.0.gauge.end_turn();
+    }
+
+    /// A turn on behalf of somebody, inside that one's span.
+    fn turn_for(&mut self, cause: Cause, kind: Turn, input: Input, ctx: &mut Context<Self>) {
+        let span = cause.span.clone();
+        self.cause = cause;
+        span.in_scope(|| self.turn(kind, input, ctx));
+        self.cause = Cause::default();
     }
 
     fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
@@ -222,6 +235,7 @@ impl SchedulerActor {
             self.writer.forwards.fetch_add(forwards, Relaxed);
             self.send(
                 Order::Batch(Batch {
+                    cause: self.cause.clone(),
                     changes: decision.changes,
                     outgoing,
                 }),
@@ -246,7 +260,12 @@ impl SchedulerActor {
                     answer,
                 }
             }
-            Effect::Run { id, work, timeout } => Outgoing::Run { id, work, timeout },
+            Effect::Run { id, work, timeout } => Outgoing::Run {
+                cause: self.cause.clone(),
+                id,
+                work,
+                timeout,
+            },
             Effect::Abandon(ids) => Outgoing::Abandon(ids),
             Effect::Forward(event) => Outgoing::Forward(event),
             Effect::Ended => Outgoing::Ended,
@@ -356,7 +375,8 @@ impl StreamHandler<Ask> for SchedulerActor {
             Command::Allocate => Turn::Allocate,
             _ => Turn::Command,
         };
-        self.turn(
+        self.turn_for(
+            ask.cause,
             kind,
             Input::Command {
                 caller,
@@ -394,11 +414,12 @@ impl StreamHandler<Again> for SchedulerActor {
 
 impl Handler<WorkEnded> for SchedulerActor {
     type Result = ();
-    fn handle(&mut self, WorkEnded(id, result): WorkEnded, ctx: &mut Self::Context) {
+    fn handle(&mut self, WorkEnded(id, result, cause): WorkEnded, ctx: &mut Self::Context) {
         if let WorkResult::Created(instance) = &result {
             self.handle.0.tally.made(instance, self.state.rooms());
         }
-        self.turn(Turn::WorkDone, Input::WorkDone { id, result }, ctx);
+        let input = Input::WorkDone { id, result };
+        self.turn_for(cause.result(), Turn::WorkDone, input, ctx);
     }
 }
 

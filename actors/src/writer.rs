@@ -1,6 +1,7 @@
 //! The ordered writer of one owner: batches become durable in the order in which they
 //! were decided, and only then their effects happen (architecture 5, Order).
 
+use crate::cause::Cause;
 use crate::executor::Executor;
 use crate::forwarding::Outbox;
 use futures_util::FutureExt;
@@ -17,6 +18,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 /// Decisions that may wait for the store. Callers are bounded before that (256 asks, 4,096
 /// pings), so a full queue means a store that is gone for long: the actor then ends and
@@ -62,6 +64,7 @@ pub(crate) enum Outgoing {
         answer: Answer,
     },
     Run {
+        cause: Cause,
         id: WorkId,
         work: Work,
         timeout: Duration,
@@ -72,6 +75,7 @@ pub(crate) enum Outgoing {
 }
 
 pub(crate) struct Batch {
+    pub cause: Cause,
     pub changes: Vec<Change>,
     pub outgoing: Vec<Outgoing>,
 }
@@ -80,6 +84,13 @@ pub(crate) enum Order {
     Batch(Batch),
     /// Steady pings: behind whatever waits.
     Touches(Vec<RoomTouch>),
+}
+
+fn commit_span(order: &Order) -> Option<Span> {
+    match order {
+        Order::Batch(batch) if !batch.changes.is_empty() => batch.cause.commit(batch.changes.len()),
+        _ => None,
+    }
 }
 
 /// What the writer tells its actor.
@@ -141,12 +152,15 @@ impl Writer {
                 let more = std::iter::from_fn(|| orders.try_recv().ok());
                 waiting.extend(more.take(GROUP));
             }
+            // One span for each batch that somebody traces, for as long as the commit takes.
+            let spans: Vec<Span> = waiting.iter().filter_map(commit_span).collect();
             let (changes, outgoing) = self.gather(&mut waiting, &mut touches);
             if !changes.is_empty()
                 && let Err(error) = self.commit(changes).await
             {
                 return self.give_up(error, outgoing);
             }
+            drop(spans);
             self.carry_out(outgoing);
             // One chunk of steady pings, then again what has arrived meanwhile.
             let chunk = std::iter::from_fn(|| touches.pop_first().map(|(_, touch)| touch));
@@ -274,7 +288,12 @@ impl Writer {
                         (self.tell)(WriterEvent::Untaken(room, caller));
                     }
                 }
-                Outgoing::Run { id, work, timeout } => self.executor.run(id, work, timeout),
+                Outgoing::Run {
+                    cause,
+                    id,
+                    work,
+                    timeout,
+                } => self.executor.run(&cause, id, work, timeout),
                 Outgoing::Abandon(ids) => self.executor.abandon(&ids),
                 Outgoing::Forward(event) => {
                     self.outbox.push(&event);

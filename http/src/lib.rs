@@ -16,6 +16,7 @@ pub mod operator;
 pub mod rooms;
 pub mod server;
 mod standby;
+pub mod trace;
 
 pub use backup::{Backup, BackupDone, BackupError};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};

@@ -12,6 +12,7 @@ mod load;
 mod origin;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use adapters::check as check_adapters;
 pub use error::SettingsErrors;
@@ -19,6 +20,7 @@ pub use key::{Effect, Key};
 pub use keys::KEYS;
 pub use load::{Flags, Loaded, load};
 pub use origin::masked;
+pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
 use maestro_core::domain::PortRange;
@@ -117,6 +119,7 @@ pub struct Settings {
     /// Readiness does not ask the store of schedulers.
     pub skip_store_check: bool,
     pub metrics_enabled: bool,
+    pub traces: TraceSettings,
     /// `/debug/actors` on the management API; `None`: only when that is bound to loopback.
     pub api_debug: Option<bool>,
     /// Threads of each API's server; `None`: by the number of processors.
@@ -154,6 +157,7 @@ impl Default for Settings {
             healthcheck_enabled: true,
             skip_store_check: false,
             metrics_enabled: true,
+            traces: TraceSettings::default(),
             api_debug: None,
             http_workers: None,
             store: StoreKind::Auto,

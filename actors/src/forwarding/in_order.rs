@@ -1,6 +1,7 @@
 //! Events that wait for no change of their own, but go behind those before them that do.
 
 use super::{Outbox, dropped};
+use crate::cause::Cause;
 use crate::writer::{Batch, Order, Outgoing, WriterGauge};
 use maestro_core::ports::Forwarding;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ impl Outbox {
         }
         writer.forwards.fetch_add(1, Relaxed);
         Some(Order::Batch(Batch {
+            // What waited for a forwarder has no span of its own.
+            cause: Cause::default(),
             changes: Vec::new(),
             outgoing: vec![Outgoing::Forward(event)],
         }))

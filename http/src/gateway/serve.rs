@@ -20,6 +20,7 @@ use super::route::{self, Params, Reads, Route, Target};
 use super::status::{Code, Status};
 use super::{Api, Inner, body};
 use crate::codec::yaml_to_json;
+use crate::trace;
 
 /// Only this exact type makes a POST a form (contract 15.6).
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -170,6 +171,7 @@ async fn run<A: ?Sized>(
         return Err(Status::unknown("context deadline exceeded").into());
     }
     let span = span(route.label, &context, &params);
+    trace::adopt(&span, headers);
     let input = Input {
         params,
         source,
@@ -195,6 +197,7 @@ fn span(handler: &'static str, context: &RequestContext, params: &Params<'_>) ->
     let text = |name| params.get(name);
     tracing::debug_span!(
         "request",
+        otel.kind = "server",
         request_id = context.request_id,
         handler_name = handler,
         scheduler_name = text("scheduler_name").or_else(|| text("name")),

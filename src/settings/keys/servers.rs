@@ -2,12 +2,14 @@
 
 use crate::settings::form::*;
 use crate::settings::key::Key;
+use crate::settings::traces::OTLP_ENDPOINT;
 
-const NO_JAEGER: &str = "traces are not in this build";
+const JAEGER_PORT: &str = "OTLP has a port of its own, 4317 of that host";
 
 pub fn keys() -> Vec<Key> {
     let mut keys = api();
     keys.extend(rooms_and_internal());
+    keys.extend(traces());
     keys
 }
 
@@ -50,33 +52,47 @@ fn api() -> Vec<Key> {
             "Nothing, as in the Go Maestro.",
             "use internalApi.metrics.enabled",
         ),
-        Key::unused(
+        Key::new(
             "api.tracing.jaeger.disabled",
             &FLAG,
-            "true",
-            "Send no traces.",
-            NO_JAEGER,
+            |s| &mut s.traces.jaeger_disabled,
+            "Send no traces. While tracing.otlp.endpoint is empty, false sends them by OTLP to agent_host.",
         ),
-        Key::unused(
+        Key::new(
             "api.tracing.jaeger.agent_host",
             &TEXT,
-            "localhost",
-            "Where a Jaeger agent takes traces.",
-            NO_JAEGER,
+            |s| &mut s.traces.jaeger_host,
+            "Where a collector takes traces at port 4317. Better write tracing.otlp.endpoint.",
         ),
         Key::unused(
             "api.tracing.jaeger.agent_port",
             &PORT,
             "6831",
-            "The port of that agent.",
-            NO_JAEGER,
+            "The port of a Jaeger agent.",
+            JAEGER_PORT,
         ),
-        Key::unused(
+        Key::new(
             "api.tracing.jaeger.sampler",
             &RATIO,
-            "0.1",
-            "The share of requests that is traced.",
-            NO_JAEGER,
+            |s| &mut s.traces.jaeger_sampler,
+            "The share of requests that is traced, when the traces go to agent_host.",
+        ),
+    ]
+}
+
+fn traces() -> Vec<Key> {
+    vec![
+        Key::new(
+            "tracing.otlp.endpoint",
+            &OTLP_ENDPOINT,
+            |s| &mut s.traces.endpoint,
+            "Where a collector takes traces by OTLP over gRPC, such as http://localhost:4317. Empty: no traces.",
+        ),
+        Key::new(
+            "tracing.otlp.sampler",
+            &RATIO,
+            |s| &mut s.traces.sampler,
+            "The share of requests that is traced. A request that says whether it is traced is followed in that.",
         ),
     ]
 }

@@ -1,0 +1,192 @@
+//! Spans to a collector by OTLP over gRPC: queued within a bound, sent in batches from a thread
+//! of their own. A collector that is away costs traces, and nothing else.
+
+use super::SpanLayer;
+use crate::settings::Collector;
+use anyhow::Context as _;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
+};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, warn};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+
+/// As the Go Maestro calls itself (contract 1.4).
+const SERVICE: &str = "maestro-next";
+/// Spans that wait to be sent; more are dropped.
+const QUEUE: usize = 4096;
+const BATCH: usize = 512;
+const SEND_EVERY: Duration = Duration::from_secs(1);
+/// How long a collector may take for one batch.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end of the process waits for the last spans.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+/// Between two lines in the log about a collector that takes nothing.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The way to the collector. Has to be closed, or the last spans are lost.
+pub struct Traces {
+    provider: SdkTracerProvider,
+    /// The connection lives here: the threads of requests and actors have no part in it.
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Traces {
+    /// The way to the collector, which need not be there yet, and what takes the spans.
+    ///
+    /// # Errors
+    /// When the endpoint is no address.
+    pub fn open(collector: &Collector, module: &str) -> anyhow::Result<(Self, SpanLayer)> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("traces")
+            .enable_all()
+            .build()
+            .context("cannot start a thread for traces")?;
+        let exporter = {
+            let _inside = runtime.enter();
+            OtlpExporter::builder()
+                .with_tonic()
+                .with_endpoint(&collector.endpoint)
+                .with_timeout(SEND_WITHIN)
+                .build()
+                .with_context(|| format!("cannot send traces to {}", collector.endpoint))?
+        };
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(QUEUE)
+            .with_max_export_batch_size(BATCH)
+            .with_scheduled_delay(SEND_EVERY)
+            .build();
+        let told = Told::new(exporter, collector.endpoint.clone());
+        let processor = BatchSpanProcessor::builder(told).with_batch_config(config);
+        let sampler = Sampler::TraceIdRatioBased(collector.sampler);
+        let resource = Resource::builder_empty()
+            .with_service_name(SERVICE)
+            .with_attribute(KeyValue::new("service.namespace", module.to_owned()))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(sampler)))
+            .with_resource(resource.build())
+            .with_span_processor(processor.build())
+            .build();
+        maestro_http::trace::adopt_with(adopt);
+        // Spans only, and only ours: events stay in the log.
+        let ours = filter_fn(|of| of.is_span() && of.target().starts_with("maestro"));
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("maestro"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_context_activation(false)
+            .with_filter(ours.with_max_level_hint(LevelFilter::DEBUG));
+        Ok((Self { provider, runtime }, layer.boxed()))
+    }
+
+    /// Sends what is left, as far as the collector takes it.
+    pub fn close(self) {
+        if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_WITHIN) {
+            warn!(%error, "the last traces were not sent");
+        }
+        self.runtime.shutdown_background();
+    }
+}
+
+/// Makes a span part of its caller's trace (W3C Trace Context); rubbish changes nothing.
+fn adopt(span: &Span, parent: &str, state: &str) {
+    let headers = HashMap::from([
+        ("traceparent".to_owned(), parent.to_owned()),
+        ("tracestate".to_owned(), state.to_owned()),
+    ]);
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    // An error says that nobody takes this span.
+    let _ = span.set_parent(context);
+}
+
+/// An exporter whose failures are told, but not each of them.
+#[derive(Debug)]
+struct Told<E> {
+    inner: E,
+    endpoint: String,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    /// Spans that were lost since it was told last.
+    lost: usize,
+    told: Option<Instant>,
+}
+
+impl Failures {
+    /// Counts lost spans. How many there are to tell of, if it is time.
+    fn add(&mut self, lost: usize, now: Instant) -> Option<usize> {
+        self.lost += lost;
+        let due = self
+            .told
+            .is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
+        due.then(|| {
+            self.told = Some(now);
+            std::mem::take(&mut self.lost)
+        })
+    }
+}
+
+impl<E> Told<E> {
+    fn new(inner: E, endpoint: String) -> Self {
+        Self {
+            inner,
+            endpoint,
+            failures: Mutex::default(),
+        }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Told<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let result = self.inner.export(batch).await;
+        if let Err(error) = &result
+            && let Some(lost) = self.failures.lock().add(spans, Instant::now())
+        {
+            let endpoint = &self.endpoint;
+            warn!(%endpoint, lost, %error, "traces cannot be sent; the next line about it comes in a minute at the earliest");
+        }
+        result
+    }
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_summed_up_and_told_once_a_minute() {
+        let (mut failures, start) = (Failures::default(), Instant::now());
+        assert_eq!(failures.add(3, start), Some(3));
+        for second in 1..60 {
+            assert_eq!(failures.add(2, start + Duration::from_secs(second)), None);
+        }
+        assert_eq!(failures.add(2, start + TELL_EVERY), Some(120));
+    }
+}
