@@ -103,6 +103,9 @@ fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, Settings
 
 fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
     let loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
+    if let Some(file) = &loaded.file {
+        info!(config_path = %file.display(), "settings were read");
+    }
     warn_all(&loaded.warnings);
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
     Ok(loaded.settings)

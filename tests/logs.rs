@@ -45,6 +45,9 @@ async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract()
             assert!(record.get(name).is_none(), "{name} in {record}");
         }
     }
+    // These tests run where the shipped file is.
+    let read = |record: &Value| record["config_path"] == "config/config.yaml";
+    assert!(records.iter().any(read));
     let idle = |record: &&Value| record["message"].to_string().contains("without effect");
     let idle: Vec<_> = records.iter().filter(idle).collect();
     assert_eq!(idle.len(), 1, "{idle:?}");
@@ -68,10 +71,11 @@ async fn debug_spans_carry_the_names_of_the_contract() {
         .await;
     assert_eq!(status, 200);
     let found = eventually(seconds(10), || async {
-        maestro.logged().lines().any(|line| {
-            line.contains("\"scheduler_name\":\"nobody\"")
-                && line.contains("\"room_id\":\"nobody-1\"")
-                && line.contains("\"handler_name\"")
+        records(&maestro.logged()).iter().any(|record| {
+            let span = &record["span"];
+            span["scheduler_name"] == "nobody"
+                && span["room_id"] == "nobody-1"
+                && span["handler_name"].is_string()
         })
     });
     assert!(found.await, "{}", maestro.logged());

@@ -9,12 +9,14 @@ use super::keys::{self, KEYS};
 use super::origin::{Origin, masked};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Settings, and how they came about.
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
     /// Of keys that were set, by their path.
     pub origins: BTreeMap<&'static str, Origin>,
     /// For the log.
@@ -50,7 +52,7 @@ pub fn load(
             origin: Origin::Flag(flag),
         }));
     }
-    sources.resolve()
+    sources.resolve(path)
 }
 
 #[derive(Default)]
@@ -119,7 +121,7 @@ impl Sources {
         }
     }
 
-    fn resolve(mut self) -> Result<Loaded, SettingsErrors> {
+    fn resolve(mut self, path: Option<&Path>) -> Result<Loaded, SettingsErrors> {
         let mut winners = BTreeMap::new();
         for assignment in self.assignments {
             winners.insert(assignment.key.path, assignment);
@@ -144,6 +146,7 @@ impl Sources {
         }
         let mut loaded = Loaded {
             settings,
+            file: path.map(Path::to_owned),
             origins,
             warnings: self.warnings,
         };
