@@ -53,7 +53,11 @@ impl Site {
 
     async fn stop(self, grace: Duration) {
         let running = async { self.running.await.unwrap().unwrap() };
-        self.control.stop(grace, running).await;
+        let stopped = self.control.stop(grace, running);
+        let patience = Duration::from_secs(30);
+        tokio::time::timeout(patience, stopped)
+            .await
+            .expect("it ends");
     }
 }
 
