@@ -197,13 +197,16 @@ fn servers(
     apis: Apis,
     parts: InternalParts,
 ) -> anyhow::Result<[BoundServer; 3]> {
-    let with = |listener| ServerSettings {
+    let descriptors = descriptors();
+    let with = |listener, connections_max| ServerSettings {
         listener,
+        connections_max,
         workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
     };
     let internal = ServerSettings {
         listener: listeners.internal,
+        connections_max: descriptors / 16,
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
     };
@@ -213,14 +216,22 @@ fn servers(
     let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms()));
     Ok([
         server::management(
-            with(listeners.management),
+            with(listeners.management, descriptors / 8),
             management,
             node.clone(),
             settings.serves_debug(),
         )?,
-        server::rooms(with(listeners.rooms), rooms)?,
+        server::rooms(with(listeners.rooms, descriptors / 2), rooms)?,
         server::internal(internal, parts)?,
     ])
+}
+
+/// How many files and sockets the process may have open. Connections get a share each, so that whoever opens many takes
+/// none from the store and the rooms.
+fn descriptors() -> usize {
+    const PLENTY: u64 = 1 << 18;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    usize::try_from(limit.current.unwrap_or(PLENTY).min(PLENTY)).unwrap_or(1024)
 }
 
 /// Waits for TERM or INT.

@@ -29,6 +29,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             false => None,
         };
         let how = ServerSettings {
+            connections_max: 64,
             listener,
             workers: 1,
             shutdown_timeout: settings.internal_shutdown,

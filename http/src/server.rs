@@ -20,6 +20,9 @@ use crate::standby::configure_standby;
 /// Longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
+/// How long a client may leave unread what was sent to it, before its connection ends.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
+
 /// How a server runs.
 #[derive(Debug)]
 pub struct ServerSettings {
@@ -29,6 +32,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// How long requests under way may take to end once the server is stopped gracefully.
     pub shutdown_timeout: Duration,
+    /// Most connections at a time. Whoever comes then waits until another one has ended.
+    pub connections_max: usize,
 }
 
 /// A server that holds its port. It serves while `server` is polled; `server.handle().stop(graceful)` ends it.
@@ -96,8 +101,11 @@ fn bind(
     settings: ServerSettings,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<BoundServer> {
+    let workers = settings.workers.max(1);
+    bound_unread(&settings.listener)?;
     let server = HttpServer::new(move || App::new().configure(configure.clone()))
-        .workers(settings.workers.max(1))
+        .workers(workers)
+        .max_connections(settings.connections_max.div_ceil(workers).max(1))
         .keep_alive(KEEP_ALIVE)
         // Whole seconds is all that it knows: a part of one is not cut to none.
         .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
@@ -107,4 +115,19 @@ fn bind(
         addresses: server.addrs(),
         server: server.run(),
     })
+}
+
+/// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections inherit
+/// this from the socket that they come in by.
+#[cfg(target_os = "linux")]
+fn bound_unread(listener: &TcpListener) -> io::Result<()> {
+    let millis = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(
+        listener, millis,
+    )?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unread(_: &TcpListener) -> io::Result<()> {
+    Ok(())
 }

@@ -99,4 +99,6 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
 }
 
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod tests;

@@ -14,12 +14,18 @@ pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, String> {
         return Ok(Vec::new());
     }
     let mut value: Value =
-        serde_saphyr::from_slice(body).map_err(|error| format!("invalid YAML: {error}"))?;
+        serde_saphyr::from_slice(body).map_err(|error| complaint(&error.to_string()))?;
     if value.is_null() {
         return Ok(Vec::new());
     }
     quote_seconds(&mut value);
-    serde_json::to_vec(&value).map_err(|error| format!("invalid YAML: {error}"))
+    serde_json::to_vec(&value).map_err(|error| complaint(&error.to_string()))
+}
+
+/// The parser shows the lines around a fault, however long they are.
+fn complaint(why: &str) -> String {
+    const SHOWN: usize = 1_000;
+    format!("invalid YAML: {}", &why[..why.floor_char_boundary(SHOWN)])
 }
 
 fn quote_seconds(value: &mut Value) {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
+use actix_web::body::MessageBody;
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 
-use super::answer::Failure;
+use super::answer::{Answer, ClosesAfter, Failure};
 use super::status::{Code, Status};
 
 /// What a body may cost.
@@ -53,6 +55,21 @@ pub async fn read(
             ),
         )),
     }
+}
+
+/// Reads the body of an endpoint beside the gateway, within the same bounds. The error is the answer.
+pub async fn read_own(headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, HttpResponse> {
+    let read = read(&mut payload, headers, BodyLimits::default()).await;
+    read.map_err(|failure| {
+        let answer = Answer::failure(&failure).response;
+        answer.map_body(|_, body| {
+            ClosesAfter {
+                body,
+                _unread: payload,
+            }
+            .boxed()
+        })
+    })
 }
 
 async fn collect(payload: &mut Payload, limits: BodyLimits) -> Result<Bytes, Failure> {

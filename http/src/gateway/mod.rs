@@ -27,6 +27,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, web};
 
 pub(crate) use answer::refusal;
+pub(crate) use body::read_own as read_body;
 pub(crate) use context::request_id;
 pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};
 pub use journal::Entry;

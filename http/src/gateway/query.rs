@@ -1,5 +1,8 @@
 //! Query strings and forms, and how their values become fields (contract 2.1, 15.7, 15.8).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::answer::Failure;
 use super::path::{to_text, unescape};
 use super::route::Params;
@@ -8,7 +11,11 @@ use crate::codec::{BindError, Field, Message};
 
 /// The values of a query or form, by name, in order of first appearance.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Values(Vec<(Text, Vec<Text>)>);
+pub struct Values {
+    all: Vec<(Text, Vec<Text>)>,
+    /// Where each name stands: a form may have a quarter of a million of them.
+    places: HashMap<Text, usize>,
+}
 
 /// A decoded piece of a query, and whether its bytes were not UTF-8.
 type Text = (String, bool);
@@ -34,9 +41,12 @@ impl Values {
     }
 
     fn add(&mut self, name: Text, value: Text) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => self.0.push((name, vec![value])),
+        match self.places.entry(name) {
+            Entry::Occupied(place) => self.all[*place.get()].1.push(value),
+            Entry::Vacant(place) => {
+                self.all.push((place.key().clone(), vec![value]));
+                place.insert(self.all.len() - 1);
+            }
         }
     }
 
@@ -48,7 +58,7 @@ impl Values {
         strict: bool,
     ) -> Result<(), Failure> {
         let mut seen = 0_u64;
-        for ((name, _), values) in &self.0 {
+        for ((name, _), values) in &self.all {
             let (name, values) = subscript(name, values);
             let (head, nested) = name
                 .split_once('.')

@@ -6,6 +6,9 @@ use std::{borrow::Cow, fmt::Display};
 /// A rule that a value breaks: its tag and what the value has to be.
 pub type Broken = (&'static str, Cow<'static, str>);
 
+/// More violations than anybody reads. A body of a mebibyte can have millions, and an answer of hundreds of them.
+pub const FINDINGS_MAX: usize = 1_000;
+
 #[derive(Default)]
 pub struct Findings(Vec<Violation>);
 
@@ -25,6 +28,11 @@ impl Findings {
                 reason,
             });
         }
+    }
+
+    /// Enough has been found; a list need not be looked at any further.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= FINDINGS_MAX
     }
 
     pub fn into_result(self) -> Result<(), Invalid> {

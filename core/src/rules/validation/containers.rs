@@ -14,6 +14,9 @@ pub fn check_spec(spec: &Spec, findings: &mut Findings) {
     );
     findings.field(path, "Containers", [required(!spec.containers.is_empty())]);
     for (index, container) in spec.containers.iter().enumerate() {
+        if findings.is_full() {
+            break;
+        }
         check(&format!("{path}.Containers[{index}]"), container, findings);
     }
 }
@@ -35,12 +38,18 @@ fn check(path: &str, container: &Container, findings: &mut Findings) {
         ],
     );
     for (index, variable) in container.environment.iter().enumerate() {
+        if findings.is_full() {
+            break;
+        }
         let path = format!("{path}.Environment[{index}]");
         findings.field(&path, "Name", [required(!variable.name.is_empty())]);
     }
     check_resources(&format!("{path}.Requests"), &container.requests, findings);
     check_resources(&format!("{path}.Limits"), &container.limits, findings);
     for (index, port) in container.ports.iter().enumerate() {
+        if findings.is_full() {
+            break;
+        }
         ports::check_port(&format!("{path}.Ports[{index}]"), port, findings);
     }
 }

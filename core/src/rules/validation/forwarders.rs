@@ -5,6 +5,9 @@ use crate::domain::Forwarder;
 
 pub fn check(forwarders: &[Forwarder], findings: &mut Findings) {
     for (index, forwarder) in forwarders.iter().enumerate() {
+        if findings.is_full() {
+            break;
+        }
         let path = format!("Scheduler.Forwarders[{index}]");
         let kind = forwarder.forward_type.as_str();
         findings.field(&path, "Name", [required(!forwarder.name.is_empty())]);

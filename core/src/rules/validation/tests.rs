@@ -85,6 +85,21 @@ fn valid() -> Scheduler {
     }
 }
 
+/// A body of a mebibyte can have a third of a million containers, each with eight faults.
+#[test]
+fn the_list_of_violations_ends_somewhere() {
+    let mut scheduler = valid();
+    scheduler.spec.containers = vec![container(""); 100_000];
+    let Err(Invalid::Fields(violations)) = validate_new(&scheduler) else {
+        panic!("it is not in order");
+    };
+    assert!(
+        (1_000..1_100).contains(&violations.len()),
+        "{}",
+        violations.len()
+    );
+}
+
 fn range(start: i32, end: i32) -> Option<PortRange> {
     Some(PortRange { start, end })
 }

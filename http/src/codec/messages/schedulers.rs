@@ -29,7 +29,7 @@ messages! {
     CreateSchedulerRequest {
         /// Name of the scheduler: 1 to 63 of a-z, 0-9 and '-', not beginning or ending with '-'.
         name "name" one String = 1;
-        /// The game that the fleet belongs to; free text, to filter by. Required.
+        /// The game that the fleet belongs to: a text of at most 255 characters, to filter by. Required.
         game "game" one String = 2;
         /// What a room is made of. Required.
         spec "spec" msg Spec = 3;
@@ -66,7 +66,7 @@ messages! {
     NewSchedulerVersionRequest {
         /// Name of the scheduler.
         name "name" one String = 1;
-        /// The game that the fleet belongs to; free text, to filter by. Required.
+        /// The game that the fleet belongs to: a text of at most 255 characters, to filter by. Required.
         game "game" one String = 2;
         /// What a room is made of. Required.
         spec "spec" msg Spec = 3;
