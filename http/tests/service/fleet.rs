@@ -8,6 +8,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_core::settings::CoreSettings;
+use maestro_http::operator::configure_operator;
 use maestro_http::{
     InternalParts, ManagementService, RoomsService, configure_debug, configure_internal, gateway,
 };
@@ -104,6 +105,7 @@ impl Fleet {
         match server {
             Server::Management => {
                 configure_debug(self.node.clone())(config);
+                configure_operator(self.node.clone())(config);
                 let service = ManagementService::new(self.node.clone());
                 gateway::management(Arc::new(service)).configure(config);
             }
@@ -126,17 +128,10 @@ impl Fleet {
         })(config);
     }
 
-    pub async fn call(&self, server: Server, method: Method, path: &str, body: Value) -> Reply {
-        let app = App::new().configure(|config| self.configure(&server, config));
+    /// One request as it is.
+    pub async fn raw(&self, server: &Server, request: test::TestRequest) -> Reply {
+        let app = App::new().configure(|config| self.configure(server, config));
         let app = test::init_service(app).await;
-        let body = match body {
-            Value::Null => String::new(),
-            body => body.to_string(),
-        };
-        let request = test::TestRequest::default()
-            .method(method)
-            .uri(path)
-            .set_payload(body);
         let response = test::call_service(&app, request.to_request()).await;
         let header = |name| {
             let value = response.headers().get(name)?;
@@ -152,6 +147,15 @@ impl Fleet {
             retry_after,
             text,
         }
+    }
+
+    pub async fn call(&self, server: Server, method: Method, path: &str, body: Value) -> Reply {
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let request = test::TestRequest::default().method(method).uri(path);
+        self.raw(&server, request.set_payload(body)).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {

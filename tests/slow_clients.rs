@@ -1,0 +1,145 @@
+//! Clients that send or read at a crawl: they are cut off in time, hold no actor, and keep nobody else waiting.
+
+mod support;
+
+use serde_json::Value;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use support::{Home, Maestro, seconds};
+
+/// Longest head, body or pause that is waited for, with room for a busy machine.
+const CUT_WITHIN: Duration = Duration::from_secs(25);
+
+fn connect(url: &str) -> TcpStream {
+    let address = url.strip_prefix("http://").expect("a URL");
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .expect("a timeout");
+    stream
+}
+
+/// Sends `begin`, then a byte of `drops` again and again, until the other side ends it. What it answered, and when it ended.
+fn trickle(url: &str, begin: &str, drops: &[u8]) -> (String, Duration) {
+    let mut stream = connect(url);
+    stream.write_all(begin.as_bytes()).expect("it reads");
+    let (began, mut answer) = (Instant::now(), Vec::new());
+    for drop in drops.iter().cycle() {
+        let mut buffer = [0; 4096];
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        if stream.write_all(&[*drop]).is_err() {
+            break;
+        }
+        if began.elapsed() > seconds(60) {
+            break;
+        }
+    }
+    (
+        String::from_utf8_lossy(&answer).into_owned(),
+        began.elapsed(),
+    )
+}
+
+/// Messages that wait for actors, and turns that are under way.
+async fn held(maestro: &Maestro) -> usize {
+    let (_, body) = maestro.internal("GET", "/debug/actors", None).await;
+    let busy = |actor: &&Value| actor["mailbox_depth"] != 0 || actor["state"] == "stuck";
+    let actors = body["actors"].as_array().expect("actors");
+    actors.iter().filter(busy).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("steady", 1)).await;
+    let body = "Host: x\r\nContent-Length: 100000\r\n\r\n{";
+    let room = "DELETE /schedulers/steady/rooms/nobody HTTP/1.1\r\n";
+    let ping = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
+    // Where, what comes at once, what comes drop by drop, what may be answered.
+    let clients = [
+        (&maestro.management, "GET /sche".to_owned(), "a", "408"),
+        (
+            &maestro.rooms,
+            "PUT /scheduler/steady/rooms/x/ping HTTP/1.1\r\nHost".to_owned(),
+            "a",
+            "408",
+        ),
+        (&maestro.internal, "GET /hea".to_owned(), "a", "408"),
+        (
+            &maestro.management,
+            format!("POST /schedulers HTTP/1.1\r\n{body}"),
+            " ",
+            "408",
+        ),
+        (
+            &maestro.management,
+            format!("PATCH /schedulers/steady HTTP/1.1\r\n{body}"),
+            " ",
+            "408",
+        ),
+        (&maestro.management, format!("{room}{body}"), " ", "4"),
+        (&maestro.rooms, format!("{ping}{body}"), " ", "408"),
+        (
+            &maestro.rooms,
+            format!("{ping}Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "1\r\n \r\n",
+            "408",
+        ),
+        (
+            &maestro.internal,
+            format!("POST /backup HTTP/1.1\r\n{body}"),
+            " ",
+            "408",
+        ),
+        (
+            &maestro.internal,
+            format!("POST /debug/actors/steady/test-operation HTTP/1.1\r\n{body}"),
+            " ",
+            "408",
+        ),
+        (
+            &maestro.internal,
+            format!("POST /debug/actors/nobody/reload HTTP/1.1\r\n{body}"),
+            " ",
+            "4",
+        ),
+        (
+            &maestro.management,
+            format!("POST /openapi.json HTTP/1.1\r\n{body}"),
+            " ",
+            "",
+        ),
+    ];
+    let crowd: Vec<_> = clients
+        .into_iter()
+        .map(|(url, begin, drops, expected)| {
+            let (url, shown) = (url.clone(), begin.clone());
+            let client =
+                tokio::task::spawn_blocking(move || trickle(&url, &begin, drops.as_bytes()));
+            (shown, expected, client)
+        })
+        .collect();
+    // Meanwhile everybody else is served.
+    for _ in 0..20 {
+        assert_eq!(maestro.get("/schedulers").await.0, 200);
+        assert_eq!(held(&maestro).await, 0);
+    }
+    let mut wrong = Vec::new();
+    for (shown, expected, client) in crowd {
+        let (answer, after) = client.await.expect("it ended");
+        let status = answer.get(9..12).unwrap_or_default();
+        if after > CUT_WITHIN || !status.starts_with(expected) {
+            wrong.push(format!("{shown:?}: {status} after {after:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(maestro.ready_rooms("steady").await, 1);
+    maestro.remove("steady").await;
+}
