@@ -3,8 +3,8 @@
 
 use crate::Directory;
 use crate::handle::Live;
+use crate::messages::Control;
 use crate::node::NodeParts;
-use crate::scheduler::Control;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
 use std::collections::HashMap;

@@ -6,73 +6,30 @@ use crate::board::Board;
 use crate::cause::Cause;
 use crate::debug::Published;
 use crate::forwarding::Outbox;
-use crate::gauge::{Queued, Turn};
+use crate::gauge::Turn;
 use crate::handle::SchedulerHandle;
 use crate::lease::Lease;
+use crate::messages::{Again, Inlets};
 use crate::orders::{ChildEnded, EndCause, ExitGuard};
 use crate::watch::WatchView;
-use crate::writer::{Batch, Order, Outgoing, Waiter, WriterEvent, WriterGauge};
+use crate::writer::{Batch, Order, Outgoing, Waiter, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
-use maestro_core::domain::{Mono, OperationRecord, RoomId, SchedulerName};
-use maestro_core::ports::{Clock, RuntimeEvent};
-use maestro_core::state::{
-    BoardChange, Caller, Command, Decision, Effect, Input, Ping, Reply, SchedulerState, WorkId,
-    WorkResult,
-};
+use maestro_core::domain::{Mono, RoomId, SchedulerName};
+use maestro_core::ports::Clock;
+use maestro_core::state::{BoardChange, Caller, Decision, Effect, Input, Reply, SchedulerState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 /// The snapshot for `/debug/actors` is made at most this often (architecture 4).
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 /// A wake-up counts as late when it comes this much after its moment.
 const LATE: Duration = Duration::from_millis(100);
-
-pub(crate) struct Ask {
-    pub cause: Cause,
-    pub command: Command,
-    pub to: Waiter,
-    pub queued: Queued,
-}
-
-pub(crate) struct PingCall {
-    pub ping: Ping,
-    pub to: Waiter,
-    pub queued: Queued,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub Cause);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FromWriter(pub WriterEvent);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) enum Control {
-    /// The board has answered a ping, the first that this actor is to be told of.
-    Pinged,
-    /// A sign of life is asked for.
-    Probe,
-    /// Flush what is coalesced and end; the supervisor loads it anew.
-    Reload,
-    /// Flush and end for good: the node goes down.
-    Stop,
-    /// Another node owns it now, or the store cannot say so.
-    LeaseLost,
-    Pushed(Box<OperationRecord>),
-    CancelRequested(maestro_core::domain::OperationId),
-    /// For tests only: something that goes wrong in the middle of a turn.
-    #[cfg(feature = "faults")]
-    Interrupt(Box<dyn FnOnce() + Send>),
-}
 
 /// What one life of an actor is made of.
 pub(crate) struct Parts {
@@ -91,19 +48,6 @@ pub(crate) struct Parts {
     pub inlets: Inlets,
 }
 
-/// Bulk input. Not through the mailbox, which is emptied before timers and streams get
-/// their turn; a stream yields after sixteen items.
-pub(crate) struct Inlets {
-    pub asks: mpsc::Receiver<Ask>,
-    pub pings: mpsc::Receiver<PingCall>,
-    pub events: mpsc::Receiver<RuntimeEvent>,
-    /// The actor's own reminder to go on: others get their turn in between.
-    pub again: mpsc::Receiver<()>,
-}
-
-/// See [`Inlets::again`].
-struct Again;
-
 pub(crate) struct SchedulerActor {
     pub(crate) state: SchedulerState,
     pub(crate) handle: SchedulerHandle,
@@ -115,14 +59,14 @@ pub(crate) struct SchedulerActor {
     pub(crate) watch: WatchView,
     callers: HashMap<Caller, Waiter>,
     /// To whom each room was given last: only that one can leave it untaken.
-    given: HashMap<RoomId, Caller>,
+    pub(crate) given: HashMap<RoomId, Caller>,
     last_caller: u64,
     /// Of the turn under way.
     cause: Cause,
     timer: Option<(Mono, SpawnHandle)>,
     published_at: Option<Mono>,
     publish_later: bool,
-    guard: ExitGuard,
+    pub(crate) guard: ExitGuard,
     pub(crate) board: Arc<Board>,
     pub(crate) again: mpsc::Sender<()>,
     pub(crate) backlog: Backlog,
@@ -164,7 +108,7 @@ impl SchedulerActor {
         &self.guard.name
     }
 
-    fn caller(&mut self, to: Waiter) -> Caller {
+    pub(crate) fn caller(&mut self, to: Waiter) -> Caller {
         self.last_caller += 1;
         let caller = Caller(self.last_caller);
         self.callers.insert(caller, to);
@@ -184,7 +128,13 @@ impl SchedulerActor {
     }
 
     /// A turn on behalf of somebody, inside that one's span.
-    fn turn_for(&mut self, cause: Cause, kind: Turn, input: Input, ctx: &mut Context<Self>) {
+    pub(crate) fn turn_for(
+        &mut self,
+        cause: Cause,
+        kind: Turn,
+        input: Input,
+        ctx: &mut Context<Self>,
+    ) {
         let span = cause.span.clone();
         self.cause = cause;
         span.in_scope(|| self.turn(kind, input, ctx));
@@ -332,7 +282,7 @@ impl SchedulerActor {
     }
 
     /// Flushes what is coalesced and ends. Rooms stay as they are.
-    fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
+    pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
         self.board.change(BoardChange::Clear);
         let touches = self.state.flush(self.board.tell(usize::MAX));
@@ -364,112 +314,5 @@ impl Actor for SchedulerActor {
         self.arm(ctx);
         self.publish(ctx);
         self.handle.0.gauge.end_turn();
-    }
-}
-
-impl StreamHandler<Ask> for SchedulerActor {
-    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
-        drop(ask.queued);
-        let caller = self.caller(ask.to);
-        let kind = match ask.command {
-            Command::Allocate => Turn::Allocate,
-            _ => Turn::Command,
-        };
-        self.turn_for(
-            ask.cause,
-            kind,
-            Input::Command {
-                caller,
-                command: ask.command,
-            },
-            ctx,
-        );
-    }
-    /// The default stops the actor when a stream ends.
-    fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl StreamHandler<PingCall> for SchedulerActor {
-    fn handle(&mut self, call: PingCall, ctx: &mut Self::Context) {
-        drop(call.queued);
-        let caller = self.caller(call.to);
-        self.turn(
-            Turn::Ping,
-            Input::Ping {
-                caller,
-                ping: call.ping,
-            },
-            ctx,
-        );
-    }
-    fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl StreamHandler<Again> for SchedulerActor {
-    fn handle(&mut self, _: Again, ctx: &mut Self::Context) {
-        self.go_on(ctx);
-    }
-    fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl Handler<WorkEnded> for SchedulerActor {
-    type Result = ();
-    fn handle(&mut self, WorkEnded(id, result, cause): WorkEnded, ctx: &mut Self::Context) {
-        if let WorkResult::Created(instance) = &result {
-            self.handle.0.tally.made(instance, self.state.rooms());
-        }
-        let input = Input::WorkDone { id, result };
-        self.turn_for(cause.result(), Turn::WorkDone, input, ctx);
-    }
-}
-
-impl Handler<FromWriter> for SchedulerActor {
-    type Result = ();
-    fn handle(&mut self, FromWriter(event): FromWriter, ctx: &mut Self::Context) {
-        match event {
-            WriterEvent::Untaken(room, caller) => self.untaken(room, caller, ctx),
-            WriterEvent::Ended => {
-                info!(scheduler_name = %self.guard.name, "the scheduler is gone, its actor ends");
-                self.end(EndCause::Gone, ctx);
-            }
-            WriterEvent::Lost(why) => {
-                error!(scheduler_name = %self.guard.name, %why, "a write has no known outcome: loading anew");
-                self.end(EndCause::Failed(why), ctx);
-            }
-        }
-    }
-}
-
-impl SchedulerActor {
-    /// Somebody else may have got the room since, while the store was slow.
-    fn untaken(&mut self, room: RoomId, caller: Caller, ctx: &mut Context<Self>) {
-        if self.given.get(&room) != Some(&caller) {
-            return self.handle.0.gauge.count(Turn::Untaken);
-        }
-        self.given.remove(&room);
-        self.turn(Turn::Untaken, Input::AllocationUntaken { room }, ctx);
-    }
-}
-
-impl Handler<Control> for SchedulerActor {
-    type Result = ();
-    fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
-        match control {
-            Control::Pinged => self.tell_later(ctx),
-            Control::Probe => self.handle.0.gauge.count(Turn::Probe),
-            Control::Reload => self.end(EndCause::Reload, ctx),
-            Control::Stop => self.end(EndCause::Stopped, ctx),
-            Control::LeaseLost => self.end(EndCause::LeaseLost, ctx),
-            Control::Pushed(record) => self.turn(Turn::Control, Input::Pushed(record), ctx),
-            Control::CancelRequested(id) => {
-                self.turn(Turn::Control, Input::CancelRequested(id), ctx);
-            }
-            #[cfg(feature = "faults")]
-            Control::Interrupt(what) => {
-                self.handle.0.gauge.begin_turn(Turn::Control);
-                what();
-                self.handle.0.gauge.end_turn();
-            }
-        }
     }
 }

@@ -84,7 +84,7 @@ impl Default for CoreSettings {
             event_driven: true,
             paused: false,
             touch_interval: Duration::from_secs(1),
-            rooms_per_turn: 256,
+            rooms_per_turn: 64,
             history_limit: 1000,
             rooms_limit: 20_000,
             versions_limit: 200,

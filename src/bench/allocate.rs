@@ -17,6 +17,7 @@ const FLEETS_MAX: u32 = 50;
 struct Seen {
     slice: Slice,
     cpu: Option<f64>,
+    turn_p99_us: Option<u64>,
     longest_turn_ms: Option<f64>,
     twice: usize,
 }
@@ -32,6 +33,7 @@ pub async fn run(args: &AllocateArgs) -> anyhow::Result<Report> {
         "p99 ms",
         "max ms",
         "CPU µs each",
+        "turn p99 µs",
         "longest turn ms",
         "given twice",
     ]);
@@ -44,6 +46,7 @@ pub async fn run(args: &AllocateArgs) -> anyhow::Result<Report> {
             quantile(&seen.slice.latency, 0.99),
             quantile(&seen.slice.latency, 1.0),
             maybe(seen.cpu, 1),
+            maybe(seen.turn_p99_us.map(|us| us as f64), 0),
             maybe(seen.longest_turn_ms, 2),
             seen.twice.to_string(),
         ]);
@@ -52,7 +55,7 @@ pub async fn run(args: &AllocateArgs) -> anyhow::Result<Report> {
     if let (Some(target), Some(scheduler)) = (Target::named(&args.target), &args.scheduler) {
         let mut taken = Taken::default();
         let (slice, cpu) = take(&target, scheduler, args).await?;
-        let seen = taken.judge(slice, cpu, None);
+        let seen = taken.judge(slice, cpu);
         twice += seen.twice;
         add("as found".into(), &seen);
     } else {
@@ -62,6 +65,9 @@ pub async fn run(args: &AllocateArgs) -> anyhow::Result<Report> {
             add(rooms.to_string(), &seen);
         }
         report.note("a fleet ends when a caller is refused or its time is over; small fleets are taken one after the other");
+        report.note(
+            "turn p99: of the allocations' turns of the scheduler's actor, from fixed buckets",
+        );
         report.note("longest turn: of the scheduler's actor, its creation included");
     }
     report.table(table);
@@ -95,11 +101,11 @@ async fn one_size(args: &AllocateArgs, rooms: u32) -> anyhow::Result<Seen> {
     }
     whole.elapsed = elapsed;
     let cpu = cpu_total.map(|micros| micros / whole.answers().max(1) as f64);
-    let longest = match &target.internal {
-        Some(internal) => super::fleet::longest_turn_ms(internal).await?,
-        None => None,
-    };
-    let seen = Taken::default().judge(whole, cpu, longest);
+    let mut seen = Taken::default().judge(whole, cpu);
+    if let Some(internal) = &target.internal {
+        seen.turn_p99_us = super::fleet::turn_p99_us(internal, "allocate").await?;
+        seen.longest_turn_ms = super::fleet::longest_turn_ms(internal).await?;
+    }
     target.end().await?;
     Ok(seen)
 }
@@ -139,7 +145,7 @@ struct Given {
 }
 
 impl Taken {
-    fn judge(&mut self, slice: Slice, cpu: Option<f64>, longest_turn_ms: Option<f64>) -> Seen {
+    fn judge(&mut self, slice: Slice, cpu: Option<f64>) -> Seen {
         let mut twice = 0;
         for body in &slice.bodies {
             // An answer that cannot be read is no better than a room given twice.
@@ -150,7 +156,8 @@ impl Taken {
         Seen {
             slice,
             cpu,
-            longest_turn_ms,
+            turn_p99_us: None,
+            longest_turn_ms: None,
             twice,
         }
     }

@@ -1,11 +1,13 @@
 //! The processes that are measured: our own binary, started here and ended here.
 
+use super::api::Api;
 use super::gauge;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -62,6 +64,8 @@ pub struct Server {
     pub internal: String,
     /// From the start of the process to its word that it is ready.
     pub started_in: Duration,
+    /// From the start of the process to the first 200 of the management API.
+    pub first_200: Duration,
 }
 
 impl Server {
@@ -79,8 +83,10 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).context("cannot write the server's log")?);
+        // A port that is known before, so that somebody can ask from the first moment on.
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        command.env("MAESTRO_API_PORT", port.to_string());
         for port in [
-            "MAESTRO_API_PORT",
             "MAESTRO_ROOMSAPI_PORT",
             "MAESTRO_INTERNALAPI_PORT",
             "MAESTRO_GRPC_PORT",
@@ -93,7 +99,9 @@ impl Server {
         let began = Instant::now();
         let child = command.spawn().context("the server cannot be started")?;
         let mut process = Process(child);
+        let asked = tokio::spawn(first_200(format!("http://127.0.0.1:{port}"), began));
         let ready = wait_until_ready(&mut process, &log, began).await?;
+        let started_in = began.elapsed();
         let url = |name: &str| {
             let url = ready[name].as_str().map(str::to_owned);
             url.with_context(|| format!("the server did not name its {name} address"))
@@ -103,13 +111,27 @@ impl Server {
             rooms: url("rooms")?,
             internal: url("internal")?,
             process,
-            started_in: began.elapsed(),
+            started_in,
+            first_200: asked.await.context("asking was interrupted")??,
         })
     }
 
     pub fn resident_mib(&self) -> Option<f64> {
         gauge::resident_kib(self.process.pid()).map(|kib| kib as f64 / 1024.0)
     }
+}
+
+/// When a new server answers its list of schedulers for the first time.
+async fn first_200(url: String, began: Instant) -> anyhow::Result<Duration> {
+    while began.elapsed() < START_MAX {
+        if let Ok(mut api) = Api::connect(&url).await
+            && api.ok("GET", "/schedulers", None).await.is_ok()
+        {
+            return Ok(began.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bail!("no answer within {START_MAX:?}")
 }
 
 /// The fields of the line that says it is ready.

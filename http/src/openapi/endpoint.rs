@@ -33,6 +33,8 @@ pub(crate) struct Parameter {
 pub(crate) enum Answer {
     /// JSON of the schema of this name.
     Json(&'static str),
+    /// Any JSON object.
+    Object,
     /// Text of this media type.
     Text(&'static str),
 }

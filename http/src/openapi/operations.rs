@@ -151,6 +151,7 @@ impl Operations {
         }
         let done = match endpoint.answer {
             Answer::Json(schema) => done("application/json", reference(schema), ""),
+            Answer::Object => done("application/json", plain(Type::Object), ""),
             Answer::Text(kind) => done(kind, plain(Type::Text), ""),
         };
         let bad_input = endpoint.body.is_some() || !endpoint.query.is_empty();

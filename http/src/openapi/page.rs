@@ -29,7 +29,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Text("application/json"),
+        answer: Answer::Object,
     },
     Endpoint {
         method: Method::GET,

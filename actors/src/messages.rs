@@ -1,0 +1,64 @@
+//! What the owner of a scheduler is told, and on which ways.
+
+use crate::cause::Cause;
+use crate::gauge::Queued;
+use crate::writer::{Waiter, WriterEvent};
+use actix::prelude::*;
+use maestro_core::domain::OperationRecord;
+use maestro_core::ports::RuntimeEvent;
+use maestro_core::state::{Command, Ping, WorkId, WorkResult};
+use tokio::sync::mpsc;
+
+pub(crate) struct Ask {
+    pub cause: Cause,
+    pub command: Command,
+    pub to: Waiter,
+    pub queued: Queued,
+}
+
+pub(crate) struct PingCall {
+    pub ping: Ping,
+    pub to: Waiter,
+    pub queued: Queued,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub Cause);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromWriter(pub WriterEvent);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum Control {
+    /// The board has answered a ping, the first that this actor is to be told of.
+    Pinged,
+    /// A sign of life is asked for.
+    Probe,
+    /// Flush what is coalesced and end; the supervisor loads it anew.
+    Reload,
+    /// Flush and end for good: the node goes down.
+    Stop,
+    /// Another node owns it now, or the store cannot say so.
+    LeaseLost,
+    Pushed(Box<OperationRecord>),
+    CancelRequested(maestro_core::domain::OperationId),
+    /// For tests only: something that goes wrong in the middle of a turn.
+    #[cfg(feature = "faults")]
+    Interrupt(Box<dyn FnOnce() + Send>),
+}
+
+/// Bulk input. Not through the mailbox, which is emptied before timers and streams get
+/// their turn; a stream yields after sixteen items.
+pub(crate) struct Inlets {
+    pub asks: mpsc::Receiver<Ask>,
+    pub pings: mpsc::Receiver<PingCall>,
+    pub events: mpsc::Receiver<RuntimeEvent>,
+    /// The actor's own reminder to go on: others get their turn in between.
+    pub again: mpsc::Receiver<()>,
+}
+
+/// See [`Inlets::again`].
+pub(crate) struct Again;
