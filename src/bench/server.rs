@@ -84,8 +84,17 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(File::create(&log).context("cannot write the server's log")?);
         // A port that is known before, so that somebody can ask from the first moment on.
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        command.env("MAESTRO_API_PORT", port.to_string());
+        let wanted = settings
+            .iter()
+            .find(|(name, _)| *name == "MAESTRO_API_PORT");
+        let port = match wanted {
+            Some((_, port)) => port.clone(),
+            None => {
+                let free = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+                free.port().to_string()
+            }
+        };
+        command.env("MAESTRO_API_PORT", &port);
         for port in [
             "MAESTRO_ROOMSAPI_PORT",
             "MAESTRO_INTERNALAPI_PORT",
