@@ -13,15 +13,19 @@ use maestro_http::{
     server,
 };
 use std::io;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+/// How long a port may be taken at the start, and how often it is tried.
+const TAKEN_FOR: Duration = Duration::from_millis(500);
+const TAKEN_LOOK: Duration = Duration::from_millis(10);
 /// How long the start waits for the schedulers of the store; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -253,13 +257,27 @@ pub fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
     let Listen { host, port } = listen;
     let address =
         resolve(host, *port).with_context(|| format!("{what}.host {host:?} is no address"))?;
-    match TcpListener::bind(address) {
+    match bind(address) {
         Ok(listener) => Ok(listener),
         Err(error) => {
             let variable = what.to_ascii_uppercase();
             bail!(
                 "{what} cannot listen on {address}: {error}; choose another port with MAESTRO_{variable}_PORT"
             )
+        }
+    }
+}
+
+/// A process that was killed while it made a room leaves its listeners to that room's process for
+/// a moment, until that becomes another program: so a port that is taken is tried again.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let until = Instant::now() + TAKEN_FOR;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(TAKEN_LOOK);
+            }
+            result => return result,
         }
     }
 }

@@ -71,7 +71,7 @@ fn every_ready_room_is_given_once() {
     ]);
     for rooms in ["50", "100"] {
         let line = line(&report, rooms);
-        assert_eq!((line[1], line[8]), ("200", "0"), "{report}");
+        assert_eq!((line[1], line[9]), ("200", "0"), "{report}");
     }
 }
 
