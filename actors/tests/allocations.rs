@@ -1,5 +1,5 @@
 //! No room is given to two callers (invariant 12), over many allocations of one fleet:
-//! `ALLOCATIONS=10000000 cargo test --release -p maestro-core --test allocations -- --nocapture`
+//! `ALLOCATIONS=10000000 cargo test --release -p maestro-actors --test allocations -- --nocapture`
 
 use maestro_core::domain::{Mono, Now, PingStatus, RoomId, RoomStatus};
 use maestro_core::ports::{Loaded, RuntimeEvent};
