@@ -162,6 +162,37 @@ async fn a_second_process_on_the_same_folder_is_told_who_has_it() {
     assert_eq!(maestro.get("/schedulers").await.0, 200);
 }
 
+#[test]
+fn a_port_that_is_taken_for_a_moment_keeps_nobody_from_starting() {
+    let home = Home::new();
+    let ports = home.environment();
+    let (_, port) = ports
+        .iter()
+        .find(|(name, _)| name == "MAESTRO_API_PORT")
+        .unwrap();
+    let taken = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    let mut child = std::process::Command::new(support::BINARY)
+        .args(["start", "--data-dir"])
+        .arg(home.path())
+        .env("MAESTRO_GRPC_PORT", "0")
+        .envs(ports.iter().map(|(k, v)| (k, v)))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    // The last word before it listens.
+    let chosen = lines.find(|line| {
+        line.as_ref()
+            .is_ok_and(|l| l.contains("store and runtime chosen"))
+    });
+    drop(taken);
+    let ready = lines.find(|line| line.as_ref().is_ok_and(|l| l.contains("\"ready\"")));
+    let _ = child.kill();
+    child.wait().unwrap();
+    assert!(chosen.is_some() && ready.is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_a_taken_port_is_told_what_to_do() {
     let (home, other) = (Home::new(), Home::new());

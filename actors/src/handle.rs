@@ -130,7 +130,12 @@ impl SchedulerHandle {
         let Presence::Live(live) = &*self.0.presence.read() else {
             return false;
         };
-        match live.board.take(ping, live.clock.now()) {
+        let now = live.clock.now();
+        // Somebody else may own it by then, and know better what its rooms said last.
+        if live.lease.left(now.mono).is_zero() {
+            return false;
+        }
+        match live.board.take(ping, now) {
             Taken::No => false,
             Taken::Yes => true,
             Taken::First => {

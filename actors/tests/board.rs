@@ -6,6 +6,7 @@ use maestro_core::domain::PingStatus;
 use maestro_core::state::Ping;
 use maestro_testkit::eventually;
 use std::sync::mpsc;
+use std::time::Duration;
 use support::*;
 
 fn ping(status: PingStatus, metadata: &str) -> Ping {
@@ -74,6 +75,36 @@ fn what_was_answered_from_the_board_is_written_soon_and_before_a_reload() {
         // Another life has another board.
         w.running(FLEET).await;
         assert_eq!(w.answered(), 0);
+    });
+}
+
+#[test]
+fn nothing_is_answered_from_the_board_of_an_owner_without_a_lease() {
+    let short = |s: &mut maestro_actors::ActorSettings| {
+        s.lease_ttl = Duration::from_secs(2);
+        s.lease_renewal = Duration::from_millis(200);
+    };
+    let setup = Setup::fleet(1).settings(short);
+    setup.store.set_lease(Duration::from_secs(2));
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        w.say("{}").await;
+        let (release, held) = mpsc::channel::<()>();
+        w.node.interrupt(FLEET, move || {
+            let _ = held.recv();
+        });
+        let lease = || w.view().scheduler.map(|s| s.lease_left_ms);
+        eventually(LONG, "its lease runs out", || lease() == Some(0)).await;
+        let before = w.answered();
+        let ping = w.spawn_ping(&room_id(0), PingStatus::Ready);
+        eventually(LONG, "the ping waits for the actor", || {
+            w.view().mailbox_depth > 0
+        })
+        .await;
+        assert_eq!(w.answered(), before);
+        drop(release);
+        // Answered by the actor, or given up: both are in order by now.
+        let _ = ping.await.unwrap();
     });
 }
 

@@ -133,7 +133,7 @@ impl RoomsApi for RoomsService {
         let outcome = self.forward(context, &request.scheduler_name, event).await;
         if let Err(why) = &outcome {
             let (scheduler, room) = (&request.scheduler_name, &request.room_name);
-            tracing::debug!(%scheduler, %room, %why, "a status was not forwarded");
+            tracing::debug!(scheduler_name = %scheduler, room_id = %room, %why, "a status was not forwarded");
         }
         Ok(UpdateRoomStatusResponse {
             success: outcome.is_ok(),

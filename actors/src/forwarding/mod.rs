@@ -268,12 +268,14 @@ impl Target {
         let (scheduler, forwarder, room) = (&self.scheduler, &self.name, &event.room);
         match result {
             Ok(()) if before => {
-                info!(%scheduler, %forwarder, "the forwarder takes events again");
+                info!(scheduler_name = %scheduler, %forwarder, "the forwarder takes events again");
             }
             Ok(()) => {}
-            Err(error) if before => debug!(%scheduler, %forwarder, %room, %error, "not forwarded"),
+            Err(error) if before => {
+                debug!(scheduler_name = %scheduler, %forwarder, room_id = %room, %error, "not forwarded");
+            }
             Err(error) => warn!(
-                %scheduler, %forwarder, %room, %error,
+                scheduler_name = %scheduler, %forwarder, room_id = %room, %error,
                 "an event was not forwarded; the next failures are counted, not logged"
             ),
         }

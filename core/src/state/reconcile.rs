@@ -224,10 +224,11 @@ impl SchedulerState {
     }
 
     fn repeat_intent(&mut self, id: &RoomId) {
-        let Some(room) = self.rooms.get(id.as_str()) else {
-            return;
-        };
-        if room.record.validation && !room.is_leaving() && !self.is_on_trial(id) {
+        if self
+            .rooms
+            .get(id.as_str())
+            .is_some_and(|r| self.is_stray(r))
+        {
             self.mark_removal(id, RemovalReason::NewVersionValidationFinished, false);
         }
         let Some(room) = self
@@ -266,12 +267,13 @@ impl SchedulerState {
             .is_some_and(|known| known.uid != instance.uid)
     }
 
-    /// Rooms of a validation that nobody goes on with.
+    /// A room of a validation that nobody goes on with.
+    fn is_stray(&self, room: &Room) -> bool {
+        room.record.validation && !room.is_leaving() && !self.is_on_trial(&room.record.id)
+    }
+
     pub(super) fn end_stray_validation_rooms(&mut self) {
-        let strays = self.rooms.iter().filter(|r| {
-            let id = &r.record.id;
-            r.record.validation && !r.is_leaving() && !self.is_on_trial(id)
-        });
+        let strays = self.rooms.iter().filter(|room| self.is_stray(room));
         let strays: Vec<RoomId> = strays.map(|r| r.record.id.clone()).collect();
         for id in strays {
             self.mark_removal(&id, RemovalReason::NewVersionValidationFinished, false);

@@ -28,6 +28,14 @@ pub struct Entry {
     code: u16,
 }
 
+/// Nothing that rooms ask is told above debug: without that a ping needs no copy of its name.
+fn kept(api: Api, request_id: &str) -> String {
+    match api {
+        Api::Rooms if !tracing::enabled!(Level::DEBUG) => String::new(),
+        _ => request_id.to_owned(),
+    }
+}
+
 impl Entry {
     pub fn begin(
         api: Api,
@@ -41,7 +49,7 @@ impl Entry {
         );
         Self {
             api,
-            request_id: request_id.to_owned(),
+            request_id: kept(api, request_id),
             method: Some(method.clone()),
             orders,
             path: path.into(),
@@ -54,7 +62,7 @@ impl Entry {
     pub fn call(api: Api, request_id: &str, path: &'static str, orders: bool) -> Self {
         Self {
             api,
-            request_id: request_id.to_owned(),
+            request_id: kept(api, request_id),
             method: None,
             orders,
             path: path.into(),
