@@ -4,13 +4,12 @@ use crate::compose::Adapters;
 use crate::grpc::Grpc;
 use crate::metrics;
 use crate::settings::{Listen, Settings};
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use anyhow::{Context, bail};
 use maestro_actors::Node;
 use maestro_http::gateway::{self, ManagementApi, RoomsApi};
 use maestro_http::{
-    BoundServer, HttpMetrics, InternalParts, ManagementService, RoomsService, ServerSettings,
-    server,
+    HttpMetrics, InternalParts, ManagementService, Patience, RoomsService, ServerSettings, server,
 };
 use std::io;
 use std::io::ErrorKind;
@@ -159,7 +158,7 @@ impl Serving {
         let Listeners { grpc, http } = listeners;
         let grpc = Grpc::start(grpc, management, rooms, io).await?;
         let http = servers(settings, http, apis, parts)?
-            .map(|bound| (bound.server.handle(), actix_rt::spawn(bound.server)));
+            .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {
             http: http.into(),
             grpc,
@@ -200,19 +199,21 @@ fn servers(
     listeners: HttpListeners,
     apis: Apis,
     parts: InternalParts,
-) -> anyhow::Result<[BoundServer; 3]> {
+) -> anyhow::Result<[Server; 3]> {
     let descriptors = descriptors();
     let with = |listener, connections_max| ServerSettings {
         listener,
         connections_max,
         workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
+        patience: Patience::default(),
     };
     let internal = ServerSettings {
         listener: listeners.internal,
         connections_max: descriptors / 16,
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
+        patience: Patience::default(),
     };
     let node = &parts.node;
     let management =

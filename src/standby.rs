@@ -5,7 +5,7 @@ use crate::metrics;
 use crate::serve::{UPKEEP_LEFT, ended_by_signal, listen, url_of};
 use crate::settings::Settings;
 use anyhow::Context;
-use maestro_http::{ServerSettings, server};
+use maestro_http::{Patience, ServerSettings, server};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -33,10 +33,11 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             listener,
             workers: 1,
             shutdown_timeout: settings.internal_shutdown,
+            patience: Patience::default(),
         };
-        let bound = server::standby(how, metrics, settings.healthcheck_enabled)?;
-        let handle = bound.server.handle();
-        let running = actix_rt::spawn(bound.server);
+        let server = server::standby(how, metrics, settings.healthcheck_enabled)?;
+        let handle = server.handle();
+        let running = actix_rt::spawn(server);
         info!(%internal, "ready: standing by, rooms are watched by the process that owns them");
         let ended = io.spawn(ended_by_signal()).await;
         handle.stop(true).await;

@@ -72,6 +72,19 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
             "408",
         ),
         (&maestro.internal, "GET /hea".to_owned(), "a", "408"),
+        // The second head of a connection, and one that came along with the first request.
+        (
+            &maestro.management,
+            "GET /schedulers HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            "a",
+            "200",
+        ),
+        (
+            &maestro.rooms,
+            format!("{ping}Host: x\r\nContent-Length: 2\r\n\r\n{{}}{ping}"),
+            "a",
+            "400",
+        ),
         (
             &maestro.management,
             format!("POST /schedulers HTTP/1.1\r\n{body}"),

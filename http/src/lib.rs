@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod codec;
+mod connection;
 pub mod convert;
 mod error;
 pub mod gateway;
@@ -19,8 +20,9 @@ mod standby;
 pub mod trace;
 
 pub use backup::{Backup, BackupDone, BackupError};
+pub use connection::Patience;
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use management::ManagementService;
 pub use metrics::HttpMetrics;
 pub use rooms::RoomsService;
-pub use server::{BoundServer, ServerSettings};
+pub use server::ServerSettings;

@@ -1,27 +1,33 @@
-//! The three servers, on sockets that the caller has bound (a taken port is an error of its start); run by the caller.
+//! The three servers, on sockets that the caller has bound (a taken port is an error of its start). A server serves while it
+//! is polled; its handle's `stop(graceful)` ends it.
 //!
 //! Their workers parse and serialise. They await the actors through a node's handles and hold no client of anything.
 
+use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::{HttpService, Request};
+use actix_server::Server;
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::App;
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
 use maestro_actors::Node;
 
+use crate::connection::{Connection, Patience, Progress};
 use crate::gateway::{Gateway, ManagementApi, RoomsApi};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::standby::configure_standby;
 
-/// Longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-
-/// How long a client may leave unread what was sent to it, before its connection ends.
-const UNREAD_MAX: Duration = Duration::from_secs(30);
+/// How long a connection that ended may take to say so.
+const DISCONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How a server runs.
 #[derive(Debug)]
@@ -34,13 +40,8 @@ pub struct ServerSettings {
     pub shutdown_timeout: Duration,
     /// Most connections at a time. Whoever comes then waits until another one has ended.
     pub connections_max: usize,
-}
-
-/// A server that holds its port. It serves while `server` is polled; `server.handle().stop(graceful)` ends it.
-pub struct BoundServer {
-    /// Where it listens: the port is a real one where 0 was asked for.
-    pub addresses: Vec<SocketAddr>,
-    pub server: Server,
+    /// With clients that send or read slowly, or nothing.
+    pub patience: Patience,
 }
 
 /// Serves the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
@@ -52,7 +53,7 @@ pub fn management(
     gateway: Gateway<dyn ManagementApi>,
     node: Node,
     debug: bool,
-) -> io::Result<BoundServer> {
+) -> io::Result<Server> {
     let operator = configure_operator(node.clone());
     let debug = debug.then(|| configure_debug(node));
     bind(settings, move |config| {
@@ -69,7 +70,7 @@ pub fn management(
 ///
 /// # Errors
 /// When the socket cannot be listened on.
-pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<BoundServer> {
+pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<Server> {
     bind(settings, move |config| {
         configure_docs(config);
         gateway.configure(config);
@@ -80,7 +81,7 @@ pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Re
 ///
 /// # Errors
 /// When the socket cannot be listened on.
-pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<BoundServer> {
+pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Server> {
     bind(settings, configure_internal(parts))
 }
 
@@ -92,42 +93,65 @@ pub fn standby(
     settings: ServerSettings,
     metrics: Option<MetricsPage>,
     health: bool,
-) -> io::Result<BoundServer> {
+) -> io::Result<Server> {
     bind(settings, configure_standby(metrics, health))
 }
 
-/// Signals are the binary's: it stops the servers in order.
+/// What actix-web's own `HttpServer` does, over connections that look after themselves ([`Connection`]). Signals are the
+/// binary's: it stops the servers in order.
 fn bind(
     settings: ServerSettings,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> io::Result<BoundServer> {
+) -> io::Result<Server> {
     let workers = settings.workers.max(1);
-    bound_unread(&settings.listener)?;
-    let server = HttpServer::new(move || App::new().configure(configure.clone()))
+    bound_unread(&settings.listener, settings.patience.unread)?;
+    let address = settings.listener.local_addr()?;
+    let patience = settings.patience;
+    let builder = Server::build()
         .workers(workers)
-        .max_connections(settings.connections_max.div_ceil(workers).max(1))
-        .keep_alive(KEEP_ALIVE)
+        .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
         // Whole seconds is all that it knows: a part of one is not cut to none.
         .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
-        .disable_signals()
-        .listen(settings.listener)?;
-    Ok(BoundServer {
-        addresses: server.addrs(),
-        server: server.run(),
-    })
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let server = builder.listen("http", settings.listener, move || {
+        let (configure, stopping) = (configure.clone(), stopping.clone());
+        let app = App::new().configure(configure).into_factory();
+        let app = app.map_err(|error| error.error_response());
+        let app = map_config(app, |()| AppConfig::default());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(patience.between)
+            .client_request_timeout(patience.head)
+            .client_disconnect_timeout(DISCONNECT_MAX)
+            .local_addr(address)
+            .on_connect_ext(|connection: &Connection, data: &mut _| connection.introduce(data))
+            .h1(apply_fn_factory(app, |request: Request, app: &_| {
+                Progress::during(Progress::of(&request), Service::call(app, request))
+            }));
+        fn_service(move |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            ready(Ok((Connection::new(io, patience), peer)))
+        })
+        .and_then(http)
+    })?;
+    Ok(server.run())
 }
 
 /// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections inherit
 /// this from the socket that they come in by.
 #[cfg(target_os = "linux")]
-fn bound_unread(listener: &TcpListener) -> io::Result<()> {
-    let millis = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
+fn bound_unread(listener: &TcpListener, at_most: Duration) -> io::Result<()> {
+    let millis = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(
         listener, millis,
     )?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn bound_unread(_: &TcpListener) -> io::Result<()> {
+fn bound_unread(_: &TcpListener, _: Duration) -> io::Result<()> {
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The APIs over the real actors of one node, with a store and a runtime in memory.
 
+#[path = "service/connections.rs"]
+mod connections;
 #[path = "service/edits.rs"]
 mod edits;
 #[path = "service/fleet.rs"]

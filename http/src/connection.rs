@@ -1,0 +1,186 @@
+//! A client's connection that knows how long the head of the next request has been coming.
+//!
+//! The HTTP library bounds the head of a connection's first request only (5 s, then 408), and a connection on which
+//! nothing comes. A later head that comes drop by drop would keep its connection for as long as the client likes.
+//! Here such a connection ends as if the client had left: what was accepted before is still answered.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_http::Request;
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long connections wait for their clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a head, from its first byte to its last.
+    pub head: Duration,
+    /// From one request to the next.
+    pub between: Duration,
+    /// For what was sent to them and they do not read. On Linux only.
+    pub unread: Duration,
+}
+
+impl Default for Patience {
+    /// Between: longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            between: Duration::from_secs(120),
+            unread: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Patience {
+    /// The library's own timer comes first; this one is for connections that it has lost sight of.
+    fn at_most(&self) -> Duration {
+        self.between + self.head
+    }
+}
+
+/// Where a connection is between two requests.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing of the next request has come. Since when.
+    Between(Instant),
+    /// A part of its head has. Since when.
+    Head(Instant),
+    /// It is being served: how long its body may take is the business of whoever reads it.
+    Serving,
+}
+
+/// Shared by a connection and its requests, which all live on one thread.
+#[derive(Clone)]
+pub struct Progress(Rc<Cell<Phase>>);
+
+impl Progress {
+    /// Of the connection that this request came on.
+    pub fn of(request: &Request) -> Option<Self> {
+        request.conn_data::<Self>().cloned()
+    }
+
+    /// The answer to a request; while it is made, the connection is not blamed for silence.
+    pub async fn during<T>(progress: Option<Self>, answer: impl Future<Output = T>) -> T {
+        let mark = |phase| {
+            if let Some(progress) = &progress {
+                progress.0.set(phase);
+            }
+        };
+        mark(Phase::Serving);
+        let answer = answer.await;
+        mark(Phase::Between(Instant::now()));
+        answer
+    }
+}
+
+pub struct Connection {
+    io: TcpStream,
+    progress: Progress,
+    patience: Patience,
+    /// Looks again when the patience with what was there last would be over: it is not reset by each request.
+    look: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    pub fn new(io: TcpStream, patience: Patience) -> Self {
+        let now = Instant::now();
+        Self {
+            io,
+            progress: Progress(Rc::new(Cell::new(Phase::Between(now)))),
+            patience,
+            look: Box::pin(sleep_until(now + patience.at_most())),
+        }
+    }
+
+    /// For the requests of this connection, see [`Progress::of`].
+    pub fn introduce(&self, data: &mut Extensions) {
+        data.insert(self.progress.clone());
+    }
+
+    /// A part of something has come: whether it came in time.
+    fn came(&self) -> bool {
+        match self.progress.0.get() {
+            Phase::Serving => true,
+            Phase::Between(_) => {
+                self.progress.0.set(Phase::Head(Instant::now()));
+                true
+            }
+            Phase::Head(since) => since.elapsed() < self.patience.head,
+        }
+    }
+
+    /// Ready when nothing has come for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.look.as_mut().poll(cx));
+            let now = Instant::now();
+            let until = match self.progress.0.get() {
+                Phase::Between(since) | Phase::Head(since) => since + self.patience.at_most(),
+                Phase::Serving => now,
+            };
+            if until <= now {
+                return Poll::Ready(());
+            }
+            self.look.as_mut().reset(until);
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    /// Says that the client has left (no bytes, no error) when it has used up the patience with it.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => {
+                if buffer.filled().len() > before && !self.came() {
+                    buffer.set_filled(before);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => self.poll_silence(cx).map(Ok),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,191 @@
+//! Real connections, and the patience with whoever is at their other end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use maestro_http::{ManagementService, Patience, ServerSettings, gateway, server};
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::fleet::Fleet;
+
+const LONG: Duration = Duration::from_secs(20);
+const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// The library's clock moves twice a second: much less would be over before it began.
+fn short() -> Patience {
+    Patience {
+        head: Duration::from_millis(1000),
+        between: Duration::from_millis(1000),
+        unread: LONG,
+    }
+}
+
+fn settings(patience: Patience, connections_max: usize) -> (ServerSettings, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let settings = ServerSettings {
+        listener,
+        workers: 1,
+        shutdown_timeout: Duration::from_secs(1),
+        connections_max,
+        patience,
+    };
+    (settings, address)
+}
+
+/// A server with a page that costs nothing.
+fn serve(patience: Patience, connections_max: usize) -> SocketAddr {
+    let (settings, address) = settings(patience, connections_max);
+    actix_web::rt::spawn(server::standby(settings, None, true).expect("it listens"));
+    address
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.expect("it listens")
+}
+
+/// Everything that comes until the other side ends the connection.
+async fn rest(client: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    // Bytes that it did not read any more make the end a reset.
+    let _ = tokio::time::timeout(LONG, client.read_to_end(&mut all))
+        .await
+        .expect("it ends");
+    String::from_utf8(all).expect("text")
+}
+
+async fn answer(client: &mut TcpStream) -> String {
+    let mut buffer = [0; 4096];
+    let read = tokio::time::timeout(LONG, client.read(&mut buffer)).await;
+    let length = read.expect("in time").expect("it answers");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[actix_web::test]
+async fn a_connection_with_a_part_of_a_head_ends() {
+    let address = serve(short(), 16);
+    let alone = "GET /hea".as_bytes().to_vec();
+    let second = [HEALTH, b"GET /hea"].concat();
+    let later = HEALTH.to_vec();
+    for (begin, then, expected) in [
+        (alone, None, "HTTP/1.1 408"),
+        (second, None, "HTTP/1.1 200"),
+        (later, Some(b"GET /hea"), "HTTP/1.1 200"),
+    ] {
+        let mut client = connect(address).await;
+        client.write_all(&begin).await.unwrap();
+        let mut said = String::new();
+        if let Some(then) = then {
+            said = answer(&mut client).await;
+            client.write_all(then).await.unwrap();
+        }
+        said += &rest(&mut client).await;
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
+    }
+}
+
+#[actix_web::test]
+async fn a_second_head_that_trickles_is_cut() {
+    let patience = Patience {
+        between: LONG * 10,
+        ..short()
+    };
+    let address = serve(patience, 16);
+    let mut client = connect(address).await;
+    client.write_all(HEALTH).await.unwrap();
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+    let (mut reader, mut writer) = client.into_split();
+    let drops = actix_web::rt::spawn(async move {
+        while writer.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut buffer = [0; 64];
+    let end = tokio::time::timeout(LONG, reader.read(&mut buffer)).await;
+    assert!(matches!(end, Ok(Ok(0) | Err(_))), "{end:?}");
+    drops.abort();
+}
+
+#[actix_web::test]
+async fn an_answer_may_take_longer_than_any_request() {
+    let fleet = Fleet::start(true).await;
+    fleet.create(0).await;
+    let gate = Gate::closed();
+    fleet
+        .store
+        .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
+    let (settings, address) = settings(short(), 16);
+    let service = Arc::new(ManagementService::new(fleet.node.clone()));
+    let api = gateway::management(service);
+    let server = server::management(settings, api, fleet.node.clone(), false).unwrap();
+    actix_web::rt::spawn(server);
+    let mut client = connect(address).await;
+    let request = b"GET /schedulers/arena HTTP/1.1\r\nHost: x\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let (patience, began) = (short(), Instant::now());
+    let longer = (patience.head + patience.between) * 3 / 2;
+    let early = tokio::time::timeout(longer, client.readable()).await;
+    assert!(early.is_err(), "ended after {:?}", began.elapsed());
+    gate.open();
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+    // It was not given up meanwhile.
+    client.write_all(request).await.unwrap();
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+}
+
+#[actix_web::test]
+async fn more_connections_than_allowed_wait_for_one_to_end() {
+    let patience = Patience {
+        between: LONG * 10,
+        ..short()
+    };
+    let address = serve(patience, 2);
+    let mut served = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(address).await;
+        client.write_all(HEALTH).await.unwrap();
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+        served.push(client);
+    }
+    let mut waiting = connect(address).await;
+    waiting.write_all(HEALTH).await.unwrap();
+    // Those that are served go on being served; whoever waits is not.
+    for _ in 0..20 {
+        for client in &mut served {
+            client.write_all(HEALTH).await.unwrap();
+            assert!(answer(client).await.starts_with("HTTP/1.1 200"));
+        }
+    }
+    let mut nothing = [0; 1];
+    assert!(waiting.try_read(&mut nothing).is_err());
+    served.pop();
+    assert!(answer(&mut waiting).await.starts_with("HTTP/1.1 200"));
+}
+
+#[cfg(target_os = "linux")]
+#[actix_web::test]
+async fn a_client_that_reads_nothing_loses_its_connection() {
+    let patience = Patience {
+        head: LONG * 10,
+        between: LONG * 10,
+        unread: Duration::from_millis(500),
+    };
+    let address = serve(patience, 1);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut deaf = socket.connect(address).await.unwrap();
+    let asking = actix_web::rt::spawn(async move {
+        let many = HEALTH.repeat(1000);
+        // Ends when its connection does.
+        while deaf.write_all(&many).await.is_ok() {}
+    });
+    let mut other = connect(address).await;
+    other.write_all(HEALTH).await.unwrap();
+    // The one place is free again.
+    assert!(answer(&mut other).await.starts_with("HTTP/1.1 200"));
+    tokio::time::timeout(LONG, asking).await.unwrap().unwrap();
+}
