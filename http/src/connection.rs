@@ -124,7 +124,7 @@ impl Connection {
             let now = Instant::now();
             let until = match self.progress.0.get() {
                 Phase::Between(since) | Phase::Head(since) => since + self.patience.at_most(),
-                Phase::Serving => now,
+                Phase::Serving => now + self.patience.at_most(),
             };
             if until <= now {
                 return Poll::Ready(());
