@@ -12,6 +12,7 @@ use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
 use crate::gateway::{RequestContext, RoomsApi, Status};
+use serde_json::value::RawValue;
 
 type Answer<T> = Result<T, Status>;
 
@@ -53,10 +54,14 @@ fn event(room: &str, metadata: Option<&Struct>, event: RequestedEvent) -> EventR
 
 /// The metadata's `playerId`, if it is a string. Whether one is needed is not decided here.
 fn player(metadata: Option<&Struct>) -> Option<String> {
-    match metadata?.to_map()?.remove("playerId")? {
-        serde_json::Value::String(player) => Some(player),
-        _ => None,
+    /// Left raw: however deep the rest is, or this.
+    #[derive(serde::Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow, default, rename = "playerId")]
+        player: Option<&'a RawValue>,
     }
+    let said: Said<'_> = serde_json::from_str(metadata?.as_str()).ok()?;
+    serde_json::from_str(said.player?.get()).ok()
 }
 
 #[async_trait]

@@ -2,6 +2,8 @@
 
 use crate::domain::{Address, Forwarder, PingStatus, RoomId, SchedulerName};
 use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// What happened (contract 6.1).
@@ -25,19 +27,44 @@ pub enum ForwardedEvent {
 }
 
 impl ForwardedEvent {
-    /// Of these a room may be gone already, so nobody needs its address (contract 6.2).
-    pub fn needs_no_address(&self) -> bool {
+    /// Of these a room may be gone already, so nobody needs its address: `roomEvent` or `pingType` says that it ends,
+    /// by the event's own word or by its metadata (contract 6.2, 6.3).
+    pub fn needs_no_address(&self, metadata: &str) -> bool {
         match self {
-            Self::Resync(status) => {
-                matches!(status, PingStatus::Terminating | PingStatus::Terminated)
-            }
-            // Case-sensitive, as the original compares them.
-            Self::Status { word, .. } | Self::RoomEvent(word) => {
-                matches!(word.as_str(), "terminating" | "terminated")
-            }
             Self::Terminated | Self::Player { .. } => true,
+            Self::Resync(status) => {
+                let ends = matches!(status, PingStatus::Terminating | PingStatus::Terminated);
+                ends || said(metadata).room_event.is_some_and(is_end)
+            }
+            Self::Status { word, .. } => {
+                ends(word) || said(metadata).room_event.is_some_and(is_end)
+            }
+            Self::RoomEvent(word) => ends(word) || said(metadata).ping_type.is_some_and(is_end),
         }
     }
+}
+
+/// Case-sensitive, as the original compares them.
+fn ends(word: &str) -> bool {
+    matches!(word, "terminating" | "terminated")
+}
+
+fn is_end(value: &RawValue) -> bool {
+    serde_json::from_str::<String>(value.get()).is_ok_and(|word| ends(&word))
+}
+
+/// The two words in a room's metadata that an event may lack itself. Left raw: however deep the rest is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said<'a> {
+    #[serde(borrow, rename = "roomEvent")]
+    room_event: Option<&'a RawValue>,
+    #[serde(borrow, rename = "pingType")]
+    ping_type: Option<&'a RawValue>,
+}
+
+fn said(metadata: &str) -> Said<'_> {
+    serde_json::from_str(metadata).unwrap_or_default()
 }
 
 /// Everything that a forwarder is told of one event.

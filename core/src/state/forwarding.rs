@@ -144,6 +144,7 @@ impl SchedulerState {
             event,
         } = request;
         let room = self.rooms.get(id.as_str());
+        let on_trial = room.is_some_and(|room| room.record.validation);
         let event = match event {
             RequestedEvent::Player { event, player } => {
                 // Nobody asks whether the room exists (contract 3).
@@ -151,23 +152,21 @@ impl SchedulerState {
                 let planned = self.forwarding(&id, None, event, metadata);
                 return Ok(Reply::Forward(planned.map(Arc::new)));
             }
+            _ if on_trial => return Ok(Reply::Forward(None)),
             RequestedEvent::Room(word) => ForwardedEvent::RoomEvent(word),
             RequestedEvent::Status(word) => status_event(word)?,
         };
-        if room.is_none() && !event.needs_no_address() {
+        if room.is_none() && !event.needs_no_address(&metadata) {
             let text = format!(
                 "failed to get room {id} from storage: room {id} not found in scheduler {}",
                 self.name
             );
             return Err(Refusal::new(RefusalKind::NotFound, text));
         }
-        if room.is_some_and(|room| room.record.validation) {
-            return Ok(Reply::Forward(None));
-        }
         let planned = self.forwarding(&id, room, event, metadata);
         if let Some(planned) = &planned
             && planned.address.is_none()
-            && !planned.event.needs_no_address()
+            && !planned.event.needs_no_address(&planned.metadata)
         {
             let why = ForwardError::NoPort {
                 forwarder: first.name.clone(),

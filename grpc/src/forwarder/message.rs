@@ -45,7 +45,7 @@ const CLIENT_PORT: &str = "clientPort";
 /// # Errors
 /// The room has no address and the event needs one, or its metadata cannot be read.
 pub(super) fn of(forwarder: &Forwarder, event: &Forwarding) -> Result<Message, ForwardError> {
-    if event.address.is_none() && !event.event.needs_no_address() {
+    if event.address.is_none() && !event.event.needs_no_address(&event.metadata) {
         return Err(ForwardError::NoPort {
             forwarder: forwarder.name.clone(),
             scheduler: event.scheduler.clone(),

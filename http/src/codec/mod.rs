@@ -84,7 +84,9 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
     let before = &text[..text.floor_char_boundary(fault.at)];
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    let why = if fault.at >= text.len() && text.len() < body.len() {
+    // What is told is the token that began; what is wrong with it may be that the valid text ends in it.
+    let cut = text.len() < body.len();
+    let why = if cut && (fault.at >= text.len() || fault.why == "unexpected EOF") {
         "invalid UTF-8"
     } else {
         &fault.why

@@ -21,8 +21,8 @@ pub fn integer(number: &str) -> Option<i128> {
         None => (false, number),
     };
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (number, 0),
+        Some((mantissa, exponent)) => (mantissa, exponent),
+        None => (number, "0"),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = || whole.bytes().chain(fraction.bytes());
@@ -31,7 +31,7 @@ pub fn integer(number: &str) -> Option<i128> {
     if significant == 0 {
         return Some(0);
     }
-    let scale = i64::from(exponent) - i64::try_from(fraction.len()).ok()?
+    let scale = i64::from(exponent.parse::<i32>().ok()?) - i64::try_from(fraction.len()).ok()?
         + i64::try_from(trailing_zeros).ok()?;
     let leading_zeros = digits().take_while(|d| *d == b'0').count();
     // 20 digits hold every 64-bit integer; more cannot be in range, and the value below cannot overflow.
@@ -90,6 +90,7 @@ mod tests {
             ("1.5e1", Some(15)),
             ("-0", Some(0)),
             ("0e99", Some(0)),
+            ("-0.00e99999999999", Some(0)),
             ("2.5", None),
             ("1e-1", None),
             ("1e300", None),

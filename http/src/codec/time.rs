@@ -53,7 +53,8 @@ impl Duration {
             .bytes()
             .chain(fraction.bytes())
             .all(|b| b.is_ascii_digit());
-        if !all_digits || whole.len() + fraction.len() == 0 || fraction.len() > 9 {
+        // `.s` is nothing and a fraction of it, for the original too.
+        if !all_digits || number.is_empty() || fraction.len() > 9 {
             return Err(INVALID);
         }
         // Extra leading zeros are not how a number is written.
@@ -193,7 +194,8 @@ mod tests {
             ("1e3s", Err(())),
             (" 1s", Err(())),
             ("s", Err(())),
-            (".s", Err(())),
+            (".s", Ok("\"0s\"")),
+            ("+s", Err(())),
             ("", Err(())),
             ("0.0000000001s", Err(())),
         ] {

@@ -3,7 +3,7 @@
 use maestro_core::domain::{Forwarder, ForwarderOptions};
 use serde_json::{Map, Value};
 
-use super::{TooDeep, clean};
+use super::TooDeep;
 use crate::codec::{Struct, messages};
 
 /// Milliseconds, when a forwarder comes without options; options without a timeout have none and are refused.
@@ -16,7 +16,7 @@ pub fn wanted(forwarders: Vec<messages::Forwarder>) -> Result<Vec<Forwarder>, To
 }
 
 fn one_wanted(forwarder: messages::Forwarder) -> Result<Forwarder, TooDeep> {
-    let name = clean(forwarder.name);
+    let name = forwarder.name;
     let options = match forwarder.options {
         None => ForwarderOptions {
             timeout: TIMEOUT_DEFAULT,
@@ -30,39 +30,28 @@ fn one_wanted(forwarder: messages::Forwarder) -> Result<Forwarder, TooDeep> {
     Ok(Forwarder {
         name,
         enabled: forwarder.enable,
-        forward_type: clean(forwarder.r#type),
-        address: clean(forwarder.address),
+        forward_type: forwarder.r#type,
+        address: forwarder.address,
         options: Some(options),
     })
 }
 
 fn metadata(metadata: Option<Struct>) -> Option<Map<String, Value>> {
-    match metadata {
-        None => Some(Map::new()),
-        Some(metadata) => metadata
-            .to_map()
-            .and_then(|map| clean_object(map, LEVELS_MAX)),
+    let map = metadata.unwrap_or_default().to_map()?;
+    map.values()
+        .all(|value| fits(value, LEVELS_MAX))
+        .then_some(map)
+}
+
+fn fits(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(list) => list.iter().all(|value| fits(value, below)),
+        Value::Object(map) => map.values().all(|value| fits(value, below)),
+        _ => true,
     }
-}
-
-fn clean_object(map: Map<String, Value>, levels: usize) -> Option<Map<String, Value>> {
-    map.into_iter()
-        .map(|(key, value)| Some((clean(key), clean_value(value, levels)?)))
-        .collect()
-}
-
-fn clean_value(value: Value, levels: usize) -> Option<Value> {
-    let below = levels.checked_sub(1)?;
-    Some(match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(list) => Value::Array(
-            list.into_iter()
-                .map(|value| clean_value(value, below))
-                .collect::<Option<_>>()?,
-        ),
-        Value::Object(map) => Value::Object(clean_object(map, below)?),
-        plain => plain,
-    })
 }
 
 /// A stored forwarder without options is shown without them.

@@ -14,8 +14,6 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 pub use operation::{operation, operation_items};
 pub use patch::patch;
 pub use room::ports;
@@ -25,19 +23,3 @@ pub use scheduler::{Wanted, info, scheduler, versions, wanted, without_spec};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("metadata of forwarder {0:?} is nested too deeply: at most 100 levels")]
 pub struct TooDeep(String);
-
-/// Text as it is stored: without NUL characters, which are dropped silently (contract 15.20).
-fn clean(mut text: String) -> String {
-    text.retain(|c| c != '\0');
-    text
-}
-
-fn clean_all(texts: Vec<String>) -> Vec<String> {
-    texts.into_iter().map(clean).collect()
-}
-
-fn clean_map(map: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    map.into_iter()
-        .map(|(key, value)| (clean(key), clean(value)))
-        .collect()
-}

@@ -2,7 +2,7 @@
 
 use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
 
-use super::{TooDeep, clean, clean_all, clean_map, forwarder, scaling, spec};
+use super::{TooDeep, forwarder, scaling, spec};
 use crate::codec::{Duration, messages};
 
 /// The name belongs to the path and is no part of the edit.
@@ -10,12 +10,12 @@ pub fn patch(request: messages::PatchSchedulerRequest) -> Result<Patch, TooDeep>
     Ok(Patch {
         spec: request.spec.map(spec_patch),
         port_range: request.port_range.map(spec::wanted_range),
-        max_surge: request.max_surge.map(clean),
+        max_surge: request.max_surge,
         rooms_replicas: request.rooms_replicas,
         autoscaling: request.autoscaling.map(autoscaling_patch),
         forwarders: forwarder::wanted(request.forwarders)?,
-        annotations: request.annotations.map(clean_map),
-        labels: request.labels.map(clean_map),
+        annotations: request.annotations,
+        labels: request.labels,
         match_allocation: request.match_allocation.map(scaling::wanted_matches),
     })
 }
@@ -24,17 +24,17 @@ fn spec_patch(spec: messages::OptionalSpec) -> SpecPatch {
     SpecPatch {
         termination_grace_period: spec.termination_grace_period.map(Duration::to_nanos),
         containers: spec.containers.into_iter().map(container_patch).collect(),
-        toleration: spec.toleration.map(clean),
-        affinity: spec.affinity.map(clean),
+        toleration: spec.toleration,
+        affinity: spec.affinity,
     }
 }
 
 fn container_patch(container: messages::OptionalContainer) -> ContainerPatch {
     ContainerPatch {
-        name: container.name.map(clean),
-        image: container.image.map(clean),
-        image_pull_policy: container.image_pull_policy.map(clean),
-        command: clean_all(container.command),
+        name: container.name,
+        image: container.image,
+        image_pull_policy: container.image_pull_policy,
+        command: container.command,
         environment: spec::wanted_environment(container.environment),
         requests: container.requests.map(spec::wanted_resources),
         limits: container.limits.map(spec::wanted_resources),

@@ -4,7 +4,6 @@ use maestro_core::domain::{
     Autoscaling, FixedBuffer, MatchAllocation, Policy, PolicyParameters, RoomOccupancy,
 };
 
-use super::clean;
 use crate::codec::messages;
 
 /// Stands in for a `downThreshold` that is absent or zero.
@@ -23,7 +22,7 @@ pub fn wanted(autoscaling: messages::Autoscaling) -> Autoscaling {
 pub fn wanted_policy(policy: messages::AutoscalingPolicy) -> Policy {
     let parameters = policy.parameters.unwrap_or_default();
     Policy {
-        kind: clean(policy.r#type),
+        kind: policy.r#type,
         parameters: PolicyParameters {
             room_occupancy: parameters.room_occupancy.map(wanted_occupancy),
             fixed_buffer: parameters.fixed_buffer.map(|buffer| FixedBuffer {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maestro_core::domain::{MatchAllocation, RoomStatus, Scheduler, SchedulerVersion};
 use maestro_core::ports::{RoomCounts, VersionRow};
 
-use super::{TooDeep, clean, clean_map, forwarder, scaling, spec};
+use super::{TooDeep, forwarder, scaling, spec};
 use crate::codec::messages;
 
 /// What creating a scheduler and replacing it by a new version ask alike.
@@ -52,16 +52,17 @@ pub fn wanted(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
     let request = request.into();
     let matches = request.match_allocation.map(scaling::wanted_matches);
     Ok(Scheduler {
-        name: clean(request.name).into(),
-        game: clean(request.game),
+        name: request.name.into(),
+        // Its column holds no NUL: the original drops them silently (contract 15.20).
+        game: request.game.replace('\0', ""),
         spec: spec::wanted(request.spec.unwrap_or_default()),
         port_range: request.port_range.map(spec::wanted_range),
-        max_surge: clean(request.max_surge),
+        max_surge: request.max_surge,
         rooms_replicas: request.rooms_replicas,
         autoscaling: request.autoscaling.map(scaling::wanted),
         forwarders: forwarder::wanted(request.forwarders)?,
-        annotations: request.annotations.map(clean_map),
-        labels: request.labels.map(clean_map),
+        annotations: request.annotations,
+        labels: request.labels,
         match_allocation: Some(matches.unwrap_or_default()),
         ..Scheduler::default()
     })

@@ -5,7 +5,6 @@ use maestro_core::domain::{
     SecretKeyRef, Spec, ValueFrom,
 };
 
-use super::{clean, clean_all};
 use crate::codec::{Duration, messages};
 
 /// What an absent or empty restart policy means (decision D4).
@@ -17,8 +16,8 @@ pub fn wanted(spec: messages::Spec) -> Spec {
         version: SchedulerVersion::initial(),
         termination_grace_period: spec.termination_grace_period.map_or(0, Duration::to_nanos),
         containers: spec.containers.into_iter().map(wanted_container).collect(),
-        toleration: clean(spec.toleration),
-        affinity: clean(spec.affinity),
+        toleration: spec.toleration,
+        affinity: spec.affinity,
         restart_policy: restart_policy(&spec.restart_policy.unwrap_or_default()).to_owned(),
     }
 }
@@ -41,10 +40,10 @@ fn shown_restart_policy(word: &str) -> &'static str {
 
 fn wanted_container(container: messages::Container) -> Container {
     Container {
-        name: clean(container.name),
-        image: clean(container.image),
-        image_pull_policy: clean(container.image_pull_policy),
-        command: clean_all(container.command),
+        name: container.name,
+        image: container.image,
+        image_pull_policy: container.image_pull_policy,
+        command: container.command,
         environment: wanted_environment(container.environment),
         requests: container.requests.map(wanted_resources).unwrap_or_default(),
         limits: container.limits.map(wanted_resources).unwrap_or_default(),
@@ -54,8 +53,8 @@ fn wanted_container(container: messages::Container) -> Container {
 
 pub fn wanted_resources(resources: messages::ContainerResources) -> Resources {
     Resources {
-        memory: clean(resources.memory),
-        cpu: clean(resources.cpu),
+        memory: resources.memory,
+        cpu: resources.cpu,
     }
 }
 
@@ -70,8 +69,8 @@ fn wanted_variable(variable: messages::ContainerEnvironment) -> Environment {
         None => variable.value_from.and_then(wanted_reference),
     };
     Environment {
-        name: clean(variable.name),
-        value: clean(variable.value.unwrap_or_default()),
+        name: variable.name,
+        value: variable.value.unwrap_or_default(),
         value_from: reference,
     }
 }
@@ -79,8 +78,8 @@ fn wanted_variable(variable: messages::ContainerEnvironment) -> Environment {
 fn wanted_reference(from: messages::ContainerEnvironmentValueFrom) -> Option<ValueFrom> {
     if let Some(secret) = from.secret_key_ref {
         let secret_key_ref = Some(SecretKeyRef {
-            name: clean(secret.name),
-            key: clean(secret.key),
+            name: secret.name,
+            key: secret.key,
         });
         return Some(ValueFrom {
             field_ref: None,
@@ -89,7 +88,7 @@ fn wanted_reference(from: messages::ContainerEnvironmentValueFrom) -> Option<Val
     }
     from.field_ref.map(|field| ValueFrom {
         field_ref: Some(FieldRef {
-            field_path: clean(field.field_path),
+            field_path: field.field_path,
         }),
         secret_key_ref: None,
     })
@@ -99,8 +98,8 @@ pub fn wanted_ports(ports: Vec<messages::ContainerPort>) -> Vec<ContainerPort> {
     ports
         .into_iter()
         .map(|port| ContainerPort {
-            name: clean(port.name),
-            protocol: clean(port.protocol),
+            name: port.name,
+            protocol: port.protocol,
             port: port.port,
             host_port: port.host_port,
             host_port_range: port.host_port_range.map(wanted_range),

@@ -155,13 +155,16 @@ fn the_input_of_an_order_tells_a_whole_scheduler_from_a_patched_one() {
 }
 
 #[test]
-fn nul_characters_are_dropped() {
+fn nul_characters_are_dropped_from_the_game_alone() {
     let scheduler = create(&json!({
-        "name": "a\0b", "labels": {"k\0": "\0v"}, "spec": {"toleration": "\0"},
-        "forwarders": [{"options": {"metadata": {"m\0": ["\0x", {"y": "\0"}]}}}],
+        "name": "a\0b", "game": "c\0d", "labels": {"k\0": "\0v"},
+        "spec": {"containers": [{"imagePullPolicy": "Al\0ways"}]},
     }));
-    assert_eq!(scheduler.name.as_str(), "ab");
-    assert!(!format!("{scheduler:?}").contains("\\0"));
+    assert_eq!(scheduler.game, "cd");
+    // Names another scheduler than `ab`, and validation refuses it.
+    assert_eq!(scheduler.name.as_str(), "a\0b");
+    assert_eq!(scheduler.labels.unwrap()["k\0"], "\0v");
+    assert_eq!(scheduler.spec.containers[0].image_pull_policy, "Al\0ways");
 }
 
 #[test]

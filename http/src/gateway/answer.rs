@@ -21,6 +21,18 @@ pub enum Failure {
     Unprintable,
 }
 
+impl Failure {
+    /// Of a request with invalid UTF-8 somewhere: what would repeat that cannot be said.
+    pub fn printable(self) -> Self {
+        match self {
+            Self::Status(status) if status.message.contains(char::REPLACEMENT_CHARACTER) => {
+                Self::Unprintable
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         Self::Status(status)

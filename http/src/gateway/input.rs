@@ -18,11 +18,6 @@ pub enum Source {
 pub struct Input<'a> {
     pub params: Params<'a>,
     pub source: Source,
-    /// Some parameter of the path was not UTF-8.
-    pub damaged: bool,
-    /// Damaged text is an error of its own, because an answer would repeat it (contract 15.9). Rooms are never told:
-    /// their calls answer 200 whatever the name (contract 3), and nobody has such a name.
-    pub strict: bool,
 }
 
 impl Input<'_> {
@@ -33,9 +28,6 @@ impl Input<'_> {
             }
             Source::Query(_) => M::default(),
         };
-        if self.strict && self.damaged {
-            return Err(Failure::Unprintable);
-        }
         for (name, value) in self.params.iter() {
             let position = M::FIELDS.iter().position(|field| field.proto == name);
             // The route table names string fields of its request; a test holds it to that.
@@ -48,7 +40,7 @@ impl Input<'_> {
             }
         }
         if let Source::Query(values) = &self.source {
-            values.bind(&mut message, &self.params, self.strict)?;
+            values.bind(&mut message, &self.params)?;
         }
         Ok(message)
     }

@@ -329,9 +329,9 @@ pub(super) const ROUTES: &[Route<dyn ManagementApi>] = &[
         about: About {
             tag: Tag::Operations,
             summary: "Cancel an operation",
-            text: "Answers at once; what the operation did is undone. One that is over is 409; one that does not exist \
-                is 500 with code 2.",
-            fails: &[Code::Aborted],
+            text: "Answers at once; what the operation did is undone. One that is over is 409; one that does not exist, \
+                or whose scheduler does not, is 404.",
+            fails: &[Code::NotFound, Code::Aborted],
             example: None,
         },
     },

@@ -1,5 +1,6 @@
 //! Query strings and forms, and how their values become fields (contract 2.1, 15.7, 15.8).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -12,17 +13,31 @@ use crate::codec::{BindError, Field, Message};
 /// The values of a query or form, by name, in order of first appearance.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Values {
-    all: Vec<(Text, Vec<Text>)>,
+    all: Vec<(String, Vec<String>)>,
     /// Where each name stands: a form may have a quarter of a million of them.
-    places: HashMap<Text, usize>,
+    places: HashMap<String, usize>,
+    damaged: bool,
 }
 
-/// A decoded piece of a query, and whether its bytes were not UTF-8.
-type Text = (String, bool);
-
 impl Values {
-    /// Adds the pairs of `text`.
-    pub fn parse(&mut self, text: &str) -> Result<(), Status> {
+    /// Adds the pairs of a form, then those of a query.
+    ///
+    /// # Errors
+    /// The form's fault, or the query's; both are read to their ends.
+    pub fn parse(&mut self, form: &[u8], query: &str) -> Result<(), Status> {
+        let text = String::from_utf8_lossy(form);
+        self.damaged |= matches!(text, Cow::Owned(_));
+        let form = self.pairs(&text);
+        let query = self.pairs(query);
+        form.and(query)
+    }
+
+    /// Whether some of it was not UTF-8.
+    pub fn damaged(&self) -> bool {
+        self.damaged
+    }
+
+    fn pairs(&mut self, text: &str) -> Result<(), Status> {
         let mut fault = None;
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if pair.contains(';') {
@@ -31,7 +46,7 @@ impl Values {
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (unescape(name, true), unescape(value, true)) {
-                (Ok(name), Ok(value)) => self.add(to_text(name), to_text(value)),
+                (Ok(name), Ok(value)) => self.add(name, value),
                 (Err(escape), _) | (_, Err(escape)) => {
                     fault.get_or_insert_with(|| format!("invalid URL escape {escape:?}"));
                 }
@@ -40,7 +55,9 @@ impl Values {
         fault.map_or(Ok(()), |message| Err(Status::invalid_argument(message)))
     }
 
-    fn add(&mut self, name: Text, value: Text) {
+    fn add(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        let ((name, bad_name), (value, bad_value)) = (to_text(name), to_text(value));
+        self.damaged |= bad_name || bad_value;
         match self.places.entry(name) {
             Entry::Occupied(place) => self.all[*place.get()].1.push(value),
             Entry::Vacant(place) => {
@@ -51,14 +68,9 @@ impl Values {
     }
 
     /// Sets the fields of `message`, except those that the path sets. Unknown names are ignored.
-    pub fn bind<M: Message>(
-        &self,
-        message: &mut M,
-        path: &Params<'_>,
-        strict: bool,
-    ) -> Result<(), Failure> {
+    pub fn bind<M: Message>(&self, message: &mut M, path: &Params<'_>) -> Result<(), Failure> {
         let mut seen = 0_u64;
-        for ((name, _), values) in &self.all {
+        for (name, values) in &self.all {
             let (name, values) = subscript(name, values);
             let (head, nested) = name
                 .split_once('.')
@@ -76,9 +88,6 @@ impl Values {
             let taken = seen & 1 << position != 0;
             seen |= 1 << position;
             let text = checked(field, nested, taken, &values)?;
-            if strict && values.iter().any(|(_, damaged)| *damaged) {
-                return Err(Failure::Unprintable);
-            }
             match message.bind(position, text) {
                 Ok(()) | Err(BindError::NotScalar) => {}
                 Err(BindError::Invalid(why)) => {
@@ -91,18 +100,16 @@ impl Values {
 }
 
 /// `name[key]=value` counts as a second value of `name`: the original reads it as map syntax.
-fn subscript<'v>(name: &'v str, values: &'v [Text]) -> (&'v str, Vec<Text>) {
+fn subscript<'v>(name: &'v str, values: &'v [String]) -> (&'v str, Cow<'v, [String]>) {
     match name
         .strip_suffix(']')
         .and_then(|rest| rest.rsplit_once('['))
     {
-        Some((name, key)) => (
-            name,
-            std::iter::once((key.to_owned(), false))
-                .chain(values.iter().cloned())
-                .collect(),
-        ),
-        None => (name, values.to_vec()),
+        Some((name, key)) => {
+            let key = std::iter::once(key.to_owned());
+            (name, key.chain(values.iter().cloned()).collect())
+        }
+        None => (name, Cow::Borrowed(values)),
     }
 }
 
@@ -110,7 +117,7 @@ fn checked<'v>(
     field: &Field,
     nested: bool,
     taken: bool,
-    values: &'v [Text],
+    values: &'v [String],
 ) -> Result<&'v str, Failure> {
     let name = field.proto;
     if field.optional && taken {
@@ -120,13 +127,9 @@ fn checked<'v>(
         return Err(invalid(format!("invalid path: {name:?} is not a message")));
     }
     match values {
-        [(value, _)] => Ok(value),
+        [value] => Ok(value),
         many => {
-            let all = many
-                .iter()
-                .map(|(value, _)| value.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
+            let all = many.join(", ");
             Err(invalid(format!(
                 "too many values for field {name:?}: {all}"
             )))

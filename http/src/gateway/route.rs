@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use super::answer::Failure;
 use super::context::RequestContext;
 use super::input::Input;
-use crate::codec::Declaration;
+use crate::codec::{Declaration, Field};
 use crate::openapi::{About, Described};
 
 /// Where a route's request comes from besides its path.
@@ -31,6 +31,14 @@ pub struct Route<A: ?Sized> {
     pub rpc: Rpc<A>,
     /// For people: goes into the description of the API.
     pub about: About,
+}
+
+impl<A: ?Sized> Route<A> {
+    /// Whether the query sets any field: where none is left for it, the original does not look at it.
+    pub fn has_query(&self) -> bool {
+        let in_path = |field: &Field| self.template.contains(&format!("{{{}}}", field.proto));
+        self.reads == Reads::Query && !self.rpc.request.fields.iter().all(in_path)
+    }
 }
 
 /// A route as its description needs it.

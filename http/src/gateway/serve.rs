@@ -38,7 +38,7 @@ pub async fn serve<A: ?Sized>(
     let form = request.method() == Method::POST && content_type(request.headers()) == FORM;
     let overriding = effective_method(request, form);
     let method = overriding.as_ref().unwrap_or(request.method());
-    let falls_back = form && overriding.is_none();
+    let falls_back = form && *method == Method::POST;
     let target = decoded
         .as_ref()
         .map(|decoded| route::find(inner.routes, method, &decoded.text, falls_back));
@@ -63,7 +63,6 @@ pub async fn serve<A: ?Sized>(
             let parts = Parts {
                 request,
                 request_id,
-                form,
                 overridden,
                 body,
                 damaged: decoded.damaged,
@@ -104,9 +103,9 @@ pub async fn serve<A: ?Sized>(
 struct Parts<'a> {
     request: &'a HttpRequest,
     request_id: String,
-    form: bool,
     overridden: bool,
     body: Result<Bytes, Failure>,
+    /// Whether something in the path is not UTF-8.
     damaged: bool,
 }
 
@@ -119,8 +118,13 @@ async fn respond<A: ?Sized>(
     if let Some(clean) = path::cleaned(request.uri().path()) {
         return Answer::redirect(request.method(), &with_query(clean, request.uri().query()));
     }
-    match run(inner, parts, target).await {
+    let mut damaged = parts.damaged;
+    match run(inner, parts, target, &mut damaged).await {
         Ok(body) => Answer::json(StatusCode::OK, body),
+        // Rooms are never told: their calls answer 200 whatever the name (contract 3).
+        Err(failure) if damaged && inner.kind == Api::Management => {
+            Answer::failure(&failure.printable())
+        }
         Err(failure) => Answer::failure(&failure),
     }
 }
@@ -129,22 +133,15 @@ async fn run<A: ?Sized>(
     inner: &Inner<A>,
     parts: Parts<'_>,
     target: Target<'_, '_, A>,
+    damaged: &mut bool,
 ) -> Result<String, Failure> {
     let Parts {
         request,
         request_id,
-        form,
         overridden,
         mut body,
-        damaged,
+        ..
     } = parts;
-    let mut values = Values::default();
-    let reads_query = matches!(&target, Target::Found(route, _) if route.reads == Reads::Query);
-    if form && (overridden || reads_query) {
-        // Reading the form takes the body: an overridden call with a body sees an empty one, as in the original.
-        parse_form(&mut values, &body?)?;
-        body = Ok(Bytes::new());
-    }
     let (route, params): (&Route<A>, Params<'_>) = match target {
         Target::Found(route, params) => (route, params),
         Target::WrongMethod(_) => {
@@ -152,6 +149,19 @@ async fn run<A: ?Sized>(
         }
         Target::Nowhere => return Err(Status::not_found("Not Found").into()),
     };
+    let mut values = Values::default();
+    // A POST that is to be something else is read as a form, whatever it becomes (contract 2.1).
+    let becomes = overridden || (*request.method() == Method::POST && route.method == Method::GET);
+    if becomes || route.has_query() {
+        let fields = match becomes {
+            // Reading the form takes the body: an overridden call with a body sees an empty one, as in the original.
+            true => std::mem::replace(&mut body, Ok(Bytes::new()))?,
+            false => Bytes::new(),
+        };
+        let read = values.parse(&fields, request.uri().query().unwrap_or_default());
+        *damaged |= values.damaged();
+        read?;
+    }
     let headers = request.headers();
     let deadline = context::deadline(headers)?;
     context::check_binary_metadata(headers)?;
@@ -161,23 +171,11 @@ async fn run<A: ?Sized>(
     };
     let source = match route.reads {
         Reads::Body => Source::Body(as_json(headers, body?)?),
-        Reads::Query => {
-            values.parse(request.uri().query().unwrap_or_default())?;
-            Source::Query(values)
-        }
+        Reads::Query => Source::Query(values),
     };
-    if inner.kind == Api::Management && context.expired() {
-        // Not 504: the original wraps the end of its patience in an unknown error (contract 15.11).
-        return Err(Status::unknown("context deadline exceeded").into());
-    }
     let span = span(route.label, &context, &params);
     trace::adopt(&span, headers);
-    let input = Input {
-        params,
-        source,
-        damaged,
-        strict: inner.kind == Api::Management,
-    };
+    let input = Input { params, source };
     let call = AssertUnwindSafe((route.rpc.call)(&inner.api, &context, input));
     call.catch_unwind()
         .instrument(span)
@@ -233,12 +231,6 @@ fn with_query(path: String, query: Option<&str>) -> String {
         Some(query) => format!("{path}?{query}"),
         None => path,
     }
-}
-
-fn parse_form(values: &mut Values, body: &[u8]) -> Result<(), Failure> {
-    let text =
-        std::str::from_utf8(body).map_err(|_| Status::invalid_argument("the form is not UTF-8"))?;
-    values.parse(text).map_err(Failure::from)
 }
 
 /// The body as JSON: YAML where its type says so (decision D25), everything else as it is (contract 2.1).

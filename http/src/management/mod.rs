@@ -33,6 +33,7 @@ impl ManagementService {
     }
 
     async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+        in_time(context)?;
         let command = Command::ForRequest {
             request: context.request_id.as_str().into(),
             command: Box::new(command),
@@ -58,8 +59,18 @@ impl ManagementService {
         context: &RequestContext,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
     ) -> Answer<T> {
+        in_time(context)?;
         let catalog = self.node.catalog();
         Ok(catalog.read_within(context.remaining(), query).await?)
+    }
+}
+
+/// Nothing is begun for a caller that has stopped waiting. Not 504: the original wraps the end of its patience in an
+/// unknown error (contract 15.11).
+fn in_time(context: &RequestContext) -> Answer<()> {
+    match context.expired() {
+        true => Err(Status::unknown("context deadline exceeded")),
+        false => Ok(()),
     }
 }
 

@@ -8,7 +8,9 @@ use maestro_core::ports::{OperationPage, Stage};
 use maestro_core::state::{Command, RefusalKind};
 
 use super::listing::Listing;
-use super::{Answer, ManagementService, operation_id, operation_not_found};
+use super::{
+    Answer, ManagementService, in_time, operation_id, operation_not_found, scheduler_not_found,
+};
 use crate::codec::messages::{
     CancelOperationResponse, GetOperationResponse, ListOperationsRequest, ListOperationsResponse,
 };
@@ -27,6 +29,8 @@ impl ManagementService {
             stage,
             ..
         } = request;
+        let unlisted = || Status::unknown(format!("error listing operations on {stage} stage"));
+        in_time(context).map_err(|_| unlisted())?;
         let catalog = self.node.catalog();
         let read = catalog.read_within(context.remaining(), move |reads| {
             Box::pin(async move { reads.operations(&name, listing.stage).await })
@@ -34,8 +38,7 @@ impl ManagementService {
         let page = match read.await {
             Err(CallError::Store(error)) => {
                 tracing::warn!(%error, stage, "operations cannot be listed");
-                let message = format!("error listing operations on {stage} stage");
-                return Err(Status::unknown(message));
+                return Err(unlisted());
             }
             other => other?,
         };
@@ -84,6 +87,14 @@ impl ManagementService {
         id: &str,
     ) -> Answer<CancelOperationResponse> {
         let wanted = operation_id(id).ok_or_else(|| operation_not_found(id, scheduler))?;
+        let name = scheduler.to_owned();
+        let known = self.read(context, move |reads| {
+            Box::pin(async move { reads.scheduler(&name).await })
+        });
+        // Such a name may have operations all the same: those that wait for it, or what is left of one that is gone.
+        if known.await?.is_none() {
+            return Err(scheduler_not_found(scheduler));
+        }
         let command = Command::Cancel(wanted);
         let refusal = match self.node.ask(scheduler, command, context.remaining()).await {
             Ok(_) => return Ok(CancelOperationResponse {}),

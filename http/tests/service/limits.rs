@@ -63,22 +63,21 @@ async fn a_callers_deadline_shortens_its_reads() {
         .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
     let service = ManagementService::new(fleet.node.clone());
     let began = Instant::now();
-    let context = within(50);
     let errors = [
         service
-            .get_scheduler(&context, Default::default())
+            .get_scheduler(&within(50), Default::default())
             .await
             .unwrap_err(),
         service
-            .list_schedulers(&context, Default::default())
+            .list_schedulers(&within(50), Default::default())
             .await
             .unwrap_err(),
         service
-            .get_scheduler_versions(&context, Default::default())
+            .get_scheduler_versions(&within(50), Default::default())
             .await
             .unwrap_err(),
         service
-            .get_schedulers_info(&context, Default::default())
+            .get_schedulers_info(&within(50), Default::default())
             .await
             .unwrap_err(),
     ];

@@ -1,10 +1,11 @@
 //! The life of a scheduler through the management API.
 
 use actix_web::http::Method;
+use actix_web::test::TestRequest;
 use maestro_testkit::fake::StoreCall;
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, arena};
+use crate::fleet::{Fleet, Server, arena};
 
 #[actix_web::test]
 async fn a_scheduler_lives_from_create_to_delete() {
@@ -176,7 +177,7 @@ async fn orders_wait_are_listed_and_exclude_each_other() {
 }
 
 #[actix_web::test]
-async fn an_operation_under_a_scheduler_that_never_was_waits_and_can_be_canceled() {
+async fn an_operation_under_a_scheduler_that_never_was_waits_and_cannot_be_canceled() {
     let fleet = Fleet::start(false).await;
     let path = "/schedulers/nobody";
     let switched = fleet
@@ -191,13 +192,39 @@ async fn an_operation_under_a_scheduler_that_never_was_waits_and_can_be_canceled
         json!({"newActiveVersion": "v1.0.0"})
     );
     let cancel = format!("{path}/operations/{id}/cancel");
-    fleet.send(Method::POST, &cancel, Value::Null).await.ok();
-    fleet
-        .until("its owner has gone", async |fleet| {
-            let answer = fleet.send(Method::POST, &cancel, Value::Null).await;
-            answer.failure().1 == 10
-        })
-        .await;
+    let unknown = fleet.send(Method::POST, &cancel, Value::Null).await;
+    let text = "scheduler nobody not found".to_owned();
+    assert_eq!(unknown.failure(), (404, 5, text));
+}
+
+#[actix_web::test]
+async fn whoever_waits_no_longer_is_told_what_needs_no_store() {
+    let fleet = Fleet::start(true).await;
+    fleet.create(0).await;
+    let late = async |method, path: &str, body: Value| {
+        let request = TestRequest::default().method(method).uri(path);
+        let request = request.insert_header(("grpc-timeout", "-1S"));
+        let request = request.set_payload(body.to_string());
+        fleet.raw(&Server::Management, request).await.failure()
+    };
+    let arena = "/schedulers/arena";
+    let passed = (500, 2, "context deadline exceeded".to_owned());
+    let get = late(Method::GET, arena, Value::Null).await;
+    assert_eq!(get, passed);
+    let switch = late(Method::PUT, arena, json!({"version": "v1.0.0"})).await;
+    assert_eq!(switch, passed);
+    let (status, code, text) = late(Method::POST, "/schedulers", json!({})).await;
+    assert!((status, code) == (400, 3) && text.starts_with("Validation Error"));
+    let nothing = late(Method::PATCH, arena, json!({})).await;
+    assert_eq!((nothing.0, nothing.1), (409, 6));
+    let listing = async |query: &str| {
+        let path = format!("{arena}/operations{query}");
+        late(Method::GET, &path, Value::Null).await
+    };
+    let no_stage = (400, 3, "invalid stage filter: ".to_owned());
+    assert_eq!(listing("").await, no_stage);
+    let unlisted = "error listing operations on final stage".to_owned();
+    assert_eq!(listing("?stage=final").await, (500, 2, unlisted));
 }
 
 #[actix_web::test]

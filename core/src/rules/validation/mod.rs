@@ -104,11 +104,11 @@ pub fn validate_new(scheduler: &Scheduler) -> Result<(), Invalid> {
 }
 
 /// Whether the scheduler may be a new version by POST. The port range may be absent
-/// only when ports have ranges of their own (D6); otherwise its absence is reported as
+/// only when every port has a range of its own (D6); otherwise its absence is reported as
 /// an empty range, as in the contract (2.3).
 pub fn validate_new_version(scheduler: &Scheduler) -> Result<(), Invalid> {
     let port_range = match scheduler.port_range {
-        None if !ports::any_host_port_range(&scheduler.spec) => Some(PortRange::default()),
+        None if !ports::only_host_port_ranges(&scheduler.spec) => Some(PortRange::default()),
         range => range,
     };
     validate(scheduler, port_range)

@@ -48,21 +48,23 @@ pub fn check_range(path: &str, range: PortRange, findings: &mut Findings) {
     );
 }
 
-pub fn any_host_port_range(spec: &Spec) -> bool {
-    ports(spec).any(|port| port.host_port_range.is_some())
+/// Whether there are ports, and each has a range of its own.
+pub fn only_host_port_ranges(spec: &Spec) -> bool {
+    let ranges = |spec| ports(spec).map(|port| port.host_port_range.is_some());
+    ranges(spec).any(|has| has) && ranges(spec).all(|has| has)
 }
 
 /// Either the scheduler has a range or each of its ports has one.
 pub fn check_configuration(range: Option<PortRange>, spec: &Spec) -> Result<(), &'static str> {
-    let all = ports(spec).all(|port| port.host_port_range.is_some());
-    match (range.is_some(), any_host_port_range(spec)) {
+    let any = ports(spec).any(|port| port.host_port_range.is_some());
+    match (range.is_some(), any) {
         (true, true) => Err(
             "scheduler.PortRange and scheduler.Spec.Container.Ports.HostPortRange are mutually exclusive configurations; please choose only one",
         ),
         (false, false) => Err(
             "must configure scheduler.PortRange or scheduler.Spec.Container.Ports.HostPortRange",
         ),
-        (false, true) if !all => {
+        (false, true) if !only_host_port_ranges(spec) => {
             Err("must configure HostPortRange for all scheduler.Spec.Container.Ports")
         }
         _ => Ok(()),

@@ -494,12 +494,19 @@ fn a_new_version_may_leave_out_the_range_when_ports_have_their_own() {
         client_port(s).host_port_range = range(1, 2);
     };
     assert_eq!(new_version(own_range), "");
-    assert_eq!(
-        new_version(|s| s.port_range = None),
-        "Validation Error:\n\
-         Scheduler.PortRange.Start: Start must be less than End\n\
-         Scheduler.PortRange.End: End must be greater than Start"
-    );
+    let partly: Change = |s| {
+        s.port_range = None;
+        client_port(s).host_port_range = range(1, 2);
+        s.spec.containers.push(container("sidecar"));
+    };
+    for change in [partly, |s| s.port_range = None] {
+        assert_eq!(
+            new_version(change),
+            "Validation Error:\n\
+             Scheduler.PortRange.Start: Start must be less than End\n\
+             Scheduler.PortRange.End: End must be greater than Start"
+        );
+    }
 }
 
 /// Path below the scheduler, field, tag.

@@ -45,6 +45,10 @@ fn ask(
         metadata: "{}".into(),
         event,
     };
+    answer(fleet, request)
+}
+
+fn answer(fleet: &mut Fleet, request: EventRequest) -> Result<Option<Arc<Forwarding>>, String> {
     match fleet.order(Command::Forward(Box::new(request))) {
         Ok(Reply::Forward(planned)) => Ok(planned),
         Ok(other) => panic!("{other:?}"),
@@ -175,7 +179,9 @@ fn a_validation_room_is_nobodys_business() {
     fleet.order(Command::Patch(Box::new(patch))).unwrap();
     let mut rooms = fleet.rooms().into_iter();
     let trial = rooms.find(|r| fleet.running[r].validation).unwrap();
-    assert_eq!(ask(&mut fleet, trial.as_str(), word("goal")), Ok(None));
+    for event in [word("goal"), RequestedEvent::Status("dancing".into())] {
+        assert_eq!(ask(&mut fleet, trial.as_str(), event), Ok(None));
+    }
     fleet.hold = true;
     fleet.ping(&trial, Occupied, 0).unwrap();
     fleet.ping(&trial, Ready, 0).unwrap();
@@ -245,6 +251,36 @@ fn an_event_that_cannot_be_forwarded_says_why() {
         ask(&mut fleet, room.as_str(), word("goal")),
         Err(no_port.into())
     );
+}
+
+#[test]
+fn an_event_whose_metadata_tells_of_the_end_needs_no_room() {
+    let mut fleet = told(1);
+    let status = || RequestedEvent::Status("ready".into());
+    for (event, metadata, planned) in [
+        (word("goal"), r#"{"pingType":"terminated"}"#, true),
+        (
+            word("goal"),
+            r#"{"pingType":"terminating","x":[[1]]}"#,
+            true,
+        ),
+        // The event's own word goes over what the metadata says in its place.
+        (word("goal"), r#"{"roomEvent":"terminated"}"#, false),
+        (status(), r#"{"roomEvent":"terminated"}"#, true),
+        (status(), r#"{"pingType":"terminated"}"#, false),
+        (word("goal"), r#"{"pingType":"Terminated"}"#, false),
+        (word("goal"), r#"{"pingType":["terminated"]}"#, false),
+        (word("goal"), "", false),
+    ] {
+        let request = EventRequest {
+            room: "ghost".into(),
+            metadata: metadata.into(),
+            event,
+        };
+        let answer = answer(&mut fleet, request);
+        assert_eq!(answer.is_ok(), planned, "{metadata}");
+        assert_eq!(answer.ok().flatten().is_some(), planned, "{metadata}");
+    }
 }
 
 #[test]

@@ -229,6 +229,7 @@ impl RoomsApi for Echo {
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const UNPRINTABLE: &str = r#"{"code":13,"message":"failed to marshal error message"}"#;
 const YAML: (&str, &str) = ("content-type", "application/yaml; charset=utf-8");
 
 #[derive(Debug)]

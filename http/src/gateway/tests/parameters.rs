@@ -63,11 +63,11 @@ async fn query_parameters_bind_like_the_original() {
         ),
         ("stage=%zz", 400, error(3, "invalid URL escape \"%zz\"")),
         ("a;b", 400, error(3, "invalid semicolon separator in query")),
-        (
-            "stage=%FF",
-            500,
-            r#"{"code":13,"message":"failed to marshal error message"}"#.into(),
-        ),
+        ("stage=%FF", 500, UNPRINTABLE.into()),
+        ("stage=final&page=1&page=%FF", 500, UNPRINTABLE.into()),
+        // Only what an answer would repeat cannot be said.
+        ("stage=final&orderBy=%FF", 200, page(1, "")),
+        ("stage=&game=%FF", 400, error(3, "invalid stage filter: ")),
     ];
     for (query, status, expected) in lines {
         check(&[("GET", &at(query), &[], "", status, expected)]).await;
@@ -123,6 +123,39 @@ async fn forms_reach_other_methods() {
             501,
             wrong(),
         ),
+        // Only where the query has a field left is it looked at, unless the form makes a POST something else.
+        (
+            "GET",
+            "/schedulers/s/versions?a=%zz",
+            &[],
+            "",
+            409,
+            error(10, "\"s\""),
+        ),
+        (
+            "POST",
+            "/schedulers/s/operations/o/cancel?a;b",
+            &[FORM],
+            "a=%zz",
+            200,
+            "{}".into(),
+        ),
+        (
+            "POST",
+            "/schedulers/s?a=%zz",
+            &over("patch"),
+            "{}",
+            400,
+            error(3, "invalid URL escape \"%zz\""),
+        ),
+        (
+            "POST",
+            "/schedulers/s/versions",
+            &over("post"),
+            "a=1",
+            409,
+            error(10, "\"s\""),
+        ),
         (
             "POST",
             "/schedulers/s",
@@ -163,6 +196,49 @@ async fn forms_reach_other_methods() {
             r#"{"status":"ready"}"#,
             200,
             r#"{"success":true}"#.into(),
+        ),
+    ])
+    .await;
+}
+
+#[actix_web::test]
+async fn what_is_no_text_cannot_be_repeated() {
+    let got = send("POST", "/schedulers/s/operations", &[FORM], b"stage=\xff").await;
+    assert_eq!((got.status, got.body.as_str()), (500, UNPRINTABLE));
+    let fine = send(
+        "POST",
+        "/schedulers/s/operations",
+        &[FORM],
+        b"stage=final&x=\xff",
+    )
+    .await;
+    assert_eq!(fine.status, 200);
+    check(&[
+        (
+            "PUT",
+            "/schedulers/%FF",
+            &[],
+            "[",
+            400,
+            error(3, "unexpected EOF"),
+        ),
+        (
+            "GET",
+            "/schedulers/%FF/operations?stage=x",
+            &[],
+            "",
+            400,
+            error(3, "invalid stage filter: x"),
+        ),
+        ("GET", "/schedulers/%FF", &[], "", 500, UNPRINTABLE.into()),
+        // The character itself is text like any other.
+        (
+            "GET",
+            "/schedulers/%EF%BF%BD",
+            &[],
+            "",
+            404,
+            error(5, "scheduler \u{fffd} not found"),
         ),
     ])
     .await;
@@ -214,11 +290,11 @@ async fn headers_set_deadlines_and_names() {
         ),
         (
             "GET",
-            "/schedulers",
+            "/schedulers?game=deadline",
             &[("grpc-timeout", "-1S")],
             "",
-            500,
-            error(2, "context deadline exceeded"),
+            409,
+            error(10, "Some(0)"),
         ),
         (
             "GET",
