@@ -73,6 +73,7 @@ impl Role {
 struct Roles {
     get_scheduler: Role,
     get_schedulers: Role,
+    get_version: Role,
     get_versions: Role,
     get_all: Role,
     create_scheduler: Role,
@@ -96,9 +97,12 @@ pub struct Observed<S> {
 impl<S> Observed<S> {
     /// To be made once the recorder is installed: the series are there from then on.
     pub fn new(inner: Arc<S>) -> Self {
+        // By names: nothing here asks so, but dashboards list it (contract 9).
+        Role::sql("GetSchedulers");
         let roles = Roles {
             get_scheduler: Role::sql("GetScheduler"),
             get_schedulers: Role::sql("GetSchedulersWithFilter"),
+            get_version: Role::sql("GetSchedulerWithFilter"),
             get_versions: Role::sql("GetSchedulerVersions"),
             get_all: Role::sql("GetAllSchedulers"),
             create_scheduler: Role::sql("CreateScheduler"),
@@ -194,7 +198,7 @@ impl<S: Reads> Reads for Observed<S> {
         version: &str,
     ) -> Result<Option<Arc<Scheduler>>, StoreError> {
         timed(
-            &[&self.roles.get_scheduler],
+            &[&self.roles.get_version],
             self.inner.scheduler_version(name, version),
         )
         .await

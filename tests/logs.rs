@@ -31,10 +31,30 @@ async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract()
         records.iter().filter(named).count()
     };
     let came = eventually(seconds(10), || async {
-        about(&records(&maestro.logged())) > 0
+        let records = records(&maestro.logged());
+        let ended = |r: &Value| r["operation_definition"] == "delete_scheduler" && r["ms"].is_u64();
+        about(&records) > 0 && records.iter().any(ended)
     });
     assert!(came.await, "no scheduler_name in:\n{}", maestro.logged());
     let records = records(&maestro.logged());
+    // The course of each operation, for whoever looks for its id.
+    for (definition, words) in [
+        ("create_scheduler", "Starting operation"),
+        ("create_scheduler", "Operation finished"),
+        ("delete_scheduler", "Operation finished"),
+    ] {
+        let is = |record: &&Value| {
+            let says = record["message"]
+                .as_str()
+                .is_some_and(|m| m.starts_with(words));
+            says && record["operation_definition"] == definition
+        };
+        let record = records.iter().find(is);
+        let record = record.unwrap_or_else(|| panic!("no {words} of {definition}: {records:#?}"));
+        assert_eq!(record["operation_phase"], "Execution");
+        let id = record["operation_id"].as_str().expect("an id");
+        assert_eq!(id.len(), 36, "{record}");
+    }
     for record in &records {
         let time = record["timestamp"].as_str().expect("a time");
         assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");

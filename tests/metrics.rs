@@ -152,7 +152,16 @@ async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
         "policy": {"type": "roomOccupancy", "parameters": {"roomOccupancy": {"readyTarget": 0.3}}},
     });
     maestro.bring_up(&fleet).await;
+    assert_eq!(maestro.post("/schedulers", &fleet).await.0, 409);
+    let version = maestro.get("/schedulers/measured?version=v1.0.0").await;
+    assert_eq!(version.0, 200);
     until(maestro, seen, ("maestro_worker_gru_ready", FLEET), 2.0).await;
+    assert_eq!(seen.value(fails, &store), Some(1.0), "a name that is taken");
+    let calls = "maestro_worker_postgres_operation_latency_count";
+    for (operation, count) in [("GetSchedulerWithFilter", 1.0), ("GetSchedulers", 0.0)] {
+        let of = [("storage", "scheduler-storage"), ("operation", operation)];
+        assert_eq!(seen.value(calls, &of), Some(count), "{operation}");
+    }
     assert_eq!(seen.value("maestro_worker_desired_rooms", FLEET), Some(2.0));
     assert_eq!(seen.value("maestro_worker_current_rooms", FLEET), Some(2.0));
     assert_eq!(

@@ -18,6 +18,7 @@ mod forwarding;
 mod gauge;
 mod handle;
 mod handlers;
+mod journal;
 mod keeper;
 mod lease;
 mod life;

@@ -8,6 +8,7 @@ use crate::debug::Published;
 use crate::forwarding::Outbox;
 use crate::gauge::Turn;
 use crate::handle::SchedulerHandle;
+use crate::journal;
 use crate::lease::Lease;
 use crate::messages::{Again, Inlets};
 use crate::orders::{ChildEnded, EndCause, ExitGuard};
@@ -191,6 +192,9 @@ impl SchedulerActor {
                 }),
                 ctx,
             );
+        }
+        for report in &decision.reports {
+            journal::tell(self.state.name(), report);
         }
         self.handle.0.tally.record(decision.reports);
         if !decision.touches.is_empty() {

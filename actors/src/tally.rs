@@ -4,12 +4,23 @@
 
 use maestro_core::domain::{Instance, InstanceStatus, Scheduler};
 use maestro_core::ports::RuntimeEvent;
-use maestro_core::state::{Outcome, Report, RoomTable};
+use maestro_core::state::{Named, Outcome, Report, RoomTable};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+/// The original finds out that a name is taken by failing to insert it, so that is where its dashboards look (contract
+/// 15.27). Here the owner knows it before any store is asked.
+fn duplicate_create() {
+    metrics::counter!(
+        "maestro_worker_postgres_fails_total",
+        "storage" => "scheduler-storage",
+        "operation" => "CreateScheduler"
+    )
+    .increment(1);
+}
 
 /// Milliseconds, as all latencies of the contract.
 pub const LATENCY_BUCKETS_MS: [f64; 11] = [
@@ -89,14 +100,15 @@ impl Tally {
         for report in reports {
             match report {
                 Report::Executed {
-                    operation,
+                    operation: Named { name, .. },
                     took,
                     outcome,
+                    ..
                 } => {
-                    if outcome == Outcome::Failure && operation == "add_rooms" {
+                    if outcome == Outcome::Failure && name == "add_rooms" {
                         self.adds_failed.fetch_add(1, Relaxed);
                     }
-                    let key = (operation, outcome == Outcome::Success);
+                    let key = (name, outcome == Outcome::Success);
                     operations.executed.entry(key).or_default().add(took);
                 }
                 Report::RolledBack {
@@ -104,11 +116,13 @@ impl Tally {
                     took,
                     success,
                 } => {
-                    let key = (operation, success);
+                    let key = (operation.name, success);
                     operations.rolled_back.entry(key).or_default().add(took);
                 }
-                Report::Evicted { operation } => operations.evict(operation),
+                Report::Evicted { operation } => operations.evict(operation.name),
                 Report::RoomNotRemoved => drop(self.rooms_not_removed.fetch_add(1, Relaxed)),
+                Report::DuplicateCreate => duplicate_create(),
+                Report::Began { .. } => {}
             }
         }
     }
@@ -180,12 +194,21 @@ impl Operations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maestro_core::domain::OperationId;
+
+    fn named(name: &str) -> Named {
+        Named {
+            id: OperationId(uuid::Uuid::nil()),
+            name: name.into(),
+        }
+    }
 
     fn executed(operation: &str, outcome: Outcome) -> Report {
         Report::Executed {
-            operation: operation.into(),
+            operation: named(operation),
             took: Duration::from_millis(30),
             outcome,
+            cause: String::new(),
         }
     }
 
@@ -211,7 +234,7 @@ mod tests {
     fn names_of_strange_operations_are_bounded() {
         let tally = Tally::default();
         for i in 0..100 {
-            let operation = format!("strange-{i}");
+            let operation = named(&format!("strange-{i}"));
             tally.record(vec![Report::Evicted { operation }]);
         }
         let evicted = tally.operations().evicted;

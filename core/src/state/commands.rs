@@ -43,6 +43,7 @@ impl SchedulerState {
 
     fn create(&mut self, mut scheduler: Scheduler) -> Answer {
         if self.scheduler.is_some() {
+            self.measured.reports.push(Report::DuplicateCreate);
             return Err(already_exists(&self.name));
         }
         self.end_orphans();

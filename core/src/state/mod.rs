@@ -25,7 +25,7 @@ mod view;
 pub use commands::refuse_unknown;
 pub use input::*;
 pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomView};
-pub use report::{Figures, Outcome, Report, RoomEnds};
+pub use report::{Figures, Named, Outcome, Report, RoomEnds};
 pub use rollout::RolloutView;
 pub use rooms::{Room, RoomTable};
 pub use view::{OperationView, StateView, TimersView};

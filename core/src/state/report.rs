@@ -3,26 +3,53 @@
 use super::operations::Running;
 use super::*;
 
-/// One thing that happened in a decision and is worth a count.
+/// One thing that happened in a decision and is worth a count, or a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
+    /// Its execution begins, or begins again after a restart.
+    Began {
+        operation: Named,
+        /// Who ordered it, as its own history says.
+        text: String,
+    },
     /// The work of an operation ended. One that did not succeed is rolled back next.
     Executed {
-        operation: String,
+        operation: Named,
         /// Since it began, or was resumed.
         took: Duration,
         outcome: Outcome,
+        /// Empty for a success.
+        cause: String,
     },
     /// What an operation did was undone, as far as that went.
     RolledBack {
-        operation: String,
+        operation: Named,
         took: Duration,
         success: bool,
     },
     /// Nobody knows how to carry it out (D19).
-    Evicted { operation: String },
+    Evicted { operation: Named },
     /// A room that `remove_rooms` was to end could not be ended.
     RoomNotRemoved,
+    /// A scheduler was to be created under a name that is taken (15.27).
+    DuplicateCreate,
+}
+
+/// An operation, for whoever tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub id: OperationId,
+    /// Of its definition.
+    pub name: String,
+}
+
+impl Named {
+    pub(super) fn of(record: &OperationRecord) -> Self {
+        Self {
+            id: record.id,
+            name: record.definition.name().to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +87,12 @@ pub struct Figures {
 
 impl Running {
     /// Its work is over; a rollback may follow.
-    pub(super) fn executed(&self, now: Mono, outcome: Outcome) -> Report {
+    pub(super) fn executed(&self, now: Mono, outcome: Outcome, cause: &str) -> Report {
         Report::Executed {
-            operation: self.record.definition.name().to_owned(),
+            operation: Named::of(&self.record),
             took: now.since(self.began),
             outcome,
+            cause: cause.to_owned(),
         }
     }
 }

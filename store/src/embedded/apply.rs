@@ -3,7 +3,7 @@
 use super::{
     batch::{Batch, Encoded},
     model::{Active, ModelChange, QueuedOperation},
-    tables::{self, DocumentRow, OperationRow, RoomRow},
+    tables::{self, DocumentRow, OperationRow, RoomRow, second},
 };
 use jiff::Timestamp;
 use maestro_core::{
@@ -251,12 +251,16 @@ impl Rows<'_, '_> {
         self.tables.operations.insert((name, id), row)?;
         let mut history = 0;
         if let Some((_, old_at)) = old
-            && self.tables.history.remove((name, old_at, id))?.is_some()
+            && self
+                .tables
+                .history
+                .remove((name, second(old_at), id))?
+                .is_some()
         {
             history -= 1;
         }
         if tables::is_in_history(&record) {
-            self.tables.history.insert((name, at, id), ())?;
+            self.tables.history.insert((name, second(at), id), ())?;
             history += 1;
         }
         let operation = QueuedOperation { order, record };
@@ -296,7 +300,11 @@ impl Rows<'_, '_> {
         let Some(at) = old.map(|row| row.value().2) else {
             return Ok(());
         };
-        let shown = self.tables.history.remove((name, at, number))?.is_some();
+        let shown = self
+            .tables
+            .history
+            .remove((name, second(at), number))?
+            .is_some();
         self.tell(ModelChange::OperationGone {
             id,
             history: -i64::from(shown),

@@ -3,10 +3,10 @@
 use super::{
     error::OpenError,
     file,
-    tables::{self, META, SEQS},
+    tables::{self, HISTORY, META, SEQS, second},
 };
 use maestro_core::domain::SchedulerName;
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::path::{Path, PathBuf};
 
 /// Brings the tables from the format before `to` to `to`. Runs in one transaction.
@@ -23,9 +23,28 @@ pub struct Formats {
 
 /// Raise `current` and add its migration with every change to the tables.
 pub const FORMATS: Formats = Formats {
-    current: 1,
-    migrations: &[],
+    current: 2,
+    migrations: &[Migration {
+        to: 2,
+        apply: history_by_seconds,
+    }],
 };
+
+/// Format 1 had microseconds in the history.
+fn history_by_seconds(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut history = txn.open_table(HISTORY)?;
+    let mut rows = Vec::new();
+    for row in history.iter()? {
+        let (key, ()) = (row?.0, ());
+        let (name, at, id) = key.value();
+        rows.push((name.to_owned(), second(at), id));
+    }
+    history.retain(|_, ()| false)?;
+    for (name, at, id) in &rows {
+        history.insert((name.as_str(), *at, *id), ())?;
+    }
+    Ok(())
+}
 
 const FORMAT: &str = "format";
 const INSTALLATION: &str = "installation";
@@ -173,6 +192,10 @@ mod tests {
     use super::*;
     use redb::TableDefinition;
 
+    const ONE: Formats = Formats {
+        current: 1,
+        migrations: &[],
+    };
     const NEW: TableDefinition<&str, u64> = TableDefinition::new("new_in_2");
     const TWO: Formats = Formats {
         current: 2,
@@ -198,7 +221,7 @@ mod tests {
     fn an_older_format_is_migrated_after_a_copy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(file::NAME);
-        let before = installation(&path, &file::open(dir.path(), &FORMATS).unwrap()).unwrap();
+        let before = installation(&path, &file::open(dir.path(), &ONE).unwrap()).unwrap();
         let db = file::open(dir.path(), &TWO).unwrap();
         assert_eq!(number(&path, &db, FORMAT).unwrap(), 2);
         assert_eq!(installation(&path, &db).unwrap(), before);
@@ -212,10 +235,35 @@ mod tests {
     }
 
     #[test]
+    fn the_history_of_the_first_format_is_kept_by_seconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = file::open(dir.path(), &ONE).unwrap();
+        let txn = db.begin_write().unwrap();
+        {
+            let mut history = txn.open_table(HISTORY).unwrap();
+            for (at, id) in [(1_999_999, 1), (1_000_000, 2), (-1, 3)] {
+                history.insert(("fleet", at, id), ()).unwrap();
+            }
+        }
+        txn.commit().unwrap();
+        drop(db);
+        let db = file::open(dir.path(), &FORMATS).unwrap();
+        let history = db.begin_read().unwrap().open_table(HISTORY).unwrap();
+        let rows = history.iter().unwrap().map(|row| {
+            let (key, _) = row.unwrap();
+            let (name, at, id) = key.value();
+            (name.to_owned(), at, id)
+        });
+        let fleet = || "fleet".to_owned();
+        let expected = [(fleet(), -1, 3), (fleet(), 1, 1), (fleet(), 1, 2)];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn a_newer_format_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         drop(file::open(dir.path(), &TWO).unwrap());
-        let refused = file::open(dir.path(), &FORMATS).err().unwrap();
+        let refused = file::open(dir.path(), &ONE).err().unwrap();
         assert!(matches!(
             refused,
             OpenError::Newer {
@@ -231,13 +279,13 @@ mod tests {
     #[test]
     fn a_migration_that_cannot_go_on_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        drop(file::open(dir.path(), &FORMATS).unwrap());
+        drop(file::open(dir.path(), &ONE).unwrap());
         let refused = file::open(dir.path(), &THREE_WITHOUT_A_WAY).err().unwrap();
         assert!(matches!(
             refused,
             OpenError::Migration { from: 1, to: 3, .. }
         ));
         assert_eq!(format_of(&dir.path().join(file::NAME)), 1);
-        drop(file::open(dir.path(), &FORMATS).unwrap());
+        drop(file::open(dir.path(), &ONE).unwrap());
     }
 }

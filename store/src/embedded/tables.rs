@@ -20,8 +20,14 @@ pub const ROOMS: TableDefinition<(&str, &str), RoomRow> = TableDefinition::new("
 /// By scheduler and operation: see [`OperationRow`].
 pub const OPERATIONS: TableDefinition<(&str, u128), OperationRow> =
     TableDefinition::new("operations");
-/// Ended operations that are shown: scheduler, when they ended (microseconds), operation.
+/// Ended operations that are shown: scheduler, the second in which they ended (see [`second`]), operation. Within a second
+/// the operations' ids tell which comes first (contract 2.4).
 pub const HISTORY: TableDefinition<(&str, i64, u128), ()> = TableDefinition::new("history");
+
+/// The second that a moment in microseconds is in.
+pub fn second(microseconds: i64) -> i64 {
+    microseconds.div_euclid(1_000_000)
+}
 
 /// What an operator decided about a scheduler's rollout.
 pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");

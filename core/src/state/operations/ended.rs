@@ -33,7 +33,7 @@ impl SchedulerState {
             return;
         };
         if status == OperationStatus::Finished {
-            let report = running.executed(self.now.mono, Outcome::Success);
+            let report = running.executed(self.now.mono, Outcome::Success, "");
             self.measured.reports.push(report);
         }
         let id = running.record.id;

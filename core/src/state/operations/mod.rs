@@ -222,7 +222,7 @@ impl SchedulerState {
         }
         if let Definition::Unknown { name, .. } = &record.definition {
             let text = format!("Operation evicted: no operation is called \"{name}\"");
-            let operation = name.clone();
+            let operation = Named::of(&record);
             append(&mut record, now.wall, &text);
             self.measured.reports.push(Report::Evicted { operation });
             return self.archive(record, OperationStatus::Evicted);
@@ -238,6 +238,10 @@ impl SchedulerState {
             (false, Some(request)) => format!("Starting operation, ordered by request {request}"),
         };
         append(&mut record, now.wall, &text);
+        self.measured.reports.push(Report::Began {
+            operation: Named::of(&record),
+            text,
+        });
         if self.timers.leases.is_none() {
             self.timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
         }

@@ -36,7 +36,7 @@ impl SchedulerState {
             if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
                 self.take_back_replicas(&record);
             }
-            self.report_failed(lane, canceled);
+            self.report_failed(lane, canceled, &cause);
         }
         let mut run = RollbackRun {
             canceled,
@@ -69,7 +69,7 @@ impl SchedulerState {
     }
 
     /// From here on the clock runs for the rollback.
-    fn report_failed(&mut self, lane: Lane, canceled: bool) {
+    fn report_failed(&mut self, lane: Lane, canceled: bool, cause: &str) {
         let outcome = if canceled {
             Outcome::Canceled
         } else {
@@ -78,7 +78,7 @@ impl SchedulerState {
         let Some(running) = self.operations.running_mut(lane) else {
             return;
         };
-        let report = running.executed(self.now.mono, outcome);
+        let report = running.executed(self.now.mono, outcome, cause);
         running.began = self.now.mono;
         self.measured.reports.push(report);
     }
@@ -139,6 +139,7 @@ impl SchedulerState {
             None => self.note(lane, "rollback succeeded"),
             Some(cause) => self.note(lane, &format!("rollback failed: {cause}")),
         }
+        self.note(lane, "Operation finished");
         self.end(lane, status);
     }
 
@@ -147,7 +148,7 @@ impl SchedulerState {
             return;
         };
         self.measured.reports.push(Report::RolledBack {
-            operation: running.record.definition.name().to_owned(),
+            operation: Named::of(&running.record),
             took: self.now.mono.since(running.began),
             success,
         });

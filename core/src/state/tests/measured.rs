@@ -11,7 +11,7 @@ fn executed(fleet: &Fleet) -> Vec<(&str, Outcome)> {
     let reports = fleet.reports.iter().filter_map(|report| match report {
         Report::Executed {
             operation, outcome, ..
-        } => Some((operation.as_str(), *outcome)),
+        } => Some((operation.name.as_str(), *outcome)),
         _ => None,
     });
     reports.collect()
@@ -52,18 +52,34 @@ fn a_failure_and_its_rollback_are_reported_apart() {
     fleet.reports.clear();
     fleet.creation_fails = Some("no image".into());
     fleet.order(Command::AddRooms { amount: 2 }).unwrap();
-    let add_rooms = || "add_rooms".to_owned();
+    let add_rooms = |id| {
+        let name = "add_rooms".to_owned();
+        Named { id, name }
+    };
     let took = Duration::ZERO;
+    let Report::Began { operation, text } = &fleet.reports[0] else {
+        panic!("{:?}", fleet.reports)
+    };
+    let id = operation.id;
     assert_eq!(
-        fleet.reports[..2],
+        (operation, text.as_str()),
+        (&add_rooms(id), "Starting operation")
+    );
+    let Report::Executed { cause, .. } = &fleet.reports[1] else {
+        panic!("{:?}", fleet.reports)
+    };
+    assert!(cause.contains("no image"), "{cause}");
+    assert_eq!(
+        fleet.reports[1..3],
         [
             Report::Executed {
-                operation: add_rooms(),
+                operation: add_rooms(id),
                 took,
-                outcome: Outcome::Failure
+                outcome: Outcome::Failure,
+                cause: cause.clone(),
             },
             Report::RolledBack {
-                operation: add_rooms(),
+                operation: add_rooms(id),
                 took,
                 success: true
             },
@@ -100,7 +116,21 @@ fn an_operation_that_nobody_knows_is_reported_as_evicted() {
         history: Vec::new(),
         ..known
     })));
+    let id = OperationId(uuid::Uuid::from_u128(9));
+    let operation = Named {
+        id,
+        name: operation,
+    };
     assert_eq!(fleet.reports, [Report::Evicted { operation }]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_reported() {
+    let mut fleet = Fleet::up(0);
+    fleet.reports.clear();
+    let again = fleet.order(Command::CreateScheduler(Box::new(spec(0))));
+    assert_eq!(again.unwrap_err().kind, RefusalKind::AlreadyExists);
+    assert_eq!(fleet.reports, [Report::DuplicateCreate]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use maestro_core::{
     domain::*,
     ports::{Change, OperationPage, Stage},
 };
+use std::time::Duration;
 
 const NEWEST: Stage = Stage::Final {
     offset: 0,
@@ -120,6 +121,17 @@ pub async fn the_history_is_cut_by_when_operations_ended(harness: &dyn Harness) 
     let again = ended(operation("fleet", 7), OperationStatus::Error, 500);
     owner.put(vec![put(again)]).await;
     assert_eq!(listed(&ports, window(0, 2, false)).await, [7, 1]);
+    assert_eq!(page(&ports, NEWEST).await.total, 7);
+    // Within a second the ids tell (contract 2.4), not which part of it was earlier.
+    let mut six = ended(operation("fleet", 6), OperationStatus::Error, 600);
+    let mut five = ended(operation("fleet", 5), OperationStatus::Error, 600);
+    six.status_at += Duration::from_millis(900);
+    five.status_at += Duration::from_millis(10);
+    owner.put(vec![put(six), put(five)]).await;
+    assert!(operation_id(5) > operation_id(6));
+    assert_eq!(listed(&ports, window(0, 3, false)).await, [5, 6, 7]);
+    assert_eq!(listed(&ports, window(0, 1, false)).await, [5]);
+    assert_eq!(listed(&ports, window(5, 2, true)).await, [6, 5]);
     assert_eq!(page(&ports, NEWEST).await.total, 7);
     let nobody = ports.reads.operations("nobody", NEWEST).await.unwrap();
     assert_eq!((nobody.total, nobody.operations.len()), (0, 0));

@@ -105,7 +105,7 @@ impl Tables {
     pub fn ended(&self) -> Vec<Arc<OperationRecord>> {
         let all = self.operations.values().map(|(_, o)| o.clone());
         let mut ended: Vec<_> = all.filter(|o| o.status.is_final()).collect();
-        ended.sort_by_key(|o| (o.status_at, o.id));
+        ended.sort_by_key(|o| (o.status_at.as_second(), o.id));
         ended
     }
 }
