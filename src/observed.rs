@@ -126,7 +126,7 @@ impl<S> Observed<S> {
         for change in changes {
             let of_change: &[&Role] = match change {
                 Change::CreateScheduler(_) => &[&roles.create_scheduler, &roles.create_version],
-                Change::UpdateScheduler(_) | Change::PutRollout(_) => &[&roles.update_scheduler],
+                Change::UpdateScheduler(_) | Change::PutOperator(_) => &[&roles.update_scheduler],
                 Change::CreateVersion { .. } | Change::DeleteVersion(_) => &[&roles.create_version],
                 Change::DeleteScheduler { .. } => &[&roles.delete_scheduler],
                 Change::PutRoom(_) | Change::DeleteRoom(_) => &[&roles.rooms, &roles.instances],

@@ -131,22 +131,36 @@ async fn a_paused_scheduler_stands_still_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_at_run_time_is_forgotten_by_a_reload() {
+async fn a_pause_at_run_time_outlives_a_reload_and_a_kill() {
     let home = Home::new();
     let maestro = home.start();
-    maestro.bring_up(&home.fleet("forget", 1)).await;
-    let is_paused = async |paused: bool| {
-        let (_, view) = maestro
-            .internal("GET", "/debug/actors?scheduler=forget", None)
-            .await;
-        view["actors"][0]["scheduler"]["paused"] == paused
+    maestro.bring_up(&home.fleet("held", 1)).await;
+    let view = async |maestro: &Maestro| {
+        let path = "/debug/actors?scheduler=held";
+        maestro.internal("GET", path, None).await.1["actors"][0].clone()
     };
-    let path = |verb: &str| format!("/debug/actors/forget/{verb}");
+    let is_paused = async |maestro: &Maestro, paused: bool| {
+        view(maestro).await["scheduler"]["paused"] == paused
+    };
+    let path = |verb: &str| format!("/debug/actors/held/{verb}");
     assert_eq!(maestro.internal("POST", &path("pause"), None).await.0, 200);
-    assert!(eventually(seconds(5), || is_paused(true)).await);
+    assert!(eventually(seconds(5), || is_paused(&maestro, true)).await);
     assert_eq!(maestro.internal("POST", &path("reload"), None).await.0, 200);
-    assert!(eventually(seconds(10), || is_paused(false)).await);
-    maestro.remove("forget").await;
+    assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
+    maestro.kill();
+    let maestro = home.start();
+    assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
+    assert_eq!(maestro.internal("POST", &path("resume"), None).await.0, 200);
+    assert!(eventually(seconds(5), || is_paused(&maestro, false)).await);
+    // What the settings say already is nothing to be kept.
+    maestro.stop();
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
+    assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
+    assert_eq!(maestro.internal("POST", &path("resume"), None).await.0, 200);
+    maestro.stop();
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
+    assert!(eventually(seconds(10), || is_paused(&maestro, false)).await);
+    maestro.remove("held").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

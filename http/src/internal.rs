@@ -343,15 +343,15 @@ async fn reload(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
 }
 
 async fn pause(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
-    set_paused(&node, &scheduler, Some(true)).await
+    set_paused(&node, &scheduler, true).await
 }
 
 /// Also where all others stand still (`workers.paused`).
 async fn resume(node: Data<Node>, scheduler: Path<String>) -> HttpResponse {
-    set_paused(&node, &scheduler, Some(false)).await
+    set_paused(&node, &scheduler, false).await
 }
 
-async fn set_paused(node: &Node, scheduler: &str, paused: Option<bool>) -> HttpResponse {
+async fn set_paused(node: &Node, scheduler: &str, paused: bool) -> HttpResponse {
     match node.ask(scheduler, Command::SetPaused(paused), None).await {
         Ok(_) => HttpResponse::Ok().json(json!({})),
         Err(error) => refusal(error.into()),

@@ -39,7 +39,7 @@ pub enum Change {
     /// A version's document goes; the active one never does.
     DeleteVersion(SchedulerVersion),
     /// What an operator decided about the rollout under way.
-    PutRollout(RolloutRecord),
+    PutOperator(OperatorRecord),
     PutOperation(Box<OperationRecord>),
     RenewOperationLease {
         operation: OperationId,
@@ -103,12 +103,14 @@ impl EndedOperation {
     }
 }
 
-/// What survives of a rollout beside the rooms and the versions themselves.
+/// What an operator decided about a scheduler, beside its document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct RolloutRecord {
-    /// No room is replaced until an operator resumes it.
-    pub paused: bool,
+pub struct OperatorRecord {
+    /// No room is replaced until the rollout is resumed.
+    pub rollout_paused: bool,
+    /// Stands still, or moves although `settings.paused` holds all. `None`: as the settings say.
+    pub held: Option<bool>,
 }
 
 /// Everything an owner needs to go on with a scheduler.
@@ -123,7 +125,7 @@ pub struct Loaded {
     pub operations: Vec<OperationRecord>,
     /// Those that have ended and are still kept, oldest first.
     pub ended: Vec<EndedOperation>,
-    pub rollout: RolloutRecord,
+    pub operator: OperatorRecord,
     pub seq: Seq,
 }
 

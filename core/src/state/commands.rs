@@ -226,10 +226,13 @@ impl SchedulerState {
         self.order(Definition::TestOperation { sleep_seconds })
     }
 
-    fn set_paused(&mut self, paused: Option<bool>) -> Answer {
+    /// Stored: whoever holds a fleet to look at it finds it held after a crash too.
+    fn set_paused(&mut self, paused: bool) -> Answer {
         self.active(missing)?;
         let was_paused = self.is_paused();
-        self.paused_override = paused;
+        // What the settings say already is not held against a later word of theirs.
+        self.operator.held = (paused != self.settings.paused).then_some(paused);
+        self.dirty.changes.push(Change::PutOperator(self.operator));
         if was_paused && !self.is_paused() && self.listed {
             self.issue_intents_again();
         }

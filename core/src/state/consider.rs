@@ -244,7 +244,7 @@ impl SchedulerState {
         };
         let (mut rolling_old, mut old_starting, mut starting) = (0, 0, 0);
         for (version, count) in self.rooms.by_version() {
-            if self.outdated.contains(version) && !self.rollout.paused {
+            if self.outdated.contains(version) && !self.operator.rollout_paused {
                 rolling_old += count.available;
                 old_starting += count.starting;
             } else {

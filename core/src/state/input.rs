@@ -146,8 +146,8 @@ pub enum Command {
         request: Arc<str>,
         command: Box<Command>,
     },
-    /// Holds or moves the queues of this scheduler alone; `None`: as the setting says.
-    SetPaused(Option<bool>),
+    /// Holds or moves this scheduler alone, whatever the setting says.
+    SetPaused(bool),
 }
 
 impl Command {

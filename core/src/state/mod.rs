@@ -31,7 +31,7 @@ pub use rooms::{Room, RoomTable};
 pub use view::{OperationView, StateView, TimersView};
 
 use crate::domain::*;
-use crate::ports::{Change, RolloutRecord, RoomCounts};
+use crate::ports::{Change, OperatorRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
 use forwarding::Audience;
@@ -44,8 +44,6 @@ use std::{sync::Arc, time::Duration};
 pub struct SchedulerState {
     name: SchedulerName,
     settings: Arc<CoreSettings>,
-    /// Held or moved by an operator at run time, against `settings.paused`.
-    paused_override: Option<bool>,
     /// `None`: there is no such scheduler (yet, or any more).
     scheduler: Option<Arc<Scheduler>>,
     versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
@@ -58,7 +56,7 @@ pub struct SchedulerState {
     desired: Option<i64>,
     /// Scaling found nothing that it could do: it waits until then.
     hold_scaling_until: Option<Mono>,
-    rollout: RolloutRecord,
+    operator: OperatorRecord,
     /// The last rooms that ended, newest last; in memory only.
     ended_rooms: VecDeque<EndedRoom>,
     operations: Operations,
@@ -137,7 +135,7 @@ impl SchedulerState {
         self.rooms.counts()
     }
     pub fn is_paused(&self) -> bool {
-        self.paused_override.unwrap_or(self.settings.paused)
+        self.operator.held.unwrap_or(self.settings.paused)
     }
     /// Results of work that nobody expected any more.
     pub fn stale_results(&self) -> u64 {

@@ -17,7 +17,6 @@ impl SchedulerState {
         let mut state = Self {
             name,
             settings,
-            paused_override: None,
             scheduler: loaded.scheduler,
             versions: loaded
                 .versions
@@ -29,7 +28,7 @@ impl SchedulerState {
             level: None,
             desired: None,
             hold_scaling_until: None,
-            rollout: loaded.rollout,
+            operator: loaded.operator,
             ended_rooms: VecDeque::new(),
             operations: Operations::default(),
             crash_loop: CrashLoop::default(),

@@ -35,7 +35,7 @@ impl SchedulerState {
         let scheduler = self.active(super::commands::missing)?;
         let mut view = RolloutView {
             in_progress: false,
-            paused: self.rollout.paused,
+            paused: self.operator.rollout_paused,
             active_version: scheduler.version().clone(),
             previous_version: scheduler.rollback_version.clone(),
             old: 0,
@@ -96,16 +96,16 @@ impl SchedulerState {
 
     /// A switch begins a rollout of its own: whatever held the one before is over.
     pub(super) fn begin_rollout(&mut self) {
-        if self.rollout.paused {
-            self.rollout = RolloutRecord::default();
-            self.dirty.changes.push(Change::PutRollout(self.rollout));
+        if self.operator.rollout_paused {
+            self.operator.rollout_paused = false;
+            self.dirty.changes.push(Change::PutOperator(self.operator));
         }
     }
 
     pub(super) fn set_rollout_paused(&mut self, paused: bool) -> Answer {
         self.active(super::commands::missing)?;
-        self.rollout.paused = paused;
-        self.dirty.changes.push(Change::PutRollout(self.rollout));
+        self.operator.rollout_paused = paused;
+        self.dirty.changes.push(Change::PutOperator(self.operator));
         self.dirty.reconsider = true;
         self.rollout_view()
     }

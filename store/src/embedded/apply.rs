@@ -82,7 +82,7 @@ impl Rows<'_, '_> {
             Change::PutRoom(room) => self.put_room(room, document),
             Change::DeleteRoom(room) => self.delete_room(room),
             Change::DeleteVersion(version) => self.delete_version(version),
-            Change::PutRollout(_) => {
+            Change::PutOperator(_) => {
                 let name = self.scheduler.as_str();
                 self.tables.rollouts.insert(name, document)?;
                 Ok(())

@@ -44,7 +44,7 @@ fn encode(change: Change) -> Result<Encoded, serde_json::Error> {
         | Change::CreateVersion { scheduler, .. } => tables::encode(scheduler)?,
         Change::PutRoom(room) => tables::encode(room)?,
         Change::PutOperation(operation) => tables::encode(operation)?,
-        Change::PutRollout(rollout) => tables::encode(rollout)?,
+        Change::PutOperator(record) => tables::encode(record)?,
         Change::DeleteScheduler { .. }
         | Change::DeleteRoom(_)
         | Change::TouchRooms(_)

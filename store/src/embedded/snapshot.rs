@@ -94,7 +94,7 @@ pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
     }
     loaded.ended.sort_by_key(|ended| ended.ended_at);
     if let Some(row) = txn.open_table(tables::ROLLOUTS)?.get(name)? {
-        loaded.rollout = tables::decode("rollouts", name, row.value())?;
+        loaded.operator = tables::decode("rollouts", name, row.value())?;
     }
     queue.sort_by(QueuedOperation::by_queue);
     loaded.operations = queue

@@ -118,7 +118,7 @@ macro_rules! store_contract {
             operations::operations_without_action_stay_out_of_the_history,
             operations::a_lease_is_renewed_while_the_operation_runs,
             operations::deleted_operations_are_gone_from_every_stage,
-            schedulers::a_deleted_version_is_gone_and_a_rollouts_pause_stays,
+            schedulers::a_deleted_version_is_gone_and_the_operators_word_stays,
             operations::ended_operations_are_known_to_the_next_owner,
             order::a_take_over_fences_the_owner_before,
             order::a_gap_in_the_order_is_answered_with_what_is_stored,

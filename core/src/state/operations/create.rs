@@ -48,6 +48,8 @@ impl SchedulerState {
         self.touched.clear();
         self.dirty.operations.retain(|id, _| *id == keep);
         self.scheduler = None;
+        // Nobody could take a pause back any more, and what waits for the name would wait for ever.
+        self.operator = OperatorRecord::default();
         self.audience = None;
         self.versions.clear();
         self.operations.queues = Default::default();

@@ -25,7 +25,7 @@ pub(crate) struct Fleet {
     pub stored_rooms: BTreeMap<RoomId, RoomRecord>,
     pub stored_scheduler: Option<Arc<Scheduler>>,
     pub stored_versions: Vec<Arc<Scheduler>>,
-    pub stored_rollout: RolloutRecord,
+    pub stored_operator: OperatorRecord,
     pub reports: Vec<Report>,
     pub ended: bool,
     /// What forwarders were told, in order.
@@ -105,7 +105,7 @@ impl Fleet {
             stored_rooms: BTreeMap::new(),
             stored_scheduler: None,
             stored_versions: Vec::new(),
-            stored_rollout: RolloutRecord::default(),
+            stored_operator: OperatorRecord::default(),
             reports: Vec::new(),
             ended: false,
             forwarded: Vec::new(),
@@ -142,7 +142,7 @@ impl Fleet {
                 .cloned()
                 .collect(),
             ended: Vec::new(),
-            rollout: self.stored_rollout,
+            operator: self.stored_operator,
             seq: Seq(0),
         };
         self.held.clear();
@@ -264,7 +264,7 @@ impl Fleet {
             Change::DeleteVersion(version) => {
                 self.stored_versions.retain(|v| *v.version() != version)
             }
-            Change::PutRollout(record) => self.stored_rollout = record,
+            Change::PutOperator(record) => self.stored_operator = record,
             Change::PutOperation(record) => {
                 self.operations.insert(record.id, *record);
             }

@@ -391,7 +391,7 @@ fn paused_means_that_queues_stand_still_and_pings_go_on() {
         OperationStatus::Pending,
         "stored, not applied"
     );
-    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    fleet.order(Command::SetPaused(false)).unwrap();
     assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
 }
 

@@ -157,7 +157,7 @@ fn a_creation_that_is_canceled_while_it_waits_leaves_no_scheduler() {
         .unwrap();
     let id = *fleet.operations.keys().next().expect("its creation waits");
     fleet.order(Command::Cancel(id)).unwrap();
-    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    fleet.order(Command::SetPaused(false)).unwrap();
     assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
     assert!(fleet.stored_scheduler.is_none() && fleet.ended);
 }
@@ -165,10 +165,10 @@ fn a_creation_that_is_canceled_while_it_waits_leaves_no_scheduler() {
 #[test]
 fn a_canceled_switch_leaves_the_scheduler_in_sync() {
     let mut fleet = Fleet::up(1);
-    fleet.order(Command::SetPaused(Some(true))).unwrap();
+    fleet.order(Command::SetPaused(true)).unwrap();
     let id = operation_of(fleet.order(patch(|p| p.max_surge = Some("3".into()))));
     fleet.order(Command::Cancel(id)).unwrap();
-    fleet.order(Command::SetPaused(Some(false))).unwrap();
+    fleet.order(Command::SetPaused(false)).unwrap();
     assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
     assert_eq!(fleet.scheduler_state(), "in-sync");
     assert!(

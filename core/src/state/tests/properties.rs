@@ -246,7 +246,7 @@ fn order(world: &mut World, step: Step, max_matches: i32) {
         },
         Step::Sleep(sleep_seconds) => Command::TestOperation { sleep_seconds },
         Step::Allocate => Command::Allocate,
-        Step::Pause(paused) => Command::SetPaused(Some(paused)),
+        Step::Pause(paused) => Command::SetPaused(paused),
         _ => return,
     };
     world.command(command);

@@ -31,7 +31,7 @@ pub(super) struct Stored {
     pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
     pub rooms: BTreeMap<RoomId, RoomRecord>,
     pub operations: BTreeMap<OperationId, (u64, OperationRecord)>,
-    rollout: RolloutRecord,
+    operator: OperatorRecord,
     came: u64,
 }
 
@@ -42,7 +42,7 @@ impl Stored {
             versions: BTreeMap::new(),
             rooms: BTreeMap::new(),
             operations: BTreeMap::new(),
-            rollout: RolloutRecord::default(),
+            operator: OperatorRecord::default(),
             came: 0,
         }
     }
@@ -66,6 +66,7 @@ impl Stored {
                 self.scheduler = None;
                 self.versions.clear();
                 self.rooms.clear();
+                self.operator = OperatorRecord::default();
                 self.operations.retain(|id, _| *id == keep);
             }
             Change::PutRoom(room) => {
@@ -74,7 +75,7 @@ impl Stored {
             }
             Change::DeleteRoom(id) => drop(self.rooms.remove(&id)),
             Change::DeleteVersion(version) => drop(self.versions.remove(&version)),
-            Change::PutRollout(rollout) => self.rollout = rollout,
+            Change::PutOperator(record) => self.operator = record,
             Change::TouchRooms(_) => panic!("steady pings go another way"),
             Change::PutOperation(record) => self.put(*record),
             Change::RenewOperationLease { operation, until } => {
@@ -122,7 +123,7 @@ impl Stored {
             rooms: self.rooms.values().cloned().collect(),
             operations: open.into_iter().map(|(_, o)| o.clone()).collect(),
             ended,
-            rollout: self.rollout,
+            operator: self.operator,
             seq: Seq(0),
         }
     }
@@ -807,7 +808,7 @@ impl World {
         for room in self.runtime.keys().cloned().collect::<Vec<_>>() {
             self.change(&room, InstanceStatus::Ready);
         }
-        self.command(Command::SetPaused(Some(false)));
+        self.command(Command::SetPaused(false));
         self.relist();
         self.settle();
     }

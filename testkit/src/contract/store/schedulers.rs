@@ -3,7 +3,7 @@
 use super::{Harness, Owner, samples::*};
 use maestro_core::{
     domain::*,
-    ports::{Change, CommitError, RolloutRecord, RoomCounts, SchedulerFilter, Stage},
+    ports::{Change, CommitError, OperatorRecord, RoomCounts, SchedulerFilter, Stage},
 };
 
 use std::sync::Arc;
@@ -259,17 +259,20 @@ pub async fn a_name_can_be_created_again_and_starts_clean(harness: &dyn Harness)
     assert_eq!(versions.len(), 1);
 }
 
-pub async fn a_deleted_version_is_gone_and_a_rollouts_pause_stays(harness: &dyn Harness) {
+pub async fn a_deleted_version_is_gone_and_the_operators_word_stays(harness: &dyn Harness) {
     let ports = harness.open().await;
     let mut owner = Owner::of(&ports, "fleet").await;
-    let paused = RolloutRecord { paused: true };
+    let paused = OperatorRecord {
+        rollout_paused: true,
+        held: Some(false),
+    };
     owner
         .put(vec![
             Change::CreateScheduler(scheduler("fleet", "v1.0.0")),
-            Change::PutRollout(paused),
+            Change::PutOperator(paused),
         ])
         .await;
-    assert_eq!(owner.load().await.rollout, paused);
+    assert_eq!(owner.load().await.operator, paused);
     let version = scheduler("fleet", "v1.0.0").version().clone();
     owner.put(vec![Change::DeleteVersion(version)]).await;
     assert!(owner.load().await.versions.is_empty());
@@ -279,5 +282,5 @@ pub async fn a_deleted_version_is_gone_and_a_rollouts_pause_stays(harness: &dyn 
             keep: operation_id(1),
         }])
         .await;
-    assert_eq!(owner.load().await.rollout, RolloutRecord::default());
+    assert_eq!(owner.load().await.operator, OperatorRecord::default());
 }

@@ -14,7 +14,7 @@ pub(super) struct Tables {
     pub rooms: BTreeMap<RoomId, Arc<RoomRecord>>,
     /// With their place in the order in which they came.
     pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
-    pub rollout: RolloutRecord,
+    pub operator: OperatorRecord,
     came: u64,
 }
 
@@ -45,7 +45,7 @@ impl Tables {
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();
-                self.rollout = RolloutRecord::default();
+                self.operator = OperatorRecord::default();
                 self.rooms.clear();
                 self.operations.retain(|id, _| id == keep);
             }
@@ -54,7 +54,7 @@ impl Tables {
                     .insert(room.id.clone(), Arc::new((**room).clone()));
             }
             Change::DeleteVersion(version) => drop(self.versions.remove(version)),
-            Change::PutRollout(rollout) => self.rollout = *rollout,
+            Change::PutOperator(record) => self.operator = *record,
             Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
             Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
             Change::PutOperation(record) => self.put_operation(record),
@@ -123,7 +123,7 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .iter()
             .map(|o| EndedOperation::of(o))
             .collect(),
-        rollout: tables.rollout,
+        operator: tables.operator,
         seq: row.seq,
     }
 }
