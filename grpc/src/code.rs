@@ -1,0 +1,64 @@
+//! The names of gRPC codes as Go spells them; texts and metrics carry them.
+
+/// By their numbers; `Canceled` with one l.
+pub(crate) const NAMES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// A number that nobody knows is called by it.
+pub(crate) fn name(code: i64) -> String {
+    let known = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
+    known.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned())
+}
+
+/// The name that stands in the metrics for the HTTP-like code of a reply (contract 6.4).
+pub(crate) fn of_reply(code: i32) -> &'static str {
+    match code {
+        200 => "OK",
+        404 => "NotFound",
+        406 => "FailedPrecondition",
+        500 => "Internal",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_names_that_go_gives_them() {
+        for (code, expected) in [
+            (0, "OK"),
+            (1, "Canceled"),
+            (4, "DeadlineExceeded"),
+            (14, "Unavailable"),
+            (16, "Unauthenticated"),
+            (17, "Code(17)"),
+            (99, "Code(99)"),
+            (-1, "Code(-1)"),
+        ] {
+            assert_eq!(name(code), expected);
+        }
+        // Up to the last one they are those that tonic knows.
+        for code in 2..=16 {
+            assert_eq!(name(code), format!("{:?}", tonic::Code::from(code as i32)));
+        }
+    }
+}
