@@ -5,7 +5,6 @@
 //! away. Never here: queues, order, and which events there are.
 
 mod attributes;
-mod code;
 mod connections;
 mod member;
 mod message;
@@ -13,6 +12,7 @@ mod metrics;
 mod target;
 mod watched;
 
+use crate::code;
 use crate::events::grpc_forwarder_client::GrpcForwarderClient;
 use async_trait::async_trait;
 use connections::Connections;
