@@ -25,6 +25,17 @@ pub enum ForwardedEvent {
 }
 
 impl ForwardedEvent {
+    /// One word for traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Resync(_) => "resync",
+            Self::Status { .. } => "status",
+            Self::Terminated => "terminated",
+            Self::RoomEvent(_) => "room_event",
+            Self::Player { .. } => "player_event",
+        }
+    }
+
     /// Of these a room may be gone already, so nobody needs its address (contract 6.2).
     pub fn needs_no_address(&self) -> bool {
         match self {
