@@ -333,6 +333,12 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
         assert_eq!(failed, kind == "status", "{span:?}");
     }
     maestro.remove("told").await;
+    let ended = |span: &Span| {
+        has(span, "kind", "terminated") && span.name == "forward" && span.parent_span_id.is_empty()
+    };
+    collector
+        .until("end", |spans| spans.iter().any(ended))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
