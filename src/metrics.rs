@@ -5,6 +5,7 @@ use crate::{observed, process_metrics};
 use anyhow::Context;
 use maestro_actors::Node;
 use maestro_actors::exposition::Page;
+use maestro_grpc::HANDLING_SECONDS;
 use maestro_http::MetricsPage;
 use maestro_http::metrics::{DURATION_BUCKETS, DURATION_SECONDS, RESPONSE_BYTES, SIZE_BUCKETS};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -26,6 +27,7 @@ pub fn install(
 ) -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(DURATION_SECONDS.into()), &DURATION_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(HANDLING_SECONDS.into()), &DURATION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(RESPONSE_BYTES.into()), &SIZE_BUCKETS)?
         .set_buckets_for_metric(
             Matcher::Suffix("_latency".into()),

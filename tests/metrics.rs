@@ -1,8 +1,11 @@
 //! `/metrics` of the built binary against `docs/metrics.md`, both ways: names, types and labels;
 //! values where they tell something; the page and the alerts for `promtool`.
 
+#[path = "support/grpc.rs"]
+mod grpc;
 mod support;
 
+use grpc::GrpcClient;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -211,6 +214,9 @@ async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
         Some(1.0)
     );
 
+    over_grpc(maestro, seen).await;
+    beside_the_gateway(maestro, seen).await;
+
     maestro.remove("measured").await;
     let delete = of(&[("operation", "delete_scheduler"), ("success", "true")]);
     until(maestro, seen, (latency, &delete), 1.0).await;
@@ -241,6 +247,58 @@ async fn roll_back(maestro: &Maestro, seen: &mut Seen) {
     let executed = "maestro_worker_operation_execution_latency_count";
     let failed = of(&[edit, ("success", "false")]);
     assert_eq!(seen.value(executed, &failed), Some(1.0));
+}
+
+/// The client asks reflection for all that it knows, which counts nowhere.
+async fn over_grpc(maestro: &Maestro, seen: &mut Seen) {
+    let handled = "grpc_server_handled_total";
+    let service = ("grpc_service", "api.v1.SchedulersService");
+    let of = |code| {
+        [
+            service,
+            ("grpc_method", "GetScheduler"),
+            ("grpc_code", code),
+        ]
+    };
+    seen.scrape(maestro).await;
+    assert_eq!(seen.value(handled, &of("OK")), Some(0.0), "from the start");
+    let grpc = GrpcClient::connect(&maestro.grpc).await;
+    for (name, found) in [("measured", true), ("measured", true), ("nowhere", false)] {
+        let name = json!({"schedulerName": name});
+        let answer = grpc.call("SchedulersService/GetScheduler", name).await;
+        assert_eq!(answer.is_ok(), found);
+    }
+    seen.scrape(maestro).await;
+    assert_eq!(seen.value(handled, &of("OK")), Some(2.0));
+    assert_eq!(seen.value(handled, &of("NotFound")), Some(1.0));
+    let unknown = [("grpc_service", "unknown")];
+    assert_eq!(seen.value(handled, &unknown), Some(0.0));
+    let within = [service, ("grpc_method", "GetScheduler"), ("le", "10")];
+    let buckets = "grpc_server_handling_seconds_bucket";
+    assert_eq!(seen.value(buckets, &within), Some(3.0));
+}
+
+/// Endpoints that the gateway does not know; those of the internal server are none of the APIs'.
+async fn beside_the_gateway(maestro: &Maestro, seen: &mut Seen) {
+    let rooms = "/schedulers/{scheduler}/rooms";
+    assert_eq!(maestro.get("/schedulers/measured/rooms").await.0, 200);
+    assert_eq!(maestro.delete("/schedulers/measured/rooms").await.0, 501);
+    assert_eq!(maestro.get("/debug/actors").await.0, 200);
+    assert_eq!(maestro.internal("GET", "/debug/actors", None).await.0, 200);
+    seen.scrape(maestro).await;
+    for (handler, method, code) in [
+        (rooms, "GET", "200"),
+        (rooms, "DELETE", "501"),
+        ("/debug/actors", "GET", "200"),
+    ] {
+        let api = [("service", "management-api"), ("handler", handler)];
+        let labels = [&api[..], &[("method", method), ("code", code)]].concat();
+        let requests = seen.value("http_request_duration_seconds_count", &labels);
+        assert_eq!(requests, Some(1.0), "{labels:?}");
+        let bytes = seen.value("http_response_size_bytes_sum", &labels);
+        assert!(bytes.is_some_and(|bytes| bytes > 0.0), "{labels:?}");
+        assert_eq!(seen.value("http_requests_inflight", &api), Some(0.0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

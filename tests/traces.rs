@@ -1,92 +1,33 @@
 //! Traces of the built binary, as a collector gets them: one tree from the request to what follows
 //! from it, a caller's own trace taken on, and nothing that a collector which is away holds up.
 
+#[path = "support/collector.rs"]
+mod collector;
+#[path = "support/grpc.rs"]
+mod grpc;
 mod support;
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use collector::{Collector, has, hex, named};
+use grpc::GrpcClient;
+use maestro_testkit::forwarder::{TestForwarder, Traced};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::sync::{Arc, Mutex};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use serde_json::json;
 use std::time::{Duration, Instant};
 use support::{Home, Maestro, eventually, seconds};
-use tokio_stream::wrappers::TcpListenerStream;
 
-/// A collector on a free port.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+/// The trace and the span of a caller, and what it sends of them.
+const CALLER: [&str; 2] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
 
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportTraceServiceRequest>,
-    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        self.0.lock().expect("whole").push(request.into_inner());
-        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
-    }
+fn traceparent() -> String {
+    let [trace, span] = CALLER;
+    format!("00-{trace}-{span}-01")
 }
 
-impl Collector {
-    /// With its URL.
-    async fn start() -> (Self, String) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let collector = Self::default();
-        let service = TraceServiceServer::new(collector.clone());
-        let server = tonic::transport::Server::builder().add_service(service);
-        // It ends with the test's runtime.
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        (collector, url)
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let requests = self.0.lock().expect("whole");
-        let resources = requests.iter().flat_map(|request| &request.resource_spans);
-        let scopes = resources.flat_map(|resource| &resource.scope_spans);
-        scopes.flat_map(|scope| scope.spans.clone()).collect()
-    }
-
-    /// The attributes of whoever sends.
-    fn resource(&self) -> Vec<(String, String)> {
-        let requests = self.0.lock().expect("whole");
-        let resource = requests[0].resource_spans[0].resource.clone();
-        let attributes = resource.expect("a resource").attributes;
-        attributes
-            .iter()
-            .map(|a| (a.key.clone(), text(a)))
-            .collect()
-    }
-
-    /// Waits for spans that satisfy.
-    async fn until(&self, what: &str, level: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        let came = eventually(seconds(30), || async { level(&self.spans()) }).await;
-        let spans = self.spans();
-        assert!(came, "no {what} among {:?}", named(&spans));
-        spans
-    }
-}
-
-fn named(spans: &[Span]) -> Vec<String> {
-    spans.iter().map(|span| span.name.clone()).collect()
-}
-
-fn text(attribute: &KeyValue) -> String {
-    let value = attribute.value.as_ref().and_then(|v| v.value.clone());
-    match value {
-        Some(Value::StringValue(text)) => text,
-        other => format!("{other:?}"),
-    }
-}
-
-fn has(span: &Span, key: &str, value: &str) -> bool {
-    let mut attributes = span.attributes.iter();
-    attributes.any(|a| a.key == key && text(a) == value)
+/// Whether it is the child of that caller.
+fn is_callers(span: &Span) -> bool {
+    [hex(&span.trace_id), hex(&span.parent_span_id)] == CALLER
 }
 
 /// The request that created this scheduler.
@@ -160,7 +101,6 @@ async fn a_callers_trace_goes_on_and_its_choice_is_followed() {
     // By itself it would trace nothing.
     let quiet = [("MAESTRO_TRACING_OTLP_SAMPLER", "0")];
     let maestro = start(&home, &url, &quiet);
-    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let get = |path: &str, parent: Option<String>| {
         let request = maestro.http.get(format!("{}{path}", maestro.management));
         let request = parent.into_iter().fold(request, |request, parent| {
@@ -168,19 +108,237 @@ async fn a_callers_trace_goes_on_and_its_choice_is_followed() {
         });
         async move { request.send().await.expect("an answer").status() }
     };
-    let (chosen, refused) = ("00f067aa0ba902b7", "00f067aa0ba902b8");
+    let ([trace, _], refused) = (CALLER, "00f067aa0ba902b8");
     get("/schedulers", None).await;
     get("/schedulers", Some("rubbish".into())).await;
     get("/schedulers", Some(format!("00-{trace}-{refused}-00"))).await;
-    let list = get("/schedulers/info", Some(format!("00-{trace}-{chosen}-01")));
+    let list = get("/schedulers/info", Some(traceparent()));
     assert_eq!(list.await, 200);
     collector.until("request", |spans| !spans.is_empty()).await;
     assert!(maestro.stop().success());
     let spans = collector.spans();
     assert_eq!(named(&spans), ["request"], "the chosen one alone");
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    assert_eq!(hex(&spans[0].trace_id), trace);
-    assert_eq!(hex(&spans[0].parent_span_id), chosen);
+    assert!(is_callers(&spans[0]), "{:?}", spans[0]);
+}
+
+/// A span of a request below the caller's, and what it says.
+fn assert_request(span: &Span, attributes: &[(&str, &str)]) {
+    assert_eq!(span.kind, SpanKind::Server as i32, "{span:?}");
+    assert!(is_callers(span), "{span:?}");
+    for (key, value) in attributes {
+        assert!(has(span, key, value), "{key}: {span:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_over_grpc_is_traced_like_a_request() {
+    let (collector, url) = Collector::start().await;
+    let home = Home::new();
+    let quiet = [("MAESTRO_TRACING_OTLP_SAMPLER", "0")];
+    let maestro = start(&home, &url, &quiet);
+    let grpc = GrpcClient::connect(&maestro.grpc).await;
+    let parent = traceparent();
+    let metadata = [("traceparent", parent.as_str()), ("x-request-id", "a-call")];
+    let order = "SchedulersService/CreateScheduler";
+    let made = grpc.send(order, home.fleet("called", 1), &metadata).await;
+    made.expect("it is created");
+    let ping = json!({"schedulerName": "called", "roomName": "nobody", "status": "ready"});
+    let ping = grpc.send("RoomsService/UpdateRoomWithPing", ping, &metadata);
+    ping.await.expect("an answer");
+    let read = json!({"schedulerName": "called", "operationId": "none"});
+    let read = grpc.send("OperationsService/GetOperation", read, &metadata);
+    assert_eq!(
+        read.await.expect_err("no such").code(),
+        tonic::Code::NotFound
+    );
+    let list = grpc.send("SchedulersService/ListSchedulers", json!({}), &metadata);
+    list.await.expect("a list");
+    let all = [
+        (
+            "SchedulersService/CreateScheduler",
+            ("scheduler_name", "called"),
+        ),
+        ("RoomsService/UpdateRoomWithPing", ("room_id", "nobody")),
+        ("OperationsService/GetOperation", ("operation_id", "none")),
+        ("SchedulersService/ListSchedulers", ("request_id", "a-call")),
+    ];
+    let named = |method: &str| format!("/api.v1.{method}");
+    let spans = collector
+        .until("calls", |spans| {
+            let came = |(method, _): &(&str, _)| request(spans, &named(method)).is_some();
+            all.iter().all(came)
+        })
+        .await;
+    for (method, subject) in all {
+        let span = request(&spans, &named(method)).expect("it was there");
+        assert_request(span, &[("request_id", "a-call"), subject]);
+    }
+    let created = request(&spans, &named(order)).expect("it was there");
+    assert_eq!(below(&spans, created, "message").len(), 1, "it goes on");
+    let list = request(&spans, &named(all[3].0)).expect("it was there");
+    let about = list.attributes.iter().any(|a| a.key == "scheduler_name");
+    assert!(!about, "of none: {list:?}");
+    maestro.remove("called").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_beside_the_contract_are_traced_like_requests() {
+    let (collector, url) = Collector::start().await;
+    let home = Home::new();
+    let quiet = [("MAESTRO_TRACING_OTLP_SAMPLER", "0")];
+    let maestro = start(&home, &url, &quiet);
+    maestro.bring_up(&home.fleet("beside", 1)).await;
+    let get = async |url: String| {
+        let request = maestro.http.get(url).header("traceparent", traceparent());
+        let request = request.header("x-request-id", "an-operator");
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    let at = |path: &str| format!("{}{path}", maestro.management);
+    assert_eq!(get(at("/schedulers/beside/rooms/nobody")).await, 404);
+    assert_eq!(get(at("/debug/actors")).await, 200);
+    let internal = format!("{}/debug/actors/beside/reload", maestro.internal);
+    let reload = maestro
+        .http
+        .post(internal)
+        .header("traceparent", traceparent());
+    assert_eq!(reload.send().await.expect("an answer").status(), 200);
+    let all = [
+        "/schedulers/{scheduler}/rooms/{room}",
+        "/debug/actors",
+        "/debug/actors/{scheduler}/reload",
+    ];
+    let spans = collector
+        .until("requests", |spans| {
+            all.iter().all(|path| request(spans, path).is_some())
+        })
+        .await;
+    let [room, actors, reload] = all.map(|path| request(&spans, path).expect("it was there"));
+    let (name, operator) = (("scheduler_name", "beside"), ("request_id", "an-operator"));
+    assert_request(room, &[operator, name, ("room_id", "nobody")]);
+    assert_eq!(below(&spans, room, "message").len(), 1, "it goes on");
+    assert_request(actors, &[operator]);
+    assert_request(reload, &[name]);
+    maestro.remove("beside").await;
+}
+
+/// The one call of a forwarder that tells of such an event.
+fn forward<'a>(spans: &'a [Span], kind: &str) -> Option<&'a Span> {
+    let forwards = spans.iter().filter(|span| span.name == "forward");
+    let mut forwards = forwards.filter(|span| has(span, "kind", kind));
+    let first = forwards.next();
+    assert_eq!(forwards.next(), None, "{kind} twice");
+    first
+}
+
+/// A room without a voice of its own, that has an address, and its matchmaker.
+async fn told_room(home: &Home, maestro: &Maestro, mm: &TestForwarder) -> String {
+    let mut fleet = home.mute_fleet("told", 1);
+    fleet["forwarders"] = json!([
+        {"name": "mm", "enable": true, "type": "gRPC", "address": mm.address(),
+         "options": {"timeout": 5000}},
+    ]);
+    let (status, body) = maestro.post("/schedulers", &fleet).await;
+    assert_eq!(status, 200, "{body}");
+    let id = async || {
+        let (_, body) = maestro.get("/schedulers/told/rooms").await;
+        body["rooms"][0]["id"].as_str().map(str::to_owned)
+    };
+    let placed = eventually(seconds(30), || async {
+        let Some(id) = id().await else { return false };
+        let path = format!("{}/scheduler/told/rooms/{id}/address", maestro.rooms);
+        maestro.call("GET", &path, None).await.0 == 200
+    });
+    assert!(placed.await, "no room with an address");
+    id().await.expect("it was there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_forwarders_are_traced_and_know_the_trace() {
+    let (collector, url) = Collector::start().await;
+    let (home, mm) = (Home::new(), TestForwarder::start());
+    let maestro = start(&home, &url, &[]);
+    let room = told_room(&home, &maestro, &mm).await;
+    let post = async |method: &str, kind: &str, body| {
+        let url = format!("{}/scheduler/told/rooms/{room}/{kind}", maestro.rooms);
+        maestro.call(method, &url, Some(&body)).await.1["success"] == true
+    };
+    let traced = async |event: &str, parent: String| {
+        let url = format!("{}/scheduler/told/rooms/{room}/roomevent", maestro.rooms);
+        let request = maestro.http.post(url).json(&json!({"event": event}));
+        let request = request.header("tracestate", "vendor=1");
+        let sent = request.header("traceparent", parent).send().await;
+        assert_eq!(sent.expect("an answer").status(), 200);
+    };
+    traced("goal", traceparent()).await;
+    traced("quiet", traceparent().replace("-01", "-00")).await;
+    let joined = json!({"event": "playerJoin", "metadata": {"playerId": "p1"}});
+    assert!(post("POST", "playerevent", joined).await);
+    let ready = json!({"status": "ready"});
+    assert_eq!(maestro.ping("told", &room, &ready).await.0, 200);
+    collector
+        .until("resync", |spans| forward(spans, "resync").is_some())
+        .await;
+    mm.answer(500, "no");
+    assert!(!post("PUT", "status", json!({"status": "occupied"})).await);
+    let spans = collector
+        .until("status", |spans| forward(spans, "status").is_some())
+        .await;
+
+    // `forward` would find two if this one had been traced.
+    let mut quiet = mm.traces();
+    quiet.retain(|traced| traced.word == "event:quiet");
+    let [quiet] = &quiet[..] else {
+        panic!("{quiet:?}")
+    };
+    let [trace, _] = CALLER;
+    assert!(quiet.traceparent.contains(trace), "{quiet:?}");
+    assert!(quiet.traceparent.ends_with("-00"), "{quiet:?}");
+
+    let find = |kind| forward(&spans, kind).expect(kind);
+    let path = "/scheduler/:schedulerName/rooms/:roomID";
+    let words = [
+        ("room_event", "event:goal", Some("roomevent")),
+        ("player_event", "player:p1", Some("playerevent")),
+        ("status", "status:occupied", Some("status")),
+        ("resync", "resync:ready", None),
+    ];
+    for (kind, word, caller) in words {
+        let span = find(kind);
+        assert_eq!(span.kind, SpanKind::Client as i32, "{span:?}");
+        for (key, value) in [
+            ("scheduler_name", "told"),
+            ("forwarder", "mm"),
+            ("room_id", &room),
+        ] {
+            assert!(has(span, key, value), "{key}: {span:?}");
+        }
+        let parent = caller.map(|caller| {
+            let caller = request(&spans, &format!("{path}/{caller}")).expect(caller);
+            assert_eq!(span.trace_id, caller.trace_id, "{kind}");
+            caller.span_id.clone()
+        });
+        assert_eq!(span.parent_span_id, parent.unwrap_or_default(), "{kind}");
+        let sent = format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id));
+        let goes_on = Traced {
+            word: word.to_owned(),
+            traceparent: sent,
+            tracestate: (kind == "room_event").then(|| "vendor=1".to_owned()),
+        };
+        let heard = mm.traces();
+        assert!(heard.contains(&goes_on), "{goes_on:?}: {heard:?}");
+        let failed = span
+            .status
+            .as_ref()
+            .is_some_and(|s| s.code() == StatusCode::Error);
+        assert_eq!(failed, kind == "status", "{span:?}");
+    }
+    maestro.remove("told").await;
+    let ended = |span: &Span| {
+        has(span, "kind", "terminated") && span.name == "forward" && span.parent_span_id.is_empty()
+    };
+    collector
+        .until("end", |spans| spans.iter().any(ended))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

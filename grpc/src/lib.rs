@@ -5,6 +5,7 @@
 
 pub mod api;
 mod call;
+mod code;
 mod codec;
 mod connections;
 pub mod events;
@@ -14,6 +15,7 @@ mod script;
 mod server;
 mod services;
 
+pub use call::HANDLING_SECONDS;
 pub use codec::WireCodec;
 pub use forwarder::{GrpcForwarders, KeepAlive};
 pub use server::{GrpcControl, GrpcServer};

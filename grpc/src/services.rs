@@ -5,6 +5,7 @@ use std::sync::Arc;
 use maestro_http::codec::messages::*;
 use maestro_http::gateway::{Api, ManagementApi, RequestContext, RoomsApi, Status};
 use tonic::{Request, Response};
+use tracing::Span;
 
 use crate::api::operations_service_server::OperationsService;
 use crate::api::rooms_service_server::RoomsService;
@@ -20,13 +21,21 @@ pub struct Rpc {
     pub orders: bool,
 }
 
+/// All calls of `api.v1`. Pings first: nearly every call is one.
+pub fn all() -> impl Iterator<Item = &'static Rpc> {
+    [ROOMS, SCHEDULERS, OPERATIONS].into_iter().flatten()
+}
+
 /// Finds a call of `api.v1` by its path.
 pub fn rpc(path: &str) -> Option<&'static Rpc> {
-    // Pings first: nearly every call is one.
-    [ROOMS, SCHEDULERS, OPERATIONS]
-        .into_iter()
-        .flatten()
-        .find(|rpc| rpc.path == path)
+    all().find(|rpc| rpc.path == path)
+}
+
+/// Completes the span of a call by what its message tells.
+fn record(field: &'static str, text: &str) {
+    if !text.is_empty() {
+        Span::current().record(field, text);
+    }
 }
 
 /// Who reads and who orders.
@@ -42,7 +51,7 @@ macro_rules! orders {
 /// Implements a service by an API, and lists its calls.
 macro_rules! service {
     ($(#[$meta:meta])* $name:ident is $service:literal $trait:ident over $api:ident ($kind:expr), $list:ident {
-        $($manner:ident $method:literal $rpc:ident($request:ident) -> $response:ident;)*
+        $($manner:ident $method:literal $rpc:ident($request:ident {$($field:ident is $attribute:literal),*}) -> $response:ident;)*
     }) => {
         $(#[$meta])*
         #[derive(Clone)]
@@ -59,7 +68,9 @@ macro_rules! service {
             $(async fn $rpc(&self, mut request: Request<$request>) -> Result<Response<$response>, tonic::Status> {
                 // The server puts it there before it looks for the service.
                 let context = request.extensions_mut().remove().unwrap_or_else(RequestContext::internal);
-                let answer = self.0.$rpc(&context, request.into_inner()).await;
+                let message = request.into_inner();
+                $(record($attribute, &message.$field);)*
+                let answer = self.0.$rpc(&context, message).await;
                 answer.map(Response::new).map_err(status)
             })*
         }
@@ -69,36 +80,36 @@ macro_rules! service {
 service! {
     /// `SchedulersService`.
     Schedulers is "api.v1.SchedulersService" SchedulersService over ManagementApi (Api::Management), SCHEDULERS {
-        reads "ListSchedulers" list_schedulers(ListSchedulersRequest) -> ListSchedulersResponse;
-        reads "GetScheduler" get_scheduler(GetSchedulerRequest) -> GetSchedulerResponse;
-        orders "CreateScheduler" create_scheduler(CreateSchedulerRequest) -> CreateSchedulerResponse;
-        orders "NewSchedulerVersion" new_scheduler_version(NewSchedulerVersionRequest) -> NewSchedulerVersionResponse;
-        orders "PatchScheduler" patch_scheduler(PatchSchedulerRequest) -> PatchSchedulerResponse;
-        reads "GetSchedulerVersions" get_scheduler_versions(GetSchedulerVersionsRequest) -> GetSchedulerVersionsResponse;
-        orders "SwitchActiveVersion" switch_active_version(SwitchActiveVersionRequest) -> SwitchActiveVersionResponse;
-        reads "GetSchedulersInfo" get_schedulers_info(GetSchedulersInfoRequest) -> GetSchedulersInfoResponse;
-        orders "DeleteScheduler" delete_scheduler(DeleteSchedulerRequest) -> DeleteSchedulerResponse;
+        reads "ListSchedulers" list_schedulers(ListSchedulersRequest {}) -> ListSchedulersResponse;
+        reads "GetScheduler" get_scheduler(GetSchedulerRequest {scheduler_name is "scheduler_name"}) -> GetSchedulerResponse;
+        orders "CreateScheduler" create_scheduler(CreateSchedulerRequest {name is "scheduler_name"}) -> CreateSchedulerResponse;
+        orders "NewSchedulerVersion" new_scheduler_version(NewSchedulerVersionRequest {name is "scheduler_name"}) -> NewSchedulerVersionResponse;
+        orders "PatchScheduler" patch_scheduler(PatchSchedulerRequest {name is "scheduler_name"}) -> PatchSchedulerResponse;
+        reads "GetSchedulerVersions" get_scheduler_versions(GetSchedulerVersionsRequest {scheduler_name is "scheduler_name"}) -> GetSchedulerVersionsResponse;
+        orders "SwitchActiveVersion" switch_active_version(SwitchActiveVersionRequest {scheduler_name is "scheduler_name"}) -> SwitchActiveVersionResponse;
+        reads "GetSchedulersInfo" get_schedulers_info(GetSchedulersInfoRequest {}) -> GetSchedulersInfoResponse;
+        orders "DeleteScheduler" delete_scheduler(DeleteSchedulerRequest {scheduler_name is "scheduler_name"}) -> DeleteSchedulerResponse;
     }
 }
 
 service! {
     /// `OperationsService`.
     Operations is "api.v1.OperationsService" OperationsService over ManagementApi (Api::Management), OPERATIONS {
-        reads "ListOperations" list_operations(ListOperationsRequest) -> ListOperationsResponse;
-        orders "CancelOperation" cancel_operation(CancelOperationRequest) -> CancelOperationResponse;
-        reads "GetOperation" get_operation(GetOperationRequest) -> GetOperationResponse;
+        reads "ListOperations" list_operations(ListOperationsRequest {scheduler_name is "scheduler_name"}) -> ListOperationsResponse;
+        orders "CancelOperation" cancel_operation(CancelOperationRequest {scheduler_name is "scheduler_name", operation_id is "operation_id"}) -> CancelOperationResponse;
+        reads "GetOperation" get_operation(GetOperationRequest {scheduler_name is "scheduler_name", operation_id is "operation_id"}) -> GetOperationResponse;
     }
 }
 
 service! {
     /// `RoomsService`.
     Rooms is "api.v1.RoomsService" RoomsService over RoomsApi (Api::Rooms), ROOMS {
-        orders "UpdateRoomWithPing" update_room_with_ping(UpdateRoomWithPingRequest) -> UpdateRoomWithPingResponse;
-        orders "ForwardRoomEvent" forward_room_event(ForwardRoomEventRequest) -> ForwardRoomEventResponse;
-        orders "ForwardPlayerEvent" forward_player_event(ForwardPlayerEventRequest) -> ForwardPlayerEventResponse;
-        orders "UpdateRoomStatus" update_room_status(UpdateRoomStatusRequest) -> UpdateRoomStatusResponse;
-        reads "GetRoomAddress" get_room_address(GetRoomAddressRequest) -> GetRoomAddressResponse;
-        orders "AllocateRoom" allocate_room(AllocateRoomRequest) -> AllocateRoomResponse;
+        orders "UpdateRoomWithPing" update_room_with_ping(UpdateRoomWithPingRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomWithPingResponse;
+        orders "ForwardRoomEvent" forward_room_event(ForwardRoomEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardRoomEventResponse;
+        orders "ForwardPlayerEvent" forward_player_event(ForwardPlayerEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardPlayerEventResponse;
+        orders "UpdateRoomStatus" update_room_status(UpdateRoomStatusRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomStatusResponse;
+        reads "GetRoomAddress" get_room_address(GetRoomAddressRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> GetRoomAddressResponse;
+        orders "AllocateRoom" allocate_room(AllocateRoomRequest {scheduler_name is "scheduler_name"}) -> AllocateRoomResponse;
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use crate::backup::{self, Backup};
 use crate::error::unexpected;
-use crate::gateway::{Code, Status, refusal};
+use crate::gateway::{Code, Gateway, ManagementApi, Observers, Status, refusal};
 use crate::named::{named, ordered_by};
 use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
 
@@ -223,6 +222,8 @@ pub fn configure_internal(
     parts: InternalParts,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let node = Data::new(parts.node);
+    // The HTTP metrics are those of the two APIs (contract 9).
+    let nobody = Observers::default();
     move |config: &mut ServiceConfig| {
         config.app_data(node.clone());
         if parts.health {
@@ -236,10 +237,10 @@ pub fn configure_internal(
         mount_metrics(parts.metrics.clone(), config);
         if let Some(backup) = parts.backup.clone() {
             config.app_data(Data::new(backup));
-            mount_orders(config, BACKUP);
+            mount(config, BACKUP, &nobody);
         }
-        mount(config, ACTORS);
-        mount_orders(config, ORDERS);
+        mount(config, ACTORS, &nobody);
+        mount(config, ORDERS, &nobody);
         config.default_service(web::to(not_found));
     }
 }
@@ -254,32 +255,25 @@ pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfi
     }
 }
 
-/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's.
-pub fn configure_debug(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
-    let node = Data::new(node);
+/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's, whose
+/// observer hears of its requests too.
+pub fn configure_debug(
+    node: Node,
+    gateway: &Gateway<dyn ManagementApi>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
+    let (node, observers) = (Data::new(node), gateway.observers());
     move |config: &mut ServiceConfig| {
         config.app_data(node.clone());
-        mount(config, ACTORS);
+        mount(config, ACTORS, &observers);
     }
 }
 
 /// Each under its own method alone.
-fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint]) {
+fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint], observers: &Observers) {
     for endpoint in endpoints {
         let route = (endpoint.handler)().method(endpoint.method.clone());
-        config.service(Resource::new(endpoint.path).route(route));
-    }
-}
-
-/// Orders have a name and a line in the log.
-fn mount_orders(config: &mut ServiceConfig, endpoints: &[Endpoint]) {
-    for endpoint in endpoints {
-        let route = (endpoint.handler)().method(endpoint.method.clone());
-        config.service(
-            Resource::new(endpoint.path)
-                .wrap(from_fn(named))
-                .route(route),
-        );
+        let resource = Resource::new(endpoint.path).route(route);
+        config.service(named(resource, endpoint.path, observers));
     }
 }
 

@@ -1,45 +1,92 @@
 //! What all endpoints beside the contract share: a name of the request (taken or made, echoed, logged, and told to what it
-//! orders), and bounds of its body, read or not.
+//! orders), its span and its figures, and bounds of its body, read or not.
 
 use std::sync::Arc;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::Next;
-use actix_web::web;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpMessage, HttpRequest, Resource, web};
 use futures_util::stream;
 use maestro_core::state::Command;
+use tracing::{Instrument, Span};
 
-use crate::gateway::{Api, Entry, REQUEST_ID, read_body, request_id};
+use crate::gateway::{Api, Entry, Observers, REQUEST_ID, read_body, request_id};
+use crate::trace::{self, Subject};
+
+/// Puts everything of these endpoints around a resource. `template` is its path, and what its requests are called.
+pub(crate) fn named(
+    resource: Resource,
+    template: &'static str,
+    observers: &Observers,
+) -> impl HttpServiceFactory + use<> {
+    let observers = observers.clone();
+    resource.wrap(from_fn(
+        move |request: ServiceRequest, next: Next<BoxBody>| {
+            around(observers.clone(), template, request, next)
+        },
+    ))
+}
 
 /// The request's name is in its answer. Its body has come within its bounds, or the answer says that it did not.
-pub(crate) async fn named(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+async fn around(
+    observers: Observers,
+    template: &'static str,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let name = request_id(request.headers());
     let echoed = HeaderValue::from_str(&name);
+    let watch = observers.watch(Some(template), request.path(), request.method());
     // As it was sent: whoever reads the log wants to know which scheduler was paused.
     let path = request.path().to_owned();
     let entry = Entry::begin(Api::Management, &name, request.method(), path);
+    let span = span(template, &name, &request);
     request.extensions_mut().insert(RequestName(name.into()));
-    let payload = request.extract::<web::Payload>().await?;
-    let mut response = match read_body(request.headers(), payload).await {
-        Ok(body) => {
-            let whole = Box::pin(stream::once(async { Ok(body) }));
-            request.set_payload(Payload::Stream { payload: whole });
-            next.call(request).await?.map_into_boxed_body()
-        }
-        Err(refused) => request.into_response(refused),
-    };
-    entry.end(response.status().as_u16());
+    let mut response = answer(request, next).instrument(span).await?;
+    let code = response.status().as_u16();
+    watch.end(code, size(&response));
+    entry.end(code);
     if let Ok(name) = echoed {
         let header = HeaderName::from_static(REQUEST_ID);
         response.headers_mut().insert(header, name);
     }
     Ok(response)
+}
+
+async fn answer(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let payload = request.extract::<web::Payload>().await?;
+    match read_body(request.headers(), payload).await {
+        Ok(body) => {
+            let whole = Box::pin(stream::once(async { Ok(body) }));
+            request.set_payload(Payload::Stream { payload: whole });
+            next.call(request).await
+        }
+        Err(refused) => Ok(request.into_response(refused)),
+    }
+}
+
+fn span(template: &str, name: &str, request: &ServiceRequest) -> Span {
+    let at = request.match_info();
+    let subject = Subject {
+        scheduler: at.get("scheduler"),
+        room: at.get("room"),
+        ..Subject::default()
+    };
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    trace::request(template, name, subject, header)
+}
+
+/// None of these answers is a stream.
+fn size(response: &ServiceResponse<BoxBody>) -> usize {
+    match response.response().body().size() {
+        BodySize::Sized(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        _ => 0,
+    }
 }
 
 struct RequestName(Arc<str>);

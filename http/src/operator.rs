@@ -4,7 +4,6 @@
 //! Mounted on the management API, before the gateway.
 
 use actix_web::http::Method;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::unexpected;
-use crate::gateway::{Code, Status, refusal};
+use crate::gateway::{Code, Gateway, ManagementApi, Status, refusal};
 use crate::named::{named, ordered_by};
 use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, Tree, object};
 
@@ -157,9 +156,12 @@ fn bounded(least: usize, usual: usize, most: usize) -> Tree {
     object! { "type" => "integer", "minimum" => least, "maximum" => most, "default" => usual }
 }
 
-/// Mounts the endpoints. To be called before the gateway's.
-pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
-    let node = Data::new(node);
+/// Mounts the endpoints. To be called before the gateway's, whose observer hears of their requests too.
+pub fn configure_operator(
+    node: Node,
+    gateway: &Gateway<dyn ManagementApi>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
+    let (node, observers) = (Data::new(node), gateway.observers());
     move |config: &mut ServiceConfig| {
         config.app_data(node.clone());
         // Methods of one path stand together in the table.
@@ -168,11 +170,8 @@ pub fn configure_operator(node: Node) -> impl Fn(&mut ServiceConfig) + Clone + S
             for endpoint in methods {
                 resource = resource.route((endpoint.handler)().method(endpoint.method.clone()));
             }
-            config.service(
-                resource
-                    .default_service(web::to(method_not_allowed))
-                    .wrap(from_fn(named)),
-            );
+            let resource = resource.default_service(web::to(method_not_allowed));
+            config.service(named(resource, methods[0].path, &observers));
         }
     }
 }

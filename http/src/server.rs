@@ -54,8 +54,8 @@ pub fn management(
     node: Node,
     debug: bool,
 ) -> io::Result<Server> {
-    let operator = configure_operator(node.clone());
-    let debug = debug.then(|| configure_debug(node));
+    let operator = configure_operator(node.clone(), &gateway);
+    let debug = debug.then(|| configure_debug(node, &gateway));
     bind(settings, move |config| {
         if let Some(debug) = &debug {
             debug(config);

@@ -4,6 +4,7 @@
 use super::SpanLayer;
 use crate::settings::Collector;
 use anyhow::Context as _;
+use maestro_http::trace::{Propagation, TRACEPARENT, TRACESTATE, TraceContext, propagate_with};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Context, KeyValue};
@@ -81,7 +82,7 @@ impl Traces {
             .with_resource(resource.build())
             .with_span_processor(processor.build())
             .build();
-        maestro_http::trace::adopt_with(adopt);
+        propagate_with(Propagation { adopt, context });
         // Spans only, and only ours: events stay in the log.
         let ours = filter_fn(|of| of.is_span() && of.target().starts_with("maestro"));
         let layer = tracing_opentelemetry::layer()
@@ -106,12 +107,21 @@ impl Traces {
 /// Makes a span part of its caller's trace (W3C Trace Context); rubbish changes nothing.
 fn adopt(span: &Span, parent: &str, state: &str) {
     let headers = HashMap::from([
-        ("traceparent".to_owned(), parent.to_owned()),
-        ("tracestate".to_owned(), state.to_owned()),
+        (TRACEPARENT.to_owned(), parent.to_owned()),
+        (TRACESTATE.to_owned(), state.to_owned()),
     ]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
     // An error says that nobody takes this span.
     let _ = span.set_parent(context);
+}
+
+/// Also of a span that is not sampled: whoever is called then knows that its caller does not trace this.
+fn context(span: &Span) -> Option<TraceContext> {
+    let mut headers = HashMap::new();
+    TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
+    let parent = headers.remove(TRACEPARENT)?;
+    let state = headers.remove(TRACESTATE).unwrap_or_default();
+    Some(TraceContext { parent, state })
 }
 
 /// An exporter whose failures are told, but not each of them.

@@ -54,6 +54,15 @@ impl Received {
     }
 }
 
+/// A call that came with a place in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// Of the event.
+    pub word: String,
+    pub traceparent: String,
+    pub tracestate: Option<String>,
+}
+
 /// A forwarder on a port of the loopback. Gone when it is dropped.
 pub struct TestForwarder {
     address: SocketAddr,
@@ -70,6 +79,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     /// How long the last caller was ready to wait, as it said.
     patience: Mutex<Option<String>>,
+    traces: Mutex<Vec<Traced>>,
     answer: Mutex<Option<Result<Response, Status>>>,
     gates: Mutex<HashMap<String, Gate>>,
 }
@@ -157,6 +167,10 @@ impl TestForwarder {
     pub fn patience(&self) -> Option<String> {
         self.ear.0.patience.lock().clone()
     }
+
+    pub fn traces(&self) -> Vec<Traced> {
+        self.ear.0.traces.lock().clone()
+    }
 }
 
 impl Drop for TestForwarder {
@@ -171,12 +185,17 @@ type Answer = Result<tonic::Response<Response>, Status>;
 
 impl Ear {
     async fn hear<T>(&self, request: Request<T>, received: fn(T) -> Received) -> Answer {
-        let patience = request.metadata().get("grpc-timeout");
-        let patience = patience
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        *self.0.patience.lock() = patience;
+        let metadata = request.metadata();
+        let text = |name| metadata.get(name)?.to_str().ok().map(str::to_owned);
+        *self.0.patience.lock() = text("grpc-timeout");
+        let (parent, tracestate) = (text("traceparent"), text("tracestate"));
         let heard = received(request.into_inner());
+        let traced = parent.map(|traceparent| Traced {
+            word: heard.word(),
+            traceparent,
+            tracestate,
+        });
+        self.0.traces.lock().extend(traced);
         let names = [heard.room().room_id.clone(), String::new()];
         self.0.received.lock().push(heard);
         let gates = names.map(|name| self.0.gates.lock().get(&name).cloned());

@@ -1,4 +1,5 @@
 //! A foreign client of gRPC: it knows nothing but what reflection tells it, and speaks proto-JSON to the tests.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span, info, warn};
 
 /// Calls at one time per forwarder; each is for another room.
 const CALLS_AT_ONCE: usize = 32;
@@ -166,13 +167,30 @@ impl Outbox {
             let known = event.to.iter();
             let known = known.filter(|f| f.name == target.name && f.address == target.address);
             let forwarder = known.last().unwrap_or(forwarder);
-            let result = self.call(forwarder, &event).await;
+            // A trace of its own: a span above it would have to be kept for as long as the event has waited.
+            let result = self.call(forwarder, &event, &Span::none()).await;
             target.note(&event, &result);
             target.inner.lock().queue.done(&event.room);
         }
     }
 
-    async fn call(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError> {
+    /// Inside a span below `parent`; without one it begins a trace.
+    async fn call(
+        &self,
+        forwarder: &Forwarder,
+        event: &Forwarding,
+        parent: &Span,
+    ) -> Result<(), ForwardError> {
+        let span = debug_span!(
+            parent: parent,
+            "forward",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            scheduler_name = %event.scheduler,
+            forwarder = forwarder.name,
+            room_id = %event.room,
+            kind = event.event.kind(),
+        );
         let call = AssertUnwindSafe(self.0.port.forward(forwarder, event));
         let panicked = |_| {
             let (forwarder, code) = (forwarder.name.clone(), "Internal".into());
@@ -183,7 +201,12 @@ impl Outbox {
                 cause,
             })
         };
-        call.catch_unwind().await.unwrap_or_else(panicked)
+        let call = call.catch_unwind().instrument(span.clone());
+        let result = call.await.unwrap_or_else(panicked);
+        if result.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        result
     }
 
     /// Calls the forwarders of an event in their order; the first failure ends it (contract 6.2).
@@ -195,9 +218,10 @@ impl Outbox {
     ) -> Result<(), ForwardError> {
         let (this, stop) = (self.clone(), self.0.stop.clone());
         let first = event.to.first().map(|f| f.name.clone());
+        let caller = Span::current();
         let work = async move {
             for forwarder in event.to.iter() {
-                this.call(forwarder, &event).await?;
+                this.call(forwarder, &event, &caller).await?;
             }
             Ok(())
         };

@@ -27,6 +27,17 @@ pub enum ForwardedEvent {
 }
 
 impl ForwardedEvent {
+    /// One word for traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Resync(_) => "resync",
+            Self::Status { .. } => "status",
+            Self::Terminated => "terminated",
+            Self::RoomEvent(_) => "room_event",
+            Self::Player { .. } => "player_event",
+        }
+    }
+
     /// Of these a room may be gone already, so nobody needs its address: `roomEvent` or `pingType` says that it ends,
     /// by the event's own word or by its metadata (contract 6.2, 6.3).
     pub fn needs_no_address(&self, metadata: &str) -> bool {

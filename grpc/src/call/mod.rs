@@ -1,9 +1,13 @@
-//! One call from its head to its answer, around the generated services: request id, deadline, size, journal, panics.
+//! One call from its head to its answer, around the generated services: request id, span, deadline, size, journal, figures,
+//! panics.
+
+mod metrics;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,6 +16,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use maestro_http::gateway::{
     Code, Entry, REQUEST_ID, RequestContext, Status, call_deadline, sane_request_id,
 };
+use maestro_http::trace::{self, Subject};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -19,6 +24,8 @@ use tonic::service::Routes;
 use tracing::Instrument;
 
 use crate::services::{Rpc, rpc, status};
+use metrics::Timed;
+pub use metrics::{HANDLING_SECONDS, Metrics};
 
 /// Largest message of a request in bytes; as over HTTP.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -29,10 +36,14 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer = Response<Body>;
 
+/// The services that are not of `api.v1`.
+const STREAMS: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
 /// All services of the server, with what every call of `api.v1` has in common.
 #[derive(Clone)]
 pub struct Calls {
     pub routes: Routes,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Service<Request<Body>> for Calls {
@@ -45,12 +56,28 @@ impl Service<Request<Body>> for Calls {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match rpc(request.uri().path()) {
-            // Taken now, not when the future is first polled: tonic's own clock starts after this, and would answer with
-            // another code if it rang first.
-            Some(rpc) => Box::pin(serve(self.routes.clone(), rpc, request, Instant::now())),
-            // Reflection and health, which are streams and bound themselves; and what nobody serves.
-            None => Box::pin(self.routes.call(request)),
+        let path = request.uri().path();
+        match rpc(path) {
+            Some(rpc) => {
+                // Taken now, not when the future is first polled: tonic's own clock starts after this, and would answer
+                // with another code if it rang first.
+                let begun = Instant::now();
+                let timed = Timed::begin(self.metrics.clone(), rpc, begun);
+                Box::pin(serve(self.routes.clone(), rpc, request, begun, timed))
+            }
+            // Reflection and health, which are streams and bound themselves.
+            None if STREAMS.iter().any(|service| path.starts_with(service)) => {
+                Box::pin(self.routes.call(request))
+            }
+            None => {
+                let timed = Timed::unknown(self.metrics.clone());
+                let call = self.routes.call(request);
+                Box::pin(async move {
+                    let answer = call.await?;
+                    timed.end(code(answer.headers()));
+                    Ok(answer)
+                })
+            }
         }
     }
 }
@@ -60,11 +87,13 @@ async fn serve(
     rpc: &'static Rpc,
     request: Request<Body>,
     begun: Instant,
+    timed: Timed,
 ) -> Result<Answer, Infallible> {
     let request_id = sane_request_id(text(request.headers(), REQUEST_ID));
     let entry = Entry::call(rpc.api, &request_id, rpc.path, rpc.orders);
     let echoed = HeaderValue::from_str(&request_id);
-    let span = tracing::debug_span!("request", request_id, handler_name = rpc.path);
+    let header = |name| text(request.headers(), name);
+    let span = trace::request(rpc.path, &request_id, Subject::default(), header);
     let run = run(routes, rpc, request, request_id, begun).instrument(span);
     let mut answer = run
         .await
@@ -72,7 +101,9 @@ async fn serve(
     if let Ok(id) = echoed {
         answer.headers_mut().insert(REQUEST_ID, id);
     }
-    entry.end_call(code(answer.headers()));
+    let code = code(answer.headers());
+    timed.end(code);
+    entry.end_call(code);
     Ok(answer)
 }
 

@@ -11,30 +11,50 @@ use crate::API_DESCRIPTORS;
 use crate::script::{Does, Script};
 use crate::server::routes;
 
-const GET: &str = "/api.v1.SchedulersService/GetScheduler";
+pub const GET: &str = "/api.v1.SchedulersService/GetScheduler";
 
 /// A message as it travels: not compressed, its length, itself.
-fn framed(message: &[u8]) -> Vec<u8> {
+pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[0], &length.to_be_bytes()[..], message].concat()
 }
 
 /// Code, message and request id of an answer.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+pub struct Told {
     code: String,
     message: String,
     request_id: String,
 }
 
 async fn call(script: &Arc<Script>, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Told {
+    call_counted(&Metrics::register(), script, path, headers, body).await
+}
+
+pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
+    let metrics = metrics.clone();
+    let routes = routes(script.clone(), script.clone()).expect("whole descriptors");
+    Calls { routes, metrics }
+}
+
+pub fn request(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Body> {
     let mut request = Request::post(path).header("content-type", "application/grpc");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::new(Full::new(body.into()))).unwrap();
-    let routes = routes(script.clone(), script.clone()).unwrap();
-    let answer = Calls { routes }.call(request).await.unwrap();
+    let body = Body::new(Full::new(body.into()));
+    request.body(body).expect("a request")
+}
+
+pub async fn call_counted(
+    metrics: &Arc<Metrics>,
+    script: &Arc<Script>,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Told {
+    let request = request(path, headers, body);
+    let answer = calls(metrics, script).call(request).await.unwrap();
     let (head, body) = answer.into_parts();
     let trailers = body.collect().await.unwrap().trailers().cloned();
     let all = [head.headers, trailers.unwrap_or_default()];

@@ -5,7 +5,6 @@
 //! away. Never here: queues, order, and which events there are.
 
 mod attributes;
-mod code;
 mod connections;
 mod member;
 mod message;
@@ -13,16 +12,19 @@ mod metrics;
 mod target;
 mod watched;
 
+use crate::code;
 use crate::events::grpc_forwarder_client::GrpcForwarderClient;
 use async_trait::async_trait;
 use connections::Connections;
 use maestro_core::domain::Forwarder;
 use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
+use maestro_http::trace::{self, TRACEPARENT, TRACESTATE, TraceContext};
 use member::Member;
 use message::Message;
 use std::time::{Duration, Instant};
 use target::Target;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 use watched::{Seen, Watched};
 
 /// Of a forwarder that is stored without options (contract 2.3; 15, 23).
@@ -180,7 +182,21 @@ async fn call_one(member: &Member, message: &Message, timeout: Duration) -> Resu
 fn request<T: Clone>(message: &T, timeout: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message.clone());
     request.set_timeout(timeout);
+    trace_along(request.metadata_mut());
     request
+}
+
+/// So that what the forwarder does for it may become a part of the same trace.
+fn trace_along(metadata: &mut MetadataMap) {
+    let Some(TraceContext { parent, state }) = trace::current() else {
+        return;
+    };
+    for (name, text) in [(TRACEPARENT, parent), (TRACESTATE, state)] {
+        // What a caller sent as its state may be no metadata: then it goes no further.
+        if let (false, Ok(value)) = (text.is_empty(), text.parse()) {
+            metadata.insert(name, value);
+        }
+    }
 }
 
 /// What the forwarder said, or else what became of the way to it.

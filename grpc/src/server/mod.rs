@@ -16,7 +16,7 @@ use crate::API_DESCRIPTORS;
 use crate::api::operations_service_server::OperationsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
-use crate::call::{Calls, MESSAGE_MAX};
+use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::incoming;
 use crate::services::{Operations, Rooms, Schedulers};
 
@@ -53,7 +53,8 @@ pub struct GrpcControl {
 }
 
 impl GrpcServer {
-    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`].
+    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`]. To be made once the
+    /// recorder of metrics is installed.
     ///
     /// # Errors
     /// When the descriptors for reflection are damaged: a defect of the build.
@@ -74,7 +75,10 @@ impl GrpcServer {
             .prepare();
         Ok(Self {
             listener,
-            calls: Calls { routes },
+            calls: Calls {
+                routes,
+                metrics: Metrics::register(),
+            },
             health,
             control,
         })

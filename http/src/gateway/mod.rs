@@ -32,13 +32,13 @@ pub(crate) use context::request_id;
 pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};
 pub use journal::Entry;
 pub use management::ManagementApi;
+pub(crate) use observer::Observers;
 pub use observer::RequestObserver;
 pub use rooms::RoomsApi;
 pub use status::{Code, Status};
 
 use crate::openapi::Described;
 use body::BodyLimits;
-use observer::Observers;
 use route::Route;
 
 /// One API, ready to be mounted in any number of actix apps.
@@ -120,6 +120,11 @@ impl<A: ?Sized + 'static> Gateway<A> {
     #[must_use]
     pub fn observer(self, observer: Arc<dyn RequestObserver>) -> Self {
         self.with(|inner| inner.observers = Observers::new(observer))
+    }
+
+    /// Who hears of its requests: for the endpoints that stand beside it.
+    pub(crate) fn observers(&self) -> Observers {
+        self.inner.observers.clone()
     }
 
     /// Largest body in bytes; default 1 MiB. Beyond: 413.

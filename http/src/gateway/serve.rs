@@ -173,8 +173,7 @@ async fn run<A: ?Sized>(
         Reads::Body => Source::Body(as_json(headers, body?)?),
         Reads::Query => Source::Query(values),
     };
-    let span = span(route.label, &context, &params);
-    trace::adopt(&span, headers);
+    let span = span(route.label, &context, &params, headers);
     let input = Input { params, source };
     let call = AssertUnwindSafe((route.rpc.call)(&inner.api, &context, input));
     call.catch_unwind()
@@ -190,18 +189,20 @@ async fn run<A: ?Sized>(
         })
 }
 
-/// Debug, because a ping every 30 seconds from every room would drown everything else.
-fn span(handler: &'static str, context: &RequestContext, params: &Params<'_>) -> tracing::Span {
+fn span(
+    handler: &'static str,
+    context: &RequestContext,
+    params: &Params<'_>,
+    headers: &HeaderMap,
+) -> tracing::Span {
     let text = |name| params.get(name);
-    tracing::debug_span!(
-        "request",
-        otel.kind = "server",
-        request_id = context.request_id,
-        handler_name = handler,
-        scheduler_name = text("scheduler_name").or_else(|| text("name")),
-        operation_id = text("operation_id"),
-        room_id = text("room_name"),
-    )
+    let subject = trace::Subject {
+        scheduler: text("scheduler_name").or_else(|| text("name")),
+        operation: text("operation_id"),
+        room: text("room_name"),
+    };
+    let header = |name| headers.get(name)?.to_str().ok();
+    trace::request(handler, &context.request_id, subject, header)
 }
 
 fn has_body(headers: &HeaderMap) -> bool {

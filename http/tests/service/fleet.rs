@@ -104,10 +104,11 @@ impl Fleet {
     fn configure(&self, server: &Server, config: &mut ServiceConfig) {
         match server {
             Server::Management => {
-                configure_debug(self.node.clone())(config);
-                configure_operator(self.node.clone())(config);
                 let service = ManagementService::new(self.node.clone());
-                gateway::management(Arc::new(service)).configure(config);
+                let gateway = gateway::management(Arc::new(service));
+                configure_debug(self.node.clone(), &gateway)(config);
+                configure_operator(self.node.clone(), &gateway)(config);
+                gateway.configure(config);
             }
             Server::Rooms => {
                 let service = RoomsService::new(self.node.clone());

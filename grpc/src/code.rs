@@ -1,32 +1,34 @@
 //! The names of gRPC codes as Go spells them; texts and metrics carry them.
 
-/// `Canceled` with one l; a number that nobody knows by its number.
-pub(super) fn name(code: i64) -> String {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "Canceled",
-        "Unknown",
-        "InvalidArgument",
-        "DeadlineExceeded",
-        "NotFound",
-        "AlreadyExists",
-        "PermissionDenied",
-        "ResourceExhausted",
-        "FailedPrecondition",
-        "Aborted",
-        "OutOfRange",
-        "Unimplemented",
-        "Internal",
-        "Unavailable",
-        "DataLoss",
-        "Unauthenticated",
-    ];
+/// By their numbers; `Canceled` with one l.
+pub(crate) const NAMES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// A number that nobody knows is called by it.
+pub(crate) fn name(code: i64) -> String {
     let known = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
     known.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned())
 }
 
 /// The name that stands in the metrics for the HTTP-like code of a reply (contract 6.4).
-pub(super) fn of_reply(code: i32) -> &'static str {
+pub(crate) fn of_reply(code: i32) -> &'static str {
     match code {
         200 => "OK",
         404 => "NotFound",
