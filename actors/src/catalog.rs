@@ -3,7 +3,7 @@
 
 use crate::error::CallError;
 use crate::gauge::{Gauge, Queued, Turn};
-use crate::node::NodeParts;
+use crate::parts::NodeParts;
 use actix::prelude::*;
 use maestro_core::ports::{Reads, StoreError};
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! Makes what a life of an owner begins with, always from the store: the way back after a
 //! panic, a lost write and a restart is the same as the first start.
 
-use crate::node::NodeParts;
+use crate::parts::NodeParts;
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, Mono, SchedulerName, Seq};
 use maestro_core::ports::{Claim, StoreError};

@@ -26,7 +26,7 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
             outcome,
             cause,
         } => {
-            let ms = took.as_millis();
+            let ms = took.as_millis() as u64;
             match outcome {
                 Outcome::Success => line!(info, "Execution", operation, ms, "Operation finished"),
                 Outcome::Canceled => {
@@ -56,7 +56,7 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
             took,
             success,
         } => {
-            let ms = took.as_millis();
+            let ms = took.as_millis() as u64;
             match success {
                 true => line!(info, "Rollback", operation, ms, "rollback succeeded"),
                 false => line!(warn, "Rollback", operation, ms, "rollback failed"),

@@ -4,7 +4,7 @@
 use crate::Directory;
 use crate::handle::Live;
 use crate::messages::Control;
-use crate::node::NodeParts;
+use crate::parts::NodeParts;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
 use std::collections::HashMap;

@@ -1,8 +1,10 @@
 //! What the supervisor is told: to make, load anew and end owners, and that one has ended.
 
+use crate::factory::{BuildError, Fresh};
 use crate::handle::SchedulerHandle;
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
+use maestro_core::ports::StoreError;
 use tokio::sync::oneshot;
 
 /// Why a life ended, and so what comes next.
@@ -17,6 +19,19 @@ pub(crate) enum EndCause {
     /// The scheduler was deleted, or never came to be.
     Gone,
     Stopped,
+}
+
+/// The names that the store has, for the beginning of a node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Discovered(pub Result<Vec<SchedulerName>, StoreError>);
+
+/// What a factory brought, for a life that is to begin.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Built {
+    pub name: SchedulerName,
+    pub outcome: Result<Box<Fresh>, BuildError>,
 }
 
 #[derive(Message)]

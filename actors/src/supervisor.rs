@@ -9,12 +9,11 @@ use crate::gauge::{Gauge, Turn};
 use crate::handle::{Presence, SchedulerHandle};
 use crate::life::{self, Running};
 use crate::messages::Control;
-use crate::node::NodeParts;
-use crate::orders::{ChildEnded, EndCause, Ensure, Reload, Retired, Shutdown};
+use crate::orders::{Built, ChildEnded, Discovered, EndCause, Ensure, Reload, Retired, Shutdown};
+use crate::parts::NodeParts;
 use crate::{Directory, error::CallError};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::StoreError;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,18 +22,6 @@ use tracing::{error, info, warn};
 
 /// Between two tries to list the schedulers.
 const DISCOVER_RETRY: Duration = Duration::from_secs(1);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Discovered(Result<Vec<SchedulerName>, StoreError>);
-
-/// What a factory brought, for a life that is to begin.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Built {
-    name: SchedulerName,
-    outcome: Result<Box<Fresh>, BuildError>,
-}
 
 struct Child {
     handle: SchedulerHandle,

@@ -13,9 +13,9 @@ mod request;
 
 use futures_util::FutureExt;
 use maestro_core::domain::{Forwarder, SchedulerName};
-use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
+use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
 use parking_lot::Mutex;
-use queue::{Pushed, Queue};
+use queue::{Pushed, Queue, Waiting};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -92,11 +92,12 @@ impl Outbox {
 
     /// Queues an event for each of its forwarders. Never waits.
     pub fn push(&self, event: &Arc<Forwarding>) {
+        let waiting = Waiting::new(event.clone());
         for forwarder in event.to.iter() {
             let target = self.target(&event.scheduler, forwarder);
             let mut inner = target.inner.lock();
             inner.used = Instant::now();
-            if inner.queue.push(event.clone()) == Pushed::Dropped {
+            if inner.queue.push(waiting.clone()) == Pushed::Dropped {
                 dropped(&target.scheduler, &target.name);
             }
             // Those that are at it go on until no room is ready any more.
@@ -155,21 +156,22 @@ impl Outbox {
 
     async fn work_off(&self, target: &Target, forwarder: &Forwarder) {
         loop {
-            let event = {
+            let waiting = {
                 let mut inner = target.inner.lock();
-                let Some(event) = inner.queue.next() else {
+                let Some(waiting) = inner.queue.next() else {
                     inner.calls -= 1;
                     return;
                 };
-                event
+                waiting
             };
+            let event = &waiting.event;
             // Options may have changed since this task began, name and address not.
             let known = event.to.iter();
             let known = known.filter(|f| f.name == target.name && f.address == target.address);
             let forwarder = known.last().unwrap_or(forwarder);
             // A trace of its own: a span above it would have to be kept for as long as the event has waited.
-            let result = self.call(forwarder, &event, &Span::none()).await;
-            target.note(&event, &result);
+            let result = self.call(forwarder, event, &Span::none()).await;
+            target.note(&waiting, &result);
             target.inner.lock().queue.done(&event.room);
         }
     }
@@ -286,7 +288,8 @@ impl Target {
     }
 
     /// Says when a forwarder begins to fail and when that is over, not each event between.
-    fn note(&self, event: &Forwarding, result: &Result<(), ForwardError>) {
+    fn note(&self, waiting: &Waiting, result: &Result<(), ForwardError>) {
+        let event = &waiting.event;
         let failed = result.is_err();
         let before = std::mem::replace(&mut self.inner.lock().failing, failed);
         let (scheduler, forwarder, room) = (&self.scheduler, &self.name, &event.room);
@@ -303,7 +306,7 @@ impl Target {
                 "an event was not forwarded; the next failures are counted, not logged"
             ),
         }
-        if failed && matches!(event.event, ForwardedEvent::Resync(_)) {
+        if failed && waiting.is_resync() && waiting.fails() {
             metrics::counter!(PING_FAILURES, "scheduler" => scheduler.to_string()).increment(1);
         }
     }

@@ -6,12 +6,37 @@ use maestro_core::domain::RoomId;
 use maestro_core::ports::{ForwardedEvent, Forwarding};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Resyncs that wait for one forwarder (architecture 4, Bounds).
 pub(super) const RESYNCS_MAX: usize = 1024;
 /// Ends of rooms that wait for one forwarder: one per room, and more rooms than a scheduler
 /// may have by default.
 pub(super) const ENDS_MAX: usize = 32_768;
+
+/// An event that waits for some forwarders.
+pub(super) struct Waiting {
+    pub event: Arc<Forwarding>,
+    /// One of them did not take it: it counts once.
+    failed: AtomicBool,
+}
+
+impl Waiting {
+    pub fn new(event: Arc<Forwarding>) -> Arc<Self> {
+        let failed = AtomicBool::new(false);
+        Arc::new(Self { event, failed })
+    }
+
+    /// Whether this is the first failure.
+    pub fn fails(&self) -> bool {
+        !self.failed.swap(true, Relaxed)
+    }
+
+    /// May be dropped: the next ping says it again.
+    pub fn is_resync(&self) -> bool {
+        matches!(self.event.event, ForwardedEvent::Resync(_))
+    }
+}
 
 /// What became of an event that was to wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +58,7 @@ pub(super) struct Queue {
 /// Of one room.
 #[derive(Default)]
 struct Line {
-    events: VecDeque<Arc<Forwarding>>,
+    events: VecDeque<Arc<Waiting>>,
     /// A call for it is under way.
     busy: bool,
 }
@@ -48,11 +73,11 @@ impl Queue {
         !self.ready.is_empty()
     }
 
-    pub fn push(&mut self, event: Arc<Forwarding>) -> Pushed {
+    pub fn push(&mut self, waiting: Arc<Waiting>) -> Pushed {
         let mut dropped = false;
-        if is_resync(&event) {
+        if waiting.is_resync() {
             if self.resyncs >= RESYNCS_MAX {
-                self.drop_a_resync(&event.room);
+                self.drop_a_resync(&waiting.event.room);
                 dropped = true;
             }
             self.resyncs += 1;
@@ -62,9 +87,9 @@ impl Queue {
             }
             self.ends += 1;
         }
-        let room = event.room.clone();
+        let room = waiting.event.room.clone();
         let line = self.rooms.entry(room.clone()).or_default();
-        line.events.push_back(event);
+        line.events.push_back(waiting);
         if !line.busy && line.events.len() == 1 {
             self.ready.push_back(room);
         }
@@ -75,16 +100,16 @@ impl Queue {
     }
 
     /// Takes the next event; its room has to be given back with [`Self::done`].
-    pub fn next(&mut self) -> Option<Arc<Forwarding>> {
+    pub fn next(&mut self) -> Option<Arc<Waiting>> {
         let id = self.ready.pop_front()?;
         let line = self.rooms.get_mut(&id)?;
-        let event = line.events.pop_front()?;
+        let waiting = line.events.pop_front()?;
         line.busy = true;
-        match is_resync(&event) {
+        match waiting.is_resync() {
             true => self.resyncs -= 1,
             false => self.ends -= 1,
         }
-        Some(event)
+        Some(waiting)
     }
 
     /// The call for this room is over.
@@ -105,7 +130,7 @@ impl Queue {
     fn drop_a_resync(&mut self, same: &RoomId) {
         let has = |id: &&RoomId| {
             let line = self.rooms.get(*id);
-            line.is_some_and(|line| line.events.iter().any(|e| is_resync(e)))
+            line.is_some_and(|line| line.events.iter().any(|w| w.is_resync()))
         };
         let all = std::iter::once(same)
             .chain(&self.ready)
@@ -116,7 +141,7 @@ impl Queue {
         let Some(line) = self.rooms.get_mut(&id) else {
             return;
         };
-        if let Some(at) = line.events.iter().position(|e| is_resync(e)) {
+        if let Some(at) = line.events.iter().position(|w| w.is_resync()) {
             line.events.remove(at);
             self.resyncs -= 1;
         }
@@ -129,18 +154,13 @@ impl Queue {
     }
 }
 
-/// May be dropped: the next ping says it again.
-fn is_resync(event: &Forwarding) -> bool {
-    matches!(event.event, ForwardedEvent::Resync(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use maestro_core::domain::PingStatus;
 
-    fn event(room: &str, event: ForwardedEvent, text: &str) -> Arc<Forwarding> {
-        Arc::new(Forwarding {
+    fn event(room: &str, event: ForwardedEvent, text: &str) -> Arc<Waiting> {
+        Waiting::new(Arc::new(Forwarding {
             scheduler: "s".into(),
             game: "g".into(),
             to: Arc::new([]),
@@ -148,25 +168,33 @@ mod tests {
             address: None,
             event,
             metadata: text.into(),
-        })
+        }))
     }
 
-    fn resync(room: &str, text: &str) -> Arc<Forwarding> {
+    fn resync(room: &str, text: &str) -> Arc<Waiting> {
         event(room, ForwardedEvent::Resync(PingStatus::Ready), text)
     }
 
-    fn end(room: &str) -> Arc<Forwarding> {
+    fn end(room: &str) -> Arc<Waiting> {
         event(room, ForwardedEvent::Terminated, "end")
     }
 
     /// Room and text of what comes out, one call at a time.
     fn drain(queue: &mut Queue) -> Vec<(String, String)> {
         let mut all = Vec::new();
-        while let Some(event) = queue.next() {
+        while let Some(waiting) = queue.next() {
+            let event = &waiting.event;
             all.push((event.room.to_string(), event.metadata.to_string()));
             queue.done(&event.room);
         }
         all
+    }
+
+    #[test]
+    fn an_event_fails_once_however_many_do_not_take_it() {
+        let waiting = resync("a", "1");
+        assert!(waiting.fails());
+        assert!(!waiting.fails());
     }
 
     #[test]
@@ -178,6 +206,7 @@ mod tests {
         }
         queue.push(end("a"));
         let first = queue.next().unwrap();
+        let first = &first.event;
         assert_eq!((first.room.as_str(), &*first.metadata), ("a", "1"));
         // The call for `a` hangs: `b` goes on, `a` does not.
         let others = drain(&mut queue);

@@ -1,0 +1,92 @@
+//! What a node is made of, and how its actors behave.
+
+use crate::forwarding::Outbox;
+use crate::handle::AskTimeouts;
+use maestro_core::ports::{Clock, Feed, Forwarders, Ownership, Reads, Runtime, Store};
+use maestro_core::settings::CoreSettings;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How the actors of a node behave.
+#[derive(Clone, Copy, Debug)]
+pub struct ActorSettings {
+    /// Arbiters over which the schedulers are spread (`actors.threads`).
+    pub threads: usize,
+    pub timeouts: AskTimeouts,
+    /// How long a lease lasts, and how often it is renewed.
+    pub lease_ttl: Duration,
+    pub lease_renewal: Duration,
+    /// The end of a node waits this long for its owners, and then for its own tasks
+    /// (`workers.stopTimeoutDuration`). Writers get seconds for their last try; only an actor
+    /// that is stuck in a turn takes longer.
+    pub stop_within: Duration,
+}
+
+impl Default for ActorSettings {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            timeouts: AskTimeouts::default(),
+            lease_ttl: Duration::from_secs(3),
+            lease_renewal: Duration::from_secs(1),
+            stop_within: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What a node is made of: the ports, the settings, and the I/O runtime on which all of
+/// their clients live (they would die with an Arbiter).
+#[derive(Clone)]
+pub struct NodeParts {
+    pub store: Arc<dyn Store>,
+    pub reads: Arc<dyn Reads>,
+    pub ownership: Arc<dyn Ownership>,
+    pub feed: Arc<dyn Feed>,
+    pub runtime: Arc<dyn Runtime>,
+    pub clock: Arc<dyn Clock>,
+    pub core: Arc<CoreSettings>,
+    pub settings: ActorSettings,
+    pub io: tokio::runtime::Handle,
+    /// Short tasks of the supervisor and the catalog; awaited when the node shuts down.
+    pub(crate) tasks: TaskTracker,
+    /// What is on its way to the forwarders; outlives the owners.
+    pub(crate) outbox: Outbox,
+    /// The tasks of owners that have ended.
+    pub(crate) retiring: TaskTracker,
+    /// The node goes down: factories give up.
+    pub(crate) going_down: CancellationToken,
+}
+
+impl NodeParts {
+    /// `store` serves all four ports of a store.
+    pub fn new<S>(
+        store: Arc<S>,
+        runtime: Arc<dyn Runtime>,
+        forwarders: Arc<dyn Forwarders>,
+        clock: Arc<dyn Clock>,
+        core: CoreSettings,
+        settings: ActorSettings,
+        io: tokio::runtime::Handle,
+    ) -> Self
+    where
+        S: Store + Reads + Ownership + Feed,
+    {
+        Self {
+            reads: store.clone(),
+            ownership: store.clone(),
+            feed: store.clone(),
+            store,
+            runtime,
+            clock,
+            core: Arc::new(core),
+            settings,
+            outbox: Outbox::new(forwarders, io.clone()),
+            io,
+            tasks: TaskTracker::new(),
+            retiring: TaskTracker::new(),
+            going_down: CancellationToken::new(),
+        }
+    }
+}
