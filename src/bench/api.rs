@@ -129,7 +129,7 @@ pub fn scheduler(name: &str, game: &str, rooms: u32) -> Value {
         "portRange": {"start": 1024, "end": 65535},
         "spec": {"terminationGracePeriod": "2s", "containers": [{
             "name": "game", "image": "maestro/room", "imagePullPolicy": "IfNotPresent",
-            "command": ["maestro", "room", "--ping-interval", "1s"],
+            "command": crate::room::command(),
             "requests": {"memory": "20Mi", "cpu": "10m"}, "limits": {"memory": "100Mi", "cpu": "200m"},
             "ports": ports,
         }]},

@@ -85,7 +85,7 @@ impl Api {
             "portRange": {"start": 20000, "end": 29999},
             "spec": {"terminationGracePeriod": "2s", "containers": [{
                 "name": "game", "image": "maestro/room", "imagePullPolicy": "IfNotPresent",
-                "command": ["maestro", "room", "--ping-interval", "1s"],
+                "command": crate::room::command(),
                 "requests": {"memory": "20Mi", "cpu": "10m"}, "limits": {"memory": "100Mi", "cpu": "200m"},
                 "ports": [{"name": "game", "protocol": "tcp", "port": 7777}],
             }]},

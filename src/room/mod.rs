@@ -33,6 +33,14 @@ const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// Commands of clients that may wait for their turn.
 const COMMANDS_MAX: usize = 16;
 
+/// The command of a scheduler whose rooms are this program, under whatever name it was put.
+pub fn command() -> [String; 4] {
+    let own = std::env::current_exe().ok().filter(|path| path.exists());
+    let own = own.and_then(|path| path.into_os_string().into_string().ok());
+    let own = own.unwrap_or_else(|| "maestro".into());
+    [own, "room".into(), "--ping-interval".into(), "1s".into()]
+}
+
 /// How the room's life ended.
 enum End {
     Closed,
