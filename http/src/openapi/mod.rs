@@ -99,7 +99,7 @@ const TEXT: &str = "Maestro keeps fleets of dedicated game rooms alive. \
     - Bodies are read as JSON whatever their content type says, and as YAML when it says so. Field names may be written \
     in camelCase or in snake_case, `null` is a field left out, and unknown fields are passed over. Whole numbers may be \
     written as texts.\n\
-    - A body is at most 1 MiB (413 beyond) and has 10 seconds to arrive (408 beyond).\n\
+    - A body is at most 1 MiB, one in YAML at most 256 KiB (413 beyond), and has 10 seconds to arrive (408 beyond).\n\
     - Failures have a JSON body with a gRPC status code and a message. 429 and 503 pass: try again after `Retry-After`. \
     A path that exists under other methods only answers 501.\n\
     - `X-Request-Id` names a request in logs and in the history of what it orders, and comes back in the answer; \

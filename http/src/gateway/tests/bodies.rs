@@ -79,6 +79,12 @@ async fn bodies_are_json_whatever_their_type_and_yaml_where_it_says_so() {
         ),
     ])
     .await;
+    let twice = send("POST", "/schedulers", &[YAML], b"a: 1\na: 2\n").await;
+    assert!(
+        twice.body.contains("duplicate") && !twice.body.contains("Options"),
+        "{}",
+        twice.body
+    );
     let got = send("POST", "/schedulers", &[YAML], b"a: [1").await;
     assert!(
         got.status == 400 && got.body.contains("invalid YAML"),
