@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
-use crate::forwarding::{self, Outbox};
+use crate::forwarding::Outbox;
 use crate::gauge::Gauge;
 use crate::handle::{Live, SchedulerHandle};
 use crate::messages::Control;
@@ -58,7 +58,6 @@ pub struct Node {
 impl Node {
     /// Starts the actors. Has to be called on the thread of a running actix system.
     pub fn start(parts: NodeParts) -> Self {
-        forwarding::describe();
         let directory = Directory::default();
         let arbiters: Vec<ArbiterHandle> = (0..parts.settings.threads.max(1))
             .map(|_| Arbiter::new().handle())
@@ -247,7 +246,13 @@ impl Node {
 
     /// All metrics of schedulers and actors, in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        crate::metrics::render(&self.directory, &self.catalog, &self.supervisor_gauge)
+        let outcomes = self.outbox.outcomes();
+        crate::metrics::render(
+            &self.directory,
+            &self.catalog,
+            outcomes,
+            &self.supervisor_gauge,
+        )
     }
 
     /// A room's ping was not taken, for whatever reason.

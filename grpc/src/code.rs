@@ -27,17 +27,6 @@ pub(crate) fn name(code: i64) -> String {
     known.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned())
 }
 
-/// The name that stands in the metrics for the HTTP-like code of a reply (contract 6.4).
-pub(crate) fn of_reply(code: i32) -> &'static str {
-    match code {
-        200 => "OK",
-        404 => "NotFound",
-        406 => "FailedPrecondition",
-        500 => "Internal",
-        _ => "Unknown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Events that wait for no change of their own, but go behind those before them that do.
 
-use super::{Outbox, dropped};
+use super::Outbox;
 use crate::cause::Cause;
 use crate::writer::{Batch, Order, Outgoing, WriterGauge};
 use maestro_core::ports::Forwarding;
@@ -22,7 +22,7 @@ impl Outbox {
         if waiting >= WAITING_MAX {
             // The store is away: the next ping says it again.
             let all = event.to.iter();
-            all.for_each(|to| dropped(&event.scheduler, &to.name));
+            all.for_each(|to| self.outcomes().dropped(&event.scheduler, &to.name));
             return None;
         }
         writer.forwards.fetch_add(1, Relaxed);

@@ -8,12 +8,14 @@
 //! and who missed an end hears nothing of that room any more.
 
 mod in_order;
+mod outcomes;
 mod queue;
 mod request;
 
 use futures_util::FutureExt;
 use maestro_core::domain::{Forwarder, SchedulerName};
 use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
+pub(crate) use outcomes::{Counts, Outcomes, is_success};
 use parking_lot::Mutex;
 use queue::{Pushed, Queue, Waiting};
 use std::collections::HashMap;
@@ -33,24 +35,6 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// How long the end of a node waits for events that are queued.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Events that were given up because too many waited; by scheduler and forwarder.
-pub(crate) const DROPPED: &str = "maestro_forwarding_dropped_events_total";
-/// Resyncs that did not reach a forwarder (contract 9).
-pub(crate) const PING_FAILURES: &str = "maestro_api_failed_ping_forwarding_total";
-
-/// Tells the installed recorder what the metrics mean.
-pub(crate) fn describe() {
-    use metrics::describe_counter;
-    describe_counter!(
-        DROPPED,
-        "Events that were not forwarded because too many waited for their forwarder (counter)"
-    );
-    describe_counter!(
-        PING_FAILURES,
-        "Pings that could not be forwarded to a forwarder (counter)"
-    );
-}
-
 /// All forwarders of a node. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Outbox(Arc<Shared>);
@@ -61,6 +45,7 @@ struct Shared {
     tasks: TaskTracker,
     stop: CancellationToken,
     targets: Mutex<HashMap<SchedulerName, Vec<Arc<Target>>>>,
+    outcomes: Outcomes,
 }
 
 /// One forwarder of one scheduler.
@@ -87,7 +72,13 @@ impl Outbox {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             targets: Mutex::default(),
+            outcomes: Outcomes::default(),
         }))
+    }
+
+    /// What became of all events, for whoever measures.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.0.outcomes
     }
 
     /// Queues an event for each of its forwarders. Never waits.
@@ -98,7 +89,7 @@ impl Outbox {
             let mut inner = target.inner.lock();
             inner.used = Instant::now();
             if inner.queue.push(waiting.clone()) == Pushed::Dropped {
-                dropped(&target.scheduler, &target.name);
+                self.0.outcomes.dropped(&target.scheduler, &target.name);
             }
             // Those that are at it go on until no room is ready any more.
             if inner.calls < CALLS_AT_ONCE && inner.queue.is_ready() {
@@ -171,7 +162,10 @@ impl Outbox {
             let forwarder = known.last().unwrap_or(forwarder);
             // A trace of its own: a span above it would have to be kept for as long as the event has waited.
             let result = self.call(forwarder, event, &Span::none()).await;
-            target.note(&waiting, &result);
+            target.note(event, &result);
+            if result.is_err() && waiting.is_resync() && waiting.fails() {
+                self.0.outcomes.ping_failed(&event.scheduler);
+            }
             target.inner.lock().queue.done(&event.room);
         }
     }
@@ -208,6 +202,8 @@ impl Outbox {
         if result.is_err() {
             span.record("otel.status_code", "ERROR");
         }
+        let outcomes = &self.0.outcomes;
+        outcomes.called(&event.scheduler, &event.event, &result);
         result
     }
 
@@ -273,14 +269,6 @@ impl Outbox {
     }
 }
 
-/// Counts an event that was given up.
-fn dropped(scheduler: &SchedulerName, forwarder: &str) {
-    metrics::counter!(
-        DROPPED, "scheduler" => scheduler.to_string(), "forwarder" => forwarder.to_owned()
-    )
-    .increment(1);
-}
-
 impl Target {
     fn is_used(&self) -> bool {
         let inner = self.inner.lock();
@@ -288,8 +276,7 @@ impl Target {
     }
 
     /// Says when a forwarder begins to fail and when that is over, not each event between.
-    fn note(&self, waiting: &Waiting, result: &Result<(), ForwardError>) {
-        let event = &waiting.event;
+    fn note(&self, event: &Forwarding, result: &Result<(), ForwardError>) {
         let failed = result.is_err();
         let before = std::mem::replace(&mut self.inner.lock().failing, failed);
         let (scheduler, forwarder, room) = (&self.scheduler, &self.name, &event.room);
@@ -305,9 +292,6 @@ impl Target {
                 scheduler_name = %scheduler, %forwarder, room_id = %room, %error,
                 "an event was not forwarded; the next failures are counted, not logged"
             ),
-        }
-        if failed && waiting.is_resync() && waiting.fails() {
-            metrics::counter!(PING_FAILURES, "scheduler" => scheduler.to_string()).increment(1);
         }
     }
 }

@@ -7,12 +7,14 @@
 
 mod actors;
 mod fleet;
+mod forwarding;
 mod operations;
 
 use crate::Directory;
 use crate::catalog::Catalog;
 use crate::debug::Published;
 use crate::exposition::{Kind, Page};
+use crate::forwarding::Outcomes;
 use crate::gauge::Gauge;
 use crate::handle::{Live, SchedulerHandle};
 use crate::tally::Tally;
@@ -93,7 +95,12 @@ impl Scrape {
 type Labels<'a> = crate::exposition::Labels<'a>;
 
 /// Renders the page.
-pub(crate) fn render(directory: &Directory, catalog: &Catalog, supervisor: &Gauge) -> String {
+pub(crate) fn render(
+    directory: &Directory,
+    catalog: &Catalog,
+    outcomes: &Outcomes,
+    supervisor: &Gauge,
+) -> String {
     let mut all: Vec<Seen> = directory
         .all()
         .into_iter()
@@ -112,6 +119,7 @@ pub(crate) fn render(directory: &Directory, catalog: &Catalog, supervisor: &Gaug
     operations::render(&mut scrape, directory);
     fleet::render(&mut scrape);
     rooms_api(&mut scrape, directory);
+    forwarding::render(&mut scrape, outcomes);
     actors::render(&mut scrape, directory, catalog, supervisor);
     scrape.page.into_text()
 }

@@ -122,6 +122,28 @@ pub enum ForwardError {
     Metadata(String),
 }
 
+impl ForwardError {
+    /// The name of the code that the call ended with; none: there was no call (contract 6.5).
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Failed { code, .. } => Some(code),
+            Self::Refused { code, .. } => Some(code_of_reply(*code)),
+            Self::NoPort { .. } | Self::Metadata(_) => None,
+        }
+    }
+}
+
+/// The name that stands in the metrics for the HTTP-like code of a reply (contract 6.4).
+pub fn code_of_reply(code: i32) -> &'static str {
+    match code {
+        200 => "OK",
+        404 => "NotFound",
+        406 => "FailedPrecondition",
+        500 => "Internal",
+        _ => "Unknown",
+    }
+}
+
 fn after_colon(cause: &str) -> String {
     match cause {
         "" => String::new(),

@@ -17,7 +17,7 @@ use crate::events::grpc_forwarder_client::GrpcForwarderClient;
 use async_trait::async_trait;
 use connections::Connections;
 use maestro_core::domain::Forwarder;
-use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
+use maestro_core::ports::{ForwardError, Forwarders, Forwarding, code_of_reply};
 use maestro_http::trace::{self, TRACEPARENT, TRACESTATE, TraceContext};
 use member::Member;
 use message::Message;
@@ -114,10 +114,10 @@ impl Forwarders for GrpcForwarders {
         let began = Instant::now();
         let result = self.call(forwarder, &message).await;
         let code = match &result {
-            Ok(code) => code::of_reply(*code),
+            Ok(code) => code_of_reply(*code),
             Err(failure) => &failure.code,
         };
-        metrics::record(event, &message, code, began.elapsed());
+        metrics::record(&message, code, began.elapsed());
         let forwarder = forwarder.name.clone();
         match result {
             Ok(SUCCESS) => Ok(()),
