@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use maestro_grpc::{GrpcControl, GrpcServer};
+use maestro_grpc::{Bounds, GrpcControl, GrpcServer};
 use maestro_http::gateway::{ManagementApi, RoomsApi};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -25,11 +25,13 @@ impl Grpc {
     /// When the server cannot be built.
     pub async fn start(
         listener: TcpListener,
+        connections_max: usize,
         management: Arc<dyn ManagementApi>,
         rooms: Arc<dyn RoomsApi>,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let server = GrpcServer::new(listener, management, rooms).await;
+        let server =
+            GrpcServer::new(listener, Bounds::new(connections_max), management, rooms).await;
         let server = server.context("cannot serve gRPC")?;
         let control = server.control();
         let running = io.spawn(server.run());

@@ -156,7 +156,7 @@ impl Serving {
         let apis = Apis::of(&parts.node);
         let (management, rooms) = (apis.management.clone(), apis.rooms.clone());
         let Listeners { grpc, http } = listeners;
-        let grpc = Grpc::start(grpc, management, rooms, io).await?;
+        let grpc = Grpc::start(grpc, descriptors() / 8, management, rooms, io).await?;
         let http = servers(settings, http, apis, parts)?
             .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {

@@ -11,11 +11,32 @@ use futures_util::stream::unfold;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-/// Most connections at one time; more wait in the system's queue. As many as a worker of the HTTP servers takes.
-const CONNECTIONS_MAX: usize = 25_600;
+/// What one client can cost the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most connections at one time; more wait in the system's queue.
+    pub connections_max: usize,
+    /// From a connection's beginning to its preface (RFC 9113, 3.4). Behind that, pings find out who does not answer: also
+    /// whoever trickles a frame, since the answer would have to stand in it.
+    pub preface_within: Duration,
+}
+
+impl Bounds {
+    /// With five seconds for the preface, as long as HTTP has for its first head.
+    pub fn new(connections_max: usize) -> Self {
+        Self {
+            connections_max,
+            preface_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Bytes of the preface.
+const PREFACE: usize = 24;
 
 /// How long nothing is accepted once it has failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -24,36 +45,52 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub fn incoming(
     listener: TcpListener,
     cut: CancellationToken,
+    bounds: Bounds,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    unfold((listener, places, cut), |(listener, places, cut)| async {
-        let place = places.clone().acquire_owned().await.ok()?;
-        let accepted = match listener.accept().await {
-            Ok((stream, _)) => {
-                // Answers are small and waited for. Where it cannot be set, they are only slower.
-                let _ = stream.set_nodelay(true);
-                Ok(Connection {
-                    stream,
-                    cut: Box::pin(cut.clone().cancelled_owned()),
-                    _place: place,
-                })
-            }
-            Err(error) => {
-                // Such as too many open files: the next try would fail as fast, again and again.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-                Err(error)
-            }
-        };
-        Some((accepted, (listener, places, cut)))
-    })
+    let places = bounds.connections_max.clamp(1, Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places));
+    unfold(
+        (listener, places, cut),
+        move |(listener, places, cut)| async move {
+            let place = places.clone().acquire_owned().await.ok()?;
+            let accepted = match listener.accept().await {
+                Ok((stream, _)) => {
+                    // Answers are small and waited for. Where it cannot be set, they are only slower.
+                    let _ = stream.set_nodelay(true);
+                    Ok(Connection {
+                        stream,
+                        cut: Box::pin(cut.clone().cancelled_owned()),
+                        preface: Some(Preface {
+                            left: PREFACE,
+                            until: Box::pin(sleep(bounds.preface_within)),
+                        }),
+                        _place: place,
+                    })
+                }
+                Err(error) => {
+                    // Such as too many open files: the next try would fail as fast, again and again.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    Err(error)
+                }
+            };
+            Some((accepted, (listener, places, cut)))
+        },
+    )
 }
 
 /// A client's connection, which takes one of the places.
 pub struct Connection {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Until it has come.
+    preface: Option<Preface>,
     _place: OwnedSemaphorePermit,
+}
+
+struct Preface {
+    left: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 impl Connection {
@@ -78,7 +115,20 @@ impl AsyncRead for Connection {
         if self.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        self.stream().poll_read(cx, buf)
+        if let Some(preface) = &mut self.preface
+            && preface.until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = self.stream().poll_read(cx, buf);
+        if let Some(preface) = &mut self.preface {
+            preface.left = preface.left.saturating_sub(buf.filled().len() - before);
+            if preface.left == 0 {
+                self.preface = None;
+            }
+        }
+        read
     }
 }
 

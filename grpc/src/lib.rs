@@ -17,6 +17,7 @@ mod services;
 
 pub use call::HANDLING_SECONDS;
 pub use codec::WireCodec;
+pub use connections::Bounds;
 pub use forwarder::{GrpcForwarders, KeepAlive};
 pub use server::{GrpcControl, GrpcServer};
 

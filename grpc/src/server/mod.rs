@@ -17,7 +17,7 @@ use crate::api::operations_service_server::OperationsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
-use crate::connections::incoming;
+use crate::connections::{Bounds, incoming};
 use crate::services::{Operations, Rooms, Schedulers};
 
 /// Calls under way on one connection; more wait for their turn at the client.
@@ -39,6 +39,7 @@ const HEALTH_NAMES: [&str; 4] = [
 /// A server that holds its port. It serves while [`GrpcServer::run`] is polled.
 pub struct GrpcServer {
     listener: TcpListener,
+    bounds: Bounds,
     calls: Calls,
     health: HealthReporter,
     control: GrpcControl,
@@ -60,6 +61,7 @@ impl GrpcServer {
     /// When the descriptors for reflection are damaged: a defect of the build.
     pub async fn new(
         listener: TcpListener,
+        bounds: Bounds,
         management: Arc<dyn ManagementApi>,
         rooms: Arc<dyn RoomsApi>,
     ) -> io::Result<Self> {
@@ -75,6 +77,7 @@ impl GrpcServer {
             .prepare();
         Ok(Self {
             listener,
+            bounds,
             calls: Calls {
                 routes,
                 metrics: Metrics::register(),
@@ -111,7 +114,7 @@ impl GrpcServer {
             .http2_max_header_list_size(HEAD_MAX)
             .http2_keepalive_interval(Some(PROBE_EVERY))
             .http2_keepalive_timeout(Some(PROBE_ANSWERED_WITHIN))
-            .serve_with_incoming_shutdown(self.calls, incoming(listener, cut), signal)
+            .serve_with_incoming_shutdown(self.calls, incoming(listener, cut, self.bounds), signal)
             .await
             .map_err(io::Error::other)
     }

@@ -2,6 +2,9 @@
 
 use maestro_http::codec::messages::GetSchedulerRequest;
 use maestro_http::gateway::Code;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
@@ -14,14 +17,20 @@ struct Site {
     control: GrpcControl,
     running: JoinHandle<io::Result<()>>,
     client: SchedulersServiceClient<Channel>,
+    address: SocketAddr,
 }
 
 impl Site {
     async fn start(does: Does) -> Self {
+        Self::start_with(does, Bounds::new(64)).await
+    }
+
+    async fn start_with(does: Does, bounds: Bounds) -> Self {
         let script = Script::new(does);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = GrpcServer::new(listener, script.clone(), script.clone());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}");
+        let server = GrpcServer::new(listener, bounds, script.clone(), script.clone());
         let server = server.await.unwrap();
         let control = server.control();
         let running = tokio::spawn(server.run());
@@ -31,6 +40,7 @@ impl Site {
             control,
             running,
             client,
+            address,
         }
     }
 
@@ -93,4 +103,52 @@ async fn a_stop_waits_for_calls_under_way_and_cuts_off_the_rest() {
     go.send(()).unwrap();
     assert!(call.await.unwrap().is_ok(), "it was let finish");
     stopped.await.unwrap();
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const GREETING: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Ready when the other side ends the connection.
+async fn ended(mut client: TcpStream) {
+    let mut buffer = [0; 256];
+    let all = async { while matches!(client.read(&mut buffer).await, Ok(n) if n > 0) {} };
+    tokio::time::timeout(LONG, all).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_connection_without_a_preface_ends() {
+    let bounds = Bounds {
+        preface_within: Duration::from_millis(300),
+        ..Bounds::new(8)
+    };
+    let mut site = Site::start_with(Does::Answer, bounds).await;
+    let silent = TcpStream::connect(site.address).await.unwrap();
+    let mut half = TcpStream::connect(site.address).await.unwrap();
+    half.write_all(&GREETING[..20]).await.unwrap();
+    ended(silent).await;
+    ended(half).await;
+    // Who has said it once may be silent for longer.
+    assert!(site.calling().await.await.unwrap().is_ok());
+    site.stop(LONG).await;
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_one_to_end() {
+    let mut site = Site::start_with(Does::Answer, Bounds::new(2)).await;
+    let url = format!("http://{}", site.address);
+    let second = SchedulersServiceClient::connect(url.clone()).await.unwrap();
+    // The system takes it for us; nobody answers it.
+    let mut waiting = TcpStream::connect(site.address).await.unwrap();
+    waiting.write_all(GREETING).await.unwrap();
+    for _ in 0..20 {
+        assert!(site.calling().await.await.unwrap().is_ok());
+    }
+    let mut settings = [0; 9];
+    assert!(waiting.try_read(&mut settings).is_err());
+    drop(second);
+    let answered = waiting.read_exact(&mut settings);
+    let answered = tokio::time::timeout(LONG, answered).await;
+    answered.expect("it is served").unwrap();
+    drop(waiting);
+    site.stop(LONG).await;
 }
