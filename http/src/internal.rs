@@ -158,7 +158,8 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         about: About {
             tag: Tag::Debug,
             summary: "Let the queues of a scheduler stand still",
-            text: "Pings, allocation and reads go on; no room is started or ended.",
+            text: "Pings, allocation and reads go on; no room is started or ended. Stored: it stays through restarts until it \
+                is resumed.",
             fails: &[Code::NotFound],
             example: None,
         },
@@ -174,7 +175,7 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         about: About {
             tag: Tag::Debug,
             summary: "Let the queues of a scheduler go on",
-            text: "Also where all others stand still (`workers.paused`).",
+            text: "Also where all others stand still (`workers.paused`); stored like a pause.",
             fails: &[Code::NotFound],
             example: None,
         },

@@ -108,6 +108,7 @@ impl EndedOperation {
 #[serde(default)]
 pub struct OperatorRecord {
     /// No room is replaced until the rollout is resumed.
+    #[serde(alias = "paused")]
     pub rollout_paused: bool,
     /// Stands still, or moves although `settings.paused` holds all. `None`: as the settings say.
     pub held: Option<bool>,

@@ -230,11 +230,11 @@ impl SchedulerState {
     fn set_paused(&mut self, paused: bool) -> Answer {
         self.active(missing)?;
         let was_paused = self.is_paused();
-        // What the settings say already is not held against a later word of theirs.
-        self.operator.held = (paused != self.settings.paused).then_some(paused);
+        // A pause holds whatever the settings say later. To move as all others is no word of its own.
+        self.operator.held = (paused || self.settings.paused).then_some(paused);
         self.dirty.changes.push(Change::PutOperator(self.operator));
         if was_paused && !self.is_paused() && self.listed {
-            self.issue_intents_again();
+            self.reconcile_again();
         }
         self.dirty.reconsider = true;
         Ok(Reply::Done)

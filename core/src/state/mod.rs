@@ -76,6 +76,8 @@ pub struct SchedulerState {
     touched: VecDeque<RoomId>,
     /// The comparison with the runtime's list that is under way.
     reconciliation: Option<Reconciliation>,
+    /// One that came to absent rooms while the scheduler was paused.
+    parked: Option<Reconciliation>,
     timers: Timers,
     stale_results: u64,
     measured: Measured,

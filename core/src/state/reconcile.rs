@@ -36,6 +36,7 @@ impl SchedulerState {
     /// one takes the place of one that is still being compared.
     pub(super) fn on_listed(&mut self, instances: Vec<Instance>) {
         self.lists += 1;
+        self.parked = None;
         self.reconciliation = Some(Reconciliation {
             number: self.lists,
             step: Step::Listed,
@@ -46,24 +47,25 @@ impl SchedulerState {
         self.reconcile();
     }
 
-    /// Orders what an owner before, or a pause, may have left undone: the runtime takes every
-    /// order twice.
-    pub(super) fn issue_intents_again(&mut self) {
+    /// After a pause: what the last list lacks is gone after all, and what an owner before, or
+    /// the pause, may have left undone is ordered: the runtime takes every order twice.
+    pub(super) fn reconcile_again(&mut self) {
         // A comparison that is under way ends with just this.
         if self.reconciliation.is_none() {
-            self.reconciliation = Some(Reconciliation {
+            let intents = || Reconciliation {
                 number: self.lists,
                 step: Step::Intents(None),
                 instances: Vec::new(),
                 overtaken: HashSet::new(),
                 namesakes: Vec::new(),
-            });
+            };
+            self.reconciliation = Some(self.parked.take().unwrap_or_else(intents));
         }
         self.reconcile();
     }
 
     pub(super) fn overtakes_list(&mut self, room: &RoomId) {
-        if let Some(reconciliation) = &mut self.reconciliation {
+        for reconciliation in self.reconciliation.iter_mut().chain(&mut self.parked) {
             reconciliation.overtaken.insert(room.clone());
         }
     }
@@ -85,8 +87,11 @@ impl SchedulerState {
         {
             let (used, more) = self.reconcile_step(&mut reconciliation, left);
             left -= used.min(left);
-            if more {
-                self.reconciliation = Some(reconciliation);
+            match reconciliation.step {
+                _ if more => self.reconciliation = Some(reconciliation),
+                // To be gone on with after the pause.
+                Step::Absent(_) => self.parked = Some(reconciliation),
+                _ => {}
             }
             if used == 0 {
                 return;

@@ -40,6 +40,7 @@ impl SchedulerState {
             expired: BTreeSet::new(),
             touched: VecDeque::new(),
             reconciliation: None,
+            parked: None,
             timers: Timers::default(),
             stale_results: 0,
             measured: Measured::default(),

@@ -190,6 +190,7 @@ fn text(path: &Path, db: &Database, key: &str) -> Result<String, OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maestro_core::ports::OperatorRecord;
     use redb::TableDefinition;
 
     const ONE: Formats = Formats {
@@ -257,6 +258,17 @@ mod tests {
         let fleet = || "fleet".to_owned();
         let expected = [(fleet(), -1, 3), (fleet(), 1, 1), (fleet(), 1, 2)];
         assert_eq!(rows.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_rollout_that_the_first_format_held_stays_held() {
+        let record: OperatorRecord =
+            tables::decode("rollouts", "fleet", br#"{"paused":true}"#).unwrap();
+        let held = OperatorRecord {
+            rollout_paused: true,
+            held: None,
+        };
+        assert_eq!(record, held);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn second(microseconds: i64) -> i64 {
     microseconds.div_euclid(1_000_000)
 }
 
-/// What an operator decided about a scheduler's rollout.
+/// What an operator decided about a scheduler.
 pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
 
 pub type DocumentRow = (i128, &'static [u8]);

@@ -44,6 +44,7 @@ impl SchedulerState {
         self.rooms = RoomTable::default();
         self.rooms.clear_board();
         self.reconciliation = None;
+        self.parked = None;
         self.expired.clear();
         self.touched.clear();
         self.dirty.operations.retain(|id, _| *id == keep);

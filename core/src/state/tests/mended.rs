@@ -179,6 +179,49 @@ fn a_canceled_switch_leaves_the_scheduler_in_sync() {
 }
 
 #[test]
+fn rooms_that_went_during_a_pause_are_missed_at_its_end() {
+    let mut fleet = Fleet::up(3);
+    let rooms = fleet.rooms();
+    fleet.order(Command::SetPaused(true)).unwrap();
+    fleet.running.remove(&rooms[0]);
+    fleet.restart();
+    let knows = |fleet: &Fleet, room: &RoomId| fleet.state.rooms.get(room.as_str()).is_some();
+    assert!(knows(&fleet, &rooms[0]), "a pause takes nothing for gone");
+    // News of a room are newer than the list.
+    let back = fleet.running.remove(&rooms[1]).unwrap();
+    fleet.restart();
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(back)));
+    fleet.order(Command::SetPaused(false)).unwrap();
+    assert!(!knows(&fleet, &rooms[0]), "it is gone");
+    assert!(knows(&fleet, &rooms[1]) && knows(&fleet, &rooms[2]));
+    assert_eq!(fleet.running.len(), 2, "and replaced");
+}
+
+#[test]
+fn a_pause_holds_whatever_the_settings_say_later() {
+    let paused = |paused| CoreSettings {
+        paused,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up(0);
+    fleet.settings = Arc::new(paused(true));
+    fleet.restart();
+    assert!(fleet.state.is_paused());
+    fleet.order(Command::SetPaused(true)).unwrap();
+    fleet.settings = Arc::new(paused(false));
+    fleet.restart();
+    assert!(fleet.state.is_paused());
+    // Moving as all others is nothing that the setting could not end.
+    fleet.order(Command::SetPaused(false)).unwrap();
+    fleet.settings = Arc::new(paused(true));
+    fleet.restart();
+    assert!(fleet.state.is_paused());
+    fleet.order(Command::SetPaused(false)).unwrap();
+    fleet.restart();
+    assert!(!fleet.state.is_paused());
+}
+
+#[test]
 fn rooms_of_a_canceled_removal_are_not_forgotten() {
     let mut fleet = Fleet::up(2);
     let busy = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));

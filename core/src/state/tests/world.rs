@@ -808,8 +808,9 @@ impl World {
         for room in self.runtime.keys().cloned().collect::<Vec<_>>() {
             self.change(&room, InstanceStatus::Ready);
         }
-        self.command(Command::SetPaused(false));
+        // Before the end of a pause: what it says has to be looked at then all the same.
         self.relist();
+        self.command(Command::SetPaused(false));
         self.settle();
     }
 
