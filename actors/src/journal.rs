@@ -1,8 +1,11 @@
 //! The course of operations in the log: what somebody on call looks for first.
 
 use maestro_core::domain::SchedulerName;
-use maestro_core::state::{Outcome, Report};
-use tracing::{info, warn};
+use maestro_core::state::{Named, Outcome, Report};
+use tracing::{debug, info, warn};
+
+/// What runs every minute for every scheduler, and mostly finds nothing to do: told on debug level, unless it fails.
+const PERIODIC: [&str; 2] = ["health_controller", "storage_clean_up"];
 
 /// One line for each step of an operation, under the contract's field names (1.1).
 pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
@@ -18,38 +21,40 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
             )
         };
     }
+    macro_rules! course {
+        ($phase:literal, $operation:expr, $($rest:tt)*) => {
+            match is_periodic($operation) {
+                true => line!(debug, $phase, $operation, $($rest)*),
+                false => line!(info, $phase, $operation, $($rest)*),
+            }
+        };
+    }
     match report {
-        Report::Began { operation, text } => line!(info, "Execution", operation, "{text}"),
+        Report::Began { operation, text } => course!("Execution", operation, "{text}"),
         Report::Executed {
-            operation,
+            operation: of,
             took,
             outcome,
             cause,
         } => {
             let ms = took.as_millis() as u64;
             match outcome {
-                Outcome::Success => line!(info, "Execution", operation, ms, "Operation finished"),
-                Outcome::Canceled => {
-                    line!(
-                        info,
-                        "Execution",
-                        operation,
-                        ms,
-                        cause,
-                        "operation canceled"
-                    );
-                }
+                Outcome::Success => course!("Execution", of, ms, "Operation finished"),
+                Outcome::Canceled => line!(info, "Execution", of, ms, cause, "operation canceled"),
                 Outcome::Failure => {
                     line!(
                         warn,
                         "Execution",
-                        operation,
+                        of,
                         ms,
                         cause,
                         "operation execution failed"
                     );
                 }
             }
+        }
+        Report::RollsBack { operation } => {
+            line!(info, "Rollback", operation, "Starting operation rollback");
         }
         Report::RolledBack {
             operation,
@@ -62,14 +67,27 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
                 false => line!(warn, "Rollback", operation, ms, "rollback failed"),
             }
         }
-        Report::Evicted { operation } => {
+        Report::NotBegun { operation: of, why } => {
+            line!(
+                info,
+                "Execution",
+                of,
+                cause = why,
+                "operation ended before it began"
+            );
+        }
+        Report::Evicted { operation: of } => {
             line!(
                 warn,
                 "Execution",
-                operation,
+                of,
                 "Operation evicted: nobody knows how to carry it out"
             );
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
     }
+}
+
+fn is_periodic(operation: &Named) -> bool {
+    PERIODIC.contains(&operation.name.as_str())
 }

@@ -122,7 +122,7 @@ impl Tally {
                 Report::Evicted { operation } => operations.evict(operation.name),
                 Report::RoomNotRemoved => drop(self.rooms_not_removed.fetch_add(1, Relaxed)),
                 Report::DuplicateCreate => duplicate_create(),
-                Report::Began { .. } => {}
+                Report::Began { .. } | Report::RollsBack { .. } | Report::NotBegun { .. } => {}
             }
         }
     }

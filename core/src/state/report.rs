@@ -27,6 +27,10 @@ pub enum Report {
         took: Duration,
         success: bool,
     },
+    /// Its rollback begins.
+    RollsBack { operation: Named },
+    /// It ended before it had begun.
+    NotBegun { operation: Named, why: String },
     /// Nobody knows how to carry it out (D19).
     Evicted { operation: Named },
     /// A room that `remove_rooms` was to end could not be ended.
@@ -98,6 +102,13 @@ impl Running {
 }
 
 impl SchedulerState {
+    pub(super) fn report_not_begun(&mut self, record: &OperationRecord, why: &str) {
+        self.measured.reports.push(Report::NotBegun {
+            operation: Named::of(record),
+            why: why.to_owned(),
+        });
+    }
+
     pub fn figures(&self) -> Figures {
         Figures {
             scheduler: self.scheduler.clone(),

@@ -47,7 +47,9 @@ impl SchedulerState {
     }
 
     pub(super) fn cancel_waiting(&mut self, mut record: OperationRecord) {
-        append(&mut record, self.now.wall, "canceled before it started");
+        let why = "canceled before it started";
+        append(&mut record, self.now.wall, why);
+        self.report_not_begun(&record, why);
         self.take_back_replicas(&record);
         self.keep_rooms_of(&record);
         let id = record.id;

@@ -33,6 +33,7 @@ impl SchedulerState {
     pub(super) fn end_orphan(&mut self, mut record: OperationRecord) {
         let text = format!("scheduler {} not found", self.name);
         append(&mut record, self.now.wall, &text);
+        self.report_not_begun(&record, &text);
         self.archive(record, OperationStatus::Error);
     }
 }

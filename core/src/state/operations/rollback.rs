@@ -78,9 +78,12 @@ impl SchedulerState {
         let Some(running) = self.operations.running_mut(lane) else {
             return;
         };
+        let rolls_back = Report::RollsBack {
+            operation: Named::of(&running.record),
+        };
         let report = running.executed(self.now.mono, outcome, cause);
         running.began = self.now.mono;
-        self.measured.reports.push(report);
+        self.measured.reports.extend([report, rolls_back]);
     }
 
     /// Goes on with a rollback; ends the operation when nothing is left to undo.

@@ -70,13 +70,16 @@ fn a_failure_and_its_rollback_are_reported_apart() {
     };
     assert!(cause.contains("no image"), "{cause}");
     assert_eq!(
-        fleet.reports[1..3],
+        fleet.reports[1..4],
         [
             Report::Executed {
                 operation: add_rooms(id),
                 took,
                 outcome: Outcome::Failure,
                 cause: cause.clone(),
+            },
+            Report::RollsBack {
+                operation: add_rooms(id)
             },
             Report::RolledBack {
                 operation: add_rooms(id),
