@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// How long a port may be taken at the start, and how often it is tried.
-const TAKEN_FOR: Duration = Duration::from_millis(500);
+const TAKEN_FOR: Duration = Duration::from_secs(2);
 const TAKEN_LOOK: Duration = Duration::from_millis(10);
 /// How long the start waits for the schedulers of the store; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);

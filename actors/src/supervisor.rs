@@ -14,7 +14,7 @@ use crate::parts::NodeParts;
 use crate::{Directory, error::CallError};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -203,6 +203,9 @@ impl SupervisorActor {
             return;
         };
         let (me, again) = (ctx.address(), std::mem::take(&mut child.waiting));
+        if self.stopping.is_none() {
+            self.forget_outcomes();
+        }
         for reloading in child.reloading.drain(..) {
             let _ = reloading.send(false);
         }
@@ -225,6 +228,14 @@ impl SupervisorActor {
             }
         };
         self.parts.retiring.spawn_on(work, &self.parts.io);
+    }
+
+    /// What became of events goes with the rest that is counted of a scheduler, some minutes after its end.
+    fn forget_outcomes(&self) {
+        let gone = self.directory.tally().lately_gone();
+        let gone: HashSet<&str> = gone.iter().map(|handle| handle.name().as_str()).collect();
+        let known = |name: &str| gone.contains(name) || self.children.contains_key(name);
+        self.parts.outbox.outcomes().keep(known);
     }
 
     fn finish_shutdown(&mut self) {

@@ -6,7 +6,6 @@ use crate::forwarding::{Counts, Outcomes, is_success};
 use std::collections::BTreeMap;
 
 pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {
-    outcomes.keep(|name| scrape.all.iter().any(|seen| seen.name() == name));
     let of = |seen: &Seen| outcomes.of(seen.name());
     let all: Vec<_> = scrape.all.iter().map(of).collect();
     let room = "Events of rooms that a forwarder";

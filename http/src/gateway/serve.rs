@@ -144,6 +144,21 @@ async fn run<A: ?Sized>(
         mut body,
         ..
     } = parts;
+    let mut values = Values::default();
+    let mut read = |form: &[u8]| {
+        let read = values.parse(form, request.uri().query().unwrap_or_default());
+        *damaged |= values.damaged();
+        read
+    };
+    let post = *request.method() == Method::POST;
+    let falls_back =
+        matches!(&target, Target::Found(route, _) if post && route.method == Method::GET);
+    // A POST that is to be something else is read as a form, whatever it becomes and wherever it leads (contract 2.1). That
+    // takes the body: an overridden call with a body sees an empty one, as in the original.
+    let becomes = overridden || falls_back;
+    if becomes {
+        read(&std::mem::replace(&mut body, Ok(Bytes::new()))?)?;
+    }
     let (route, params): (&Route<A>, Params<'_>) = match target {
         Target::Found(route, params) => (route, params),
         Target::WrongMethod(_) => {
@@ -151,18 +166,8 @@ async fn run<A: ?Sized>(
         }
         Target::Nowhere => return Err(Status::not_found("Not Found").into()),
     };
-    let mut values = Values::default();
-    // A POST that is to be something else is read as a form, whatever it becomes (contract 2.1).
-    let becomes = overridden || (*request.method() == Method::POST && route.method == Method::GET);
-    if becomes || route.has_query() {
-        let fields = match becomes {
-            // Reading the form takes the body: an overridden call with a body sees an empty one, as in the original.
-            true => std::mem::replace(&mut body, Ok(Bytes::new()))?,
-            false => Bytes::new(),
-        };
-        let read = values.parse(&fields, request.uri().query().unwrap_or_default());
-        *damaged |= values.damaged();
-        read?;
+    if !becomes && route.has_query() {
+        read(&[])?;
     }
     let headers = request.headers();
     let deadline = context::deadline(headers)?;

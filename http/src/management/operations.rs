@@ -86,7 +86,6 @@ impl ManagementService {
         scheduler: &str,
         id: &str,
     ) -> Answer<CancelOperationResponse> {
-        let wanted = operation_id(id).ok_or_else(|| operation_not_found(id, scheduler))?;
         let name = scheduler.to_owned();
         let known = self.read(context, move |reads| {
             Box::pin(async move { reads.scheduler(&name).await })
@@ -95,6 +94,7 @@ impl ManagementService {
         if known.await?.is_none() {
             return Err(scheduler_not_found(scheduler));
         }
+        let wanted = operation_id(id).ok_or_else(|| operation_not_found(id, scheduler))?;
         let command = Command::Cancel(wanted);
         let refusal = match self.node.ask(scheduler, command, context.remaining()).await {
             Ok(_) => return Ok(CancelOperationResponse {}),

@@ -174,6 +174,14 @@ async fn forms_reach_other_methods() {
         ),
         ("POST", "/schedulers/s", &over("FOO"), "", 501, wrong()),
         (
+            "POST",
+            "/nowhere",
+            &over("FOO"),
+            "a=%zz",
+            400,
+            error(3, "invalid URL escape \"%zz\""),
+        ),
+        (
             "GET",
             "/schedulers/s",
             &over("DELETE"),
