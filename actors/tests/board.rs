@@ -6,7 +6,6 @@ use maestro_core::domain::PingStatus;
 use maestro_core::state::Ping;
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{StoreCall, StoreFault};
-use std::sync::mpsc;
 use std::time::Duration;
 use support::*;
 
@@ -39,11 +38,7 @@ fn a_steady_ping_is_answered_while_the_actor_is_busy_and_another_waits_for_it() 
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;
         w.say("{}").await;
-        let (release, held) = mpsc::channel::<()>();
-        w.node.interrupt(FLEET, move || {
-            let _ = held.recv();
-        });
-        eventually(LONG, "it is held up", || w.view().turn.is_some()).await;
+        let release = w.hold(FLEET).await;
         for _ in 0..100 {
             w.say("{}").await;
         }
@@ -95,10 +90,7 @@ fn nothing_is_answered_from_the_board_of_an_owner_without_a_lease() {
             .fail_always(StoreCall::Renew, StoreFault::NotApplied);
         w.store
             .fail_always(StoreCall::Acquire, StoreFault::NotApplied);
-        let (release, held) = mpsc::channel::<()>();
-        w.node.interrupt(FLEET, move || {
-            let _ = held.recv();
-        });
+        let release = w.hold(FLEET).await;
         let lease = || w.view().scheduler.map(|s| s.lease_left_ms);
         eventually(LONG, "its lease runs out", || lease() == Some(0)).await;
         // Less than a millisecond of it may be left.

@@ -8,19 +8,10 @@ use maestro_core::state::{Command, Reply};
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use support::{FLEET, IO_THREAD, LONG, Setup, World, name_on_arbiter, room_id};
-
-/// Holds the actor up in a turn until the sender is used or dropped.
-fn hold(w: &World, name: &str) -> mpsc::Sender<()> {
-    let (go, wait) = mpsc::channel();
-    w.node.interrupt(name, move || {
-        let _ = wait.recv();
-    });
-    go
-}
+use support::{FLEET, IO_THREAD, LONG, Setup, name_on_arbiter, room_id};
 
 #[test]
 fn a_panic_costs_one_turn_and_no_acknowledged_change() {
@@ -49,11 +40,8 @@ fn a_panic_costs_one_turn_and_no_acknowledged_change() {
 fn who_waits_for_an_actor_that_panics_is_told() {
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;
-        let (go, wait) = mpsc::channel::<()>();
-        w.node.interrupt(FLEET, move || {
-            let _ = wait.recv();
-            panic!("a fault that a test asked for");
-        });
+        let go = w.hold_then(FLEET, || panic!("a fault that a test asked for"));
+        let go = go.await;
         let asks: Vec<_> = (0..5).map(|_| w.spawn_allocate()).collect();
         let pings: Vec<_> = (0..5)
             .map(|_| w.spawn_ping(&room_id(0), PingStatus::Ready))
@@ -165,8 +153,7 @@ fn a_flood_starves_neither_timers_nor_runtime_events() {
 fn pings_beyond_the_bound_are_refused_after_a_moment() {
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;
-        let held = hold(&w, FLEET);
-        eventually(LONG, "it is held up", || w.view().turn.is_some()).await;
+        let held = w.hold(FLEET).await;
         let pings: Vec<_> = (0..4096)
             .map(|_| w.spawn_ping(&room_id(0), PingStatus::Ready))
             .collect();
@@ -349,7 +336,7 @@ fn a_stuck_actor_is_seen_as_stuck_and_loses_its_lease_alone() {
     setup.run(|w| async move {
         w.running(&stuck).await;
         w.running(&well).await;
-        let held = hold(&w, &stuck);
+        let held = w.hold(&stuck).await;
         let lease = |name: &str| w.view_of(name).scheduler.unwrap().lease_left_ms;
         eventually(LONG, "it is seen while it is stuck", || {
             let view = w.view_of(&stuck);

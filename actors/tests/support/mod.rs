@@ -9,7 +9,7 @@ use maestro_testkit::build;
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -122,6 +122,29 @@ pub struct World {
 }
 
 impl World {
+    /// Holds an actor up in a turn until the sender is used or dropped; `then` ends the turn.
+    pub async fn hold_then(
+        &self,
+        name: &str,
+        then: impl FnOnce() + Send + 'static,
+    ) -> mpsc::Sender<()> {
+        let (go, wait) = mpsc::channel();
+        self.node.interrupt(name, move || {
+            let _ = wait.recv();
+            then();
+        });
+        // Pings come another way, and go before an order that has not been taken yet; what was there before may have a
+        // turn under way.
+        let held = || {
+            let turn = self.view_of(name).turn;
+            turn.is_some_and(|turn| turn.message == "control")
+        };
+        eventually(LONG, "it is held up", held).await;
+        go
+    }
+    pub async fn hold(&self, name: &str) -> mpsc::Sender<()> {
+        self.hold_then(name, || {}).await
+    }
     pub fn view(&self) -> ActorView {
         self.view_of(FLEET)
     }
