@@ -242,3 +242,31 @@ async fn nobody_writes_lines_into_the_log() {
         assert!(!line.contains('\u{1b}'), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_yaml_is_bounded_by_what_it_costs() {
+    let home = Home::new();
+    let maestro = home.start();
+    let post = async |body: String| {
+        let request = maestro
+            .http
+            .post(format!("{}/schedulers", maestro.management));
+        let request = request
+            .header("content-type", "application/yaml")
+            .body(body);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a text"))
+    };
+    let (status, text) = post(format!("name: x\n{}", "#\n".repeat(200_000))).await;
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("as JSON"), "{text}");
+    // A kilobyte that stands for more than any machine has.
+    let mut doubling = "a0: &a0 [x, x]\n".to_owned();
+    for n in 1..30 {
+        doubling += &format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1);
+    }
+    let (status, text) = post(doubling).await;
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("invalid YAML"), "{text}");
+}

@@ -148,10 +148,27 @@ async fn a_pause_at_run_time_outlives_a_reload_and_a_kill() {
     assert_eq!(maestro.internal("POST", &path("reload"), None).await.0, 200);
     assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
     maestro.kill();
+    let (gone, pid) = home.pids("held")[0].clone();
+    support::signal(pid, rustix::process::Signal::KILL);
     let maestro = home.start();
     assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
+    let ids = async || {
+        let (_, body) = maestro.get("/schedulers/held/rooms").await;
+        let rooms = body["rooms"].as_array().cloned().unwrap_or_default();
+        rooms
+            .iter()
+            .map(|room| room["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    // Nothing is taken for gone while it stands still, and nothing that went is kept after it.
+    assert_eq!(ids().await, [json!(gone)]);
     assert_eq!(maestro.internal("POST", &path("resume"), None).await.0, 200);
     assert!(eventually(seconds(5), || is_paused(&maestro, false)).await);
+    let replaced = async || {
+        let ids = ids().await;
+        ids.len() == 1 && ids[0] != json!(gone)
+    };
+    assert!(eventually(seconds(30), replaced).await, "{gone} is kept");
     // What the settings say already is nothing to be kept.
     maestro.stop();
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);

@@ -46,6 +46,34 @@ fn trickle(url: &str, begin: &str, drops: &[u8]) -> (String, Duration) {
     )
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_to_the_grpc_port_is_hung_up_on() {
+    let home = Home::new();
+    let maestro = home.start();
+    let url = maestro.grpc.clone();
+    let silent = |said: &'static str| {
+        let mut stream = connect(&url);
+        stream.write_all(said.as_bytes()).expect("it reads");
+        tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let mut buffer = [0; 256];
+            while began.elapsed() < seconds(60) {
+                match stream.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                    Err(_) => break,
+                }
+            }
+            began.elapsed()
+        })
+    };
+    for client in [silent(""), silent("PRI * HTTP/2.0\r\n")] {
+        let after = client.await.expect("it ended");
+        assert!(after < CUT_WITHIN, "{after:?}");
+    }
+}
+
 /// Messages that wait for actors, and turns that are under way.
 async fn held(maestro: &Maestro) -> usize {
     let (_, body) = maestro.internal("GET", "/debug/actors", None).await;

@@ -90,7 +90,7 @@ impl SchedulerState {
             match reconciliation.step {
                 _ if more => self.reconciliation = Some(reconciliation),
                 // To be gone on with after the pause.
-                Step::Absent(_) => self.parked = Some(reconciliation),
+                Step::Absent(_) if self.scheduler.is_some() => self.parked = Some(reconciliation),
                 _ => {}
             }
             if used == 0 {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maestro_http::{ManagementService, Patience, ServerSettings, gateway, server};
-use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -112,12 +111,7 @@ async fn a_second_head_that_trickles_is_cut() {
 
 #[actix_web::test]
 async fn an_answer_may_take_longer_than_any_request() {
-    let fleet = Fleet::start(true).await;
-    fleet.create(0).await;
-    let gate = Gate::closed();
-    fleet
-        .store
-        .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
+    let (fleet, gate) = Fleet::with_held_reads().await;
     let (settings, address) = settings(short(), 16);
     let service = Arc::new(ManagementService::new(fleet.node.clone()));
     let api = gateway::management(service);

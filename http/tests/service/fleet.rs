@@ -12,7 +12,9 @@ use maestro_http::operator::configure_operator;
 use maestro_http::{
     InternalParts, ManagementService, RoomsService, configure_debug, configure_internal, gateway,
 };
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
+use maestro_testkit::fake::{
+    FakeForwarders, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
+};
 use serde_json::{Value, json};
 
 pub struct Fleet {
@@ -88,6 +90,16 @@ impl Fleet {
             })
             .await;
         fleet
+    }
+
+    /// A paused one with `arena`, whose reads wait at the gate.
+    pub async fn with_held_reads() -> (Self, Gate) {
+        let fleet = Self::start(true).await;
+        fleet.create(0).await;
+        let gate = Gate::closed();
+        let held = StoreFault::Held(gate.clone());
+        fleet.store.fail_always(StoreCall::Read, held);
+        (fleet, gate)
     }
 
     /// Waits for a level; five seconds at most.

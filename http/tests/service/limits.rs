@@ -55,12 +55,7 @@ const SOON: Duration = Duration::from_secs(4);
 
 #[actix_web::test]
 async fn a_callers_deadline_shortens_its_reads() {
-    let fleet = Fleet::start(true).await;
-    fleet.create(0).await;
-    let gate = Gate::closed();
-    fleet
-        .store
-        .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
+    let (fleet, gate) = Fleet::with_held_reads().await;
     let service = ManagementService::new(fleet.node.clone());
     let began = Instant::now();
     let errors = [

@@ -182,6 +182,8 @@ impl SchedulerState {
             }
             WorkResult::Created(instance) => {
                 let now = self.now.mono;
+                // As news of the runtime's own: a list from before it may be compared late.
+                self.overtakes_list(&room);
                 self.rooms.update(room.as_str(), |room| {
                     room.made_at = Some(now);
                     // Asked twice, it may have made a second one after the end of the first.
