@@ -169,12 +169,22 @@ impl SchedulerState {
         Err(Refusal::new(RefusalKind::Exhausted, text))
     }
 
-    /// Else the next look at the fleet would undo the order (D15).
+    /// Else the next look at the fleet would undo the order (D15). The version's own document
+    /// says the same, so that a switch back to it keeps the number (D32).
     fn move_replicas(&mut self, by: i32) {
         let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
-        if !self.scheduler.as_ref().is_some_and(scaled) {
-            self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
-            self.dirty.reconsider = true;
+        if self.scheduler.as_ref().is_some_and(scaled) {
+            return;
+        }
+        self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
+        self.dirty.reconsider = true;
+        let Some(active) = &self.scheduler else {
+            return;
+        };
+        if let Some(document) = self.versions.get_mut(active.version()) {
+            Arc::make_mut(document).rooms_replicas = active.rooms_replicas;
+            let change = Change::UpdateVersion(document.clone());
+            self.dirty.changes.push(change);
         }
     }
 
