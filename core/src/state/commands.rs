@@ -24,7 +24,7 @@ impl SchedulerState {
             Command::SwitchVersion(version) => self.switch_version(version),
             Command::DeleteScheduler => self.delete(),
             Command::AddRooms { amount } => self.add_rooms(amount),
-            Command::RemoveRooms { amount } => self.remove_rooms(amount),
+            Command::RemoveRooms { amount, force } => self.remove_rooms(amount, force),
             Command::RemoveRoom { room, force } => self.remove_room(&room, force),
             Command::Cancel(id) => self.cancel(id),
             Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
@@ -141,7 +141,7 @@ impl SchedulerState {
         Ok(id)
     }
 
-    fn remove_rooms(&mut self, amount: i32) -> Answer {
+    fn remove_rooms(&mut self, amount: i32, force: bool) -> Answer {
         self.active(missing)?;
         self.not_terminating()?;
         check_amount(amount, self.settings.remove_limit)?;
@@ -150,6 +150,7 @@ impl SchedulerState {
             amount,
             rooms_ids: None,
             reason,
+            force,
         })?;
         self.move_replicas(-amount);
         Ok(id)
@@ -222,6 +223,7 @@ impl SchedulerState {
             amount: 0,
             rooms_ids: Some(vec![id.clone()]),
             reason: RemovalReason::RequestedByUser.as_str().into(),
+            force: false,
         })?;
         if !force {
             // A match that begins before the operation runs is played to its end.

@@ -117,8 +117,10 @@ pub enum Command {
     AddRooms {
         amount: i32,
     },
+    /// Idle rooms first; those with a match are drained unless `force` (D27).
     RemoveRooms {
         amount: i32,
+        force: bool,
     },
     /// Drained first unless `force`.
     RemoveRoom {

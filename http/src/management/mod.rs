@@ -270,6 +270,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: RemoveRoomsRequest,
+            force: request.force,
     ) -> Answer<RemoveRoomsResponse> {
         let command = Command::RemoveRooms {
             amount: request.amount,
