@@ -6,7 +6,7 @@ impl SchedulerState {
     pub(super) fn allocate(&mut self) -> Answer {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
-            return Err(Refusal::new(RefusalKind::Unavailable, text));
+            return Err(Refusal::new(RefusalKind::Absent, text));
         }
         let Some(id) = self.rooms.next_allocatable().cloned() else {
             return Err(Refusal::new(

@@ -362,7 +362,7 @@ pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),
         Command::Allocate => Refusal::new(
-            RefusalKind::Unavailable,
+            RefusalKind::Absent,
             format!("no ready rooms available for scheduler {name}: there is no such scheduler"),
         ),
         _ => missing(name),

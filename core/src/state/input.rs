@@ -229,6 +229,9 @@ pub enum RefusalKind {
     Ended,
     /// Not now: no ready room, no address yet (D7, D10).
     Unavailable,
+    /// Told as [`Self::Unavailable`], and another try brings the same: what it needs is not there,
+    /// or going.
+    Absent,
     /// A bound was reached.
     Exhausted,
 }
