@@ -197,9 +197,6 @@ impl SchedulerState {
             ));
         }
         self.set_status(id, status);
-        if status == RoomStatus::Terminating {
-            self.notice_end(id);
-        }
         Ok(())
     }
 

@@ -103,7 +103,7 @@ impl SchedulerState {
             was_ready,
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
-            end_told: false,
+            untold: None,
             made_at: None,
             events,
             marks: Marks::default(),

@@ -17,8 +17,8 @@ pub struct Room {
     pub quarantined_until: Option<Mono>,
     /// When it was last told to end.
     pub terminated_at: Option<Mono>,
-    /// Forwarders were told, by this owner, that it ends.
-    pub end_told: bool,
+    /// What it said last and forwarders were not told, since its address was not known (D34).
+    pub untold: Option<PingStatus>,
     /// When the runtime said, to this owner, that it had made it.
     pub made_at: Option<Mono>,
     pub events: RoomEvents,

@@ -5,6 +5,7 @@ mod decisions;
 mod fleet;
 mod forwarding;
 mod lifecycle;
+mod matchmakers;
 mod measured;
 mod mended;
 mod properties;
