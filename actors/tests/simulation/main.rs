@@ -183,7 +183,10 @@ impl World {
         let rooms = self.runtime.rooms(NAME);
         let command = match self.rng.below(6) {
             0 => Some(Command::AddRooms { amount }),
-            1 => Some(Command::RemoveRooms { amount }),
+            1 => Some(Command::RemoveRooms {
+                amount,
+                force: amount % 2 == 0,
+            }),
             2 => self.rng.pick(&open).map(|o| Command::Cancel(o.id)),
             3 => self
                 .rng

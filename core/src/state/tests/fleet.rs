@@ -248,6 +248,12 @@ impl Fleet {
             }
             Change::UpdateScheduler(s) => self.stored_scheduler = Some(s),
             Change::CreateVersion { scheduler, .. } => self.stored_versions.push(scheduler),
+            Change::UpdateVersion(s) => {
+                let same = |v: &&mut Arc<Scheduler>| v.version() == s.version();
+                if let Some(stored) = self.stored_versions.iter_mut().find(same) {
+                    *stored = s;
+                }
+            }
             Change::DeleteScheduler { keep } => {
                 self.stored_scheduler = None;
                 self.stored_versions.clear();

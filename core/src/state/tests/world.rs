@@ -62,6 +62,10 @@ impl Stored {
                 let version = scheduler.version().clone();
                 self.versions.entry(version).or_insert(scheduler);
             }
+            Change::UpdateVersion(document) => {
+                let stored = self.versions.get_mut(document.version());
+                *stored.expect("updates a version that is not there") = document;
+            }
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();
@@ -747,6 +751,10 @@ impl World {
             assert_eq!(uid(known), uid(stored), "{id}");
         }
         assert_eq!(self.state.scheduler(), self.written.scheduler.as_ref());
+        if let Some(active) = &self.written.scheduler {
+            let version = &self.written.versions[active.version()];
+            assert_eq!(version.rooms_replicas, active.rooms_replicas);
+        }
         self.check_counts();
         self.check_operations();
     }
