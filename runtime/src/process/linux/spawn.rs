@@ -37,7 +37,7 @@ fn spawn(
     command
         .env_clear()
         .envs(&plan.variables)
-        .current_dir(folder.path())
+        .current_dir(folder.work())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
