@@ -132,6 +132,10 @@ impl ProcessRuntime {
 
     /// Ends all tasks and watches; rooms go on. Work that hangs is not waited for.
     pub async fn shutdown(&self) {
+        self.shutdown_within(SHUTDOWN_PATIENCE).await;
+    }
+
+    async fn shutdown_within(&self, patience: Duration) {
         let Host {
             stopping,
             tasks,
@@ -142,10 +146,7 @@ impl ProcessRuntime {
         stopping.cancel();
         tasks.close();
         let ended = async { tokio::join!(tasks.wait(), jobs.ended(), reads.ended()) };
-        if tokio::time::timeout(SHUTDOWN_PATIENCE, ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(patience, ended).await.is_err() {
             let (tasks, jobs, reads) = (tasks.len(), jobs.count(), reads.count());
             tracing::warn!(
                 tasks,
@@ -407,4 +408,32 @@ pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
             })
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shutdown_leaves_behind_what_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = uuid::Uuid::new_v4().to_string();
+        let settings = ProcessSettings::new(folder.path(), installation);
+        let runtime = ProcessRuntime::open(settings).unwrap();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let host = runtime.host.clone();
+        let hangs = move || {
+            let _ = begun.send(());
+            let _ = held.recv();
+        };
+        let waits = tokio::spawn(async move { host.jobs.run(hangs).await });
+        begins.await.unwrap();
+        runtime.shutdown_within(Duration::from_millis(20)).await;
+        assert_eq!(runtime.host.jobs.count(), 1, "it goes on");
+        drop(hold);
+        waits.await.unwrap().unwrap();
+        runtime.shutdown().await;
+        assert_eq!(runtime.host.jobs.count(), 0);
+    }
 }

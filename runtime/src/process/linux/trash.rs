@@ -360,7 +360,10 @@ mod tests {
             for number in 0..40 {
                 fs::write(place.join(number.to_string()), "").unwrap();
             }
-            for (mode, path) in [(0o000, place.clone()), (0o500, place.join(".."))] {
+            for (mode, path) in [
+                (0o000, place.clone()),
+                (0o500, place.parent().unwrap().into()),
+            ] {
                 fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
             }
         }
