@@ -9,10 +9,14 @@ mod adoption;
 mod bench;
 #[path = "process/ends.rs"]
 mod ends;
+#[path = "process/proof.rs"]
+mod proof;
 #[path = "process/site.rs"]
 mod site;
 #[path = "process/start.rs"]
 mod start;
+#[path = "process/strange.rs"]
+mod strange;
 #[path = "process/upkeep.rs"]
 mod upkeep;
 

@@ -8,7 +8,9 @@
 //! | `keeper`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts, termination |
 //! | `adoption`, `record`, `folder`, `process_table` | what survives us, and how it is found again |
 //! | `feeds` | what watchers are told |
-//! | `ports`, `cgroup`, `logs`, `janitor` | host ports, limits, logs, old folders |
+//! | `ports`, `cgroup`, `logs`, `janitor` | host ports, limits, logs |
+//! | `trash`, `cleaner` | what rooms leave on the disk |
+//! | `safe_open`, `blocking` | files that a room may have made something else of, work that may hang |
 //!
 //! Never: a poll for exits, a pipe to a room (it would break with us), a kill on drop,
 //! a signal to a process whose start time was not compared.
@@ -25,6 +27,6 @@ pub use room_process::RoomProcess;
 pub use settings::{OpenError, ProcessSettings};
 
 #[cfg(target_os = "linux")]
-pub use linux::{ProcessRuntime, room_processes};
+pub use linux::{ProcessRuntime, remove_tree, room_processes};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{ProcessRuntime, room_processes};
+pub use unsupported::{ProcessRuntime, remove_tree, room_processes};

@@ -6,7 +6,7 @@ use maestro_testkit::contract::runtime::{Harness, Stage};
 use parking_lot::Mutex;
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -86,15 +86,20 @@ impl Site {
         room_processes(&self.settings.installation).unwrap()
     }
 
+    /// Where the room works.
+    pub fn work(&self, scheduler: &str, room: &str) -> PathBuf {
+        self.room_folder(scheduler, room).join("work")
+    }
+
     /// What the room's shell wrote into its folder.
     pub async fn note(&self, scheduler: &str, room: &str, name: &str) -> String {
-        let path = self.room_folder(scheduler, room).join(name);
-        eventually(name, || {
-            fs::read_to_string(&path)
-                .ok()
-                .filter(|text| text.ends_with('\n'))
-        })
-        .await
+        whole(&self.work(scheduler, room).join(name)).await
+    }
+
+    /// What a container has written.
+    pub async fn log(&self, scheduler: &str, room: &str, container: &str) -> String {
+        let name = format!("{container}.log");
+        whole(&self.room_folder(scheduler, room).join(name)).await
     }
 }
 
@@ -115,6 +120,15 @@ impl Drop for Site {
             assert!(left.is_empty(), "processes are left: {left:?}");
         }
     }
+}
+
+async fn whole(path: &Path) -> String {
+    eventually(&path.display().to_string(), || {
+        fs::read_to_string(path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    })
+    .await
 }
 
 /// Waits for a level.

@@ -1,5 +1,4 @@
-//! The one periodic task: rotates logs and removes folders of rooms that ended long ago.
-//! It takes no input and looks at sizes and ages only.
+//! The periodic task that rotates logs. It takes no input and looks at sizes only.
 
 use super::{host::Host, logs};
 use std::sync::Arc;
@@ -14,7 +13,6 @@ pub async fn run(host: Arc<Host>) {
             _ = ticks.tick() => {}
         }
         rotate_logs(&host).await;
-        remove_outdated(&host).await;
     }
 }
 
@@ -26,26 +24,6 @@ async fn rotate_logs(host: &Arc<Host>) {
         for path in paths {
             if let Err(error) = logs::rotate(&path, bytes, files) {
                 tracing::warn!(log = %path.display(), %error, "a log cannot be rotated");
-            }
-        }
-    })
-    .await;
-}
-
-async fn remove_outdated(host: &Arc<Host>) {
-    let outdated = host.take_outdated(jiff::Timestamp::now());
-    if outdated.is_empty() {
-        return;
-    }
-    let worker = host.clone();
-    host.blocking(move || {
-        for key in outdated {
-            let Some(folder) = worker.rooms.room(&key.0, &key.1) else {
-                continue;
-            };
-            worker.ports.release(&key);
-            if let Err(error) = folder.delete() {
-                tracing::warn!(folder = %folder.path().display(), %error, "the folder of an ended room cannot be removed");
             }
         }
     })

@@ -1,7 +1,9 @@
 //! The process runtime on Linux.
 
 mod adoption;
+mod blocking;
 mod cgroup;
+mod cleaner;
 mod creation;
 mod environment;
 mod exit_watch;
@@ -17,8 +19,11 @@ mod process_table;
 mod record;
 mod restart;
 mod runtime;
+mod safe_open;
 mod spawn;
 mod sweep;
+mod trash;
 mod unsafe_calls;
 
 pub use runtime::{ProcessRuntime, room_processes};
+pub use trash::remove_tree;
