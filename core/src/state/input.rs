@@ -1,6 +1,6 @@
 //! What the state machine is told and what it answers: plain values.
 
-use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery};
+use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
 use crate::domain::*;
 use crate::ports::{Change, Forwarding, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;
@@ -131,6 +131,8 @@ pub enum Command {
     },
     /// A page of the rooms.
     Rooms(RoomQuery),
+    /// The rooms by status.
+    RoomsSummary,
     Room(RoomId),
     Rollout,
     PauseRollout,
@@ -173,6 +175,7 @@ impl Command {
             Self::Cancel(_) => "cancel",
             Self::TestOperation { .. } => "test_operation",
             Self::Rooms(_) => "rooms",
+            Self::RoomsSummary => "rooms_summary",
             Self::Room(_) => "room",
             Self::Rollout => "rollout",
             Self::PauseRollout => "pause_rollout",
@@ -204,6 +207,7 @@ pub enum Reply {
     /// `None`: nobody is to be told.
     Forward(Option<Arc<Forwarding>>),
     Rooms(RoomPage),
+    Summary(Box<RoomsSummary>),
     Room(Box<RoomDetail>),
     Rollout(Box<RolloutView>),
 }

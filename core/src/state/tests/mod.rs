@@ -1,6 +1,7 @@
 //! Stories of one fleet, and random lives of many, told to the pure state machine.
 
 mod contract;
+mod ends;
 mod fleet;
 mod forwarding;
 mod lifecycle;
