@@ -212,6 +212,7 @@ impl Fleet {
                         validation: order.validation,
                         status: InstanceStatus::Ready,
                         description: String::new(),
+                        restarting: None,
                         address: Some(Arc::new(Address {
                             host: "127.0.0.1".into(),
                             ports: vec![port],

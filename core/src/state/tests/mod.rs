@@ -2,6 +2,7 @@
 
 mod contract;
 mod decisions;
+mod ends;
 mod fleet;
 mod forwarding;
 mod lifecycle;

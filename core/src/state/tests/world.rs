@@ -490,6 +490,7 @@ impl World {
             validation: order.validation,
             status: InstanceStatus::Ready,
             description: String::new(),
+            restarting: None,
             address: Some(Arc::new(Address {
                 host: "127.0.0.1".into(),
                 ports: vec![],
