@@ -6,6 +6,7 @@ pub mod backup;
 pub mod codec;
 mod connection;
 pub mod convert;
+mod crowd;
 mod error;
 pub mod gateway;
 pub mod internal;

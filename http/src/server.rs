@@ -6,6 +6,7 @@
 use std::future::ready;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_http::{HttpService, Request};
@@ -20,6 +21,7 @@ use actix_web::web::ServiceConfig;
 use maestro_actors::Node;
 
 use crate::connection::{Connection, Patience, Progress};
+use crate::crowd::Crowd;
 use crate::gateway::{Gateway, ManagementApi, RoomsApi};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
@@ -38,7 +40,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// How long requests under way may take to end once the server is stopped gracefully.
     pub shutdown_timeout: Duration,
-    /// Most connections at a time. Whoever comes then waits until another one has ended.
+    /// Most connections at a time. Before there are so many, those that have been idle for longest end; when all
+    /// are busy, whoever comes waits until one has ended.
     pub connections_max: usize,
     /// With clients that send or read slowly, or nothing.
     pub patience: Patience,
@@ -107,15 +110,18 @@ fn bind(
     bound_unread(&settings.listener, settings.patience.unread)?;
     let address = settings.listener.local_addr()?;
     let patience = settings.patience;
+    let places = settings.connections_max.div_ceil(workers).max(1);
     let builder = Server::build()
         .workers(workers)
-        .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
+        .max_concurrent_connections(places)
         // Whole seconds is all that it knows: a part of one is not cut to none.
         .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let server = builder.listen("http", settings.listener, move || {
         let (configure, stopping) = (configure.clone(), stopping.clone());
+        // Of this worker alone.
+        let crowd = Rc::new(Crowd::new(places));
         let app = App::new().configure(configure).into_factory();
         let app = app.map_err(|error| error.error_response());
         let app = map_config(app, |()| AppConfig::default());
@@ -134,7 +140,7 @@ fn bind(
             }));
         fn_service(move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            ready(Ok((Connection::new(io, patience), peer)))
+            ready(Ok((Connection::new(io, patience, &crowd), peer)))
         })
         .and_then(http)
     })?;

@@ -160,6 +160,36 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
     assert!(answer(&mut waiting).await.starts_with("HTTP/1.1 200"));
 }
 
+#[actix_web::test]
+async fn idle_connections_make_room_for_whoever_has_something_to_say() {
+    let patience = Patience {
+        head: LONG * 10,
+        between: LONG * 10,
+        unread: LONG,
+    };
+    let address = serve(patience, 16);
+    let mut crowd = Vec::new();
+    for n in 0..64 {
+        let mut client = connect(address).await;
+        // Nothing at all, a part of a head, or a request long ago.
+        let begin = [&[][..], &HEALTH[..12], HEALTH][n % 3];
+        client.write_all(begin).await.unwrap();
+        if begin == HEALTH {
+            assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+        }
+        crowd.push(client);
+    }
+    let mut probe = connect(address).await;
+    probe.write_all(HEALTH).await.unwrap();
+    assert!(answer(&mut probe).await.starts_with("HTTP/1.1 200"));
+    // Those that came first are gone, the last ones are not.
+    let first = rest(&mut crowd.remove(0)).await;
+    assert_eq!(first, "");
+    let mut nothing = [0; 1];
+    let last = crowd.pop().expect("one").try_read(&mut nothing);
+    assert_eq!(last.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[cfg(target_os = "linux")]
 #[actix_web::test]
 async fn a_client_that_reads_nothing_loses_its_connection() {
