@@ -87,7 +87,7 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
     let home = Home::new();
     let maestro = home.start();
     maestro.bring_up(&home.fleet("steady", 1)).await;
-    let body = "Host: x\r\nContent-Length: 100000\r\n\r\n{";
+    let body = "Host: localhost\r\nContent-Length: 100000\r\n\r\n{";
     let room = "DELETE /schedulers/steady/rooms/nobody HTTP/1.1\r\n";
     let ping = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
     // Where, what comes at once, what comes drop by drop, what may be answered.
@@ -103,13 +103,13 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
         // The second head of a connection, and one that came along with the first request.
         (
             &maestro.management,
-            "GET /schedulers HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            "GET /schedulers HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             "a",
             "200",
         ),
         (
             &maestro.rooms,
-            format!("{ping}Host: x\r\nContent-Length: 2\r\n\r\n{{}}{ping}"),
+            format!("{ping}Host: localhost\r\nContent-Length: 2\r\n\r\n{{}}{ping}"),
             "a",
             "400",
         ),
@@ -129,7 +129,7 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
         (&maestro.rooms, format!("{ping}{body}"), " ", "408"),
         (
             &maestro.rooms,
-            format!("{ping}Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            format!("{ping}Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"),
             "1\r\n \r\n",
             "408",
         ),
