@@ -74,6 +74,71 @@ async fn whoever_says_nothing_to_the_grpc_port_is_hung_up_on() {
     }
 }
 
+/// Asks for health on a connection that stays open.
+fn health(url: &str) -> TcpStream {
+    let mut stream = connect(url);
+    stream
+        .set_read_timeout(Some(seconds(10)))
+        .expect("a timeout");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("it reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer in time");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    stream
+}
+
+#[test]
+fn idle_connections_keep_no_probe_out() {
+    let home = Home::new();
+    // 32 of them for the internal server.
+    let maestro = home.start_with_descriptors(512);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(connect(&maestro.internal));
+        crowd.push(health(&maestro.internal));
+    }
+    for _ in 0..10 {
+        health(&maestro.internal);
+    }
+}
+
+/// A frame of HTTP/2 without a payload.
+fn frame(kind: u8, flags: u8) -> [u8; 9] {
+    [0, 0, 0, kind, flags, 0, 0, 0, 0]
+}
+
+#[test]
+fn whoever_floods_grpc_with_settings_is_hung_up_on() {
+    let home = Home::new();
+    let maestro = home.start();
+    let mut stream = connect(&maestro.grpc);
+    let mut reader = stream.try_clone().expect("a socket");
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .expect("it reads");
+    // What is acknowledged is read, so that nothing but the flood can end it.
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+        }
+    });
+    let flood = frame(4, 0).repeat(1000);
+    let began = Instant::now();
+    while stream.write_all(&flood).is_ok() {
+        assert!(began.elapsed() < CUT_WITHIN, "the flood goes on");
+    }
+    reading.join().expect("it ended");
+    assert!(maestro.logged().contains("frames that no call needs"));
+}
+
 /// Messages that wait for actors, and turns that are under way.
 async fn held(maestro: &Maestro) -> usize {
     let (_, body) = maestro.internal("GET", "/debug/actors", None).await;
