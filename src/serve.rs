@@ -201,9 +201,10 @@ fn servers(
     parts: InternalParts,
 ) -> anyhow::Result<[Server; 3]> {
     let descriptors = descriptors();
-    let with = |listener, connections_max| ServerSettings {
+    let with = |listener, connections_max, trusted| ServerSettings {
         listener,
         connections_max,
+        trusted,
         workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
         patience: Patience::default(),
@@ -211,6 +212,7 @@ fn servers(
     let internal = ServerSettings {
         listener: listeners.internal,
         connections_max: descriptors / 16,
+        trusted: settings.trusted.clone(),
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
         patience: Patience::default(),
@@ -221,12 +223,23 @@ fn servers(
     let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms()));
     Ok([
         server::management(
-            with(listeners.management, descriptors / 8),
+            with(
+                listeners.management,
+                descriptors / 8,
+                settings.trusted.clone(),
+            ),
             management,
             node.clone(),
             settings.serves_debug(),
         )?,
-        server::rooms(with(listeners.rooms, descriptors / 2), rooms)?,
+        server::rooms(
+            with(
+                listeners.rooms,
+                descriptors / 2,
+                settings.trusted_by_rooms(),
+            ),
+            rooms,
+        )?,
         server::internal(internal, parts)?,
     ])
 }

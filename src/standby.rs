@@ -34,6 +34,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             workers: 1,
             shutdown_timeout: settings.internal_shutdown,
             patience: Patience::default(),
+            trusted: settings.trusted.clone(),
         };
         let server = server::standby(how, metrics, settings.healthcheck_enabled)?;
         let handle = server.handle();

@@ -114,3 +114,17 @@ fn core_knows_nobody_who_does_io() {
         .collect();
     assert!(wrong.is_empty(), "core depends on {wrong:?}");
 }
+
+/// The web framework's HTTP/2 is built on a version of h2 that is not mended any more. Its servers refuse h2c anyway.
+#[test]
+fn there_is_one_http2_and_it_is_a_kept_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+    let lock = std::fs::read_to_string(path).expect("Cargo.lock");
+    let versions: Vec<&str> = lock
+        .split("[[package]]")
+        .filter(|package| package.contains("name = \"h2\"\n"))
+        .filter_map(|package| package.lines().find(|line| line.starts_with("version")))
+        .collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    assert!(versions[0].starts_with("version = \"0.4."), "{versions:?}");
+}

@@ -202,7 +202,7 @@ async fn broken_requests_are_refused_and_paths_lead_nowhere_else() {
     let home = Home::new();
     let maestro = home.start();
     let url = maestro.management.clone();
-    let close = "Host: x\r\nConnection: close\r\n";
+    let close = "Host: localhost\r\nConnection: close\r\n";
     for (request, expected) in [
         ("GET /schedulers/../../etc/passwd HTTP/1.1\r\n", ""),
         ("GET /schedulers/%2e%2e%2f%2e%2e HTTP/1.1\r\n", "404"),
@@ -237,7 +237,7 @@ async fn broken_requests_are_refused_and_paths_lead_nowhere_else() {
         assert!(!answer.contains("root:"), "{request:?}: {answer}");
     }
     let flood = format!(
-        "GET /schedulers HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
+        "GET /schedulers HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
         "x".repeat(2 * 1024 * 1024)
     );
     let address = url.clone();
@@ -266,7 +266,7 @@ async fn a_body_that_does_not_come_is_cut_off_and_holds_up_nobody() {
         let mut stream = TcpStream::connect(address).unwrap();
         stream
             .write_all(
-                b"POST /schedulers HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"name\"",
+                b"POST /schedulers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{\"name\"",
             )
             .unwrap();
         slow.push(stream);

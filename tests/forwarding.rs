@@ -6,7 +6,11 @@ use maestro_testkit::forwarder::TestForwarder;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use support::{BINARY, Home, Maestro, eventually, seconds};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Rooms that say nothing by themselves, and a matchmaker that is told.
 async fn fleet(home: &Home, maestro: &Maestro, name: &str, rooms: u32, to: &str) -> Vec<String> {
@@ -225,4 +229,81 @@ async fn the_sample_forwarder_prints_what_it_is_told_and_answers_as_asked() {
     assert_eq!(line(), expected);
     sample.kill().expect("it can be killed");
     sample.wait().expect("it ended");
+}
+
+/// A way to a matchmaker that counts who is on it.
+struct Wire {
+    address: String,
+    open: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    async fn to(matchmaker: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = open.clone();
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let (counted, matchmaker) = (counted.clone(), matchmaker.clone());
+                counted.fetch_add(1, SeqCst);
+                tokio::spawn(async move {
+                    let mut to = TcpStream::connect(matchmaker).await.expect("it listens");
+                    // Until one side ends it.
+                    let _ = copy_bidirectional(&mut from, &mut to).await;
+                    counted.fetch_sub(1, SeqCst);
+                });
+            }
+        });
+        Self { address, open }
+    }
+
+    async fn until_open(&self, wanted: usize) {
+        let there = || async { self.open.load(SeqCst) == wanted };
+        let came = eventually(seconds(20), there).await;
+        assert!(came, "{} connections", self.open.load(SeqCst));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_a_matchmaker_ends_with_the_last_scheduler_that_uses_it() {
+    let (home, mm) = (Home::new(), TestForwarder::start());
+    let [shared, other] = [Wire::to(mm.address()).await, Wire::to(mm.address()).await];
+    let maestro = home.start();
+    for name in ["arena", "duel"] {
+        let room = fleet(&home, &maestro, name, 1, &shared.address)
+            .await
+            .remove(0);
+        maestro.ping(name, &room, &json!({"status": "ready"})).await;
+        told(&mm, &room, &["resync:ready"]).await;
+    }
+    shared.until_open(1).await;
+    maestro.remove("arena").await;
+    // The other scheduler still tells over the same one.
+    let room = ids(&maestro, "duel").await.remove(0);
+    maestro
+        .ping("duel", &room, &json!({"status": "occupied"}))
+        .await;
+    told(&mm, &room, &["resync:ready", "resync:occupied"]).await;
+    assert_eq!(shared.open.load(SeqCst), 1);
+    // It tells somebody else from now on.
+    let to = json!({"forwarders": [
+        {"name": "mm", "enable": true, "type": "gRPC", "address": other.address, "options": {"timeout": 5000}},
+    ]});
+    let answer = maestro.patch("/schedulers/duel", &to).await;
+    maestro.done("duel", answer).await;
+    maestro
+        .ping("duel", &room, &json!({"status": "ready"}))
+        .await;
+    other.until_open(1).await;
+    shared.until_open(0).await;
+    // The end of its rooms is told, and then nothing is left.
+    maestro.remove("duel").await;
+    let ended = || async { mm.words(&room).contains(&"status:terminated".to_owned()) };
+    assert!(
+        eventually(seconds(20), ended).await,
+        "{:?}",
+        mm.words(&room)
+    );
+    other.until_open(0).await;
 }

@@ -1,5 +1,7 @@
 //! The description of the API against the built binary: every operation in it is called, and every answer fits.
 
+#[path = "support/chromium.rs"]
+mod chromium;
 #[path = "support/schema.rs"]
 mod schema;
 mod support;
@@ -7,7 +9,7 @@ mod support;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use support::{Home, Maestro, seconds, skip};
 
 fn checked_in() -> String {
@@ -234,43 +236,19 @@ fn without_name(mut fleet: Value) -> Value {
     fleet
 }
 
-/// A browser that prints what a page has become.
-fn browser() -> Option<&'static str> {
-    let works = |name: &&str| {
-        let mut version = Command::new(name);
-        let quiet = version
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        quiet.status().is_ok_and(|status| status.success())
-    };
-    ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find(works)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_every_operation_in_a_browser_without_a_network() {
-    let Some(browser) = browser() else {
-        return skip("there is no Chromium (apt-get install chromium)");
+    let Some(browser) = chromium::browser() else {
+        return skip("there is no Chromium (cargo xtask setup)");
     };
     let home = Home::new();
     let maestro = home.start();
     let profile = tempfile::tempdir().expect("a folder");
-    let mut command = tokio::process::Command::new(browser);
+    let mut command = chromium::command(browser, &profile, &[]);
     command
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .args([
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--virtual-time-budget=20000",
-        ])
-        // Only this machine can be reached.
-        .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--dump-dom", "--virtual-time-budget=20000"])
         .arg(format!("{}/docs#createScheduler", maestro.management))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .stdout(Stdio::piped());
     let output = tokio::time::timeout(seconds(90), command.output());
     let output = output.await.expect("it ends").expect("it starts");
     let shown = String::from_utf8_lossy(&output.stdout);

@@ -74,6 +74,71 @@ async fn whoever_says_nothing_to_the_grpc_port_is_hung_up_on() {
     }
 }
 
+/// Asks for health on a connection that stays open.
+fn health(url: &str) -> TcpStream {
+    let mut stream = connect(url);
+    stream
+        .set_read_timeout(Some(seconds(10)))
+        .expect("a timeout");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("it reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer in time");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    stream
+}
+
+#[test]
+fn idle_connections_keep_no_probe_out() {
+    let home = Home::new();
+    // 32 of them for the internal server.
+    let maestro = home.start_with_descriptors(512);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(connect(&maestro.internal));
+        crowd.push(health(&maestro.internal));
+    }
+    for _ in 0..10 {
+        health(&maestro.internal);
+    }
+}
+
+/// A frame of HTTP/2 without a payload.
+fn frame(kind: u8, flags: u8) -> [u8; 9] {
+    [0, 0, 0, kind, flags, 0, 0, 0, 0]
+}
+
+#[test]
+fn whoever_floods_grpc_with_settings_is_hung_up_on() {
+    let home = Home::new();
+    let maestro = home.start();
+    let mut stream = connect(&maestro.grpc);
+    let mut reader = stream.try_clone().expect("a socket");
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .expect("it reads");
+    // What is acknowledged is read, so that nothing but the flood can end it.
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+        }
+    });
+    let flood = frame(4, 0).repeat(1000);
+    let began = Instant::now();
+    while stream.write_all(&flood).is_ok() {
+        assert!(began.elapsed() < CUT_WITHIN, "the flood goes on");
+    }
+    reading.join().expect("it ended");
+    assert!(maestro.logged().contains("frames that no call needs"));
+}
+
 /// Messages that wait for actors, and turns that are under way.
 async fn held(maestro: &Maestro) -> usize {
     let (_, body) = maestro.internal("GET", "/debug/actors", None).await;
@@ -87,7 +152,7 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
     let home = Home::new();
     let maestro = home.start();
     maestro.bring_up(&home.fleet("steady", 1)).await;
-    let body = "Host: x\r\nContent-Length: 100000\r\n\r\n{";
+    let body = "Host: localhost\r\nContent-Length: 100000\r\n\r\n{";
     let room = "DELETE /schedulers/steady/rooms/nobody HTTP/1.1\r\n";
     let ping = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
     // Where, what comes at once, what comes drop by drop, what may be answered.
@@ -103,13 +168,13 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
         // The second head of a connection, and one that came along with the first request.
         (
             &maestro.management,
-            "GET /schedulers HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            "GET /schedulers HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             "a",
             "200",
         ),
         (
             &maestro.rooms,
-            format!("{ping}Host: x\r\nContent-Length: 2\r\n\r\n{{}}{ping}"),
+            format!("{ping}Host: localhost\r\nContent-Length: 2\r\n\r\n{{}}{ping}"),
             "a",
             "400",
         ),
@@ -129,7 +194,7 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
         (&maestro.rooms, format!("{ping}{body}"), " ", "408"),
         (
             &maestro.rooms,
-            format!("{ping}Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            format!("{ping}Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"),
             "1\r\n \r\n",
             "408",
         ),

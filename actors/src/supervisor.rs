@@ -216,8 +216,10 @@ impl SupervisorActor {
                 running.scope.end().await;
                 life::release(&parts, &name, running.epoch).await;
             }
-            if stopping {
-                me.do_send(Retired);
+            match stopping {
+                true => me.do_send(Retired),
+                // What it told is queued by now.
+                false => parts.outbox.ended(&name),
             }
             // Somebody wanted it again while it was going away.
             for done in again {

@@ -1,6 +1,8 @@
-//! Connections: never more than a bound, and all of them ended when the time to drain is over.
+//! Connections: never more than a bound, none with more frames than its calls are worth ([`Frames`]), and all of them ended
+//! when the time to drain is over.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,12 +10,16 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use maestro_http::Seldom;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
+use tracing::warn;
+
+use crate::frames::Frames;
 
 /// What one client can cost the others.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +60,13 @@ pub fn incoming(
         move |(listener, places, cut)| async move {
             let place = places.clone().acquire_owned().await.ok()?;
             let accepted = match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Answers are small and waited for. Where it cannot be set, they are only slower.
                     let _ = stream.set_nodelay(true);
                     Ok(Connection {
                         stream,
+                        peer,
+                        frames: Frames::new(Instant::now()),
                         cut: Box::pin(cut.clone().cancelled_owned()),
                         preface: Some(Preface {
                             left: PREFACE,
@@ -69,7 +77,7 @@ pub fn incoming(
                 }
                 Err(error) => {
                     // Such as too many open files: the next try would fail as fast, again and again.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     Err(error)
                 }
@@ -82,6 +90,8 @@ pub fn incoming(
 /// A client's connection, which takes one of the places.
 pub struct Connection {
     stream: TcpStream,
+    peer: SocketAddr,
+    frames: Frames,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Until it has come.
     preface: Option<Preface>,
@@ -96,6 +106,25 @@ struct Preface {
 impl Connection {
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(&mut self.stream)
+    }
+
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.frames.answered(bytes);
+        }
+        written
+    }
+
+    fn flooded(&self) -> io::Error {
+        // Whoever does it may do it again and again.
+        static SAID: Seldom = Seldom::new();
+        if let Some(unsaid) = SAID.next() {
+            warn!(
+                peer = %self.peer, not_logged = unsaid,
+                "a connection of gRPC was cut: it sent thousands of frames that no call needs"
+            );
+        }
+        io::ErrorKind::ConnectionAborted.into()
     }
 }
 
@@ -122,11 +151,18 @@ impl AsyncRead for Connection {
         }
         let before = buf.filled().len();
         let read = self.stream().poll_read(cx, buf);
+        let came = &buf.filled()[before..];
+        let greeting = self.preface.as_ref().map_or(0, |preface| preface.left);
+        let greeting = greeting.min(came.len());
         if let Some(preface) = &mut self.preface {
-            preface.left = preface.left.saturating_sub(buf.filled().len() - before);
+            preface.left -= greeting;
             if preface.left == 0 {
                 self.preface = None;
             }
+        }
+        if came.len() > greeting && !self.frames.take(&came[greeting..], Instant::now()) {
+            buf.set_filled(before);
+            return Poll::Ready(Err(self.flooded()));
         }
         read
     }
@@ -138,7 +174,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, buf)
+        let written = self.stream().poll_write(cx, buf);
+        self.count(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,7 +191,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
+        let written = self.stream().poll_write_vectored(cx, bufs);
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {

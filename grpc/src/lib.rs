@@ -10,6 +10,7 @@ mod codec;
 mod connections;
 pub mod events;
 mod forwarder;
+mod frames;
 #[cfg(test)]
 mod script;
 mod server;

@@ -4,11 +4,11 @@
 //! nothing comes. A later head that comes drop by drop would keep its connection for as long as the client likes.
 //! Here such a connection ends as if the client had left: what was accepted before is still answered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_http::Request;
@@ -16,6 +16,8 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::crowd::{Crowd, Place};
 
 /// How long connections wait for their clients.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ impl Patience {
 
 /// Where a connection is between two requests.
 #[derive(Clone, Copy)]
-enum Phase {
+pub enum Phase {
     /// Nothing of the next request has come. Since when.
     Between(Instant),
     /// A part of its head has. Since when.
@@ -59,19 +61,66 @@ enum Phase {
 
 /// Shared by a connection and its requests, which all live on one thread.
 #[derive(Clone)]
-pub struct Progress(Rc<Cell<Phase>>);
+pub struct Progress(Rc<State>);
+
+struct State {
+    phase: Cell<Phase>,
+    /// It has to make room for another one.
+    ousted: Cell<bool>,
+    /// Whoever waits for the next request.
+    reader: RefCell<Option<Waker>>,
+}
 
 impl Progress {
+    /// At the beginning of a connection.
+    pub fn new(now: Instant) -> Self {
+        Self(Rc::new(State {
+            phase: Cell::new(Phase::Between(now)),
+            ousted: Cell::new(false),
+            reader: RefCell::default(),
+        }))
+    }
+
     /// Of the connection that this request came on.
     pub fn of(request: &Request) -> Option<Self> {
         request.conn_data::<Self>().cloned()
+    }
+
+    /// Since when there has been no whole request; none: one is being served.
+    pub fn idle_since(&self) -> Option<Instant> {
+        match self.0.phase.get() {
+            Phase::Between(since) | Phase::Head(since) => Some(since),
+            Phase::Serving => None,
+        }
+    }
+
+    /// Ends the connection as soon as its reader looks again, which is now.
+    pub fn oust(&self) {
+        self.0.ousted.set(true);
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// It is about to end.
+    pub fn is_ousted(&self) -> bool {
+        self.0.ousted.get()
+    }
+
+    /// [`Self::oust`] wakes this one.
+    fn waits(&self, cx: &Context<'_>) {
+        let mut reader = self.0.reader.borrow_mut();
+        match &mut *reader {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *reader = Some(cx.waker().clone()),
+        }
     }
 
     /// The answer to a request; while it is made, the connection is not blamed for silence.
     pub async fn during<T>(progress: Option<Self>, answer: impl Future<Output = T>) -> T {
         let mark = |phase| {
             if let Some(progress) = &progress {
-                progress.0.set(phase);
+                progress.0.phase.set(phase);
             }
         };
         mark(Phase::Serving);
@@ -84,17 +133,21 @@ impl Progress {
 pub struct Connection {
     io: TcpStream,
     progress: Progress,
+    /// Where it stands among the others.
+    _place: Place,
     patience: Patience,
     /// Looks again when the patience with what was there last would be over: it is not reset by each request.
     look: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    pub fn new(io: TcpStream, patience: Patience) -> Self {
+    pub fn new(io: TcpStream, patience: Patience, crowd: &Rc<Crowd>) -> Self {
         let now = Instant::now();
+        let progress = Progress::new(now);
         Self {
             io,
-            progress: Progress(Rc::new(Cell::new(Phase::Between(now)))),
+            _place: crowd.enter(progress.clone()),
+            progress,
             patience,
             look: Box::pin(sleep_until(now + patience.at_most())),
         }
@@ -107,10 +160,10 @@ impl Connection {
 
     /// A part of something has come: whether it came in time.
     fn came(&self) -> bool {
-        match self.progress.0.get() {
+        match self.progress.0.phase.get() {
             Phase::Serving => true,
             Phase::Between(_) => {
-                self.progress.0.set(Phase::Head(Instant::now()));
+                self.progress.0.phase.set(Phase::Head(Instant::now()));
                 true
             }
             Phase::Head(since) => since.elapsed() < self.patience.head,
@@ -122,7 +175,7 @@ impl Connection {
         loop {
             ready!(self.look.as_mut().poll(cx));
             let now = Instant::now();
-            let until = match self.progress.0.get() {
+            let until = match self.progress.0.phase.get() {
                 Phase::Between(since) | Phase::Head(since) => since + self.patience.at_most(),
                 Phase::Serving => now + self.patience.at_most(),
             };
@@ -150,7 +203,11 @@ impl AsyncRead for Connection {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_silence(cx).map(Ok),
+            Poll::Pending if self.progress.is_ousted() => Poll::Ready(Ok(())),
+            Poll::Pending => {
+                self.progress.waits(cx);
+                self.poll_silence(cx).map(Ok)
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn describe() {
         INFLIGHT,
         "The number of inflight requests being handled at the same time."
     );
+    crate::guard::describe();
 }
 
 /// The observer of one API.

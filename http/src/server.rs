@@ -6,21 +6,26 @@
 use std::future::ready;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpService, Request};
+use actix_http::{HttpService, Request, Response};
 use actix_server::Server;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
 };
 use actix_web::App;
-use actix_web::dev::AppConfig;
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use maestro_actors::Node;
 
 use crate::connection::{Connection, Patience, Progress};
-use crate::gateway::{Gateway, ManagementApi, RoomsApi};
+use crate::crowd::Crowd;
+use crate::gateway::{Gateway, ManagementApi, Observers, RoomsApi};
+use crate::guard::{self, Guard, Step, Trusted};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
@@ -38,10 +43,13 @@ pub struct ServerSettings {
     pub workers: usize,
     /// How long requests under way may take to end once the server is stopped gracefully.
     pub shutdown_timeout: Duration,
-    /// Most connections at a time. Whoever comes then waits until another one has ended.
+    /// Most connections at a time. Before there are so many, those that have been idle for longest end; when all
+    /// are busy, whoever comes waits until one has ended.
     pub connections_max: usize,
     /// With clients that send or read slowly, or nothing.
     pub patience: Patience,
+    /// Beside this machine.
+    pub trusted: Trusted,
 }
 
 /// Serves the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
@@ -56,7 +64,8 @@ pub fn management(
 ) -> io::Result<Server> {
     let operator = configure_operator(node.clone(), &gateway);
     let debug = debug.then(|| configure_debug(node, &gateway));
-    bind(settings, move |config| {
+    let stands_before = (guard::Server::Management, gateway.observers());
+    bind(settings, stands_before, move |config| {
         if let Some(debug) = &debug {
             debug(config);
         }
@@ -71,7 +80,8 @@ pub fn management(
 /// # Errors
 /// When the socket cannot be listened on.
 pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<Server> {
-    bind(settings, move |config| {
+    let stands_before = (guard::Server::Rooms, gateway.observers());
+    bind(settings, stands_before, move |config| {
         configure_docs(config);
         gateway.configure(config);
     })
@@ -82,7 +92,7 @@ pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Re
 /// # Errors
 /// When the socket cannot be listened on.
 pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Server> {
-    bind(settings, configure_internal(parts))
+    bind(settings, internally(), configure_internal(parts))
 }
 
 /// Serves the internal server of a process that hosts nothing.
@@ -94,28 +104,39 @@ pub fn standby(
     metrics: Option<MetricsPage>,
     health: bool,
 ) -> io::Result<Server> {
-    bind(settings, configure_standby(metrics, health))
+    bind(settings, internally(), configure_standby(metrics, health))
 }
 
-/// What actix-web's own `HttpServer` does, over connections that look after themselves ([`Connection`]). Signals are the
-/// binary's: it stops the servers in order.
+/// The HTTP metrics are those of the two APIs (contract 9).
+fn internally() -> (guard::Server, Observers) {
+    (guard::Server::Internal, Observers::default())
+}
+
+/// What actix-web's own `HttpServer` does, over connections that look after themselves ([`Connection`]) and behind a
+/// [`Guard`]. Signals are the binary's: it stops the servers in order.
 fn bind(
     settings: ServerSettings,
+    (server, observers): (guard::Server, Observers),
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let workers = settings.workers.max(1);
     bound_unread(&settings.listener, settings.patience.unread)?;
     let address = settings.listener.local_addr()?;
     let patience = settings.patience;
+    let places = settings.connections_max.div_ceil(workers).max(1);
+    let loopback = address.ip().to_canonical().is_loopback();
+    let guard = Arc::new(Guard::new(settings.trusted, loopback, server, observers));
     let builder = Server::build()
         .workers(workers)
-        .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
+        .max_concurrent_connections(places)
         // Whole seconds is all that it knows: a part of one is not cut to none.
         .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let server = builder.listen("http", settings.listener, move || {
         let (configure, stopping) = (configure.clone(), stopping.clone());
+        // Of this worker alone.
+        let (guard, crowd) = (guard.clone(), Rc::new(Crowd::new(places)));
         let app = App::new().configure(configure).into_factory();
         let app = app.map_err(|error| error.error_response());
         let app = map_config(app, |()| AppConfig::default());
@@ -129,16 +150,43 @@ fn bind(
             .client_disconnect_timeout(DISCONNECT_MAX)
             .local_addr(address)
             .on_connect_ext(|connection: &Connection, data: &mut _| connection.introduce(data))
-            .h1(apply_fn_factory(app, |request: Request, app: &_| {
-                Progress::during(Progress::of(&request), Service::call(app, request))
+            .h1(apply_fn_factory(app, move |request: Request, app: &_| {
+                let progress = Progress::of(&request);
+                Progress::during(progress, guarded(&guard, request, app))
             }));
         fn_service(move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            ready(Ok((Connection::new(io, patience), peer)))
+            ready(Ok((Connection::new(io, patience, &crowd), peer)))
         })
         .and_then(http)
     })?;
     Ok(server.run())
+}
+
+/// The answer of `app`, or of the guard before it.
+fn guarded<S>(
+    guard: &Guard,
+    mut request: Request,
+    app: &S,
+) -> impl Future<Output = Result<Response<BoxBody>, S::Error>> + use<S>
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>>,
+    S::Error: Into<Response<BoxBody>>,
+{
+    let step = match guard.admit(&mut request) {
+        Step::Serve(marks) => Ok((app.call(request), marks)),
+        Step::Answer(answer) => Err(answer),
+    };
+    async move {
+        match step {
+            Ok((answer, marks)) => {
+                let mut answer = answer.await.map_or_else(Into::into, Response::from);
+                marks.put(answer.headers_mut());
+                Ok(answer)
+            }
+            Err(answer) => Ok(answer),
+        }
+    }
 }
 
 /// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections inherit

@@ -3,7 +3,10 @@
 use super::{RuntimeKind, StoreKind};
 use crate::duration;
 use maestro_core::domain::PortRange;
+use maestro_http::{TrustedHost, TrustedOrigin};
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Go keeps a duration in an `i64` of nanoseconds: nothing longer can have been meant.
@@ -300,6 +303,41 @@ pub const RUNTIME: Form<RuntimeKind> = Form {
     },
     show: RuntimeKind::to_string,
 };
+
+/// Names separated by commas, or a list of the file.
+pub const HOSTS: Form<Vec<TrustedHost>> = Form {
+    unit: "list",
+    expected: "host names separated by commas, such as maestro.example,maestro.local",
+    read: list,
+    show: |all| joined(all),
+};
+
+/// As `HOSTS`.
+pub const ORIGINS: Form<Vec<TrustedOrigin>> = Form {
+    unit: "list",
+    expected: "origins separated by commas, such as https://tools.example,http://10.0.0.1:3000",
+    read: list,
+    show: |all| joined(all),
+};
+
+/// A list of the file comes as JSON.
+fn list<T: FromStr<Err: Display>>(text: &str) -> Read<Vec<T>> {
+    let parts: Vec<String> = match text.trim_start().starts_with('[') {
+        // An address in brackets may stand first.
+        true => serde_json::from_str(text)
+            .unwrap_or_else(|_| text.split(',').map(str::to_owned).collect()),
+        false => text.split(',').map(str::to_owned).collect(),
+    };
+    let parts = parts.iter().map(|part| part.trim());
+    let parsed = parts.filter(|part| !part.is_empty()).map(str::parse);
+    let all: Result<Vec<T>, T::Err> = parsed.collect();
+    all.map(Some).map_err(|error| error.to_string())
+}
+
+fn joined<T: Display>(all: &[T]) -> String {
+    let all: Vec<String> = all.iter().map(T::to_string).collect();
+    all.join(",")
+}
 
 fn filled(text: &str) -> Result<&str, String> {
     match text.trim().is_empty() {

@@ -25,6 +25,7 @@ pub use traces::{Collector, TraceSettings};
 use maestro_actors::ActorSettings;
 use maestro_core::domain::PortRange;
 use maestro_core::settings::CoreSettings;
+use maestro_http::{Trusted, TrustedHost};
 use maestro_runtime::simulated::SimulatedSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -120,6 +121,8 @@ pub struct Settings {
     pub skip_store_check: bool,
     pub metrics_enabled: bool,
     pub traces: TraceSettings,
+    /// Hosts and origins that the HTTP servers are open to beside this machine (decision D28).
+    pub trusted: Trusted,
     /// `/debug/actors` on the management API; `None`: only when that is bound to loopback.
     pub api_debug: Option<bool>,
     /// Threads of each API's server; `None`: by the number of processors.
@@ -158,6 +161,7 @@ impl Default for Settings {
             skip_store_check: false,
             metrics_enabled: true,
             traces: TraceSettings::default(),
+            trusted: Trusted::default(),
             api_debug: None,
             http_workers: None,
             store: StoreKind::Auto,
@@ -187,6 +191,16 @@ impl Settings {
     /// Whether `/debug/actors` is served on the management API.
     pub fn serves_debug(&self) -> bool {
         self.api_debug.unwrap_or_else(|| self.api.is_loopback())
+    }
+
+    /// As [`Self::trusted`], and the name that rooms are told: they call the rooms API by it.
+    pub fn trusted_by_rooms(&self) -> Trusted {
+        let mut trusted = self.trusted.clone();
+        let told = self.rooms_api_url.as_deref();
+        if let Some(host) = told.and_then(TrustedHost::of_url) {
+            trusted.own_names.push(host);
+        }
+        trusted
     }
 
     /// What `auto` means where nothing of a cluster is set.

@@ -441,3 +441,48 @@ fn a_variable_that_is_no_text_is_an_error() {
         "{errors}"
     );
 }
+
+#[test]
+fn lists_are_separated_by_commas_or_lists_of_the_file() {
+    let (hosts, origins) = ("api.allowedHosts", "api.allowedOrigins");
+    let shown = |loaded: &Loaded, path: &str| {
+        let key = KEYS.iter().find(|key| key.path == path).unwrap();
+        key.show(&loaded.settings)
+    };
+    let variable = ("MAESTRO_API_ALLOWEDHOSTS", " Maestro.Example, [::1] ,");
+    let loaded = from_env(&[variable]).unwrap();
+    assert_eq!(shown(&loaded, hosts), "maestro.example,[::1]");
+    assert_eq!(shown(&loaded, origins), "");
+    let first = ("MAESTRO_API_ALLOWEDHOSTS", "[::1],maestro");
+    assert_eq!(shown(&from_env(&[first]).unwrap(), hosts), "[::1],maestro");
+    let file = "api:\n  allowedHosts: [a, b]\n  allowedOrigins:\n    - https://tools.example\n    - http://10.0.0.1:3000\n";
+    let loaded = from_file(file).unwrap();
+    assert_eq!(shown(&loaded, hosts), "a,b");
+    let both = "https://tools.example,http://10.0.0.1:3000";
+    assert_eq!(shown(&loaded, origins), both);
+    for (key, value, why) in [
+        ("allowedHosts", "'*'", "no host name"),
+        ("allowedHosts", "maestro:8080", "no host name"),
+        ("allowedOrigins", "'null'", "no origin"),
+        ("allowedOrigins", "'*'", "no origin"),
+        ("allowedOrigins", "tools.example", "no origin"),
+        (
+            "allowedOrigins",
+            "[https://a.example, https://b.example/]",
+            "b.example/",
+        ),
+    ] {
+        let error = from_file(&format!("api: {{{key}: {value}}}")).unwrap_err();
+        let text = format!("{error}");
+        assert!(text.contains(why) && text.contains(key), "{text}");
+    }
+}
+
+#[test]
+fn the_name_that_rooms_are_told_is_one_of_the_rooms_apis() {
+    let told = ("MAESTRO_ROOMSAPI_URL", "http://host.docker.internal:8070");
+    let settings = from_env(&[told]).unwrap().settings;
+    let trusted = settings.trusted_by_rooms();
+    assert_eq!(trusted.own_names, ["host.docker.internal".parse().unwrap()]);
+    assert_eq!(settings.trusted, Trusted::default());
+}

@@ -127,15 +127,34 @@ impl Home {
         }
     }
 
+    /// Started with so few files and sockets that it may have open.
+    pub fn start_with_descriptors(&self, descriptors: u32) -> Maestro {
+        let mut command = std::process::Command::new("sh");
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, BINARY]);
+        match self.try_start_by(command, &[]) {
+            Ok(maestro) => maestro,
+            Err(log) => panic!("it did not start:\n{log}"),
+        }
+    }
+
     /// `Err`: what it said before it ended.
     pub fn try_start(&self, environment: &[(&str, &str)]) -> Result<Maestro, String> {
+        self.try_start_by(std::process::Command::new(BINARY), environment)
+    }
+
+    fn try_start_by(
+        &self,
+        command: std::process::Command,
+        environment: &[(&str, &str)],
+    ) -> Result<Maestro, String> {
         let ports = self.environment();
         let mut all: Vec<(&str, &str)> = ports
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
         all.extend(environment);
-        Maestro::try_start(&self.data, &all)
+        Maestro::try_start_by(command, &self.data, &all)
     }
 
     /// Ports for this test's rooms only.
@@ -213,7 +232,8 @@ fn is_ready(url: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(seconds(5)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -72,7 +72,15 @@ impl Maestro {
 
     /// `Err`: what it said before it ended.
     pub fn try_start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
-        let mut command = Command::new(BINARY);
+        Self::try_start_by(Command::new(BINARY), folder, environment)
+    }
+
+    /// `command` becomes the binary.
+    pub fn try_start_by(
+        mut command: Command,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         command.args(["start", "all", "--data-dir"]).arg(folder);
         for name in [
             "MAESTRO_API_PORT",

@@ -116,8 +116,11 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn test() -> Result<ExitCode> {
     let mut summary = Summary::default();
-    if let Err(line) = setup::PROMTOOL.meet() {
-        summary.skip("promtool", &format!("promtool is missing; type: {line}"));
+    for need in [setup::PROMTOOL, setup::CHROMIUM] {
+        if let Err(line) = need.meet() {
+            let program = need.program;
+            summary.skip(program, &format!("{program} is missing; type: {line}"));
+        }
     }
     // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
     tests::run(&mut summary)?;

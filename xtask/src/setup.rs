@@ -28,7 +28,13 @@ pub const PROMTOOL: Need = Need {
     package: "prometheus",
 };
 
-const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL];
+/// Shows the page of the API, and pages of others that attack it.
+pub const CHROMIUM: Need = Need {
+    program: "chromium",
+    package: "chromium",
+};
+
+const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL, CHROMIUM];
 
 /// Installs everything.
 ///

@@ -44,8 +44,26 @@ struct Shared {
     io: tokio::runtime::Handle,
     tasks: TaskTracker,
     stop: CancellationToken,
-    targets: Mutex<HashMap<SchedulerName, Vec<Arc<Target>>>>,
+    told: Mutex<HashMap<SchedulerName, Told>>,
     outcomes: Outcomes,
+}
+
+/// Those whom one scheduler tells something.
+struct Told {
+    targets: Vec<Arc<Target>>,
+    user: Arc<User>,
+}
+
+/// Held by everything that may still tell something for a scheduler. With the last one the port hears that it is over.
+struct User {
+    scheduler: SchedulerName,
+    port: Arc<dyn Forwarders>,
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.port.ended(&self.scheduler);
+    }
 }
 
 /// One forwarder of one scheduler.
@@ -54,6 +72,7 @@ struct Target {
     name: String,
     address: String,
     inner: Mutex<Inner>,
+    _user: Arc<User>,
 }
 
 struct Inner {
@@ -71,7 +90,7 @@ impl Outbox {
             io,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            targets: Mutex::default(),
+            told: Mutex::default(),
             outcomes: Outcomes::default(),
         }))
     }
@@ -102,18 +121,19 @@ impl Outbox {
 
     fn target(&self, scheduler: &SchedulerName, forwarder: &Forwarder) -> Arc<Target> {
         let is = |t: &&Arc<Target>| t.name == forwarder.name && t.address == forwarder.address;
-        let mut targets = self.0.targets.lock();
-        if let Some(found) = targets
+        let mut told = self.0.told.lock();
+        if let Some(found) = told
             .get(scheduler.as_str())
-            .and_then(|all| all.iter().find(is))
+            .and_then(|told| told.targets.iter().find(is))
         {
             return found.clone();
         }
         // Rarely: so this is the moment to forget others.
-        targets.retain(|_, all| {
-            all.retain(|target| target.is_used());
-            !all.is_empty()
+        told.retain(|_, told| {
+            told.targets.retain(|target| target.is_used());
+            !told.targets.is_empty()
         });
+        let told = self.0.of(&mut told, scheduler);
         let target = Arc::new(Target {
             scheduler: scheduler.clone(),
             name: forwarder.name.clone(),
@@ -124,12 +144,17 @@ impl Outbox {
                 used: Instant::now(),
                 failing: false,
             }),
+            _user: told.user.clone(),
         });
-        targets
-            .entry(scheduler.clone())
-            .or_default()
-            .push(target.clone());
+        told.targets.push(target.clone());
         target
+    }
+
+    /// A scheduler has gone for good, and told its last: once that is done, nothing is kept for it.
+    pub fn ended(&self, scheduler: &SchedulerName) {
+        // Let go outside the lock: connections may end with it.
+        let told = self.0.told.lock().remove(scheduler.as_str());
+        drop(told);
     }
 
     fn work(&self, target: Arc<Target>, forwarder: Forwarder) {
@@ -217,6 +242,10 @@ impl Outbox {
         let (this, stop) = (self.clone(), self.0.stop.clone());
         let first = event.to.first().map(|f| f.name.clone());
         let caller = Span::current();
+        let user = {
+            let mut told = self.0.told.lock();
+            self.0.of(&mut told, &event.scheduler).user.clone()
+        };
         let work = async move {
             for forwarder in event.to.iter() {
                 this.call(forwarder, &event, &caller).await?;
@@ -224,7 +253,7 @@ impl Outbox {
             Ok(())
         };
         let work = async move {
-            let _place = place;
+            let (_place, _user) = (place, user);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
@@ -249,8 +278,8 @@ impl Outbox {
             .is_err()
         {
             let left: usize = {
-                let targets = self.0.targets.lock();
-                let all = targets.values().flatten();
+                let told = self.0.told.lock();
+                let all = told.values().flat_map(|told| &told.targets);
                 all.map(|target| target.inner.lock().queue.len()).sum()
             };
             warn!(
@@ -266,6 +295,22 @@ impl Outbox {
     #[cfg(feature = "faults")]
     pub fn tasks_left(&self) -> usize {
         self.0.tasks.len()
+    }
+}
+
+impl Shared {
+    fn of<'t>(
+        &self,
+        told: &'t mut HashMap<SchedulerName, Told>,
+        scheduler: &SchedulerName,
+    ) -> &'t mut Told {
+        told.entry(scheduler.clone()).or_insert_with(|| Told {
+            targets: Vec::new(),
+            user: Arc::new(User {
+                scheduler: scheduler.clone(),
+                port: self.port.clone(),
+            }),
+        })
     }
 }
 

@@ -155,4 +155,7 @@ fn after_colon(cause: &str) -> String {
 pub trait Forwarders: Send + Sync + 'static {
     /// Calls one forwarder once, within its own timeout.
     async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError>;
+
+    /// Nothing more is to be told for this scheduler: what is kept for it alone can go. A later event makes it anew.
+    fn ended(&self, _scheduler: &SchedulerName) {}
 }

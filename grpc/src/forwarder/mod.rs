@@ -16,7 +16,7 @@ use crate::code;
 use crate::events::grpc_forwarder_client::GrpcForwarderClient;
 use async_trait::async_trait;
 use connections::Connections;
-use maestro_core::domain::Forwarder;
+use maestro_core::domain::{Forwarder, SchedulerName};
 use maestro_core::ports::{ForwardError, Forwarders, Forwarding, code_of_reply};
 use maestro_http::trace::{self, TRACEPARENT, TRACESTATE, TraceContext};
 use member::Member;
@@ -92,9 +92,14 @@ impl GrpcForwarders {
     }
 
     /// The code of the reply.
-    async fn call(&self, forwarder: &Forwarder, message: &Message) -> Result<i32, Failure> {
+    async fn call(
+        &self,
+        forwarder: &Forwarder,
+        event: &Forwarding,
+        message: &Message,
+    ) -> Result<i32, Failure> {
         let timeout = timeout_of(forwarder)?;
-        let target = self.connections.target(&forwarder.address);
+        let target = self.connections.target(&forwarder.address, event);
         tokio::select! {
             // Before the library's own timeout, which calls it Canceled.
             biased;
@@ -112,7 +117,7 @@ impl Forwarders for GrpcForwarders {
     async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError> {
         let message = message::of(forwarder, event)?;
         let began = Instant::now();
-        let result = self.call(forwarder, &message).await;
+        let result = self.call(forwarder, event, &message).await;
         let code = match &result {
             Ok(code) => code_of_reply(*code),
             Err(failure) => &failure.code,
@@ -128,6 +133,10 @@ impl Forwarders for GrpcForwarders {
                 cause,
             }),
         }
+    }
+
+    fn ended(&self, scheduler: &SchedulerName) {
+        self.connections.ended(scheduler);
     }
 }
 

@@ -152,3 +152,104 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
     drop(waiting);
     site.stop(LONG).await;
 }
+
+/// A frame of HTTP/2 on a stream.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    let head = [0, 0, length, kind, flags];
+    [&head, &stream.to_be_bytes()[..], payload].concat()
+}
+
+/// The head of a call: POST, http, and two fields without an index (RFC 7541, 6.2.2).
+fn head(flags: u8, stream: u32) -> Vec<u8> {
+    let path = b"/api.v1.SchedulersService/GetScheduler";
+    let kind = b"application/grpc";
+    let field = |index: &[u8], value: &[u8]| [index, &[value.len() as u8], value].concat();
+    let payload = [
+        vec![0x83, 0x86],
+        field(&[4], path),
+        field(&[0x0f, 16], kind),
+    ]
+    .concat();
+    frame(1, 4 | flags, stream, &payload)
+}
+
+/// What a client sends again and again.
+type Flood = Box<dyn FnMut() -> Vec<u8> + Send>;
+
+fn floods() -> Vec<(&'static str, Flood)> {
+    let same = |frame: Vec<u8>| -> Flood { Box::new(move || frame.clone()) };
+    let mut stream = 1;
+    let resets = move || {
+        stream += 2;
+        [head(1, stream), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+    };
+    let mut begun = false;
+    let nothing = move || match std::mem::replace(&mut begun, true) {
+        false => head(0, 1),
+        true => frame(0, 0, 1, &[]),
+    };
+    vec![
+        ("settings", same(frame(4, 0, 0, &[]))),
+        ("a setting", same(frame(4, 0, 0, &[0, 3, 0, 0, 0, 9]))),
+        ("pings", same(frame(6, 0, 0, &[7; 8]))),
+        ("answers to no ping", same(frame(6, 1, 0, &[7; 8]))),
+        ("priorities", same(frame(2, 0, 3, &[0, 0, 0, 0, 16]))),
+        ("windows", same(frame(8, 0, 0, &[0, 0, 0, 1]))),
+        ("frames of no kind", same(frame(77, 0, 0, &[1]))),
+        ("calls that are reset", Box::new(resets)),
+        ("empty data", Box::new(nothing)),
+    ]
+}
+
+#[tokio::test]
+async fn a_flood_of_frames_that_no_call_needs_is_cut() {
+    let mut site = Site::start(Does::Answer).await;
+    for (name, mut flood) in floods() {
+        let mut client = TcpStream::connect(site.address).await.unwrap();
+        client.write_all(GREETING).await.unwrap();
+        client.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+        let (mut reader, mut writer) = client.into_split();
+        let mut sent = 0;
+        let attack = async {
+            let write = async {
+                loop {
+                    let many: Vec<u8> = (0..500).flat_map(|_| flood()).collect();
+                    if writer.write_all(&many).await.is_err() {
+                        return;
+                    }
+                    sent += 500;
+                }
+            };
+            // What is answered is read, so that nothing but the flood can end it.
+            let mut buffer = [0; 4096];
+            let read = async { while matches!(reader.read(&mut buffer).await, Ok(n) if n > 0) {} };
+            tokio::select! {
+                () = write => {}
+                () = read => {}
+            }
+        };
+        let ended = tokio::time::timeout(LONG, attack).await;
+        assert!(ended.is_ok(), "{name}: {sent} frames, and it goes on");
+    }
+    // Nobody else notices.
+    assert!(site.calling().await.await.unwrap().is_ok());
+    site.stop(LONG).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_calls_on_one_connection_are_no_flood() {
+    let mut site = Site::start(Does::Answer).await;
+    let message = GetSchedulerRequest::default;
+    for _ in 0..100 {
+        let calls = (0..100).map(|_| {
+            let mut client = site.client.clone();
+            async move { client.get_scheduler(message()).await }
+        });
+        for answer in futures_util::future::join_all(calls).await {
+            answer.unwrap();
+        }
+    }
+    assert!(site.calling().await.await.unwrap().is_ok());
+    site.stop(LONG).await;
+}

@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::Bytes;
 
 use super::status::{Code, Status};
 use crate::codec::write_string;
@@ -129,6 +130,19 @@ impl Answer {
 /// A failure told outside the two APIs in their form.
 pub fn refusal(status: Status) -> HttpResponse {
     Answer::failure(&Failure::Status(status)).response
+}
+
+/// The same for a request whose body is not read, and the size of the answer.
+pub fn refused_unread(status: Status, unread: Payload) -> (HttpResponse, usize) {
+    let Answer { response, size } = Answer::failure(&Failure::Status(status));
+    let response = response.map_body(|_, body| {
+        ClosesAfter {
+            body,
+            _unread: unread,
+        }
+        .boxed()
+    });
+    (response, size)
 }
 
 /// A response body that keeps the unread rest of the request until it is sent.

@@ -65,7 +65,7 @@ pub async fn read_own(headers: &HeaderMap, mut payload: Payload) -> Result<Bytes
         answer.map_body(|_, body| {
             ClosesAfter {
                 body,
-                _unread: payload,
+                _unread: payload.into_inner(),
             }
             .boxed()
         })

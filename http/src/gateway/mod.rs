@@ -26,7 +26,7 @@ use std::time::Duration;
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, web};
 
-pub(crate) use answer::refusal;
+pub(crate) use answer::{refusal, refused_unread};
 pub(crate) use body::read_own as read_body;
 pub(crate) use context::request_id;
 pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};

@@ -83,7 +83,7 @@ pub async fn serve<A: ?Sized>(
         response = response.map_body(|_, body| {
             ClosesAfter {
                 body,
-                _unread: unread,
+                _unread: unread.into_inner(),
             }
             .boxed()
         });

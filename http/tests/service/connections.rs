@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use maestro_http::{ManagementService, Patience, ServerSettings, gateway, server};
+use maestro_http::{ManagementService, Patience, ServerSettings, Trusted, gateway, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::fleet::Fleet;
 
 const LONG: Duration = Duration::from_secs(20);
-const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The library's clock moves twice a second: much less would be over before it began.
 fn short() -> Patience {
@@ -31,6 +31,7 @@ fn settings(patience: Patience, connections_max: usize) -> (ServerSettings, Sock
         shutdown_timeout: Duration::from_secs(1),
         connections_max,
         patience,
+        trusted: Trusted::default(),
     };
     (settings, address)
 }
@@ -118,7 +119,7 @@ async fn an_answer_may_take_longer_than_any_request() {
     let server = server::management(settings, api, fleet.node.clone(), false).unwrap();
     actix_web::rt::spawn(server);
     let mut client = connect(address).await;
-    let request = b"GET /schedulers/arena HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /schedulers/arena HTTP/1.1\r\nHost: localhost\r\n\r\n";
     client.write_all(request).await.unwrap();
     let (patience, began) = (short(), Instant::now());
     let longer = (patience.head + patience.between) * 3 / 2;
@@ -158,6 +159,36 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
     assert!(waiting.try_read(&mut nothing).is_err());
     served.pop();
     assert!(answer(&mut waiting).await.starts_with("HTTP/1.1 200"));
+}
+
+#[actix_web::test]
+async fn idle_connections_make_room_for_whoever_has_something_to_say() {
+    let patience = Patience {
+        head: LONG * 10,
+        between: LONG * 10,
+        unread: LONG,
+    };
+    let address = serve(patience, 16);
+    let mut crowd = Vec::new();
+    for n in 0..64 {
+        let mut client = connect(address).await;
+        // Nothing at all, a part of a head, or a request long ago.
+        let begin = [&[][..], &HEALTH[..12], HEALTH][n % 3];
+        client.write_all(begin).await.unwrap();
+        if begin == HEALTH {
+            assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+        }
+        crowd.push(client);
+    }
+    let mut probe = connect(address).await;
+    probe.write_all(HEALTH).await.unwrap();
+    assert!(answer(&mut probe).await.starts_with("HTTP/1.1 200"));
+    // Those that came first are gone, the last ones are not.
+    let first = rest(&mut crowd.remove(0)).await;
+    assert_eq!(first, "");
+    let mut nothing = [0; 1];
+    let last = crowd.pop().expect("one").try_read(&mut nothing);
+    assert_eq!(last.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[cfg(target_os = "linux")]

@@ -28,6 +28,19 @@ fn api() -> Vec<Key> {
             "Address of the management API. Whoever reaches it can start commands on this machine.",
         ),
         Key::new(
+            "api.allowedHosts",
+            &HOSTS,
+            |s| &mut s.trusted.hosts,
+            "Host names under which the HTTP servers may be called, beside localhost and IP addresses. Empty: any name, where they \
+             do not listen on loopback.",
+        ),
+        Key::new(
+            "api.allowedOrigins",
+            &ORIGINS,
+            |s| &mut s.trusted.origins,
+            "Origins whose web pages may call the HTTP servers. Whoever makes those pages can start commands on this machine.",
+        ),
+        Key::new(
             "api.gracefulShutdownTimeout",
             &DURATION,
             |s| &mut s.graceful_shutdown,

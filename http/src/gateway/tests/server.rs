@@ -72,19 +72,19 @@ async fn a_connection_survives_bodies_that_nobody_reads() {
     let mut stream = TcpStream::connect(serve_rooms().await).await.unwrap();
     for (request, end) in [
         (
-            "GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+            "GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
             "\"details\":[]}",
         ),
         (
-            "DELETE /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+            "DELETE /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
             "\"details\":[]}",
         ),
         (
-            "HEAD /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n\r\n",
+            "HEAD /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: localhost\r\n\r\n",
             "\r\n\r\n",
         ),
         (
-            "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+            "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
              8\r\n{\"status\r\n9\r\n\":\"ready\"\r\n1\r\n}\r\n0\r\n\r\n",
             "{\"success\":true}",
         ),
@@ -107,7 +107,8 @@ async fn slow_and_large_bodies_are_cut() {
         ("Transfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n", "408"),
     ] {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("PUT /scheduler/s/rooms/r/ping HTTP/1.1\r\nHost: x\r\n{head}");
+        let request =
+            format!("PUT /scheduler/s/rooms/r/ping HTTP/1.1\r\nHost: localhost\r\n{head}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let got = read_until(&mut stream, "never").await;
         assert!(
@@ -127,16 +128,16 @@ async fn an_offer_to_speak_another_protocol_is_answered_in_this_one_and_the_end_
     for (request, end) in [
         (
             format!(
-                "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: x\r\n{h2c}Content-Length: 18\r\n\r\n{body}"
+                "PUT /scheduler/known/rooms/r1/ping HTTP/1.1\r\nHost: localhost\r\n{h2c}Content-Length: 18\r\n\r\n{body}"
             ),
             r#"{"success":true}"#,
         ),
         (
-            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n{h2c}\r\n"),
+            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: localhost\r\n{h2c}\r\n"),
             "\"details\":[]}",
         ),
         (
-            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: x\r\n{socket}\r\n"),
+            format!("GET /scheduler/s/rooms/r/address HTTP/1.1\r\nHost: localhost\r\n{socket}\r\n"),
             "\"details\":[]}",
         ),
     ] {

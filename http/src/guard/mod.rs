@@ -1,0 +1,261 @@
+//! Keeps web pages out (decision D28): a browser sends requests for whatever page it shows, also to servers that only this
+//! machine can reach. Whoever could make it send one here could start commands.
+//!
+//! Looked at are the head's words that no page can change. Bodies are not read, and no route is looked up.
+
+mod authority;
+mod cors;
+mod refusals;
+mod trusted;
+
+use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_http::{HttpMessage, Request};
+use actix_web::http::{Method, Uri};
+
+use authority::{Authority, Origin};
+pub(crate) use cors::Marks;
+use refusals::Refusals;
+pub(crate) use refusals::describe;
+pub use refusals::{REFUSED, Server};
+pub use trusted::{TrustedHost, TrustedOrigin};
+
+use crate::gateway::{Code, Observers, Status, refused_unread};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// Whom an operator trusts beside this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trusted {
+    /// Names under which the servers may be called (`api.allowedHosts`).
+    pub hosts: Vec<TrustedHost>,
+    /// Names of the server itself, which other settings give away: known like `hosts`, but no reason to look at names where
+    /// those are not looked at.
+    pub own_names: Vec<TrustedHost>,
+    /// Origins whose pages may call them (`api.allowedOrigins`).
+    pub origins: Vec<TrustedOrigin>,
+}
+
+/// The rule for one listener.
+#[derive(Clone, Debug)]
+struct Rule {
+    trusted: Trusted,
+    /// Whether names are looked at: only who is on this machine, or in front of it, can have meant a loopback address.
+    names: bool,
+}
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It calls a name that is not this server's: one that was made to lead here.
+    ForeignHost,
+    /// It says that a page from elsewhere sends it.
+    ForeignOrigin,
+    /// The browser says that a page of another site sends it.
+    CrossSite,
+}
+
+impl Reason {
+    const ALL: [Self; 3] = [Self::ForeignHost, Self::ForeignOrigin, Self::CrossSite];
+
+    /// One word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ForeignHost => "foreign-host",
+            Self::ForeignOrigin => "foreign-origin",
+            Self::CrossSite => "cross-site",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::ForeignHost => {
+                "the request calls a host name that this server does not know: call it by its IP address or as localhost, or add \
+                 the name to api.allowedHosts"
+            }
+            Self::ForeignOrigin => {
+                "the request comes from a web page of another origin: to let that page call this server, add its origin to \
+                 api.allowedOrigins"
+            }
+            Self::CrossSite => {
+                "the browser sends this request for a web page of another site: to let that page call this server, add its \
+                 origin to api.allowedOrigins"
+            }
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict<'a> {
+    Serve,
+    /// For a page of this trusted origin, which has to be told so.
+    ServeFor(&'a HeaderValue),
+    /// The browser asks first whether it may.
+    Preflight(&'a HeaderValue),
+    Refuse(Reason),
+}
+
+impl Rule {
+    /// Says it of a request by its head alone.
+    fn judge<'a>(&self, method: &Method, uri: &Uri, headers: &'a HeaderMap) -> Verdict<'a> {
+        if self.names && !self.knows_names(uri, headers) {
+            return Verdict::Refuse(Reason::ForeignHost);
+        }
+        let mut origins = headers.get_all(header::ORIGIN);
+        if let Some(origin) = origins.next() {
+            // A browser writes one.
+            let alone = origins.next().is_none();
+            if alone && self.trusts(origin) {
+                return match cors::is_preflight(method, headers) {
+                    true => Verdict::Preflight(origin),
+                    false => Verdict::ServeFor(origin),
+                };
+            }
+            let ours = alone && is_ours(origin, uri, headers);
+            if !ours && !is_navigation(method, headers) {
+                return Verdict::Refuse(Reason::ForeignOrigin);
+            }
+        }
+        if is_cross_site(headers) && !is_navigation(method, headers) {
+            return Verdict::Refuse(Reason::CrossSite);
+        }
+        Verdict::Serve
+    }
+
+    /// All that it may be called by: a name in the request's target goes before `Host`, which has to be as good.
+    fn knows_names(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let target = uri.authority().map(|authority| authority.as_str());
+        target.is_none_or(|text| self.knows(text))
+            && headers
+                .get_all(header::HOST)
+                // A client without a name for us leaves it empty (RFC 9112, 3.2).
+                .filter(|host| !host.is_empty())
+                .all(|host| text(host).is_some_and(|text| self.knows(text)))
+    }
+
+    fn knows(&self, authority: &str) -> bool {
+        let Some(Authority { host, .. }) = Authority::parse(authority) else {
+            return false;
+        };
+        let Trusted {
+            hosts, own_names, ..
+        } = &self.trusted;
+        host.is_local() || hosts.iter().chain(own_names).any(|known| known.is(&host))
+    }
+
+    fn trusts(&self, origin: &HeaderValue) -> bool {
+        let trusted = &self.trusted.origins;
+        if trusted.is_empty() {
+            return false;
+        }
+        let Some(origin) = text(origin).and_then(Origin::parse) else {
+            return false;
+        };
+        trusted.iter().any(|known| known.is(&origin))
+    }
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+/// Whether the page came from where its request goes, by everything that says where that is.
+fn is_ours(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(origin) = text(origin).and_then(Origin::parse) else {
+        return false;
+    };
+    let is_at = |called: &str| Authority::parse(called).is_some_and(|called| origin.is_at(&called));
+    let target = uri.authority().map(|authority| authority.as_str());
+    let mut hosts = headers.get_all(header::HOST).peekable();
+    let named = target.is_some() || hosts.peek().is_some();
+    named && target.is_none_or(is_at) && hosts.all(|host| text(host).is_some_and(is_at))
+}
+
+/// A word as structured headers have it: what stands behind a `;` describes it.
+fn word(value: &HeaderValue) -> &[u8] {
+    let bytes = value.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b';');
+    bytes[..end.unwrap_or(bytes.len())].trim_ascii()
+}
+
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get_all(SEC_FETCH_SITE).any(|site| {
+        let is = |other: &str| word(site).eq_ignore_ascii_case(other.as_bytes());
+        is("cross-site") || is("same-site")
+    })
+}
+
+/// Somebody follows a link, or types an address: they see the answer, and no page does.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let is = |name: HeaderName, wanted: &str| {
+        let mut all = headers.get_all(name);
+        let first = all.next();
+        first.is_some_and(|value| word(value).eq_ignore_ascii_case(wanted.as_bytes()))
+            && all.next().is_none()
+    };
+    *method == Method::GET && is(SEC_FETCH_MODE, "navigate") && is(SEC_FETCH_DEST, "document")
+}
+
+/// What stands before one listener's routes.
+pub(crate) struct Guard {
+    rule: Rule,
+    refusals: Refusals,
+    observers: Observers,
+}
+
+/// What is to be done with a request.
+pub(crate) enum Step {
+    /// It is served; its answer gets these marks.
+    Serve(Marks),
+    /// This is the answer.
+    Answer(actix_http::Response<actix_web::body::BoxBody>),
+}
+
+impl Guard {
+    /// `loopback`: only this machine reaches the listener.
+    pub fn new(trusted: Trusted, loopback: bool, server: Server, observers: Observers) -> Self {
+        Self {
+            rule: Rule {
+                names: loopback || !trusted.hosts.is_empty(),
+                trusted,
+            },
+            refusals: Refusals::new(server),
+            observers,
+        }
+    }
+
+    /// Before anything of the request but its head is looked at.
+    pub fn admit(&self, request: &mut Request) -> Step {
+        let (method, uri) = (request.method(), request.uri());
+        let varies = !self.rule.trusted.origins.is_empty();
+        match self.rule.judge(method, uri, request.headers()) {
+            Verdict::Serve => Step::Serve(Marks::new(None, varies)),
+            Verdict::ServeFor(origin) => Step::Serve(Marks::new(Some(origin.clone()), varies)),
+            Verdict::Preflight(origin) => Step::Answer(cors::preflight(origin, request.headers())),
+            Verdict::Refuse(reason) => Step::Answer(self.refuse(reason, request)),
+        }
+    }
+
+    fn refuse(
+        &self,
+        reason: Reason,
+        request: &mut Request,
+    ) -> actix_http::Response<actix_web::body::BoxBody> {
+        let watch = self.observers.watch(
+            Some(refusals::HANDLER),
+            request.uri().path(),
+            request.method(),
+        );
+        self.refusals.note(reason, request);
+        let status = Status::new(Code::PermissionDenied, reason.message());
+        let (mut response, size) = refused_unread(status, request.take_payload());
+        watch.end(response.status().as_u16(), size);
+        Marks::new(None, true).put(response.headers_mut());
+        response.into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What is told of refused requests: a count of all, and some lines of log, which no page can flood.
+
+use actix_http::header::{self, HeaderName};
+use actix_http::{HttpMessage, Request};
+use metrics::{Counter, Unit, counter, describe_counter};
+use tracing::warn;
+
+use super::Reason;
+use crate::seldom::Seldom;
+
+/// Requests that were refused, by server and reason.
+pub const REFUSED: &str = "maestro_http_refused_total";
+/// What they are called in the metrics of the APIs: they never came to a route.
+pub const HANDLER: &str = "refused";
+
+/// Longest value that a line shows in bytes.
+const SHOWN_MAX: usize = 200;
+
+/// The servers by their names in logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    Management,
+    Rooms,
+    Internal,
+}
+
+impl Server {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Management => "management-api",
+            Self::Rooms => "rooms-api",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+pub fn describe() {
+    describe_counter!(
+        REFUSED,
+        Unit::Count,
+        "Requests that web pages of other sites may have sent."
+    );
+}
+
+pub struct Refusals {
+    server: Server,
+    counters: [Counter; Reason::ALL.len()],
+    lines: Seldom,
+}
+
+impl Refusals {
+    pub fn new(server: Server) -> Self {
+        let counter = |reason: Reason| counter!(REFUSED, "server" => server.word(), "reason" => reason.word());
+        Self {
+            server,
+            counters: Reason::ALL.map(counter),
+            lines: Seldom::new(),
+        }
+    }
+
+    pub fn note(&self, reason: Reason, request: &Request) {
+        self.counters[reason as usize].increment(1);
+        let Some(unsaid) = self.lines.next() else {
+            return;
+        };
+        let of = |name: HeaderName| {
+            request
+                .headers()
+                .get(name)
+                .map(|value| shown(value.as_bytes()))
+        };
+        let called = request.uri().authority();
+        warn!(
+            server = self.server.word(),
+            reason = reason.word(),
+            status = 403,
+            method = %request.method(),
+            path = shown(request.uri().path().as_bytes()),
+            host = called.map(|called| shown(called.as_str().as_bytes())).or_else(|| of(header::HOST)),
+            origin = of(header::ORIGIN),
+            site = of(super::SEC_FETCH_SITE),
+            not_logged = unsaid,
+            "refused a request that a web page of another site may have sent; if it was meant to come, see \
+             api.allowedHosts and api.allowedOrigins"
+        );
+    }
+}
+
+/// Whoever sends it chooses it: nothing in it may act upon a terminal.
+fn shown(value: &[u8]) -> String {
+    value[..value.len().min(SHOWN_MAX)]
+        .escape_ascii()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_short_and_plain() {
+        assert_eq!(shown(b"a\x1b[31m\xe2\x80\xae"), r"a\x1b[31m\xe2\x80\xae");
+        assert_eq!(shown(&[b'x'; 1000]).len(), SHOWN_MAX);
+    }
+}
