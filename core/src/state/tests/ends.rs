@@ -53,10 +53,12 @@ fn history(operation: &OperationRecord) -> String {
 }
 
 fn ends(fleet: &Fleet) -> Vec<&RoomEnd> {
-    let end = |report| match report {
-        &Report::RoomEnded(ref end) => Some(&**end),
-        _ => None,
-    };
+    fn end(report: &Report) -> Option<&RoomEnd> {
+        match report {
+            Report::RoomEnded(end) => Some(end),
+            _ => None,
+        }
+    }
     fleet.reports.iter().filter_map(end).collect()
 }
 
