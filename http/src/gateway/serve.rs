@@ -19,7 +19,6 @@ use super::query::Values;
 use super::route::{self, Params, Reads, Route, Target};
 use super::status::{Code, Status};
 use super::{Api, Inner, body};
-use crate::codec::yaml_to_json;
 use crate::trace;
 
 /// Only this exact type makes a POST a form (contract 15.6).
@@ -177,7 +176,7 @@ async fn run<A: ?Sized>(
         deadline,
     };
     let source = match route.reads {
-        Reads::Body => Source::Body(as_json(headers, body?)?),
+        Reads::Body => source(headers, body?)?,
         Reads::Query => Source::Query(values),
     };
     let span = span(route.label, &context, &params, headers);
@@ -241,8 +240,8 @@ fn with_query(path: String, query: Option<&str>) -> String {
     }
 }
 
-/// The body as JSON: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
-fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
+/// What the body is: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
+fn source(headers: &HeaderMap, body: Bytes) -> Result<Source, Failure> {
     let kind = content_type(headers);
     let kind = kind
         .split(|b| *b == b';')
@@ -253,14 +252,12 @@ fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
         .iter()
         .any(|yaml| kind.eq_ignore_ascii_case(yaml.as_bytes()))
     {
-        return Ok(body);
+        return Ok(Source::Body(body));
     }
     if body.len() > YAML_MAX {
         let message = format!("a body in YAML may have {YAML_MAX} bytes; send this one as JSON");
         let status = Status::new(Code::ResourceExhausted, message);
         return Err(Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, status));
     }
-    yaml_to_json(&body)
-        .map(Bytes::from)
-        .map_err(|why| Status::invalid_argument(why).into())
+    Ok(Source::Yaml(body))
 }
