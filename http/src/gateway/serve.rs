@@ -48,8 +48,8 @@ pub async fn serve<A: ?Sized>(
         path,
         request.method(),
     );
-    let template = target.as_ref().map_or("", Target::template);
-    let entry = journal::Entry::begin(inner.kind, &request_id, method, template);
+    let entry = journal::Entry::begin(inner.kind, &request_id, method, path);
+    entry.about(target.as_ref().and_then(Target::scheduler));
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
     // offer to speak another protocol comes no request, and without a length no body either.
     let upgrading = request.head().upgrade();
@@ -68,7 +68,7 @@ pub async fn serve<A: ?Sized>(
                 body,
                 damaged: decoded.damaged,
             };
-            respond(inner, parts, target).await
+            entry.hear(respond(inner, parts, target)).await
         }
         _ => Answer::bad_request_line(),
     };
@@ -203,7 +203,7 @@ fn span(
 ) -> tracing::Span {
     let text = |name| params.get(name);
     let subject = trace::Subject {
-        scheduler: text("scheduler_name").or_else(|| text("name")),
+        scheduler: params.scheduler(),
         operation: text("operation_id"),
         room: text("room_name"),
     };
