@@ -439,3 +439,30 @@ fn a_variable_that_is_no_text_is_an_error() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_text_is_taken_as_it_is_written() {
+    let text = "api.host: 0x7f # not 127\nstore: &all {dataDir: 007}\nruntime.process.host: 1.10\n\
+                adapters.runtime.kubernetes.masterUrl: off\nroomsApi.url: \"1e3\"\n\
+                runtime.simulated.roomList: |\n  1.0\ninternalApi.host: ~\napi.port: 0x1F90\napi.metrics.enabled: off\n";
+    let loaded = from_file(text).unwrap();
+    let shown = |path: &str| {
+        let key = KEYS.iter().find(|key| key.path == path).unwrap();
+        key.show(&loaded.settings)
+    };
+    for (path, value) in [
+        ("api.host", "0x7f"),
+        ("store.dataDir", "007"),
+        ("runtime.process.host", "1.10"),
+        ("adapters.runtime.kubernetes.masterUrl", "off"),
+        ("roomsApi.url", "1e3"),
+        ("runtime.simulated.roomList", "1.0\n"),
+        // Without a value, so the shipped one.
+        ("internalApi.host", "127.0.0.1"),
+        // What is no text is what YAML says it is.
+        ("api.port", "8080"),
+        ("api.metrics.enabled", "false"),
+    ] {
+        assert_eq!(shown(path), value, "{path}");
+    }
+}
