@@ -37,6 +37,9 @@ enum Command {
     /// Show a fleet of sample rooms at work, in a temporary folder
     #[command(args_override_self = true)]
     Demo(DemoArgs),
+    /// Clean up behind a demo that was killed (started by the demo)
+    #[command(hide = true)]
+    DemoWatchdog(demo::WatchdogArgs),
     /// Show what every actor of a running server does
     #[command(args_override_self = true)]
     Actors(tools::ActorsArgs),
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::CheckConfig(args)) => check_config::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::DemoWatchdog(args)) => demo::watch(&args),
         Some(Command::Actors(args)) => tools::actors(&args),
         Some(Command::Export(args)) => tools::export(&args),
         Some(Command::Import(args)) => tools::import(&args),

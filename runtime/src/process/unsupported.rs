@@ -25,6 +25,12 @@ pub fn room_processes(_: &str) -> io::Result<Vec<RoomProcess>> {
     Ok(Vec::new())
 }
 
+/// # Errors
+/// Never.
+pub fn kill_room_processes(_: &str) -> io::Result<usize> {
+    Ok(0)
+}
+
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {

@@ -21,4 +21,4 @@ mod spawn;
 mod sweep;
 mod unsafe_calls;
 
-pub use runtime::{ProcessRuntime, room_processes};
+pub use runtime::{ProcessRuntime, kill_room_processes, room_processes};
