@@ -78,11 +78,13 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     let (made, metadata) = made.expect("it is created");
     assert_eq!(made["scheduler"]["name"], "arena");
     assert_eq!(metadata.get("x-request-id").unwrap(), "made-by-grpc");
-    assert!(
-        maestro.logged().contains("made-by-grpc"),
-        "{}",
-        maestro.logged()
-    );
+    let told = eventually(seconds(10), || async {
+        let log = maestro.logged();
+        log.lines().any(|line| {
+            line.contains("made-by-grpc") && line.contains(r#""scheduler_name":"arena""#)
+        })
+    });
+    assert!(told.await, "{}", maestro.logged());
     maestro.wait_ready("arena", 1).await;
 
     let name = json!({"schedulerName": "arena"});

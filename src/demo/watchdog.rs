@@ -8,6 +8,7 @@ use clap::Args;
 use maestro_runtime::process::kill_room_processes;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ impl Watchdog {
     /// When there can be no such process.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         let child = Command::new("/proc/self/exe")
+            .arg0("maestro")
             .arg("demo-watchdog")
             .arg(folder)
             .current_dir("/")
@@ -71,8 +73,11 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        // It bounds itself.
-        let _ = self.0.wait();
+        // While a panic unwinds the server's threads go on and replace what is killed: the process ends first.
+        if !std::thread::panicking() {
+            // It bounds itself.
+            let _ = self.0.wait();
+        }
     }
 }
 

@@ -21,11 +21,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 use writer::LogWriter;
 
-/// What the HTTP library says below a warning is about itself.
-const INFO: &str = "info,actix=warn,actix_server=warn,actix_web=warn,actix_http=warn";
-/// So is what libraries say on debug level.
-const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,actix=warn,actix_server=warn,actix_web=warn,\
-                     actix_http=warn,mio=info,h2=info";
+const INFO: &str = "info";
+/// What libraries say on debug level is about themselves.
+const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
+/// What the HTTP library says below a warning is about itself too. `RUST_LOG` may name them.
+const ALWAYS: &str = "actix=warn,actix_server=warn,actix_web=warn,actix_http=warn";
 /// Errors only, for programs that print their own story.
 const QUIET: &str = "error";
 /// For what is still to be written at the end: a reader that has stalled must not keep the process.
@@ -67,7 +67,7 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
         Ok(writer) => writer,
         Err(error) => return say(&format!("there is no log: {error}")),
     };
-    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = filter(level);
     // A second start in one process (tests) keeps the first subscriber.
     let set = match spans {
         Some(spans) => traced(form, &writer, filter, spans),
@@ -77,6 +77,14 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
         let _ = WRITER.set(writer);
         std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// What `RUST_LOG` says, or `level` where it says nothing that can be understood.
+fn filter(level: &str) -> EnvFilter {
+    let wanted = std::env::var("RUST_LOG").ok();
+    let wanted = wanted.filter(|wanted| !wanted.trim().is_empty());
+    let wanted = wanted.and_then(|wanted| format!("{ALWAYS},{wanted}").parse().ok());
+    wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level}")))
 }
 
 /// One filter for everything: what the log does not want is not even made.
