@@ -81,7 +81,8 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     let told = eventually(seconds(10), || async {
         let log = maestro.logged();
         log.lines().any(|line| {
-            line.contains("made-by-grpc") && line.contains(r#""scheduler_name":"arena""#)
+            let of = |part: &str| line.contains(part);
+            of("made-by-grpc") && of(r#""scheduler_name":"arena""#) && of("/CreateScheduler\"")
         })
     });
     assert!(told.await, "{}", maestro.logged());

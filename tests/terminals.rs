@@ -177,7 +177,7 @@ async fn what_strangers_write_stays_on_its_line_of_the_log() {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(writer);
-    let child = Ended(command.spawn().expect("the binary starts"));
+    let mut child = Ended(command.spawn().expect("the binary starts"));
     drop(command);
     let log = std::thread::spawn(move || {
         let mut all = String::new();
@@ -199,7 +199,7 @@ async fn what_strangers_write_stays_on_its_line_of_the_log() {
     });
     assert!(asked.await, "it does not answer");
     signal(child.0.id() as i32, Signal::TERM);
-    drop(child);
+    assert!(child.0.wait().expect("it ends").success());
     let log = log.join().expect("read");
     assert!(!log.contains(acts), "{log:?}");
     assert!(
