@@ -54,7 +54,10 @@ fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
         path: path.into(),
         source,
     })?;
-    let document: Item = serde_saphyr::from_str(&text).map_err(|error| SettingsError::Syntax {
+    // Far deeper than any setting, and few enough for the stack.
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: 16 } };
+    let read = serde_saphyr::from_str_with_options(&text, options);
+    let document: Item = read.map_err(|error| SettingsError::Syntax {
         path: path.into(),
         why: error.to_string(),
     })?;

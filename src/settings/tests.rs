@@ -466,3 +466,15 @@ fn a_text_is_taken_as_it_is_written() {
         assert_eq!(shown(path), value, "{path}");
     }
 }
+
+#[test]
+fn a_file_that_is_nested_too_deep_is_refused() {
+    for text in [
+        "[".repeat(1500),
+        "{a: ".repeat(1500),
+        format!("{}{}", "[".repeat(1500), "]".repeat(1500)),
+    ] {
+        let refused = from_file(&text).unwrap_err().to_string();
+        assert!(refused.contains("is no YAML document"), "{refused}");
+    }
+}

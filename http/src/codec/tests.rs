@@ -314,7 +314,7 @@ fn a_complaint_about_yaml_names_its_line() {
         ("    - name: [a]\n", "(line 5:13): "),
         (
             "    []\nroomsReplicas: 1\n\nrooms_replicas: 2\n",
-            "(line 8:1): ",
+            "(line 8:17): ",
         ),
         (
             "    - name: |\n        two\n        lines\n      image:\n        deep: 1\n",
@@ -350,6 +350,9 @@ fn yaml_reads_like_json() {
     assert_eq!(yaml_to_json(b"").unwrap(), b"");
     assert!(yaml_to_json(b"a: [1").is_err());
     assert!(yaml_to_json("[".repeat(100_000).as_bytes()).is_err());
+    let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    assert!(yaml_to_json(nested(60).as_bytes()).is_ok());
+    assert!(yaml_to_json(nested(1500).as_bytes()).is_err());
 }
 
 const SAMPLE: &str = r#"{"name":"a","game":"g\u00e9","maxSurge":"25%","rooms_replicas":1e1,"portRange":{"start":1,"end":2},

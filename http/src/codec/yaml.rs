@@ -27,8 +27,25 @@ pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, String> {
     FromYaml::read(body).map(|read| read.json.into_bytes())
 }
 
+/// Each level of a document costs its reader some KiB of stack, many in a build for debugging: more than the servers'
+/// threads have. What is not touched costs nothing.
+const STACK_BYTES: usize = 32 << 20;
+
 impl FromYaml {
+    /// Reads a document on a thread of its own.
     pub fn read(body: &[u8]) -> Result<Self, String> {
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().name("yaml".into());
+            let reader = reader.stack_size(STACK_BYTES);
+            let reading = reader.spawn_scoped(scope, || Self::read_here(body));
+            let reading =
+                reading.map_err(|error| complaint(&format!("no thread to read it: {error}")))?;
+            let read = reading.join();
+            read.unwrap_or_else(|_| Err(complaint("its reader panicked; send it as JSON")))
+        })
+    }
+
+    fn read_here(body: &[u8]) -> Result<Self, String> {
         let mut read = Self::default();
         if body.trim_ascii().is_empty() {
             return Ok(read);
@@ -98,8 +115,10 @@ impl FromYaml {
 /// Far beyond any scheduler, and few enough to be read in some tens of milliseconds: aliases make a small body large.
 fn options() -> serde_saphyr::Options {
     const EVENTS_MAX: usize = 100_000;
+    const DEPTH_MAX: usize = 64;
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
             max_events: EVENTS_MAX,
             max_recorded_anchor_events: EVENTS_MAX,
         },
