@@ -2,14 +2,15 @@
 //!
 //! A wrong command or flag is told on stderr with exit status 1, as the contract has it.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, check_config, demo, duration, forwarder, migrate, room, start, tools};
+use maestro_core::text::{escaped_lines, is_unprintable};
+
+use crate::{bench, check_config, demo, duration, forwarder, logging, migrate, room, start, tools};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -36,6 +37,9 @@ enum Command {
     /// Show a fleet of sample rooms at work, in a temporary folder
     #[command(args_override_self = true)]
     Demo(DemoArgs),
+    /// Clean up behind a demo that was killed (started by the demo)
+    #[command(hide = true)]
+    DemoWatchdog(demo::WatchdogArgs),
     /// Show what every actor of a running server does
     #[command(args_override_self = true)]
     Actors(tools::ActorsArgs),
@@ -66,9 +70,9 @@ pub struct StartArgs {
     /// What to start
     #[arg(value_enum, default_value_t = Module::All)]
     pub module: Module,
-    /// How to log: JSON at info level, or text at debug level
-    #[arg(short, long, value_enum, default_value_t = LogConfig::Production)]
-    pub log_config: LogConfig,
+    /// How to log: JSON at info level, or text at debug level [default: at info level, text on a terminal, else JSON]
+    #[arg(short, long, value_enum)]
+    pub log_config: Option<LogConfig>,
     /// Settings file; none is needed
     #[arg(short, long, value_name = "FILE")]
     pub config_path: Option<PathBuf>,
@@ -122,6 +126,7 @@ pub struct DemoArgs {
 /// Reads the command line and runs what it names.
 #[must_use]
 pub fn main() -> ExitCode {
+    let _flush = logging::Flush;
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return answer_without_running(&error),
@@ -131,6 +136,7 @@ pub fn main() -> ExitCode {
         Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::CheckConfig(args)) => check_config::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::DemoWatchdog(args)) => demo::watch(&args),
         Some(Command::Actors(args)) => tools::actors(&args),
         Some(Command::Export(args)) => tools::export(&args),
         Some(Command::Import(args)) => tools::import(&args),
@@ -138,13 +144,12 @@ pub fn main() -> ExitCode {
         Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Room(args)) => room::run(*args),
         Some(Command::Forwarder(args)) => forwarder::run(&args),
-        None => Cli::command().print_help().map_err(Into::into),
+        None => tools::print(&Cli::command().render_help().to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is closed there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            logging::say(&format!("Error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -152,7 +157,13 @@ pub fn main() -> ExitCode {
 
 /// `--help` and `--version` end well, everything else is a mistake: 1, where clap itself would say 2.
 fn answer_without_running(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
+    let text = error.render().to_string();
+    match text.contains(|c| is_unprintable(c) && !matches!(c, '\n' | '\t')) {
+        // What was typed is shown again, and may have been pasted.
+        true => logging::say(escaped_lines(text.trim_end()).as_ref()),
+        // Where nobody listens there is nobody to tell.
+        false => drop(error.print()),
+    }
     if error.use_stderr() {
         ExitCode::FAILURE
     } else {

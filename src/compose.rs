@@ -16,8 +16,13 @@ use maestro_http::Backup;
 use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
-use maestro_store::embedded::EmbeddedStore;
+use maestro_store::embedded::{EmbeddedStore, OpenError};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a data folder in use is tried.
+const IN_USE_LOOK: Duration = Duration::from_millis(20);
 
 /// A large commit on a slow disk takes seconds.
 const STORE_CLOSES: std::time::Duration = std::time::Duration::from_secs(30);
@@ -35,18 +40,36 @@ enum Rooms {
     Simulated(Arc<SimulatedRuntime>),
 }
 
+/// Opens the store, which makes the data folder ours. A process that was killed while it made a room leaves its lock to that
+/// room's process for a moment, until that becomes another program: so a folder in use is tried again, `within` at most.
+///
+/// # Errors
+/// Says what to do about the data folder.
+pub async fn open_store(folder: &Path, within: Duration) -> anyhow::Result<Arc<EmbeddedStore>> {
+    let until = Instant::now() + within;
+    loop {
+        let folder = folder.to_owned();
+        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder));
+        match opened.await.context("opening the store was interrupted")? {
+            Err(OpenError::InUse { .. }) if Instant::now() < until => {
+                tokio::time::sleep(IN_USE_LOOK).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
 impl Adapters {
-    /// Opens everything. Has to run on the I/O runtime: clients live and die there.
+    /// Opens the rest. Has to run on the I/O runtime: clients live and die there. On an error the store is closed.
     ///
     /// # Errors
     /// Says what to do about the data folder.
-    pub async fn open(settings: &Settings, rooms_api_url: String) -> anyhow::Result<Self> {
-        let folder = settings.data_dir.clone();
+    pub async fn open(
+        settings: &Settings,
+        store: Arc<EmbeddedStore>,
+        rooms_api_url: String,
+    ) -> anyhow::Result<Self> {
         let keep_alive = KeepAlive::new(settings.keep_alive_time, settings.keep_alive_timeout);
-        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder));
-        let store = opened
-            .await
-            .context("opening the store was interrupted")??;
         match Rooms::open(settings, store.installation(), rooms_api_url).await {
             Ok(runtime) => Ok(Self {
                 store,

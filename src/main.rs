@@ -1,5 +1,8 @@
 //! The `maestro` binary: hands the command line to `cli` and nothing else.
 
+// They panic where stdout or stderr is closed: see `tools::print` and `logging::say`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod backup;
 mod bench;
 mod check_config;

@@ -1,10 +1,10 @@
 //! The page of `/metrics`: what was recorded through the `metrics` facade, then what is looked
 //! up when somebody asks. `docs/metrics.md` lists all of it.
 
-use crate::{observed, process_metrics};
+use crate::{logging, observed, process_metrics};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_actors::exposition::Page;
+use maestro_actors::exposition::{Kind, Page};
 use maestro_grpc::HANDLING_SECONDS;
 use maestro_http::MetricsPage;
 use maestro_http::metrics::{DURATION_BUCKETS, DURATION_SECONDS, RESPONSE_BYTES, SIZE_BUCKETS};
@@ -12,6 +12,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Lines that the log did not take.
+const LINES_DROPPED: &str = "maestro_log_lines_dropped_total";
 
 /// How often histograms are drained, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -57,6 +60,13 @@ pub fn page(recorded: PrometheusHandle, node: Option<Node>) -> MetricsPage {
         page.push_str(&node.as_ref().map(Node::metrics).unwrap_or_default());
         let mut process = Page::default();
         process_metrics::render(&mut process);
+        process
+            .family(
+                LINES_DROPPED,
+                Kind::Counter,
+                "Lines of the log that nobody took in time, or that could not be written.",
+            )
+            .value(&[], logging::lines_dropped() as f64);
         page.push_str(&process.into_text());
         page
     })

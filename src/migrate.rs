@@ -29,7 +29,7 @@ pub struct MigrateArgs {
 /// # Errors
 /// When the store cannot be brought up, or another is asked for than this build has.
 pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
-    logging::init(args.log_config, None);
+    logging::init(Some(args.log_config), None);
     let settings = read_settings(args.config_path.as_deref(), args.data_dir.as_deref())?;
     let folder = settings.data_dir.display();
     match migrate(&settings.data_dir)? {

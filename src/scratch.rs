@@ -24,7 +24,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = remove_tree(&self.0) {
-            eprintln!("{} cannot be removed: {error}", self.0.display());
+            tracing::error!(folder = %self.0.display(), %error, "a temporary folder cannot be removed: remove it by hand");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One process, from open to closed: adapters, actors, the servers, and the way down.
 
-use crate::compose::Adapters;
+use crate::compose::{Adapters, open_store};
 use crate::grpc::Grpc;
 use crate::metrics;
 use crate::settings::{Listen, Settings};
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// How long a port may be taken at the start, and how often it is tried.
+/// How long a port, or the data folder, may be taken at the start, and how often a port is tried.
 const TAKEN_FOR: Duration = Duration::from_secs(2);
 const TAKEN_LOOK: Duration = Duration::from_millis(10);
 /// How long the start waits for the schedulers of the store; requests are served meanwhile.
@@ -47,6 +47,29 @@ struct Listeners {
     grpc: TcpListener,
 }
 
+impl Listeners {
+    fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: HttpListeners {
+                management: listen("api", &settings.api)?,
+                rooms: listen("roomsApi", &settings.rooms_api)?,
+                internal: listen("internalApi", &settings.internal_api)?,
+            },
+            grpc: listen("grpc", &settings.grpc)?,
+        })
+    }
+
+    fn addresses(&self, installation: &str) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            management: url_of(&self.http.management)?,
+            rooms: url_of(&self.http.rooms)?,
+            internal: url_of(&self.http.internal)?,
+            grpc: url_of(&self.grpc)?,
+            installation: installation.to_owned(),
+        })
+    }
+}
+
 struct HttpListeners {
     management: TcpListener,
     rooms: TcpListener,
@@ -63,27 +86,18 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
-    let listeners = Listeners {
-        http: HttpListeners {
-            management: listen("api", &settings.api)?,
-            rooms: listen("roomsApi", &settings.rooms_api)?,
-            internal: listen("internalApi", &settings.internal_api)?,
-        },
-        grpc: listen("grpc", &settings.grpc)?,
-    };
     let io = tokio::runtime::Builder::new_multi_thread()
         .thread_name("io")
         .enable_all()
         .build()
         .context("cannot start the I/O runtime")?;
-    let result = actix_rt::System::new().block_on(run(settings, listeners, &io, until));
+    let result = actix_rt::System::new().block_on(run(settings, &io, until));
     io.shutdown_timeout(UPKEEP_LEFT);
     result
 }
 
 async fn run<T, F>(
     settings: &Settings,
-    listeners: Listeners,
     io: &tokio::runtime::Runtime,
     until: impl FnOnce(Addresses) -> F,
 ) -> anyhow::Result<T>
@@ -91,27 +105,13 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
-    let rooms_api_url = match &settings.rooms_api_url {
-        Some(url) => url.clone(),
-        None => url_of(&listeners.http.rooms)?,
-    };
-    let mut addresses = Addresses {
-        management: url_of(&listeners.http.management)?,
-        rooms: url_of(&listeners.http.rooms)?,
-        internal: url_of(&listeners.http.internal)?,
-        grpc: url_of(&listeners.grpc)?,
-        installation: String::new(),
-    };
-    let (wanted, url) = (settings.clone(), rooms_api_url);
     // First, so that whatever measures finds its recorder.
     let stop = CancellationToken::new();
     let recorded = match settings.metrics_enabled {
         true => Some(metrics::install(io, stop.clone())?),
         false => None,
     };
-    let opened = io.spawn(async move { Adapters::open(&wanted, url).await });
-    let adapters = opened.await.context("opening was interrupted")??;
-    addresses.installation = adapters.store.installation().to_owned();
+    let (listeners, addresses, adapters) = open(settings, io).await?;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let parts = InternalParts {
         node: node.clone(),
@@ -138,6 +138,31 @@ where
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
     result?
+}
+
+/// The folder first: where it is in use, its holder has the ports too, and these would be blamed. Rooms are told an address,
+/// so they come last.
+async fn open(
+    settings: &Settings,
+    io: &tokio::runtime::Runtime,
+) -> anyhow::Result<(Listeners, Addresses, Adapters)> {
+    let (folder, wanted) = (settings.data_dir.clone(), settings.clone());
+    let opened = io.spawn(async move { open_store(&folder, TAKEN_FOR).await });
+    let store = opened.await.context("opening was interrupted")??;
+    let bound = Listeners::bind(settings)
+        .and_then(|listeners| Ok((listeners.addresses(store.installation())?, listeners)));
+    let (addresses, listeners) = match bound {
+        Ok(bound) => bound,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
+    let rooms_api_url = settings.rooms_api_url.as_ref().unwrap_or(&addresses.rooms);
+    let rooms_api_url = rooms_api_url.clone();
+    let opened = io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url).await });
+    let adapters = opened.await.context("opening was interrupted")??;
+    Ok((listeners, addresses, adapters))
 }
 
 /// The servers under way.

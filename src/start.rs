@@ -102,12 +102,15 @@ fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, Settings
 }
 
 fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
-    let loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
+    let mut loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
     if let Some(file) = &loaded.file {
         info!(config_path = %file.display(), "settings were read");
     }
     warn_all(&loaded.warnings);
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
+    // From here on it is told as it is found from anywhere. Without a working directory it stays as it was written.
+    let folder = std::path::absolute(&loaded.settings.data_dir);
+    loaded.settings.data_dir = folder.unwrap_or(loaded.settings.data_dir);
     Ok(loaded.settings)
 }
 

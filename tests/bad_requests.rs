@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use support::{Home, seconds};
+use support::{Home, eventually, seconds};
 
 /// Sends bytes as they are and reads until the other side ends, or says nothing more for a moment.
 fn speak(url: &str, bytes: &[u8]) -> String {
@@ -240,7 +240,11 @@ async fn nobody_writes_lines_into_the_log() {
         .send()
         .await
         .expect("an answer");
-    assert_ne!(named.headers()["x-request-id"], "a b\u{e9}");
+    let given = named.headers()["x-request-id"].to_str().expect("a text");
+    assert_ne!(given, "a b\u{e9}");
+    // Lines come in their order, and a moment after the answer.
+    let all = eventually(seconds(10), || async { maestro.logged().contains(given) });
+    assert!(all.await, "{}", maestro.logged());
     let logged = maestro.logged();
     assert!(logged.contains("forged"), "nothing was logged: {logged}");
     for line in logged.lines() {

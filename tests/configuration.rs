@@ -168,3 +168,21 @@ fn what_this_build_cannot_do_is_refused_by_name() {
         assert!(!said.contains("hidden"), "{said}");
     }
 }
+
+#[test]
+fn a_text_in_the_file_is_taken_as_it_is_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    let content =
+        "store.dataDir: 007\nruntime.process.host: 1.10\nroomsApi: {url: off, port: 0x1000}\n";
+    std::fs::write(&file, content).expect("written");
+    let all = settings(&["-c", file.to_str().expect("a path")], &[]);
+    for (key, value) in [
+        ("store.dataDir", "007"),
+        ("runtime.process.host", "1.10"),
+        ("roomsApi.url", "off"),
+        ("roomsApi.port", "4096"),
+    ] {
+        assert_eq!(setting(&all, key)["value"], value, "{key}");
+    }
+}

@@ -1,14 +1,17 @@
 //! `maestro demo`, as somebody tries it who has just built the program.
 
 mod support;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{BINARY, signal, variables_of};
+use terminal::Terminal;
 
 /// A running demonstration, line by line.
 struct Demo {
@@ -26,11 +29,7 @@ impl Demo {
 
     fn start_as(binary: &Path, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut command = Command::new(binary);
-        command.arg("demo").args(args).env("TMPDIR", folder.path());
-        for name in ["API", "ROOMSAPI", "INTERNALAPI"] {
-            command.env(format!("MAESTRO_{name}_PORT"), "0");
-        }
+        let mut command = command(binary, folder.path(), args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (sender, lines) = channel();
@@ -87,25 +86,75 @@ impl Demo {
 
     /// Processes that were started below its folder.
     fn processes(&self) -> Vec<i32> {
-        let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
-        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|pid| {
-                variables_of(*pid)
-                    .and_then(|variables| variables.get("HOME").cloned())
-                    .is_some_and(|home| std::path::Path::new(&home).starts_with(self.folder.path()))
-            })
-            .collect()
+        processes_below(self.folder.path())
     }
 
     fn assert_nothing_is_left(&self) {
-        assert_eq!(self.processes(), [] as [i32; 0]);
-        let files: Vec<_> = std::fs::read_dir(self.folder.path())
-            .expect("it is there")
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect();
-        assert!(files.is_empty(), "{files:?}");
+        assert_eq!(left_in(self.folder.path()), Left::default());
     }
+}
+
+/// A demo with its temporary folders in `folder`, on ports that nobody uses.
+fn command(binary: &Path, folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("demo").args(args).env("TMPDIR", folder);
+    for name in ["API", "ROOMSAPI", "INTERNALAPI", "GRPC"] {
+        command.env(format!("MAESTRO_{name}_PORT"), "0");
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Left {
+    processes: Vec<i32>,
+    files: Vec<std::ffi::OsString>,
+}
+
+fn left_in(folder: &Path) -> Left {
+    let files = std::fs::read_dir(folder).expect("it is there").flatten();
+    Left {
+        processes: processes_below(folder),
+        files: files.map(|entry| entry.file_name()).collect(),
+    }
+}
+
+/// Waits until a demo in this folder has left nothing, neither rooms nor files nor a watchdog.
+fn wait_until_nothing_is_left(folder: &Path) {
+    wait_for("nothing is left", || {
+        left_in(folder) == Left::default() && watchdogs_of(folder).is_empty()
+    });
+}
+
+fn wait_for(what: &str, level: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !level() {
+        assert!(Instant::now() < until, "not: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn watchdogs_of(folder: &Path) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let is = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("demo-watchdog") && line.contains(folder.to_str().expect("a text"))
+    };
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(is)
+        .collect()
+}
+
+fn processes_below(folder: &Path) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            variables_of(*pid)
+                .and_then(|variables| variables.get("HOME").cloned())
+                .is_some_and(|home| std::path::Path::new(&home).starts_with(folder))
+        })
+        .collect()
 }
 
 impl Drop for Demo {
@@ -146,6 +195,7 @@ fn the_demo_plays_for_its_time_and_sums_up() {
         "rooms at the peak:",
         "scale-ups, -downs:",
         "matches played:",
+        "matches cut short:    0",
         "rolling update:       none",
         "crash to replacement:",
         "allocated twice:      0",
@@ -214,4 +264,167 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty());
     }
+}
+
+#[test]
+fn the_end_of_the_terminal_ends_the_demo_and_leaves_nothing() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    signal(demo.child.id() as i32, Signal::HUP);
+    let (well, said) = demo.end();
+    assert!(well && said.contains("processes left:       0"), "{said}");
+    demo.assert_nothing_is_left();
+}
+
+#[test]
+fn a_kill_leaves_nothing() {
+    let mut demo = Demo::start(&["--rooms", "3"]);
+    demo.until("  0 s  ready");
+    assert_eq!(demo.processes().len(), 3);
+    // Neither the keys of a terminal nor a kind word end the watchdog.
+    let watchdogs = watchdogs_of(demo.folder.path());
+    assert_eq!(watchdogs.len(), 1);
+    for unheard in [Signal::INT, Signal::TERM, Signal::HUP] {
+        signal(watchdogs[0], unheard);
+    }
+    demo.child.kill().expect("it can be killed");
+    wait_until_nothing_is_left(demo.folder.path());
+}
+
+#[test]
+fn what_a_kill_of_all_left_is_swept_by_the_next_demo() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    let folder = demo.folder.path().to_owned();
+    // Another one at the same time sweeps nothing of a living one.
+    let short = ["--rooms", "1", "--for", "1s"];
+    let output = command(Path::new(BINARY), &folder, &short)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(demo.processes().len(), 2);
+    for watchdog in watchdogs_of(&folder) {
+        signal(watchdog, Signal::KILL);
+    }
+    demo.child.kill().expect("it can be killed");
+    demo.child.wait().expect("it ended");
+    assert_eq!(
+        (demo.processes().len(), left_in(&folder).files.len()),
+        (2, 1)
+    );
+    let output = command(Path::new(BINARY), &folder, &short)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    wait_until_nothing_is_left(&folder);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_demo_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = command(Path::new(BINARY), folder.path(), &["--rooms", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    // As `head` does: ten lines, then it goes.
+    assert!(out.lines().take(10).all(|line| line.is_ok()));
+    let output = child.wait_with_output().expect("it ended");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    wait_until_nothing_is_left(folder.path());
+    // A disk that is full is told of.
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("it is there");
+    let output = command(Path::new(BINARY), folder.path(), &["--rooms", "1"])
+        .stdout(full)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("No space left") && !said.contains("panicked"),
+        "{said}"
+    );
+    wait_until_nothing_is_left(folder.path());
+}
+
+/// The tables of a terminal's text, each as its lines.
+fn tables(seen: &str) -> Vec<Vec<String>> {
+    let frames = seen.split("\u{1b}[J").skip(1);
+    // What begins with an escape leads to the next one.
+    let lines = |frame: &str| {
+        let lines = frame.lines().filter(|line| !line.starts_with('\u{1b}'));
+        lines.map(str::to_owned).collect()
+    };
+    let is_table = |frame: &Vec<String>| frame.iter().any(|line| line.contains(" s   load"));
+    frames.map(lines).filter(is_table).collect()
+}
+
+#[test]
+fn the_table_fits_into_the_terminal_whatever_its_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let terminal = Terminal::new(60, 24);
+    let mut starting = command(Path::new(BINARY), folder.path(), &["--rooms", "2"]);
+    starting
+        .env("TERM", "xterm")
+        .stdout(terminal.stdio())
+        .stderr(Stdio::null());
+    let mut child = starting.spawn().expect("the binary starts");
+    drop(starting);
+    let widest = |frames: &[Vec<String>]| {
+        let lines = frames.iter().flatten().map(|line| line.chars().count());
+        lines.max().unwrap_or(0)
+    };
+    wait_for("some tables", || tables(&terminal.seen()).len() > 3);
+    let before = tables(&terminal.seen());
+    assert!(before.iter().all(|table| table.len() > 9), "{before:?}");
+    terminal.resize(20, 6);
+    let anew = |terminal: &Terminal| {
+        let seen = terminal.seen();
+        let (_, behind) = seen.split_once("\u{1b}[H\u{1b}[J")?;
+        Some(format!("\u{1b}[J{behind}"))
+    };
+    wait_for("tables of the new size", || {
+        anew(&terminal).is_some_and(|seen| tables(&seen).len() > 3)
+    });
+    let after = tables(&anew(&terminal).expect("seen"));
+    // The last one may still be under way.
+    assert!(widest(&after) <= 20, "{after:?}");
+    assert!(after.iter().all(|table| table.len() <= 5), "{after:?}");
+    // Nobody has the terminal open any more: as when its window is closed.
+    drop(terminal);
+    signal(child.id() as i32, Signal::HUP);
+    child.wait().expect("it ended");
+    wait_until_nothing_is_left(folder.path());
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let terminal = Terminal::new(80, 24);
+    let mut starting = command(
+        Path::new(BINARY),
+        folder.path(),
+        &["--rooms", "1", "--for", "2s"],
+    );
+    starting
+        .env("TERM", "dumb")
+        .stdout(terminal.stdio())
+        .stderr(Stdio::null());
+    let status = starting.status().expect("it runs");
+    drop(starting);
+    wait_for("the summary", || {
+        terminal.seen().contains("processes left:       0")
+    });
+    assert!(
+        status.success() && !terminal.seen().contains('\u{1b}'),
+        "{}",
+        terminal.seen()
+    );
 }

@@ -21,6 +21,21 @@ async fn a_foreign_file_is_refused_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_use_is_told_before_any_port_is_tried() {
+    let home = Home::new();
+    let maestro = home.start();
+    // The same ports: they are taken too, and not to blame.
+    let said = home.try_start(&[]).err().expect("it is refused");
+    let holder = format!("in use by process {}", maestro.pid());
+    assert!(
+        said.contains(&holder) && !said.contains("cannot listen"),
+        "{said}"
+    );
+    assert!(said.contains("--data-dir"), "{said}");
+    assert_eq!(maestro.get("/schedulers").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_torn_file_is_refused_with_what_to_do_and_works_again_when_it_is_whole() {
     let home = Home::new();
     let maestro = home.start();

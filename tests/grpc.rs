@@ -78,11 +78,14 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     let (made, metadata) = made.expect("it is created");
     assert_eq!(made["scheduler"]["name"], "arena");
     assert_eq!(metadata.get("x-request-id").unwrap(), "made-by-grpc");
-    assert!(
-        maestro.logged().contains("made-by-grpc"),
-        "{}",
-        maestro.logged()
-    );
+    let told = eventually(seconds(10), || async {
+        let log = maestro.logged();
+        log.lines().any(|line| {
+            let of = |part: &str| line.contains(part);
+            of("made-by-grpc") && of(r#""scheduler_name":"arena""#) && of("/CreateScheduler\"")
+        })
+    });
+    assert!(told.await, "{}", maestro.logged());
     maestro.wait_ready("arena", 1).await;
 
     let name = json!({"schedulerName": "arena"});

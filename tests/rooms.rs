@@ -36,6 +36,7 @@ async fn a_room_is_given_its_name_its_ports_its_fields_and_its_secrets_and_nothi
     let secrets = home.path().join("secrets/store");
     std::fs::create_dir_all(&secrets).unwrap();
     std::fs::write(secrets.join("token"), "s3cret\n").unwrap();
+    std::fs::write(secrets.join("windows"), "s3cret\r\n").unwrap();
     let maestro = home.start_with(&[("OF_THE_OPERATOR", "private")]);
     let mut fleet = home.fleet("given", 1);
     fleet["spec"]["containers"][0]["environment"] = json!([
@@ -43,6 +44,7 @@ async fn a_room_is_given_its_name_its_ports_its_fields_and_its_secrets_and_nothi
         {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "store", "key": "token"}}},
+        {"name": "WINDOWS", "valueFrom": {"secretKeyRef": {"name": "store", "key": "windows"}}},
         {"name": "MAESTRO_ROOM_ID", "value": "an impostor"},
     ]);
     maestro.bring_up(&fleet).await;
@@ -53,6 +55,7 @@ async fn a_room_is_given_its_name_its_ports_its_fields_and_its_secrets_and_nothi
         (of("PLAIN"), of("WHO"), of("TOKEN")),
         ("a b=c".to_owned(), room.clone(), "s3cret".to_owned())
     );
+    assert_eq!(of("WINDOWS"), "s3cret");
     assert_eq!(of("WHERE"), "127.0.0.1");
     assert_eq!(
         (of("MAESTRO_SCHEDULER_NAME"), of("MAESTRO_ROOM_ID")),

@@ -388,3 +388,61 @@ async fn a_backup_of_a_running_server_can_be_started_from() {
     maestro.wait_ready("arena", 2).await;
     maestro.remove("arena").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_goes_into_pipes_devices_and_behind_links() {
+    use std::os::unix::fs::symlink;
+    let home = Home::new();
+    let maestro = home.start();
+    create(&maestro, &home.fleet("arena", 0)).await;
+    let url = maestro.management.clone();
+    let expected = good(&["export", "-", "--url", &url]);
+    let path = |name: &str| home.path().join(name).to_str().expect("a text").to_owned();
+    // As /dev/stdout is, in a folder of ours: a program that is wrong about it does no harm.
+    let stdout = path("stdout");
+    symlink("/proc/self/fd/1", &stdout).expect("a link");
+    // Nothing else is said where the export goes.
+    assert_eq!(good(&["export", &stdout, "--url", &url]), expected);
+    let redirected = path("redirected.yaml");
+    let status = std::process::Command::new(support::BINARY)
+        .args(["export", &stdout, "--url", &url])
+        .stdout(fs::File::create(&redirected).expect("a file"))
+        .status();
+    assert!(status.expect("it runs").success());
+    assert_eq!(fs::read_to_string(&redirected).expect("the file"), expected);
+
+    let pipe = path("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)
+        .expect("a pipe");
+    let reading = pipe.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(reading).expect("a text"));
+    good(&["export", &pipe, "--url", &url]);
+    assert_eq!(reader.join().expect("read"), expected);
+    use std::os::unix::fs::FileTypeExt;
+    assert!(
+        fs::symlink_metadata(&pipe)
+            .expect("it is there")
+            .file_type()
+            .is_fifo()
+    );
+
+    // A file behind links is replaced where it is, and one that a link only promises is made.
+    let (file, promised) = (path("file.yaml"), path("promised.yaml"));
+    fs::write(&file, "old").expect("a file");
+    symlink(&file, path("one")).expect("a link");
+    symlink(path("one"), path("two")).expect("a link");
+    symlink(&promised, path("three")).expect("a link");
+    for (link, file) in [("two", &file), ("three", &promised)] {
+        good(&["export", &path(link), "--url", &url]);
+        assert!(
+            fs::symlink_metadata(path(link))
+                .expect("it is there")
+                .is_symlink()
+        );
+        assert_eq!(fs::read_to_string(file).expect("the file"), expected);
+    }
+    let full = path("full");
+    symlink("/dev/full", &full).expect("a link");
+    bad(&["export", &full, "--url", &url], &["No space left"]);
+}

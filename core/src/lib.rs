@@ -6,3 +6,4 @@ pub mod ports;
 pub mod rules;
 pub mod settings;
 pub mod state;
+pub mod text;

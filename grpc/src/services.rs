@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use maestro_http::codec::messages::*;
-use maestro_http::gateway::{Api, ManagementApi, RequestContext, RoomsApi, Status};
+use maestro_http::gateway::{
+    Api, ManagementApi, RequestContext, RoomsApi, Status, about_scheduler,
+};
 use tonic::{Request, Response};
 use tracing::Span;
 
@@ -39,6 +41,9 @@ fn record(field: &'static str, text: &str) {
     if !text.is_empty() {
         let end = text.floor_char_boundary(RECORDED_MAX);
         Span::current().record(field, &text[..end]);
+        if field == "scheduler_name" {
+            about_scheduler(text);
+        }
     }
 }
 

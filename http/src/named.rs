@@ -40,8 +40,8 @@ async fn around(
     let echoed = HeaderValue::from_str(&name);
     let watch = observers.watch(Some(template), request.path(), request.method());
     // As it was sent: whoever reads the log wants to know which scheduler was paused.
-    let path = request.path().to_owned();
-    let entry = Entry::begin(Api::Management, &name, request.method(), path);
+    let entry = Entry::begin(Api::Management, &name, request.method(), request.path());
+    entry.about(request.match_info().get("scheduler"));
     let span = span(template, &name, &request);
     request.extensions_mut().insert(RequestName(name.into()));
     let mut response = answer(request, next).instrument(span).await?;

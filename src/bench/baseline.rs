@@ -36,7 +36,7 @@ pub fn serve() -> anyhow::Result<()> {
         .first()
         .copied()
         .context("a listener without an address")?;
-    println!("http://{address}");
+    crate::tools::print(&format!("http://{address}\n"))?;
     actix_rt::System::new()
         .block_on(server.run())
         .context("the baseline ended with an error")

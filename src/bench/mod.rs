@@ -66,7 +66,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
             }
         }
     })?;
-    report.print();
+    report.print()?;
     if let Some(file) = &common.markdown {
         report.append_to(file)?;
     }

@@ -97,8 +97,10 @@ impl Report {
         text
     }
 
-    pub fn print(&self) {
-        print!("{}", self.markdown());
+    /// # Errors
+    /// When stdout cannot take it.
+    pub fn print(&self) -> anyhow::Result<()> {
+        crate::tools::print(&self.markdown())
     }
 
     /// # Errors

@@ -3,6 +3,7 @@
 
 use super::{Format, Row};
 use crate::tools::Table;
+use maestro_core::text::escaped;
 use serde_json::json;
 
 pub fn text(rows: &[Row], warnings: &[String], format: Format) -> String {
@@ -54,7 +55,7 @@ fn markdown(rows: &[Row]) -> String {
         let idle = idle.map_or(String::new(), |why| format!(" **No effect here:** {why}."));
         let shipped = match row.shipped.as_str() {
             "" => "(empty)".to_owned(),
-            shipped => format!("`{shipped}`"),
+            shipped => format!("`{}`", escaped(shipped)),
         };
         text.push_str(&format!(
             "| `{}`<br>`{}` | {shipped} | {} | {}{idle} |\n",
@@ -93,7 +94,7 @@ fn yaml(rows: &[Row]) -> String {
             text.push_str(&format!("{indent}# No effect here: {why}.\n"));
         }
         if row.from != "default" && row.value != row.shipped {
-            text.push_str(&format!("{indent}# From: {}\n", row.from));
+            text.push_str(&format!("{indent}# From: {}\n", escaped(&row.from)));
         }
         text.push_str(&format!("{indent}{name}: {}\n", scalar(&row.value)));
     }

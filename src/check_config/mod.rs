@@ -3,10 +3,11 @@
 
 mod format;
 
+use crate::logging;
 use crate::settings::{self, Effect, KEYS, Key, Loaded, Settings, masked};
-use crate::tools::print;
+use crate::tools::{print, print_document};
 use clap::{Args, ValueEnum};
-use std::io::Write;
+use maestro_core::text::escaped;
 use std::path::PathBuf;
 
 /// The options of `maestro check-config`.
@@ -54,15 +55,18 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
         }
     };
     warn(&loaded.warnings);
-    print(&format::text(&rows(&loaded), &loaded.warnings, args.format))?;
+    let text = format::text(&rows(&loaded), &loaded.warnings, args.format);
+    match args.format {
+        Format::Table | Format::Markdown => print(&text)?,
+        Format::Yaml | Format::Json => print_document(&text)?,
+    }
     settings::check_adapters(&loaded).map_err(anyhow::Error::msg)
 }
 
 /// On stderr, so that what is printed can be read by programs.
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        // Where stderr is closed there is nobody left to tell.
-        let _ = writeln!(std::io::stderr(), "Warning: {warning}");
+        logging::say(&format!("Warning: {}", escaped(warning)));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::api::{Allocation, Api};
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 pub const MATCH_SECONDS: u64 = 2;
 const PLAYERS: u32 = 4;
+/// How often a room is asked that does not answer.
+const LOOKS: usize = 3;
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What it saw.
 #[derive(Default)]
 pub struct Tally {
     pub matches: AtomicU64,
+    /// Matches that were seen to their end; the others were cut short.
+    whole: AtomicU64,
     /// Rooms that were given while we still had them: never, or the store or the actor failed.
     pub twice: AtomicU64,
     held: Mutex<HashSet<String>>,
@@ -40,12 +45,22 @@ impl Load {
     }
 }
 
-/// Allocates as `load` says until `stop`, then forgets its matches.
-pub async fn run(api: Api, tally: Arc<Tally>, load: Arc<Load>, stop: CancellationToken) {
+/// When it ends.
+#[derive(Clone, Default)]
+pub struct Stop {
+    /// No new match begins; those that run are played to their end.
+    pub soon: CancellationToken,
+    /// Matches that run are left alone.
+    pub now: CancellationToken,
+}
+
+/// Allocates as `load` says until it is to stop.
+pub async fn run(api: Api, tally: Arc<Tally>, load: Arc<Load>, stop: Stop) {
     let mut matches = JoinSet::new();
     loop {
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.soon.cancelled() => break,
+            () = stop.now.cancelled() => break,
             () = tokio::time::sleep(load.pause()) => {}
         }
         if let Ok(Some(room)) = api.allocate().await {
@@ -55,7 +70,11 @@ pub async fn run(api: Api, tally: Arc<Tally>, load: Arc<Load>, stop: Cancellatio
         }
         while matches.try_join_next().is_some() {}
     }
-    matches.shutdown().await;
+    let ended = async { while matches.join_next().await.is_some() {} };
+    tokio::select! {
+        () = ended => {}
+        () = stop.now.cancelled() => matches.shutdown().await,
+    }
 }
 
 async fn play(room: Allocation, tally: &Tally) {
@@ -64,8 +83,24 @@ async fn play(room: Allocation, tally: &Tally) {
         tally.matches.fetch_add(1, Relaxed);
         // Given back shortly before the room says that it is ready again.
         tokio::time::sleep(Duration::from_secs(MATCH_SECONDS) - Duration::from_millis(100)).await;
+        if plays_on(&room.game).await {
+            tally.whole.fetch_add(1, Relaxed);
+        }
     }
     tally.give_back(&room.room);
+}
+
+/// Whether a room that plays our match is there shortly before its end, and not told to go.
+async fn plays_on(game: &str) -> bool {
+    for _ in 0..LOOKS {
+        match command(game, "status").await {
+            Ok(status) => return !status.starts_with("terminat"),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return false,
+            // The machine is busy.
+            Err(_) => {}
+        }
+    }
+    false
 }
 
 /// Sends one line to a room's game port and reads one back.
@@ -83,6 +118,12 @@ pub async fn command(game: &str, line: &str) -> std::io::Result<String> {
 }
 
 impl Tally {
+    /// Matches whose room ended before them, or that were still running when nobody looked any more.
+    pub fn cut_short(&self) -> u64 {
+        let matches = self.matches.load(Relaxed);
+        matches.saturating_sub(self.whole.load(Relaxed))
+    }
+
     pub fn take(&self, room: &Allocation) {
         if let Ok(mut held) = self.held.lock()
             && !held.insert(room.room.clone())

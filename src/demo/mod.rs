@@ -3,20 +3,24 @@
 //! Everything that it does goes through the HTTP APIs, as a user's own tools would.
 
 mod api;
+mod leftovers;
 mod matchmaker;
 mod screen;
 mod script;
 mod story;
 mod summary;
+mod watchdog;
+
+pub use watchdog::{WatchdogArgs, watch};
 
 use crate::cli::DemoArgs;
 use crate::logging;
-use crate::scratch::Scratch;
 use crate::serve::serve;
 use crate::settings::{self, Settings};
 use anyhow::{Context, bail};
 use maestro_runtime::process::room_processes;
 use std::time::{Duration, Instant};
+use watchdog::Watchdog;
 
 /// How long processes may take to go after the last room was told to end.
 const LEFT_WAIT: Duration = Duration::from_secs(5);
@@ -29,18 +33,31 @@ const LEFT_WAIT: Duration = Duration::from_secs(5);
 /// replaced, a process that is left.
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     logging::init_quiet();
-    let folder = Scratch::new("maestro-demo-");
+    leftovers::sweep(&std::env::temp_dir());
+    let folder = tempfile::Builder::new().prefix(watchdog::PREFIX).tempdir();
     let folder = folder.context("cannot make a temporary folder")?;
-    let settings = demo_settings(folder.path())?;
+    let mut watchdog = Watchdog::start(folder.path())?;
+    // From here on it is the watchdog's to delete, however this process ends.
+    let folder = folder.keep();
+    let settings = demo_settings(&folder)?;
     let (rooms, time) = (args.rooms, args.duration);
     let mut installation = String::new();
     let told = serve(&settings, |addresses| {
         installation.clone_from(&addresses.installation);
-        story::tell(addresses, rooms, time)
+        let guarded = watchdog.guard(&installation);
+        async move {
+            guarded?;
+            story::tell(addresses, rooms, time).await
+        }
     });
-    let left = wait_until_gone(&installation);
+    let left = match &told {
+        Ok(_) => wait_until_gone(&installation),
+        // Nobody has told its rooms to end.
+        Err(_) => 0,
+    };
+    drop(watchdog);
     let summary = told?;
-    summary.print(left);
+    summary.print(left)?;
     if left > 0 {
         bail!("{left} room processes are left");
     }

@@ -1,11 +1,23 @@
 //! What people see: a table that is drawn in place in a terminal, plain lines elsewhere.
 
 use super::api::{Counts, FIRST_VERSION, Rollout};
+use crate::logging::is_dumb_terminal;
+use maestro_core::text::escaped;
+use rustix::termios::tcgetwinsize;
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
+use unicode_width::UnicodeWidthChar;
 
-const WIDTH: usize = 78;
+const WIDTH_MAX: usize = 78;
 const BAR: u64 = 50;
+/// Lines that are said again when the terminal has another size.
+const SAID_MAX: usize = 40;
+/// A terminal that does not tell.
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
 
 /// The state of the fleet at a moment.
 pub struct State {
@@ -19,48 +31,136 @@ pub struct State {
     pub operation: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    columns: usize,
+    rows: usize,
+}
+
+impl Size {
+    fn now() -> Self {
+        match tcgetwinsize(stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Self {
+                columns: size.ws_col.into(),
+                rows: size.ws_row.into(),
+            },
+            _ => USUAL,
+        }
+    }
+}
+
 pub struct Screen {
     live: bool,
+    size: Size,
     /// Lines of the table that are on the screen.
     drawn: usize,
+    /// The last lines that stay.
+    said: VecDeque<String>,
+    is_lost: bool,
 }
 
 impl Screen {
     pub fn new() -> Self {
-        let live = stdout().is_terminal();
-        Self { live, drawn: 0 }
+        Self {
+            live: stdout().is_terminal() && !is_dumb_terminal(),
+            size: Size::now(),
+            drawn: 0,
+            said: VecDeque::new(),
+            is_lost: false,
+        }
     }
 
     pub fn pause(&self) -> Duration {
         Duration::from_millis(if self.live { 250 } else { 1000 })
     }
 
-    /// Something happened: a line that stays.
-    pub fn note(&mut self, text: &str) {
-        self.put(&format!("       {text}\n"));
+    /// Whether nobody can see it any more: the reader has gone, or the terminal.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// A line that stays.
+    pub fn say(&mut self, text: &str) {
+        let line = escaped(text).into_owned();
+        let text = format!("{}{line}\n", self.over_the_table());
+        self.put(&text);
         self.drawn = 0;
+        self.said.push_back(line);
+        if self.said.len() > SAID_MAX {
+            self.said.pop_front();
+        }
+    }
+
+    /// Something happened.
+    pub fn note(&mut self, text: &str) {
+        self.say(&format!("       {text}"));
     }
 
     pub fn show(&mut self, state: &State) {
         if !self.live {
-            self.put(&format!("{}\n", plain(state)));
+            self.put(&format!("{}\n", escaped(&plain(state))));
             return;
         }
-        let lines = table(state);
-        let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        self.put(&whole);
+        let size = Size::now();
+        let lines = cut(table(state), size);
+        let mut text = match std::mem::replace(&mut self.size, size) == size {
+            true => self.over_the_table(),
+            // Terminals differ in what a resize does to lines: begin anew.
+            false => self.anew(size, lines.len()),
+        };
+        for line in &lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.put(&text);
         self.drawn = lines.len();
     }
 
-    /// In place of the table, if there is one. Where nobody listens any more nothing is said.
-    fn put(&self, text: &str) {
-        let mut out = stdout().lock();
-        if self.drawn > 0 {
-            let _ = write!(out, "\x1b[{}A\x1b[J", self.drawn);
+    /// Back to where the table begins, if there is one.
+    fn over_the_table(&self) -> String {
+        match self.drawn {
+            0 => String::new(),
+            drawn => format!("\x1b[{drawn}A\x1b[J"),
         }
-        let _ = out.write_all(text.as_bytes());
-        let _ = out.flush();
     }
+
+    /// An empty screen with what was said, as far as there is room above a table.
+    fn anew(&self, size: Size, table: usize) -> String {
+        let room = size.rows.saturating_sub(table + 1);
+        let skipped = self.said.len().saturating_sub(room);
+        let said = self.said.iter().skip(skipped);
+        let lines = said.map(|line| format!("{}\n", cut_line(line, size.columns)));
+        lines.fold("\x1b[H\x1b[J".to_owned(), |text, line| text + &line)
+    }
+
+    fn put(&mut self, text: &str) {
+        let mut out = stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        self.is_lost |= written.is_err();
+    }
+}
+
+/// What fits: a line that wraps would not be drawn over, nor one that has left the screen.
+fn cut(mut lines: Vec<String>, size: Size) -> Vec<String> {
+    let rows = size.rows.saturating_sub(1).max(1);
+    if lines.len() > rows {
+        // The blank line above it goes first.
+        lines.remove(0);
+    }
+    lines.truncate(rows);
+    let columns = size.columns.min(WIDTH_MAX);
+    lines.iter().map(|line| cut_line(line, columns)).collect()
+}
+
+fn cut_line(line: &str, columns: usize) -> String {
+    let mut left = columns;
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    line.chars().take_while(fits).collect()
 }
 
 fn progress(rollout: &Rollout) -> String {
@@ -121,9 +221,39 @@ fn table(state: &State) -> Vec<String> {
     lines.push(format!("  waits for    {waits_for}"));
     let operation = state.operation.as_deref().unwrap_or("none");
     lines.push(format!("  operation    {operation}"));
-    // A line that wraps would not be drawn over.
-    for line in &mut lines {
-        *line = line.chars().take(WIDTH).collect();
-    }
     lines
+        .iter()
+        .map(|line| escaped(line).into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        let lines = || {
+            ["", "first", "wide 字字", "last"]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let size = |columns, rows| Size { columns, rows };
+        assert_eq!(cut(lines(), USUAL), lines());
+        assert_eq!(cut(lines(), size(6, 4)), ["first", "wide ", "last"]);
+        assert_eq!(cut(lines(), size(7, 3)), ["first", "wide 字"]);
+        assert_eq!(cut(lines(), size(3, 1)), ["fir"]);
+    }
+
+    #[test]
+    fn another_size_begins_a_new_screen_with_what_was_said() {
+        let mut screen = Screen::new();
+        screen.said = ["one", "two", "three"].map(str::to_owned).into();
+        let size = Size {
+            columns: 4,
+            rows: 6,
+        };
+        assert_eq!(screen.anew(size, 3), "\x1b[H\x1b[Jtwo\nthre\n");
+        assert_eq!(screen.anew(size, 9), "\x1b[H\x1b[J");
+    }
 }

@@ -3,7 +3,7 @@
 //! new version, and in the end everything is taken away again.
 
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
-use super::matchmaker::{self, Load, Tally};
+use super::matchmaker::{self, Load, Stop, Tally};
 use super::screen::{Screen, State};
 use super::script::Script;
 use super::summary::{OtherReasons, Summary, Update, created_at};
@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 /// All rooms have to be ready within this time, plus some per room.
 const UP_WAIT: Duration = Duration::from_secs(30);
@@ -30,6 +29,8 @@ const GONE_WAIT: Duration = Duration::from_secs(30);
 struct Signals {
     int: Signal,
     term: Signal,
+    /// The terminal was closed.
+    hup: Signal,
 }
 
 impl Signals {
@@ -37,6 +38,7 @@ impl Signals {
         tokio::select! {
             _ = self.int.recv() => {}
             _ = self.term.recv() => {}
+            _ = self.hup.recv() => {}
         }
     }
 }
@@ -69,9 +71,13 @@ pub async fn tell(
     let mut signals = Signals {
         int: signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?,
         term: signal(SignalKind::terminate()).context("cannot listen for TERM")?,
+        hup: signal(SignalKind::hangup()).context("cannot listen for HUP")?,
     };
     let script = Script::new(rooms, time);
-    print_urls(&addresses, &script);
+    let mut screen = Screen::new();
+    for line in urls(&addresses, &script) {
+        screen.say(&line);
+    }
     let began = Instant::now();
     api.create(rooms, script.rooms_max()).await?;
     let interrupted = tokio::select! {
@@ -83,7 +89,7 @@ pub async fn tell(
         tally: Arc::default(),
         load: Arc::new(Load::new(script.load(Duration::ZERO))),
         script,
-        screen: Screen::new(),
+        screen,
         summary: Summary::default(),
         others: OtherReasons::default(),
         crashed_at: None,
@@ -91,31 +97,34 @@ pub async fn tell(
     };
     if !interrupted {
         let took = began.elapsed().as_secs_f64();
-        println!("{rooms} rooms ready after {took:.1} s");
+        let line = format!("{rooms} rooms ready after {took:.1} s");
+        story.screen.say(&line);
         story.play(&mut signals).await?;
     }
     story.take_away().await?;
     Ok(story.summary)
 }
 
-fn print_urls(addresses: &Addresses, script: &Script) {
+fn urls(addresses: &Addresses, script: &Script) -> [String; 9] {
     let (management, internal) = (&addresses.management, &addresses.internal);
-    println!(
-        "maestro demo: a fleet of {} to {} rooms as local processes. Try while it runs:",
-        script.rooms(),
-        script.rooms_max()
-    );
-    println!("  curl {management}/schedulers/info");
-    println!("  curl {management}/schedulers/{SCHEDULER}");
-    println!("  curl '{management}/schedulers/{SCHEDULER}/rooms?status=occupied'");
-    println!("  curl {management}/schedulers/{SCHEDULER}/rollout");
-    println!("  curl '{management}/schedulers/{SCHEDULER}/operations?stage=final'");
-    println!(
-        "  curl -X POST {}/scheduler/{SCHEDULER}/rooms/allocate",
-        addresses.rooms
-    );
-    println!("  curl {internal}/debug/actors");
-    println!("Ctrl-C ends it and leaves nothing behind.");
+    [
+        format!(
+            "maestro demo: a fleet of {} to {} rooms as local processes. Try while it runs:",
+            script.rooms(),
+            script.rooms_max()
+        ),
+        format!("  curl {management}/schedulers/info"),
+        format!("  curl {management}/schedulers/{SCHEDULER}"),
+        format!("  curl '{management}/schedulers/{SCHEDULER}/rooms?status=occupied'"),
+        format!("  curl {management}/schedulers/{SCHEDULER}/rollout"),
+        format!("  curl '{management}/schedulers/{SCHEDULER}/operations?stage=final'"),
+        format!(
+            "  curl -X POST {}/scheduler/{SCHEDULER}/rooms/allocate",
+            addresses.rooms
+        ),
+        format!("  curl {internal}/debug/actors"),
+        "Ctrl-C ends it and leaves nothing behind.".into(),
+    ]
 }
 
 async fn wait_for_ready(api: &Api, rooms: u64) -> anyhow::Result<()> {
@@ -140,17 +149,30 @@ async fn wait_for_ready(api: &Api, rooms: u64) -> anyhow::Result<()> {
 impl Story<'_> {
     /// The acts with the matchmaker at work, and the end of what they began.
     async fn play(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
-        let player = tokio::spawn(matchmaker::run(
+        let stop = Stop::default();
+        let mut player = tokio::spawn(matchmaker::run(
             self.api.clone(),
             self.tally.clone(),
             self.load.clone(),
             stop.clone(),
         ));
         let acted = self.act(signals).await;
-        stop.cancel();
-        player.await.context("the matchmaker failed")?;
-        let interrupted = acted?;
+        stop.soon.cancel();
+        let mut interrupted = *acted.as_ref().unwrap_or(&true);
+        let ended = tokio::select! {
+            // Nobody waits for the matches that run.
+            () = std::future::ready(()), if interrupted => None,
+            () = signals.any(), if !interrupted => None,
+            ended = &mut player, if !interrupted => Some(ended),
+        };
+        interrupted |= ended.is_none();
+        stop.now.cancel();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => player.await,
+        };
+        ended.context("the matchmaker failed")?;
+        acted?;
         self.settle(interrupted, signals).await
     }
 
@@ -167,6 +189,9 @@ impl Story<'_> {
             let at = began.elapsed();
             self.load.set(self.script.load(at));
             let rollout = self.show(at).await?;
+            if self.screen.is_lost() {
+                return Ok(true);
+            }
             if self.script.is_over(at) {
                 return Ok(false);
             }
@@ -324,6 +349,7 @@ impl Story<'_> {
     async fn take_away(&mut self) -> anyhow::Result<()> {
         let api = self.api;
         self.summary.matches = self.tally.matches.load(Relaxed);
+        self.summary.cut_short = self.tally.cut_short();
         self.summary.twice = self.tally.twice.load(Relaxed);
         self.summary.count(api, &self.others).await?;
         self.summary.unended = unended(api, GONE_WAIT).await?;

@@ -1,8 +1,10 @@
 //! What the demonstration came to, and whether all was well.
 
 use super::api::Api;
+use crate::tools::print;
 use anyhow::bail;
 use jiff::Timestamp;
+use maestro_core::text::escaped;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub struct Summary {
     pub scale_downs: u64,
     pub update: Update,
     pub matches: u64,
+    /// Their room ended before them; also those that ran when the demonstration was interrupted.
+    pub cut_short: u64,
     pub twice: u64,
     pub replaced_after: Option<Duration>,
     pub crashed: bool,
@@ -82,33 +86,37 @@ impl Summary {
         Ok(())
     }
 
-    pub fn print(&self, left: usize) {
-        println!("rooms started:        {}", self.rooms_started);
-        println!("rooms at the peak:    {}", self.rooms_peak);
-        println!(
-            "scale-ups, -downs:    {}, {}",
-            self.scale_ups, self.scale_downs
-        );
-        println!("matches played:       {}", self.matches);
-        match &self.update {
-            Update::None => println!("rolling update:       none, the time was too short"),
-            Update::Finished(time) => {
-                println!(
-                    "rolling update:       finished in {:.1} s",
-                    time.as_secs_f64()
-                );
-            }
-            Update::Interrupted => println!("rolling update:       interrupted"),
-            Update::Failed(why) => println!("rolling update:       {why}"),
-        }
-        match self.replaced_after {
-            Some(time) => println!("crash to replacement: {} ms", time.as_millis()),
-            None if self.crashed => println!("crash to replacement: not seen"),
-            None => println!("crash to replacement: no room crashed"),
-        }
-        println!("allocated twice:      {}", self.twice);
-        println!("operations not ended: {}", self.unended.len());
-        println!("processes left:       {left}");
+    /// # Errors
+    /// When stdout cannot take it.
+    pub fn print(&self, left: usize) -> anyhow::Result<()> {
+        let update = match &self.update {
+            Update::None => "none, the time was too short".into(),
+            Update::Finished(time) => format!("finished in {:.1} s", time.as_secs_f64()),
+            Update::Interrupted => "interrupted".into(),
+            Update::Failed(why) => escaped(why).into_owned(),
+        };
+        let replaced = match self.replaced_after {
+            Some(time) => format!("{} ms", time.as_millis()),
+            None if self.crashed => "not seen".into(),
+            None => "no room crashed".into(),
+        };
+        let lines = [
+            ("rooms started:", self.rooms_started.to_string()),
+            ("rooms at the peak:", self.rooms_peak.to_string()),
+            (
+                "scale-ups, -downs:",
+                format!("{}, {}", self.scale_ups, self.scale_downs),
+            ),
+            ("matches played:", self.matches.to_string()),
+            ("matches cut short:", self.cut_short.to_string()),
+            ("rolling update:", update),
+            ("crash to replacement:", replaced),
+            ("allocated twice:", self.twice.to_string()),
+            ("operations not ended:", self.unended.len().to_string()),
+            ("processes left:", left.to_string()),
+        ];
+        let text = lines.map(|(label, value)| format!("{label:<21} {value}\n"));
+        print(&text.concat())
     }
 
     pub fn verdict(&self) -> anyhow::Result<()> {

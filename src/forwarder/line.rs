@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use maestro_core::text::{escaped_json, is_unprintable};
 use maestro_grpc::events::{PlayerEvent, Room, RoomEvent, RoomStatus};
 use serde_json::{Value, json};
 
@@ -75,9 +76,9 @@ impl Line {
         // What the room wrote may hold anything, line breaks too: as JSON it stays on its line.
         let line: String = line
             .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| if is_unprintable(c) { ' ' } else { c })
             .collect();
-        format!("{line} {}", json!(self.metadata))
+        format!("{line} {}", escaped_json(&json!(self.metadata).to_string()))
     }
 
     pub fn json(&self) -> String {
@@ -96,7 +97,7 @@ impl Line {
         if let Some(player) = &self.player {
             object["player"] = Value::from(player.as_str());
         }
-        object.to_string()
+        escaped_json(&object.to_string()).into_owned()
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
             room_id: "r1".into(),
             host: "10.0.0.7".into(),
             port: 40123,
-            metadata: BTreeMap::from([("a".into(), "1\n2".into())]),
+            metadata: BTreeMap::from([("a".into(), "1\n2\u{202e}".into())]),
             room_type: "duel".into(),
         };
         let line = Line::of_event(RoomEvent {
@@ -120,13 +121,13 @@ mod tests {
             ..RoomEvent::default()
         });
         let expected =
-            r#"event goal resync ready room=r1 game=arena at=10.0.0.7:40123 {"a":"1\n2"}"#;
+            r#"event goal resync ready room=r1 game=arena at=10.0.0.7:40123 {"a":"1\n2\u202e"}"#;
         assert_eq!(line.plain(), expected);
         let json: Value = serde_json::from_str(&line.json()).unwrap();
         assert_eq!(
             (&json["word"], &json["roomType"]),
             (&json!("goal\nresync ready"), &json!("duel"))
         );
-        assert_eq!(json["metadata"]["a"], "1\n2");
+        assert_eq!(json["metadata"]["a"], "1\n2\u{202e}");
     }
 }

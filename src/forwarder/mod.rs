@@ -18,7 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
 use crate::duration;
-use crate::tools::print;
+use crate::tools::{print, print_document};
 use line::Line;
 
 /// The options of `maestro forwarder`.
@@ -98,7 +98,8 @@ type Answer = Result<tonic::Response<Response>, Status>;
 impl Printer {
     async fn hear(&self, line: Line) -> Answer {
         let text = if self.json { line.json() } else { line.plain() };
-        print(&format!("{text}\n")).map_err(|error| Status::internal(error.to_string()))?;
+        print_document(&format!("{text}\n"))
+            .map_err(|error| Status::internal(error.to_string()))?;
         tokio::time::sleep(self.delay).await;
         Ok(tonic::Response::new(Response {
             code: self.code,

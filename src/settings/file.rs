@@ -3,7 +3,10 @@
 use super::error::SettingsError;
 use super::key::Key;
 use super::keys::{self, Alias, KEYS};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
+use std::fmt;
 use std::path::Path;
 
 /// A value that the file gives.
@@ -15,16 +18,18 @@ pub struct Entry {
 
 /// All values, and everything that is wrong with the file.
 pub fn read(path: &Path) -> (Vec<Entry>, Vec<SettingsError>) {
-    let document = match document(path) {
-        Ok(document) => document,
+    let values = match document(path) {
+        Ok(values) => values,
         Err(error) => return (Vec::new(), vec![error]),
     };
-    let mut values = Vec::new();
-    flatten(&document, String::new(), &mut values);
     let (mut entries, mut errors) = (Vec::<Entry>::new(), Vec::new());
-    for (name, text) in values {
-        match (keys::find(&name), text) {
-            (Some((key, alias)), Some(text)) => {
+    for (name, given) in values {
+        match (keys::find(&name), given) {
+            (Some((key, alias)), Some(given)) => {
+                let text = match key.wants_text() {
+                    true => given.written,
+                    false => given.read,
+                };
                 let same = |entry: &Entry| {
                     entry.key.path == key.path && entry.alias.is_some() == alias.is_some()
                 };
@@ -38,44 +43,152 @@ pub fn read(path: &Path) -> (Vec<Entry>, Vec<SettingsError>) {
             }
             // A key without a value sets nothing.
             (Some(_), None) => {}
-            (None, text) => errors.extend(unknown(path, name, text.is_some())),
+            (None, given) => errors.extend(unknown(path, name, given.is_some())),
         }
     }
     (entries, errors)
 }
 
-fn document(path: &Path) -> Result<Value, SettingsError> {
+fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
         path: path.into(),
         source,
     })?;
-    let document = serde_saphyr::from_str(&text).map_err(|error| SettingsError::Syntax {
+    // Far deeper than any setting, and few enough for the stack.
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: 16 } };
+    let read = serde_saphyr::from_str_with_options(&text, options);
+    let document: Item = read.map_err(|error| SettingsError::Syntax {
         path: path.into(),
         why: error.to_string(),
     })?;
     match document {
         // An empty file sets nothing.
-        Value::Null | Value::Object(_) => Ok(document),
-        _ => Err(SettingsError::NoMap { path: path.into() }),
+        Item::Value(Value::Null) => Ok(Vec::new()),
+        Item::Group(members) => {
+            let mut values = Vec::new();
+            flatten(members, "", &text, &mut values);
+            Ok(values)
+        }
+        Item::Value(_) => Err(SettingsError::NoMap { path: path.into() }),
     }
 }
 
-/// Paths with their values as text; `None`: a key without a value.
-fn flatten(value: &Value, path: String, into: &mut Vec<(String, Option<String>)>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = match path.as_str() {
-                    "" => key.clone(),
-                    path => format!("{path}.{key}"),
-                };
-                flatten(value, path, into);
-            }
+/// A path with its value; `None`: a key without a value.
+type Member = (String, Option<Given>);
+
+/// A value as YAML reads it, and as it was written.
+struct Given {
+    read: String,
+    written: String,
+}
+
+fn flatten(members: Vec<(String, Spanned<Item>)>, group: &str, text: &str, into: &mut Vec<Member>) {
+    for (name, item) in members {
+        let path = match group {
+            "" => name,
+            group => format!("{group}.{name}"),
+        };
+        let at = item.defined;
+        match item.value {
+            Item::Group(members) if members.is_empty() => {}
+            Item::Group(members) => flatten(members, &path, text, into),
+            Item::Value(Value::Null) => into.push((path, None)),
+            Item::Value(value) => into.push((path, Some(Given::new(&value, at, text)))),
         }
-        Value::Null if path.is_empty() => {}
-        Value::Null => into.push((path, None)),
-        Value::String(text) => into.push((path, Some(text.clone()))),
-        other => into.push((path, Some(other.to_string()))),
+    }
+}
+
+impl Given {
+    fn new(value: &Value, at: Location, text: &str) -> Self {
+        let read = match value {
+            Value::String(read) => read.clone(),
+            other => other.to_string(),
+        };
+        // A string is what is between its quotes, of whatever kind.
+        let written = match value {
+            Value::Bool(_) | Value::Number(_) => slice(text, at).unwrap_or(&read).to_owned(),
+            _ => read.clone(),
+        };
+        Self { read, written }
+    }
+}
+
+fn slice(text: &str, at: Location) -> Option<&str> {
+    let span = at.span();
+    let begin = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    let written = text.get(begin..begin.checked_add(length)?)?.trim();
+    // What a tag stands before is not what was meant.
+    (!written.is_empty() && !written.starts_with('!')).then_some(written)
+}
+
+/// A group of settings, or a value.
+enum Item {
+    Group(Vec<(String, Spanned<Item>)>),
+    Value(Value),
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a group of settings or a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Item, E> {
+        Ok(Item::Value(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Item, E> {
+        Ok(Item::Value(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Item, D::Error> {
+        Item::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Item, E> {
+        Ok(Item::Value(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Item, E> {
+        Ok(Item::Value(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Item, E> {
+        Ok(Item::Value(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Item, E> {
+        Ok(Item::Value(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Item, E> {
+        Ok(Item::Value(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Item::Value(Value::Array(list)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Item, A::Error> {
+        let mut group = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            group.push(member);
+        }
+        Ok(Item::Group(group))
     }
 }
 

@@ -84,6 +84,11 @@ impl Key {
         self.slot.unit()
     }
 
+    /// Whether its values are texts: what YAML takes for a number or a flag (`007`, `1.10`, `off`) is none for it.
+    pub fn wants_text(&self) -> bool {
+        matches!(self.unit(), "text" | "path")
+    }
+
     /// # Errors
     /// Why the text is no value of this key, and what would be one.
     pub fn put(&self, settings: &mut Settings, text: &str) -> Result<(), String> {

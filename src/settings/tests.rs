@@ -486,3 +486,42 @@ fn the_name_that_rooms_are_told_is_one_of_the_rooms_apis() {
     assert_eq!(trusted.own_names, ["host.docker.internal".parse().unwrap()]);
     assert_eq!(settings.trusted, Trusted::default());
 }
+
+#[test]
+fn a_text_is_taken_as_it_is_written() {
+    let text = "api.host: 0x7f # not 127\nstore: &all {dataDir: 007}\nruntime.process.host: 1.10\n\
+                adapters.runtime.kubernetes.masterUrl: off\nroomsApi.url: \"1e3\"\n\
+                runtime.simulated.roomList: |\n  1.0\ninternalApi.host: ~\napi.port: 0x1F90\napi.metrics.enabled: off\n";
+    let loaded = from_file(text).unwrap();
+    let shown = |path: &str| {
+        let key = KEYS.iter().find(|key| key.path == path).unwrap();
+        key.show(&loaded.settings)
+    };
+    for (path, value) in [
+        ("api.host", "0x7f"),
+        ("store.dataDir", "007"),
+        ("runtime.process.host", "1.10"),
+        ("adapters.runtime.kubernetes.masterUrl", "off"),
+        ("roomsApi.url", "1e3"),
+        ("runtime.simulated.roomList", "1.0\n"),
+        // Without a value, so the shipped one.
+        ("internalApi.host", "127.0.0.1"),
+        // What is no text is what YAML says it is.
+        ("api.port", "8080"),
+        ("api.metrics.enabled", "false"),
+    ] {
+        assert_eq!(shown(path), value, "{path}");
+    }
+}
+
+#[test]
+fn a_file_that_is_nested_too_deep_is_refused() {
+    for text in [
+        "[".repeat(1500),
+        "{a: ".repeat(1500),
+        format!("{}{}", "[".repeat(1500), "]".repeat(1500)),
+    ] {
+        let refused = from_file(&text).unwrap_err().to_string();
+        assert!(refused.contains("is no YAML document"), "{refused}");
+    }
+}

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::{INTERNAL_URL, block_on, output};
 use anyhow::{Context, bail};
 use clap::Args;
+use maestro_core::text::escaped;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -115,7 +116,7 @@ pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
         bail!("no actor has a scheduler called {name:?}");
     }
     match args.json {
-        true => output::print(&format!("{}\n", answer.text.trim_end())),
+        true => output::print_document(&format!("{}\n", answer.text.trim_end())),
         false => output::print(&render(&page.actors)),
     }
 }
@@ -163,7 +164,8 @@ impl Actor {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut note = |text: String| notes.push(format!("{}: {text}\n", self.name));
+        let mut note =
+            |text: String| notes.push(format!("{}\n", escaped(&format!("{}: {text}", self.name))));
         if self.state == "stuck" {
             let turn = self.turn.as_ref().map_or(0, |turn| turn.age_us);
             note(format!(

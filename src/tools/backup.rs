@@ -3,6 +3,7 @@
 use super::client::{Client, Server};
 use super::{INTERNAL_URL, block_on, output};
 use clap::Args;
+use maestro_core::text::escaped;
 use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -30,5 +31,8 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let (path, bytes) = (&done["path"], &done["bytes"]);
     let path = path.as_str().unwrap_or_default();
     let seconds = done["seconds"].as_f64().unwrap_or_default();
-    output::print(&format!("{path}: {bytes} bytes in {seconds:.3} s\n"))
+    output::print(&format!(
+        "{}: {bytes} bytes in {seconds:.3} s\n",
+        escaped(path)
+    ))
 }

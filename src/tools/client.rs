@@ -1,6 +1,7 @@
 //! One server of a running Maestro, and what it answers.
 
 use anyhow::{Context, anyhow, bail};
+use maestro_core::text::escaped;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use std::error::Error;
@@ -167,7 +168,7 @@ impl Answer {
     pub fn message(&self) -> String {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         match body["message"].as_str() {
-            Some(message) => message.to_owned(),
+            Some(message) => escaped(message).into_owned(),
             None => format!("{} {}", self.status, self.excerpt()),
         }
     }
@@ -178,6 +179,6 @@ impl Answer {
 
     fn excerpt(&self) -> String {
         let text: String = self.text.trim().chars().take(EXCERPT_MAX).collect();
-        format!("{text:?}")
+        escaped(&format!("{text:?}")).into_owned()
     }
 }

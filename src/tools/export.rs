@@ -5,10 +5,13 @@ use super::document::{Document, Entry, FORMAT, Version};
 use super::{MANAGEMENT_URL, block_on, output};
 use anyhow::{Context, bail};
 use clap::Args;
+use maestro_core::text::escaped_json;
 use reqwest::StatusCode;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
-use std::io::Write;
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Written instead of the file's name: to stdout.
@@ -17,7 +20,7 @@ const STDOUT: &str = "-";
 /// The options of `maestro export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// File to write, - for stdout; one that is there is replaced as a whole
+    /// File to write, - for stdout; a file that is there is replaced as a whole, a pipe or device is written to
     #[arg(value_name = "FILE")]
     pub file: String,
     /// The management API
@@ -36,10 +39,14 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     if !same(&read, &document) {
         bail!("the export does not read back as it was written");
     }
-    if args.file == STDOUT {
-        return output::print(&text);
+    let path = Path::new(&args.file);
+    if args.file == STDOUT || is_stdout(path) {
+        return match std::io::stdout().is_terminal() {
+            true => output::print_document(&text),
+            false => output::write(&text),
+        };
     }
-    write(Path::new(&args.file), &text).with_context(|| format!("cannot write {}", args.file))?;
+    write(path, &text).with_context(|| format!("cannot write {}", args.file))?;
     let versions = document.schedulers.iter().map(|s| s.versions.len());
     output::print(&format!(
         "{}: {} schedulers, {} versions\n",
@@ -124,8 +131,33 @@ pub fn request_form(mut shown: Value) -> Value {
     shown
 }
 
-/// There as a whole or not at all; environments may hold secrets, so it is the owner's alone.
+/// Whether the path is another name of stdout, as `/dev/stdout` is: nothing else may be said there.
+fn is_stdout(path: &Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    match (fs::metadata(path), fs::metadata("/proc/self/fd/1")) {
+        (Ok(named), Ok(stdout)) => same(&named, &stdout),
+        _ => false,
+    }
+}
+
+/// A regular file, also one behind a link, is there as a whole or not at all; environments may hold secrets, so it is the
+/// owner's alone. What is no such file (a pipe, a device, a link to nothing) takes the text where it is.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let present = fs::symlink_metadata(path).ok();
+    let target = match &present {
+        None => Some(path.to_owned()),
+        // The last link of the chain may lead to something that has no name any more.
+        Some(_) => fs::canonicalize(path)
+            .ok()
+            .filter(|target| target.is_file()),
+    };
+    match target {
+        Some(target) => replace(&target, text),
+        None => fill(path, text),
+    }
+}
+
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -135,4 +167,23 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+fn fill(path: &Path, text: &str) -> anyhow::Result<()> {
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    let mut file = opened?;
+    let text = match file.is_terminal() {
+        true => escaped_json(text),
+        false => text.into(),
+    };
+    match file.write_all(text.as_bytes()) {
+        // A reader that has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }

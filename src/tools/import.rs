@@ -9,6 +9,7 @@ use super::export::request_form;
 use super::{MANAGEMENT_URL, block_on, output};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use maestro_core::text::escaped;
 use reqwest::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -59,7 +60,7 @@ fn read(file: &str) -> anyhow::Result<String> {
 }
 
 fn listed(file: &str, problems: &[String]) -> String {
-    let mut shown: Vec<&str> = problems.iter().map(String::as_str).collect();
+    let mut shown: Vec<_> = problems.iter().map(|problem| escaped(problem)).collect();
     shown.truncate(PROBLEMS_SHOWN);
     let more = problems.len() - shown.len();
     let mut text = format!("{file}: nothing was imported:\n  {}", shown.join("\n  "));
@@ -94,7 +95,10 @@ async fn import(client: &Client, args: &ImportArgs, document: &Document) -> anyh
                 document.schedulers.len()
             )
         })?;
-        output::print(&format!("{}: {outcome}\n", entry.name))?;
+        output::print(&format!(
+            "{}\n",
+            escaped(&format!("{}: {outcome}", entry.name))
+        ))?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ pub use actors::{ActorsArgs, run as actors};
 pub use backup::{BackupArgs, run as backup};
 pub use export::{ExportArgs, run as export};
 pub use import::{ImportArgs, run as import};
-pub use output::print;
+pub use output::{print, print_document};
 pub use table::Table;
 
 use anyhow::Context;

@@ -1,5 +1,7 @@
 //! Text in aligned columns.
 
+use maestro_core::text::escaped;
+
 /// Lines of equal width but for their last column; numbers to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -15,8 +17,10 @@ impl Table {
         }
     }
 
+    /// Whatever is in a cell stays in it.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let printable = |cell: String| escaped(&cell).into_owned();
+        self.rows.push(cells.into_iter().map(printable).collect());
     }
 }
 
@@ -55,8 +59,8 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["NAME", "N"], &[1]);
         table.row(vec!["ä-long-one".into(), "1".into()]);
-        table.row(vec!["b".into(), "100".into()]);
-        let lines = "NAME          N\nä-long-one    1\nb           100\n";
+        table.row(vec!["b\n\u{1b}c".into(), "100".into()]);
+        let lines = "NAME          N\nä-long-one    1\nb\\n\\u{1b}c  100\n";
         assert_eq!(table.to_string(), lines);
     }
 }

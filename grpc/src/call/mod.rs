@@ -95,7 +95,8 @@ async fn serve(
     let header = |name| text(request.headers(), name);
     let span = trace::request(rpc.path, &request_id, Subject::default(), header);
     let run = run(routes, rpc, request, request_id, begun).instrument(span);
-    let mut answer = run
+    let mut answer = entry
+        .hear(run)
         .await
         .unwrap_or_else(|refused| status(refused).into_http());
     if let Ok(id) = echoed {

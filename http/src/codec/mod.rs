@@ -23,6 +23,7 @@ pub use structs::Struct;
 pub use syntax::MAX_DEPTH;
 pub use time::Duration;
 pub use value::{Json, write_string};
+use yaml::FromYaml;
 pub use yaml::yaml_to_json;
 
 use reader::{Fault, Reader};
@@ -48,6 +49,21 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
         Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
     };
     message::read_message(&mut Reader::new(text)).map_err(|fault| complaint(body, text, &fault))
+}
+
+/// Reads a message from a body in YAML (decision D25).
+///
+/// # Errors
+/// As [`decode`], with lines and columns of the YAML.
+pub fn decode_yaml<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
+    let read = FromYaml::read(body).map_err(DecodeError)?;
+    if read.json.is_empty() {
+        return Ok(M::default());
+    }
+    message::read_message(&mut Reader::new(&read.json)).map_err(|fault| {
+        let (line, column) = read.place(fault.at);
+        told(line, column, &fault.why)
+    })
 }
 
 /// Writes a message.
@@ -91,6 +107,10 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
     } else {
         &fault.why
     };
+    told(line as u64, column as u64, why)
+}
+
+fn told(line: u64, column: u64, why: &str) -> DecodeError {
     // The original tells tokens out of place from values of a wrong kind.
     let kind = if why.starts_with("unexpected token") {
         "syntax error "

@@ -303,6 +303,31 @@ fn the_word_type_is_a_field_name() {
 }
 
 #[test]
+fn a_complaint_about_yaml_names_its_line() {
+    let head = "# A comment\nname: arena\nspec: &spec\n  containers:\n";
+    for (rest, place) in [
+        ("    - {name: a, ports: [{port: many}]}\n", "(line 5:32): "),
+        (
+            "    - name: a\n      ports:\n        - protocol: tcp\n          port: 1.5\n",
+            "(line 8:17): ",
+        ),
+        ("    - name: [a]\n", "(line 5:13): "),
+        (
+            "    []\nroomsReplicas: 1\n\nrooms_replicas: 2\n",
+            "(line 8:17): ",
+        ),
+        (
+            "    - name: |\n        two\n        lines\n      image:\n        deep: 1\n",
+            "(line 9:9): ",
+        ),
+    ] {
+        let yaml = format!("{head}{rest}");
+        let refused = decode_yaml::<CreateSchedulerRequest>(yaml.as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains(place), "{yaml}: {refused}");
+    }
+}
+
+#[test]
 fn yaml_reads_like_json() {
     let yaml = "name: arena\nmaxSurge: '25%'\nspec:\n  terminationGracePeriod: 100\n  containers:\n  - name: gs\n    ports: []\n";
     let json = yaml_to_json(yaml.as_bytes()).unwrap();
@@ -317,9 +342,17 @@ fn yaml_reads_like_json() {
         })
     );
     assert_eq!(spec.containers[0].name, "gs");
+    let same: CreateSchedulerRequest = decode_yaml(yaml.as_bytes()).unwrap();
+    assert_eq!(
+        encode(&same),
+        encode(&decode::<CreateSchedulerRequest>(&json).unwrap())
+    );
     assert_eq!(yaml_to_json(b"").unwrap(), b"");
     assert!(yaml_to_json(b"a: [1").is_err());
     assert!(yaml_to_json("[".repeat(100_000).as_bytes()).is_err());
+    let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    assert!(yaml_to_json(nested(60).as_bytes()).is_ok());
+    assert!(yaml_to_json(nested(1500).as_bytes()).is_err());
 }
 
 const SAMPLE: &str = r#"{"name":"a","game":"g\u00e9","maxSurge":"25%","rooms_replicas":1e1,"portRange":{"start":1,"end":2},

@@ -1,37 +1,124 @@
-//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both.
+//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both. Where each piece of that JSON
+//! comes from is kept: complaints name lines of the document that was sent.
 
-use serde_json::Value;
-use serde_saphyr::UserMessageFormatter;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 /// Fields whose bare number means seconds (decision D14): `terminationGracePeriod: 100`.
 const SECONDS_FIELDS: [&str; 2] = ["terminationGracePeriod", "termination_grace_period"];
+
+/// A YAML document as JSON.
+#[derive(Debug, Default)]
+pub struct FromYaml {
+    pub json: String,
+    /// Where in the JSON a key or a value begins, and where in the YAML it stands. In order.
+    places: Vec<(usize, Location)>,
+}
 
 /// Converts a YAML document to JSON text. The parser bounds depth, aliases and size by itself.
 ///
 /// # Errors
 /// Says where the document is not YAML, or not representable in JSON.
 pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, String> {
-    if body.trim_ascii().is_empty() {
-        return Ok(Vec::new());
+    FromYaml::read(body).map(|read| read.json.into_bytes())
+}
+
+/// Each level of a document costs its reader some KiB of stack, many in a build for debugging: more than the servers'
+/// threads have. What is not touched costs nothing.
+const STACK_BYTES: usize = 32 << 20;
+
+impl FromYaml {
+    /// Reads a document on a thread of its own.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().name("yaml".into());
+            let reader = reader.stack_size(STACK_BYTES);
+            let reading = reader.spawn_scoped(scope, || Self::read_here(body));
+            let reading =
+                reading.map_err(|error| complaint(&format!("no thread to read it: {error}")))?;
+            let read = reading.join();
+            read.unwrap_or_else(|_| Err(complaint("its reader panicked; send it as JSON")))
+        })
     }
-    let mut value: Value = serde_saphyr::from_slice_with_options(body, options()).map_err(
-        |error: serde_saphyr::Error| {
-            // Its usual words are for programmers.
-            complaint(&error.render_with_formatter(&UserMessageFormatter))
-        },
-    )?;
-    if value.is_null() {
-        return Ok(Vec::new());
+
+    fn read_here(body: &[u8]) -> Result<Self, String> {
+        let mut read = Self::default();
+        if body.trim_ascii().is_empty() {
+            return Ok(read);
+        }
+        let document: Spanned<Node> = serde_saphyr::from_slice_with_options(body, options())
+            .map_err(|error: serde_saphyr::Error| {
+                // Its usual words are for programmers.
+                complaint(&error.render_with_formatter(&UserMessageFormatter))
+            })?;
+        if !matches!(document.value, Node::Null) {
+            read.write(&document, "")
+                .map_err(|error| complaint(&error.to_string()))?;
+        }
+        Ok(read)
     }
-    quote_seconds(&mut value);
-    serde_json::to_vec(&value).map_err(|error| complaint(&error.to_string()))
+
+    /// Line and column in the YAML of what stands at a place of the JSON, from 1.
+    pub fn place(&self, at: usize) -> (u64, u64) {
+        let before = self.places.partition_point(|(begin, _)| *begin <= at);
+        match self.places.get(before.saturating_sub(1)) {
+            Some((_, place)) => (place.line(), place.column()),
+            None => (1, 1),
+        }
+    }
+
+    /// `field`: whose value it is.
+    fn write(&mut self, node: &Spanned<Node>, field: &str) -> Result<(), serde_json::Error> {
+        self.places.push((self.json.len(), node.referenced));
+        match &node.value {
+            Node::Null => self.json.push_str("null"),
+            Node::Bool(value) => self.json.push_str(if *value { "true" } else { "false" }),
+            Node::Number(n) if n.is_u64() && SECONDS_FIELDS.contains(&field) => {
+                self.json.push_str(&format!("\"{n}\""));
+            }
+            Node::Number(number) => self.json.push_str(&number.to_string()),
+            Node::Text(text) => self.json.push_str(&serde_json::to_string(text)?),
+            Node::List(items) => {
+                self.json.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.comma(index);
+                    self.write(item, "")?;
+                }
+                self.json.push(']');
+            }
+            Node::Map(members) => {
+                self.json.push('{');
+                for (index, (name, member)) in members.iter().enumerate() {
+                    self.comma(index);
+                    self.places.push((self.json.len(), name.referenced));
+                    self.json.push_str(&serde_json::to_string(&name.value)?);
+                    self.json.push(':');
+                    self.write(member, &name.value)?;
+                }
+                self.json.push('}');
+            }
+        }
+        Ok(())
+    }
+
+    fn comma(&mut self, index: usize) {
+        if index > 0 {
+            self.json.push(',');
+        }
+    }
 }
 
 /// Far beyond any scheduler, and few enough to be read in some tens of milliseconds: aliases make a small body large.
 fn options() -> serde_saphyr::Options {
     const EVENTS_MAX: usize = 100_000;
+    const DEPTH_MAX: usize = 64;
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
             max_events: EVENTS_MAX,
             max_recorded_anchor_events: EVENTS_MAX,
         },
@@ -47,21 +134,81 @@ fn complaint(why: &str) -> String {
     format!("invalid YAML: {}", &why[..why.floor_char_boundary(SHOWN)])
 }
 
-fn quote_seconds(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::Number(seconds)
-                        if SECONDS_FIELDS.contains(&name.as_str()) && seconds.is_u64() =>
-                    {
-                        *member = Value::String(seconds.to_string());
-                    }
-                    other => quote_seconds(other),
-                }
-            }
+/// A value, with the places of what is in it.
+enum Node {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Spanned<Node>>),
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value that JSON has too")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(value.into()))
+    }
+
+    /// JSON has no word for what is no number.
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Node, E> {
+        Ok(Node::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
         }
-        Value::Array(items) => items.iter_mut().for_each(quote_seconds),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
+        let mut map = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            map.push(member);
+        }
+        Ok(Node::Map(map))
     }
 }

@@ -6,11 +6,13 @@ use super::answer::Failure;
 use super::query::Values;
 use super::route::Params;
 use super::status::Status;
-use crate::codec::{Message, decode};
+use crate::codec::{Message, decode, decode_yaml};
 
 /// Where the fields that are not in the path come from.
 pub enum Source {
     Body(Bytes),
+    /// A body in YAML (decision D25).
+    Yaml(Bytes),
     Query(Values),
 }
 
@@ -25,6 +27,9 @@ impl Input<'_> {
         let mut message = match &self.source {
             Source::Body(body) => {
                 decode(body).map_err(|error| Status::invalid_argument(error.to_string()))?
+            }
+            Source::Yaml(body) => {
+                decode_yaml(body).map_err(|error| Status::invalid_argument(error.to_string()))?
             }
             Source::Query(_) => M::default(),
         };

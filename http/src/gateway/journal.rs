@@ -1,6 +1,6 @@
 //! One line in the log per request: who ordered what, and what became of it. No bodies.
 
-use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use actix_web::http::Method;
@@ -13,6 +13,25 @@ use super::status::Code;
 const CLIENT_GONE: u16 = 499;
 /// What the contract answers to a method that a path does not have: the caller's mistake.
 const WRONG_METHOD: u16 = 501;
+/// Of a path or a name, in bytes: nobody has looked at it yet.
+const TOLD_MAX: usize = 512;
+
+/// The scheduler that a request is about, once somebody knows it.
+type Subject = Arc<OnceLock<Box<str>>>;
+
+tokio::task_local! {
+    static SUBJECT: Subject;
+}
+
+/// Tells the journal which scheduler the request under way is about, where only its message says so. Does nothing outside
+/// of [`Entry::hear`].
+pub fn about_scheduler(name: &str) {
+    if name.is_empty() {
+        return;
+    }
+    // The first word counts: that of the path.
+    let _ = SUBJECT.try_with(|subject| subject.set(told(name).into()));
+}
 
 /// A request under way. Dropped without an end, it says that the client has gone.
 pub struct Entry {
@@ -22,52 +41,67 @@ pub struct Entry {
     method: Option<Method>,
     /// Whether it wants something changed.
     orders: bool,
-    /// The route's template; empty: there is no such path.
-    path: Cow<'static, str>,
+    /// As it was sent.
+    path: String,
+    /// None: nobody will hear of it.
+    subject: Option<Subject>,
     started: Instant,
     code: u16,
 }
 
-/// Nothing that rooms ask is told above debug: without that a ping needs no copy of its name.
-fn kept(api: Api, request_id: &str) -> String {
-    match api {
-        Api::Rooms if !tracing::enabled!(Level::DEBUG) => String::new(),
-        _ => request_id.to_owned(),
-    }
+fn told(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TOLD_MAX)]
 }
 
 impl Entry {
-    pub fn begin(
-        api: Api,
-        request_id: &str,
-        method: &Method,
-        path: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn begin(api: Api, request_id: &str, method: &Method, path: &str) -> Self {
         let orders = matches!(
             *method,
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE
         );
+        Self::new(api, request_id, Some(method.clone()), orders, path)
+    }
+
+    /// A call over gRPC; its `path` is `/package.Service/Method`.
+    pub fn call(api: Api, request_id: &str, path: &'static str, orders: bool) -> Self {
+        Self::new(api, request_id, None, orders, path)
+    }
+
+    fn new(api: Api, request_id: &str, method: Option<Method>, orders: bool, path: &str) -> Self {
+        // Nothing that rooms ask is told above debug: without that a ping needs no copies.
+        let is_told = api == Api::Management || tracing::enabled!(Level::DEBUG);
+        let kept = |text: &str| {
+            if is_told {
+                told(text).to_owned()
+            } else {
+                String::new()
+            }
+        };
         Self {
             api,
-            request_id: kept(api, request_id),
-            method: Some(method.clone()),
+            request_id: kept(request_id),
+            method,
             orders,
-            path: path.into(),
+            path: kept(path),
+            subject: is_told.then(Subject::default),
             started: Instant::now(),
             code: CLIENT_GONE,
         }
     }
 
-    /// A call over gRPC; its `path` is `/package.Service/Method`.
-    pub fn call(api: Api, request_id: &str, path: &'static str, orders: bool) -> Self {
-        Self {
-            api,
-            request_id: kept(api, request_id),
-            method: None,
-            orders,
-            path: path.into(),
-            started: Instant::now(),
-            code: CLIENT_GONE,
+    /// Which scheduler it is about, as far as the path tells.
+    pub fn about(&self, scheduler: Option<&str>) {
+        if let (Some(subject), Some(name)) = (&self.subject, scheduler) {
+            // There is one path.
+            let _ = subject.set(told(name).into());
+        }
+    }
+
+    /// Runs the call, which may say more with [`about_scheduler`].
+    pub async fn hear<F: Future>(&self, call: F) -> F::Output {
+        match &self.subject {
+            Some(subject) => SUBJECT.scope(subject.clone(), call).await,
+            None => call.await,
         }
     }
 
@@ -83,14 +117,28 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (request_id, path) = (self.request_id.as_str(), self.path.as_ref());
+        let (request_id, path) = (self.request_id.as_str(), self.path.as_str());
+        let scheduler_name = self
+            .subject
+            .as_ref()
+            .and_then(|s| s.get())
+            .map(|name| &**name);
         let method = self.method.as_ref().map_or("gRPC", Method::as_str);
         let status = self.code;
         let ms = self.started.elapsed().as_millis() as u64;
         match level(self.api, self.orders, self.code) {
-            Level::WARN => warn!(request_id, method, path, status, ms, "request failed"),
-            Level::INFO => info!(request_id, method, path, status, ms, "request"),
-            _ => debug!(request_id, method, path, status, ms, "request"),
+            Level::WARN => warn!(
+                request_id,
+                scheduler_name, method, path, status, ms, "request failed"
+            ),
+            Level::INFO => info!(
+                request_id,
+                scheduler_name, method, path, status, ms, "request"
+            ),
+            _ => debug!(
+                request_id,
+                scheduler_name, method, path, status, ms, "request"
+            ),
         }
     }
 }

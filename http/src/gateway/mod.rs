@@ -30,7 +30,7 @@ pub(crate) use answer::{refusal, refused_unread};
 pub(crate) use body::read_own as read_body;
 pub(crate) use context::request_id;
 pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};
-pub use journal::Entry;
+pub use journal::{Entry, about_scheduler};
 pub use management::ManagementApi;
 pub(crate) use observer::Observers;
 pub use observer::RequestObserver;

@@ -102,6 +102,10 @@ impl<'a> Params<'a> {
             .map(|(_, value)| value)
     }
 
+    pub fn scheduler(&self) -> Option<&'a str> {
+        self.get("scheduler_name").or_else(|| self.get("name"))
+    }
+
     pub fn sets(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
@@ -132,11 +136,11 @@ impl<A: ?Sized> Target<'_, '_, A> {
         }
     }
 
-    /// The template of a known path; empty for an unknown one.
-    pub fn template(&self) -> &'static str {
+    /// The scheduler that the path names.
+    pub fn scheduler(&self) -> Option<&str> {
         match self {
-            Self::Found(route, _) | Self::WrongMethod(route) => route.template,
-            Self::Nowhere => "",
+            Self::Found(_, params) => params.scheduler(),
+            Self::WrongMethod(_) | Self::Nowhere => None,
         }
     }
 }

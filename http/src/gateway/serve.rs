@@ -19,7 +19,6 @@ use super::query::Values;
 use super::route::{self, Params, Reads, Route, Target};
 use super::status::{Code, Status};
 use super::{Api, Inner, body};
-use crate::codec::yaml_to_json;
 use crate::trace;
 
 /// Only this exact type makes a POST a form (contract 15.6).
@@ -49,8 +48,8 @@ pub async fn serve<A: ?Sized>(
         path,
         request.method(),
     );
-    let template = target.as_ref().map_or("", Target::template);
-    let entry = journal::Entry::begin(inner.kind, &request_id, method, template);
+    let entry = journal::Entry::begin(inner.kind, &request_id, method, path);
+    entry.about(target.as_ref().and_then(Target::scheduler));
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
     // offer to speak another protocol comes no request, and without a length no body either.
     let upgrading = request.head().upgrade();
@@ -69,7 +68,7 @@ pub async fn serve<A: ?Sized>(
                 body,
                 damaged: decoded.damaged,
             };
-            respond(inner, parts, target).await
+            entry.hear(respond(inner, parts, target)).await
         }
         _ => Answer::bad_request_line(),
     };
@@ -177,7 +176,7 @@ async fn run<A: ?Sized>(
         deadline,
     };
     let source = match route.reads {
-        Reads::Body => Source::Body(as_json(headers, body?)?),
+        Reads::Body => source(headers, body?)?,
         Reads::Query => Source::Query(values),
     };
     let span = span(route.label, &context, &params, headers);
@@ -204,7 +203,7 @@ fn span(
 ) -> tracing::Span {
     let text = |name| params.get(name);
     let subject = trace::Subject {
-        scheduler: text("scheduler_name").or_else(|| text("name")),
+        scheduler: params.scheduler(),
         operation: text("operation_id"),
         room: text("room_name"),
     };
@@ -241,8 +240,8 @@ fn with_query(path: String, query: Option<&str>) -> String {
     }
 }
 
-/// The body as JSON: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
-fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
+/// What the body is: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
+fn source(headers: &HeaderMap, body: Bytes) -> Result<Source, Failure> {
     let kind = content_type(headers);
     let kind = kind
         .split(|b| *b == b';')
@@ -253,14 +252,12 @@ fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
         .iter()
         .any(|yaml| kind.eq_ignore_ascii_case(yaml.as_bytes()))
     {
-        return Ok(body);
+        return Ok(Source::Body(body));
     }
     if body.len() > YAML_MAX {
         let message = format!("a body in YAML may have {YAML_MAX} bytes; send this one as JSON");
         let status = Status::new(Code::ResourceExhausted, message);
         return Err(Failure::Http(StatusCode::PAYLOAD_TOO_LARGE, status));
     }
-    yaml_to_json(&body)
-        .map(Bytes::from)
-        .map_err(|why| Status::invalid_argument(why).into())
+    Ok(Source::Yaml(body))
 }

@@ -17,7 +17,7 @@ use maestro_core::state::{Command, Reply};
 use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
-use crate::gateway::{Code, ManagementApi, RequestContext, Status};
+use crate::gateway::{Code, ManagementApi, RequestContext, Status, about_scheduler};
 use crate::late::{Doing, in_time};
 
 type Answer<T> = Result<T, Status>;
@@ -87,6 +87,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: CreateSchedulerRequest,
     ) -> Answer<CreateSchedulerResponse> {
+        about_scheduler(&request.name);
         let scheduler = convert::wanted(request)?;
         validation::validate_new(&scheduler)?;
         let name = scheduler.name.clone();

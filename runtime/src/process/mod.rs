@@ -27,6 +27,6 @@ pub use room_process::RoomProcess;
 pub use settings::{OpenError, ProcessSettings};
 
 #[cfg(target_os = "linux")]
-pub use linux::{ProcessRuntime, remove_tree, room_processes};
+pub use linux::{ProcessRuntime, kill_room_processes, remove_tree, room_processes};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{ProcessRuntime, remove_tree, room_processes};
+pub use unsupported::{ProcessRuntime, kill_room_processes, remove_tree, room_processes};

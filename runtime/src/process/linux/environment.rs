@@ -147,8 +147,9 @@ fn read_secret(near: &Surroundings, name: &str, key: &str) -> Result<OsString, S
             _ => format!("secret {name:?}, key {key:?}: cannot read {path}: {error}"),
         }
     })?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
+    if bytes.pop_if(|last| *last == b'\n').is_some() {
+        // As editors on Windows write it.
+        bytes.pop_if(|last| *last == b'\r');
     }
     Ok(OsString::from_vec(bytes))
 }

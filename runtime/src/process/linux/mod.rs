@@ -25,5 +25,5 @@ mod sweep;
 mod trash;
 mod unsafe_calls;
 
-pub use runtime::{ProcessRuntime, room_processes};
+pub use runtime::{ProcessRuntime, kill_room_processes, room_processes};
 pub use trash::remove_tree;

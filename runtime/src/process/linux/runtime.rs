@@ -7,6 +7,7 @@ use super::{
     cleaner,
     environment::Surroundings,
     exit_watch,
+    exit_watch::signal_process,
     folder::{self, RoomsFolder},
     host::{Host, folder_trouble},
     janitor,
@@ -413,6 +414,18 @@ pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
             })
         })
         .collect())
+}
+
+/// Kills everything that [`room_processes`] would tell, once; how many that were. For an installation that nobody runs any
+/// more: what a room forks meanwhile the next call finds.
+pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
+    let rows = process_table::scan(installation)?;
+    let marked = |row: &&process_table::Row| row.stat.alive() && row.mark.is_some();
+    let found: Vec<_> = rows.iter().filter(marked).collect();
+    for row in &found {
+        signal_process(row.id, rustix::process::Signal::KILL);
+    }
+    Ok(found.len())
 }
 
 #[cfg(test)]

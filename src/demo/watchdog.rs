@@ -1,0 +1,141 @@
+//! A process that outlives the demonstration and takes away what it left, however it ended.
+//!
+//! Rooms outlive the orchestrator by design, so a demonstration that is killed would leave its own for ever. The watchdog
+//! holds the reading end of a pipe whose other end only the demonstration has: when that closes, it is over.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use maestro_runtime::process::{kill_room_processes, remove_tree};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What the folders of demonstrations are called, before something random.
+pub const PREFIX: &str = "maestro-demo-";
+/// How long a clean-up tries.
+const CLEAN_MAX: Duration = Duration::from_secs(20);
+const CLEAN_LOOK: Duration = Duration::from_millis(20);
+/// What it says once nothing but KILL ends it.
+const LISTENING: u8 = b'.';
+
+/// The options of `maestro demo-watchdog`.
+#[derive(Debug, Clone, Args)]
+pub struct WatchdogArgs {
+    /// The folder of the demo
+    pub folder: PathBuf,
+}
+
+/// The demonstration's end of it. When it goes, it waits until all is cleaned up.
+pub struct Watchdog(Child);
+
+impl Watchdog {
+    /// Watches over `folder`.
+    ///
+    /// # Errors
+    /// When there can be no such process.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        let child = Command::new("/proc/self/exe")
+            .arg0("maestro")
+            .arg("demo-watchdog")
+            .arg(folder)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut watchdog = Self(child.context("cannot start the demo's watchdog")?);
+        let mut said = [0];
+        let listens = match watchdog.0.stdout.take() {
+            Some(mut out) => out.read_exact(&mut said).is_ok() && said == [LISTENING],
+            None => false,
+        };
+        match listens {
+            true => Ok(watchdog),
+            false => bail!("the demo's watchdog ended; run the demo again"),
+        }
+    }
+
+    /// Tells it whose rooms are the demonstration's. To be done before there is a room.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn guard(&mut self, installation: &str) -> anyhow::Result<()> {
+        let to = self.0.stdin.as_mut().context("it is told once")?;
+        let told = to.write_all(installation.as_bytes());
+        told.context("the demo's watchdog is gone; run the demo again")
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // While a panic unwinds the server's threads go on and replace what is killed: the process ends first.
+        if !std::thread::panicking() {
+            // It bounds itself.
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Waits for the end of the demonstration and cleans up behind it.
+///
+/// # Errors
+/// When the folder is none of a demonstration, or something is left.
+pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
+    let folder = &args.folder;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    if !name.is_some_and(|name| name.starts_with(PREFIX)) {
+        bail!("{} is no folder of a demo", folder.display());
+    }
+    // Out of reach of the terminal's keys and of its end. Only a process that others have made a leader is one already.
+    let _ = rustix::process::setsid();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    let _entered = runtime.enter();
+    // Nobody looks at them: what has a handler does not end the process.
+    let mut unheard = Vec::new();
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+    ] {
+        unheard.push(signal(kind)?);
+    }
+    std::io::stdout().write_all(&[LISTENING])?;
+    std::io::stdout().flush()?;
+    let mut installation = String::new();
+    std::io::stdin().read_to_string(&mut installation)?;
+    match clean(folder, &installation) {
+        true => Ok(()),
+        false => bail!("{} cannot be cleaned up", folder.display()),
+    }
+}
+
+/// Ends the rooms of an installation and deletes its folder; false: something is left. Without an `installation` there were
+/// no rooms.
+pub fn clean(folder: &Path, installation: &str) -> bool {
+    let until = Instant::now() + CLEAN_MAX;
+    loop {
+        let killed = match installation {
+            "" => Ok(0),
+            mark => kill_room_processes(mark),
+        };
+        let is_gone = match remove_tree(folder) {
+            Ok(()) => true,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_gone && matches!(killed, Ok(0)) {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(CLEAN_LOOK);
+    }
+}
