@@ -140,6 +140,11 @@ async fn rooms_of_the_layout_before_are_adopted_where_they_are() {
         let log = folder.join("game.log");
         let session = Session::start(&folder, Some(&log), &variables);
         write(&site, room, 1, &session.process().await, &like);
+        eventually("its first word", || {
+            let said = fs::read_to_string(&log).ok()?;
+            said.contains("here").then_some(())
+        })
+        .await;
         sessions.push(session);
     }
     fs::remove_file(site.room_folder("fleet", bare).join("room.json")).unwrap();
