@@ -4,11 +4,14 @@ use super::{
     folder::{RoomFolder, is_safe_name},
     process_table::{CONTAINER, INSTALLATION, PORT, ROOM, SCHEDULER},
     record::RoomFile,
+    safe_open,
 };
 use maestro_core::domain::{Container, Environment, ValueFrom};
-use std::{collections::BTreeMap, ffi::OsString, fs, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 pub const STANDARD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What one variable of a process may hold on Linux, all of it included.
+const SECRET_BYTES_MAX: u64 = 128 * 1024;
 pub const ROOMS_API: &str = "MAESTRO_ROOMS_API_URL";
 
 /// What is the same for all rooms of this machine.
@@ -133,7 +136,9 @@ fn read_secret(near: &Surroundings, name: &str, key: &str) -> Result<OsString, S
         return Err(format!("secret {name:?}, key {key:?}: not a valid name"));
     }
     let path = near.secrets.join(name).join(key);
-    let mut bytes = fs::read(&path).map_err(|error| {
+    let file = safe_open::read_linked(&path);
+    let read = file.and_then(|file| safe_open::read_all(file, SECRET_BYTES_MAX));
+    let mut bytes = read.map_err(|error| {
         let path = path.display();
         match error.kind() {
             std::io::ErrorKind::NotFound => {

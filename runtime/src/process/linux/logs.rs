@@ -1,9 +1,10 @@
 //! Logs of rooms: read from the end, rotated by copy and truncate, since the writers hold
 //! the file itself. Blocking: called on the blocking pool only.
 
+use super::safe_open;
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -44,7 +45,7 @@ pub fn tail(log: &Path, lines: usize) -> io::Result<Vec<String>> {
 
 fn tail_of_file(path: &Path, lines: usize) -> io::Result<Vec<String>> {
     const CHUNK: u64 = 64 * 1024;
-    let mut file = File::open(path)?;
+    let mut file = safe_open::read(path)?;
     let length = file.metadata()?.len();
     let mut start = length;
     let mut tail = Vec::new();
@@ -70,7 +71,7 @@ fn tail_of_file(path: &Path, lines: usize) -> io::Result<Vec<String>> {
 /// Keeps the log below `bytes`, `files` in all. What is written between copy and truncate
 /// is lost: that is the price of a log that no process of ours stands behind.
 pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
-    match fs::metadata(log) {
+    match fs::symlink_metadata(log) {
         Ok(metadata) if metadata.len() > bytes => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => return Ok(false),
@@ -81,12 +82,12 @@ pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
             _ => {}
         }
     }
-    let mut current = OpenOptions::new().read(true).write(true).open(log)?;
+    let mut current = safe_open::read_write(log)?;
     if files > 1 {
         // Of a log that grew faster than it is looked at, the newest part.
         let length = current.metadata()?.len();
         current.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-        let mut copy = File::create(rotated(log, 1))?;
+        let mut copy = safe_open::create(&rotated(log, 1))?;
         io::copy(&mut current, &mut copy)?;
     }
     current.set_len(0)?;
@@ -96,7 +97,10 @@ pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::{
+        fs::{File, OpenOptions},
+        io::Write,
+    };
 
     #[test]
     fn the_tail_of_a_long_log_is_its_last_lines() {

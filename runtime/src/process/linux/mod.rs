@@ -17,6 +17,7 @@ mod process_table;
 mod record;
 mod restart;
 mod runtime;
+mod safe_open;
 mod spawn;
 mod sweep;
 mod unsafe_calls;

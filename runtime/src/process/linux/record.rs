@@ -1,13 +1,12 @@
 //! `room.json`: what must be known of a room by those who come after us.
 
-use super::{folder::RoomFolder, process_table::ProcessId};
+use super::{folder::RoomFolder, process_table::ProcessId, safe_open};
 use jiff::Timestamp;
 use maestro_core::domain::{RoomId, SchedulerName, SchedulerVersion, Spec};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
 };
 
 pub const FORMAT: u32 = 1;
@@ -74,12 +73,7 @@ impl RoomFile {
     /// Replaces the record in one step: a reader sees the old one or the new one.
     pub fn write(&self, folder: &RoomFolder) -> io::Result<()> {
         let temporary = folder.path().join("room.json.new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = safe_open::create(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_data()?;
         fs::rename(&temporary, folder.record())
@@ -87,19 +81,12 @@ impl RoomFile {
 
     /// `Ok(None)`: there is none.
     pub fn read(folder: &RoomFolder) -> io::Result<Option<Self>> {
-        let path = folder.record();
-        match fs::metadata(&path) {
+        let file = match safe_open::read(&folder.record()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-            Ok(metadata) if !metadata.is_file() || metadata.len() > RECORD_BYTES_MAX => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "not a room record",
-                ));
-            }
-            Ok(_) => {}
-        }
-        let record: Self = serde_json::from_slice(&fs::read(&path)?)?;
+            opened => opened?,
+        };
+        let bytes = safe_open::read_all(file, RECORD_BYTES_MAX)?;
+        let record: Self = serde_json::from_slice(&bytes)?;
         if record.format > FORMAT {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,

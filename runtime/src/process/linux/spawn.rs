@@ -4,16 +4,12 @@ use super::{
     folder::RoomFolder,
     plan::ContainerPlan,
     process_table::{self, ProcessId},
-    unsafe_calls,
+    safe_open, unsafe_calls,
 };
 use maestro_core::ports::RuntimeError;
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::OpenOptionsExt, process::CommandExt},
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, Stdio},
 };
 
@@ -31,7 +27,9 @@ fn spawn(
     folder: &RoomFolder,
     cgroup_procs: Option<OwnedFd>,
 ) -> io::Result<ProcessId> {
-    let log = open_log(folder, &plan.name)?;
+    // In append mode: it is there whether we are or not, and may be truncated under its
+    // writers.
+    let log = safe_open::append(&folder.log(&plan.name))?;
     let mut command = Command::new(&plan.program);
     if let Some((name, arguments)) = plan.command.split_first() {
         command.arg0(name).args(arguments);
@@ -54,16 +52,6 @@ fn spawn(
         pid,
         start_ticks: stat.start_ticks,
     })
-}
-
-/// A file in append mode: it is there whether we are or not, and may be truncated under
-/// its writers.
-fn open_log(folder: &RoomFolder, container: &str) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(folder.log(container))
 }
 
 fn refusal(plan: &ContainerPlan, error: &io::Error) -> RuntimeError {
