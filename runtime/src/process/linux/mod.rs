@@ -18,6 +18,7 @@ mod record;
 mod restart;
 mod runtime;
 mod safe_open;
+mod shortage;
 mod spawn;
 mod sweep;
 mod unsafe_calls;
