@@ -1,4 +1,5 @@
-//! The `maestro` binary: hands the command line to `cli` and nothing else.
+//! The `maestro` binary: hands the command line to `cli`, or is the writer of a
+//! room's log.
 
 mod backup;
 mod bench;
@@ -24,5 +25,10 @@ mod tools;
 mod traces;
 
 fn main() -> std::process::ExitCode {
+    // Before anything that takes memory: there is such a process for each container.
+    if let Some(ended) = maestro_runtime::process::write_log(std::env::args_os()) {
+        return ended;
+    }
+    maestro_runtime::process::hear_of_children();
     cli::main()
 }

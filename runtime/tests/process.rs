@@ -9,6 +9,8 @@ mod adoption;
 mod bench;
 #[path = "process/ends.rs"]
 mod ends;
+#[path = "process/mended.rs"]
+mod mended;
 #[path = "process/site.rs"]
 mod site;
 #[path = "process/start.rs"]

@@ -118,6 +118,17 @@ impl Home {
         }
     }
 
+    /// Started by a shell that runs `prelude` first.
+    pub fn start_after(&self, prelude: &str) -> Maestro {
+        let ports = self.environment();
+        let all = ports.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        let all: Vec<_> = all.collect();
+        match Maestro::try_start_after(prelude, &self.data, &all) {
+            Ok(maestro) => maestro,
+            Err(log) => panic!("it did not start:\n{log}"),
+        }
+    }
+
     /// `Err`: what it said before it ended.
     pub fn try_start(&self, environment: &[(&str, &str)]) -> Result<Maestro, String> {
         let ports = self.environment();

@@ -8,6 +8,7 @@ use super::{
     ports::RoomKey,
     process_table::{self, ProcessId, Row},
     record::{FORMAT, Phase, RoomFile},
+    shortage::is_shortage,
     sweep::{self, Scope},
 };
 use maestro_core::domain::{Container, SchedulerVersion, Spec};
@@ -45,6 +46,8 @@ pub fn survey(rooms: &RoomsFolder, installation: &str) -> io::Result<Survey> {
     for (scheduler, room, folder) in rooms.rooms()? {
         let record = match RoomFile::read(&folder) {
             Ok(record) => record,
+            // Not to be looked at is not to be gone.
+            Err(error) if is_shortage(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(folder = %folder.path().display(), %error, "a room record cannot be read");
                 None
@@ -122,10 +125,7 @@ impl Found {
         let recorded = record
             .process(container)
             .filter(|_| record.boot_id == boot_id)
-            .filter(|id| {
-                process_table::stat(id.pid)
-                    .is_some_and(|stat| stat.alive() && stat.start_ticks == id.start_ticks)
-            });
+            .filter(|id| process_table::may_run(*id));
         recorded.or_else(|| {
             let mut marked = self.marked.iter();
             marked

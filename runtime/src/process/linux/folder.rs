@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::shortage::is_shortage;
 use maestro_core::domain::{RoomId, SchedulerName};
 
 pub const RECORD: &str = "room.json";
@@ -51,10 +52,13 @@ impl RoomsFolder {
         let mut found = Vec::new();
         for scheduler in subfolders(&self.0)? {
             let place = self.0.join(&scheduler);
-            let rooms = subfolders(&place).unwrap_or_else(|error| {
-                tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
-                Vec::new()
-            });
+            let rooms = match subfolders(&place) {
+                Err(error) if !is_shortage(&error) => {
+                    tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
+                    Vec::new()
+                }
+                read => read?,
+            };
             for room in rooms {
                 let path = place.join(&room);
                 found.push((

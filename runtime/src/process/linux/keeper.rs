@@ -11,7 +11,8 @@ use super::{
     folder::RoomFolder,
     host::Host,
     live_room::{EndOrder, LiveRoom, after},
-    logs,
+    log_writer,
+    logs::{self, Bounds},
     ports::RoomKey,
     process_table::ProcessId,
     record::{Phase, RoomFile},
@@ -20,11 +21,19 @@ use super::{
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use maestro_core::domain::{Exit, Instance, InstanceStatus};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-const EXIT_LOG_LINES: usize = 20;
+/// How long the last lines of an ended room may take into its log.
+const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
+const LOG_WRITTEN_LOOK: Duration = Duration::from_millis(5);
 const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// One container.
@@ -126,8 +135,9 @@ impl Keeper {
                 Step::Order => self.on_order().await,
                 Step::KillNow => {
                     sweep::kill_all(&self.host, &self.scope()).await;
-                    // What is left is in the kernel's hands.
-                    self.set_kill_at(after(KILL_AGAIN_AFTER));
+                    if let Some(ending) = &mut self.ending {
+                        ending.kill_again_after(KILL_AGAIN_AFTER);
+                    }
                 }
                 Step::Restart => self.restart_due().await,
             }
@@ -170,7 +180,7 @@ impl Keeper {
     fn hold(&mut self, index: usize, id: ProcessId) {
         let slot = &mut self.slots[index];
         match Watched::new(id) {
-            Ok(Some(process)) => {
+            Some(process) => {
                 let process = Arc::new(process);
                 slot.process = Some(process.clone());
                 slot.state = SlotState::Running;
@@ -180,11 +190,7 @@ impl Keeper {
                     index
                 }));
             }
-            Ok(None) => slot.state = SlotState::Missing,
-            Err(error) => {
-                tracing::error!(room_id = %self.key.1, pid = id.pid, %error, "a process cannot be watched");
-                slot.state = SlotState::Missing;
-            }
+            None => slot.state = SlotState::Missing,
         }
     }
 
@@ -203,6 +209,9 @@ impl Keeper {
             leaders: vec![process.id],
         };
         sweep::kill_all(&self.host, &scope).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         self.on_end(index, process.reap()).await;
     }
 
@@ -215,6 +224,9 @@ impl Keeper {
             leaders: self.record.process(&name).into_iter().collect(),
         };
         sweep::kill_all(&self.host, &scope).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         self.on_end(index, Ending::default()).await;
     }
 
@@ -267,22 +279,11 @@ impl Keeper {
         let Some(order) = self.orders.borrow_and_update().clone() else {
             return;
         };
-        if self.ending.is_some() {
-            return self.set_kill_at(order.kill_at);
+        if let Some(ending) = &mut self.ending {
+            return ending.bring_nearer(order.kill_at);
         }
         self.tell(InstanceStatus::Terminating, order.reason.to_owned());
         self.begin_end(order).await;
-    }
-
-    /// Never later than it was.
-    fn set_kill_at(&mut self, kill_at: Instant) {
-        if let Some(ending) = &mut self.ending {
-            let passed = ending.kill_at <= Instant::now();
-            ending.kill_at = match passed {
-                true => kill_at,
-                false => ending.kill_at.min(kill_at),
-            };
-        }
     }
 
     async fn begin_end(&mut self, order: EndOrder) {
@@ -360,6 +361,9 @@ impl Keeper {
             return;
         }
         sweep::kill_all(&self.host, &self.scope()).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         for slot in &self.slots {
             if let Some(process) = &slot.process {
                 process.reap();
@@ -370,10 +374,9 @@ impl Keeper {
             exit.reason = format!("{} ({})", exit.reason, order.reason);
         }
         let log = self.folder.log(&container);
-        let tail = self.host.blocking(move || logs::tail(&log, EXIT_LOG_LINES));
-        if let Some(Ok(lines)) = tail.await {
-            exit.log_tail = lines;
-        }
+        let all = self.slots.iter().map(|slot| self.folder.log(&slot.name));
+        let all: Vec<_> = all.collect();
+        exit.log_tail = last_words(&self.host, log, all).await;
         self.record.phase = Phase::Ended;
         self.record.ended_at = Some(jiff::Timestamp::now());
         self.record.end = Some(exit.reason.clone());
@@ -381,6 +384,33 @@ impl Keeper {
         self.host.write_record(&self.record, &self.folder).await;
         self.host.room_ended(&self.key, &self.live);
         self.host.feeds.gone(&self.key.0, &self.key.1, exit);
+    }
+}
+
+/// What a container said last, once all that its room wrote is in the logs.
+async fn last_words(host: &Host, log: PathBuf, all: Vec<PathBuf>) -> Vec<String> {
+    for log in &all {
+        log_is_written(log).await;
+    }
+    let files = host.settings.log_files;
+    let read = move || logs::tail(&log, files, Bounds::of_exit());
+    match host.blocking(read).await {
+        Some(Ok(lines)) => lines,
+        Some(Err(error)) => vec![format!("[maestro: the log cannot be read: {error}]")],
+        None => Vec::new(),
+    }
+}
+
+/// The writer ends with the room. One whose pipe somebody out of reach still holds is not
+/// waited for any longer, and keeps its pipe.
+async fn log_is_written(log: &Path) {
+    let until = Instant::now() + LOG_WRITTEN_MAX;
+    while Instant::now() < until {
+        if log_writer::is_done(log) {
+            let _ = log_writer::remove(&log_writer::pipe_of(log));
+            return;
+        }
+        tokio::time::sleep(LOG_WRITTEN_LOOK).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod cgroup;
+mod children;
 mod creation;
 mod environment;
 mod exit_watch;
@@ -10,12 +11,14 @@ mod host;
 mod janitor;
 mod keeper;
 mod live_room;
+mod log_writer;
 mod logs;
 mod plan;
 mod ports;
 mod process_table;
 mod record;
 mod restart;
+mod rotation;
 mod runtime;
 mod safe_open;
 mod shortage;
@@ -23,4 +26,6 @@ mod spawn;
 mod sweep;
 mod unsafe_calls;
 
+pub use log_writer::run as write_log;
 pub use runtime::{ProcessRuntime, room_processes};
+pub use unsafe_calls::hear_of_children;
