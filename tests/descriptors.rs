@@ -59,7 +59,12 @@ async fn at_the_limit_of_descriptors_no_living_room_is_taken_for_ended() {
         maestro.get("/schedulers/many/rooms?perPage=100").await.1
     );
     assert_eq!(leaders(&home, "many"), now, "adopted");
-    maestro.remove("many").await;
+    assert_eq!(maestro.delete("/schedulers/many").await.0, 200);
+    let gone = eventually(seconds(40), || async {
+        maestro.get("/schedulers/many").await.0 == 404
+    });
+    let left = if gone.await { "" } else { &maestro.logged() };
+    assert_eq!(left, "", "{} rooms are left", leaders(&home, "many").len());
     assert_eq!(leaders(&home, "many").len(), 0, "rooms are left behind");
 }
 

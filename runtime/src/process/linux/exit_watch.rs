@@ -4,7 +4,7 @@
 use super::{
     children,
     process_table::{self, ProcessId},
-    shortage::DESCRIPTORS_SPARED,
+    shortage::descriptors_spared,
     unsafe_calls,
 };
 use rustix::{
@@ -102,23 +102,25 @@ pub fn kill_and_reap(id: ProcessId) {
     }
 }
 
-/// Signals exactly this process; one that has gone is no error.
-pub fn signal_process(id: ProcessId, signal: Signal) {
+/// Signals exactly this process; one that has gone is no error. False: nobody can say for
+/// now which process has this number.
+pub fn signal_process(id: ProcessId, signal: Signal) -> bool {
     let sent = match (hold(id), Pid::from_raw(id.pid)) {
         (Ok(Some(descriptor)), _) => pidfd_send_signal(descriptor, signal),
-        (Ok(None), _) | (_, None) => return,
+        (Ok(None), _) | (_, None) => return true,
         // Out of descriptors: the number of a child that was not reaped is nobody else's.
         (Err(_), Some(pid)) if children::is_awaited(id.pid) => kill_process(pid, signal),
-        (Err(_), Some(pid)) if is_same(id).unwrap_or(false) => kill_process(pid, signal),
-        (Err(error), Some(_)) => {
-            tracing::warn!(pid = id.pid, %error, "a process cannot be signalled for now");
-            return;
-        }
+        (Err(_), Some(pid)) => match is_same(id) {
+            Ok(true) => kill_process(pid, signal),
+            Ok(false) => return true,
+            Err(_) => return false,
+        },
     };
     match sent {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(error) => tracing::warn!(pid = id.pid, %error, "a process could not be signalled"),
     }
+    true
 }
 
 /// How often one is looked at that cannot be held.
@@ -232,7 +234,7 @@ fn hold_to_wait(id: ProcessId) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     };
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let number = u64::try_from(descriptor.as_raw_fd()).unwrap_or(0);
-    if number + DESCRIPTORS_SPARED >= limit {
+    if number >= limit - descriptors_spared(limit) {
         return Err(Errno::MFILE.into());
     }
     unsafe_calls::wait_until_readable(descriptor).map(Some)

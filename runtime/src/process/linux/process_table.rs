@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
 use tokio::{runtime::Handle, sync::Mutex};
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub const INSTALLATION: &str = "MAESTRO_INSTALLATION";
 pub const SCHEDULER: &str = "MAESTRO_SCHEDULER_NAME";
@@ -183,6 +183,8 @@ pub struct Scanner {
     installation: Arc<str>,
     handle: Handle,
     asked: AtomicU64,
+    /// The last scan failed, and that was said.
+    troubled: AtomicBool,
     /// The newest table, and how many had asked when its scan began.
     latest: Mutex<(u64, Arc<Vec<Row>>)>,
 }
@@ -193,6 +195,7 @@ impl Scanner {
             installation: installation.into(),
             handle,
             asked: AtomicU64::new(0),
+            troubled: AtomicBool::new(false),
             latest: Mutex::new((0, Arc::default())),
         }
     }
@@ -213,7 +216,15 @@ impl Scanner {
             .handle
             .spawn_blocking(move || scan(&installation))
             .await;
-        *latest = (serves, Arc::new(rows.map_err(io::Error::other)??));
+        let rows = rows.map_err(io::Error::other)?;
+        match (&rows, self.troubled.swap(rows.is_err(), Ordering::Relaxed)) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "the process table cannot be read: ends of rooms wait until it can; raise the limit of open files");
+            }
+            (Ok(_), true) => tracing::info!("the process table can be read again"),
+            _ => {}
+        }
+        *latest = (serves, Arc::new(rows?));
         Ok(latest.1.clone())
     }
 }

@@ -8,8 +8,13 @@ use std::{io, time::Duration};
 pub const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(100);
 pub const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Descriptors that are left for looking, when processes could be held by the last ones.
-pub const DESCRIPTORS_SPARED: u64 = 24;
+/// Descriptors that no process is held by: half of a small limit, else so many. They are for
+/// looking, for starting rooms, and for all else that this program opens once rooms are
+/// adopted.
+pub fn descriptors_spared(limit: u64) -> u64 {
+    const SPARED_MAX: u64 = 200;
+    (limit / 2).min(SPARED_MAX)
+}
 
 /// Whether the machine, or this process, has run out of something for now.
 pub fn is_shortage(error: &io::Error) -> bool {
@@ -39,6 +44,13 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_limit_is_shared_and_of_a_large_one_most_is_for_rooms() {
+        assert_eq!(descriptors_spared(128), 64);
+        assert_eq!(descriptors_spared(1_024), 200);
+        assert_eq!(descriptors_spared(u64::MAX), 200);
+    }
 
     #[test]
     fn what_is_gone_is_no_shortage() {

@@ -63,17 +63,13 @@ pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
 /// free may be what is short.
 async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -> Vec<ProcessId> {
     let mut pace = Pace::default();
-    let mut signal = signal;
+    let mut unsignalled = scope.leaders.clone();
     loop {
-        let error = match host.scanner.table().await {
-            Ok(table) => return scope.members(&table),
-            Err(error) => error,
-        };
-        tracing::warn!(room_id = %scope.key.1, %error, "the process table cannot be read; looking again");
-        if let Some(signal) = signal.take() {
-            for id in &scope.leaders {
-                signal_process(*id, signal);
-            }
+        if let Ok(table) = host.scanner.table().await {
+            return scope.members(&table);
+        }
+        if let Some(signal) = signal {
+            unsignalled.retain(|id| !signal_process(*id, signal));
         }
         tokio::select! {
             () = host.stopping.cancelled() => return Vec::new(),
