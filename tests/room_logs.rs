@@ -116,7 +116,7 @@ async fn an_output_that_is_reopened_and_a_flood_leave_the_log_whole_and_bounded(
     });
     assert!(over.await, "{}", tail(&maestro, "floods", &room, 3).await);
     assert!(most > LOG_BYTES / 2, "{most}: there was no flood");
-    assert!(most <= 3 * LOG_BYTES, "{most} bytes of logs");
+    assert!(most <= 3 * LOG_BYTES + 1_000, "{most} bytes of logs");
     assert_eq!(logs(&home, "floods").len(), 3);
     // None of it is torn, also where one file ends and the next begins.
     let newest = tail(&maestro, "floods", &room, 10_000).await;

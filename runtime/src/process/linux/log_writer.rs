@@ -33,6 +33,8 @@ use std::{
 /// The hidden command of our program, which [`run`] answers.
 pub const COMMAND: &str = "room-log";
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How much a file may be longer for the sake of its last line.
+const LINE_REST_MAX: usize = 8 * 1024;
 
 pub fn pipe_of(log: &Path) -> PathBuf {
     log.with_extension("pipe")
@@ -139,6 +141,7 @@ fn copy(mut source: impl Read, log: PathBuf, rotation: Rotation) {
         log,
         rotation,
         file: None,
+        in_line: false,
         dropped: None,
     };
     loop {
@@ -155,6 +158,8 @@ struct Output {
     log: PathBuf,
     rotation: Rotation,
     file: Option<File>,
+    /// What was written last did not end a line.
+    in_line: bool,
     /// How much could not be written, and why.
     dropped: Option<(u64, String)>,
 }
@@ -183,15 +188,26 @@ impl Output {
         let left = self.rotation.bytes.saturating_sub(size);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if chunk.len() <= left {
-            return self.file()?.write_all(chunk);
+            return self.append(chunk);
         }
-        // Whole lines, so that they are read as such over two files.
-        let fits = chunk[..left].iter().rposition(|byte| *byte == b'\n');
+        // Whole lines, so that they are read as such over two files: one that was begun is
+        // finished, if it is not endless.
+        let is_end = |byte: &u8| *byte == b'\n';
+        let fits = chunk[..left].iter().rposition(is_end).or_else(|| {
+            let rest = chunk.iter().take(LINE_REST_MAX).position(is_end);
+            rest.filter(|_| self.in_line)
+        });
         let (older, newer) = chunk.split_at(fits.map_or(0, |newline| newline + 1));
-        let written = self.file()?.write_all(older);
+        let written = self.append(older);
         self.rotate();
         written?;
-        self.file()?.write_all(newer)
+        self.append(newer)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file()?.write_all(bytes)?;
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
+        Ok(())
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
@@ -244,9 +260,30 @@ mod tests {
         let wanted: Vec<_> = (18_500..20_000).map(|n| format!("number {n}")).collect();
         assert_eq!(lines, wanted, "no line is torn or lost between the files");
         for entry in fs::read_dir(folder.path()).unwrap() {
-            assert!(entry.unwrap().metadata().unwrap().len() <= 10_000);
+            // One line longer at most.
+            assert!(entry.unwrap().metadata().unwrap().len() <= 10_020);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_line_that_was_begun_is_finished_before_the_file_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        let mut output = Output {
+            log: log.clone(),
+            rotation: rotation(20, 3),
+            file: None,
+            in_line: false,
+            dropped: None,
+        };
+        for chunk in ["one two three four", " five\nsix\n", "seven eight nine ten"] {
+            output.write(chunk.as_bytes());
+        }
+        let text = |path| fs::read_to_string(path).unwrap();
+        assert_eq!(text(logs::rotated(&log, 2)), "one two three four five\n");
+        assert_eq!(text(logs::rotated(&log, 1)), "six\n");
+        assert_eq!(text(log), "seven eight nine ten");
     }
 
     #[test]
@@ -258,6 +295,7 @@ mod tests {
             log: log.clone(),
             rotation: rotation(1_000, 3),
             file: None,
+            in_line: false,
             dropped: None,
         };
         output.write(b"lost\n");
@@ -281,6 +319,7 @@ mod tests {
             log: place.join("game.log"),
             rotation: rotation(1_000, 3),
             file: None,
+            in_line: false,
             dropped: None,
         };
         output.write(b"first\n");
