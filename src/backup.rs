@@ -4,8 +4,8 @@
 
 use maestro_http::{Backup, BackupDone, BackupError};
 use maestro_store::embedded::EmbeddedStore;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,12 +44,7 @@ async fn copy(
     };
     let folder = data_dir.join(FOLDER);
     let file = folder.join(format!("{name}.redb"));
-    DirBuilder::new()
-        .recursive(true)
-        // It holds what the store holds.
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|e| refuse(&folder, e))?;
+    make_folder(&folder).map_err(|e| refuse(&folder, e))?;
     if file.try_exists().map_err(|e| refuse(&file, e))? {
         return Err(BackupError::Taken(name));
     }
@@ -66,6 +61,18 @@ async fn copy(
         bytes,
         seconds,
     })
+}
+
+/// It holds what the store holds. One that is there, or is a link to another disk, is the
+/// user's.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(folder)?;
+    // The umask may have taken more; a volume without modes takes none.
+    let _ = std::fs::set_permissions(folder, Permissions::from_mode(0o700));
+    Ok(())
 }
 
 /// One visible path component of ordinary letters.

@@ -19,6 +19,9 @@ use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::embedded::EmbeddedStore;
 use std::sync::Arc;
 
+/// A large commit on a slow disk takes seconds.
+const STORE_CLOSES: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// The adapters of a node, for the time after its actors.
 pub struct Adapters {
     pub store: Arc<EmbeddedStore>,
@@ -78,9 +81,15 @@ impl Adapters {
     }
 
     /// After the actors: rooms stay as they are, the file is flushed and its lock given back.
+    /// A disk that hangs is not waited for: what was acknowledged is on it already.
     pub async fn close(self) {
         self.runtime.shutdown().await;
-        self.store.close().await;
+        if tokio::time::timeout(STORE_CLOSES, self.store.close())
+            .await
+            .is_err()
+        {
+            tracing::error!("the store's disk hangs: the process ends without closing the file");
+        }
     }
 }
 

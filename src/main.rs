@@ -17,6 +17,7 @@ mod migrate;
 mod observed;
 mod process_metrics;
 mod room;
+mod scratch;
 mod serve;
 mod settings;
 mod standby;

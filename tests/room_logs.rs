@@ -139,9 +139,8 @@ async fn a_log_outlives_the_server_and_its_own_writer() {
     let script = "echo up; n=0; while :; do while [ ! -e go$n ]; do sleep 0.05; done; n=$((n+1)); \
                   echo said $n; done";
     let room = start(&maestro, &home, &of_script(&home, "talks", script)).await;
-    let go = |n: u32| {
-        fs::write(home.room_folder("talks", &room).join(format!("go{n}")), "").expect("written")
-    };
+    let work = fs::read_link(format!("/proc/{}/cwd", home.pids("talks")[0].1)).expect("it runs");
+    let go = |n: u32| fs::write(work.join(format!("go{n}")), "").expect("written");
     until_said(&maestro, "talks", &room, "up").await;
     let [writer] = writers(&home, "talks")[..] else {
         panic!("not one writer");

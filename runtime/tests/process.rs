@@ -11,10 +11,14 @@ mod bench;
 mod ends;
 #[path = "process/mended.rs"]
 mod mended;
+#[path = "process/proof.rs"]
+mod proof;
 #[path = "process/site.rs"]
 mod site;
 #[path = "process/start.rs"]
 mod start;
+#[path = "process/strange.rs"]
+mod strange;
 #[path = "process/upkeep.rs"]
 mod upkeep;
 

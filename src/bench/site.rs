@@ -5,6 +5,7 @@ use super::args::TargetArgs;
 use super::load::{Generator, Requests};
 use super::server::Server;
 use super::wire;
+use crate::scratch::Scratch;
 use anyhow::{Context, bail};
 use std::fs::File;
 use std::io::Read;
@@ -25,7 +26,7 @@ pub const TAKEN: &[u8] = br#""success":true"#;
 /// A server that was started here, with its folder.
 pub struct Site {
     pub server: Server,
-    pub folder: tempfile::TempDir,
+    pub folder: Scratch,
     settings: Vec<(&'static str, String)>,
 }
 
@@ -55,7 +56,7 @@ impl Site {
     }
 
     pub async fn with(mut settings: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("maestro-bench-").tempdir();
+        let folder = Scratch::new("maestro-bench-");
         let folder = folder.context("cannot make a temporary folder")?;
         let list = folder.path().join("rooms").display().to_string();
         settings.push(("MAESTRO_RUNTIME_SIMULATED_ROOMLIST", list));

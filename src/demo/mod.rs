@@ -11,6 +11,7 @@ mod summary;
 
 use crate::cli::DemoArgs;
 use crate::logging;
+use crate::scratch::Scratch;
 use crate::serve::serve;
 use crate::settings::{self, Settings};
 use anyhow::{Context, bail};
@@ -28,7 +29,7 @@ const LEFT_WAIT: Duration = Duration::from_secs(5);
 /// replaced, a process that is left.
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     logging::init_quiet();
-    let folder = tempfile::Builder::new().prefix("maestro-demo-").tempdir();
+    let folder = Scratch::new("maestro-demo-");
     let folder = folder.context("cannot make a temporary folder")?;
     let settings = demo_settings(folder.path())?;
     let (rooms, time) = (args.rooms, args.duration);

@@ -32,6 +32,14 @@ pub fn room_processes(_: &str) -> io::Result<Vec<RoomProcess>> {
     Ok(Vec::new())
 }
 
+/// Rooms made nothing here.
+///
+/// # Errors
+/// As the standard library says.
+pub fn remove_tree(path: &std::path::Path) -> io::Result<()> {
+    std::fs::remove_dir_all(path)
+}
+
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {

@@ -140,9 +140,9 @@ async fn two_containers_are_one_room() {
     let instance = stage.runtime.create(&order).await.unwrap();
     assert_eq!(instance.address.unwrap().ports.len(), 3);
     let ports = &order.host_ports;
-    let game = site.note("fleet", "fleet-a", "game.log").await;
+    let game = site.log("fleet", "fleet-a", "game").await;
     assert_eq!(game, format!("game {} {}\n", ports[0], ports[2]));
-    let sidecar = site.note("fleet", "fleet-a", "sidecar.log").await;
+    let sidecar = site.log("fleet", "fleet-a", "sidecar").await;
     assert_eq!(sidecar, format!("sidecar {} {}\n", ports[2], ports[2]));
     let name = stage.scheduler.name.clone();
     let tail = stage.runtime.log_tail(&name, &"fleet-a".into(), 10).await;

@@ -6,7 +6,7 @@ use maestro_testkit::contract::runtime::{Harness, Stage};
 use parking_lot::Mutex;
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -72,7 +72,7 @@ impl Site {
     }
 
     /// Found by its name, since its place has changed.
-    pub fn log(&self, scheduler: &str, room: &str, container: &str) -> PathBuf {
+    pub fn log_path(&self, scheduler: &str, room: &str, container: &str) -> PathBuf {
         let name = format!("{container}.log");
         let mut folders = vec![self.folder.path().to_path_buf()];
         while let Some(folder) = folders.pop() {
@@ -119,15 +119,20 @@ impl Site {
         room_processes(&self.settings.installation).unwrap()
     }
 
+    /// Where the room works.
+    pub fn work(&self, scheduler: &str, room: &str) -> PathBuf {
+        self.room_folder(scheduler, room).join("work")
+    }
+
     /// What the room's shell wrote into its folder.
     pub async fn note(&self, scheduler: &str, room: &str, name: &str) -> String {
-        let path = self.room_folder(scheduler, room).join(name);
-        eventually(name, || {
-            fs::read_to_string(&path)
-                .ok()
-                .filter(|text| text.ends_with('\n'))
-        })
-        .await
+        whole(&self.work(scheduler, room).join(name)).await
+    }
+
+    /// What a container has written.
+    pub async fn log(&self, scheduler: &str, room: &str, container: &str) -> String {
+        let name = format!("{container}.log");
+        whole(&self.room_folder(scheduler, room).join(name)).await
     }
 }
 
@@ -148,6 +153,15 @@ impl Drop for Site {
             assert!(left.is_empty(), "processes are left: {left:?}");
         }
     }
+}
+
+async fn whole(path: &Path) -> String {
+    eventually(&path.display().to_string(), || {
+        fs::read_to_string(path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    })
+    .await
 }
 
 /// Waits for a level.

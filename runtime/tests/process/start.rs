@@ -79,7 +79,7 @@ async fn the_environment_is_what_the_contract_says_and_nothing_of_ours() {
         .map(|line| String::from_utf8_lossy(line).into_owned())
         .collect();
     seen.sort();
-    let home = site.room_folder("fleet", "fleet-a").canonicalize().unwrap();
+    let home = site.work("fleet", "fleet-a").canonicalize().unwrap();
     let home = home.display();
     let mut wanted = vec![
         "PATH=/opt/fleet:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),

@@ -106,7 +106,7 @@ async fn a_room_of_before_is_adopted_and_its_log_rotated_as_before() {
     stage.create("fleet-a").await.unwrap();
     let (fleet, log) = (
         stage.scheduler.clone(),
-        site.log("fleet", "fleet-a", "game"),
+        site.log_path("fleet", "fleet-a", "game"),
     );
     drop(stage);
     site.close().await;

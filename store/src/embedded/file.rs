@@ -3,6 +3,7 @@
 use super::{
     error::OpenError,
     format::{self, Formats},
+    private,
 };
 use redb::{Database, DatabaseError};
 use std::{
@@ -31,6 +32,7 @@ pub fn open(dir: &Path, formats: &Formats) -> Result<Database, OpenError> {
         fs::rename(&unfinished, &path).map_err(|e| OpenError::io(&path, e))?;
         sync_folder(dir).map_err(|e| OpenError::io(dir, e))?;
     }
+    private::close_file(&path);
     let db = open_existing(&path)?;
     let db = guarded(&path, || format::bring_up(&path, db, formats))?;
     compact_when_it_pays(&path, db)
@@ -39,6 +41,7 @@ pub fn open(dir: &Path, formats: &Formats) -> Result<Database, OpenError> {
 /// Under another name first: a crash while it is made leaves no half store behind.
 fn create(path: &Path, formats: &Formats) -> Result<(), OpenError> {
     let refuse = |e: redb::Error| OpenError::database(path, e);
+    private::create_file(path).map_err(|e| OpenError::io(path, e))?;
     let db = builder().create(path).map_err(|e| refuse(e.into()))?;
     format::initialise(&db, formats).map_err(refuse)?;
     db.close().map_err(|e| refuse(e.into()))
@@ -118,7 +121,11 @@ fn used_bytes(db: &Database) -> Result<u64, redb::Error> {
 pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
     unfinished.push(".new");
-    fs::copy(from, &unfinished)?;
+    remove_if_there(Path::new(&unfinished))?;
+    io::copy(
+        &mut File::open(from)?,
+        &mut private::create_file(Path::new(&unfinished))?,
+    )?;
     File::open(&unfinished)?.sync_all()?;
     fs::rename(&unfinished, to)?;
     to.parent().map_or(Ok(()), sync_folder)
@@ -126,6 +133,8 @@ pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
 
 /// An empty database for a copy, under a name that is free.
 pub fn create_for_copy(path: &Path) -> Result<Database, redb::Error> {
+    // The library opens what it finds; an empty file becomes a database.
+    private::create_file(path)?;
     Ok(builder().create(path)?)
 }
 

@@ -3,13 +3,13 @@
 //! The lock ends with the process, however it ends. It is never inherited by rooms (the
 //! descriptor is closed on exec), which outlive us.
 
-use super::error::OpenError;
+use super::{error::OpenError, private};
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -24,14 +24,7 @@ pub struct LockFile {
 impl LockFile {
     pub fn acquire(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join(NAME);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(&path)
-            .map_err(|e| OpenError::io(&path, e))?;
+        let mut file = private::open_file(&path).map_err(|e| OpenError::io(&path, e))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -15,6 +15,7 @@ mod lock;
 mod migrate;
 mod model;
 mod ownership;
+mod private;
 mod queue;
 mod reads;
 mod shared;
@@ -38,8 +39,6 @@ use parking_lot::Mutex;
 use queue::{Inlet, Job};
 use shared::Shared;
 use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -57,12 +56,8 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens the store of `data_dir`, which is made when it is not there. Blocks on the disk.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
-        DirBuilder::new()
-            .recursive(true)
-            // It holds the secrets of rooms.
-            .mode(0o700)
-            .create(data_dir)
-            .map_err(|e| OpenError::io(data_dir, e))?;
+        // It holds the secrets of rooms.
+        private::open_folder(data_dir).map_err(|e| OpenError::io(data_dir, e))?;
         let lock = LockFile::acquire(data_dir)?;
         let database = file::open(data_dir, &format::FORMATS)?;
         let path = data_dir.join(file::NAME);

@@ -5,12 +5,17 @@ use maestro_core::{domain::Epoch, ports::StoreError};
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::{path::PathBuf, sync::Arc};
+use tokio::sync::Semaphore;
+
+const READS_MAX: usize = 32;
 
 pub struct Shared {
     pub dir: PathBuf,
     pub epoch: Epoch,
     pub installation: String,
     pub model: Model,
+    /// Reads of the file at the same time.
+    reads: Arc<Semaphore>,
     /// `None` once the store has been closed.
     lock: Mutex<Option<LockFile>>,
     state: RwLock<State>,
@@ -36,6 +41,7 @@ impl Shared {
             epoch,
             installation,
             model,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             lock: Mutex::new(Some(lock)),
             state: RwLock::new(State::Open(Arc::new(database))),
         }
@@ -78,6 +84,12 @@ impl Shared {
         let work = move || {
             let txn = shared.database()?.begin_read().map_err(ReadError::from)?;
             Ok(look(&txn)?)
+        };
+        // Held until the read ends: a disk that hangs holds no more threads than this.
+        let turn = self.reads.clone().acquire_owned().await;
+        let work = move || {
+            let _turn = turn;
+            work()
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(read) => read,

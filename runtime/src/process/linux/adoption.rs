@@ -2,12 +2,12 @@
 //! environment of processes that were spawned before their record was written.
 
 use super::{
-    folder::{RoomFolder, RoomsFolder},
+    folder::{Layout, RoomFolder, RoomsFolder},
     host::Host,
     live_room::LiveRoom,
     ports::RoomKey,
     process_table::{self, ProcessId, Row},
-    record::{FORMAT, Phase, RoomFile},
+    record::{Phase, RoomFile, format_of},
     shortage::is_shortage,
     sweep::{self, Scope},
 };
@@ -23,6 +23,8 @@ pub struct Found {
     pub folder: RoomFolder,
     /// `None`: there is none, or it cannot be read.
     pub record: Option<RoomFile>,
+    /// Processes of the record that run and are what it says.
+    recorded: Vec<(String, ProcessId)>,
     /// Leaders of sessions that run and bear this room's marks.
     marked: Vec<(String, ProcessId)>,
     ports: Vec<u16>,
@@ -37,13 +39,22 @@ pub struct Survey {
 }
 
 /// Reads only.
-pub fn survey(rooms: &RoomsFolder, installation: &str) -> io::Result<Survey> {
-    let mut marks = marked_processes(process_table::scan(installation)?);
+pub fn survey(rooms: &RoomsFolder, installation: &str, boot_id: &str) -> io::Result<Survey> {
+    let table = process_table::scan()?;
+    let alive: Vec<_> = table.into_iter().filter(|row| row.stat.alive()).collect();
+    let mut marks = HashMap::<RoomKey, Vec<&Row>>::new();
+    for row in &alive {
+        if let Some(key) = row.marks.of_room(installation) {
+            marks.entry(key).or_default().push(row);
+        }
+    }
+    let by_pid: HashMap<_, _> = alive.iter().map(|row| (row.id.pid, row)).collect();
     let mut survey = Survey {
         rooms: Vec::new(),
         resource_version: 0,
     };
     for (scheduler, room, folder) in rooms.rooms()? {
+        let key = (scheduler, room);
         let record = match RoomFile::read(&folder) {
             Ok(record) => record,
             // Not to be looked at is not to be gone.
@@ -54,53 +65,46 @@ pub fn survey(rooms: &RoomsFolder, installation: &str) -> io::Result<Survey> {
             }
         };
         if let Some(record) = &record {
-            if record.installation != installation {
-                tracing::warn!(folder = %folder.path().display(), "a room of another installation is left alone");
-                continue;
-            }
-            if record.scheduler != scheduler || record.room != room {
-                tracing::warn!(folder = %folder.path().display(), "a room record is in a foreign folder, left alone");
+            if let Some(why) = not_of_here(record, &key, installation) {
+                tracing::warn!(folder = %folder.path().display(), why, "a folder is left alone");
                 continue;
             }
             survey.resource_version = survey.resource_version.max(record.resource_version);
         }
-        let key = (scheduler, room);
         let marked = marks.remove(&key).unwrap_or_default();
-        survey.rooms.push(Found::new(key, folder, record, marked));
+        let mut found = Found::new(key, folder, record, &marked);
+        found.compare(&by_pid, boot_id);
+        survey.rooms.push(found);
     }
     for (key, marked) in marks {
         if let Some(folder) = rooms.room(&key.0, &key.1) {
-            survey.rooms.push(Found::new(key, folder, None, marked));
+            survey.rooms.push(Found::new(key, folder, None, &marked));
         }
     }
     Ok(survey)
 }
 
-fn marked_processes(rows: Vec<Row>) -> HashMap<RoomKey, Vec<Row>> {
-    let mut marks: HashMap<RoomKey, Vec<Row>> = HashMap::new();
-    for row in rows.into_iter().filter(|row| row.stat.alive()) {
-        if let Some(mark) = &row.mark {
-            let key = (mark.scheduler.as_str().into(), mark.room.as_str().into());
-            marks.entry(key).or_default().push(row);
-        }
+fn not_of_here(record: &RoomFile, key: &RoomKey, installation: &str) -> Option<&'static str> {
+    if record.installation != installation {
+        return Some("its room is of another installation");
     }
-    marks
+    let own = record.scheduler == key.0 && record.room == key.1;
+    (!own).then_some("its record is of another room")
 }
 
 impl Found {
-    fn new(key: RoomKey, folder: RoomFolder, record: Option<RoomFile>, rows: Vec<Row>) -> Self {
+    fn new(key: RoomKey, folder: RoomFolder, record: Option<RoomFile>, rows: &[&Row]) -> Self {
         // Of several sessions with one container's marks the oldest is the container; the
         // others were opened by it.
         let mut marked = BTreeMap::<String, ProcessId>::new();
         let mut ports = Vec::new();
-        for row in &rows {
-            let Some(mark) = &row.mark else { continue };
-            ports.extend(&mark.ports);
+        for row in rows {
+            ports.extend(&row.marks.ports);
             if !row.leads_session() {
                 continue;
             }
             marked
-                .entry(mark.container.clone())
+                .entry(row.marks.container.clone().unwrap_or_default())
                 .and_modify(|id| {
                     if row.id.start_ticks < id.start_ticks {
                         *id = row.id;
@@ -110,28 +114,57 @@ impl Found {
         }
         ports.sort_unstable();
         ports.dedup();
+        let layout = match &record {
+            Some(record) => record.layout(),
+            None => folder.layout_found(),
+        };
         Self {
             key,
-            folder,
+            folder: folder.laid_out(layout),
             record,
+            recorded: Vec::new(),
             marked: marked.into_iter().collect(),
             ports,
             leftovers: !rows.is_empty(),
         }
     }
 
+    /// Which processes of the record are what it says.
+    fn compare(&mut self, table: &HashMap<i32, &Row>, boot_id: &str) {
+        let Some(record) = self.record.as_ref().filter(|r| r.boot_id == boot_id) else {
+            return;
+        };
+        for process in &record.processes {
+            let row = table
+                .get(&process.id.pid)
+                .filter(|row| row.id == process.id);
+            if row.is_some_and(|row| self.is_proved(record, &process.container, row)) {
+                self.recorded.push((process.container.clone(), process.id));
+            }
+        }
+    }
+
+    /// Number and start time are as recorded. A record that lies where the room worked may
+    /// have been written by the room: then the process itself has to show whose it is.
+    fn is_proved(&self, record: &RoomFile, container: &str, row: &Row) -> bool {
+        let installation = &record.installation;
+        if !row.leads_session() || row.marks.contradict(installation, &self.key, container) {
+            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process that is none of the room's, left alone");
+            return false;
+        }
+        let own = record.layout() == Layout::Apart
+            || row.marks.name(installation, &self.key, container)
+            || process_table::writes_to(row.id.pid, &self.folder.log(container));
+        if !own {
+            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process that nothing shows to be the room's, left alone");
+        }
+        own
+    }
+
     /// What runs of this container: as recorded, or else as marked.
-    fn process(&self, record: &RoomFile, boot_id: &str, container: &str) -> Option<ProcessId> {
-        let recorded = record
-            .process(container)
-            .filter(|_| record.boot_id == boot_id)
-            .filter(|id| process_table::may_run(*id));
-        recorded.or_else(|| {
-            let mut marked = self.marked.iter();
-            marked
-                .find(|(name, _)| name == container)
-                .map(|(_, id)| *id)
-        })
+    fn process(&self, container: &str) -> Option<ProcessId> {
+        let mut known = self.recorded.iter().chain(&self.marked);
+        known.find(|(name, _)| name == container).map(|(_, id)| *id)
     }
 }
 
@@ -155,7 +188,7 @@ impl Host {
     fn adopt_recorded(self: &Arc<Self>, mut record: RoomFile, found: &Found) {
         let names = record.spec.containers.iter().map(|c| c.name.clone());
         let processes: Vec<_> = names
-            .filter_map(|name| Some((found.process(&record, &self.boot_id, &name)?, name)))
+            .filter_map(|name| Some((found.process(&name)?, name)))
             .map(|(id, name)| (name, id))
             .collect();
         if processes.is_empty() && record.phase == Phase::Starting {
@@ -209,7 +242,7 @@ impl Host {
             ..Default::default()
         };
         let mut record = RoomFile {
-            format: FORMAT,
+            format: format_of(found.folder.layout_found()),
             installation: self.settings.installation.clone(),
             scheduler: found.key.0.clone(),
             room: found.key.1.clone(),

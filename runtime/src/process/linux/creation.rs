@@ -3,19 +3,23 @@
 
 use super::{
     exit_watch,
-    folder::RoomFolder,
+    folder::{Layout, RoomFolder},
     host::{Host, folder_trouble},
     live_room::LiveRoom,
     plan::{self, ContainerPlan, RoomPlan},
     ports::RoomKey,
-    process_table::ProcessId,
-    record::{FORMAT, Phase, RoomFile},
+    process_table::{self, ProcessId},
+    record::{Phase, RoomFile, format_of},
     shortage::is_shortage,
     spawn,
     sweep::{self, Scope},
 };
 use maestro_core::{domain::*, ports::*};
 use std::sync::Arc;
+
+fn still_runs((_, id): &(String, ProcessId)) -> bool {
+    process_table::may_run(*id)
+}
 
 impl Host {
     pub async fn create_room(self: Arc<Self>, order: RoomOrder) -> Result<Instance, RuntimeError> {
@@ -72,18 +76,14 @@ impl Host {
         let found = self.feeds.instance(&key.0, &key.1);
         // A closed semaphore does not occur; its permit ends with the spawn.
         let permit = self.spawns.clone().acquire_owned().await.ok();
-        let started = self
-            .blocking(move || {
-                let _permit = permit;
-                host.start_blocking(&order, found, &place)
-            })
-            .await
-            .unwrap_or_else(|| {
-                Err(RuntimeError::Unavailable(
-                    "a room could not be started".into(),
-                ))
-            })?;
-        Ok(self.keep(started, folder.clone(), live, true))
+        // However long it takes: what was started needs its keeper.
+        let started = self.jobs.run_to_the_end(move || {
+            let _permit = permit;
+            host.start_blocking(&order, found, &place)
+        });
+        let started = started.await??;
+        let folder = folder.clone().laid_out(started.layout());
+        Ok(self.keep(started, folder, live, true))
     }
 
     fn start_blocking(
@@ -94,6 +94,7 @@ impl Host {
     ) -> Result<RoomFile, RuntimeError> {
         let key = (order.scheduler.name.clone(), order.room.clone());
         let mut record = self.record_of(order, found, folder)?;
+        let folder = &folder.clone().laid_out(record.layout());
         let plan =
             plan::plan(&record, folder, &self.surroundings).map_err(RuntimeError::Invalid)?;
         if let Err((port, holder)) = self.ports.claim(&key, &order.host_ports) {
@@ -106,7 +107,7 @@ impl Host {
             for process in &record.processes {
                 exit_watch::kill_and_reap(process.id);
             }
-            let _ = folder.delete();
+            self.discard(&key);
             if let Some(cgroups) = &self.cgroups {
                 cgroups.remove(&key);
             }
@@ -148,8 +149,19 @@ impl Host {
                 )));
             }
         }
+        let key = (order.scheduler.name.clone(), order.room.clone());
+        let running: Vec<_> = self
+            .take_found(&key)
+            .into_iter()
+            .filter(still_runs)
+            .collect();
+        let layout = match (&earlier, running.is_empty()) {
+            (_, true) => Layout::Apart,
+            (Some(earlier), false) => earlier.layout(),
+            (None, false) => folder.layout_found(),
+        };
         let mut record = RoomFile {
-            format: FORMAT,
+            format: format_of(layout),
             installation: self.settings.installation.clone(),
             scheduler: order.scheduler.name.clone(),
             room: order.room.clone(),
@@ -166,10 +178,8 @@ impl Host {
             ended_at: None,
             end: None,
         };
-        for (container, id) in self.take_found(&(record.scheduler.clone(), record.room.clone())) {
-            if super::process_table::may_run(id) {
-                record.set_process(&container, id);
-            }
+        for (container, id) in running {
+            record.set_process(&container, id);
         }
         Ok(record)
     }
@@ -209,7 +219,7 @@ impl Host {
             log: &folder.log(&container.name),
             settings: &self.settings,
         };
-        spawn::start(container, folder.path(), &output, cgroup)
+        spawn::start(container, &folder.work(), &output, cgroup)
     }
 
     fn cgroup_of(
@@ -249,8 +259,12 @@ impl Host {
         let host = self.clone();
         let (record, folder, name) = (record.clone(), folder.clone(), container.to_owned());
         let permit = self.spawns.clone().acquire_owned().await.ok();
-        let started = self.blocking(move || {
+        let started = self.jobs.run_to_the_end(move || {
             let _permit = permit;
+            // It may have removed where it works.
+            folder
+                .create()
+                .map_err(|error| folder_trouble(folder.path(), &error))?;
             let key = (record.scheduler.clone(), record.room.clone());
             let plan =
                 plan::plan(&record, &folder, &host.surroundings).map_err(RuntimeError::Invalid)?;
@@ -259,6 +273,6 @@ impl Host {
             let group = host.cgroup_of(&key, &plan)?;
             host.spawn(container, &folder, group)
         });
-        started.await.unwrap_or(Err(RuntimeError::NotFound))
+        started.await?
     }
 }

@@ -37,7 +37,7 @@ pub fn variables(
     let mut variables = Variables::new();
     let mut set = |name: &str, value: OsString| variables.insert(name.into(), value);
     set("PATH", search_path(surroundings));
-    set("HOME", folder.path().into());
+    set("HOME", folder.work().into());
     set("TMPDIR", folder.temporary().into());
     set("LANG", "C.UTF-8".into());
     for entry in &container.environment {

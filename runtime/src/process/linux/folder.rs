@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,9 @@ use super::shortage::is_shortage;
 use maestro_core::domain::{RoomId, SchedulerName};
 
 pub const RECORD: &str = "room.json";
+/// Beside the folders of schedulers, so that moving a room there is a rename.
+const TRASH: &str = ".trash";
+const WORK: &str = "work";
 
 /// A name that is one path component, visible and of ordinary letters.
 pub fn is_safe_name(name: &str) -> bool {
@@ -21,11 +24,38 @@ pub fn is_safe_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
+/// What is missing of the path, for the owner only. What is there keeps its mode.
 pub fn create_private(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => make_private(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            create_private(parent.ok_or(error)?)?;
+            fs::DirBuilder::new().mode(0o700).create(path)?;
+            make_private(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A umask may have taken more than the mode did. A volume without modes is no error.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o700)) {
+        Err(error) if is_refused(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -38,37 +68,47 @@ impl RoomsFolder {
     pub fn path(&self) -> &Path {
         &self.0
     }
+    pub fn trash(&self) -> PathBuf {
+        self.0.join(TRASH)
+    }
     /// `None`: such a name was never one of ours.
     pub fn scheduler(&self, scheduler: &SchedulerName) -> Option<PathBuf> {
         is_safe_name(scheduler.as_str()).then(|| self.0.join(scheduler.as_str()))
     }
     pub fn room(&self, scheduler: &SchedulerName, room: &RoomId) -> Option<RoomFolder> {
         let scheduler = self.scheduler(scheduler)?;
-        is_safe_name(room.as_str()).then(|| RoomFolder(scheduler.join(room.as_str())))
+        is_safe_name(room.as_str()).then(|| RoomFolder::new(scheduler.join(room.as_str())))
     }
 
     /// Folders that look like rooms; others are skipped with a warning.
     pub fn rooms(&self) -> io::Result<Vec<(SchedulerName, RoomId, RoomFolder)>> {
         let mut found = Vec::new();
         for scheduler in subfolders(&self.0)? {
-            let place = self.0.join(&scheduler);
-            let rooms = match subfolders(&place) {
-                Err(error) if !is_shortage(&error) => {
-                    tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
-                    Vec::new()
-                }
-                read => read?,
-            };
-            for room in rooms {
-                let path = place.join(&room);
-                found.push((
-                    SchedulerName::from(scheduler.as_str()),
-                    RoomId::from(room.as_str()),
-                    RoomFolder(path),
-                ));
+            let scheduler = SchedulerName::from(scheduler.as_str());
+            for (room, folder) in self.rooms_of(&scheduler)? {
+                found.push((scheduler.clone(), room, folder));
             }
         }
         Ok(found)
+    }
+
+    /// The same of one scheduler.
+    pub fn rooms_of(&self, scheduler: &SchedulerName) -> io::Result<Vec<(RoomId, RoomFolder)>> {
+        let Some(place) = self.scheduler(scheduler) else {
+            return Ok(Vec::new());
+        };
+        let rooms = match subfolders(&place) {
+            Err(error) if !is_shortage(&error) => {
+                tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
+                Vec::new()
+            }
+            read => read?,
+        };
+        let rooms = rooms.into_iter().map(|room| {
+            let folder = RoomFolder::new(place.join(&room));
+            (RoomId::from(room.as_str()), folder)
+        });
+        Ok(rooms.collect())
     }
 }
 
@@ -76,7 +116,7 @@ fn subfolders(path: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if !entry.file_type()?.is_dir() {
+        if !entry.file_type()?.is_dir() || entry.file_name() == TRASH {
             continue;
         }
         match entry.file_name().into_string() {
@@ -89,30 +129,59 @@ fn subfolders(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Where a room works, beside or among what we know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// In `work/`; record and logs are outside of it.
+    Apart,
+    /// In the folder that has its record and logs, as rooms up to format 1 do. They stay
+    /// there for as long as they live: their paths are in their environment.
+    Mixed,
+}
+
 #[derive(Clone, Debug)]
-pub struct RoomFolder(PathBuf);
+pub struct RoomFolder {
+    path: PathBuf,
+    layout: Layout,
+}
 
 impl RoomFolder {
+    fn new(path: PathBuf) -> Self {
+        let layout = Layout::Apart;
+        Self { path, layout }
+    }
+    pub fn laid_out(self, layout: Layout) -> Self {
+        Self { layout, ..self }
+    }
+    /// For a room that runs without a record. Its folders are made before it is started.
+    pub fn layout_found(&self) -> Layout {
+        match self.path.join(WORK).is_dir() || !self.path.exists() {
+            true => Layout::Apart,
+            false => Layout::Mixed,
+        }
+    }
+    /// Ours: the record and the logs.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
     pub fn record(&self) -> PathBuf {
-        self.0.join(RECORD)
-    }
-    pub fn temporary(&self) -> PathBuf {
-        self.0.join("tmp")
+        self.path.join(RECORD)
     }
     pub fn log(&self, container: &str) -> PathBuf {
-        self.0.join(format!("{container}.log"))
+        self.path.join(format!("{container}.log"))
+    }
+    /// The room's: its working folder and HOME.
+    pub fn work(&self) -> PathBuf {
+        match self.layout {
+            Layout::Apart => self.path.join(WORK),
+            Layout::Mixed => self.path.clone(),
+        }
+    }
+    pub fn temporary(&self) -> PathBuf {
+        self.work().join("tmp")
     }
     pub fn create(&self) -> io::Result<()> {
         create_private(&self.temporary())
-    }
-    pub fn delete(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
     }
 }
 
@@ -127,5 +196,21 @@ mod tests {
         }
         assert!(is_safe_name("blue-fleet-x1b2c"));
         assert!(!is_safe_name(&"a".repeat(254)));
+    }
+
+    #[test]
+    fn folders_are_for_the_owner_and_those_that_were_there_keep_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        fs::create_dir(&there).unwrap();
+        fs::set_permissions(&there, fs::Permissions::from_mode(0o755)).unwrap();
+        create_private(&there.join("a/b")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&there), 0o755);
+        assert_eq!(mode(&there.join("a")), 0o700);
+        assert_eq!(mode(&there.join("a/b")), 0o700);
+        fs::write(there.join("file"), "").unwrap();
+        assert!(create_private(&there.join("file")).is_err());
+        assert!(create_private(&there.join("file/below")).is_err());
     }
 }

@@ -1,15 +1,17 @@
 //! What all rooms of this machine share.
 
 use super::{
+    blocking::Jobs,
     cgroup::Cgroups,
     environment::Surroundings,
-    folder::{RoomFolder, RoomsFolder},
+    folder::{self, RoomFolder, RoomsFolder},
     keeper::Keeper,
     live_room::LiveRoom,
     plan,
     ports::{PortBook, RoomKey},
     process_table::{ProcessId, Scanner},
     record::{Phase, RoomFile},
+    trash::Trash,
 };
 use crate::feeds::Feeds;
 use crate::process::ProcessSettings;
@@ -23,7 +25,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub struct Host {
@@ -36,6 +41,13 @@ pub struct Host {
     pub scanner: Scanner,
     pub cgroups: Option<Cgroups>,
     pub spawns: Arc<Semaphore>,
+    /// Everything that blocks but reads for users.
+    pub jobs: Jobs,
+    /// What users read: many of them keep no room from being made.
+    pub reads: Jobs,
+    pub trash: Trash,
+    /// The trash has something new.
+    pub discarded: Notify,
     /// Every task of this runtime; awaited at shutdown.
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
@@ -51,34 +63,67 @@ pub struct State {
     ended: HashMap<SchedulerName, VecDeque<(Timestamp, RoomId)>>,
     /// Processes of rooms whose creation was cut short.
     found: HashMap<RoomKey, Vec<(String, ProcessId)>>,
+    /// Whose folders could not be moved to the trash.
+    refused: Vec<RoomKey>,
 }
 
 impl Host {
-    /// `None`: the task panicked or the I/O runtime is gone.
+    /// `None`: it failed, or takes too long; it is told why.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let work = self.tasks.track_future(self.handle.spawn_blocking(work));
-        match work.await {
-            Ok(value) => Some(value),
-            Err(error) => {
-                tracing::error!(%error, "blocking work failed");
-                None
-            }
-        }
+        let done = self.jobs.run(work).await;
+        done.inspect_err(|error| tracing::error!(%error, "blocking work was given up"))
+            .ok()
     }
 
     pub async fn write_record(&self, record: &RoomFile, folder: &RoomFolder) {
         let (record, folder) = (record.clone(), folder.clone());
         let room = record.room.clone();
         let written = self.blocking(move || {
-            folder.create()?;
+            folder::create_private(folder.path())?;
             record.write(&folder)
         });
         if let Some(Err(error)) = written.await {
             tracing::warn!(room_id = %room, %error, "a room record cannot be written; the room goes on");
         }
+    }
+
+    /// Frees the place of a room that has ended or never was. Blocking.
+    pub fn move_to_trash(&self, key: &RoomKey) -> io::Result<()> {
+        let Some(folder) = self.rooms.room(&key.0, &key.1) else {
+            return Ok(());
+        };
+        self.trash.take(folder.path())?;
+        self.discarded.notify_one();
+        Ok(())
+    }
+
+    /// The same, now or later. Blocking.
+    pub fn discard(&self, key: &RoomKey) {
+        if self.move_to_trash(key).is_err() {
+            // The cleaner tells why when it fails again.
+            self.state.lock().refused.push(key.clone());
+            self.discarded.notify_one();
+        }
+    }
+
+    pub fn take_refused(&self) -> Vec<RoomKey> {
+        std::mem::take(&mut self.state.lock().refused)
+    }
+
+    /// The folder of a scheduler without living rooms. What cannot go now goes later.
+    /// Blocking.
+    pub fn discard_scheduler(&self, scheduler: &SchedulerName, path: &Path) {
+        if let Err(error) = self.trash.take(path) {
+            tracing::warn!(folder = %path.display(), %error, "the folder of a removed scheduler cannot be removed as a whole");
+            // Those that cannot be listed now are found as ended ones at the next start.
+            for (room, _) in self.rooms.rooms_of(scheduler).into_iter().flatten() {
+                self.discard(&(scheduler.clone(), room));
+            }
+        }
+        self.discarded.notify_one();
     }
 
     pub fn live(&self, key: &RoomKey) -> Option<Arc<LiveRoom>> {

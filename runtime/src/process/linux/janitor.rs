@@ -1,5 +1,5 @@
-//! The one periodic task: looks after logs, removes folders of rooms that ended long ago,
-//! and reaps what nobody else does. It takes no input and looks at sizes and ages only.
+//! The periodic task that looks after logs, and reaps what nobody else does. It takes no
+//! input and looks at sizes only.
 
 use super::{children, host::Host, log_writer, rotation};
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
@@ -25,7 +25,6 @@ pub async fn run(host: Arc<Host>) {
         if Instant::now() >= due {
             due = Instant::now() + every;
             logs = look_after_writers(&host).await;
-            remove_outdated(&host).await;
             reap(&host).await;
         }
         rotate_logs(&host, &mut logs).await;
@@ -95,26 +94,6 @@ async fn reap(host: &Arc<Host>) {
         children::reap_unattended();
         if let Err(error) = children::reap_orphans() {
             tracing::warn!(%error, "processes that lost their parents cannot be reaped for now");
-        }
-    })
-    .await;
-}
-
-async fn remove_outdated(host: &Arc<Host>) {
-    let outdated = host.take_outdated(jiff::Timestamp::now());
-    if outdated.is_empty() {
-        return;
-    }
-    let worker = host.clone();
-    host.blocking(move || {
-        for key in outdated {
-            let Some(folder) = worker.rooms.room(&key.0, &key.1) else {
-                continue;
-            };
-            worker.ports.release(&key);
-            if let Err(error) = folder.delete() {
-                tracing::warn!(folder = %folder.path().display(), %error, "the folder of an ended room cannot be removed");
-            }
         }
     })
     .await;

@@ -1,8 +1,10 @@
 //! The process runtime on Linux.
 
 mod adoption;
+mod blocking;
 mod cgroup;
 mod children;
+mod cleaner;
 mod creation;
 mod environment;
 mod exit_watch;
@@ -24,8 +26,10 @@ mod safe_open;
 mod shortage;
 mod spawn;
 mod sweep;
+mod trash;
 mod unsafe_calls;
 
 pub use log_writer::run as write_log;
 pub use runtime::{ProcessRuntime, room_processes};
+pub use trash::remove_tree;
 pub use unsafe_calls::hear_of_children;

@@ -96,7 +96,7 @@ fn plan_container(
 fn resolve(name: &str, path: &str, folder: &RoomFolder) -> Result<PathBuf, String> {
     const HINT: &str = "process mode runs commands, images need Kubernetes";
     if name.contains('/') {
-        let program = folder.path().join(name);
+        let program = folder.work().join(name);
         return match runnable(&program) {
             true => Ok(program),
             false if program.is_file() => Err(format!(

@@ -1,9 +1,9 @@
 //! /proc: who runs, since when, in which session, and with which of our marks.
 
-use super::shortage::is_shortage;
+use super::{blocking::Jobs, ports::RoomKey, shortage::is_shortage};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Mutex};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,21 +37,76 @@ impl Stat {
     }
 }
 
-/// The marks of a room's process, as its environment was at its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    pub scheduler: String,
-    pub room: String,
-    pub container: String,
+/// The marks of a room's process, as its environment was at its start. A program may have
+/// overwritten them (where it wrote its title), or hide them: what is missing says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    pub installation: Option<String>,
+    pub scheduler: Option<String>,
+    pub room: Option<String>,
+    pub container: Option<String>,
     pub ports: Vec<u16>,
+}
+
+impl Marks {
+    fn parse(environ: &[u8]) -> Self {
+        let variables = || {
+            environ.split(|&byte| byte == 0).filter_map(|line| {
+                let line = std::str::from_utf8(line).ok()?;
+                line.split_once('=')
+            })
+        };
+        let value = |name: &str| {
+            variables()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+        };
+        let ports = variables()
+            .filter(|(key, _)| key.starts_with(PORT))
+            .filter_map(|(_, value)| value.parse().ok());
+        Self {
+            installation: value(INSTALLATION),
+            scheduler: value(SCHEDULER),
+            room: value(ROOM),
+            container: value(CONTAINER),
+            ports: ports.collect(),
+        }
+    }
+
+    /// The room that they name, if it is one of this installation.
+    pub fn of_room(&self, installation: &str) -> Option<RoomKey> {
+        if self.installation.as_deref()? != installation {
+            return None;
+        }
+        let (scheduler, room) = (self.scheduler.as_deref()?, self.room.as_deref()?);
+        Some((scheduler.into(), room.into()))
+    }
+
+    /// They name this container of this room.
+    pub fn name(&self, installation: &str, room: &RoomKey, container: &str) -> bool {
+        self.of_room(installation).as_ref() == Some(room)
+            && self.container.as_deref().unwrap_or_default() == container
+    }
+
+    /// They name something else.
+    pub fn contradict(&self, installation: &str, room: &RoomKey, container: &str) -> bool {
+        let pairs = [
+            (&self.installation, installation),
+            (&self.scheduler, room.0.as_str()),
+            (&self.room, room.1.as_str()),
+            (&self.container, container),
+        ];
+        pairs
+            .iter()
+            .any(|(mark, own)| mark.as_ref().is_some_and(|mark| mark != own))
+    }
 }
 
 #[derive(Clone, Debug)]
 pub struct Row {
     pub id: ProcessId,
     pub stat: Stat,
-    /// Of this installation only.
-    pub mark: Option<Mark>,
+    pub marks: Marks,
 }
 
 impl Row {
@@ -119,12 +174,12 @@ pub fn pid_namespace() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
-/// Everything that runs now, with the marks of one installation.
+/// Everything that runs now.
 ///
 /// # Errors
 /// Also when a single process could not be looked at for want of descriptors or memory: a
 /// table with holes would say that somebody has gone.
-pub fn scan(installation: &str) -> io::Result<Vec<Row>> {
+pub fn scan() -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else {
@@ -135,53 +190,45 @@ pub fn scan(installation: &str) -> io::Result<Vec<Row>> {
             Err(error) if is_shortage(&error) => return Err(error),
             _ => continue,
         };
-        let mark = match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(environ) => parse_mark(&environ, installation),
+        let environ = match fs::read(format!("/proc/{pid}/environ")) {
             Err(error) if is_shortage(&error) => return Err(error),
-            // Another user's, or gone.
-            Err(_) => None,
+            other => other,
         };
         let id = ProcessId {
             pid,
             start_ticks: stat.start_ticks,
         };
-        rows.push(Row { id, stat, mark });
+        rows.push(Row {
+            id,
+            stat,
+            marks: Marks::parse(&environ.unwrap_or_default()),
+        });
     }
     Ok(rows)
 }
 
-fn parse_mark(environ: &[u8], installation: &str) -> Option<Mark> {
-    let variables = || {
-        environ.split(|&byte| byte == 0).filter_map(|line| {
-            let line = std::str::from_utf8(line).ok()?;
-            line.split_once('=')
+/// Whether the process writes its output to this very file.
+pub fn writes_to(pid: i32, file: &Path) -> bool {
+    let Ok(file) = fs::symlink_metadata(file) else {
+        return false;
+    };
+    file.is_file()
+        && [1, 2].iter().any(|number| {
+            // Follows the descriptor, not the name that it was opened by.
+            fs::metadata(format!("/proc/{pid}/fd/{number}"))
+                .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
         })
-    };
-    let value = |name: &str| {
-        variables()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.to_owned())
-    };
-    if value(INSTALLATION)? != installation {
-        return None;
-    }
-    let ports = variables()
-        .filter(|(key, _)| key.starts_with(PORT))
-        .filter_map(|(_, value)| value.parse().ok())
-        .collect();
-    Some(Mark {
-        scheduler: value(SCHEDULER)?,
-        room: value(ROOM)?,
-        container: value(CONTAINER).unwrap_or_default(),
-        ports,
-    })
 }
+
+/// One scan at a time; others only beside some that hang (a process may hold its own
+/// files in /proc up).
+const SCANS_MAX: usize = 4;
+const SCAN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shares scans: when two hundred rooms end at once, those that ask while one scan runs
 /// are all served by the next.
 pub struct Scanner {
-    installation: Arc<str>,
-    handle: Handle,
+    jobs: Jobs,
     asked: AtomicU64,
     /// The last scan failed, and that was said.
     troubled: AtomicBool,
@@ -190,10 +237,9 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    pub fn new(installation: &str, handle: Handle) -> Self {
+    pub fn new(handle: Handle) -> Self {
         Self {
-            installation: installation.into(),
-            handle,
+            jobs: Jobs::new(handle, SCANS_MAX, SCAN_PATIENCE),
             asked: AtomicU64::new(0),
             troubled: AtomicBool::new(false),
             latest: Mutex::new((0, Arc::default())),
@@ -211,12 +257,8 @@ impl Scanner {
             return Ok(latest.1.clone());
         }
         let serves = self.asked.load(Ordering::SeqCst);
-        let installation = self.installation.clone();
-        let rows = self
-            .handle
-            .spawn_blocking(move || scan(&installation))
-            .await;
-        let rows = rows.map_err(io::Error::other)?;
+        let scanned = self.jobs.run(scan).await;
+        let rows = scanned.map_err(io::Error::other).flatten();
         match (&rows, self.troubled.swap(rows.is_err(), Ordering::Relaxed)) {
             (Err(error), false) => {
                 tracing::warn!(%error, "the process table cannot be read: ends of rooms wait until it can; raise the limit of open files");
@@ -252,17 +294,41 @@ mod tests {
     #[test]
     fn our_own_process_is_in_the_table() {
         let me = std::process::id() as i32;
-        let rows = scan("nobody").unwrap();
+        let rows = scan().unwrap();
         let row = rows.iter().find(|row| row.id.pid == me).unwrap();
         assert!(row.stat.alive());
         assert_eq!(stat(me).unwrap().unwrap().start_ticks, row.id.start_ticks);
     }
 
     #[test]
-    fn marks_of_another_installation_are_not_seen() {
-        let environ = b"A=b\0MAESTRO_INSTALLATION=one\0MAESTRO_SCHEDULER_NAME=s\0MAESTRO_ROOM_ID=r\0MAESTRO_PORT_GAME=20000\0";
-        assert_eq!(parse_mark(environ, "two"), None);
-        let mark = parse_mark(environ, "one").unwrap();
-        assert_eq!((mark.room.as_str(), mark.ports), ("r", vec![20000]));
+    fn marks_of_another_installation_are_not_ours() {
+        let environ = b"A=b\0MAESTRO_INSTALLATION=one\0MAESTRO_SCHEDULER_NAME=s\0MAESTRO_ROOM_ID=r\0MAESTRO_CONTAINER=game\0MAESTRO_PORT_GAME=20000\0";
+        let marks = Marks::parse(environ);
+        let room: RoomKey = ("s".into(), "r".into());
+        assert_eq!(marks.of_room("two"), None);
+        assert_eq!(marks.of_room("one"), Some(room.clone()));
+        assert_eq!(marks.ports, [20000]);
+        assert!(marks.name("one", &room, "game"));
+        assert!(!marks.contradict("one", &room, "game"));
+        for (installation, key, container) in [
+            ("two", room.clone(), "game"),
+            ("one", ("s".into(), "other".into()), "game"),
+            ("one", ("other".into(), "r".into()), "game"),
+            ("one", room.clone(), "sidecar"),
+        ] {
+            assert!(marks.contradict(installation, &key, container));
+            assert!(!marks.name(installation, &key, container));
+        }
+    }
+
+    #[test]
+    fn missing_marks_name_nothing_and_contradict_nothing() {
+        let room: RoomKey = ("s".into(), "r".into());
+        for environ in [&b""[..], b"game: a title over it all\0\0\0\xff\0OTHER=1\0"] {
+            let marks = Marks::parse(environ);
+            assert_eq!(marks.of_room("one"), None);
+            assert!(!marks.name("one", &room, "game"));
+            assert!(!marks.contradict("one", &room, "game"));
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! `room.json`: what must be known of a room by those who come after us.
 
-use super::{folder::RoomFolder, process_table::ProcessId, safe_open};
+use super::{
+    folder::{Layout, RoomFolder},
+    process_table::ProcessId,
+    safe_open,
+};
 use jiff::Timestamp;
 use maestro_core::domain::{RoomId, SchedulerName, SchedulerVersion, Spec};
 use serde::{Deserialize, Serialize};
@@ -9,9 +13,18 @@ use std::{
     io::{self, Write},
 };
 
-pub const FORMAT: u32 = 1;
+/// Up to 1 the record lies in the folder that the room works in.
+pub const FORMAT: u32 = 2;
 /// A record is a few kilobytes; what is larger is not ours and is not read into memory.
 const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The format of a record that is written for a room of this layout.
+pub fn format_of(layout: Layout) -> u32 {
+    match layout {
+        Layout::Apart => FORMAT,
+        Layout::Mixed => 1,
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +66,13 @@ pub struct RoomFile {
 }
 
 impl RoomFile {
+    pub fn layout(&self) -> Layout {
+        match self.format {
+            ..2 => Layout::Mixed,
+            _ => Layout::Apart,
+        }
+    }
+
     pub fn process(&self, container: &str) -> Option<ProcessId> {
         self.processes
             .iter()

@@ -2,7 +2,9 @@
 
 use super::{
     adoption,
+    blocking::{JobError, Jobs},
     cgroup::Cgroups,
+    cleaner,
     environment::Surroundings,
     exit_watch,
     folder::{self, RoomsFolder},
@@ -13,7 +15,9 @@ use super::{
     ports,
     process_table::{self, ProcessId, Scanner},
     record::RoomFile,
+    safe_open,
     shortage::is_shortage,
+    trash::Trash,
     unsafe_calls,
 };
 use crate::feeds::Feeds;
@@ -32,8 +36,24 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Far below the threads that the I/O runtime may have, which others use too.
+const JOBS_MAX: usize = 64;
+const READS_MAX: usize = 16;
+/// For callers; the work itself goes on.
+const JOB_PATIENCE: Duration = Duration::from_secs(30);
+const READ_PATIENCE: Duration = Duration::from_secs(10);
+/// A creation has a queue of its own before it.
+const CREATION_PATIENCE: Duration = Duration::from_secs(120);
+/// In the folder of all rooms.
+const LOCK: &str = ".lock";
+/// Rooms live on without us, so nothing is lost with what does not end.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rooms as processes of this machine. Dropping it, or shutting it down, stops no room:
 /// whoever opens the same folder next adopts them.
@@ -67,11 +87,16 @@ impl ProcessRuntime {
         let lock = lock_folder(&rooms)?;
         let domain = format!("{boot_id}/{namespace}/{}", rooms.display());
         let rooms = RoomsFolder::new(rooms);
-        let survey =
-            adoption::survey(&rooms, installation).map_err(|source| OpenError::Folder {
+        let trash = Trash::new(rooms.trash()).map_err(|source| OpenError::Folder {
+            path: rooms.trash(),
+            source,
+        })?;
+        let survey = adoption::survey(&rooms, installation, &boot_id).map_err(|source| {
+            OpenError::Folder {
                 path: rooms.path().into(),
                 source,
-            })?;
+            }
+        })?;
         let stopping = CancellationToken::new();
         let host = Arc::new(Host {
             surroundings: surroundings(&settings, &data),
@@ -82,9 +107,13 @@ impl ProcessRuntime {
                 stopping.clone(),
             )),
             ports: ports::PortBook::new(settings.default_ports),
-            scanner: Scanner::new(installation, handle.clone()),
+            scanner: Scanner::new(handle.clone()),
             cgroups: open_cgroups(),
             spawns: Arc::new(Semaphore::new(spawns_at_once(settings.spawns_at_once))),
+            jobs: Jobs::new(handle.clone(), JOBS_MAX, JOB_PATIENCE),
+            reads: Jobs::new(handle.clone(), READS_MAX, READ_PATIENCE),
+            trash,
+            discarded: Notify::new(),
             tasks: TaskTracker::new(),
             stopping,
             handle,
@@ -96,6 +125,8 @@ impl ProcessRuntime {
         }
         host.tasks
             .spawn_on(janitor::run(host.clone()), &host.handle);
+        host.tasks
+            .spawn_on(cleaner::run(host.clone()), &host.handle);
         Ok(Arc::new(Self { host, domain, lock }))
     }
 
@@ -104,11 +135,31 @@ impl ProcessRuntime {
         self.domain.clone()
     }
 
-    /// Ends all tasks and watches; rooms go on.
+    /// Ends all tasks and watches; rooms go on. Work that hangs is not waited for.
     pub async fn shutdown(&self) {
-        self.host.stopping.cancel();
-        self.host.tasks.close();
-        self.host.tasks.wait().await;
+        self.shutdown_within(SHUTDOWN_PATIENCE).await;
+    }
+
+    async fn shutdown_within(&self, patience: Duration) {
+        let Host {
+            stopping,
+            tasks,
+            jobs,
+            reads,
+            ..
+        } = &*self.host;
+        stopping.cancel();
+        tasks.close();
+        let ended = async { tokio::join!(tasks.wait(), jobs.ended(), reads.ended()) };
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            let (tasks, jobs, reads) = (tasks.len(), jobs.count(), reads.count());
+            tracing::warn!(
+                tasks,
+                jobs,
+                reads,
+                "work for rooms hangs and is left behind; look at the disk"
+            );
+        }
     }
 }
 
@@ -124,10 +175,10 @@ impl Drop for ProcessRuntime {
 impl Runtime for ProcessRuntime {
     async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError> {
         let path = self.scheduler_folder(&scheduler.name)?;
-        let made = self.host.blocking(move || {
+        let made = self.host.jobs.run(move || {
             folder::create_private(&path).map_err(|error| folder_trouble(&path, &error))
         });
-        made.await.unwrap_or_else(stopped)
+        made.await?
     }
 
     async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
@@ -140,15 +191,11 @@ impl Runtime for ProcessRuntime {
             )));
         }
         self.host.forget_scheduler(scheduler);
-        let removed = self
-            .host
-            .blocking(move || match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(folder_trouble(&path, &error))
-                }
-                _ => Ok(()),
-            });
-        removed.await.unwrap_or_else(stopped)
+        let (host, scheduler) = (self.host.clone(), scheduler.clone());
+        let removed = self.host.jobs.run(move || {
+            host.discard_scheduler(&scheduler, &path);
+        });
+        Ok(removed.await?)
     }
 
     async fn reserve_ports(
@@ -159,8 +206,9 @@ impl Runtime for ProcessRuntime {
         let (host, room, scheduler) = (self.host.clone(), room.clone(), scheduler.clone());
         let drawn = self
             .host
-            .blocking(move || host.ports.reserve(&room, &scheduler, ports::bind));
-        drawn.await.unwrap_or_else(stopped)
+            .jobs
+            .run(move || host.ports.reserve(&room, &scheduler, ports::bind));
+        drawn.await?
     }
 
     async fn release_ports(&self, room: &RoomId) {
@@ -171,7 +219,11 @@ impl Runtime for ProcessRuntime {
         // A task of its own: a caller that goes away leaves no half-made room.
         let creation = self.host.clone().create_room(order.clone());
         let task = self.host.tasks.spawn_on(creation, &self.host.handle);
-        task.await.unwrap_or_else(|_| stopped())
+        // One that hangs goes on: the watch tells of the room when it is there.
+        match tokio::time::timeout(CREATION_PATIENCE, task).await {
+            Ok(created) => created.unwrap_or_else(|_| stopped()),
+            Err(_) => Err(JobError::Late.into()),
+        }
     }
 
     async fn terminate(
@@ -212,7 +264,7 @@ impl Runtime for ProcessRuntime {
         let folder = self.host.rooms.room(scheduler, room);
         let folder = folder.ok_or(RuntimeError::NotFound)?;
         let files = self.host.settings.log_files;
-        let read = self.host.blocking(move || {
+        let read = self.host.reads.run(move || {
             let trouble = |error| RuntimeError::Unavailable(format!("logs of the room: {error}"));
             let record = match RoomFile::read(&folder) {
                 Err(error) if is_shortage(&error) => return Err(trouble(error)),
@@ -220,7 +272,7 @@ impl Runtime for ProcessRuntime {
             };
             tail_of_room(&record, &folder, files, Bounds::of_request(lines)).map_err(trouble)
         });
-        read.await.unwrap_or_else(stopped)
+        read.await?
     }
 }
 
@@ -234,7 +286,7 @@ impl ProcessRuntime {
     /// A room that was recorded and never started: its intent is withdrawn.
     async fn give_up(&self, key: ports::RoomKey) -> Result<(), RuntimeError> {
         let host = self.host.clone();
-        let withdrawn = self.host.blocking(move || {
+        let withdrawn = self.host.jobs.run(move || {
             let folder = host
                 .rooms
                 .room(&key.0, &key.1)
@@ -250,11 +302,11 @@ impl ProcessRuntime {
             let unstarted = record.phase == super::record::Phase::Starting;
             if unstarted && record.installation == host.settings.installation {
                 host.ports.release(&key);
-                let _ = folder.delete();
+                host.discard(&key);
             }
             Err(RuntimeError::NotFound)
         });
-        withdrawn.await.unwrap_or_else(stopped)
+        withdrawn.await?
     }
 }
 
@@ -297,19 +349,17 @@ fn open_folders(data: &Path) -> Result<(PathBuf, PathBuf), OpenError> {
     };
     let rooms = data.join("rooms");
     folder::create_private(&rooms).map_err(trouble(&rooms))?;
+    if rooms.join(LOCK).exists() {
+        folder::make_private(&rooms).map_err(trouble(&rooms))?;
+    }
     let data = data.canonicalize().map_err(trouble(data))?;
     let rooms = rooms.canonicalize().map_err(trouble(&rooms))?;
     Ok((data, rooms))
 }
 
 fn lock_folder(rooms: &Path) -> Result<File, OpenError> {
-    let path = rooms.join(".lock");
-    let open = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let lock = open.map_err(|source| OpenError::Folder { path, source })?;
+    let path = rooms.join(LOCK);
+    let lock = safe_open::append(&path).map_err(|source| OpenError::Folder { path, source })?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| OpenError::InUse { path: rooms.into() })?;
     Ok(lock)
@@ -363,17 +413,45 @@ fn newer_than(recorded: u64) -> u64 {
 /// All processes that run now and were started for rooms of this installation, whatever
 /// the records say.
 pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
-    let rows = process_table::scan(installation)?;
+    let rows = process_table::scan()?;
     let alive = rows.into_iter().filter(|row| row.stat.alive());
     Ok(alive
         .filter_map(|row| {
-            let mark = row.mark?;
+            let (scheduler, room) = row.marks.of_room(installation)?;
             Some(RoomProcess {
                 pid: row.id.pid,
-                scheduler: mark.scheduler.into(),
-                room: mark.room.into(),
-                container: mark.container,
+                scheduler,
+                room,
+                container: row.marks.container.unwrap_or_default(),
             })
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shutdown_leaves_behind_what_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = uuid::Uuid::new_v4().to_string();
+        let settings = ProcessSettings::new(folder.path(), installation);
+        let runtime = ProcessRuntime::open(settings).unwrap();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let host = runtime.host.clone();
+        let hangs = move || {
+            let _ = begun.send(());
+            let _ = held.recv();
+        };
+        let waits = tokio::spawn(async move { host.jobs.run(hangs).await });
+        begins.await.unwrap();
+        runtime.shutdown_within(Duration::from_millis(20)).await;
+        assert_eq!(runtime.host.jobs.count(), 1, "it goes on");
+        drop(hold);
+        waits.await.unwrap().unwrap();
+        runtime.shutdown().await;
+        assert_eq!(runtime.host.jobs.count(), 0);
+    }
 }

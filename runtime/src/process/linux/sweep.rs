@@ -26,30 +26,32 @@ pub struct Scope<'a> {
 
 impl Scope<'_> {
     /// Members by mark, and by session as long as its leader is known to be the one that
-    /// we started: while it is in the table nobody else can have its number.
-    fn members(&self, table: &[Row]) -> Vec<ProcessId> {
+    /// we started: while it is in the table nobody else can have its number. A process
+    /// that is in a session of its leader's was forked by it, whatever it shows.
+    fn members(&self, table: &[Row], installation: &str) -> Vec<ProcessId> {
+        let leads = |row: &Row, leader: &ProcessId| row.id == *leader && row.leads_session();
         let leaders: Vec<_> = self
             .leaders
             .iter()
-            .filter(|leader| table.iter().any(|row| row.id == **leader))
+            .filter(|leader| table.iter().any(|row| leads(row, leader)))
             .collect();
         let own = std::process::id() as i32;
         table
             .iter()
             .filter(|row| row.stat.alive() && row.id.pid > 1 && row.id.pid != own)
             .filter(|row| {
-                leaders.iter().any(|leader| leader.pid == row.stat.session) || self.is_marked(row)
+                leaders.iter().any(|leader| leader.pid == row.stat.session)
+                    || self.is_marked(row, installation)
             })
             .map(|row| row.id)
             .collect()
     }
 
-    fn is_marked(&self, row: &Row) -> bool {
-        row.mark.as_ref().is_some_and(|mark| {
-            mark.scheduler == self.key.0.as_str()
-                && mark.room == self.key.1.as_str()
-                && self.container.is_none_or(|name| name == mark.container)
-        })
+    fn is_marked(&self, row: &Row, installation: &str) -> bool {
+        row.marks.of_room(installation).as_ref() == Some(self.key)
+            && self
+                .container
+                .is_none_or(|name| row.marks.container.as_deref() == Some(name))
     }
 }
 
@@ -66,7 +68,7 @@ async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -
     let mut unsignalled = scope.leaders.clone();
     loop {
         if let Ok(table) = host.scanner.table().await {
-            return scope.members(&table);
+            return scope.members(&table, &host.settings.installation);
         }
         if let Some(signal) = signal {
             unsignalled.retain(|id| !signal_process(*id, signal));
@@ -112,7 +114,7 @@ pub async fn all_ended(processes: &[ProcessId]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::process_table::{Mark, Stat, stat};
+    use super::super::process_table::{Marks, Stat, stat};
     use super::*;
 
     fn row(pid: i32, session: i32, room: Option<&str>) -> Row {
@@ -123,12 +125,13 @@ mod tests {
                 start_ticks: 5,
             },
             stat: Stat { session, ..alive },
-            mark: room.map(|room| Mark {
-                scheduler: "s".into(),
-                room: room.into(),
-                container: "game".into(),
+            marks: Marks {
+                installation: Some("i".into()),
+                scheduler: Some("s".into()),
+                room: room.map(str::to_owned),
+                container: Some("game".into()),
                 ports: vec![],
-            }),
+            },
         }
     }
 
@@ -140,6 +143,7 @@ mod tests {
             row(900_002, 900_001, None),
             row(900_003, 900_003, Some("r")),
             row(900_004, 900_004, Some("other")),
+            row(900_005, 900_006, None),
         ];
         let pids = |start_ticks| {
             let leader = ProcessId {
@@ -151,9 +155,19 @@ mod tests {
                 container: None,
                 leaders: vec![leader],
             };
-            let members = scope.members(&table);
+            let members = scope.members(&table, "i");
             members.iter().map(|id| id.pid).collect::<Vec<_>>()
         };
+        let members = Scope {
+            key: &key,
+            container: None,
+            leaders: vec![ProcessId {
+                pid: 900_005,
+                start_ticks: 5,
+            }],
+        };
+        let members = members.members(&table, "another installation");
+        assert!(members.is_empty(), "no leader, no mark: {members:?}");
         assert_eq!(pids(5), [900_001, 900_002, 900_003]);
         assert_eq!(pids(4), [900_003], "a namesake's session is not ours");
     }

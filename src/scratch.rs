@@ -1,0 +1,30 @@
+//! A temporary folder with rooms in it. Whatever they made of it, it goes when it is dropped.
+
+use maestro_runtime::process::remove_tree;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new folder whose name begins with `prefix`.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub fn new(prefix: &str) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
+        Ok(Self(folder.keep()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove_tree(&self.0) {
+            eprintln!("{} cannot be removed: {error}", self.0.display());
+        }
+    }
+}
