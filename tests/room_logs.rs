@@ -93,8 +93,9 @@ async fn until_said(maestro: &Maestro, scheduler: &str, room: &str, words: &str)
 async fn an_output_that_is_reopened_and_a_flood_leave_the_log_whole_and_bounded() {
     let home = Home::new();
     let maestro = home.start();
-    let script = "echo before; echo between > /dev/stdout; echo error > /dev/stderr; \
-                  exec > /dev/stdout; echo after; exec sleep 600";
+    // What /dev/stdout and /dev/stderr lead to.
+    let script = "echo before; echo between > /proc/self/fd/1; echo error > /proc/self/fd/2; \
+                  exec > /proc/self/fd/1; echo after; exec sleep 600";
     let room = start(&maestro, &home, &of_script(&home, "reopens", script)).await;
     let text = until_said(&maestro, "reopens", &room, "after").await;
     assert_eq!(text, "before\nbetween\nerror\nafter\n");
