@@ -224,10 +224,11 @@ async fn a_room_of_the_layout_before_is_taken_over_and_a_forged_record_takes_not
         maestro.wait_ready("old", 1).await;
         assert_eq!(home.pids("old"), [(room.clone(), session.pid())]);
         assert!(session.runs() && foreign.runs());
-        let (_, log) = maestro
-            .get(&format!("/schedulers/old/rooms/{room}/log"))
-            .await;
-        assert!(log.to_string().contains("here"), "{log}");
+        let path = format!("/schedulers/old/rooms/{room}/log");
+        let shown = eventually(seconds(10), || async {
+            maestro.get(&path).await.1.to_string().contains("here")
+        });
+        assert!(shown.await, "{:?}", maestro.get(&path).await);
         assert!(maestro.logged().contains("left alone"), "it is told");
         maestro.kill();
         // It was found to have ended; the next start is to see it as a room that runs.

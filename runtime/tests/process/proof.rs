@@ -65,9 +65,14 @@ impl Session {
         json!({"container": "game", "pid": pid, "start_ticks": start_ticks})
     }
 
+    /// Not reaped here, since that is its keeper's.
     fn runs(&mut self) -> bool {
-        // An error: whoever kept it has reaped it.
-        self.0.try_wait().is_ok_and(|status| status.is_none())
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let state = |stat: String| {
+            stat.rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('Z'))
+        };
+        stat.is_ok_and(|stat| state(stat) == Some(false))
     }
 }
 
@@ -140,6 +145,11 @@ async fn rooms_of_the_layout_before_are_adopted_where_they_are() {
         let log = folder.join("game.log");
         let session = Session::start(&folder, Some(&log), &variables);
         write(&site, room, 1, &session.process().await, &like);
+        eventually("its first word", || {
+            let said = fs::read_to_string(&log).ok()?;
+            said.contains("here").then_some(())
+        })
+        .await;
         sessions.push(session);
     }
     fs::remove_file(site.room_folder("fleet", bare).join("room.json")).unwrap();
@@ -161,10 +171,12 @@ async fn rooms_of_the_layout_before_are_adopted_where_they_are() {
     }
     site.open();
     let mut stage = Stage::resume(&site, fleet).await;
+    // A watch begins when it is first asked.
+    assert!(matches!(stage.next().await, RuntimeEvent::Listed(_)));
     for (room, session) in [marked, titled, bare].iter().zip(&mut sessions) {
         stage.terminate(room, None).await.unwrap();
-        ended(session).await;
         stage.until_gone(&RoomId::from(*room)).await;
+        ended(session).await;
     }
     let layout = |room| site.record("fleet", room)["format"].clone();
     assert_eq!([layout(marked), layout(titled), layout(bare)], [1, 1, 1]);
@@ -197,6 +209,7 @@ async fn a_record_where_the_room_worked_proves_nothing_by_itself() {
         let order = stage.terminate(room, None).await;
         assert!(matches!(order, Err(RuntimeError::NotFound)), "{order:?}");
     }
+    assert!(matches!(stage.next().await, RuntimeEvent::Listed(_)));
     stage.terminate("fleet-third", None).await.unwrap();
     stage.until_gone(&"fleet-third".into()).await;
     ended(&mut marked).await;
@@ -226,6 +239,7 @@ async fn a_room_that_hides_its_environment_is_adopted_by_its_record() {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].uid, created.uid);
     assert_eq!(listed[0].status, InstanceStatus::Ready);
+    assert!(matches!(stage.next().await, RuntimeEvent::Listed(_)));
     stage.terminate("fleet-a", None).await.unwrap();
     stage.until_gone(&"fleet-a".into()).await;
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it was ended");
