@@ -133,6 +133,8 @@ impl Rooms {
         process.rooms_api_url = rooms_api_url;
         process.host.clone_from(&settings.room_host);
         process.default_ports = Some(settings.default_ports);
+        // What runs now, also when an update has put another file in its place.
+        process.log_writer = Some("/proc/self/exe".into());
         let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));
         let runtime = opened
             .await

@@ -93,7 +93,7 @@ fn health(url: &str) -> TcpStream {
 fn idle_connections_keep_no_probe_out() {
     let home = Home::new();
     // 32 of them for the internal server.
-    let maestro = home.start_with_descriptors(512);
+    let maestro = home.start_after("ulimit -n 512");
     let mut crowd = Vec::new();
     for _ in 0..100 {
         crowd.push(connect(&maestro.internal));

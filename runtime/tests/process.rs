@@ -9,6 +9,8 @@ mod adoption;
 mod bench;
 #[path = "process/ends.rs"]
 mod ends;
+#[path = "process/mended.rs"]
+mod mended;
 #[path = "process/proof.rs"]
 mod proof;
 #[path = "process/site.rs"]

@@ -127,12 +127,12 @@ impl Home {
         }
     }
 
-    /// Started with so few files and sockets that it may have open.
-    pub fn start_with_descriptors(&self, descriptors: u32) -> Maestro {
-        let mut command = std::process::Command::new("sh");
-        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script, BINARY]);
-        match self.try_start_by(command, &[]) {
+    /// Started by a shell that runs `prelude` first.
+    pub fn start_after(&self, prelude: &str) -> Maestro {
+        let ports = self.environment();
+        let all = ports.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        let all: Vec<_> = all.collect();
+        match Maestro::try_start_after(prelude, &self.data, &all) {
             Ok(maestro) => maestro,
             Err(log) => panic!("it did not start:\n{log}"),
         }
@@ -140,21 +140,13 @@ impl Home {
 
     /// `Err`: what it said before it ended.
     pub fn try_start(&self, environment: &[(&str, &str)]) -> Result<Maestro, String> {
-        self.try_start_by(std::process::Command::new(BINARY), environment)
-    }
-
-    fn try_start_by(
-        &self,
-        command: std::process::Command,
-        environment: &[(&str, &str)],
-    ) -> Result<Maestro, String> {
         let ports = self.environment();
         let mut all: Vec<(&str, &str)> = ports
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
         all.extend(environment);
-        Maestro::try_start_by(command, &self.data, &all)
+        Maestro::try_start(&self.data, &all)
     }
 
     /// Ports for this test's rooms only.

@@ -72,15 +72,23 @@ impl Maestro {
 
     /// `Err`: what it said before it ended.
     pub fn try_start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
-        Self::try_start_by(Command::new(BINARY), folder, environment)
+        Self::try_start_after(":", folder, environment)
     }
 
-    /// `command` becomes the binary.
-    pub fn try_start_by(
-        mut command: Command,
+    /// Started by a shell that runs `prelude` first, as one with limits or signals of its own.
+    pub fn try_start_after(
+        prelude: &str,
         folder: &Path,
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
+        let mut command = match prelude {
+            ":" => Command::new(BINARY),
+            _ => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!(r#"{prelude}; exec "$0" "$@""#), BINARY]);
+                shell
+            }
+        };
         command.args(["start", "all", "--data-dir"]).arg(folder);
         for name in [
             "MAESTRO_API_PORT",

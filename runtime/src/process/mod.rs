@@ -8,12 +8,14 @@
 //! | `keeper`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts, termination |
 //! | `adoption`, `record`, `folder`, `process_table` | what survives us, and how it is found again |
 //! | `feeds` | what watchers are told |
-//! | `ports`, `cgroup`, `logs`, `janitor` | host ports, limits, logs |
+//! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a process |
+//! | `ports`, `cgroup`, `janitor`, `children` | host ports, limits, upkeep of logs, whose end is whose to wait for |
 //! | `trash`, `cleaner` | what rooms leave on the disk |
-//! | `safe_open`, `blocking` | files that a room may have made something else of, work that may hang |
+//! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang, errors that say nothing about a room |
 //!
-//! Never: a poll for exits, a pipe to a room (it would break with us), a kill on drop,
-//! a signal to a process whose start time was not compared.
+//! Never: a poll for exits while there are descriptors, a pipe between a room and this process
+//! (it would break with us), a kill on drop, a signal to a process whose start time was not
+//! compared, an error of looking taken for an end.
 
 mod room_process;
 mod settings;
@@ -27,6 +29,10 @@ pub use room_process::RoomProcess;
 pub use settings::{OpenError, ProcessSettings};
 
 #[cfg(target_os = "linux")]
-pub use linux::{ProcessRuntime, kill_room_processes, remove_tree, room_processes};
+pub use linux::{
+    ProcessRuntime, hear_of_children, kill_room_processes, remove_tree, room_processes, write_log,
+};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{ProcessRuntime, kill_room_processes, remove_tree, room_processes};
+pub use unsupported::{
+    ProcessRuntime, hear_of_children, kill_room_processes, remove_tree, room_processes, write_log,
+};

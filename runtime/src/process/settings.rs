@@ -18,6 +18,10 @@ pub struct ProcessSettings {
     pub default_ports: Option<PortRange>,
     /// Its folder comes first in the rooms' PATH; `None`: the running executable.
     pub own_binary: Option<PathBuf>,
+    /// Our own program, which stands between rooms and their logs as a process of its own
+    /// for each container (see [`super::write_log`]); `None`: rooms write straight into
+    /// files, which they can truncate, and which a flood makes grow between two looks.
+    pub log_writer: Option<PathBuf>,
     /// A log longer than this is rotated.
     pub log_bytes: u64,
     /// Log files per container, the current one included.
@@ -31,7 +35,21 @@ pub struct ProcessSettings {
     pub spawns_at_once: usize,
 }
 
+/// How long and how many the files of one log may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    pub bytes: u64,
+    pub files: usize,
+}
+
 impl ProcessSettings {
+    pub fn log_rotation(&self) -> Rotation {
+        Rotation {
+            bytes: self.log_bytes,
+            files: self.log_files,
+        }
+    }
+
     pub fn new(data_dir: impl Into<PathBuf>, installation: impl Into<String>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -40,6 +58,7 @@ impl ProcessSettings {
             host: "127.0.0.1".into(),
             default_ports: None,
             own_binary: None,
+            log_writer: None,
             log_bytes: 10 * 1024 * 1024,
             log_files: 3,
             log_check_every: Duration::from_secs(5),

@@ -71,9 +71,42 @@ impl Site {
         self.folder.path().join("rooms").join(scheduler).join(room)
     }
 
+    /// Found by its name, since its place has changed.
+    pub fn log_path(&self, scheduler: &str, room: &str, container: &str) -> PathBuf {
+        let name = format!("{container}.log");
+        let mut folders = vec![self.folder.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let path = entry.path();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(path);
+                } else if path.file_name() == Some(name.as_ref())
+                    && path.components().any(|part| part.as_os_str() == room)
+                    && path.components().any(|part| part.as_os_str() == scheduler)
+                {
+                    return path;
+                }
+            }
+        }
+        panic!("no log of {scheduler}/{room}");
+    }
+
     pub fn record(&self, scheduler: &str, room: &str) -> serde_json::Value {
         let path = self.room_folder(scheduler, room).join("room.json");
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    pub fn change_record(
+        &self,
+        scheduler: &str,
+        room: &str,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) {
+        let mut record = self.record(scheduler, room);
+        change(&mut record);
+        let path = self.room_folder(scheduler, room).join("room.json");
+        fs::write(path, record.to_string()).unwrap();
     }
 
     pub fn pid(&self, scheduler: &str, room: &str) -> i64 {

@@ -2,7 +2,7 @@
 
 use crate::site::{Site, eventually};
 use maestro_core::ports::RuntimeError;
-use maestro_testkit::contract::runtime::{RUNS, scheduler};
+use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use std::{fs, time::Duration};
 
 #[tokio::test]
@@ -91,4 +91,47 @@ async fn a_data_folder_that_cannot_be_written_is_refused_with_its_name() {
     let refused = maestro_runtime::process::ProcessRuntime::open(settings);
     let text = refused.err().map(|error| error.to_string()).unwrap();
     assert!(text.contains("/proc/no-such-place/rooms"), "{text}");
+}
+
+/// Writes straight into its log, as rooms did before there was a writer between.
+#[tokio::test]
+async fn a_room_of_before_is_adopted_and_its_log_rotated_as_before() {
+    let mut site = Site::with(|settings| {
+        settings.log_bytes = 2_000;
+        settings.log_check_every = Duration::from_secs(3_600);
+    });
+    let script =
+        "trap 'exit 0' TERM; i=0; while :; do echo number $i; i=$((i+1)); sleep 0.001; done";
+    let stage = site.stage(scheduler("fleet", script)).await;
+    stage.create("fleet-a").await.unwrap();
+    let (fleet, log) = (
+        stage.scheduler.clone(),
+        site.log_path("fleet", "fleet-a", "game"),
+    );
+    drop(stage);
+    site.close().await;
+    site.settings.log_writer = Some("/bin/false".into());
+    site.open();
+    let stage = Stage::resume(&site, fleet).await;
+    assert_eq!(stage.listed().await.len(), 1);
+    // Looked at far more often than folders and writers are.
+    eventually("two rotated files", || {
+        let rotated = format!("{}.2", log.display());
+        fs::exists(rotated).unwrap().then_some(())
+    })
+    .await;
+    let size = fs::metadata(&log).unwrap().len();
+    assert!(size < 100_000, "{size}");
+    stage.strike().await;
+}
+
+/// Where no writer can be had, rooms run all the same.
+#[tokio::test]
+async fn without_a_writer_a_room_writes_into_its_log_itself() {
+    let site = Site::with(|settings| settings.log_writer = Some("/no/such/program".into()));
+    let mut stage = site.stage(scheduler("fleet", "echo hello; exit 3")).await;
+    stage.create("fleet-a").await.unwrap();
+    let (_, exit) = stage.until_gone(&"fleet-a".into()).await;
+    assert_eq!(exit.log_tail, ["hello"]);
+    stage.strike().await;
 }

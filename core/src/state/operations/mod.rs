@@ -6,6 +6,7 @@ mod cancel;
 mod create;
 mod delete;
 mod ended;
+mod history;
 mod orphan;
 mod remove;
 mod rollback;
@@ -58,8 +59,6 @@ pub(super) struct Operations {
     recent: VecDeque<OperationRecord>,
 }
 
-/// Lines that one operation's history may hold.
-const HISTORY_LINES_MAX: usize = 200;
 /// Calls on the runtime that one operation has open at a time, beside its own batch size.
 pub(super) const TERMINATIONS_AT_ONCE: usize = 64;
 
@@ -258,13 +257,7 @@ impl SchedulerState {
     }
 }
 
-/// Adds a line to a history; beyond the bound only the last place is written again.
+/// Adds a line to the history of an operation.
 pub(super) fn append(record: &mut OperationRecord, at: jiff::Timestamp, event: &str) {
-    if record.history.len() >= HISTORY_LINES_MAX {
-        record.history.pop();
-    }
-    record.history.push(OperationEvent {
-        created_at: at,
-        event: event.into(),
-    });
+    history::append(&mut record.history, at, event);
 }

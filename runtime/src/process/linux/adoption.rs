@@ -8,6 +8,7 @@ use super::{
     ports::RoomKey,
     process_table::{self, ProcessId, Row},
     record::{Phase, RoomFile, format_of},
+    shortage::is_shortage,
     sweep::{self, Scope},
 };
 use maestro_core::domain::{Container, SchedulerVersion, Spec};
@@ -56,6 +57,8 @@ pub fn survey(rooms: &RoomsFolder, installation: &str, boot_id: &str) -> io::Res
         let key = (scheduler, room);
         let record = match RoomFile::read(&folder) {
             Ok(record) => record,
+            // Not to be looked at is not to be gone.
+            Err(error) if is_shortage(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(folder = %folder.path().display(), %error, "a room record cannot be read");
                 None

@@ -1,5 +1,7 @@
 //! Limits of rooms by cgroup v2, where this process may: in a hierarchy that is delegated
-//! to it (a systemd unit with `Delegate=yes`, a container of its own).
+//! to it (a systemd scope with `Delegate=yes`, a container of its own). Not in the group of
+//! a systemd service: rooms live on in groups below it, and systemd can then put no new
+//! process of that service into it, so that it does not start again (219/CGROUP).
 
 use super::{plan::Limits, ports::RoomKey};
 use std::{
@@ -24,6 +26,11 @@ impl Cgroups {
         let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
         let base = base(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
             .ok_or("no cgroup v2 hierarchy is mounted")?;
+        if let Some(service) = service_of(&base) {
+            return Err(format!(
+                "the service {service} could not be started again while rooms live on in groups below its own; see \"Requests and limits\" in docs/process-runtime.md"
+            ));
+        }
         Self::in_folder(base, std::process::id())
     }
 
@@ -112,6 +119,18 @@ fn cpu_max(limits: &Limits) -> String {
     })
 }
 
+/// The systemd service whose group this is, or whose only sub-group for its processes. A
+/// user's scopes and services are all below `user@1000.service`, which is not meant.
+fn service_of(group: &Path) -> Option<&str> {
+    group
+        .iter()
+        .rev()
+        .take(2)
+        .filter_map(|name| name.to_str())
+        .take_while(|name| !name.ends_with(".scope") && !name.ends_with(".slice"))
+        .find(|name| name.ends_with(".service") && !name.starts_with("user@"))
+}
+
 /// Our own cgroup as a folder, from the texts of /proc.
 fn base(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let (root, mount) = mountinfo.lines().find_map(|line| {
@@ -142,6 +161,26 @@ mod tests {
             base("25 1 0:23 / /proc rw - proc proc rw\n", "0::/\n"),
             None
         );
+    }
+
+    #[test]
+    fn a_service_is_left_as_it_is() {
+        let service = |path: &str| service_of(Path::new(path)).map(str::to_owned);
+        let of_system = "/sys/fs/cgroup/system.slice/maestro.service";
+        assert_eq!(service(of_system), Some("maestro.service".into()));
+        let subgroup = format!("{of_system}/main");
+        assert_eq!(service(&subgroup), Some("maestro.service".into()));
+        let of_user = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service";
+        let own = format!("{of_user}/app.slice/maestro.service");
+        assert_eq!(service(&own), Some("maestro.service".into()));
+        for delegated in [
+            format!("{of_user}/app.slice/run-u5.scope"),
+            format!("{of_user}/run-u5.scope"),
+            "/sys/fs/cgroup".into(),
+            "/sys/fs/cgroup/system.slice/docker-0123.scope".into(),
+        ] {
+            assert_eq!(service(&delegated), None, "{delegated}");
+        }
     }
 
     fn delegated(processes: &str) -> tempfile::TempDir {

@@ -6,10 +6,11 @@ use super::{
     folder::{Layout, RoomFolder},
     host::{Host, folder_trouble},
     live_room::LiveRoom,
-    plan::{self, RoomPlan},
+    plan::{self, ContainerPlan, RoomPlan},
     ports::RoomKey,
     process_table::{self, ProcessId},
     record::{Phase, RoomFile, format_of},
+    shortage::is_shortage,
     spawn,
     sweep::{self, Scope},
 };
@@ -17,8 +18,7 @@ use maestro_core::{domain::*, ports::*};
 use std::sync::Arc;
 
 fn still_runs((_, id): &(String, ProcessId)) -> bool {
-    process_table::stat(id.pid)
-        .is_some_and(|stat| stat.alive() && stat.start_ticks == id.start_ticks)
+    process_table::may_run(*id)
 }
 
 impl Host {
@@ -123,10 +123,18 @@ impl Host {
         found: Option<Instance>,
         folder: &RoomFolder,
     ) -> Result<RoomFile, RuntimeError> {
-        let earlier = RoomFile::read(folder).unwrap_or_else(|error| {
-            tracing::warn!(room_id = %order.room, %error, "an unreadable room record is replaced");
-            None
-        });
+        let earlier = match RoomFile::read(folder) {
+            Ok(earlier) => earlier,
+            Err(error) if is_shortage(&error) => {
+                return Err(RuntimeError::Exhausted(format!(
+                    "the room's record: {error}"
+                )));
+            }
+            Err(error) => {
+                tracing::warn!(room_id = %order.room, %error, "an unreadable room record is replaced");
+                None
+            }
+        };
         if let Some(earlier) = &earlier {
             if earlier.installation != self.settings.installation {
                 return Err(RuntimeError::Invalid(format!(
@@ -192,7 +200,7 @@ impl Host {
                 continue;
             }
             let group = self.cgroup_of(key, plan)?;
-            let id = spawn::start(container, folder, group)?;
+            let id = self.spawn(container, folder, group)?;
             record.set_process(&container.name, id);
         }
         if record.uid.is_empty() {
@@ -200,6 +208,19 @@ impl Host {
         }
         record.phase = Phase::Running;
         record.write(folder).map_err(trouble)
+    }
+
+    fn spawn(
+        &self,
+        container: &ContainerPlan,
+        folder: &RoomFolder,
+        cgroup: Option<std::os::fd::OwnedFd>,
+    ) -> Result<ProcessId, RuntimeError> {
+        let output = spawn::Output {
+            log: &folder.log(&container.name),
+            settings: &self.settings,
+        };
+        spawn::start(container, &folder.work(), &output, cgroup)
     }
 
     fn cgroup_of(
@@ -251,7 +272,7 @@ impl Host {
             let container = plan.containers.iter().find(|plan| plan.name == name);
             let container = container.ok_or(RuntimeError::NotFound)?;
             let group = host.cgroup_of(&key, &plan)?;
-            spawn::start(container, &folder, group)
+            host.spawn(container, &folder, group)
         });
         started.await?
     }

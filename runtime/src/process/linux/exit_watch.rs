@@ -2,18 +2,25 @@
 //! risk of meeting a namesake.
 
 use super::{
+    children,
     process_table::{self, ProcessId},
+    shortage::descriptors_spared,
     unsafe_calls,
 };
 use rustix::{
-    fd::AsFd,
+    fd::{AsFd, AsRawFd},
     io::Errno,
     process::{
-        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open,
-        pidfd_send_signal, waitid,
+        Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
+        pidfd_open, pidfd_send_signal, test_kill_process, waitid,
     },
 };
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Once, OnceLock},
+    time::Duration,
+};
 use tokio::io::unix::AsyncFd;
 
 /// How a process ended; both unknown when it was not our child.
@@ -56,6 +63,9 @@ fn signal_name(signal: i32) -> &'static str {
 }
 
 /// The pidfd of exactly this process; `Ok(None)` when it has gone, whoever has its number.
+///
+/// # Errors
+/// Nothing is known of the process then.
 pub fn hold(id: ProcessId) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = Pid::from_raw(id.pid) else {
         return Ok(None);
@@ -66,58 +76,115 @@ pub fn hold(id: ProcessId) -> io::Result<Option<OwnedFd>> {
         Err(error) => return Err(error.into()),
     };
     // Compared after the descriptor was opened: from here on the number does not matter.
-    Ok(is_same(id).then_some(descriptor))
+    Ok(is_same(id)?.then_some(descriptor))
 }
 
-fn is_same(id: ProcessId) -> bool {
-    process_table::stat(id.pid).is_some_and(|stat| stat.start_ticks == id.start_ticks)
+fn is_same(id: ProcessId) -> io::Result<bool> {
+    let stat = process_table::stat(id.pid)?;
+    Ok(stat.is_some_and(|stat| stat.start_ticks == id.start_ticks))
 }
 
 /// Ends a child that nobody keeps. Blocking, for as long as KILL takes.
 pub fn kill_and_reap(id: ProcessId) {
     signal_process(id, Signal::KILL);
-    if let Ok(Some(descriptor)) = hold(id) {
-        // Not our child: nothing to reap, and the answer says so.
-        let _ = waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED);
+    let ended = match (hold(id), Pid::from_raw(id.pid)) {
+        (Ok(Some(descriptor)), _) => {
+            waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED)
+        }
+        (Err(_), Some(pid)) if children::is_awaited(id.pid) => {
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)
+        }
+        _ => return,
+    };
+    // Not our child: nothing to reap, and the answer says so.
+    if ended.is_ok() {
+        children::reaped(id.pid);
     }
 }
 
-/// Signals exactly this process; one that has gone is no error.
-pub fn signal_process(id: ProcessId, signal: Signal) {
+/// Signals exactly this process; one that has gone is no error. False: nobody can say for
+/// now which process has this number.
+pub fn signal_process(id: ProcessId, signal: Signal) -> bool {
     let sent = match (hold(id), Pid::from_raw(id.pid)) {
         (Ok(Some(descriptor)), _) => pidfd_send_signal(descriptor, signal),
-        (Ok(None), _) | (_, None) => return,
-        // Out of descriptors: compare, then signal by number.
-        (Err(_), Some(pid)) if is_same(id) => kill_process(pid, signal),
-        (Err(_), Some(_)) => return,
+        (Ok(None), _) | (_, None) => return true,
+        // Out of descriptors: the number of a child that was not reaped is nobody else's.
+        (Err(_), Some(pid)) if children::is_awaited(id.pid) => kill_process(pid, signal),
+        (Err(_), Some(pid)) => match is_same(id) {
+            Ok(true) => kill_process(pid, signal),
+            Ok(false) => return true,
+            Err(_) => return false,
+        },
     };
     match sent {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(error) => tracing::warn!(pid = id.pid, %error, "a process could not be signalled"),
     }
+    true
 }
 
+/// How often one is looked at that cannot be held.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A process whose end is waited for. It is held by its pidfd, or, when descriptors are
+/// short, looked at by its number until one can be had.
 pub struct Watched {
     pub id: ProcessId,
-    descriptor: AsyncFd<OwnedFd>,
+    descriptor: OnceLock<AsyncFd<OwnedFd>>,
 }
 
 impl Watched {
-    /// Must be called inside the I/O runtime.
-    pub fn new(id: ProcessId) -> io::Result<Option<Self>> {
-        let Some(descriptor) = hold(id)? else {
-            return Ok(None);
-        };
-        let descriptor = unsafe_calls::wait_until_readable(descriptor)?;
-        Ok(Some(Self { id, descriptor }))
+    /// `None`: it has gone. Must be called inside the I/O runtime.
+    pub fn new(id: ProcessId) -> Option<Self> {
+        let descriptor = OnceLock::new();
+        match hold_to_wait(id) {
+            Ok(Some(held)) => {
+                let _ = descriptor.set(held);
+            }
+            Ok(None) => return None,
+            Err(error) => tell_of_shortage(&error),
+        }
+        Some(Self { id, descriptor })
     }
 
     /// Returns when the process has ended. It is not reaped: until [`Watched::reap`] nobody
     /// else can be given its number, so its session can still be told from others.
     pub async fn ended(&self) {
-        while let Err(error) = self.descriptor.readable().await {
-            tracing::warn!(pid = self.id.pid, %error, "the end of a process cannot be waited for");
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        loop {
+            if let Some(descriptor) = self.descriptor.get() {
+                match descriptor.readable().await {
+                    Ok(_) => return,
+                    Err(error) => {
+                        tracing::warn!(pid = self.id.pid, %error, "the end of a process cannot be waited for");
+                    }
+                }
+            } else {
+                match hold_to_wait(self.id) {
+                    Ok(None) => return,
+                    Ok(Some(held)) => {
+                        let _ = self.descriptor.set(held);
+                        continue;
+                    }
+                    Err(_) if self.has_ended_by_number() => return,
+                    Err(_) => {}
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Needs no descriptor. A number that was given anew counts as the same process, until
+    /// a descriptor can be had.
+    fn has_ended_by_number(&self) -> bool {
+        let Some(pid) = Pid::from_raw(self.id.pid) else {
+            return true;
+        };
+        match children::is_awaited(self.id.pid) {
+            true => {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+                matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
+            }
+            false => test_kill_process(pid) == Err(Errno::SRCH),
         }
     }
 
@@ -128,12 +195,21 @@ impl Watched {
 
     /// How it ended; known of our own children only. Afterwards its number is free.
     pub fn reap(&self) -> Ending {
-        self.ending(WaitIdOptions::empty())
+        let ending = self.ending(WaitIdOptions::empty());
+        children::reaped(self.id.pid);
+        ending
     }
 
     fn ending(&self, more: WaitIdOptions) -> Ending {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | more;
-        match waitid(WaitId::PidFd(self.descriptor.get_ref().as_fd()), options) {
+        let status = match (self.descriptor.get(), Pid::from_raw(self.id.pid)) {
+            (Some(descriptor), _) => waitid(WaitId::PidFd(descriptor.get_ref().as_fd()), options),
+            (None, Some(pid)) if children::is_awaited(self.id.pid) => {
+                waitid(WaitId::Pid(pid), options)
+            }
+            _ => return Ending::default(),
+        };
+        match status {
             Ok(Some(status)) => Ending {
                 code: status.exit_status(),
                 signal: status.terminating_signal(),
@@ -141,4 +217,25 @@ impl Watched {
             _ => Ending::default(),
         }
     }
+}
+
+/// Once: it is so for each room that is started from then on.
+fn tell_of_shortage(error: &io::Error) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(%error, "rooms are looked at four times a second, since they cannot be held; raise the limit of open files to their number and 200 more");
+    });
+}
+
+/// The last descriptors are left for those who have to look at /proc or start something.
+fn hold_to_wait(id: ProcessId) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let Some(descriptor) = hold(id)? else {
+        return Ok(None);
+    };
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let number = u64::try_from(descriptor.as_raw_fd()).unwrap_or(0);
+    if number >= limit - descriptors_spared(limit) {
+        return Err(Errno::MFILE.into());
+    }
+    unsafe_calls::wait_until_readable(descriptor).map(Some)
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::shortage::is_shortage;
 use maestro_core::domain::{RoomId, SchedulerName};
 
 pub const RECORD: &str = "room.json";
@@ -84,7 +85,7 @@ impl RoomsFolder {
         let mut found = Vec::new();
         for scheduler in subfolders(&self.0)? {
             let scheduler = SchedulerName::from(scheduler.as_str());
-            for (room, folder) in self.rooms_of(&scheduler) {
+            for (room, folder) in self.rooms_of(&scheduler)? {
                 found.push((scheduler.clone(), room, folder));
             }
         }
@@ -92,19 +93,22 @@ impl RoomsFolder {
     }
 
     /// The same of one scheduler.
-    pub fn rooms_of(&self, scheduler: &SchedulerName) -> Vec<(RoomId, RoomFolder)> {
+    pub fn rooms_of(&self, scheduler: &SchedulerName) -> io::Result<Vec<(RoomId, RoomFolder)>> {
         let Some(place) = self.scheduler(scheduler) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let rooms = subfolders(&place).unwrap_or_else(|error| {
-            tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
-            Vec::new()
-        });
+        let rooms = match subfolders(&place) {
+            Err(error) if !is_shortage(&error) => {
+                tracing::warn!(folder = %place.display(), %error, "a folder cannot be read, skipped");
+                Vec::new()
+            }
+            read => read?,
+        };
         let rooms = rooms.into_iter().map(|room| {
             let folder = RoomFolder::new(place.join(&room));
             (RoomId::from(room.as_str()), folder)
         });
-        rooms.collect()
+        Ok(rooms.collect())
     }
 }
 

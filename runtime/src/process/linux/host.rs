@@ -118,7 +118,8 @@ impl Host {
     pub fn discard_scheduler(&self, scheduler: &SchedulerName, path: &Path) {
         if let Err(error) = self.trash.take(path) {
             tracing::warn!(folder = %path.display(), %error, "the folder of a removed scheduler cannot be removed as a whole");
-            for (room, _) in self.rooms.rooms_of(scheduler) {
+            // Those that cannot be listed now are found as ended ones at the next start.
+            for (room, _) in self.rooms.rooms_of(scheduler).into_iter().flatten() {
                 self.discard(&(scheduler.clone(), room));
             }
         }

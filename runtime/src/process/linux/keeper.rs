@@ -15,7 +15,6 @@ use super::{
     folder::RoomFolder,
     host::Host,
     live_room::{EndOrder, LiveRoom, after},
-    logs,
     ports::RoomKey,
     process_table::ProcessId,
     record::{Phase, RoomFile},
@@ -138,8 +137,9 @@ impl Keeper {
                 Step::Order => self.on_order().await,
                 Step::KillNow => {
                     sweep::kill_all(&self.host, &self.scope()).await;
-                    // What is left is in the kernel's hands.
-                    self.set_kill_at(after(KILL_AGAIN_AFTER));
+                    if let Some(ending) = &mut self.ending {
+                        ending.kill_again_after(KILL_AGAIN_AFTER);
+                    }
                 }
                 Step::Restart => self.restart_due().await,
             }
@@ -182,7 +182,7 @@ impl Keeper {
     fn hold(&mut self, index: usize, id: ProcessId) {
         let slot = &mut self.slots[index];
         match Watched::new(id) {
-            Ok(Some(process)) => {
+            Some(process) => {
                 let process = Arc::new(process);
                 slot.process = Some(process.clone());
                 slot.state = SlotState::Running;
@@ -193,11 +193,7 @@ impl Keeper {
                     index
                 }));
             }
-            Ok(None) => slot.state = SlotState::Missing,
-            Err(error) => {
-                tracing::error!(room_id = %self.key.1, pid = id.pid, %error, "a process cannot be watched");
-                slot.state = SlotState::Missing;
-            }
+            None => slot.state = SlotState::Missing,
         }
     }
 
@@ -216,6 +212,9 @@ impl Keeper {
             leaders: vec![process.id],
         };
         sweep::kill_all(&self.host, &scope).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         self.on_end(index, process.reap()).await;
     }
 
@@ -228,6 +227,9 @@ impl Keeper {
             leaders: self.record.process(&name).into_iter().collect(),
         };
         sweep::kill_all(&self.host, &scope).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         self.on_end(index, Ending::default()).await;
     }
 
@@ -250,7 +252,7 @@ impl Keeper {
             let seconds = delay.as_secs();
             let mut text = format!("CrashLoopBackOff: {words}, next start in {seconds} s");
             let name = self.slots[index].name.clone();
-            if let Some(line) = self.last_lines(&name, 1).await.pop() {
+            if let Some(line) = self.last_line(&name).await {
                 let line: String = line.chars().take(LAST_LINE_CHARS).collect();
                 text.push_str(&format!("; last line: {line}"));
             }

@@ -21,6 +21,19 @@ pub struct EndOrder {
     pub reason: &'static str,
 }
 
+impl EndOrder {
+    /// A later order may bring the end nearer, never put it off.
+    pub fn bring_nearer(&mut self, kill_at: Instant) {
+        self.kill_at = self.kill_at.min(kill_at);
+    }
+
+    /// After a kill that did not end everything: what is left is in the kernel's hands, and
+    /// asking without a pause changes nothing.
+    pub fn kill_again_after(&mut self, pause: Duration) {
+        self.kill_at = after(pause);
+    }
+}
+
 pub struct LiveRoom {
     /// Held while the room is being made, so that it is made once.
     pub gate: tokio::sync::Mutex<()>,
@@ -88,7 +101,7 @@ impl LiveRoom {
     /// A second order may bring the end nearer, never put it off.
     pub fn order_end(&self, order: EndOrder) {
         self.orders.send_modify(|current| match current {
-            Some(earlier) => earlier.kill_at = earlier.kill_at.min(order.kill_at),
+            Some(earlier) => earlier.bring_nearer(order.kill_at),
             None => *current = Some(order),
         });
     }
@@ -116,5 +129,50 @@ impl LiveRoom {
                 tracing::error!(%error, "the keeper of a room failed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(seconds: u64) -> EndOrder {
+        EndOrder {
+            kill_at: after(Duration::from_secs(seconds)),
+            reason: "scale_down",
+        }
+    }
+
+    #[test]
+    fn a_later_order_never_postpones_a_kill() {
+        let live = LiveRoom::new();
+        let mut orders = live.orders();
+        assert!(orders.borrow_and_update().is_none());
+        let first = order(10);
+        live.order_end(first.clone());
+        for seconds in [3_600, 20] {
+            live.order_end(order(seconds));
+            let seen = orders.borrow_and_update().clone();
+            assert_eq!(seen.unwrap().kill_at, first.kill_at);
+        }
+        let sooner = order(5);
+        live.order_end(sooner.clone());
+        let seen = orders.borrow_and_update().clone();
+        assert_eq!(seen.unwrap().kill_at, sooner.kill_at);
+        // Also when its time has come and the kill is about to be sent.
+        let mut ending = order(0);
+        ending.bring_nearer(order(3_600).kill_at);
+        assert!(ending.kill_at <= Instant::now());
+    }
+
+    #[test]
+    fn a_kill_that_failed_is_repeated_after_a_pause() {
+        let mut ending = order(0);
+        let (before, pause) = (Instant::now(), Duration::from_secs(30));
+        ending.kill_again_after(pause);
+        assert!(ending.kill_at >= before + pause);
+        let sooner = order(5).kill_at;
+        ending.bring_nearer(sooner);
+        assert_eq!(ending.kill_at, sooner);
     }
 }

@@ -1,150 +1,255 @@
-//! Logs of rooms: read from the end, rotated by copy and truncate, since the writers hold
-//! the file itself. Blocking: called on the blocking pool only.
+//! Reading the logs of rooms from their ends, within bounds. A room says what it likes:
+//! lines without an end, gigabytes of zeros, bytes that are no text. Blocking: called on the
+//! blocking pool only.
 
 use super::safe_open;
 use std::{
     collections::VecDeque,
-    fs,
+    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
-/// More than this is never read for a tail, however long the lines are.
-const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 pub const TAIL_LINES_MAX: usize = 10_000;
+/// What of one line is shown; a longer one says that it was cut.
+const LINE_BYTES_MAX: usize = 8 * 1024;
+const FIRST_LOOK_BYTES: usize = 64 * 1024;
 
-fn rotated(log: &Path, number: usize) -> PathBuf {
+/// How much of a log is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub lines: usize,
+    /// Of all lines together; also the most that is read of the files.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// For a history, which is stored.
+    pub fn of_exit() -> Self {
+        Self {
+            lines: 20,
+            bytes: 64 * 1024,
+        }
+    }
+
+    /// For a request.
+    pub fn of_request(lines: usize) -> Self {
+        Self {
+            lines: lines.min(TAIL_LINES_MAX),
+            bytes: 1024 * 1024,
+        }
+    }
+}
+
+pub fn rotated(log: &Path, number: usize) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()
 }
 
-/// The last lines, newest last; goes on into rotated files when the log is young. A log
-/// that is not there has no lines.
-pub fn tail(log: &Path, lines: usize) -> io::Result<Vec<String>> {
-    let lines = lines.min(TAIL_LINES_MAX);
-    let mut found = VecDeque::new();
-    for number in 0.. {
+/// The last lines, newest last; goes on into the rotated files, of which there are
+/// `files - 1`, when the log is young. Other files that a room names alike are not looked
+/// at. A log that is not there has no lines.
+pub fn tail(log: &Path, files: usize, bounds: Bounds) -> io::Result<Vec<String>> {
+    let mut tail = Tail {
+        newest_last: VecDeque::new(),
+        left: bounds,
+        unread: bounds.bytes,
+    };
+    for number in 0..files.max(1) {
         let path = match number {
             0 => log.to_path_buf(),
             _ => rotated(log, number),
         };
-        let wanted = lines - found.len();
-        if wanted == 0 {
+        if tail.is_full() || tail.unread == 0 {
             break;
         }
-        match tail_of_file(&path, wanted) {
-            Ok(older) => older.into_iter().rev().for_each(|l| found.push_front(l)),
+        match safe_open::read(&path) {
+            Ok(file) => tail.go_on_into(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound && number > 0 => break,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(found.into())
+    Ok(tail.newest_last.into())
 }
 
-fn tail_of_file(path: &Path, lines: usize) -> io::Result<Vec<String>> {
-    const CHUNK: u64 = 64 * 1024;
-    let mut file = safe_open::read(path)?;
-    let length = file.metadata()?.len();
-    let mut start = length;
-    let mut tail = Vec::new();
-    while start > 0 && length - start < TAIL_BYTES_MAX {
-        let chunk = CHUNK.min(start);
-        start -= chunk;
-        let mut bytes = Vec::with_capacity(chunk as usize + tail.len());
-        file.seek(SeekFrom::Start(start))?;
-        (&mut file).take(chunk).read_to_end(&mut bytes)?;
-        bytes.append(&mut tail);
-        tail = bytes;
-        // One line end more than lines: the first line in hand may be a part of one.
-        if tail.iter().filter(|byte| **byte == b'\n').count() > lines {
-            break;
-        }
-    }
-    let text = String::from_utf8_lossy(&tail);
-    let mut last: Vec<_> = text.lines().rev().take(lines).map(str::to_owned).collect();
-    last.reverse();
-    Ok(last)
+struct Tail {
+    newest_last: VecDeque<String>,
+    left: Bounds,
+    /// Bytes that may still be read.
+    unread: usize,
 }
 
-/// Keeps the log below `bytes`, `files` in all. What is written between copy and truncate
-/// is lost: that is the price of a log that no process of ours stands behind.
-pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
-    match fs::symlink_metadata(log) {
-        Ok(metadata) if metadata.len() > bytes => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(false),
+impl Tail {
+    fn is_full(&self) -> bool {
+        self.left.lines == 0 || self.left.bytes == 0
     }
-    for number in (1..files.saturating_sub(1)).rev() {
-        match fs::rename(rotated(log, number), rotated(log, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+
+    fn go_on_into(&mut self, mut file: File) -> io::Result<()> {
+        let length = file.metadata()?.len();
+        let whole = usize::try_from(length).unwrap_or(usize::MAX);
+        let most = self.unread.min(whole);
+        let mut end = read_end(&mut file, length, FIRST_LOOK_BYTES.min(most))?;
+        if end.len() < most && lines_in(&end) <= self.left.lines {
+            drop(end);
+            end = read_end(&mut file, length, most)?;
+        }
+        self.unread -= end.len();
+        self.take(&end, end.len() < whole);
+        Ok(())
+    }
+
+    /// `torn`: the bytes begin inside the file, so perhaps inside a line.
+    fn take(&mut self, bytes: &[u8], torn: bool) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        let mut end = bytes.len();
+        loop {
+            let start = bytes[..end].iter().rposition(|byte| *byte == b'\n');
+            let begins = start.map_or(0, |newline| newline + 1);
+            let torn = torn && begins == 0;
+            // A torn line is shown only when it would be all that there is.
+            if torn && !self.newest_last.is_empty() {
+                return;
+            }
+            if self.is_full() || !self.put(&bytes[begins..end], torn) {
+                return;
+            }
+            match start {
+                Some(newline) => end = newline,
+                None => return,
+            }
         }
     }
-    let mut current = safe_open::read_write(log)?;
-    if files > 1 {
-        // Of a log that grew faster than it is looked at, the newest part.
-        let length = current.metadata()?.len();
-        current.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-        let mut copy = safe_open::create(&rotated(log, 1))?;
-        io::copy(&mut current, &mut copy)?;
+
+    fn put(&mut self, line: &[u8], torn: bool) -> bool {
+        let text = shown(line, torn);
+        let Some(left) = self.left.bytes.checked_sub(text.len() + 1) else {
+            self.left.bytes = 0;
+            return false;
+        };
+        self.left.bytes = left;
+        self.left.lines -= 1;
+        self.newest_last.push_front(text);
+        true
     }
-    current.set_len(0)?;
-    Ok(true)
+}
+
+fn lines_in(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// The last bytes of what was `length` long a moment ago.
+fn read_end(file: &mut File, length: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut end = Vec::with_capacity(bytes);
+    file.seek(SeekFrom::Start(length - bytes as u64))?;
+    file.take(bytes as u64).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+fn shown(line: &[u8], torn: bool) -> String {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let of_it = &line[..line.len().min(LINE_BYTES_MAX)];
+    // Bytes that are no text take three each once they are shown.
+    let mut text = String::from_utf8_lossy(of_it).into_owned();
+    let cut = torn || of_it.len() < line.len() || text.len() > LINE_BYTES_MAX;
+    if cut {
+        text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
+        text.push_str(match torn {
+            true => " [line cut: its beginning is further back]",
+            false => " [line cut]",
+        });
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        fs::{File, OpenOptions},
-        io::Write,
-    };
+    use std::{fs, io::Write};
+
+    const FILES: usize = 3;
+
+    fn last(log: &Path, lines: usize) -> Vec<String> {
+        tail(log, FILES, Bounds::of_request(lines)).unwrap()
+    }
 
     #[test]
     fn the_tail_of_a_long_log_is_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("game.log");
-        assert!(tail(&log, 5).unwrap().is_empty());
-        let mut file = File::create(&log).unwrap();
+        assert!(last(&log, 5).is_empty());
+        let mut file = io::BufWriter::new(File::create(&log).unwrap());
         for number in 0..50_000 {
             writeln!(file, "line {number}").unwrap();
         }
-        assert_eq!(tail(&log, 2).unwrap(), ["line 49998", "line 49999"]);
-        assert_eq!(tail(&log, 20_000).unwrap().len(), TAIL_LINES_MAX);
-        assert!(tail(&log, 0).unwrap().is_empty());
+        drop(file);
+        assert_eq!(last(&log, 2), ["line 49998", "line 49999"]);
+        let many = last(&log, 20_000);
+        assert_eq!(many.len(), TAIL_LINES_MAX);
+        assert_eq!(many[0], "line 40000");
+        assert!(last(&log, 0).is_empty());
     }
 
     #[test]
-    fn one_endless_line_and_bytes_that_are_no_text_are_bounded() {
+    fn empty_lines_are_lines() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("game.log");
-        fs::write(&log, vec![0xff; 3 * TAIL_BYTES_MAX as usize]).unwrap();
-        let lines = tail(&log, 10).unwrap();
-        assert_eq!(lines.len(), 1);
-        assert!(lines[0].chars().count() as u64 <= TAIL_BYTES_MAX);
+        fs::write(&log, "one\r\n\n\nfour").unwrap();
+        assert_eq!(last(&log, 9), ["one", "", "", "four"]);
+        assert_eq!(last(&log, 3), ["", "", "four"]);
+        fs::write(&log, "").unwrap();
+        assert!(last(&log, 9).is_empty());
     }
 
     #[test]
-    fn rotation_keeps_the_writer_and_the_number_of_files() {
+    fn endless_lines_and_bytes_that_are_no_text_are_cut_and_say_so() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("game.log");
-        let mut writer = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&log)
-            .unwrap();
-        for round in 0..5 {
-            writeln!(writer, "round {round} {}", "x".repeat(100)).unwrap();
-            assert!(rotate(&log, 100, 3).unwrap());
-            assert!(!rotate(&log, 100, 3).unwrap());
+        for byte in [0xff, b'x', 0] {
+            // 1 GiB, of which the file system stores nothing but the end.
+            let mut file = File::create(&log).unwrap();
+            file.set_len(1 << 30).unwrap();
+            file.seek(SeekFrom::End(0)).unwrap();
+            file.write_all(&vec![byte; 100_000]).unwrap();
+            let lines = last(&log, 10);
+            assert_eq!(lines.len(), 1);
+            assert!(lines[0].len() < LINE_BYTES_MAX + 100);
+            assert!(lines[0].contains("[line cut"), "{}", &lines[0][8_000..]);
+            file.write_all(b"\nend\n").unwrap();
+            assert_eq!(last(&log, 10), ["end"], "what is torn gives way");
         }
-        writeln!(writer, "young").unwrap();
-        assert_eq!(fs::read(&log).unwrap(), b"young\n");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
-        let lines = tail(&log, 2).unwrap();
-        assert_eq!(lines[1], "young");
-        assert_eq!(lines.len(), 2, "the tail goes on into the rotated file");
+    }
+
+    #[test]
+    fn all_lines_together_have_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        let line = vec![b'y'; 20_000];
+        let mut text = Vec::new();
+        for _ in 0..500 {
+            text.extend_from_slice(&line);
+            text.push(b'\n');
+        }
+        fs::write(&log, &text).unwrap();
+        let sum = |lines: Vec<String>| lines.iter().map(|line| line.len() + 1).sum::<usize>();
+        let requested = sum(last(&log, 10_000));
+        assert!((400_000..=1 << 20).contains(&requested), "{requested}");
+        let exit = sum(tail(&log, FILES, Bounds::of_exit()).unwrap());
+        assert!((16_000..=64 << 10).contains(&exit), "{exit}");
+    }
+
+    #[test]
+    fn only_files_that_rotation_makes_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        fs::write(&log, "young\n").unwrap();
+        for number in 1..=5 {
+            fs::write(rotated(&log, number), format!("old {number}\n")).unwrap();
+        }
+        assert_eq!(last(&log, 100), ["old 2", "old 1", "young"]);
     }
 }

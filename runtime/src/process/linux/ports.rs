@@ -1,13 +1,16 @@
 //! The book of host ports: one for the machine, because schedulers share ranges. A number
 //! is given to one room at a time, whatever the protocol.
 
+use super::shortage::is_shortage;
 use maestro_core::{domain::*, ports::RuntimeError};
 use parking_lot::Mutex;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -55,14 +58,45 @@ impl Wanted {
 /// Whether a port may be bound on this machine now.
 pub type Proof = fn(u16, Protocol) -> io::Result<()>;
 
-/// Binds as a server would that does not reuse addresses, and lets go at once.
+/// Binds as a game server would, in both address families, and lets go at once.
 pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    match protocol {
-        // The listener of the standard library sets SO_REUSEADDR, this one does not.
-        Protocol::Tcp => tokio::net::TcpSocket::new_v4()?.bind(address),
-        Protocol::Udp => UdpSocket::bind(address).map(drop),
+    let families = [
+        (Domain::IPV4, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        (Domain::IPV6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    ];
+    for (family, any) in families {
+        match bind_in(family, SocketAddr::new(any, port), protocol) {
+            Err(error) if is_without_family(&error) => {}
+            other => other?,
+        }
     }
+    Ok(())
+}
+
+/// This machine, or this container, does not have it: nobody can hold a port in it.
+fn is_without_family(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL | Errno::PROTONOSUPPORT)
+    )
+}
+
+fn bind_in(family: Domain, address: SocketAddr, protocol: Protocol) -> io::Result<()> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(family, kind, None)?;
+    if protocol == Protocol::Tcp {
+        // Connections of the one who had the port before (TIME_WAIT) are in nobody's way,
+        // and one who listens is, all the same. For UDP it would bind beside a holder.
+        socket.set_reuse_address(true)?;
+    }
+    if family == Domain::IPV6 {
+        // Otherwise it would try the other family too.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
 }
 
 impl PortBook {
@@ -91,27 +125,32 @@ impl PortBook {
         let mut drawn = Vec::with_capacity(wanted.len());
         let mut skipped = Vec::new();
         for range in &wanted {
-            match self.draw(&key, range, proof, &mut skipped) {
-                Some(port) => drawn.push(port),
-                None => {
-                    self.free(&key, &drawn);
-                    return Err(RuntimeError::Exhausted(exhausted(
-                        scheduler, range, &skipped,
-                    )));
+            let refusal = match self.draw(&key, range, proof, &mut skipped) {
+                Ok(Some(port)) => {
+                    drawn.push(port);
+                    continue;
                 }
-            }
+                Ok(None) => exhausted(scheduler, range, &skipped),
+                Err(error) => format!("host ports cannot be looked at for now: {error}"),
+            };
+            self.free(&key, &drawn);
+            return Err(RuntimeError::Exhausted(refusal));
         }
         self.tell(&scheduler.name, &skipped);
         self.keep(key, drawn)
     }
 
+    /// `None`: there is none left.
+    ///
+    /// # Errors
+    /// Nothing is known of the ports: no descriptor is left to try them with.
     fn draw(
         &self,
         key: &RoomKey,
         range: &Wanted,
         proof: Proof,
         skipped: &mut Vec<(u16, io::Error)>,
-    ) -> Option<u16> {
+    ) -> io::Result<Option<u16>> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let first = (hasher.finish() % u64::from(range.len())) as u32;
@@ -128,14 +167,17 @@ impl PortBook {
                 state.taken.insert(port, key.clone());
             }
             match proof(port, range.protocol) {
-                Ok(()) => return Some(port),
+                Ok(()) => return Ok(Some(port)),
                 Err(error) => {
                     self.free(key, &[port]);
+                    if is_shortage(&error) {
+                        return Err(error);
+                    }
                     skipped.push((port, error));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     fn keep(&self, key: RoomKey, drawn: Vec<u16>) -> Result<Arc<[u16]>, RuntimeError> {
@@ -317,6 +359,7 @@ fn exhausted(scheduler: &Scheduler, range: &Wanted, skipped: &[(u16, io::Error)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, UdpSocket};
 
     const ALL: Proof = |_, _| Ok(());
 
@@ -411,11 +454,86 @@ mod tests {
 
     #[test]
     fn a_port_that_someone_listens_on_is_not_proved() {
-        let listener = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(bind(port, Protocol::Tcp).is_err());
-        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
-        assert!(bind(socket.local_addr().unwrap().port(), Protocol::Udp).is_err());
+        for host in ["0.0.0.0", "127.0.0.1", "::", "::1"] {
+            let Ok(listener) = TcpListener::bind((host, 0)) else {
+                assert!(host.contains(':'), "a machine without IPv6");
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            assert!(bind(port, Protocol::Tcp).is_err(), "{host}");
+            let socket = UdpSocket::bind((host, 0)).unwrap();
+            let port = socket.local_addr().unwrap().port();
+            assert!(bind(port, Protocol::Udp).is_err(), "{host}");
+            drop((listener, socket));
+            assert_eq!(bind(port, Protocol::Udp).ok(), Some(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_port_whose_old_connections_linger_is_free() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        // Who closes first keeps the connection for a while: the side of the server.
+        drop(served);
+        drop(client);
+        drop(listener);
+        let strict = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let lingers = strict.bind(&address.into()).unwrap_err();
+        assert_eq!(lingers.kind(), io::ErrorKind::AddrInUse);
+        drop(strict);
+        bind(address.port(), Protocol::Tcp).unwrap();
+    }
+
+    /// In a network namespace of its own, where this family is switched off.
+    #[test]
+    fn a_machine_without_ipv6_has_its_ports_free() {
+        const INSIDE: &str = "MAESTRO_TEST_INSIDE";
+        const SWITCH: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+        if std::env::var_os(INSIDE).is_none() {
+            let script = format!(r#"echo 1 > {SWITCH} && exec "$0" "$@""#);
+            let output = std::process::Command::new("unshare")
+                .args(["--net", "sh", "-c", &script])
+                .arg(std::env::current_exe().unwrap())
+                .args([
+                    "process::linux::ports::tests::a_machine_without_ipv6_has_its_ports_free",
+                    "--exact",
+                ])
+                .env(INSIDE, "1")
+                .output();
+            let Ok(output) = output else {
+                return eprintln!("skipped, because there is no unshare");
+            };
+            let said = String::from_utf8_lossy(&output.stdout);
+            if !said.contains("running 1 test") {
+                return eprintln!("skipped, because no network namespace can be made");
+            }
+            assert!(said.contains("1 passed"), "{said}");
+            return;
+        }
+        let refused = TcpListener::bind(("::1", 0)).unwrap_err();
+        assert!(is_without_family(&refused), "{refused}");
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            bind(20_000, protocol).unwrap();
+        }
+        let holder = TcpListener::bind(("0.0.0.0", 20_000)).unwrap();
+        assert!(bind(20_000, Protocol::Tcp).is_err());
+        drop(holder);
+    }
+
+    #[test]
+    fn a_shortage_of_descriptors_uses_up_no_range() {
+        let book = PortBook::default();
+        let fleet = scheduler(20_000, 20_009, 1);
+        let short: Proof = |_, _| Err(Errno::MFILE.into());
+        let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(1), &fleet, short) else {
+            panic!("nothing could be tried");
+        };
+        assert!(text.starts_with("host ports cannot be looked at"), "{text}");
+        for number in 0..10 {
+            assert!(book.reserve(&room(number), &fleet, ALL).is_ok());
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! /proc: who runs, since when, in which session, and with which of our marks.
 
-use super::{blocking::Jobs, ports::RoomKey};
+use super::{blocking::Jobs, ports::RoomKey, shortage::is_shortage};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Mutex};
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub const INSTALLATION: &str = "MAESTRO_INSTALLATION";
 pub const SCHEDULER: &str = "MAESTRO_SCHEDULER_NAME";
@@ -24,6 +25,7 @@ pub struct ProcessId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     pub state: u8,
+    pub parent: i32,
     pub session: i32,
     pub start_ticks: u64,
 }
@@ -113,8 +115,35 @@ impl Row {
     }
 }
 
-pub fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+/// `Ok(None)`: no process has this number. An error says nothing about the process.
+pub fn stat(pid: i32) -> io::Result<Option<Stat>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(text) => match parse_stat(&text) {
+            Some(stat) => Ok(Some(stat)),
+            None => Err(io::Error::other(format!("/proc/{pid}/stat is torn"))),
+        },
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs as this very process. When nobody can say, it is taken to run: who takes a living
+/// one for gone loses it.
+pub fn may_run(id: ProcessId) -> bool {
+    match stat(id.pid) {
+        Ok(Some(stat)) => stat.alive() && stat.start_ticks == id.start_ticks,
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+/// Of a file of a process in /proc. Where processes of other users are hidden (`hidepid`),
+/// one that may not be looked at is none of ours.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM)
+    )
 }
 
 /// Fields are counted from behind the name, which may hold blanks and brackets.
@@ -124,10 +153,12 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
         .ok()?
         .split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    let session = fields.nth(2)?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
     let start_ticks = fields.nth(15)?.parse().ok()?;
     Some(Stat {
         state,
+        parent,
         session,
         start_ticks,
     })
@@ -144,15 +175,25 @@ pub fn pid_namespace() -> io::Result<u64> {
 }
 
 /// Everything that runs now.
+///
+/// # Errors
+/// Also when a single process could not be looked at for want of descriptors or memory: a
+/// table with holes would say that somebody has gone.
 pub fn scan() -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Ok(entry) = entry else { continue };
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+        let Some(pid) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else {
             continue;
         };
-        let Some(stat) = stat(pid) else { continue };
-        let environ = fs::read(format!("/proc/{pid}/environ"));
+        let stat = match stat(pid) {
+            Ok(Some(stat)) => stat,
+            Err(error) if is_shortage(&error) => return Err(error),
+            _ => continue,
+        };
+        let environ = match fs::read(format!("/proc/{pid}/environ")) {
+            Err(error) if is_shortage(&error) => return Err(error),
+            other => other,
+        };
         let id = ProcessId {
             pid,
             start_ticks: stat.start_ticks,
@@ -189,6 +230,8 @@ const SCAN_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Scanner {
     jobs: Jobs,
     asked: AtomicU64,
+    /// The last scan failed, and that was said.
+    troubled: AtomicBool,
     /// The newest table, and how many had asked when its scan began.
     latest: Mutex<(u64, Arc<Vec<Row>>)>,
 }
@@ -198,25 +241,33 @@ impl Scanner {
         Self {
             jobs: Jobs::new(handle, SCANS_MAX, SCAN_PATIENCE),
             asked: AtomicU64::new(0),
+            troubled: AtomicBool::new(false),
             latest: Mutex::new((0, Arc::default())),
         }
     }
 
-    /// A table whose scan began after this call. While /proc cannot be read it is the one
-    /// before: nobody is taken for gone who was there, and who is signalled is compared.
-    pub async fn table(&self) -> Arc<Vec<Row>> {
+    /// A table whose scan began after this call.
+    ///
+    /// # Errors
+    /// Nobody can say who runs: that is no empty table.
+    pub async fn table(&self) -> io::Result<Arc<Vec<Row>>> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut latest = self.latest.lock().await;
         if latest.0 >= ticket {
-            return latest.1.clone();
+            return Ok(latest.1.clone());
         }
         let serves = self.asked.load(Ordering::SeqCst);
-        match self.jobs.run(scan).await {
-            Ok(Ok(rows)) => *latest = (serves, Arc::new(rows)),
-            Ok(Err(error)) => tracing::warn!(%error, "the process table cannot be read"),
-            Err(error) => tracing::warn!(%error, "the process table cannot be read"),
+        let scanned = self.jobs.run(scan).await;
+        let rows = scanned.map_err(io::Error::other).flatten();
+        match (&rows, self.troubled.swap(rows.is_err(), Ordering::Relaxed)) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "the process table cannot be read: ends of rooms wait until it can; raise the limit of open files");
+            }
+            (Ok(_), true) => tracing::info!("the process table can be read again"),
+            _ => {}
         }
-        latest.1.clone()
+        *latest = (serves, Arc::new(rows?));
+        Ok(latest.1.clone())
     }
 }
 
@@ -228,7 +279,7 @@ mod tests {
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
         let text = b"42 (a b) c) S 1 40 41 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 10 11";
         let stat = parse_stat(text).unwrap();
-        assert_eq!(stat.session, 41);
+        assert_eq!((stat.parent, stat.session), (1, 41));
         assert_eq!(stat.start_ticks, 9876);
         assert!(stat.alive());
     }
@@ -246,7 +297,7 @@ mod tests {
         let rows = scan().unwrap();
         let row = rows.iter().find(|row| row.id.pid == me).unwrap();
         assert!(row.stat.alive());
-        assert_eq!(stat(me).unwrap().start_ticks, row.id.start_ticks);
+        assert_eq!(stat(me).unwrap().unwrap().start_ticks, row.id.start_ticks);
     }
 
     #[test]

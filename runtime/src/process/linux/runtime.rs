@@ -12,10 +12,12 @@ use super::{
     host::{Host, folder_trouble},
     janitor,
     live_room::{self, EndOrder},
-    logs, ports,
+    logs::{self, Bounds},
+    ports,
     process_table::{self, ProcessId, Scanner},
     record::RoomFile,
     safe_open,
+    shortage::is_shortage,
     trash::Trash,
     unsafe_calls,
 };
@@ -26,7 +28,7 @@ use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
 use rustix::{
     fs::{FlockOperation, flock},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
+    process::{Resource, getrlimit},
 };
 use std::{
     fs::File,
@@ -77,7 +79,10 @@ impl ProcessRuntime {
         let namespace = process_table::pid_namespace().map_err(|e| kernel("pid namespace", e))?;
         check_pidfd().map_err(|e| kernel("pidfd", e))?;
         unsafe_calls::keep_inherited_descriptors().map_err(|e| kernel("descriptors", e))?;
-        allow_many_descriptors();
+        unsafe_calls::hear_of_children();
+        if let Err(error) = unsafe_calls::allow_many_descriptors() {
+            tracing::warn!(%error, "the limit of open files cannot be raised; it limits the number of rooms");
+        }
 
         let (data, rooms) = open_folders(&settings.data_dir)?;
         let lock = lock_folder(&rooms)?;
@@ -105,7 +110,7 @@ impl ProcessRuntime {
             ports: ports::PortBook::new(settings.default_ports),
             scanner: Scanner::new(handle.clone()),
             cgroups: open_cgroups(),
-            spawns: Arc::new(Semaphore::new(settings.spawns_at_once.max(1))),
+            spawns: Arc::new(Semaphore::new(spawns_at_once(settings.spawns_at_once))),
             jobs: Jobs::new(handle.clone(), JOBS_MAX, JOB_PATIENCE),
             reads: Jobs::new(handle.clone(), READS_MAX, READ_PATIENCE),
             trash,
@@ -264,11 +269,14 @@ impl Runtime for ProcessRuntime {
     ) -> Result<Vec<String>, RuntimeError> {
         let folder = self.host.rooms.room(scheduler, room);
         let folder = folder.ok_or(RuntimeError::NotFound)?;
+        let files = self.host.settings.log_files;
         let read = self.host.reads.run(move || {
-            let record = RoomFile::read(&folder).ok().flatten();
-            let record = record.ok_or(RuntimeError::NotFound)?;
-            tail_of_room(&record, &folder, lines)
-                .map_err(|error| RuntimeError::Unavailable(format!("logs of the room: {error}")))
+            let trouble = |error| RuntimeError::Unavailable(format!("logs of the room: {error}"));
+            let record = match RoomFile::read(&folder) {
+                Err(error) if is_shortage(&error) => return Err(trouble(error)),
+                other => other.ok().flatten().ok_or(RuntimeError::NotFound)?,
+            };
+            tail_of_room(&record, &folder, files, Bounds::of_request(lines)).map_err(trouble)
         });
         read.await?
     }
@@ -285,17 +293,26 @@ impl ProcessRuntime {
     async fn give_up(&self, key: ports::RoomKey) -> Result<(), RuntimeError> {
         let host = self.host.clone();
         let withdrawn = self.host.jobs.run(move || {
-            let folder = host.rooms.room(&key.0, &key.1)?;
-            let record = RoomFile::read(&folder).ok()??;
+            let folder = host
+                .rooms
+                .room(&key.0, &key.1)
+                .ok_or(RuntimeError::NotFound)?;
+            let record = match RoomFile::read(&folder) {
+                Err(error) if is_shortage(&error) => {
+                    return Err(RuntimeError::Unavailable(format!(
+                        "the room's record: {error}"
+                    )));
+                }
+                other => other.ok().flatten().ok_or(RuntimeError::NotFound)?,
+            };
             let unstarted = record.phase == super::record::Phase::Starting;
             if unstarted && record.installation == host.settings.installation {
                 host.ports.release(&key);
                 host.discard(&key);
             }
-            Some(())
+            Err(RuntimeError::NotFound)
         });
-        withdrawn.await?;
-        Err(RuntimeError::NotFound)
+        withdrawn.await?
     }
 }
 
@@ -307,22 +324,27 @@ fn stopped<T>() -> Result<T, RuntimeError> {
 fn tail_of_room(
     record: &RoomFile,
     folder: &folder::RoomFolder,
-    lines: usize,
+    files: usize,
+    bounds: Bounds,
 ) -> io::Result<Vec<String>> {
     let containers = &record.spec.containers;
     if let [only] = containers.as_slice() {
-        return logs::tail(&folder.log(&only.name), lines);
+        return logs::tail(&folder.log(&only.name), files, bounds);
     }
-    let share = lines.div_ceil(containers.len().max(1));
+    let among = containers.len().max(1);
+    let share = Bounds {
+        lines: bounds.lines.div_ceil(among),
+        bytes: bounds.bytes / among,
+    };
     let mut all = Vec::new();
     for container in containers {
-        let tail = logs::tail(&folder.log(&container.name), share)?;
+        let tail = logs::tail(&folder.log(&container.name), files, share)?;
         all.extend(
             tail.iter()
                 .map(|line| format!("{}: {line}", container.name)),
         );
     }
-    all.drain(..all.len().saturating_sub(lines));
+    all.drain(..all.len().saturating_sub(bounds.lines));
     Ok(all)
 }
 
@@ -351,23 +373,19 @@ fn lock_folder(rooms: &Path) -> Result<File, OpenError> {
 
 fn check_pidfd() -> io::Result<()> {
     let pid = std::process::id() as i32;
-    let start_ticks = process_table::stat(pid).map_or(0, |stat| stat.start_ticks);
+    let start_ticks = process_table::stat(pid)?.map_or(0, |stat| stat.start_ticks);
     match exit_watch::hold(ProcessId { pid, start_ticks })? {
         Some(_) => Ok(()),
         None => Err(io::Error::other("our own process is not in /proc")),
     }
 }
 
-/// Each room costs a descriptor, and the usual soft limit is for programs that select(2).
-fn allow_many_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files cannot be raised; it limits the number of rooms");
-    }
+/// As many as descriptors allow: each takes some for a moment.
+fn spawns_at_once(wanted: usize) -> usize {
+    const DESCRIPTORS_PER_SPAWN: u64 = 64;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let allowed = usize::try_from(limit / DESCRIPTORS_PER_SPAWN).unwrap_or(usize::MAX);
+    wanted.min(allowed).max(1)
 }
 
 fn surroundings(settings: &ProcessSettings, data: &Path) -> Surroundings {

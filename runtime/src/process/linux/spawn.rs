@@ -1,35 +1,44 @@
 //! Starts one container's command. Blocking: called on the blocking pool only.
 
 use super::{
-    folder::RoomFolder,
+    children, log_writer,
     plan::ContainerPlan,
     process_table::{self, ProcessId},
     safe_open, unsafe_calls,
 };
+use crate::process::ProcessSettings;
 use maestro_core::ports::RuntimeError;
 use std::{
+    fs::File,
     io,
     os::{fd::OwnedFd, unix::process::CommandExt},
-    process::{Command, Stdio},
+    path::Path,
+    process::{Child, Command, Stdio},
 };
+
+/// Where the output of a container goes.
+pub struct Output<'a> {
+    pub log: &'a Path,
+    pub settings: &'a ProcessSettings,
+}
 
 pub fn start(
     plan: &ContainerPlan,
-    folder: &RoomFolder,
+    folder: &Path,
+    output: &Output<'_>,
     cgroup_procs: Option<OwnedFd>,
 ) -> Result<ProcessId, RuntimeError> {
-    let spawned = spawn(plan, folder, cgroup_procs);
+    let spawned = spawn(plan, folder, output, cgroup_procs);
     spawned.map_err(|error| refusal(plan, &error))
 }
 
 fn spawn(
     plan: &ContainerPlan,
-    folder: &RoomFolder,
+    folder: &Path,
+    output: &Output<'_>,
     cgroup_procs: Option<OwnedFd>,
 ) -> io::Result<ProcessId> {
-    // In append mode: it is there whether we are or not, and may be truncated under its
-    // writers.
-    let log = safe_open::append(&folder.log(&plan.name))?;
+    let stdout = output.open()?;
     let mut command = Command::new(&plan.program);
     if let Some((name, arguments)) = plan.command.split_first() {
         command.arg0(name).args(arguments);
@@ -37,21 +46,49 @@ fn spawn(
     command
         .env_clear()
         .envs(&plan.variables)
-        .current_dir(folder.work())
+        .current_dir(folder)
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
+        .stdout(stdout.try_clone()?)
+        .stderr(stdout);
     unsafe_calls::in_own_session(&mut command, cgroup_procs);
-    let child = command.spawn()?;
     // Dropping the child neither kills nor reaps it; its keeper does, by pidfd. Until then
     // its number is its own, even if it has ended already.
+    let mut child = children::spawn(|| command.spawn())?;
+    identify(&child).inspect_err(|_| undo(&mut child))
+}
+
+fn identify(child: &Child) -> io::Result<ProcessId> {
     let pid = child.id() as i32;
-    let stat = process_table::stat(pid)
+    let stat = process_table::stat(pid)?
         .ok_or_else(|| io::Error::other("the new process is not in /proc"))?;
     Ok(ProcessId {
         pid,
         start_ticks: stat.start_ticks,
     })
+}
+
+/// Nobody could find it again without its start time.
+fn undo(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+    children::reaped(child.id() as i32);
+}
+
+impl Output<'_> {
+    /// A pipe to a writer of its own; where that cannot be had, the log itself in append
+    /// mode, so that it may be truncated under its writers.
+    fn open(&self) -> io::Result<File> {
+        if let Some(program) = &self.settings.log_writer {
+            match log_writer::attach(program, self.log, &self.settings.log_rotation()) {
+                Ok(pipe) => return Ok(pipe),
+                Err(error) => {
+                    tracing::warn!(log = %self.log.display(), %error, "a log gets no writer of its own; its room can truncate it");
+                    log_writer::remove(&log_writer::pipe_of(self.log))?;
+                }
+            }
+        }
+        safe_open::append(self.log)
+    }
 }
 
 fn refusal(plan: &ContainerPlan, error: &io::Error) -> RuntimeError {

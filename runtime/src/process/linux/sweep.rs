@@ -5,6 +5,7 @@ use super::{
     host::Host,
     ports::RoomKey,
     process_table::{ProcessId, Row},
+    shortage::Pace,
 };
 use futures_util::future::join_all;
 use rustix::process::Signal;
@@ -54,21 +55,43 @@ impl Scope<'_> {
     }
 }
 
+/// Those who run now, once somebody can say (see `shortage`): while the table cannot be
+/// read nobody is taken for gone. Empty also when we are stopping.
 pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
-    scope.members(&host.scanner.table().await, &host.settings.installation)
+    members_after(host, scope, None).await
+}
+
+/// As long as the table cannot be read, the leaders at least are signalled; what they leave
+/// free may be what is short.
+async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -> Vec<ProcessId> {
+    let mut pace = Pace::default();
+    let mut unsignalled = scope.leaders.clone();
+    loop {
+        if let Ok(table) = host.scanner.table().await {
+            return scope.members(&table, &host.settings.installation);
+        }
+        if let Some(signal) = signal {
+            unsignalled.retain(|id| !signal_process(*id, signal));
+        }
+        tokio::select! {
+            () = host.stopping.cancelled() => return Vec::new(),
+            () = pace.wait() => {}
+        }
+    }
 }
 
 /// TERM to each process, not to groups by number: a group may be anybody's by now.
 pub async fn ask_to_end(host: &Host, scope: &Scope<'_>) {
-    for id in members(host, scope).await {
+    for id in members_after(host, scope, Some(Signal::TERM)).await {
         signal_process(id, Signal::TERM);
     }
 }
 
-/// KILL until nothing is left.
+/// KILL until nothing is left. Returns early when we are stopping: ask whether we are
+/// before taking the room for ended.
 pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
     for _ in 0..ROUNDS_MAX {
-        let left = members(host, scope).await;
+        let left = members_after(host, scope, Some(Signal::KILL)).await;
         if left.is_empty() {
             return;
         }
@@ -82,7 +105,7 @@ pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
 
 pub async fn all_ended(processes: &[ProcessId]) {
     join_all(processes.iter().map(|id| async {
-        if let Ok(Some(process)) = Watched::new(*id) {
+        if let Some(process) = Watched::new(*id) {
             process.ended().await;
         }
     }))
@@ -95,7 +118,7 @@ mod tests {
     use super::*;
 
     fn row(pid: i32, session: i32, room: Option<&str>) -> Row {
-        let alive = stat(std::process::id() as i32).unwrap();
+        let alive = stat(std::process::id() as i32).unwrap().unwrap();
         Row {
             id: ProcessId {
                 pid,

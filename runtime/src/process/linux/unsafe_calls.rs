@@ -1,11 +1,14 @@
 //! The only unsafe code of this crate: what a child must do between fork and exec,
-//! descriptors that we inherited and must not pass on, and the wait for a descriptor.
+//! descriptors and signals that we inherited, and the wait for a descriptor.
 //!
 //! Wrapping crates give a session but not the cgroup: a process that joins it only after
 //! exec could already have children outside of it.
 #![allow(unsafe_code)]
 
-use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::{
+    io::{FdFlags, fcntl_getfd, fcntl_setfd},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use std::{
     fs, io,
     os::{
@@ -13,23 +16,87 @@ use std::{
         unix::process::CommandExt,
     },
     process::Command,
+    sync::OnceLock,
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The child leads a session of its own (no signal of our terminal or process group
-/// reaches it) and is in `cgroup_procs` before its program starts. Signal mask and SIGPIPE
-/// are set back to their defaults by the standard library.
+/// reaches it) and is in `cgroup_procs` before its program starts. Nothing of how we were
+/// started is passed on: signals that somebody before us ignored have their defaults (the
+/// signal mask is emptied by the standard library), and the limit of descriptors that we
+/// raised for ourselves is as it was, since programs that select(2) fail above 1,024.
 pub fn in_own_session(command: &mut Command, cgroup_procs: Option<OwnedFd>) {
+    let descriptors = DESCRIPTORS_BEFORE.get().copied();
     let prepare = move || -> io::Result<()> {
         rustix::process::setsid()?;
         if let Some(procs) = &cgroup_procs {
             rustix::io::write(procs, b"0")?;
         }
+        if let Some(limit) = descriptors {
+            rustix::process::setrlimit(Resource::Nofile, limit)?;
+        }
+        for signal in 1..=SIGNAL_MAX {
+            // SAFETY: no handler is installed, only the default action is set. What may not
+            // be set (KILL, STOP, those of the C library) is refused and stays as it is.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         Ok(())
     };
-    // SAFETY: the closure runs in the forked child and calls only setsid(2) and write(2),
-    // which are async-signal-safe; it allocates nothing and takes no lock.
+    // SAFETY: the closure runs in the forked child and calls only setsid(2), write(2),
+    // prlimit(2) and sigaction(2), which are async-signal-safe; it allocates nothing and
+    // takes no lock.
     unsafe { command.pre_exec(prepare) };
+}
+
+const SIGNAL_MAX: libc::c_int = 64;
+
+/// What we were started with.
+static DESCRIPTORS_BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Each room costs a descriptor, and the usual soft limit is for programs that select(2).
+pub fn allow_many_descriptors() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = DESCRIPTORS_BEFORE.set(limit);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
+
+/// Whoever started us may have ignored SIGCHLD, which is inherited: then the kernel reaps
+/// our children itself, and nobody learns how a room ended. A handler of ours is left alone.
+pub fn hear_of_children() {
+    // SAFETY: both structures are plain data, for which all zeros is a value; sigaction(2)
+    // reads and writes them within the call. Only the default action is ever set.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &mut present) != 0 {
+            return;
+        }
+        let ignored = present.sa_sigaction == libc::SIG_IGN;
+        if ignored
+            || present.sa_flags & libc::SA_NOCLDWAIT != 0 && present.sa_sigaction == libc::SIG_DFL
+        {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// For a process that ends when its work is done, and with an error instead of a signal
+/// when a file may not grow.
+pub fn ignore_requests_to_end() {
+    for signal in [
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGHUP,
+        libc::SIGQUIT,
+        libc::SIGPIPE,
+        libc::SIGXFSZ,
+    ] {
+        // SAFETY: no handler is installed; the signal is ignored.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// Marks the descriptors that we were started with (a shell's `3>file`, a supervisor's

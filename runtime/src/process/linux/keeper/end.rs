@@ -1,30 +1,26 @@
 //! The end of a room: asked for, waited for, and told with its last words.
 
+use super::super::{
+    log_writer,
+    logs::{self, Bounds},
+};
 use super::*;
+use std::path::{Path, PathBuf};
 
-const EXIT_LOG_LINES: usize = 20;
+/// How long the last lines of an ended room may take into its log.
+const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
+const LOG_WRITTEN_LOOK: Duration = Duration::from_millis(5);
 
 impl Keeper {
     pub(super) async fn on_order(&mut self) {
         let Some(order) = self.orders.borrow_and_update().clone() else {
             return;
         };
-        if self.ending.is_some() {
-            return self.set_kill_at(order.kill_at);
+        if let Some(ending) = &mut self.ending {
+            return ending.bring_nearer(order.kill_at);
         }
         self.tell(InstanceStatus::Terminating, order.reason.to_owned());
         self.begin_end(order).await;
-    }
-
-    /// Never later than it was.
-    pub(super) fn set_kill_at(&mut self, kill_at: Instant) {
-        if let Some(ending) = &mut self.ending {
-            let passed = ending.kill_at <= Instant::now();
-            ending.kill_at = match passed {
-                true => kill_at,
-                false => ending.kill_at.min(kill_at),
-            };
-        }
     }
 
     pub(super) async fn begin_end(&mut self, order: EndOrder) {
@@ -56,11 +52,14 @@ impl Keeper {
         }
     }
 
-    /// Of a container's log; none when it cannot be read.
-    pub(super) async fn last_lines(&mut self, container: &str, lines: usize) -> Vec<String> {
-        let log = self.folder.log(container);
-        let tail = self.host.blocking(move || logs::tail(&log, lines));
-        tail.await.and_then(Result::ok).unwrap_or_default()
+    /// Of the log of a container that is to be started again; none when it cannot be read.
+    pub(super) async fn last_line(&self, container: &str) -> Option<String> {
+        let bounds = Bounds {
+            lines: 1,
+            ..Bounds::of_exit()
+        };
+        let lines = tail(&self.host, self.folder.log(container), bounds).await;
+        lines.ok()?.pop()
     }
 
     pub(super) async fn finish(mut self) {
@@ -69,6 +68,9 @@ impl Keeper {
             return;
         }
         sweep::kill_all(&self.host, &self.scope()).await;
+        if self.stop.is_cancelled() {
+            return;
+        }
         for slot in &self.slots {
             if let Some(process) = &slot.process {
                 process.reap();
@@ -78,12 +80,47 @@ impl Keeper {
         if let Some(order) = &self.ending {
             exit.reason = format!("{} ({})", exit.reason, order.reason);
         }
-        exit.log_tail = self.last_lines(&container, EXIT_LOG_LINES).await;
+        let log = self.folder.log(&container);
+        let all = self.slots.iter().map(|slot| self.folder.log(&slot.name));
+        let all: Vec<_> = all.collect();
+        exit.log_tail = last_words(&self.host, log, all).await;
         self.record.phase = Phase::Ended;
         self.record.ended_at = Some(jiff::Timestamp::now());
         self.record.end = Some(exit.reason.clone());
         self.write_record().await;
         self.host.room_ended(&self.key, &self.live);
         self.host.feeds.gone(&self.key.0, &self.key.1, exit);
+    }
+}
+
+/// Of one log, within bounds; or why there is none.
+async fn tail(host: &Host, log: PathBuf, bounds: Bounds) -> Result<Vec<String>, String> {
+    let files = host.settings.log_files;
+    let read = host.blocking(move || logs::tail(&log, files, bounds)).await;
+    let read = read.ok_or_else(|| "it takes too long".to_owned())?;
+    read.map_err(|error| error.to_string())
+}
+
+/// What a container said last, once all that its room wrote is in the logs.
+async fn last_words(host: &Host, log: PathBuf, all: Vec<PathBuf>) -> Vec<String> {
+    for log in &all {
+        log_is_written(log).await;
+    }
+    match tail(host, log, Bounds::of_exit()).await {
+        Ok(lines) => lines,
+        Err(why) => vec![format!("[maestro: the log cannot be read: {why}]")],
+    }
+}
+
+/// The writer ends with the room. One whose pipe somebody out of reach still holds is not
+/// waited for any longer, and keeps its pipe.
+async fn log_is_written(log: &Path) {
+    let until = Instant::now() + LOG_WRITTEN_MAX;
+    while Instant::now() < until {
+        if log_writer::is_done(log) {
+            let _ = log_writer::remove(&log_writer::pipe_of(log));
+            return;
+        }
+        tokio::time::sleep(LOG_WRITTEN_LOOK).await;
     }
 }

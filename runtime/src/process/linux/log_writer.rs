@@ -1,0 +1,370 @@
+//! What stands between a room's output and its log: a pipe, and a small process of our own
+//! program that copies it into the log and rotates that by what was written.
+//!
+//! With the log itself as its output a room could truncate it (`> /dev/stdout` opens anew
+//! what the descriptor stands for), a flood outgrew any rotation that looks from time to
+//! time, and lines between copy and truncate were lost. A pipe has nothing to truncate. A
+//! process of its own, because rooms outlive us; one for each container, so that nothing
+//! else stops when one is ended.
+//!
+//! The pipe has a name, and a room holds it for reading too. So the death of a writer is
+//! none of its room: nothing is broken, a room that goes on writing waits once the pipe is
+//! full, and the next look gives the pipe another writer. The lock on the pipe says whether
+//! there is one.
+
+use super::{children, logs, rotation, safe_open, unsafe_calls};
+use crate::process::settings::Rotation;
+use rustix::{
+    fs::{
+        CWD, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, fstat,
+        mknodat, open,
+    },
+    io::Errno,
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+/// The hidden command of our program, which [`run`] answers.
+pub const COMMAND: &str = "room-log";
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How much a file may be longer for the sake of its last line.
+const LINE_REST_MAX: usize = 8 * 1024;
+
+pub fn pipe_of(log: &Path) -> PathBuf {
+    log.with_extension("pipe")
+}
+
+/// A new pipe with a writer behind it. What is returned is the room's output.
+pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<File> {
+    let path = pipe_of(log);
+    // An old one may have a writer that still copies what is left in it.
+    remove(&path)?;
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let both = open_pipe(&path, OFlags::RDWR)?;
+    let source = open_pipe(&path, OFlags::RDONLY)?;
+    flock(&source, FlockOperation::NonBlockingLockExclusive)?;
+    start(program, log, rotation, source)?;
+    Ok(both.into())
+}
+
+/// Gives the pipe of a log a writer if it has lost its own. False: this log has no pipe.
+pub fn ensure(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<bool> {
+    match lock(&pipe_of(log)) {
+        Ok(Some(source)) => start(program, log, rotation, source).map(|()| true),
+        Ok(None) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether all that was written is in the log: there is no writer, or no pipe.
+pub fn is_done(log: &Path) -> bool {
+    matches!(lock(&pipe_of(log)), Ok(Some(_)) | Err(_))
+}
+
+pub fn remove(pipe: &Path) -> io::Result<()> {
+    match fs::remove_file(pipe) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// `None`: its writer has it.
+fn lock(pipe: &Path) -> io::Result<Option<OwnedFd>> {
+    let source = open_pipe(pipe, OFlags::RDONLY)?;
+    match flock(&source, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(source)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_pipe(path: &Path, mode: OFlags) -> io::Result<OwnedFd> {
+    let flags = mode | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let pipe = open(path, flags, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&pipe)?.st_mode) != FileType::Fifo {
+        let text = format!("{} is no pipe; remove it", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? - OFlags::NONBLOCK)?;
+    Ok(pipe)
+}
+
+fn start(program: &Path, log: &Path, rotation: &Rotation, source: OwnedFd) -> io::Result<()> {
+    let mut command = Command::new(program);
+    command
+        .arg0("maestro")
+        .arg(COMMAND)
+        .arg(log)
+        .args([rotation.bytes.to_string(), rotation.files.to_string()])
+        .env_clear()
+        .current_dir("/")
+        .stdin(source)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    unsafe_calls::in_own_session(&mut command, None);
+    children::spawn_unattended(|| command.spawn())
+}
+
+/// The writer's process, when the command line asks for one: `room-log LOG BYTES FILES`
+/// with the pipe as its input. It ends when nobody has the pipe open any more.
+pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    if arguments.nth(1)? != COMMAND {
+        return None;
+    }
+    let log = arguments.next().map(PathBuf::from);
+    let mut number = || arguments.next()?.to_str()?.parse::<u64>().ok();
+    let (Some(log), Some(bytes), Some(files)) = (log, number(), number()) else {
+        return Some(ExitCode::FAILURE);
+    };
+    // It ends with its room, not before: `pkill maestro` or a terminal must not make the
+    // room wait.
+    unsafe_calls::ignore_requests_to_end();
+    let _ = rustix::thread::set_name(c"maestro-log");
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    copy(io::stdin().lock(), log, Rotation { bytes, files });
+    Some(ExitCode::SUCCESS)
+}
+
+/// Copies until the end of the source. Never waits for the disk to have room: a room's
+/// match is worth more than its words.
+fn copy(mut source: impl Read, log: PathBuf, rotation: Rotation) {
+    let bytes = usize::try_from(rotation.bytes).unwrap_or(CHUNK_BYTES);
+    let mut buffer = vec![0; bytes.clamp(1, CHUNK_BYTES)];
+    let mut output = Output {
+        log,
+        rotation,
+        file: None,
+        in_line: false,
+        dropped: None,
+    };
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => output.write(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+struct Output {
+    log: PathBuf,
+    rotation: Rotation,
+    file: Option<File>,
+    /// What was written last did not end a line.
+    in_line: bool,
+    /// How much could not be written, and why.
+    dropped: Option<(u64, String)>,
+}
+
+impl Output {
+    fn write(&mut self, chunk: &[u8]) {
+        let said = self.say_dropped();
+        if let Err(error) = said.and_then(|()| self.put(chunk)) {
+            let dropped = self.dropped.as_ref().map_or(0, |(bytes, _)| *bytes);
+            self.dropped = Some((dropped + chunk.len() as u64, error.to_string()));
+        }
+    }
+
+    fn say_dropped(&mut self) -> io::Result<()> {
+        if let Some((bytes, why)) = &self.dropped {
+            let line =
+                format!("\n[maestro: up to {bytes} bytes of output are missing here: {why}]\n");
+            self.put(line.as_bytes())?;
+            self.dropped = None;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let size = self.file()?.metadata()?.len();
+        let left = self.rotation.bytes.saturating_sub(size);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if chunk.len() <= left {
+            return self.append(chunk);
+        }
+        // Whole lines, so that they are read as such over two files: one that was begun is
+        // finished, if it is not endless.
+        let is_end = |byte: &u8| *byte == b'\n';
+        let fits = chunk[..left].iter().rposition(is_end).or_else(|| {
+            let rest = chunk.iter().take(LINE_REST_MAX).position(is_end);
+            rest.filter(|_| self.in_line)
+        });
+        let (older, newer) = chunk.split_at(fits.map_or(0, |newline| newline + 1));
+        let written = self.append(older);
+        self.rotate();
+        written?;
+        self.append(newer)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file()?.write_all(bytes)?;
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
+        Ok(())
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        if self.file.is_none() {
+            self.file = Some(safe_open::append(&self.log)?);
+        }
+        self.file
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// By name, which takes no room on the disk. A log that cannot be renamed (its folder
+    /// was removed) is truncated: it does not grow on.
+    fn rotate(&mut self) {
+        let Rotation { bytes: _, files } = self.rotation;
+        let renamed = files > 1
+            && rotation::shift(&self.log, files).is_ok()
+            && fs::rename(&self.log, logs::rotated(&self.log, 1)).is_ok();
+        if renamed {
+            self.file = None;
+        } else if let Some(file) = &self.file {
+            let _ = file.set_len(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::linux::logs::{Bounds, tail};
+    use std::thread;
+
+    fn rotation(bytes: u64, files: usize) -> Rotation {
+        Rotation { bytes, files }
+    }
+
+    #[test]
+    fn a_flood_stays_within_its_files_and_loses_none_of_its_newest_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        let (source, mut room) = io::pipe().unwrap();
+        let place = log.clone();
+        let writer = thread::spawn(move || copy(source, place, rotation(10_000, 3)));
+        for number in 0..20_000 {
+            writeln!(room, "number {number}").unwrap();
+        }
+        drop(room);
+        writer.join().unwrap();
+        let lines = tail(&log, 3, Bounds::of_request(1_500)).unwrap();
+        let wanted: Vec<_> = (18_500..20_000).map(|n| format!("number {n}")).collect();
+        assert_eq!(lines, wanted, "no line is torn or lost between the files");
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            // One line longer at most.
+            assert!(entry.unwrap().metadata().unwrap().len() <= 10_020);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_line_that_was_begun_is_finished_before_the_file_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        let mut output = Output {
+            log: log.clone(),
+            rotation: rotation(20, 3),
+            file: None,
+            in_line: false,
+            dropped: None,
+        };
+        for chunk in ["one two three four", " five\nsix\n", "seven eight nine ten"] {
+            output.write(chunk.as_bytes());
+        }
+        let text = |path| fs::read_to_string(path).unwrap();
+        assert_eq!(text(logs::rotated(&log, 2)), "one two three four five\n");
+        assert_eq!(text(logs::rotated(&log, 1)), "six\n");
+        assert_eq!(text(log), "seven eight nine ten");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_nothing_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        fs::create_dir(&log).unwrap();
+        let mut output = Output {
+            log: log.clone(),
+            rotation: rotation(1_000, 3),
+            file: None,
+            in_line: false,
+            dropped: None,
+        };
+        output.write(b"lost\n");
+        output.write(b"lost too\n");
+        fs::remove_dir(&log).unwrap();
+        output.write(b"kept\n");
+        output.write(b"and so on\n");
+        let text = fs::read_to_string(&log).unwrap();
+        let mut lines = text.lines().filter(|line| !line.is_empty());
+        let note = lines.next().unwrap();
+        assert!(note.starts_with("[maestro: up to 14 bytes of output are missing here: "));
+        assert_eq!(lines.collect::<Vec<_>>(), ["kept", "and so on"]);
+    }
+
+    #[test]
+    fn a_log_whose_folder_was_removed_does_not_grow_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("room");
+        fs::create_dir(&place).unwrap();
+        let mut output = Output {
+            log: place.join("game.log"),
+            rotation: rotation(1_000, 3),
+            file: None,
+            in_line: false,
+            dropped: None,
+        };
+        output.write(b"first\n");
+        fs::remove_dir_all(&place).unwrap();
+        for _ in 0..100 {
+            output.write(&[b'x'; 300]);
+        }
+        let unlinked = output.file.as_ref().unwrap().metadata().unwrap();
+        assert!(unlinked.len() <= 1_000);
+        assert!(!place.exists());
+    }
+
+    /// A program that takes the place of ours and copies like it.
+    fn copier(folder: &Path) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let script = folder.join("copier");
+        fs::write(&script, "#!/bin/sh\nexec cat >> \"$2\"\n").unwrap();
+        fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).unwrap();
+        script
+    }
+
+    #[test]
+    fn a_pipe_has_one_writer_at_a_time_and_gets_another_when_that_dies() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, program) = (folder.path().join("game.log"), copier(folder.path()));
+        assert!(!ensure(&program, &log, &rotation(1_000, 3)).unwrap());
+        // Nobody reads it yet, and that breaks nothing.
+        let mut room = attach(Path::new("/bin/true"), &log, &rotation(1_000, 3)).unwrap();
+        room.write_all(b"before\n").unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !is_done(&log) {
+            assert!(std::time::Instant::now() < until, "the first one ends");
+            thread::yield_now();
+        }
+        for _ in 0..3 {
+            assert!(ensure(&program, &log, &rotation(1_000, 3)).unwrap());
+            assert!(!is_done(&log));
+        }
+        room.write_all(b"after\n").unwrap();
+        drop(room);
+        while !is_done(&log) {
+            assert!(std::time::Instant::now() < until, "the second one ends");
+            thread::yield_now();
+        }
+        assert_eq!(fs::read_to_string(&log).unwrap(), "before\nafter\n");
+        children::reap_unattended();
+    }
+}

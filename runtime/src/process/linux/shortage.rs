@@ -1,0 +1,64 @@
+//! Errors that say something about this machine and nothing about what was asked for: who
+//! could not be looked at for want of a descriptor has not gone.
+
+use rustix::io::Errno;
+use std::{io, time::Duration};
+
+/// How long to wait before another look.
+pub const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(100);
+pub const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Descriptors that no process is held by: half of a small limit, else so many. They are for
+/// looking, for starting rooms, and for all else that this program opens once rooms are
+/// adopted.
+pub fn descriptors_spared(limit: u64) -> u64 {
+    const SPARED_MAX: u64 = 200;
+    (limit / 2).min(SPARED_MAX)
+}
+
+/// Whether the machine, or this process, has run out of something for now.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::NOBUFS)
+    )
+}
+
+/// 100 ms · 2ⁿ, at most 2 s.
+#[derive(Debug)]
+pub struct Pace(Duration);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(LOOK_AGAIN_FIRST)
+    }
+}
+
+impl Pace {
+    pub async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LOOK_AGAIN_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_limit_is_shared_and_of_a_large_one_most_is_for_rooms() {
+        assert_eq!(descriptors_spared(128), 64);
+        assert_eq!(descriptors_spared(1_024), 200);
+        assert_eq!(descriptors_spared(u64::MAX), 200);
+    }
+
+    #[test]
+    fn what_is_gone_is_no_shortage() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN] {
+            assert!(is_shortage(&errno.into()));
+        }
+        for errno in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::ADDRINUSE] {
+            assert!(!is_shortage(&errno.into()));
+        }
+    }
+}
