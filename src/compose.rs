@@ -93,7 +93,7 @@ impl Adapters {
             self.forwarders.clone(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
-            settings.actors,
+            settings.actors_in_use(),
             io,
         )
     }

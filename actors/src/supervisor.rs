@@ -4,80 +4,95 @@
 //! exit guard in the child reports its end, and the next life is made by a factory that
 //! loads everything from the store again.
 
+use crate::Directory;
 use crate::factory::{self, BuildError, Fresh};
-use crate::gauge::{Gauge, Turn};
 use crate::handle::{Presence, SchedulerHandle};
 use crate::life::{self, Running};
-use crate::messages::Control;
-use crate::orders::{Built, ChildEnded, Discovered, EndCause, Ensure, Reload, Retired, Shutdown};
+use crate::orders::{EndCause, Notice, SupervisorLink};
 use crate::parts::NodeParts;
-use crate::{Directory, error::CallError};
+use crate::restart::RestartLog;
+use crate::threads::Threads;
 use actix::prelude::*;
+use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// Between two tries to list the schedulers.
-const DISCOVER_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const DISCOVER_RETRY: Duration = Duration::from_secs(1);
 
-struct Child {
-    handle: SchedulerHandle,
-    life: u64,
-    running: Option<Running>,
+pub(crate) struct Child {
+    pub(crate) handle: SchedulerHandle,
+    pub(crate) life: u64,
+    pub(crate) running: Option<Running>,
+    /// A life is under way that has not told of its end.
+    pub(crate) alive: bool,
+    /// A factory is at work.
+    pub(crate) building: bool,
+    /// The last factory found no store.
+    pub(crate) unloaded: bool,
     /// Callers of `Ensure` and `Reload` who wait for the next life.
-    waiting: Vec<oneshot::Sender<SchedulerHandle>>,
-    reloading: Vec<oneshot::Sender<bool>>,
+    pub(crate) waiting: Vec<oneshot::Sender<SchedulerHandle>>,
+    pub(crate) reloading: Vec<oneshot::Sender<bool>>,
 }
 
 pub(crate) struct SupervisorActor {
-    parts: NodeParts,
-    directory: Directory,
-    arbiters: Vec<ArbiterHandle>,
-    children: HashMap<SchedulerName, Child>,
-    last_life: u64,
-    stopping: Option<Vec<oneshot::Sender<()>>>,
-    gauge: Arc<Gauge>,
+    pub(crate) parts: NodeParts,
+    pub(crate) directory: Directory,
+    threads: Arc<Threads>,
+    pub(crate) children: HashMap<SchedulerName, Child>,
+    pub(crate) last_life: u64,
+    pub(crate) stopping: Option<Vec<oneshot::Sender<()>>>,
+    /// Turns of its own that panicked.
+    pub(crate) restarts: Arc<Mutex<RestartLog>>,
+    /// To itself.
+    pub(crate) link: SupervisorLink,
 }
 
 impl SupervisorActor {
     pub fn new(
         parts: NodeParts,
         directory: Directory,
-        arbiters: Vec<ArbiterHandle>,
-        gauge: Arc<Gauge>,
+        threads: Arc<Threads>,
+        restarts: Arc<Mutex<RestartLog>>,
+        link: SupervisorLink,
     ) -> Self {
         Self {
             parts,
             directory,
-            arbiters,
+            threads,
             children: HashMap::new(),
             last_life: 0,
             stopping: None,
-            gauge,
+            restarts,
+            link,
         }
     }
 
-    fn discover(&self, ctx: &mut Context<Self>) {
-        let (ownership, me) = (self.parts.ownership.clone(), ctx.address());
+    pub(crate) fn discover(&self) {
+        let (ownership, me) = (self.parts.ownership.clone(), self.link.clone());
         let going_down = self.parts.going_down.clone();
         let work = async move {
             tokio::select! {
                 () = going_down.cancelled() => {}
-                found = ownership.discover() => me.do_send(Discovered(found)),
+                found = ownership.discover() => me.tell(Notice::Discovered(found)),
             }
         };
         self.parts.tasks.spawn_on(work, &self.parts.io);
     }
 
     /// Begins a life: waits for the tasks of the one before, then acquires and loads.
-    fn build(&mut self, name: &SchedulerName, wait: Duration, ctx: &mut Context<Self>) {
+    pub(crate) fn build(&mut self, name: &SchedulerName, wait: Duration) {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
-        let (me, name, before) = (ctx.address(), name.clone(), child.running.take());
+        child.building = true;
+        let (me, name, before) = (self.link.clone(), name.clone(), child.running.take());
         let parts = self.parts.clone();
         let work = async move {
             if let Some(running) = before {
@@ -92,7 +107,7 @@ impl SupervisorActor {
                 () = parts.going_down.cancelled() => Err(BuildError::GoingDown),
                 outcome = made => outcome,
             };
-            me.do_send(Built {
+            me.tell(Notice::Built {
                 name,
                 outcome: outcome.map(Box::new),
             });
@@ -100,7 +115,7 @@ impl SupervisorActor {
         self.parts.tasks.spawn_on(work, &self.parts.io);
     }
 
-    fn ensure(&mut self, name: &SchedulerName, ctx: &mut Context<Self>) -> SchedulerHandle {
+    pub(crate) fn ensure(&mut self, name: &SchedulerName) -> SchedulerHandle {
         if let Some(child) = self.children.get(name) {
             return child.handle.clone();
         }
@@ -109,24 +124,28 @@ impl SupervisorActor {
             handle: handle.clone(),
             life: 0,
             running: None,
+            alive: false,
+            building: false,
+            unloaded: false,
             waiting: Vec::new(),
             reloading: Vec::new(),
         };
         self.children.insert(name.clone(), child);
-        self.build(name, Duration::ZERO, ctx);
+        self.build(name, Duration::ZERO);
         handle
     }
 
-    fn begin_life(&mut self, name: &SchedulerName, fresh: Fresh, ctx: &mut Context<Self>) {
+    pub(crate) fn begin_life(&mut self, name: &SchedulerName, fresh: Fresh) {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
         self.last_life += 1;
         child.life = self.last_life;
-        let arbiter = life::arbiter_of(&self.arbiters, name);
-        let (handle, supervisor) = (child.handle.clone(), ctx.address().recipient());
-        let life = self.last_life;
-        let (running, live) = life::begin(&self.parts, handle, fresh, life, supervisor, arbiter);
+        child.alive = true;
+        child.unloaded = false;
+        let (handle, supervisor) = (child.handle.clone(), self.link.clone());
+        let (life, thread) = (self.last_life, self.threads.pick(name));
+        let (running, live) = life::begin(&self.parts, handle, fresh, life, supervisor, thread);
         child.running = Some(running);
         child.handle.set_presence(Presence::Live(live));
         for waiting in child.waiting.drain(..) {
@@ -139,39 +158,33 @@ impl SupervisorActor {
     }
 
     /// What comes after a life: another one, or none.
-    fn after(&mut self, name: &SchedulerName, cause: EndCause, ctx: &mut Context<Self>) {
-        let entropy = self.parts.clock.entropy();
+    pub(crate) fn after(&mut self, name: &SchedulerName, cause: EndCause) {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
         if self.stopping.is_some() {
             child.handle.set_presence(Presence::ShuttingDown);
-            return self.retire(name, ctx);
+            return self.retire(name);
         }
         let text = match &cause {
             EndCause::Gone => {
                 child.handle.set_presence(Presence::Gone);
                 self.directory.remove(name.as_str());
-                return self.retire(name, ctx);
+                return self.retire(name);
             }
             EndCause::Reload | EndCause::Stopped => {
                 child.handle.set_presence(Presence::Loading);
-                return self.build(name, Duration::ZERO, ctx);
+                return self.build(name, Duration::ZERO);
             }
             EndCause::Panicked => "it panicked".to_owned(),
             EndCause::LeaseLost => "its lease was lost".to_owned(),
             EndCause::Failed(why) => why.clone(),
         };
-        self.restart(name, &text, entropy, ctx);
+        self.restart(name, &text);
     }
 
-    fn restart(
-        &mut self,
-        name: &SchedulerName,
-        cause: &str,
-        entropy: u128,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(crate) fn restart(&mut self, name: &SchedulerName, cause: &str) {
+        let entropy = self.parts.clock.entropy();
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
@@ -184,25 +197,26 @@ impl SupervisorActor {
         child.handle.0.tally.start_failed();
         match wait {
             Some(wait) => {
-                warn!(scheduler_name = %name, %cause, "its actor ended and is built anew");
                 child.handle.set_presence(Presence::Loading);
-                self.build(name, wait, ctx);
+                self.build(name, wait);
+                // Last: whatever becomes of the log, the actor comes back.
+                warn!(scheduler_name = %name, %cause, "its actor ended and is built anew");
             }
             None => {
-                error!(scheduler_name = %name, %cause, "its actor ended too often: it is degraded");
                 child.handle.set_presence(Presence::Degraded {
                     cause: cause.to_owned(),
                 });
+                error!(scheduler_name = %name, %cause, "its actor ended too often: it is degraded");
             }
         }
     }
 
     /// Waits for the tasks of a life after which none comes.
-    fn retire(&mut self, name: &SchedulerName, ctx: &mut Context<Self>) {
+    fn retire(&mut self, name: &SchedulerName) {
         let Some(mut child) = self.children.remove(name) else {
             return;
         };
-        let (me, again) = (ctx.address(), std::mem::take(&mut child.waiting));
+        let (me, again) = (self.link.clone(), std::mem::take(&mut child.waiting));
         if self.stopping.is_none() {
             self.forget_outcomes();
         }
@@ -214,16 +228,18 @@ impl SupervisorActor {
         let work = async move {
             if let Some(running) = running {
                 running.scope.end().await;
-                life::release(&parts, &name, running.epoch).await;
+                // What is said below counts, whatever becomes of the log.
+                let release = life::release(&parts, &name, running.epoch);
+                let _ = AssertUnwindSafe(release).catch_unwind().await;
             }
             match stopping {
-                true => me.do_send(Retired),
+                true => me.tell(Notice::Retired),
                 // What it told is queued by now.
                 false => parts.outbox.ended(&name),
             }
             // Somebody wanted it again while it was going away.
             for done in again {
-                me.do_send(Ensure {
+                me.tell(Notice::Ensure {
                     name: name.clone(),
                     done,
                 });
@@ -240,7 +256,7 @@ impl SupervisorActor {
         self.parts.outbox.outcomes().keep(known);
     }
 
-    fn finish_shutdown(&mut self) {
+    pub(crate) fn finish_shutdown(&mut self) {
         if self.children.is_empty()
             && let Some(waiting) = self.stopping.as_mut()
             && !waiting.is_empty()
@@ -262,140 +278,6 @@ impl Actor for SupervisorActor {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(1 << 20);
-        self.discover(ctx);
-    }
-}
-
-impl Handler<Discovered> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, Discovered(found): Discovered, ctx: &mut Self::Context) {
-        let _turn = self.gauge.turn_of(Turn::WorkDone);
-        match found {
-            Ok(names) => {
-                info!(
-                    schedulers = names.len(),
-                    "taking over the schedulers of the store"
-                );
-                for name in names {
-                    self.ensure(&name, ctx);
-                }
-                self.directory.complete();
-                self.directory.tally().synced();
-            }
-            Err(error) => {
-                error!(%error, "the schedulers cannot be listed; trying again");
-                ctx.run_later(DISCOVER_RETRY, |actor, ctx| actor.discover(ctx));
-            }
-        }
-    }
-}
-
-impl Handler<Ensure> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, Ensure { name, done }: Ensure, ctx: &mut Self::Context) {
-        if self.stopping.is_some() {
-            return; // dropping `done` tells
-        }
-        let handle = self.ensure(&name, ctx);
-        match (handle.live(), self.children.get_mut(&name)) {
-            (Err(CallError::Restarting(_)), Some(child)) => {
-                child.waiting.retain(|waiting| !waiting.is_closed());
-                child.waiting.push(done);
-            }
-            // Who asked may have left.
-            _ => drop(done.send(handle)),
-        }
-    }
-}
-
-impl Handler<Built> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, Built { name, outcome }: Built, ctx: &mut Self::Context) {
-        if self.stopping.is_some() {
-            self.after(&name, EndCause::Stopped, ctx);
-            return self.finish_shutdown();
-        }
-        match outcome {
-            Ok(fresh) => self.begin_life(&name, *fresh, ctx),
-            Err(BuildError::Panicked) => {
-                let entropy = self.parts.clock.entropy();
-                self.restart(&name, "loading it panicked", entropy, ctx);
-            }
-            Err(cause) => {
-                // The store's absence is no fault of the scheduler: it costs no budget.
-                warn!(scheduler_name = %name, %cause, "it cannot be loaded; trying again");
-                if let Some(child) = self.children.get(&name) {
-                    child.handle.0.tally.load_failed();
-                }
-                self.build(&name, DISCOVER_RETRY, ctx);
-            }
-        }
-    }
-}
-
-impl Handler<ChildEnded> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, ended: ChildEnded, ctx: &mut Self::Context) {
-        let _turn = self.gauge.turn_of(Turn::Control);
-        let present = self
-            .children
-            .get(&ended.name)
-            .is_some_and(|c| c.life == ended.life);
-        if present {
-            self.after(&ended.name, ended.cause, ctx);
-        }
-        self.finish_shutdown();
-    }
-}
-
-impl Handler<Retired> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, _: Retired, _: &mut Self::Context) {
-        let _turn = self.gauge.turn_of(Turn::WorkDone);
-        self.finish_shutdown();
-    }
-}
-
-impl Handler<Reload> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, Reload { name, done }: Reload, ctx: &mut Self::Context) {
-        let Some(child) = self.children.get_mut(&name) else {
-            let _ = done.send(false);
-            return;
-        };
-        child.handle.0.restarts.lock().forgive();
-        child.reloading.push(done);
-        match child.handle.live() {
-            Ok(live) => live.addr.do_send(Control::Reload),
-            Err(CallError::Degraded { .. }) => {
-                child.handle.set_presence(Presence::Loading);
-                self.build(&name, Duration::ZERO, ctx);
-            }
-            // It is being loaded anyway.
-            Err(_) => {}
-        }
-    }
-}
-
-impl Handler<Shutdown> for SupervisorActor {
-    type Result = ();
-    fn handle(&mut self, Shutdown(done): Shutdown, ctx: &mut Self::Context) {
-        let _turn = self.gauge.turn_of(Turn::Control);
-        self.directory.close();
-        self.parts.going_down.cancel();
-        self.stopping.get_or_insert_default().push(done);
-        let names: Vec<SchedulerName> = self.children.keys().cloned().collect();
-        for name in names {
-            let Some(child) = self.children.get(&name) else {
-                continue;
-            };
-            match child.handle.live() {
-                Ok(live) => live.addr.do_send(Control::Stop),
-                Err(CallError::Degraded { .. }) => self.after(&name, EndCause::Stopped, ctx),
-                // Its factory is at work: `Built` comes.
-                Err(_) => {}
-            }
-        }
-        self.finish_shutdown();
+        self.discover();
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use outcomes::{Counts, Outcomes, is_success};
 use parking_lot::Mutex;
 use queue::{Pushed, Queue, Waiting};
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -119,6 +119,13 @@ impl Outbox {
         }
     }
 
+    /// Counts an event that is not told to anybody.
+    pub fn drop_event(&self, event: &Forwarding) {
+        for to in event.to.iter() {
+            self.0.outcomes.dropped(&event.scheduler, &to.name);
+        }
+    }
+
     fn target(&self, scheduler: &SchedulerName, forwarder: &Forwarder) -> Arc<Target> {
         let is = |t: &&Arc<Target>| t.name == forwarder.name && t.address == forwarder.address;
         let mut told = self.0.told.lock();
@@ -187,7 +194,8 @@ impl Outbox {
             let forwarder = known.last().unwrap_or(forwarder);
             // A trace of its own: a span above it would have to be kept for as long as the event has waited.
             let result = self.call(forwarder, event, &Span::none()).await;
-            target.note(event, &result);
+            // A log that fails must not take the queue with it.
+            let _ = catch_unwind(AssertUnwindSafe(|| target.note(event, &result)));
             if result.is_err() && waiting.is_resync() && waiting.fails() {
                 self.0.outcomes.ping_failed(&event.scheduler);
             }

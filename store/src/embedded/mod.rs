@@ -14,6 +14,7 @@ mod format;
 mod lock;
 mod migrate;
 mod model;
+mod outage;
 mod ownership;
 mod private;
 mod queue;
@@ -32,7 +33,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use lock::LockFile;
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
-    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Store, StoreError},
+    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Outage, Store, StoreError},
 };
 use model::Model;
 use parking_lot::Mutex;
@@ -173,6 +174,10 @@ impl Store for EmbeddedStore {
             .shared
             .read(move |txn| snapshot::load(txn, name.as_str()));
         read.await
+    }
+
+    fn outage(&self) -> Option<Arc<Outage>> {
+        self.shared.outage()
     }
 }
 
