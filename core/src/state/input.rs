@@ -169,6 +169,7 @@ impl Command {
             Self::ForRequest { command, .. } => command.only_looks(),
             Self::Rooms(_)
             | Self::Room(_)
+            | Self::RoomsSummary
             | Self::Rollout
             | Self::Address(_)
             | Self::Forward(_) => true,
