@@ -316,6 +316,3 @@ impl SchedulerState {
         self.graveyard.insert(room, self.now.mono);
     }
 }
-
-#[cfg(test)]
-mod tests;
