@@ -1,8 +1,16 @@
 //! Stories of one fleet, told to the state machine in a simulated world.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a story ends at the first order that is refused"
+)]
+
 mod contract;
+mod creations;
+mod draining;
 mod forwarding;
 mod lifecycle;
 mod measured;
 mod mended;
 mod rollouts;
+mod scaling;
