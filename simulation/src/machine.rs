@@ -25,6 +25,8 @@ pub struct Machine {
     pub orders: Vec<RoomOrder>,
     /// Rooms that were told to end, oldest first; repeated ones too.
     pub terminations: Vec<Termination>,
+    /// Calls so far by their kind, also those that failed.
+    pub calls: BTreeMap<&'static str, usize>,
     /// Creations fail with this text.
     pub creation_fails: Option<String>,
     /// Terminations only begin; they end when told.
@@ -45,6 +47,7 @@ const FIRST_PORT: u16 = 20_000;
 impl Machine {
     /// Does a piece of work, and says what came of it.
     pub fn call(&mut self, work: &Work) -> WorkResult {
+        *self.calls.entry(work.kind()).or_default() += 1;
         match work {
             Work::ReservePorts { room, scheduler } => self.reserve(room, scheduler),
             Work::ReleasePorts { room } => {

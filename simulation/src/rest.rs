@@ -1,7 +1,7 @@
 //! The end of all faults: what was broken is mended, and the fleet becomes what it should be.
 
 use crate::calls::Outcome;
-use crate::world::World;
+use crate::world::{WAKES_MAX, World};
 use maestro_core::domain::*;
 use maestro_core::rules::version::is_major;
 use maestro_core::state::*;
@@ -47,7 +47,10 @@ impl World {
         }
         self.settle();
         let end = self.clock.mono.plus(Duration::from_secs(30));
+        let mut wakes = 0;
         while let Some(wake) = self.state.next_wake().filter(|wake| *wake <= end) {
+            wakes += 1;
+            assert!(wakes < WAKES_MAX, "wakes without end");
             let step = wake.since(self.clock.mono).max(Duration::from_millis(1));
             self.pass(step);
             self.settle();

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The scheduler of every story.
 pub const NAME: &str = "arena";
 
+/// Wake-ups in one stretch of time; far more than the timers of a small fleet ask for.
+pub(crate) const WAKES_MAX: usize = 5_000;
+
 /// An allocation that was decided.
 pub(crate) struct Held {
     pub caller: Caller,
@@ -358,7 +361,7 @@ impl World {
             while self.go_on() {}
             // Too much for one turn is a reason to be woken again at once.
             wakes += 1;
-            assert!(wakes < 100_000, "wakes without end");
+            assert!(wakes < WAKES_MAX, "wakes without end");
         }
         self.advance_to(end);
     }

@@ -207,10 +207,11 @@ fn a_canceled_order_of_500_rooms_asks_for_no_further_one() {
         fleet.release_kind("reserve_ports", Outcome::Works);
     }
     fleet.release_kind("create_room", Outcome::Works);
-    let asked = fleet.works.len();
+    let waits = |(_, work): &&(WorkId, Work)| matches!(work, Work::ReservePorts { .. });
+    let asked = fleet.machine.calls["reserve_ports"] + fleet.works.iter().filter(waits).count();
     fleet.order(Command::Cancel(id)).unwrap();
-    assert_eq!(fleet.works.len(), asked, "nothing more");
     fleet.release();
+    assert_eq!(fleet.machine.calls["reserve_ports"], asked, "nothing more");
     let orders = fleet.machine.orders.len();
     assert_eq!(orders, 3, "the first room, the one made, the one under way");
     let end = fleet.operation(id);
@@ -258,4 +259,21 @@ fn what_had_begun_goes_on_before_what_is_urgent() {
     fleet.release();
     assert_eq!(fleet.operation(begun).status, OperationStatus::Finished);
     assert!(fleet.operation(urgent).status.is_final());
+}
+
+#[test]
+fn a_deletion_does_not_overtake_what_had_begun_before_a_restart() {
+    let mut fleet = Fleet::up(1);
+    let edit = operation_of(fleet.order(major("false")));
+    fleet.deaf = true;
+    fleet.restart();
+    // Nothing goes on before the runtime was listed.
+    let deletion = operation_of(fleet.order(Command::DeleteScheduler));
+    assert_eq!(fleet.works.len(), 0);
+    fleet.deaf = false;
+    fleet.carry_on();
+    assert!(history(fleet.operation(edit)).contains("Resuming operation"));
+    assert_eq!(fleet.operation(deletion).status, OperationStatus::Pending);
+    fleet.order(Command::Cancel(edit)).unwrap();
+    assert!(fleet.ended, "then it is deleted");
 }
