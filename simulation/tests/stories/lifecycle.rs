@@ -14,7 +14,10 @@ fn a_new_scheduler_gets_its_rooms_at_once() {
     assert_eq!(fleet.stored.rooms.len(), 3);
     let created = fleet.operations_of("create_scheduler");
     assert_eq!(created[0].status, OperationStatus::Finished);
-    assert_eq!(fleet.operations_of("add_rooms").len(), 1);
+    let added = fleet.operations_of("add_rooms");
+    assert_eq!(added.len(), 1);
+    let lines = "Created\nStarting operation\nadded 3 rooms\nOperation finished";
+    assert_eq!(history(added[0]), lines);
 }
 
 #[test]

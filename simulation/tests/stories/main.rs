@@ -12,5 +12,8 @@ mod forwarding;
 mod lifecycle;
 mod measured;
 mod mended;
+mod removals;
+mod retention;
 mod rollouts;
 mod scaling;
+mod takeover;
