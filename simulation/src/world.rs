@@ -375,6 +375,11 @@ impl World {
 
     // What a story may look at.
 
+    /// What the shell may answer by itself for this room.
+    pub fn posted(&self, room: &RoomId) -> Option<Steady> {
+        self.board.get(room).copied()
+    }
+
     /// `None`: the owner does not know the room.
     pub fn status(&self, room: &RoomId) -> Option<RoomStatus> {
         self.state.rooms().get(room.as_str()).map(Room::status)
