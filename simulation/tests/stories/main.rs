@@ -12,6 +12,7 @@ mod forwarding;
 mod lifecycle;
 mod measured;
 mod mended;
+mod orders;
 mod pinging;
 mod removals;
 mod retention;
