@@ -87,6 +87,8 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     command.args(["--no-shuffle", "--cargo-arg=--offline", "--output"]);
     command.arg(&output);
     command.env("PROPTEST_CASES", LIVES).env("SIM_SEEDS", LIVES);
+    // A life that fails is enough: nobody looks for the smallest one.
+    command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
     // Nobody debugs a mutant, and each of them is linked.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none");
     shell::show(&command);

@@ -55,7 +55,7 @@ pub fn many(seeds: u64, most: Option<Duration>, summary: &mut Summary) -> Result
 /// The lives of one kind.
 fn lives(kind: &str) -> Command {
     let mut command = shell::cargo(&["test", "--package", "maestro-simulation"]);
-    command.args(["--test", "lives", "--", kind]);
+    command.args(["--test", "stress", "--", kind]);
     command
 }
 

@@ -106,12 +106,16 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 fn config() -> ProptestConfig {
+    // What the environment says goes before what is said here.
     let mut config = ProptestConfig {
         failure_persistence: None,
-        max_shrink_iters: 4000,
         ..ProptestConfig::default()
     };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
+    let unsaid = |variable| std::env::var_os(variable).is_none();
+    if unsaid("PROPTEST_MAX_SHRINK_ITERS") {
+        config.max_shrink_iters = 4000;
+    }
+    if unsaid("PROPTEST_CASES") {
         config.cases = 256;
     }
     config
