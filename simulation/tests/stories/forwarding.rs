@@ -132,7 +132,7 @@ fn the_end_of_a_room_is_told_once_and_last() {
     fleet.ping(&room, Ready, 0).unwrap();
     assert_eq!(events(&mut fleet), [Resync(Terminating)]);
     while fleet.machine.running.contains_key(&room) {
-        fleet.release_one();
+        assert!(fleet.release_one());
     }
     assert_eq!(events(&mut fleet), [Terminated]);
 }

@@ -30,7 +30,7 @@ fn each_operation_is_reported_once_with_its_time() {
     fleet.pass(Duration::from_secs(7));
     fleet.hold = false;
     while !fleet.works.is_empty() {
-        fleet.release_one();
+        assert!(fleet.release_one());
     }
     let done = Outcome::Success;
     assert_eq!(

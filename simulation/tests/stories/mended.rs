@@ -577,7 +577,7 @@ fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
     assert_eq!(fleet.order(Command::DeleteScheduler), Ok(first));
     fleet.hold = false;
     while !fleet.works.is_empty() {
-        fleet.release_one();
+        assert!(fleet.release_one());
     }
     assert!(
         fleet.ended,

@@ -1,7 +1,10 @@
 //! Scaling by a policy: what counts, when a fleet may shrink (contract 5.7).
 
 use maestro_core::domain::*;
+use maestro_core::rules::patch::AutoscalingPatch;
 use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::documents::{operation_of, patch};
 use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
@@ -143,4 +146,94 @@ fn the_policy_counts_each_match_of_a_room() {
     // Three matches of one a room want six.
     fleet.ping(&room, PingStatus::Occupied, 3).unwrap();
     assert_eq!(fleet.rooms().len(), 6);
+}
+
+#[test]
+fn what_the_fleet_needs_goes_before_what_waits() {
+    let mut fleet = buffered(2, 0);
+    let sleep = |seconds| Command::TestOperation {
+        sleep_seconds: seconds,
+    };
+    let busy = operation_of(fleet.order(sleep(600)));
+    let waits = operation_of(fleet.order(sleep(600)));
+    // One match begins, so a room is missing; then it is over, and one is too many.
+    for (matches, kind) in [(1, "add_rooms"), (0, "remove_rooms")] {
+        play(&mut fleet, matches);
+        let urgent = fleet.operations_of(kind);
+        let urgent = urgent.iter().find(|o| o.status == OperationStatus::Pending);
+        assert_eq!(urgent.map(|o| o.priority), Some(true), "{kind}");
+        if matches == 1 {
+            fleet.order(Command::Cancel(busy)).unwrap();
+            assert_eq!(fleet.rooms().len(), 3, "before the one that waited");
+            assert_eq!(fleet.operation(waits).status, OperationStatus::InProgress);
+            play(&mut fleet, 1);
+        }
+    }
+    let last = operation_of(fleet.order(sleep(0)));
+    fleet.order(Command::Cancel(waits)).unwrap();
+    assert_eq!(fleet.rooms().len(), 2);
+    assert_eq!(fleet.operation(last).status, OperationStatus::Finished);
+}
+
+#[test]
+fn a_removal_of_the_expired_goes_before_what_waits() {
+    let mut fleet = Fleet::up(1);
+    operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
+    operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
+    fleet.pass(seconds(242));
+    let removal = fleet.operations_of("remove_rooms")[0];
+    assert!(removal.priority && !removal.journal.by_user);
+    assert_eq!(fleet.state.view().queued, 4, "with another room and a look");
+}
+
+#[test]
+fn a_document_that_no_policy_reads_leaves_the_fleet_as_it_is() {
+    let mut fleet = buffered(2, 0);
+    let mut strange = Scheduler::clone(fleet.stored.scheduler.as_ref().unwrap());
+    let autoscaling = strange.autoscaling.as_mut().unwrap();
+    autoscaling.policy.kind = "astrology".into();
+    fleet.stored.scheduler = Some(strange.into());
+    fleet.restart();
+    play(&mut fleet, 2);
+    fleet.pass_pinging(seconds(120), PingStatus::Ready);
+    assert_eq!(fleet.rooms().len(), 2);
+    assert!(fleet.state.open_operations().is_empty());
+}
+
+#[test]
+fn limits_of_a_policy_hold() {
+    let mut fleet = buffered(30, 0);
+    assert_eq!(fleet.rooms().len(), 20, "its maximum");
+    let change = patch(|p| {
+        p.autoscaling = Some(AutoscalingPatch {
+            min: Some(4),
+            policy: Some(Policy {
+                kind: "fixedBuffer".into(),
+                parameters: PolicyParameters {
+                    fixed_buffer: Some(FixedBuffer { amount: 1 }),
+                    ..PolicyParameters::default()
+                },
+            }),
+            ..AutoscalingPatch::default()
+        });
+    });
+    fleet.order(change).unwrap();
+    assert_eq!(fleet.rooms().len(), 4, "its minimum");
+}
+
+#[test]
+fn while_scaling_is_under_way_no_second_order_is_given() {
+    let mut fleet = buffered(2, 0);
+    fleet.hold = true;
+    play(&mut fleet, 1);
+    play(&mut fleet, 2);
+    assert_eq!(
+        fleet.operations_of("add_rooms").len(),
+        2,
+        "the first, and one"
+    );
+    fleet.release();
+    play(&mut fleet, 2);
+    assert_eq!(fleet.rooms().len(), 4);
+    assert_eq!(fleet.operations_of("add_rooms").len(), 3);
 }
