@@ -19,3 +19,4 @@ mod retention;
 mod rollouts;
 mod scaling;
 mod takeover;
+mod versions;
