@@ -127,7 +127,9 @@ impl<S> Observed<S> {
             let of_change: &[&Role] = match change {
                 Change::CreateScheduler(_) => &[&roles.create_scheduler, &roles.create_version],
                 Change::UpdateScheduler(_) | Change::PutOperator(_) => &[&roles.update_scheduler],
-                Change::CreateVersion { .. } | Change::DeleteVersion(_) => &[&roles.create_version],
+                Change::CreateVersion { .. }
+                | Change::UpdateVersion(_)
+                | Change::DeleteVersion(_) => &[&roles.create_version],
                 Change::DeleteScheduler { .. } => &[&roles.delete_scheduler],
                 Change::PutRoom(_) | Change::DeleteRoom(_) => &[&roles.rooms, &roles.instances],
                 Change::TouchRooms(_) => &[&roles.rooms],

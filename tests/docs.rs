@@ -81,6 +81,11 @@ async fn the_commands_about_the_process_runtime_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_matchmakers_work() {
+    run("docs/writing-a-matchmaker.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_about_events_forwarding_work() {
     run("docs/events-forwarding.md").await;
 }

@@ -178,6 +178,8 @@ async fn a_room_tells_of_itself_of_its_log_and_of_its_end() {
         (&one["id"], &one["version"], &one["ended"], &one["draining"]),
         (&json!(id), &json!("v1.0.0"), &Value::Null, &json!(false))
     );
+    let processes = json!([{"container": "game", "pid": pid}]);
+    assert_eq!(one["processes"], processes, "who wants to attach to it");
     let url = format!("{}/scheduler/tell/rooms/{id}/address", maestro.rooms);
     let (_, address) = maestro.call("GET", &url, None).await;
     assert_eq!(one["host"], address["host"], "{one}");
@@ -213,6 +215,7 @@ async fn a_room_tells_of_itself_of_its_log_and_of_its_end() {
     let gone = gone.await;
     assert_eq!(gone["status"], "terminated", "{gone}");
     assert_eq!(gone["ended"]["signal"], 9, "{gone}");
+    assert_eq!(gone.get("processes"), None, "{gone}");
     assert!(
         gone["ended"]["reason"]
             .as_str()

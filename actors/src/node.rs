@@ -15,7 +15,7 @@ use crate::supervisor::SupervisorActor;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Feed, FeedEvent, Runtime, RuntimeError};
+use maestro_core::ports::{Clock, ContainerProcess, Feed, FeedEvent, Runtime, RuntimeError};
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -182,6 +182,11 @@ impl Node {
         let (done, made) = oneshot::channel();
         self.supervisor.do_send(Ensure { name, done });
         made.await.map_err(|_| CallError::ShuttingDown)
+    }
+
+    /// The processes of a room, where rooms are processes of this machine.
+    pub fn room_processes(&self, scheduler: &str, room: &str) -> Vec<ContainerProcess> {
+        self.runtime.processes(&scheduler.into(), &room.into())
     }
 
     /// The last lines of a room's output, as far as its runtime keeps them.

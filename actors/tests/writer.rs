@@ -171,8 +171,15 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
         intent.open();
         eventually(LONG, "it is made", || w.runtime.rooms(FLEET).len() == 2).await;
 
-        let remove =
-            w.spawn(|w| Box::pin(async move { w.ask(Command::RemoveRooms { amount: 1 }).await }));
+        let remove = w.spawn(|w| {
+            Box::pin(async move {
+                w.ask(Command::RemoveRooms {
+                    amount: 1,
+                    force: false,
+                })
+                .await
+            })
+        });
         removal.reached_by(1).await;
         assert_eq!(w.runtime.calls(RuntimeCall::Terminate), 0);
         removal.open();

@@ -20,6 +20,9 @@ pub struct CoreSettings {
     pub validation_accepts_occupied: bool,
     /// `services.roomManager.roomAllocationTTLMillis`
     pub allocation_hold: Duration,
+    /// `services.roomManager.allocationFreshMillis`: a room that was silent for longer is given
+    /// out when no other is there; `None`: however silent it is (D33)
+    pub allocation_fresh: Option<Duration>,
     /// `operations.rooms.add.limit`
     pub add_limit: i32,
     /// `operations.rooms.add.batchSize`: creations at once
@@ -72,6 +75,7 @@ impl Default for CoreSettings {
             validation_attempts: 3,
             validation_accepts_occupied: false,
             allocation_hold: Duration::from_secs(300),
+            allocation_fresh: Some(Duration::from_secs(60)),
             add_limit: 1000,
             add_batch: 40,
             add_timeout: Duration::from_secs(5),

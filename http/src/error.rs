@@ -34,10 +34,13 @@ impl From<Refusal> for Status {
             RefusalKind::AlreadyExists => Code::AlreadyExists,
             RefusalKind::Conflict => Code::FailedPrecondition,
             RefusalKind::Ended => Code::Aborted,
-            RefusalKind::Unavailable => Code::Unavailable,
+            RefusalKind::Unavailable | RefusalKind::Absent => Code::Unavailable,
             RefusalKind::Exhausted => Code::ResourceExhausted,
         };
-        Self::new(code, refusal.message)
+        Self {
+            lasts: refusal.kind == RefusalKind::Absent,
+            ..Self::new(code, refusal.message)
+        }
     }
 }
 
@@ -90,6 +93,7 @@ mod tests {
             (refused(RefusalKind::Conflict), 9),
             (refused(RefusalKind::Ended), 10),
             (refused(RefusalKind::Unavailable), 14),
+            (refused(RefusalKind::Absent), 14),
             (refused(RefusalKind::Exhausted), 8),
         ];
         for (error, code) in cases {

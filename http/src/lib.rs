@@ -9,6 +9,7 @@ pub mod convert;
 mod error;
 pub mod gateway;
 pub mod internal;
+mod late;
 pub mod management;
 pub mod metrics;
 mod named;

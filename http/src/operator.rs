@@ -8,7 +8,8 @@ use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
 use maestro_core::domain::{RoomStatus, SchedulerVersion};
-use maestro_core::state::{Command, Reply, RoomQuery};
+use maestro_core::ports::ContainerProcess;
+use maestro_core::state::{Command, Reply, RoomDetail, RoomQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -191,7 +192,6 @@ async fn ask(node: &Node, scheduler: &str, command: Command) -> Result<Reply, St
 /// The reply that a command brings, as JSON.
 async fn show(node: &Node, scheduler: &str, command: Command) -> HttpResponse {
     match ask(node, scheduler, command).await {
-        Ok(Reply::Room(room)) => answer(&json!({ "room": room })),
         Ok(Reply::Rollout(view)) => answer(&json!({ "rollout": view })),
         Ok(Reply::Operation(id)) => answer(&json!({ "operationId": id })),
         Ok(Reply::Done) => answer(&json!({})),
@@ -246,7 +246,28 @@ async fn rooms(node: Data<Node>, at: Path<String>, request: HttpRequest) -> Http
 
 async fn room(node: Data<Node>, at: Path<(String, String)>) -> HttpResponse {
     let (scheduler, room) = at.into_inner();
-    show(&node, &scheduler, Command::Room(room.into())).await
+    let command = Command::Room(room.as_str().into());
+    match ask(&node, &scheduler, command).await {
+        Ok(Reply::Room(detail)) => {
+            let processes = node.room_processes(&scheduler, &room);
+            let room = Inspected {
+                detail: *detail,
+                processes,
+            };
+            answer(&json!({ "room": room }))
+        }
+        Ok(other) => refusal(unexpected(&other)),
+        Err(status) => refusal(status),
+    }
+}
+
+/// What its owner knows of a room, and what runs for it on this machine.
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    detail: RoomDetail,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    processes: Vec<ContainerProcess>,
 }
 
 #[derive(Deserialize)]

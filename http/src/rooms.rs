@@ -12,6 +12,7 @@ use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
 use crate::gateway::{RequestContext, RoomsApi, Status};
+use crate::late::{Doing, in_time};
 use serde_json::value::RawValue;
 
 type Answer<T> = Result<T, Status>;
@@ -150,6 +151,7 @@ impl RoomsApi for RoomsService {
         context: &RequestContext,
         request: GetRoomAddressRequest,
     ) -> Answer<GetRoomAddressResponse> {
+        in_time(context, Doing::GettingInstance)?;
         let command = Command::Address(request.room_name.into());
         let asked = self
             .node
@@ -169,6 +171,7 @@ impl RoomsApi for RoomsService {
         context: &RequestContext,
         request: AllocateRoomRequest,
     ) -> Answer<AllocateRoomResponse> {
+        in_time(context, Doing::Other)?;
         let name = &request.scheduler_name;
         let asked = self.node.ask(name, Command::Allocate, context.remaining());
         match asked.await? {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};
 use maestro_core::domain::{Instance, RemovalReason, RoomId, Scheduler, SchedulerName};
-use maestro_core::ports::{RoomOrder, Runtime, RuntimeError, RuntimeEvent};
+use maestro_core::ports::{ContainerProcess, RoomOrder, Runtime, RuntimeError, RuntimeEvent};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -104,6 +104,10 @@ impl Runtime for CappedRuntime {
             }
         });
         seen.boxed()
+    }
+
+    fn processes(&self, scheduler: &SchedulerName, room: &RoomId) -> Vec<ContainerProcess> {
+        self.inner.processes(scheduler, room)
     }
 
     async fn log_tail(

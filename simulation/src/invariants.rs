@@ -46,7 +46,7 @@ impl World {
                 RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace
             );
             assert!(
-                !(busy && room.is_busy() && ours && told(before).is_none()),
+                !(busy && room.is_busy() && ours && told(before).is_none()) || self.foreign,
                 "{id} was {was:?} and is to end by {:?} after {what}",
                 now.reason
             );
@@ -80,6 +80,10 @@ impl World {
             assert_eq!(uid(known), uid(stored), "{id}");
         }
         assert_eq!(self.state.scheduler(), self.written.scheduler.as_ref());
+        if let Some(active) = &self.written.scheduler {
+            let version = &self.written.versions[active.version()];
+            assert_eq!(version.rooms_replicas, active.rooms_replicas);
+        }
         self.check_counts();
         self.check_operations();
         self.machine.check_ports();

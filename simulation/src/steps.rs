@@ -57,7 +57,8 @@ fn pushed(world: &mut World, kind: u8) -> OperationRecord {
         1 => Definition::RemoveRooms {
             amount: 1,
             rooms_ids: None,
-            reason: "scale_down".into(),
+            reason: "requested_by_user".into(),
+            force: false,
         },
         2 => Definition::TestOperation { sleep_seconds: 5 },
         3 => Definition::HealthController { took_action: None },
@@ -92,7 +93,10 @@ fn order(world: &mut World, step: Step, max_matches: i32) {
             world.allowed += u64::from(amount.unsigned_abs());
             Command::AddRooms { amount }
         }
-        Step::Remove(amount) => Command::RemoveRooms { amount },
+        Step::Remove(amount) => Command::RemoveRooms {
+            amount,
+            force: amount % 2 == 0,
+        },
         Step::RemoveRoom(index, force) => match one_of(&world.room_ids(), index) {
             Some(room) => Command::RemoveRoom { room, force },
             None => return,

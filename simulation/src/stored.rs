@@ -57,6 +57,10 @@ impl Stored {
                 let row = self.versions.entry(version);
                 row.or_insert_with(|| scheduler.clone());
             }
+            Change::UpdateVersion(document) => {
+                let stored = self.versions.get_mut(document.version());
+                *stored.expect("updates a version that is not there") = document.clone();
+            }
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();

@@ -58,6 +58,8 @@ pub struct World {
     pub forgetful: bool,
     /// Rooms there may be at most, by all that was ever wanted.
     pub allowed: u64,
+    /// Another tool has pushed a removal by a reason of ours: it ends what it picks (D27).
+    pub(crate) foreign: bool,
     pub(crate) epoch: Epoch,
     pub(crate) seq: Seq,
     /// What was durable before the last commit, for a store that forgets.
@@ -134,6 +136,7 @@ impl World {
             lives: 1,
             forgetful: false,
             allowed: u64::MAX,
+            foreign: false,
             before: None,
             batches: VecDeque::new(),
             touches: PendingTouches::default(),
@@ -286,8 +289,10 @@ impl World {
 
     /// Takes one input, and checks what must hold after every decision.
     pub fn decide(&mut self, input: Input) {
-        if let Input::Runtime(event) = &input {
-            self.heard(event);
+        match &input {
+            Input::Runtime(event) => self.heard(event),
+            Input::Pushed(record) => self.foreign |= is_ours(&record.definition),
+            _ => {}
         }
         let before = self.removals();
         self.entropy += 1;
@@ -408,4 +413,10 @@ impl World {
     pub fn scheduler_state(&self) -> String {
         self.state.view().state
     }
+}
+
+/// A removal whose reason promises that matches are waited for.
+fn is_ours(definition: &Definition) -> bool {
+    matches!(definition, Definition::RemoveRooms { reason, .. }
+        if reason != RemovalReason::RequestedByUser.as_str())
 }

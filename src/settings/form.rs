@@ -221,6 +221,17 @@ pub const MILLIS: Form<Duration> = Form {
     show: |value| value.as_millis().to_string(),
 };
 
+/// As `MILLIS`; zero switches off what it is for.
+pub const OPTIONAL_MILLIS: Form<Option<Duration>> = Form {
+    unit: "ms",
+    expected: MILLIS.expected,
+    read: |text| {
+        let millis = whole(text, 0, MILLIS_MAX)?;
+        Ok(millis.map(|n| (n > 0).then(|| Duration::from_millis(n))))
+    },
+    show: |value| value.unwrap_or_default().as_millis().to_string(),
+};
+
 /// As `MILLIS`; one that is zero would never let go.
 pub const PERIOD_MILLIS: Form<Duration> = Form {
     unit: "ms",

@@ -93,6 +93,7 @@ fn shipped_values_are_those_of_the_contract() {
         ("services.roomManager.roomValidationTimeoutMillis", "120000"),
         ("services.roomManager.roomDeletionTimeoutMillis", "120000"),
         ("services.roomManager.roomAllocationTTLMillis", "300000"),
+        ("services.roomManager.allocationFreshMillis", "60000"),
         ("services.roomManager.roomValidationAttempts", "3"),
         (
             "services.roomManager.roomValidationAcceptOccupiedStatus",
@@ -346,7 +347,7 @@ fn ranges_of_ports_need_two_ports_in_order() {
 fn numbers_that_stand_for_the_shipped_value_do() {
     let loaded = from_file(
         "operations: {rooms: {add: {limit: 0, batchSize: -4, operationTimeout: -1s}, remove: {limit: -1}, drainDeadline: 0}}\n\
-         services: {roomManager: {roomValidationAttempts: -3}}\n\
+         services: {roomManager: {roomValidationAttempts: -3, allocationFreshMillis: 0}}\n\
          workers: {healthControllerInterval: 1500000000}\n\
          runtimeWatcher: {disruptionWorker: {safetyPercentage: 1.5}}\n",
     )
@@ -357,6 +358,7 @@ fn numbers_that_stand_for_the_shipped_value_do() {
     assert_eq!(core.add_timeout, shipped.add_timeout);
     assert_eq!(core.remove_limit, shipped.remove_limit);
     assert_eq!(core.drain_deadline, None);
+    assert_eq!(core.allocation_fresh, None);
     assert_eq!(core.validation_attempts, 1);
     // A bare number is nanoseconds.
     assert_eq!(core.health_interval, duration::parse("1.5s").unwrap());

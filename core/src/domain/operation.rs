@@ -63,6 +63,9 @@ pub enum Definition {
         amount: i32,
         rooms_ids: Option<Vec<RoomId>>,
         reason: String,
+        /// A user's order by amount ends rooms with a match too, at once (D27).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     HealthController {
         took_action: Option<bool>,
@@ -147,8 +150,15 @@ impl Definition {
                 amount,
                 rooms_ids,
                 reason,
+                force,
             } => {
-                json!({ "amount": amount, "rooms_ids": rooms_ids, "reason": reason })
+                let mut input =
+                    json!({ "amount": amount, "rooms_ids": rooms_ids, "reason": reason });
+                // Absent unless asked for: the contract's input has no such field.
+                if *force {
+                    input["force"] = json!(true);
+                }
+                input
             }
             Self::HealthController {
                 took_action: Some(took),
@@ -197,6 +207,9 @@ pub struct Journal {
     pub cancel_requested: bool,
     /// A user's order rather than our own decision (D16).
     pub by_user: bool,
+    /// Another program put it into the queue: carried out as the original does (D27).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pushed: bool,
     /// Rooms that this operation created or is to remove.
     pub rooms: Vec<RoomId>,
     /// Word for where it stands, for people and for `/debug/actors`.

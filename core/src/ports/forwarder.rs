@@ -16,7 +16,7 @@ pub enum ForwardedEvent {
         status: PingStatus,
         word: String,
     },
-    /// The room was told to end, or has ended.
+    /// The room has ended.
     Terminated,
     /// Free text.
     RoomEvent(String),

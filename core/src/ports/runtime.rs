@@ -29,6 +29,14 @@ pub enum RuntimeEvent {
     },
 }
 
+/// A process of a room on this machine, for whoever wants to attach to it or send it a signal.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ContainerProcess {
+    pub container: String,
+    /// The leader of the container's session.
+    pub pid: u32,
+}
+
 /// Why the runtime did not do it, by what may be done about it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RuntimeError {
@@ -75,6 +83,10 @@ pub trait Runtime: Send + Sync + 'static {
     ) -> Result<(), RuntimeError>;
     /// Begins with [`RuntimeEvent::Listed`]. Ends only when the runtime is shut down.
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent>;
+    /// What runs for a room now, from memory. Nothing where rooms are no processes of this machine.
+    fn processes(&self, _: &SchedulerName, _: &RoomId) -> Vec<ContainerProcess> {
+        Vec::new()
+    }
     /// The last `lines` lines of a room's output.
     async fn log_tail(
         &self,

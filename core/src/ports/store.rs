@@ -28,6 +28,8 @@ pub enum Change {
         scheduler: Arc<Scheduler>,
         created_at: Timestamp,
     },
+    /// Overwrites the document of a version that is stored; when that came stays (D32).
+    UpdateVersion(Arc<Scheduler>),
     /// Row, versions, rooms and all operations but `keep`.
     DeleteScheduler {
         keep: OperationId,

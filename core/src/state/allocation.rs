@@ -1,4 +1,4 @@
-//! Giving ready rooms to callers, each to one (contract 7, invariant 12).
+//! Giving ready rooms to callers, each to one (contract 7, invariant 12; D33).
 
 use super::*;
 
@@ -6,9 +6,9 @@ impl SchedulerState {
     pub(super) fn allocate(&mut self) -> Answer {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
-            return Err(Refusal::new(RefusalKind::Unavailable, text));
+            return Err(Refusal::new(RefusalKind::Absent, text));
         }
-        let Some(id) = self.rooms.next_allocatable().cloned() else {
+        let Some(id) = self.next_room() else {
             return Err(Refusal::new(
                 RefusalKind::Unavailable,
                 self.why_no_ready_room(),
@@ -24,6 +24,21 @@ impl SchedulerState {
             ));
         };
         Ok(Reply::Allocated { room: id, address })
+    }
+
+    /// The smallest id among those that were heard of lately; silent ones only when no other is
+    /// there.
+    fn next_room(&mut self) -> Option<RoomId> {
+        let (fresh, now) = (self.settings.allocation_fresh, self.now.mono);
+        let Some(fresh) = fresh else {
+            return self.rooms.next_to_give(|_, _| false);
+        };
+        // What the board answers is told a moment later, so a room on it gets that much more.
+        let at_most = fresh.saturating_add(self.settings.touch_interval);
+        self.rooms.next_to_give(|room, posted| {
+            let silence = now.since(room.clock.last_ping);
+            silence > if posted { at_most } else { fresh }
+        })
     }
 
     /// Takes back an allocation that nobody got to know of.

@@ -24,7 +24,7 @@ impl SchedulerState {
             Command::SwitchVersion(version) => self.switch_version(version),
             Command::DeleteScheduler => self.delete(),
             Command::AddRooms { amount } => self.add_rooms(amount),
-            Command::RemoveRooms { amount } => self.remove_rooms(amount),
+            Command::RemoveRooms { amount, force } => self.remove_rooms(amount, force),
             Command::RemoveRoom { room, force } => self.remove_room(&room, force),
             Command::Cancel(id) => self.cancel(id),
             Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
@@ -141,7 +141,7 @@ impl SchedulerState {
         Ok(id)
     }
 
-    fn remove_rooms(&mut self, amount: i32) -> Answer {
+    fn remove_rooms(&mut self, amount: i32, force: bool) -> Answer {
         self.active(missing)?;
         self.not_terminating()?;
         check_amount(amount, self.settings.remove_limit)?;
@@ -150,6 +150,7 @@ impl SchedulerState {
             amount,
             rooms_ids: None,
             reason,
+            force,
         })?;
         self.move_replicas(-amount);
         Ok(id)
@@ -169,12 +170,22 @@ impl SchedulerState {
         Err(Refusal::new(RefusalKind::Exhausted, text))
     }
 
-    /// Else the next look at the fleet would undo the order (D15).
+    /// Else the next look at the fleet would undo the order (D15). The version's own document
+    /// says the same, so that a switch back to it keeps the number (D32).
     fn move_replicas(&mut self, by: i32) {
         let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
-        if !self.scheduler.as_ref().is_some_and(scaled) {
-            self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
-            self.dirty.reconsider = true;
+        if self.scheduler.as_ref().is_some_and(scaled) {
+            return;
+        }
+        self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
+        self.dirty.reconsider = true;
+        let Some(active) = &self.scheduler else {
+            return;
+        };
+        if let Some(document) = self.versions.get_mut(active.version()) {
+            Arc::make_mut(document).rooms_replicas = active.rooms_replicas;
+            let change = Change::UpdateVersion(document.clone());
+            self.dirty.changes.push(change);
         }
     }
 
@@ -212,6 +223,7 @@ impl SchedulerState {
             amount: 0,
             rooms_ids: Some(vec![id.clone()]),
             reason: RemovalReason::RequestedByUser.as_str().into(),
+            force: false,
         })?;
         if !force {
             // A match that begins before the operation runs is played to its end.
@@ -350,7 +362,7 @@ pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),
         Command::Allocate => Refusal::new(
-            RefusalKind::Unavailable,
+            RefusalKind::Absent,
             format!("no ready rooms available for scheduler {name}: there is no such scheduler"),
         ),
         _ => missing(name),

@@ -91,6 +91,7 @@ impl SchedulerState {
             amount: 0,
             rooms_ids: Some(ids),
             reason: reason.as_str().into(),
+            force: false,
         };
         let id = self.enqueue(
             definition,
@@ -211,6 +212,7 @@ impl SchedulerState {
             amount,
             rooms_ids: None,
             reason: reason.as_str().into(),
+            force: false,
         };
         let id = self.enqueue(
             definition,

@@ -28,7 +28,6 @@ impl Audience {
 pub(super) struct Heard {
     room: RoomId,
     said: PingStatus,
-    end_told: bool,
 }
 
 impl SchedulerState {
@@ -42,60 +41,57 @@ impl SchedulerState {
     }
 
     pub(super) fn hear(&self, ping: &Ping) -> Heard {
-        let room = self.rooms.get(ping.room.as_str());
         Heard {
             room: ping.room.clone(),
             said: ping.status,
-            end_told: room.is_some_and(|room| room.end_told),
         }
     }
 
     /// The resync of a ping that was taken.
     pub(super) fn forward_ping(&mut self, heard: Heard) {
-        let Some(room) = self.rooms.get(heard.room.as_str()) else {
+        let Some(room) = self.rooms.touch(heard.room.as_str()) else {
             return;
         };
-        // This very ping brought its end to light: that is what is told instead (contract 3).
-        if room.end_told && !heard.end_told {
-            return;
-        }
-        let lives = matches!(heard.said, PingStatus::Ready | PingStatus::Occupied);
-        if room.end_told && lives {
-            return;
-        }
+        let instance = room.record.instance.as_ref();
+        let ends = instance.is_some_and(|i| i.status == InstanceStatus::Terminating);
         // No match is to begin in a room that goes (contract 11.2, item 33).
         let said = match heard.said {
-            PingStatus::Ready if room.is_leaving() => PingStatus::Terminating,
+            PingStatus::Ready if room.is_leaving() || ends => PingStatus::Terminating,
             said => said,
         };
-        let metadata = room.record.metadata.clone();
-        self.forward(
-            &heard.room,
-            ForwardedEvent::Resync(said),
-            metadata.unwrap_or_default(),
-        );
-    }
-
-    /// It is terminating: by its own word, which its ping tells, or because its instance ends.
-    pub(super) fn notice_end(&mut self, id: &RoomId) {
-        let instance = |room: &Room| room.record.instance.as_ref().map(|i| i.status);
-        if self.rooms.get(id.as_str()).and_then(instance) == Some(InstanceStatus::Terminating) {
-            self.tell_end(id);
+        let event = ForwardedEvent::Resync(said);
+        let metadata = room.record.metadata.clone().unwrap_or_default();
+        // A room may be up and ping before its runtime has said where it is (D34).
+        let placed = instance.is_some_and(|i| i.address.is_some());
+        let waits = !placed && !event.needs_no_address(&metadata);
+        room.untold = waits.then_some(heard.said);
+        if !waits {
+            self.forward(&heard.room, event, metadata);
         }
     }
 
-    /// Tells that a room was told to end, or has ended: once per room and owner.
-    pub(super) fn tell_end(&mut self, id: &RoomId) {
-        if !self.forwards() {
-            return;
+    /// What a room said before anybody knew where it is; the last of it, since each word
+    /// replaces the one before.
+    pub(super) fn forward_untold(&mut self, id: &RoomId) {
+        let room = self.rooms.touch(id.as_str());
+        if let Some(said) = room.and_then(|room| room.untold.take())
+            && self.forwards()
+        {
+            let room = id.clone();
+            self.forward_ping(Heard { room, said });
         }
-        let Some(room) = self.rooms.touch(id.as_str()) else {
+    }
+
+    /// A room has ended: the last that is told of it (D34). While it ends it may play its match
+    /// out, and what it says meanwhile is told too.
+    pub(super) fn forward_end(&mut self, id: &RoomId) {
+        let Some(room) = self.rooms.get(id.as_str()).filter(|_| self.forwards()) else {
             return;
         };
         // What never came to be is nobody's news.
         let lived =
             room.record.instance.is_some() || room.record.ping_status != PingStatus::Unknown;
-        if !std::mem::replace(&mut room.end_told, true) && lived {
+        if lived {
             self.forward(id, ForwardedEvent::Terminated, Arc::default());
         }
     }

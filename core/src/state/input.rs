@@ -117,8 +117,10 @@ pub enum Command {
     AddRooms {
         amount: i32,
     },
+    /// Idle rooms first; those with a match are drained unless `force` (D27).
     RemoveRooms {
         amount: i32,
+        force: bool,
     },
     /// Drained first unless `force`.
     RemoveRoom {
@@ -227,6 +229,9 @@ pub enum RefusalKind {
     Ended,
     /// Not now: no ready room, no address yet (D7, D10).
     Unavailable,
+    /// Told as [`Self::Unavailable`], and another try brings the same: what it needs is not there,
+    /// or going.
+    Absent,
     /// A bound was reached.
     Exhausted,
 }

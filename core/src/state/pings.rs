@@ -29,6 +29,7 @@ impl SchedulerState {
                 format!("room {} not found in scheduler {}", ping.room, self.name),
             ));
         };
+        let passed_over = room.marks.silent;
         room.clock.last_ping = now.mono;
         room.record.last_ping_at = now.wall;
         room.record.ping_status = ping.status;
@@ -49,6 +50,9 @@ impl SchedulerState {
                 room.record.running_matches = matches
             });
             self.dirty.reconsider = true;
+        }
+        if passed_over {
+            self.rooms.heard(ping.room.as_str());
         }
         self.touched(&ping.room);
         self.recompute_status(&ping.room)?;
@@ -103,8 +107,12 @@ impl SchedulerState {
             if room.record.metadata.as_deref() != Some(&*ping.metadata) {
                 room.record.metadata = Some(ping.metadata);
             }
+            let passed_over = room.marks.silent;
             let touch = touch_of(room);
             self.touches.push(touch);
+            if passed_over {
+                self.rooms.heard(ping.room.as_str());
+            }
         }
     }
 
@@ -189,9 +197,6 @@ impl SchedulerState {
             ));
         }
         self.set_status(id, status);
-        if status == RoomStatus::Terminating {
-            self.notice_end(id);
-        }
         Ok(())
     }
 

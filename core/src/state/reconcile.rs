@@ -220,7 +220,6 @@ impl SchedulerState {
             // A creation of an owner before may still come to life.
             self.bury(id.clone());
         }
-        self.tell_end(id);
         self.forget_room(id);
         if validation {
             let text = format!("room {id} is not in the runtime any more");

@@ -86,6 +86,10 @@ impl SchedulerState {
             let found = now.mono_of(record.created_at);
             found.plus(self.settings.allocation_hold)
         });
+        let silence = now.wall.duration_since(record.last_ping_at);
+        let fresh = self.settings.allocation_fresh;
+        let silent =
+            fresh.is_some_and(|fresh| silence.unsigned_abs() > fresh && !silence.is_negative());
         let mut events = RoomEvents::default();
         events.push(now.wall, RoomHappening::Adopted);
         self.rooms.insert(Room {
@@ -99,11 +103,15 @@ impl SchedulerState {
             was_ready,
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
-            end_told: false,
+            untold: None,
             made_at: None,
             events,
             marks: Marks::default(),
         });
+        // Its silence before the take-over is no reason to end it, but one to prefer others (D33).
+        if silent {
+            self.rooms.pass_over(id.as_str());
+        }
         self.schedule_health(&id);
     }
 

@@ -17,8 +17,8 @@ pub struct Room {
     pub quarantined_until: Option<Mono>,
     /// When it was last told to end.
     pub terminated_at: Option<Mono>,
-    /// Forwarders were told, by this owner, that it ends.
-    pub end_told: bool,
+    /// What it said last and forwarders were not told, since its address was not known (D34).
+    pub untold: Option<PingStatus>,
     /// When the runtime said, to this owner, that it had made it.
     pub made_at: Option<Mono>,
     pub events: RoomEvents,
@@ -36,6 +36,8 @@ pub struct Marks {
     pub(super) met: u64,
     /// Its last ping waits to be written.
     pub(super) touched: bool,
+    /// It was silent for too long when it was to be given out, and has said nothing since (D33).
+    pub(super) silent: bool,
 }
 
 impl Room {
@@ -92,6 +94,7 @@ struct Class {
     draining: bool,
     starting: bool,
     allocatable: bool,
+    silent: bool,
     matches: i64,
     instance: Option<InstanceStatus>,
     version: SchedulerVersion,
@@ -112,6 +115,7 @@ impl Class {
                 RoomStatus::Pending | RoomStatus::Unready
             ),
             allocatable: room.is_allocatable(),
+            silent: room.marks.silent,
             matches: room.record.running_matches.max(0),
             instance: room.record.instance.as_ref().map(|i| i.status),
             version: room.record.version.clone(),
@@ -147,6 +151,8 @@ pub struct RoomTable {
     running_matches: i64,
     /// Rooms of the active version first, then by id (contract 7).
     allocatable: BTreeSet<(bool, RoomId)>,
+    /// Those of them that are known to be silent: given out when no other is there (D33).
+    silent: BTreeSet<(bool, RoomId)>,
     /// One entry per room: the earliest moment at which its health has to be looked at.
     deadlines: BTreeSet<(Mono, RoomId)>,
     board: Board,
@@ -221,9 +227,36 @@ impl RoomTable {
     pub fn running_matches(&self) -> i64 {
         self.running_matches
     }
-    /// The room that the next caller gets.
+    /// The room that the next caller gets: one that is not silent, while there is one. Which
+    /// are silent is found out here, by asking those whose turn it is; so a steady ping moves no
+    /// index, and a room is passed over once per silence.
+    ///
+    /// `is_silent` is also told whether the room is on the board: then pings may have been
+    /// answered that are not known here yet.
+    pub fn next_to_give(&mut self, is_silent: impl Fn(&Room, bool) -> bool) -> Option<RoomId> {
+        while let Some((_, id)) = self.allocatable.first() {
+            let id = id.clone();
+            let posted = |room: &Room| room.marks.posted == self.board.generation;
+            let room = self.get(id.as_str());
+            if !room.is_some_and(|room| is_silent(room, posted(room))) {
+                return Some(id);
+            }
+            self.pass_over(id.as_str());
+        }
+        self.next_allocatable().cloned()
+    }
+    /// As [`Self::next_to_give`], as far as is known without asking who has fallen silent.
     pub fn next_allocatable(&self) -> Option<&RoomId> {
-        self.allocatable.first().map(|(_, id)| id)
+        let first = self.allocatable.first().or_else(|| self.silent.first());
+        first.map(|(_, id)| id)
+    }
+    /// It is given out after all others until it pings. That ping is looked at: it is off the board.
+    pub fn pass_over(&mut self, id: &str) {
+        self.update(id, |room| room.marks.silent = true);
+    }
+    /// A room that was passed over pinged.
+    pub fn heard(&mut self, id: &str) {
+        self.update(id, |room| room.marks.silent = false);
     }
 
     pub fn insert(&mut self, room: Room) {
@@ -272,12 +305,14 @@ impl RoomTable {
             return;
         }
         self.active = version.clone();
-        self.allocatable = self
-            .rooms
-            .values()
-            .filter(|r| r.is_allocatable())
-            .map(|r| (r.record.version != self.active, r.record.id.clone()))
-            .collect();
+        let all = self.rooms.values().filter(|r| r.is_allocatable());
+        let keyed = all.map(|r| {
+            let key = (r.record.version != self.active, r.record.id.clone());
+            (key, r.marks.silent)
+        });
+        let (silent, heard): (Vec<_>, Vec<_>) = keyed.partition(|(_, silent)| *silent);
+        let keys = |of: Vec<(_, bool)>| of.into_iter().map(|(key, _)| key).collect();
+        (self.allocatable, self.silent) = (keys(heard), keys(silent));
     }
 
     /// The shell may answer pings of this room that say just this.
@@ -386,10 +421,14 @@ impl RoomTable {
         }
         if class.allocatable {
             let key = (class.version != self.active, id.clone());
+            let index = match class.silent {
+                true => &mut self.silent,
+                false => &mut self.allocatable,
+            };
             if add {
-                self.allocatable.insert(key);
+                index.insert(key);
             } else {
-                self.allocatable.remove(&key);
+                index.remove(&key);
             }
         }
     }

@@ -65,6 +65,7 @@ impl SchedulerState {
         // A refused transition leaves the status: the instance is still recorded.
         let _ = self.recompute_status(&id);
         self.schedule_health(&id);
+        self.forward_untold(&id);
         self.validation_room_changed(&id);
     }
 
@@ -141,7 +142,7 @@ impl SchedulerState {
             was_ready: false,
             quarantined_until: None,
             terminated_at: None,
-            end_told: false,
+            untold: None,
             made_at: None,
             events,
             marks: Marks::default(),
@@ -168,7 +169,6 @@ impl SchedulerState {
         let version = room.record.version.clone();
         let text = describe_end(id, exit.as_ref());
         self.remember_end(id, exit);
-        self.tell_end(id);
         self.forget_room(id);
         if validation {
             self.validation_room_ended(id, text);
@@ -183,6 +183,7 @@ impl SchedulerState {
     /// Takes a room's row away: the runtime has no instance of it any more.
     pub(super) fn forget_room(&mut self, id: &RoomId) {
         self.expired.remove(id);
+        self.forward_end(id);
         if self.rooms.remove(id.as_str()).is_some() {
             self.dirty.rooms.insert(id.clone());
             self.dirty.reconsider = true;

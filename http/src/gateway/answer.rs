@@ -78,7 +78,8 @@ impl Answer {
             Failure::Status(status) => {
                 let mut answer = Self::json(status.code.http(), error_body(status));
                 // Both pass: the caller may try again (architecture 4).
-                if matches!(status.code, Code::ResourceExhausted | Code::Unavailable) {
+                let passes = matches!(status.code, Code::ResourceExhausted | Code::Unavailable);
+                if passes && !status.lasts {
                     let one_second = header::HeaderValue::from_static("1");
                     answer
                         .response

@@ -286,7 +286,9 @@ pub(super) const ROUTES: &[Route<dyn ManagementApi>] = &[
             tag: Tag::Rooms,
             summary: "Remove rooms",
             text: "One order: what the scheduler wants (`roomsReplicas` or its autoscaling) takes over again \
-                afterwards.",
+                afterwards. Idle rooms go first. Rooms with a match go when it has ended, or after the drain's \
+                deadline; the operation finishes before that and names them in its history. `force` ends them at \
+                once.",
             fails: &[Code::NotFound],
             example: Some(r#"{"amount": 1}"#),
         },

@@ -79,6 +79,8 @@ impl Code {
 pub struct Status {
     pub code: Code,
     pub message: String,
+    /// Another try brings the same although the code says that it passes: nobody is asked to try again.
+    pub lasts: bool,
 }
 
 impl Status {
@@ -86,6 +88,7 @@ impl Status {
         Self {
             code,
             message: message.into(),
+            lasts: false,
         }
     }
 

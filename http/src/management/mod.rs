@@ -18,6 +18,7 @@ use crate::codec::messages::*;
 use crate::convert;
 use crate::error::unexpected;
 use crate::gateway::{Code, ManagementApi, RequestContext, Status};
+use crate::late::{Doing, in_time};
 
 type Answer<T> = Result<T, Status>;
 
@@ -33,7 +34,7 @@ impl ManagementService {
     }
 
     async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
-        in_time(context)?;
+        in_time(context, Doing::Other)?;
         let command = Command::ForRequest {
             request: context.request_id.as_str().into(),
             command: Box::new(command),
@@ -59,18 +60,9 @@ impl ManagementService {
         context: &RequestContext,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
     ) -> Answer<T> {
-        in_time(context)?;
+        in_time(context, Doing::Other)?;
         let catalog = self.node.catalog();
         Ok(catalog.read_within(context.remaining(), query).await?)
-    }
-}
-
-/// Nothing is begun for a caller that has stopped waiting. Not 504: the original wraps the end of its patience in an
-/// unknown error (contract 15.11).
-fn in_time(context: &RequestContext) -> Answer<()> {
-    match context.expired() {
-        true => Err(Status::unknown("context deadline exceeded")),
-        false => Ok(()),
     }
 }
 
@@ -98,6 +90,7 @@ impl ManagementApi for ManagementService {
         let scheduler = convert::wanted(request)?;
         validation::validate_new(&scheduler)?;
         let name = scheduler.name.clone();
+        in_time(context, Doing::CreatingScheduler(name.as_str()))?;
         let command = Command::CreateScheduler(Box::new(scheduler));
         match self.ask(context, name.as_str(), command).await? {
             Reply::Scheduler(scheduler) => Ok(CreateSchedulerResponse {
@@ -112,6 +105,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: ListSchedulersRequest,
     ) -> Answer<ListSchedulersResponse> {
+        in_time(context, Doing::GettingSchedulers)?;
         let filter = SchedulerFilter {
             name: request.name,
             game: request.game,
@@ -132,6 +126,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: GetSchedulersInfoRequest,
     ) -> Answer<GetSchedulersInfoResponse> {
+        in_time(context, Doing::GettingSchedulers)?;
         let filter = SchedulerFilter {
             game: request.game,
             ..SchedulerFilter::default()
@@ -160,6 +155,7 @@ impl ManagementApi for ManagementService {
             scheduler_name: name,
             version,
         } = request;
+        in_time(context, Doing::GettingScheduler(&name, &version))?;
         let wanted = name.clone();
         let found: Option<Arc<Scheduler>> = self
             .read(context, |reads| {
@@ -234,6 +230,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: GetSchedulerVersionsRequest,
     ) -> Answer<GetSchedulerVersionsResponse> {
+        in_time(context, Doing::GettingVersions(&request.scheduler_name))?;
         let name = request.scheduler_name.clone();
         let (rows, active) = self
             .read(context, |reads| {
@@ -273,6 +270,7 @@ impl ManagementApi for ManagementService {
     ) -> Answer<RemoveRoomsResponse> {
         let command = Command::RemoveRooms {
             amount: request.amount,
+            force: request.force,
         };
         let operation_id = self
             .order(context, &request.scheduler_name, command)

@@ -8,14 +8,13 @@ use maestro_core::ports::{OperationPage, Stage};
 use maestro_core::state::{Command, RefusalKind};
 
 use super::listing::Listing;
-use super::{
-    Answer, ManagementService, in_time, operation_id, operation_not_found, scheduler_not_found,
-};
+use super::{Answer, ManagementService, operation_id, operation_not_found, scheduler_not_found};
 use crate::codec::messages::{
     CancelOperationResponse, GetOperationResponse, ListOperationsRequest, ListOperationsResponse,
 };
 use crate::convert;
 use crate::gateway::{Code, RequestContext, Status};
+use crate::late::{Doing, in_time};
 
 impl ManagementService {
     pub(super) async fn operations(
@@ -30,7 +29,7 @@ impl ManagementService {
             ..
         } = request;
         let unlisted = || Status::unknown(format!("error listing operations on {stage} stage"));
-        in_time(context).map_err(|_| unlisted())?;
+        in_time(context, Doing::Other).map_err(|_| unlisted())?;
         let catalog = self.node.catalog();
         let read = catalog.read_within(context.remaining(), move |reads| {
             Box::pin(async move { reads.operations(&name, listing.stage).await })

@@ -208,9 +208,38 @@ async fn whoever_waits_no_longer_is_told_what_needs_no_store() {
         fleet.raw(&Server::Management, request).await.failure()
     };
     let arena = "/schedulers/arena";
-    let passed = (500, 2, "context deadline exceeded".to_owned());
-    let get = late(Method::GET, arena, Value::Null).await;
-    assert_eq!(get, passed);
+    let while_doing = |words: &str| (500, 2, format!("{words}context deadline exceeded"));
+    let passed = while_doing("");
+    for (path, words) in [
+        (
+            "/schedulers",
+            "error getting schedulers (operation: GetSchedulersWithFilter): ",
+        ),
+        (
+            "/schedulers/info?game=x",
+            "error getting schedulers (operation: GetSchedulersWithFilter): ",
+        ),
+        (
+            arena,
+            "error getting scheduler arena (operation: GetScheduler): ",
+        ),
+        (
+            "/schedulers/arena?version=v1.0.0",
+            "error getting scheduler arena (operation: GetSchedulerWithFilter): ",
+        ),
+        (
+            "/schedulers/arena/versions",
+            "error getting versions of scheduler arena (operation: GetSchedulerVersions): ",
+        ),
+    ] {
+        let answer = late(Method::GET, path, Value::Null).await;
+        assert_eq!(answer, while_doing(words), "{path}");
+    }
+    let mut document = crate::fleet::arena(0);
+    document["name"] = json!("other");
+    let create = late(Method::POST, "/schedulers", document).await;
+    let words = "error creating scheduler other (operation: CreateScheduler): ";
+    assert_eq!(create, while_doing(words));
     let switch = late(Method::PUT, arena, json!({"version": "v1.0.0"})).await;
     assert_eq!(switch, passed);
     let (status, code, text) = late(Method::POST, "/schedulers", json!({})).await;

@@ -1,9 +1,10 @@
 //! Rooms talk, and matchmakers ask for them.
 
 use actix_web::http::Method;
+use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, arena};
+use crate::fleet::{Fleet, Server, arena};
 
 async fn ping(fleet: &Fleet, path: &str, status: &str) -> Value {
     let body = json!({"status": status, "timestamp": "1", "running_matches": 1});
@@ -80,6 +81,13 @@ async fn unknown_rooms_have_no_address() {
     let path = "/scheduler/nobody/rooms/allocate";
     let reply = fleet.room(Method::POST, path, Value::Null).await;
     assert_eq!((reply.failure().0, reply.failure().1), (503, 14));
+    assert_eq!(reply.retry_after, None, "another try would bring the same");
+    let late = TestRequest::default()
+        .uri("/scheduler/arena/rooms/r/address")
+        .insert_header(("grpc-timeout", "-1S"));
+    let late = fleet.raw(&Server::Rooms, late).await.failure();
+    let text = "error getting instance: context deadline exceeded".to_owned();
+    assert_eq!(late, (500, 2, text));
 }
 
 #[actix_web::test]

@@ -47,7 +47,12 @@ fn old_rooms_end_with_the_grace_of_their_own_version() {
     }
     let new = fleet.rooms();
     assert!(new.iter().all(|r| !old.contains(r)) && new.len() == 2);
-    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
     let grace = |room: &RoomId| {
         let mut told = fleet.machine.terminations.iter();
         told.find(|t| t.room == *room).map(|t| t.grace)

@@ -80,7 +80,10 @@ fn a_drained_room_that_is_occupied_again_before_its_removal_starts_plays_on() {
 fn a_removal_that_is_resumed_ends_what_was_chosen_and_chooses_no_more() {
     let mut fleet = Fleet::up(5);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 2 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 2,
+        force: false,
+    }));
     let chosen: Vec<_> = fleet.operation(id).journal.rooms.clone();
     assert_eq!(chosen.len(), 2);
     fleet.release_one();

@@ -148,7 +148,10 @@ fn adding_and_removing_by_order_moves_the_wanted_number() {
     let mut fleet = Fleet::up(2);
     operation_of(fleet.order(Command::AddRooms { amount: 2 }));
     assert_eq!(fleet.machine.running.len(), 4);
-    operation_of(fleet.order(Command::RemoveRooms { amount: 3 }));
+    operation_of(fleet.order(Command::RemoveRooms {
+        amount: 3,
+        force: false,
+    }));
     assert_eq!(fleet.machine.running.len(), 1);
     fleet.pass(Duration::from_secs(130));
     assert_eq!(fleet.machine.running.len(), 1);

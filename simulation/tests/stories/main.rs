@@ -7,9 +7,11 @@
 
 mod contract;
 mod creations;
+mod decisions;
 mod draining;
 mod forwarding;
 mod lifecycle;
+mod matchmakers;
 mod measured;
 mod mended;
 mod orders;

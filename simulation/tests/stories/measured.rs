@@ -141,7 +141,12 @@ fn a_name_that_is_taken_is_reported() {
 fn the_ends_of_rooms_are_those_between_two_health_runs() {
     let mut fleet = Fleet::up(3);
     let minute = Duration::from_secs(61);
-    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
     assert_eq!(fleet.state.figures().ends, RoomEnds::default());
     fleet.pass(minute);
     let ends = |timed_out, properly| RoomEnds {
@@ -154,7 +159,12 @@ fn the_ends_of_rooms_are_those_between_two_health_runs() {
     assert_eq!(fleet.state.figures().ends, ends(0, 0));
     // One that is told to end, and does not.
     fleet.hold = true;
-    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
     let (id, _) = fleet.works.pop_front().unwrap();
     let result = WorkResult::Done;
     fleet.input(Input::WorkDone { id, result });

@@ -434,7 +434,10 @@ fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
             })),
             Command::SwitchVersion("v1.0.0".into()),
             Command::AddRooms { amount: 1 },
-            Command::RemoveRooms { amount: 1 },
+            Command::RemoveRooms {
+                amount: 1,
+                force: false,
+            },
             Command::TestOperation { sleep_seconds: 1 },
             Command::AbortRollout,
         ]

@@ -26,7 +26,13 @@ fn orders_for_a_scheduler_that_is_not_there_say_so_each_in_its_words() {
         (Command::Patch(Box::new(Patch::default())), version),
         (Command::DeleteScheduler, delete),
         (Command::AddRooms { amount: 1 }, missing),
-        (Command::RemoveRooms { amount: 1 }, missing),
+        (
+            Command::RemoveRooms {
+                amount: 1,
+                force: false,
+            },
+            missing,
+        ),
         (
             Command::RemoveRoom {
                 room: room(),
@@ -64,7 +70,7 @@ fn orders_for_a_scheduler_that_is_not_there_say_so_each_in_its_words() {
         RefusalKind::Unavailable
     );
     let never = refuse_unknown(&"arena".into(), &Command::Allocate).unwrap();
-    assert_eq!(never.kind, RefusalKind::Unavailable);
+    assert_eq!(never.kind, RefusalKind::Absent);
     // These two need no scheduler.
     let create = Command::CreateScheduler(Box::new(spec(1)));
     for command in [create, Command::SwitchVersion("v1.0.0".into())] {
@@ -177,8 +183,20 @@ fn amounts_have_bounds_and_say_them() {
     for (command, limit) in [
         (Command::AddRooms { amount: 0 }, 1000),
         (Command::AddRooms { amount: 1001 }, 1000),
-        (Command::RemoveRooms { amount: 0 }, 50),
-        (Command::RemoveRooms { amount: 51 }, 50),
+        (
+            Command::RemoveRooms {
+                amount: 0,
+                force: false,
+            },
+            50,
+        ),
+        (
+            Command::RemoveRooms {
+                amount: 51,
+                force: false,
+            },
+            50,
+        ),
     ] {
         let text = format!("amount must be between 1 and {limit}");
         assert_eq!(refused(fleet.order(command)), (RefusalKind::Invalid, text));
@@ -199,7 +217,12 @@ fn amounts_have_bounds_and_say_them() {
 #[test]
 fn a_removal_beyond_all_rooms_leaves_none_and_wants_none() {
     let mut fleet = Fleet::up(2);
-    fleet.order(Command::RemoveRooms { amount: 5 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 5,
+            force: false,
+        })
+        .unwrap();
     assert!(fleet.rooms().is_empty());
     assert_eq!(fleet.stored.scheduler.as_ref().unwrap().rooms_replicas, 0);
     fleet.pass(Duration::from_secs(200));
@@ -212,7 +235,10 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
     let mut fleet = Fleet::up(3);
     let busy = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
     let add = operation_of(fleet.order(Command::AddRooms { amount: 2 }));
-    let remove = operation_of(fleet.order(Command::RemoveRooms { amount: 4 }));
+    let remove = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 4,
+        force: false,
+    }));
     assert_eq!(wanted(&fleet), 1);
     fleet.order(Command::Cancel(remove)).unwrap();
     assert_eq!(wanted(&fleet), 5);
@@ -265,7 +291,7 @@ fn a_deletion_goes_before_what_waits_and_cancels_what_runs() {
     assert_eq!(fleet.operation(waits).status, OperationStatus::Pending);
     assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
     let (kind, text) = refused(fleet.order(Command::Allocate));
-    assert_eq!(kind, RefusalKind::Unavailable);
+    assert_eq!(kind, RefusalKind::Absent);
     assert_eq!(text, "scheduler arena is being deleted");
     fleet.order(Command::Cancel(id)).unwrap();
     let told = history(fleet.operation(id));

@@ -16,7 +16,10 @@ fn seconds(count: u64) -> Duration {
 fn a_removal_names_the_rooms_it_ended() {
     let mut fleet = Fleet::up(25);
     let before = fleet.rooms();
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 2 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 2,
+        force: false,
+    }));
     let gone: Vec<_> = before
         .iter()
         .filter(|r| !fleet.rooms().contains(r))
@@ -32,10 +35,16 @@ fn a_removal_names_the_rooms_it_ended() {
         !told.contains("others") && !told.contains("more go"),
         "{told}"
     );
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 20 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 20,
+        force: false,
+    }));
     assert!(!history(fleet.operation(id)).contains("others"));
     fleet.order(Command::AddRooms { amount: 20 }).unwrap();
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 21 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 21,
+        force: false,
+    }));
     assert!(history(fleet.operation(id)).contains("and others"));
 }
 
@@ -61,7 +70,10 @@ fn rooms_that_cannot_be_ended_fail_the_order_and_are_told_again() {
     let mut fleet = Fleet::up(3);
     fleet.hold = true;
     fleet.reports.clear();
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 2 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 2,
+        force: false,
+    }));
     fleet.release_with(Outcome::Unavailable);
     fleet.release_with(Outcome::Works);
     let end = fleet.operation(id);
@@ -123,14 +135,20 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
     };
     let mut fleet = Fleet::up_with(spec(150), settings);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::RemoveRooms { amount: 100 }));
+    let id = operation_of(fleet.order(Command::RemoveRooms {
+        amount: 100,
+        force: false,
+    }));
     assert_eq!(fleet.works.len(), 64);
     fleet.release_one();
     assert_eq!(fleet.works.len(), 64, "one more for each that was answered");
     fleet.release();
     assert_eq!(fleet.rooms().len(), 50);
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
-    let refusal = fleet.order(Command::RemoveRooms { amount: 101 });
+    let refusal = fleet.order(Command::RemoveRooms {
+        amount: 101,
+        force: false,
+    });
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Invalid);
     // A scale-down goes in steps of the limit.
     fleet.order(Command::AddRooms { amount: 150 }).unwrap();
@@ -152,7 +170,12 @@ fn rooms_of_older_versions_go_first() {
         .unwrap();
     fleet.order(Command::AddRooms { amount: 2 }).unwrap();
     fleet.ping_all(PingStatus::Ready);
-    fleet.order(Command::RemoveRooms { amount: 2 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 2,
+            force: false,
+        })
+        .unwrap();
     assert!(old.iter().all(|room| !fleet.rooms().contains(room)));
     assert_eq!(fleet.rooms().len(), 2);
 }
@@ -169,6 +192,7 @@ fn a_removal_that_found_nothing_waits_before_the_next() {
             amount: 0,
             rooms_ids: Some(vec!["arena-nobody".into()]),
             reason: "scale_down".into(),
+            force: false,
         },
     );
     let id = record.id;

@@ -161,7 +161,10 @@ impl Story {
         let rooms = self.rooms();
         let command = match self.rng.below(6) {
             0 => Some(Command::AddRooms { amount }),
-            1 => Some(Command::RemoveRooms { amount }),
+            1 => Some(Command::RemoveRooms {
+                amount,
+                force: amount % 2 == 0,
+            }),
             2 => self.rng.pick(&open).map(Command::Cancel),
             3 => {
                 let room = self.rng.pick(&rooms);

@@ -201,6 +201,12 @@ fn services() -> Vec<Key> {
             "How long an allocation holds without a match.",
         ),
         Key::new(
+            "services.roomManager.allocationFreshMillis",
+            &OPTIONAL_MILLIS,
+            |s| &mut s.core.allocation_fresh,
+            "A ready room that was silent for longer is given out when no other is there. 0: however silent it is.",
+        ),
+        Key::new(
             "services.roomManager.roomValidationAttempts",
             &ATTEMPTS,
             |s| &mut s.core.validation_attempts,

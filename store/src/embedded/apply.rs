@@ -78,6 +78,7 @@ impl Rows<'_, '_> {
                 scheduler,
                 created_at,
             } => self.add_version(scheduler, *created_at, document),
+            Change::UpdateVersion(scheduler) => self.update_version(scheduler, document),
             Change::DeleteScheduler { keep } => self.delete(*keep),
             Change::PutRoom(room) => self.put_room(room, document),
             Change::DeleteRoom(room) => self.delete_room(room),
@@ -149,6 +150,20 @@ impl Rows<'_, '_> {
             version: version.clone(),
             created_at,
         }));
+        Ok(())
+    }
+
+    /// What is listed of a version does not change with its document.
+    fn update_version(
+        &mut self,
+        scheduler: &Scheduler,
+        document: &[u8],
+    ) -> Result<(), redb::Error> {
+        let key = (self.scheduler.as_str(), scheduler.version().as_str());
+        let created = self.tables.versions.get(key)?.map(|row| row.value().0);
+        if let Some(created) = created {
+            self.tables.versions.insert(key, (created, document))?;
+        }
         Ok(())
     }
 

@@ -41,6 +41,7 @@ fn encode(change: Change) -> Result<Encoded, serde_json::Error> {
     let document = match &change {
         Change::CreateScheduler(scheduler)
         | Change::UpdateScheduler(scheduler)
+        | Change::UpdateVersion(scheduler)
         | Change::CreateVersion { scheduler, .. } => tables::encode(scheduler)?,
         Change::PutRoom(room) => tables::encode(room)?,
         Change::PutOperation(operation) => tables::encode(operation)?,

@@ -106,6 +106,7 @@ macro_rules! store_contract {
             schedulers::a_second_creation_is_refused_as_a_whole,
             schedulers::an_update_leaves_the_creation_time_of_the_row,
             schedulers::versions_are_listed_newest_first_and_never_overwritten,
+            schedulers::a_versions_document_is_changed_where_it_stands,
             schedulers::filters_are_exact_and_all_have_to_match,
             schedulers::a_deletion_keeps_one_operation_and_no_namesake_is_touched,
             schedulers::a_name_can_be_created_again_and_starts_clean,

@@ -54,17 +54,19 @@ pub fn only_host_port_ranges(spec: &Spec) -> bool {
     ranges(spec).any(|has| has) && ranges(spec).all(|has| has)
 }
 
-/// Either the scheduler has a range or each of its ports has one.
+/// Either the scheduler has a range or each of its ports has one. Where there are ports, what
+/// is missing are theirs (contract 2.5, 15).
 pub fn check_configuration(range: Option<PortRange>, spec: &Spec) -> Result<(), &'static str> {
     let any = ports(spec).any(|port| port.host_port_range.is_some());
+    let none_to_have_one = ports(spec).next().is_none();
     match (range.is_some(), any) {
         (true, true) => Err(
             "scheduler.PortRange and scheduler.Spec.Container.Ports.HostPortRange are mutually exclusive configurations; please choose only one",
         ),
-        (false, false) => Err(
+        (false, _) if none_to_have_one => Err(
             "must configure scheduler.PortRange or scheduler.Spec.Container.Ports.HostPortRange",
         ),
-        (false, true) if !only_host_port_ranges(spec) => {
+        (false, _) if !only_host_port_ranges(spec) => {
             Err("must configure HostPortRange for all scheduler.Spec.Container.Ports")
         }
         _ => Ok(()),

@@ -459,12 +459,19 @@ fn host_ports_are_configured_in_one_way() {
         message(|s| client_port(s).host_port_range = range(1, 2)),
         BOTH
     );
-    assert_eq!(message(|s| s.port_range = None), NEITHER);
+    // Where there are ports, they are to have ranges.
+    assert_eq!(message(|s| s.port_range = None), PARTLY);
     let without_ports: Change = |s| {
         s.port_range = None;
         game(s).ports.clear();
     };
     assert_eq!(message(without_ports), NEITHER);
+    let bare_port_later: Change = |s| {
+        s.port_range = None;
+        game(s).ports.clear();
+        s.spec.containers.push(container("sidecar"));
+    };
+    assert_eq!(message(bare_port_later), PARTLY);
     let partly: Change = |s| {
         s.port_range = None;
         client_port(s).host_port_range = range(1, 2);

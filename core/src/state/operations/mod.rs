@@ -243,13 +243,14 @@ impl SchedulerState {
     }
 
     /// An operation that another program put into the queue (contract 5.2).
-    pub(super) fn on_pushed(&mut self, record: OperationRecord) {
+    pub(super) fn on_pushed(&mut self, mut record: OperationRecord) {
         // A hint may come twice, and late.
         let known = self.operations.open().any(|r| r.id == record.id)
             || self.operations.ended.iter().any(|e| e.id == record.id);
         if known || record.status.is_final() {
             return;
         }
+        record.journal.pushed = true;
         self.dirty
             .operations
             .insert(record.id, Box::new(record.clone()));

@@ -1,4 +1,4 @@
-//! `remove_rooms`: by ids, or as many as asked in the order of the contract (5.5, 5.6; D22).
+//! `remove_rooms`: by ids, or as many as asked in the order of the contract (5.5, 5.6; D22, D27).
 
 use super::*;
 use crate::rules::deletion;
@@ -9,7 +9,8 @@ const LANE: Lane = Lane::Room;
 pub(in crate::state) struct RemoveRun {
     left: VecDeque<RoomId>,
     removed: Vec<RoomId>,
-    drained: usize,
+    /// Rooms with a match that were told to go after it.
+    drained: Vec<RoomId>,
     failed: usize,
     cause: Option<String>,
 }
@@ -20,14 +21,20 @@ const IDS_SHOWN: usize = 20;
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
 impl SchedulerState {
-    pub(super) fn begin_remove(&mut self, amount: i32, ids: Vec<RoomId>, reason: &str) {
+    pub(super) fn begin_remove(
+        &mut self,
+        amount: i32,
+        ids: Vec<RoomId>,
+        reason: &str,
+        force: bool,
+    ) {
         let reason = RemovalReason::from_word(reason).unwrap_or(RemovalReason::RequestedByUser);
         let Some(running) = self.operations.running(LANE) else {
             return;
         };
-        let (resumed, by_user) = (
+        let (resumed, pushed) = (
             running.record.journal.rooms.clone(),
-            running.record.journal.by_user,
+            running.record.journal.pushed,
         );
         let mut run = RemoveRun::default();
         if !resumed.is_empty() {
@@ -35,8 +42,10 @@ impl SchedulerState {
         } else {
             run.left.extend(ids);
             let amount = amount.clamp(0, self.settings.remove_limit);
-            run.left.retain(|id| self.may_still_go(id, reason));
-            self.pick(amount as usize, reason, by_user, &mut run);
+            // The original ends what the order names, whatever happened since.
+            run.left
+                .retain(|id| pushed || self.may_still_go(id, reason));
+            self.pick(amount as usize, reason, force || pushed, &mut run);
         }
         run.left.retain(|id| self.rooms.get(id.as_str()).is_some());
         for id in run.left.clone() {
@@ -51,7 +60,26 @@ impl SchedulerState {
                 .insert(running.record.id, Box::new(running.record.clone()));
             running.progress = Progress::Remove(run);
         }
+        self.note_drained();
         self.continue_remove();
+    }
+
+    /// Stored with the drains themselves, so that a restart loses neither.
+    fn note_drained(&mut self) {
+        let Some(Running {
+            progress: Progress::Remove(run),
+            ..
+        }) = self.operations.running(LANE)
+        else {
+            return;
+        };
+        if let Some(named) = some_of(&run.drained) {
+            let count = run.drained.len();
+            self.note(
+                LANE,
+                &format!("{count} rooms go when their matches end: {named}"),
+            );
+        }
     }
 
     /// Much may have happened since a room was chosen: a ping of one that was silent, a
@@ -70,8 +98,9 @@ impl SchedulerState {
         }
     }
 
-    /// Chooses by the order of deletion; rooms with a match are only marked to be drained.
-    fn pick(&mut self, amount: usize, reason: RemovalReason, by_user: bool, run: &mut RemoveRun) {
+    /// Chooses by the order of deletion, idle rooms first; those with a match are only marked
+    /// to be drained, unless they are to go `at_once` (D27).
+    fn pick(&mut self, amount: usize, reason: RemovalReason, at_once: bool, run: &mut RemoveRun) {
         if amount == 0 {
             return;
         }
@@ -79,12 +108,11 @@ impl SchedulerState {
         run.left.extend(order.remove);
         run.left.extend(order.terminating);
         for id in order.drain {
-            if by_user {
-                // A user's order follows the contract, not the drain (architecture 6, Drain).
+            if at_once {
                 run.left.push_back(id);
             } else {
                 self.mark_removal(&id, reason, true);
-                run.drained += 1;
+                run.drained.push(id);
             }
         }
     }
@@ -152,7 +180,7 @@ impl SchedulerState {
             return;
         };
         let run = std::mem::take(run);
-        if run.removed.is_empty() && run.drained == 0 {
+        if run.removed.is_empty() && run.drained.is_empty() {
             // Nothing could go: another look at once would only order the same again.
             self.hold_scaling_until = Some(self.now.mono.plus(IDLE_WAIT));
         }
@@ -167,21 +195,13 @@ impl SchedulerState {
                 ),
             );
         }
-        let shown: Vec<&str> = run
-            .removed
-            .iter()
-            .take(IDS_SHOWN)
-            .map(RoomId::as_str)
-            .collect();
         let mut text = format!("removed {} rooms", run.removed.len());
-        if !shown.is_empty() {
-            text.push_str(&format!(": {}", shown.join(", ")));
+        if let Some(named) = some_of(&run.removed) {
+            text.push_str(&format!(": {named}"));
         }
-        if run.removed.len() > IDS_SHOWN {
-            text.push_str(" and others");
-        }
-        if run.drained > 0 {
-            text.push_str(&format!("; {} more go when their matches end", run.drained));
+        if !run.drained.is_empty() {
+            let more = run.drained.len();
+            text.push_str(&format!("; {more} more go when their matches end"));
         }
         self.finish(LANE, &text);
     }
@@ -297,14 +317,12 @@ impl SchedulerState {
                 if may {
                     self.set_status(id, RoomStatus::Terminating);
                 }
-                self.tell_end(id);
                 self.schedule_health(id);
                 None
             }
             WorkResult::Failed(crate::ports::RuntimeError::NotFound) => {
                 // A creation that still comes back would bring it to life again.
                 self.bury(id.clone());
-                self.tell_end(id);
                 self.forget_room(id);
                 self.run(Purpose::Sweep, Work::ReleasePorts { room: id.clone() });
                 None
@@ -345,4 +363,15 @@ impl SchedulerState {
             _ => {}
         }
     }
+}
+
+/// The first of these ids, for a line of a history; `None`: there are none.
+fn some_of(ids: &[RoomId]) -> Option<String> {
+    let shown: Vec<&str> = ids.iter().take(IDS_SHOWN).map(RoomId::as_str).collect();
+    let others = if ids.len() > IDS_SHOWN {
+        " and others"
+    } else {
+        ""
+    };
+    (!ids.is_empty()).then(|| format!("{}{others}", shown.join(", ")))
 }

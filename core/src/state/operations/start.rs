@@ -117,8 +117,9 @@ impl SchedulerState {
                 amount,
                 rooms_ids,
                 reason,
+                force,
             } => {
-                self.begin_remove(amount, rooms_ids.unwrap_or_default(), &reason);
+                self.begin_remove(amount, rooms_ids.unwrap_or_default(), &reason, force);
             }
             Definition::HealthController { .. } => self.run_health(resumed),
             Definition::StorageCleanUp => self.run_clean_up(),

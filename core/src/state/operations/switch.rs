@@ -7,6 +7,9 @@ const LANE: Lane = Lane::Version;
 
 impl SchedulerState {
     pub(super) fn begin_switch(&mut self, version: &SchedulerVersion) {
+        if self.scheduler.as_ref().map(|s| s.version()) == Some(version) {
+            return self.stay_at(version);
+        }
         let Some(document) = self.versions.get(version) else {
             return self.fail(
                 LANE,
@@ -20,6 +23,18 @@ impl SchedulerState {
         self.begin_rollout();
         self.active_changed();
         self.finish(LANE, &format!("{version} is the active version"));
+    }
+
+    /// It is active already: nothing of what was decided since it became so is undone (D32).
+    fn stay_at(&mut self, version: &SchedulerVersion) {
+        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
+        if self.scheduler.as_ref().is_some_and(creating) {
+            self.set_scheduler_state(scheduler_state::IN_SYNC);
+        }
+        self.finish(
+            LANE,
+            &format!("{version} is the active version already; nothing was changed"),
+        );
     }
 
     /// Works out again what depends on which document is the active one.

@@ -173,8 +173,10 @@ messages! {
     RemoveRoomsRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// How many rooms, at least 1; rooms with a match go when it has ended. Required.
+        /// How many rooms, at least 1. Idle ones go first; those with a match go when it has ended. Required.
         amount "amount" one i32 = 2;
+        /// Ends rooms with a match at once too, after the idle ones.
+        force "force" one bool = 3;
     }
     /// The removal was ordered.
     RemoveRoomsResponse {

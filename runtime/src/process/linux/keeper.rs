@@ -175,6 +175,7 @@ impl Keeper {
                 slot.process = Some(process.clone());
                 slot.state = SlotState::Running;
                 slot.since = Instant::now();
+                self.live.runs(&slot.name, id);
                 self.exits.push(Box::pin(async move {
                     process.ended().await;
                     index
@@ -219,6 +220,7 @@ impl Keeper {
     }
 
     async fn on_end(&mut self, index: usize, ending: Ending) {
+        self.live.runs_no_more(&self.slots[index].name);
         let words = self.describe(index, &ending);
         if self.outcome.is_none() || self.ending.is_none() {
             let exit = Exit {

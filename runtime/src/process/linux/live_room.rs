@@ -1,7 +1,9 @@
 //! A room that has processes, as the rest of the runtime sees it.
 
+use super::process_table::ProcessId;
+use maestro_core::ports::ContainerProcess;
 use parking_lot::Mutex;
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +26,8 @@ pub struct LiveRoom {
     pub gate: tokio::sync::Mutex<()>,
     orders: watch::Sender<Option<EndOrder>>,
     state: Mutex<State>,
+    /// Containers that run, with their leaders; told by the keeper.
+    running: Mutex<BTreeMap<String, ProcessId>>,
 }
 
 #[derive(Default)]
@@ -45,7 +49,25 @@ impl LiveRoom {
             gate: tokio::sync::Mutex::new(()),
             orders: watch::Sender::new(None),
             state: Mutex::default(),
+            running: Mutex::default(),
         }
+    }
+
+    pub fn runs(&self, container: &str, process: ProcessId) {
+        self.running.lock().insert(container.to_owned(), process);
+    }
+
+    pub fn runs_no_more(&self, container: &str) {
+        self.running.lock().remove(container);
+    }
+
+    pub fn processes(&self) -> Vec<ContainerProcess> {
+        let running = self.running.lock();
+        let each = running.iter().map(|(container, process)| ContainerProcess {
+            container: container.clone(),
+            pid: process.pid.unsigned_abs(),
+        });
+        each.collect()
     }
 
     pub fn is_complete(&self) -> bool {

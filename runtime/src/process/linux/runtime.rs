@@ -198,6 +198,11 @@ impl Runtime for ProcessRuntime {
         self.host.feeds.watch(scheduler)
     }
 
+    fn processes(&self, scheduler: &SchedulerName, room: &RoomId) -> Vec<ContainerProcess> {
+        let live = self.host.live(&(scheduler.clone(), room.clone()));
+        live.map(|live| live.processes()).unwrap_or_default()
+    }
+
     async fn log_tail(
         &self,
         scheduler: &SchedulerName,

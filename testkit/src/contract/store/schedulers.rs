@@ -136,6 +136,36 @@ pub async fn versions_are_listed_newest_first_and_never_overwritten(harness: &dy
     assert_eq!(owner.load().await.versions.len(), 3);
 }
 
+pub async fn a_versions_document_is_changed_where_it_stands(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    populated(&mut owner).await;
+    let mut changes = Vec::new();
+    for version in ["v2.0.0", "v3.0.0"] {
+        let mut document = Scheduler::clone(&scheduler("fleet", version));
+        document.rooms_replicas = 7;
+        changes.push(Change::UpdateVersion(Arc::new(document)));
+    }
+    owner.put(changes).await;
+    let versions = ports.reads.versions("fleet").await.unwrap();
+    let listed = versions.iter().map(|v| (v.version.as_str(), v.created_at));
+    let expected = [("v2.0.0", at(5)), ("v1.0.0", at(0))];
+    assert_eq!(
+        listed.collect::<Vec<_>>(),
+        expected,
+        "one that is not stored stays so"
+    );
+    let reads = &ports.reads;
+    let version = reads.scheduler_version("fleet", "v2.0.0").await.unwrap();
+    assert_eq!(version.unwrap().rooms_replicas, 7);
+    let active = reads.scheduler("fleet").await.unwrap().unwrap();
+    assert_ne!(active.rooms_replicas, 7, "another document");
+    let loaded = owner.load().await;
+    let is_new = |s: &&Arc<Scheduler>| s.version().as_str() == "v2.0.0";
+    let stored = loaded.versions.iter().find(is_new).unwrap();
+    assert_eq!(stored.rooms_replicas, 7);
+}
+
 pub async fn filters_are_exact_and_all_have_to_match(harness: &dyn Harness) {
     let ports = harness.open().await;
     for (name, version) in [("b", "v1.0.0"), ("a", "v1.0.0"), ("ab", "v2.0.0")] {

@@ -42,6 +42,11 @@ impl Tables {
                     self.versions.entry(version).or_insert(row);
                 }
             }
+            Change::UpdateVersion(scheduler) => {
+                if let Some((_, document)) = self.versions.get_mut(scheduler.version()) {
+                    *document = scheduler.clone();
+                }
+            }
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();
