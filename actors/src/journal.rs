@@ -1,7 +1,7 @@
 //! The course of operations in the log: what somebody on call looks for first.
 
 use maestro_core::domain::SchedulerName;
-use maestro_core::state::{Named, Outcome, Report};
+use maestro_core::state::{Named, Outcome, Report, RoomEnd};
 use tracing::{debug, info, warn};
 
 /// What runs every minute for every scheduler, and mostly finds nothing to do: told on debug level, unless it fails.
@@ -85,6 +85,44 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
             );
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
+        Report::RoomEnded(end) => room_ended(scheduler, end),
+        Report::OnError { failures, cause } => warn!(
+            scheduler_name = %scheduler,
+            failures,
+            cause,
+            "the scheduler is on-error: its rooms fail again and again, and are tried ever more seldom"
+        ),
+        Report::InSyncAgain => {
+            info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
+        }
+    }
+}
+
+/// One line for an end that nobody planned; the others are told on debug level.
+fn room_ended(scheduler: &SchedulerName, end: &RoomEnd) {
+    macro_rules! line {
+        ($level:ident, $text:literal) => {
+            $level!(
+                scheduler_name = %scheduler,
+                room_id = %end.room,
+                version = %end.version,
+                reason = end.reason,
+                exit_code = end.code,
+                signal = end.signal,
+                in_match = end.in_match,
+                words = end.words,
+                last_line = end.last_line,
+                $text
+            )
+        };
+    }
+    match (end.planned, end.restarts) {
+        (true, _) => line!(debug, "a room ended"),
+        (false, false) => line!(warn, "a room ended, and nobody had told it to"),
+        (false, true) => line!(
+            warn,
+            "a container of a room ended and is started again in place"
+        ),
     }
 }
 

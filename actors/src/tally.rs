@@ -66,6 +66,8 @@ pub(crate) struct Operations {
     pub executed: Latencies,
     pub rolled_back: Latencies,
     pub evicted: BTreeMap<String, u64>,
+    /// Rooms that ended, by the word that says why ([`maestro_core::state::RoomEnd`]).
+    pub rooms_ended: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Clone, Default)]
@@ -122,7 +124,14 @@ impl Tally {
                 Report::Evicted { operation } => operations.evict(operation.name),
                 Report::RoomNotRemoved => drop(self.rooms_not_removed.fetch_add(1, Relaxed)),
                 Report::DuplicateCreate => duplicate_create(),
-                Report::Began { .. } | Report::RollsBack { .. } | Report::NotBegun { .. } => {}
+                Report::RoomEnded(end) => {
+                    *operations.rooms_ended.entry(end.reason).or_default() += 1;
+                }
+                Report::Began { .. }
+                | Report::RollsBack { .. }
+                | Report::NotBegun { .. }
+                | Report::OnError { .. }
+                | Report::InSyncAgain => {}
             }
         }
     }

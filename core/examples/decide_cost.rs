@@ -198,6 +198,8 @@ fn ready_room(number: usize, version: &SchedulerVersion, now: Now) -> RoomRecord
         created_at: now.wall,
         last_ping_at: now.wall,
         allocated_at: None,
+        first_ready_at: None,
+        played: false,
         host_ports: Arc::from([20_000]),
         removal: None,
         instance: Some(Instance {
@@ -207,6 +209,7 @@ fn ready_room(number: usize, version: &SchedulerVersion, now: Now) -> RoomRecord
             validation: false,
             status: InstanceStatus::Ready,
             description: String::new(),
+            restarting: None,
             address: Some(Arc::new(address)),
             resource_version: 1,
         }),

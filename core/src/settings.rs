@@ -10,6 +10,9 @@ pub struct CoreSettings {
     pub ping_timeout: Duration,
     /// `services.roomManager.roomInitializationTimeoutMillis`
     pub initialization_timeout: Duration,
+    /// `services.roomManager.roomMinUptimeMillis`: a room that ends sooner after it was ready
+    /// is a failure of its version; zero: any end of a room that was ready is none (D30)
+    pub room_min_uptime: Duration,
     /// `services.roomManager.roomDeletionTimeoutMillis`
     pub deletion_timeout: Duration,
     /// `services.roomManager.roomValidationTimeoutMillis`, per attempt
@@ -70,6 +73,7 @@ impl Default for CoreSettings {
         Self {
             ping_timeout: Duration::from_secs(240),
             initialization_timeout: Duration::from_secs(120),
+            room_min_uptime: Duration::from_secs(30),
             deletion_timeout: Duration::from_secs(120),
             validation_timeout: Duration::from_secs(120),
             validation_attempts: 3,

@@ -34,8 +34,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         query: &[
             Parameter {
                 name: "status",
-                text: "Only rooms in this status.",
-                schema: || object! { "$ref" => "#/components/schemas/RoomStatus" },
+                text: "Only rooms in this status; `ended`: the last ones that are gone, the newest first.",
+                schema: || {
+                    let statuses = RoomStatus::ALL.map(|status| Tree::from(status.as_str()));
+                    let words: Vec<Tree> = statuses.into_iter().chain(["ended".into()]).collect();
+                    object! { "enum" => words }
+                },
             },
             Parameter {
                 name: "version",
@@ -55,6 +59,21 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ],
         body: None,
         answer: Answer::Json("RoomPage"),
+    },
+    // Before the rooms themselves: their ids begin with the scheduler's name and a hyphen, so none is called that.
+    Endpoint {
+        method: Method::GET,
+        path: "/schedulers/{scheduler}/rooms/summary",
+        handler: || web::to(summary),
+        name: "summarizeRooms",
+        about: about(
+            "Count the rooms of a scheduler by status",
+            "All statuses, also those that the information about schedulers has no place for.",
+            &[Code::NotFound],
+        ),
+        query: &[],
+        body: None,
+        answer: Answer::Json("RoomsSummary"),
     },
     Endpoint {
         method: Method::GET,
@@ -192,6 +211,7 @@ async fn ask(node: &Node, scheduler: &str, command: Command) -> Result<Reply, St
 /// The reply that a command brings, as JSON.
 async fn show(node: &Node, scheduler: &str, command: Command) -> HttpResponse {
     match ask(node, scheduler, command).await {
+        Ok(Reply::Summary(summary)) => answer(&summary),
         Ok(Reply::Rollout(view)) => answer(&json!({ "rollout": view })),
         Ok(Reply::Operation(id)) => answer(&json!({ "operationId": id })),
         Ok(Reply::Done) => answer(&json!({})),
@@ -200,10 +220,33 @@ async fn show(node: &Node, scheduler: &str, command: Command) -> HttpResponse {
     }
 }
 
+/// The words of `status` in a listing.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    In(RoomStatus),
+    Ended,
+}
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let status = RoomStatus::ALL.into_iter().find(|s| s.as_str() == word);
+        match status {
+            Some(status) => Ok(Self::In(status)),
+            None if word == "ended" => Ok(Self::Ended),
+            None => {
+                let words = RoomStatus::ALL.map(RoomStatus::as_str).join(", ");
+                let text = format!("{word:?} is no status of rooms; say one of {words}, or ended");
+                Err(serde::de::Error::custom(text))
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RoomFilter {
-    status: Option<RoomStatus>,
+    status: Option<Wanted>,
     version: Option<String>,
     page: Option<usize>,
     per_page: Option<usize>,
@@ -230,7 +273,11 @@ async fn rooms(node: Data<Node>, at: Path<String>, request: HttpRequest) -> Http
         return refusal(Status::invalid_argument(text));
     }
     let query = RoomQuery {
-        status: filter.status,
+        status: match filter.status {
+            Some(Wanted::In(status)) => Some(status),
+            _ => None,
+        },
+        ended: filter.status == Some(Wanted::Ended),
         version: filter.version.map(SchedulerVersion),
         offset: (page - 1).saturating_mul(size),
         limit: size,
@@ -242,6 +289,10 @@ async fn rooms(node: Data<Node>, at: Path<String>, request: HttpRequest) -> Http
         Ok(other) => refusal(unexpected(&other)),
         Err(status) => refusal(status),
     }
+}
+
+async fn summary(node: Data<Node>, at: Path<String>) -> HttpResponse {
+    show(&node, &at, Command::RoomsSummary).await
 }
 
 async fn room(node: Data<Node>, at: Path<(String, String)>) -> HttpResponse {

@@ -214,6 +214,7 @@ mod tests {
             validation: false,
             status,
             description: String::new(),
+            restarting: None,
             address: None,
             resource_version: 0,
         }

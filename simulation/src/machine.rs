@@ -136,6 +136,7 @@ impl Machine {
             validation: order.validation,
             status: InstanceStatus::Ready,
             description: String::new(),
+            restarting: None,
             address: (!self.unplaced).then(|| Arc::new(address_of(order))),
             resource_version: self.observed,
         };

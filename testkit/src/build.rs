@@ -149,6 +149,8 @@ pub fn room(id: &str) -> RoomBuilder {
         created_at: moment(0),
         last_ping_at: moment(0),
         allocated_at: None,
+        first_ready_at: None,
+        played: false,
         host_ports: [20_000].into(),
         removal: None,
         instance: None,
@@ -217,6 +219,7 @@ pub fn instance(room: &str) -> Instance {
         validation: false,
         status: InstanceStatus::Ready,
         description: String::new(),
+        restarting: None,
         address: Some(Arc::new(Address {
             host: "127.0.0.1".into(),
             ports: vec![port],

@@ -2,7 +2,8 @@
 
 use super::Scrape;
 use crate::debug::Published;
-use maestro_core::domain::{Autoscaling, InstanceStatus, RoomStatus, Scheduler};
+use crate::exposition::Kind;
+use maestro_core::domain::{Autoscaling, InstanceStatus, RoomStatus, Scheduler, scheduler_state};
 
 /// Terminated rooms had no gauge; they are gone at once.
 const ROOMS: [RoomStatus; 8] = [
@@ -24,7 +25,20 @@ const INSTANCES: [(InstanceStatus, &str); 5] = [
     (InstanceStatus::Error, "error"),
 ];
 
+/// States that a scheduler of ours has; one of another program's words is a series of its own.
+const STATES: [&str; 4] = [
+    scheduler_state::CREATING,
+    scheduler_state::IN_SYNC,
+    scheduler_state::ON_ERROR,
+    scheduler_state::TERMINATING,
+];
+
+/// Ends that alerts are about: there from the start, so that the first one is an increase.
+const ALERTED: [&str; 3] = ["failed", "killed", "restarted"];
+
 pub(super) fn render(scrape: &mut Scrape) {
+    states(scrape);
+    ends(scrape);
     health(scrape);
     for status in ROOMS {
         let word = status.as_str();
@@ -42,6 +56,55 @@ pub(super) fn render(scrape: &mut Scrape) {
         );
     }
     matches(scrape);
+}
+
+fn states(scrape: &mut Scrape) {
+    let there = || scrape.all.iter().filter(|seen| !seen.gone);
+    let mut family = scrape.page.family(
+        "maestro_scheduler_state",
+        Kind::Gauge,
+        "1 for the state that a scheduler is in, 0 for the others (gauge)",
+    );
+    for seen in there() {
+        let scheduler = seen.published.as_deref().and_then(scheduler);
+        let Some(state) = scheduler.map(|s| s.state.as_str()) else {
+            continue;
+        };
+        let foreign = (!STATES.contains(&state)).then_some(state);
+        for word in STATES.into_iter().chain(foreign) {
+            let labels = [("scheduler", seen.name()), ("state", word)];
+            family.value(&labels, f64::from(u8::from(word == state)));
+        }
+    }
+    let mut family = scrape.page.family(
+        "maestro_scheduler_paused",
+        Kind::Gauge,
+        "1 while a scheduler is held by an operator or by workers.paused (gauge)",
+    );
+    for seen in there() {
+        if let Some(published) = seen.published.as_deref() {
+            let paused = f64::from(u8::from(published.figures.paused));
+            family.value(&[("scheduler", seen.name())], paused);
+        }
+    }
+}
+
+fn ends(scrape: &mut Scrape) {
+    let mut family = scrape.page.family(
+        "maestro_rooms_ended_total",
+        Kind::Counter,
+        "Rooms that ended, and containers that were started again in place (counter)",
+    );
+    for seen in &scrape.all {
+        let mut ended = seen.tally().operations().rooms_ended;
+        for reason in ALERTED {
+            ended.entry(reason).or_default();
+        }
+        for (reason, rooms) in ended {
+            let labels = [("scheduler", seen.name()), ("reason", reason)];
+            family.value(&labels, rooms as f64);
+        }
+    }
 }
 
 fn health(scrape: &mut Scrape) {

@@ -116,10 +116,24 @@ pub struct Instance {
     pub status: InstanceStatus,
     /// Why, when there is something to say (reason and message of the runtime).
     pub description: String,
+    /// A container waits to be started again in place: the room is in error and keeps its
+    /// place meanwhile (D31).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarting: Option<Restart>,
     /// `None` until a node is known.
     pub address: Option<Arc<Address>>,
     /// Grows with each observation of this instance; an older one is ignored.
     pub resource_version: u64,
+}
+
+/// A container ended and is to be started again by its restart policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Restarts of this instance so far, this one among them: tells one end from the next.
+    pub count: u32,
+    /// Of the container that ended; `None`: unknown.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
 }
 
 /// How an instance ended, as far as the runtime knows.
@@ -200,6 +214,13 @@ pub struct RoomRecord {
     pub created_at: Timestamp,
     pub last_ping_at: Timestamp,
     pub allocated_at: Option<Timestamp>,
+    /// When it was up for the first time (ready, occupied or active) since its start, or since
+    /// its last restart in place (D30).
+    #[serde(default)]
+    pub first_ready_at: Option<Timestamp>,
+    /// A match has run in it since then (D30).
+    #[serde(default)]
+    pub played: bool,
     /// Host ports in the order of the spec's ports, fixed before creation.
     pub host_ports: Arc<[u16]>,
     /// Durable intent: the runtime was, or is to be, told to end it.
@@ -272,5 +293,7 @@ pub struct RoomClock {
     pub created: Mono,
     pub last_ping: Mono,
     pub allocated: Option<Mono>,
+    /// As [`RoomRecord::first_ready_at`].
+    pub first_ready: Option<Mono>,
     pub status_since: Mono,
 }

@@ -28,6 +28,7 @@ impl SchedulerState {
             Command::RemoveRoom { room, force } => self.remove_room(&room, force),
             Command::Cancel(id) => self.cancel(id),
             Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
+            Command::RoomsSummary => self.rooms_summary(),
             Command::Rooms(query) => Ok(Reply::Rooms(self.rooms_page(&query))),
             Command::Room(room) => self.room_detail(&room),
             Command::Rollout => self.rollout_view(),

@@ -143,6 +143,8 @@ impl SchedulerState {
         if plan.add > 0 {
             return self.scale_up(plan);
         }
+        // Nothing is made in the place of those that ended.
+        self.replaced = Replaced::default();
         let remove = self.still_to_choose(&plan);
         (remove > 0).then(|| self.scale_down(plan, remove))
     }
@@ -179,8 +181,9 @@ impl SchedulerState {
             // At the cap: another look when a room has gone.
             return None;
         }
-        let failures = self.crash_loop.failures;
-        let note = (failures > 0).then(|| {
+        let failures = self.active_failures();
+        let replaces = std::mem::take(&mut self.replaced).line();
+        let again = (failures > 0).then(|| {
             format!(
                 "try {} after rooms failed; the last: {}",
                 failures + 1,
@@ -190,7 +193,7 @@ impl SchedulerState {
         let how = Enqueue {
             priority: true,
             by_user: false,
-            note,
+            notes: replaces.into_iter().chain(again).collect(),
         };
         let id = self.enqueue(Definition::AddRooms { amount }, how);
         Some(format!("enqueued operation {id}: {amount} rooms to add"))

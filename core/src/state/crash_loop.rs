@@ -1,4 +1,10 @@
-//! Rooms that end before they were ever ready: waiting longer each time (D23).
+//! Versions whose rooms do not stay up: rooms that end before they were ever ready, or soon
+//! after, are made again ever more seldom (D23, D30).
+//!
+//! A failure is the end of a room, or of a container that is started again in place, as
+//! `ends` judges it. A success ends the back-off: a room that was up for
+//! `services.roomManager.roomMinUptimeMillis`, one that ended well, or a fleet that is whole
+//! and quiet again. Only while there is a back-off is anything looked at for it.
 
 use super::*;
 
@@ -11,11 +17,21 @@ pub(super) struct CrashLoop {
     pub until: Option<Mono>,
     /// What happened last, for people.
     pub cause: String,
+    /// When the last failure happened that counted: who was up before then proves nothing.
+    last: Option<Mono>,
 }
 
 impl SchedulerState {
-    /// A room of `version` ended, or could not be made, before it was ready.
+    /// A room of `version` ended too soon, or could not be made.
     pub(super) fn version_failed(&mut self, version: &SchedulerVersion, cause: String) {
+        // Rooms are made of the active version only: no other one has a next try.
+        if self
+            .scheduler
+            .as_ref()
+            .is_none_or(|s| s.version() != version)
+        {
+            return;
+        }
         if self.crash_loop.version != *version {
             self.crash_loop = CrashLoop {
                 version: version.clone(),
@@ -23,43 +39,67 @@ impl SchedulerState {
             };
         }
         self.crash_loop.cause = cause;
+        let now = self.now.mono;
         // Rooms of one wave end together: they are one failure.
-        if self
-            .crash_loop
-            .until
-            .is_some_and(|until| until > self.now.mono)
-        {
+        if self.crash_loop.until.is_some_and(|until| until > now) {
             return;
         }
         let doublings = self.crash_loop.failures.min(16);
         let wait = Duration::from_secs(1 << doublings).min(self.settings.crash_backoff_max);
         self.crash_loop.failures += 1;
-        self.crash_loop.until = Some(self.now.mono.plus(wait));
-        let is_active = self
-            .scheduler
-            .as_ref()
-            .is_some_and(|s| s.version() == version);
-        let settled = self
-            .scheduler
-            .as_ref()
-            .is_some_and(|s| s.state == scheduler_state::IN_SYNC);
-        if is_active && settled && self.crash_loop.failures >= self.settings.crash_error_after {
-            self.set_scheduler_state(scheduler_state::ON_ERROR);
+        self.crash_loop.until = Some(now.plus(wait));
+        self.crash_loop.last = Some(now);
+        let settled = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
+        if self.scheduler.as_ref().is_some_and(settled) {
+            self.settle_scheduler_state();
         }
+        self.arm_proof();
         self.dirty.reconsider = true;
     }
 
-    /// A room of `version` became ready for the first time.
+    /// A room of `version` has shown that it works.
     pub(super) fn version_works(&mut self, version: &SchedulerVersion) {
         if self.crash_loop.version == *version {
+            if self.backing_off().is_some() {
+                self.dirty.reconsider = true;
+            }
             self.crash_loop = CrashLoop::default();
         }
-        let on_error = self
-            .scheduler
-            .as_ref()
-            .is_some_and(|s| s.state == scheduler_state::ON_ERROR && s.version() == version);
-        if on_error {
-            self.set_scheduler_state(scheduler_state::IN_SYNC);
+        let on_error =
+            |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR && s.version() == version;
+        if self.scheduler.as_ref().is_some_and(on_error) {
+            self.settle_scheduler_state();
+        }
+    }
+
+    /// The state of a scheduler that no edit is under way of: `in-sync`, unless its rooms loop.
+    pub(super) fn settle_scheduler_state(&mut self) {
+        let looping = self.active_failures() >= self.settings.crash_error_after;
+        if !looping {
+            return self.set_scheduler_state(scheduler_state::IN_SYNC);
+        }
+        if !std::mem::replace(&mut self.on_error_told, true) {
+            let (failures, cause) = (self.crash_loop.failures, self.crash_loop.cause.clone());
+            let report = Report::OnError { failures, cause };
+            self.measured.reports.push(report);
+        }
+        self.set_scheduler_state(scheduler_state::ON_ERROR);
+    }
+
+    /// Whoever was told that the rooms loop is told when that is over, however it came to it.
+    pub(super) fn tell_recovery(&mut self) {
+        let in_sync = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
+        if self.on_error_told && self.scheduler.as_ref().is_some_and(in_sync) {
+            self.on_error_told = false;
+            self.measured.reports.push(Report::InSyncAgain);
+        }
+    }
+
+    pub(super) fn active_failures(&self) -> u32 {
+        let of_active = |s: &Arc<Scheduler>| s.version() == &self.crash_loop.version;
+        match self.scheduler.as_ref().is_some_and(of_active) {
+            true => self.crash_loop.failures,
+            false => 0,
         }
     }
 
@@ -68,5 +108,77 @@ impl SchedulerState {
         let active = self.scheduler.as_ref()?.version();
         let until = self.crash_loop.until?;
         (self.crash_loop.version == *active && until > self.now.mono).then_some(until)
+    }
+
+    /// Nothing waits for a success.
+    fn is_clean(&self) -> bool {
+        let on_error = |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
+        self.active_failures() == 0 && !self.scheduler.as_ref().is_some_and(on_error)
+    }
+
+    /// A room was up for the first time since its start.
+    pub(super) fn first_up(&mut self, version: &SchedulerVersion) {
+        let wait = self.settings.room_min_uptime;
+        if wait.is_zero() {
+            return self.version_works(version);
+        }
+        if !self.is_clean() {
+            let at = self.now.mono.plus(wait);
+            self.timers.proof = Some(self.timers.proof.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+
+    /// Looks for a success at the next moment at which there may be one. Also after a load:
+    /// the scheduler may have been on-error before.
+    pub(super) fn arm_proof(&mut self) {
+        let wait = self.settings.room_min_uptime;
+        if wait.is_zero() || self.is_clean() {
+            self.timers.proof = None;
+            return;
+        }
+        let now = self.now.mono;
+        // Once the back-off is over and a try has had its time, the fleet may be whole.
+        let tried = self.crash_loop.until.map_or(now, |until| until.max(now));
+        let quiet = tried.plus(wait);
+        let next = self.proofs().filter(|at| *at > now).min();
+        self.timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
+    }
+
+    /// When each room of the active version that is up has been, or will have been, for long enough.
+    fn proofs(&self) -> impl Iterator<Item = Mono> {
+        let active = self.scheduler.as_ref().map(|s| s.version());
+        let wait = self.settings.room_min_uptime;
+        let of_active = self.rooms.iter().filter(move |room| {
+            !room.record.validation && active == Some(&room.record.version) && room.is_up()
+        });
+        of_active.filter_map(move |room| Some(room.clock.first_ready?.plus(wait)))
+    }
+
+    pub(super) fn look_for_success(&mut self) {
+        self.timers.proof = None;
+        let Some(active) = self.scheduler.clone().filter(|_| !self.is_clean()) else {
+            return;
+        };
+        let (now, last) = (self.now.mono, self.crash_loop.last);
+        let (mut proven, mut unproven) = (false, false);
+        for at in self.proofs() {
+            unproven |= at > now;
+            proven |= at <= now && last.is_none_or(|last| at > last);
+        }
+        if proven || (!unproven && self.is_quiet()) {
+            self.version_works(active.version());
+        }
+        self.arm_proof();
+    }
+
+    /// The back-off was over for long enough, no room failed, and none is missing.
+    fn is_quiet(&self) -> bool {
+        let wait = self.settings.room_min_uptime;
+        let since = self.crash_loop.until;
+        let long = since.is_none_or(|until| until.plus(wait) <= self.now.mono);
+        let available = i64::try_from(self.rooms.available()).unwrap_or(i64::MAX);
+        let whole = self.desired.is_some_and(|desired| desired <= available);
+        let starting = self.rooms.by_version().values().any(|v| v.starting > 0);
+        long && whole && !starting
     }
 }

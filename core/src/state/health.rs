@@ -41,7 +41,12 @@ impl SchedulerState {
     fn falls_silent_at(&self, room: &Room) -> Mono {
         let s = &self.settings;
         let clock = &room.clock;
+        // A match in another container of it is played to its end.
+        if let Some(since) = room.restart_since.filter(|_| !room.is_busy()) {
+            return since.plus(s.initialization_timeout);
+        }
         match room.status() {
+            RoomStatus::Error if room.is_busy() => clock.last_ping.plus(s.ping_timeout),
             // One that was up before has just lost its instance's readiness.
             RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
                 clock.status_since.plus(s.initialization_timeout)

@@ -1,6 +1,6 @@
 //! What the state machine is told and what it answers: plain values.
 
-use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery};
+use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
 use crate::domain::*;
 use crate::ports::{Change, Forwarding, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;
@@ -133,6 +133,8 @@ pub enum Command {
     },
     /// A page of the rooms.
     Rooms(RoomQuery),
+    /// The rooms by status.
+    RoomsSummary,
     Room(RoomId),
     Rollout,
     PauseRollout,
@@ -175,6 +177,7 @@ impl Command {
             Self::Cancel(_) => "cancel",
             Self::TestOperation { .. } => "test_operation",
             Self::Rooms(_) => "rooms",
+            Self::RoomsSummary => "rooms_summary",
             Self::Room(_) => "room",
             Self::Rollout => "rollout",
             Self::PauseRollout => "pause_rollout",
@@ -206,6 +209,7 @@ pub enum Reply {
     /// `None`: nobody is to be told.
     Forward(Option<Arc<Forwarding>>),
     Rooms(RoomPage),
+    Summary(Box<RoomsSummary>),
     Room(Box<RoomDetail>),
     Rollout(Box<RolloutView>),
 }

@@ -8,6 +8,7 @@ mod allocation;
 mod commands;
 mod consider;
 mod crash_loop;
+mod ends;
 mod forwarding;
 mod health;
 mod input;
@@ -24,8 +25,8 @@ mod view;
 
 pub use commands::refuse_unknown;
 pub use input::*;
-pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomView};
-pub use report::{Figures, Named, Outcome, Report, RoomEnds};
+pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary};
+pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds};
 pub use rollout::RolloutView;
 pub use rooms::{Room, RoomTable};
 pub use view::{OperationView, StateView, TimersView};
@@ -34,6 +35,7 @@ use crate::domain::*;
 use crate::ports::{Change, OperatorRecord, RoomCounts};
 use crate::settings::CoreSettings;
 use crash_loop::CrashLoop;
+use ends::Replaced;
 use forwarding::Audience;
 use operations::{Operations, Purpose, WorkTable};
 use reconcile::Reconciliation;
@@ -61,6 +63,9 @@ pub struct SchedulerState {
     ended_rooms: VecDeque<EndedRoom>,
     operations: Operations,
     crash_loop: CrashLoop,
+    /// Somebody was told that the scheduler is on-error.
+    on_error_told: bool,
+    replaced: Replaced,
     /// `None`: nobody is told of what happens in the rooms.
     audience: Option<Audience>,
     /// What each piece of work that was given out is for.
@@ -100,6 +105,8 @@ struct Timers {
     leases: Option<Mono>,
     /// The end of a cooldown or a back-off that `consider` waits for.
     consider: Option<Mono>,
+    /// While there is a back-off: when a room may have been up for long enough (D30).
+    proof: Option<Mono>,
 }
 
 /// Which stored documents the decision under way has changed, each once.
@@ -172,7 +179,14 @@ impl SchedulerState {
         let always = [t.touches, t.leases, self.operations_wake()];
         let unpaused = || {
             let room = self.rooms.next_deadline();
-            [t.health, t.cleanup, t.consider, room, self.orphans_wake()]
+            [
+                t.health,
+                t.cleanup,
+                t.consider,
+                t.proof,
+                room,
+                self.orphans_wake(),
+            ]
         };
         let moving = (!self.is_paused()).then(unpaused);
         let all = always.into_iter().chain(moving.into_iter().flatten());
@@ -193,6 +207,7 @@ impl SchedulerState {
                 break;
             }
         }
+        self.tell_recovery();
     }
 
     fn take_decision(&mut self) -> Decision {
@@ -240,6 +255,9 @@ impl SchedulerState {
         if self.timers.cleanup.is_some_and(|at| at <= now) {
             self.timers.cleanup = Some(now.plus(self.cleanup_wait()));
             self.enqueue_periodic(Definition::StorageCleanUp);
+        }
+        if self.timers.proof.is_some_and(|at| at <= now) {
+            self.look_for_success();
         }
         let waited = self.timers.consider.is_some_and(|at| at <= now);
         if waited {

@@ -32,7 +32,11 @@ impl SchedulerState {
         let passed_over = room.marks.silent;
         room.clock.last_ping = now.mono;
         room.record.last_ping_at = now.wall;
-        room.record.ping_status = ping.status;
+        // Of a room that is started again in place it says whether a match runs in it.
+        let counted = room.is_restarting();
+        if !counted {
+            room.record.ping_status = ping.status;
+        }
         if room.record.metadata.as_deref() != Some(&*ping.metadata) {
             room.record.metadata = Some(ping.metadata.into());
         }
@@ -45,9 +49,10 @@ impl SchedulerState {
             PingStatus::Occupied if ping.running_matches == 0 => 1,
             _ => ping.running_matches,
         };
-        if room.record.running_matches != matches {
+        if room.record.running_matches != matches || counted {
             self.rooms.update(ping.room.as_str(), |room| {
-                room.record.running_matches = matches
+                room.record.running_matches = matches;
+                room.record.ping_status = ping.status;
             });
             self.dirty.reconsider = true;
         }
@@ -211,18 +216,23 @@ impl SchedulerState {
                 room.record.allocated_at = Some(now.wall);
                 room.clock.allocated = Some(now.mono);
             }
-            let playable = matches!(
-                status,
-                RoomStatus::Ready | RoomStatus::Occupied | RoomStatus::Active
-            );
-            let first = playable && !room.was_ready;
-            room.was_ready |= playable;
-            first.then(|| room.record.version.clone())
+            let match_runs = matches!(status, RoomStatus::Occupied | RoomStatus::Active);
+            room.record.played |= match_runs;
+            if !match_runs && status != RoomStatus::Ready {
+                return None;
+            }
+            room.restart_since = None;
+            if std::mem::replace(&mut room.was_ready, true) {
+                return None;
+            }
+            room.record.first_ready_at = Some(now.wall);
+            room.clock.first_ready = Some(now.mono);
+            (!room.record.validation).then(|| room.record.version.clone())
         });
         self.dirty.rooms.insert(id.clone());
         self.dirty.reconsider = true;
         if let Some(Some(version)) = first_ready {
-            self.version_works(&version);
+            self.first_up(&version);
         }
         self.schedule_health(id);
         self.validation_room_changed(id);

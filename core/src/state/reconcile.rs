@@ -220,6 +220,7 @@ impl SchedulerState {
             // A creation of an owner before may still come to life.
             self.bury(id.clone());
         }
+        self.ended_unwatched(id);
         self.forget_room(id);
         if validation {
             let text = format!("room {id} is not in the runtime any more");

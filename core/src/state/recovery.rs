@@ -32,6 +32,8 @@ impl SchedulerState {
             ended_rooms: VecDeque::new(),
             operations: Operations::default(),
             crash_loop: CrashLoop::default(),
+            on_error_told: false,
+            replaced: Replaced::default(),
             audience: None,
             work: WorkTable::default(),
             listed: false,
@@ -71,16 +73,22 @@ impl SchedulerState {
             state.arm_periodic();
         }
         state.active_changed();
+        let on_error = |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
+        state.on_error_told = state.scheduler.as_ref().is_some_and(on_error);
+        state.arm_proof();
         state.dirty = Dirty::default();
         state
     }
 
-    fn restore_room(&mut self, record: RoomRecord) {
+    fn restore_room(&mut self, mut record: RoomRecord) {
         let now = self.now;
         let allocated = record.allocated_at.map(|at| now.mono_of(at));
         let id = record.id.clone();
+        let first_ready = record.first_ready_at.map(|at| now.mono_of(at));
         // What pinged once was up: its end after the restart is no crash at start.
-        let was_ready = record.ping_status != PingStatus::Unknown;
+        let was_ready = first_ready.is_some() || record.ping_status != PingStatus::Unknown;
+        record.played |= matches!(record.status, RoomStatus::Occupied | RoomStatus::Active);
+        let restarting = record.instance.as_ref().and_then(|i| i.restarting);
         // Found in the runtime by an owner before: still nobody knows whether it is held.
         let found = record.made_by.is_none().then(|| {
             let found = now.mono_of(record.created_at);
@@ -98,9 +106,11 @@ impl SchedulerState {
                 created: now.mono,
                 last_ping: now.mono,
                 allocated,
+                first_ready,
                 status_since: now.mono,
             },
             was_ready,
+            restart_since: restarting.map(|_| now.mono),
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
             untold: None,

@@ -37,6 +37,40 @@ pub enum Report {
     RoomNotRemoved,
     /// A scheduler was to be created under a name that is taken (15.27).
     DuplicateCreate,
+    /// A room ended, or a container of it that is started again in place.
+    RoomEnded(Box<RoomEnd>),
+    /// The rooms of its version fail again and again: the scheduler is `on-error` (D23, D30).
+    OnError {
+        /// In a row.
+        failures: u32,
+        /// Of the last one.
+        cause: String,
+    },
+    /// That is over.
+    InSyncAgain,
+}
+
+/// How a room ended, for whoever tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomEnd {
+    pub room: RoomId,
+    pub version: SchedulerVersion,
+    /// Why it was told to end, a word of [`RemovalReason`]; or else `completed`, `failed`,
+    /// `killed`, `unknown`, or `restarted` in place.
+    pub reason: &'static str,
+    /// `None`: unknown.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// A match was running, or somebody was about to come.
+    pub in_match: bool,
+    /// On an order, or with exit code 0 after a match or a good-bye.
+    pub planned: bool,
+    /// The room goes on in its place.
+    pub restarts: bool,
+    /// What the runtime has to say of it.
+    pub words: String,
+    /// The last line that it printed.
+    pub last_line: Option<String>,
 }
 
 /// An operation, for whoever tells of it.
@@ -87,6 +121,8 @@ pub struct Figures {
     pub desired: Option<i64>,
     /// Between the last two health runs.
     pub ends: RoomEnds,
+    /// Held by an operator or by the settings.
+    pub paused: bool,
 }
 
 impl Running {
@@ -118,6 +154,7 @@ impl SchedulerState {
             available: self.rooms.available(),
             desired: self.desired,
             ends: self.measured.last_ends,
+            paused: self.is_paused(),
         }
     }
 }

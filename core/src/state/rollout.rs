@@ -64,15 +64,21 @@ impl SchedulerState {
             view.surge = surge(&scheduler.max_surge, level);
             view.waiting_for = Some(self.rollout_waits_for(&view));
         }
+        if self.is_paused() {
+            // Nothing moves, be it that rooms are left to be replaced or that a version waits.
+            let rollout = view.waiting_for.filter(|_| view.paused);
+            let held = self.pause_waits_for();
+            view.waiting_for = Some(match rollout {
+                Some(rollout) => format!("{held}; and {rollout}"),
+                None => held,
+            });
+        }
         Ok(Reply::Rollout(Box::new(view)))
     }
 
     fn rollout_waits_for(&self, view: &RolloutView) -> String {
         if view.paused {
-            return "an operator to resume it".into();
-        }
-        if self.is_paused() {
-            return "the workers to be resumed: they are paused".into();
+            return "an operator to resume it: the rollout is paused".into();
         }
         if let Some(until) = self.backing_off() {
             let seconds = until.since(self.now.mono).as_secs() + 1;
@@ -92,6 +98,13 @@ impl SchedulerState {
             return format!("the matches of {} rooms to end", view.draining);
         }
         "the next look at the fleet".into()
+    }
+
+    fn pause_waits_for(&self) -> String {
+        match self.operator.held {
+            Some(_) => "the scheduler to be resumed: an operator paused it".into(),
+            None => "the workers to be resumed: they are paused (workers.paused)".into(),
+        }
     }
 
     /// A switch begins a rollout of its own: whatever held the one before is over.

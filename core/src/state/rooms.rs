@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct Room {
     pub record: RoomRecord,
     pub clock: RoomClock,
-    /// It was ready once, so its end is no sign of a crash loop (D23).
+    /// It was ready once since its start, or since its last restart in place.
     pub was_ready: bool,
+    /// Not ready again since a container of it ended and was, or is, to be started again (D31).
+    pub restart_since: Option<Mono>,
     /// Given out only from then on: after both stores were lost nobody knows whether it is held.
     pub quarantined_until: Option<Mono>,
     /// When it was last told to end.
@@ -49,6 +51,19 @@ impl Room {
         matches!(
             self.record.status,
             RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
+        ) || (self.record.ping_status == PingStatus::Occupied && self.is_restarting())
+    }
+    /// One of its containers waits to be started again in place: the room is broken, but it
+    /// keeps its place (D31).
+    pub fn is_restarting(&self) -> bool {
+        self.record.status == RoomStatus::Error
+            && (self.record.instance.as_ref()).is_some_and(|i| i.restarting.is_some())
+    }
+    /// Players may be in it.
+    pub fn is_up(&self) -> bool {
+        matches!(
+            self.record.status,
+            RoomStatus::Ready | RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
         )
     }
     pub fn is_leaving(&self) -> bool {
@@ -63,10 +78,11 @@ impl Room {
     pub fn is_available(&self) -> bool {
         !self.record.validation
             && (!self.is_leaving() || self.is_draining())
-            && !matches!(
-                self.record.status,
-                RoomStatus::Terminating | RoomStatus::Terminated | RoomStatus::Error
-            )
+            && (self.is_restarting()
+                || !matches!(
+                    self.record.status,
+                    RoomStatus::Terminating | RoomStatus::Terminated | RoomStatus::Error
+                ))
     }
     fn is_allocatable(&self) -> bool {
         self.record.status == RoomStatus::Ready
@@ -110,10 +126,11 @@ impl Class {
             available: room.is_available(),
             busy: room.is_busy(),
             draining: room.is_draining(),
-            starting: matches!(
-                room.record.status,
-                RoomStatus::Pending | RoomStatus::Unready
-            ),
+            starting: room.is_restarting()
+                || matches!(
+                    room.record.status,
+                    RoomStatus::Pending | RoomStatus::Unready
+                ),
             allocatable: room.is_allocatable(),
             silent: room.marks.silent,
             matches: room.record.running_matches.max(0),

@@ -45,6 +45,9 @@ impl SchedulerState {
                 return;
             }
         }
+        let known = room.record.instance.as_ref();
+        let before = known.and_then(|known| known.restarting);
+        let (after, status) = (instance.restarting, instance.status);
         let replaced = self.rooms.update(id.as_str(), |room| {
             let before = room.record.instance.replace(instance);
             let after = room.record.instance.as_ref();
@@ -54,6 +57,7 @@ impl SchedulerState {
                     before.status != after.status
                         || before.address != after.address
                         || before.description != after.description
+                        || before.restarting != after.restarting
                 }
                 _ => true,
             }
@@ -61,6 +65,11 @@ impl SchedulerState {
         if replaced == Some(true) {
             self.dirty.rooms.insert(id.clone());
             self.note_instance(&id);
+        }
+        match (before, after) {
+            (before, Some(restart)) if before != after => self.on_restart(&id, restart),
+            (Some(_), None) if status == InstanceStatus::Ready => self.on_restarted(&id),
+            _ => {}
         }
         // A refused transition leaves the status: the instance is still recorded.
         let _ = self.recompute_status(&id);
@@ -107,6 +116,8 @@ impl SchedulerState {
             created_at: self.now.wall,
             last_ping_at: self.now.wall,
             allocated_at: None,
+            first_ready_at: None,
+            played: false,
             host_ports: ports.filter_map(|p| u16::try_from(p.port).ok()).collect(),
             removal: None,
             instance: None,
@@ -137,6 +148,7 @@ impl SchedulerState {
                 created: now,
                 last_ping: now,
                 allocated: None,
+                first_ready: None,
                 status_since: now,
             },
             was_ready: false,
@@ -144,67 +156,11 @@ impl SchedulerState {
             terminated_at: None,
             untold: None,
             made_at: None,
+            restart_since: None,
             events,
             marks: Marks::default(),
         });
         self.dirty.rooms.insert(id.clone());
         self.schedule_health(&id);
     }
-
-    fn on_gone(&mut self, id: &RoomId, uid: &str, exit: Option<Exit>) {
-        let Some(room) = self.rooms.get(id.as_str()) else {
-            return;
-        };
-        if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
-            return;
-        }
-        let told = room.record.removal.is_some_and(|removal| !removal.drain)
-            || matches!(
-                room.status(),
-                RoomStatus::Terminating | RoomStatus::Terminated
-            );
-        self.measured.ends.properly += u64::from(told);
-        let never_ready = !room.was_ready && !room.is_leaving();
-        let (validation, made_by) = (room.record.validation, room.record.made_by);
-        let version = room.record.version.clone();
-        let text = describe_end(id, exit.as_ref());
-        self.remember_end(id, exit);
-        self.forget_room(id);
-        if validation {
-            self.validation_room_ended(id, text);
-        } else if never_ready {
-            if let Some(operation) = made_by {
-                self.note_in_ended(operation, &text);
-            }
-            self.version_failed(&version, text);
-        }
-    }
-
-    /// Takes a room's row away: the runtime has no instance of it any more.
-    pub(super) fn forget_room(&mut self, id: &RoomId) {
-        self.expired.remove(id);
-        self.forward_end(id);
-        if self.rooms.remove(id.as_str()).is_some() {
-            self.dirty.rooms.insert(id.clone());
-            self.dirty.reconsider = true;
-        }
-    }
-}
-
-/// One line for the history: how it ended, and its last words.
-fn describe_end(id: &RoomId, exit: Option<&Exit>) -> String {
-    let mut text = format!("room {id} ended before it was ready");
-    let Some(exit) = exit else { return text };
-    match (exit.code, exit.signal) {
-        (Some(code), _) => text.push_str(&format!(": exit code {code}")),
-        (None, Some(signal)) => text.push_str(&format!(": killed by signal {signal}")),
-        (None, None) => {}
-    }
-    if !exit.reason.is_empty() {
-        text.push_str(&format!(" ({})", exit.reason));
-    }
-    if !exit.log_tail.is_empty() {
-        text.push_str(&format!("; last log lines: {}", exit.log_tail.join(" | ")));
-    }
-    text
 }

@@ -49,6 +49,8 @@ pub struct TimersView {
     pub leases: Option<u64>,
     /// The end of a cooldown or a back-off that scaling waits for.
     pub consider: Option<u64>,
+    /// While rooms of the active version fail: the next look for a success (D30).
+    pub proof: Option<u64>,
     /// The next moment at which a room's health has to be looked at.
     pub rooms: Option<u64>,
     /// The next moment that an operation waits for.
@@ -66,6 +68,7 @@ impl SchedulerState {
             touches: until(timers.touches),
             leases: until(timers.leases),
             consider: moving(timers.consider),
+            proof: moving(timers.proof),
             rooms: moving(self.rooms.next_deadline()),
             operations: until(self.operations_wake()),
         }

@@ -114,6 +114,7 @@ impl Paper {
                     false => InstanceStatus::Ready,
                 },
                 description: String::new(),
+                restarting: None,
                 address: Some(Arc::new(address(order, &self.settings.host))),
                 resource_version: 0,
             },

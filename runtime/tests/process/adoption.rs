@@ -7,7 +7,7 @@ use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use std::{fs, sync::Arc};
 
 /// A stage on a runtime that adopted: its first list is not empty.
-async fn adopted(site: &Site, before: Stage) -> Stage {
+pub async fn adopted(site: &Site, before: Stage) -> Stage {
     let scheduler = before.scheduler.clone();
     drop(before);
     site.open();

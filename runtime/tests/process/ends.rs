@@ -1,5 +1,6 @@
 //! How rooms end: by themselves, asked to, and against their will.
 
+use crate::adoption::adopted;
 use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};
 use maestro_testkit::contract::runtime::{RUNS, scheduler};
@@ -172,18 +173,86 @@ async fn a_container_that_fails_takes_the_room_with_it() {
     stage.strike().await;
 }
 
+/// What a set-up container looks like: it exits 0 and leaves the room to the other.
 #[tokio::test]
-async fn a_container_that_completes_leaves_the_other_running() {
+async fn a_container_that_completes_is_no_news_and_is_remembered() {
     let site = Site::new();
-    let mut stage = site.stage(two_containers(RUNS, "exit 0")).await;
+    let runs = "trap 'exit 0' TERM; while [ ! -e stop ]; do sleep 0.05; done; exit 3";
+    let stage = site.stage(two_containers(runs, "exit 0")).await;
     stage.create("fleet-a").await.unwrap();
-    stage
-        .until(|event| {
-            matches!(event, RuntimeEvent::Changed(i) if i.status == InstanceStatus::Terminating)
-                .then_some(())
+    let completed =
+        || site.record("fleet", "fleet-a")["completed"] == serde_json::json!(["sidecar"]);
+    eventually("the completed container on record", || {
+        completed().then_some(())
+    })
+    .await;
+    // Also for whoever comes after us.
+    site.close().await;
+    let mut stage = adopted(&site, stage).await;
+    let listed = stage.listed().await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].status, InstanceStatus::Ready);
+    assert!(!site.processes().is_empty());
+    // It is over once the last one has ended, and nothing but that was told.
+    std::fs::write(site.room_folder("fleet", "fleet-a").join("stop"), "").unwrap();
+    let next = stage
+        .until(|event| match event {
+            RuntimeEvent::Listed(_) => None,
+            other => Some(other.clone()),
         })
         .await;
-    assert!(!site.processes().is_empty());
+    assert!(matches!(next, RuntimeEvent::Gone { .. }), "{next:?}");
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_room_is_over_when_all_its_containers_have_completed() {
+    let site = Site::new();
+    let mut stage = site.stage(two_containers("sleep 0.3", "exit 0")).await;
+    stage.create("fleet-a").await.unwrap();
+    let next = stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) if i.status == InstanceStatus::Ready => None,
+            other => Some(other.clone()),
+        })
+        .await;
+    let RuntimeEvent::Gone { exit, .. } = next else {
+        panic!("{next:?}")
+    };
+    assert_eq!(exit.unwrap().code, Some(0));
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_container_is_started_again_beside_one_that_completed() {
+    let site = Site::new();
+    let script = "echo run >> runs; [ $(wc -l < runs) -gt 1 ] || exit 4; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let mut fleet = two_containers(script, "exit 0");
+    fleet.spec.restart_policy = "OnFailure".into();
+    let mut stage = site.stage(fleet).await;
+    stage.create("fleet-a").await.unwrap();
+    let mut restarting = None;
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => {
+                restarting = restarting.or(i.restarting);
+                let again = restarting.is_some() && i.status == InstanceStatus::Ready;
+                if again {
+                    assert_eq!(i.restarting, None);
+                }
+                again.then_some(())
+            }
+            other => panic!("{other:?}"),
+        })
+        .await;
+    let expected = Restart {
+        count: 1,
+        code: Some(4),
+        signal: None,
+    };
+    assert_eq!(restarting, Some(expected));
+    stage.terminate("fleet-a", None).await.unwrap();
+    stage.until_gone(&"fleet-a".into()).await;
     stage.strike().await;
 }
 

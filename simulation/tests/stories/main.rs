@@ -9,6 +9,7 @@ mod contract;
 mod creations;
 mod decisions;
 mod draining;
+mod ends;
 mod forwarding;
 mod lifecycle;
 mod matchmakers;

@@ -113,6 +113,7 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
         validation: false,
         status: InstanceStatus::Ready,
         description: String::new(),
+        restarting: None,
         address: None,
         resource_version: 1,
     };

@@ -415,7 +415,7 @@ fn pages_filter_by_status_and_version_and_have_a_bound() {
         ..RoomQuery::default()
     };
     let ids =
-        |page: &RoomPage| -> Vec<RoomId> { page.rooms.iter().map(|r| r.id.clone()).collect() };
+        |page: &RoomPage| -> Vec<RoomId> { page.rooms.iter().map(|r| r.room.id.clone()).collect() };
     assert_eq!(ids(&page(all.clone())), rooms, "by id");
     let occupied = page(RoomQuery {
         status: Some(RoomStatus::Occupied),
@@ -425,7 +425,7 @@ fn pages_filter_by_status_and_version_and_have_a_bound() {
         (occupied.total, ids(&occupied)),
         (1, vec![rooms[1].clone()])
     );
-    assert_eq!(occupied.rooms[0].running_matches, 1);
+    assert_eq!(occupied.rooms[0].room.running_matches, 1);
     let other = page(RoomQuery {
         version: Some("v2.0.0".into()),
         ..all.clone()

@@ -189,6 +189,12 @@ fn services() -> Vec<Key> {
             "How long the validation room of a new version may take to become ready, per attempt.",
         ),
         Key::new(
+            "services.roomManager.roomMinUptimeMillis",
+            &MILLIS,
+            |s| &mut s.core.room_min_uptime,
+            "A room that ends sooner after it was ready counts as failed: the next tries wait ever longer. 0: off.",
+        ),
+        Key::new(
             "services.roomManager.roomDeletionTimeoutMillis",
             &PERIOD_MILLIS,
             |s| &mut s.core.deletion_timeout,

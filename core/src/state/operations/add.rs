@@ -142,6 +142,8 @@ impl SchedulerState {
             created_at: now,
             last_ping_at: now,
             allocated_at: None,
+            first_ready_at: None,
+            played: false,
             host_ports: ports.clone(),
             removal: None,
             instance: None,

@@ -91,7 +91,7 @@ impl SchedulerState {
         });
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
         if !open && self.scheduler.as_ref().is_some_and(creating) {
-            self.set_scheduler_state(scheduler_state::IN_SYNC);
+            self.settle_scheduler_state();
         }
     }
 

@@ -96,8 +96,8 @@ impl Operations {
 pub(super) struct Enqueue {
     pub priority: bool,
     pub by_user: bool,
-    /// A line for the history, after `Created`.
-    pub note: Option<String>,
+    /// Lines for the history, after `Created`.
+    pub notes: Vec<String>,
 }
 
 impl SchedulerState {
@@ -130,8 +130,8 @@ impl SchedulerState {
             },
         };
         append(&mut record, now, "Created");
-        if let Some(note) = how.note {
-            append(&mut record, now, &note);
+        for note in &how.notes {
+            append(&mut record, now, note);
         }
         self.dirty.operations.insert(id, Box::new(record.clone()));
         let queue = &mut self.operations.queues[record.definition.lane() as usize];

@@ -139,7 +139,11 @@ impl SchedulerState {
             .filter(replaced)
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,
-                status: room.status(),
+                // In error while a container of it is started again, and a match runs in another.
+                status: match room.is_restarting() && room.is_busy() {
+                    true => RoomStatus::Occupied,
+                    false => room.status(),
+                },
                 same_major: same_major.contains(&room.record.version),
                 same_version: room.record.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,

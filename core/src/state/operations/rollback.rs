@@ -59,7 +59,7 @@ impl SchedulerState {
                 for id in &run.left {
                     self.mark_removal(id, RemovalReason::NewVersionRollback, false);
                 }
-                self.set_scheduler_state(scheduler_state::IN_SYNC);
+                self.settle_scheduler_state();
             }
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}

@@ -225,6 +225,7 @@ impl Host {
             resource_version: 0,
             phase: Phase::Starting,
             processes: Vec::new(),
+            completed: Vec::new(),
             created_at: jiff::Timestamp::now(),
             ended_at: None,
             end: None,

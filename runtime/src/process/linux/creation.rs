@@ -153,6 +153,7 @@ impl Host {
             resource_version: 0,
             phase: Phase::Starting,
             processes: Vec::new(),
+            completed: Vec::new(),
             created_at: earlier.map_or_else(jiff::Timestamp::now, |earlier| earlier.created_at),
             ended_at: None,
             end: None,

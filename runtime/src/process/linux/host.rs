@@ -185,6 +185,7 @@ impl Host {
                 true => String::new(),
                 false => "Pending: its creation was cut short".into(),
             },
+            restarting: None,
             address: complete.then(|| Arc::new(plan::address(&record, &self.settings.host))),
             resource_version: 0,
         };

@@ -1,10 +1,14 @@
 //! One task per room: it learns of exits, starts containers again, and ends the room.
 //!
-//! A room is over when all its containers have ended, as a pod is. A container that fails
-//! for good makes the instance `error`, and the others are then ended by the spec's grace
-//! period and KILL, so that no half room lingers. What a container leaves behind when it
+//! A room is over when all its containers have ended, as a pod is. One that exited 0 is no
+//! news: the others go on as if it were not there (D31). A container that fails for good makes
+//! the instance `error`, and the others are then ended by the spec's grace period and KILL,
+//! so that no half room lingers. One that waits for its restart in place makes it `error`
+//! and `restarting`: the room keeps its place and its ports. What a container leaves behind when it
 //! ends by itself is killed at once, as in a pod; when it was asked to end, what it left
 //! has the rest of the grace period. Stopping the keeper stops no room.
+
+mod end;
 
 use super::{
     exit_watch::{Ending, Watched},
@@ -19,12 +23,13 @@ use super::{
     sweep::{self, Scope},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use maestro_core::domain::{Exit, Instance, InstanceStatus};
+use maestro_core::domain::{Exit, Instance, InstanceStatus, Restart};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-const EXIT_LOG_LINES: usize = 20;
+/// Of the last line that stands in the description of a room that is to be started again.
+const LAST_LINE_CHARS: usize = 200;
 const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// One container.
@@ -60,6 +65,8 @@ pub struct Keeper {
     exits: FuturesUnordered<ExitFuture>,
     orders: watch::Receiver<Option<EndOrder>>,
     ending: Option<EndOrder>,
+    /// Restarts in place that this keeper has told of.
+    restarts: u32,
     /// The newest end until the room is being ended, and whose log tells about it.
     outcome: Option<(Exit, String)>,
     stop: CancellationToken,
@@ -89,6 +96,7 @@ impl Keeper {
             slots: Vec::new(),
             exits: FuturesUnordered::new(),
             ending: None,
+            restarts: 0,
             outcome: None,
             host,
             live,
@@ -115,8 +123,12 @@ impl Keeper {
             }
         }
         for index in 0..self.slots.len() {
-            if matches!(self.slots[index].state, SlotState::Missing) {
-                self.on_missing(index).await;
+            if !matches!(self.slots[index].state, SlotState::Missing) {
+                continue;
+            }
+            match self.record.completed.contains(&self.slots[index].name) {
+                true => self.slots[index].state = SlotState::Ended,
+                false => self.on_missing(index).await,
             }
         }
         while !self.is_over() {
@@ -236,15 +248,23 @@ impl Keeper {
             let delay = slot.back_off.next(slot.since.elapsed());
             slot.state = SlotState::RestartAt(Instant::now() + delay);
             let seconds = delay.as_secs();
-            let text = format!("CrashLoopBackOff: {words}, next start in {seconds} s");
-            return self.tell(InstanceStatus::Error, text);
+            let mut text = format!("CrashLoopBackOff: {words}, next start in {seconds} s");
+            let name = self.slots[index].name.clone();
+            if let Some(line) = self.last_lines(&name, 1).await.pop() {
+                let line: String = line.chars().take(LAST_LINE_CHARS).collect();
+                text.push_str(&format!("; last line: {line}"));
+            }
+            return self.tell_restart(ending, text);
         }
         slot.state = SlotState::Ended;
         if self.ending.is_some() || self.is_over() {
             return;
         }
         if ending.is_success() {
-            return self.tell(InstanceStatus::Terminating, format!("Completed: {words}"));
+            // For whoever adopts the room: by then nobody knows how it ended.
+            let name = self.slots[index].name.clone();
+            self.record.completed.push(name);
+            return self.write_record().await;
         }
         self.tell(InstanceStatus::Error, words);
         let order = EndOrder {
@@ -265,38 +285,6 @@ impl Keeper {
         format!("{memory}container {name:?} {}", ending.words())
     }
 
-    async fn on_order(&mut self) {
-        let Some(order) = self.orders.borrow_and_update().clone() else {
-            return;
-        };
-        if self.ending.is_some() {
-            return self.set_kill_at(order.kill_at);
-        }
-        self.tell(InstanceStatus::Terminating, order.reason.to_owned());
-        self.begin_end(order).await;
-    }
-
-    /// Never later than it was.
-    fn set_kill_at(&mut self, kill_at: Instant) {
-        if let Some(ending) = &mut self.ending {
-            let passed = ending.kill_at <= Instant::now();
-            ending.kill_at = match passed {
-                true => kill_at,
-                false => ending.kill_at.min(kill_at),
-            };
-        }
-    }
-
-    async fn begin_end(&mut self, order: EndOrder) {
-        self.ending = Some(order);
-        for slot in &mut self.slots {
-            if matches!(slot.state, SlotState::RestartAt(_)) {
-                slot.state = SlotState::Ended;
-            }
-        }
-        sweep::ask_to_end(&self.host, &self.scope()).await;
-    }
-
     async fn restart_due(&mut self) {
         let now = Instant::now();
         for index in 0..self.slots.len() {
@@ -311,8 +299,7 @@ impl Keeper {
             {
                 Ok(id) => {
                     self.record.set_process(&name, id);
-                    self.record.resource_version = self.instance.resource_version;
-                    self.host.write_record(&self.record, &self.folder).await;
+                    self.write_record().await;
                     self.hold(index, id);
                     if matches!(self.slots[index].state, SlotState::Missing) {
                         self.on_missing(index).await;
@@ -321,68 +308,47 @@ impl Keeper {
                 Err(error) => {
                     let delay = self.slots[index].back_off.next(Duration::ZERO);
                     self.slots[index].state = SlotState::RestartAt(now + delay);
-                    self.tell(InstanceStatus::Error, format!("RunContainerError: {error}"));
+                    let text = format!("RunContainerError: {error}");
+                    self.tell_restart(Ending::default(), text);
                 }
             }
         }
-        let running = |slot: &Slot| matches!(slot.state, SlotState::Running);
-        if self.slots.iter().all(running) {
+        let waits = |slot: &Slot| matches!(slot.state, SlotState::RestartAt(_));
+        if self.ending.is_none() && !self.slots.iter().any(waits) {
             self.tell(InstanceStatus::Ready, String::new());
         }
     }
 
+    /// The container that ended waits for its restart in place.
+    fn tell_restart(&mut self, ending: Ending, description: String) {
+        self.restarts = self.restarts.saturating_add(1);
+        let restart = Restart {
+            count: self.restarts,
+            code: ending.code,
+            signal: ending.signal,
+        };
+        self.observe(InstanceStatus::Error, description, Some(restart));
+    }
+
     fn tell(&mut self, status: InstanceStatus, description: String) {
-        self.instance.status = status;
-        self.instance.description = description;
-        self.instance = self.host.feeds.observe(&self.key.0, self.instance.clone());
+        self.observe(status, description, None);
     }
 
-    /// What the leaders left behind may use the rest of the grace period.
-    async fn outlast(&mut self) {
-        while let Some(kill_at) = self.ending.as_ref().map(|order| order.kill_at) {
-            let left = sweep::members(&self.host, &self.scope()).await;
-            if left.is_empty() {
-                return;
-            }
-            let order = tokio::select! {
-                () = sweep::all_ended(&left) => false,
-                () = tokio::time::sleep_until(kill_at) => return,
-                () = self.stop.cancelled() => return,
-                Ok(()) = self.orders.changed() => true,
-            };
-            if order {
-                self.on_order().await;
-            }
-        }
-    }
-
-    async fn finish(mut self) {
-        self.outlast().await;
-        if self.stop.is_cancelled() {
-            return;
-        }
-        sweep::kill_all(&self.host, &self.scope()).await;
-        for slot in &self.slots {
-            if let Some(process) = &slot.process {
-                process.reap();
-            }
-        }
-        let (mut exit, container) = self.outcome.take().unwrap_or_default();
-        if let Some(order) = &self.ending {
-            exit.reason = format!("{} ({})", exit.reason, order.reason);
-        }
-        let log = self.folder.log(&container);
-        let tail = self.host.blocking(move || logs::tail(&log, EXIT_LOG_LINES));
-        if let Some(Ok(lines)) = tail.await {
-            exit.log_tail = lines;
-        }
-        self.record.phase = Phase::Ended;
-        self.record.ended_at = Some(jiff::Timestamp::now());
-        self.record.end = Some(exit.reason.clone());
+    async fn write_record(&mut self) {
         self.record.resource_version = self.instance.resource_version;
         self.host.write_record(&self.record, &self.folder).await;
-        self.host.room_ended(&self.key, &self.live);
-        self.host.feeds.gone(&self.key.0, &self.key.1, exit);
+    }
+
+    fn observe(
+        &mut self,
+        status: InstanceStatus,
+        description: String,
+        restarting: Option<Restart>,
+    ) {
+        self.instance.status = status;
+        self.instance.description = description;
+        self.instance.restarting = restarting;
+        self.instance = self.host.feeds.observe(&self.key.0, self.instance.clone());
     }
 }
 

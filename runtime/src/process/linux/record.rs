@@ -47,6 +47,9 @@ pub struct RoomFile {
     pub resource_version: u64,
     pub phase: Phase,
     pub processes: Vec<ContainerProcess>,
+    /// Containers that exited 0 and are not started again: the room goes on without them (D31).
+    #[serde(default)]
+    pub completed: Vec<String>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     /// How it ended, for people.

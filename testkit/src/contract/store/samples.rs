@@ -44,6 +44,8 @@ pub fn room(id: &str, status: RoomStatus) -> RoomRecord {
         created_at: at(1),
         last_ping_at: at(2),
         allocated_at: None,
+        first_ready_at: Some(at(2)),
+        played: true,
         host_ports: [40_000, 40_001].into(),
         made_by: Some(operation_id(1)),
         removal: None,
@@ -54,6 +56,11 @@ pub fn room(id: &str, status: RoomStatus) -> RoomRecord {
             validation: false,
             status: InstanceStatus::Ready,
             description: String::new(),
+            restarting: Some(Restart {
+                count: 2,
+                code: Some(3),
+                signal: None,
+            }),
             address: Some(Arc::new(Address {
                 host: "127.0.0.1".into(),
                 ports: vec![],

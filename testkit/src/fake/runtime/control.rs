@@ -36,6 +36,17 @@ impl FakeRuntime {
         let edit = |instance: &mut Instance| {
             instance.status = status;
             instance.description = description.into();
+            instance.restarting = None;
+        };
+        self.inner.lock().rooms.change(&key(scheduler, room), edit);
+    }
+    /// A container of the room ended and waits to be started again in place, until
+    /// [`Self::set_status`] says that it runs.
+    pub fn restart(&self, scheduler: &str, room: &RoomId, restart: Restart) {
+        let edit = |instance: &mut Instance| {
+            instance.status = InstanceStatus::Error;
+            instance.description = "CrashLoopBackOff".into();
+            instance.restarting = Some(restart);
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }

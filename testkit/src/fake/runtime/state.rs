@@ -141,6 +141,7 @@ impl Rooms {
             validation: order.validation,
             status: self.created_status.unwrap_or(InstanceStatus::Ready),
             description: String::new(),
+            restarting: None,
             address: Some(Arc::new(address(order))),
             resource_version: self.observed,
         };

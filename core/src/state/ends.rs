@@ -1,0 +1,290 @@
+//! How rooms end: on an order, well, or as a failure of their version (D30, D31), and who is
+//! told of it. Never here: what is made in their place.
+
+use super::*;
+
+/// What the end of a room, or of a container that is started again, says of its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It was told to end.
+    Ordered,
+    /// With exit code 0, after a match or after it had said good-bye.
+    Well,
+    /// Unordered, and the version has shown before that it works.
+    Late,
+    /// Unordered: before it was up, or too soon after.
+    Failure,
+}
+
+/// Unordered ends since rooms were last added, for the history of the operation that makes
+/// others in their place.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    named: Vec<String>,
+    more: usize,
+}
+
+/// Rooms that one line of a history names.
+const NAMED_MAX: usize = 5;
+
+impl Replaced {
+    fn push(&mut self, text: String) {
+        match self.named.len() < NAMED_MAX {
+            true => self.named.push(text),
+            false => self.more += 1,
+        }
+    }
+
+    /// One line for a history; `None`: nothing is replaced.
+    pub fn line(&self) -> Option<String> {
+        let named = self.named.join(", ");
+        match (self.named.len(), self.more) {
+            (0, _) => None,
+            (1, 0) => Some(format!("replaces room {named}")),
+            (_, 0) => Some(format!("replaces rooms {named}")),
+            (_, more) => Some(format!("replaces rooms {named} and {more} others")),
+        }
+    }
+}
+
+impl SchedulerState {
+    pub(super) fn on_gone(&mut self, id: &RoomId, uid: &str, exit: Option<Exit>) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
+            return;
+        }
+        let told = room.record.removal.is_some_and(|removal| !removal.drain)
+            || matches!(
+                room.status(),
+                RoomStatus::Terminating | RoomStatus::Terminated
+            );
+        self.measured.ends.properly += u64::from(told);
+        let (code, signal) = exit.as_ref().map_or((None, None), |e| (e.code, e.signal));
+        let verdict = self.judge(room, code, signal);
+        let leaving = room.is_leaving();
+        let (validation, made_by) = (room.record.validation, room.record.made_by);
+        let version = room.record.version.clone();
+        let text = self.describe_end(room, exit.as_ref());
+        self.report_end(id, verdict, exit.as_ref());
+        self.remember_end(id, exit);
+        self.forget_room(id);
+        if validation {
+            return self.validation_room_ended(id, text);
+        }
+        if leaving {
+            return;
+        }
+        self.replaced.push(format!("{id} ({})", how(code, signal)));
+        match verdict {
+            Verdict::Well => self.version_works(&version),
+            Verdict::Failure => {
+                if let Some(operation) = made_by {
+                    self.note_in_ended(operation, &text);
+                }
+                self.version_failed(&version, text);
+            }
+            Verdict::Ordered | Verdict::Late => {}
+        }
+    }
+
+    /// A container ended and is to be started again in place: the room keeps its place, and
+    /// begins anew (D31).
+    pub(super) fn on_restart(&mut self, id: &RoomId, restart: Restart) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let verdict = self.judge(room, restart.code, restart.signal);
+        let (validation, leaving) = (room.record.validation, room.is_leaving());
+        let version = room.record.version.clone();
+        let instance = room.record.instance.as_ref();
+        let words = instance.map(|i| i.description.clone()).unwrap_or_default();
+        let text = format!("room {id} is started again in place: {words}");
+        self.report_restart(id, verdict, restart, words);
+        // Of several containers another one may hold the match: what it says holds until it
+        // says something else.
+        let document = self.document_of(&version);
+        let alone = document.is_none_or(|s| s.spec.containers.len() < 2);
+        let now = self.now.mono;
+        self.rooms.update(id.as_str(), |room| {
+            if alone || room.record.ping_status != PingStatus::Occupied {
+                room.record.ping_status = PingStatus::Unknown;
+                room.record.running_matches = 0;
+            }
+            room.was_ready = false;
+            room.record.played = false;
+            room.record.first_ready_at = None;
+            room.clock.first_ready = None;
+            room.restart_since.get_or_insert(now);
+        });
+        if validation || leaving {
+            return;
+        }
+        match verdict {
+            Verdict::Well => self.version_works(&version),
+            Verdict::Failure => self.version_failed(&version, text),
+            Verdict::Ordered | Verdict::Late => {}
+        }
+    }
+
+    /// All of its containers run again. What it said since then may say more than that it has
+    /// begun, but the contract knows no way from error to occupied (4.4).
+    pub(super) fn on_restarted(&mut self, id: &RoomId) {
+        if self.rooms.get(id.as_str()).map(Room::status) == Some(RoomStatus::Error) {
+            self.set_status(id, RoomStatus::Unready);
+        }
+    }
+
+    fn judge(&self, room: &Room, code: Option<i32>, signal: Option<i32>) -> Verdict {
+        if room.record.removal.is_some_and(|removal| !removal.drain) {
+            return Verdict::Ordered;
+        }
+        if !room.was_ready {
+            return Verdict::Failure;
+        }
+        let goodbye = matches!(
+            room.record.ping_status,
+            PingStatus::Terminating | PingStatus::Terminated
+        );
+        match (code, signal) {
+            (Some(0), _) if goodbye || room.record.played => return Verdict::Well,
+            // Adopted processes leave no exit code: what they said and did counts for them.
+            (None, None) if goodbye => return Verdict::Well,
+            (None, None) if room.record.played => return Verdict::Late,
+            _ => {}
+        }
+        let wait = self.settings.room_min_uptime;
+        let soon = |up: Mono| self.now.mono.since(up) < wait;
+        match room.clock.first_ready.is_some_and(soon) {
+            true => Verdict::Failure,
+            false => Verdict::Late,
+        }
+    }
+
+    /// One line for the history: how it ended, and its last words.
+    fn describe_end(&self, room: &Room, exit: Option<&Exit>) -> String {
+        let mut text = format!("room {} ended", room.record.id);
+        match room.clock.first_ready {
+            _ if !room.was_ready => text.push_str(" before it was ready"),
+            Some(up) => {
+                let seconds = self.now.mono.since(up).as_secs();
+                text.push_str(&format!(" {seconds} s after it was ready"));
+            }
+            None => {}
+        }
+        let Some(exit) = exit else { return text };
+        match (exit.code, exit.signal) {
+            (Some(code), _) => text.push_str(&format!(": exit code {code}")),
+            (None, Some(signal)) => text.push_str(&format!(": killed by signal {signal}")),
+            (None, None) => {}
+        }
+        if !exit.reason.is_empty() {
+            text.push_str(&format!(" ({})", exit.reason));
+        }
+        if !exit.log_tail.is_empty() {
+            text.push_str(&format!("; last log lines: {}", exit.log_tail.join(" | ")));
+        }
+        text
+    }
+
+    fn report_end(&mut self, id: &RoomId, verdict: Verdict, exit: Option<&Exit>) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let (code, signal) = exit.map_or((None, None), |e| (e.code, e.signal));
+        let ordered = room.record.removal.filter(|removal| !removal.drain);
+        let planned = matches!(verdict, Verdict::Ordered | Verdict::Well);
+        let end = RoomEnd {
+            room: id.clone(),
+            version: room.record.version.clone(),
+            reason: match ordered {
+                Some(removal) => removal.reason.as_str(),
+                None => end_reason(code, signal),
+            },
+            code,
+            signal,
+            in_match: room.is_busy(),
+            planned,
+            restarts: false,
+            words: exit.map(|e| e.reason.clone()).unwrap_or_default(),
+            last_line: exit.and_then(|e| e.log_tail.last().cloned()),
+        };
+        self.measured.reports.push(Report::RoomEnded(Box::new(end)));
+    }
+
+    fn report_restart(&mut self, id: &RoomId, verdict: Verdict, restart: Restart, words: String) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let busy = RoomStatus::Occupied == room.status() || RoomStatus::Active == room.status();
+        let end = RoomEnd {
+            room: id.clone(),
+            version: room.record.version.clone(),
+            reason: "restarted",
+            code: restart.code,
+            signal: restart.signal,
+            in_match: busy,
+            planned: matches!(verdict, Verdict::Ordered | Verdict::Well),
+            restarts: true,
+            words,
+            last_line: None,
+        };
+        self.measured.reports.push(Report::RoomEnded(Box::new(end)));
+    }
+
+    /// It ended while nobody watched: nobody knows how.
+    pub(super) fn ended_unwatched(&mut self, id: &RoomId) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let (made, leaving) = (room.record.instance.is_some(), room.is_leaving());
+        let trial = room.record.validation;
+        if !made {
+            return;
+        }
+        let verdict = match room.record.removal.is_some_and(|removal| !removal.drain) {
+            true => Verdict::Ordered,
+            false => Verdict::Late,
+        };
+        let exit = Exit {
+            reason: "it ended while nobody watched".into(),
+            ..Exit::default()
+        };
+        self.report_end(id, verdict, Some(&exit));
+        self.remember_end(id, Some(exit));
+        if !leaving && !trial {
+            self.replaced
+                .push(format!("{id} (ended while nobody watched)"));
+        }
+    }
+
+    /// Takes a room's row away: the runtime has no instance of it any more.
+    pub(super) fn forget_room(&mut self, id: &RoomId) {
+        self.expired.remove(id);
+        self.forward_end(id);
+        if self.rooms.remove(id.as_str()).is_some() {
+            self.dirty.rooms.insert(id.clone());
+            self.dirty.reconsider = true;
+        }
+    }
+}
+
+/// The word of `maestro_rooms_ended_total` for an end that nobody ordered.
+fn end_reason(code: Option<i32>, signal: Option<i32>) -> &'static str {
+    match (code, signal) {
+        (Some(0), _) => "completed",
+        (Some(_), _) => "failed",
+        (None, Some(_)) => "killed",
+        (None, None) => "unknown",
+    }
+}
+
+/// Few words for the history of what came of it.
+fn how(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "exit code unknown".into(),
+    }
+}
