@@ -22,7 +22,8 @@ fn the_order_of_a_validation_room_carries_the_new_versions_document() {
     assert_eq!((&order.room, order.validation), (&trial, true));
     assert_eq!(order.scheduler.version().as_str(), "v2.0.0");
     assert_eq!(order.scheduler.spec.containers[0].command, ["false"]);
-    // What crashes meanwhile is replaced by the version that is active.
+    // What crashes meanwhile, after it was up for long, is replaced by the active version.
+    fleet.pass(Duration::from_secs(31));
     let old = fleet.rooms().into_iter().find(|r| *r != trial).unwrap();
     fleet.crash(&old, 1);
     let order = fleet.machine.orders.last().expect("another is made");
