@@ -3,13 +3,15 @@
 use crate::calls::Outcome;
 use crate::documents::spec;
 use crate::stored::Stored;
-use crate::world::World;
+use crate::world::{BEGINNING, World};
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// One fleet. Writes arrive at once, calls work at once and the watch is heard at once.
 /// What it does not say itself is said by its [`World`].
@@ -176,6 +178,9 @@ impl Fleet {
             self.input(Input::Wake);
         }
         self.world.advance_to(end);
+        // Stories wait for things; what does not come in a day does not come at all.
+        let told = end.since(BEGINNING);
+        assert!(told < DAY, "waits in vain: {:?}", self.world.state.view());
     }
 
     /// Lets time pass in which the rooms that run say every half minute that they are ready.

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The scheduler of every story.
 pub const NAME: &str = "arena";
 
+/// The moment at which every world begins, far from zero, so that ages are not cut off.
+pub(crate) const BEGINNING: Mono = Mono(Duration::from_secs(1_000_000));
+
 /// Wake-ups in one stretch of time; far more than the timers of a small fleet ask for.
 pub(crate) const WAKES_MAX: usize = 5_000;
 
@@ -112,7 +115,7 @@ impl World {
     pub fn of(stored: Stored, settings: CoreSettings) -> Self {
         let clock = Now {
             wall: "2026-01-02T03:04:05Z".parse().expect("a moment"),
-            mono: Mono(Duration::from_secs(1_000_000)),
+            mono: BEGINNING,
         };
         let settings = Arc::new(settings);
         let loaded = stored.loaded();
