@@ -3,7 +3,7 @@
 use crate::calls::Outcome;
 use crate::documents::spec;
 use crate::stored::Stored;
-use crate::world::{BEGINNING, World};
+use crate::world::{BEGINNING, TURNS_MAX, World};
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::settings::CoreSettings;
@@ -80,7 +80,7 @@ impl Fleet {
 
     /// Everything that is not held back happens.
     pub fn carry_on(&mut self) {
-        for _ in 0..100_000 {
+        for _ in 0..TURNS_MAX {
             let more = self.world.commit()
                 || self.world.go_on()
                 || (!self.deaf && self.world.event())

@@ -1,7 +1,7 @@
 //! The end of all faults: what was broken is mended, and the fleet becomes what it should be.
 
 use crate::calls::Outcome;
-use crate::world::{WAKES_MAX, World};
+use crate::world::{TURNS_MAX, WAKES_MAX, World};
 use maestro_core::domain::*;
 use maestro_core::rules::version::is_major;
 use maestro_core::state::*;
@@ -27,7 +27,7 @@ impl World {
 
     /// Everything that is on its way arrives, and all works.
     pub fn settle(&mut self) {
-        for _ in 0..10_000 {
+        for _ in 0..TURNS_MAX {
             let more = self.go_on()
                 || self.commit()
                 || self.finish(0)

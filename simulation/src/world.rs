@@ -17,6 +17,12 @@ use std::time::Duration;
 /// The scheduler of every story.
 pub const NAME: &str = "arena";
 
+/// Decisions of one world: a loop that waits in vain ends.
+const DECISIONS_MAX: usize = 100_000;
+
+/// Turns in a row, and steps until a world comes to rest; far more than a small fleet needs.
+pub(crate) const TURNS_MAX: usize = 20_000;
+
 /// The moment at which every world begins, far from zero, so that ages are not cut off.
 pub(crate) const BEGINNING: Mono = Mono(Duration::from_secs(1_000_000));
 
@@ -82,6 +88,7 @@ pub struct World {
     pub(crate) more: bool,
     entropy: u128,
     callers: u64,
+    decisions: usize,
 }
 
 impl World {
@@ -152,6 +159,7 @@ impl World {
             more: false,
             entropy: 1,
             callers: 0,
+            decisions: 0,
         }
     }
 
@@ -253,6 +261,16 @@ impl World {
         more
     }
 
+    /// All of what was too long for one turn.
+    pub fn go_on_to_the_end(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.go_on() {
+                return;
+            }
+        }
+        panic!("goes on without end: {:?}", self.state.view());
+    }
+
     pub(crate) fn hold_is_over(&self, room: &RoomId) -> bool {
         let held = self.held.get(room);
         held.is_some_and(|h| self.clock.mono.since(h.at) > self.settings.allocation_hold)
@@ -292,6 +310,8 @@ impl World {
 
     /// Takes one input, and checks what must hold after every decision.
     pub fn decide(&mut self, input: Input) {
+        self.decisions += 1;
+        assert!(self.decisions < DECISIONS_MAX, "a story without end");
         match &input {
             Input::Runtime(event) => self.heard(event),
             Input::Pushed(record) => self.foreign |= is_ours(&record.definition),
@@ -361,12 +381,12 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         let end = self.clock.mono.plus(time);
         let mut wakes = 0;
-        while self.go_on() {}
+        self.go_on_to_the_end();
         self.tell_pings();
         while let Some(wake) = self.state.next_wake().filter(|wake| *wake <= end) {
             self.advance_to(wake.max(self.clock.mono));
             self.decide(Input::Wake);
-            while self.go_on() {}
+            self.go_on_to_the_end();
             // Too much for one turn is a reason to be woken again at once.
             wakes += 1;
             assert!(wakes < WAKES_MAX, "wakes without end");
