@@ -29,13 +29,14 @@ impl SchedulerState {
     /// The smallest id among those that were heard of lately; silent ones only when no other is
     /// there.
     fn next_room(&mut self) -> Option<RoomId> {
-        let (fresh, now) = (self.settings.allocation_fresh, self.now.mono);
-        let Some(fresh) = fresh else {
-            return self.rooms.next_to_give(|_, _| false);
+        let now = self.now.mono;
+        let Some(fresh) = self.settings.allocation_fresh else {
+            return self.rooms.next_to_give(0, |_, _| false);
         };
+        let moves = self.settings.rooms_per_turn.max(1);
         // What the board answers is told a moment later, so a room on it gets that much more.
         let at_most = fresh.saturating_add(self.settings.touch_interval);
-        self.rooms.next_to_give(|room, posted| {
+        self.rooms.next_to_give(moves, |room, posted| {
             let silence = now.since(room.clock.last_ping);
             silence > if posted { at_most } else { fresh }
         })

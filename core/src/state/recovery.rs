@@ -98,6 +98,13 @@ impl SchedulerState {
         let fresh = self.settings.allocation_fresh;
         let silent =
             fresh.is_some_and(|fresh| silence.unsigned_abs() > fresh && !silence.is_negative());
+        // It said so before anybody knew where it is, and no forwarder was told (D34).
+        let placed = record
+            .instance
+            .as_ref()
+            .is_some_and(|i| i.address.is_some());
+        let lives = matches!(record.ping_status, PingStatus::Ready | PingStatus::Occupied);
+        let untold = (lives && !placed).then_some(record.ping_status);
         let mut events = RoomEvents::default();
         events.push(now.wall, RoomHappening::Adopted);
         self.rooms.insert(Room {
@@ -113,7 +120,7 @@ impl SchedulerState {
             restart_since: restarting.map(|_| now.mono),
             quarantined_until: found.filter(|until| *until > now.mono),
             terminated_at: None,
-            untold: None,
+            untold,
             made_at: None,
             events,
             marks: Marks::default(),

@@ -246,21 +246,36 @@ impl RoomTable {
     }
     /// The room that the next caller gets: one that is not silent, while there is one. Which
     /// are silent is found out here, by asking those whose turn it is; so a steady ping moves no
-    /// index, and a room is passed over once per silence.
+    /// index, and a room is passed over once per silence. When a whole fleet has fallen silent,
+    /// at most `moves` rooms change their index in one turn; the others are only looked at.
     ///
     /// `is_silent` is also told whether the room is on the board: then pings may have been
     /// answered that are not known here yet.
-    pub fn next_to_give(&mut self, is_silent: impl Fn(&Room, bool) -> bool) -> Option<RoomId> {
-        while let Some((_, id)) = self.allocatable.first() {
-            let id = id.clone();
-            let posted = |room: &Room| room.marks.posted == self.board.generation;
-            let room = self.get(id.as_str());
-            if !room.is_some_and(|room| is_silent(room, posted(room))) {
-                return Some(id);
-            }
+    pub fn next_to_give(
+        &mut self,
+        moves: usize,
+        is_silent: impl Fn(&Room, bool) -> bool,
+    ) -> Option<RoomId> {
+        let silent = |id: &&(bool, RoomId)| {
+            self.get(id.1.as_str()).is_some_and(|room| {
+                let posted = room.marks.posted == self.board.generation;
+                is_silent(room, posted)
+            })
+        };
+        let heard = self.allocatable.iter().find(|id| !silent(id));
+        let heard = heard.map(|(_, id)| id.clone());
+        let passed = self.allocatable.iter().take_while(silent).take(moves);
+        let passed: Vec<RoomId> = passed.map(|(_, id)| id.clone()).collect();
+        for id in &passed {
             self.pass_over(id.as_str());
         }
-        self.next_allocatable().cloned()
+        let first = || {
+            self.silent
+                .first()
+                .into_iter()
+                .chain(self.allocatable.first())
+        };
+        heard.or_else(|| first().min().map(|(_, id)| id.clone()))
     }
     /// As [`Self::next_to_give`], as far as is known without asking who has fallen silent.
     pub fn next_allocatable(&self) -> Option<&RoomId> {

@@ -136,6 +136,41 @@ fn with_zero_every_ready_room_is_as_good_as_another() {
 }
 
 #[test]
+fn a_fleet_that_fell_silent_is_passed_over_a_piece_a_turn() {
+    let mut fleet = Fleet::new(crate::settings::CoreSettings {
+        rooms_per_turn: 2,
+        ..Default::default()
+    });
+    let create = Command::CreateScheduler(Box::new(spec(7)));
+    fleet.order(create).unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+    // The list is taken in pieces too.
+    (0..4).for_each(|_| fleet.input(Input::Continue));
+    fleet.ping_all(Ready);
+    let rooms = fleet.rooms();
+    assert_eq!(rooms.len(), 7);
+    fleet.clock.mono = fleet.clock.mono.plus(100 * SECOND);
+    // Nobody was heard: the smallest, though the others are not passed over yet.
+    assert_eq!(given(&mut fleet), rooms[0]);
+    fleet.ping(&rooms[6], Ready, 0).unwrap();
+    assert_eq!(
+        given(&mut fleet),
+        rooms[6],
+        "behind more than one turn's worth"
+    );
+    fleet.ping(&rooms[1], Ready, 0).unwrap();
+    assert_eq!(
+        given(&mut fleet),
+        rooms[1],
+        "it was passed over, and pinged"
+    );
+    for room in &rooms[2..6] {
+        assert_eq!(given(&mut fleet), *room);
+    }
+    fleet.order(Command::Allocate).unwrap_err();
+}
+
+#[test]
 fn a_silence_from_before_a_take_over_counts_for_allocation_only() {
     let mut fleet = Fleet::up(2);
     let rooms = fleet.rooms();
@@ -195,6 +230,21 @@ fn a_ready_before_the_rooms_address_is_told_once_the_address_is_known() {
         place(&mut fleet, room, address.clone());
         assert_eq!(heard(&mut fleet), []);
     }
+}
+
+#[test]
+fn a_ready_before_the_address_outlives_its_owner() {
+    let mut fleet = told(1);
+    let room = fleet.rooms()[0].clone();
+    let address = fleet.running[&room].address.clone();
+    place(&mut fleet, &room, None);
+    fleet.ping(&room, Ready, 0).unwrap();
+    fleet.restart();
+    heard(&mut fleet);
+    place(&mut fleet, &room, address);
+    assert_eq!(heard(&mut fleet), [(room.clone(), Resync(Ready), true)]);
+    fleet.restart();
+    assert_eq!(heard(&mut fleet), [], "it was told");
 }
 
 #[test]
