@@ -144,7 +144,7 @@ impl SchedulerState {
             return self.scale_up(plan);
         }
         // Nothing is made in the place of those that ended.
-        self.replaced = Replaced::default();
+        self.replaced.clear();
         let remove = self.still_to_choose(&plan);
         (remove > 0).then(|| self.scale_down(plan, remove))
     }

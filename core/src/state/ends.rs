@@ -35,6 +35,11 @@ impl Replaced {
         }
     }
 
+    pub fn clear(&mut self) {
+        self.named.clear();
+        self.more = 0;
+    }
+
     /// One line for a history; `None`: nothing is replaced.
     pub fn line(&self) -> Option<String> {
         let named = self.named.join(", ");
