@@ -67,7 +67,7 @@ impl Adapters {
             self.forwarders.clone(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
-            settings.actors,
+            settings.actors_in_use(),
             io,
         )
     }

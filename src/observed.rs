@@ -180,6 +180,9 @@ impl<S: Store> Store for Observed<S> {
         ];
         timed(&roles, self.inner.load(scheduler)).await
     }
+    fn outage(&self) -> Option<Arc<Outage>> {
+        self.inner.outage()
+    }
 }
 
 #[async_trait]

@@ -1,14 +1,16 @@
 //! What `/debug/actors` shows, put together without asking or locking any actor.
 
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Totals};
 use crate::handle::{Presence, SchedulerHandle};
 use crate::restart::RestartView;
 use crate::watch::WatchView;
 use jiff::Timestamp;
 use maestro_core::domain::{Epoch, Mono, Now};
+use maestro_core::ports::Outage;
 use maestro_core::state::{Figures, SchedulerState, StateView, TimersView};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What a SchedulerActor says of itself, at most every 100 ms.
@@ -41,6 +43,9 @@ impl Published {
 #[derive(Clone, Debug, Serialize)]
 pub struct DebugView {
     pub at: Timestamp,
+    /// Why the store takes no changes now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<Arc<Outage>>,
     pub actors: Vec<ActorView>,
 }
 
@@ -77,8 +82,8 @@ pub struct TurnTimesView {
     pub p99_us: Option<u64>,
 }
 
-pub(crate) fn turn_times(gauge: &Gauge) -> BTreeMap<&'static str, TurnTimesView> {
-    let seen = gauge.times.all().filter(|(_, times)| times.count() > 0);
+pub(crate) fn turn_times(totals: &Totals) -> BTreeMap<&'static str, TurnTimesView> {
+    let seen = totals.times.all().filter(|(_, times)| times.count() > 0);
     seen.map(|(kind, times)| {
         let view = TurnTimesView {
             p50_us: times.quantile_us(0.5),
@@ -131,17 +136,26 @@ pub struct BoardView {
 /// A turn longer than this shows the actor as stuck.
 const STUCK_US: u64 = 1_000_000;
 
+/// An idle actor is asked for a sign of life each second: on a thread that stands still that question grows old.
+pub(crate) fn is_stuck(gauge: &Gauge) -> bool {
+    gauge.turn().is_some_and(|(_, age_us)| age_us > STUCK_US) || gauge.oldest_us() > STUCK_US
+}
+
+pub(crate) fn turn_of(gauge: &Gauge) -> Option<TurnView> {
+    let turn = gauge.turn();
+    turn.map(|(message, age_us)| TurnView { message, age_us })
+}
+
 pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
     let shared = &handle.0;
-    let gauge = &shared.gauge;
-    let turn = gauge
-        .turn()
-        .map(|(message, age_us)| TurnView { message, age_us });
-    let stuck = turn.as_ref().is_some_and(|t| t.age_us > STUCK_US) || gauge.oldest_us() > STUCK_US;
+    let totals = &shared.totals;
+    let (mut depth, mut oldest, mut turn) = (0, 0, None);
     let (mut lease_left_ms, mut writer, mut because) = (0, WriterView::default(), None);
     let mut board = BoardView::default();
     let state = match &*shared.presence.read() {
         Presence::Live(live) => {
+            (depth, oldest) = (live.gauge.depth(), live.gauge.oldest_us());
+            turn = turn_of(&live.gauge);
             lease_left_ms = live.lease.left(now).as_millis() as u64;
             board = BoardView {
                 answered: live.board.answered(),
@@ -153,7 +167,11 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
                 commits: live.writer.commits.load(Relaxed),
                 retries: live.writer.retries.load(Relaxed),
             };
-            if stuck { "stuck" } else { "running" }
+            if is_stuck(&live.gauge) {
+                "stuck"
+            } else {
+                "running"
+            }
         }
         Presence::Loading => "loading",
         Presence::Gone => "gone",
@@ -168,14 +186,14 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
         kind: "scheduler",
         name: shared.name.to_string(),
         state,
-        mailbox_depth: gauge.depth(),
-        oldest_message_us: gauge.oldest_us(),
+        mailbox_depth: depth,
+        oldest_message_us: oldest,
         turn,
-        last_message: gauge.last_kind(),
-        handled: gauge.handled().collect(),
-        turn_times: turn_times(gauge),
-        longest_turn_us: gauge.longest_turn_us(),
-        late_wakes: gauge.late_wakes(),
+        last_message: totals.last_kind(),
+        handled: totals.handled().collect(),
+        turn_times: turn_times(totals),
+        longest_turn_us: totals.longest_turn_us(),
+        late_wakes: totals.late_wakes(),
         restarts: shared.restarts.lock().view(),
         degraded_because: because,
         scheduler: published.map(|p| SchedulerView {

@@ -1,5 +1,6 @@
 //! Why a call on an actor brought no reply.
 
+use maestro_core::domain::OperationId;
 use maestro_core::state::Refusal;
 
 /// Why an event was not forwarded; the text is what the room is told (contract 3, 6).
@@ -21,6 +22,13 @@ pub enum CallError {
     /// No answer in time. What was ordered may still happen.
     #[error("scheduler {0} did not answer in time; look at its operations before ordering again")]
     Timeout(String),
+    /// It was decided and has become an operation, which is not stored in time; `cause`: since the store fails.
+    #[error("{}", late(name, operation, cause.as_deref()))]
+    Late {
+        name: String,
+        operation: OperationId,
+        cause: Option<String>,
+    },
     /// Its actor is being built anew.
     #[error("scheduler {0} is being loaded; try again in a moment")]
     Restarting(String),
@@ -42,4 +50,17 @@ pub enum CallError {
     /// The store cannot be read now.
     #[error(transparent)]
     Store(#[from] maestro_core::ports::StoreError),
+}
+
+fn late(name: &str, operation: &OperationId, cause: Option<&str>) -> String {
+    let accepted = format!("operation {operation} of scheduler {name} is accepted");
+    match cause {
+        None => format!(
+            "{accepted}, but not stored in time: it is carried out once it is stored; look at it before ordering again"
+        ),
+        Some(cause) => format!(
+            "the store cannot be used now: {cause}; {accepted} and carried out once that is mended: look at it before \
+             ordering again"
+        ),
+    }
 }

@@ -4,16 +4,17 @@ use crate::board::{Board, Taken};
 use crate::cause::Cause;
 use crate::debug::Published;
 use crate::error::CallError;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Totals};
 use crate::lease::Lease;
-use crate::messages::{Ask, Control, PingCall};
+use crate::messages::{Ask, Control, Counted, PingCall};
 use crate::restart::RestartLog;
 use crate::scheduler::SchedulerActor;
 use crate::tally::Tally;
-use crate::writer::{Waiter, WriterGauge};
+use crate::waiter::{NotStored, Ordered, Waiter};
+use crate::writer::WriterGauge;
 use actix::Addr;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::Clock;
+use maestro_core::ports::{Clock, Store, StoreError};
 use maestro_core::state::{Command, Ping, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -53,12 +54,19 @@ impl Default for AskTimeouts {
 #[derive(Clone)]
 pub(crate) struct Live {
     pub addr: Addr<SchedulerActor>,
-    pub asks: mpsc::Sender<Ask>,
-    pub pings: mpsc::Sender<PingCall>,
+    pub asks: mpsc::Sender<Counted<Ask>>,
+    pub pings: mpsc::Sender<Counted<PingCall>>,
     pub lease: Arc<Lease>,
+    pub gauge: Arc<Gauge>,
     pub writer: Arc<WriterGauge>,
     pub board: Arc<Board>,
     pub clock: Arc<dyn Clock>,
+}
+
+impl Live {
+    pub fn tell(&self, control: Control) {
+        self.addr.do_send(Counted(control, self.gauge.enqueue()));
+    }
 }
 
 #[derive(Clone)]
@@ -76,7 +84,7 @@ pub(crate) enum Presence {
 pub(crate) struct Shared {
     pub name: SchedulerName,
     pub presence: RwLock<Presence>,
-    pub gauge: Arc<Gauge>,
+    pub totals: Arc<Totals>,
     pub published: Mutex<Option<Arc<Published>>>,
     pub restarts: Mutex<RestartLog>,
     pub tally: Tally,
@@ -94,7 +102,7 @@ impl SchedulerHandle {
         Self(Arc::new(Shared {
             name,
             presence: RwLock::new(Presence::Loading),
-            gauge: Arc::new(Gauge::new()),
+            totals: Arc::default(),
             published: Mutex::new(None),
             restarts: Mutex::new(RestartLog::default()),
             tally: Tally::default(),
@@ -139,22 +147,30 @@ impl SchedulerHandle {
             Taken::No => false,
             Taken::Yes => true,
             Taken::First => {
-                live.addr.do_send(Control::Pinged);
+                live.tell(Control::Pinged);
                 true
             }
         }
     }
 
-    /// Sends a command and waits for its reply; `at_most` shortens the usual deadline.
-    pub async fn ask(
+    /// Sends a command and waits for its reply; `at_most` shortens the usual deadline. While `store` takes no changes
+    /// one that would change something is refused: what is decided is not undone.
+    pub(crate) async fn ask(
         &self,
         command: Command,
         at_most: Option<Duration>,
+        store: &dyn Store,
     ) -> Result<Reply, CallError> {
         let name = || self.0.name.to_string();
-        let usual = match command {
-            Command::Allocate => self.0.timeouts.allocate,
-            _ => self.0.timeouts.other,
+        if !command.only_looks()
+            && let Some(outage) = store.outage()
+        {
+            return Err(outage.refusal().into());
+        }
+        let gives_a_room = matches!(command, Command::Allocate);
+        let usual = match gives_a_room {
+            true => self.0.timeouts.allocate,
+            false => self.0.timeouts.other,
         };
         let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
         let live = self.live()?;
@@ -163,21 +179,45 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
+        let ordered = Ordered::default();
         // One permit travels with each caller until the answer, also while that waits for
         // a store that is away: so there is always a place in the queue.
         let ask = Ask {
             cause: Cause::message(&self.0.name, command.kind()),
             command,
-            to: Waiter::new(to, Some(permit)),
-            queued: self.0.gauge.enqueue(),
+            to: Waiter::of_command(to, permit, ordered.clone()),
         };
+        let ask = Counted(ask, live.gauge.enqueue());
         if live.asks.try_send(ask).is_err() {
             return Err(self.live().err().unwrap_or(CallError::Restarting(name())));
         }
         match timeout(wait, answer).await {
-            Err(_) => Err(CallError::Timeout(name())),
+            // A room that nobody took is given back.
+            Err(_) | Ok(Ok(Err(_))) if gives_a_room && store.outage().is_some() => {
+                let outage = store.outage();
+                Err(outage.map_or_else(|| CallError::Timeout(name()), |o| o.refusal().into()))
+            }
+            Err(_) => Err(self.late(&ordered, store.outage().map(|o| o.cause.clone()))),
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
-            Ok(Ok(answer)) => Ok(answer?),
+            Ok(Ok(Err(NotStored(cause)))) => Err(self.late(&ordered, Some(cause))),
+            Ok(Ok(Ok(answer))) => Ok(answer?),
+        }
+    }
+
+    /// What a caller is told who stops waiting.
+    fn late(&self, ordered: &Ordered, cause: Option<String>) -> CallError {
+        let name = self.0.name.to_string();
+        match (ordered.operation(), cause) {
+            (Some(operation), cause) => CallError::Late {
+                name,
+                operation,
+                cause,
+            },
+            (None, Some(cause)) => StoreError::Unavailable(format!(
+                "{cause}; what was asked for may still come about once that is mended"
+            ))
+            .into(),
+            (None, None) => CallError::Timeout(name),
         }
     }
 
@@ -200,9 +240,9 @@ impl SchedulerHandle {
         let (to, answer) = oneshot::channel();
         let call = PingCall {
             ping,
-            to: Waiter::new(to, None),
-            queued: self.0.gauge.enqueue(),
+            to: Waiter::of_ping(to),
         };
+        let call = Counted(call, live.gauge.enqueue());
         let sent = match live.pings.try_send(call) {
             Err(mpsc::error::TrySendError::Full(call)) => {
                 matches!(
@@ -222,7 +262,9 @@ impl SchedulerHandle {
         match timeout(self.0.timeouts.ping, answer).await {
             Err(_) => Err(CallError::Timeout(name())),
             Ok(Err(_)) => Err(CallError::Restarting(name())),
-            Ok(Ok(answer)) => Ok(answer.map(|_| ())?),
+            // A ping is not told of the store: it waits.
+            Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),
+            Ok(Ok(Ok(answer))) => Ok(answer.map(|_| ())?),
         }
     }
 }

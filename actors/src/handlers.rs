@@ -1,23 +1,35 @@
 //! The turns of a SchedulerActor: each message becomes one input of the state machine.
 
 use crate::gauge::Turn;
-use crate::messages::{Again, Ask, Control, FromWriter, PingCall, WorkEnded};
+use crate::messages::{Again, Ask, Control, Counted, FromWriter, PingCall, WorkEnded};
 use crate::orders::EndCause;
 use crate::scheduler::SchedulerActor;
 use crate::writer::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::RoomId;
-use maestro_core::state::{Caller, Command, Input, WorkResult};
+use maestro_core::state::{Caller, Command, Input, Refusal, RefusalKind, WorkResult};
 use tracing::{error, info};
 
-impl StreamHandler<Ask> for SchedulerActor {
-    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
-        drop(ask.queued);
+impl StreamHandler<Counted<Ask>> for SchedulerActor {
+    fn handle(&mut self, Counted(ask, queued): Counted<Ask>, ctx: &mut Self::Context) {
+        drop(queued);
+        // The store may have failed while it waited here.
+        if !ask.command.only_looks()
+            && let Some(outage) = self.store.outage()
+        {
+            let text = outage.refusal().to_string();
+            // Who asked may have left.
+            let _ = ask
+                .to
+                .deliver(Err(Refusal::new(RefusalKind::Unavailable, text)));
+            return;
+        }
         let caller = self.caller(ask.to);
         let kind = match ask.command {
             Command::Allocate => Turn::Allocate,
             _ => Turn::Command,
         };
+        self.looks = ask.command.only_looks();
         self.turn_for(
             ask.cause,
             kind,
@@ -27,14 +39,15 @@ impl StreamHandler<Ask> for SchedulerActor {
             },
             ctx,
         );
+        self.looks = false;
     }
     /// The default stops the actor when a stream ends.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl StreamHandler<PingCall> for SchedulerActor {
-    fn handle(&mut self, call: PingCall, ctx: &mut Self::Context) {
-        drop(call.queued);
+impl StreamHandler<Counted<PingCall>> for SchedulerActor {
+    fn handle(&mut self, Counted(call, queued): Counted<PingCall>, ctx: &mut Self::Context) {
+        drop(queued);
         let caller = self.caller(call.to);
         self.turn(
             Turn::Ping,
@@ -55,9 +68,11 @@ impl StreamHandler<Again> for SchedulerActor {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl Handler<WorkEnded> for SchedulerActor {
+impl Handler<Counted<WorkEnded>> for SchedulerActor {
     type Result = ();
-    fn handle(&mut self, WorkEnded(id, result, cause): WorkEnded, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Counted<WorkEnded>, ctx: &mut Self::Context) {
+        let Counted(WorkEnded(id, result, cause), queued) = message;
+        drop(queued);
         if let WorkResult::Created(instance) = &result {
             self.handle.0.tally.made(instance, self.state.rooms());
         }
@@ -66,9 +81,11 @@ impl Handler<WorkEnded> for SchedulerActor {
     }
 }
 
-impl Handler<FromWriter> for SchedulerActor {
+impl Handler<Counted<FromWriter>> for SchedulerActor {
     type Result = ();
-    fn handle(&mut self, FromWriter(event): FromWriter, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Counted<FromWriter>, ctx: &mut Self::Context) {
+        let Counted(FromWriter(event), queued) = message;
+        drop(queued);
         match event {
             WriterEvent::Untaken(room, caller) => self.untaken(room, caller, ctx),
             WriterEvent::Ended => {
@@ -87,19 +104,21 @@ impl SchedulerActor {
     /// Somebody else may have got the room since, while the store was slow.
     fn untaken(&mut self, room: RoomId, caller: Caller, ctx: &mut Context<Self>) {
         if self.given.get(&room) != Some(&caller) {
-            return self.handle.0.gauge.count(Turn::Untaken);
+            return self.gauge.count(Turn::Untaken);
         }
         self.given.remove(&room);
         self.turn(Turn::Untaken, Input::AllocationUntaken { room }, ctx);
     }
 }
 
-impl Handler<Control> for SchedulerActor {
+impl Handler<Counted<Control>> for SchedulerActor {
     type Result = ();
-    fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Counted<Control>, ctx: &mut Self::Context) {
+        let Counted(control, queued) = message;
+        drop(queued);
         match control {
             Control::Pinged => self.tell_later(ctx),
-            Control::Probe => self.handle.0.gauge.count(Turn::Probe),
+            Control::Probe => self.gauge.count(Turn::Probe),
             Control::Reload => self.end(EndCause::Reload, ctx),
             Control::Stop => self.end(EndCause::Stopped, ctx),
             Control::LeaseLost => self.end(EndCause::LeaseLost, ctx),
@@ -109,9 +128,9 @@ impl Handler<Control> for SchedulerActor {
             }
             #[cfg(feature = "faults")]
             Control::Interrupt(what) => {
-                self.handle.0.gauge.begin_turn(Turn::Control);
+                self.gauge.begin_turn(Turn::Control);
                 what();
-                self.handle.0.gauge.end_turn();
+                self.gauge.end_turn();
             }
         }
     }

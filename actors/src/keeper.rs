@@ -4,26 +4,39 @@
 use crate::Directory;
 use crate::handle::Live;
 use crate::messages::Control;
+use crate::orders::SupervisorLink;
 use crate::parts::NodeParts;
+use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Runs on the I/O runtime until `stop`.
-pub(crate) async fn keep(parts: NodeParts, directory: Directory, stop: CancellationToken) {
+pub(crate) async fn keep(
+    parts: NodeParts,
+    directory: Directory,
+    supervisor: SupervisorLink,
+    stop: CancellationToken,
+) {
     let mut keeper = Keeper {
         parts,
         directory,
+        supervisor,
         seen: HashMap::new(),
+        failing: false,
     };
     loop {
         let every = keeper.parts.settings.lease_renewal;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => keeper.round().await,
+            () = tokio::time::sleep(every) => {
+                // Without it every lease would run out: a defect in one round ends no other.
+                let _ = AssertUnwindSafe(keeper.round()).catch_unwind().await;
+            }
         }
     }
 }
@@ -31,6 +44,9 @@ pub(crate) async fn keep(parts: NodeParts, directory: Directory, stop: Cancellat
 struct Keeper {
     parts: NodeParts,
     directory: Directory,
+    supervisor: SupervisorLink,
+    /// The last renewal failed: said once, not each second.
+    failing: bool,
     /// Progress of each owner when it was last asked for a sign of life, and rounds without any.
     seen: HashMap<SchedulerName, (u64, u32)>,
 }
@@ -38,6 +54,7 @@ struct Keeper {
 impl Keeper {
     async fn round(&mut self) {
         self.directory.tally().synced();
+        self.supervisor.probe();
         let held = self.alive();
         if held.is_empty() {
             return;
@@ -50,19 +67,33 @@ impl Keeper {
         let limit = self.parts.settings.lease_ttl;
         match tokio::time::timeout(limit, self.parts.ownership.renew(&asked)).await {
             Ok(Ok(answers)) => {
+                if std::mem::take(&mut self.failing) {
+                    info!("the leases are renewed again");
+                }
                 for ((name, live), answer) in held.into_iter().zip(answers) {
                     match answer {
                         Renewal::Held(time) => live.lease.extend(before.plus(time)),
                         Renewal::Lost => {
-                            warn!(scheduler_name = %name, "its lease is lost");
                             live.lease.lose();
-                            live.addr.do_send(Control::LeaseLost);
+                            live.tell(Control::LeaseLost);
+                            warn!(scheduler_name = %name, "its lease is lost");
                         }
                     }
                 }
             }
-            Ok(Err(error)) => warn!(%error, "the leases cannot be renewed now"),
-            Err(_) => warn!("the renewal of the leases takes longer than they last"),
+            Ok(Err(error)) => self.not_renewed(&error.to_string()),
+            Err(_) => self.not_renewed("it takes longer than they last"),
+        }
+    }
+
+    fn not_renewed(&mut self, why: &str) {
+        // The store has told why, if it takes no changes.
+        let told = self.parts.store.outage().is_some();
+        if !std::mem::replace(&mut self.failing, true) && !told {
+            warn!(
+                why,
+                "the leases cannot be renewed now; it is tried each second"
+            );
         }
     }
 
@@ -81,7 +112,7 @@ impl Keeper {
                 .as_millis();
         for handle in all {
             let Ok(live) = handle.live() else { continue };
-            let progress = handle.0.gauge.progress();
+            let progress = live.gauge.progress();
             let (last, idle) = self
                 .seen
                 .entry(handle.name().clone())
@@ -90,11 +121,13 @@ impl Keeper {
             *last = progress;
             let stuck = u128::from(*idle) >= patience.max(1);
             if stuck {
-                warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
+                if u128::from(*idle) == patience.max(1) {
+                    warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
+                }
             } else {
                 // One sign of life at a time: a stuck actor's mailbox does not grow.
                 if *idle == 0 {
-                    live.addr.do_send(Control::Probe);
+                    live.tell(Control::Probe);
                 }
                 alive.push((handle.name().clone(), live));
             }

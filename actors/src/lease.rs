@@ -2,7 +2,7 @@
 
 use maestro_core::domain::{Epoch, Mono};
 use maestro_core::ports::Clock;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -14,6 +14,8 @@ pub(crate) struct Lease {
     pub epoch: Epoch,
     /// Microseconds on the monotonic clock.
     until: AtomicU64,
+    /// Given up for good: another life has the scheduler.
+    over: AtomicBool,
     extended: Notify,
 }
 
@@ -22,6 +24,7 @@ impl Lease {
         let lease = Self {
             epoch,
             until: AtomicU64::new(0),
+            over: AtomicBool::new(false),
             extended: Notify::new(),
         };
         lease.extend(until);
@@ -34,8 +37,19 @@ impl Lease {
     pub fn lose(&self) {
         self.until.store(0, SeqCst);
     }
+    /// Of an owner whose thread stands still: whatever it does when it goes on is not done by the owner any more.
+    pub fn give_up(&self) {
+        self.over.store(true, SeqCst);
+        self.lose();
+    }
+    pub fn is_over(&self) -> bool {
+        self.over.load(SeqCst)
+    }
     pub fn left(&self, now: Mono) -> Duration {
-        Duration::from_micros(self.until.load(SeqCst)).saturating_sub(now.0)
+        match self.is_over() {
+            true => Duration::ZERO,
+            false => Duration::from_micros(self.until.load(SeqCst)).saturating_sub(now.0),
+        }
     }
 
     /// Returns once enough of it is left to act. While the store is away, and a lease so

@@ -16,6 +16,7 @@ pub mod exposition;
 mod factory;
 mod forwarding;
 mod gauge;
+mod group;
 mod handle;
 mod handlers;
 mod journal;
@@ -33,7 +34,9 @@ mod scheduler;
 mod scope;
 mod supervisor;
 mod tally;
+mod threads;
 mod turns;
+mod waiter;
 mod watch;
 mod writer;
 

@@ -3,10 +3,11 @@
 use crate::board::Board;
 use crate::executor::Executor;
 use crate::factory::Fresh;
+use crate::gauge::Gauge;
 use crate::handle::{ASKS_MAX, Live, PINGS_MAX, SchedulerHandle};
 use crate::lease::Lease;
-use crate::messages::{FromWriter, Inlets, WorkEnded};
-use crate::orders::ChildEnded;
+use crate::messages::{Counted, FromWriter, Inlets, WorkEnded};
+use crate::orders::SupervisorLink;
 use crate::parts::NodeParts;
 use crate::scheduler::{Parts, SchedulerActor};
 use crate::scope::{Scope, Task};
@@ -15,7 +16,6 @@ use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::{Epoch, SchedulerName};
 use maestro_core::ports::{Runtime, RuntimeEvent};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -30,13 +30,8 @@ const RELEASE_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Running {
     pub scope: Scope,
     pub epoch: Epoch,
-}
-
-/// Always the same one for a name: schedulers are hashed over the arbiters.
-pub(crate) fn arbiter_of<'a>(all: &'a [ArbiterHandle], name: &SchedulerName) -> &'a ArbiterHandle {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    &all[hasher.finish() as usize % all.len()]
+    /// Of [`crate::threads::Threads`].
+    pub thread: usize,
 }
 
 pub(crate) fn begin(
@@ -44,8 +39,8 @@ pub(crate) fn begin(
     handle: SchedulerHandle,
     fresh: Fresh,
     life: u64,
-    supervisor: Recipient<ChildEnded>,
-    arbiter: &ArbiterHandle,
+    supervisor: SupervisorLink,
+    (thread, arbiter): (usize, ArbiterHandle),
 ) -> (Running, Live) {
     let name = handle.name().clone();
     let (epoch, seq) = (fresh.epoch, fresh.seq);
@@ -62,14 +57,16 @@ pub(crate) fn begin(
     let running = Running {
         scope: scope.clone(),
         epoch,
+        thread,
     };
-    let watch = watch(parts.runtime.clone(), name.clone(), events);
+    let seen = Arc::new(Gauge::of(handle.0.totals.clone()));
+    let watch = watch(parts.runtime.clone(), name.clone(), events, seen.clone());
     scope.spawn(Task::Watch, watch);
-    handle.0.gauge.reset_turn();
     let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
-    let board_too = board.clone();
-    let addr = SchedulerActor::start_in_arbiter(arbiter, move |context| {
+    let (board_too, seen_too) = (board.clone(), seen.clone());
+    let addr = SchedulerActor::start_in_arbiter(&arbiter, move |context| {
         let (work_to, writer_to) = (context.address(), context.address());
+        let (work_seen, writer_seen) = (seen_too.clone(), seen_too.clone());
         let executor = Executor {
             scheduler: name.clone(),
             runtime: parts.runtime.clone(),
@@ -78,7 +75,8 @@ pub(crate) fn begin(
             scope: scope.clone(),
             running: Arc::default(),
             done: Arc::new(move |id, result, cause| {
-                work_to.do_send(WorkEnded(id, result, cause));
+                let ended = WorkEnded(id, result, cause);
+                work_to.do_send(Counted(ended, work_seen.enqueue()));
             }),
         };
         let writer = Writer {
@@ -89,8 +87,11 @@ pub(crate) fn begin(
             executor,
             outbox: parts.outbox.clone(),
             gauge: gauge_too.clone(),
-            tell: Arc::new(move |event: WriterEvent| writer_to.do_send(FromWriter(event))),
+            tell: Arc::new(move |event: WriterEvent| {
+                writer_to.do_send(Counted(FromWriter(event), writer_seen.enqueue()));
+            }),
             ending: scope.ending(),
+            abandoned: scope.abandoned(),
         };
         scope.spawn(Task::Writer, writer.watched(orders_in));
         SchedulerActor::new(Parts {
@@ -98,6 +99,8 @@ pub(crate) fn begin(
             state: fresh.state,
             handle,
             clock: parts.clock.clone(),
+            store: parts.store,
+            gauge: seen_too,
             lease: lease_too,
             orders,
             writer: gauge_too,
@@ -118,6 +121,7 @@ pub(crate) fn begin(
         asks,
         pings,
         lease,
+        gauge: seen,
         writer: gauge,
         board,
         clock,
@@ -128,10 +132,15 @@ pub(crate) fn begin(
 /// Hands the runtime's events to the actor, in their order. Asked for in a task of the I/O
 /// runtime, where whatever the runtime begins for it stays alive. A runtime whose watch ends
 /// is going down: the actor goes on without it.
-async fn watch(runtime: Arc<dyn Runtime>, name: SchedulerName, to: mpsc::Sender<RuntimeEvent>) {
+async fn watch(
+    runtime: Arc<dyn Runtime>,
+    name: SchedulerName,
+    to: mpsc::Sender<Counted<RuntimeEvent>>,
+    seen: Arc<Gauge>,
+) {
     let mut events = runtime.watch(&name);
     while let Some(event) = events.next().await {
-        if to.send(event).await.is_err() {
+        if to.send(Counted(event, seen.enqueue())).await.is_err() {
             return;
         }
     }

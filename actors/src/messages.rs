@@ -2,36 +2,36 @@
 
 use crate::cause::Cause;
 use crate::gauge::Queued;
-use crate::writer::{Waiter, WriterEvent};
+use crate::waiter::Waiter;
+use crate::writer::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::OperationRecord;
 use maestro_core::ports::RuntimeEvent;
 use maestro_core::state::{Command, Ping, WorkId, WorkResult};
 use tokio::sync::mpsc;
 
+/// A message, and that it waits: every input of an actor counts, whichever way it comes.
+pub(crate) struct Counted<M>(pub M, pub Queued);
+
+impl<M: 'static> Message for Counted<M> {
+    type Result = ();
+}
+
 pub(crate) struct Ask {
     pub cause: Cause,
     pub command: Command,
     pub to: Waiter,
-    pub queued: Queued,
 }
 
 pub(crate) struct PingCall {
     pub ping: Ping,
     pub to: Waiter,
-    pub queued: Queued,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub Cause);
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct FromWriter(pub WriterEvent);
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) enum Control {
     /// The board has answered a ping, the first that this actor is to be told of.
     Pinged,
@@ -53,9 +53,9 @@ pub(crate) enum Control {
 /// Bulk input. Not through the mailbox, which is emptied before timers and streams get
 /// their turn; a stream yields after sixteen items.
 pub(crate) struct Inlets {
-    pub asks: mpsc::Receiver<Ask>,
-    pub pings: mpsc::Receiver<PingCall>,
-    pub events: mpsc::Receiver<RuntimeEvent>,
+    pub asks: mpsc::Receiver<Counted<Ask>>,
+    pub pings: mpsc::Receiver<Counted<PingCall>>,
+    pub events: mpsc::Receiver<Counted<RuntimeEvent>>,
     /// The actor's own reminder to go on: others get their turn in between.
     pub again: mpsc::Receiver<()>,
 }

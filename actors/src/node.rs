@@ -1,22 +1,26 @@
 //! One node's actors: started together, reached through one value, shut down in order.
 
 use crate::catalog::Catalog;
-use crate::debug::{ActorView, DebugView, turn_times, view_of};
+use crate::debug::{ActorView, DebugView, is_stuck, turn_of, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
 use crate::forwarding::Outbox;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Totals};
 use crate::handle::{Live, SchedulerHandle};
 use crate::messages::Control;
-use crate::orders::{Ensure, Reload, Shutdown};
+use crate::orders::{Notice, SupervisorLink};
 use crate::parts::NodeParts;
-use crate::restart::RestartLog;
+use crate::restart::{RestartLog, RestartView};
 use crate::supervisor::SupervisorActor;
+use crate::threads::{self, Threads};
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, ContainerProcess, Feed, FeedEvent, Runtime, RuntimeError};
+use maestro_core::ports::{
+    Clock, ContainerProcess, Feed, FeedEvent, Outage, Runtime, RuntimeError, Store,
+};
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -37,8 +41,9 @@ const RELOAD_MAX: Duration = Duration::from_secs(15);
 pub struct Node {
     directory: Directory,
     catalog: Catalog,
-    supervisor: Addr<SupervisorActor>,
-    supervisor_gauge: Arc<Gauge>,
+    supervisor: SupervisorLink,
+    supervisor_restarts: Arc<Mutex<RestartLog>>,
+    store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
     io: tokio::runtime::Handle,
     clock: Arc<dyn Clock>,
@@ -59,33 +64,43 @@ impl Node {
     /// Starts the actors. Has to be called on the thread of a running actix system.
     pub fn start(parts: NodeParts) -> Self {
         let directory = Directory::default();
-        let arbiters: Vec<ArbiterHandle> = (0..parts.settings.threads.max(1))
-            .map(|_| Arbiter::new().handle())
-            .collect();
-        let catalog = Catalog::start(&parts, &arbiters[0]);
-        let gauge = Arc::new(Gauge::new());
-        let supervisor = SupervisorActor::new(
-            parts.clone(),
-            directory.clone(),
-            arbiters.clone(),
-            gauge.clone(),
-        );
-        let supervisor = SupervisorActor::start_in_arbiter(&arbiters[0], move |_| supervisor);
+        let threads = Threads::start(parts.settings.threads);
+        let catalog = Catalog::new(&parts);
+        let supervisor_restarts = Arc::new(Mutex::new(RestartLog::default()));
+        let supervisor = {
+            let (parts, directory, threads) = (parts.clone(), directory.clone(), threads.clone());
+            let (gauge, restarts) = (Arc::new(Gauge::new()), supervisor_restarts.clone());
+            let seen = gauge.clone();
+            // A thread of its own: no owner can hold it up.
+            let own = Arbiter::new().handle();
+            let addr = SupervisorActor::start_in_arbiter(&own, move |context| {
+                let to = context.address().recipient();
+                let link = SupervisorLink { to, gauge: seen };
+                SupervisorActor::new(parts, directory, threads, restarts, link)
+            });
+            let to = addr.recipient();
+            SupervisorLink { to, gauge }
+        };
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
-        let keeper = crate::keeper::keep(parts.clone(), directory.clone(), stop.clone());
+        let link = || supervisor.clone();
+        let keeper = crate::keeper::keep(parts.clone(), directory.clone(), link(), stop.clone());
         background.spawn_on(keeper, &parts.io);
+        let lease = parts.settings.lease_ttl;
+        let watch = threads::watch(threads, link(), lease, stop.clone());
+        background.spawn_on(watch, &parts.io);
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
         let patience = parts.settings.timeouts.other;
         let stop_within = parts.settings.stop_within;
         let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
         let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
-        let outbox = parts.outbox;
+        let (outbox, store) = (parts.outbox, parts.store);
         Self {
             directory,
             catalog,
             supervisor,
-            supervisor_gauge: gauge,
+            supervisor_restarts,
+            store,
             runtime,
             io,
             clock,
@@ -133,17 +148,22 @@ impl Node {
         // One that may come into being by this command is waited for while it is loaded.
         let creates = refuse_unknown(&name.into(), &command).is_none();
         let answer = match found.filter(|handle| !creates || handle.live().is_ok()) {
-            Some(handle) => handle.ask(command, at_most).await,
+            Some(handle) => handle.ask(command, at_most, &*self.store).await,
             None => match refuse_unknown(&name.into(), &command) {
                 Some(refusal) => Err(refusal.into()),
                 None => {
+                    // Nothing would come of an owner.
+                    if let Some(outage) = self.store.outage() {
+                        return Err(outage.refusal().into());
+                    }
                     if !known && !makes_it {
                         self.directory.admit_stranger(name)?;
                     }
                     let wait = at_most.map_or(self.patience, |most| most.min(self.patience));
                     let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
                     let loading = |_| CallError::Restarting(name.to_owned());
-                    made.map_err(loading)??.ask(command, at_most).await
+                    let handle = made.map_err(loading)??;
+                    handle.ask(command, at_most, &*self.store).await
                 }
             },
         };
@@ -180,7 +200,7 @@ impl Node {
 
     async fn ensure(&self, name: SchedulerName) -> Result<SchedulerHandle, CallError> {
         let (done, made) = oneshot::channel();
-        self.supervisor.do_send(Ensure { name, done });
+        self.supervisor.tell(Notice::Ensure { name, done });
         made.await.map_err(|_| CallError::ShuttingDown)
     }
 
@@ -220,7 +240,7 @@ impl Node {
     /// Flushes, ends and loads an owner anew. False: there is no such scheduler.
     pub async fn reload(&self, name: &str) -> Result<bool, CallError> {
         let (done, reloaded) = oneshot::channel();
-        self.supervisor.do_send(Reload {
+        self.supervisor.tell(Notice::Reload {
             name: name.into(),
             done,
         });
@@ -235,8 +255,10 @@ impl Node {
         let now = self.clock.now();
         let mut actors = Vec::new();
         if scheduler.is_none() {
-            actors.push(plain_view("supervisor", &self.supervisor_gauge));
-            actors.push(plain_view("catalog", &self.catalog.gauge));
+            let restarts = self.supervisor_restarts.lock().view();
+            actors.push(plain_view("supervisor", &self.supervisor.gauge, restarts));
+            let restarts = RestartLog::default().view();
+            actors.push(plain_view("catalog", &self.catalog.gauge, restarts));
         }
         let owners = self.directory.all();
         let wanted = owners
@@ -245,8 +267,14 @@ impl Node {
         actors.extend(wanted.map(|handle| view_of(handle, now.mono)));
         DebugView {
             at: now.wall,
+            store: self.outage(),
             actors,
         }
+    }
+
+    /// Why the store takes no changes now, if it takes none.
+    pub fn outage(&self) -> Option<Arc<Outage>> {
+        self.store.outage()
     }
 
     /// All metrics of schedulers and actors, in Prometheus' text format.
@@ -256,7 +284,8 @@ impl Node {
             &self.directory,
             &self.catalog,
             outcomes,
-            &self.supervisor_gauge,
+            &self.supervisor.gauge,
+            self.store.outage().is_some(),
         )
     }
 
@@ -272,7 +301,7 @@ impl Node {
     /// Rooms stay as they are; operations under way are left for the next start.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
-        self.supervisor.do_send(Shutdown(done));
+        self.supervisor.tell(Notice::Shutdown(done));
         // An error means that the supervisor is gone already.
         if tokio::time::timeout(self.stop_within, ended).await.is_err() {
             error!("an owner did not end in time: it is left as it is");
@@ -301,8 +330,14 @@ impl Node {
     #[cfg(feature = "faults")]
     pub fn interrupt(&self, name: &str, what: impl FnOnce() + Send + 'static) {
         if let Some(live) = live(&self.directory, name) {
-            live.addr.do_send(Control::Interrupt(Box::new(what)));
+            live.tell(Control::Interrupt(Box::new(what)));
         }
+    }
+
+    /// As [`Self::interrupt`], of the supervisor.
+    #[cfg(feature = "faults")]
+    pub fn interrupt_supervisor(&self, what: impl FnOnce() + Send + 'static) {
+        self.supervisor.tell(Notice::Interrupt(Box::new(what)));
     }
 
     /// Tasks that are still there, of all owners and of the node itself.
@@ -318,20 +353,21 @@ fn live(directory: &Directory, name: &str) -> Option<Live> {
     directory.find(name).ok()??.live().ok()
 }
 
-fn plain_view(kind: &'static str, gauge: &Gauge) -> ActorView {
+fn plain_view(kind: &'static str, gauge: &Gauge, restarts: RestartView) -> ActorView {
+    let totals: &Totals = &gauge.totals;
     ActorView {
         kind,
         name: kind.to_owned(),
-        state: "running",
+        state: if is_stuck(gauge) { "stuck" } else { "running" },
         mailbox_depth: gauge.depth(),
         oldest_message_us: gauge.oldest_us(),
-        turn: None,
-        last_message: gauge.last_kind(),
-        handled: gauge.handled().filter(|(_, n)| *n > 0).collect(),
-        turn_times: turn_times(gauge),
-        longest_turn_us: gauge.longest_turn_us(),
-        late_wakes: gauge.late_wakes(),
-        restarts: RestartLog::default().view(),
+        turn: turn_of(gauge),
+        last_message: totals.last_kind(),
+        handled: totals.handled().filter(|(_, n)| *n > 0).collect(),
+        turn_times: turn_times(totals),
+        longest_turn_us: totals.longest_turn_us(),
+        late_wakes: totals.late_wakes(),
+        restarts,
         degraded_because: None,
         scheduler: None,
     }
@@ -357,7 +393,7 @@ async fn follow(feed: Arc<dyn Feed>, directory: Directory, stop: CancellationTok
             } => (scheduler, Control::CancelRequested(operation)),
         };
         if let Some(live) = live(&directory, name.as_str()) {
-            live.addr.do_send(control);
+            live.tell(control);
         }
     }
 }

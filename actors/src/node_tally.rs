@@ -30,7 +30,7 @@ impl NodeTally {
     }
 
     pub fn gone(&self, handle: SchedulerHandle) {
-        self.turns.merge(&handle.0.gauge.times);
+        self.turns.merge(&handle.0.totals.times);
         let mut gone = self.gone.lock();
         gone.retain(|(_, other)| other.name() != handle.name());
         if gone.len() >= GONE_MAX {

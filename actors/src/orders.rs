@@ -1,10 +1,13 @@
 //! What the supervisor is told: to make, load anew and end owners, and that one has ended.
 
 use crate::factory::{BuildError, Fresh};
+use crate::gauge::{Gauge, Turn};
 use crate::handle::SchedulerHandle;
+use crate::messages::Counted;
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::StoreError;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Why a life ended, and so what comes next.
@@ -21,59 +24,81 @@ pub(crate) enum EndCause {
     Stopped,
 }
 
-/// The names that the store has, for the beginning of a node.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Discovered(pub Result<Vec<SchedulerName>, StoreError>);
-
-/// What a factory brought, for a life that is to begin.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Built {
-    pub name: SchedulerName,
-    pub outcome: Result<Box<Fresh>, BuildError>,
+pub(crate) enum Notice {
+    /// The names that the store has, for the beginning of a node.
+    Discovered(Result<Vec<SchedulerName>, StoreError>),
+    /// What a factory brought, for a life that is to begin.
+    Built {
+        name: SchedulerName,
+        outcome: Result<Box<Fresh>, BuildError>,
+    },
+    ChildEnded {
+        name: SchedulerName,
+        life: u64,
+        cause: EndCause,
+    },
+    /// Makes sure that a scheduler has an owner; one that does not exist yet may be created by it.
+    Ensure {
+        name: SchedulerName,
+        done: oneshot::Sender<SchedulerHandle>,
+    },
+    /// Loads an actor anew. Answers whether there is such a scheduler.
+    Reload {
+        name: SchedulerName,
+        done: oneshot::Sender<bool>,
+    },
+    /// Ends all owners: flushed, rooms left alone.
+    Shutdown(oneshot::Sender<()>),
+    /// All tasks of an owner that ends for good have ended.
+    Retired,
+    /// A thread of owners stands still.
+    ThreadStuck(usize),
+    /// A sign of life is asked for.
+    Probe,
+    /// For tests only: something that goes wrong in the middle of a turn.
+    #[cfg(feature = "faults")]
+    Interrupt(Box<dyn FnOnce() + Send>),
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct ChildEnded {
-    pub name: SchedulerName,
-    pub life: u64,
-    pub cause: EndCause,
+impl Notice {
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Discovered(_) | Self::Built { .. } | Self::Retired => Turn::WorkDone,
+            Self::ChildEnded { .. } | Self::Shutdown(_) | Self::ThreadStuck(_) => Turn::Control,
+            Self::Ensure { .. } | Self::Reload { .. } => Turn::Command,
+            Self::Probe => Turn::Probe,
+            #[cfg(feature = "faults")]
+            Self::Interrupt(_) => Turn::Control,
+        }
+    }
 }
 
-/// Makes sure that a scheduler has an owner; one that does not exist yet may be created by it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Ensure {
-    pub name: SchedulerName,
-    pub done: oneshot::Sender<SchedulerHandle>,
+/// The way to the supervisor. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SupervisorLink {
+    pub to: Recipient<Counted<Notice>>,
+    pub gauge: Arc<Gauge>,
 }
 
-/// Loads an actor anew. Answers whether there is such a scheduler.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Reload {
-    pub name: SchedulerName,
-    pub done: oneshot::Sender<bool>,
+impl SupervisorLink {
+    pub fn tell(&self, notice: Notice) {
+        self.to.do_send(Counted(notice, self.gauge.enqueue()));
+    }
+
+    /// Asks for a sign of life, if it does not owe one.
+    pub fn probe(&self) {
+        if self.gauge.depth() == 0 {
+            self.tell(Notice::Probe);
+        }
+    }
 }
-
-/// Ends all owners: flushed, rooms left alone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Shutdown(pub oneshot::Sender<()>);
-
-/// All tasks of an owner that ends for good have ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Retired;
 
 /// Tells the supervisor of the end, however it came: also while unwinding.
 pub(crate) struct ExitGuard {
     pub name: SchedulerName,
     pub life: u64,
     pub cause: EndCause,
-    pub supervisor: Recipient<ChildEnded>,
+    pub supervisor: SupervisorLink,
 }
 
 impl Drop for ExitGuard {
@@ -83,7 +108,7 @@ impl Drop for ExitGuard {
             false => std::mem::replace(&mut self.cause, EndCause::Stopped),
         };
         // Nothing here may panic: a second panic while unwinding aborts the process.
-        self.supervisor.do_send(ChildEnded {
+        self.supervisor.tell(Notice::ChildEnded {
             name: self.name.clone(),
             life: self.life,
             cause,

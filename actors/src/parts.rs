@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 /// How the actors of a node behave.
 #[derive(Clone, Copy, Debug)]
 pub struct ActorSettings {
-    /// Arbiters over which the schedulers are spread (`actors.threads`).
+    /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own.
     pub threads: usize,
     pub timeouts: AskTimeouts,
     /// How long a lease lasts, and how often it is renewed.
@@ -24,10 +24,15 @@ pub struct ActorSettings {
     pub stop_within: Duration,
 }
 
+/// One per processor, and two where there is one: a thread that stands still leaves another.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
+}
+
 impl Default for ActorSettings {
     fn default() -> Self {
         Self {
-            threads: 1,
+            threads: default_threads(),
             timeouts: AskTimeouts::default(),
             lease_ttl: Duration::from_secs(3),
             lease_renewal: Duration::from_secs(1),
@@ -49,7 +54,7 @@ pub struct NodeParts {
     pub core: Arc<CoreSettings>,
     pub settings: ActorSettings,
     pub io: tokio::runtime::Handle,
-    /// Short tasks of the supervisor and the catalog; awaited when the node shuts down.
+    /// Short tasks of the supervisor, and reads; awaited when the node shuts down.
     pub(crate) tasks: TaskTracker,
     /// What is on its way to the forwarders; outlives the owners.
     pub(crate) outbox: Outbox,

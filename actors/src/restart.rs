@@ -41,6 +41,12 @@ impl RestartLog {
         Some(wait.mul_f64(0.5 + share / 2.0))
     }
 
+    /// Counts one that needs no budget: nothing was built anew.
+    pub fn note(&mut self, cause: &str) {
+        self.total += 1;
+        self.last_cause = Some(cause.to_owned());
+    }
+
     /// An operator asked for it: it starts with a full budget.
     pub fn forgive(&mut self) {
         self.recent.clear();

@@ -6,18 +6,20 @@ use crate::board::Board;
 use crate::cause::Cause;
 use crate::debug::Published;
 use crate::forwarding::Outbox;
-use crate::gauge::Turn;
+use crate::gauge::{Gauge, Turn};
+use crate::group::Outgoing;
 use crate::handle::SchedulerHandle;
 use crate::journal;
 use crate::lease::Lease;
 use crate::messages::{Again, Inlets};
-use crate::orders::{ChildEnded, EndCause, ExitGuard};
+use crate::orders::{EndCause, ExitGuard, SupervisorLink};
+use crate::waiter::Waiter;
 use crate::watch::WatchView;
-use crate::writer::{Batch, Order, Outgoing, Waiter, WriterGauge};
+use crate::writer::{Batch, Order, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
-use maestro_core::domain::{Mono, RoomId, SchedulerName};
-use maestro_core::ports::Clock;
+use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
+use maestro_core::ports::{Change, Clock, Store};
 use maestro_core::state::{BoardChange, Caller, Decision, Effect, Input, Reply, SchedulerState};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,11 +40,13 @@ pub(crate) struct Parts {
     pub state: SchedulerState,
     pub handle: SchedulerHandle,
     pub clock: Arc<dyn Clock>,
+    pub store: Arc<dyn Store>,
+    pub gauge: Arc<Gauge>,
     pub lease: Arc<Lease>,
     pub orders: mpsc::Sender<Order>,
     pub writer: Arc<WriterGauge>,
     pub outbox: Outbox,
-    pub supervisor: Recipient<ChildEnded>,
+    pub supervisor: SupervisorLink,
     pub board: Arc<Board>,
     /// The way to [`Inlets::again`].
     pub again: mpsc::Sender<()>,
@@ -53,6 +57,8 @@ pub(crate) struct SchedulerActor {
     pub(crate) state: SchedulerState,
     pub(crate) handle: SchedulerHandle,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gauge: Arc<Gauge>,
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
     writer: Arc<WriterGauge>,
@@ -64,6 +70,8 @@ pub(crate) struct SchedulerActor {
     last_caller: u64,
     /// Of the turn under way.
     cause: Cause,
+    /// Whether the turn under way is for somebody who only looks: a look promises nothing, so it waits for no store.
+    pub(crate) looks: bool,
     timer: Option<(Mono, SpawnHandle)>,
     published_at: Option<Mono>,
     publish_later: bool,
@@ -86,6 +94,8 @@ impl SchedulerActor {
             state: parts.state,
             handle: parts.handle,
             clock: parts.clock,
+            store: parts.store,
+            gauge: parts.gauge,
             lease: parts.lease,
             orders: parts.orders,
             writer: parts.writer,
@@ -95,6 +105,7 @@ impl SchedulerActor {
             given: HashMap::new(),
             last_caller: 0,
             cause: Cause::default(),
+            looks: false,
             timer: None,
             published_at: None,
             publish_later: false,
@@ -118,14 +129,30 @@ impl SchedulerActor {
 
     /// One turn: decide, hand on, arm the next wake-up.
     pub(crate) fn turn(&mut self, kind: Turn, input: Input, ctx: &mut Context<Self>) {
-        self.handle.0.gauge.begin_turn(kind);
+        if self.is_over(ctx) {
+            return;
+        }
+        self.gauge.begin_turn(kind);
         let decision = self
             .state
             .decide(input, self.clock.now(), self.clock.entropy());
-        self.hand_on(kind, decision, ctx);
-        self.arm(ctx);
-        self.publish(ctx);
-        self.handle.0.gauge.end_turn();
+        // The thread may have stood still in the middle.
+        if !self.is_over(ctx) {
+            self.hand_on(kind, decision, ctx);
+            self.arm(ctx);
+            self.publish(ctx);
+        }
+        self.gauge.end_turn();
+    }
+
+    /// Whether another life has the scheduler: this one was given up while its thread stood still. It says nothing
+    /// more, to nobody, and ends.
+    pub(crate) fn is_over(&self, ctx: &mut Context<Self>) -> bool {
+        let over = self.lease.is_over();
+        if over {
+            ctx.stop();
+        }
+        over
     }
 
     /// A turn on behalf of somebody, inside that one's span.
@@ -155,18 +182,16 @@ impl SchedulerActor {
         // writer. So does the promise of a change, which an earlier caller may have made
         // and the store may not have yet.
         let from_memory = |effect: &Effect| match effect {
-            Effect::Reply { answer, .. } => {
-                kind == Turn::Ping
-                    || matches!(answer, Err(_) | Ok(Reply::Address(_) | Reply::Forward(_)))
-            }
+            Effect::Reply { answer, .. } => kind == Turn::Ping || self.looks || answer.is_err(),
             Effect::Forward(_) => true,
             _ => false,
         };
+        let ordered = decision.changes.iter().find_map(operation_of);
         let only_answers = decision.changes.is_empty() && decision.effects.iter().all(from_memory);
         let outgoing: Vec<Outgoing> = decision
             .effects
             .into_iter()
-            .filter_map(|effect| self.outgoing(effect))
+            .filter_map(|effect| self.outgoing(effect, ordered))
             .collect();
         if only_answers {
             for item in outgoing {
@@ -202,17 +227,22 @@ impl SchedulerActor {
         }
     }
 
-    fn outgoing(&mut self, effect: Effect) -> Option<Outgoing> {
+    fn outgoing(&mut self, effect: Effect, ordered: Option<OperationId>) -> Option<Outgoing> {
         Some(match effect {
             Effect::Reply { caller, answer } => {
                 if let Ok(Reply::Allocated { room, .. }) = &answer {
                     self.note_given(room.clone(), caller);
                 }
-                Outgoing::Reply {
-                    caller,
-                    to: self.callers.remove(&caller)?,
-                    answer,
+                let to = self.callers.remove(&caller)?;
+                // Before it is durable: who stops waiting can name it.
+                match &answer {
+                    Ok(Reply::Operation(id)) => to.note_operation(*id),
+                    Ok(Reply::Scheduler(_)) => {
+                        ordered.into_iter().for_each(|id| to.note_operation(id))
+                    }
+                    _ => {}
                 }
+                Outgoing::Reply { caller, to, answer }
             }
             Effect::Run { id, work, timeout } => Outgoing::Run {
                 cause: self.cause.clone(),
@@ -258,7 +288,7 @@ impl SchedulerActor {
         let timer = ctx.run_later(wait, move |actor, ctx| {
             actor.timer = None;
             if actor.clock.now().mono.since(at) > LATE {
-                actor.handle.0.gauge.late_wake();
+                actor.gauge.totals.late_wake();
             }
             actor.wake(ctx);
         });
@@ -266,6 +296,9 @@ impl SchedulerActor {
     }
 
     pub(crate) fn publish(&mut self, ctx: &mut Context<Self>) {
+        if self.is_over(ctx) {
+            return;
+        }
         let now = self.clock.now();
         let early = self
             .published_at
@@ -287,6 +320,9 @@ impl SchedulerActor {
 
     /// Flushes what is coalesced and ends. Rooms stay as they are.
     pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
+        if self.is_over(ctx) {
+            return;
+        }
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
         self.board.change(BoardChange::Clear);
         let touches = self.state.flush(self.board.tell(usize::MAX));
@@ -302,6 +338,13 @@ impl SchedulerActor {
     }
 }
 
+fn operation_of(change: &Change) -> Option<OperationId> {
+    match change {
+        Change::PutOperation(operation) => Some(operation.id),
+        _ => None,
+    }
+}
+
 impl Actor for SchedulerActor {
     type Context = Context<Self>;
 
@@ -314,9 +357,9 @@ impl Actor for SchedulerActor {
             ctx.add_stream(ReceiverStream::new(inlets.events));
             ctx.add_stream(ReceiverStream::new(inlets.again).map(|()| Again));
         }
-        self.handle.0.gauge.begin_turn(Turn::Start);
+        self.gauge.begin_turn(Turn::Start);
         self.arm(ctx);
         self.publish(ctx);
-        self.handle.0.gauge.end_turn();
+        self.gauge.end_turn();
     }
 }

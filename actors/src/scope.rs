@@ -6,7 +6,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// The background tasks of an owner, and what ending means for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Makes batches durable. Ends when its queue is closed and empty; never canceled in a write.
+    /// Makes batches durable. Ends when its queue is closed and empty; never canceled in a write, unless its owner's
+    /// thread stands still: the queue would never close, and the next owner's load finds out what was written.
     Writer,
     /// A call on the runtime. Canceled at once; its outcome is unknown and settled at the next load.
     Work,
@@ -20,6 +21,7 @@ pub(crate) struct Scope {
     writers: TaskTracker,
     others: TaskTracker,
     cancel: CancellationToken,
+    abandoned: CancellationToken,
 }
 
 impl Scope {
@@ -29,6 +31,7 @@ impl Scope {
             writers: TaskTracker::new(),
             others: TaskTracker::new(),
             cancel: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
         }
     }
 
@@ -59,6 +62,15 @@ impl Scope {
         self.writers.wait().await;
         self.others.close();
         self.others.wait().await;
+    }
+
+    /// The owner will not go away: its thread stands still. To be followed by [`Self::end`].
+    pub fn abandon(&self) {
+        self.abandoned.cancel();
+    }
+    /// Told to the writer, see [`Self::abandon`].
+    pub fn abandoned(&self) -> CancellationToken {
+        self.abandoned.clone()
     }
 
     /// Told to the writer: nobody is interested any more, so do not retry for ever.

@@ -1,6 +1,7 @@
 //! The actor's ear: the stream of its runtime's room events, and what is seen of it.
 
 use crate::gauge::Turn;
+use crate::messages::Counted;
 use crate::scheduler::SchedulerActor;
 use actix::prelude::*;
 use jiff::Timestamp;
@@ -30,8 +31,10 @@ impl Default for WatchView {
     }
 }
 
-impl StreamHandler<RuntimeEvent> for SchedulerActor {
-    fn handle(&mut self, event: RuntimeEvent, ctx: &mut Self::Context) {
+impl StreamHandler<Counted<RuntimeEvent>> for SchedulerActor {
+    fn handle(&mut self, message: Counted<RuntimeEvent>, ctx: &mut Self::Context) {
+        let Counted(event, queued) = message;
+        drop(queued);
         self.watch.events += 1;
         if matches!(event, RuntimeEvent::Listed(_)) {
             self.watch.last_list_at = Some(self.clock.now().wall);
@@ -41,8 +44,11 @@ impl StreamHandler<RuntimeEvent> for SchedulerActor {
     }
     /// The default stops the actor when a stream ends.
     fn finished(&mut self, ctx: &mut Self::Context) {
-        warn!(scheduler_name = %self.name(), "the watch of its rooms ended");
+        if self.is_over(ctx) {
+            return;
+        }
         self.watch.state = "ended";
         self.publish(ctx);
+        warn!(scheduler_name = %self.name(), "the watch of its rooms ended");
     }
 }

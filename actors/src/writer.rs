@@ -4,11 +4,13 @@
 use crate::cause::Cause;
 use crate::executor::Executor;
 use crate::forwarding::Outbox;
+use crate::group::{Group, Outgoing};
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
-use maestro_core::ports::{Change, CommitError, Fence, Forwarding, Store};
-use maestro_core::state::{Answer, Caller, Refusal, RefusalKind, Reply, TOUCH_CHUNK, Work, WorkId};
-use std::collections::BTreeMap;
+use maestro_core::ports::{Change, CommitError, Fence, Store};
+use maestro_core::rules::writing::{AfterCommit, PendingTouches, after_commit, after_lookup};
+use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -16,63 +18,22 @@ use std::sync::atomic::{
     Ordering::{Relaxed, Release},
 };
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-/// Decisions that may wait for the store. Callers are bounded before that (256 asks, 4,096
-/// pings), so a full queue means a store that is gone for long: the actor then ends and
-/// loads anew.
+/// Decisions that may wait while the store is at one commit. Callers are bounded before that
+/// (256 asks, 4,096 pings), and once a commit has failed they are taken out of the queue and folded
+/// (`group`), so it is not filled by a store that is away.
 pub(crate) const QUEUE: usize = 8192;
 /// Batches that one commit takes: what has arrived, never waiting for more.
-const GROUP: usize = 512;
+const GROUP: u64 = 512;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long the store may take for one answer; an owner that ends waits less.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const LAST_TRY_MAX: Duration = Duration::from_secs(2);
 const SILENT: &str = "the store did not answer in time";
-
-/// Somebody who waits for an answer, and the place among those who may.
-pub(crate) struct Waiter {
-    to: oneshot::Sender<Answer>,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Waiter {
-    pub fn new(to: oneshot::Sender<Answer>, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self {
-            to,
-            _permit: permit,
-        }
-    }
-    /// Hands an answer over. Returns the room of an allocation that nobody took.
-    #[must_use]
-    pub fn deliver(self, answer: Answer) -> Option<RoomId> {
-        match self.to.send(answer) {
-            Err(Ok(Reply::Allocated { room, .. })) => Some(room),
-            _ => None,
-        }
-    }
-}
-
-/// What happens once a batch is durable.
-pub(crate) enum Outgoing {
-    Reply {
-        caller: Caller,
-        to: Waiter,
-        answer: Answer,
-    },
-    Run {
-        cause: Cause,
-        id: WorkId,
-        work: Work,
-        timeout: Duration,
-    },
-    Abandon(Vec<WorkId>),
-    Forward(Arc<Forwarding>),
-    Ended,
-}
 
 pub(crate) struct Batch {
     pub cause: Cause,
@@ -86,10 +47,10 @@ pub(crate) enum Order {
     Touches(Vec<RoomTouch>),
 }
 
-fn commit_span(order: &Order) -> Option<Span> {
-    match order {
-        Order::Batch(batch) if !batch.changes.is_empty() => batch.cause.commit(batch.changes.len()),
-        _ => None,
+fn commit_span(batch: &Batch) -> Option<Span> {
+    match batch.changes.len() {
+        0 => None,
+        changes => batch.cause.commit(changes),
     }
 }
 
@@ -125,6 +86,74 @@ pub(crate) struct Writer {
     pub tell: Arc<dyn Fn(WriterEvent) + Send + Sync>,
     /// The owner is ending: one last try, then give up.
     pub ending: CancellationToken,
+    /// The owner's thread stands still: give up now.
+    pub abandoned: CancellationToken,
+}
+
+/// What the owner has sent and nothing was done about yet.
+struct Inbox {
+    orders: mpsc::Receiver<Order>,
+    gauge: Arc<WriterGauge>,
+    outbox: Outbox,
+    /// What came while a commit before it failed again and again.
+    folded: Group,
+    touches: PendingTouches,
+}
+
+impl Inbox {
+    /// The next group, and how many decisions it is; what has arrived, waiting only when there is nothing else to do.
+    /// `None`: the owner is gone and everything is done.
+    async fn group(&mut self) -> Option<Group> {
+        let mut group = std::mem::take(&mut self.folded);
+        if group.is_empty() && self.touches.is_empty() {
+            let first = self.orders.recv().await?;
+            self.add(&mut group, first);
+        }
+        let begun = group.orders;
+        while group.orders < begun.max(GROUP) {
+            let Ok(order) = self.orders.try_recv() else {
+                break;
+            };
+            self.add(&mut group, order);
+        }
+        self.gauge.waiting.fetch_sub(group.orders, Relaxed);
+        Some(group)
+    }
+
+    fn add(&mut self, group: &mut Group, order: Order) {
+        match order {
+            Order::Batch(batch) => {
+                self.touches.superseded_by(&batch.changes);
+                group.orders += 1;
+                group.spans.extend(commit_span(&batch));
+                group.changes.extend(batch.changes);
+                group.outgoing.extend(batch.outgoing);
+            }
+            Order::Touches(rooms) => {
+                self.gauge.waiting.fetch_sub(1, Relaxed);
+                self.touches.add(rooms);
+            }
+        }
+    }
+
+    /// Takes what comes for as long as it is polled.
+    async fn fold(&mut self, cause: Option<&str>) -> Infallible {
+        loop {
+            let Some(order) = self.orders.recv().await else {
+                return std::future::pending().await;
+            };
+            let mut folded = std::mem::take(&mut self.folded);
+            self.add(&mut folded, order);
+            if let Some(cause) = cause {
+                folded.not_stored(cause);
+            }
+            for event in folded.sweep() {
+                self.gauge.forwards.fetch_sub(1, Release);
+                self.outbox.drop_event(&event);
+            }
+            self.folded = folded;
+        }
+    }
 }
 
 impl Writer {
@@ -140,71 +169,49 @@ impl Writer {
         }
     }
 
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        let mut waiting = Vec::with_capacity(GROUP);
-        let mut touches = BTreeMap::new();
+    async fn run(mut self, orders: mpsc::Receiver<Order>) {
+        let mut inbox = Inbox {
+            orders,
+            gauge: self.gauge.clone(),
+            outbox: self.outbox.clone(),
+            folded: Group::default(),
+            touches: PendingTouches::default(),
+        };
+        let abandoned = self.abandoned.clone();
         loop {
-            if touches.is_empty() {
-                if orders.recv_many(&mut waiting, GROUP).await == 0 {
-                    return;
-                }
-            } else {
-                let more = std::iter::from_fn(|| orders.try_recv().ok());
-                waiting.extend(more.take(GROUP));
-            }
-            // One span for each batch that somebody traces, for as long as the commit takes.
-            let spans: Vec<Span> = waiting.iter().filter_map(commit_span).collect();
-            let (changes, outgoing) = self.gather(&mut waiting, &mut touches);
+            let group = tokio::select! {
+                biased;
+                () = abandoned.cancelled() => return,
+                group = inbox.group() => group,
+            };
+            let Some(mut group) = group else { return };
+            let changes = std::mem::take(&mut group.changes);
             if !changes.is_empty()
-                && let Err(error) = self.commit(changes).await
+                && let Err(error) = self.commit(changes, &mut group, &mut inbox).await
             {
-                return self.give_up(error, outgoing);
+                return self.give_up(error, group.outgoing);
             }
-            drop(spans);
-            self.carry_out(outgoing);
+            group.spans.clear();
+            self.carry_out(group.outgoing);
             // One chunk of steady pings, then again what has arrived meanwhile.
-            let chunk = std::iter::from_fn(|| touches.pop_first().map(|(_, touch)| touch));
-            let chunk: Vec<RoomTouch> = chunk.take(TOUCH_CHUNK).collect();
-            if !chunk.is_empty()
-                && let Err(error) = self.commit(vec![Change::TouchRooms(chunk)]).await
-            {
+            let chunk = inbox.touches.take(TOUCH_CHUNK);
+            if chunk.is_empty() {
+                continue;
+            }
+            let (changes, mut nothing) = (vec![Change::TouchRooms(chunk)], Group::default());
+            if let Err(error) = self.commit(changes, &mut nothing, &mut inbox).await {
                 return self.give_up(error, Vec::new());
             }
         }
     }
 
-    /// One group out of all that waits. Steady pings are written behind it, so those of a
-    /// room that the group itself writes later are old by then, and dropped.
-    fn gather(
-        &self,
-        waiting: &mut Vec<Order>,
-        touches: &mut BTreeMap<RoomId, RoomTouch>,
-    ) -> (Vec<Change>, Vec<Outgoing>) {
-        let (mut changes, mut outgoing) = (Vec::new(), Vec::new());
-        for order in waiting.drain(..) {
-            self.gauge.waiting.fetch_sub(1, Relaxed);
-            match order {
-                Order::Batch(batch) => {
-                    for change in &batch.changes {
-                        match change {
-                            Change::PutRoom(room) => drop(touches.remove(&room.id)),
-                            Change::DeleteRoom(id) => drop(touches.remove(id)),
-                            _ => {}
-                        }
-                    }
-                    changes.extend(batch.changes);
-                    outgoing.extend(batch.outgoing);
-                }
-                Order::Touches(rooms) => {
-                    touches.extend(rooms.into_iter().map(|t| (t.room.clone(), t)));
-                }
-            }
-        }
-        (changes, outgoing)
-    }
-
     /// Durable when it returns. Retries for as long as the batch certainly was not applied.
-    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
+    async fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        group: &mut Group,
+        inbox: &mut Inbox,
+    ) -> Result<(), CommitError> {
         let fence = Fence {
             scheduler: self.scheduler.clone(),
             epoch: self.epoch,
@@ -212,32 +219,30 @@ impl Writer {
             seq: self.seq.next(),
         };
         let mut wait = RETRY_FIRST;
+        let mut failed = false;
         loop {
             let tried = self.store.commit(fence.clone(), changes.clone());
-            let silent = || CommitError::Unknown(SILENT.into());
-            match self.within(tried).await.unwrap_or_else(|| Err(silent())) {
-                Ok(()) => break,
-                Err(error @ CommitError::NotApplied(_)) => {
-                    if self.ending.is_cancelled() {
-                        return Err(error);
-                    }
+            let tried = match failed {
+                false => self.within(tried).await,
+                true => self.folding(inbox, self.within(tried)).await,
+            };
+            let outcome = tried.unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())));
+            let after = match after_commit(&fence, &outcome) {
+                AfterCommit::LookUp => {
+                    self.tell_those_who_wait(group);
+                    after_lookup(&fence, self.stored_seq(inbox).await?)
                 }
-                // Applied, retry, or neither: what is stored decides.
-                Err(error @ (CommitError::Unknown(_) | CommitError::Behind { .. })) => {
-                    match self.stored_seq(&error).await? {
-                        seq if seq == fence.seq => break,
-                        seq if seq == fence.previous && !self.ending.is_cancelled() => {}
-                        _ => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
+                known => known,
+            };
+            match after {
+                AfterCommit::Durable => break,
+                AfterCommit::Again if !self.ending.is_cancelled() => {}
+                _ => return outcome,
             }
+            failed = true;
+            self.tell_those_who_wait(group);
             self.gauge.retries.fetch_add(1, Relaxed);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.ending.cancelled() => {}
-            }
-            wait = (wait * 2).min(RETRY_MAX);
+            self.pause(&mut wait, inbox).await;
         }
         self.seq = fence.seq;
         self.gauge.seq.store(self.seq.0, Relaxed);
@@ -245,11 +250,43 @@ impl Writer {
         Ok(())
     }
 
+    fn tell_those_who_wait(&self, group: &mut Group) {
+        if let Some(outage) = self.store.outage() {
+            group.not_stored(&outage.cause);
+        }
+    }
+
+    /// Does something while what the owner sends is taken in.
+    async fn folding<T>(&self, inbox: &mut Inbox, work: impl Future<Output = T>) -> T {
+        let outage = self.store.outage();
+        let cause = outage.as_ref().map(|outage| outage.cause.as_str());
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = inbox.fold(cause) => match never {},
+        }
+    }
+
+    /// Between two tries, each twice as long as the one before.
+    async fn pause(&self, wait: &mut Duration, inbox: &mut Inbox) {
+        let pause = async {
+            tokio::select! {
+                () = tokio::time::sleep(*wait) => {}
+                () = self.ending.cancelled() => {}
+            }
+        };
+        self.folding(inbox, pause).await;
+        *wait = (*wait * 2).min(RETRY_MAX);
+    }
+
     /// `None`: no answer in time. A write that happens after all meets its own seq.
     async fn within<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let ending = async {
             self.ending.cancelled().await;
-            tokio::time::sleep(LAST_TRY_MAX).await;
+            tokio::select! {
+                () = tokio::time::sleep(LAST_TRY_MAX) => {}
+                () = self.abandoned.cancelled() => {}
+            }
         };
         tokio::select! {
             answer = call => Some(answer),
@@ -258,25 +295,19 @@ impl Writer {
         }
     }
 
-    async fn stored_seq(&self, cause: &CommitError) -> Result<Seq, CommitError> {
-        if let CommitError::Behind { stored } = cause {
-            return Ok(*stored);
-        }
+    async fn stored_seq(&self, inbox: &mut Inbox) -> Result<Seq, CommitError> {
         let mut wait = RETRY_FIRST;
         loop {
             let asked = self.store.stored_seq(&self.scheduler, self.epoch);
             let silent = || CommitError::NotApplied(SILENT.into());
-            match self.within(asked).await.unwrap_or_else(|| Err(silent())) {
+            let asked = self.folding(inbox, self.within(asked)).await;
+            match asked.unwrap_or_else(|| Err(silent())) {
                 Ok(seq) => return Ok(seq),
                 Err(error @ CommitError::Fenced { .. }) => return Err(error),
                 Err(error) if self.ending.is_cancelled() => return Err(error),
                 Err(_) => {}
             }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.ending.cancelled() => {}
-            }
-            wait = (wait * 2).min(RETRY_MAX);
+            self.pause(&mut wait, inbox).await;
         }
     }
 

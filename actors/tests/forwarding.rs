@@ -227,3 +227,33 @@ fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told
         );
     });
 }
+
+/// A value of the page, by the beginning of its line.
+fn metric(w: &World, line: &str) -> f64 {
+    let page = w.node.metrics();
+    let found = page.lines().find_map(|l| l.strip_prefix(line));
+    found.map_or(0.0, |value| value.trim().parse().expect("a number"))
+}
+
+#[test]
+fn dropped_and_failed_events_are_counted() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = w.forwarders.hold("one");
+        w.forwarders.fail("two");
+        let dropped =
+            r#"maestro_forwarding_dropped_events_total{scheduler="fleet",forwarder="one"}"#;
+        let failed = r#"maestro_api_failed_ping_forwarding_total{scheduler="fleet"}"#;
+        let pings = 1_030;
+        for _ in 0..pings {
+            w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        }
+        // One is under way, 1,024 wait.
+        let count = || metric(&w, dropped);
+        eventually(LONG, "the others are counted", || count() >= 5.0).await;
+        assert_eq!(count(), 5.0, "{}", w.node.metrics());
+        let all = || metric(&w, failed) == f64::from(pings);
+        eventually(LONG, "each that failed is counted", all).await;
+        gate.open();
+    });
+}

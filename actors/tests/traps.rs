@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use support::{FLEET, IO_THREAD, LONG, Setup, name_on_arbiter, room_id};
+use support::{FLEET, IO_THREAD, LONG, Setup, room_id};
 
 #[test]
 fn a_panic_costs_one_turn_and_no_acknowledged_change() {
@@ -319,39 +319,6 @@ fn a_stream_that_ends_does_not_stop_the_actor() {
             1,
             "it is the same owner"
         );
-    });
-}
-
-#[test]
-fn a_stuck_actor_is_seen_as_stuck_and_loses_its_lease_alone() {
-    let (stuck, well) = (name_on_arbiter(1), name_on_arbiter(0));
-    let setup = Setup::empty().settings(|s| {
-        s.threads = 2;
-        s.lease_ttl = Duration::from_secs(2);
-        s.lease_renewal = Duration::from_millis(200);
-    });
-    setup.store.set_lease(Duration::from_secs(2));
-    setup.add_fleet(&stuck, 1);
-    setup.add_fleet(&well, 1);
-    setup.run(|w| async move {
-        w.running(&stuck).await;
-        w.running(&well).await;
-        let held = w.hold(&stuck).await;
-        let lease = |name: &str| w.view_of(name).scheduler.unwrap().lease_left_ms;
-        eventually(LONG, "it is seen while it is stuck", || {
-            let view = w.view_of(&stuck);
-            view.state == "stuck" && view.turn.is_some_and(|t| t.message == "control")
-        })
-        .await;
-        eventually(LONG, "its lease runs out", || lease(&stuck) == 0).await;
-        eventually(LONG, "the other's does not", || lease(&well) > 1_000).await;
-        assert_eq!(lease(&stuck), 0);
-        assert_eq!(w.view_of(&well).state, "running");
-        w.node.ask(&well, Command::Allocate, None).await.unwrap();
-        drop(held);
-        w.running(&stuck).await;
-        eventually(LONG, "its lease is renewed again", || lease(&stuck) > 0).await;
-        assert_eq!(w.view_of(&stuck).restarts.total, 0);
     });
 }
 

@@ -223,7 +223,7 @@ fn without_a_store_steady_pings_go_on_and_changes_wait() {
         let told = w.ping(&room_id(1), PingStatus::Occupied).await.unwrap_err();
         assert!(matches!(told, CallError::Timeout(_)), "{told}");
         let told = w.allocate().await.unwrap_err();
-        assert!(matches!(told, CallError::Timeout(_)), "{told}");
+        assert!(matches!(told, CallError::Store(_)), "{told}");
         w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
         assert_eq!(stored_status(&w, 1), RoomStatus::Ready);
         w.store.set_down(false);

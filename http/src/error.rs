@@ -13,12 +13,13 @@ impl From<CallError> for Status {
         let code = match error {
             CallError::Refused(refusal) => return refusal.into(),
             CallError::Busy(_) => Code::ResourceExhausted,
-            CallError::Timeout(_) => Code::DeadlineExceeded,
+            CallError::Timeout(_) | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
             | CallError::Degraded { .. }
             | CallError::NotOwner(_)
             | CallError::ShuttingDown
+            | CallError::Late { cause: Some(_), .. }
             | CallError::Store(StoreError::Unavailable(_)) => Code::Unavailable,
             CallError::Store(StoreError::Corrupt(_)) => Code::Unknown,
         };
@@ -71,9 +72,16 @@ mod tests {
         let s = || "s".to_owned();
         let store = |error: StoreError| CallError::Store(error);
         let refused = |kind| CallError::Refused(Refusal::new(kind, "because"));
+        let late = |cause| CallError::Late {
+            name: s(),
+            operation: maestro_core::domain::OperationId(uuid::Uuid::nil()),
+            cause,
+        };
         let cases = [
             (CallError::Busy(s()), 8),
             (CallError::Timeout(s()), 4),
+            (late(None), 4),
+            (late(Some(s())), 14),
             (CallError::Restarting(s()), 14),
             (
                 CallError::Degraded {

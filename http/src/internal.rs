@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use maestro_actors::Node;
+use maestro_actors::{CallError, Node};
+use maestro_core::ports::Outage;
 use maestro_core::state::{Command, Reply};
 use serde::Deserialize;
 use serde_json::json;
@@ -83,7 +84,7 @@ pub(crate) const HEALTH: &[Endpoint] = &[
         about: About {
             tag: Tag::Health,
             summary: "Whether it is ready",
-            text: "It is once every scheduler has an owner and the store answers; 503 before.",
+            text: "It is once every scheduler has an owner and while the store takes changes; else 503 and a line that says why.",
             fails: &[Code::Unavailable],
             example: None,
         },
@@ -299,18 +300,39 @@ struct Readiness {
 
 /// Ready once every scheduler has an owner here and the store answers.
 async fn ready(node: Data<Node>, readiness: Data<Readiness>) -> HttpResponse {
-    let answered = readiness.skip_store_check || store_answers(&node).await;
-    match answered && node.directory().is_complete() {
-        true => text(StatusCode::OK, TEXT, "OK"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable"),
+    let store = match readiness.skip_store_check {
+        true => Ok(()),
+        false => store_answers(&node).await,
+    };
+    let ready = store.and_then(|()| match node.directory().is_complete() {
+        true => Ok(()),
+        false => Err("the schedulers of the store have no owners yet".to_owned()),
+    });
+    match ready {
+        Ok(()) => text(StatusCode::OK, TEXT, "OK"),
+        // The contract's text, and a line that says why (contract 1.2).
+        Err(why) => {
+            let body = format!("Service Unavailable\n{why}\n");
+            text(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
+        }
     }
 }
 
-async fn store_answers(node: &Node) -> bool {
-    let check = node
-        .catalog()
-        .read(|reads| Box::pin(async move { reads.check().await }));
-    matches!(tokio::time::timeout(READY_WITHIN, check).await, Ok(Ok(())))
+/// `Err`: what keeps it from taking changes.
+async fn store_answers(node: &Node) -> Result<(), String> {
+    if let Some(outage) = node.outage() {
+        let Outage { since, cause } = &*outage;
+        return Err(format!(
+            "the store takes no changes since {since:.0}: {cause}"
+        ));
+    }
+    let check = node.catalog().read_within(Some(READY_WITHIN), |reads| {
+        Box::pin(async move { reads.check().await })
+    });
+    check.await.map_err(|error| match error {
+        CallError::Timeout(_) => "the store does not answer".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 pub(crate) async fn not_found() -> HttpResponse {

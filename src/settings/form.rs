@@ -118,13 +118,6 @@ pub const VERSIONS: Form<usize> = Form {
     show: usize::to_string,
 };
 
-pub const THREADS: Form<usize> = Form {
-    unit: "threads",
-    expected: "a number between 1 and 1024",
-    read: |text| whole(text, 1, THREADS_MAX),
-    show: usize::to_string,
-};
-
 pub const AUTO_THREADS: Form<Option<usize>> = Form {
     unit: "threads",
     expected: "auto, or a number between 1 and 1024",

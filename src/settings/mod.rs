@@ -141,6 +141,8 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     pub core: CoreSettings,
     pub actors: ActorSettings,
+    /// `None`: as [`ActorSettings::default`].
+    pub actor_threads: Option<usize>,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -178,6 +180,7 @@ impl Default for Settings {
                 stop_within: STOP_WITHIN,
                 ..ActorSettings::default()
             },
+            actor_threads: None,
             unused: BTreeMap::new(),
         }
     }
@@ -194,6 +197,15 @@ impl Settings {
         match self.runtime {
             RuntimeKind::Auto => RuntimeKind::Process,
             chosen => chosen,
+        }
+    }
+
+    /// How the actors behave, with the threads that they get.
+    pub fn actors_in_use(&self) -> ActorSettings {
+        let threads = self.actor_threads.unwrap_or(self.actors.threads);
+        ActorSettings {
+            threads,
+            ..self.actors
         }
     }
 

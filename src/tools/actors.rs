@@ -43,7 +43,16 @@ pub struct ActorsArgs {
 /// What the table shows of the document. Other versions of the server may leave things out.
 #[derive(Debug, Deserialize)]
 struct Page {
+    store: Option<Outage>,
     actors: Vec<Actor>,
+}
+
+/// The store takes no changes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Outage {
+    since: String,
+    cause: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,17 +125,22 @@ pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
     }
     match args.json {
         true => output::print(&format!("{}\n", answer.text.trim_end())),
-        false => output::print(&render(&page.actors)),
+        false => output::print(&render(&page)),
     }
 }
 
 /// The table, and below it what has no place in a column.
-fn render(actors: &[Actor]) -> String {
+fn render(page: &Page) -> String {
     let mut table = Table::new(&HEADS, NUMBERS);
-    for actor in actors {
+    for actor in &page.actors {
         table.row(actor.cells());
     }
-    let notes: String = actors.iter().flat_map(Actor::notes).collect();
+    let store = page.store.iter().map(|Outage { since, cause }| {
+        format!("store: takes no changes since {since}: {cause}; reads, pings and rooms go on\n")
+    });
+    let notes: String = store
+        .chain(page.actors.iter().flat_map(Actor::notes))
+        .collect();
     match notes.is_empty() {
         true => table.to_string(),
         false => format!("{table}\n{notes}"),
@@ -251,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_needs_a_look_is_marked_and_explained() {
-        let page: Page = serde_json::from_value(json!({"actors": [
+        let page: Page = serde_json::from_value(json!({"store": {"since": "2026-01-02T03:04:05Z", "cause": "no space left on device"}, "actors": [
             {"kind": "supervisor", "name": "supervisor", "state": "running"},
             {"kind": "scheduler", "name": "arena", "state": "stuck", "mailbox_depth": 12,
              "oldest_message_us": 2_500_000, "turn": {"message": "ping", "age_us": 2_600_000},
@@ -261,7 +275,7 @@ mod tests {
             {"kind": "scheduler", "name": "dome", "state": "degraded", "degraded_because": "five restarts"},
         ]}))
         .unwrap();
-        let shown = render(&page.actors);
+        let shown = render(&page);
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[1].starts_with("   supervisor"), "{shown}");
         assert!(lines[2].starts_with("!  scheduler   arena"), "{shown}");
@@ -281,6 +295,7 @@ mod tests {
             "arena: restarted 1 times; the last: a panic",
             "arena: its watch ended",
             "dome: degraded: five restarts",
+            "store: takes no changes since 2026-01-02T03:04:05Z: no space left on device",
         ] {
             assert!(shown.contains(text), "{text}: {shown}");
         }

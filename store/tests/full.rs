@@ -25,7 +25,8 @@ async fn try_room(store: &Arc<EmbeddedStore>, owner: &mut Owner) -> bool {
         Ok(()) => true,
         Err(CommitError::NotApplied(_)) => false,
         Err(CommitError::Unknown(_)) => {
-            eventually("the outcome is known", async || store.check().await.is_ok()).await;
+            let known = async || store.stored_seq(&owner.name, owner.epoch).await.is_ok();
+            eventually("the outcome is known", known).await;
             let stored = owner.stored_seq().await;
             assert!([fence.previous, fence.seq].contains(&stored));
             owner.seq = stored;
@@ -36,7 +37,7 @@ async fn try_room(store: &Arc<EmbeddedStore>, owner: &mut Owner) -> bool {
 }
 
 /// `make_room` ends the shortage that `dir` will run into.
-async fn survives_a_full_disk(dir: &Path, make_room: impl FnOnce()) {
+async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce()) {
     let store = EmbeddedStore::open(dir).unwrap();
     let mut owner = Owner::of(&support::ports(&store), "fleet").await;
     let document = samples::scheduler("fleet", "v1.0.0");
@@ -47,22 +48,30 @@ async fn survives_a_full_disk(dir: &Path, make_room: impl FnOnce()) {
         assert!(applied < 1000, "the disk does not run full");
     }
     assert!(applied > 0);
-    // Reads are answered all the time, and the scheduler stays ours.
-    for _ in 0..20 {
+    let outage = store.outage().expect("it is known");
+    assert_eq!(outage.cause, cause);
+    let refused = store.check().await.unwrap_err().to_string();
+    assert!(refused.contains(cause), "{refused}");
+    // Reads are answered all the time, from the file too, and the scheduler stays ours.
+    for _ in 0..4 {
         let found = store.scheduler("fleet").await.unwrap();
         assert!(found.is_some());
+        let from_file = store.scheduler_version("fleet", "v1.0.0").await.unwrap();
+        assert!(from_file.is_some());
         applied += u64::from(try_room(&store, &mut owner).await);
         let counts = store.room_counts("fleet").await.unwrap();
         assert_eq!(counts.total(), applied);
     }
+    // A limit of one file leaves room beside it, where the store looks first when nothing waits.
+    if cause.contains("space") {
+        assert_eq!(store.outage().map(|o| o.since), Some(outage.since));
+    }
     make_room();
-    eventually("writes go on", async || {
-        let done = try_room(&store, &mut owner).await;
-        applied += u64::from(done);
-        done
-    })
-    .await;
+    eventually("it is over by itself", async || store.outage().is_none()).await;
     store.check().await.unwrap();
+    assert!(try_room(&store, &mut owner).await, "writes go on");
+    applied += 1;
+    assert!(store.outage().is_none());
     let held = [(owner.name.clone(), owner.epoch)];
     let renewals = store.renew(&held).await.unwrap();
     assert!(matches!(renewals[..], [Renewal::Held(_)]));
@@ -106,7 +115,8 @@ async fn a_full_disk_is_survived() {
     let ballast = disk.0.path().join("ballast");
     std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
     let dir = disk.0.path().join("data");
-    survives_a_full_disk(&dir, || std::fs::remove_file(&ballast).unwrap()).await;
+    let make_room = || std::fs::remove_file(&ballast).unwrap();
+    survives_a_full_disk(&dir, "no space left on device", make_room).await;
 }
 
 /// The file is moved away while the disk is full, so that it cannot be opened anew.
@@ -188,7 +198,7 @@ async fn runs_into_its_limit() {
         ..before
     };
     setrlimit(Resource::Fsize, limit).unwrap();
-    survives_a_full_disk(&dir, move || {
+    survives_a_full_disk(&dir, "file too large", move || {
         setrlimit(Resource::Fsize, before).unwrap();
     })
     .await;

@@ -2,7 +2,8 @@
 
 use super::Outbox;
 use crate::cause::Cause;
-use crate::writer::{Batch, Order, Outgoing, WriterGauge};
+use crate::group::Outgoing;
+use crate::writer::{Batch, Order, WriterGauge};
 use maestro_core::ports::Forwarding;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -21,8 +22,7 @@ impl Outbox {
         }
         if waiting >= WAITING_MAX {
             // The store is away: the next ping says it again.
-            let all = event.to.iter();
-            all.for_each(|to| self.outcomes().dropped(&event.scheduler, &to.name));
+            self.drop_event(&event);
             return None;
         }
         writer.forwards.fetch_add(1, Relaxed);

@@ -100,6 +100,13 @@ impl Outbox {
         }
     }
 
+    /// Counts an event that is not told to anybody.
+    pub fn drop_event(&self, event: &Forwarding) {
+        for to in event.to.iter() {
+            self.0.outcomes.dropped(&event.scheduler, &to.name);
+        }
+    }
+
     fn target(&self, scheduler: &SchedulerName, forwarder: &Forwarder) -> Arc<Target> {
         let is = |t: &&Arc<Target>| t.name == forwarder.name && t.address == forwarder.address;
         let mut targets = self.0.targets.lock();

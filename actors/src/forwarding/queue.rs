@@ -257,6 +257,25 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_room_whose_resync_was_dropped_still_has_one_call_at_a_time() {
+        let mut queue = Queue::default();
+        queue.push(resync("busy", "1"));
+        let call = queue.next().unwrap();
+        queue.push(resync("busy", "2"));
+        for n in 1..RESYNCS_MAX {
+            queue.push(resync(&format!("r{n}"), ""));
+        }
+        // Its only one that waits goes, so that its line is empty for a moment.
+        assert_eq!(queue.push(resync("busy", "3")), Pushed::Dropped);
+        let others = drain(&mut queue);
+        assert!(others.iter().all(|(room, _)| room != "busy"), "{others:?}");
+        assert_eq!(others.len(), RESYNCS_MAX - 1);
+        queue.done(&call.event.room);
+        assert_eq!(drain(&mut queue), [("busy".into(), "3".into())]);
+        assert_eq!((queue.len(), queue.rooms.len()), (0, 0));
+    }
+
+    #[test]
     fn resyncs_never_push_an_end_out() {
         let mut queue = Queue::default();
         queue.push(end("a"));

@@ -4,7 +4,7 @@ use super::Scrape;
 use crate::Directory;
 use crate::catalog::Catalog;
 use crate::exposition::Kind;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Totals};
 use crate::turns::TurnTimes;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,21 +20,21 @@ pub(super) fn render(
         plain,
         ("maestro_actor_mailbox_depth", Kind::Gauge),
         "Messages that wait for an actor",
-        |gauge| gauge.depth() as f64,
+        |gauge, _| gauge.map_or(0.0, |gauge| gauge.depth() as f64),
     );
     by_actor(
         scrape,
         plain,
         ("maestro_actor_oldest_message_seconds", Kind::Gauge),
         "How long the oldest message of an actor has waited",
-        |gauge| gauge.oldest_us() as f64 / 1e6,
+        |gauge, _| gauge.map_or(0.0, |gauge| gauge.oldest_us() as f64 / 1e6),
     );
     by_actor(
         scrape,
         plain,
         ("maestro_actor_late_wakes_total", Kind::Counter),
         "Timers that fired noticeably late",
-        |gauge| gauge.late_wakes() as f64,
+        |_, totals| totals.late_wakes() as f64,
     );
     turns(scrape, directory, plain);
     busy(scrape, catalog);
@@ -46,17 +46,19 @@ fn by_actor(
     plain: [(&str, &Gauge); 2],
     (name, kind): (&str, Kind),
     help: &str,
-    of: fn(&Gauge) -> f64,
+    of: fn(Option<&Gauge>, &Totals) -> f64,
 ) {
     let mut family = scrape.page.family(name, kind, help);
     for (actor, gauge) in plain {
-        family.value(&[("actor", actor), ("scheduler", "")], of(gauge));
+        let value = of(Some(gauge), &gauge.totals);
+        family.value(&[("actor", actor), ("scheduler", "")], value);
     }
     // Counters of actors that are gone stay as long as their scheduler's others.
     let shown = |gone: bool| kind == Kind::Counter || !gone;
     for seen in scrape.all.iter().filter(|seen| shown(seen.gone)) {
         let labels = [("actor", "scheduler"), ("scheduler", seen.name())];
-        family.value(&labels, of(seen.gauge()));
+        let gauge = seen.live.as_ref().map(|live| &*live.gauge);
+        family.value(&labels, of(gauge, seen.totals()));
     }
 }
 
@@ -66,14 +68,14 @@ fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2])
     let owners = TurnTimes::default();
     owners.merge(&directory.tally().turns);
     for handle in directory.all() {
-        owners.merge(&handle.0.gauge.times);
+        owners.merge(&handle.0.totals.times);
     }
     let mut family = scrape.page.family(
         "maestro_actor_turn_seconds",
         Kind::Histogram,
         "How long actors worked on one message",
     );
-    let [supervisor, catalog] = plain.map(|(actor, gauge)| (actor, &gauge.times));
+    let [supervisor, catalog] = plain.map(|(actor, gauge)| (actor, &gauge.totals.times));
     for (actor, times) in [supervisor, catalog, ("scheduler", &owners)] {
         for (message, times) in times.all() {
             // An owner may get messages of every kind, the other two only of some.

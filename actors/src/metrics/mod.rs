@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::debug::Published;
 use crate::exposition::{Kind, Page};
 use crate::forwarding::Outcomes;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Totals};
 use crate::handle::{Live, SchedulerHandle};
 use crate::tally::Tally;
 use maestro_core::domain::Scheduler;
@@ -58,8 +58,8 @@ impl Seen {
     fn tally(&self) -> &Tally {
         &self.handle.0.tally
     }
-    fn gauge(&self) -> &Gauge {
-        &self.handle.0.gauge
+    fn totals(&self) -> &Totals {
+        &self.handle.0.totals
     }
 }
 
@@ -100,6 +100,7 @@ pub(crate) fn render(
     catalog: &Catalog,
     outcomes: &Outcomes,
     supervisor: &Gauge,
+    store_fails: bool,
 ) -> String {
     let mut all: Vec<Seen> = directory
         .all()
@@ -121,7 +122,17 @@ pub(crate) fn render(
     rooms_api(&mut scrape, directory);
     forwarding::render(&mut scrape, outcomes);
     actors::render(&mut scrape, directory, catalog, supervisor);
+    store(&mut scrape, store_fails);
     scrape.page.into_text()
+}
+
+fn store(scrape: &mut Scrape, fails: bool) {
+    let mut family = scrape.page.family(
+        "maestro_store_failing",
+        Kind::Gauge,
+        "1 while the store takes no changes",
+    );
+    family.value(&[], f64::from(u8::from(fails)));
 }
 
 fn rooms_api(scrape: &mut Scrape, directory: &Directory) {

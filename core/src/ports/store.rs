@@ -81,6 +81,24 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// A store that takes no changes now: a full disk, a failing one, a database that is away.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Outage {
+    pub since: Timestamp,
+    /// As the system says it, such as `no space left on device`.
+    pub cause: String,
+}
+
+impl Outage {
+    /// What a caller is told whose change is refused for it.
+    pub fn refusal(&self) -> StoreError {
+        StoreError::Unavailable(format!(
+            "{}; nothing is changed until that is mended, then try again",
+            self.cause
+        ))
+    }
+}
+
 /// What the retention of ended operations has to know of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedOperation {
@@ -141,6 +159,10 @@ pub trait Store: Send + Sync + 'static {
     async fn stored_seq(&self, scheduler: &SchedulerName, epoch: Epoch)
     -> Result<Seq, CommitError>;
     async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError>;
+    /// `Some` from the first change that failed until the next one that succeeded. The store finds out by itself when
+    /// it is over. Asked for each change before it is decided, because a decision is not undone: so it is answered from
+    /// memory, and never waits.
+    fn outage(&self) -> Option<Arc<Outage>>;
 }
 
 /// Exact matches, ANDed; empty means any (contract 2.2).

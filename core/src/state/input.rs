@@ -163,6 +163,34 @@ impl Command {
         }
     }
 
+    /// Whether it only looks: it is answered from memory, also while the store takes no changes.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::ForRequest { command, .. } => command.only_looks(),
+            Self::Rooms(_)
+            | Self::Room(_)
+            | Self::Rollout
+            | Self::RoomsSummary
+            | Self::Address(_)
+            | Self::Forward(_) => true,
+            Self::CreateScheduler(_)
+            | Self::NewVersion(_)
+            | Self::Patch(_)
+            | Self::SwitchVersion(_)
+            | Self::DeleteScheduler
+            | Self::AddRooms { .. }
+            | Self::RemoveRooms { .. }
+            | Self::RemoveRoom { .. }
+            | Self::Cancel(_)
+            | Self::TestOperation { .. }
+            | Self::PauseRollout
+            | Self::ResumeRollout
+            | Self::AbortRollout
+            | Self::Allocate
+            | Self::SetPaused(_) => false,
+        }
+    }
+
     /// For logs, metrics and `/debug/actors`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -48,9 +48,9 @@ fn places() -> Vec<Key> {
         ),
         Key::new(
             "actors.threads",
-            &THREADS,
-            |s| &mut s.actors.threads,
-            "Threads over which the schedulers' actors are spread.",
+            &AUTO_THREADS,
+            |s| &mut s.actor_threads,
+            "Threads over which the schedulers' actors are spread. auto: one per processor, at least 2.",
         ),
         Key::new(
             "limits.rooms.perScheduler",

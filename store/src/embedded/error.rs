@@ -52,7 +52,33 @@ pub enum OpenError {
     },
 }
 
+/// Why something of the file failed, in the words that the system has for it.
+pub(super) fn cause(error: &redb::Error) -> String {
+    match error {
+        redb::Error::Io(error) => io_cause(error),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn io_cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "no space left on device".into(),
+        io::ErrorKind::QuotaExceeded => "disk quota exceeded".into(),
+        io::ErrorKind::FileTooLarge => "file too large".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "read-only file system".into(),
+        _ => error.to_string(),
+    }
+}
+
 impl OpenError {
+    /// Without the file's name and the advice of a start.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Io { source, .. } => io_cause(source),
+            other => other.to_string(),
+        }
+    }
+
     /// An I/O error with the advice that fits it.
     pub(super) fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let advice = match source.kind() {

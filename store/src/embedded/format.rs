@@ -171,6 +171,15 @@ pub fn raise_epoch<'a>(
     Ok(epoch)
 }
 
+/// A change that changes nothing, durably: whether anything can be stored.
+pub fn write_again(db: &Database, epoch: u64) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(META)?
+        .insert(EPOCH, epoch.to_string().as_str())?;
+    txn.commit()?;
+    Ok(())
+}
+
 fn number(path: &Path, db: &Database, key: &str) -> Result<u64, OpenError> {
     text(path, db, key)?
         .parse()

@@ -14,6 +14,7 @@ mod format;
 mod lock;
 mod migrate;
 mod model;
+mod outage;
 mod ownership;
 mod queue;
 mod reads;
@@ -31,7 +32,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use lock::LockFile;
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
-    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Store, StoreError},
+    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Outage, Store, StoreError},
 };
 use model::Model;
 use parking_lot::Mutex;
@@ -178,6 +179,10 @@ impl Store for EmbeddedStore {
             .shared
             .read(move |txn| snapshot::load(txn, name.as_str()));
         read.await
+    }
+
+    fn outage(&self) -> Option<Arc<Outage>> {
+        self.shared.outage()
     }
 }
 

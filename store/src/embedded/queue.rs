@@ -38,6 +38,13 @@ pub enum Job {
     Close,
 }
 
+impl Job {
+    /// Not a commit: answered from what is known, behind what came before it.
+    fn is_question(&self) -> bool {
+        !matches!(self, Self::Commit { .. })
+    }
+}
+
 /// A job and its place in the queue, which is free again when both are dropped.
 pub struct Queued {
     pub job: Job,
@@ -95,6 +102,17 @@ impl Backlog {
     /// Everything, in the order of its arrival.
     pub fn take_all(&mut self) -> Vec<Queued> {
         std::mem::take(&mut self.jobs).into()
+    }
+
+    /// Whether somebody waits for more than a commit.
+    pub fn has_questions(&self) -> bool {
+        self.jobs.iter().any(|queued| queued.job.is_question())
+    }
+    pub fn take_commits(&mut self) -> Vec<Queued> {
+        let all = self.jobs.drain(..);
+        let (questions, commits): (Vec<_>, Vec<_>) = all.partition(|q| q.job.is_question());
+        self.jobs = questions.into();
+        commits
     }
 
     /// The jobs of the next transaction: all that somebody waits for, and steady pings as

@@ -109,6 +109,9 @@ impl Reads for EmbeddedStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        if let Some(outage) = self.shared.outage() {
+            return Err(StoreError::Unavailable(outage.cause.clone()));
+        }
         self.shared.database().map(drop)
     }
 }

@@ -1,7 +1,10 @@
 //! What the writer and the readers of one open store share.
 
 use super::{lock::LockFile, model::Model, tables::RowError};
-use maestro_core::{domain::Epoch, ports::StoreError};
+use maestro_core::{
+    domain::Epoch,
+    ports::{Outage, StoreError},
+};
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::{path::PathBuf, sync::Arc};
@@ -14,6 +17,7 @@ pub struct Shared {
     /// `None` once the store has been closed.
     lock: Mutex<Option<LockFile>>,
     state: RwLock<State>,
+    outage: RwLock<Option<Arc<Outage>>>,
 }
 
 enum State {
@@ -38,13 +42,31 @@ impl Shared {
             model,
             lock: Mutex::new(Some(lock)),
             state: RwLock::new(State::Open(Arc::new(database))),
+            outage: RwLock::default(),
         }
+    }
+
+    pub fn outage(&self) -> Option<Arc<Outage>> {
+        self.outage.read().clone()
+    }
+
+    /// Tells whoever asks that no change can be stored, or that they can be again.
+    pub fn set_outage(&self, outage: Option<Outage>) {
+        *self.outage.write() = outage.map(Arc::new);
     }
 
     pub fn database(&self) -> Result<Arc<Database>, StoreError> {
         match &*self.state.read() {
             State::Open(database) => Ok(database.clone()),
             State::Down(reason) => Err(StoreError::Unavailable(reason.clone())),
+        }
+    }
+
+    /// `None`: it is open.
+    pub fn closed_because(&self) -> Option<String> {
+        match &*self.state.read() {
+            State::Open(_) => None,
+            State::Down(reason) => Some(reason.clone()),
         }
     }
 

@@ -1,18 +1,19 @@
 //! The one thread that writes: it takes what has arrived, of all schedulers, makes one
 //! transaction of it and answers when that is durable. It waits for nothing more.
 //!
-//! After an I/O error the file has to be closed and opened again before anything else works
-//! (a full disk, most often). Until that succeeds the store is down: everybody is told so
-//! at once, and the next try comes after a pause that doubles up to two seconds.
+//! When that fails (a full disk, most often) the store takes no changes (`outage`) until one
+//! succeeds. What arrives meanwhile waits for the next try, which so is of all that is to be
+//! stored: a small change that happens to fit does not pass for the end of it.
 
 use super::{
     admission::Admission,
     apply::{ModelChanges, Tables},
     batch::Batch,
-    file, format,
+    error, format,
+    outage::{self, Failing},
     queue::{Backlog, Job, Queued},
     shared::Shared,
-    snapshot::{self, Seqs},
+    snapshot::Seqs,
 };
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
@@ -25,25 +26,14 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
 };
-
-const REOPEN_FIRST: Duration = Duration::from_millis(50);
-const REOPEN_LATER: Duration = Duration::from_secs(2);
 
 pub struct Writer {
     shared: Arc<Shared>,
     jobs: Receiver<Queued>,
     backlog: Backlog,
     seqs: Seqs,
-    down: Option<Down>,
-}
-
-/// Since when there is no file to write to, in a manner of speaking.
-struct Down {
-    reason: String,
-    retry_at: Instant,
-    pause: Duration,
+    failing: Option<Failing>,
 }
 
 /// How the transaction of a group ended.
@@ -63,25 +53,27 @@ impl Writer {
             jobs,
             backlog: Backlog::default(),
             seqs,
-            down: None,
+            failing: None,
         }
     }
 
     /// Ends when the store is closed, or when nobody can send a job any more.
     pub fn run(mut self) {
         while self.receive() {
-            if self.down.is_some() {
-                self.try_again_when_due();
-            }
-            let group = match &self.down {
+            let due = self.failing.as_ref().map(|f| f.left().is_zero());
+            let trying = due == Some(true) && self.ready_to_try();
+            let group = match due {
                 None => self.backlog.next_group(),
-                Some(_) => self.backlog.take_all(),
+                Some(true) if trying => self.backlog.take_all(),
+                // Behind a question nothing is left of what came before it.
+                Some(due) if due || self.backlog.has_questions() => {
+                    turn_away(self.backlog.take_commits(), &self.cause());
+                    self.backlog.take_all()
+                }
+                Some(_) => continue,
             };
             let closing = group.iter().any(|q| matches!(q.job, Job::Close));
-            match self.down.as_ref().map(|d| d.reason.clone()) {
-                None => self.serve(group),
-                Some(reason) => turn_away(group, &reason),
-            }
+            self.serve(group, trying);
             if closing {
                 break;
             }
@@ -91,19 +83,15 @@ impl Writer {
 
     /// Waits until there is something to do. False: nobody is left who could ask.
     fn receive(&mut self) -> bool {
-        if self.backlog.is_empty() {
-            let first = match &self.down {
-                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(down) => {
-                    let wait = down.retry_at.saturating_duration_since(Instant::now());
-                    self.jobs.recv_timeout(wait)
-                }
-            };
-            match first {
-                Ok(job) => self.backlog.push(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
+        let first = match &self.failing {
+            None if !self.backlog.is_empty() => Err(RecvTimeoutError::Timeout),
+            None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(failing) => self.jobs.recv_timeout(failing.left()),
+        };
+        match first {
+            Ok(job) => self.backlog.push(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
         }
         for job in self.jobs.try_iter() {
             self.backlog.push(job);
@@ -111,26 +99,60 @@ impl Writer {
         true
     }
 
-    fn serve(&mut self, group: Vec<Queued>) {
+    /// Whether a try at writing has a chance.
+    fn ready_to_try(&mut self) -> bool {
+        let opened = match self.shared.database() {
+            Ok(_) => Ok(()),
+            Err(_) => self.open(),
+        };
+        let ready = opened.and_then(|()| outage::try_folder(&self.shared.dir));
+        if let (Err(cause), Some(failing)) = (&ready, &mut self.failing) {
+            failing.goes_on(&self.shared, cause);
+        }
+        ready.is_ok()
+    }
+
+    /// `trying`: whether the store takes changes again is to be found out by it.
+    fn serve(&mut self, group: Vec<Queued>, trying: bool) {
         let batches: Vec<&Batch> = group.iter().filter_map(|q| q.job.batch()).collect();
         match self.write(&batches) {
             Outcome::Done(verdicts, changes, seqs) => {
+                let proven = !seqs.is_empty();
                 self.shared.model.apply(changes);
                 self.seqs.extend(seqs);
+                if trying {
+                    self.tried(proven);
+                }
                 self.answer(group, verdicts);
             }
             Outcome::NotApplied(reason) => {
-                self.reopen(&reason);
+                self.fails(&reason);
                 let verdict = |batch: &Batch| self.refused(batch, &reason);
                 let verdicts = batches.iter().map(|b| verdict(b)).collect();
                 self.answer(group, verdicts);
             }
             Outcome::Unknown(reason) => {
-                self.reopen(&reason);
+                self.fails(&reason);
                 let verdict = |batch: &Batch| self.looked_up(batch, &reason);
                 let verdicts = batches.iter().map(|b| verdict(b)).collect();
                 self.answer(group, verdicts);
             }
+        }
+    }
+
+    /// A try went well, though perhaps there was nothing to be stored.
+    fn tried(&mut self, proven: bool) {
+        if !proven {
+            let again = |database: Arc<Database>| {
+                format::write_again(&database, self.shared.epoch.0).map_err(|e| error::cause(&e))
+            };
+            let database = self.shared.database().map_err(|e| e.to_string());
+            if let Err(cause) = database.and_then(again) {
+                return self.fails(&cause);
+            }
+        }
+        if let Some(failing) = self.failing.take() {
+            failing.end(&self.shared);
         }
     }
 
@@ -168,19 +190,19 @@ impl Writer {
         };
         let txn = match fill() {
             Ok(txn) => txn,
-            Err(e) => return Outcome::NotApplied(e.to_string()),
+            Err(e) => return Outcome::NotApplied(error::cause(&e)),
         };
         let seqs = staged.into_seqs();
         if seqs.is_empty() {
             // Every batch was refused: there is nothing to make durable.
             return match txn.abort() {
                 Ok(()) => Outcome::Done(verdicts, changes, Seqs::new()),
-                Err(e) => Outcome::NotApplied(e.to_string()),
+                Err(e) => Outcome::NotApplied(error::cause(&e.into())),
             };
         }
         match txn.commit() {
             Ok(()) => Outcome::Done(verdicts, changes, seqs),
-            Err(e) => Outcome::Unknown(redb::Error::from(e).to_string()),
+            Err(e) => Outcome::Unknown(error::cause(&e.into())),
         }
     }
 
@@ -196,7 +218,7 @@ impl Writer {
     /// The verdict on a batch of a group that failed at its end: what the file says, once
     /// it is open again. A seq that has been reached is for the caller to ask about.
     fn looked_up(&self, batch: &Batch, reason: &str) -> Result<(), CommitError> {
-        let is_open = self.down.is_none();
+        let is_open = self.shared.database().is_ok();
         if is_open && self.stored(&batch.fence.scheduler) < batch.fence.seq {
             return self.refused(batch, reason);
         }
@@ -209,7 +231,9 @@ impl Writer {
 
     fn answer(&self, group: Vec<Queued>, verdicts: Vec<Result<(), CommitError>>) {
         let mut verdicts = verdicts.into_iter();
-        let down = self.down.as_ref().map(|d| d.reason.as_str());
+        // Why there is no file to ask, if there is none.
+        let down = self.shared.closed_because();
+        let down = down.as_deref();
         for queued in group {
             // Whoever stopped waiting has no use for the answer.
             match queued.job {
@@ -253,37 +277,36 @@ impl Writer {
         Ok(self.stored(scheduler))
     }
 
-    fn reopen(&mut self, reason: &str) {
-        tracing::error!(reason, "the store failed and is opened anew");
-        self.down = Some(Down {
-            reason: reason.into(),
-            retry_at: Instant::now(),
-            pause: REOPEN_FIRST,
-        });
-        self.try_again_when_due();
+    /// Nothing can be stored now. The file is opened again for those who read it.
+    fn fails(&mut self, cause: &str) {
+        match &mut self.failing {
+            Some(failing) => failing.goes_on(&self.shared, cause),
+            None => self.failing = Some(Failing::begin(&self.shared, cause)),
+        }
+        // After an error the library serves nobody any more.
+        let opened = self.open();
+        if let (Err(cause), Some(failing)) = (opened, &mut self.failing) {
+            failing.goes_on(&self.shared, &cause);
+        }
     }
 
-    fn try_again_when_due(&mut self) {
-        let Some(down) = &mut self.down else { return };
-        if Instant::now() < down.retry_at {
-            return;
-        }
-        drop(self.shared.take_down(down.reason.clone()));
-        match open_anew(&self.shared) {
+    fn open(&mut self) -> Result<(), String> {
+        drop(self.shared.take_down(self.cause()));
+        match outage::open_anew(&self.shared) {
             Ok((database, seqs)) => {
                 self.seqs = seqs;
                 self.shared.put_up(database);
-                self.down = None;
-                tracing::info!("the store is back");
+                Ok(())
             }
-            Err(reason) => {
-                tracing::warn!(reason, "the store cannot be opened yet");
-                down.retry_at = Instant::now() + down.pause;
-                down.pause = (down.pause * 2).min(REOPEN_LATER);
-                down.reason.clone_from(&reason);
-                self.shared.take_down(reason);
+            Err(cause) => {
+                self.shared.take_down(cause.clone());
+                Err(cause)
             }
         }
+    }
+
+    fn cause(&self) -> String {
+        self.failing.as_ref().map_or("", Failing::cause).to_owned()
     }
 
     /// Closes the file, so that the next opening finds it clean, and gives the lock up.
@@ -336,23 +359,4 @@ fn turn_away(group: Vec<Queued>, reason: &str) {
             Job::Close => {}
         }
     }
-}
-
-/// Opens the file again and reads from it what is known of it: the failed transaction may
-/// have been applied. The lock was held all the time, so the epoch stays.
-fn open_anew(shared: &Shared) -> Result<(Database, Seqs), String> {
-    if !shared.is_ours() {
-        return Err("the lock of the data folder is gone; start again".into());
-    }
-    let path = shared.dir.join(file::NAME);
-    let database = file::open_existing(&path).map_err(|e| e.to_string())?;
-    if format::epoch(&path, &database).map_err(|e| e.to_string())? != shared.epoch.0 {
-        return Err("the file of the store is another one now; start again".into());
-    }
-    let read = file::guarded(&path, || Ok(snapshot::everything(&database)));
-    let (entries, seqs) = read
-        .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())?;
-    shared.model.replace(entries);
-    Ok((database, seqs))
 }

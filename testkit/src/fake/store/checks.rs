@@ -79,6 +79,13 @@ impl FakeStore {
             .filter(|(f, _)| f.scheduler.as_str() == name);
         of_it.map(|(_, changes)| changes.clone()).collect()
     }
+    /// Of each batch that was applied, oldest first.
+    pub fn epochs(&self, name: &str) -> Vec<Epoch> {
+        let inner = self.inner.lock();
+        let of_it = |fence: &&Fence| fence.scheduler.as_str() == name;
+        let fences = inner.log.iter().map(|(fence, _)| fence).filter(of_it);
+        fences.map(|fence| fence.epoch).collect()
+    }
     pub fn epoch_of(&self, name: &str) -> Epoch {
         let inner = self.inner.lock();
         inner

@@ -70,7 +70,7 @@ struct Inner {
     script: Script<StoreCall, StoreFault>,
     hook: Option<Hook>,
     threads: BTreeSet<String>,
-    down: bool,
+    down: Option<Arc<Outage>>,
     lease: Option<Duration>,
     feeds: Vec<mpsc::UnboundedSender<FeedEvent>>,
     /// Batches that were applied, oldest first.
@@ -115,14 +115,18 @@ impl FakeStore {
     }
     /// Away: every call fails at once, commits certainly not applied.
     pub fn set_down(&self, down: bool) {
-        self.inner.lock().down = down;
+        let outage = || Outage {
+            since: jiff::Timestamp::UNIX_EPOCH,
+            cause: "no space left on device".into(),
+        };
+        self.inner.lock().down = down.then(|| Arc::new(outage()));
     }
     /// Ends every fault that was ordered.
     pub fn heal(&self) {
         let mut inner = self.inner.lock();
         inner.script.heal();
         inner.hook = None;
-        inner.down = false;
+        inner.down = None;
     }
     /// What a renewal is good for; 3 s at first.
     pub fn set_lease(&self, lease: Duration) {
@@ -200,7 +204,7 @@ impl FakeStore {
             inner.threads.insert(this_thread());
             let hooked = inner.hook.as_mut().and_then(|hook| hook(call, changes));
             let scripted = inner.script.take(call);
-            if inner.down {
+            if inner.down.is_some() {
                 return Some(StoreFault::NotApplied);
             }
             hooked.or(scripted)
@@ -210,7 +214,8 @@ impl FakeStore {
             Some(StoreFault::Held(gate)) => gate.pass().await,
             other => return other,
         }
-        self.inner.lock().down.then_some(StoreFault::NotApplied)
+        let is_down = self.inner.lock().down.is_some();
+        is_down.then_some(StoreFault::NotApplied)
     }
 
     /// For calls that change nothing: whatever the fault, they fail or wait.
@@ -327,6 +332,10 @@ impl Store for FakeStore {
         let inner = self.inner.lock();
         let row = inner.schedulers.get(scheduler);
         Ok(row.map(loaded).unwrap_or_default())
+    }
+
+    fn outage(&self) -> Option<Arc<Outage>> {
+        self.inner.lock().down.clone()
     }
 }
 

@@ -1,0 +1,232 @@
+//! What goes into one commit of an owner, and what is left of it while the store takes nothing: the last word about
+//! each room and operation. So what waits is bounded by what there is, not by how long the store is away.
+
+use crate::cause::Cause;
+use crate::waiter::Waiter;
+use maestro_core::domain::{OperationId, RoomId};
+use maestro_core::ports::{Change, ForwardedEvent, Forwarding};
+use maestro_core::state::{Answer, Caller, Reply, Work, WorkId};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Span;
+
+/// Items below which nothing is worth a sweep.
+const SWEEP_MIN: usize = 256;
+
+/// What happens once a batch is durable.
+pub(crate) enum Outgoing {
+    Reply {
+        caller: Caller,
+        to: Waiter,
+        answer: Answer,
+    },
+    Run {
+        cause: Cause,
+        id: WorkId,
+        work: Work,
+        timeout: Duration,
+    },
+    Abandon(Vec<WorkId>),
+    Forward(Arc<Forwarding>),
+    Ended,
+}
+
+impl Outgoing {
+    /// A reply that nobody waits for. An allocation is different: its room has to be given back.
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Reply { to, answer, .. } => {
+                to.is_gone() && !matches!(answer, Ok(Reply::Allocated { .. }))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Decisions that become durable together.
+#[derive(Default)]
+pub(crate) struct Group {
+    /// How many decisions these were.
+    pub orders: u64,
+    pub changes: Vec<Change>,
+    pub outgoing: Vec<Outgoing>,
+    /// One for each batch that somebody traces, for as long as the commit takes.
+    pub spans: Vec<Span>,
+    /// Items at which it is swept again.
+    sweep_at: (usize, usize),
+}
+
+/// What a change is the last word about.
+#[derive(PartialEq, Eq, Hash)]
+enum About<'a> {
+    Room(&'a RoomId),
+    Operation(OperationId),
+    OperationLease(OperationId),
+    Operator,
+    Scheduler,
+}
+
+fn about(change: &Change) -> Option<About<'_>> {
+    match change {
+        Change::PutRoom(room) => Some(About::Room(&room.id)),
+        Change::DeleteRoom(id) => Some(About::Room(id)),
+        Change::PutOperation(operation) => Some(About::Operation(operation.id)),
+        Change::RenewOperationLease { operation, .. } => Some(About::OperationLease(*operation)),
+        Change::PutOperator(_) => Some(About::Operator),
+        Change::UpdateScheduler(_) => Some(About::Scheduler),
+        _ => None,
+    }
+}
+
+/// What comes before it is not what comes behind it.
+fn divides(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CreateScheduler(_) | Change::DeleteScheduler { .. } | Change::DeleteOperations(_)
+    )
+}
+
+impl Group {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Leaves of what waits for long only what still matters. Returns the events that were dropped.
+    pub fn sweep(&mut self) -> Vec<Arc<Forwarding>> {
+        if self.changes.len() >= self.sweep_at.0.max(SWEEP_MIN) {
+            self.sweep_changes();
+            self.sweep_at.0 = 2 * self.changes.len();
+        }
+        if self.outgoing.len() < self.sweep_at.1.max(SWEEP_MIN) {
+            return Vec::new();
+        }
+        self.outgoing.retain(|item| !item.is_idle());
+        let dropped = self.sweep_resyncs();
+        self.sweep_at.1 = 2 * self.outgoing.len();
+        dropped
+    }
+
+    fn sweep_changes(&mut self) {
+        let mut later = HashSet::new();
+        let mut keep: Vec<bool> = Vec::with_capacity(self.changes.len());
+        for change in self.changes.iter().rev() {
+            if divides(change) {
+                later.clear();
+            }
+            keep.push(about(change).is_none_or(|about| later.insert(about)));
+        }
+        let mut keep = keep.into_iter().rev();
+        self.changes.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    /// The next ping says again what a room is; the last of them is kept.
+    fn sweep_resyncs(&mut self) -> Vec<Arc<Forwarding>> {
+        let mut last: HashMap<RoomId, usize> = HashMap::new();
+        for (at, item) in self.outgoing.iter().enumerate() {
+            if let Some(event) = resync(item) {
+                last.insert(event.room.clone(), at);
+            }
+        }
+        let mut dropped = Vec::new();
+        let mut at = 0;
+        self.outgoing.retain(|item| {
+            let older = resync(item).filter(|event| last.get(&event.room) != Some(&at));
+            at += 1;
+            dropped.extend(older.cloned());
+            older.is_none()
+        });
+        dropped
+    }
+
+    /// Those who gave a command hear of it now.
+    pub fn not_stored(&mut self, cause: &str) {
+        for item in &mut self.outgoing {
+            if let Outgoing::Reply { to, .. } = item {
+                to.not_stored(cause);
+            }
+        }
+    }
+}
+
+fn resync(item: &Outgoing) -> Option<&Arc<Forwarding>> {
+    match item {
+        Outgoing::Forward(event) if matches!(event.event, ForwardedEvent::Resync(_)) => Some(event),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maestro_core::domain::PingStatus;
+    use maestro_testkit::build;
+
+    fn put(id: &str) -> Change {
+        Change::PutRoom(Box::new(build::room(id).build()))
+    }
+
+    fn names(group: &Group) -> Vec<String> {
+        let name = |change: &Change| match change {
+            Change::PutRoom(room) => format!("put {}", room.id),
+            Change::DeleteRoom(id) => format!("delete {id}"),
+            Change::DeleteScheduler { .. } => "gone".to_owned(),
+            other => format!("{other:?}"),
+        };
+        group.changes.iter().map(name).collect()
+    }
+
+    #[test]
+    fn of_what_waits_for_long_the_last_word_about_each_room_is_kept() {
+        let mut group = Group::default();
+        for n in 0..10_000 {
+            group.changes.push(put(&format!("r{}", n % 3)));
+            group.sweep();
+        }
+        assert!(group.changes.len() < 2 * SWEEP_MIN);
+        group.changes.push(Change::DeleteRoom("r1".into()));
+        group.sweep_changes();
+        let mut kept = names(&group);
+        assert_eq!(kept.pop().as_deref(), Some("delete r1"));
+        kept.sort();
+        assert_eq!(kept, ["put r0", "put r2"]);
+    }
+
+    #[test]
+    fn what_comes_before_the_end_of_a_scheduler_is_not_mixed_with_what_comes_behind() {
+        let mut group = Group::default();
+        let keep = OperationId(uuid::Uuid::nil());
+        group.changes = vec![put("a"), Change::DeleteScheduler { keep }, put("a")];
+        group.sweep_changes();
+        assert_eq!(names(&group), ["put a", "gone", "put a"]);
+    }
+
+    #[test]
+    fn resyncs_give_way_to_newer_ones_and_ends_stay() {
+        let event = |room: &str, event| {
+            Outgoing::Forward(Arc::new(Forwarding {
+                scheduler: "s".into(),
+                game: "g".into(),
+                to: Arc::new([]),
+                room: room.into(),
+                address: None,
+                event,
+                metadata: "".into(),
+            }))
+        };
+        let resync = |room| event(room, ForwardedEvent::Resync(PingStatus::Ready));
+        let mut group = Group::default();
+        group.outgoing.push(event("a", ForwardedEvent::Terminated));
+        let mut dropped = 0;
+        for n in 0..2_000 {
+            group.outgoing.push(resync(["a", "b"][n % 2]));
+            dropped += group.sweep().len();
+        }
+        assert!(group.outgoing.len() < 2 * SWEEP_MIN);
+        assert_eq!(group.outgoing.len() + dropped, 2_001);
+        let Outgoing::Forward(first) = &group.outgoing[0] else {
+            panic!("only events here");
+        };
+        assert_eq!(first.event, ForwardedEvent::Terminated);
+    }
+}

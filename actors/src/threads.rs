@@ -1,0 +1,141 @@
+//! The threads that the owners of schedulers live on, and which of them stands still.
+//!
+//! A turn that does not end (a defect, a call that blocks) holds up its whole thread. Its schedulers are then given
+//! to other threads; it may have new ones when it goes on.
+
+use crate::orders::{Notice, SupervisorLink};
+use actix::prelude::*;
+use maestro_core::domain::SchedulerName;
+use parking_lot::Mutex;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Looks within the time of a lease. Looks are counted, not seconds: a process that was stopped as a whole, or a
+/// machine that slept, finds no thread that stands still.
+const LOOKS: u32 = 12;
+const LOOK_MIN: Duration = Duration::from_millis(10);
+/// Threads that are made in place of those that stand still, when there is no other left.
+const SPARE_MAX: usize = 16;
+
+pub(crate) struct Threads(Mutex<Vec<Thread>>);
+
+struct Thread {
+    arbiter: ArbiterHandle,
+    asked: u64,
+    answered: Arc<AtomicU64>,
+    /// Looks since it was asked.
+    missed: u32,
+    stuck: bool,
+    spare: bool,
+}
+
+impl Thread {
+    /// On the thread of a running actix system.
+    fn start(spare: bool) -> Self {
+        Self {
+            arbiter: Arbiter::new().handle(),
+            asked: 0,
+            answered: Arc::default(),
+            missed: 0,
+            stuck: false,
+            spare,
+        }
+    }
+
+    /// Asks for a sign of life, one at a time.
+    fn ask(&mut self) {
+        self.asked += 1;
+        self.missed = 0;
+        let (answered, number) = (self.answered.clone(), self.asked);
+        self.arbiter.spawn(async move {
+            answered.store(number, Relaxed);
+        });
+    }
+}
+
+/// What one look found.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Stuck(usize),
+    GoesOn(usize),
+}
+
+impl Threads {
+    /// On the thread of a running actix system.
+    pub fn start(amount: usize) -> Arc<Self> {
+        let threads = (0..amount.max(1)).map(|_| Thread::start(false));
+        Arc::new(Self(Mutex::new(threads.collect())))
+    }
+
+    /// Where the next life of a scheduler begins: always on the same one of those that go on. To be called on the
+    /// thread of a running actix system.
+    pub fn pick(&self, name: &SchedulerName) -> (usize, ArbiterHandle) {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let hash = hasher.finish() as usize;
+        let mut threads = self.0.lock();
+        let usual = threads.iter().filter(|thread| !thread.spare).count();
+        let mut at = hash % usual;
+        if threads[at].stuck {
+            let well = |at: &usize| !threads[*at].stuck;
+            let others: Vec<usize> = (0..threads.len()).filter(well).collect();
+            if !others.is_empty() {
+                at = others[hash % others.len()];
+            } else if threads.len() < usual + SPARE_MAX {
+                at = threads.len();
+                threads.push(Thread::start(true));
+            }
+        }
+        (at, threads[at].arbiter.clone())
+    }
+
+    fn look(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        for (at, thread) in self.0.lock().iter_mut().enumerate() {
+            if thread.answered.load(Relaxed) == thread.asked {
+                if std::mem::take(&mut thread.stuck) {
+                    found.push(Found::GoesOn(at));
+                }
+                thread.ask();
+                continue;
+            }
+            thread.missed += 1;
+            if thread.missed >= LOOKS && !std::mem::replace(&mut thread.stuck, true) {
+                found.push(Found::Stuck(at));
+            }
+        }
+        found
+    }
+}
+
+/// Looks until `stop`; the supervisor hears of each thread that stands still for as long as a lease lasts.
+pub(crate) async fn watch(
+    threads: Arc<Threads>,
+    supervisor: SupervisorLink,
+    lease: Duration,
+    stop: CancellationToken,
+) {
+    let every = (lease / LOOKS).max(LOOK_MIN);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        for found in threads.look() {
+            match found {
+                Found::Stuck(thread) => {
+                    supervisor.tell(Notice::ThreadStuck(thread));
+                    warn!(
+                        thread,
+                        "an actor thread stands still: its schedulers go on on others"
+                    );
+                }
+                Found::GoesOn(thread) => info!(thread, "an actor thread goes on"),
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Threads that stand still, and what is seen of it.
+
+mod support;
+
+use maestro_actors::{ActorView, CallError, Query};
+use maestro_core::domain::{InstanceStatus, PingStatus};
+use maestro_core::ports::Reads;
+use maestro_core::state::Command;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use support::{FLEET, LONG, Setup, World, names_on_thread, room_id};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+fn two_threads() -> Setup {
+    let setup = Setup::empty().patient().settings(|s| {
+        s.threads = 2;
+        s.lease_ttl = LEASE;
+        s.lease_renewal = Duration::from_millis(200);
+    });
+    setup.store.set_lease(LEASE);
+    setup
+}
+
+fn epoch(w: &World, name: &str) -> u64 {
+    w.view_of(name).scheduler.map_or(0, |s| s.epoch.0)
+}
+
+fn plain(w: &World, kind: &str) -> ActorView {
+    let actors = w.node.debug(None).actors;
+    actors
+        .into_iter()
+        .find(|a| a.kind == kind)
+        .expect("it is there")
+}
+
+async fn counts(w: &World, name: &str) -> u64 {
+    let name = name.to_owned();
+    let read = move |reads: Arc<dyn Reads>| -> Query<_> {
+        Box::pin(async move { reads.room_counts(&name).await })
+    };
+    let counts = w.node.catalog().read(read).await;
+    counts.expect("the store answers").total()
+}
+
+#[test]
+fn a_thread_that_stands_still_gives_its_schedulers_to_another() {
+    let mut names = names_on_thread(1);
+    let (stuck, mate) = (names.next().unwrap(), names.next().unwrap());
+    let well = names_on_thread(0).next().unwrap();
+    let setup = two_threads();
+    for name in [&stuck, &mate, &well] {
+        setup.add_fleet(name, 2);
+    }
+    setup.run(|w| async move {
+        for name in [&stuck, &mate, &well] {
+            w.running(name).await;
+        }
+        let held = w.hold(&stuck).await;
+        let began = Instant::now();
+        // It waits in the frozen actor, and must come to nothing there.
+        let name = stuck.clone();
+        let waiting = w.spawn(move |w| {
+            Box::pin(async move { w.node.ask(&name, Command::Allocate, None).await })
+        });
+        let name = stuck.clone();
+        let is_stuck = || {
+            let view = w.view_of(&stuck);
+            let turn = view.turn.is_some_and(|t| t.message == "control");
+            view.state == "stuck" && turn && view.mailbox_depth >= 1
+        };
+        eventually(LONG, "it is seen while it stands still", is_stuck).await;
+        let mate_is_stuck = || w.view_of(&mate).state == "stuck" || epoch(&w, &mate) == 2;
+        eventually(LONG, "so is who shares its thread", mate_is_stuck).await;
+        let mut longest = Duration::ZERO;
+        while !(w.is_running(&name) && epoch(&w, &name) == 2 && epoch(&w, &mate) == 2) {
+            assert!(began.elapsed() < LONG, "{:?}", w.view_of(&name));
+            let asked = Instant::now();
+            w.node
+                .ask(&well, Command::Address(room_id(0)), None)
+                .await
+                .unwrap();
+            assert_eq!(counts(&w, &stuck).await, 2, "a read waits for no actor");
+            longest = longest.max(asked.elapsed());
+            tokio::task::yield_now().await;
+        }
+        // The lease and a second, and one more for a machine that does other things too.
+        assert!(
+            began.elapsed() < LEASE + Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+        assert!(
+            longest < Duration::from_secs(1),
+            "the others wait: {longest:?}"
+        );
+        w.running(&mate).await;
+        for name in [&stuck, &mate, &well] {
+            w.node.ask(name, Command::Allocate, None).await.unwrap();
+        }
+        let view = w.view_of(&stuck);
+        let cause = view.restarts.last_cause.unwrap();
+        assert!(cause.contains("its thread stands still"), "{cause}");
+        assert_eq!(w.view_of(&mate).restarts.total, 0, "it could not help it");
+        assert_eq!((epoch(&w, &well), w.view_of(&well).restarts.total), (1, 0));
+
+        drop(held);
+        let told = waiting.await.unwrap();
+        assert!(matches!(told, Err(CallError::Restarting(_))), "{told:?}");
+        let allocated = |name: &str| w.view_of(name).scheduler.unwrap().state.rooms["allocated"];
+        w.node.ask(&stuck, Command::Allocate, None).await.unwrap();
+        eventually(LONG, "both rooms are given, each once", || {
+            allocated(&stuck) == 2
+        })
+        .await;
+        let epochs = w.store.epochs(&stuck);
+        assert!(epochs.is_sorted(), "the old owner wrote: {epochs:?}");
+        assert_eq!(epoch(&w, &stuck), 2, "it stays where it is");
+    });
+}
+
+#[test]
+fn an_actor_that_is_busy_for_less_than_its_lease_keeps_it() {
+    let name = names_on_thread(1).next().unwrap();
+    let setup = two_threads();
+    setup.add_fleet(&name, 1);
+    setup.run(|w| async move {
+        w.running(&name).await;
+        let held = w.hold(&name).await;
+        let age = || w.view_of(&name).turn.map_or(0, |turn| turn.age_us);
+        eventually(LONG, "it is busy for most of it", || age() > 1_200_000).await;
+        drop(held);
+        let probes = || w.view_of(&name).handled["probe"];
+        let before = probes();
+        eventually(LONG, "it lives on", || probes() >= before + 5).await;
+        let lease = || w.view_of(&name).scheduler.unwrap().lease_left_ms;
+        eventually(LONG, "its lease is renewed", || lease() > 1_000).await;
+        assert_eq!((epoch(&w, &name), w.view_of(&name).restarts.total), (1, 0));
+    });
+}
+
+#[test]
+fn one_that_stops_its_threads_again_and_again_is_degraded_and_the_others_go_on() {
+    let (bad, well) = (
+        names_on_thread(1).next().unwrap(),
+        names_on_thread(0).next().unwrap(),
+    );
+    let quick = Duration::from_millis(300);
+    let setup = two_threads().settings(|s| {
+        s.lease_ttl = quick;
+        s.lease_renewal = Duration::from_millis(50);
+    });
+    setup.add_fleet(&bad, 1);
+    setup.add_fleet(&well, 1);
+    setup.run(|w| async move {
+        let mut held = Vec::new();
+        for epoch_now in 1..=6 {
+            let there = || w.is_running(&bad) && epoch(&w, &bad) == epoch_now;
+            eventually(LONG, "it is made again", there).await;
+            held.push(w.hold(&bad).await);
+        }
+        eventually(LONG, "its budget is used up", || {
+            w.view_of(&bad).state == "degraded"
+        })
+        .await;
+        // It took all threads with it: others are made in their place.
+        w.running(&well).await;
+        let answer = w.node.ask(&well, Command::Address(room_id(0)), None).await;
+        answer.unwrap();
+        assert_eq!(w.view_of(&well).restarts.total, 0);
+        drop(held);
+    });
+}
+
+#[test]
+fn every_input_counts_as_waiting() {
+    let seldom = |s: &mut maestro_actors::ActorSettings| {
+        s.lease_ttl = LONG;
+        s.lease_renewal = LONG;
+    };
+    let setup = Setup::fleet(2).patient().settings(seldom);
+    setup.store.set_lease(LONG);
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        // So that the next steady ping is one that it has to be told of.
+        w.ping(&room_id(1), PingStatus::Ready).await.unwrap();
+        let told = || w.view().scheduler.is_some_and(|s| s.board.waiting == 0);
+        eventually(LONG, "it is told of the last ping", told).await;
+        let held = w.hold(FLEET).await;
+        let depth = |n: u64| move |w: &World| w.view().mailbox_depth == n;
+        assert_eq!(w.view().mailbox_depth, 0);
+        w.runtime
+            .set_status(FLEET, &room_id(0), InstanceStatus::Error, "broken");
+        eventually(LONG, "an event counts", || depth(1)(&w)).await;
+        let ping = w.spawn_ping(&room_id(1), PingStatus::Occupied);
+        eventually(LONG, "a ping counts", || depth(2)(&w)).await;
+        let ask = w.spawn_allocate();
+        eventually(LONG, "a command counts", || depth(3)(&w)).await;
+        w.ping(&room_id(1), PingStatus::Ready).await.unwrap();
+        eventually(LONG, "news of the board count", || depth(4)(&w)).await;
+        w.node.interrupt(FLEET, || {});
+        eventually(LONG, "an order of ours counts", || depth(5)(&w)).await;
+        let old = || w.view().oldest_message_us > 1_000_000 && w.view().state == "stuck";
+        eventually(LONG, "the oldest is seen", old).await;
+        drop(held);
+        ping.await.unwrap().unwrap();
+        // Whether a room is left for it is not the point.
+        let _ = ask.await.unwrap();
+        eventually(LONG, "nothing waits", || depth(0)(&w)).await;
+        assert_eq!(w.view().oldest_message_us, 0);
+    });
+}
+
+#[test]
+fn the_supervisor_is_measured_and_outlives_a_panic() {
+    let often = |s: &mut maestro_actors::ActorSettings| {
+        s.lease_renewal = Duration::from_millis(50);
+    };
+    Setup::fleet(1)
+        .patient()
+        .settings(often)
+        .run(|w| async move {
+            w.running(FLEET).await;
+            let probes = |w: &World| plain(w, "supervisor").handled.get("probe").copied();
+            eventually(LONG, "it is asked for a sign of life", || {
+                probes(&w) > Some(2)
+            })
+            .await;
+            let (go, wait) = mpsc::channel::<()>();
+            w.node.interrupt_supervisor(move || {
+                let _ = wait.recv();
+            });
+            let is_stuck = || {
+                let view = plain(&w, "supervisor");
+                view.state == "stuck" && view.turn.is_some_and(|turn| turn.message == "control")
+            };
+            eventually(LONG, "it is seen while it stands still", is_stuck).await;
+            w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+            assert_eq!(w.rooms("occupied"), 1, "owners go on");
+            drop(go);
+            eventually(LONG, "it goes on", || {
+                plain(&w, "supervisor").state == "running"
+            })
+            .await;
+
+            w.node
+                .interrupt_supervisor(|| panic!("a fault that a test asked for"));
+            let seen = || plain(&w, "supervisor").restarts.total == 1;
+            eventually(LONG, "it is seen", seen).await;
+            w.node.panic(FLEET);
+            eventually(LONG, "it still makes owners", || w.restarts() == 1).await;
+            w.running(FLEET).await;
+        });
+}
+
+#[test]
+fn reads_under_way_are_seen_and_end_in_time() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Read, StoreFault::Held(gate.clone()));
+        let read = w.spawn(|w| Box::pin(async move { counts(&w, FLEET).await }));
+        let seen = || {
+            let view = plain(&w, "catalog");
+            view.mailbox_depth == 1 && view.state == "stuck"
+        };
+        eventually(LONG, "it is seen", seen).await;
+        assert_eq!(counts(&w, FLEET).await, 1, "it holds up no other");
+        gate.open();
+        assert_eq!(read.await.unwrap(), 1);
+        eventually(LONG, "it is over", || {
+            plain(&w, "catalog").mailbox_depth == 0
+        })
+        .await;
+        assert!(plain(&w, "catalog").handled["command"] >= 2);
+
+        w.store
+            .fail(StoreCall::Read, StoreFault::LostAcknowledgement);
+        let silent = |reads: Arc<dyn Reads>| -> Query<_> {
+            Box::pin(async move { reads.room_counts(FLEET).await })
+        };
+        let told = w.node.catalog().read(silent).await.unwrap_err();
+        assert!(matches!(told, CallError::Store(_)), "{told}");
+    });
+}

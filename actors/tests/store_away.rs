@@ -1,0 +1,220 @@
+//! A store that takes no changes, or takes them late: who is told what, and what is left of what waits.
+
+mod support;
+
+use maestro_actors::CallError;
+use maestro_core::domain::{InstanceStatus, OperationStatus, PingStatus};
+use maestro_core::ports::Change;
+use maestro_core::state::{Command, Reply, RoomQuery};
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{FLEET, LONG, Setup, room_id};
+
+const CAUSE: &str = "no space left on device";
+
+fn is_refused(told: &Result<Reply, CallError>) -> bool {
+    matches!(told, Err(CallError::Store(why)) if why.to_string().contains(CAUSE))
+}
+
+#[test]
+fn changes_are_refused_before_they_are_decided_and_looks_are_answered() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_down(true);
+        let changes = [
+            Command::Allocate,
+            Command::AddRooms { amount: 1 },
+            Command::DeleteScheduler,
+            Command::SetPaused(true),
+        ];
+        for command in changes {
+            let told = w.ask(command.clone()).await;
+            assert!(is_refused(&told), "{command:?}: {told:?}");
+        }
+        let new = maestro_testkit::build::scheduler("new").build();
+        let create = Command::CreateScheduler(Box::new(new));
+        let told = w.node.ask("new", create, None).await;
+        assert!(is_refused(&told), "{told:?}");
+        let view = w.view();
+        assert_eq!((view.handled["allocate"], view.handled["command"]), (0, 0));
+        assert!(
+            matches!(w.node.directory().find("new"), Ok(None)),
+            "no owner is made for it"
+        );
+
+        let query = RoomQuery {
+            status: None,
+            version: None,
+            offset: 0,
+            limit: 10,
+        };
+        for look in [
+            Command::Rooms(query),
+            Command::Room(room_id(0)),
+            Command::Rollout,
+            Command::Address(room_id(0)),
+        ] {
+            w.ask(look).await.unwrap();
+        }
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        w.store.set_down(false);
+        w.allocate().await.unwrap();
+    });
+}
+
+#[test]
+fn a_look_does_not_wait_for_what_is_not_stored_yet() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let ping = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        w.ask(Command::Room(room_id(0))).await.unwrap();
+        w.ask(Command::Rollout).await.unwrap();
+        gate.open();
+        ping.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn an_order_that_is_late_is_named() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let soon = Some(Duration::from_millis(500));
+        let add = Command::AddRooms { amount: 1 };
+        let told = w.node.ask(FLEET, add, soon).await.unwrap_err();
+        let text = told.to_string();
+        let CallError::Late {
+            operation, cause, ..
+        } = told
+        else {
+            panic!("{text}");
+        };
+        assert_eq!(cause, None);
+        assert!(
+            text.contains(&operation.to_string()) && text.contains("accepted"),
+            "{text}"
+        );
+        gate.open();
+        let done = || {
+            let stored = w.store.stored_operation(FLEET, operation);
+            stored.is_some_and(|o| o.status == OperationStatus::Finished)
+        };
+        eventually(LONG, "it is carried out", done).await;
+    });
+}
+
+#[test]
+fn who_waits_when_the_store_fails_is_told_at_once() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let add =
+            w.spawn(|w| Box::pin(async move { w.ask(Command::AddRooms { amount: 1 }).await }));
+        gate.reached_by(1).await;
+        // Decided, and behind the first in the queue of the writer.
+        let allocation = w.spawn_allocate();
+        eventually(LONG, "it is decided", || w.rooms("allocated") == 1).await;
+        w.store.set_down(true);
+        gate.open();
+        let told = add.await.unwrap().unwrap_err();
+        let text = told.to_string();
+        let CallError::Late {
+            operation, cause, ..
+        } = told
+        else {
+            panic!("{text}");
+        };
+        assert_eq!(cause.as_deref(), Some(CAUSE));
+        let told = allocation.await.unwrap().unwrap_err();
+        assert!(matches!(told, CallError::Store(_)), "{told}");
+        w.store.set_down(false);
+        let done = || {
+            let stored = w.store.stored_operation(FLEET, operation);
+            stored.is_some_and(|o| o.status == OperationStatus::Finished)
+        };
+        eventually(LONG, "it is carried out", done).await;
+        eventually(LONG, "the room is given back", || w.rooms("allocated") == 0).await;
+        assert_eq!(w.restarts(), 0);
+    });
+}
+
+#[test]
+fn what_happens_while_the_store_is_away_for_long_is_folded_and_written_when_it_is_back() {
+    const ROOMS: u16 = 100;
+    const ROUNDS: u64 = 90;
+    Setup::fleet(ROOMS).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_down(true);
+        let before = w.handled("runtime");
+        // More than the queue of the writer has places for.
+        for round in 1..=ROUNDS {
+            let status = match round % 2 {
+                0 => InstanceStatus::Ready,
+                _ => InstanceStatus::Error,
+            };
+            for room in 0..ROOMS {
+                w.runtime.set_status(FLEET, &room_id(room), status, "flaps");
+            }
+            // Each is decided: the runtime folds what nobody has taken.
+            let seen = || w.handled("runtime") >= before + u64::from(ROOMS) * round;
+            eventually(LONG, "it is decided", seen).await;
+        }
+        assert_eq!(w.restarts(), 0);
+        let waiting = || w.view().scheduler.unwrap().writer.waiting;
+        assert!(waiting() > 8_192, "{}", waiting());
+        let written = || {
+            let log = w.store.log(FLEET);
+            let changes = log.iter().flatten();
+            changes.filter(|c| matches!(c, Change::PutRoom(_))).count()
+        };
+        let begun = written();
+        w.store.set_down(false);
+        eventually(LONG, "all is written", || waiting() == 0).await;
+        let rows = written() - begun;
+        assert!(rows > 0 && rows < 2_000, "only what is left of it: {rows}");
+        assert_eq!(w.restarts(), 0);
+        w.ask(Command::Room(room_id(0))).await.unwrap();
+    });
+}
+
+#[test]
+fn looks_at_the_stored_seq_become_rarer_while_the_store_is_away() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let looks: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let seen = looks.clone();
+        let mut commits = 0;
+        w.store.fail_when(move |call, _| match call {
+            StoreCall::Commit => {
+                commits += 1;
+                (commits == 1).then_some(StoreFault::NotAppliedUnknown)
+            }
+            StoreCall::StoredSeq => {
+                let mut seen = seen.lock();
+                seen.push(Instant::now());
+                (seen.len() < 8).then_some(StoreFault::NotApplied)
+            }
+            _ => None,
+        });
+        let ping = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        ping.await.unwrap().unwrap();
+        let looks = looks.lock().clone();
+        let pauses: Vec<_> = looks.windows(2).map(|two| two[1] - two[0]).collect();
+        assert_eq!(pauses.len(), 7);
+        let least = [20, 40, 80, 160, 320, 640, 1_000].map(Duration::from_millis);
+        for (pause, least) in pauses.iter().zip(least) {
+            assert!(*pause >= least, "{pauses:?}");
+        }
+    });
+}

@@ -1,0 +1,121 @@
+//! The time in which the store takes no changes: it begins with the first one that fails and ends with the next that
+//! succeeds. Both are told once; what is tried between is told on debug level only.
+//!
+//! After an I/O error the file has to be closed and opened again before anything else works, which reads all of it. So
+//! a small file is written first: while not even that succeeds the store is left as it is, and reads go on.
+
+use super::{file, format, shared::Shared, snapshot};
+use jiff::Timestamp;
+use maestro_core::ports::Outage;
+use redb::Database;
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Removed as soon as it is written; one that a kill left behind is overwritten by the next.
+const TRIAL: &str = "maestro.redb.trial";
+/// More than a change of one room needs.
+const TRIAL_BYTES: usize = 64 * 1024;
+
+/// What the writer knows of it.
+pub struct Failing {
+    began: Instant,
+    retry_at: Instant,
+    pause: Duration,
+    cause: String,
+}
+
+impl Failing {
+    pub fn begin(shared: &Shared, cause: &str) -> Self {
+        let dir = shared.dir.display();
+        tracing::error!(
+            cause,
+            data_dir = %dir,
+            "the store takes no changes: reads, pings and rooms go on; mend it, nothing has to be started again"
+        );
+        shared.set_outage(Some(Outage {
+            since: Timestamp::now(),
+            cause: cause.into(),
+        }));
+        let now = Instant::now();
+        Self {
+            began: now,
+            retry_at: now + PAUSE_FIRST,
+            pause: PAUSE_FIRST,
+            cause: cause.into(),
+        }
+    }
+
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// How long until the next try.
+    pub fn left(&self) -> Duration {
+        self.retry_at.saturating_duration_since(Instant::now())
+    }
+
+    /// A try failed, perhaps for another reason than the one before.
+    pub fn goes_on(&mut self, shared: &Shared, cause: &str) {
+        tracing::debug!(cause, "the store still takes no changes");
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.retry_at = Instant::now() + self.pause;
+        if self.cause == cause {
+            return;
+        }
+        self.cause = cause.into();
+        if let Some(outage) = shared.outage() {
+            shared.set_outage(Some(Outage {
+                since: outage.since,
+                cause: cause.into(),
+            }));
+        }
+    }
+
+    pub fn end(self, shared: &Shared) {
+        shared.set_outage(None);
+        let seconds = self.began.elapsed().as_secs_f64();
+        tracing::info!(cause = self.cause, seconds, "the store takes changes again");
+    }
+}
+
+/// Whether anything can be written beside the file of the store.
+pub fn try_folder(dir: &Path) -> Result<(), String> {
+    let path = dir.join(TRIAL);
+    let written = write_trial(&path);
+    let removed = file::remove_if_there(&path);
+    let failed = written.and(removed).err();
+    failed.map_or(Ok(()), |error| Err(super::error::io_cause(&error)))
+}
+
+fn write_trial(path: &Path) -> io::Result<()> {
+    // A link or a pipe of that name is not written to.
+    file::remove_if_there(path)?;
+    let mut options = fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut trial: File = options.write(true).create_new(true).open(path)?;
+    trial.write_all(&[1; TRIAL_BYTES])?;
+    trial.sync_all()
+}
+
+/// Opens the file again and reads from it what is known of it: the failed transaction may
+/// have been applied. The lock was held all the time, so the epoch stays.
+pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), String> {
+    if !shared.is_ours() {
+        return Err("the lock of the data folder is gone; start again".into());
+    }
+    let path = shared.dir.join(file::NAME);
+    let database = file::open_existing(&path).map_err(|e| e.cause())?;
+    if format::epoch(&path, &database).map_err(|e| e.cause())? != shared.epoch.0 {
+        return Err("the file of the store is another one now; start again".into());
+    }
+    let read = file::guarded(&path, || Ok(snapshot::everything(&database)));
+    let (entries, seqs) = read.map_err(|e| e.cause())?.map_err(|e| e.to_string())?;
+    shared.model.replace(entries);
+    Ok((database, seqs))
+}

@@ -1,0 +1,213 @@
+//! A disk that runs full under a running orchestrator: who is told what, and what goes on.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use support::{Home, Maestro, Mounted, eventually, run, seconds, skip};
+
+const CAUSE: &str = "no space left on device";
+
+/// Fills a small disk to the last byte.
+fn fill(folder: &Path) -> PathBuf {
+    let path = folder.join("ballast");
+    let mut file = fs::File::create(&path).expect("a file");
+    for size in [65_536, 4_096, 512, 1] {
+        let bytes = vec![1_u8; size];
+        while file.write_all(&bytes).is_ok() {}
+    }
+    path
+}
+
+async fn ping_each(maestro: &Maestro, home: &Home) -> bool {
+    for (room, _) in home.pids("full") {
+        let body = json!({"status": "ready", "runningMatches": 0});
+        let answer = maestro.ping("full", &room, &body).await;
+        if answer != (200, json!({"success": true})) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Orders something that fits into no page that is free already, until that is refused. What it became, if it was
+/// accepted before the store knew.
+async fn run_into_it(maestro: &Maestro) -> Option<String> {
+    let until = Instant::now() + seconds(60);
+    loop {
+        let metadata = json!({"note": "x".repeat(200_000)});
+        let patch = json!({"forwarders": [{
+            "name": "far", "enable": false, "type": "gRPC", "address": "far:80",
+            "options": {"timeout": "1000", "metadata": metadata},
+        }]});
+        let began = Instant::now();
+        let (status, body) = maestro.patch("/schedulers/full", &patch).await;
+        // What still fitted may be taken, and the next is in its way for a moment.
+        if status == 200 || body["code"] == 9 {
+            assert!(Instant::now() < until, "the disk does not run full: {body}");
+            continue;
+        }
+        let text = body["message"].as_str().unwrap_or_default();
+        assert!(status == 503 && text.contains(CAUSE), "{status} {body}");
+        assert!(
+            began.elapsed() < seconds(4),
+            "not at once: {:?}",
+            began.elapsed()
+        );
+        let named = text.split("operation ").nth(1);
+        return named
+            .and_then(|rest| rest.split(' ').next())
+            .map(str::to_owned);
+    }
+}
+
+fn records(maestro: &Maestro) -> Vec<Value> {
+    let log = maestro.logged();
+    let records = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_default());
+    records.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
+    let home = Home::below("data");
+    let _mounted = match Mounted::new(home.path(), "size=16m") {
+        Ok(mounted) => mounted,
+        Err(why) => return skip(format!("nothing can be mounted here: {why}")),
+    };
+    let maestro = home.start();
+    let (status, body) = maestro
+        .post("/schedulers", &home.mute_fleet("full", 2))
+        .await;
+    assert_eq!(status, 200, "{body}");
+    let there = eventually(seconds(20), || async {
+        home.pids("full").len() == 2 && ping_each(&maestro, &home).await
+    });
+    assert!(there.await);
+    maestro.wait_ready("full", 2).await;
+    let rooms = home.pids("full");
+    let ballast = fill(home.path());
+    let accepted = run_into_it(&maestro).await;
+
+    // Changes and allocations: at once, with the cause, and nothing comes of them.
+    let fleet = home.mute_fleet("another", 1);
+    for (what, answer) in [
+        ("an allocation", refused(maestro.allocate("full")).await),
+        (
+            "a scheduler",
+            refused(maestro.post("/schedulers", &fleet)).await,
+        ),
+        (
+            "rooms",
+            refused(maestro.post("/schedulers/full/add-rooms", &json!({"amount": 1}))).await,
+        ),
+        (
+            "a deletion",
+            refused(maestro.delete("/schedulers/full")).await,
+        ),
+    ] {
+        let text = answer["message"].as_str().unwrap_or_default();
+        assert!(
+            text.contains(CAUSE) && answer["code"] == 14,
+            "{what}: {answer}"
+        );
+    }
+    // What is known is answered as before.
+    let room = &rooms[0].0;
+    for path in [
+        "/schedulers".to_owned(),
+        "/schedulers/full".to_owned(),
+        "/schedulers/full/versions".to_owned(),
+        "/schedulers/full?version=v1.0.0".to_owned(),
+        "/schedulers/info".to_owned(),
+        "/schedulers/full/operations?stage=final".to_owned(),
+        "/schedulers/full/rooms".to_owned(),
+        format!("/schedulers/full/rooms/{room}"),
+    ] {
+        let (status, body) = maestro.get(&path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    assert!(ping_each(&maestro, &home).await, "pings go on");
+    // Who is on call sees it.
+    assert_eq!(maestro.internal("GET", "/healthz", None).await.0, 200);
+    let (status, body) = maestro.internal("GET", "/readyz", None).await;
+    let text = body.as_str().unwrap_or_default();
+    let says_why = text.starts_with("Service Unavailable\n") && text.contains(CAUSE);
+    assert!(status == 503 && says_why, "{status} {body}");
+    let (_, view) = maestro.internal("GET", "/debug/actors", None).await;
+    assert_eq!(view["store"]["cause"], CAUSE, "{view}");
+    let shown = run(&["actors", "--url", &maestro.internal]).stdout;
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(
+        shown.contains("store: takes no changes since") && shown.contains(CAUSE),
+        "{shown}"
+    );
+    let gauge = async |value: &str| {
+        let (_, page) = maestro.internal("GET", "/metrics", None).await;
+        let line = format!("maestro_store_failing {value}");
+        page.as_str().unwrap_or_default().lines().any(|l| l == line)
+    };
+    assert!(gauge("1").await);
+    // Long enough for a log that tells of each try.
+    let retries = async || {
+        let (_, view) = maestro
+            .internal("GET", "/debug/actors?scheduler=full", None)
+            .await;
+        view["actors"][0]["scheduler"]["writer"]["retries"].as_u64()
+    };
+    let tried = eventually(seconds(30), || async { retries().await >= Some(4) });
+    assert!(tried.await, "it is tried again and again");
+    assert_eq!(home.pids("full"), rooms, "rooms go on");
+
+    fs::remove_file(ballast).unwrap();
+    let ready = eventually(seconds(20), || async {
+        maestro.internal("GET", "/readyz", None).await.0 == 200
+    });
+    assert!(ready.await, "{}", maestro.logged());
+    assert!(gauge("0").await);
+    let (_, view) = maestro.internal("GET", "/debug/actors", None).await;
+    assert!(view.get("store").is_none(), "{view}");
+    if let Some(id) = accepted {
+        assert_eq!(maestro.ended("full", &id).await["status"], "finished");
+    }
+    assert_eq!(
+        maestro.get("/schedulers/another").await.0,
+        404,
+        "it was refused"
+    );
+    assert_eq!(maestro.allocate("full").await.0, 200);
+
+    let records = records(&maestro);
+    let about_it = |record: &&Value| record.to_string().contains(CAUSE) && record["path"].is_null();
+    let about_it: Vec<_> = records.iter().filter(about_it).collect();
+    let told: Vec<_> = about_it
+        .iter()
+        .map(|record| (record["level"].as_str(), record["message"].as_str()))
+        .collect();
+    let begins = "the store takes no changes: reads, pings and rooms go on; mend it, nothing has to be started again";
+    let told_once = [
+        (Some("ERROR"), Some(begins)),
+        (Some("INFO"), Some("the store takes changes again")),
+    ];
+    assert_eq!(told, told_once, "{about_it:#?}");
+    let errors = records.iter().filter(|record| record["level"] == "ERROR");
+    assert_eq!(errors.count(), 1, "{}", maestro.logged());
+    maestro.remove("full").await;
+}
+
+/// An answer that comes at once, and refuses for now.
+async fn refused(answer: impl Future<Output = support::Answer>) -> Value {
+    let began = Instant::now();
+    let (status, body) = answer.await;
+    assert_eq!(status, 503, "{body}");
+    assert!(
+        began.elapsed() < seconds(1),
+        "{:?}: {body}",
+        began.elapsed()
+    );
+    body
+}
