@@ -137,7 +137,7 @@ fn with_zero_every_ready_room_is_as_good_as_another() {
 
 #[test]
 fn a_fleet_that_fell_silent_is_passed_over_a_piece_a_turn() {
-    let mut fleet = Fleet::new(crate::settings::CoreSettings {
+    let mut fleet = Fleet::new(maestro_core::settings::CoreSettings {
         rooms_per_turn: 2,
         ..Default::default()
     });
@@ -236,7 +236,7 @@ fn a_ready_before_the_rooms_address_is_told_once_the_address_is_known() {
 fn a_ready_before_the_address_outlives_its_owner() {
     let mut fleet = told(1);
     let room = fleet.rooms()[0].clone();
-    let address = fleet.running[&room].address.clone();
+    let address = fleet.machine.running[&room].address.clone();
     place(&mut fleet, &room, None);
     fleet.ping(&room, Ready, 0).unwrap();
     fleet.restart();
