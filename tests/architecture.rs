@@ -17,6 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
+    // What is around the state machine is a model of its own: no store, no runtime, no actor.
+    ("maestro-simulation", &["maestro-core"]),
     // The stubs of the forwarder that tests let Maestro call.
     ("maestro-testkit", &["maestro-core", "maestro-grpc"]),
     (

@@ -8,8 +8,8 @@ use crate::group::{Group, Outgoing};
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
+use maestro_core::rules::writing::{AfterCommit, PendingTouches, after_commit, after_lookup};
 use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -97,9 +97,7 @@ struct Inbox {
     outbox: Outbox,
     /// What came while a commit before it failed again and again.
     folded: Group,
-    /// Steady pings are written behind all else, so those of a room that is itself written later are old by then, and
-    /// dropped.
-    touches: BTreeMap<RoomId, RoomTouch>,
+    touches: PendingTouches,
 }
 
 impl Inbox {
@@ -125,13 +123,7 @@ impl Inbox {
     fn add(&mut self, group: &mut Group, order: Order) {
         match order {
             Order::Batch(batch) => {
-                for change in &batch.changes {
-                    match change {
-                        Change::PutRoom(room) => drop(self.touches.remove(&room.id)),
-                        Change::DeleteRoom(id) => drop(self.touches.remove(id)),
-                        _ => {}
-                    }
-                }
+                self.touches.superseded_by(&batch.changes);
                 group.orders += 1;
                 group.spans.extend(commit_span(&batch));
                 group.changes.extend(batch.changes);
@@ -139,8 +131,7 @@ impl Inbox {
             }
             Order::Touches(rooms) => {
                 self.gauge.waiting.fetch_sub(1, Relaxed);
-                let rooms = rooms.into_iter().map(|t| (t.room.clone(), t));
-                self.touches.extend(rooms);
+                self.touches.add(rooms);
             }
         }
     }
@@ -184,7 +175,7 @@ impl Writer {
             gauge: self.gauge.clone(),
             outbox: self.outbox.clone(),
             folded: Group::default(),
-            touches: BTreeMap::new(),
+            touches: PendingTouches::default(),
         };
         let abandoned = self.abandoned.clone();
         loop {
@@ -203,8 +194,7 @@ impl Writer {
             group.spans.clear();
             self.carry_out(group.outgoing);
             // One chunk of steady pings, then again what has arrived meanwhile.
-            let touches = std::iter::from_fn(|| inbox.touches.pop_first().map(|(_, touch)| touch));
-            let chunk: Vec<RoomTouch> = touches.take(TOUCH_CHUNK).collect();
+            let chunk = inbox.touches.take(TOUCH_CHUNK);
             if chunk.is_empty() {
                 continue;
             }
@@ -236,23 +226,18 @@ impl Writer {
                 false => self.within(tried).await,
                 true => self.folding(inbox, self.within(tried)).await,
             };
-            match tried.unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into()))) {
-                Ok(()) => break,
-                Err(error @ CommitError::NotApplied(_)) => {
-                    if self.ending.is_cancelled() {
-                        return Err(error);
-                    }
-                }
-                // Applied, retry, or neither: what is stored decides.
-                Err(error @ (CommitError::Unknown(_) | CommitError::Behind { .. })) => {
+            let outcome = tried.unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())));
+            let after = match after_commit(&fence, &outcome) {
+                AfterCommit::LookUp => {
                     self.tell_those_who_wait(group);
-                    match self.stored_seq(&error, inbox).await? {
-                        seq if seq == fence.seq => break,
-                        seq if seq == fence.previous && !self.ending.is_cancelled() => {}
-                        _ => return Err(error),
-                    }
+                    after_lookup(&fence, self.stored_seq(inbox).await?)
                 }
-                Err(error) => return Err(error),
+                known => known,
+            };
+            match after {
+                AfterCommit::Durable => break,
+                AfterCommit::Again if !self.ending.is_cancelled() => {}
+                _ => return outcome,
             }
             failed = true;
             self.tell_those_who_wait(group);
@@ -310,10 +295,7 @@ impl Writer {
         }
     }
 
-    async fn stored_seq(&self, cause: &CommitError, inbox: &mut Inbox) -> Result<Seq, CommitError> {
-        if let CommitError::Behind { stored } = cause {
-            return Ok(*stored);
-        }
+    async fn stored_seq(&self, inbox: &mut Inbox) -> Result<Seq, CommitError> {
         let mut wait = RETRY_FIRST;
         loop {
             let asked = self.store.stored_seq(&self.scheduler, self.epoch);

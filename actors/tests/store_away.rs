@@ -50,6 +50,7 @@ fn changes_are_refused_before_they_are_decided_and_looks_are_answered() {
             version: None,
             offset: 0,
             limit: 10,
+            ..RoomQuery::default()
         };
         for look in [
             Command::Rooms(query),

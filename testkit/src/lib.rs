@@ -4,6 +4,7 @@ pub mod build;
 pub mod contract;
 mod eventually;
 pub mod fake;
+#[cfg(feature = "forwarder")]
 pub mod forwarder;
 
 pub use eventually::eventually;

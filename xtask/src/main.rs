@@ -3,6 +3,7 @@
 mod golden;
 mod guard;
 mod lint;
+mod mutants;
 mod settings;
 mod setup;
 mod shell;
@@ -59,6 +60,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Change the code in about sixty places, one at a time, and see whether a test notices
+    Mutants {
+        /// What is mutated
+        #[arg(value_enum)]
+        subject: mutants::Subject,
+        /// Which sixty of all, from 0 on; the same number is always the same places
+        #[arg(long, value_name = "N")]
+        shard: usize,
+    },
     /// Write the shipped settings file and the reference of all keys anew from the code
     Settings,
     /// Install what the tests need beside the Rust toolchain
@@ -100,6 +110,11 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Guard { update } => {
             let mut summary = Summary::default();
             guard::run(update, &mut summary)?;
+            Ok(summary.close())
+        }
+        Task::Mutants { subject, shard } => {
+            let mut summary = Summary::default();
+            mutants::run(subject, shard, &mut summary)?;
             Ok(summary.close())
         }
         Task::Simulate { seeds, seed } => {

@@ -86,9 +86,5 @@ impl Need {
 
 /// apt where it is, and only as root: a task never asks for a password.
 fn may_install() -> bool {
-    let root = shell::program("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    root && shell::exists("apt-get")
+    shell::is_root() && shell::exists("apt-get")
 }

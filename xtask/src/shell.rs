@@ -71,3 +71,11 @@ pub fn exists(name: &str) -> bool {
     env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }
+
+/// Whether this is the superuser.
+pub fn is_root() -> bool {
+    program("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}

@@ -1,5 +1,5 @@
-//! Lives of a fleet under faults, by seeds: the simulation of the actors' shell, and the
-//! property tests of the state machine. Built without optimization: 1,000 seeds take seconds
+//! Lives of a fleet under faults, in the simulated world: by seeds, with players and a store
+//! that fails, and drawn by the property tests. Built without optimization: 1,000 seeds take seconds
 //! all the same, and the checks of arithmetic are part of what is tested.
 
 use std::os::unix::process::CommandExt;
@@ -27,8 +27,8 @@ const HINT: &str = "; if a line above says SIM_SEED=NUMBER, `cargo xtask simulat
 /// # Errors
 /// When cargo cannot be started.
 pub fn one(seed: u64, summary: &mut Summary) -> Result<()> {
-    let mut command = simulation();
-    command.args(["whatever_fails", "--nocapture"]);
+    let mut command = lives("seeds");
+    command.arg("--nocapture");
     command.env("SIM_SEED", seed.to_string());
     eprintln!("seed {seed}");
     counted(command, "", summary, |_| {}).map(drop)
@@ -40,10 +40,9 @@ pub fn one(seed: u64, summary: &mut Summary) -> Result<()> {
 /// When cargo cannot be started.
 pub fn many(seeds: u64, most: Option<Duration>, summary: &mut Summary) -> Result<()> {
     let begun = Instant::now();
-    let mut stories = simulation();
+    let mut stories = lives("seeds");
     stories.env("SIM_SEEDS", seeds.to_string());
-    let mut properties = shell::cargo(&["test", "--package", "maestro-core", "--lib"]);
-    properties.args(["--", "state::tests::properties"]);
+    let mut properties = lives("properties");
     properties.env("PROPTEST_CASES", seeds.to_string());
     for (what, command) in [("stories", stories), ("properties", properties)] {
         let left = most.map(|most| most.saturating_sub(begun.elapsed()));
@@ -53,15 +52,11 @@ pub fn many(seeds: u64, most: Option<Duration>, summary: &mut Summary) -> Result
     Ok(())
 }
 
-fn simulation() -> Command {
-    shell::cargo(&[
-        "test",
-        "--package",
-        "maestro-actors",
-        "--test",
-        "simulation",
-        "--",
-    ])
+/// The lives of one kind.
+fn lives(kind: &str) -> Command {
+    let mut command = shell::cargo(&["test", "--package", "maestro-simulation"]);
+    command.args(["--test", "stress", "--", kind]);
+    command
 }
 
 /// Ends the command when its time is over: what it has not played by then is left, visibly.

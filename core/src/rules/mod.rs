@@ -10,3 +10,4 @@ pub mod status;
 pub mod surge;
 pub mod validation;
 pub mod version;
+pub mod writing;

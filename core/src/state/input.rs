@@ -7,7 +7,7 @@ use crate::rules::patch::Patch;
 use std::{sync::Arc, time::Duration};
 
 /// Names a caller who waits for a [`Reply`]; the shell knows the way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Caller(pub u64);
 
 /// Names one piece of [`Work`] that was given out; the result of one that is not
@@ -171,6 +171,7 @@ impl Command {
             | Self::Room(_)
             | Self::RoomsSummary
             | Self::Rollout
+            | Self::RoomsSummary
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)

@@ -334,6 +334,3 @@ impl SchedulerState {
         self.graveyard.insert(room, self.now.mono);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -144,8 +144,8 @@ impl SchedulerState {
         id
     }
 
-    #[cfg(test)]
-    pub(super) fn open_operations(&self) -> BTreeSet<OperationId> {
+    /// Operations that have not ended, waiting ones among them.
+    pub fn open_operations(&self) -> BTreeSet<OperationId> {
         self.operations.open().map(|r| r.id).collect()
     }
 

@@ -1,23 +1,19 @@
 //! Stories of what once went wrong; the first ones are lives that the properties found.
 
-use super::fleet::{Fleet, spec};
-use super::properties::{Step, live, major, patch};
-use super::world::{Outcome, World};
-use crate::ports::*;
-use crate::rules::patch::Patch;
-use crate::settings::CoreSettings;
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::rules::patch::Patch;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::documents::{major, operation_of, patch};
+use maestro_simulation::steps::{Step, live};
+use maestro_simulation::{Fleet, spec};
+use maestro_simulation::{Outcome, World};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
-}
-
-fn operation_of(answer: Answer) -> OperationId {
-    match answer {
-        Ok(Reply::Operation(id)) => id,
-        other => panic!("no operation: {other:?}"),
-    }
 }
 
 #[test]
@@ -121,7 +117,7 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
         address: None,
         resource_version: 1,
     };
-    let (id, _) = world.works.remove(creation);
+    let (id, _) = world.works.remove(creation).expect("it is being made");
     world.decide(Input::Runtime(RuntimeEvent::Changed(made.clone())));
     world.decide(Input::Runtime(RuntimeEvent::Gone {
         room: order.room.clone(),
@@ -138,11 +134,11 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
 fn ports_that_come_after_their_attempt_make_no_room() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    operation_of(fleet.order(major(1)));
+    operation_of(fleet.order(major("game-1")));
     fleet.pass(seconds(121));
     fleet.ping_all(PingStatus::Ready);
     // Two attempts asked for ports; the first answer is late.
-    assert_eq!(fleet.held.len(), 2);
+    assert_eq!(fleet.works.len(), 2);
     fleet.release_one();
     assert_eq!(fleet.state.rooms().len(), 1, "no room of the first attempt");
 }
@@ -156,11 +152,16 @@ fn a_creation_that_is_canceled_while_it_waits_leaves_no_scheduler() {
     fleet
         .order(Command::CreateScheduler(Box::new(spec(1))))
         .unwrap();
-    let id = *fleet.operations.keys().next().expect("its creation waits");
+    let id = *fleet
+        .stored
+        .operations
+        .keys()
+        .next()
+        .expect("its creation waits");
     fleet.order(Command::Cancel(id)).unwrap();
     fleet.order(Command::SetPaused(false)).unwrap();
     assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
-    assert!(fleet.stored_scheduler.is_none() && fleet.ended);
+    assert!(fleet.stored.scheduler.is_none() && fleet.ended);
 }
 
 #[test]
@@ -184,18 +185,18 @@ fn rooms_that_went_during_a_pause_are_missed_at_its_end() {
     let mut fleet = Fleet::up(3);
     let rooms = fleet.rooms();
     fleet.order(Command::SetPaused(true)).unwrap();
-    fleet.running.remove(&rooms[0]);
+    fleet.machine.running.remove(&rooms[0]);
     fleet.restart();
-    let knows = |fleet: &Fleet, room: &RoomId| fleet.state.rooms.get(room.as_str()).is_some();
+    let knows = |fleet: &Fleet, room: &RoomId| fleet.state.rooms().get(room.as_str()).is_some();
     assert!(knows(&fleet, &rooms[0]), "a pause takes nothing for gone");
     // News of a room are newer than the list.
-    let back = fleet.running.remove(&rooms[1]).unwrap();
+    let back = fleet.machine.running.remove(&rooms[1]).unwrap();
     fleet.restart();
     fleet.input(Input::Runtime(RuntimeEvent::Changed(back)));
     fleet.order(Command::SetPaused(false)).unwrap();
     assert!(!knows(&fleet, &rooms[0]), "it is gone");
     assert!(knows(&fleet, &rooms[1]) && knows(&fleet, &rooms[2]));
-    assert_eq!(fleet.running.len(), 2, "and replaced");
+    assert_eq!(fleet.machine.running.len(), 2, "and replaced");
 }
 
 #[test]
@@ -232,7 +233,8 @@ fn rooms_of_a_canceled_removal_are_not_forgotten() {
     assert_eq!(fleet.operation(removal).status, OperationStatus::Canceled);
     fleet.order(Command::Cancel(busy)).unwrap();
     let silent: Vec<_> = fleet
-        .stored_rooms
+        .stored
+        .rooms
         .values()
         .filter(|r| r.made_by.is_some())
         .collect();
@@ -261,11 +263,11 @@ fn a_rollout_takes_no_new_room_instead_of_an_old_one_with_a_match() {
     let mut fleet = Fleet::up(2);
     fleet.ping_all(PingStatus::Occupied);
     let old = fleet.rooms();
-    operation_of(fleet.order(major(1)));
+    operation_of(fleet.order(major("game-1")));
     let trial = fleet
         .rooms()
         .into_iter()
-        .find(|r| fleet.running[r].validation);
+        .find(|r| fleet.machine.running[r].validation);
     fleet.ping(&trial.unwrap(), PingStatus::Ready, 0).unwrap();
     for _ in 0..10 {
         for room in fleet.rooms() {
@@ -276,8 +278,12 @@ fn a_rollout_takes_no_new_room_instead_of_an_old_one_with_a_match() {
             let _ = fleet.ping(&room, status, 0);
         }
     }
-    assert!(old.iter().all(|r| fleet.running.contains_key(r)));
-    assert_eq!(fleet.running.len(), 3, "one of the surge, and it stays");
+    assert!(old.iter().all(|r| fleet.machine.running.contains_key(r)));
+    assert_eq!(
+        fleet.machine.running.len(),
+        3,
+        "one of the surge, and it stays"
+    );
     let removals = fleet.operations_of("remove_rooms");
     assert!(removals.len() <= 2, "no room is made and ended without end");
 }
@@ -306,7 +312,7 @@ fn a_deletion_on_ticks_alone_tells_rooms_again() {
 fn a_room_in_error_is_replaced_though_it_goes_on_pinging() {
     let mut fleet = Fleet::up(1);
     let broken = fleet.rooms()[0].clone();
-    let mut instance = fleet.running[&broken].clone();
+    let mut instance = fleet.machine.running[&broken].clone();
     instance.status = InstanceStatus::Error;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
@@ -314,7 +320,7 @@ fn a_room_in_error_is_replaced_though_it_goes_on_pinging() {
         fleet.pass(seconds(60));
         fleet.ping_all(PingStatus::Ready);
     }
-    assert!(!fleet.running.contains_key(&broken));
+    assert!(!fleet.machine.running.contains_key(&broken));
     assert_eq!(fleet.count(RoomStatus::Ready), 1);
 }
 
@@ -329,14 +335,14 @@ fn a_room_that_falls_silent_while_it_drains_expires() {
     });
     assert_eq!(asked, Ok(Reply::Done));
     fleet.pass(seconds(242));
-    assert!(!fleet.running.contains_key(&room));
+    assert!(!fleet.machine.running.contains_key(&room));
 }
 
 #[test]
 fn a_room_whose_instance_lost_its_readiness_is_not_given_out() {
     let mut fleet = Fleet::up(1);
     let room = fleet.rooms()[0].clone();
-    let mut instance = fleet.running[&room].clone();
+    let mut instance = fleet.machine.running[&room].clone();
     instance.status = InstanceStatus::Pending;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance.clone())));
@@ -356,7 +362,7 @@ fn a_room_told_to_end_is_not_brought_back_by_its_ping() {
     world.heal();
     let room = world.room_ids()[0].clone();
     world.ping(&room, PingStatus::Ready, 0);
-    world.slow_endings = true;
+    world.machine.slow_endings = true;
     world.command(Command::RemoveRoom {
         room: room.clone(),
         force: true,
@@ -445,7 +451,7 @@ fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
     .enumerate()
     {
         if round == 1 {
-            let (id, work) = fleet.held.pop_front().expect("the place is removed");
+            let (id, work) = fleet.works.pop_front().expect("the place is removed");
             assert!(matches!(work, Work::RemovePlace), "{work:?}");
             let result = WorkResult::Failed(RuntimeError::Invalid("no".into()));
             fleet.input(Input::WorkDone { id, result });
@@ -461,7 +467,7 @@ fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
     }
     fleet.hold = false;
     fleet.order(Command::DeleteScheduler).unwrap();
-    assert!(fleet.stored_scheduler.is_none());
+    assert!(fleet.stored.scheduler.is_none());
 }
 
 #[test]
@@ -495,12 +501,12 @@ fn a_list_that_is_older_than_a_creation_ends_no_room() {
     assert_eq!(fleet.count(RoomStatus::Ready), 2);
     // What stays away from the lists is gone after all.
     fleet.pass(seconds(31));
-    fleet.running.clear();
+    fleet.machine.running.clear();
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
     assert!(
         before
             .iter()
-            .all(|room| !fleet.stored_rooms.contains_key(room))
+            .all(|room| !fleet.stored.rooms.contains_key(room))
     );
 }
 
@@ -521,9 +527,9 @@ fn a_room_that_is_made_twice_is_the_second_one() {
     world.late(creation);
     world.event();
     world.event();
-    world.gone(&room, None);
+    world.machine.gone(&room, None);
     world.commit_all();
-    world.relist();
+    world.machine.relist();
     while !world.works.is_empty() {
         world.work(0, Outcome::Works);
         world.commit_all();
@@ -534,21 +540,22 @@ fn a_room_that_is_made_twice_is_the_second_one() {
         .rooms
         .get(&room)
         .and_then(|r| r.instance.as_ref());
-    assert!(world.runtime.contains_key(&room));
-    assert_eq!(uid(known), uid(world.runtime.get(&room)));
+    assert!(world.machine.running.contains_key(&room));
+    assert_eq!(uid(known), uid(world.machine.running.get(&room)));
 }
 
 #[test]
 fn a_namesake_on_a_list_takes_the_place_of_a_room_just_made() {
     let mut fleet = Fleet::up(1);
     let room = fleet.rooms()[0].clone();
-    let mut namesake = fleet.running[&room].clone();
+    let mut namesake = fleet.machine.running[&room].clone();
     namesake.uid = "another".into();
     namesake.resource_version += 1;
-    fleet.running.insert(room.clone(), namesake.clone());
+    fleet.machine.running.insert(room.clone(), namesake.clone());
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![namesake])));
     let stored = fleet
-        .stored_rooms
+        .stored
+        .rooms
         .get(&room)
         .and_then(|r| r.instance.as_ref());
     assert_eq!(stored.map(|i| i.uid.as_str()), Some("another"));
@@ -557,14 +564,14 @@ fn a_namesake_on_a_list_takes_the_place_of_a_room_just_made() {
 #[test]
 fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
     let mut fleet = Fleet::up(1);
-    let spec = crate::rules::patch::SpecPatch {
-        containers: vec![crate::rules::patch::ContainerPatch {
+    let spec = maestro_core::rules::patch::SpecPatch {
+        containers: vec![maestro_core::rules::patch::ContainerPatch {
             command: vec!["false".into()],
             ..Default::default()
         }],
         ..Default::default()
     };
-    let patch = crate::rules::patch::Patch {
+    let patch = maestro_core::rules::patch::Patch {
         spec: Some(spec),
         ..Default::default()
     };
@@ -573,8 +580,8 @@ fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
     let first = fleet.order(Command::DeleteScheduler).unwrap();
     assert_eq!(fleet.order(Command::DeleteScheduler), Ok(first));
     fleet.hold = false;
-    while !fleet.held.is_empty() {
-        fleet.release_one();
+    while !fleet.works.is_empty() {
+        assert!(fleet.release_one());
     }
     assert!(
         fleet.ended,
@@ -588,27 +595,27 @@ fn ports_that_nobody_knows_the_fate_of_are_given_back() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
-    let (id, _) = fleet.held.pop_front().expect("ports are asked for");
+    let (id, _) = fleet.works.pop_front().expect("ports are asked for");
     let result = WorkResult::Unknown("it took too long".into());
     fleet.input(Input::WorkDone { id, result });
     let released = |(_, work): &(WorkId, Work)| matches!(work, Work::ReleasePorts { .. });
-    assert!(fleet.held.iter().any(released), "{:?}", fleet.held);
+    assert!(fleet.works.iter().any(released), "{:?}", fleet.works);
 }
 
 #[test]
 fn what_happens_while_a_list_is_compared_is_newer_than_the_list() {
     let mut world = World::in_pieces(1, true, 1);
     world.allowed = 10;
-    while world.commit() || world.work(0, Outcome::Works) || world.event() {}
+    world.settle();
     let rooms = world.room_ids();
     assert_eq!(rooms.len(), 3);
     world.restart();
     // The first of its rooms is taken; the one that ends now comes last.
     world.event();
-    world.gone(&rooms[0], None);
+    world.machine.gone(&rooms[0], None);
     world.event();
     assert!(world.go_on(), "it was one turn");
-    while world.go_on() {}
+    world.go_on_to_the_end();
     assert!(world.state.rooms().get(rooms[0].as_str()).is_none());
     assert!(world.state.rooms().get(rooms[1].as_str()).is_some());
 }

@@ -1,9 +1,10 @@
 //! Lines of the contract that no other story tells: times of expiry, rooms without an address, unknown kinds.
 
-use super::fleet::{Fleet, spec};
-use crate::ports::RuntimeEvent;
-use crate::settings::CoreSettings;
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
 fn seconds(count: u64) -> Duration {
@@ -83,7 +84,7 @@ fn a_room_that_says_it_is_over_is_ended_at_once() {
 fn a_room_without_an_address_has_none_to_tell_and_is_given_to_nobody() {
     // D7, and contract 7: ready, but not placed.
     let (mut fleet, room) = silent_room();
-    let mut instance = fleet.running[&room].clone();
+    let mut instance = fleet.machine.running[&room].clone();
     instance.address = None;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));

@@ -1,16 +1,13 @@
 //! Removals by order and switches, where they differ from the original on purpose (D27, D32).
 
-use super::fleet::Fleet;
-use crate::rules::patch::Patch;
-use crate::state::*;
 use PingStatus::{Occupied, Ready};
-
-fn operation_of(answer: Answer) -> OperationId {
-    match answer {
-        Ok(Reply::Operation(id)) => id,
-        other => panic!("{other:?}"),
-    }
-}
+use maestro_core::domain::*;
+use maestro_core::rules::patch::Patch;
+use maestro_core::state::*;
+use maestro_simulation::Fleet;
+use maestro_simulation::documents::operation_of;
+use std::sync::Arc;
+use std::time::Duration;
 
 fn remove(fleet: &mut Fleet, amount: i32, force: bool) -> OperationId {
     operation_of(fleet.order(Command::RemoveRooms { amount, force }))
@@ -22,12 +19,12 @@ fn history(fleet: &Fleet, id: OperationId) -> String {
 }
 
 fn replicas(fleet: &Fleet) -> i32 {
-    fleet.stored_scheduler.as_ref().unwrap().rooms_replicas
+    fleet.stored.scheduler.as_ref().unwrap().rooms_replicas
 }
 
 /// What the versions' own documents say, by version.
 fn documents(fleet: &Fleet) -> Vec<(String, i32)> {
-    let all = fleet.stored_versions.iter();
+    let all = fleet.stored.versions.values();
     all.map(|v| (v.version().to_string(), v.rooms_replicas))
         .collect()
 }
@@ -44,7 +41,7 @@ fn an_order_to_remove_takes_idle_rooms_and_drains_those_with_a_match() {
     let record = fleet.operation(id);
     assert_eq!(record.status, OperationStatus::Finished);
     // Durable with the operation's end: a restart goes on with it.
-    let drains = |id: &&RoomId| fleet.stored_rooms[*id].removal.is_some_and(|r| r.drain);
+    let drains = |id: &&RoomId| fleet.stored.rooms[*id].removal.is_some_and(|r| r.drain);
     let (drained, stays): (Vec<_>, Vec<_>) = rooms[..3].iter().partition(drains);
     assert_eq!((drained.len(), stays.len()), (2, 1));
     let text = history(&fleet, id);
@@ -63,7 +60,7 @@ fn an_order_to_remove_takes_idle_rooms_and_drains_those_with_a_match() {
     assert_eq!(fleet.rooms(), rooms[..3]);
     for (room, left) in [(drained[0], 2), (drained[1], 1)] {
         fleet.ping(room, Ready, 0).unwrap();
-        assert_eq!(fleet.running.len(), left, "its match is over");
+        assert_eq!(fleet.machine.running.len(), left, "its match is over");
     }
     assert_eq!(replicas(&fleet), 1);
     fleet.pass(Duration::from_secs(130));
@@ -79,12 +76,12 @@ fn by_force_rooms_with_a_match_are_ended_at_once_after_the_idle_ones() {
     remove(&mut fleet, 1, true);
     assert_eq!(fleet.rooms(), rooms[..2], "an idle one is there");
     let id = remove(&mut fleet, 1, true);
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
     assert_eq!(fleet.operation(id).definition.to_json()["force"], true);
     let id = remove(&mut fleet, 1, false);
     let input = fleet.operation(id).definition.to_json();
     assert!(input.get("force").is_none(), "{input}");
-    assert_eq!(fleet.running.len(), 1, "the last one has a match");
+    assert_eq!(fleet.machine.running.len(), 1, "the last one has a match");
 }
 
 #[test]
@@ -177,7 +174,7 @@ fn an_order_by_number_is_written_to_the_version_and_the_row() {
 #[test]
 fn an_order_to_add_that_came_to_nothing_is_taken_back_from_both() {
     let mut fleet = Fleet::up(1);
-    fleet.creation_fails = Some("no such command".into());
+    fleet.machine.creation_fails = Some("no such command".into());
     operation_of(fleet.order(Command::AddRooms { amount: 2 }));
     assert_eq!(
         (replicas(&fleet), documents(&fleet)),
@@ -190,7 +187,7 @@ fn a_switch_to_the_active_version_changes_nothing_and_says_so() {
     let mut fleet = Fleet::up(2);
     operation_of(fleet.order(Command::AddRooms { amount: 1 }));
     fleet.order(Command::PauseRollout).unwrap();
-    let before = fleet.stored_scheduler.clone();
+    let before = fleet.stored.scheduler.clone();
     let id = operation_of(fleet.order(Command::SwitchVersion("v1.0.0".into())));
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
     let text = history(&fleet, id);
@@ -198,9 +195,9 @@ fn a_switch_to_the_active_version_changes_nothing_and_says_so() {
         text.contains("v1.0.0 is the active version already"),
         "{text}"
     );
-    assert_eq!(fleet.stored_scheduler, before);
+    assert_eq!(fleet.stored.scheduler, before);
     assert!(
-        fleet.stored_operator.rollout_paused,
+        fleet.stored.operator.rollout_paused,
         "what an operator held stays held"
     );
 }
@@ -212,9 +209,9 @@ fn of_the_scheduler_only_creating_is_changed_by_a_switch_to_where_it_is() {
         (scheduler_state::ON_ERROR, scheduler_state::ON_ERROR),
     ] {
         let mut fleet = Fleet::up(1);
-        let mut document = Scheduler::clone(fleet.stored_scheduler.as_ref().unwrap());
+        let mut document = Scheduler::clone(fleet.stored.scheduler.as_ref().unwrap());
         document.state = was.into();
-        fleet.stored_scheduler = Some(Arc::new(document));
+        fleet.stored.scheduler = Some(Arc::new(document));
         fleet.restart();
         operation_of(fleet.order(Command::SwitchVersion("v1.0.0".into())));
         assert_eq!(fleet.scheduler_state(), becomes);

@@ -1,9 +1,10 @@
 //! Rooms that end too soon, restart in place, or end well, and what is made of it (D30, D31).
 
-use super::fleet::{Fleet, spec};
-use crate::ports::RuntimeEvent;
-use crate::settings::CoreSettings;
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::ports::RuntimeEvent;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
 const MIN_UPTIME: Duration = Duration::from_secs(30);
@@ -14,7 +15,7 @@ fn seconds(n: u64) -> Duration {
 
 /// A container of the room ends and waits to be started again.
 fn restarting(fleet: &mut Fleet, room: &RoomId, count: u32, code: i32) {
-    let instance = fleet.running.get_mut(room).expect("it runs");
+    let instance = fleet.machine.running.get_mut(room).expect("it runs");
     instance.status = InstanceStatus::Error;
     instance.description = format!("CrashLoopBackOff: exit code {code}");
     instance.resource_version += 1;
@@ -29,7 +30,7 @@ fn restarting(fleet: &mut Fleet, room: &RoomId, count: u32, code: i32) {
 
 /// It runs again.
 fn runs_again(fleet: &mut Fleet, room: &RoomId) {
-    let instance = fleet.running.get_mut(room).expect("it runs");
+    let instance = fleet.machine.running.get_mut(room).expect("it runs");
     instance.status = InstanceStatus::Ready;
     instance.description = String::new();
     instance.resource_version += 1;
@@ -70,7 +71,7 @@ fn rooms_that_end_soon_after_they_were_ready_are_tried_ever_more_seldom() {
         let room = fleet.rooms()[0].clone();
         fleet.pass(seconds(1));
         fleet.crash(&room, 1);
-        while fleet.running.is_empty() {
+        while fleet.machine.running.is_empty() {
             fleet.pass(Duration::from_millis(500));
         }
         fleet.ping_all(PingStatus::Ready);
@@ -143,7 +144,7 @@ fn a_fleet_that_is_whole_and_quiet_again_is_a_success() {
     // A match wants a third room, which does not live.
     fleet.ping(&old[0], PingStatus::Occupied, 1).unwrap();
     for _ in 0..5 {
-        while fleet.running.len() < 3 {
+        while fleet.machine.running.len() < 3 {
             fleet.pass(Duration::from_millis(500));
         }
         let room = fleet.rooms().into_iter().find(|r| !old.contains(r));
@@ -167,7 +168,7 @@ fn a_room_that_plays_one_match_and_ends_is_fine() {
         fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
         fleet.pass(seconds(1));
         fleet.crash(&room, 0);
-        assert_eq!(fleet.running.len(), 1, "made anew at once");
+        assert_eq!(fleet.machine.running.len(), 1, "made anew at once");
         fleet.ping_all(PingStatus::Ready);
     }
     // So is one that said good-bye.
@@ -198,7 +199,12 @@ fn an_end_that_was_ordered_is_no_failure() {
     let force = true;
     fleet.order(Command::RemoveRoom { room, force }).unwrap();
     fleet.ping_all(PingStatus::Ready);
-    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
     assert_eq!(fleet.state.view().crash_failures, 0);
     let ends = ends(&fleet);
     assert_eq!(ends.len(), 2);
@@ -229,7 +235,7 @@ fn without_a_minimum_any_end_of_a_room_that_was_ready_is_no_failure() {
     );
     let room = fleet.rooms()[0].clone();
     fleet.crash(&room, 1);
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
 }
 
 #[test]
@@ -238,7 +244,8 @@ fn the_first_ready_is_stored_and_counts_after_a_restart() {
     let ready_at = fleet.clock.wall;
     assert!(
         fleet
-            .stored_rooms
+            .stored
+            .rooms
             .values()
             .all(|r| r.first_ready_at == Some(ready_at))
     );
@@ -247,13 +254,13 @@ fn the_first_ready_is_stored_and_counts_after_a_restart() {
     let rooms = fleet.rooms();
     fleet.crash(&rooms[0], 1);
     assert_eq!(fleet.state.view().crash_failures, 1, "25 s are too few");
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
     fleet.pass(seconds(10));
     fleet.restart();
     let replacements = fleet.operations_of("add_rooms").len();
     fleet.crash(&rooms[1], 1);
     assert_eq!(fleet.state.view().crash_failures, 0, "35 s are enough");
-    assert_eq!(fleet.running.len(), 2, "replaced at once");
+    assert_eq!(fleet.machine.running.len(), 2, "replaced at once");
     assert_eq!(fleet.operations_of("add_rooms").len(), replacements + 1);
 }
 
@@ -264,7 +271,7 @@ fn a_scheduler_that_was_on_error_before_a_restart_gets_well() {
     for _ in 0..5 {
         let room = fleet.rooms()[0].clone();
         fleet.crash(&room, 1);
-        while fleet.running.is_empty() {
+        while fleet.machine.running.is_empty() {
             fleet.pass(seconds(1));
         }
     }
@@ -294,8 +301,8 @@ fn a_failing_room_of_an_old_version_leaves_the_back_off_of_the_active_one() {
     let mut fleet = Fleet::up(2);
     fleet.ping_all(PingStatus::Occupied);
     let old = fleet.rooms();
-    let patch = crate::rules::patch::Patch {
-        spec: Some(crate::rules::patch::SpecPatch {
+    let patch = maestro_core::rules::patch::Patch {
+        spec: Some(maestro_core::rules::patch::SpecPatch {
             termination_grace_period: Some(2_000_000_000),
             ..Default::default()
         }),
@@ -325,7 +332,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     let mut fleet = Fleet::up(2);
     fleet.pass(MIN_UPTIME);
     fleet.ping_all(PingStatus::Ready);
-    let operations = fleet.operations.len();
+    let operations = fleet.stored.operations.len();
     let rooms = fleet.rooms();
     restarting(&mut fleet, &rooms[0], 1, 3);
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Error);
@@ -344,7 +351,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Ready);
     assert_eq!(
-        fleet.operations.len(),
+        fleet.stored.operations.len(),
         operations,
         "no replacement, no surplus"
     );
@@ -378,10 +385,10 @@ fn restarts_in_place_count_as_failures_and_the_room_is_replaced_in_the_end() {
     assert_eq!(fleet.rooms(), vec![room.clone()]);
     fleet.pass(seconds(40));
     assert!(
-        !fleet.running.contains_key(&room),
+        !fleet.machine.running.contains_key(&room),
         "not ready again in time"
     );
-    assert_eq!(fleet.running.len(), 1, "replaced");
+    assert_eq!(fleet.machine.running.len(), 1, "replaced");
 }
 
 #[test]
@@ -391,9 +398,14 @@ fn a_room_that_restarts_goes_first_in_a_scale_down() {
     // Its match ended with its only container.
     fleet.ping(&rooms[2], PingStatus::Occupied, 1).unwrap();
     restarting(&mut fleet, &rooms[2], 1, 1);
-    fleet.order(Command::RemoveRooms { amount: 1 }).unwrap();
-    assert!(!fleet.running.contains_key(&rooms[2]));
-    assert_eq!(fleet.running.len(), 2);
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
+    assert!(!fleet.machine.running.contains_key(&rooms[2]));
+    assert_eq!(fleet.machine.running.len(), 2);
 }
 
 /// A helper that is started again beside a match.
@@ -410,7 +422,7 @@ fn a_match_in_another_container_is_played_to_its_end() {
     restarting(&mut fleet, &rooms[0], 1, 1);
     // Pings are answered as the contract has it; what they say is heard all the same.
     let _ = fleet.ping(&rooms[0], PingStatus::Occupied, 1);
-    let patch = crate::rules::patch::Patch {
+    let patch = maestro_core::rules::patch::Patch {
         rooms_replicas: Some(0),
         ..Default::default()
     };
@@ -421,7 +433,7 @@ fn a_match_in_another_container_is_played_to_its_end() {
     fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Occupied);
     fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
-    assert!(fleet.running.is_empty(), "its match is over");
+    assert!(fleet.machine.running.is_empty(), "its match is over");
 }
 
 #[test]
@@ -462,7 +474,7 @@ fn what_was_not_replaced_is_not_told_later() {
     let room = fleet.rooms()[0].clone();
     let force = false;
     fleet.ping(&room, PingStatus::Terminating, 0).unwrap();
-    assert_eq!(fleet.running.len(), 3, "replaced when it said so");
+    assert_eq!(fleet.machine.running.len(), 3, "replaced when it said so");
     fleet.crash(&room, 0);
     let other = fleet.rooms()[0].clone();
     fleet
@@ -538,13 +550,13 @@ fn an_end_that_nobody_saw_is_told_once_it_is_known() {
     let mut fleet = Fleet::up(2);
     fleet.pass(MIN_UPTIME);
     let room = fleet.rooms()[0].clone();
-    fleet.running.remove(&room);
+    fleet.machine.running.remove(&room);
     fleet.restart();
     let told = ends(&fleet);
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].reason, told[0].planned), ("unknown", false));
     assert_eq!(fleet.state.view().crash_failures, 0);
-    assert_eq!(fleet.running.len(), 2);
+    assert_eq!(fleet.machine.running.len(), 2);
     let detail = fleet.order(Command::Room(room));
     assert!(matches!(detail, Ok(Reply::Room(room)) if room.ended.is_some()));
 }

@@ -1,9 +1,10 @@
 //! What those who measure are told (contract 9).
 
-use super::fleet::{Fleet, spec};
-use crate::ports::RuntimeEvent;
-use crate::settings::CoreSettings;
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
 /// Operations whose work ended, with how.
@@ -28,8 +29,8 @@ fn each_operation_is_reported_once_with_its_time() {
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
     fleet.pass(Duration::from_secs(7));
     fleet.hold = false;
-    while !fleet.held.is_empty() {
-        fleet.release_one();
+    while !fleet.works.is_empty() {
+        assert!(fleet.release_one());
     }
     let done = Outcome::Success;
     assert_eq!(
@@ -50,7 +51,7 @@ fn each_operation_is_reported_once_with_its_time() {
 fn a_failure_and_its_rollback_are_reported_apart() {
     let mut fleet = Fleet::up(1);
     fleet.reports.clear();
-    fleet.creation_fails = Some("no image".into());
+    fleet.machine.creation_fails = Some("no image".into());
     fleet.order(Command::AddRooms { amount: 2 }).unwrap();
     let add_rooms = |id| {
         let name = "add_rooms".to_owned();
@@ -164,7 +165,7 @@ fn the_ends_of_rooms_are_those_between_two_health_runs() {
             force: false,
         })
         .unwrap();
-    let (id, _) = fleet.held.pop_front().unwrap();
+    let (id, _) = fleet.works.pop_front().unwrap();
     let result = WorkResult::Done;
     fleet.input(Input::WorkDone { id, result });
     fleet.hold = false;

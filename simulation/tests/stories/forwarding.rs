@@ -1,11 +1,13 @@
 //! What matchmakers are told of the life of a fleet (contract 3, 6).
 
-use super::fleet::{Fleet, spec};
-use crate::ports::*;
-use crate::rules::patch::{ContainerPatch, Patch, SpecPatch};
-use crate::state::*;
 use ForwardedEvent::{Player, Resync, RoomEvent, Status, Terminated};
 use PingStatus::{Occupied, Ready, Terminating};
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::rules::patch::{ContainerPatch, Patch, SpecPatch};
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
+use std::sync::Arc;
 
 fn forwarder(name: &str, enabled: bool) -> Forwarder {
     Forwarder {
@@ -129,8 +131,8 @@ fn the_end_of_a_room_is_told_once_and_last() {
     // Ordered, not told to the runtime yet: no new match may begin in it.
     fleet.ping(&room, Ready, 0).unwrap();
     assert_eq!(events(&mut fleet), [Resync(Terminating)]);
-    while fleet.running.contains_key(&room) {
-        fleet.release_one();
+    while fleet.machine.running.contains_key(&room) {
+        assert!(fleet.release_one());
     }
     assert_eq!(events(&mut fleet), [Terminated]);
 }
@@ -139,7 +141,7 @@ fn the_end_of_a_room_is_told_once_and_last() {
 fn a_room_that_was_told_to_end_is_not_ready_any_more() {
     let mut fleet = told(1);
     let room = fleet.rooms()[0].clone();
-    let mut instance = fleet.running[&room].clone();
+    let mut instance = fleet.machine.running[&room].clone();
     instance.status = InstanceStatus::Terminating;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));
@@ -180,7 +182,7 @@ fn a_validation_room_is_nobodys_business() {
     };
     fleet.order(Command::Patch(Box::new(patch))).unwrap();
     let mut rooms = fleet.rooms().into_iter();
-    let trial = rooms.find(|r| fleet.running[r].validation).unwrap();
+    let trial = rooms.find(|r| fleet.machine.running[r].validation).unwrap();
     for event in [word("goal"), RequestedEvent::Status("dancing".into())] {
         assert_eq!(ask(&mut fleet, trial.as_str(), event), Ok(None));
     }
@@ -243,7 +245,7 @@ fn an_event_that_cannot_be_forwarded_says_why() {
     );
     assert!(answer.unwrap_err().contains("dancing"));
 
-    let mut instance = fleet.running[&room].clone();
+    let mut instance = fleet.machine.running[&room].clone();
     instance.address = None;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance)));

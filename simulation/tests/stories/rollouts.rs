@@ -1,8 +1,9 @@
 //! Rollouts and the inventory, as an operator sees and steers them.
 
-use super::fleet::Fleet;
-use crate::rules::patch::{ContainerPatch, Patch, SpecPatch};
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::rules::patch::{ContainerPatch, Patch, SpecPatch};
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
 fn rollout(fleet: &mut Fleet) -> RolloutView {
@@ -33,7 +34,7 @@ fn with_new_version(rooms: i32, occupied: bool) -> Fleet {
     let trial = fleet
         .rooms()
         .into_iter()
-        .find(|r| fleet.running[r].validation);
+        .find(|r| fleet.machine.running[r].validation);
     let trial = trial.expect("a validation room");
     fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
     assert_eq!(fleet.state.view().version, "v2.0.0");
@@ -43,7 +44,7 @@ fn with_new_version(rooms: i32, occupied: bool) -> Fleet {
 /// Rooms that were just made say that they are ready; the others go on as they are.
 fn new_rooms_come_up(fleet: &mut Fleet) {
     for room in fleet.rooms() {
-        let stored = fleet.stored_rooms.get(&room);
+        let stored = fleet.stored.rooms.get(&room);
         if stored.is_some_and(|r| r.ping_status == PingStatus::Unknown) {
             fleet.ping(&room, PingStatus::Ready, 0).unwrap();
         }
@@ -61,11 +62,11 @@ fn a_rollout_waits_for_matches_and_says_so() {
     assert_eq!((view.old, view.new, view.surge), (3, 1, 1));
     let reason = view.waiting_for.unwrap();
     assert!(reason.contains("matches"), "{reason}");
-    assert_eq!(fleet.running.len(), 4, "no match was ended");
+    assert_eq!(fleet.machine.running.len(), 4, "no match was ended");
     assert!(
-        fleet.operations.len() < 20,
+        fleet.stored.operations.len() < 20,
         "no hot loop: {}",
-        fleet.operations.len()
+        fleet.stored.operations.len()
     );
     fleet.ping_all(PingStatus::Ready);
     for _ in 0..10 {
@@ -73,7 +74,7 @@ fn a_rollout_waits_for_matches_and_says_so() {
     }
     let view = rollout(&mut fleet);
     assert!(!view.in_progress, "{view:?}");
-    assert_eq!(fleet.running.len(), 3);
+    assert_eq!(fleet.machine.running.len(), 3);
 }
 
 #[test]
@@ -112,11 +113,12 @@ fn an_aborted_rollout_goes_back_to_the_version_before() {
     }
     assert!(
         fleet
+            .machine
             .running
             .values()
             .all(|i| i.version.as_str() == "v1.0.0")
     );
-    assert_eq!(fleet.running.len(), 3);
+    assert_eq!(fleet.machine.running.len(), 3);
     let refusal = fleet.order(Command::AbortRollout).unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Conflict);
 }
@@ -156,15 +158,17 @@ fn the_inventory_pages_and_remembers_how_a_room_ended() {
 
 #[test]
 fn old_versions_go_when_there_are_too_many_but_never_those_in_use() {
-    let settings = crate::settings::CoreSettings {
+    let settings = maestro_core::settings::CoreSettings {
         versions_limit: 3,
         ..Default::default()
     };
     let mut fleet = Fleet::new(settings);
     fleet
-        .order(Command::CreateScheduler(Box::new(super::fleet::spec(1))))
+        .order(Command::CreateScheduler(Box::new(spec(1))))
         .unwrap();
-    fleet.input(Input::Runtime(crate::ports::RuntimeEvent::Listed(vec![])));
+    fleet.input(Input::Runtime(maestro_core::ports::RuntimeEvent::Listed(
+        vec![],
+    )));
     fleet.ping_all(PingStatus::Ready);
     for surge in 2..8 {
         let patch = Patch {
@@ -175,9 +179,10 @@ fn old_versions_go_when_there_are_too_many_but_never_those_in_use() {
         fleet.pass(Duration::from_secs(1));
     }
     let kept: Vec<_> = fleet
-        .stored_versions
-        .iter()
-        .map(|v| v.version().to_string())
+        .stored
+        .versions
+        .keys()
+        .map(|v| v.to_string())
         .collect();
     assert_eq!(fleet.state.view().version, "v1.6.0");
     assert!(
@@ -193,18 +198,20 @@ fn old_versions_go_when_there_are_too_many_but_never_those_in_use() {
 
 #[test]
 fn a_scheduler_does_not_grow_beyond_its_cap() {
-    let settings = crate::settings::CoreSettings {
+    let settings = maestro_core::settings::CoreSettings {
         rooms_limit: 3,
         ..Default::default()
     };
     let mut fleet = Fleet::new(settings);
     fleet
-        .order(Command::CreateScheduler(Box::new(super::fleet::spec(5))))
+        .order(Command::CreateScheduler(Box::new(spec(5))))
         .unwrap();
-    fleet.input(Input::Runtime(crate::ports::RuntimeEvent::Listed(vec![])));
+    fleet.input(Input::Runtime(maestro_core::ports::RuntimeEvent::Listed(
+        vec![],
+    )));
     fleet.ping_all(PingStatus::Ready);
     fleet.pass(Duration::from_secs(70));
-    assert_eq!(fleet.running.len(), 3);
+    assert_eq!(fleet.machine.running.len(), 3);
     let refusal = fleet.order(Command::AddRooms { amount: 1 }).unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Exhausted);
 }

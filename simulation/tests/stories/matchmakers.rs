@@ -1,10 +1,13 @@
 //! Which rooms matchmakers are given, and what they hear of them (D33, D34).
 
-use super::fleet::{Fleet, spec};
-use crate::ports::*;
-use crate::state::*;
 use ForwardedEvent::{Resync, Terminated};
 use PingStatus::{Occupied, Ready, Terminating};
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::state::*;
+use maestro_simulation::{Fleet, spec};
+use std::sync::Arc;
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,7 @@ fn a_passed_over_room_comes_back_by_a_ping_that_is_told_late() {
 fn the_active_version_goes_first_among_the_heard_and_among_the_silent() {
     let mut fleet = Fleet::up(2);
     let old = fleet.rooms();
-    let patch = crate::rules::patch::Patch {
+    let patch = maestro_core::rules::patch::Patch {
         rooms_replicas: Some(4),
         ..Default::default()
     };
@@ -117,7 +120,7 @@ fn the_active_version_goes_first_among_the_heard_and_among_the_silent() {
 
 #[test]
 fn with_zero_every_ready_room_is_as_good_as_another() {
-    let mut fleet = Fleet::new(crate::settings::CoreSettings {
+    let mut fleet = Fleet::new(maestro_core::settings::CoreSettings {
         allocation_fresh: None,
         ..Default::default()
     });
@@ -134,7 +137,7 @@ fn with_zero_every_ready_room_is_as_good_as_another() {
 
 #[test]
 fn a_fleet_that_fell_silent_is_passed_over_a_piece_a_turn() {
-    let mut fleet = Fleet::new(crate::settings::CoreSettings {
+    let mut fleet = Fleet::new(maestro_core::settings::CoreSettings {
         rooms_per_turn: 2,
         ..Default::default()
     });
@@ -174,9 +177,9 @@ fn a_silence_from_before_a_take_over_counts_for_allocation_only() {
     fleet.pass(100 * SECOND);
     fleet.ping(&rooms[1], Ready, 0).unwrap();
     // What is stored of the first one is older than a minute.
-    let silent = fleet.stored_rooms[&rooms[0]].last_ping_at;
+    let silent = fleet.stored.rooms[&rooms[0]].last_ping_at;
     assert!(fleet.clock.wall.duration_since(silent).as_secs() > 60);
-    fleet.stored_rooms.get_mut(&rooms[1]).unwrap().last_ping_at = fleet.clock.wall;
+    fleet.stored.rooms.get_mut(&rooms[1]).unwrap().last_ping_at = fleet.clock.wall;
     fleet.restart();
     assert_eq!(given(&mut fleet), rooms[1]);
     fleet.pass(200 * SECOND);
@@ -204,7 +207,7 @@ fn heard(fleet: &mut Fleet) -> Vec<(RoomId, ForwardedEvent, bool)> {
 
 /// The runtime says where a room is, or takes it back.
 fn place(fleet: &mut Fleet, room: &RoomId, address: Option<Arc<Address>>) {
-    let instance = fleet.running.get_mut(room).unwrap();
+    let instance = fleet.machine.running.get_mut(room).unwrap();
     instance.address = address;
     instance.resource_version += 1;
     let changed = RuntimeEvent::Changed(instance.clone());
@@ -215,7 +218,7 @@ fn place(fleet: &mut Fleet, room: &RoomId, address: Option<Arc<Address>>) {
 fn a_ready_before_the_rooms_address_is_told_once_the_address_is_known() {
     let mut fleet = told(6);
     let rooms = fleet.rooms();
-    let address = fleet.running[&rooms[0]].address.clone();
+    let address = fleet.machine.running[&rooms[0]].address.clone();
     rooms.iter().for_each(|room| place(&mut fleet, room, None));
     heard(&mut fleet);
     fleet.ping_all(Ready);
@@ -233,7 +236,7 @@ fn a_ready_before_the_rooms_address_is_told_once_the_address_is_known() {
 fn a_ready_before_the_address_outlives_its_owner() {
     let mut fleet = told(1);
     let room = fleet.rooms()[0].clone();
-    let address = fleet.running[&room].address.clone();
+    let address = fleet.machine.running[&room].address.clone();
     place(&mut fleet, &room, None);
     fleet.ping(&room, Ready, 0).unwrap();
     fleet.restart();
@@ -248,7 +251,7 @@ fn a_ready_before_the_address_outlives_its_owner() {
 fn of_several_words_before_the_address_the_last_one_is_told() {
     let mut fleet = told(1);
     let room = fleet.rooms()[0].clone();
-    let address = fleet.running[&room].address.clone();
+    let address = fleet.machine.running[&room].address.clone();
     place(&mut fleet, &room, None);
     heard(&mut fleet);
     fleet.ping(&room, Ready, 0).unwrap();
@@ -291,7 +294,7 @@ fn what_a_room_says_in_its_grace_comes_before_the_word_that_it_ended() {
     fleet
         .order(Command::RemoveRoom { room: id, force })
         .unwrap();
-    let (id, _) = fleet.held.pop_front().expect("it is told to end");
+    let (id, _) = fleet.works.pop_front().expect("it is told to end");
     fleet.input(Input::WorkDone {
         id,
         result: WorkResult::Done,

@@ -1,41 +1,23 @@
-use super::fleet::{Fleet, spec};
-use crate::ports::RuntimeEvent;
-use crate::rules::patch::Patch;
-use crate::settings::CoreSettings;
-use crate::state::*;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::documents::{history, major, operation_of, patch};
+use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
-
-fn operation_of(answer: Answer) -> OperationId {
-    match answer {
-        Ok(Reply::Operation(id)) => id,
-        other => panic!("no operation: {other:?}"),
-    }
-}
-
-fn history(record: &OperationRecord) -> String {
-    record
-        .history
-        .iter()
-        .map(|e| e.event.as_str())
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn patch(edit: impl FnOnce(&mut Patch)) -> Command {
-    let mut patch = Patch::default();
-    edit(&mut patch);
-    Command::Patch(Box::new(patch))
-}
 
 #[test]
 fn a_new_scheduler_gets_its_rooms_at_once() {
     let fleet = Fleet::up(3);
     assert_eq!(fleet.scheduler_state(), "in-sync");
     assert_eq!(fleet.count(RoomStatus::Ready), 3);
-    assert_eq!(fleet.stored_rooms.len(), 3);
+    assert_eq!(fleet.stored.rooms.len(), 3);
     let created = fleet.operations_of("create_scheduler");
     assert_eq!(created[0].status, OperationStatus::Finished);
-    assert_eq!(fleet.operations_of("add_rooms").len(), 1);
+    let added = fleet.operations_of("add_rooms");
+    assert_eq!(added.len(), 1);
+    let lines = "Created\nStarting operation\nadded 3 rooms\nOperation finished";
+    assert_eq!(history(added[0]), lines);
 }
 
 #[test]
@@ -81,8 +63,8 @@ fn a_crashed_room_is_replaced_at_once() {
     let victim = fleet.rooms()[0].clone();
     fleet.pass(fleet.settings.room_min_uptime);
     fleet.crash(&victim, 1);
-    assert_eq!(fleet.running.len(), 2);
-    assert!(!fleet.running.contains_key(&victim));
+    assert_eq!(fleet.machine.running.len(), 2);
+    assert!(!fleet.machine.running.contains_key(&victim));
     assert_eq!(fleet.state.view().crash_failures, 0, "it was up for long");
 }
 
@@ -99,8 +81,11 @@ fn rooms_that_end_at_once_wait_longer_each_time_until_the_scheduler_is_on_error(
         for room in fleet.rooms() {
             fleet.crash(&room, 3);
         }
-        while fleet.running.is_empty() {
-            fleet.pass(Duration::from_millis(500));
+        // Half a second at a time, and a minute at most.
+        for _ in 0..121 {
+            if fleet.machine.running.is_empty() {
+                fleet.pass(Duration::from_millis(500));
+            }
         }
         waits.push(fleet.clock.mono.since(begun).as_secs());
     }
@@ -123,7 +108,7 @@ fn rooms_that_end_at_once_wait_longer_each_time_until_the_scheduler_is_on_error(
 #[test]
 fn rooms_that_cannot_be_made_end_the_operation_in_error_and_back_off() {
     let mut fleet = Fleet::new(CoreSettings::default());
-    fleet.creation_fails = Some("command \"nope\" was not found".into());
+    fleet.machine.creation_fails = Some("command \"nope\" was not found".into());
     fleet
         .order(Command::CreateScheduler(Box::new(spec(2))))
         .unwrap();
@@ -138,7 +123,7 @@ fn rooms_that_cannot_be_made_end_the_operation_in_error_and_back_off() {
     );
     fleet.pass(Duration::from_secs(20));
     assert!(fleet.operations_of("add_rooms").len() < 8);
-    assert!(fleet.stored_rooms.is_empty());
+    assert!(fleet.stored.rooms.is_empty());
 }
 
 #[test]
@@ -149,30 +134,30 @@ fn a_users_order_to_add_is_all_or_nothing() {
     for _ in 0..4 {
         fleet.release_one(); // three ports, one room
     }
-    fleet.creation_fails = Some("no more".into());
+    fleet.machine.creation_fails = Some("no more".into());
     fleet.hold = false;
-    while !fleet.held.is_empty() {
-        fleet.release_one();
+    while !fleet.works.is_empty() {
+        assert!(fleet.release_one());
     }
     let record = fleet.operation(id);
     assert_eq!(record.status, OperationStatus::Error, "{}", history(record));
     assert!(history(record).contains("rollback succeeded"));
-    assert_eq!(fleet.running.len(), 1, "what it had made is gone");
-    assert_eq!(fleet.stored_scheduler.as_ref().unwrap().rooms_replicas, 1);
+    assert_eq!(fleet.machine.running.len(), 1, "what it had made is gone");
+    assert_eq!(fleet.stored.scheduler.as_ref().unwrap().rooms_replicas, 1);
 }
 
 #[test]
 fn adding_and_removing_by_order_moves_the_wanted_number() {
     let mut fleet = Fleet::up(2);
     operation_of(fleet.order(Command::AddRooms { amount: 2 }));
-    assert_eq!(fleet.running.len(), 4);
+    assert_eq!(fleet.machine.running.len(), 4);
     operation_of(fleet.order(Command::RemoveRooms {
         amount: 3,
         force: false,
     }));
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
     fleet.pass(Duration::from_secs(130));
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
     assert_eq!(
         fleet
             .order(Command::AddRooms { amount: 0 })
@@ -194,17 +179,17 @@ fn a_scale_down_drains_rooms_with_a_match() {
     let mut fleet = Fleet::up(3);
     fleet.ping_all(PingStatus::Occupied);
     operation_of(fleet.order(patch(|p| p.rooms_replicas = Some(1))));
-    assert_eq!(fleet.running.len(), 3);
+    assert_eq!(fleet.machine.running.len(), 3);
     fleet.pass(Duration::from_secs(100));
     fleet.ping_all(PingStatus::Occupied);
-    assert_eq!(fleet.running.len(), 3, "no match is ended");
+    assert_eq!(fleet.machine.running.len(), 3, "no match is ended");
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.ping_all(PingStatus::Ready);
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
     assert!(
-        fleet.operations.len() < 20,
+        fleet.stored.operations.len() < 20,
         "no hot loop: {}",
-        fleet.operations.len()
+        fleet.stored.operations.len()
     );
 }
 
@@ -220,7 +205,7 @@ fn silent_rooms_expire_and_are_replaced() {
             }
         }
     }
-    assert!(!fleet.running.contains_key(&silent));
+    assert!(!fleet.machine.running.contains_key(&silent));
     assert_eq!(fleet.count(RoomStatus::Ready), 2);
 }
 
@@ -236,25 +221,12 @@ fn a_minor_patch_makes_a_version_and_replaces_no_room() {
         history(fleet.operation(id))
     );
     assert_eq!(
-        fleet.stored_scheduler.as_ref().unwrap().version().as_str(),
+        fleet.stored.scheduler.as_ref().unwrap().version().as_str(),
         "v1.1.0"
     );
     assert_eq!(fleet.scheduler_state(), "in-sync");
     assert_eq!(fleet.rooms(), before);
-    assert_eq!(fleet.stored_versions.len(), 2);
-}
-
-fn major(command: &str) -> Command {
-    patch(|p| {
-        let container = crate::rules::patch::ContainerPatch {
-            command: vec![command.into()],
-            ..Default::default()
-        };
-        p.spec = Some(crate::rules::patch::SpecPatch {
-            containers: vec![container],
-            ..Default::default()
-        });
-    })
+    assert_eq!(fleet.stored.versions.len(), 2);
 }
 
 #[test]
@@ -265,7 +237,7 @@ fn a_major_version_is_validated_and_rolled_out() {
     let trial = fleet
         .rooms()
         .into_iter()
-        .find(|r| fleet.running[r].validation)
+        .find(|r| fleet.machine.running[r].validation)
         .unwrap();
     assert_eq!(
         fleet
@@ -282,7 +254,7 @@ fn a_major_version_is_validated_and_rolled_out() {
         history(fleet.operation(id))
     );
     assert_eq!(
-        fleet.stored_scheduler.as_ref().unwrap().version().as_str(),
+        fleet.stored.scheduler.as_ref().unwrap().version().as_str(),
         "v2.0.0"
     );
     for _ in 0..20 {
@@ -290,14 +262,19 @@ fn a_major_version_is_validated_and_rolled_out() {
     }
     assert!(
         fleet
+            .machine
             .running
             .values()
             .all(|i| i.version.as_str() == "v2.0.0"),
         "{:?}",
         fleet.state.view()
     );
-    assert_eq!(fleet.running.len(), 3);
-    assert!(fleet.peak <= 4, "surge of one: {}", fleet.peak);
+    assert_eq!(fleet.machine.running.len(), 3);
+    assert!(
+        fleet.machine.peak <= 4,
+        "surge of one: {}",
+        fleet.machine.peak
+    );
 }
 
 #[test]
@@ -309,7 +286,7 @@ fn a_version_whose_rooms_never_come_up_is_rolled_back() {
         let rooms: Vec<_> = fleet
             .rooms()
             .into_iter()
-            .filter(|r| !fleet.running[r].validation)
+            .filter(|r| !fleet.machine.running[r].validation)
             .collect();
         for room in rooms {
             fleet.ping(&room, PingStatus::Ready, 0).unwrap();
@@ -319,7 +296,7 @@ fn a_version_whose_rooms_never_come_up_is_rolled_back() {
     assert_eq!(record.status, OperationStatus::Error, "{}", history(record));
     assert!(history(record).contains("validation attempt 3 failed"));
     assert_eq!(fleet.scheduler_state(), "in-sync");
-    assert_eq!(fleet.running.len(), 1);
+    assert_eq!(fleet.machine.running.len(), 1);
 }
 
 #[test]
@@ -327,11 +304,11 @@ fn deleting_takes_everything_away() {
     let mut fleet = Fleet::up(3);
     let id = operation_of(fleet.order(Command::DeleteScheduler));
     assert!(fleet.ended);
-    assert!(fleet.running.is_empty());
-    assert!(fleet.stored_scheduler.is_none());
-    assert!(fleet.stored_rooms.is_empty());
+    assert!(fleet.machine.running.is_empty());
+    assert!(fleet.stored.scheduler.is_none());
+    assert!(fleet.stored.rooms.is_empty());
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
-    assert_eq!(fleet.operations.len(), 1);
+    assert_eq!(fleet.stored.operations.len(), 1);
 }
 
 #[test]
@@ -364,13 +341,21 @@ fn a_restart_resumes_what_had_begun() {
             fleet.release_one();
         }
         fleet.restart();
-        assert_eq!(fleet.running.len(), 3, "died after {crash_after} calls");
+        assert_eq!(
+            fleet.machine.running.len(),
+            3,
+            "died after {crash_after} calls"
+        );
         assert!(
-            fleet.operations.values().all(|o| o.status.is_final()),
+            fleet
+                .stored
+                .operations
+                .values()
+                .all(|o| o.status.is_final()),
             "{:?}",
             fleet.state.view()
         );
-        assert_eq!(fleet.stored_rooms.len(), 3);
+        assert_eq!(fleet.stored.rooms.len(), 3);
         fleet.ping_all(PingStatus::Ready);
         assert_eq!(fleet.count(RoomStatus::Ready), 3);
     }
@@ -387,8 +372,8 @@ fn paused_means_that_queues_stand_still_and_pings_go_on() {
         .unwrap();
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
     fleet.pass(Duration::from_secs(3600));
-    assert!(fleet.running.is_empty());
-    let open: Vec<_> = fleet.operations.values().collect();
+    assert!(fleet.machine.running.is_empty());
+    let open: Vec<_> = fleet.stored.operations.values().collect();
     assert_eq!(open.len(), 1);
     let id = open[0].id;
     fleet.order(Command::Cancel(id)).unwrap();

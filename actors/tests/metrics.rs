@@ -1,0 +1,279 @@
+//! The page of metrics says what has happened, series by series (contract 9).
+
+mod support;
+
+use maestro_core::domain::*;
+use maestro_core::ports::RuntimeError;
+use maestro_core::state::{Command, Reply};
+use maestro_testkit::build;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{RuntimeCall, RuntimeFault};
+use support::*;
+
+impl World {
+    /// The value of a series that has all of these labels.
+    fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let page = self.node.metrics();
+        let mut found = page.lines().filter(|line| {
+            let (series, _) = line.rsplit_once(' ').unwrap_or_default();
+            let (family, own) = series.split_once('{').unwrap_or((series, ""));
+            let has = |(label, value): &(&str, &str)| own.contains(&format!("{label}=\"{value}\""));
+            family == name && labels.iter().all(has)
+        });
+        let line = found.next()?;
+        assert_eq!(found.next(), None, "more than one {name} with {labels:?}");
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+    fn of_fleet(&self, name: &str) -> Option<f64> {
+        self.metric(name, &[("scheduler", FLEET)])
+    }
+    async fn shows(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let what = format!("{name}{labels:?} is {value}");
+        let shown = || self.metric(name, labels) == Some(value);
+        eventually(LONG, &what, shown).await;
+    }
+    async fn fleet_shows(&self, name: &str, value: f64) {
+        self.shows(name, &[("scheduler", FLEET)], value).await;
+    }
+    fn worked(&self, operation: &str, success: &str) -> Option<f64> {
+        let labels = [
+            ("game", "game"),
+            ("scheduler", FLEET),
+            ("operation", operation),
+            ("success", success),
+        ];
+        self.metric("maestro_worker_operation_execution_latency_count", &labels)
+    }
+    /// Orders something and waits until its operation has ended.
+    async fn done(&self, command: Command) -> OperationStatus {
+        let Ok(Reply::Operation(id)) = self.ask(command).await else {
+            panic!("no operation");
+        };
+        let stored = || self.store.stored_operation(FLEET, id);
+        let ended = || stored().is_some_and(|o| o.status.is_final());
+        eventually(LONG, "the operation ends", ended).await;
+        stored().expect("it is stored").status
+    }
+}
+
+const FAMILIES_OF_A_FLEET: [(&str, f64); 16] = [
+    ("maestro_worker_gru_ready", 2.0),
+    ("maestro_worker_gru_occupied", 1.0),
+    ("maestro_worker_gru_pending", 0.0),
+    ("maestro_worker_gru_unready", 0.0),
+    ("maestro_worker_gru_terminating", 0.0),
+    ("maestro_worker_gru_error", 0.0),
+    ("maestro_worker_gru_active", 0.0),
+    ("maestro_worker_gru_allocated", 0.0),
+    ("maestro_worker_instance_ready", 3.0),
+    ("maestro_worker_instance_pending", 0.0),
+    ("maestro_worker_instance_error", 0.0),
+    ("maestro_worker_current_rooms", 3.0),
+    ("maestro_worker_desired_rooms", 3.0),
+    ("maestro_worker_running_matches", 1.0),
+    ("maestro_worker_max_matches", 1.0),
+    ("maestro_worker_rooms_properly_terminated", 0.0),
+];
+
+#[test]
+fn gauges_are_those_of_the_fleet_and_go_with_it() {
+    Setup::fleet(3).run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        w.fleet_shows("maestro_worker_gru_occupied", 1.0).await;
+        for (name, value) in FAMILIES_OF_A_FLEET {
+            w.fleet_shows(name, value).await;
+        }
+        // A policy that is not there has no target.
+        assert_eq!(w.of_fleet("maestro_worker_ready_target"), None);
+        assert_eq!(w.of_fleet("maestro_worker_fixed_buffer"), None);
+        for component in ["operation_execution", "runtime_watcher", "metrics_reporter"] {
+            let labels = [("scheduler", FLEET), ("maestro_component", component)];
+            w.shows("maestro_current_workers", &labels, 1.0).await;
+        }
+        let looks = || w.metric("maestro_workers_sync_total", &[]);
+        eventually(LONG, "somebody looks", || looks() > Some(0.0)).await;
+        w.runtime.crash(FLEET, &room_id(1), Exit::default());
+        let ended = [
+            ("scheduler", FLEET),
+            ("instanceEventType", "deleted"),
+            ("success", "true"),
+        ];
+        let events = "maestro_watcher_number_of_events_processed_total";
+        w.shows(events, &ended, 1.0).await;
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        let gone = || w.of_fleet("maestro_worker_gru_ready").is_none();
+        eventually(LONG, "its gauges go", gone).await;
+        // What was counted is still shown for a while, as far as it went.
+        assert!(w.metric(events, &ended) >= Some(1.0));
+        let labels = [
+            ("scheduler", FLEET),
+            ("maestro_component", "runtime_watcher"),
+        ];
+        assert_eq!(w.metric("maestro_current_workers", &labels), None);
+        assert!(w.of_fleet("maestro_actor_mailbox_depth").is_none());
+        assert!(w.of_fleet("maestro_actor_late_wakes_total").is_some());
+    });
+}
+
+#[test]
+fn the_targets_of_a_policy_are_shown_as_they_were_written() {
+    let setup = Setup::empty();
+    for (name, kind) in [("share", "roomOccupancy"), ("free", "fixedBuffer")] {
+        let mut scheduler = build::scheduler(name).replicas(0).build();
+        scheduler.autoscaling = Some(Autoscaling {
+            enabled: false,
+            policy: Policy {
+                kind: kind.into(),
+                parameters: PolicyParameters {
+                    room_occupancy: Some(RoomOccupancy {
+                        ready_target: 0.3,
+                        down_threshold: 0.5,
+                    }),
+                    fixed_buffer: Some(FixedBuffer { amount: 7 }),
+                },
+            },
+            ..Autoscaling::default()
+        });
+        setup.store.insert(scheduler, [], []);
+    }
+    setup.run(|w| async move {
+        w.running("share").await;
+        w.running("free").await;
+        let of = |name, scheduler| w.metric(name, &[("scheduler", scheduler)]);
+        let (target, buffer) = ("maestro_worker_ready_target", "maestro_worker_fixed_buffer");
+        w.shows(target, &[("scheduler", "share")], 0.3).await;
+        w.shows(buffer, &[("scheduler", "free")], 7.0).await;
+        assert_eq!(of(target, "free"), None);
+        assert_eq!(of(buffer, "share"), None);
+    });
+}
+
+#[test]
+fn operations_are_counted_by_how_they_ended() {
+    Setup::fleet(2).run(|w| async move {
+        w.running(FLEET).await;
+        let done = w.done(Command::AddRooms { amount: 1 }).await;
+        assert_eq!(done, OperationStatus::Finished);
+        eventually(LONG, "it is counted", || {
+            w.worked("add_rooms", "true") == Some(1.0)
+        })
+        .await;
+        let created = [
+            ("scheduler", FLEET),
+            ("instanceEventType", "added"),
+            ("success", "true"),
+        ];
+        let events = "maestro_watcher_number_of_events_processed_total";
+        // The two that were there are known from the store.
+        w.shows(events, &created, 1.0).await;
+
+        let away = RuntimeError::Invalid("no".into());
+        w.runtime
+            .fail(RuntimeCall::Create, RuntimeFault::Fails(away.clone()));
+        let done = w.done(Command::AddRooms { amount: 1 }).await;
+        assert_eq!(done, OperationStatus::Error);
+        let failed = "maestro_worker_add_rooms_operation_execution_failed_total";
+        w.fleet_shows(failed, 1.0).await;
+        let undone = [("operation", "add_rooms"), ("success", "true")];
+        w.shows(
+            "maestro_worker_operation_rollback_latency_count",
+            &undone,
+            1.0,
+        )
+        .await;
+        assert_eq!(w.worked("add_rooms", "false"), Some(1.0));
+        assert_eq!(w.worked("add_rooms", "true"), Some(1.0));
+
+        w.runtime
+            .fail(RuntimeCall::Terminate, RuntimeFault::Fails(away));
+        let done = w
+            .done(Command::RemoveRoom {
+                room: room_id(0),
+                force: true,
+            })
+            .await;
+        assert_eq!(done, OperationStatus::Error);
+        let failed = "maestro_worker_remove_rooms_operation_deletion_failed_total_total";
+        w.fleet_shows(failed, 1.0).await;
+
+        let sleep = Command::TestOperation {
+            sleep_seconds: 3600,
+        };
+        let Ok(Reply::Operation(id)) = w.ask(sleep).await else {
+            panic!("no operation");
+        };
+        w.ask(Command::Cancel(id)).await.unwrap();
+        let canceled = || w.worked("test_operation", "false") == Some(1.0);
+        eventually(LONG, "it was canceled", canceled).await;
+        assert_eq!(w.worked("test_operation", "true"), None);
+
+        let strange = OperationRecord {
+            id: OperationId(uuid::Uuid::from_u128(9)),
+            definition: Definition::Unknown {
+                name: "dance".into(),
+                contents: "{}".into(),
+            },
+            status: OperationStatus::Pending,
+            history: Vec::new(),
+            journal: Journal::default(),
+            ..OperationRecord::clone(&w.store.stored_operation(FLEET, id).unwrap())
+        };
+        w.store.push(strange);
+        let evicted = [("scheduler", FLEET), ("operation", "dance")];
+        w.shows("maestro_worker_operation_evicted_total", &evicted, 1.0)
+            .await;
+    });
+}
+
+#[test]
+fn turns_faults_and_refused_pings_are_counted() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        for _ in 0..3 {
+            w.ask(Command::Rollout).await.unwrap();
+        }
+        // A turn ends after its caller was answered.
+        eventually(LONG, "its turns are over", || w.handled("command") == 3).await;
+        let turns = [("actor", "scheduler"), ("message", "command")];
+        let count = "maestro_actor_turn_seconds_count";
+        w.shows(count, &turns, 3.0).await;
+        w.node.ping_failed(FLEET);
+        w.node.ping_failed("nobody");
+        w.node.ping_failed("nobody");
+        let failures = "maestro_api_ping_handler_update_room_failures_total";
+        w.fleet_shows(failures, 1.0).await;
+        w.shows(failures, &[("scheduler", "unknown")], 2.0).await;
+
+        let release = w.hold(FLEET).await;
+        let waits = w.spawn_allocate();
+        let depth = [("actor", "scheduler"), ("scheduler", FLEET)];
+        w.shows("maestro_actor_mailbox_depth", &depth, 1.0).await;
+        let age = "maestro_actor_oldest_message_seconds";
+        eventually(LONG, "it waits", || w.metric(age, &depth) > Some(0.01)).await;
+        assert_eq!(w.view().turn.map(|t| t.message), Some("control"));
+        drop(release);
+        // The room has not pinged yet.
+        drop(waits.await.unwrap());
+        w.shows("maestro_actor_mailbox_depth", &depth, 0.0).await;
+        assert_eq!(w.metric(age, &depth), Some(0.0));
+
+        assert_eq!(w.of_fleet("maestro_actor_restarts_total"), Some(0.0));
+        w.node.panic(FLEET);
+        w.fleet_shows("maestro_actor_restarts_total", 1.0).await;
+        w.running(FLEET).await;
+        let reason = [("scheduler", FLEET), ("reason", "start_operation_failed")];
+        let faults = "maestro_worker_operation_execution_worker_failed_total";
+        w.shows(faults, &reason, 1.0).await;
+        let reason = [("scheduler", FLEET), ("reason", "next_operation_failed")];
+        assert_eq!(w.metric(faults, &reason), Some(0.0));
+        // Through all lives of the actor.
+        w.shows(count, &turns, 3.0).await;
+        w.ask(Command::PauseRollout).await.unwrap();
+        let commits = || w.of_fleet("maestro_actor_writer_commits_total");
+        eventually(LONG, "it is durable", || commits() > Some(0.0)).await;
+        w.fleet_shows("maestro_actor_writer_queue", 0.0).await;
+        assert_eq!(w.of_fleet("maestro_actor_writer_retries_total"), Some(0.0));
+        assert_eq!(w.of_fleet("maestro_actor_stale_results_total"), Some(0.0));
+    });
+}

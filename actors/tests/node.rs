@@ -1,0 +1,245 @@
+//! What a node answers for schedulers that are there, that are not, and that may come.
+
+mod support;
+
+use maestro_actors::CallError;
+use maestro_core::domain::*;
+use maestro_core::ports::RuntimeError;
+use maestro_core::state::{Command, RefusalKind, Reply};
+use maestro_testkit::build;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
+use std::time::Duration;
+use support::*;
+
+fn refused(answer: Result<impl Sized, CallError>) -> (RefusalKind, String) {
+    match answer.err() {
+        Some(CallError::Refused(refusal)) => (refusal.kind, refusal.message),
+        other => panic!("no refusal: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_asked_of_nobody_is_refused_and_makes_no_owner() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let ask = |command| w.node.ask("nobody", command, None);
+        let missing = (
+            RefusalKind::NotFound,
+            "scheduler nobody not found".to_owned(),
+        );
+        assert_eq!(refused(ask(Command::AddRooms { amount: 1 }).await), missing);
+        let pinged = w
+            .node
+            .ping("nobody", ping(&room_id(0), PingStatus::Ready))
+            .await;
+        assert_eq!(refused(pinged), missing);
+        assert!(!w.node.reload("nobody").await.unwrap());
+        assert!(w.node.debug(Some("nobody")).actors.is_empty());
+        let owners: Vec<_> = w.node.directory().all();
+        assert_eq!(owners.len(), 1);
+        assert_eq!(owners[0].name().as_str(), FLEET);
+        // One that exists is loaded anew.
+        let before = w.view().scheduler.unwrap().epoch;
+        assert!(w.node.reload(FLEET).await.unwrap());
+        w.running(FLEET).await;
+        let anew = || w.view().scheduler.is_some_and(|s| s.epoch > before);
+        eventually(LONG, "it has another epoch", anew).await;
+    });
+}
+
+#[test]
+fn a_scheduler_comes_into_being_by_its_creation_alone() {
+    Setup::empty().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let create = |name: &str| {
+            let document = build::scheduler(name).replicas(0).build();
+            Command::CreateScheduler(Box::new(document))
+        };
+        let made = w.node.ask("new", create("new"), None).await.unwrap();
+        assert!(matches!(made, Reply::Scheduler(s) if s.name.as_str() == "new"));
+        w.running("new").await;
+        let again = refused(w.node.ask("new", create("new"), None).await);
+        assert_eq!(again.0, RefusalKind::AlreadyExists);
+        w.node
+            .ask("new", Command::DeleteScheduler, None)
+            .await
+            .unwrap();
+        let gone = || w.node.directory().find("new").unwrap().is_none();
+        eventually(LONG, "its owner goes", gone).await;
+        w.node.ask("new", create("new"), None).await.unwrap();
+        assert!(w.store.stored_scheduler("new").is_some());
+    });
+}
+
+#[test]
+fn orders_for_schedulers_that_may_come_are_bounded() {
+    Setup::empty().patient().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let switch = || Command::SwitchVersion("v1.0.0".into());
+        for n in 0..256 {
+            let name = format!("stranger-{n}");
+            w.node.ask(&name, switch(), None).await.unwrap();
+        }
+        let (kind, text) = refused(w.node.ask("one-more", switch(), None).await);
+        assert_eq!(kind, RefusalKind::Exhausted);
+        assert!(text.contains("scheduler one-more not found"), "{text}");
+        // One of them that is created makes room for another.
+        let document = build::scheduler("stranger-7").replicas(0).build();
+        let create = Command::CreateScheduler(Box::new(document));
+        w.node.ask("stranger-7", create, None).await.unwrap();
+        w.node.ask("one-more", switch(), None).await.unwrap();
+    });
+}
+
+#[test]
+fn before_all_are_loaded_absence_means_nothing() {
+    let setup = Setup::fleet(1);
+    let gate = Gate::closed();
+    setup
+        .store
+        .fail(StoreCall::Discover, StoreFault::Held(gate.clone()));
+    setup.run(|w| async move {
+        gate.reached_by(1).await;
+        let asked = w.node.ask(FLEET, Command::Rollout, None).await;
+        assert!(matches!(asked, Err(CallError::Restarting(_))), "{asked:?}");
+        assert!(!w.node.directory().is_complete());
+        w.node.loaded(Duration::from_millis(1)).await;
+        gate.open();
+        w.node.loaded(LONG).await;
+        assert!(w.node.directory().is_complete());
+        w.node.ask(FLEET, Command::Rollout, None).await.unwrap();
+    });
+}
+
+#[test]
+fn the_last_lines_of_a_room_are_those_of_its_runtime() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.runtime.set_log(&room_id(0), &["one", "two", "three"]);
+        let lines = w
+            .node
+            .log_tail(FLEET, room_id(0).as_str(), 2)
+            .await
+            .unwrap();
+        assert_eq!(lines, ["two", "three"]);
+        let missing = refused(w.node.log_tail(FLEET, "r-99999", 2).await);
+        assert_eq!(missing.0, RefusalKind::NotFound);
+        assert!(missing.1.contains("r-99999"), "{}", missing.1);
+        let nobody = refused(w.node.log_tail("nobody", "r-99999", 2).await);
+        assert_eq!(nobody.1, "room r-99999 of scheduler nobody has no log here");
+        let away = RuntimeError::Unavailable("its disk is away".into());
+        w.runtime
+            .fail(RuntimeCall::LogTail, RuntimeFault::Fails(away));
+        let away = refused(w.node.log_tail(FLEET, room_id(0).as_str(), 2).await);
+        assert_eq!(away, (RefusalKind::Unavailable, "its disk is away".into()));
+    });
+}
+
+#[test]
+fn what_other_programs_order_reaches_the_owner() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let id = OperationId(uuid::Uuid::from_u128(5));
+        w.store.push(OperationRecord {
+            id,
+            scheduler: FLEET.into(),
+            definition: Definition::TestOperation {
+                sleep_seconds: 3600,
+            },
+            status: OperationStatus::Pending,
+            created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            status_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            history: Vec::new(),
+            priority: false,
+            lease_until: None,
+            journal: Journal::default(),
+        });
+        let status = || w.store.stored_operation(FLEET, id).map(|o| o.status);
+        let runs = || status() == Some(OperationStatus::InProgress);
+        eventually(LONG, "it runs", runs).await;
+        w.store.request_cancel(FLEET, id);
+        let canceled = || status() == Some(OperationStatus::Canceled);
+        eventually(LONG, "it is canceled", canceled).await;
+    });
+}
+
+#[test]
+fn a_caller_waits_no_longer_than_it_says() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let release = w.hold(FLEET).await;
+        let moment = Some(Duration::from_millis(20));
+        let said = ping(&room_id(0), PingStatus::Occupied);
+        let pinged = w.node.ping_within(FLEET, said.clone(), moment).await;
+        assert!(matches!(pinged, Err(CallError::Timeout(name)) if name == FLEET));
+        let asked = w.node.ask(FLEET, Command::Rollout, moment).await;
+        assert!(matches!(asked, Err(CallError::Timeout(_))), "{asked:?}");
+        drop(release);
+        w.node
+            .ping_within(FLEET, said.clone(), Some(LONG))
+            .await
+            .unwrap();
+        w.node.ping_within(FLEET, said, None).await.unwrap();
+    });
+}
+
+#[test]
+fn the_view_of_an_owner_is_what_it_does() {
+    let setup = Setup::fleet(2);
+    setup.add_fleet("another", 0);
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        w.running("another").await;
+        let all = w.node.debug(None).actors;
+        let names: Vec<_> = all.iter().map(|a| (a.kind, a.name.as_str())).collect();
+        assert_eq!(
+            names,
+            [
+                ("supervisor", "supervisor"),
+                ("catalog", "catalog"),
+                ("scheduler", "another"),
+                ("scheduler", FLEET)
+            ]
+        );
+        assert!(all.iter().all(|a| a.state == "running"), "{all:?}");
+        for _ in 0..5 {
+            w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        }
+        let said = || w.view().scheduler.map(|s| s.board.answered);
+        assert_eq!(said(), Some(4), "the first one was looked at");
+        // Its turn ends after it was answered.
+        eventually(LONG, "its turn is over", || w.handled("ping") == 1).await;
+        // Signs of life are asked for now and then.
+        let idle = || {
+            let view = w.view();
+            (view.mailbox_depth, view.oldest_message_us) == (0, 0)
+        };
+        eventually(LONG, "nothing waits", idle).await;
+        let view = w.view();
+        assert!(view.turn_times.contains_key("ping"));
+        assert!(!view.turn_times.contains_key("untaken"), "none came");
+        assert!(view.longest_turn_us > 0 && view.degraded_because.is_none());
+        // Told of within a second, in one turn.
+        let told = || w.handled("pinged") == 1;
+        eventually(LONG, "the owner is told", told).await;
+        w.ask(Command::PauseRollout).await.unwrap();
+        let writer = || w.view().scheduler.map(|s| s.writer).unwrap_or_default();
+        eventually(LONG, "it is written", || {
+            writer().commits > 0 && writer().waiting == 0
+        })
+        .await;
+        assert_eq!(writer().seq, w.store.seq_of(FLEET).0);
+        let owner = w.view().scheduler.unwrap();
+        assert_eq!(owner.epoch, w.store.epoch_of(FLEET));
+        assert!(owner.lease_left_ms > 0 && owner.lease_left_ms <= 10_000);
+        assert!(owner.next_wake_ms.is_some() && owner.timers.health.is_some());
+        assert_eq!(owner.state.rooms["ready"], 2);
+        assert_eq!(owner.watch.state, "alive");
+        assert!(owner.watch.events > 0);
+        assert!(owner.watch.last_list_at.is_some());
+        w.runtime.end_watches(FLEET);
+        let ended = || w.view().scheduler.is_some_and(|s| s.watch.state == "ended");
+        eventually(LONG, "its watch ends", ended).await;
+    });
+}

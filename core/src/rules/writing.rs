@@ -1,0 +1,143 @@
+//! What an owner's writer does with the outcome of a commit, and which steady pings it still
+//! has to write (architecture 5, Order). The writer of the actors and the one of the
+//! simulation both follow these.
+
+use crate::domain::{RoomId, RoomTouch, Seq};
+use crate::ports::{Change, CommitError, Fence};
+use std::collections::BTreeMap;
+
+/// What comes after one try to commit a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterCommit {
+    /// The batch is durable: its effects may happen.
+    Durable,
+    /// It was certainly not applied: the same batch is sent again.
+    Again,
+    /// Nobody knows: the stored seq decides ([`after_lookup`]).
+    LookUp,
+    /// Another owner wrote, or the store lost something: nothing in memory counts any more.
+    Over,
+}
+
+/// Reads the outcome of a try to commit what `fence` guards.
+pub fn after_commit(fence: &Fence, outcome: &Result<(), CommitError>) -> AfterCommit {
+    match outcome {
+        Ok(()) => AfterCommit::Durable,
+        Err(CommitError::NotApplied(_)) => AfterCommit::Again,
+        Err(CommitError::Unknown(_)) => AfterCommit::LookUp,
+        Err(CommitError::Behind { stored }) => after_lookup(fence, *stored),
+        Err(CommitError::Fenced { .. } | CommitError::AlreadyExists) => AfterCommit::Over,
+    }
+}
+
+/// The same once the stored seq is known.
+pub fn after_lookup(fence: &Fence, stored: Seq) -> AfterCommit {
+    match stored {
+        seq if seq == fence.seq => AfterCommit::Durable,
+        seq if seq == fence.previous => AfterCommit::Again,
+        _ => AfterCommit::Over,
+    }
+}
+
+/// Steady pings that wait to be written behind everything else, the last of each room.
+#[derive(Debug, Default)]
+pub struct PendingTouches(BTreeMap<RoomId, RoomTouch>);
+
+impl PendingTouches {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds pings; a newer one takes the place of an older one of the same room.
+    pub fn add(&mut self, touches: impl IntoIterator<Item = RoomTouch>) {
+        self.0
+            .extend(touches.into_iter().map(|t| (t.room.clone(), t)));
+    }
+
+    /// A room that is written itself carries its last ping: an older one must not follow it.
+    pub fn superseded_by(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::PutRoom(room) => drop(self.0.remove(&room.id)),
+                Change::DeleteRoom(id) => drop(self.0.remove(id)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes at most `most` of them, for one write.
+    pub fn take(&mut self, most: usize) -> Vec<RoomTouch> {
+        let next = std::iter::from_fn(|| self.0.pop_first().map(|(_, touch)| touch));
+        next.take(most).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Epoch, PingStatus};
+
+    fn fence() -> Fence {
+        Fence {
+            scheduler: "arena".into(),
+            epoch: Epoch(1),
+            previous: Seq(4),
+            seq: Seq(5),
+        }
+    }
+
+    fn touch(room: &str, matches: i64) -> RoomTouch {
+        RoomTouch {
+            room: room.into(),
+            last_ping_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            running_matches: matches,
+            ping_status: PingStatus::Ready,
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn a_write_whose_outcome_is_unknown_is_never_taken_for_done() {
+        let fence = fence();
+        let after = |error| after_commit(&fence, &Err(error));
+        assert_eq!(after_commit(&fence, &Ok(())), AfterCommit::Durable);
+        assert_eq!(
+            after(CommitError::NotApplied(String::new())),
+            AfterCommit::Again
+        );
+        assert_eq!(
+            after(CommitError::Unknown(String::new())),
+            AfterCommit::LookUp
+        );
+        assert_eq!(
+            after(CommitError::Fenced { stored: Epoch(2) }),
+            AfterCommit::Over
+        );
+        assert_eq!(after(CommitError::AlreadyExists), AfterCommit::Over);
+        for (stored, expected) in [
+            (3, AfterCommit::Over),
+            (4, AfterCommit::Again),
+            (5, AfterCommit::Durable),
+            (6, AfterCommit::Over),
+        ] {
+            assert_eq!(after_lookup(&fence, Seq(stored)), expected, "{stored}");
+            let behind = CommitError::Behind {
+                stored: Seq(stored),
+            };
+            assert_eq!(after(behind), expected, "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_ping_is_written_once_and_never_behind_a_newer_row() {
+        let mut pending = PendingTouches::default();
+        assert!(pending.is_empty());
+        pending.add([touch("a", 1), touch("b", 1), touch("c", 1)]);
+        pending.add([touch("a", 2)]);
+        pending.superseded_by(&[Change::DeleteRoom("b".into())]);
+        assert!(!pending.is_empty());
+        assert_eq!(pending.take(1), [touch("a", 2)]);
+        assert_eq!(pending.take(9), [touch("c", 1)]);
+        assert!(pending.is_empty());
+    }
+}

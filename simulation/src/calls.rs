@@ -1,0 +1,176 @@
+//! Calls on the runtime: given out, begun, finished, given up, and done too late.
+
+use crate::world::World;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::state::*;
+
+/// What becomes of a call on the runtime.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    Works,
+    Invalid,
+    Exhausted,
+    Unavailable,
+    /// Done, and reported as failed.
+    DoneUnavailable,
+    /// Its deadline passed before anything was done.
+    Unknown,
+    /// Its deadline passed, and it was done.
+    DoneUnknown,
+    /// Its deadline passed, and it is done later.
+    LateUnknown,
+}
+
+impl World {
+    pub(crate) fn given(&mut self, id: WorkId, work: Work) {
+        match &work {
+            Work::CreateRoom(order) => {
+                let row = self.stored.rooms.get(&order.room);
+                let row = row.expect("its row is durable before a room is made");
+                assert_eq!(row.host_ports, order.host_ports);
+                assert_eq!(row.version, *order.scheduler.version());
+                assert_eq!(row.validation, order.validation);
+            }
+            Work::TerminateRoom { room, .. } => {
+                let row = self.stored.rooms.get(room);
+                assert!(
+                    row.is_none_or(|row| row.removal.is_some()),
+                    "{room} is told to end before that is durable"
+                );
+            }
+            _ => {}
+        }
+        self.works.push_back((id, work));
+    }
+
+    /// One call that was given out comes to its end.
+    pub fn work(&mut self, index: usize, outcome: Outcome) -> bool {
+        if self.works.is_empty() {
+            return false;
+        }
+        let at = index % self.works.len();
+        let Some((id, work)) = self.works.remove(at) else {
+            return false;
+        };
+        let unavailable = || WorkResult::Failed(RuntimeError::Unavailable("away".into()));
+        let unknown = || WorkResult::Unknown("took too long".into());
+        let result = match outcome {
+            Outcome::Works => self.machine.call(&work),
+            Outcome::Invalid => WorkResult::Failed(RuntimeError::Invalid("no".into())),
+            Outcome::Exhausted => WorkResult::Failed(RuntimeError::Exhausted("full".into())),
+            Outcome::Unavailable => unavailable(),
+            Outcome::Unknown => unknown(),
+            Outcome::DoneUnavailable => {
+                self.machine.call(&work);
+                unavailable()
+            }
+            Outcome::DoneUnknown => {
+                self.machine.call(&work);
+                unknown()
+            }
+            Outcome::LateUnknown => {
+                self.late.push(work);
+                unknown()
+            }
+        };
+        self.answer(id, result);
+        true
+    }
+
+    /// The runtime does what a call asks; the answer is on its way from then on.
+    pub fn begin(&mut self, index: usize) -> bool {
+        if self.works.is_empty() {
+            return false;
+        }
+        let at = index % self.works.len();
+        if let Some((id, work)) = self.works.remove(at) {
+            let result = self.machine.call(&work);
+            self.begun.push_back((id, work, result));
+        }
+        true
+    }
+
+    /// The answer to a call that has begun arrives.
+    pub fn finish(&mut self, index: usize) -> bool {
+        if self.begun.is_empty() {
+            return false;
+        }
+        let at = index % self.begun.len();
+        if let Some((id, _, result)) = self.begun.remove(at) {
+            self.answer(id, result);
+        }
+        true
+    }
+
+    fn answer(&mut self, id: WorkId, result: WorkResult) {
+        self.answered.push_back((id, result.clone()));
+        if self.answered.len() > 4 {
+            self.answered.pop_front();
+        }
+        self.decide(Input::WorkDone { id, result });
+    }
+
+    /// Calls are given up: what has not begun never happens, what has begun is not
+    /// undone. Either way nobody expects an answer any more.
+    pub(crate) fn abandon(&mut self, ids: &[WorkId]) {
+        for id in ids {
+            let given = self.works.iter().position(|(given, _)| given == id);
+            let given = given.and_then(|at| self.works.remove(at));
+            let begun = self.begun.iter().position(|(begun, ..)| begun == id);
+            let begun = begun.and_then(|at| self.begun.remove(at));
+            let work = given.map(|(_, work)| work);
+            let Some(work) = work.or(begun.map(|(_, work, _)| work)) else {
+                continue;
+            };
+            self.abandoned.push(work);
+            let stale = self.state.stale_results();
+            let result = WorkResult::Unknown("given up".into());
+            self.decide(Input::WorkDone { id: *id, result });
+            assert_eq!(self.state.stale_results(), stale + 1, "{id:?} is expected");
+        }
+    }
+
+    /// A call that nobody waits for takes effect.
+    pub fn late(&mut self, index: usize) -> bool {
+        if self.late.is_empty() {
+            return false;
+        }
+        let work = self.late.remove(index % self.late.len());
+        self.machine.call(&work);
+        true
+    }
+
+    /// A call that nobody waits for never happens.
+    pub fn never(&mut self, index: usize) {
+        if !self.late.is_empty() {
+            self.late.remove(index % self.late.len());
+        }
+    }
+
+    /// Calls that nobody waits for and that may still take effect.
+    pub fn late_calls(&self) -> usize {
+        self.late.len()
+    }
+
+    /// Index of the late call that makes this room.
+    pub fn late_creation_of(&self, room: &RoomId) -> usize {
+        let makes = |w: &Work| matches!(w, Work::CreateRoom(order) if order.room == *room);
+        self.late.iter().position(makes).expect("it was being made")
+    }
+
+    /// Index of the first call of this kind that has not begun.
+    pub fn position(&self, kind: &str) -> Option<usize> {
+        self.works.iter().position(|(_, w)| w.kind() == kind)
+    }
+
+    /// A result is reported once more.
+    pub fn repeat_result(&mut self, index: usize) {
+        if !self.answered.is_empty() {
+            let (id, result) = self.answered[index % self.answered.len()].clone();
+            let stale = self.state.stale_results();
+            self.decide(Input::WorkDone { id, result });
+            assert_eq!(self.state.stale_results(), stale + 1);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A world that carries everything out promptly, unless the story holds it back.
+
+use crate::calls::Outcome;
+use crate::documents::spec;
+use crate::stored::Stored;
+use crate::world::{BEGINNING, TURNS_MAX, World};
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// One fleet. Writes arrive at once, calls work at once and the watch is heard at once.
+/// What it does not say itself is said by its [`World`].
+pub struct Fleet {
+    world: World,
+    /// Calls wait in `works` until the story lets them go on.
+    pub hold: bool,
+    /// Events of the watch wait until the story calls [`World::event`] or this ends.
+    pub deaf: bool,
+}
+
+impl Deref for Fleet {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for Fleet {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Fleet {
+    /// Nothing is stored, and the watch has said nothing yet.
+    pub fn new(settings: CoreSettings) -> Self {
+        let mut world = World::of(Stored::default(), settings);
+        world.revives = false;
+        Self {
+            world,
+            hold: false,
+            deaf: false,
+        }
+    }
+
+    /// A scheduler that is in sync, its rooms up and ready.
+    pub fn up(replicas: i32) -> Self {
+        Self::up_as(spec(replicas))
+    }
+
+    pub fn up_as(scheduler: Scheduler) -> Self {
+        Self::up_with(scheduler, CoreSettings::default())
+    }
+
+    pub fn up_with(scheduler: Scheduler, settings: CoreSettings) -> Self {
+        let mut fleet = Self::created(scheduler, settings);
+        fleet.ping_all(PingStatus::Ready);
+        fleet
+    }
+
+    /// A scheduler whose rooms run and have said nothing yet.
+    pub fn created(scheduler: Scheduler, settings: CoreSettings) -> Self {
+        let mut fleet = Self::new(settings);
+        fleet
+            .order(Command::CreateScheduler(Box::new(scheduler)))
+            .expect("it is created");
+        fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+        fleet
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.world.decide(input);
+        self.carry_on();
+    }
+
+    /// Everything that is not held back happens.
+    pub fn carry_on(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let more = self.world.commit()
+                || self.world.go_on()
+                || (!self.deaf && self.world.event())
+                || (!self.hold && self.world.finish(0))
+                || (!self.hold && self.world.work(0, Outcome::Works));
+            if !more {
+                return;
+            }
+        }
+        panic!("never comes to rest: {:?}", self.world.state.view());
+    }
+
+    /// Carries the first held piece of work out.
+    pub fn release_one(&mut self) -> bool {
+        let released = self.world.work(0, Outcome::Works);
+        self.carry_on();
+        released
+    }
+
+    /// The first held call comes to this end.
+    pub fn release_with(&mut self, outcome: Outcome) -> bool {
+        let released = self.world.work(0, outcome);
+        self.carry_on();
+        released
+    }
+
+    /// The first held call of this kind comes to this end.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn release_kind(&mut self, kind: &str, outcome: Outcome) {
+        let at = self.world.position(kind);
+        let at = at.unwrap_or_else(|| panic!("no {kind} among {:?}", self.world.works));
+        self.world.work(at, outcome);
+        self.carry_on();
+    }
+
+    /// Lets all held calls go on, and those that follow.
+    pub fn release(&mut self) {
+        self.hold = false;
+        self.carry_on();
+    }
+
+    /// The owner dies, and what it had asked for and was not begun never happens. The next one
+    /// loads what was stored and lists the runtime.
+    pub fn restart(&mut self) {
+        self.hold = false;
+        self.restart_held();
+    }
+
+    /// The same, and calls are held back as before.
+    pub fn restart_held(&mut self) {
+        self.world.works.clear();
+        self.world.restart();
+        self.carry_on();
+    }
+
+    pub fn order(&mut self, command: Command) -> Answer {
+        let caller = self.world.command(command);
+        self.answer_of(caller)
+    }
+
+    pub fn ping(&mut self, room: &RoomId, status: PingStatus, matches: i64) -> Answer {
+        let caller = self.world.ping_owner(room, status, matches);
+        self.answer_of(caller)
+    }
+
+    fn answer_of(&mut self, caller: Caller) -> Answer {
+        self.carry_on();
+        let answer = self.world.answers.remove(&caller);
+        answer.expect("every caller is answered")
+    }
+
+    /// Every room that runs says this, without a match of its own number.
+    pub fn ping_all(&mut self, status: PingStatus) {
+        for room in self.rooms() {
+            let _ = self.ping(&room, status, 0);
+        }
+    }
+
+    /// Lets time pass, waking the state machine whenever it asked for it.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.world.clock.mono.plus(time);
+        let mut at_once = 0;
+        while let Some(wake) = self.world.state.next_wake().filter(|wake| *wake <= end) {
+            // What is too much for one turn goes on in the next.
+            let again = wake <= self.world.clock.mono;
+            at_once = if again { at_once + 1 } else { 0 };
+            assert!(
+                at_once < 100,
+                "asks to be woken now, again and again: {:?}",
+                self.world.state.view()
+            );
+            self.world.advance_to(wake);
+            self.input(Input::Wake);
+        }
+        self.world.advance_to(end);
+        // Stories wait for things; what does not come in a day does not come at all.
+        let told = end.since(BEGINNING);
+        assert!(told < DAY, "waits in vain: {:?}", self.world.state.view());
+    }
+
+    /// Lets time pass in which the rooms that run say every half minute that they are ready.
+    pub fn pass_pinging(&mut self, time: Duration, status: PingStatus) {
+        let end = self.world.clock.mono.plus(time);
+        loop {
+            let left = end.since(self.world.clock.mono);
+            self.pass(left.min(Duration::from_secs(30)));
+            self.ping_all(status);
+            if self.world.clock.mono >= end {
+                return;
+            }
+        }
+    }
+
+    /// A room's process ends.
+    pub fn crash(&mut self, room: &RoomId, code: i32) {
+        assert!(self.world.machine.running.contains_key(room), "it runs");
+        let exit = Exit {
+            code: Some(code),
+            log_tail: vec!["bye".into()],
+            ..Exit::default()
+        };
+        self.world.machine.gone(room, Some(exit));
+        self.carry_on();
+    }
+
+    /// Rooms that run, by id.
+    pub fn rooms(&self) -> Vec<RoomId> {
+        self.world.machine.running.keys().cloned().collect()
+    }
+
+    /// The room under validation.
+    ///
+    /// # Panics
+    /// When none runs.
+    pub fn trial(&self) -> RoomId {
+        let mut running = self.world.machine.running.values();
+        let trial = running.find(|i| i.validation);
+        trial.expect("a validation room runs").room.clone()
+    }
+}

@@ -1,0 +1,137 @@
+//! What must hold after every decision, whatever happened.
+
+use crate::world::{Held, World};
+use maestro_core::domain::*;
+use maestro_core::state::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Operations without action that the retention keeps (contract 5.11).
+const NO_ACTION_KEPT: usize = 100;
+
+type Removals = BTreeMap<RoomId, (RoomStatus, Option<Removal>)>;
+
+impl World {
+    pub(crate) fn allocated(&mut self, room: &RoomId, caller: Caller) {
+        let held = Held {
+            caller,
+            at: self.clock.mono,
+            acknowledged: false,
+        };
+        let twice = self.held.insert(room.clone(), held).is_some();
+        assert!(!twice || self.forgetful, "{room} was given to two callers");
+    }
+
+    pub(crate) fn removals(&self) -> Removals {
+        let rooms = self.state.rooms().iter();
+        let known = rooms.map(|r| (r.record.id.clone(), (r.status(), r.record.removal)));
+        known.collect()
+    }
+
+    /// A scale-down or a rollout waits for matches (invariant 11).
+    pub(crate) fn check_removals(&self, before: Removals, what: &str) {
+        for (id, (was, before)) in before {
+            let busy = matches!(
+                was,
+                RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
+            );
+            let Some(room) = self.state.rooms().get(id.as_str()) else {
+                continue;
+            };
+            let told = |r: Option<Removal>| r.filter(|r| !r.drain);
+            let Some(now) = told(room.record.removal) else {
+                continue;
+            };
+            let ours = matches!(
+                now.reason,
+                RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace
+            );
+            assert!(
+                !(busy && room.is_busy() && ours && told(before).is_none()) || self.foreign,
+                "{id} was {was:?} and is to end by {:?} after {what}",
+                now.reason
+            );
+        }
+    }
+
+    /// What was acknowledged is there after a take-over.
+    pub(crate) fn check_promises(&mut self) {
+        if self.forgetful {
+            return self.promised.clear();
+        }
+        for id in &self.promised {
+            let there = self.stored.operations.contains_key(id);
+            assert!(there, "operation {id} was acknowledged and is lost");
+        }
+    }
+
+    pub(crate) fn check(&self) {
+        let rooms = self.state.rooms();
+        let memory: BTreeMap<_, _> = rooms.iter().map(|r| (&r.record.id, &r.record)).collect();
+        let known: Vec<_> = memory.keys().copied().collect();
+        let written: Vec<_> = self.written.rooms.keys().collect();
+        assert_eq!(known, written, "rooms in memory and rows");
+        for (id, stored) in &self.written.rooms {
+            let known = memory[id];
+            assert_eq!(known.status, stored.status, "{id}");
+            assert_eq!(known.removal, stored.removal, "{id}");
+            assert_eq!(known.allocated_at, stored.allocated_at, "{id}");
+            assert_eq!(known.host_ports, stored.host_ports, "{id}");
+            let uid = |r: &RoomRecord| r.instance.as_ref().map(|i| i.uid.clone());
+            assert_eq!(uid(known), uid(stored), "{id}");
+        }
+        assert_eq!(self.state.scheduler(), self.written.scheduler.as_ref());
+        if let Some(active) = &self.written.scheduler {
+            let version = &self.written.versions[active.version()];
+            assert_eq!(version.rooms_replicas, active.rooms_replicas);
+        }
+        self.check_counts();
+        self.check_operations();
+        self.machine.check_ports();
+    }
+
+    /// Counts and indexes are those of the rooms.
+    fn check_counts(&self) {
+        let rooms = self.state.rooms();
+        let mut recount = RoomTable::default();
+        if let Some(active) = self.state.scheduler() {
+            recount.set_active(active.version());
+        }
+        rooms.iter().cloned().for_each(|room| recount.insert(room));
+        assert_eq!(rooms.counts(), recount.counts());
+        assert_eq!(rooms.kept(), recount.kept());
+        assert_eq!(rooms.instances(), recount.instances());
+        assert_eq!(rooms.drained(), recount.drained());
+        assert_eq!(rooms.available(), recount.available());
+        assert_eq!(rooms.by_version(), recount.by_version());
+        assert_eq!(rooms.running_matches(), recount.running_matches());
+        assert_eq!(rooms.next_allocatable(), recount.next_allocatable());
+        let available = rooms.available();
+        assert!(available <= self.allowed, "{available} rooms run away");
+    }
+
+    fn check_operations(&self) {
+        let all = || self.written.operations.values();
+        let open: BTreeSet<_> = all()
+            .filter(|o| !o.status.is_final())
+            .map(|o| o.id)
+            .collect();
+        assert_eq!(
+            open,
+            self.state.open_operations(),
+            "open ones stored and known: {:?}",
+            self.state.view()
+        );
+        for lane in [Lane::Version, Lane::Room] {
+            let running = all()
+                .filter(|o| o.status == OperationStatus::InProgress && o.definition.lane() == lane);
+            assert!(running.count() <= 1, "two operations in the {lane:?} lane");
+        }
+        let (history, queue) = (self.settings.history_limit, self.settings.queue_limit);
+        let ended = all().filter(|o| o.status.is_final()).count();
+        // Ordinary ones, those without action, and some of a scheduler before.
+        let kept = history + NO_ACTION_KEPT + 8;
+        assert!(ended <= kept, "{ended} ended operations are kept");
+        assert!(all().all(|o| o.history.len() <= 200));
+        assert!(self.state.view().queued <= queue + 12, "the queue grows");
+    }
+}

@@ -1,0 +1,276 @@
+//! The runtime of the simulated world: rooms without processes, one book of host ports, and
+//! a watch whose events wait until somebody hears them.
+
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::state::{Work, WorkResult};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A room was told to end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Termination {
+    pub room: RoomId,
+    pub grace: Duration,
+    pub reason: RemovalReason,
+}
+
+#[derive(Default)]
+pub struct Machine {
+    pub running: BTreeMap<RoomId, Instance>,
+    /// Ports by the room that they are reserved for, those of running rooms among them.
+    pub reserved: BTreeMap<RoomId, Arc<[u16]>>,
+    /// Creations that were accepted, oldest first; repeated ones too.
+    pub orders: Vec<RoomOrder>,
+    /// Rooms that were told to end, oldest first; repeated ones too.
+    pub terminations: Vec<Termination>,
+    /// Calls so far by their kind, also those that failed.
+    pub calls: BTreeMap<&'static str, usize>,
+    /// Creations fail with this text.
+    pub creation_fails: Option<String>,
+    /// Terminations only begin; they end when told.
+    pub slow_endings: bool,
+    /// Instances that are made have no address before [`Machine::place`].
+    pub unplaced: bool,
+    /// Most rooms that ran at one time.
+    pub peak: usize,
+    pub(crate) events: VecDeque<RuntimeEvent>,
+    ending: BTreeSet<RoomId>,
+    started: u64,
+    observed: u64,
+}
+
+/// The book draws from here on where the document names no range.
+const FIRST_PORT: u16 = 20_000;
+
+impl Machine {
+    /// Does a piece of work, and says what came of it.
+    pub fn call(&mut self, work: &Work) -> WorkResult {
+        *self.calls.entry(work.kind()).or_default() += 1;
+        match work {
+            Work::ReservePorts { room, scheduler } => self.reserve(room, scheduler),
+            Work::ReleasePorts { room } => {
+                // Only a reservation: the ports of a room that runs stay its own.
+                if !self.running.contains_key(room) {
+                    self.reserved.remove(room);
+                }
+                WorkResult::Done
+            }
+            Work::CreateRoom(order) => self.create(order),
+            Work::TerminateRoom {
+                room,
+                uid,
+                grace,
+                reason,
+            } => self.terminate(room, uid.as_deref(), *grace, *reason),
+            Work::RemovePlace => {
+                for room in self.running.keys().cloned().collect::<Vec<_>>() {
+                    self.gone(&room, None);
+                }
+                WorkResult::Done
+            }
+            Work::Prepare(_) => WorkResult::Done,
+        }
+    }
+
+    fn reserve(&mut self, room: &RoomId, scheduler: &Scheduler) -> WorkResult {
+        if let Some(ports) = self.reserved.get(room) {
+            return WorkResult::Ports(ports.clone());
+        }
+        let wanted = scheduler
+            .spec
+            .containers
+            .iter()
+            .map(|c| c.ports.len())
+            .sum();
+        let range = scheduler.port_range.map(|r| (r.start, r.end));
+        let (start, end) = range.unwrap_or((i32::from(FIRST_PORT), i32::from(u16::MAX)));
+        let taken: BTreeSet<u16> = self
+            .reserved
+            .values()
+            .flat_map(|p| p.iter().copied())
+            .collect();
+        let all = u16::try_from(start).unwrap_or(0)..=u16::try_from(end).unwrap_or(u16::MAX);
+        let ports: Vec<u16> = all.filter(|p| !taken.contains(p)).take(wanted).collect();
+        if ports.len() < wanted {
+            let text = format!("no {wanted} free ports in {start}-{end}");
+            return WorkResult::Failed(RuntimeError::Exhausted(text));
+        }
+        let ports: Arc<[u16]> = ports.into();
+        self.reserved.insert(room.clone(), ports.clone());
+        WorkResult::Ports(ports)
+    }
+
+    /// One that runs already is met again. Refused when another room has one of the ports
+    /// by now: one book decides, whatever an older intent says.
+    fn create(&mut self, order: &RoomOrder) -> WorkResult {
+        if let Some(why) = &self.creation_fails {
+            return WorkResult::Failed(RuntimeError::Invalid(why.clone()));
+        }
+        if let Some(there) = self.running.get(&order.room) {
+            self.orders.push(order.clone());
+            return WorkResult::Created(there.clone());
+        }
+        let conflict = self.reserved.iter().find(|(other, ports)| {
+            **other != order.room && ports.iter().any(|port| order.host_ports.contains(port))
+        });
+        if let Some((other, _)) = conflict {
+            let text = format!("{other} has ports of {}", order.room);
+            return WorkResult::Failed(RuntimeError::Exhausted(text));
+        }
+        self.orders.push(order.clone());
+        WorkResult::Created(self.make(order))
+    }
+
+    /// Starts a room, whoever ordered it.
+    pub fn make(&mut self, order: &RoomOrder) -> Instance {
+        self.reserved
+            .insert(order.room.clone(), order.host_ports.clone());
+        self.started += 1;
+        self.observed += 1;
+        let instance = Instance {
+            room: order.room.clone(),
+            uid: format!("uid-{}", self.started),
+            version: order.scheduler.version().clone(),
+            validation: order.validation,
+            status: InstanceStatus::Ready,
+            description: String::new(),
+            restarting: None,
+            address: (!self.unplaced).then(|| Arc::new(address_of(order))),
+            resource_version: self.observed,
+        };
+        self.running.insert(order.room.clone(), instance.clone());
+        self.peak = self.peak.max(self.running.len());
+        self.events
+            .push_back(RuntimeEvent::Changed(instance.clone()));
+        instance
+    }
+
+    fn terminate(
+        &mut self,
+        room: &RoomId,
+        uid: Option<&str>,
+        grace: Duration,
+        reason: RemovalReason,
+    ) -> WorkResult {
+        let known = self.running.get(room);
+        // A namesake is none of ours.
+        if known.is_none_or(|i| uid.is_some_and(|uid| i.uid != uid)) {
+            return WorkResult::Failed(RuntimeError::NotFound);
+        }
+        self.terminations.push(Termination {
+            room: room.clone(),
+            grace,
+            reason,
+        });
+        if self.slow_endings {
+            self.ending.insert(room.clone());
+            self.change(room, InstanceStatus::Terminating);
+        } else {
+            self.gone(room, None);
+        }
+        WorkResult::Done
+    }
+
+    /// The instance changes, and the watch tells of it.
+    pub fn change(&mut self, room: &RoomId, status: InstanceStatus) {
+        self.observe(room, |instance| instance.status = status);
+    }
+
+    /// Players can reach the room from now on.
+    pub fn place(&mut self, room: &RoomId) {
+        let ports = self.reserved.get(room).cloned().unwrap_or_default();
+        self.observe(room, |instance| {
+            instance.address = Some(Arc::new(address("", &ports)));
+        });
+    }
+
+    /// Changes an instance in any way; the watch tells of it.
+    pub fn observe(&mut self, room: &RoomId, edit: impl FnOnce(&mut Instance)) {
+        self.observed += 1;
+        if let Some(instance) = self.running.get_mut(room) {
+            edit(instance);
+            instance.resource_version = self.observed;
+            let event = RuntimeEvent::Changed(instance.clone());
+            self.events.push_back(event);
+        }
+    }
+
+    /// The room ends: its ports are free, and the watch tells of it.
+    pub fn gone(&mut self, room: &RoomId, exit: Option<Exit>) {
+        if let Some(uid) = self.vanish(room) {
+            let room = room.clone();
+            self.events
+                .push_back(RuntimeEvent::Gone { room, uid, exit });
+        }
+    }
+
+    /// The room ends, and no watch tells of it.
+    pub fn vanish(&mut self, room: &RoomId) -> Option<String> {
+        self.ending.remove(room);
+        let instance = self.running.remove(room)?;
+        self.reserved.remove(room);
+        Some(instance.uid)
+    }
+
+    /// Another instance takes a room's name; only what came after it may be heard.
+    pub fn replace_by_namesake(&mut self, room: &RoomId, heard: bool) {
+        let Some(mut instance) = self.running.get(room).cloned() else {
+            return;
+        };
+        if heard {
+            self.gone(room, None);
+        }
+        self.started += 1;
+        self.observed += 1;
+        instance.uid = format!("uid-{}", self.started);
+        instance.resource_version = self.observed;
+        self.running.insert(room.clone(), instance.clone());
+        self.events.push_back(RuntimeEvent::Changed(instance));
+    }
+
+    /// A room that was told to end has ended.
+    pub fn finish_ending(&mut self) -> bool {
+        let room = self.ending.pop_first();
+        room.inspect(|room| self.gone(room, None)).is_some()
+    }
+
+    /// The watch has a gap: what was not heard is lost, and a list comes.
+    pub fn relist(&mut self) {
+        self.events.clear();
+        let all = self.running.values().cloned().collect();
+        self.events.push_back(RuntimeEvent::Listed(all));
+    }
+
+    /// Rooms that share a host port; never any.
+    pub(crate) fn check_ports(&self) {
+        let mut holders = BTreeMap::new();
+        for (room, ports) in &self.reserved {
+            for port in ports.iter() {
+                if let Some(other) = holders.insert(port, room) {
+                    panic!("{room} and {other} share port {port}");
+                }
+            }
+        }
+    }
+}
+
+fn address_of(order: &RoomOrder) -> Address {
+    let containers = &order.scheduler.spec.containers;
+    let name = containers.iter().flat_map(|c| &c.ports).next();
+    let name = name.map(|p| p.name.as_str()).unwrap_or_default();
+    address(name, &order.host_ports)
+}
+
+fn address(name: &str, ports: &[u16]) -> Address {
+    let port = |port: &u16| Port {
+        name: name.to_owned(),
+        port: i32::from(*port),
+        protocol: "UDP".into(),
+    };
+    Address {
+        host: "127.0.0.1".into(),
+        ports: ports.iter().map(port).collect(),
+    }
+}

@@ -1,0 +1,116 @@
+//! The end of all faults: what was broken is mended, and the fleet becomes what it should be.
+
+use crate::calls::Outcome;
+use crate::world::{TURNS_MAX, WAKES_MAX, World};
+use maestro_core::domain::*;
+use maestro_core::rules::version::is_major;
+use maestro_core::state::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl World {
+    /// The runtime is healthy, rooms are ready and say so.
+    pub fn heal(&mut self) {
+        self.machine.slow_endings = false;
+        self.machine.creation_fails = None;
+        self.commit_all();
+        while self.late(0) {}
+        while self.machine.finish_ending() {}
+        for room in self.machine.running.keys().cloned().collect::<Vec<_>>() {
+            self.machine.change(&room, InstanceStatus::Ready);
+        }
+        // Before the end of a pause: what it says has to be looked at then all the same.
+        self.machine.relist();
+        self.command(Command::SetPaused(false));
+        self.settle();
+    }
+
+    /// Everything that is on its way arrives, and all works.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let more = self.go_on()
+                || self.commit()
+                || self.finish(0)
+                || self.work(0, Outcome::Works)
+                || self.event();
+            if !more {
+                return;
+            }
+        }
+        panic!("never comes to rest: {:?}", self.state.view());
+    }
+
+    /// Half a minute in which all is well.
+    pub fn quiet_moment(&mut self) {
+        for room in self.machine.running.keys().cloned().collect::<Vec<_>>() {
+            self.ping(&room, PingStatus::Ready, 0);
+        }
+        self.settle();
+        let end = self.clock.mono.plus(Duration::from_secs(30));
+        let mut wakes = 0;
+        while let Some(wake) = self.state.next_wake().filter(|wake| *wake <= end) {
+            wakes += 1;
+            assert!(wakes < WAKES_MAX, "wakes without end");
+            let step = wake.since(self.clock.mono).max(Duration::from_millis(1));
+            self.pass(step);
+            self.settle();
+        }
+        self.pass(end.since(self.clock.mono));
+    }
+
+    /// Why the fleet is not yet what it should be.
+    pub fn unsettled(&self) -> Option<String> {
+        let open = self.state.open_operations();
+        if !open.is_empty() {
+            return Some(format!("operations are open: {:?}", self.state.view()));
+        }
+        if !self.works.is_empty() || !self.begun.is_empty() {
+            return Some(format!("calls are open: {:?}", self.works));
+        }
+        if let Some(room) = self.stored.rooms.values().find(|r| r.removal.is_some()) {
+            return Some(format!("{} is to go", room.id));
+        }
+        let rooms: BTreeSet<_> = self.stored.rooms.keys().collect();
+        let Some(scheduler) = self.state.scheduler() else {
+            return (!rooms.is_empty()).then(|| "rooms of no scheduler".into());
+        };
+        let instances: BTreeSet<_> = self.machine.running.keys().collect();
+        if rooms != instances {
+            return Some(format!("rows {rooms:?}, instances {instances:?}"));
+        }
+        let ready = self.count(RoomStatus::Ready);
+        let wanted = match scheduler.state.as_str() {
+            scheduler_state::TERMINATING => 0,
+            _ => wanted(scheduler),
+        };
+        if ready != wanted || rooms.len() as u64 != wanted {
+            let view = self.state.view();
+            return Some(format!("{ready} of {wanted} rooms are ready: {view:?}"));
+        }
+        let in_sync = matches!(
+            scheduler.state.as_str(),
+            scheduler_state::IN_SYNC | scheduler_state::TERMINATING
+        );
+        if !in_sync && wanted > 0 {
+            return Some(format!("the scheduler is {}", scheduler.state));
+        }
+        let outdated = self.stored.rooms.values().find(|room| {
+            let document = self.stored.versions.get(&room.version);
+            document.is_some_and(|d| is_major(d, scheduler))
+        });
+        outdated.map(|room| format!("{} is of {}", room.id, room.version))
+    }
+}
+
+fn wanted(scheduler: &Scheduler) -> u64 {
+    let scaled = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
+    let wanted = match scaled {
+        None => i64::from(scheduler.rooms_replicas),
+        // Without players it is the buffer, within its limits.
+        Some(a) => {
+            let buffer = a.policy.parameters.fixed_buffer.map_or(0, |b| b.amount);
+            i64::from(buffer.clamp(a.min, a.max))
+        }
+    };
+    wanted.max(0).unsigned_abs()
+}

@@ -1,0 +1,160 @@
+//! The store of the simulated world: what survives an owner.
+
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What goes wrong with one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// It is not applied, and says so.
+    NotApplied,
+    /// It is not applied, and nobody knows.
+    NotAppliedUnknown,
+    /// It is applied, and nobody knows.
+    AppliedUnknown,
+    /// The commit before it is lost, as by a fail-over.
+    Behind,
+}
+
+/// Everything that is stored of one scheduler.
+#[derive(Clone, Default)]
+pub struct Stored {
+    pub scheduler: Option<Arc<Scheduler>>,
+    pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
+    pub rooms: BTreeMap<RoomId, RoomRecord>,
+    pub operations: BTreeMap<OperationId, OperationRecord>,
+    pub operator: OperatorRecord,
+    pub seq: Seq,
+    /// The order in which the operations came.
+    came: BTreeMap<OperationId, u64>,
+    last: u64,
+}
+
+impl Stored {
+    /// A scheduler that was stored before anybody of this world looked.
+    pub fn with(scheduler: Scheduler) -> Self {
+        let mut stored = Self::default();
+        stored.apply(&Change::CreateScheduler(Arc::new(scheduler)));
+        stored
+    }
+
+    /// Applies one change, and panics when it breaks a rule of the store.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CreateScheduler(s) => {
+                assert!(self.scheduler.is_none(), "created twice");
+                self.versions.insert(s.version().clone(), s.clone());
+                self.scheduler = Some(s.clone());
+            }
+            Change::UpdateScheduler(s) => {
+                assert!(self.scheduler.is_some(), "updates what is not there");
+                self.scheduler = Some(s.clone());
+            }
+            Change::CreateVersion { scheduler, .. } => {
+                let version = scheduler.version().clone();
+                let row = self.versions.entry(version);
+                row.or_insert_with(|| scheduler.clone());
+            }
+            Change::UpdateVersion(document) => {
+                let stored = self.versions.get_mut(document.version());
+                *stored.expect("updates a version that is not there") = document.clone();
+            }
+            Change::DeleteScheduler { keep } => {
+                self.scheduler = None;
+                self.versions.clear();
+                self.rooms.clear();
+                self.operator = OperatorRecord::default();
+                self.operations.retain(|id, _| id == keep);
+            }
+            Change::PutRoom(room) => {
+                assert!(self.scheduler.is_some(), "a room of no scheduler");
+                self.rooms.insert(room.id.clone(), (**room).clone());
+            }
+            Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
+            Change::DeleteVersion(version) => {
+                let active = self.scheduler.as_ref().map(|s| s.version());
+                assert_ne!(active, Some(version), "the active version goes");
+                self.versions.remove(version);
+            }
+            Change::PutOperator(record) => self.operator = *record,
+            Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
+            Change::PutOperation(record) => self.put(record),
+            Change::RenewOperationLease { operation, until } => {
+                if let Some(record) = self.operations.get_mut(operation) {
+                    record.lease_until = Some(*until);
+                }
+            }
+            Change::DeleteOperations(ids) => self.operations.retain(|id, _| !ids.contains(id)),
+        }
+    }
+
+    /// Puts an operation there, as its owner or another program does.
+    pub fn put(&mut self, record: &OperationRecord) {
+        self.last += 1;
+        self.came.entry(record.id).or_insert(self.last);
+        if let Some(old) = self.operations.get(&record.id) {
+            let again = old.status.is_final() && !record.status.is_final();
+            assert!(!again, "{} goes on after its end", record.id);
+        }
+        self.operations.insert(record.id, record.clone());
+    }
+
+    pub(crate) fn touch(&mut self, touch: &RoomTouch) {
+        if let Some(room) = self.rooms.get_mut(&touch.room) {
+            room.last_ping_at = touch.last_ping_at;
+            room.running_matches = touch.running_matches;
+            room.ping_status = touch.ping_status;
+            room.metadata.clone_from(&touch.metadata);
+        }
+    }
+
+    /// One batch under its fence: all of it, or nothing.
+    pub(crate) fn commit(
+        &mut self,
+        fence: &Fence,
+        changes: &[Change],
+        fault: Option<StoreFault>,
+    ) -> Result<(), CommitError> {
+        match fault {
+            Some(StoreFault::NotApplied) => return Err(CommitError::NotApplied("away".into())),
+            Some(StoreFault::NotAppliedUnknown) => {
+                return Err(CommitError::Unknown("silent".into()));
+            }
+            _ => {}
+        }
+        if self.seq != fence.previous {
+            return Err(CommitError::Behind { stored: self.seq });
+        }
+        changes.iter().for_each(|change| self.apply(change));
+        self.seq = fence.seq;
+        match fault {
+            Some(StoreFault::AppliedUnknown) => Err(CommitError::Unknown("silent".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an owner that begins now is given.
+    pub fn loaded(&self) -> Loaded {
+        let came = |o: &OperationRecord| self.came.get(&o.id).copied().unwrap_or_default();
+        let mut open: Vec<_> = self.operations.values().cloned().collect();
+        open.retain(|o| !o.status.is_final());
+        open.sort_by_key(|o| match o.priority {
+            true => (0, u64::MAX - came(o)),
+            false => (1, came(o)),
+        });
+        let ended = self.operations.values().filter(|o| o.status.is_final());
+        let mut ended: Vec<_> = ended.map(EndedOperation::of).collect();
+        ended.sort_by_key(|e| e.ended_at);
+        Loaded {
+            scheduler: self.scheduler.clone(),
+            versions: self.versions.values().cloned().collect(),
+            rooms: self.rooms.values().cloned().collect(),
+            operations: open,
+            ended,
+            operator: self.operator,
+            seq: self.seq,
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! A scheduler in a hostile world: its writes lag, its calls fail, hang and come late, its
+//! watch has gaps, its rooms crash, and its owner dies at any moment.
+
+use crate::documents::spec;
+use crate::machine::Machine;
+use crate::stored::Stored;
+use crate::writes::Batch;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::rules::writing::PendingTouches;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The scheduler of every story.
+pub const NAME: &str = "arena";
+
+/// Decisions of one world: a loop that waits in vain ends.
+const DECISIONS_MAX: usize = 100_000;
+
+/// Turns in a row, and steps until a world comes to rest; far more than a small fleet needs.
+pub(crate) const TURNS_MAX: usize = 20_000;
+
+/// The moment at which every world begins, far from zero, so that ages are not cut off.
+pub(crate) const BEGINNING: Mono = Mono(Duration::from_secs(1_000_000));
+
+/// Wake-ups in one stretch of time; far more than the timers of a small fleet ask for.
+pub(crate) const WAKES_MAX: usize = 5_000;
+
+/// An allocation that was decided.
+pub(crate) struct Held {
+    pub caller: Caller,
+    pub at: Mono,
+    /// Its caller knows of it, or will: the reply is durable.
+    pub acknowledged: bool,
+}
+
+pub struct World {
+    pub state: SchedulerState,
+    pub settings: Arc<CoreSettings>,
+    pub clock: Now,
+    pub machine: Machine,
+    /// What is durable.
+    pub stored: Stored,
+    /// What is durable once all writes have arrived.
+    pub written: Stored,
+    /// Calls on the runtime that were given out and have not begun.
+    pub works: VecDeque<(WorkId, Work)>,
+    /// Calls whose answer is on its way.
+    pub begun: VecDeque<(WorkId, Work, WorkResult)>,
+    /// Calls that the owner gave up before their answer came.
+    pub abandoned: Vec<Work>,
+    /// What callers were answered, once it was durable.
+    pub answers: BTreeMap<Caller, Answer>,
+    /// What forwarders were told, in order.
+    pub forwarded: Vec<Arc<Forwarding>>,
+    pub reports: Vec<Report>,
+    /// The scheduler is gone, and its owner with it.
+    pub ended: bool,
+    /// An owner begins anew whenever the one before has ended.
+    pub revives: bool,
+    /// Owners so far.
+    pub lives: u32,
+    /// The store may lose what it had acknowledged: then nobody can keep promises.
+    pub forgetful: bool,
+    /// Rooms there may be at most, by all that was ever wanted.
+    pub allowed: u64,
+    /// Another tool has pushed a removal by a reason of ours: it ends what it picks (D27).
+    pub(crate) foreign: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) seq: Seq,
+    /// What was durable before the last commit, for a store that forgets.
+    pub(crate) before: Option<Box<Stored>>,
+    pub(crate) batches: VecDeque<Batch>,
+    pub(crate) touches: PendingTouches,
+    pub(crate) answered: VecDeque<(WorkId, WorkResult)>,
+    /// Calls that nobody waits for any more and that take effect later.
+    pub(crate) late: Vec<Work>,
+    pub(crate) held: BTreeMap<RoomId, Held>,
+    /// Operations that a caller was told of and that no durable change took away.
+    pub(crate) promised: BTreeSet<OperationId>,
+    /// What the shell may answer by itself, and what it has not told of yet.
+    pub(crate) board: BTreeMap<RoomId, Steady>,
+    pub(crate) pinged: Vec<SteadyPing>,
+    /// The last decision was not all.
+    pub(crate) more: bool,
+    entropy: u128,
+    callers: u64,
+    decisions: usize,
+}
+
+impl World {
+    /// A scheduler with three rooms is to be created; the settings are small, so that bounds
+    /// are reached.
+    pub fn new(max_matches: i32, event_driven: bool) -> Self {
+        Self::in_pieces(max_matches, event_driven, 256)
+    }
+
+    /// Lists and wake-ups that take several turns.
+    pub fn in_pieces(max_matches: i32, event_driven: bool, rooms_per_turn: usize) -> Self {
+        let mut world = Self::of(
+            Stored::default(),
+            CoreSettings {
+                event_driven,
+                drain_deadline: Some(Duration::from_secs(600)),
+                add_batch: 2,
+                history_limit: 12,
+                queue_limit: 8,
+                rooms_per_turn,
+                ..CoreSettings::default()
+            },
+        );
+        world.allowed = 0;
+        world.machine.relist();
+        world.create(3, max_matches);
+        world
+    }
+
+    /// An owner begins with what is stored; its watch is silent as yet.
+    pub fn of(stored: Stored, settings: CoreSettings) -> Self {
+        let clock = Now {
+            wall: "2026-01-02T03:04:05Z".parse().expect("a moment"),
+            mono: BEGINNING,
+        };
+        let settings = Arc::new(settings);
+        let loaded = stored.loaded();
+        Self {
+            state: SchedulerState::load(NAME.into(), loaded, settings.clone(), clock, 7),
+            settings,
+            clock,
+            machine: Machine::default(),
+            written: stored.clone(),
+            epoch: Epoch(1),
+            seq: stored.seq,
+            stored,
+            works: VecDeque::new(),
+            begun: VecDeque::new(),
+            abandoned: Vec::new(),
+            answers: BTreeMap::new(),
+            forwarded: Vec::new(),
+            reports: Vec::new(),
+            ended: false,
+            revives: true,
+            lives: 1,
+            forgetful: false,
+            allowed: u64::MAX,
+            foreign: false,
+            before: None,
+            batches: VecDeque::new(),
+            touches: PendingTouches::default(),
+            answered: VecDeque::new(),
+            late: Vec::new(),
+            held: BTreeMap::new(),
+            promised: BTreeSet::new(),
+            board: BTreeMap::new(),
+            pinged: Vec::new(),
+            more: false,
+            entropy: 1,
+            callers: 0,
+            decisions: 0,
+        }
+    }
+
+    /// Orders the scheduler; it gets this number of rooms.
+    pub fn create(&mut self, replicas: i32, max_matches: i32) {
+        let mut document = spec(replicas);
+        document.match_allocation = Some(MatchAllocation { max_matches });
+        self.command(Command::CreateScheduler(Box::new(document)));
+    }
+
+    // What happens to it.
+
+    /// A caller that nobody has been before.
+    pub fn caller(&mut self) -> Caller {
+        self.callers += 1;
+        Caller(self.callers)
+    }
+
+    pub fn command(&mut self, command: Command) -> Caller {
+        let caller = self.caller();
+        self.decide(Input::Command { caller, command });
+        caller
+    }
+
+    /// A room says how it is. Every second ping of a room that stands on the board is answered
+    /// there, and told of later.
+    pub fn ping(&mut self, room: &RoomId, status: PingStatus, running_matches: i64) {
+        let said = Steady {
+            status,
+            running_matches,
+        };
+        if self.board.get(room) == Some(&said) && self.callers.is_multiple_of(2) {
+            self.caller();
+            self.takes_up(room, status);
+            return self.pinged.push(SteadyPing {
+                room: room.clone(),
+                at: self.clock,
+                metadata: "".into(),
+            });
+        }
+        self.ping_owner(room, status, running_matches);
+    }
+
+    /// The same, past the board.
+    pub fn ping_owner(
+        &mut self,
+        room: &RoomId,
+        status: PingStatus,
+        running_matches: i64,
+    ) -> Caller {
+        self.takes_up(room, status);
+        let said = Steady {
+            status,
+            running_matches,
+        };
+        let posted = self.board.get(room) == Some(&said);
+        let ping = Ping {
+            room: room.clone(),
+            status,
+            running_matches,
+            metadata: "".into(),
+        };
+        let caller = self.caller();
+        let before = self.status(room);
+        self.decide(Input::Ping { caller, ping });
+        if posted {
+            // What may be answered from the board changes nothing when it is looked at.
+            assert_eq!(self.status(room), before, "{room} was posted with {said:?}");
+            assert_eq!(self.board.get(room), Some(&said), "{room}");
+            let changes = self.batches.back().map(|b| b.changes.as_slice());
+            let written = |c: &Change| matches!(c, Change::PutRoom(r) if r.id == *room);
+            assert!(!changes.unwrap_or_default().iter().any(written), "{room}");
+        }
+        caller
+    }
+
+    /// A room that says that it plays, or ends, has taken up its allocation; one that is
+    /// ready again gives it back when the hold time is over.
+    fn takes_up(&mut self, room: &RoomId, status: PingStatus) {
+        if status != PingStatus::Ready || self.hold_is_over(room) {
+            self.held.remove(room);
+        }
+    }
+
+    /// The shell tells of the pings that it answered.
+    pub fn tell_pings(&mut self) {
+        if !self.pinged.is_empty() {
+            let pinged = std::mem::take(&mut self.pinged);
+            self.decide(Input::Pinged(pinged));
+        }
+    }
+
+    /// The next piece of what was too long for one turn.
+    pub fn go_on(&mut self) -> bool {
+        let more = std::mem::take(&mut self.more);
+        if more {
+            self.decide(Input::Continue);
+        }
+        more
+    }
+
+    /// All of what was too long for one turn.
+    pub fn go_on_to_the_end(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.go_on() {
+                return;
+            }
+        }
+        panic!("goes on without end: {:?}", self.state.view());
+    }
+
+    pub(crate) fn hold_is_over(&self, room: &RoomId) -> bool {
+        let held = self.held.get(room);
+        held.is_some_and(|h| self.clock.mono.since(h.at) > self.settings.allocation_hold)
+    }
+
+    /// Another program puts an operation into the queue, and says so.
+    pub fn pushed(&mut self, record: OperationRecord) {
+        self.stored.put(&record);
+        self.written.put(&record);
+        self.decide(Input::Pushed(Box::new(record)));
+    }
+
+    pub fn cancel_requested(&mut self, id: OperationId) {
+        self.decide(Input::CancelRequested(id));
+    }
+
+    /// Some allocation whose reply nobody took is given back.
+    pub fn untaken(&mut self) {
+        let known = self.held.iter().find(|(_, held)| held.acknowledged);
+        if let Some((room, caller)) = known.map(|(room, held)| (room.clone(), held.caller)) {
+            self.untaken_by(&room, caller);
+        }
+    }
+
+    /// The caller that this room was given to has left. As the shell does, it is given back
+    /// only when nobody else was given it since.
+    pub fn untaken_by(&mut self, room: &RoomId, caller: Caller) {
+        if self
+            .held
+            .get(room)
+            .is_some_and(|held| held.caller == caller)
+        {
+            self.held.remove(room);
+            self.decide(Input::AllocationUntaken { room: room.clone() });
+        }
+    }
+
+    /// Takes one input, and checks what must hold after every decision.
+    pub fn decide(&mut self, input: Input) {
+        self.decisions += 1;
+        assert!(self.decisions < DECISIONS_MAX, "a story without end");
+        match &input {
+            Input::Runtime(event) => self.heard(event),
+            Input::Pushed(record) => self.foreign |= is_ours(&record.definition),
+            _ => {}
+        }
+        let before = self.removals();
+        self.entropy += 1;
+        let what = format!("{input:?}");
+        let decision = self.state.decide(input, self.clock, self.entropy);
+        for change in &decision.changes {
+            self.written.apply(change);
+        }
+        decision.touches.iter().for_each(|t| self.written.touch(t));
+        for effect in &decision.effects {
+            if let Effect::Reply {
+                caller,
+                answer: Ok(Reply::Allocated { room, .. }),
+            } = effect
+            {
+                self.allocated(room, *caller);
+            }
+        }
+        self.check_removals(before, &what);
+        for change in decision.board {
+            match change {
+                BoardChange::Post(room, steady, _) => drop(self.board.insert(room, steady)),
+                BoardChange::TakeOff(room) => drop(self.board.remove(&room)),
+                BoardChange::Clear => self.board.clear(),
+            }
+        }
+        self.more = decision.more;
+        self.reports.extend(decision.reports);
+        self.batches.push_back(Batch {
+            changes: decision.changes,
+            touches: decision.touches,
+            effects: decision.effects,
+        });
+        self.check();
+    }
+
+    /// The owner dies: what was not durable is lost, and its calls may be done all the same
+    /// ([`World::late`]). The next one loads what is stored, and its watch begins with a list.
+    pub fn restart(&mut self) {
+        self.batches.clear();
+        self.touches = PendingTouches::default();
+        self.held.retain(|_, held| held.acknowledged);
+        self.answered.clear();
+        self.begun.clear();
+        self.late.extend(self.works.drain(..).map(|(_, work)| work));
+        self.late.truncate(8);
+        self.written = self.stored.clone();
+        self.entropy += 1;
+        self.epoch.0 += 1;
+        self.seq = self.stored.seq;
+        self.lives += 1;
+        let (settings, loaded) = (self.settings.clone(), self.stored.loaded());
+        self.state = SchedulerState::load(NAME.into(), loaded, settings, self.clock, self.entropy);
+        self.board.clear();
+        self.pinged.clear();
+        self.more = false;
+        self.machine.relist();
+        self.check_promises();
+        self.check();
+    }
+
+    /// Lets time pass, with the wake-ups that are asked for.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.clock.mono.plus(time);
+        let mut wakes = 0;
+        self.go_on_to_the_end();
+        self.tell_pings();
+        while let Some(wake) = self.state.next_wake().filter(|wake| *wake <= end) {
+            self.advance_to(wake.max(self.clock.mono));
+            self.decide(Input::Wake);
+            self.go_on_to_the_end();
+            // Too much for one turn is a reason to be woken again at once.
+            wakes += 1;
+            assert!(wakes < WAKES_MAX, "wakes without end");
+        }
+        self.advance_to(end);
+    }
+
+    /// Both clocks move; nobody is woken.
+    pub fn advance_to(&mut self, moment: Mono) {
+        let step = moment.since(self.clock.mono);
+        self.clock.mono = self.clock.mono.plus(step);
+        self.clock.wall = self.clock.wall.saturating_add(step).expect("a near moment");
+    }
+
+    // What a story may look at.
+
+    /// What the shell may answer by itself for this room.
+    pub fn posted(&self, room: &RoomId) -> Option<Steady> {
+        self.board.get(room).copied()
+    }
+
+    /// `None`: the owner does not know the room.
+    pub fn status(&self, room: &RoomId) -> Option<RoomStatus> {
+        self.state.rooms().get(room.as_str()).map(Room::status)
+    }
+    /// Rooms that the owner knows or that run, by id.
+    pub fn room_ids(&self) -> Vec<RoomId> {
+        let mut ids: BTreeSet<RoomId> = self.machine.running.keys().cloned().collect();
+        ids.extend(self.state.rooms().iter().map(|r| r.record.id.clone()));
+        ids.into_iter().collect()
+    }
+    pub fn operation_ids(&self) -> Vec<OperationId> {
+        self.written.operations.keys().copied().collect()
+    }
+    /// An operation as its stored record has it.
+    pub fn operation(&self, id: OperationId) -> &OperationRecord {
+        &self.stored.operations[&id]
+    }
+    /// Stored operations of one kind.
+    pub fn operations_of(&self, name: &str) -> Vec<&OperationRecord> {
+        let all = self.stored.operations.values();
+        all.filter(|o| o.definition.name() == name).collect()
+    }
+    pub fn count(&self, status: RoomStatus) -> u64 {
+        self.state.room_counts().of(status)
+    }
+    pub fn scheduler_state(&self) -> String {
+        self.state.view().state
+    }
+}
+
+/// A removal whose reason promises that matches are waited for.
+fn is_ours(definition: &Definition) -> bool {
+    matches!(definition, Definition::RemoveRooms { reason, .. }
+        if reason != RemovalReason::RequestedByUser.as_str())
+}

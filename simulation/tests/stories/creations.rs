@@ -1,0 +1,285 @@
+//! From the decision for a room to its end: ports, orders, late answers, canceled orders.
+
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::state::*;
+use maestro_simulation::documents::{command, history, major, operation_of, patch};
+use maestro_simulation::{Fleet, Outcome};
+use std::time::Duration;
+
+/// Ports are reserved for the rooms that run, and for nobody else.
+fn no_port_is_lost(fleet: &Fleet) {
+    let reserved: Vec<_> = fleet.machine.reserved.keys().cloned().collect();
+    assert_eq!(reserved, fleet.rooms());
+}
+
+#[test]
+fn the_order_of_a_validation_room_carries_the_new_versions_document() {
+    let mut fleet = Fleet::up(2);
+    fleet.order(major("false")).unwrap();
+    let trial = fleet.trial();
+    let order = fleet.machine.orders.last().expect("it was made");
+    assert_eq!((&order.room, order.validation), (&trial, true));
+    assert_eq!(order.scheduler.version().as_str(), "v2.0.0");
+    assert_eq!(order.scheduler.spec.containers[0].command, ["false"]);
+    // What crashes meanwhile, after it was up for long, is replaced by the active version.
+    fleet.pass(Duration::from_secs(31));
+    let old = fleet.rooms().into_iter().find(|r| *r != trial).unwrap();
+    fleet.crash(&old, 1);
+    let order = fleet.machine.orders.last().expect("another is made");
+    assert!(!order.validation);
+    assert_eq!(order.scheduler.version().as_str(), "v1.0.0");
+    assert_eq!(order.scheduler.spec.containers[0].command, ["true"]);
+}
+
+#[test]
+fn old_rooms_end_with_the_grace_of_their_own_version() {
+    let mut fleet = Fleet::up(2);
+    let old = fleet.rooms();
+    let change = patch(|p| {
+        let mut spec = command("false");
+        spec.termination_grace_period = Some(30_000_000_000);
+        p.spec = Some(spec);
+    });
+    fleet.order(change).unwrap();
+    let trial = fleet.trial();
+    for _ in 0..10 {
+        fleet.ping_all(PingStatus::Ready);
+    }
+    let new = fleet.rooms();
+    assert!(new.iter().all(|r| !old.contains(r)) && new.len() == 2);
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+        })
+        .unwrap();
+    let grace = |room: &RoomId| {
+        let mut told = fleet.machine.terminations.iter();
+        told.find(|t| t.room == *room).map(|t| t.grace)
+    };
+    for room in &old {
+        assert_eq!(grace(room), Some(Duration::from_secs(1)));
+    }
+    assert_eq!(grace(&trial), Some(Duration::from_secs(30)));
+    let removed = new.iter().find_map(grace);
+    assert_eq!(removed, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn a_room_that_was_written_and_not_made_is_ordered_again_with_its_ports() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_one();
+    let (_, work) = fleet.works.front().expect("the room is being made");
+    let Work::CreateRoom(asked) = work.clone() else {
+        panic!("{work:?}");
+    };
+    fleet.restart();
+    let again = fleet.machine.orders.last().expect("ordered again");
+    assert_eq!(again.room, asked.room);
+    assert_eq!(again.host_ports, asked.host_ports);
+    assert_eq!(again.scheduler, asked.scheduler);
+    assert_eq!(fleet.machine.orders.len(), 2, "and once");
+    assert_eq!(fleet.rooms().len(), 2);
+    no_port_is_lost(&fleet);
+}
+
+#[test]
+fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_one();
+    let mut rows = fleet.stored.rooms.values();
+    let row = rows.find(|r| r.instance.is_none());
+    let row = row.expect("its row is durable").clone();
+    // The book was lost with the machine that kept it, and somebody else draws first.
+    fleet.machine.reserved.remove(&row.id);
+    let taken = ("arena-other".into(), row.host_ports.clone());
+    fleet.machine.reserved.extend([taken]);
+    fleet.restart();
+    assert!(!fleet.stored.rooms.contains_key(&row.id));
+    assert_eq!(fleet.rooms().len(), 1, "its attempt is over");
+    // One room failed before it was ready: the next one comes after a second.
+    fleet.pass(Duration::from_secs(2));
+    assert_eq!(fleet.rooms().len(), 2);
+    let ports: Vec<_> = fleet.machine.running.keys().collect();
+    assert!(ports.iter().all(|room| **room != row.id));
+}
+
+#[test]
+fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    fleet.release_one();
+    fleet.release_kind("create_room", Outcome::Invalid);
+    assert_eq!(fleet.operation(id).status, OperationStatus::Error);
+    assert!(fleet.position("release_ports").is_some());
+    // Operations of both lanes end before the ports were released.
+    let slept = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 0 }));
+    let surge = operation_of(fleet.order(patch(|p| p.max_surge = Some("2".into()))));
+    for id in [slept, surge] {
+        assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    }
+    assert!(fleet.abandoned.is_empty(), "{:?}", fleet.abandoned);
+    fleet.release();
+    no_port_is_lost(&fleet);
+}
+
+#[test]
+fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_one();
+    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
+        panic!("{:?}", fleet.works);
+    };
+    // Nobody knows whether it is there, it is not, and then it is.
+    fleet.release_with(Outcome::LateUnknown);
+    fleet.release();
+    assert!(!fleet.stored.rooms.contains_key(&order.room));
+    fleet.hold = true;
+    fleet.late(0);
+    fleet.carry_on();
+    assert!(fleet.machine.running.contains_key(&order.room));
+    let row = &fleet.stored.rooms[&order.room];
+    let removal = row.removal.expect("it is to go");
+    assert_eq!(removal.reason, RemovalReason::CreationFailed);
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 1);
+    no_port_is_lost(&fleet);
+}
+
+#[test]
+fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    fleet.deaf = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_one();
+    assert!(fleet.begin(0), "the room is there, its answer on the way");
+    let (_, work, _) = fleet.begun.front().expect("it was begun");
+    let Work::CreateRoom(order) = work.clone() else {
+        panic!("{work:?}");
+    };
+    // An end that nobody can tell from its own takes the row away.
+    fleet.input(Input::Runtime(RuntimeEvent::Gone {
+        room: order.room.clone(),
+        uid: "an earlier one".into(),
+        exit: None,
+    }));
+    assert!(!fleet.stored.rooms.contains_key(&order.room));
+    fleet.finish(0);
+    fleet.carry_on();
+    let row = &fleet.stored.rooms[&order.room];
+    let removal = row.removal.expect("it is to go");
+    assert_eq!(removal.reason, RemovalReason::CreationFailed);
+    fleet.deaf = false;
+    fleet.release();
+    assert!(!fleet.machine.running.contains_key(&order.room));
+}
+
+#[test]
+fn an_unknown_outcome_of_removing_the_place_finishes_no_deletion() {
+    for outcome in [Outcome::Unknown, Outcome::Unavailable] {
+        let mut fleet = Fleet::up(1);
+        fleet.hold = true;
+        let id = operation_of(fleet.order(Command::DeleteScheduler));
+        fleet.release_kind("terminate_room", Outcome::Works);
+        fleet.release_kind("remove_place", outcome);
+        let end = fleet.operation(id);
+        assert_eq!(end.status, OperationStatus::Error, "{}", history(end));
+        assert!(fleet.stored.scheduler.is_some() && !fleet.ended);
+        fleet.release();
+        let id = operation_of(fleet.order(Command::DeleteScheduler));
+        assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+        assert!(fleet.stored.scheduler.is_none() && fleet.ended);
+    }
+}
+
+#[test]
+fn a_canceled_order_of_500_rooms_asks_for_no_further_one() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 500 }));
+    let batch = fleet.settings.add_batch;
+    assert_eq!(fleet.works.len(), batch);
+    // One is made, one has its ports, the others wait for theirs.
+    for _ in 0..2 {
+        fleet.release_kind("reserve_ports", Outcome::Works);
+    }
+    fleet.release_kind("create_room", Outcome::Works);
+    let waits = |(_, work): &&(WorkId, Work)| matches!(work, Work::ReservePorts { .. });
+    let asked = fleet.machine.calls["reserve_ports"] + fleet.works.iter().filter(waits).count();
+    fleet.order(Command::Cancel(id)).unwrap();
+    fleet.release();
+    assert_eq!(fleet.machine.calls["reserve_ports"], asked, "nothing more");
+    let orders = fleet.machine.orders.len();
+    assert_eq!(orders, 3, "the first room, the one made, the one under way");
+    let end = fleet.operation(id);
+    assert_eq!(end.status, OperationStatus::Canceled, "{}", history(end));
+    assert!(history(end).contains("of 500 rooms"), "{}", history(end));
+    assert_eq!(fleet.rooms().len(), 1);
+    assert_eq!(fleet.stored.scheduler.as_ref().unwrap().rooms_replicas, 1);
+    no_port_is_lost(&fleet);
+}
+
+#[test]
+fn a_switch_that_is_canceled_while_it_waits_brings_the_scheduler_back() {
+    let mut fleet = Fleet::up(1);
+    let edit = operation_of(fleet.order(major("false")));
+    let trial = fleet.trial();
+    fleet.order(Command::SetPaused(true)).unwrap();
+    fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.operation(edit).status, OperationStatus::Finished);
+    assert_eq!(fleet.scheduler_state(), "creating");
+    let switch = fleet.operations_of("switch_active_version")[0];
+    let (id, status) = (switch.id, switch.status);
+    assert_eq!(status, OperationStatus::Pending, "it waits");
+    fleet.order(Command::Cancel(id)).unwrap();
+    fleet.order(Command::SetPaused(false)).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.state.view().version, "v1.0.0");
+    assert_eq!(fleet.rooms().len(), 1);
+}
+
+#[test]
+fn what_had_begun_goes_on_before_what_is_urgent() {
+    let mut fleet = Fleet::up(2);
+    fleet.hold = true;
+    let begun = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    // A silent room is due meanwhile: its removal is urgent, and waits.
+    fleet.pass(Duration::from_secs(242));
+    let urgent = fleet.operations_of("remove_rooms")[0];
+    assert!(urgent.priority && urgent.status == OperationStatus::Pending);
+    let urgent = urgent.id;
+    fleet.restart_held();
+    assert_eq!(fleet.operation(begun).status, OperationStatus::InProgress);
+    assert_eq!(fleet.operation(urgent).status, OperationStatus::Pending);
+    assert!(history(fleet.operation(begun)).contains("Resuming operation"));
+    fleet.release();
+    assert_eq!(fleet.operation(begun).status, OperationStatus::Finished);
+    assert!(fleet.operation(urgent).status.is_final());
+}
+
+#[test]
+fn a_deletion_does_not_overtake_what_had_begun_before_a_restart() {
+    let mut fleet = Fleet::up(1);
+    let edit = operation_of(fleet.order(major("false")));
+    fleet.deaf = true;
+    fleet.restart();
+    // Nothing goes on before the runtime was listed.
+    let deletion = operation_of(fleet.order(Command::DeleteScheduler));
+    assert_eq!(fleet.works.len(), 0);
+    fleet.deaf = false;
+    fleet.carry_on();
+    assert!(history(fleet.operation(edit)).contains("Resuming operation"));
+    assert_eq!(fleet.operation(deletion).status, OperationStatus::Pending);
+    fleet.order(Command::Cancel(edit)).unwrap();
+    assert!(fleet.ended, "then it is deleted");
+}

@@ -1,0 +1,25 @@
+//! Stories of one fleet, told to the state machine in a simulated world.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a story ends at the first order that is refused"
+)]
+
+mod contract;
+mod creations;
+mod decisions;
+mod draining;
+mod ends;
+mod forwarding;
+mod lifecycle;
+mod matchmakers;
+mod measured;
+mod mended;
+mod orders;
+mod pinging;
+mod removals;
+mod retention;
+mod rollouts;
+mod scaling;
+mod takeover;
+mod versions;

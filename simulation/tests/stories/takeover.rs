@@ -1,0 +1,321 @@
+//! Becoming the owner: what the next one takes over, and what the runtime's list says.
+
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::settings::CoreSettings;
+use maestro_core::state::*;
+use maestro_simulation::documents::{history, major, operation_of};
+use maestro_simulation::{Fleet, Outcome, World, spec};
+use std::time::Duration;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[test]
+fn a_silence_counts_from_the_take_over() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    fleet.pass(seconds(239));
+    fleet.restart();
+    fleet.pass(seconds(239));
+    assert!(fleet.rooms().contains(&room));
+    fleet.pass(seconds(2));
+    assert!(!fleet.rooms().contains(&room));
+}
+
+#[test]
+fn what_pinged_before_a_restart_was_up_and_what_did_not_was_not() {
+    for (pinged, failures) in [(true, 0), (false, 1)] {
+        let mut fleet = Fleet::created(spec(1), CoreSettings::default());
+        if pinged {
+            fleet.ping_all(PingStatus::Ready);
+        }
+        fleet.pass(seconds(40));
+        fleet.restart();
+        let room = fleet.rooms()[0].clone();
+        fleet.crash(&room, 1);
+        assert_eq!(fleet.state.view().crash_failures, failures);
+        assert_eq!(fleet.rooms().len(), 1 - failures as usize);
+    }
+}
+
+#[test]
+fn an_allocation_holds_over_a_restart_as_long_as_it_was_given() {
+    let mut fleet = Fleet::up(1);
+    let Ok(Reply::Allocated { room, .. }) = fleet.order(Command::Allocate) else {
+        panic!("it is free");
+    };
+    fleet.pass(seconds(200));
+    fleet.restart();
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.status(&room), Some(RoomStatus::Allocated));
+    fleet.pass(seconds(99));
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.status(&room), Some(RoomStatus::Allocated));
+    fleet.pass(seconds(2));
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.status(&room), Some(RoomStatus::Ready));
+}
+
+#[test]
+fn a_room_found_in_the_runtime_is_given_to_nobody_before_the_hold_time() {
+    let mut fleet = Fleet::up(0);
+    fleet
+        .order(maestro_simulation::documents::patch(|p| {
+            p.rooms_replicas = Some(1)
+        }))
+        .unwrap();
+    let made = fleet.rooms()[0].clone();
+    // Both its row and its owner's memory are lost.
+    fleet.stored.rooms.clear();
+    fleet.restart();
+    fleet.ping(&made, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.stored.rooms[&made].made_by, None);
+    assert_eq!(fleet.stored.rooms[&made].host_ports.len(), 1);
+    assert!(fleet.order(Command::Allocate).is_err());
+    fleet.pass_pinging(seconds(150), PingStatus::Ready);
+    fleet.restart();
+    fleet.pass_pinging(seconds(149), PingStatus::Ready);
+    assert!(fleet.order(Command::Allocate).is_err());
+    fleet.pass_pinging(seconds(2), PingStatus::Ready);
+    assert!(fleet.order(Command::Allocate).is_ok());
+    assert_eq!(fleet.rooms(), [made]);
+}
+
+#[test]
+fn a_match_in_a_room_that_was_found_shows_that_nobody_holds_it() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    fleet.stored.rooms.clear();
+    fleet.restart();
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    assert!(fleet.order(Command::Allocate).is_err());
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    assert!(fleet.order(Command::Allocate).is_ok(), "its match is over");
+}
+
+#[test]
+fn a_list_that_lacks_a_room_takes_it_away_in_pieces_too() {
+    let settings = CoreSettings {
+        rooms_per_turn: 3,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(10), settings);
+    let rooms = fleet.rooms();
+    for room in &rooms[2..9] {
+        fleet.machine.vanish(room);
+    }
+    fleet.pass(seconds(31));
+    fleet.machine.relist();
+    fleet.carry_on();
+    assert!(rooms[2..9].iter().all(|room| fleet.status(room).is_none()));
+    assert!(fleet.status(&rooms[0]).is_some() && fleet.status(&rooms[9]).is_some());
+    assert_eq!(fleet.rooms().len(), 10);
+}
+
+#[test]
+fn intents_are_repeated_a_bounded_number_at_a_time() {
+    let settings = CoreSettings {
+        add_batch: 200,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(0), settings);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 100 }));
+    for _ in 0..100 {
+        fleet.release_kind("reserve_ports", maestro_simulation::Outcome::Works);
+    }
+    assert_eq!(fleet.stored.rooms.len(), 100);
+    fleet.restart_held();
+    assert_eq!(fleet.works.len(), 64);
+    fleet.release_one();
+    assert_eq!(fleet.works.len(), 64);
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 100);
+    assert_eq!(fleet.machine.calls["create_room"], 100, "each once");
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    let told = history(fleet.operation(id));
+    assert!(told.contains("added 100 rooms"), "{told}");
+}
+
+#[test]
+fn an_order_to_end_is_repeated_by_the_next_owner() {
+    let mut fleet = Fleet::up(2);
+    fleet.hold = true;
+    let room = fleet.rooms()[0].clone();
+    let remove = Command::RemoveRoom {
+        room: room.clone(),
+        force: true,
+    };
+    let id = operation_of(fleet.order(remove));
+    fleet.restart();
+    assert!(!fleet.machine.running.contains_key(&room));
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert!(history(fleet.operation(id)).contains("Resuming operation after a restart"));
+    assert_eq!(fleet.machine.terminations.len(), 1, "and once");
+}
+
+#[test]
+fn a_validation_begins_anew_with_rooms_of_its_own() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(major("false")));
+    let before = fleet.trial();
+    fleet.restart();
+    let after = fleet.trial();
+    assert_ne!(before, after);
+    assert!(
+        !fleet.machine.running.contains_key(&before),
+        "nobody waits for it"
+    );
+    fleet.ping(&after, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert_eq!(fleet.state.view().version, "v2.0.0");
+}
+
+#[test]
+fn a_rollback_goes_on_after_a_restart_and_not_the_work() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    for _ in 0..2 {
+        fleet.release_kind("reserve_ports", maestro_simulation::Outcome::Works);
+    }
+    fleet.release_kind("create_room", maestro_simulation::Outcome::Works);
+    fleet.release_kind("create_room", maestro_simulation::Outcome::Invalid);
+    assert!(fleet.operation(id).journal.failure.is_some());
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+    fleet.reports.clear();
+    fleet.restart();
+    let end = fleet.operation(id);
+    assert_eq!(end.status, OperationStatus::Error);
+    let told = history(end);
+    assert_eq!(
+        told.matches("Starting operation rollback").count(),
+        1,
+        "{told}"
+    );
+    assert!(told.contains("rollback succeeded"), "{told}");
+    assert_eq!(fleet.rooms().len(), 1);
+    let rolled = |r: &&Report| matches!(r, Report::RolledBack { success: true, .. });
+    assert_eq!(fleet.reports.iter().filter(rolled).count(), 1);
+}
+
+#[test]
+fn an_interrupted_sleep_ends_in_error() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 60 }));
+    fleet.restart();
+    let end = fleet.operation(id);
+    assert_eq!(end.status, OperationStatus::Error);
+    assert!(history(end).contains("interrupted by a restart"));
+}
+
+#[test]
+fn a_look_that_was_interrupted_looks_no_more() {
+    let mut fleet = Fleet::up(1);
+    let mut record = maestro_simulation::documents::pending(
+        &fleet,
+        5,
+        Definition::HealthController { took_action: None },
+    );
+    record.status = OperationStatus::InProgress;
+    record.journal.attempt = 1;
+    fleet.stored.put(&record);
+    fleet.restart();
+    let end = fleet.operation(record.id);
+    assert_eq!(end.status, OperationStatus::Finished);
+    let took_action = Some(false);
+    assert_eq!(end.definition, Definition::HealthController { took_action });
+}
+
+#[test]
+fn a_cancel_that_was_stored_is_obeyed_by_the_next_owner() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    fleet.release_one();
+    fleet.order(Command::SetPaused(true)).unwrap();
+    fleet.order(Command::Cancel(id)).unwrap();
+    assert!(fleet.operation(id).journal.cancel_requested);
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+    fleet.restart();
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+    fleet.order(Command::SetPaused(false)).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Canceled);
+    assert_eq!(fleet.rooms().len(), 1);
+    assert_eq!(fleet.stored.scheduler.as_ref().unwrap().rooms_replicas, 1);
+}
+
+#[test]
+fn nothing_is_begun_before_the_runtime_was_listed() {
+    let mut fleet = Fleet::up(2);
+    fleet.deaf = true;
+    fleet.restart();
+    assert!(!fleet.state.view().listed);
+    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let surge = maestro_simulation::documents::patch(|p| p.max_surge = Some("3".into()));
+    let edit = operation_of(fleet.order(surge));
+    for id in [id, edit] {
+        assert_eq!(fleet.operation(id).status, OperationStatus::Pending);
+    }
+    // Rooms of before are given out and ping all the same.
+    fleet.ping_all(PingStatus::Ready);
+    assert!(fleet.order(Command::Allocate).is_ok());
+    fleet.deaf = false;
+    fleet.carry_on();
+    assert!(fleet.state.view().listed);
+    for id in [id, edit] {
+        assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    }
+}
+
+#[test]
+fn news_older_than_what_is_known_are_none() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    let old = fleet.machine.running[&room].clone();
+    fleet.machine.change(&room, InstanceStatus::Error);
+    fleet.carry_on();
+    assert_eq!(fleet.status(&room), Some(RoomStatus::Error));
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(old)));
+    assert_eq!(fleet.status(&room), Some(RoomStatus::Error));
+    let known = fleet.stored.rooms[&room].instance.as_ref().unwrap();
+    assert_eq!(known.status, InstanceStatus::Error);
+}
+
+#[test]
+fn a_pause_in_the_middle_of_a_list_holds_what_was_not_repeated_yet() {
+    let settings = CoreSettings {
+        rooms_per_turn: 1,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(0), settings);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 5 }).unwrap();
+    for _ in 0..5 {
+        fleet.release_kind("reserve_ports", Outcome::Works);
+    }
+    let id = fleet.operations_of("add_rooms")[0].id;
+    // The next owner takes one room a turn, and is paused after the second.
+    fleet.works.clear();
+    World::restart(&mut fleet);
+    let repeated = |fleet: &Fleet| fleet.state.view().work_in_flight;
+    assert!(fleet.event());
+    for _ in 0..100 {
+        if repeated(&fleet) < 2 {
+            fleet.go_on();
+        }
+    }
+    assert_eq!(repeated(&fleet), 2);
+    fleet.command(Command::SetPaused(true));
+    fleet.go_on_to_the_end();
+    fleet.commit_all();
+    assert_eq!(repeated(&fleet), 2, "nothing is begun in a pause");
+    fleet.command(Command::SetPaused(false));
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 5);
+    assert_eq!(fleet.machine.calls["create_room"], 5, "each once");
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+}

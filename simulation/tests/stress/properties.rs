@@ -1,0 +1,135 @@
+//! Random lives of one fleet: whatever happens and in whatever order, the invariants hold
+//! after every decision, and once the faults end the fleet becomes what it should be.
+
+use maestro_core::domain::*;
+use maestro_simulation::Outcome;
+use maestro_simulation::steps::{Step, live};
+use proptest::prelude::*;
+
+fn pings() -> impl Strategy<Value = PingStatus> {
+    prop_oneof![
+        6 => Just(PingStatus::Ready),
+        4 => Just(PingStatus::Occupied),
+        1 => Just(PingStatus::Terminating),
+        1 => Just(PingStatus::Terminated),
+    ]
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        6 => Just(Outcome::Works),
+        1 => Just(Outcome::Invalid),
+        1 => Just(Outcome::Exhausted),
+        1 => Just(Outcome::Unavailable),
+        1 => Just(Outcome::DoneUnavailable),
+        1 => Just(Outcome::Unknown),
+        1 => Just(Outcome::DoneUnknown),
+        1 => Just(Outcome::LateUnknown),
+    ]
+}
+
+fn instances() -> impl Strategy<Value = InstanceStatus> {
+    prop_oneof![
+        3 => Just(InstanceStatus::Ready),
+        1 => Just(InstanceStatus::Pending),
+        1 => Just(InstanceStatus::Error),
+        1 => Just(InstanceStatus::Terminating),
+        1 => Just(InstanceStatus::Unknown),
+    ]
+}
+
+fn orders() -> impl Strategy<Value = Step> {
+    let which = || 0_usize..64;
+    prop_oneof![
+        1 => (0..4).prop_map(Step::Create),
+        2 => Just(Step::Minor),
+        3 => (0_u8..4).prop_map(Step::Major),
+        2 => which().prop_map(Step::Switch),
+        1 => Just(Step::Delete),
+        3 => (0..5).prop_map(Step::Replicas),
+        2 => proptest::option::of(0..4).prop_map(Step::Buffer),
+        2 => (1..4).prop_map(Step::Add),
+        2 => (1..4).prop_map(Step::Remove),
+        2 => (which(), any::<bool>()).prop_map(|(room, force)| Step::RemoveRoom(room, force)),
+        4 => which().prop_map(Step::Cancel),
+        1 => (0_i64..30).prop_map(Step::Sleep),
+        10 => Just(Step::Allocate),
+        1 => Just(Step::GiveBack),
+        1 => any::<bool>().prop_map(Step::Pause),
+        1 => (0_u8..6).prop_map(Step::Push),
+        1 => which().prop_map(Step::CancelPushed),
+    ]
+}
+
+fn events() -> impl Strategy<Value = Step> {
+    let which = || 0_usize..64;
+    prop_oneof![
+        10 => (which(), pings(), 0_i64..4).prop_map(|(room, status, n)| Step::Ping(room, status, n)),
+        6 => Just(Step::PingAll(PingStatus::Ready)),
+        2 => Just(Step::PingAll(PingStatus::Occupied)),
+        1 => Just(Step::PingUnknown),
+        12 => Just(Step::Commit),
+        10 => (which(), outcomes()).prop_map(|(work, outcome)| Step::Work(work, outcome)),
+        8 => which().prop_map(Step::WorkDone),
+        4 => which().prop_map(Step::Begin),
+        4 => which().prop_map(Step::Finish),
+        1 => which().prop_map(Step::RepeatResult),
+        2 => which().prop_map(Step::Late),
+        10 => Just(Step::Event),
+        1 => Just(Step::Relist),
+        1 => which().prop_map(Step::WrongList),
+        2 => which().prop_map(Step::Crash),
+        2 => (which(), instances()).prop_map(|(room, status)| Step::Instance(room, status)),
+        1 => (which(), any::<bool>()).prop_map(|(room, heard)| Step::Namesake(room, heard)),
+        1 => (0_u8..8).prop_map(Step::Stranger),
+        1 => any::<bool>().prop_map(Step::SlowEndings),
+        2 => Just(Step::FinishEnding),
+        2 => Just(Step::Restart),
+        8 => (1_u64..400_000).prop_map(Step::Pass),
+    ]
+}
+
+/// What happens, and whether writes arrive at once after it. Shown in one line: a failure
+/// can be copied into a story.
+#[derive(Clone)]
+struct Life(Vec<(Step, bool)>);
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let step = prop_oneof![1 => orders(), 3 => events()];
+    prop::collection::vec((step, prop::bool::weighted(0.8)), 1..120).prop_map(Life)
+}
+
+fn config() -> ProptestConfig {
+    // What the environment says goes before what is said here.
+    let mut config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let unsaid = |variable| std::env::var_os(variable).is_none();
+    if unsaid("PROPTEST_MAX_SHRINK_ITERS") {
+        config.max_shrink_iters = 4000;
+    }
+    if unsaid("PROPTEST_CASES") {
+        config.cases = 256;
+    }
+    config
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_fleet_keeps_its_invariants_and_mends_itself(
+        steps in life(),
+        max_matches in prop_oneof![3 => Just(1), 1 => Just(3)],
+        event_driven in prop::bool::weighted(0.8),
+    ) {
+        live(steps.0, max_matches, event_driven);
+    }
+}
