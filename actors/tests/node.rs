@@ -229,7 +229,7 @@ fn the_view_of_an_owner_is_what_it_does() {
         assert_eq!(owner.epoch, w.store.epoch_of(FLEET));
         assert!(owner.lease_left_ms > 0 && owner.lease_left_ms <= 10_000);
         assert!(owner.next_wake_ms.is_some() && owner.timers.health.is_some());
-        assert_eq!(owner.state.rooms["ready"], 1);
+        assert_eq!(owner.state.rooms["ready"], 2);
         assert_eq!(owner.watch.state, "alive");
         assert!(owner.watch.events > 0);
         assert!(owner.watch.last_list_at.is_some());
