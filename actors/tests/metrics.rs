@@ -233,7 +233,8 @@ fn turns_faults_and_refused_pings_are_counted() {
         for _ in 0..3 {
             w.ask(Command::Rollout).await.unwrap();
         }
-        assert_eq!(w.handled("command"), 3);
+        // A turn ends after its caller was answered.
+        eventually(LONG, "its turns are over", || w.handled("command") == 3).await;
         let turns = [("actor", "scheduler"), ("message", "command")];
         let count = "maestro_actor_turn_seconds_count";
         w.shows(count, &turns, 3.0).await;
