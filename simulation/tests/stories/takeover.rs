@@ -5,7 +5,7 @@ use maestro_core::ports::*;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use maestro_simulation::documents::{history, major, operation_of};
-use maestro_simulation::{Fleet, spec};
+use maestro_simulation::{Fleet, Outcome, World, spec};
 use std::time::Duration;
 
 fn seconds(count: u64) -> Duration {
@@ -283,4 +283,39 @@ fn news_older_than_what_is_known_are_none() {
     assert_eq!(fleet.status(&room), Some(RoomStatus::Error));
     let known = fleet.stored.rooms[&room].instance.as_ref().unwrap();
     assert_eq!(known.status, InstanceStatus::Error);
+}
+
+#[test]
+fn a_pause_in_the_middle_of_a_list_holds_what_was_not_repeated_yet() {
+    let settings = CoreSettings {
+        rooms_per_turn: 1,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(0), settings);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 5 }).unwrap();
+    for _ in 0..5 {
+        fleet.release_kind("reserve_ports", Outcome::Works);
+    }
+    let id = fleet.operations_of("add_rooms")[0].id;
+    // The next owner takes one room a turn, and is paused after the second.
+    fleet.works.clear();
+    World::restart(&mut fleet);
+    let repeated = |fleet: &Fleet| fleet.state.view().work_in_flight;
+    assert!(fleet.event());
+    for _ in 0..100 {
+        if repeated(&fleet) < 2 {
+            fleet.go_on();
+        }
+    }
+    assert_eq!(repeated(&fleet), 2);
+    fleet.command(Command::SetPaused(true));
+    fleet.go_on_to_the_end();
+    fleet.commit_all();
+    assert_eq!(repeated(&fleet), 2, "nothing is begun in a pause");
+    fleet.command(Command::SetPaused(false));
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 5);
+    assert_eq!(fleet.machine.calls["create_room"], 5, "each once");
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
 }
