@@ -171,7 +171,6 @@ impl Command {
             | Self::Room(_)
             | Self::RoomsSummary
             | Self::Rollout
-            | Self::RoomsSummary
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)

@@ -437,8 +437,9 @@ pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
 /// Kills everything that [`room_processes`] would tell, once; how many that were. For an installation that nobody runs any
 /// more: what a room forks meanwhile the next call finds.
 pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
-    let rows = process_table::scan(installation)?;
-    let marked = |row: &&process_table::Row| row.stat.alive() && row.mark.is_some();
+    let rows = process_table::scan()?;
+    let marked =
+        |row: &&process_table::Row| row.stat.alive() && row.marks.of_room(installation).is_some();
     let found: Vec<_> = rows.iter().filter(marked).collect();
     for row in &found {
         signal_process(row.id, rustix::process::Signal::KILL);

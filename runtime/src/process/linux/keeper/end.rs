@@ -53,7 +53,7 @@ impl Keeper {
     }
 
     /// Of the log of a container that is to be started again; none when it cannot be read.
-    pub(super) async fn last_line(&self, container: &str) -> Option<String> {
+    pub(super) async fn last_line(&mut self, container: &str) -> Option<String> {
         let bounds = Bounds {
             lines: 1,
             ..Bounds::of_exit()
