@@ -16,7 +16,7 @@ use maestro_http::Backup;
 use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
-use maestro_store::embedded::{EmbeddedStore, OpenError};
+use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const IN_USE_LOOK: Duration = Duration::from_millis(20);
 
 /// A large commit on a slow disk takes seconds.
-const STORE_CLOSES: std::time::Duration = std::time::Duration::from_secs(30);
+const STORE_CLOSES: Duration = Duration::from_secs(30);
 
 /// The adapters of a node, for the time after its actors.
 pub struct Adapters {
@@ -40,23 +40,32 @@ enum Rooms {
     Simulated(Arc<SimulatedRuntime>),
 }
 
-/// Opens the store, which makes the data folder ours. A process that was killed while it made a room leaves its lock to that
-/// room's process for a moment, until that becomes another program: so a folder in use is tried again, `within` at most.
+/// Makes the data folder ours. A process that was killed while it made a room leaves its lock to that room's process for a
+/// moment, until that becomes another program: so a folder in use is tried again, `within` at most.
 ///
 /// # Errors
-/// Says what to do about the data folder.
-pub async fn open_store(folder: &Path, within: Duration) -> anyhow::Result<Arc<EmbeddedStore>> {
+/// Names who uses it, and says what to do.
+pub async fn claim_folder(folder: &Path, within: Duration) -> anyhow::Result<ClaimedFolder> {
     let until = Instant::now() + within;
     loop {
         let folder = folder.to_owned();
-        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder));
-        match opened.await.context("opening the store was interrupted")? {
+        let claimed = tokio::task::spawn_blocking(move || ClaimedFolder::claim(&folder));
+        match claimed.await.context("opening was interrupted")? {
             Err(OpenError::InUse { .. }) if Instant::now() < until => {
                 tokio::time::sleep(IN_USE_LOOK).await;
             }
-            opened => return Ok(opened?),
+            claimed => return Ok(claimed?),
         }
     }
+}
+
+/// # Errors
+/// Says what to do about the data folder.
+pub async fn open_store(folder: ClaimedFolder) -> anyhow::Result<Arc<EmbeddedStore>> {
+    let opened = tokio::task::spawn_blocking(move || folder.open());
+    Ok(opened
+        .await
+        .context("opening the store was interrupted")??)
 }
 
 impl Adapters {

@@ -1,6 +1,6 @@
 //! One process, from open to closed: adapters, actors, the servers, and the way down.
 
-use crate::compose::{Adapters, open_store};
+use crate::compose::{Adapters, claim_folder, open_store};
 use crate::grpc::Grpc;
 use crate::metrics;
 use crate::settings::{Listen, Settings};
@@ -140,24 +140,19 @@ where
     result?
 }
 
-/// The folder first: where it is in use, its holder has the ports too, and these would be blamed. Rooms are told an address,
-/// so they come last.
+/// The folder first: where it is in use, its holder has the ports too, and these would be blamed. The store only after the
+/// ports, so that a start that is refused makes nothing. Rooms are told an address, so they come last.
 async fn open(
     settings: &Settings,
     io: &tokio::runtime::Runtime,
 ) -> anyhow::Result<(Listeners, Addresses, Adapters)> {
     let (folder, wanted) = (settings.data_dir.clone(), settings.clone());
-    let opened = io.spawn(async move { open_store(&folder, TAKEN_FOR).await });
+    let claimed = io.spawn(async move { claim_folder(&folder, TAKEN_FOR).await });
+    let claimed = claimed.await.context("opening was interrupted")??;
+    let listeners = Listeners::bind(settings)?;
+    let opened = io.spawn(open_store(claimed));
     let store = opened.await.context("opening was interrupted")??;
-    let bound = Listeners::bind(settings)
-        .and_then(|listeners| Ok((listeners.addresses(store.installation())?, listeners)));
-    let (addresses, listeners) = match bound {
-        Ok(bound) => bound,
-        Err(error) => {
-            store.close().await;
-            return Err(error);
-        }
-    };
+    let addresses = listeners.addresses(store.installation())?;
     let rooms_api_url = settings.rooms_api_url.as_ref().unwrap_or(&addresses.rooms);
     let rooms_api_url = rooms_api_url.clone();
     let opened = io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url).await });

@@ -88,7 +88,7 @@ async fn containers_that_complete_end_nothing_and_one_that_restarts_keeps_its_pl
     let room = home.pids("helped")[0].0.clone();
     let body = json!({"status": "occupied", "runningMatches": 1});
     maestro.ping("helped", &room, &body).await;
-    std::fs::write(home.room_folder("helped", &room).join("stop"), "").expect("a file");
+    std::fs::write(home.room_folder("helped", &room).join("work/stop"), "").expect("a file");
     // One room's process ends: it is started again in its place.
     let kept = rooms(&maestro, "again").await;
     let operations = maestro.operations("again", "final").await.len();

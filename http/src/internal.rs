@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::{CallError, Node};
 use maestro_core::ports::Outage;
 use maestro_core::state::{Command, Reply};
+use maestro_core::text::escaped;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,6 +24,8 @@ use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
 
 /// How long the store may take to say that it is there.
 const READY_WITHIN: Duration = Duration::from_secs(2);
+/// Why it is not ready.
+const REASON: HeaderName = HeaderName::from_static("x-reason");
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -84,7 +88,7 @@ pub(crate) const HEALTH: &[Endpoint] = &[
         about: About {
             tag: Tag::Health,
             summary: "Whether it is ready",
-            text: "It is once every scheduler has an owner and while the store takes changes; else 503 and a line that says why.",
+            text: "It is once every scheduler has an owner and while the store takes changes; else 503, and `X-Reason` says why.",
             fails: &[Code::Unavailable],
             example: None,
         },
@@ -310,10 +314,13 @@ async fn ready(node: Data<Node>, readiness: Data<Readiness>) -> HttpResponse {
     });
     match ready {
         Ok(()) => text(StatusCode::OK, TEXT, "OK"),
-        // The contract's text, and a line that says why (contract 1.2).
+        // The body is the contract's (1.2), so the reason goes beside it.
         Err(why) => {
-            let body = format!("Service Unavailable\n{why}\n");
-            text(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
+            let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable");
+            if let Ok(why) = HeaderValue::from_bytes(escaped(&why).as_bytes()) {
+                answer.headers_mut().insert(REASON, why);
+            }
+            answer
         }
     }
 }

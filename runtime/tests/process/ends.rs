@@ -194,7 +194,7 @@ async fn a_container_that_completes_is_no_news_and_is_remembered() {
     assert_eq!(listed[0].status, InstanceStatus::Ready);
     assert!(!site.processes().is_empty());
     // It is over once the last one has ended, and nothing but that was told.
-    std::fs::write(site.room_folder("fleet", "fleet-a").join("stop"), "").unwrap();
+    std::fs::write(site.room_folder("fleet", "fleet-a").join("work/stop"), "").unwrap();
     let next = stage
         .until(|event| match event {
             RuntimeEvent::Listed(_) => None,

@@ -40,7 +40,7 @@ use parking_lot::Mutex;
 use queue::{Inlet, Job};
 use shared::Shared;
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -54,14 +54,33 @@ pub struct EmbeddedStore {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl EmbeddedStore {
-    /// Opens the store of `data_dir`, which is made when it is not there. Blocks on the disk.
-    pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
+/// A data folder that is ours, with its store still closed: who holds it is known before anything is read or made in it.
+pub struct ClaimedFolder {
+    dir: PathBuf,
+    lock: LockFile,
+}
+
+impl ClaimedFolder {
+    /// Makes the folder when it is not there, and takes its lock. Dropping the claim gives it up.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] names the holder; otherwise what the disk says.
+    pub fn claim(data_dir: &Path) -> Result<Self, OpenError> {
         // It holds the secrets of rooms.
         private::open_folder(data_dir).map_err(|e| OpenError::io(data_dir, e))?;
         let lock = LockFile::acquire(data_dir)?;
-        let database = file::open(data_dir, &format::FORMATS)?;
-        let path = data_dir.join(file::NAME);
+        let dir = data_dir.to_owned();
+        Ok(Self { dir, lock })
+    }
+
+    /// Opens the store, which is made when it is not there. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Says what to do about the folder; the claim is given up then.
+    pub fn open(self) -> Result<Arc<EmbeddedStore>, OpenError> {
+        let Self { dir, lock } = self;
+        let database = file::open(&dir, &format::FORMATS)?;
+        let path = dir.join(file::NAME);
         let installation = format::installation(&path, &database)?;
         let (entries, mut seqs) = file::guarded(&path, || {
             snapshot::everything(&database).map_err(|e| match e {
@@ -77,20 +96,26 @@ impl EmbeddedStore {
         seqs.retain(|name, _| entries.contains_key(name));
         let model = Model::default();
         model.replace(entries);
-        let dir = data_dir.to_owned();
-        let shared = Shared::new(dir, epoch, installation, model, lock, database);
+        let shared = Shared::new(dir.clone(), epoch, installation, model, lock, database);
         let shared = Arc::new(shared);
         let (inlet, jobs) = queue::queue();
         let writer = Writer::new(shared.clone(), jobs, seqs);
         let writer = thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
-            .map_err(|e| OpenError::io(data_dir, e))?;
-        Ok(Arc::new(Self {
+            .map_err(|e| OpenError::io(&dir, e))?;
+        Ok(Arc::new(EmbeddedStore {
             shared,
             inlet,
             writer: Mutex::new(Some(writer)),
         }))
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store of `data_dir`, which is made when it is not there. Blocks on the disk.
+    pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
+        ClaimedFolder::claim(data_dir)?.open()
     }
 
     /// Stores what has been sent, closes the file and gives the folder up. Everything that
