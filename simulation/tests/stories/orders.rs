@@ -1,7 +1,6 @@
 //! What users order and what they hear at once: refusals by their kind and words (contract 2.4).
 
 use maestro_core::domain::*;
-use maestro_core::rules::patch::Patch;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use maestro_simulation::documents::{history, major, operation_of, patch};
@@ -23,7 +22,7 @@ fn orders_for_a_scheduler_that_is_not_there_say_so_each_in_its_words() {
     let room = || RoomId::from("arena-1");
     for (command, text) in [
         (Command::NewVersion(Box::new(spec(1))), version),
-        (Command::Patch(Box::new(Patch::default())), version),
+        (Command::Patch(Box::default()), version),
         (Command::DeleteScheduler, delete),
         (Command::AddRooms { amount: 1 }, missing),
         (
