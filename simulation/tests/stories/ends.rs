@@ -54,10 +54,12 @@ fn history(operation: &OperationRecord) -> String {
 }
 
 fn ends(fleet: &Fleet) -> Vec<&RoomEnd> {
-    let end = |report| match report {
-        &Report::RoomEnded(ref end) => Some(&**end),
-        _ => None,
-    };
+    fn end(report: &Report) -> Option<&RoomEnd> {
+        match report {
+            Report::RoomEnded(end) => Some(end),
+            _ => None,
+        }
+    }
     fleet.reports.iter().filter_map(end).collect()
 }
 
@@ -110,8 +112,10 @@ fn who_was_up_before_the_failures_is_no_success() {
             fleet.pass(Duration::from_millis(500));
         }
         let room = young(&fleet).unwrap();
-        fleet.ping(&room, PingStatus::Ready, 0).unwrap();
-        fleet.pass(seconds(10));
+        // It starts slowly: somebody looks for a success meanwhile.
+        fleet.pass(MIN_UPTIME + seconds(5));
+        fleet.ping_all(PingStatus::Ready);
+        fleet.pass(seconds(5));
         fleet.crash(&room, 1);
     }
     assert_eq!(fleet.scheduler_state(), "on-error");
@@ -119,10 +123,26 @@ fn who_was_up_before_the_failures_is_no_success() {
 
 #[test]
 fn a_fleet_that_is_whole_and_quiet_again_is_a_success() {
-    let mut fleet = Fleet::up(3);
+    let mut scheduler = spec(2);
+    scheduler.autoscaling = Some(Autoscaling {
+        enabled: true,
+        min: 1,
+        max: 10,
+        policy: Policy {
+            kind: "fixedBuffer".into(),
+            parameters: PolicyParameters {
+                fixed_buffer: Some(FixedBuffer { amount: 2 }),
+                ..PolicyParameters::default()
+            },
+        },
+        ..Autoscaling::default()
+    });
+    let mut fleet = Fleet::up_as(scheduler);
     fleet.pass(MIN_UPTIME + seconds(1));
     let old = fleet.rooms();
-    fleet.crash(&old[0], 1);
+    assert_eq!(old.len(), 2);
+    // A match wants a third room, which does not live.
+    fleet.ping(&old[0], PingStatus::Occupied, 1).unwrap();
     for _ in 0..5 {
         while fleet.machine.running.len() < 3 {
             fleet.pass(Duration::from_millis(500));
@@ -131,17 +151,12 @@ fn a_fleet_that_is_whole_and_quiet_again_is_a_success() {
         fleet.crash(&room.unwrap(), 1);
     }
     assert_eq!(fleet.scheduler_state(), "on-error");
-    // The place that looped is not wanted any more.
-    let patch = maestro_core::rules::patch::Patch {
-        rooms_replicas: Some(2),
-        ..Default::default()
-    };
-    fleet.order(Command::Patch(Box::new(patch))).unwrap();
-    for _ in 0..20 {
-        fleet.pass(seconds(5));
-        fleet.ping_all(PingStatus::Ready);
-    }
-    assert_eq!(fleet.machine.running.len(), 2);
+    // Its place is not wanted any more.
+    fleet.ping(&old[0], PingStatus::Ready, 0).unwrap();
+    fleet.pass(seconds(16) + MIN_UPTIME - seconds(1));
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    fleet.pass(seconds(1));
+    assert_eq!(fleet.rooms(), old);
     assert_eq!(fleet.scheduler_state(), "in-sync");
 }
 
@@ -380,6 +395,8 @@ fn restarts_in_place_count_as_failures_and_the_room_is_replaced_in_the_end() {
 fn a_room_that_restarts_goes_first_in_a_scale_down() {
     let mut fleet = Fleet::up(3);
     let rooms = fleet.rooms();
+    // Its match ended with its only container.
+    fleet.ping(&rooms[2], PingStatus::Occupied, 1).unwrap();
     restarting(&mut fleet, &rooms[2], 1, 1);
     fleet
         .order(Command::RemoveRooms {
