@@ -28,6 +28,12 @@ async fn every_actor_shows_what_it_is_doing() {
     for kind in ["supervisor", "catalog", "scheduler"] {
         assert!(kinds.iter().any(|k| k == kind), "{kinds:?}");
     }
+    // The supervisor is asked for a sign of life like the others, and owes none.
+    let alive = eventually(seconds(10), || async {
+        let supervisor = actor(&maestro, "supervisor").await;
+        supervisor["handled"]["probe"].as_u64() > Some(1)
+    });
+    assert!(alive.await, "{}", actor(&maestro, "supervisor").await);
     let seen = actor(&maestro, "seen").await;
     assert_eq!(seen["state"], "running", "{seen}");
     for key in ["mailbox_depth", "oldest_message_us", "restarts"] {

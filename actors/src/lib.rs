@@ -27,6 +27,7 @@ mod messages;
 mod metrics;
 mod node;
 mod node_tally;
+mod notices;
 mod orders;
 mod parts;
 mod restart;

@@ -239,7 +239,7 @@ fn the_supervisor_is_measured_and_outlives_a_panic() {
             };
             eventually(LONG, "it is seen while it stands still", is_stuck).await;
             w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
-            assert_eq!(w.rooms("occupied"), 1, "owners go on");
+            eventually(LONG, "owners go on", || w.rooms("occupied") == 1).await;
             drop(go);
             eventually(LONG, "it goes on", || {
                 plain(&w, "supervisor").state == "running"

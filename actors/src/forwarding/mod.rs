@@ -19,7 +19,7 @@ pub(crate) use outcomes::{Counts, Outcomes, is_success};
 use parking_lot::Mutex;
 use queue::{Pushed, Queue, Waiting};
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -169,7 +169,8 @@ impl Outbox {
             let forwarder = known.last().unwrap_or(forwarder);
             // A trace of its own: a span above it would have to be kept for as long as the event has waited.
             let result = self.call(forwarder, event, &Span::none()).await;
-            target.note(event, &result);
+            // A log that fails must not take the queue with it.
+            let _ = catch_unwind(AssertUnwindSafe(|| target.note(event, &result)));
             if result.is_err() && waiting.is_resync() && waiting.fails() {
                 self.0.outcomes.ping_failed(&event.scheduler);
             }
