@@ -32,6 +32,8 @@ pub(crate) const WAKES_MAX: usize = 5_000;
 /// An allocation that was decided.
 pub(crate) struct Held {
     pub caller: Caller,
+    /// The instance that was given: another one of the same name is another room.
+    pub uid: Option<String>,
     pub at: Mono,
     /// Its caller knows of it, or will: the reply is durable.
     pub acknowledged: bool,

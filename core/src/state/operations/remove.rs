@@ -265,13 +265,14 @@ impl SchedulerState {
             .map_or(Duration::ZERO, |s| s.spec.grace());
         let work = Work::TerminateRoom {
             room: id.clone(),
-            uid,
+            uid: uid.clone(),
             grace,
             reason,
         };
         let purpose = Purpose::Terminate {
             operation: of.map(|(_, id)| id),
             room: id.clone(),
+            uid,
         };
         // Until this is answered it is not told again, however long ago it was told before.
         let now = self.now.mono;
@@ -284,7 +285,22 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn on_terminated(&mut self, lane: Option<Lane>, id: &RoomId, result: WorkResult) {
+    /// `uid` is the instance that was told to end; `None`: none was known.
+    pub(super) fn on_terminated(
+        &mut self,
+        of: Option<(Lane, OperationId)>,
+        id: &RoomId,
+        uid: Option<String>,
+        result: WorkResult,
+    ) {
+        let not_found = matches!(
+            result,
+            WorkResult::Failed(crate::ports::RuntimeError::NotFound)
+        );
+        // It came to life after the runtime had looked for it: a creation took effect late.
+        if not_found && self.is_another_instance(id, uid.as_deref()) {
+            return self.order_termination(id, of);
+        }
         let failure = match result {
             WorkResult::Done => {
                 let now = self.now.mono;
@@ -320,8 +336,15 @@ impl SchedulerState {
                 .update(id.as_str(), |room| room.terminated_at = Some(now));
             self.schedule_health(id);
         }
-        let Some(lane) = lane else { return };
+        let Some((lane, _)) = of else { return };
         self.termination_ended(lane, id, failure);
+    }
+
+    /// The room's instance that is known by now is not this one.
+    fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
+        let room = self.rooms.get(id.as_str());
+        let known = room.and_then(|room| room.record.instance.as_ref());
+        known.is_some_and(|known| uid != Some(known.uid.as_str()))
     }
 
     fn termination_ended(&mut self, lane: Lane, id: &RoomId, failure: Option<String>) {
