@@ -74,6 +74,8 @@ pub struct World {
     /// What was durable before the last commit, for a store that forgets.
     pub(crate) before: Option<Box<Stored>>,
     pub(crate) batches: VecDeque<Batch>,
+    /// The changes of the commit whose effects happen now.
+    pub(crate) committed: Vec<Change>,
     pub(crate) touches: PendingTouches,
     pub(crate) answered: VecDeque<(WorkId, WorkResult)>,
     /// Calls that nobody waits for any more and that take effect later.
@@ -148,6 +150,7 @@ impl World {
             allowed: u64::MAX,
             before: None,
             batches: VecDeque::new(),
+            committed: Vec::new(),
             touches: PendingTouches::default(),
             answered: VecDeque::new(),
             late: Vec::new(),

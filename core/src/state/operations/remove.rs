@@ -297,9 +297,8 @@ impl SchedulerState {
             result,
             WorkResult::Failed(crate::ports::RuntimeError::NotFound)
         );
-        // It came to life after the runtime had looked for it: a creation took effect late.
         if not_found && self.is_another_instance(id, uid.as_deref()) {
-            return self.order_termination(id, of);
+            return self.another_came_to_life(of, id);
         }
         let failure = match result {
             WorkResult::Done => {
@@ -338,6 +337,19 @@ impl SchedulerState {
         }
         let Some((lane, _)) = of else { return };
         self.termination_ended(lane, id, failure);
+    }
+
+    /// It did so after the runtime had looked for the room: a creation took effect late.
+    fn another_came_to_life(&mut self, of: Option<(Lane, OperationId)>, id: &RoomId) {
+        let room = self.rooms.get(id.as_str());
+        let removal = room.and_then(|room| room.record.removal);
+        if removal.is_some_and(|removal| !removal.drain) {
+            return self.order_termination(id, of);
+        }
+        // Its row is another one too: what was told to end has ended.
+        if let Some((lane, _)) = of {
+            self.termination_ended(lane, id, None);
+        }
     }
 
     /// The room's instance that is known by now is not this one.
