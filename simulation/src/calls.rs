@@ -26,22 +26,36 @@ impl World {
     pub(crate) fn given(&mut self, id: WorkId, work: Work) {
         match &work {
             Work::CreateRoom(order) => {
-                let row = self.stored.rooms.get(&order.room);
-                let row = row.expect("its row is durable before a room is made");
-                assert_eq!(row.host_ports, order.host_ports);
-                assert_eq!(row.version, *order.scheduler.version());
-                assert_eq!(row.validation, order.validation);
+                let is_ordered = |row: &RoomRecord| {
+                    row.host_ports == order.host_ports
+                        && row.version == *order.scheduler.version()
+                        && row.validation == order.validation
+                };
+                assert!(
+                    self.was_durable(&order.room, is_ordered),
+                    "{} is made before its row is durable",
+                    order.room
+                );
             }
             Work::TerminateRoom { room, .. } => {
-                let row = self.stored.rooms.get(room);
+                let known = self.stored.rooms.contains_key(room);
                 assert!(
-                    row.is_none_or(|row| row.removal.is_some()),
+                    !known || self.was_durable(room, |row| row.removal.is_some()),
                     "{room} is told to end before that is durable"
                 );
             }
             _ => {}
         }
         self.works.push_back((id, work));
+    }
+
+    /// There is such a row, or there was one in the commit whose effects happen now.
+    fn was_durable(&self, room: &RoomId, is: impl Fn(&RoomRecord) -> bool) -> bool {
+        let just = self.committed.iter().filter_map(|change| match change {
+            Change::PutRoom(row) if row.id == *room => Some(&**row),
+            _ => None,
+        });
+        self.stored.rooms.get(room).into_iter().chain(just).any(is)
     }
 
     /// One call that was given out comes to its end.

@@ -12,12 +12,17 @@ type Removals = BTreeMap<RoomId, (RoomStatus, Option<Removal>)>;
 
 impl World {
     pub(crate) fn allocated(&mut self, room: &RoomId, caller: Caller) {
+        let known = self.state.rooms().get(room.as_str());
+        let instance = known.and_then(|room| room.record.instance.as_ref());
+        let uid = instance.map(|instance| instance.uid.clone());
         let held = Held {
             caller,
+            uid: uid.clone(),
             at: self.clock.mono,
             acknowledged: false,
         };
-        let twice = self.held.insert(room.clone(), held).is_some();
+        let before = self.held.insert(room.clone(), held);
+        let twice = before.is_some_and(|before| before.uid == uid);
         assert!(!twice || self.forgetful, "{room} was given to two callers");
     }
 

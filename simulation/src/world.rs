@@ -32,6 +32,8 @@ pub(crate) const WAKES_MAX: usize = 5_000;
 /// An allocation that was decided.
 pub(crate) struct Held {
     pub caller: Caller,
+    /// The instance that was given: another one of the same name is another room.
+    pub uid: Option<String>,
     pub at: Mono,
     /// Its caller knows of it, or will: the reply is durable.
     pub acknowledged: bool,
@@ -74,6 +76,8 @@ pub struct World {
     /// What was durable before the last commit, for a store that forgets.
     pub(crate) before: Option<Box<Stored>>,
     pub(crate) batches: VecDeque<Batch>,
+    /// The changes of the commit whose effects happen now.
+    pub(crate) committed: Vec<Change>,
     pub(crate) touches: PendingTouches,
     pub(crate) answered: VecDeque<(WorkId, WorkResult)>,
     /// Calls that nobody waits for any more and that take effect later.
@@ -149,6 +153,7 @@ impl World {
             foreign: false,
             before: None,
             batches: VecDeque::new(),
+            committed: Vec::new(),
             touches: PendingTouches::default(),
             answered: VecDeque::new(),
             late: Vec::new(),

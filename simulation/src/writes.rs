@@ -49,6 +49,7 @@ impl World {
             self.touches.add(batch.touches);
             effects.extend(batch.effects);
         }
+        self.committed = changes;
         for effect in effects {
             self.carry_out(effect);
         }

@@ -272,9 +272,11 @@ impl SchedulerState {
             .is_some_and(|known| known.uid != instance.uid)
     }
 
-    /// A room of a validation that nobody goes on with.
+    /// A room of a validation that nobody goes on with. That somebody wanted it drained
+    /// keeps it no longer, and may be taken back.
     fn is_stray(&self, room: &Room) -> bool {
-        room.record.validation && !room.is_leaving() && !self.is_on_trial(&room.record.id)
+        let told = room.record.removal.is_some_and(|removal| !removal.drain);
+        room.record.validation && !told && !self.is_on_trial(&room.record.id)
     }
 
     pub(super) fn end_stray_validation_rooms(&mut self) {

@@ -283,3 +283,28 @@ fn a_deletion_does_not_overtake_what_had_begun_before_a_restart() {
     fleet.order(Command::Cancel(edit)).unwrap();
     assert!(fleet.ended, "then it is deleted");
 }
+
+#[test]
+fn a_room_that_comes_to_life_after_it_was_looked_for_is_told_to_end() {
+    let mut fleet = Fleet::up(1);
+    fleet.pass(Duration::from_secs(31));
+    let crashed = fleet.rooms()[0].clone();
+    fleet.hold = true;
+    fleet.crash(&crashed, 1);
+    fleet.release_one();
+    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
+        panic!("{:?}", fleet.works);
+    };
+    fleet.release_with(Outcome::LateUnknown);
+    // It is told to end and not there yet; the answer is on its way when it comes to life.
+    let at = fleet.position("terminate_room").expect("it is told to end");
+    fleet.begin(at);
+    fleet.late(0);
+    fleet.carry_on();
+    assert!(fleet.stored.rooms[&order.room].instance.is_some());
+    fleet.finish(0);
+    fleet.release();
+    assert!(!fleet.machine.running.contains_key(&order.room));
+    assert!(!fleet.stored.rooms.contains_key(&order.room));
+    no_port_is_lost(&fleet);
+}

@@ -319,3 +319,26 @@ fn a_pause_in_the_middle_of_a_list_holds_what_was_not_repeated_yet() {
     assert_eq!(fleet.machine.calls["create_room"], 5, "each once");
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
 }
+
+#[test]
+fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
+    let mut fleet = Fleet::up(1);
+    fleet.order(major("false")).unwrap();
+    let before = fleet.trial();
+    // The lane of the rooms is busy, before and after the restart.
+    fleet.hold = true;
+    let busy = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let remove = Command::RemoveRoom {
+        room: before.clone(),
+        force: false,
+    };
+    let removal = operation_of(fleet.order(remove));
+    // The removal is taken back before it is carried out: the room is nobody's then.
+    fleet.restart_held();
+    fleet.order(Command::Cancel(removal)).unwrap();
+    assert_eq!(fleet.operation(removal).status, OperationStatus::Canceled);
+    fleet.release();
+    assert!(fleet.operation(busy).status.is_final());
+    assert!(!fleet.machine.running.contains_key(&before));
+    assert_ne!(fleet.trial(), before);
+}

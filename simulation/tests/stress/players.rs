@@ -121,8 +121,9 @@ impl Players {
             assert!(!played, "{room} is given out during a match");
         }
         self.allocations += 1;
-        // A whole match may have passed before the caller was told.
-        if self.games.get(&room).is_none_or(|g| g.ended < turn) {
+        // A whole match, or the room's end, may have passed before the caller was told.
+        let runs = world.machine.running.contains_key(&room);
+        if runs && self.games.get(&room).is_none_or(|g| g.ended < turn) {
             self.held.insert(room, since);
         }
     }

@@ -289,13 +289,14 @@ impl SchedulerState {
             .map_or(Duration::ZERO, |s| s.spec.grace());
         let work = Work::TerminateRoom {
             room: id.clone(),
-            uid,
+            uid: uid.clone(),
             grace,
             reason,
         };
         let purpose = Purpose::Terminate {
             operation: of.map(|(_, id)| id),
             room: id.clone(),
+            uid,
         };
         // Until this is answered it is not told again, however long ago it was told before.
         let now = self.now.mono;
@@ -308,7 +309,21 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn on_terminated(&mut self, lane: Option<Lane>, id: &RoomId, result: WorkResult) {
+    /// `uid` is the instance that was told to end; `None`: none was known.
+    pub(super) fn on_terminated(
+        &mut self,
+        of: Option<(Lane, OperationId)>,
+        id: &RoomId,
+        uid: Option<String>,
+        result: WorkResult,
+    ) {
+        let not_found = matches!(
+            result,
+            WorkResult::Failed(crate::ports::RuntimeError::NotFound)
+        );
+        if not_found && self.is_another_instance(id, uid.as_deref()) {
+            return self.another_came_to_life(of, id);
+        }
         let failure = match result {
             WorkResult::Done => {
                 let now = self.now.mono;
@@ -342,8 +357,28 @@ impl SchedulerState {
                 .update(id.as_str(), |room| room.terminated_at = Some(now));
             self.schedule_health(id);
         }
-        let Some(lane) = lane else { return };
+        let Some((lane, _)) = of else { return };
         self.termination_ended(lane, id, failure);
+    }
+
+    /// It did so after the runtime had looked for the room: a creation took effect late.
+    fn another_came_to_life(&mut self, of: Option<(Lane, OperationId)>, id: &RoomId) {
+        let room = self.rooms.get(id.as_str());
+        let removal = room.and_then(|room| room.record.removal);
+        if removal.is_some_and(|removal| !removal.drain) {
+            return self.order_termination(id, of);
+        }
+        // Its row is another one too: what was told to end has ended.
+        if let Some((lane, _)) = of {
+            self.termination_ended(lane, id, None);
+        }
+    }
+
+    /// The room's instance that is known by now is not this one.
+    fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
+        let room = self.rooms.get(id.as_str());
+        let known = room.and_then(|room| room.record.instance.as_ref());
+        known.is_some_and(|known| uid != Some(known.uid.as_str()))
     }
 
     fn termination_ended(&mut self, lane: Lane, id: &RoomId, failure: Option<String>) {

@@ -22,6 +22,8 @@ pub(in crate::state) enum Purpose {
     Terminate {
         operation: Option<OperationId>,
         room: RoomId,
+        /// The instance that was known when it was told to end.
+        uid: Option<String>,
     },
     /// Its result changes nothing.
     Sweep,
@@ -113,7 +115,11 @@ impl SchedulerState {
             Purpose::Ports { operation, room } => self.on_ports(operation, room, result),
             Purpose::Create { room, operation } => self.on_created(Some(operation), room, result),
             Purpose::Recreate { room } => self.on_created(None, room, result),
-            Purpose::Terminate { room, .. } => self.on_terminated(lane, &room, result),
+            Purpose::Terminate {
+                operation,
+                room,
+                uid,
+            } => self.on_terminated(lane.zip(operation), &room, uid, result),
             Purpose::Sweep => {}
         }
         self.reconcile();
