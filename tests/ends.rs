@@ -352,8 +352,10 @@ async fn a_summary_and_ended_rooms_have_their_own_addresses() {
         warnings.iter().all(|l| l["room_id"].is_null()),
         "{warnings:?}"
     );
-    let page = metrics(&maestro).await;
     let count = "maestro_rooms_ended_total{scheduler=\"few\",reason=\"requested_by_user\"} 1\n";
-    assert!(page.contains(count), "{page}");
+    let counted = eventually(seconds(5), || async {
+        metrics(&maestro).await.contains(count)
+    });
+    assert!(counted.await, "{}", metrics(&maestro).await);
     maestro.remove("few").await;
 }
