@@ -560,3 +560,64 @@ fn an_end_that_nobody_saw_is_told_once_it_is_known() {
     let detail = fleet.order(Command::Room(room));
     assert!(matches!(detail, Ok(Reply::Room(room)) if room.ended.is_some()));
 }
+
+/// As in the grace period of a container that failed for good: the room is over, and is replaced now.
+#[test]
+fn a_room_in_error_that_waits_for_no_restart_is_replaced_at_once() {
+    let mut fleet = Fleet::up(2);
+    let broken = fleet.rooms()[0].clone();
+    fleet.pass(MIN_UPTIME);
+    fleet.machine.observe(&broken, |instance| {
+        instance.status = InstanceStatus::Error;
+        instance.description = "container \"room\" exited with code 3".into();
+    });
+    fleet.carry_on();
+    assert_eq!(status(&fleet, &broken), RoomStatus::Error);
+    assert_eq!(fleet.machine.running.len(), 3, "another takes its place");
+}
+
+/// A loop that is on-error, with its back-off over and one room made.
+fn looping(rooms: i32) -> (Fleet, RoomId) {
+    let mut fleet = Fleet::up(rooms);
+    for _ in 0..5 {
+        while fleet.machine.running.is_empty() {
+            fleet.pass(Duration::from_millis(500));
+        }
+        for room in fleet.rooms() {
+            fleet.crash(&room, 1);
+        }
+    }
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    while fleet.machine.running.is_empty() {
+        fleet.pass(Duration::from_millis(500));
+    }
+    let room = fleet.rooms()[0].clone();
+    (fleet, room)
+}
+
+#[test]
+fn one_room_that_is_up_for_long_enough_is_the_success_whatever_the_others_do() {
+    let (mut fleet, up) = looping(2);
+    assert_eq!(fleet.rooms().len(), 2);
+    fleet.ping(&up, PingStatus::Ready, 0).unwrap();
+    fleet.pass(MIN_UPTIME - seconds(1));
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    fleet.pass(seconds(1));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+}
+
+#[test]
+fn a_room_that_was_ready_and_is_going_proves_nothing() {
+    let (mut fleet, room) = looping(1);
+    fleet.machine.slow_endings = true;
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    fleet.pass(seconds(5));
+    fleet.ping(&room, PingStatus::Terminating, 0).unwrap();
+    assert_eq!(status(&fleet, &room), RoomStatus::Terminating);
+    fleet.pass(MIN_UPTIME - seconds(4));
+    assert!(
+        fleet.machine.running.contains_key(&room),
+        "it takes its time"
+    );
+    assert_eq!(fleet.scheduler_state(), "on-error");
+}

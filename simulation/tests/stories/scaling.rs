@@ -237,3 +237,19 @@ fn while_scaling_is_under_way_no_second_order_is_given() {
     assert_eq!(fleet.rooms().len(), 4);
     assert_eq!(fleet.operations_of("add_rooms").len(), 3);
 }
+
+/// A room on trial plays for nobody (architecture 7): its match asks for no other room.
+#[test]
+fn a_match_in_a_validation_room_counts_for_no_policy() {
+    let mut fleet = buffered(2, 0);
+    fleet.ping_all(PingStatus::Ready);
+    fleet
+        .order(maestro_simulation::documents::major("false"))
+        .unwrap();
+    let trial = fleet.trial();
+    let before = fleet.rooms().len();
+    fleet.ping(&trial, PingStatus::Occupied, 1).unwrap();
+    fleet.pass(seconds(5));
+    assert!(fleet.rooms().contains(&trial), "it is still on trial");
+    assert_eq!(fleet.rooms().len(), before);
+}

@@ -290,3 +290,50 @@ fn old_rooms_that_never_came_up_are_waited_for_by_nobody() {
         assert_eq!(old.count(), old_left, "up: {up}");
     }
 }
+
+/// The version that the active one was made after is what an abort goes back to.
+#[test]
+fn the_version_to_go_back_to_is_kept_however_old_it_is() {
+    let mut fleet = Fleet::up_with(
+        spec(1),
+        CoreSettings {
+            versions_limit: 4,
+            ..CoreSettings::default()
+        },
+    );
+    for surge in ["2", "3", "4"] {
+        let edit = |p: &mut maestro_core::rules::patch::Patch| p.max_surge = Some(surge.into());
+        fleet.order(patch(edit)).unwrap();
+        fleet.pass(seconds(1));
+    }
+    let back = Command::SwitchVersion("v1.2.0".into());
+    fleet.order(back).unwrap();
+    fleet.pass(seconds(1));
+    let active = fleet.stored.scheduler.clone().unwrap();
+    assert_eq!(active.rollback_version, "v1.1.0");
+    fleet
+        .order(patch(|p| p.max_surge = Some("5".into())))
+        .unwrap();
+    fleet.pass(seconds(1));
+    let stored: Vec<_> = fleet.stored.versions.keys().map(|v| v.as_str()).collect();
+    assert!(stored.len() <= 4, "{stored:?}");
+    for used in ["v1.0.0", "v1.1.0", "v1.2.0"] {
+        assert!(stored.contains(&used), "{used} of {stored:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_waits_for_nothing_of_the_fleet_waits_for_the_next_look() {
+    let settings = CoreSettings {
+        event_driven: false,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::created(spec(1), settings);
+    fleet.pass_pinging(seconds(130), PingStatus::Ready);
+    assert_eq!(fleet.rooms().len(), 1);
+    fleet.order(major("false")).unwrap();
+    let trial = fleet.trial();
+    fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.state.view().version, "v2.0.0");
+    assert_eq!(waits_for(&mut fleet), "the next look at the fleet");
+}
