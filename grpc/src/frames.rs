@@ -5,6 +5,7 @@
 //! paid for from a purse that calls, their answers and time fill; who has nothing left is hung up on before the library sees
 //! what was sent.
 
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a connection begins with, and the most that it can save up.
@@ -66,7 +67,8 @@ impl Frames {
     pub fn take(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         let seconds = now.duration_since(self.at).as_secs();
         if seconds > 0 {
-            self.at = now;
+            // What is less than a second counts for the next one.
+            self.at += Duration::from_secs(seconds);
             self.earn(seconds.saturating_mul(PER_SECOND));
         }
         while !bytes.is_empty() {
@@ -119,7 +121,6 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const PING: u8 = 6;
     const WINDOW_UPDATE: u8 = 8;

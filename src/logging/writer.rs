@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Memory for records that wait to be written.
 const WAITING_BYTES_MAX: usize = 4 << 20;
+/// Between two lines about dropped ones.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long one look at a stderr that takes nothing lasts, where it does not block by itself.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
@@ -112,6 +114,7 @@ impl Shared {
         let mut out = Lines { out, torn: false };
         // Of the dropped lines, how many the log has told of.
         let mut told = 0;
+        let mut told_at: Option<Instant> = None;
         loop {
             let record = self.next();
             let written = out.write(&record);
@@ -125,7 +128,9 @@ impl Shared {
                 continue;
             }
             let dropped = self.dropped.load(Relaxed);
-            if dropped > told {
+            // Told seldom: while the queue is full each such line takes the place of another one.
+            if dropped > told && told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+                told_at = Some(Instant::now());
                 tracing::warn!(
                     dropped,
                     "lines of the log were dropped: stderr did not take them in time"

@@ -194,7 +194,8 @@ impl Host {
         if processes.is_empty() && record.phase == Phase::Starting {
             // Its owner creates it or gives it up; until then nobody else has its ports.
             self.claim_found(&found.key, &record.host_ports);
-            return self.note_ended(&found.key, record.created_at);
+            // Its time as an ended room, if it is given up, begins now.
+            return self.note_ended(&found.key, jiff::Timestamp::now());
         }
         if processes.is_empty() {
             record.phase = Phase::Ended;

@@ -136,7 +136,8 @@ impl Keeper {
                 Step::Exit(index) => self.on_exit(index).await,
                 Step::Order => self.on_order().await,
                 Step::KillNow => {
-                    sweep::kill_all(&self.host, &self.scope()).await;
+                    let stop = self.stop.clone();
+                    end::unless(&stop, sweep::kill_all(&self.host, &self.scope())).await;
                     if let Some(ending) = &mut self.ending {
                         ending.kill_again_after(KILL_AGAIN_AFTER);
                     }
@@ -211,7 +212,7 @@ impl Keeper {
             container: Some(&name),
             leaders: vec![process.id],
         };
-        sweep::kill_all(&self.host, &scope).await;
+        end::unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
         if self.stop.is_cancelled() {
             return;
         }
@@ -226,7 +227,7 @@ impl Keeper {
             container: Some(&name),
             leaders: self.record.process(&name).into_iter().collect(),
         };
-        sweep::kill_all(&self.host, &scope).await;
+        end::unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
         if self.stop.is_cancelled() {
             return;
         }

@@ -12,7 +12,7 @@
 //! full, and the next look gives the pipe another writer. The lock on the pipe says whether
 //! there is one.
 
-use super::{children, logs, rotation, safe_open, unsafe_calls};
+use super::{children, logs, rotation, safe_open, shortage::is_shortage, unsafe_calls};
 use crate::process::settings::Rotation;
 use rustix::{
     fs::{
@@ -25,7 +25,10 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read, Write},
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -63,9 +66,13 @@ pub fn ensure(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<boo
     }
 }
 
-/// Whether all that was written is in the log: there is no writer, or no pipe.
+/// Whether all that was written is in the log: there is no writer, or no pipe. Whoever cannot
+/// look for want of a descriptor does not know.
 pub fn is_done(log: &Path) -> bool {
-    matches!(lock(&pipe_of(log)), Ok(Some(_)) | Err(_))
+    match lock(&pipe_of(log)) {
+        Ok(writer_gone) => writer_gone.is_some(),
+        Err(error) => !is_shortage(&error),
+    }
 }
 
 pub fn remove(pipe: &Path) -> io::Result<()> {
@@ -183,6 +190,17 @@ impl Output {
         Ok(())
     }
 
+    /// The writer of an earlier life of the container may still copy, and rotate: the file of
+    /// the log's name is the one to write to, and the only one to rotate.
+    fn follow(&mut self) {
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let named = fs::symlink_metadata(&self.log).ok();
+        if named.is_some() && held.map(id) != named.map(id) {
+            self.file = None;
+        }
+    }
+
     fn put(&mut self, chunk: &[u8]) -> io::Result<()> {
         let size = self.file()?.metadata()?.len();
         let left = self.rotation.bytes.saturating_sub(size);
@@ -198,6 +216,11 @@ impl Output {
             rest.filter(|_| self.in_line)
         });
         let (older, newer) = chunk.split_at(fits.map_or(0, |newline| newline + 1));
+        let held = self.file.as_ref().and_then(|file| file.metadata().ok());
+        self.follow();
+        if held.is_some() && self.file.is_none() {
+            return self.append(chunk);
+        }
         let written = self.append(older);
         self.rotate();
         written?;

@@ -15,10 +15,16 @@ use std::{
     os::unix::{ffi::OsStringExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 /// More trees than this that cannot be removed are left for another time.
 pub const STUCK_MAX: usize = 1_000;
+/// For one look at all of it: something may go on writing into a tree faster than it is taken
+/// apart, and a blocking job has 30 s.
+const LOOK_MAX: Duration = Duration::from_secs(20);
+/// For one tree whose caller waits.
+const TREE_MAX: Duration = Duration::from_secs(15);
 
 pub struct Trash {
     path: PathBuf,
@@ -68,7 +74,7 @@ impl Trash {
         is_over: &dyn Fn() -> bool,
     ) -> io::Result<Vec<Stuck>> {
         let folder = open_folder(CWD, &c_string(self.path.as_os_str().to_owned())?)?;
-        Clearance::new(folder, is_over)?.run(spared)
+        Clearance::new(folder, is_over, LOOK_MAX)?.run(spared)
     }
 }
 
@@ -86,7 +92,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         Ok(_) => {}
     }
     let folder = open_folder(CWD, &c_string(path.as_os_str().to_owned())?)?;
-    let stuck = Clearance::new(folder, &|| false)?.run(&HashSet::new())?;
+    let stuck = Clearance::new(folder, &|| false, TREE_MAX)?.run(&HashSet::new())?;
     match stuck.into_iter().next() {
         Some(stuck) => Err(io::Error::new(
             stuck.error.kind(),
@@ -101,6 +107,7 @@ struct Clearance<'a> {
     top: OwnedFd,
     device: u64,
     is_over: &'a dyn Fn() -> bool,
+    until: Instant,
     stuck: Vec<Stuck>,
 }
 
@@ -112,12 +119,13 @@ struct Pass {
 }
 
 impl<'a> Clearance<'a> {
-    fn new(top: OwnedFd, is_over: &'a dyn Fn() -> bool) -> io::Result<Self> {
+    fn new(top: OwnedFd, is_over: &'a dyn Fn() -> bool, within: Duration) -> io::Result<Self> {
         let device = fstat(&top)?.st_dev;
         Ok(Self {
             top,
             device,
             is_over,
+            until: Instant::now() + within,
             stuck: Vec::new(),
         })
     }
@@ -135,6 +143,17 @@ impl<'a> Clearance<'a> {
                     continue;
                 }
                 if (self.is_over)() || self.stuck.len() >= STUCK_MAX {
+                    return Ok(self.stuck);
+                }
+                if Instant::now() >= self.until {
+                    self.stuck.push(Stuck {
+                        name: text,
+                        entry: name.to_string_lossy().into_owned(),
+                        error: io::Error::new(
+                            io::ErrorKind::TimedOut,
+                            "it is not empty yet: it is large, or something still writes into it",
+                        ),
+                    });
                     return Ok(self.stuck);
                 }
                 let pass = self.remove(name);
@@ -198,7 +217,7 @@ impl<'a> Clearance<'a> {
             if is_dots(name) {
                 continue;
             }
-            if (self.is_over)() {
+            if (self.is_over)() || Instant::now() >= self.until {
                 return Ok(());
             }
             let removed = match entry.file_type() {
@@ -309,6 +328,25 @@ mod tests {
             mkdirat(&at, c"d", Mode::RWXU).unwrap();
             at = open_folder(&at, c"d").unwrap();
         }
+    }
+
+    #[test]
+    fn a_tree_that_grows_for_ever_is_left_for_another_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let grows = folder.path().join("grows");
+        fs::create_dir(&grows).unwrap();
+        let count = AtomicU64::new(0);
+        // As a process does that still has it as its working folder.
+        let grow = || {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            let _ = fs::write(grows.join(number.to_string()), "x");
+            false
+        };
+        let top = open_folder(CWD, &c_string(folder.path().into()).unwrap()).unwrap();
+        let clearance = Clearance::new(top, &grow, Duration::from_millis(100)).unwrap();
+        let stuck = clearance.run(&HashSet::new()).unwrap();
+        assert_eq!(stuck[0].name, "grows");
+        assert_eq!(stuck[0].error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::super::{
     logs::{self, Bounds},
 };
 use super::*;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How long the last lines of an ended room may take into its log.
 const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
@@ -30,13 +30,30 @@ impl Keeper {
                 slot.state = SlotState::Ended;
             }
         }
-        sweep::ask_to_end(&self.host, &self.scope()).await;
+        // Nobody waits longer than that to be killed, nor keeps a room from another keeper.
+        let (kill_at, stop) = (self.kill_at(), self.stop.clone());
+        let scope = self.scope();
+        tokio::select! {
+            () = sweep::ask_to_end(&self.host, &scope) => {}
+            () = at(kill_at) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    pub(super) fn kill_at(&self) -> Option<Instant> {
+        self.ending.as_ref().map(|order| order.kill_at)
     }
 
     /// What the leaders left behind may use the rest of the grace period.
     async fn outlast(&mut self) {
-        while let Some(kill_at) = self.ending.as_ref().map(|order| order.kill_at) {
-            let left = sweep::members(&self.host, &self.scope()).await;
+        while let Some(kill_at) = self.kill_at() {
+            let stop = self.stop.clone();
+            let scope = self.scope();
+            let left = tokio::select! {
+                left = sweep::members(&self.host, &scope) => left,
+                () = tokio::time::sleep_until(kill_at) => return,
+                () = stop.cancelled() => return,
+            };
             if left.is_empty() {
                 return;
             }
@@ -67,7 +84,8 @@ impl Keeper {
         if self.stop.is_cancelled() {
             return;
         }
-        sweep::kill_all(&self.host, &self.scope()).await;
+        let stop = self.stop.clone();
+        unless(&stop, sweep::kill_all(&self.host, &self.scope())).await;
         if self.stop.is_cancelled() {
             return;
         }
@@ -103,24 +121,41 @@ async fn tail(host: &Host, log: PathBuf, bounds: Bounds) -> Result<Vec<String>, 
 
 /// What a container said last, once all that its room wrote is in the logs.
 async fn last_words(host: &Host, log: PathBuf, all: Vec<PathBuf>) -> Vec<String> {
-    for log in &all {
-        log_is_written(log).await;
-    }
+    logs_are_written(host, all).await;
     match tail(host, log, Bounds::of_exit()).await {
         Ok(lines) => lines,
         Err(why) => vec![format!("[maestro: the log cannot be read: {why}]")],
     }
 }
 
-/// The writer ends with the room. One whose pipe somebody out of reach still holds is not
+/// The writers end with the room. One whose pipe somebody out of reach still holds is not
 /// waited for any longer, and keeps its pipe.
-async fn log_is_written(log: &Path) {
+async fn logs_are_written(host: &Host, mut left: Vec<PathBuf>) {
     let until = Instant::now() + LOG_WRITTEN_MAX;
     while Instant::now() < until {
-        if log_writer::is_done(log) {
-            let _ = log_writer::remove(&log_writer::pipe_of(log));
-            return;
-        }
+        let look = move || {
+            left.retain(|log| {
+                let done = log_writer::is_done(log);
+                if done {
+                    // One that cannot be removed holds nothing up.
+                    let _ = log_writer::remove(&log_writer::pipe_of(log));
+                }
+                !done
+            });
+            left
+        };
+        left = match host.blocking(look).await {
+            Some(left) if !left.is_empty() => left,
+            _ => return,
+        };
         tokio::time::sleep(LOG_WRITTEN_LOOK).await;
+    }
+}
+
+/// Until it is done, or the keeper is to stop: ask which before taking anything for ended.
+pub(super) async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
     }
 }
