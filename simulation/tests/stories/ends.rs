@@ -621,3 +621,28 @@ fn a_room_that_was_ready_and_is_going_proves_nothing() {
     );
     assert_eq!(fleet.scheduler_state(), "on-error");
 }
+
+/// The next owner counts from when the room was ready, not from its own start.
+#[test]
+fn a_room_that_proves_its_version_is_not_set_back_by_a_restart() {
+    let (mut fleet, up) = looping(2);
+    fleet.ping(&up, PingStatus::Ready, 0).unwrap();
+    fleet.pass(MIN_UPTIME - seconds(5));
+    fleet.restart();
+    fleet.ping(&up, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    fleet.pass(seconds(6));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+}
+
+/// Quiet is no success while somebody is still to show that it lives.
+#[test]
+fn a_slow_starter_has_its_time_too_before_the_version_works_again() {
+    let (mut fleet, room) = looping(1);
+    fleet.pass(seconds(40));
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    fleet.pass(seconds(25));
+    assert_eq!(fleet.scheduler_state(), "on-error");
+    fleet.pass(seconds(6));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+}
