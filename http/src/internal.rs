@@ -3,16 +3,12 @@
 //! For operators only. What it shows of the actors is put together without asking any of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use maestro_actors::{CallError, Node};
-use maestro_core::ports::Outage;
+use maestro_actors::Node;
 use maestro_core::state::{Command, Reply};
-use maestro_core::text::escaped;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,12 +17,9 @@ use crate::error::unexpected;
 use crate::gateway::{Code, Gateway, ManagementApi, Observers, Status, refusal};
 use crate::named::{named, ordered_by};
 use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
+use crate::readiness::{Readiness, ready};
 
-/// How long the store may take to say that it is there.
-const READY_WITHIN: Duration = Duration::from_secs(2);
-/// Why it is not ready.
-const REASON: HeaderName = HeaderName::from_static("x-reason");
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Renders all metrics of the process.
@@ -283,7 +276,11 @@ fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint], observers: &Observe
     }
 }
 
-fn text(status: StatusCode, kind: &'static str, body: impl Into<String>) -> HttpResponse {
+pub(crate) fn text(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<String>,
+) -> HttpResponse {
     HttpResponse::build(status)
         .content_type(kind)
         .body(body.into())
@@ -295,51 +292,6 @@ async fn metrics(page: Data<MetricsPage>) -> HttpResponse {
 
 pub(crate) async fn alive() -> HttpResponse {
     text(StatusCode::OK, TEXT, "OK")
-}
-
-/// What readiness asks.
-struct Readiness {
-    skip_store_check: bool,
-}
-
-/// Ready once every scheduler has an owner here and the store answers.
-async fn ready(node: Data<Node>, readiness: Data<Readiness>) -> HttpResponse {
-    let store = match readiness.skip_store_check {
-        true => Ok(()),
-        false => store_answers(&node).await,
-    };
-    let ready = store.and_then(|()| match node.directory().is_complete() {
-        true => Ok(()),
-        false => Err("the schedulers of the store have no owners yet".to_owned()),
-    });
-    match ready {
-        Ok(()) => text(StatusCode::OK, TEXT, "OK"),
-        // The body is the contract's (1.2), so the reason goes beside it.
-        Err(why) => {
-            let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable");
-            if let Ok(why) = HeaderValue::from_bytes(escaped(&why).as_bytes()) {
-                answer.headers_mut().insert(REASON, why);
-            }
-            answer
-        }
-    }
-}
-
-/// `Err`: what keeps it from taking changes.
-async fn store_answers(node: &Node) -> Result<(), String> {
-    if let Some(outage) = node.outage() {
-        let Outage { since, cause } = &*outage;
-        return Err(format!(
-            "the store takes no changes since {since:.0}: {cause}"
-        ));
-    }
-    let check = node.catalog().read_within(Some(READY_WITHIN), |reads| {
-        Box::pin(async move { reads.check().await })
-    });
-    check.await.map_err(|error| match error {
-        CallError::Timeout(_) => "the store does not answer".to_owned(),
-        other => other.to_string(),
-    })
 }
 
 pub(crate) async fn not_found() -> HttpResponse {

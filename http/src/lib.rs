@@ -17,6 +17,7 @@ pub mod metrics;
 mod named;
 pub mod openapi;
 pub mod operator;
+mod readiness;
 pub mod rooms;
 mod seldom;
 pub mod server;

@@ -19,6 +19,7 @@ mod reconcile;
 mod recovery;
 mod report;
 mod rollout;
+mod room;
 mod rooms;
 mod runtime_events;
 mod view;
@@ -28,7 +29,8 @@ pub use input::*;
 pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary};
 pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds};
 pub use rollout::RolloutView;
-pub use rooms::{Room, RoomTable};
+pub use room::Room;
+pub use rooms::RoomTable;
 pub use view::{OperationView, StateView, TimersView};
 
 use crate::domain::*;

@@ -1,6 +1,6 @@
 //! Becoming the owner: from what is stored to a state that goes on (architecture 5, 6).
 
-use super::rooms::Marks;
+use super::room::Marks;
 use super::*;
 use crate::ports::Loaded;
 

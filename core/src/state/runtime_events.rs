@@ -1,6 +1,6 @@
 //! What the runtime reports: instances that appeared, changed and went (contract 4.5).
 
-use super::rooms::Marks;
+use super::room::Marks;
 use super::*;
 use crate::ports::RuntimeEvent;
 

@@ -7,7 +7,6 @@ use super::{
     cleaner,
     environment::Surroundings,
     exit_watch,
-    exit_watch::signal_process,
     folder::{self, RoomsFolder},
     host::{Host, folder_trouble},
     janitor,
@@ -16,13 +15,13 @@ use super::{
     ports,
     process_table::{self, ProcessId, Scanner},
     record::RoomFile,
-    safe_open,
     shortage::is_shortage,
+    site::{lock_folder, open_folders},
     trash::Trash,
     unsafe_calls,
 };
 use crate::feeds::Feeds;
-use crate::process::{OpenError, ProcessSettings, RoomProcess};
+use crate::process::{OpenError, ProcessSettings};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
@@ -51,8 +50,6 @@ const JOB_PATIENCE: Duration = Duration::from_secs(30);
 const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// A creation has a queue of its own before it.
 const CREATION_PATIENCE: Duration = Duration::from_secs(120);
-/// In the folder of all rooms.
-const LOCK: &str = ".lock";
 /// Rooms live on without us, so nothing is lost with what does not end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -348,29 +345,6 @@ fn tail_of_room(
     Ok(all)
 }
 
-fn open_folders(data: &Path) -> Result<(PathBuf, PathBuf), OpenError> {
-    let trouble = |path: &Path| {
-        let path = path.to_path_buf();
-        |source| OpenError::Folder { path, source }
-    };
-    let rooms = data.join("rooms");
-    folder::create_private(&rooms).map_err(trouble(&rooms))?;
-    if rooms.join(LOCK).exists() {
-        folder::make_private(&rooms).map_err(trouble(&rooms))?;
-    }
-    let data = data.canonicalize().map_err(trouble(data))?;
-    let rooms = rooms.canonicalize().map_err(trouble(&rooms))?;
-    Ok((data, rooms))
-}
-
-fn lock_folder(rooms: &Path) -> Result<File, OpenError> {
-    let path = rooms.join(LOCK);
-    let lock = safe_open::append(&path).map_err(|source| OpenError::Folder { path, source })?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| OpenError::InUse { path: rooms.into() })?;
-    Ok(lock)
-}
-
 fn check_pidfd() -> io::Result<()> {
     let pid = std::process::id() as i32;
     let start_ticks = process_table::stat(pid)?.map_or(0, |stat| stat.start_ticks);
@@ -414,37 +388,6 @@ fn newer_than(recorded: u64) -> u64 {
     // A record is foreign input: no number of it may bring the count to its end.
     let recorded = recorded.min(RECORDED_MAX) + OBSERVATIONS_SINCE_RECORD_MAX;
     u64::try_from(micros).unwrap_or(0).max(recorded)
-}
-
-/// All processes that run now and were started for rooms of this installation, whatever
-/// the records say.
-pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
-    let rows = process_table::scan()?;
-    let alive = rows.into_iter().filter(|row| row.stat.alive());
-    Ok(alive
-        .filter_map(|row| {
-            let (scheduler, room) = row.marks.of_room(installation)?;
-            Some(RoomProcess {
-                pid: row.id.pid,
-                scheduler,
-                room,
-                container: row.marks.container.unwrap_or_default(),
-            })
-        })
-        .collect())
-}
-
-/// Kills everything that [`room_processes`] would tell, once; how many that were. For an installation that nobody runs any
-/// more: what a room forks meanwhile the next call finds.
-pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
-    let rows = process_table::scan()?;
-    let marked =
-        |row: &&process_table::Row| row.stat.alive() && row.marks.of_room(installation).is_some();
-    let found: Vec<_> = rows.iter().filter(marked).collect();
-    for row in &found {
-        signal_process(row.id, rustix::process::Signal::KILL);
-    }
-    Ok(found.len())
 }
 
 #[cfg(test)]

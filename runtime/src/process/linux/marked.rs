@@ -1,0 +1,36 @@
+//! Processes by the marks in their environment, for whoever has no record of them.
+
+use super::{exit_watch::signal_process, process_table};
+use crate::process::RoomProcess;
+use std::io;
+
+/// All processes that run now and were started for rooms of this installation, whatever
+/// the records say.
+pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
+    let rows = process_table::scan()?;
+    let alive = rows.into_iter().filter(|row| row.stat.alive());
+    Ok(alive
+        .filter_map(|row| {
+            let (scheduler, room) = row.marks.of_room(installation)?;
+            Some(RoomProcess {
+                pid: row.id.pid,
+                scheduler,
+                room,
+                container: row.marks.container.unwrap_or_default(),
+            })
+        })
+        .collect())
+}
+
+/// Kills everything that [`room_processes`] would tell, once; how many that were. For an installation that nobody runs any
+/// more: what a room forks meanwhile the next call finds.
+pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
+    let rows = process_table::scan()?;
+    let marked =
+        |row: &&process_table::Row| row.stat.alive() && row.marks.of_room(installation).is_some();
+    let found: Vec<_> = rows.iter().filter(marked).collect();
+    for row in &found {
+        signal_process(row.id, rustix::process::Signal::KILL);
+    }
+    Ok(found.len())
+}
