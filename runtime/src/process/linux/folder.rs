@@ -49,7 +49,8 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-fn is_refused(error: &io::Error) -> bool {
+/// Of a change of modes, by a volume that has none or keeps its own.
+pub fn is_refused(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::PermissionDenied

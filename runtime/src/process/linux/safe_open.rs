@@ -3,6 +3,7 @@
 //! a folder. Nothing here follows a link in the last part of a path, waits for the other
 //! end of a FIFO, or returns a file that is not regular.
 
+use super::folder::is_refused;
 use rustix::{
     fs::{Mode, OFlags, fchmod, fcntl_getfl, fcntl_setfl},
     io::Errno,
@@ -118,10 +119,11 @@ fn make_private(file: &File) -> io::Result<()> {
     if file.metadata()?.mode() & 0o7777 == MODE {
         return Ok(());
     }
-    match fchmod(file, Mode::from_raw_mode(MODE)) {
+    let changed = fchmod(file, Mode::from_raw_mode(MODE)).map_err(io::Error::from);
+    match changed {
         // A volume without modes: the folder says who may come in.
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ROFS) => Ok(()),
-        other => other.map_err(Into::into),
+        Err(error) if is_refused(&error) => Ok(()),
+        other => other,
     }
 }
 
