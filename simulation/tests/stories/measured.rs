@@ -195,3 +195,30 @@ fn the_figures_are_those_of_the_fleet() {
     assert_eq!(figures.instances, [0; 5]);
     assert_eq!(figures.desired, Some(0));
 }
+
+/// Properly ends who was told to, or said that it would; a crash in a match that was waited for is none of both.
+#[test]
+fn a_room_that_says_good_bye_ends_properly_and_one_that_crashes_while_it_drains_does_not() {
+    let mut fleet = Fleet::up(2);
+    let minute = Duration::from_secs(61);
+    let properly = |fleet: &mut Fleet| {
+        fleet.pass(minute);
+        fleet.state.figures().ends.properly
+    };
+    assert_eq!(properly(&mut fleet), 0);
+    let leaves = fleet.rooms()[0].clone();
+    fleet.ping(&leaves, PingStatus::Terminating, 0).unwrap();
+    fleet.crash(&leaves, 0);
+    assert_eq!(properly(&mut fleet), 1);
+    fleet.ping_all(PingStatus::Occupied);
+    let remove = Command::RemoveRooms {
+        amount: 1,
+        force: false,
+    };
+    fleet.order(remove).unwrap();
+    let drains = fleet.state.rooms().iter().find(|room| room.is_draining());
+    let drains = drains.expect("one waits for its match").record.id.clone();
+    assert_eq!(properly(&mut fleet), 0);
+    fleet.crash(&drains, 1);
+    assert_eq!(properly(&mut fleet), 0);
+}
