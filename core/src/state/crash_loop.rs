@@ -57,6 +57,20 @@ impl SchedulerState {
         self.dirty.reconsider = true;
     }
 
+    /// Only its state is stored. A loop goes on with the wait that it had come to at the least: an owner
+    /// that is restarted again and again must not run it at full speed.
+    pub(super) fn restore_crash_loop(&mut self) {
+        let on_error = |s: &&Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
+        if let Some(scheduler) = self.scheduler.as_ref().filter(on_error) {
+            self.crash_loop = CrashLoop {
+                version: scheduler.version().clone(),
+                failures: self.settings.crash_error_after,
+                cause: "it was on-error when its owner was loaded".into(),
+                ..CrashLoop::default()
+            };
+        }
+    }
+
     /// A room of `version` has shown that it works.
     pub(super) fn version_works(&mut self, version: &SchedulerVersion) {
         if self.crash_loop.version == *version {

@@ -53,6 +53,7 @@ impl SchedulerState {
             effects: Vec::new(),
             touches: Vec::new(),
         };
+        state.restore_crash_loop();
         for record in loaded.rooms {
             state.restore_room(record);
         }

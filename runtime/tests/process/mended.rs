@@ -106,6 +106,40 @@ async fn a_container_that_died_unwatched_is_started_again_where_the_policy_says_
     stage.strike().await;
 }
 
+/// Its only container: the room had waited for its restart, or has to now (D31).
+#[tokio::test]
+async fn a_room_that_died_unwatched_is_started_again_in_its_place() {
+    let site = Site::new();
+    let mut fleet = scheduler("fleet", RUNS);
+    fleet.spec.restart_policy = "OnFailure".into();
+    let stage = site.stage(fleet).await;
+    stage.create("fleet-a").await.unwrap();
+    let fleet = stage.scheduler.clone();
+    drop(stage);
+    site.close().await;
+    let before = site.record("fleet", "fleet-a");
+    kill(before["processes"][0]["pid"].as_i64().unwrap());
+    eventually("its end", || site.processes().is_empty().then_some(())).await;
+    let mut stage = adopted(&site, fleet).await;
+    let mut failed = false;
+    let instance = stage
+        .until(|event| {
+            let instance = match event {
+                RuntimeEvent::Changed(instance) => instance.clone(),
+                RuntimeEvent::Listed(list) => list[0].clone(),
+                other => panic!("{other:?}"),
+            };
+            failed |= instance.restarting.is_some();
+            (failed && instance.status == InstanceStatus::Ready).then_some(instance)
+        })
+        .await;
+    assert_eq!(before["uid"], instance.uid.as_str(), "it is the same room");
+    let after = site.record("fleet", "fleet-a");
+    assert_eq!(after["host_ports"], before["host_ports"]);
+    assert_ne!(after["processes"], before["processes"]);
+    stage.strike().await;
+}
+
 #[tokio::test]
 async fn a_later_order_with_more_patience_does_not_postpone_a_kill() {
     let site = Site::new();

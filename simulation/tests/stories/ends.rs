@@ -646,3 +646,17 @@ fn a_slow_starter_has_its_time_too_before_the_version_works_again() {
     fleet.pass(seconds(6));
     assert_eq!(fleet.scheduler_state(), "in-sync");
 }
+
+/// A server that crashes again and again must not run the loop at full speed.
+#[test]
+fn a_loop_that_was_on_error_goes_on_slowly_after_a_restart() {
+    let (mut fleet, room) = looping(1);
+    fleet.restart();
+    assert_eq!(fleet.state.view().crash_failures, 5);
+    fleet.crash(&room, 1);
+    fleet.pass(seconds(31));
+    assert!(fleet.machine.running.is_empty(), "the next try waits");
+    fleet.pass(seconds(2));
+    assert_eq!(fleet.machine.running.len(), 1);
+    assert_eq!(fleet.scheduler_state(), "on-error");
+}

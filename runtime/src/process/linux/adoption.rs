@@ -2,12 +2,14 @@
 //! environment of processes that were spawned before their record was written.
 
 use super::{
+    exit_watch::Ending,
     folder::{Layout, RoomFolder, RoomsFolder},
     host::Host,
     live_room::LiveRoom,
     ports::RoomKey,
     process_table::{self, ProcessId, Row},
     record::{Phase, RoomFile, format_of},
+    restart::RestartPolicy,
     shortage::is_shortage,
     sweep::{self, Scope},
 };
@@ -185,6 +187,15 @@ impl Host {
         }
     }
 
+    /// A room that waited for its restart in place, or has to: its keeper goes on where the one
+    /// before was (D31). How its containers ended nobody knows any more, so it counts as a failure.
+    fn goes_on(&self, record: &RoomFile) -> bool {
+        let policy = RestartPolicy::from_word(&record.spec.restart_policy);
+        record.phase == Phase::Running
+            && record.boot_id == self.boot_id
+            && policy.wants_restart(&Ending::default())
+    }
+
     fn adopt_recorded(self: &Arc<Self>, mut record: RoomFile, found: &Found) {
         let names = record.spec.containers.iter().map(|c| c.name.clone());
         let processes: Vec<_> = names
@@ -197,7 +208,7 @@ impl Host {
             // Its time as an ended room, if it is given up, begins now.
             return self.note_ended(&found.key, jiff::Timestamp::now());
         }
-        if processes.is_empty() {
+        if processes.is_empty() && !self.goes_on(&record) {
             record.phase = Phase::Ended;
             record.ended_at = Some(jiff::Timestamp::now());
             record.end = Some("the room ended while nobody watched".into());
