@@ -2,7 +2,12 @@
 //! input and looks at sizes only.
 
 use super::{children, host::Host, log_writer, rotation};
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often the sizes of logs are looked at that rooms write themselves: what a flood
@@ -24,7 +29,7 @@ pub async fn run(host: Arc<Host>) {
         }
         if Instant::now() >= due {
             due = Instant::now() + every;
-            logs = look_after_writers(&host).await;
+            logs = look_after_writers(&host, std::mem::take(&mut logs.troubles)).await;
             reap(&host).await;
         }
         rotate_logs(&host, &mut logs).await;
@@ -37,28 +42,68 @@ struct Logs {
     /// Their writers rotate them.
     with_writer: HashSet<PathBuf>,
     next: usize,
+    troubles: Troubles,
+}
+
+/// Logs that something is wrong with, each told of once until it is over. A room may do that
+/// to its log for as long as it lives.
+#[derive(Default)]
+struct Troubles(HashSet<PathBuf>);
+
+impl Troubles {
+    /// Whether this one is new.
+    fn begins(&mut self, log: &Path) -> bool {
+        self.0.insert(log.to_owned())
+    }
+
+    /// It is over, if there was one.
+    fn ends(&mut self, log: &Path) {
+        if self.0.remove(log) {
+            tracing::info!(log = %log.display(), "a log is looked after again");
+        }
+    }
+
+    /// Logs of ended rooms are of no interest any more.
+    fn keep(&mut self, logs: &[PathBuf]) {
+        if !self.0.is_empty() {
+            let present: HashSet<&PathBuf> = logs.iter().collect();
+            self.0.retain(|log| present.contains(log));
+        }
+    }
 }
 
 /// Gives logs new writers that lost their own.
-async fn look_after_writers(host: &Arc<Host>) -> Logs {
+async fn look_after_writers(host: &Arc<Host>, mut troubles: Troubles) -> Logs {
     let paths = logs_of_rooms(host);
+    troubles.keep(&paths);
     let settings = host.settings.clone();
     let looked = host.blocking(move || {
         let Some(program) = &settings.log_writer else {
-            return HashSet::new();
+            return (HashSet::new(), troubles);
         };
         let rotation = settings.log_rotation();
-        let has_writer = |log: &PathBuf| {
-            log_writer::ensure(program, log, &rotation).unwrap_or_else(|error| {
-                tracing::warn!(log = %log.display(), %error, "a log has lost its writer and gets none; its room may wait");
+        let mut has_writer = |log: &PathBuf| match log_writer::ensure(program, log, &rotation) {
+            Ok(writes) => {
+                if writes {
+                    troubles.ends(log);
+                }
+                writes
+            }
+            Err(error) => {
+                if troubles.begins(log) {
+                    tracing::warn!(log = %log.display(), %error, "the writer of a log cannot be looked after; if it ends, the room will wait");
+                }
                 true
-            })
+            }
         };
-        paths.into_iter().filter(has_writer).collect()
+        let with_writer = paths.into_iter().filter(&mut has_writer).collect();
+        (with_writer, troubles)
     });
+    let (with_writer, troubles) = looked.await.unwrap_or_default();
     Logs {
-        with_writer: looked.await.unwrap_or_default(),
+        with_writer,
         next: 0,
+        troubles,
     }
 }
 
@@ -74,14 +119,21 @@ async fn rotate_logs(host: &Arc<Host>, logs: &mut Logs) {
     paths.truncate(LOOKS_MAX);
     logs.next = first + paths.len();
     let (bytes, files) = (host.settings.log_bytes, host.settings.log_files);
-    host.blocking(move || {
+    let mut troubles = std::mem::take(&mut logs.troubles);
+    let rotated = host.blocking(move || {
         for path in paths {
-            if let Err(error) = rotation::rotate(&path, bytes, files) {
-                tracing::warn!(log = %path.display(), %error, "a log cannot be rotated");
+            match rotation::rotate(&path, bytes, files) {
+                Ok(_) => troubles.ends(&path),
+                Err(error) => {
+                    if troubles.begins(&path) {
+                        tracing::warn!(log = %path.display(), %error, "a log cannot be rotated");
+                    }
+                }
             }
         }
-    })
-    .await;
+        troubles
+    });
+    logs.troubles = rotated.await.unwrap_or_default();
 }
 
 fn logs_of_rooms(host: &Host) -> Vec<PathBuf> {
@@ -97,4 +149,22 @@ async fn reap(host: &Arc<Host>) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_told_once_until_it_is_over_or_its_room_has_gone() {
+        let (one, other) = (PathBuf::from("one.log"), PathBuf::from("other.log"));
+        let mut troubles = Troubles::default();
+        assert!(troubles.begins(&one) && !troubles.begins(&one));
+        assert!(troubles.begins(&other));
+        troubles.ends(&one);
+        assert!(troubles.begins(&one));
+        troubles.keep(std::slice::from_ref(&other));
+        assert!(troubles.begins(&one), "its room has ended meanwhile");
+        assert!(!troubles.begins(&other));
+    }
 }
