@@ -284,3 +284,45 @@ async fn a_body_in_yaml_is_bounded_by_what_it_costs() {
     assert_eq!(status, 400, "{text}");
     assert!(text.contains("invalid YAML"), "{text}");
 }
+
+/// What follows on such a request would be a tunnel, so there is no body to wait for, and no next request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_a_tunnel_is_refused_at_once() {
+    let home = Home::new();
+    let maestro = home.start();
+    let inner = "DELETE /schedulers/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (url, target, status) in [
+        (&maestro.management, "/schedulers", "501"),
+        (&maestro.management, "localhost:80", "400"),
+        (&maestro.rooms, "http://localhost/nowhere", "404"),
+        (&maestro.internal, "/healthz", "200"),
+    ] {
+        let begun = std::time::Instant::now();
+        let answer = speak(
+            url,
+            format!("CONNECT {target} HTTP/1.1\r\nHost: localhost\r\n\r\n{inner}").as_bytes(),
+        );
+        assert_eq!(statuses(&answer), [status], "{target}: {answer}");
+        assert!(begun.elapsed() < seconds(2), "{target}: {answer}");
+    }
+    // Requests that the library cannot read are their clients' business: no error of ours.
+    for bad in [
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /\r\n\r\n",
+    ] {
+        for _ in 0..20 {
+            speak(&maestro.management, bad.as_bytes());
+        }
+    }
+    // Lines come in their order: what stands before this one's is all that there is of them.
+    let marked =
+        "POST /schedulers HTTP/1.1\r\nHost: localhost\r\nOrigin: http://last.example\r\n\r\n";
+    speak(&maestro.management, marked.as_bytes());
+    let all = eventually(seconds(10), || async {
+        maestro.logged().contains("last.example")
+    });
+    assert!(all.await, "{}", maestro.logged());
+    let logged = maestro.logged();
+    let errors: Vec<_> = logged.lines().filter(|l| l.contains("ERROR")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}

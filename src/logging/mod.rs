@@ -24,8 +24,10 @@ use writer::LogWriter;
 const INFO: &str = "info";
 /// What libraries say on debug level is about themselves.
 const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
-/// What the HTTP library says below a warning is about itself too. `RUST_LOG` may name them.
-const ALWAYS: &str = "actix=warn,actix_server=warn,actix_web=warn,actix_http=warn";
+/// What the HTTP library says below a warning is about itself too; what its connections say is about their clients, a line
+/// for each malformed request at the level of errors. `RUST_LOG` may name them.
+const ALWAYS: &str =
+    "actix=warn,actix_server=warn,actix_web=warn,actix_http=warn,actix_http::h1::dispatcher=off";
 /// Errors only, for programs that print their own story.
 const QUIET: &str = "error";
 /// For what is still to be written at the end: a reader that has stalled must not keep the process.

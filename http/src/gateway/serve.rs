@@ -51,8 +51,8 @@ pub async fn serve<A: ?Sized>(
     let entry = journal::Entry::begin(inner.kind, &request_id, method, path);
     entry.about(target.as_ref().and_then(Target::scheduler));
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
-    // offer to speak another protocol comes no request, and without a length no body either.
-    let upgrading = request.head().upgrade();
+    // offer to speak another protocol, or to tunnel one, comes no request, and without a length no body either.
+    let upgrading = request.head().upgrade() || *request.method() == Method::CONNECT;
     let body = match upgrading && !has_body(request.headers()) {
         true => Ok(Bytes::new()),
         false => body::read(&mut payload, request.headers(), inner.limits).await,
