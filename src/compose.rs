@@ -6,17 +6,18 @@
 
 use crate::backup;
 use crate::clock::SystemClock;
-use crate::observed::Observed;
+use crate::observed::{Observed, StoreMetrics};
 use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_core::ports::Runtime;
-use maestro_grpc::{GrpcForwarders, KeepAlive};
+use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_http::Backup;
 use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
+use prometheus::Registry;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,24 @@ pub struct Adapters {
     pub store: Arc<EmbeddedStore>,
     runtime: Rooms,
     forwarders: Arc<GrpcForwarders>,
+    store_metrics: StoreMetrics,
+}
+
+/// What adapters measure; registered before any of them is opened.
+pub struct AdapterMetrics {
+    store: StoreMetrics,
+    forwarders: ForwarderMetrics,
+}
+
+impl AdapterMetrics {
+    /// # Errors
+    /// When the registry has them already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            store: StoreMetrics::register(registry)?,
+            forwarders: ForwarderMetrics::register(registry)?,
+        })
+    }
 }
 
 /// The runtime that `runtime.type` names.
@@ -77,13 +96,15 @@ impl Adapters {
         settings: &Settings,
         store: Arc<EmbeddedStore>,
         rooms_api_url: String,
+        metrics: AdapterMetrics,
     ) -> anyhow::Result<Self> {
         let keep_alive = KeepAlive::new(settings.keep_alive_time, settings.keep_alive_timeout);
         match Rooms::open(settings, store.installation(), rooms_api_url).await {
             Ok(runtime) => Ok(Self {
                 store,
                 runtime,
-                forwarders: Arc::new(GrpcForwarders::new(keep_alive)),
+                forwarders: Arc::new(GrpcForwarders::new(keep_alive, metrics.forwarders)),
+                store_metrics: metrics.store,
             }),
             Err(error) => {
                 store.close().await;
@@ -93,8 +114,8 @@ impl Adapters {
     }
 
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
-        NodeParts::new(
-            Arc::new(Observed::new(self.store.clone())),
+        let mut parts = NodeParts::new(
+            Arc::new(Observed::new(self.store.clone(), &self.store_metrics)),
             Arc::new(CappedRuntime::new(
                 self.runtime.port(),
                 settings.rooms_per_node,
@@ -104,7 +125,9 @@ impl Adapters {
             settings.core.clone(),
             settings.actors_in_use(),
             io,
-        )
+        );
+        parts.duplicate_creates = Some(self.store_metrics.duplicate_creates());
+        parts
     }
 
     /// Copies the store on request.

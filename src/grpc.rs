@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use maestro_grpc::{Bounds, GrpcControl, GrpcServer};
 use maestro_http::gateway::{ManagementApi, RoomsApi};
+use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::error;
@@ -26,12 +27,19 @@ impl Grpc {
     pub async fn start(
         listener: TcpListener,
         connections_max: usize,
+        registry: &Registry,
         management: Arc<dyn ManagementApi>,
         rooms: Arc<dyn RoomsApi>,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let server =
-            GrpcServer::new(listener, Bounds::new(connections_max), management, rooms).await;
+        let server = GrpcServer::new(
+            listener,
+            Bounds::new(connections_max),
+            registry,
+            management,
+            rooms,
+        )
+        .await;
         let server = server.context("cannot serve gRPC")?;
         let control = server.control();
         let running = io.spawn(server.run());

@@ -7,65 +7,113 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::domain::{Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq};
 use maestro_core::ports::*;
-use metrics::{Counter, Histogram};
+use maestro_metrics::LATENCY_BUCKETS_MS;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub const SQL_LATENCY: &str = "maestro_worker_postgres_operation_latency";
-pub const SQL_FAILS: &str = "maestro_worker_postgres_fails_total";
-pub const KEY_LATENCY: &str = "maestro_worker_redis_operation_latency";
-pub const KEY_FAILS: &str = "maestro_worker_redis_fails_total";
-/// Milliseconds, as all latencies of the contract.
-pub use maestro_actors::LATENCY_BUCKETS_MS as LATENCY_BUCKETS;
+const SQL_LATENCY: &str = "maestro_worker_postgres_operation_latency";
+const SQL_FAILS: &str = "maestro_worker_postgres_fails_total";
+const KEY_LATENCY: &str = "maestro_worker_redis_operation_latency";
+const KEY_FAILS: &str = "maestro_worker_redis_fails_total";
+/// The metrics of all stores of a process. Its clones count together.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    sql: Families,
+    keys: Families,
+}
 
-/// Tells the installed recorder what the metrics mean.
-pub fn describe() {
-    use metrics::{describe_counter, describe_histogram};
-    describe_histogram!(
-        SQL_LATENCY,
-        "How long the store of schedulers took, in milliseconds (latency)"
-    );
-    describe_counter!(
-        SQL_FAILS,
-        "Calls that the store of schedulers refused or failed (counter)"
-    );
-    describe_histogram!(
-        KEY_LATENCY,
-        "How long the stores of rooms and operations took, in milliseconds (latency)"
-    );
-    describe_counter!(
-        KEY_FAILS,
-        "Calls that the stores of rooms and operations refused or failed (counter)"
-    );
+/// How long calls took, and how many failed.
+#[derive(Clone)]
+struct Families {
+    latency: HistogramVec,
+    fails: IntCounterVec,
+}
+
+impl Families {
+    fn register(
+        registry: &Registry,
+        labels: &[&str],
+        [latency, about_latency]: [&str; 2],
+        [fails, about_fails]: [&str; 2],
+    ) -> prometheus::Result<Self> {
+        let about = HistogramOpts::new(latency, about_latency);
+        let families = Self {
+            latency: HistogramVec::new(about.buckets(LATENCY_BUCKETS_MS.to_vec()), labels)?,
+            fails: IntCounterVec::new(Opts::new(fails, about_fails), labels)?,
+        };
+        registry.register(Box::new(families.latency.clone()))?;
+        registry.register(Box::new(families.fails.clone()))?;
+        Ok(families)
+    }
+
+    fn role(&self, labels: &[&str]) -> Role {
+        Role {
+            latency: self.latency.with_label_values(labels),
+            fails: self.fails.with_label_values(labels),
+        }
+    }
+}
+
+impl StoreMetrics {
+    /// # Errors
+    /// When the registry has them already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            sql: Families::register(
+                registry,
+                &["storage", "operation"],
+                [
+                    SQL_LATENCY,
+                    "How long the store of schedulers took, in milliseconds (latency)",
+                ],
+                [
+                    SQL_FAILS,
+                    "Calls that the store of schedulers refused or failed (counter)",
+                ],
+            )?,
+            keys: Families::register(
+                registry,
+                &["storage"],
+                [
+                    KEY_LATENCY,
+                    "How long the stores of rooms and operations took, in milliseconds (latency)",
+                ],
+                [
+                    KEY_FAILS,
+                    "Calls that the stores of rooms and operations refused or failed (counter)",
+                ],
+            )?,
+        })
+    }
+
+    fn sql(&self, operation: &str) -> Role {
+        self.sql.role(&["scheduler-storage", operation])
+    }
+
+    fn keys(&self, storage: &str) -> Role {
+        self.keys.role(&[storage])
+    }
+
+    /// Creations that were refused before any store was asked count as that role's.
+    pub fn duplicate_creates(&self) -> IntCounter {
+        self.sql("CreateScheduler").fails
+    }
 }
 
 /// One role: how long its calls take, how often they fail.
 struct Role {
     latency: Histogram,
-    fails: Counter,
+    fails: IntCounter,
 }
 
 impl Role {
-    fn sql(operation: &'static str) -> Self {
-        let labels = [("storage", "scheduler-storage"), ("operation", operation)];
-        Self {
-            latency: metrics::histogram!(SQL_LATENCY, &labels),
-            fails: metrics::counter!(SQL_FAILS, &labels),
-        }
-    }
-
-    fn keys(storage: &'static str) -> Self {
-        let labels = [("storage", storage)];
-        Self {
-            latency: metrics::histogram!(KEY_LATENCY, &labels),
-            fails: metrics::counter!(KEY_FAILS, &labels),
-        }
-    }
-
     fn record(&self, began: Instant, failed: bool) {
-        self.latency.record(began.elapsed().as_secs_f64() * 1000.0);
+        self.latency.observe(began.elapsed().as_secs_f64() * 1000.0);
         if failed {
-            self.fails.increment(1);
+            self.fails.inc();
         }
     }
 }
@@ -95,26 +143,26 @@ pub struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// To be made once the recorder is installed: the series are there from then on.
-    pub fn new(inner: Arc<S>) -> Self {
+    /// The series are there from then on.
+    pub fn new(inner: Arc<S>, metrics: &StoreMetrics) -> Self {
         // By names: nothing here asks so, but dashboards list it (contract 9).
-        Role::sql("GetSchedulers");
+        metrics.sql("GetSchedulers");
         let roles = Roles {
-            get_scheduler: Role::sql("GetScheduler"),
-            get_schedulers: Role::sql("GetSchedulersWithFilter"),
-            get_version: Role::sql("GetSchedulerWithFilter"),
-            get_versions: Role::sql("GetSchedulerVersions"),
-            get_all: Role::sql("GetAllSchedulers"),
-            create_scheduler: Role::sql("CreateScheduler"),
-            create_version: Role::sql("CreateSchedulerVersion"),
-            update_scheduler: Role::sql("UpdateScheduler"),
-            delete_scheduler: Role::sql("DeleteScheduler"),
-            scheduler_cache: Role::keys("scheduler-cache-storage"),
-            operations: Role::keys("operation-storage"),
-            operation_flow: Role::keys("operation-flow-storage"),
-            operation_leases: Role::keys("operation-lease-storage"),
-            rooms: Role::keys("room-storage"),
-            instances: Role::keys("instance-storage"),
+            get_scheduler: metrics.sql("GetScheduler"),
+            get_schedulers: metrics.sql("GetSchedulersWithFilter"),
+            get_version: metrics.sql("GetSchedulerWithFilter"),
+            get_versions: metrics.sql("GetSchedulerVersions"),
+            get_all: metrics.sql("GetAllSchedulers"),
+            create_scheduler: metrics.sql("CreateScheduler"),
+            create_version: metrics.sql("CreateSchedulerVersion"),
+            update_scheduler: metrics.sql("UpdateScheduler"),
+            delete_scheduler: metrics.sql("DeleteScheduler"),
+            scheduler_cache: metrics.keys("scheduler-cache-storage"),
+            operations: metrics.keys("operation-storage"),
+            operation_flow: metrics.keys("operation-flow-storage"),
+            operation_leases: metrics.keys("operation-lease-storage"),
+            rooms: metrics.keys("room-storage"),
+            instances: metrics.keys("instance-storage"),
         };
         Self { inner, roles }
     }

@@ -1,7 +1,7 @@
 //! `process_*`, as the clients of Prometheus in other languages have it, read from `/proc`
 //! when somebody asks.
 
-use maestro_actors::exposition::{Kind, Page};
+use maestro_metrics::{Kind, Page};
 use std::fs;
 
 /// What of this process is worth a metric. `None` where this system has no such thing.

@@ -1,6 +1,6 @@
 //! One process, from open to closed: adapters, actors, the servers, and the way down.
 
-use crate::compose::{Adapters, claim_folder, open_store};
+use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_store};
 use crate::grpc::Grpc;
 use crate::metrics;
 use crate::settings::{Listen, Settings};
@@ -9,8 +9,10 @@ use anyhow::{Context, bail};
 use maestro_actors::Node;
 use maestro_http::gateway::{self, ManagementApi, RoomsApi};
 use maestro_http::{
-    HttpMetrics, InternalParts, ManagementService, Patience, RoomsService, ServerSettings, server,
+    HttpMetrics, InternalParts, ManagementService, Patience, RefusedRequests, RoomsService,
+    ServerSettings, server,
 };
+use prometheus::Registry;
 use std::io;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +21,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// How long a port, or the data folder, may be taken at the start, and how often a port is tried.
@@ -105,22 +106,20 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
-    // First, so that whatever measures finds its recorder.
-    let stop = CancellationToken::new();
-    let recorded = match settings.metrics_enabled {
-        true => Some(metrics::install(io, stop.clone())?),
-        false => None,
-    };
-    let (listeners, addresses, adapters) = open(settings, io).await?;
+    let registry = Registry::new();
+    let measured = AdapterMetrics::register(&registry)?;
+    let (listeners, addresses, adapters) = open(settings, io, measured).await?;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let parts = InternalParts {
         node: node.clone(),
-        metrics: recorded.map(|recorded| metrics::page(recorded, Some(node.clone()))),
+        metrics: settings
+            .metrics_enabled
+            .then(|| metrics::page(registry.clone(), Some(node.clone()))),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
         backup: Some(adapters.backup(settings, io.handle().clone())),
     };
-    let serving = Serving::start(settings, listeners, parts, io.handle()).await?;
+    let serving = Serving::start(settings, listeners, parts, &registry, io.handle()).await?;
 
     // "Ready" is said when orders find their owners.
     node.loaded(LOADED_WITHIN).await;
@@ -134,7 +133,6 @@ where
     serving.grpc.closing().await;
     node.shutdown().await;
     serving.stop(settings.graceful_shutdown).await;
-    stop.cancel();
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
     result?
@@ -145,6 +143,7 @@ where
 async fn open(
     settings: &Settings,
     io: &tokio::runtime::Runtime,
+    measured: AdapterMetrics,
 ) -> anyhow::Result<(Listeners, Addresses, Adapters)> {
     let (folder, wanted) = (settings.data_dir.clone(), settings.clone());
     let claimed = io.spawn(async move { claim_folder(&folder, TAKEN_FOR).await });
@@ -155,7 +154,8 @@ async fn open(
     let addresses = listeners.addresses(store.installation())?;
     let rooms_api_url = settings.rooms_api_url.as_ref().unwrap_or(&addresses.rooms);
     let rooms_api_url = rooms_api_url.clone();
-    let opened = io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url).await });
+    let opened =
+        io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url, measured).await });
     let adapters = opened.await.context("opening was interrupted")??;
     Ok((listeners, addresses, adapters))
 }
@@ -171,13 +171,14 @@ impl Serving {
         settings: &Settings,
         listeners: Listeners,
         parts: InternalParts,
+        registry: &Registry,
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let apis = Apis::of(&parts.node);
         let (management, rooms) = (apis.management.clone(), apis.rooms.clone());
         let Listeners { grpc, http } = listeners;
-        let grpc = Grpc::start(grpc, descriptors() / 8, management, rooms, io).await?;
-        let http = servers(settings, http, apis, parts)?
+        let grpc = Grpc::start(grpc, descriptors() / 8, registry, management, rooms, io).await?;
+        let http = servers(settings, http, apis, parts, registry)?
             .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {
             http: http.into(),
@@ -219,12 +220,15 @@ fn servers(
     listeners: HttpListeners,
     apis: Apis,
     parts: InternalParts,
+    registry: &Registry,
 ) -> anyhow::Result<[Server; 3]> {
+    let refused = RefusedRequests::register(registry)?;
     let descriptors = descriptors();
     let with = |listener, connections_max, trusted| ServerSettings {
         listener,
         connections_max,
         trusted,
+        refused: refused.clone(),
         workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
         patience: Patience::default(),
@@ -233,14 +237,15 @@ fn servers(
         listener: listeners.internal,
         connections_max: descriptors / 16,
         trusted: settings.trusted.clone(),
+        refused: refused.clone(),
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
         patience: Patience::default(),
     };
     let node = &parts.node;
     let management =
-        gateway::management(apis.management).observer(Arc::new(HttpMetrics::management()));
-    let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms()));
+        gateway::management(apis.management).observer(Arc::new(HttpMetrics::management(registry)?));
+    let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms(registry)?));
     Ok([
         server::management(
             with(

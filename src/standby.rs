@@ -5,8 +5,8 @@ use crate::metrics;
 use crate::serve::{UPKEEP_LEFT, ended_by_signal, listen, url_of};
 use crate::settings::Settings;
 use anyhow::Context;
-use maestro_http::{Patience, ServerSettings, server};
-use tokio_util::sync::CancellationToken;
+use maestro_http::{Patience, RefusedRequests, ServerSettings, server};
+use prometheus::Registry;
 use tracing::{error, info};
 
 /// Serves the internal API until it is asked to end.
@@ -22,10 +22,10 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the I/O runtime")?;
-    let stop = CancellationToken::new();
     let result = actix_rt::System::new().block_on(async {
+        let registry = Registry::new();
         let metrics = match settings.metrics_enabled {
-            true => Some(metrics::page(metrics::install(&io, stop.clone())?, None)),
+            true => Some(metrics::page(registry.clone(), None)),
             false => None,
         };
         let how = ServerSettings {
@@ -35,6 +35,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             shutdown_timeout: settings.internal_shutdown,
             patience: Patience::default(),
             trusted: settings.trusted.clone(),
+            refused: RefusedRequests::register(&registry)?,
         };
         let server = server::standby(how, metrics, settings.healthcheck_enabled)?;
         let handle = server.handle();
@@ -47,7 +48,6 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         }
         ended.context("it was interrupted")?
     });
-    stop.cancel();
     io.shutdown_timeout(UPKEEP_LEFT);
     result
 }

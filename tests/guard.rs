@@ -200,7 +200,7 @@ fn check(server: &str) {
 /// The counts of refused requests, by server and reason.
 async fn refused(maestro: &Maestro, server: &str, reason: &str) -> u64 {
     let (_, page) = maestro.internal("GET", "/metrics", None).await;
-    let label = format!("maestro_http_refused_total{{server=\"{server}\",reason=\"{reason}\"}} ");
+    let label = format!("maestro_http_refused_total{{reason=\"{reason}\",server=\"{server}\"}} ");
     let page = page.as_str().expect("a page");
     let line = page.lines().find_map(|line| line.strip_prefix(&label));
     line.expect("a line").parse().expect("a number")

@@ -100,6 +100,7 @@ pub(crate) fn begin(
             handle,
             clock: parts.clock.clone(),
             store: parts.store,
+            duplicate_creates: parts.duplicate_creates,
             gauge: seen_too,
             lease: lease_too,
             orders,

@@ -21,6 +21,7 @@ use maestro_core::ports::{
 };
 use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use parking_lot::Mutex;
+use prometheus::proto::MetricFamily;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -277,8 +278,8 @@ impl Node {
         self.store.outage()
     }
 
-    /// All metrics of schedulers and actors, in Prometheus' text format.
-    pub fn metrics(&self) -> String {
+    /// All metrics of schedulers and actors.
+    pub fn metrics(&self) -> Vec<MetricFamily> {
         let outcomes = self.outbox.outcomes();
         crate::metrics::render(
             &self.directory,

@@ -4,6 +4,7 @@ use crate::forwarding::Outbox;
 use crate::handle::AskTimeouts;
 use maestro_core::ports::{Clock, Feed, Forwarders, Ownership, Reads, Runtime, Store};
 use maestro_core::settings::CoreSettings;
+use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,10 @@ pub struct NodeParts {
     pub clock: Arc<dyn Clock>,
     pub core: Arc<CoreSettings>,
     pub settings: ActorSettings,
+    /// Counts refused creations under names that are taken, where somebody wants to know. The original finds out by failing
+    /// to insert them, so its dashboards look among the failures of the store (contract 15.27); here the owner knows before
+    /// any store is asked.
+    pub duplicate_creates: Option<IntCounter>,
     pub io: tokio::runtime::Handle,
     /// Short tasks of the supervisor, and reads; awaited when the node shuts down.
     pub(crate) tasks: TaskTracker,
@@ -87,6 +92,7 @@ impl NodeParts {
             clock,
             core: Arc::new(core),
             settings,
+            duplicate_creates: None,
             outbox: Outbox::new(forwarders, io.clone()),
             io,
             tasks: TaskTracker::new(),

@@ -20,7 +20,10 @@ use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
 use maestro_core::ports::{Change, Clock, Store};
-use maestro_core::state::{BoardChange, Caller, Decision, Effect, Input, Reply, SchedulerState};
+use maestro_core::state::{
+    BoardChange, Caller, Decision, Effect, Input, Reply, Report, SchedulerState,
+};
+use prometheus::IntCounter;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,6 +44,8 @@ pub(crate) struct Parts {
     pub handle: SchedulerHandle,
     pub clock: Arc<dyn Clock>,
     pub store: Arc<dyn Store>,
+    /// See [`crate::NodeParts::duplicate_creates`].
+    pub duplicate_creates: Option<IntCounter>,
     pub gauge: Arc<Gauge>,
     pub lease: Arc<Lease>,
     pub orders: mpsc::Sender<Order>,
@@ -58,6 +63,7 @@ pub(crate) struct SchedulerActor {
     pub(crate) handle: SchedulerHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<dyn Store>,
+    duplicate_creates: Option<IntCounter>,
     pub(crate) gauge: Arc<Gauge>,
     lease: Arc<Lease>,
     orders: mpsc::Sender<Order>,
@@ -95,6 +101,7 @@ impl SchedulerActor {
             handle: parts.handle,
             clock: parts.clock,
             store: parts.store,
+            duplicate_creates: parts.duplicate_creates,
             gauge: parts.gauge,
             lease: parts.lease,
             orders: parts.orders,
@@ -220,6 +227,9 @@ impl SchedulerActor {
         }
         for report in &decision.reports {
             journal::tell(self.state.name(), report);
+            if let (Report::DuplicateCreate, Some(counter)) = (report, &self.duplicate_creates) {
+                counter.inc();
+            }
         }
         self.handle.0.tally.record(decision.reports);
         if !decision.touches.is_empty() {

@@ -5,27 +5,12 @@
 use maestro_core::domain::{Instance, InstanceStatus, Scheduler};
 use maestro_core::ports::RuntimeEvent;
 use maestro_core::state::{Named, Outcome, Report, RoomTable};
+use maestro_metrics::LATENCY_BUCKETS_MS;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// The original finds out that a name is taken by failing to insert it, so that is where its dashboards look (contract
-/// 15.27). Here the owner knows it before any store is asked.
-fn duplicate_create() {
-    metrics::counter!(
-        "maestro_worker_postgres_fails_total",
-        "storage" => "scheduler-storage",
-        "operation" => "CreateScheduler"
-    )
-    .increment(1);
-}
-
-/// Milliseconds, as all latencies of the contract.
-pub const LATENCY_BUCKETS_MS: [f64; 11] = [
-    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
-];
 
 /// Names of operations that nobody knows, each a label of its own; then [`OTHER`].
 const EVICTED_NAMES_MAX: usize = 20;
@@ -123,11 +108,11 @@ impl Tally {
                 }
                 Report::Evicted { operation } => operations.evict(operation.name),
                 Report::RoomNotRemoved => drop(self.rooms_not_removed.fetch_add(1, Relaxed)),
-                Report::DuplicateCreate => duplicate_create(),
                 Report::RoomEnded(end) => {
                     *operations.rooms_ended.entry(end.reason).or_default() += 1;
                 }
-                Report::Began { .. }
+                Report::DuplicateCreate
+                | Report::Began { .. }
                 | Report::RollsBack { .. }
                 | Report::NotBegun { .. }
                 | Report::OnError { .. }

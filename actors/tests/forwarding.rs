@@ -230,7 +230,7 @@ fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told
 
 /// A value of the page, by the beginning of its line.
 fn metric(w: &World, line: &str) -> f64 {
-    let page = w.node.metrics();
+    let page = w.page();
     let found = page.lines().find_map(|l| l.strip_prefix(line));
     found.map_or(0.0, |value| value.trim().parse().expect("a number"))
 }
@@ -251,7 +251,7 @@ fn dropped_and_failed_events_are_counted() {
         // One is under way, 1,024 wait.
         let count = || metric(&w, dropped);
         eventually(LONG, "the others are counted", || count() >= 5.0).await;
-        assert_eq!(count(), 5.0, "{}", w.node.metrics());
+        assert_eq!(count(), 5.0, "{}", w.page());
         let all = || metric(&w, failed) == f64::from(pings);
         eventually(LONG, "each that failed is counted", all).await;
         gate.open();

@@ -13,7 +13,7 @@ use support::*;
 impl World {
     /// The value of a series that has all of these labels.
     fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let page = self.node.metrics();
+        let page = self.page();
         let mut found = page.lines().filter(|line| {
             let (series, _) = line.rsplit_once(' ').unwrap_or_default();
             let (family, own) = series.split_once('{').unwrap_or((series, ""));

@@ -16,10 +16,9 @@ mod script;
 mod server;
 mod services;
 
-pub use call::HANDLING_SECONDS;
 pub use codec::WireCodec;
 pub use connections::Bounds;
-pub use forwarder::{GrpcForwarders, KeepAlive};
+pub use forwarder::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 pub use server::{GrpcControl, GrpcServer};
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.

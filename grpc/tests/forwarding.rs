@@ -2,7 +2,7 @@
 
 use maestro_core::domain::{Address, Forwarder, ForwarderOptions, PingStatus, Port};
 use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
-use maestro_grpc::{GrpcForwarders, KeepAlive};
+use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_testkit::eventually;
 use maestro_testkit::forwarder::TestForwarder;
 use serde_json::Map;
@@ -15,7 +15,8 @@ use tonic::Status;
 const LONG: Duration = Duration::from_secs(60);
 
 fn client() -> GrpcForwarders {
-    GrpcForwarders::new(KeepAlive::default())
+    let metrics = ForwarderMetrics::register(&prometheus::Registry::new()).expect("the first");
+    GrpcForwarders::new(KeepAlive::default(), metrics)
 }
 
 fn forwarder(address: &str, timeout: i64) -> Forwarder {

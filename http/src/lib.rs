@@ -26,7 +26,7 @@ pub mod trace;
 
 pub use backup::{Backup, BackupDone, BackupError};
 pub use connection::Patience;
-pub use guard::{Trusted, TrustedHost, TrustedOrigin};
+pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use management::ManagementService;
 pub use metrics::HttpMetrics;

@@ -25,7 +25,7 @@ use maestro_actors::Node;
 use crate::connection::{Connection, Patience, Progress};
 use crate::crowd::Crowd;
 use crate::gateway::{Gateway, ManagementApi, Observers, RoomsApi};
-use crate::guard::{self, Guard, Step, Trusted};
+use crate::guard::{self, Guard, RefusedRequests, Step, Trusted};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
@@ -50,6 +50,8 @@ pub struct ServerSettings {
     pub patience: Patience,
     /// Beside this machine.
     pub trusted: Trusted,
+    /// Where requests that the guard refuses are counted.
+    pub refused: RefusedRequests,
 }
 
 /// Serves the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
@@ -125,7 +127,8 @@ fn bind(
     let patience = settings.patience;
     let places = settings.connections_max.div_ceil(workers).max(1);
     let loopback = address.ip().to_canonical().is_loopback();
-    let guard = Arc::new(Guard::new(settings.trusted, loopback, server, observers));
+    let counted = (server, &settings.refused);
+    let guard = Arc::new(Guard::new(settings.trusted, loopback, counted, observers));
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(places)

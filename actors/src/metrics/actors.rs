@@ -3,9 +3,9 @@
 use super::Scrape;
 use crate::Directory;
 use crate::catalog::Catalog;
-use crate::exposition::Kind;
 use crate::gauge::{Gauge, Totals};
 use crate::turns::TurnTimes;
+use maestro_metrics::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn render(

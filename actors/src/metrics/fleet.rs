@@ -2,8 +2,8 @@
 
 use super::Scrape;
 use crate::debug::Published;
-use crate::exposition::Kind;
 use maestro_core::domain::{Autoscaling, InstanceStatus, RoomStatus, Scheduler, scheduler_state};
+use maestro_metrics::Kind;
 
 /// Terminated rooms had no gauge; they are gone at once.
 const ROOMS: [RoomStatus; 8] = [

@@ -1,8 +1,8 @@
 //! What became of events of rooms and players (contract 6.5, 9).
 
 use super::{Scrape, Seen};
-use crate::exposition::Kind;
 use crate::forwarding::{Counts, Outcomes, is_success};
+use maestro_metrics::Kind;
 use std::collections::BTreeMap;
 
 pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {

@@ -13,12 +13,13 @@ mod operations;
 use crate::Directory;
 use crate::catalog::Catalog;
 use crate::debug::Published;
-use crate::exposition::{Kind, Page};
 use crate::forwarding::Outcomes;
 use crate::gauge::{Gauge, Totals};
 use crate::handle::{Live, SchedulerHandle};
 use crate::tally::Tally;
 use maestro_core::domain::Scheduler;
+use maestro_metrics::{Kind, Labels, Page};
+use prometheus::proto::MetricFamily;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -92,8 +93,6 @@ impl Scrape {
     }
 }
 
-type Labels<'a> = crate::exposition::Labels<'a>;
-
 /// Renders the page.
 pub(crate) fn render(
     directory: &Directory,
@@ -101,7 +100,7 @@ pub(crate) fn render(
     outcomes: &Outcomes,
     supervisor: &Gauge,
     store_fails: bool,
-) -> String {
+) -> Vec<MetricFamily> {
     let mut all: Vec<Seen> = directory
         .all()
         .into_iter()
@@ -123,7 +122,7 @@ pub(crate) fn render(
     forwarding::render(&mut scrape, outcomes);
     actors::render(&mut scrape, directory, catalog, supervisor);
     store(&mut scrape, store_fails);
-    scrape.page.into_text()
+    scrape.page.into_families()
 }
 
 fn store(scrape: &mut Scrape, fails: bool) {

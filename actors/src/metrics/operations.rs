@@ -2,8 +2,8 @@
 
 use super::{Scrape, Seen};
 use crate::Directory;
-use crate::exposition::Kind;
 use crate::tally::{Latencies, Tally};
+use maestro_metrics::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The parts of an owner that were processes of their own in the original.

@@ -122,6 +122,15 @@ pub struct World {
 }
 
 impl World {
+    /// The metrics of the node, as Prometheus reads them.
+    pub fn page(&self) -> String {
+        let families = self.node.metrics();
+        let text = prometheus::TextEncoder::new().encode_to_string(&families);
+        text.expect("families with samples")
+    }
+}
+
+impl World {
     /// Holds an actor up in a turn until the sender is used or dropped; `then` ends the turn.
     pub async fn hold_then(
         &self,

@@ -6,22 +6,29 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use maestro_http::gateway::Code;
-use metrics::{Counter, Histogram};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 
 use crate::code::NAMES;
 use crate::services::{self, Rpc};
 
 /// How long calls took, in seconds.
-pub const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";
+const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";
 const HANDLED: &str = "grpc_server_handled_total";
 
+const TYPE: &str = "grpc_type";
+const SERVICE: &str = "grpc_service";
+const METHOD: &str = "grpc_method";
+const CODE: &str = "grpc_code";
 /// None of our methods is a stream.
 const KIND: &str = "unary";
 /// Service and method of everything that is not served; by name it would fill the metrics.
-const UNKNOWN: [&str; 2] = ["unknown", "unknown"];
+const UNKNOWN: (&str, &str) = ("unknown", "unknown");
 
 /// Handles of all methods.
 pub struct Metrics {
+    counters: IntCounterVec,
     methods: Vec<Method>,
     unknown: Method,
 }
@@ -29,31 +36,40 @@ pub struct Metrics {
 struct Method {
     /// `/package.Service/Method`; empty: those that are not served.
     path: &'static str,
-    labels: [(&'static str, &'static str); 3],
+    service: &'static str,
+    name: &'static str,
     seconds: Histogram,
     /// By the number of the code; made when a call ends with it first.
-    handled: [OnceLock<Counter>; NAMES.len()],
+    handled: [OnceLock<IntCounter>; NAMES.len()],
 }
 
 impl Metrics {
-    /// Tells the installed recorder what the metrics mean; each method is there from now on.
-    pub fn register() -> Arc<Self> {
-        use metrics::{Unit, describe_counter, describe_histogram};
-        describe_counter!(HANDLED, "Calls over gRPC that were answered, by code");
-        describe_histogram!(
-            HANDLING_SECONDS,
-            Unit::Seconds,
-            "How long calls over gRPC took"
-        );
+    /// Each method is there from now on.
+    ///
+    /// # Errors
+    /// When the registry has them already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Arc<Self>> {
+        let about = Opts::new(HANDLED, "Calls over gRPC that were answered, by code");
+        let counters = IntCounterVec::new(about, &[TYPE, SERVICE, METHOD, CODE])?;
+        registry.register(Box::new(counters.clone()))?;
+        let about = HistogramOpts::new(HANDLING_SECONDS, "How long calls over gRPC took");
+        let seconds = HistogramVec::new(about, &[TYPE, SERVICE, METHOD])?;
+        registry.register(Box::new(seconds.clone()))?;
         let method = |rpc: &'static Rpc| {
             let names = rpc.path.trim_start_matches('/').split_once('/');
-            let (service, method) = names.unwrap_or((rpc.path, ""));
-            Method::new(rpc.path, [service, method], None)
+            Method::new(&seconds, rpc.path, names.unwrap_or((rpc.path, "")))
         };
-        Arc::new(Self {
+        let metrics = Self {
             methods: services::all().map(method).collect(),
-            unknown: Method::new("", UNKNOWN, Some(Code::Unimplemented)),
-        })
+            unknown: Method::new(&seconds, "", UNKNOWN),
+            counters,
+        };
+        // A counter that begins with what it counts shows no increase.
+        for method in &metrics.methods {
+            metrics.handled(method, None);
+        }
+        metrics.handled(&metrics.unknown, Some(Code::Unimplemented));
+        Ok(Arc::new(metrics))
     }
 
     fn of(&self, path: &str) -> &Method {
@@ -61,34 +77,29 @@ impl Metrics {
         let known = methods.find(|method| method.path == path);
         known.unwrap_or(&self.unknown)
     }
+
+    fn handled<'a>(&self, method: &'a Method, code: Option<Code>) -> &'a IntCounter {
+        let code = code.map_or(0, |code| usize::from(code.number()));
+        method.handled[code].get_or_init(|| {
+            let labels = [KIND, method.service, method.name, NAMES[code]];
+            self.counters.with_label_values(&labels)
+        })
+    }
 }
 
 impl Method {
-    /// `usual` is how its calls end.
-    fn new(path: &'static str, [service, method]: [&'static str; 2], usual: Option<Code>) -> Self {
-        let labels = [
-            ("grpc_type", KIND),
-            ("grpc_service", service),
-            ("grpc_method", method),
-        ];
-        let this = Self {
+    fn new(
+        seconds: &HistogramVec,
+        path: &'static str,
+        (service, name): (&'static str, &'static str),
+    ) -> Self {
+        Self {
             path,
-            labels,
-            seconds: metrics::histogram!(HANDLING_SECONDS, &labels),
+            service,
+            name,
+            seconds: seconds.with_label_values(&[KIND, service, name]),
             handled: [const { OnceLock::new() }; NAMES.len()],
-        };
-        // A counter that begins with what it counts shows no increase.
-        this.handled(usual);
-        this
-    }
-
-    fn handled(&self, code: Option<Code>) -> &Counter {
-        let code = code.map_or(0, |code| usize::from(code.number()));
-        self.handled[code].get_or_init(|| {
-            let code = ("grpc_code", NAMES[code]);
-            let [kind, service, method] = self.labels;
-            metrics::counter!(HANDLED, &[kind, service, method, code])
-        })
+        }
     }
 }
 
@@ -130,8 +141,8 @@ impl Timed {
 impl Drop for Timed {
     fn drop(&mut self) {
         let method = self.metrics.of(self.path);
-        method.seconds.record(self.begun.elapsed().as_secs_f64());
-        method.handled(self.code).increment(1);
+        method.seconds.observe(self.begun.elapsed().as_secs_f64());
+        self.metrics.handled(method, self.code).inc();
     }
 }
 

@@ -24,8 +24,8 @@ use tonic::service::Routes;
 use tracing::Instrument;
 
 use crate::services::{Rpc, rpc, status};
+pub use metrics::Metrics;
 use metrics::Timed;
-pub use metrics::{HANDLING_SECONDS, Metrics};
 
 /// Largest message of a request in bytes; as over HTTP.
 pub const MESSAGE_MAX: usize = 1 << 20;

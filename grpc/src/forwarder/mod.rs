@@ -21,6 +21,7 @@ use maestro_core::ports::{ForwardError, Forwarders, Forwarding, code_of_reply};
 use maestro_http::trace::{self, TRACEPARENT, TRACESTATE, TraceContext};
 use member::Member;
 use message::Message;
+pub use metrics::ForwarderMetrics;
 use std::time::{Duration, Instant};
 use target::Target;
 use tonic::Status;
@@ -65,6 +66,7 @@ impl KeepAlive {
 /// All forwarders of a node. To be used on the I/O runtime, where its connections live.
 pub struct GrpcForwarders {
     connections: Connections,
+    metrics: ForwarderMetrics,
 }
 
 /// A call that brought no reply.
@@ -83,10 +85,10 @@ impl Failure {
 }
 
 impl GrpcForwarders {
-    /// Connects to nothing yet. To be made once the recorder of metrics is installed.
-    pub fn new(keep_alive: KeepAlive) -> Self {
-        metrics::register();
+    /// Connects to nothing yet.
+    pub fn new(keep_alive: KeepAlive, metrics: ForwarderMetrics) -> Self {
         Self {
+            metrics,
             connections: Connections::new(keep_alive),
         }
     }
@@ -122,7 +124,7 @@ impl Forwarders for GrpcForwarders {
             Ok(code) => code_of_reply(*code),
             Err(failure) => &failure.code,
         };
-        metrics::record(&message, code, began.elapsed());
+        self.metrics.record(&message, code, began.elapsed());
         let forwarder = forwarder.name.clone();
         match result {
             Ok(SUCCESS) => Ok(()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maestro_http::gateway::{ManagementApi, RoomsApi};
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -54,14 +55,14 @@ pub struct GrpcControl {
 }
 
 impl GrpcServer {
-    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`]. To be made once the
-    /// recorder of metrics is installed.
+    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`].
     ///
     /// # Errors
-    /// When the descriptors for reflection are damaged: a defect of the build.
+    /// When the descriptors for reflection are damaged, or the registry has the metrics of a server already: defects.
     pub async fn new(
         listener: TcpListener,
         bounds: Bounds,
+        registry: &Registry,
         management: Arc<dyn ManagementApi>,
         rooms: Arc<dyn RoomsApi>,
     ) -> io::Result<Self> {
@@ -80,7 +81,7 @@ impl GrpcServer {
             bounds,
             calls: Calls {
                 routes,
-                metrics: Metrics::register(),
+                metrics: Metrics::register(registry).map_err(io::Error::other)?,
             },
             health,
             control,

@@ -30,7 +30,8 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
-        let server = GrpcServer::new(listener, bounds, script.clone(), script.clone());
+        let registry = prometheus::Registry::new();
+        let server = GrpcServer::new(listener, bounds, &registry, script.clone(), script.clone());
         let server = server.await.unwrap();
         let control = server.control();
         let running = tokio::spawn(server.run());

@@ -161,5 +161,15 @@ impl<A: ?Sized + 'static> Clone for Gateway<A> {
     }
 }
 
+/// The `handler` labels of the management API's routes.
+pub(crate) fn management_labels() -> impl Iterator<Item = &'static str> {
+    management::ROUTES.iter().map(|route| route.label)
+}
+
+/// The `handler` labels of the rooms API's routes.
+pub(crate) fn rooms_labels() -> impl Iterator<Item = &'static str> {
+    rooms::ROUTES.iter().map(|route| route.label)
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 
@@ -19,8 +19,8 @@ pub trait RequestObserver: Send + Sync {
     /// A request has begun; `observe` follows exactly once.
     fn begin(&self, _handler: &str) {}
 
-    /// A request has ended with this HTTP code, after so many seconds, with so many bytes of body.
-    fn observe(&self, handler: &str, method: &str, code: u16, seconds: f64, size: u64);
+    /// A request has ended with this HTTP code, after this time, with so many bytes of body.
+    fn observe(&self, handler: &str, method: &str, code: u16, took: Duration, size: u64);
 }
 
 #[derive(Clone, Default)]
@@ -97,7 +97,7 @@ impl Watch {
                 &label,
                 method.as_str(),
                 code,
-                started.elapsed().as_secs_f64(),
+                started.elapsed(),
                 size as u64,
             );
         }

@@ -15,8 +15,7 @@ use actix_web::http::{Method, Uri};
 use authority::{Authority, Origin};
 pub(crate) use cors::Marks;
 use refusals::Refusals;
-pub(crate) use refusals::describe;
-pub use refusals::{REFUSED, Server};
+pub use refusals::{RefusedRequests, Server};
 pub use trusted::{TrustedHost, TrustedOrigin};
 
 use crate::gateway::{Code, Observers, Status, refused_unread};
@@ -215,13 +214,18 @@ pub(crate) enum Step {
 
 impl Guard {
     /// `loopback`: only this machine reaches the listener.
-    pub fn new(trusted: Trusted, loopback: bool, server: Server, observers: Observers) -> Self {
+    pub fn new(
+        trusted: Trusted,
+        loopback: bool,
+        (server, refused): (Server, &RefusedRequests),
+        observers: Observers,
+    ) -> Self {
         Self {
             rule: Rule {
                 names: loopback || !trusted.hosts.is_empty(),
                 trusted,
             },
-            refusals: Refusals::new(server),
+            refusals: Refusals::new(server, refused),
             observers,
         }
     }

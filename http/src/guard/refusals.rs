@@ -2,14 +2,14 @@
 
 use actix_http::header::{self, HeaderName};
 use actix_http::{HttpMessage, Request};
-use metrics::{Counter, Unit, counter, describe_counter};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tracing::warn;
 
 use super::Reason;
 use crate::seldom::Seldom;
 
 /// Requests that were refused, by server and reason.
-pub const REFUSED: &str = "maestro_http_refused_total";
+const REFUSED: &str = "maestro_http_refused_total";
 /// What they are called in the metrics of the APIs: they never came to a route.
 pub const HANDLER: &str = "refused";
 
@@ -34,23 +34,35 @@ impl Server {
     }
 }
 
-pub fn describe() {
-    describe_counter!(
-        REFUSED,
-        Unit::Count,
-        "Requests that web pages of other sites may have sent."
-    );
+/// Counts the refused requests of all servers of a process. Its clones count together.
+#[derive(Clone, Debug)]
+pub struct RefusedRequests(IntCounterVec);
+
+impl RefusedRequests {
+    /// Each server has its series once it is bound.
+    ///
+    /// # Errors
+    /// When the registry has it already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let about = Opts::new(
+            REFUSED,
+            "Requests that web pages of other sites may have sent.",
+        );
+        let counters = IntCounterVec::new(about, &["server", "reason"])?;
+        registry.register(Box::new(counters.clone()))?;
+        Ok(Self(counters))
+    }
 }
 
 pub struct Refusals {
     server: Server,
-    counters: [Counter; Reason::ALL.len()],
+    counters: [IntCounter; Reason::ALL.len()],
     lines: Seldom,
 }
 
 impl Refusals {
-    pub fn new(server: Server) -> Self {
-        let counter = |reason: Reason| counter!(REFUSED, "server" => server.word(), "reason" => reason.word());
+    pub fn new(server: Server, refused: &RefusedRequests) -> Self {
+        let counter = |reason: Reason| refused.0.with_label_values(&[server.word(), reason.word()]);
         Self {
             server,
             counters: Reason::ALL.map(counter),
@@ -59,7 +71,7 @@ impl Refusals {
     }
 
     pub fn note(&self, reason: Reason, request: &Request) {
-        self.counters[reason as usize].increment(1);
+        self.counters[reason as usize].inc();
         let Some(unsaid) = self.lines.next() else {
             return;
         };

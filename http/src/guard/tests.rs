@@ -325,7 +325,9 @@ fn names_are_looked_at_on_loopback_and_everywhere_once_some_are_listed() {
             own_names,
             origins: Vec::new(),
         };
-        let guard = Guard::new(trusted, loopback, Server::Rooms, Observers::default());
+        let refused = RefusedRequests::register(&prometheus::Registry::new()).expect("the first");
+        let counted = (Server::Rooms, &refused);
+        let guard = Guard::new(trusted, loopback, counted, Observers::default());
         assert_eq!(guard.rule.names, expected, "{:?}", guard.rule);
     }
 }

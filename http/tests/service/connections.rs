@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use maestro_http::{ManagementService, Patience, ServerSettings, Trusted, gateway, server};
+use maestro_http::{
+    ManagementService, Patience, RefusedRequests, ServerSettings, Trusted, gateway, server,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -25,7 +27,9 @@ fn short() -> Patience {
 fn settings(patience: Patience, connections_max: usize) -> (ServerSettings, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
+    let refused = RefusedRequests::register(&prometheus::Registry::new()).expect("the first");
     let settings = ServerSettings {
+        refused,
         listener,
         workers: 1,
         shutdown_timeout: Duration::from_secs(1),

@@ -6,8 +6,8 @@ use super::*;
 struct Heard(Mutex<Vec<String>>);
 
 impl RequestObserver for Heard {
-    fn observe(&self, handler: &str, method: &str, code: u16, seconds: f64, size: u64) {
-        assert!((0.0..10.0).contains(&seconds));
+    fn observe(&self, handler: &str, method: &str, code: u16, took: Duration, size: u64) {
+        assert!((0.0..10.0).contains(&took.as_secs_f64()));
         self.0
             .lock()
             .unwrap()

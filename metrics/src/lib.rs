@@ -1,0 +1,15 @@
+//! What the crates that measure need beside the library: families of values that are looked up when `/metrics` is asked for,
+//! and counts that each ping can afford.
+//!
+//! There is one registry (`prometheus::Registry`), made by the binary and handed to whatever measures.
+
+mod page;
+mod sharded;
+
+pub use page::{Family, Kind, Labels, Page};
+pub use sharded::{Distribution, Reading, Sharded};
+
+/// Milliseconds, as all latencies of the contract (contract 9).
+pub const LATENCY_BUCKETS_MS: [f64; 11] = [
+    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
+];
