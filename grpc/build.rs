@@ -21,9 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let api = protox::compile(API, ["proto"])?;
     std::fs::write(out.join("api.v1.bin"), api.encode_to_vec())?;
 
-    // The services speak the messages of the HTTP APIs: nothing is declared twice.
+    // The services speak the messages of `maestro_api`: nothing is declared twice.
     tonic_prost_build::configure()
-        .extern_path(".api.v1", "::maestro_http::codec::messages")
+        .extern_path(".api.v1", "::maestro_api::codec::messages")
         .codec_path("crate::codec::WireCodec")
         .compile_fds(api)?;
 

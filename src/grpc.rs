@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use maestro_api::{ManagementApi, RoomsApi};
 use maestro_grpc::{Bounds, GrpcControl, GrpcServer};
-use maestro_http::gateway::{ManagementApi, RoomsApi};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;

@@ -7,10 +7,9 @@ use crate::settings::{Listen, Settings};
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::{Context, bail};
 use maestro_actors::Node;
-use maestro_http::gateway::{self, ManagementApi, RoomsApi};
+use maestro_api::{ManagementApi, ManagementService, RoomsApi, RoomsService};
 use maestro_http::{
-    HttpMetrics, InternalParts, ManagementService, Patience, RefusedRequests, RoomsService,
-    ServerSettings, server,
+    HttpMetrics, InternalParts, Patience, RefusedRequests, ServerSettings, gateway, server,
 };
 use prometheus::Registry;
 use std::io;

@@ -10,20 +10,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Beside the library of Prometheus: knows nothing of Maestro.
     ("maestro-metrics", &[]),
     ("maestro-actors", &["maestro-core", "maestro-metrics"]),
-    // Handlers speak to actors through their handles, never to a store or a runtime.
+    // Services speak to actors through their handles, never to a store or a runtime.
+    ("maestro-api", &["maestro-core", "maestro-actors"]),
+    // The transports adapt the same traits and do not know each other.
     (
         "maestro-http",
-        &["maestro-core", "maestro-actors", "maestro-metrics"],
-    ),
-    // The same calls as over HTTP: the traits and the messages are there.
-    (
-        "maestro-grpc",
         &[
             "maestro-core",
             "maestro-actors",
-            "maestro-http",
+            "maestro-api",
             "maestro-metrics",
         ],
+    ),
+    (
+        "maestro-grpc",
+        &["maestro-core", "maestro-api", "maestro-metrics"],
     ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
@@ -37,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "maestro-core",
             "maestro-actors",
             "maestro-metrics",
+            "maestro-api",
             "maestro-http",
             "maestro-grpc",
             "maestro-store",
@@ -67,6 +69,9 @@ const NEVER_IN_CORE: &[&str] = &[
     "tokio-util",
     "tokio-stream",
 ];
+
+/// The calls are the same over every transport: `api` knows none.
+const NEVER_IN_API: &[&str] = &["actix-web", "actix-http", "hyper", "reqwest", "tonic"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()
@@ -110,22 +115,33 @@ fn crates_depend_only_on_those_they_may_know() {
     );
 }
 
-#[test]
-fn core_knows_nobody_who_does_io() {
+/// Which of `never` a crate depends on outside of its tests.
+fn forbidden(name: &str, never: &[&str]) -> Vec<String> {
     let metadata = metadata();
-    let core = metadata
+    let package = metadata
         .packages
         .iter()
-        .find(|package| package.name.as_str() == "maestro-core")
-        .expect("core exists");
-    let wrong: Vec<&str> = core
+        .find(|package| package.name.as_str() == name)
+        .expect("the crate exists");
+    package
         .dependencies
         .iter()
         .filter(|dependency| dependency.kind != DependencyKind::Development)
-        .map(|dependency| dependency.name.as_str())
-        .filter(|name| NEVER_IN_CORE.contains(name))
-        .collect();
+        .map(|dependency| dependency.name.clone())
+        .filter(|name| never.contains(&name.as_str()))
+        .collect()
+}
+
+#[test]
+fn core_knows_nobody_who_does_io() {
+    let wrong = forbidden("maestro-core", NEVER_IN_CORE);
     assert!(wrong.is_empty(), "core depends on {wrong:?}");
+}
+
+#[test]
+fn api_knows_no_transport() {
+    let wrong = forbidden("maestro-api", NEVER_IN_API);
+    assert!(wrong.is_empty(), "api depends on {wrong:?}");
 }
 
 /// The web framework's HTTP/2 is built on a version of h2 that is not mended any more. Its servers refuse h2c anyway.

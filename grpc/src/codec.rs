@@ -1,8 +1,8 @@
-//! The messages of [`maestro_http::codec`] on the wire: one declaration serves JSON and gRPC.
+//! The messages of [`maestro_api::codec`] on the wire: one declaration serves JSON and gRPC.
 
 use std::marker::PhantomData;
 
-use maestro_http::codec::{Message, from_wire, to_wire};
+use maestro_api::codec::{Message, from_wire, to_wire};
 use prost::bytes::{Buf, BufMut};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use maestro_http::codec::messages::*;
-use maestro_http::gateway::{Code, ManagementApi, RequestContext, RoomsApi, Status};
+use maestro_api::codec::messages::*;
+use maestro_api::{
+    Code, ManagementApi, RequestContext, RoomsApi, Status, management_calls, rooms_calls,
+};
 
 /// What every call does.
 #[derive(Clone, Debug, Default)]
@@ -70,28 +72,5 @@ macro_rules! scripted {
     };
 }
 
-scripted! { ManagementApi {
-    create_scheduler(CreateSchedulerRequest) -> CreateSchedulerResponse;
-    list_schedulers(ListSchedulersRequest) -> ListSchedulersResponse;
-    get_schedulers_info(GetSchedulersInfoRequest) -> GetSchedulersInfoResponse;
-    get_scheduler(GetSchedulerRequest) -> GetSchedulerResponse;
-    new_scheduler_version(NewSchedulerVersionRequest) -> NewSchedulerVersionResponse;
-    patch_scheduler(PatchSchedulerRequest) -> PatchSchedulerResponse;
-    switch_active_version(SwitchActiveVersionRequest) -> SwitchActiveVersionResponse;
-    delete_scheduler(DeleteSchedulerRequest) -> DeleteSchedulerResponse;
-    get_scheduler_versions(GetSchedulerVersionsRequest) -> GetSchedulerVersionsResponse;
-    add_rooms(AddRoomsRequest) -> AddRoomsResponse;
-    remove_rooms(RemoveRoomsRequest) -> RemoveRoomsResponse;
-    list_operations(ListOperationsRequest) -> ListOperationsResponse;
-    get_operation(GetOperationRequest) -> GetOperationResponse;
-    cancel_operation(CancelOperationRequest) -> CancelOperationResponse;
-} }
-
-scripted! { RoomsApi {
-    update_room_with_ping(UpdateRoomWithPingRequest) -> UpdateRoomWithPingResponse;
-    forward_room_event(ForwardRoomEventRequest) -> ForwardRoomEventResponse;
-    forward_player_event(ForwardPlayerEventRequest) -> ForwardPlayerEventResponse;
-    update_room_status(UpdateRoomStatusRequest) -> UpdateRoomStatusResponse;
-    get_room_address(GetRoomAddressRequest) -> GetRoomAddressResponse;
-    allocate_room(AllocateRoomRequest) -> AllocateRoomResponse;
-} }
+management_calls!(scripted);
+rooms_calls!(scripted);

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use maestro_http::codec::messages::*;
-use maestro_http::gateway::{
-    Api, ManagementApi, RequestContext, RoomsApi, Status, about_scheduler,
-};
+use maestro_api::access_log::about_scheduler;
+use maestro_api::codec::messages::*;
+use maestro_api::{Api, ManagementApi, RequestContext, RoomsApi, Status};
 use tonic::{Request, Response};
 use tracing::Span;
 
@@ -20,7 +19,7 @@ pub struct Rpc {
     pub path: &'static str,
     pub api: Api,
     /// Whether it wants something changed: those are logged.
-    pub orders: bool,
+    pub mutating: bool,
 }
 
 /// All calls of `api.v1`. Pings first: nearly every call is one.
@@ -47,12 +46,12 @@ fn record(field: &'static str, text: &str) {
     }
 }
 
-/// Who reads and who orders.
-macro_rules! orders {
+/// Which calls change something.
+macro_rules! mutating {
     (reads) => {
         false
     };
-    (orders) => {
+    (changes) => {
         true
     };
 }
@@ -69,7 +68,7 @@ macro_rules! service {
         const $list: &[Rpc] = &[$(Rpc {
             path: concat!("/", $service, "/", $method),
             api: $kind,
-            orders: orders!($manner),
+            mutating: mutating!($manner),
         }),*];
 
         #[tonic::async_trait]
@@ -91,13 +90,13 @@ service! {
     Schedulers is "api.v1.SchedulersService" SchedulersService over ManagementApi (Api::Management), SCHEDULERS {
         reads "ListSchedulers" list_schedulers(ListSchedulersRequest {}) -> ListSchedulersResponse;
         reads "GetScheduler" get_scheduler(GetSchedulerRequest {scheduler_name is "scheduler_name"}) -> GetSchedulerResponse;
-        orders "CreateScheduler" create_scheduler(CreateSchedulerRequest {name is "scheduler_name"}) -> CreateSchedulerResponse;
-        orders "NewSchedulerVersion" new_scheduler_version(NewSchedulerVersionRequest {name is "scheduler_name"}) -> NewSchedulerVersionResponse;
-        orders "PatchScheduler" patch_scheduler(PatchSchedulerRequest {name is "scheduler_name"}) -> PatchSchedulerResponse;
+        changes "CreateScheduler" create_scheduler(CreateSchedulerRequest {name is "scheduler_name"}) -> CreateSchedulerResponse;
+        changes "NewSchedulerVersion" new_scheduler_version(NewSchedulerVersionRequest {name is "scheduler_name"}) -> NewSchedulerVersionResponse;
+        changes "PatchScheduler" patch_scheduler(PatchSchedulerRequest {name is "scheduler_name"}) -> PatchSchedulerResponse;
         reads "GetSchedulerVersions" get_scheduler_versions(GetSchedulerVersionsRequest {scheduler_name is "scheduler_name"}) -> GetSchedulerVersionsResponse;
-        orders "SwitchActiveVersion" switch_active_version(SwitchActiveVersionRequest {scheduler_name is "scheduler_name"}) -> SwitchActiveVersionResponse;
+        changes "SwitchActiveVersion" switch_active_version(SwitchActiveVersionRequest {scheduler_name is "scheduler_name"}) -> SwitchActiveVersionResponse;
         reads "GetSchedulersInfo" get_schedulers_info(GetSchedulersInfoRequest {}) -> GetSchedulersInfoResponse;
-        orders "DeleteScheduler" delete_scheduler(DeleteSchedulerRequest {scheduler_name is "scheduler_name"}) -> DeleteSchedulerResponse;
+        changes "DeleteScheduler" delete_scheduler(DeleteSchedulerRequest {scheduler_name is "scheduler_name"}) -> DeleteSchedulerResponse;
     }
 }
 
@@ -105,7 +104,7 @@ service! {
     /// `OperationsService`.
     Operations is "api.v1.OperationsService" OperationsService over ManagementApi (Api::Management), OPERATIONS {
         reads "ListOperations" list_operations(ListOperationsRequest {scheduler_name is "scheduler_name"}) -> ListOperationsResponse;
-        orders "CancelOperation" cancel_operation(CancelOperationRequest {scheduler_name is "scheduler_name", operation_id is "operation_id"}) -> CancelOperationResponse;
+        changes "CancelOperation" cancel_operation(CancelOperationRequest {scheduler_name is "scheduler_name", operation_id is "operation_id"}) -> CancelOperationResponse;
         reads "GetOperation" get_operation(GetOperationRequest {scheduler_name is "scheduler_name", operation_id is "operation_id"}) -> GetOperationResponse;
     }
 }
@@ -113,12 +112,12 @@ service! {
 service! {
     /// `RoomsService`.
     Rooms is "api.v1.RoomsService" RoomsService over RoomsApi (Api::Rooms), ROOMS {
-        orders "UpdateRoomWithPing" update_room_with_ping(UpdateRoomWithPingRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomWithPingResponse;
-        orders "ForwardRoomEvent" forward_room_event(ForwardRoomEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardRoomEventResponse;
-        orders "ForwardPlayerEvent" forward_player_event(ForwardPlayerEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardPlayerEventResponse;
-        orders "UpdateRoomStatus" update_room_status(UpdateRoomStatusRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomStatusResponse;
+        changes "UpdateRoomWithPing" update_room_with_ping(UpdateRoomWithPingRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomWithPingResponse;
+        changes "ForwardRoomEvent" forward_room_event(ForwardRoomEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardRoomEventResponse;
+        changes "ForwardPlayerEvent" forward_player_event(ForwardPlayerEventRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> ForwardPlayerEventResponse;
+        changes "UpdateRoomStatus" update_room_status(UpdateRoomStatusRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> UpdateRoomStatusResponse;
         reads "GetRoomAddress" get_room_address(GetRoomAddressRequest {scheduler_name is "scheduler_name", room_name is "room_id"}) -> GetRoomAddressResponse;
-        orders "AllocateRoom" allocate_room(AllocateRoomRequest {scheduler_name is "scheduler_name"}) -> AllocateRoomResponse;
+        changes "AllocateRoom" allocate_room(AllocateRoomRequest {scheduler_name is "scheduler_name"}) -> AllocateRoomResponse;
     }
 }
 

@@ -1,10 +1,10 @@
-//! What `proto/api/v1` declares, as reflection tells it, against what the codec of HTTP declares: one and the same.
+//! What `proto/api/v1` declares, as reflection tells it, against what the codec declares: one and the same.
 
 use std::collections::BTreeMap;
 
+use maestro_api::codec::messages::*;
+use maestro_api::codec::{Declaration, Field, Kind, Message, Type};
 use maestro_grpc::API_DESCRIPTORS;
-use maestro_http::codec::messages::*;
-use maestro_http::codec::{Declaration, Field, Kind, Message, Type};
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};

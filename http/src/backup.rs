@@ -7,9 +7,10 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data};
 use futures_util::future::BoxFuture;
+use maestro_api::{Code, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::{Code, Status, refusal};
+use crate::gateway::refusal;
 
 /// Copies the store under a name of the operator's choice.
 pub type Backup =

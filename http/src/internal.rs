@@ -8,13 +8,13 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
+use maestro_api::{Code, ManagementApi, Status, unexpected};
 use maestro_core::state::{Command, Reply};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::backup::{self, Backup};
-use crate::error::unexpected;
-use crate::gateway::{Code, Gateway, ManagementApi, Observers, Status, refusal};
+use crate::gateway::{Gateway, Observers, refusal};
 use crate::named::{named, ordered_by};
 use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
 use crate::readiness::{Readiness, ready};

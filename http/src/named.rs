@@ -9,11 +9,13 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, web};
 use futures_util::stream;
+use maestro_api::access_log::Entry;
+use maestro_api::trace::{self, Subject};
+use maestro_api::{Api, REQUEST_ID};
 use maestro_core::state::Command;
 use tracing::{Instrument, Span};
 
-use crate::gateway::{Api, Entry, Observers, REQUEST_ID, read_body, request_id};
-use crate::trace::{self, Subject};
+use crate::gateway::{Observers, read_body, request_id};
 
 /// Puts everything of these endpoints around a resource. `template` is its path, and what its requests are called.
 pub(crate) fn named(
@@ -40,7 +42,8 @@ async fn around(
     let echoed = HeaderValue::from_str(&name);
     let watch = observers.watch(Some(template), request.path(), request.method());
     // As it was sent: whoever reads the log wants to know which scheduler was paused.
-    let entry = Entry::begin(Api::Management, &name, request.method(), request.path());
+    let method = request.method().as_str();
+    let entry = Entry::request(Api::Management, &name, method, request.path());
     entry.about(request.match_info().get("scheduler"));
     let span = span(template, &name, &request);
     request.extensions_mut().insert(RequestName(name.into()));

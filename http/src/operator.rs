@@ -7,14 +7,14 @@ use actix_web::http::Method;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use maestro_actors::Node;
+use maestro_api::{Code, ManagementApi, Status, unexpected};
 use maestro_core::domain::{RoomStatus, SchedulerVersion};
 use maestro_core::ports::ContainerProcess;
 use maestro_core::state::{Command, Reply, RoomDetail, RoomQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::error::unexpected;
-use crate::gateway::{Code, Gateway, ManagementApi, Status, refusal};
+use crate::gateway::{Gateway, refusal};
 use crate::named::{named, ordered_by};
 use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, Tree, object};
 

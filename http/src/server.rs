@@ -21,10 +21,11 @@ use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use maestro_actors::Node;
+use maestro_api::{ManagementApi, RoomsApi};
 
 use crate::connection::{Connection, Patience, Progress};
 use crate::crowd::Crowd;
-use crate::gateway::{Gateway, ManagementApi, Observers, RoomsApi};
+use crate::gateway::{Gateway, Observers};
 use crate::guard::{self, Guard, RefusedRequests, Step, Trusted};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;

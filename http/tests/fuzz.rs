@@ -12,8 +12,8 @@ use actix_web::http::{Method, Uri};
 use actix_web::rt::System;
 use actix_web::test::TestRequest;
 use fleet::{Fleet, Reply, Server, arena};
-use maestro_http::codec::messages::*;
-use maestro_http::codec::{Struct, decode, encode, yaml_to_json};
+use maestro_api::codec::messages::*;
+use maestro_api::codec::{Struct, decode, encode, yaml_to_json};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -173,7 +173,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// What is read is printed, and what is printed is read as the same.
-fn reads<M: maestro_http::codec::Message + PartialEq + std::fmt::Debug>(body: &[u8]) {
+fn reads<M: maestro_api::codec::Message + PartialEq + std::fmt::Debug>(body: &[u8]) {
     let Ok(message) = decode::<M>(body) else {
         return;
     };

@@ -13,9 +13,9 @@
 
 use super::unknown;
 use anyhow::{Context, bail};
+use maestro_api::codec::{self, messages::CreateSchedulerRequest};
+use maestro_api::convert;
 use maestro_core::rules::validation;
-use maestro_http::codec::{self, messages::CreateSchedulerRequest};
-use maestro_http::convert;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_saphyr::Spanned;

@@ -4,7 +4,7 @@
 use super::SpanLayer;
 use crate::settings::Collector;
 use anyhow::Context as _;
-use maestro_http::trace::{Propagation, TRACEPARENT, TRACESTATE, TraceContext, propagate_with};
+use maestro_api::trace::{Propagation, TRACEPARENT, TRACESTATE, TraceContext, propagate_with};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Context, KeyValue};

@@ -1,4 +1,4 @@
-//! One call from its head to its answer, around the generated services: request id, span, deadline, size, journal, figures,
+//! One call from its head to its answer, around the generated services: request id, span, deadline, size, access log, figures,
 //! panics.
 
 mod metrics;
@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use maestro_http::gateway::{
-    Code, Entry, REQUEST_ID, RequestContext, Status, call_deadline, sane_request_id,
-};
-use maestro_http::trace::{self, Subject};
+use maestro_api::access_log::Entry;
+use maestro_api::trace::{self, Subject};
+use maestro_api::{Code, REQUEST_ID, RequestContext, Status, grpc_deadline, sane_request_id};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -90,7 +89,7 @@ async fn serve(
     timed: Timed,
 ) -> Result<Answer, Infallible> {
     let request_id = sane_request_id(text(request.headers(), REQUEST_ID));
-    let entry = Entry::call(rpc.api, &request_id, rpc.path, rpc.orders);
+    let entry = Entry::call(rpc.api, &request_id, rpc.path, rpc.mutating);
     let echoed = HeaderValue::from_str(&request_id);
     let header = |name| text(request.headers(), name);
     let span = trace::request(rpc.path, &request_id, Subject::default(), header);
@@ -116,7 +115,7 @@ async fn run(
     begun: Instant,
 ) -> Result<Answer, Status> {
     let deadline = match text(request.headers(), "grpc-timeout") {
-        Some(given) => call_deadline(given, begun)?,
+        Some(given) => grpc_deadline(given, begun)?,
         None => None,
     };
     let context = RequestContext {

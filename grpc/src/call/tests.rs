@@ -100,7 +100,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
             let reads = ["Get", "List"]
                 .iter()
                 .any(|word| method.name().starts_with(word));
-            assert_eq!(rpc(&path).unwrap().orders, !reads, "{path}");
+            assert_eq!(rpc(&path).unwrap().mutating, !reads, "{path}");
             let heard = script.heard.lock().unwrap().pop().unwrap().0;
             assert_eq!(heard.replace('_', ""), method.name().to_lowercase());
         }
@@ -150,7 +150,7 @@ async fn messages_are_bounded_and_rubbish_is_refused() {
     let script = Script::new(Does::Answer);
     let name = |length: usize| {
         let name = "x".repeat(length);
-        maestro_http::codec::to_wire(&maestro_http::codec::messages::GetSchedulerRequest {
+        maestro_api::codec::to_wire(&maestro_api::codec::messages::GetSchedulerRequest {
             scheduler_name: name,
             ..Default::default()
         })

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use maestro_http::gateway::{ManagementApi, RoomsApi};
+use maestro_api::{ManagementApi, RoomsApi};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;

@@ -1,7 +1,7 @@
 //! The server on a real port, with real clients.
 
-use maestro_http::codec::messages::GetSchedulerRequest;
-use maestro_http::gateway::Code;
+use maestro_api::Code;
+use maestro_api::codec::messages::GetSchedulerRequest;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -9,8 +9,8 @@ use actix_web::dev::Payload;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Bytes;
 
-use super::status::{Code, Status};
-use crate::codec::write_string;
+use maestro_api::codec::write_string;
+use maestro_api::{Code, Status};
 
 /// A request that did not end in a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Answer {
             ),
             Failure::Http(http, status) => Self::json(*http, error_body(status)),
             Failure::Status(status) => {
-                let mut answer = Self::json(status.code.http(), error_body(status));
+                let mut answer = Self::json(http_status(status.code), error_body(status));
                 // Both pass: the caller may try again (architecture 4).
                 let passes = matches!(status.code, Code::ResourceExhausted | Code::Unavailable);
                 if passes && !status.lasts {
@@ -167,6 +167,11 @@ impl MessageBody for ClosesAfter {
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_next(cx)
     }
+}
+
+/// Every code has a number that is one of HTTP's.
+fn http_status(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn error_body(status: &Status) -> String {

@@ -9,9 +9,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
+use maestro_api::{Code, Status};
 
 use super::answer::{Answer, ClosesAfter, Failure};
-use super::status::{Code, Status};
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,12 @@
 //! From the parts of a request to its message: body or query first, then the path, which wins (contract 2.1).
 
 use actix_web::web::Bytes;
+use maestro_api::Status;
+use maestro_api::codec::{Message, decode, decode_yaml};
 
 use super::answer::Failure;
 use super::query::Values;
 use super::route::Params;
-use super::status::Status;
-use crate::codec::{Message, decode, decode_yaml};
 
 /// Where the fields that are not in the path come from.
 pub enum Source {

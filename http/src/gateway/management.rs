@@ -1,12 +1,7 @@
-//! The calls of the management API and their routes (contract 2.2, decision D15).
+//! The routes of the management API (contract 2.2, decision D15).
 
 use actix_web::http::Method;
-use async_trait::async_trait;
-
-use super::context::RequestContext;
-use super::route::{Reads, Route, rpc};
-use super::status::{Code, Status};
-use crate::codec::messages::{
+use maestro_api::codec::messages::{
     AddRoomsRequest, AddRoomsResponse, CancelOperationRequest, CancelOperationResponse,
     CreateSchedulerRequest, CreateSchedulerResponse, DeleteSchedulerRequest,
     DeleteSchedulerResponse, GetOperationRequest, GetOperationResponse, GetSchedulerRequest,
@@ -17,114 +12,10 @@ use crate::codec::messages::{
     PatchSchedulerResponse, RemoveRoomsRequest, RemoveRoomsResponse, SwitchActiveVersionRequest,
     SwitchActiveVersionResponse,
 };
+use maestro_api::{Code, ManagementApi};
 
+use super::route::{Reads, Route, rpc};
 use crate::openapi::{About, Tag};
-
-/// What the management API can be asked; HTTP and gRPC alike.
-///
-/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
-/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
-/// with code 13.
-#[async_trait]
-pub trait ManagementApi: Send + Sync + 'static {
-    /// Creates a scheduler.
-    async fn create_scheduler(
-        &self,
-        context: &RequestContext,
-        request: CreateSchedulerRequest,
-    ) -> Result<CreateSchedulerResponse, Status>;
-
-    /// Lists schedulers by exact name, game and version.
-    async fn list_schedulers(
-        &self,
-        context: &RequestContext,
-        request: ListSchedulersRequest,
-    ) -> Result<ListSchedulersResponse, Status>;
-
-    /// Counts the rooms of every scheduler of a game.
-    async fn get_schedulers_info(
-        &self,
-        context: &RequestContext,
-        request: GetSchedulersInfoRequest,
-    ) -> Result<GetSchedulersInfoResponse, Status>;
-
-    /// Reads a scheduler, at a version or the active one.
-    async fn get_scheduler(
-        &self,
-        context: &RequestContext,
-        request: GetSchedulerRequest,
-    ) -> Result<GetSchedulerResponse, Status>;
-
-    /// Replaces the whole scheduler by a new version.
-    async fn new_scheduler_version(
-        &self,
-        context: &RequestContext,
-        request: NewSchedulerVersionRequest,
-    ) -> Result<NewSchedulerVersionResponse, Status>;
-
-    /// Makes a new version from some changed fields.
-    async fn patch_scheduler(
-        &self,
-        context: &RequestContext,
-        request: PatchSchedulerRequest,
-    ) -> Result<PatchSchedulerResponse, Status>;
-
-    /// Makes another version the active one.
-    async fn switch_active_version(
-        &self,
-        context: &RequestContext,
-        request: SwitchActiveVersionRequest,
-    ) -> Result<SwitchActiveVersionResponse, Status>;
-
-    /// Deletes a scheduler and its rooms.
-    async fn delete_scheduler(
-        &self,
-        context: &RequestContext,
-        request: DeleteSchedulerRequest,
-    ) -> Result<DeleteSchedulerResponse, Status>;
-
-    /// Lists the versions of a scheduler, newest first.
-    async fn get_scheduler_versions(
-        &self,
-        context: &RequestContext,
-        request: GetSchedulerVersionsRequest,
-    ) -> Result<GetSchedulerVersionsResponse, Status>;
-
-    /// Adds rooms (decision D15).
-    async fn add_rooms(
-        &self,
-        context: &RequestContext,
-        request: AddRoomsRequest,
-    ) -> Result<AddRoomsResponse, Status>;
-
-    /// Removes rooms (decision D15).
-    async fn remove_rooms(
-        &self,
-        context: &RequestContext,
-        request: RemoveRoomsRequest,
-    ) -> Result<RemoveRoomsResponse, Status>;
-
-    /// Lists the operations of a scheduler in one stage.
-    async fn list_operations(
-        &self,
-        context: &RequestContext,
-        request: ListOperationsRequest,
-    ) -> Result<ListOperationsResponse, Status>;
-
-    /// Reads an operation with its input and history.
-    async fn get_operation(
-        &self,
-        context: &RequestContext,
-        request: GetOperationRequest,
-    ) -> Result<GetOperationResponse, Status>;
-
-    /// Asks for an operation to be canceled.
-    async fn cancel_operation(
-        &self,
-        context: &RequestContext,
-        request: CancelOperationRequest,
-    ) -> Result<CancelOperationResponse, Status>;
-}
 
 /// In order of precedence: `info` wins over a scheduler of that name. Two labels repeat an oddity of contract 9: `info` and
 /// `cancel` are counted under the route before them.

@@ -10,7 +10,6 @@ mod answer;
 mod body;
 mod context;
 mod input;
-mod journal;
 mod management;
 mod observer;
 mod path;
@@ -18,24 +17,19 @@ mod query;
 mod rooms;
 mod route;
 mod serve;
-mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, web};
+use maestro_api::{Api, ManagementApi, RoomsApi};
 
 pub(crate) use answer::{refusal, refused_unread};
 pub(crate) use body::read_own as read_body;
 pub(crate) use context::request_id;
-pub use context::{REQUEST_ID, RequestContext, call_deadline, sane_request_id};
-pub use journal::{Entry, about_scheduler};
-pub use management::ManagementApi;
 pub(crate) use observer::Observers;
 pub use observer::RequestObserver;
-pub use rooms::RoomsApi;
-pub use status::{Code, Status};
 
 use crate::openapi::Described;
 use body::BodyLimits;
@@ -44,13 +38,6 @@ use route::Route;
 /// One API, ready to be mounted in any number of actix apps.
 pub struct Gateway<A: ?Sized + 'static> {
     inner: Arc<Inner<A>>,
-}
-
-/// The two APIs, which differ in manners: how failures are told, and what is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    Management,
-    Rooms,
 }
 
 struct Inner<A: ?Sized + 'static> {

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use maestro_api::Status;
+use maestro_api::codec::{BindError, Field, Message};
+
 use super::answer::Failure;
 use super::path::{to_text, unescape};
 use super::route::Params;
-use super::status::Status;
-use crate::codec::{BindError, Field, Message};
 
 /// The values of a query or form, by name, in order of first appearance.
 #[derive(Debug, Default, PartialEq, Eq)]

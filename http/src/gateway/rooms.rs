@@ -1,69 +1,16 @@
-//! The calls of the rooms API and their routes (contract 3).
+//! The routes of the rooms API (contract 3).
 
 use actix_web::http::Method;
-use async_trait::async_trait;
-
-use super::context::RequestContext;
-use super::route::{Reads, Route, rpc};
-use super::status::{Code, Status};
-use crate::codec::messages::{
+use maestro_api::codec::messages::{
     AllocateRoomRequest, AllocateRoomResponse, ForwardPlayerEventRequest,
     ForwardPlayerEventResponse, ForwardRoomEventRequest, ForwardRoomEventResponse,
     GetRoomAddressRequest, GetRoomAddressResponse, UpdateRoomStatusRequest,
     UpdateRoomStatusResponse, UpdateRoomWithPingRequest, UpdateRoomWithPingResponse,
 };
+use maestro_api::{Code, RoomsApi};
 
+use super::route::{Reads, Route, rpc};
 use crate::openapi::{About, Tag};
-
-/// What the rooms API can be asked; HTTP and gRPC alike.
-///
-/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
-/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
-/// with code 13.
-#[async_trait]
-pub trait RoomsApi: Send + Sync + 'static {
-    /// Hears from a room. An `Err` is for an unknown status only; other failures are `success: false`.
-    async fn update_room_with_ping(
-        &self,
-        context: &RequestContext,
-        request: UpdateRoomWithPingRequest,
-    ) -> Result<UpdateRoomWithPingResponse, Status>;
-
-    /// Forwards an event of a room.
-    async fn forward_room_event(
-        &self,
-        context: &RequestContext,
-        request: ForwardRoomEventRequest,
-    ) -> Result<ForwardRoomEventResponse, Status>;
-
-    /// Forwards an event of a player.
-    async fn forward_player_event(
-        &self,
-        context: &RequestContext,
-        request: ForwardPlayerEventRequest,
-    ) -> Result<ForwardPlayerEventResponse, Status>;
-
-    /// Forwards a status, for clients of version 9.
-    async fn update_room_status(
-        &self,
-        context: &RequestContext,
-        request: UpdateRoomStatusRequest,
-    ) -> Result<UpdateRoomStatusResponse, Status>;
-
-    /// Tells where a room listens.
-    async fn get_room_address(
-        &self,
-        context: &RequestContext,
-        request: GetRoomAddressRequest,
-    ) -> Result<GetRoomAddressResponse, Status>;
-
-    /// Takes one ready room.
-    async fn allocate_room(
-        &self,
-        context: &RequestContext,
-        request: AllocateRoomRequest,
-    ) -> Result<AllocateRoomResponse, Status>;
-}
 
 /// Pings first: nearly every request is one.
 pub(super) const ROUTES: &[Route<dyn RoomsApi>] = &[

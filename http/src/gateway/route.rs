@@ -3,11 +3,11 @@
 use std::pin::Pin;
 
 use actix_web::http::Method;
+use maestro_api::RequestContext;
+use maestro_api::codec::{Declaration, Field};
 
 use super::answer::Failure;
-use super::context::RequestContext;
 use super::input::Input;
-use crate::codec::{Declaration, Field};
 use crate::openapi::{About, Described};
 
 /// Where a route's request comes from besides its path.
@@ -68,14 +68,14 @@ macro_rules! rpc {
     ($name:ident($request:ty) -> $answer:ty) => {
         $crate::gateway::route::Rpc {
             name: stringify!($name),
-            request: <$request as $crate::codec::Message>::DECLARATION,
-            answer: <$answer as $crate::codec::Message>::DECLARATION,
+            request: <$request as maestro_api::codec::Message>::DECLARATION,
+            answer: <$answer as maestro_api::codec::Message>::DECLARATION,
             call: |api, context, input| {
                 Box::pin(async move {
                     let request: $request = input.message()?;
                     drop(input);
                     let answer: $answer = api.$name(context, request).await?;
-                    Ok($crate::codec::encode(&answer))
+                    Ok(maestro_api::codec::encode(&answer))
                 })
             },
         }

@@ -8,18 +8,18 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use maestro_api::access_log::Entry;
+use maestro_api::trace;
+use maestro_api::{Api, Code, REQUEST_ID, RequestContext, Status};
 use tracing::Instrument;
 
 use super::answer::{Answer, ClosesAfter, Failure};
-use super::context::{self, RequestContext};
+use super::context;
 use super::input::{Input, Source};
-use super::journal;
 use super::path;
 use super::query::Values;
 use super::route::{self, Params, Reads, Route, Target};
-use super::status::{Code, Status};
-use super::{Api, Inner, body};
-use crate::trace;
+use super::{Inner, body};
 
 /// Only this exact type makes a POST a form (contract 15.6).
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -48,7 +48,7 @@ pub async fn serve<A: ?Sized>(
         path,
         request.method(),
     );
-    let entry = journal::Entry::begin(inner.kind, &request_id, method, path);
+    let entry = Entry::request(inner.kind, &request_id, method.as_str(), path);
     entry.about(target.as_ref().and_then(Target::scheduler));
     // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
     // offer to speak another protocol, or to tunnel one, comes no request, and without a length no body either.
@@ -76,7 +76,7 @@ pub async fn serve<A: ?Sized>(
     if let Ok(id) = echoed {
         response
             .headers_mut()
-            .insert(HeaderName::from_static(context::REQUEST_ID), id);
+            .insert(HeaderName::from_static(REQUEST_ID), id);
     }
     if let Some(unread) = unread {
         response = response.map_body(|_, body| {

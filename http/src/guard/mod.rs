@@ -14,11 +14,12 @@ use actix_web::http::{Method, Uri};
 
 use authority::{Authority, Origin};
 pub(crate) use cors::Marks;
+use maestro_api::{Code, Status};
 use refusals::Refusals;
 pub use refusals::{RefusedRequests, Server};
 pub use trusted::{TrustedHost, TrustedOrigin};
 
-use crate::gateway::{Code, Observers, Status, refused_unread};
+use crate::gateway::{Observers, refused_unread};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

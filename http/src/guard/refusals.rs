@@ -2,11 +2,11 @@
 
 use actix_http::header::{self, HeaderName};
 use actix_http::{HttpMessage, Request};
+use maestro_api::Seldom;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tracing::warn;
 
 use super::Reason;
-use crate::seldom::Seldom;
 
 /// Requests that were refused, by server and reason.
 const REFUSED: &str = "maestro_http_refused_total";

@@ -11,11 +11,13 @@ mod tree;
 
 use std::sync::LazyLock;
 
+use maestro_api::Code;
+
 pub(crate) use endpoint::{Answer, Endpoint, Parameter};
 pub(crate) use page::configure_docs;
 pub(crate) use tree::{Tree, object};
 
-use crate::gateway::{Code, management_routes, rooms_routes};
+use crate::gateway::{management_routes, rooms_routes};
 pub(crate) use operations::Described;
 use operations::{Operations, Server};
 use schemas::Schemas;

@@ -1,12 +1,12 @@
 //! Paths and what can be done with them.
 
 use actix_web::http::Method;
+use maestro_api::Code;
+use maestro_api::codec::{Declaration, Field, Type};
 
 use super::schemas::{Schemas, Way, plain, reference, text_of};
 use super::tree::{Tree, object};
 use super::{About, Answer, Endpoint};
-use crate::codec::{Declaration, Field, Type};
-use crate::gateway::Code;
 
 /// Who serves a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ fn done(kind: &str, schema: Tree, text: &str) -> Tree {
 
 /// How a call can end: as it should, as its route says, or as every call can.
 fn responses(done: Tree, fails: &[Code], bad_input: bool) -> Tree {
-    let mut statuses: Vec<u16> = fails.iter().map(|code| code.http().as_u16()).collect();
+    let mut statuses: Vec<u16> = fails.iter().map(|code| code.http()).collect();
     if bad_input {
         statuses.push(400);
     }

@@ -4,9 +4,10 @@
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
+use maestro_api::{Code, Status};
 
 use super::{About, Answer, Endpoint, Tag};
-use crate::gateway::{Code, Status, refusal};
+use crate::gateway::refusal;
 
 const PAGE: &str = include_str!("page.html");
 

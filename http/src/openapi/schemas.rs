@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use maestro_api::codec::{Declaration, Field, Kind, Type};
+
 use super::tree::{Tree, object};
-use crate::codec::{Declaration, Field, Kind, Type};
 
 /// Which way a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

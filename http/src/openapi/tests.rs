@@ -154,13 +154,13 @@ fn the_statuses_of_rooms_are_all_of_them() {
 /// The examples are read by the codec, and name nothing that it would pass over.
 #[test]
 fn examples_have_only_known_fields() {
-    fn unknown(message: &crate::codec::Declaration, value: &Value, found: &mut Vec<String>) {
+    fn unknown(message: &maestro_api::codec::Declaration, value: &Value, found: &mut Vec<String>) {
         for (name, member) in value.as_object().into_iter().flatten() {
             let Some(field) = message.fields.iter().find(|f| f.json == name) else {
                 found.push(format!("{}.{name}", message.name));
                 continue;
             };
-            if let crate::codec::Type::Message(part) = field.of {
+            if let maestro_api::codec::Type::Message(part) = field.of {
                 match member {
                     Value::Array(items) => items.iter().for_each(|i| unknown(part, i, found)),
                     one => unknown(part, one, found),

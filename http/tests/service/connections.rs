@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use maestro_http::{
-    ManagementService, Patience, RefusedRequests, ServerSettings, Trusted, gateway, server,
-};
+use maestro_api::ManagementService;
+use maestro_http::{Patience, RefusedRequests, ServerSettings, Trusted, gateway, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 

@@ -7,11 +7,10 @@ use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
+use maestro_api::{ManagementService, RoomsService};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
-use maestro_http::{
-    InternalParts, ManagementService, RoomsService, configure_debug, configure_internal, gateway,
-};
+use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
     FakeForwarders, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
 };

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use maestro_actors::ActorSettings;
-use maestro_http::gateway::{ManagementApi, RequestContext, RoomsApi};
-use maestro_http::{ManagementService, RoomsService};
+use maestro_api::{ManagementApi, ManagementService, RequestContext, RoomsApi, RoomsService};
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use serde_json::{Value, json};
 
@@ -109,7 +108,7 @@ async fn a_callers_deadline_shortens_its_ping() {
         .store
         .fail_always(StoreCall::Commit, StoreFault::Held(gate.clone()));
     let service = RoomsService::new(fleet.node.clone());
-    let request = maestro_http::codec::messages::UpdateRoomWithPingRequest {
+    let request = maestro_api::codec::messages::UpdateRoomWithPingRequest {
         scheduler_name: "arena".into(),
         room_name: room,
         status: "occupied".into(),

@@ -10,13 +10,13 @@ async fn bodies_are_json_whatever_their_type_and_yaml_where_it_says_so() {
             ..Scheduler::default()
         };
         scheduler.spec = Some(Spec {
-            termination_grace_period: Some(crate::codec::Duration {
+            termination_grace_period: Some(maestro_api::codec::Duration {
                 seconds: 100,
                 nanos: 0,
             }),
             ..Default::default()
         });
-        crate::codec::encode(&CreateSchedulerResponse {
+        maestro_api::codec::encode(&CreateSchedulerResponse {
             scheduler: Some(scheduler),
         })
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, header};
 use actix_web::{App, HttpServer, test as http_test};
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -16,9 +16,11 @@ mod parameters;
 mod routes;
 mod server;
 
+use maestro_api::codec::Message;
+use maestro_api::codec::messages::*;
+use maestro_api::{Code, RequestContext, Status};
+
 use super::*;
-use crate::codec::Message;
-use crate::codec::messages::*;
 
 /// Answers with what it was asked, mostly inside an error message.
 struct Echo;

@@ -6,16 +6,12 @@ use async_trait::async_trait;
 use maestro_actors::{CallError, Node};
 use maestro_core::domain::{PingStatus, RoomId};
 use maestro_core::state::{Command, EventRequest, Ping, Reply, RequestedEvent};
-
-use crate::codec::Struct;
-use crate::codec::messages::*;
-use crate::convert;
-use crate::error::unexpected;
-use crate::gateway::{RequestContext, RoomsApi, Status};
-use crate::late::{Doing, in_time};
 use serde_json::value::RawValue;
 
-type Answer<T> = Result<T, Status>;
+use super::late::{Doing, in_time};
+use crate::codec::Struct;
+use crate::codec::messages::*;
+use crate::{Answer, RequestContext, RoomsApi, Status, convert, unexpected};
 
 /// The rooms API over the actors of a node.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use maestro_core::rules::validation::Invalid;
 use maestro_core::state::{Refusal, RefusalKind, Reply};
 
 use crate::convert::TooDeep;
-use crate::gateway::{Code, Status};
+use crate::{Code, Status};
 
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {

@@ -1,7 +1,5 @@
 //! The outcome of a call that failed, in gRPC's codes, and its HTTP form (contract 2.1 "Errors").
 
-use actix_web::http::StatusCode;
-
 /// gRPC status codes; `Ok` is not an error and therefore absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -55,8 +53,8 @@ impl Code {
     ];
 
     /// The HTTP status that carries this code. `FailedPrecondition` is 400, not 412 (contract 2.1).
-    pub(crate) fn http(self) -> StatusCode {
-        let status = match self {
+    pub fn http(self) -> u16 {
+        match self {
             Self::Canceled => 499,
             Self::Unknown | Self::Internal | Self::DataLoss => 500,
             Self::InvalidArgument | Self::FailedPrecondition | Self::OutOfRange => 400,
@@ -68,8 +66,7 @@ impl Code {
             Self::Unimplemented => 501,
             Self::Unavailable => 503,
             Self::Unauthenticated => 401,
-        };
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use maestro_core::ports::Stage;
 
+use crate::Status;
 use crate::codec::messages::ListOperationsRequest;
-use crate::gateway::Status;
 
 const PAGE_SIZE_DEFAULT: u32 = 15;
 const PAGE_SIZE_MAX: u32 = 100;

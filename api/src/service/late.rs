@@ -3,11 +3,11 @@
 //! Not 504: the original's stores notice that nobody waits, and wrap it in what they were about to do. The name of the
 //! store's operation is the one that its metrics have (contract 9).
 
-use crate::gateway::{RequestContext, Status};
+use crate::{RequestContext, Status};
 
 /// What a call is about to do, where the original says so.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Doing<'a> {
+pub enum Doing<'a> {
     CreatingScheduler(&'a str),
     /// Listing them, or counting their rooms.
     GettingSchedulers,
@@ -49,7 +49,7 @@ impl Doing<'_> {
 ///
 /// # Errors
 /// When its deadline has passed: 500, code 2.
-pub(crate) fn in_time(context: &RequestContext, doing: Doing<'_>) -> Result<(), Status> {
+pub fn in_time(context: &RequestContext, doing: Doing<'_>) -> Result<(), Status> {
     match context.expired() {
         true => {
             let words = doing.words();

@@ -8,13 +8,12 @@ use maestro_core::ports::{OperationPage, Stage};
 use maestro_core::state::{Command, RefusalKind};
 
 use super::listing::Listing;
-use super::{Answer, ManagementService, operation_id, operation_not_found, scheduler_not_found};
+use super::{ManagementService, operation_id, operation_not_found, scheduler_not_found};
 use crate::codec::messages::{
     CancelOperationResponse, GetOperationResponse, ListOperationsRequest, ListOperationsResponse,
 };
-use crate::convert;
-use crate::gateway::{Code, RequestContext, Status};
-use crate::late::{Doing, in_time};
+use crate::service::late::{Doing, in_time};
+use crate::{Answer, Code, RequestContext, Status, convert};
 
 impl ManagementService {
     pub(super) async fn operations(

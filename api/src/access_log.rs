@@ -3,11 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use actix_web::http::Method;
 use tracing::{Level, debug, info, warn};
 
-use super::Api;
-use super::status::Code;
+use crate::{Api, Code};
 
 /// nginx's number for a client that went away before its answer.
 const CLIENT_GONE: u16 = 499;
@@ -23,7 +21,7 @@ tokio::task_local! {
     static SUBJECT: Subject;
 }
 
-/// Tells the journal which scheduler the request under way is about, where only its message says so. Does nothing outside
+/// Tells the log which scheduler the request under way is about, where only its message says so. Does nothing outside
 /// of [`Entry::hear`].
 pub fn about_scheduler(name: &str) {
     if name.is_empty() {
@@ -37,10 +35,10 @@ pub fn about_scheduler(name: &str) {
 pub struct Entry {
     api: Api,
     request_id: String,
-    /// None: a call over gRPC.
-    method: Option<Method>,
+    /// `gRPC` for a call over gRPC.
+    method: String,
     /// Whether it wants something changed.
-    orders: bool,
+    mutating: bool,
     /// As it was sent.
     path: String,
     /// None: nobody will hear of it.
@@ -54,20 +52,18 @@ fn told(text: &str) -> &str {
 }
 
 impl Entry {
-    pub fn begin(api: Api, request_id: &str, method: &Method, path: &str) -> Self {
-        let orders = matches!(
-            *method,
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
-        );
-        Self::new(api, request_id, Some(method.clone()), orders, path)
+    /// A request over HTTP.
+    pub fn request(api: Api, request_id: &str, method: &str, path: &str) -> Self {
+        let mutating = matches!(method, "POST" | "PUT" | "PATCH" | "DELETE");
+        Self::new(api, request_id, method, mutating, path)
     }
 
     /// A call over gRPC; its `path` is `/package.Service/Method`.
-    pub fn call(api: Api, request_id: &str, path: &'static str, orders: bool) -> Self {
-        Self::new(api, request_id, None, orders, path)
+    pub fn call(api: Api, request_id: &str, path: &'static str, mutating: bool) -> Self {
+        Self::new(api, request_id, "gRPC", mutating, path)
     }
 
-    fn new(api: Api, request_id: &str, method: Option<Method>, orders: bool, path: &str) -> Self {
+    fn new(api: Api, request_id: &str, method: &str, mutating: bool, path: &str) -> Self {
         // Nothing that rooms ask is told above debug: without that a ping needs no copies.
         let is_told = api == Api::Management || tracing::enabled!(Level::DEBUG);
         let kept = |text: &str| {
@@ -80,8 +76,8 @@ impl Entry {
         Self {
             api,
             request_id: kept(request_id),
-            method,
-            orders,
+            method: kept(method),
+            mutating,
             path: kept(path),
             subject: is_told.then(Subject::default),
             started: Instant::now(),
@@ -109,24 +105,24 @@ impl Entry {
         self.code = code;
     }
 
-    /// Ends a call; the journal knows one kind of status, HTTP's.
+    /// Ends a call; the log knows one kind of status, HTTP's.
     pub fn end_call(self, code: Option<Code>) {
-        self.end(code.map_or(200, |code| code.http().as_u16()));
+        self.end(code.map_or(200, Code::http));
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let (request_id, path) = (self.request_id.as_str(), self.path.as_str());
+        let method = self.method.as_str();
         let scheduler_name = self
             .subject
             .as_ref()
             .and_then(|s| s.get())
             .map(|name| &**name);
-        let method = self.method.as_ref().map_or("gRPC", Method::as_str);
         let status = self.code;
         let ms = self.started.elapsed().as_millis() as u64;
-        match level(self.api, self.orders, self.code) {
+        match level(self.api, self.mutating, self.code) {
             Level::WARN => warn!(
                 request_id,
                 scheduler_name, method, path, status, ms, "request failed"
@@ -144,8 +140,8 @@ impl Drop for Entry {
 }
 
 /// Rooms ping all the time and people read all the time: that would drown what was ordered.
-fn level(api: Api, orders: bool, code: u16) -> Level {
-    match (api, orders) {
+fn level(api: Api, mutating: bool, code: u16) -> Level {
+    match (api, mutating) {
         (Api::Management, _) if code >= 500 && code != WRONG_METHOD => Level::WARN,
         (Api::Management, true) => Level::INFO,
         _ => Level::DEBUG,
@@ -159,18 +155,18 @@ mod tests {
     #[test]
     fn orders_are_seen_and_the_rest_is_quiet() {
         for (api, method, code, expected) in [
-            (Api::Management, Method::POST, 200, Level::INFO),
-            (Api::Management, Method::DELETE, 404, Level::INFO),
-            (Api::Management, Method::PATCH, CLIENT_GONE, Level::INFO),
-            (Api::Management, Method::PUT, 503, Level::WARN),
-            (Api::Management, Method::PUT, WRONG_METHOD, Level::INFO),
-            (Api::Management, Method::GET, 200, Level::DEBUG),
-            (Api::Management, Method::GET, 500, Level::WARN),
-            (Api::Rooms, Method::PUT, 200, Level::DEBUG),
-            (Api::Rooms, Method::PUT, 503, Level::DEBUG),
+            (Api::Management, "POST", 200, Level::INFO),
+            (Api::Management, "DELETE", 404, Level::INFO),
+            (Api::Management, "PATCH", CLIENT_GONE, Level::INFO),
+            (Api::Management, "PUT", 503, Level::WARN),
+            (Api::Management, "PUT", WRONG_METHOD, Level::INFO),
+            (Api::Management, "GET", 200, Level::DEBUG),
+            (Api::Management, "GET", 500, Level::WARN),
+            (Api::Rooms, "PUT", 200, Level::DEBUG),
+            (Api::Rooms, "PUT", 503, Level::DEBUG),
         ] {
-            let entry = Entry::begin(api, "r", &method, "");
-            let found = level(api, entry.orders, code);
+            let entry = Entry::request(api, "r", method, "");
+            let found = level(api, entry.mutating, code);
             assert_eq!(found, expected, "{api:?} {method} {code}");
         }
     }

@@ -167,7 +167,7 @@ macro_rules! kind {
 }
 
 /// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto order. Comments
-/// on messages and fields go into the description of the API too ([`crate::openapi`]).
+/// on messages and fields go into the OpenAPI description too.
 macro_rules! messages {
     ($($(#[doc = $about:literal])* $name:ident {
         $($(#[doc = $text:literal])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*

@@ -1,6 +1,4 @@
 //! What the management API does (contract 2.4): check the request, ask the owner or read the store, word the answer.
-//!
-//! No rule about fleets lives here; those are the core's, applied by the owner of the scheduler.
 
 mod listing;
 mod operations;
@@ -14,13 +12,10 @@ use maestro_core::ports::{Reads, SchedulerFilter};
 use maestro_core::rules::validation;
 use maestro_core::state::{Command, Reply};
 
+use super::late::{Doing, in_time};
+use crate::access_log::about_scheduler;
 use crate::codec::messages::*;
-use crate::convert;
-use crate::error::unexpected;
-use crate::gateway::{Code, ManagementApi, RequestContext, Status, about_scheduler};
-use crate::late::{Doing, in_time};
-
-type Answer<T> = Result<T, Status>;
+use crate::{Answer, Code, ManagementApi, RequestContext, Status, convert, unexpected};
 
 /// The management API over the actors of a node.
 #[derive(Clone)]

@@ -1,0 +1,35 @@
+//! The calls of Maestro, for every transport: their messages, the traits that say what can be asked, and the services that
+//! answer by asking the actors.
+//!
+//! HTTP and gRPC adapt these traits and know nothing of each other. No transport is known here: what a call needs of its
+//! request is in its [`RequestContext`].
+
+pub mod access_log;
+pub mod codec;
+mod context;
+pub mod convert;
+mod error;
+mod management;
+mod rooms;
+mod seldom;
+mod service;
+mod status;
+pub mod trace;
+
+pub use context::{REQUEST_ID, RequestContext, grpc_deadline, http_deadline, sane_request_id};
+pub use error::unexpected;
+pub use management::ManagementApi;
+pub use rooms::RoomsApi;
+pub use seldom::Seldom;
+pub use service::{ManagementService, RoomsService};
+pub use status::{Code, Status};
+
+/// What a call answers.
+pub type Answer<T> = Result<T, Status>;
+
+/// The APIs, which differ in manners: how failures are told, and what is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Management,
+    Rooms,
+}

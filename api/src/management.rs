@@ -1,0 +1,146 @@
+//! The calls of the management API (contract 2.2, decision D15).
+
+use async_trait::async_trait;
+
+use crate::codec::messages::{
+    AddRoomsRequest, AddRoomsResponse, CancelOperationRequest, CancelOperationResponse,
+    CreateSchedulerRequest, CreateSchedulerResponse, DeleteSchedulerRequest,
+    DeleteSchedulerResponse, GetOperationRequest, GetOperationResponse, GetSchedulerRequest,
+    GetSchedulerResponse, GetSchedulerVersionsRequest, GetSchedulerVersionsResponse,
+    GetSchedulersInfoRequest, GetSchedulersInfoResponse, ListOperationsRequest,
+    ListOperationsResponse, ListSchedulersRequest, ListSchedulersResponse,
+    NewSchedulerVersionRequest, NewSchedulerVersionResponse, PatchSchedulerRequest,
+    PatchSchedulerResponse, RemoveRoomsRequest, RemoveRoomsResponse, SwitchActiveVersionRequest,
+    SwitchActiveVersionResponse,
+};
+use crate::{Answer, RequestContext};
+
+/// What the management API can be asked; HTTP and gRPC alike.
+///
+/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
+/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
+/// with code 13.
+#[async_trait]
+pub trait ManagementApi: Send + Sync + 'static {
+    /// Creates a scheduler.
+    async fn create_scheduler(
+        &self,
+        context: &RequestContext,
+        request: CreateSchedulerRequest,
+    ) -> Answer<CreateSchedulerResponse>;
+
+    /// Lists schedulers by exact name, game and version.
+    async fn list_schedulers(
+        &self,
+        context: &RequestContext,
+        request: ListSchedulersRequest,
+    ) -> Answer<ListSchedulersResponse>;
+
+    /// Counts the rooms of every scheduler of a game.
+    async fn get_schedulers_info(
+        &self,
+        context: &RequestContext,
+        request: GetSchedulersInfoRequest,
+    ) -> Answer<GetSchedulersInfoResponse>;
+
+    /// Reads a scheduler, at a version or the active one.
+    async fn get_scheduler(
+        &self,
+        context: &RequestContext,
+        request: GetSchedulerRequest,
+    ) -> Answer<GetSchedulerResponse>;
+
+    /// Replaces the whole scheduler by a new version.
+    async fn new_scheduler_version(
+        &self,
+        context: &RequestContext,
+        request: NewSchedulerVersionRequest,
+    ) -> Answer<NewSchedulerVersionResponse>;
+
+    /// Makes a new version from some changed fields.
+    async fn patch_scheduler(
+        &self,
+        context: &RequestContext,
+        request: PatchSchedulerRequest,
+    ) -> Answer<PatchSchedulerResponse>;
+
+    /// Makes another version the active one.
+    async fn switch_active_version(
+        &self,
+        context: &RequestContext,
+        request: SwitchActiveVersionRequest,
+    ) -> Answer<SwitchActiveVersionResponse>;
+
+    /// Deletes a scheduler and its rooms.
+    async fn delete_scheduler(
+        &self,
+        context: &RequestContext,
+        request: DeleteSchedulerRequest,
+    ) -> Answer<DeleteSchedulerResponse>;
+
+    /// Lists the versions of a scheduler, newest first.
+    async fn get_scheduler_versions(
+        &self,
+        context: &RequestContext,
+        request: GetSchedulerVersionsRequest,
+    ) -> Answer<GetSchedulerVersionsResponse>;
+
+    /// Adds rooms (decision D15).
+    async fn add_rooms(
+        &self,
+        context: &RequestContext,
+        request: AddRoomsRequest,
+    ) -> Answer<AddRoomsResponse>;
+
+    /// Removes rooms (decision D15).
+    async fn remove_rooms(
+        &self,
+        context: &RequestContext,
+        request: RemoveRoomsRequest,
+    ) -> Answer<RemoveRoomsResponse>;
+
+    /// Lists the operations of a scheduler in one stage.
+    async fn list_operations(
+        &self,
+        context: &RequestContext,
+        request: ListOperationsRequest,
+    ) -> Answer<ListOperationsResponse>;
+
+    /// Reads an operation with its input and history.
+    async fn get_operation(
+        &self,
+        context: &RequestContext,
+        request: GetOperationRequest,
+    ) -> Answer<GetOperationResponse>;
+
+    /// Asks for an operation to be canceled.
+    async fn cancel_operation(
+        &self,
+        context: &RequestContext,
+        request: CancelOperationRequest,
+    ) -> Answer<CancelOperationResponse>;
+}
+
+/// Hands the list of all calls of [`ManagementApi`] to the macro `$then`, for adapters that treat each call alike. The
+/// messages ([`crate::codec::messages`]) have to be in scope there.
+#[macro_export]
+macro_rules! management_calls {
+    ($then:ident) => {
+        $then! { ManagementApi {
+            create_scheduler(CreateSchedulerRequest) -> CreateSchedulerResponse;
+            list_schedulers(ListSchedulersRequest) -> ListSchedulersResponse;
+            get_schedulers_info(GetSchedulersInfoRequest) -> GetSchedulersInfoResponse;
+            get_scheduler(GetSchedulerRequest) -> GetSchedulerResponse;
+            new_scheduler_version(NewSchedulerVersionRequest) -> NewSchedulerVersionResponse;
+            patch_scheduler(PatchSchedulerRequest) -> PatchSchedulerResponse;
+            switch_active_version(SwitchActiveVersionRequest) -> SwitchActiveVersionResponse;
+            delete_scheduler(DeleteSchedulerRequest) -> DeleteSchedulerResponse;
+            get_scheduler_versions(GetSchedulerVersionsRequest) -> GetSchedulerVersionsResponse;
+            add_rooms(AddRoomsRequest) -> AddRoomsResponse;
+            remove_rooms(RemoveRoomsRequest) -> RemoveRoomsResponse;
+            list_operations(ListOperationsRequest) -> ListOperationsResponse;
+            get_operation(GetOperationRequest) -> GetOperationResponse;
+            cancel_operation(CancelOperationRequest) -> CancelOperationResponse;
+        } }
+    };
+}

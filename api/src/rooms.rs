@@ -1,0 +1,77 @@
+//! The calls of the rooms API (contract 3).
+
+use async_trait::async_trait;
+
+use crate::codec::messages::{
+    AllocateRoomRequest, AllocateRoomResponse, ForwardPlayerEventRequest,
+    ForwardPlayerEventResponse, ForwardRoomEventRequest, ForwardRoomEventResponse,
+    GetRoomAddressRequest, GetRoomAddressResponse, UpdateRoomStatusRequest,
+    UpdateRoomStatusResponse, UpdateRoomWithPingRequest, UpdateRoomWithPingResponse,
+};
+use crate::{Answer, RequestContext};
+
+/// What the rooms API can be asked; HTTP and gRPC alike.
+///
+/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
+/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
+/// with code 13.
+#[async_trait]
+pub trait RoomsApi: Send + Sync + 'static {
+    /// Hears from a room. An `Err` is for an unknown status only; other failures are `success: false`.
+    async fn update_room_with_ping(
+        &self,
+        context: &RequestContext,
+        request: UpdateRoomWithPingRequest,
+    ) -> Answer<UpdateRoomWithPingResponse>;
+
+    /// Forwards an event of a room.
+    async fn forward_room_event(
+        &self,
+        context: &RequestContext,
+        request: ForwardRoomEventRequest,
+    ) -> Answer<ForwardRoomEventResponse>;
+
+    /// Forwards an event of a player.
+    async fn forward_player_event(
+        &self,
+        context: &RequestContext,
+        request: ForwardPlayerEventRequest,
+    ) -> Answer<ForwardPlayerEventResponse>;
+
+    /// Forwards a status, for clients of version 9.
+    async fn update_room_status(
+        &self,
+        context: &RequestContext,
+        request: UpdateRoomStatusRequest,
+    ) -> Answer<UpdateRoomStatusResponse>;
+
+    /// Tells where a room listens.
+    async fn get_room_address(
+        &self,
+        context: &RequestContext,
+        request: GetRoomAddressRequest,
+    ) -> Answer<GetRoomAddressResponse>;
+
+    /// Takes one ready room.
+    async fn allocate_room(
+        &self,
+        context: &RequestContext,
+        request: AllocateRoomRequest,
+    ) -> Answer<AllocateRoomResponse>;
+}
+
+/// Hands the list of all calls of [`RoomsApi`] to the macro `$then`, for adapters that treat each call alike. The
+/// messages ([`crate::codec::messages`]) have to be in scope there.
+#[macro_export]
+macro_rules! rooms_calls {
+    ($then:ident) => {
+        $then! { RoomsApi {
+            update_room_with_ping(UpdateRoomWithPingRequest) -> UpdateRoomWithPingResponse;
+            forward_room_event(ForwardRoomEventRequest) -> ForwardRoomEventResponse;
+            forward_player_event(ForwardPlayerEventRequest) -> ForwardPlayerEventResponse;
+            update_room_status(UpdateRoomStatusRequest) -> UpdateRoomStatusResponse;
+            get_room_address(GetRoomAddressRequest) -> GetRoomAddressResponse;
+            allocate_room(AllocateRoomRequest) -> AllocateRoomResponse;
+        } }
+    };
+}
