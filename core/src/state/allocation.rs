@@ -3,18 +3,18 @@
 use super::*;
 
 impl SchedulerState {
-    pub(super) fn allocate(&mut self) -> Answer {
+    pub(super) fn allocate(&mut self, turn: &mut Turn) -> Answer {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
             return Err(Refusal::new(RefusalKind::Absent, text));
         }
-        let Some(id) = self.next_room() else {
+        let Some(id) = self.next_room(turn.now) else {
             return Err(Refusal::new(
                 RefusalKind::Unavailable,
                 self.why_no_ready_room(),
             ));
         };
-        self.set_status(&id, RoomStatus::Allocated);
+        self.set_status(turn, &id, RoomStatus::Allocated);
         let address = self.address_of(&id);
         // The index holds only rooms with an address.
         let Some(address) = address else {
@@ -28,8 +28,8 @@ impl SchedulerState {
 
     /// The smallest id among those that were heard of lately; silent ones only when no other is
     /// there.
-    fn next_room(&mut self) -> Option<RoomId> {
-        let now = self.now.mono;
+    fn next_room(&mut self, now: Now) -> Option<RoomId> {
+        let now = now.mono;
         let Some(fresh) = self.settings.allocation_fresh else {
             return self.rooms.next_to_give(0, |_, _| false);
         };
@@ -43,7 +43,7 @@ impl SchedulerState {
     }
 
     /// Takes back an allocation that nobody got to know of.
-    pub(super) fn release_allocation(&mut self, id: &RoomId) {
+    pub(super) fn release_allocation(&mut self, turn: &mut Turn, id: &RoomId) {
         let held = self
             .rooms
             .get(id.as_str())
@@ -56,8 +56,8 @@ impl SchedulerState {
             room.clock.allocated = None;
         });
         // Back to what the room itself says, which is `ready` unless it changed meanwhile.
-        if self.recompute_status(id).is_err() {
-            self.dirty.rooms.insert(id.clone());
+        if self.recompute_status(turn, id).is_err() {
+            turn.changes.put_room(id);
         }
     }
 

@@ -5,66 +5,66 @@ use super::*;
 use crate::rules::{patch::Patch, validation};
 
 impl SchedulerState {
-    pub(super) fn on_command(&mut self, caller: Caller, command: Command) {
-        let answer = self.obey(command);
-        self.reply(caller, answer);
+    pub(super) fn on_command(&mut self, turn: &mut Turn, caller: Caller, command: Command) {
+        let answer = self.obey(turn, command);
+        turn.reply(caller, answer);
     }
 
-    fn obey(&mut self, command: Command) -> Answer {
+    fn obey(&mut self, turn: &mut Turn, command: Command) -> Answer {
         match command {
             Command::ForRequest { request, command } => {
-                self.request = Some(request);
-                let answer = self.obey(*command);
-                self.request = None;
+                turn.request = Some(request);
+                let answer = self.obey(turn, *command);
+                turn.request = None;
                 answer
             }
-            Command::CreateScheduler(scheduler) => self.create(*scheduler),
-            Command::NewVersion(scheduler) => self.new_version(*scheduler),
-            Command::Patch(patch) => self.patch(&patch),
-            Command::SwitchVersion(version) => self.switch_version(version),
-            Command::DeleteScheduler => self.delete(),
-            Command::AddRooms { amount } => self.add_rooms(amount),
-            Command::RemoveRooms { amount, force } => self.remove_rooms(amount, force),
-            Command::RemoveRoom { room, force } => self.remove_room(&room, force),
-            Command::Cancel(id) => self.cancel(id),
-            Command::TestOperation { sleep_seconds } => self.test_operation(sleep_seconds),
+            Command::CreateScheduler(scheduler) => self.create(turn, *scheduler),
+            Command::NewVersion(scheduler) => self.new_version(turn, *scheduler),
+            Command::Patch(patch) => self.patch(turn, &patch),
+            Command::SwitchVersion(version) => self.switch_version(turn, version),
+            Command::DeleteScheduler => self.delete(turn),
+            Command::AddRooms { amount } => self.add_rooms(turn, amount),
+            Command::RemoveRooms { amount, force } => self.remove_rooms(turn, amount, force),
+            Command::RemoveRoom { room, force } => self.remove_room(turn, &room, force),
+            Command::Cancel(id) => self.cancel(turn, id),
+            Command::TestOperation { sleep_seconds } => self.test_operation(turn, sleep_seconds),
             Command::RoomsSummary => self.rooms_summary(),
             Command::Rooms(query) => Ok(Reply::Rooms(self.rooms_page(&query))),
             Command::Room(room) => self.room_detail(&room),
-            Command::Rollout => self.rollout_view(),
-            Command::PauseRollout => self.set_rollout_paused(true),
-            Command::ResumeRollout => self.set_rollout_paused(false),
-            Command::AbortRollout => self.abort_rollout(),
-            Command::Allocate => self.allocate(),
+            Command::Rollout => self.rollout_view(turn.now),
+            Command::PauseRollout => self.set_rollout_paused(turn, true),
+            Command::ResumeRollout => self.set_rollout_paused(turn, false),
+            Command::AbortRollout => self.abort_rollout(turn),
+            Command::Allocate => self.allocate(turn),
             Command::Address(room) => self.room_address(&room),
             Command::Forward(request) => self.plan_event(*request),
-            Command::SetPaused(paused) => self.set_paused(paused),
+            Command::SetPaused(paused) => self.set_paused(turn, paused),
         }
     }
 
-    fn create(&mut self, mut scheduler: Scheduler) -> Answer {
+    fn create(&mut self, turn: &mut Turn, mut scheduler: Scheduler) -> Answer {
         if self.scheduler.is_some() {
-            self.measured.reports.push(Report::DuplicateCreate);
+            turn.reports.push(Report::DuplicateCreate);
             return Err(already_exists(&self.name));
         }
-        self.end_orphans();
+        self.end_orphans(turn);
         scheduler.name = self.name.clone();
         scheduler.state = scheduler_state::CREATING.into();
         scheduler.spec.version = SchedulerVersion::initial();
         scheduler.rollback_version = String::new();
-        scheduler.created_at = self.now.wall;
+        scheduler.created_at = turn.now.wall;
         scheduler.last_downscale_at = GoTime(None);
         scheduler.match_allocation.get_or_insert_default();
         let scheduler = Arc::new(scheduler);
-        self.dirty
-            .changes
+        turn.changes
             .push(Change::CreateScheduler(scheduler.clone()));
         self.versions
             .insert(scheduler.version().clone(), scheduler.clone());
         self.scheduler = Some(scheduler.clone());
-        self.active_changed();
-        self.arm_periodic();
+        self.active_changed(turn);
+        self.arm_periodic(turn);
         self.enqueue(
+            turn,
             Definition::CreateScheduler {
                 scheduler: scheduler.clone(),
             },
@@ -76,7 +76,7 @@ impl SchedulerState {
         Ok(Reply::Scheduler(scheduler))
     }
 
-    fn new_version(&mut self, mut wanted: Scheduler) -> Answer {
+    fn new_version(&mut self, turn: &mut Turn, mut wanted: Scheduler) -> Answer {
         self.no_version_edit("create new scheduler version")?;
         let active = self.active(missing_for_version)?;
         self.not_terminating()?;
@@ -86,11 +86,11 @@ impl SchedulerState {
         wanted.last_downscale_at = active.last_downscale_at;
         wanted.match_allocation.get_or_insert_default();
         let scheduler = Arc::new(wanted);
-        self.order(Definition::CreateNewSchedulerVersion { scheduler })
+        self.order(turn, Definition::CreateNewSchedulerVersion { scheduler })
     }
 
     /// The caller has refused an empty patch: that comes before all else (contract 2.4).
-    fn patch(&mut self, patch: &Patch) -> Answer {
+    fn patch(&mut self, turn: &mut Turn, patch: &Patch) -> Answer {
         self.no_version_edit("patch scheduler")?;
         let active = self.active(missing_for_version)?;
         self.not_terminating()?;
@@ -101,59 +101,65 @@ impl SchedulerState {
                 invalid.to_patch_message(),
             ));
         }
-        self.order(Definition::CreateNewSchedulerVersion {
-            scheduler: Arc::new(scheduler),
-        })
+        self.order(
+            turn,
+            Definition::CreateNewSchedulerVersion {
+                scheduler: Arc::new(scheduler),
+            },
+        )
     }
 
     /// No check whether the version exists: the operation tells (contract 2.4, [MUST]).
-    fn switch_version(&mut self, version: SchedulerVersion) -> Answer {
+    fn switch_version(&mut self, turn: &mut Turn, version: SchedulerVersion) -> Answer {
         self.no_version_edit("switch active version")?;
         self.not_terminating()?;
         let definition = Definition::SwitchActiveVersion {
             new_active_version: version,
         };
         // Without a scheduler it waits for one, and ends in error when none comes.
-        self.order(definition)
+        self.order(turn, definition)
     }
 
-    fn delete(&mut self) -> Answer {
+    fn delete(&mut self, turn: &mut Turn) -> Answer {
         self.active(missing_for_delete)?;
         // Asked for twice: it is the same deletion, and its id stays known after the end.
         let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
         if let Some(open) = self.operations.open().find(under_way) {
             return Ok(Reply::Operation(open.id));
         }
-        let answer = self.order_first(Definition::DeleteScheduler)?;
+        let answer = self.order_first(turn, Definition::DeleteScheduler)?;
         // Its rooms and versions go anyway: nobody waits for a validation of minutes.
         if !self.is_paused() {
-            self.cancel_version_edit("the scheduler is to be deleted");
+            self.cancel_version_edit(turn, "the scheduler is to be deleted");
         }
         Ok(answer)
     }
 
-    fn add_rooms(&mut self, amount: i32) -> Answer {
+    fn add_rooms(&mut self, turn: &mut Turn, amount: i32) -> Answer {
         self.active(missing)?;
         self.not_terminating()?;
         check_amount(amount, self.settings.add_limit)?;
         self.room_for(amount)?;
-        let id = self.order(Definition::AddRooms { amount })?;
-        self.move_replicas(amount);
+        let id = self.order(turn, Definition::AddRooms { amount })?;
+        self.move_replicas(turn, amount);
         Ok(id)
     }
 
-    fn remove_rooms(&mut self, amount: i32, force: bool) -> Answer {
+    fn remove_rooms(&mut self, turn: &mut Turn, amount: i32, force: bool) -> Answer {
         self.active(missing)?;
         self.not_terminating()?;
         check_amount(amount, self.settings.remove_limit)?;
         let reason = RemovalReason::RequestedByUser.as_str().into();
-        let id = self.order(Definition::RemoveRooms {
-            amount,
-            rooms_ids: None,
-            reason,
-            force,
-        })?;
-        self.move_replicas(-amount);
+        let id = self.order(
+            turn,
+            Definition::RemoveRooms {
+                amount,
+                rooms_ids: None,
+                reason,
+                force,
+            },
+        )?;
+        self.move_replicas(turn, -amount);
         Ok(id)
     }
 
@@ -173,30 +179,32 @@ impl SchedulerState {
 
     /// Else the next look at the fleet would undo the order (D15). The version's own document
     /// says the same, so that a switch back to it keeps the number (D32).
-    fn move_replicas(&mut self, by: i32) {
+    fn move_replicas(&mut self, turn: &mut Turn, by: i32) {
         let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
         if self.scheduler.as_ref().is_some_and(scaled) {
             return;
         }
-        self.edit_scheduler(|s| s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0));
-        self.dirty.reconsider = true;
+        self.edit_scheduler(turn, |s| {
+            s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0)
+        });
+        turn.reconsider = true;
         let Some(active) = &self.scheduler else {
             return;
         };
         if let Some(document) = self.versions.get_mut(active.version()) {
             Arc::make_mut(document).rooms_replicas = active.rooms_replicas;
             let change = Change::UpdateVersion(document.clone());
-            self.dirty.changes.push(change);
+            turn.changes.push(change);
         }
     }
 
     /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
-    pub(super) fn take_back_replicas(&mut self, record: &OperationRecord) {
+    pub(super) fn take_back_replicas(&mut self, turn: &mut Turn, record: &OperationRecord) {
         if !record.journal.by_user {
             return;
         }
         match (&record.definition, record.status) {
-            (Definition::AddRooms { amount }, _) => self.move_replicas(-amount),
+            (Definition::AddRooms { amount }, _) => self.move_replicas(turn, -amount),
             (
                 Definition::RemoveRooms {
                     amount,
@@ -204,65 +212,68 @@ impl SchedulerState {
                     ..
                 },
                 OperationStatus::Pending,
-            ) => self.move_replicas(*amount),
+            ) => self.move_replicas(turn, *amount),
             _ => {}
         }
     }
 
     /// Drained unless forced (architecture 6, Drain).
-    fn remove_room(&mut self, id: &RoomId, force: bool) -> Answer {
+    fn remove_room(&mut self, turn: &mut Turn, id: &RoomId, force: bool) -> Answer {
         self.active(missing)?;
         let Some(room) = self.rooms.get(id.as_str()) else {
             let text = format!("room {id} not found in scheduler {}", self.name);
             return Err(Refusal::new(RefusalKind::NotFound, text));
         };
         if room.is_busy() && !force {
-            self.mark_removal(id, RemovalReason::RequestedByUser, true);
+            self.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
             return Ok(Reply::Done);
         }
-        let answer = self.order(Definition::RemoveRooms {
-            amount: 0,
-            rooms_ids: Some(vec![id.clone()]),
-            reason: RemovalReason::RequestedByUser.as_str().into(),
-            force: false,
-        })?;
+        let answer = self.order(
+            turn,
+            Definition::RemoveRooms {
+                amount: 0,
+                rooms_ids: Some(vec![id.clone()]),
+                reason: RemovalReason::RequestedByUser.as_str().into(),
+                force: false,
+            },
+        )?;
         if !force {
             // A match that begins before the operation runs is played to its end.
-            self.mark_removal(id, RemovalReason::RequestedByUser, true);
+            self.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
         }
         Ok(answer)
     }
 
-    fn test_operation(&mut self, sleep_seconds: i64) -> Answer {
+    fn test_operation(&mut self, turn: &mut Turn, sleep_seconds: i64) -> Answer {
         self.active(missing)?;
         self.not_terminating()?;
-        self.order(Definition::TestOperation { sleep_seconds })
+        self.order(turn, Definition::TestOperation { sleep_seconds })
     }
 
     /// Stored: whoever holds a fleet to look at it finds it held after a crash too.
-    fn set_paused(&mut self, paused: bool) -> Answer {
+    fn set_paused(&mut self, turn: &mut Turn, paused: bool) -> Answer {
         self.active(missing)?;
         let was_paused = self.is_paused();
         // A pause holds whatever the settings say later. To move as all others is no word of its own.
         self.operator.held = (paused || self.settings.paused).then_some(paused);
-        self.dirty.changes.push(Change::PutOperator(self.operator));
+        turn.changes.push(Change::PutOperator(self.operator));
         if was_paused && !self.is_paused() && self.listed {
-            self.reconcile_again();
+            self.reconcile_again(turn);
         }
-        self.dirty.reconsider = true;
+        turn.reconsider = true;
         Ok(Reply::Done)
     }
 
-    pub(super) fn order(&mut self, definition: Definition) -> Answer {
-        self.order_with(definition, false)
+    pub(super) fn order(&mut self, turn: &mut Turn, definition: Definition) -> Answer {
+        self.order_with(turn, definition, false)
     }
 
     /// Ahead of what waits in its lane.
-    fn order_first(&mut self, definition: Definition) -> Answer {
-        self.order_with(definition, true)
+    fn order_first(&mut self, turn: &mut Turn, definition: Definition) -> Answer {
+        self.order_with(turn, definition, true)
     }
 
-    fn order_with(&mut self, definition: Definition, priority: bool) -> Answer {
+    fn order_with(&mut self, turn: &mut Turn, definition: Definition, priority: bool) -> Answer {
         if self.queue_is_full() {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
@@ -277,7 +288,7 @@ impl SchedulerState {
             priority,
             ..Enqueue::default()
         };
-        Ok(Reply::Operation(self.enqueue(definition, how)))
+        Ok(Reply::Operation(self.enqueue(turn, definition, how)))
     }
 
     pub(super) fn active(

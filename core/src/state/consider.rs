@@ -8,19 +8,19 @@ use crate::rules::desired::{Plan, PlanInput, plan};
 
 impl SchedulerState {
     /// Takes no input. Returns a line for each operation that it enqueued.
-    pub(super) fn consider(&mut self) -> Vec<String> {
+    pub(super) fn consider(&mut self, turn: &mut Turn) -> Vec<String> {
         self.timers.consider = None;
         if !self.may_consider() {
             return Vec::new();
         }
         if self.is_deleting() || self.is_terminating() {
-            self.end_again();
+            self.end_again(turn);
             return Vec::new();
         }
         let mut enqueued = Vec::new();
-        enqueued.extend(self.remove_expired());
-        enqueued.extend(self.remove_drained());
-        enqueued.extend(self.scale());
+        enqueued.extend(self.remove_expired(turn));
+        enqueued.extend(self.remove_drained(turn));
+        enqueued.extend(self.scale(turn));
         enqueued
     }
 
@@ -46,7 +46,7 @@ impl SchedulerState {
 
     /// While the scheduler is deleted, rooms that did not end in their time are told again.
     /// After a deletion that failed it stays without rooms until it is deleted again.
-    fn end_again(&mut self) {
+    fn end_again(&mut self, turn: &mut Turn) {
         let mut due = std::mem::take(&mut self.expired);
         if !self.is_deleting() {
             let stay = self.rooms.iter().filter(|room| !room.is_leaving());
@@ -54,38 +54,45 @@ impl SchedulerState {
             due.extend(stay.take(places).map(|room| room.record.id.clone()));
         }
         for id in due {
-            self.mark_removal(&id, RemovalReason::SchedulerDeleted, false);
-            self.order_termination(&id, None);
+            self.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
+            self.order_termination(turn, &id, None);
         }
     }
 
-    fn remove_expired(&mut self) -> Option<String> {
+    fn remove_expired(&mut self, turn: &mut Turn) -> Option<String> {
         // One that pinged since then is not expired any more.
         let (ids, alive): (BTreeSet<RoomId>, BTreeSet<RoomId>) = std::mem::take(&mut self.expired)
             .into_iter()
-            .partition(|id| self.is_expired(id));
-        alive.iter().for_each(|id| self.schedule_health(id));
+            .partition(|id| self.is_expired(turn.now, id));
+        alive
+            .iter()
+            .for_each(|id| self.schedule_health(turn.now, id));
         // They stay listed until a removal takes them: one that is canceled is ordered anew.
         self.expired = ids;
         if self.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
             return None;
         }
         let ids = self.expired.iter().cloned().collect();
-        Some(self.enqueue_removal_by_id(ids, RemovalReason::ExpiredRoom))
+        Some(self.enqueue_removal_by_id(turn, ids, RemovalReason::ExpiredRoom))
     }
 
     /// Drained rooms whose matches are over.
-    fn remove_drained(&mut self) -> Option<String> {
+    fn remove_drained(&mut self, turn: &mut Turn) -> Option<String> {
         let first = self.rooms.drained().first()?;
         let reason = self.rooms.get(first.as_str())?.record.removal?.reason;
         if self.waits_for_removal(reason) {
             return None;
         }
         let ids: Vec<RoomId> = self.rooms.drained().iter().cloned().collect();
-        Some(self.enqueue_removal_by_id(ids, reason))
+        Some(self.enqueue_removal_by_id(turn, ids, reason))
     }
 
-    fn enqueue_removal_by_id(&mut self, ids: Vec<RoomId>, reason: RemovalReason) -> String {
+    fn enqueue_removal_by_id(
+        &mut self,
+        turn: &mut Turn,
+        ids: Vec<RoomId>,
+        reason: RemovalReason,
+    ) -> String {
         let text = format!("{} rooms to remove: {}", ids.len(), reason.as_str());
         let definition = Definition::RemoveRooms {
             amount: 0,
@@ -94,6 +101,7 @@ impl SchedulerState {
             force: false,
         };
         let id = self.enqueue(
+            turn,
             definition,
             Enqueue {
                 priority: true,
@@ -125,28 +133,28 @@ impl SchedulerState {
         })
     }
 
-    fn scale(&mut self) -> Option<String> {
+    fn scale(&mut self, turn: &mut Turn) -> Option<String> {
         if self.scales_already() {
             return None;
         }
         if let Some(until) = self
             .hold_scaling_until
-            .filter(|until| *until > self.now.mono)
+            .filter(|until| *until > turn.now.mono)
         {
             self.timers.consider = Some(until);
             return None;
         }
         let scheduler = self.scheduler.clone()?;
-        let plan = self.plan(&scheduler)?;
+        let plan = self.plan(turn.now, &scheduler)?;
         self.level = Some(plan.level);
         self.desired = Some(plan.desired);
         if plan.add > 0 {
-            return self.scale_up(plan);
+            return self.scale_up(turn, plan);
         }
         // Nothing is made in the place of those that ended.
         self.replaced.clear();
         let remove = self.still_to_choose(&plan);
-        (remove > 0).then(|| self.scale_down(plan, remove))
+        (remove > 0).then(|| self.scale_down(turn, plan, remove))
     }
 
     /// Rooms that drain already are on their way: they are not asked for again. In a
@@ -167,8 +175,8 @@ impl SchedulerState {
         }
     }
 
-    fn scale_up(&mut self, plan: Plan) -> Option<String> {
-        if let Some(until) = self.backing_off() {
+    fn scale_up(&mut self, turn: &mut Turn, plan: Plan) -> Option<String> {
+        if let Some(until) = self.backing_off(turn.now) {
             self.timers.consider = Some(until);
             return None;
         }
@@ -195,18 +203,18 @@ impl SchedulerState {
             by_user: false,
             notes: replaces.into_iter().chain(again).collect(),
         };
-        let id = self.enqueue(Definition::AddRooms { amount }, how);
+        let id = self.enqueue(turn, Definition::AddRooms { amount }, how);
         Some(format!("enqueued operation {id}: {amount} rooms to add"))
     }
 
-    fn scale_down(&mut self, plan: Plan, amount: i64) -> String {
+    fn scale_down(&mut self, turn: &mut Turn, plan: Plan, amount: i64) -> String {
         let reason = match plan.rolling {
             true => RemovalReason::RollingUpdateReplace,
             false => RemovalReason::ScaleDown,
         };
         if plan.downscale {
-            let now = self.now.wall;
-            self.edit_scheduler(|s| s.last_downscale_at = GoTime(Some(now)));
+            let now = turn.now.wall;
+            self.edit_scheduler(turn, |s| s.last_downscale_at = GoTime(Some(now)));
         }
         let amount = i32::try_from(amount)
             .unwrap_or(i32::MAX)
@@ -218,6 +226,7 @@ impl SchedulerState {
             force: false,
         };
         let id = self.enqueue(
+            turn,
             definition,
             Enqueue {
                 priority: true,
@@ -231,7 +240,7 @@ impl SchedulerState {
     }
 
     /// What the fleet should do next, by the rules alone.
-    fn plan(&mut self, scheduler: &Scheduler) -> Option<Plan> {
+    fn plan(&mut self, now: Now, scheduler: &Scheduler) -> Option<Plan> {
         let autoscaling = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
         let (base, may_downscale) = match autoscaling {
             None => (i64::from(scheduler.rooms_replicas), true),
@@ -243,7 +252,7 @@ impl SchedulerState {
                     // A document of another program: the fleet is left as it is.
                     return None;
                 };
-                let cooled = self.cooldown_over(scheduler, autoscaling);
+                let cooled = self.cooldown_over(now, scheduler, autoscaling);
                 (desired, allowed && cooled)
             }
         };
@@ -293,13 +302,18 @@ impl SchedulerState {
     }
 
     /// Arms a look at the end of the cooldown when it is not over.
-    fn cooldown_over(&mut self, scheduler: &Scheduler, autoscaling: &Autoscaling) -> bool {
+    fn cooldown_over(
+        &mut self,
+        now: Now,
+        scheduler: &Scheduler,
+        autoscaling: &Autoscaling,
+    ) -> bool {
         let Some(last) = scheduler.last_downscale_at.0 else {
             return true;
         };
         let cooldown = Duration::from_secs(u64::from(autoscaling.cooldown.max(0).unsigned_abs()));
-        let until = self.now.mono_of(last).plus(cooldown);
-        if until <= self.now.mono {
+        let until = now.mono_of(last).plus(cooldown);
+        if until <= now.mono {
             return true;
         }
         self.timers.consider = Some(until);

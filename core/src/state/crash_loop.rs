@@ -23,7 +23,12 @@ pub(super) struct CrashLoop {
 
 impl SchedulerState {
     /// A room of `version` ended too soon, or could not be made.
-    pub(super) fn version_failed(&mut self, version: &SchedulerVersion, cause: String) {
+    pub(super) fn version_failed(
+        &mut self,
+        turn: &mut Turn,
+        version: &SchedulerVersion,
+        cause: String,
+    ) {
         // Rooms are made of the active version only: no other one has a next try.
         if self
             .scheduler
@@ -39,7 +44,7 @@ impl SchedulerState {
             };
         }
         self.crash_loop.cause = cause;
-        let now = self.now.mono;
+        let now = turn.now.mono;
         // Rooms of one wave end together: they are one failure.
         if self.crash_loop.until.is_some_and(|until| until > now) {
             return;
@@ -51,10 +56,10 @@ impl SchedulerState {
         self.crash_loop.last = Some(now);
         let settled = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
         if self.scheduler.as_ref().is_some_and(settled) {
-            self.settle_scheduler_state();
+            self.settle_scheduler_state(turn);
         }
-        self.arm_proof();
-        self.dirty.reconsider = true;
+        self.arm_proof(turn.now);
+        turn.reconsider = true;
     }
 
     /// Only its state is stored. A loop goes on with the wait that it had come to at the least: an owner
@@ -72,40 +77,40 @@ impl SchedulerState {
     }
 
     /// A room of `version` has shown that it works.
-    pub(super) fn version_works(&mut self, version: &SchedulerVersion) {
+    pub(super) fn version_works(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         if self.crash_loop.version == *version {
-            if self.backing_off().is_some() {
-                self.dirty.reconsider = true;
+            if self.backing_off(turn.now).is_some() {
+                turn.reconsider = true;
             }
             self.crash_loop = CrashLoop::default();
         }
         let on_error =
             |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR && s.version() == version;
         if self.scheduler.as_ref().is_some_and(on_error) {
-            self.settle_scheduler_state();
+            self.settle_scheduler_state(turn);
         }
     }
 
     /// The state of a scheduler that no edit is under way of: `in-sync`, unless its rooms loop.
-    pub(super) fn settle_scheduler_state(&mut self) {
+    pub(super) fn settle_scheduler_state(&mut self, turn: &mut Turn) {
         let looping = self.active_failures() >= self.settings.crash_error_after;
         if !looping {
-            return self.set_scheduler_state(scheduler_state::IN_SYNC);
+            return self.set_scheduler_state(turn, scheduler_state::IN_SYNC);
         }
         if !std::mem::replace(&mut self.on_error_told, true) {
             let (failures, cause) = (self.crash_loop.failures, self.crash_loop.cause.clone());
             let report = Report::OnError { failures, cause };
-            self.measured.reports.push(report);
+            turn.reports.push(report);
         }
-        self.set_scheduler_state(scheduler_state::ON_ERROR);
+        self.set_scheduler_state(turn, scheduler_state::ON_ERROR);
     }
 
     /// Whoever was told that the rooms loop is told when that is over, however it came to it.
-    pub(super) fn tell_recovery(&mut self) {
+    pub(super) fn tell_recovery(&mut self, turn: &mut Turn) {
         let in_sync = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
         if self.on_error_told && self.scheduler.as_ref().is_some_and(in_sync) {
             self.on_error_told = false;
-            self.measured.reports.push(Report::InSyncAgain);
+            turn.reports.push(Report::InSyncAgain);
         }
     }
 
@@ -118,10 +123,10 @@ impl SchedulerState {
     }
 
     /// The moment before which no room of the active version is made, if it lies ahead.
-    pub(super) fn backing_off(&self) -> Option<Mono> {
+    pub(super) fn backing_off(&self, now: Now) -> Option<Mono> {
         let active = self.scheduler.as_ref()?.version();
         let until = self.crash_loop.until?;
-        (self.crash_loop.version == *active && until > self.now.mono).then_some(until)
+        (self.crash_loop.version == *active && until > now.mono).then_some(until)
     }
 
     /// Nothing waits for a success.
@@ -131,26 +136,26 @@ impl SchedulerState {
     }
 
     /// A room was up for the first time since its start.
-    pub(super) fn first_up(&mut self, version: &SchedulerVersion) {
+    pub(super) fn first_up(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() {
-            return self.version_works(version);
+            return self.version_works(turn, version);
         }
         if !self.is_clean() {
-            let at = self.now.mono.plus(wait);
+            let at = turn.now.mono.plus(wait);
             self.timers.proof = Some(self.timers.proof.map_or(at, |earlier| earlier.min(at)));
         }
     }
 
     /// Looks for a success at the next moment at which there may be one. Also after a load:
     /// the scheduler may have been on-error before.
-    pub(super) fn arm_proof(&mut self) {
+    pub(super) fn arm_proof(&mut self, now: Now) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() || self.is_clean() {
             self.timers.proof = None;
             return;
         }
-        let now = self.now.mono;
+        let now = now.mono;
         // Once the back-off is over and a try has had its time, the fleet may be whole.
         let tried = self.crash_loop.until.map_or(now, |until| until.max(now));
         let quiet = tried.plus(wait);
@@ -168,28 +173,28 @@ impl SchedulerState {
         of_active.filter_map(move |room| Some(room.clock.first_ready?.plus(wait)))
     }
 
-    pub(super) fn look_for_success(&mut self) {
+    pub(super) fn look_for_success(&mut self, turn: &mut Turn) {
         self.timers.proof = None;
         let Some(active) = self.scheduler.clone().filter(|_| !self.is_clean()) else {
             return;
         };
-        let (now, last) = (self.now.mono, self.crash_loop.last);
+        let (now, last) = (turn.now.mono, self.crash_loop.last);
         let (mut proven, mut unproven) = (false, false);
         for at in self.proofs() {
             unproven |= at > now;
             proven |= at <= now && last.is_none_or(|last| at > last);
         }
-        if proven || (!unproven && self.is_quiet()) {
-            self.version_works(active.version());
+        if proven || (!unproven && self.is_quiet(turn.now)) {
+            self.version_works(turn, active.version());
         }
-        self.arm_proof();
+        self.arm_proof(turn.now);
     }
 
     /// The back-off was over for long enough, no room failed, and none is missing.
-    fn is_quiet(&self) -> bool {
+    fn is_quiet(&self, now: Now) -> bool {
         let wait = self.settings.room_min_uptime;
         let since = self.crash_loop.until;
-        let long = since.is_none_or(|until| until.plus(wait) <= self.now.mono);
+        let long = since.is_none_or(|until| until.plus(wait) <= now.mono);
         let available = i64::try_from(self.rooms.available()).unwrap_or(i64::MAX);
         let whole = self.desired.is_some_and(|desired| desired <= available);
         let starting = self.rooms.by_version().values().any(|v| v.starting > 0);

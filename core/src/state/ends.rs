@@ -53,7 +53,7 @@ impl Replaced {
 }
 
 impl SchedulerState {
-    pub(super) fn on_gone(&mut self, id: &RoomId, uid: &str, exit: Option<Exit>) {
+    pub(super) fn on_gone(&mut self, turn: &mut Turn, id: &RoomId, uid: &str, exit: Option<Exit>) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -67,28 +67,28 @@ impl SchedulerState {
             );
         self.measured.ends.properly += u64::from(told);
         let (code, signal) = exit.as_ref().map_or((None, None), |e| (e.code, e.signal));
-        let verdict = self.judge(room, code, signal);
+        let verdict = self.judge(turn.now, room, code, signal);
         let leaving = room.is_leaving();
         let (validation, made_by) = (room.record.validation, room.record.made_by);
         let version = room.record.version.clone();
-        let text = self.describe_end(room, exit.as_ref());
-        self.report_end(id, verdict, exit.as_ref());
-        self.remember_end(id, exit);
-        self.forget_room(id);
+        let text = self.describe_end(turn.now, room, exit.as_ref());
+        self.report_end(turn, id, verdict, exit.as_ref());
+        self.remember_end(turn.now, id, exit);
+        self.forget_room(turn, id);
         if validation {
-            return self.validation_room_ended(id, text);
+            return self.validation_room_ended(turn, id, text);
         }
         if leaving {
             return;
         }
         self.replaced.push(format!("{id} ({})", how(code, signal)));
         match verdict {
-            Verdict::Well => self.version_works(&version),
+            Verdict::Well => self.version_works(turn, &version),
             Verdict::Failure => {
                 if let Some(operation) = made_by {
-                    self.note_in_ended(operation, &text);
+                    self.note_in_ended(turn, operation, &text);
                 }
-                self.version_failed(&version, text);
+                self.version_failed(turn, &version, text);
             }
             Verdict::Ordered | Verdict::Late => {}
         }
@@ -96,22 +96,22 @@ impl SchedulerState {
 
     /// A container ended and is to be started again in place: the room keeps its place, and
     /// begins anew (D31).
-    pub(super) fn on_restart(&mut self, id: &RoomId, restart: Restart) {
+    pub(super) fn on_restart(&mut self, turn: &mut Turn, id: &RoomId, restart: Restart) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
-        let verdict = self.judge(room, restart.code, restart.signal);
+        let verdict = self.judge(turn.now, room, restart.code, restart.signal);
         let (validation, leaving) = (room.record.validation, room.is_leaving());
         let version = room.record.version.clone();
         let instance = room.record.instance.as_ref();
         let words = instance.map(|i| i.description.clone()).unwrap_or_default();
         let text = format!("room {id} is started again in place: {words}");
-        self.report_restart(id, verdict, restart, words);
+        self.report_restart(turn, id, verdict, restart, words);
         // Of several containers another one may hold the match: what it says holds until it
         // says something else.
         let document = self.document_of(&version);
         let alone = document.is_none_or(|s| s.spec.containers.len() < 2);
-        let now = self.now.mono;
+        let now = turn.now.mono;
         self.rooms.update(id.as_str(), |room| {
             if alone || room.record.ping_status != PingStatus::Occupied {
                 room.record.ping_status = PingStatus::Unknown;
@@ -127,21 +127,21 @@ impl SchedulerState {
             return;
         }
         match verdict {
-            Verdict::Well => self.version_works(&version),
-            Verdict::Failure => self.version_failed(&version, text),
+            Verdict::Well => self.version_works(turn, &version),
+            Verdict::Failure => self.version_failed(turn, &version, text),
             Verdict::Ordered | Verdict::Late => {}
         }
     }
 
     /// All of its containers run again. What it said since then may say more than that it has
     /// begun, but the contract knows no way from error to occupied (4.4).
-    pub(super) fn on_restarted(&mut self, id: &RoomId) {
+    pub(super) fn on_restarted(&mut self, turn: &mut Turn, id: &RoomId) {
         if self.rooms.get(id.as_str()).map(Room::status) == Some(RoomStatus::Error) {
-            self.set_status(id, RoomStatus::Unready);
+            self.set_status(turn, id, RoomStatus::Unready);
         }
     }
 
-    fn judge(&self, room: &Room, code: Option<i32>, signal: Option<i32>) -> Verdict {
+    fn judge(&self, now: Now, room: &Room, code: Option<i32>, signal: Option<i32>) -> Verdict {
         if room.record.removal.is_some_and(|removal| !removal.drain) {
             return Verdict::Ordered;
         }
@@ -160,7 +160,7 @@ impl SchedulerState {
             _ => {}
         }
         let wait = self.settings.room_min_uptime;
-        let soon = |up: Mono| self.now.mono.since(up) < wait;
+        let soon = |up: Mono| now.mono.since(up) < wait;
         match room.clock.first_ready.is_some_and(soon) {
             true => Verdict::Failure,
             false => Verdict::Late,
@@ -168,12 +168,12 @@ impl SchedulerState {
     }
 
     /// One line for the history: how it ended, and its last words.
-    fn describe_end(&self, room: &Room, exit: Option<&Exit>) -> String {
+    fn describe_end(&self, now: Now, room: &Room, exit: Option<&Exit>) -> String {
         let mut text = format!("room {} ended", room.record.id);
         match room.clock.first_ready {
             _ if !room.was_ready => text.push_str(" before it was ready"),
             Some(up) => {
-                let seconds = self.now.mono.since(up).as_secs();
+                let seconds = now.mono.since(up).as_secs();
                 text.push_str(&format!(" {seconds} s after it was ready"));
             }
             None => {}
@@ -193,7 +193,7 @@ impl SchedulerState {
         text
     }
 
-    fn report_end(&mut self, id: &RoomId, verdict: Verdict, exit: Option<&Exit>) {
+    fn report_end(&mut self, turn: &mut Turn, id: &RoomId, verdict: Verdict, exit: Option<&Exit>) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -215,10 +215,17 @@ impl SchedulerState {
             words: exit.map(|e| e.reason.clone()).unwrap_or_default(),
             last_line: exit.and_then(|e| e.log_tail.last().cloned()),
         };
-        self.measured.reports.push(Report::RoomEnded(Box::new(end)));
+        turn.reports.push(Report::RoomEnded(Box::new(end)));
     }
 
-    fn report_restart(&mut self, id: &RoomId, verdict: Verdict, restart: Restart, words: String) {
+    fn report_restart(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        verdict: Verdict,
+        restart: Restart,
+        words: String,
+    ) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -235,11 +242,11 @@ impl SchedulerState {
             words,
             last_line: None,
         };
-        self.measured.reports.push(Report::RoomEnded(Box::new(end)));
+        turn.reports.push(Report::RoomEnded(Box::new(end)));
     }
 
     /// It ended while nobody watched: nobody knows how.
-    pub(super) fn ended_unwatched(&mut self, id: &RoomId) {
+    pub(super) fn ended_unwatched(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -256,8 +263,8 @@ impl SchedulerState {
             reason: "it ended while nobody watched".into(),
             ..Exit::default()
         };
-        self.report_end(id, verdict, Some(&exit));
-        self.remember_end(id, Some(exit));
+        self.report_end(turn, id, verdict, Some(&exit));
+        self.remember_end(turn.now, id, Some(exit));
         if !leaving && !trial {
             self.replaced
                 .push(format!("{id} (ended while nobody watched)"));
@@ -265,12 +272,12 @@ impl SchedulerState {
     }
 
     /// Takes a room's row away: the runtime has no instance of it any more.
-    pub(super) fn forget_room(&mut self, id: &RoomId) {
+    pub(super) fn forget_room(&mut self, turn: &mut Turn, id: &RoomId) {
         self.expired.remove(id);
-        self.forward_end(id);
+        self.forward_end(turn, id);
         if self.rooms.remove(id.as_str()).is_some() {
-            self.dirty.rooms.insert(id.clone());
-            self.dirty.reconsider = true;
+            turn.changes.put_room(id);
+            turn.reconsider = true;
         }
     }
 }

@@ -48,7 +48,7 @@ impl SchedulerState {
     }
 
     /// The resync of a ping that was taken.
-    pub(super) fn forward_ping(&mut self, heard: Heard) {
+    pub(super) fn forward_ping(&mut self, turn: &mut Turn, heard: Heard) {
         let Some(room) = self.rooms.touch(heard.room.as_str()) else {
             return;
         };
@@ -66,25 +66,25 @@ impl SchedulerState {
         let waits = !placed && !event.needs_no_address(&metadata);
         room.untold = waits.then_some(heard.said);
         if !waits {
-            self.forward(&heard.room, event, metadata);
+            self.forward(turn, &heard.room, event, metadata);
         }
     }
 
     /// What a room said before anybody knew where it is; the last of it, since each word
     /// replaces the one before.
-    pub(super) fn forward_untold(&mut self, id: &RoomId) {
+    pub(super) fn forward_untold(&mut self, turn: &mut Turn, id: &RoomId) {
         let room = self.rooms.touch(id.as_str());
         if let Some(said) = room.and_then(|room| room.untold.take())
             && self.forwards()
         {
             let room = id.clone();
-            self.forward_ping(Heard { room, said });
+            self.forward_ping(turn, Heard { room, said });
         }
     }
 
     /// A room has ended: the last that is told of it (D34). While it ends it may play its match
     /// out, and what it says meanwhile is told too.
-    pub(super) fn forward_end(&mut self, id: &RoomId) {
+    pub(super) fn forward_end(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()).filter(|_| self.forwards()) else {
             return;
         };
@@ -92,16 +92,16 @@ impl SchedulerState {
         let lived =
             room.record.instance.is_some() || room.record.ping_status != PingStatus::Unknown;
         if lived {
-            self.forward(id, ForwardedEvent::Terminated, Arc::default());
+            self.forward(turn, id, ForwardedEvent::Terminated, Arc::default());
         }
     }
 
-    fn forward(&mut self, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
+    fn forward(&mut self, turn: &mut Turn, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
         let room = self.rooms.get(id.as_str());
         if let Some(room) = room.filter(|room| !room.record.validation)
             && let Some(forwarding) = self.forwarding(id, Some(room), event, metadata)
         {
-            self.effects.push(Effect::Forward(Arc::new(forwarding)));
+            turn.effects.push(Effect::Forward(Arc::new(forwarding)));
         }
     }
 

@@ -4,11 +4,11 @@ use super::*;
 
 impl SchedulerState {
     /// Arms the moment at which this room's health is looked at next.
-    pub(super) fn schedule_health(&mut self, id: &RoomId) {
+    pub(super) fn schedule_health(&mut self, now: Now, id: &RoomId) {
         if let Some(at) = self
             .rooms
             .get(id.as_str())
-            .and_then(|room| self.expires_at(room))
+            .and_then(|room| self.expires_at(now, room))
         {
             self.rooms
                 .set_deadline(id, at.plus(Duration::from_millis(1)));
@@ -17,11 +17,11 @@ impl SchedulerState {
 
     /// When this room counts as expired if it does nothing more. Measured from the present
     /// status' own beginning where the contract's clock would hide it (11.2, item 32).
-    fn expires_at(&self, room: &Room) -> Option<Mono> {
+    fn expires_at(&self, now: Now, room: &Room) -> Option<Mono> {
         let s = &self.settings;
         if let Some(removal) = &room.record.removal {
             if removal.drain {
-                let asked = self.now.mono_of(removal.at);
+                let asked = now.mono_of(removal.at);
                 let deadline = s.drain_deadline.map(|wait| asked.plus(wait));
                 // One that drains may hang as any other.
                 let own = self.falls_silent_at(room);
@@ -62,18 +62,18 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn is_expired(&self, id: &RoomId) -> bool {
+    pub(super) fn is_expired(&self, now: Now, id: &RoomId) -> bool {
         let room = self.rooms.get(id.as_str());
-        room.and_then(|room| self.expires_at(room))
-            .is_some_and(|at| at < self.now.mono)
+        room.and_then(|room| self.expires_at(now, room))
+            .is_some_and(|at| at < now.mono)
     }
 
     /// Moves rooms whose time is over to `expired`, as many as one turn has time for; one
     /// that pinged meanwhile goes back with its new moment. True when there was one.
-    pub(super) fn collect_expired(&mut self) -> bool {
+    pub(super) fn collect_expired(&mut self, now: Now) -> bool {
         let before = self.expired.len();
         for _ in 0..self.settings.rooms_per_turn.max(1) {
-            let Some(id) = self.rooms.pop_due(self.now.mono) else {
+            let Some(id) = self.rooms.pop_due(now.mono) else {
                 break;
             };
             let Some(room) = self.rooms.get(id.as_str()) else {
@@ -82,8 +82,8 @@ impl SchedulerState {
             if self.is_on_trial(&id) && !room.is_leaving() {
                 continue; // its operation has a timeout of its own
             }
-            match self.expires_at(room) {
-                Some(at) if at >= self.now.mono => self.schedule_health(&id),
+            match self.expires_at(now, room) {
+                Some(at) if at >= now.mono => self.schedule_health(now, &id),
                 Some(_) => {
                     let ending = room.record.removal.is_some_and(|removal| !removal.drain)
                         || room.status() == RoomStatus::Terminating;

@@ -251,8 +251,8 @@ impl SchedulerState {
     }
 
     /// Keeps what is known of a room beyond its end, so that somebody can still ask why.
-    pub(super) fn remember_end(&mut self, id: &RoomId, exit: Option<Exit>) {
-        let at = self.now.wall;
+    pub(super) fn remember_end(&mut self, now: Now, id: &RoomId, exit: Option<Exit>) {
+        let at = now.wall;
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -277,8 +277,8 @@ impl SchedulerState {
         self.ended_rooms.push_back(EndedRoom(detail));
     }
 
-    pub(super) fn note_instance(&mut self, id: &RoomId) {
-        let at = self.now.wall;
+    pub(super) fn note_instance(&mut self, now: Now, id: &RoomId) {
+        let at = now.wall;
         if let Some(room) = self.rooms.touch(id.as_str())
             && let Some(status) = room.record.instance.as_ref().map(|i| i.status)
         {

@@ -22,6 +22,7 @@ mod rollout;
 mod room;
 mod rooms;
 mod runtime_events;
+mod turn;
 mod view;
 
 pub use commands::refuse_unknown;
@@ -44,6 +45,7 @@ use reconcile::Reconciliation;
 use report::Measured;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
+use turn::Turn;
 
 pub struct SchedulerState {
     name: SchedulerName,
@@ -86,16 +88,10 @@ pub struct SchedulerState {
     /// One that came to absent rooms while the scheduler was paused.
     parked: Option<Reconciliation>,
     timers: Timers,
+    /// When the first operation that waits for its scheduler's row is to be ended.
+    orphans_due: Option<Mono>,
     stale_results: u64,
     measured: Measured,
-    // What the decision under way has brought so far.
-    now: Now,
-    entropy: u128,
-    /// Id of the request whose command is being decided.
-    request: Option<Arc<str>>,
-    dirty: Dirty,
-    effects: Vec<Effect>,
-    touches: Vec<RoomTouch>,
 }
 
 /// Moments at which the shell has to come back. `None`: not needed.
@@ -109,18 +105,6 @@ struct Timers {
     consider: Option<Mono>,
     /// While there is a back-off: when a room may have been up for long enough (D30).
     proof: Option<Mono>,
-}
-
-/// Which stored documents the decision under way has changed, each once.
-#[derive(Default)]
-struct Dirty {
-    changes: Vec<Change>,
-    scheduler: bool,
-    rooms: BTreeSet<RoomId>,
-    operations: BTreeMap<OperationId, Box<OperationRecord>>,
-    forgotten: Vec<OperationId>,
-    /// Something happened that the desired number of rooms may depend on.
-    reconsider: bool,
 }
 
 /// How long an id stays in the graveyard: far longer than any call on a runtime.
@@ -156,23 +140,22 @@ impl SchedulerState {
     /// Takes one input at `now`. `entropy` are 128 bits nobody has seen before: all the
     /// chance that this decision may use.
     pub fn decide(&mut self, input: Input, now: Now, entropy: u128) -> Decision {
-        self.now = now;
-        self.entropy = entropy;
+        let mut turn = Turn::new(now, entropy);
         match input {
             // The hot path first: a steady ping changes nothing that the rest looks at.
-            Input::Ping { caller, ping } => self.on_ping(caller, ping),
-            Input::Pinged(pings) => self.on_pinged(pings),
-            Input::Command { caller, command } => self.on_command(caller, command),
-            Input::Runtime(event) => self.on_runtime(event),
-            Input::WorkDone { id, result } => self.on_work_done(id, result),
-            Input::Wake => self.on_wake(),
-            Input::Continue => self.reconcile(),
-            Input::AllocationUntaken { room } => self.release_allocation(&room),
-            Input::Pushed(record) => self.on_pushed(*record),
-            Input::CancelRequested(id) => drop(self.cancel(id)),
+            Input::Ping { caller, ping } => self.on_ping(&mut turn, caller, ping),
+            Input::Pinged(pings) => self.on_pinged(&mut turn.touches, pings),
+            Input::Command { caller, command } => self.on_command(&mut turn, caller, command),
+            Input::Runtime(event) => self.on_runtime(&mut turn, event),
+            Input::WorkDone { id, result } => self.on_work_done(&mut turn, id, result),
+            Input::Wake => self.on_wake(&mut turn),
+            Input::Continue => self.reconcile(&mut turn),
+            Input::AllocationUntaken { room } => self.release_allocation(&mut turn, &room),
+            Input::Pushed(record) => self.on_pushed(&mut turn, *record),
+            Input::CancelRequested(id) => drop(self.cancel(&mut turn, id)),
         }
-        self.settle();
-        self.take_decision()
+        self.settle(&mut turn);
+        self.take_decision(turn)
     }
 
     /// When the shell has to send [`Input::Wake`] at the latest.
@@ -187,7 +170,7 @@ impl SchedulerState {
                 t.consider,
                 t.proof,
                 room,
-                self.orphans_wake(),
+                self.orphans_due,
             ]
         };
         let moving = (!self.is_paused()).then(unpaused);
@@ -196,135 +179,101 @@ impl SchedulerState {
     }
 
     /// Moves the queues and looks at the fleet again until nothing is left to decide now.
-    fn settle(&mut self) {
+    fn settle(&mut self, turn: &mut Turn) {
         // Whatever took a room away, a deletion may have waited for it.
-        self.continue_delete();
+        self.continue_delete(turn);
         // Each round starts or ends at least one operation; the queue's bound bounds the rounds.
         for _ in 0..=self.settings.queue_limit {
-            let reconsider = std::mem::take(&mut self.dirty.reconsider);
+            let reconsider = std::mem::take(&mut turn.reconsider);
             if reconsider && self.settings.event_driven {
-                self.consider();
+                self.consider(turn);
             }
-            if !self.advance() && !self.dirty.reconsider {
+            if !self.advance(turn) && !turn.reconsider {
                 break;
             }
         }
-        self.tell_recovery();
+        self.tell_recovery(turn);
+        self.orphans_due = self.orphans_wake(turn.now);
     }
 
-    fn take_decision(&mut self) -> Decision {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut changes = dirty.changes;
-        if dirty.scheduler
-            && let Some(scheduler) = &self.scheduler
-        {
-            changes.push(Change::UpdateScheduler(scheduler.clone()));
-        }
-        for id in dirty.rooms {
-            changes.push(match self.rooms.get(id.as_str()) {
-                Some(room) => Change::PutRoom(Box::new(room.record.clone())),
-                None => Change::DeleteRoom(id),
-            });
-        }
-        changes.extend(dirty.operations.into_values().map(Change::PutOperation));
-        if !dirty.forgotten.is_empty() {
-            changes.push(Change::DeleteOperations(dirty.forgotten));
-        }
-        self.flush_due_touches();
+    fn take_decision(&mut self, mut turn: Turn) -> Decision {
+        self.flush_due_touches(&mut turn);
         Decision {
-            changes,
-            effects: std::mem::take(&mut self.effects),
-            reports: std::mem::take(&mut self.measured.reports),
-            touches: std::mem::take(&mut self.touches),
+            changes: turn
+                .changes
+                .into_batch(self.scheduler.as_ref(), &self.rooms),
+            effects: turn.effects,
+            reports: turn.reports,
+            touches: turn.touches,
             board: self.rooms.take_board_changes(),
             more: self.reconciles_now(),
         }
     }
 
-    fn on_wake(&mut self) {
-        let now = self.now.mono;
+    fn on_wake(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
         if self.timers.leases.is_some_and(|at| at <= now) {
-            self.renew_operation_leases();
+            self.renew_operation_leases(turn);
         }
-        self.operations_due();
+        self.operations_due(turn);
         if self.is_paused() {
             return;
         }
         if self.timers.health.is_some_and(|at| at <= now) {
             self.timers.health = Some(now.plus(self.settings.health_interval));
-            self.enqueue_periodic(Definition::HealthController { took_action: None });
+            self.enqueue_periodic(turn, Definition::HealthController { took_action: None });
         }
         if self.timers.cleanup.is_some_and(|at| at <= now) {
-            self.timers.cleanup = Some(now.plus(self.cleanup_wait()));
-            self.enqueue_periodic(Definition::StorageCleanUp);
+            self.timers.cleanup = Some(now.plus(self.cleanup_wait(turn)));
+            self.enqueue_periodic(turn, Definition::StorageCleanUp);
         }
         if self.timers.proof.is_some_and(|at| at <= now) {
-            self.look_for_success();
+            self.look_for_success(turn);
         }
         let waited = self.timers.consider.is_some_and(|at| at <= now);
         if waited {
             self.timers.consider = None;
         }
-        let expired = self.collect_expired();
+        let expired = self.collect_expired(turn.now);
         // A deletion keeps the ticks out, so it cannot wait for one.
         if waited || (expired && (self.settings.event_driven || self.is_deleting())) {
-            self.consider();
+            self.consider(turn);
         }
     }
 
     /// Exponential around the setting, clamped to [0.1, 2.5] of it (contract 5.3).
-    fn cleanup_wait(&mut self) -> Duration {
-        let unit = (self.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
+    fn cleanup_wait(&mut self, turn: &mut Turn) -> Duration {
+        let unit = (turn.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
         let factor = (-(1.0 - unit).ln()).clamp(0.1, 2.5);
         self.settings.cleanup_interval.mul_f64(factor)
     }
 
-    /// The next bits drawn from this decision's entropy.
-    fn fresh_bits(&mut self) -> u128 {
-        // SplitMix-like steps over both halves: enough to give the ids of one decision apart.
-        self.entropy = self
-            .entropy
-            .wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let mut z = self.entropy;
-        z = (z ^ (z >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_bf58_476d_1ce4_e5b9);
-        z ^ (z >> 59)
-    }
-
-    fn fresh_operation_id(&mut self) -> OperationId {
-        let bytes = self.fresh_bits().to_be_bytes();
-        OperationId(uuid::Builder::from_random_bytes(bytes).into_uuid())
-    }
-
-    fn reply(&mut self, caller: Caller, answer: Answer) {
-        self.effects.push(Effect::Reply { caller, answer });
-    }
-
     /// Gives out a call on the runtime; `purpose` says what its result means.
-    fn run(&mut self, purpose: Purpose, work: Work) -> WorkId {
+    fn run(&mut self, turn: &mut Turn, purpose: Purpose, work: Work) -> WorkId {
         let timeout = match &work {
             Work::CreateRoom(_) | Work::ReservePorts { .. } => self.settings.add_timeout,
             _ => self.settings.runtime_timeout,
         };
         let id = self.work.give_out(purpose);
-        self.effects.push(Effect::Run { id, work, timeout });
+        turn.effects.push(Effect::Run { id, work, timeout });
         id
     }
 
     /// Changes the active document; it is stored with this decision.
-    fn edit_scheduler(&mut self, edit: impl FnOnce(&mut Scheduler)) {
+    fn edit_scheduler(&mut self, turn: &mut Turn, edit: impl FnOnce(&mut Scheduler)) {
         if let Some(scheduler) = &mut self.scheduler {
             edit(Arc::make_mut(scheduler));
-            self.dirty.scheduler = true;
+            turn.changes.put_scheduler();
         }
     }
 
-    fn set_scheduler_state(&mut self, word: &str) {
+    fn set_scheduler_state(&mut self, turn: &mut Turn, word: &str) {
         if self.scheduler.as_ref().is_some_and(|s| s.state != word) {
-            self.edit_scheduler(|s| s.state = word.into());
+            self.edit_scheduler(turn, |s| s.state = word.into());
         }
     }
 
-    fn bury(&mut self, room: RoomId) {
+    fn bury(&mut self, now: Now, room: RoomId) {
         if self.graveyard.len() >= GRAVEYARD_MAX {
             let oldest = self
                 .graveyard
@@ -333,6 +282,6 @@ impl SchedulerState {
                 .map(|(id, _)| id.clone());
             oldest.map(|id| self.graveyard.remove(&id));
         }
-        self.graveyard.insert(room, self.now.mono);
+        self.graveyard.insert(room, now.mono);
     }
 }

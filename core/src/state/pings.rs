@@ -6,21 +6,21 @@ use crate::rules::status;
 impl SchedulerState {
     /// A ping that changes no status is answered from memory and written behind; one that
     /// does is answered once the change is durable (architecture 5).
-    pub(super) fn on_ping(&mut self, caller: Caller, ping: Ping) {
+    pub(super) fn on_ping(&mut self, turn: &mut Turn, caller: Caller, ping: Ping) {
         let heard = self.forwards().then(|| self.hear(&ping));
-        let answer = match self.take_ping(ping) {
+        let answer = match self.take_ping(turn, ping) {
             Ok(()) => Ok(Reply::Done),
             Err(why) => Err(why),
         };
         let taken = heard.filter(|_| answer.is_ok());
-        self.reply(caller, answer);
+        turn.reply(caller, answer);
         if let Some(heard) = taken {
-            self.forward_ping(heard);
+            self.forward_ping(turn, heard);
         }
     }
 
-    fn take_ping(&mut self, ping: Ping) -> Result<(), Refusal> {
-        let now = self.now;
+    fn take_ping(&mut self, turn: &mut Turn, ping: Ping) -> Result<(), Refusal> {
+        let now = turn.now;
         // Refused or not: what it says now is something else.
         self.rooms.take_off(ping.room.as_str());
         let Some(room) = self.rooms.touch(ping.room.as_str()) else {
@@ -54,21 +54,21 @@ impl SchedulerState {
                 room.record.running_matches = matches;
                 room.record.ping_status = ping.status;
             });
-            self.dirty.reconsider = true;
+            turn.reconsider = true;
         }
         if passed_over {
             self.rooms.heard(ping.room.as_str());
         }
-        self.touched(&ping.room);
-        self.recompute_status(&ping.room)?;
-        if self.is_steady(&ping.room) {
+        self.touched(turn.now, &ping.room);
+        self.recompute_status(turn, &ping.room)?;
+        if self.is_steady(turn.now, &ping.room) {
             self.rooms.post(ping.room.as_str(), steady);
         }
         Ok(())
     }
 
     /// Its last ping is to be written, with those of others.
-    fn touched(&mut self, id: &RoomId) {
+    fn touched(&mut self, now: Now, id: &RoomId) {
         let Some(room) = self.rooms.touch(id.as_str()) else {
             return;
         };
@@ -76,14 +76,14 @@ impl SchedulerState {
             self.touched.push_back(id.clone());
         }
         if self.timers.touches.is_none() {
-            let at = self.now.mono.plus(self.settings.touch_interval);
+            let at = now.mono.plus(self.settings.touch_interval);
             self.timers.touches = Some(at);
         }
     }
 
     /// The same ping would change nothing whenever it came: no moment that lies ahead, and
     /// nobody who is told of each.
-    fn is_steady(&self, id: &RoomId) -> bool {
+    fn is_steady(&self, now: Now, id: &RoomId) -> bool {
         if self.forwards() {
             return false;
         }
@@ -93,13 +93,13 @@ impl SchedulerState {
         let held = room
             .clock
             .allocated
-            .is_some_and(|at| self.now.mono.since(at) <= self.settings.allocation_hold);
+            .is_some_and(|at| now.mono.since(at) <= self.settings.allocation_hold);
         !held && room.quarantined_until.is_none()
     }
 
     /// Pings that were answered from the board. One that is older than what the room said
     /// here since then is passed over.
-    pub(super) fn on_pinged(&mut self, pings: Vec<SteadyPing>) {
+    pub(super) fn on_pinged(&mut self, touches: &mut Vec<RoomTouch>, pings: Vec<SteadyPing>) {
         for ping in pings {
             let Some(room) = self.rooms.touch(ping.room.as_str()) else {
                 continue;
@@ -113,8 +113,7 @@ impl SchedulerState {
                 room.record.metadata = Some(ping.metadata);
             }
             let passed_over = room.marks.silent;
-            let touch = touch_of(room);
-            self.touches.push(touch);
+            touches.push(touch_of(room));
             if passed_over {
                 self.rooms.heard(ping.room.as_str());
             }
@@ -122,8 +121,8 @@ impl SchedulerState {
     }
 
     /// The next write of pings that came here, at most one chunk.
-    pub(super) fn flush_due_touches(&mut self) {
-        let now = self.now.mono;
+    pub(super) fn flush_due_touches(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
         if self.timers.touches.is_none_or(|at| at > now) {
             return;
         }
@@ -131,38 +130,37 @@ impl SchedulerState {
             let Some(id) = self.touched.pop_front() else {
                 break;
             };
-            self.flush_touch(&id);
+            turn.touches.extend(self.take_touch(&id));
         }
         // What is left goes in the next turns.
         self.timers.touches = (!self.touched.is_empty()).then_some(now);
     }
 
-    fn flush_touch(&mut self, id: &RoomId) {
-        if let Some(room) = self.rooms.touch(id.as_str()) {
-            room.marks.touched = false;
-            let touch = touch_of(room);
-            self.touches.push(touch);
-        }
+    fn take_touch(&mut self, id: &RoomId) -> Option<RoomTouch> {
+        let room = self.rooms.touch(id.as_str())?;
+        room.marks.touched = false;
+        Some(touch_of(room))
     }
 
     /// Pings that are not written yet, the last of the board's with them: for the last write
     /// before the actor ends.
     pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
-        self.on_pinged(last);
+        let mut touches = Vec::new();
+        self.on_pinged(&mut touches, last);
         self.timers.touches = None;
         for id in std::mem::take(&mut self.touched) {
-            self.flush_touch(&id);
+            touches.extend(self.take_touch(&id));
         }
-        std::mem::take(&mut self.touches)
+        touches
     }
 
     /// Brings a room's status up to date with its ping and its instance (contract 4.4).
-    pub(super) fn recompute_status(&mut self, id: &RoomId) -> Result<(), Refusal> {
+    pub(super) fn recompute_status(&mut self, turn: &mut Turn, id: &RoomId) -> Result<(), Refusal> {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return Ok(());
         };
         let hold = self.settings.allocation_hold;
-        let now = self.now.mono;
+        let now = turn.now.mono;
         let stored = room.status();
         let status = status::effective(status::StatusInput {
             ping: room.record.ping_status,
@@ -201,13 +199,13 @@ impl SchedulerState {
                 ),
             ));
         }
-        self.set_status(id, status);
+        self.set_status(turn, id, status);
         Ok(())
     }
 
     /// Sets a status; durable with this decision.
-    pub(super) fn set_status(&mut self, id: &RoomId, status: RoomStatus) {
-        let now = self.now;
+    pub(super) fn set_status(&mut self, turn: &mut Turn, id: &RoomId, status: RoomStatus) {
+        let now = turn.now;
         let first_ready = self.rooms.update(id.as_str(), |room| {
             room.record.status = status;
             room.clock.status_since = now.mono;
@@ -229,13 +227,13 @@ impl SchedulerState {
             room.clock.first_ready = Some(now.mono);
             (!room.record.validation).then(|| room.record.version.clone())
         });
-        self.dirty.rooms.insert(id.clone());
-        self.dirty.reconsider = true;
+        turn.changes.put_room(id);
+        turn.reconsider = true;
         if let Some(Some(version)) = first_ready {
-            self.first_up(&version);
+            self.first_up(turn, &version);
         }
-        self.schedule_health(id);
-        self.validation_room_changed(id);
+        self.schedule_health(turn.now, id);
+        self.validation_room_changed(turn, id);
     }
 }
 

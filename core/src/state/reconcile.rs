@@ -34,7 +34,7 @@ const INTENTS_AT_ONCE: usize = 64;
 impl SchedulerState {
     /// A complete list: what is not on it is gone, what was ordered is ordered again. A newer
     /// one takes the place of one that is still being compared.
-    pub(super) fn on_listed(&mut self, instances: Vec<Instance>) {
+    pub(super) fn on_listed(&mut self, turn: &mut Turn, instances: Vec<Instance>) {
         self.lists += 1;
         self.parked = None;
         self.reconciliation = Some(Reconciliation {
@@ -44,12 +44,12 @@ impl SchedulerState {
             overtaken: HashSet::new(),
             namesakes: Vec::new(),
         });
-        self.reconcile();
+        self.reconcile(turn);
     }
 
     /// After a pause: what the last list lacks is gone after all, and what an owner before, or
     /// the pause, may have left undone is ordered: the runtime takes every order twice.
-    pub(super) fn reconcile_again(&mut self) {
+    pub(super) fn reconcile_again(&mut self, turn: &mut Turn) {
         // A comparison that is under way ends with just this.
         if self.reconciliation.is_none() {
             let intents = || Reconciliation {
@@ -61,7 +61,7 @@ impl SchedulerState {
             };
             self.reconciliation = Some(self.parked.take().unwrap_or_else(intents));
         }
-        self.reconcile();
+        self.reconcile(turn);
     }
 
     pub(super) fn overtakes_list(&mut self, room: &RoomId) {
@@ -80,12 +80,12 @@ impl SchedulerState {
     }
 
     /// Goes on with it, for one turn's worth of rooms.
-    pub(super) fn reconcile(&mut self) {
+    pub(super) fn reconcile(&mut self, turn: &mut Turn) {
         let mut left = self.settings.rooms_per_turn.max(1);
         while left > 0
             && let Some(mut reconciliation) = self.reconciliation.take()
         {
-            let (used, more) = self.reconcile_step(&mut reconciliation, left);
+            let (used, more) = self.reconcile_step(turn, &mut reconciliation, left);
             left -= used.min(left);
             match reconciliation.step {
                 _ if more => self.reconciliation = Some(reconciliation),
@@ -101,7 +101,12 @@ impl SchedulerState {
 
     /// One step, or a part of it: the rooms that it looked at (at least 1, 0 when it has to
     /// wait), and whether anything is left.
-    fn reconcile_step(&mut self, r: &mut Reconciliation, left: usize) -> (usize, bool) {
+    fn reconcile_step(
+        &mut self,
+        turn: &mut Turn,
+        r: &mut Reconciliation,
+        left: usize,
+    ) -> (usize, bool) {
         match &mut r.step {
             Step::Listed => {
                 for used in 0..left {
@@ -109,19 +114,19 @@ impl SchedulerState {
                         r.step = Step::Absent(None);
                         return (used.max(1), true);
                     };
-                    self.take_listed(r.number, instance, &r.overtaken, &mut r.namesakes);
+                    self.take_listed(turn, r.number, instance, &r.overtaken, &mut r.namesakes);
                 }
                 (left, true)
             }
             // A paused scheduler takes absence for an unfinished report (architecture 6).
             Step::Absent(_) if self.is_paused() || self.scheduler.is_none() => {
-                self.list_is_complete();
+                self.list_is_complete(turn);
                 (1, false)
             }
             Step::Absent(after) => {
                 let ids = self.rooms.ids_after(after.as_ref(), left);
                 for id in &ids {
-                    self.look_for(id, r.number, &r.overtaken, &r.namesakes);
+                    self.look_for(turn, id, r.number, &r.overtaken, &r.namesakes);
                 }
                 match ids.last() {
                     Some(last) => *after = Some(last.clone()),
@@ -132,9 +137,9 @@ impl SchedulerState {
             Step::Namesakes => {
                 let namesake = r.namesakes.pop();
                 match namesake {
-                    Some(instance) => self.on_instance(instance),
+                    Some(instance) => self.on_instance(turn, instance),
                     None => {
-                        self.list_is_complete();
+                        self.list_is_complete(turn);
                         r.step = Step::Intents(None);
                     }
                 }
@@ -149,7 +154,7 @@ impl SchedulerState {
                     if self.work.len() >= INTENTS_AT_ONCE {
                         return (used.max(1), true);
                     }
-                    self.repeat_intent(id);
+                    self.repeat_intent(turn, id);
                     *after = Some(id.clone());
                 }
                 (ids.len().max(1), !ids.is_empty())
@@ -158,13 +163,14 @@ impl SchedulerState {
     }
 
     /// From now on absence means something.
-    fn list_is_complete(&mut self) {
+    fn list_is_complete(&mut self, turn: &mut Turn) {
         self.listed = true;
-        self.dirty.reconsider = true;
+        turn.reconsider = true;
     }
 
     fn take_listed(
         &mut self,
+        turn: &mut Turn,
         number: u64,
         instance: Instance,
         overtaken: &HashSet<RoomId>,
@@ -178,7 +184,7 @@ impl SchedulerState {
             namesakes.push(instance);
             return;
         }
-        self.on_instance(instance);
+        self.on_instance(turn, instance);
         if let Some(room) = self.rooms.touch(id.as_str()) {
             room.marks.met = number;
         }
@@ -187,6 +193,7 @@ impl SchedulerState {
     /// A room that is not on the list is gone, unless the list may be older than it.
     fn look_for(
         &mut self,
+        turn: &mut Turn,
         id: &RoomId,
         number: u64,
         overtaken: &HashSet<RoomId>,
@@ -197,13 +204,13 @@ impl SchedulerState {
             return;
         }
         let replaced = namesakes.iter().any(|i| i.room == *id);
-        if replaced || !self.is_just_made(id) {
-            self.on_absent(id);
+        if replaced || !self.is_just_made(turn.now, id) {
+            self.on_absent(turn, id);
         }
     }
 
     /// A row without an instance: it was never made (the intent is repeated), or it has ended.
-    fn on_absent(&mut self, id: &RoomId) {
+    fn on_absent(&mut self, turn: &mut Turn, id: &RoomId) {
         if self.work.is_about(id) {
             return;
         }
@@ -218,23 +225,23 @@ impl SchedulerState {
         }
         if room.is_leaving() {
             // A creation of an owner before may still come to life.
-            self.bury(id.clone());
+            self.bury(turn.now, id.clone());
         }
-        self.ended_unwatched(id);
-        self.forget_room(id);
+        self.ended_unwatched(turn, id);
+        self.forget_room(turn, id);
         if validation {
             let text = format!("room {id} is not in the runtime any more");
-            self.validation_room_ended(id, text);
+            self.validation_room_ended(turn, id, text);
         }
     }
 
-    fn repeat_intent(&mut self, id: &RoomId) {
+    fn repeat_intent(&mut self, turn: &mut Turn, id: &RoomId) {
         if self
             .rooms
             .get(id.as_str())
             .is_some_and(|r| self.is_stray(r))
         {
-            self.mark_removal(id, RemovalReason::NewVersionValidationFinished, false);
+            self.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
         }
         let Some(room) = self
             .rooms
@@ -244,24 +251,24 @@ impl SchedulerState {
             return;
         };
         match room.record.removal {
-            Some(removal) if !removal.drain => self.order_termination(id, None),
-            None if room.record.instance.is_none() => self.recreate(id),
+            Some(removal) if !removal.drain => self.order_termination(turn, id, None),
+            None if room.record.instance.is_none() => self.recreate(turn, id),
             _ => {}
         }
     }
 
-    fn recreate(&mut self, id: &RoomId) {
+    fn recreate(&mut self, turn: &mut Turn, id: &RoomId) {
         if let Some(order) = self.order_of(id) {
             let purpose = Purpose::Recreate { room: id.clone() };
-            self.run(purpose, Work::CreateRoom(order));
+            self.run(turn, purpose, Work::CreateRoom(order));
         }
     }
 
     /// A list may be older than the answer to a creation: that it lacks the room says nothing.
-    fn is_just_made(&self, id: &RoomId) -> bool {
+    fn is_just_made(&self, now: Now, id: &RoomId) -> bool {
         let room = self.rooms.get(id.as_str());
         let made = room.and_then(|room| room.made_at);
-        made.is_some_and(|at| self.now.mono.since(at) < self.settings.runtime_timeout)
+        made.is_some_and(|at| now.mono.since(at) < self.settings.runtime_timeout)
     }
 
     /// Same id, another start: foreign (architecture 3).
@@ -279,13 +286,18 @@ impl SchedulerState {
         room.record.validation && !told && !self.is_on_trial(&room.record.id)
     }
 
-    pub(super) fn end_stray_validation_rooms(&mut self) {
+    pub(super) fn end_stray_validation_rooms(&mut self, turn: &mut Turn) {
         let strays = self.rooms.iter().filter(|room| self.is_stray(room));
         let strays: Vec<RoomId> = strays.map(|r| r.record.id.clone()).collect();
         for id in strays {
-            self.mark_removal(&id, RemovalReason::NewVersionValidationFinished, false);
+            self.mark_removal(
+                turn,
+                &id,
+                RemovalReason::NewVersionValidationFinished,
+                false,
+            );
             if !self.work.is_about(&id) {
-                self.order_termination(&id, None);
+                self.order_termination(turn, &id, None);
             }
         }
     }

@@ -46,16 +46,12 @@ impl SchedulerState {
             timers: Timers::default(),
             stale_results: 0,
             measured: Measured::default(),
-            now,
-            entropy,
-            request: None,
-            dirty: Dirty::default(),
-            effects: Vec::new(),
-            touches: Vec::new(),
+            orphans_due: None,
         };
+        let mut turn = Turn::new(now, entropy);
         state.restore_crash_loop();
         for record in loaded.rooms {
-            state.restore_room(record);
+            state.restore_room(now, record);
         }
         // What had begun goes on before what was waiting.
         let (begun, waiting): (Vec<_>, Vec<_>) = loaded
@@ -71,18 +67,17 @@ impl SchedulerState {
                 .versions
                 .entry(active.version().clone())
                 .or_insert(active);
-            state.arm_periodic();
+            state.arm_periodic(&mut turn);
         }
-        state.active_changed();
+        state.active_changed(&mut turn);
         let on_error = |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
         state.on_error_told = state.scheduler.as_ref().is_some_and(on_error);
-        state.arm_proof();
-        state.dirty = Dirty::default();
+        state.arm_proof(now);
+        state.orphans_due = state.orphans_wake(now);
         state
     }
 
-    fn restore_room(&mut self, mut record: RoomRecord) {
-        let now = self.now;
+    fn restore_room(&mut self, now: Now, mut record: RoomRecord) {
         let allocated = record.allocated_at.map(|at| now.mono_of(at));
         let id = record.id.clone();
         let first_ready = record.first_ready_at.map(|at| now.mono_of(at));
@@ -130,13 +125,13 @@ impl SchedulerState {
         if silent {
             self.rooms.pass_over(id.as_str());
         }
-        self.schedule_health(&id);
+        self.schedule_health(now, &id);
     }
 
-    pub(super) fn arm_periodic(&mut self) {
-        let wait = self.cleanup_wait();
+    pub(super) fn arm_periodic(&mut self, turn: &mut Turn) {
+        let wait = self.cleanup_wait(turn);
         // The first tick after one full period, not at start (contract 5.3).
-        self.timers.health = Some(self.now.mono.plus(self.settings.health_interval));
-        self.timers.cleanup = Some(self.now.mono.plus(wait));
+        self.timers.health = Some(turn.now.mono.plus(self.settings.health_interval));
+        self.timers.cleanup = Some(turn.now.mono.plus(wait));
     }
 }

@@ -138,8 +138,13 @@ impl Running {
 }
 
 impl SchedulerState {
-    pub(super) fn report_not_begun(&mut self, record: &OperationRecord, why: &str) {
-        self.measured.reports.push(Report::NotBegun {
+    pub(super) fn report_not_begun(
+        &mut self,
+        turn: &mut Turn,
+        record: &OperationRecord,
+        why: &str,
+    ) {
+        turn.reports.push(Report::NotBegun {
             operation: Named::of(record),
             why: why.to_owned(),
         });
@@ -162,7 +167,6 @@ impl SchedulerState {
 /// What is measured between two moments at which it is taken away.
 #[derive(Default)]
 pub(super) struct Measured {
-    pub reports: Vec<Report>,
     /// Since the last health run.
     pub ends: RoomEnds,
     pub last_ends: RoomEnds,

@@ -31,7 +31,7 @@ pub struct RolloutView {
 }
 
 impl SchedulerState {
-    pub(super) fn rollout_view(&self) -> Answer {
+    pub(super) fn rollout_view(&self, now: Now) -> Answer {
         let scheduler = self.active(super::commands::missing)?;
         let mut view = RolloutView {
             in_progress: false,
@@ -62,7 +62,7 @@ impl SchedulerState {
                 .level
                 .unwrap_or_else(|| i64::from(scheduler.rooms_replicas));
             view.surge = surge(&scheduler.max_surge, level);
-            view.waiting_for = Some(self.rollout_waits_for(&view));
+            view.waiting_for = Some(self.rollout_waits_for(now, &view));
         }
         if self.is_paused() {
             // Nothing moves, be it that rooms are left to be replaced or that a version waits.
@@ -76,12 +76,12 @@ impl SchedulerState {
         Ok(Reply::Rollout(Box::new(view)))
     }
 
-    fn rollout_waits_for(&self, view: &RolloutView) -> String {
+    fn rollout_waits_for(&self, now: Now, view: &RolloutView) -> String {
         if view.paused {
             return "an operator to resume it: the rollout is paused".into();
         }
-        if let Some(until) = self.backing_off() {
-            let seconds = until.since(self.now.mono).as_secs() + 1;
+        if let Some(until) = self.backing_off(now) {
+            let seconds = until.since(now.mono).as_secs() + 1;
             return format!("the next try in {seconds} s: {}", self.crash_loop.cause);
         }
         if let Some(running) = self.operations.running(Lane::Room) {
@@ -108,23 +108,23 @@ impl SchedulerState {
     }
 
     /// A switch begins a rollout of its own: whatever held the one before is over.
-    pub(super) fn begin_rollout(&mut self) {
+    pub(super) fn begin_rollout(&mut self, turn: &mut Turn) {
         if self.operator.rollout_paused {
             self.operator.rollout_paused = false;
-            self.dirty.changes.push(Change::PutOperator(self.operator));
+            turn.changes.push(Change::PutOperator(self.operator));
         }
     }
 
-    pub(super) fn set_rollout_paused(&mut self, paused: bool) -> Answer {
+    pub(super) fn set_rollout_paused(&mut self, turn: &mut Turn, paused: bool) -> Answer {
         self.active(super::commands::missing)?;
         self.operator.rollout_paused = paused;
-        self.dirty.changes.push(Change::PutOperator(self.operator));
-        self.dirty.reconsider = true;
-        self.rollout_view()
+        turn.changes.push(Change::PutOperator(self.operator));
+        turn.reconsider = true;
+        self.rollout_view(turn.now)
     }
 
     /// Switches back to the version that was active before, whose rooms then replace the new ones.
-    pub(super) fn abort_rollout(&mut self) -> Answer {
+    pub(super) fn abort_rollout(&mut self, turn: &mut Turn) -> Answer {
         let active = self.active(super::commands::missing)?;
         self.no_version_edit("abort the rollout")?;
         self.not_terminating()?;
@@ -145,13 +145,16 @@ impl SchedulerState {
             );
             return Err(Refusal::new(RefusalKind::Conflict, text));
         }
-        self.order(Definition::SwitchActiveVersion {
-            new_active_version: previous,
-        })
+        self.order(
+            turn,
+            Definition::SwitchActiveVersion {
+                new_active_version: previous,
+            },
+        )
     }
 
     /// Keeps the number of stored versions within its bound, before another is added.
-    pub(super) fn forget_old_versions(&mut self) {
+    pub(super) fn forget_old_versions(&mut self, turn: &mut Turn) {
         let Some(active) = self.scheduler.clone() else {
             return;
         };
@@ -171,7 +174,7 @@ impl SchedulerState {
             };
             self.versions.remove(&oldest);
             self.outdated.remove(&oldest);
-            self.dirty.changes.push(Change::DeleteVersion(oldest));
+            turn.changes.push(Change::DeleteVersion(oldest));
         }
     }
 }

@@ -5,16 +5,16 @@ use super::*;
 use crate::ports::RuntimeEvent;
 
 impl SchedulerState {
-    pub(super) fn on_runtime(&mut self, event: RuntimeEvent) {
+    pub(super) fn on_runtime(&mut self, turn: &mut Turn, event: RuntimeEvent) {
         match event {
-            RuntimeEvent::Listed(instances) => self.on_listed(instances),
+            RuntimeEvent::Listed(instances) => self.on_listed(turn, instances),
             RuntimeEvent::Changed(instance) => {
                 self.overtakes_list(&instance.room);
-                self.on_instance(instance);
+                self.on_instance(turn, instance);
             }
             RuntimeEvent::Gone { room, uid, exit } => {
                 self.overtakes_list(&room);
-                self.on_gone(&room, &uid, exit);
+                self.on_gone(turn, &room, &uid, exit);
             }
         }
     }
@@ -31,10 +31,10 @@ impl SchedulerState {
             .or_else(|| self.candidate_version(version))
     }
 
-    pub(super) fn on_instance(&mut self, instance: Instance) {
+    pub(super) fn on_instance(&mut self, turn: &mut Turn, instance: Instance) {
         let id = instance.room.clone();
         let Some(room) = self.rooms.get(id.as_str()) else {
-            return self.on_unknown_instance(instance);
+            return self.on_unknown_instance(turn, instance);
         };
         if self.is_namesake(&instance) {
             return;
@@ -63,24 +63,24 @@ impl SchedulerState {
             }
         });
         if replaced == Some(true) {
-            self.dirty.rooms.insert(id.clone());
-            self.note_instance(&id);
+            turn.changes.put_room(&id);
+            self.note_instance(turn.now, &id);
         }
         match (before, after) {
-            (before, Some(restart)) if before != after => self.on_restart(&id, restart),
-            (Some(_), None) if status == InstanceStatus::Ready => self.on_restarted(&id),
+            (before, Some(restart)) if before != after => self.on_restart(turn, &id, restart),
+            (Some(_), None) if status == InstanceStatus::Ready => self.on_restarted(turn, &id),
             _ => {}
         }
         // A refused transition leaves the status: the instance is still recorded.
-        let _ = self.recompute_status(&id);
-        self.schedule_health(&id);
-        self.forward_untold(&id);
-        self.validation_room_changed(&id);
+        let _ = self.recompute_status(turn, &id);
+        self.schedule_health(turn.now, &id);
+        self.forward_untold(turn, &id);
+        self.validation_room_changed(turn, &id);
     }
 
     /// An instance that no row knows. After a loss of the store the fleet is rebuilt from
     /// these. What was to be ended gets a row too, so that it is told again until it has.
-    fn on_unknown_instance(&mut self, instance: Instance) {
+    fn on_unknown_instance(&mut self, turn: &mut Turn, instance: Instance) {
         if self.scheduler.is_none() {
             return;
         }
@@ -94,14 +94,14 @@ impl SchedulerState {
         } else {
             None
         };
-        self.adopt(instance);
+        self.adopt(turn, instance);
         if let Some(reason) = end {
-            self.mark_removal(&id, reason, false);
-            self.order_termination(&id, None);
+            self.mark_removal(turn, &id, reason, false);
+            self.order_termination(turn, &id, None);
         }
     }
 
-    fn adopt(&mut self, instance: Instance) {
+    fn adopt(&mut self, turn: &mut Turn, instance: Instance) {
         let id = instance.room.clone();
         let ports = instance.address.iter().flat_map(|a| a.ports.iter());
         let record = RoomRecord {
@@ -113,8 +113,8 @@ impl SchedulerState {
             metadata: None,
             validation: instance.validation,
             made_by: None,
-            created_at: self.now.wall,
-            last_ping_at: self.now.wall,
+            created_at: turn.now.wall,
+            last_ping_at: turn.now.wall,
             allocated_at: None,
             first_ready_at: None,
             played: false,
@@ -122,17 +122,17 @@ impl SchedulerState {
             removal: None,
             instance: None,
         };
-        let hold = self.now.mono.plus(self.settings.allocation_hold);
-        self.insert_room(record);
+        let hold = turn.now.mono.plus(self.settings.allocation_hold);
+        self.insert_room(turn, record);
         self.rooms.update(id.as_str(), |room| {
             room.quarantined_until = Some(hold);
             room.was_ready = true;
         });
-        self.on_instance(instance);
+        self.on_instance(turn, instance);
     }
 
-    pub(super) fn insert_room(&mut self, record: RoomRecord) {
-        let now = self.now.mono;
+    pub(super) fn insert_room(&mut self, turn: &mut Turn, record: RoomRecord) {
+        let now = turn.now.mono;
         let id = record.id.clone();
         let mut events = RoomEvents::default();
         let made = record.made_by.is_some();
@@ -141,7 +141,7 @@ impl SchedulerState {
         } else {
             RoomHappening::Adopted
         };
-        events.push(self.now.wall, event);
+        events.push(turn.now.wall, event);
         self.rooms.insert(Room {
             record,
             clock: RoomClock {
@@ -160,7 +160,7 @@ impl SchedulerState {
             events,
             marks: Marks::default(),
         });
-        self.dirty.rooms.insert(id.clone());
-        self.schedule_health(&id);
+        turn.changes.put_room(&id);
+        self.schedule_health(turn.now, &id);
     }
 }

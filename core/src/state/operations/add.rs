@@ -26,7 +26,7 @@ impl AddRun {
 }
 
 impl SchedulerState {
-    pub(super) fn begin_add(&mut self, amount: i32) {
+    pub(super) fn begin_add(&mut self, turn: &mut Turn, amount: i32) {
         let amount = amount.clamp(0, self.settings.add_limit).unsigned_abs();
         self.set_progress(
             LANE,
@@ -36,11 +36,11 @@ impl SchedulerState {
             }),
         );
         self.set_step(LANE, "creating rooms");
-        self.continue_add();
+        self.continue_add(turn);
     }
 
     /// Keeps up to `add_batch` creations under way, and ends when none is left.
-    pub(super) fn continue_add(&mut self) {
+    pub(super) fn continue_add(&mut self, turn: &mut Turn) {
         let Some(scheduler) = self.scheduler.clone() else {
             return;
         };
@@ -57,7 +57,7 @@ impl SchedulerState {
             let done = run.stopped.is_some() || run.next == run.amount;
             if done {
                 if in_flight == 0 {
-                    self.finish_add();
+                    self.finish_add(turn);
                 }
                 return;
             }
@@ -82,6 +82,7 @@ impl SchedulerState {
                 room: room.clone(),
             };
             self.run_for(
+                turn,
                 LANE,
                 purpose,
                 Work::ReservePorts {
@@ -93,9 +94,15 @@ impl SchedulerState {
     }
 
     /// Ports are fixed: the room's row is written, and only then the runtime is asked for it.
-    pub(super) fn on_ports(&mut self, operation: OperationId, room: RoomId, result: WorkResult) {
+    pub(super) fn on_ports(
+        &mut self,
+        turn: &mut Turn,
+        operation: OperationId,
+        room: RoomId,
+        result: WorkResult,
+    ) {
         let Some(lane) = self.operations.lane_of(operation) else {
-            self.run(Purpose::Sweep, Work::ReleasePorts { room });
+            self.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
             return;
         };
         let wanted = match self.operations.running(lane).map(|r| &r.progress) {
@@ -105,23 +112,34 @@ impl SchedulerState {
             _ => false,
         };
         match result {
-            WorkResult::Ports(ports) if wanted => self.order_room(lane, operation, room, ports),
-            WorkResult::Ports(_) => {
-                self.run(Purpose::Sweep, Work::ReleasePorts { room });
-                self.continue_add();
+            WorkResult::Ports(ports) if wanted => {
+                self.order_room(turn, lane, operation, room, ports)
             }
-            WorkResult::Failed(why) => self.creation_ended(lane, &room, Some(why.to_string())),
+            WorkResult::Ports(_) => {
+                self.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
+                self.continue_add(turn);
+            }
+            WorkResult::Failed(why) => {
+                self.creation_ended(turn, lane, &room, Some(why.to_string()))
+            }
             WorkResult::Unknown(why) => {
                 // They may have been drawn all the same: nobody else would give them back.
                 let room_too = room.clone();
-                self.run(Purpose::Sweep, Work::ReleasePorts { room: room_too });
-                self.creation_ended(lane, &room, Some(why));
+                self.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
+                self.creation_ended(turn, lane, &room, Some(why));
             }
-            _ => self.creation_ended(lane, &room, Some("the runtime gave no ports".into())),
+            _ => self.creation_ended(turn, lane, &room, Some("the runtime gave no ports".into())),
         }
     }
 
-    fn order_room(&mut self, lane: Lane, operation: OperationId, room: RoomId, ports: Arc<[u16]>) {
+    fn order_room(
+        &mut self,
+        turn: &mut Turn,
+        lane: Lane,
+        operation: OperationId,
+        room: RoomId,
+        ports: Arc<[u16]>,
+    ) {
         let validation = lane == Lane::Version;
         let document = if validation {
             self.candidate()
@@ -129,7 +147,7 @@ impl SchedulerState {
             self.scheduler.clone()
         };
         let Some(scheduler) = document else { return };
-        let now = self.now.wall;
+        let now = turn.now.wall;
         let record = RoomRecord {
             id: room.clone(),
             version: scheduler.version().clone(),
@@ -148,7 +166,7 @@ impl SchedulerState {
             removal: None,
             instance: None,
         };
-        self.insert_room(record);
+        self.insert_room(turn, record);
         let order = crate::ports::RoomOrder {
             room: room.clone(),
             scheduler,
@@ -156,6 +174,7 @@ impl SchedulerState {
             host_ports: ports,
         };
         self.run_for(
+            turn,
             lane,
             Purpose::Create { operation, room },
             Work::CreateRoom(order),
@@ -165,6 +184,7 @@ impl SchedulerState {
     /// `operation` is `None` for an intent of an earlier owner that was repeated.
     pub(super) fn on_created(
         &mut self,
+        turn: &mut Turn,
         operation: Option<OperationId>,
         room: RoomId,
         result: WorkResult,
@@ -178,12 +198,12 @@ impl SchedulerState {
         let failure = match result {
             WorkResult::Created(instance) if self.rooms.get(room.as_str()).is_none() => {
                 // It has ended, or was given up, before we got to know that it had begun.
-                self.bury(room.clone());
-                self.on_instance(instance);
+                self.bury(turn.now, room.clone());
+                self.on_instance(turn, instance);
                 None
             }
             WorkResult::Created(instance) => {
-                let now = self.now.mono;
+                let now = turn.now.mono;
                 // As news of the runtime's own: a list from before it may be compared late.
                 self.overtakes_list(&room);
                 self.rooms.update(room.as_str(), |room| {
@@ -197,17 +217,21 @@ impl SchedulerState {
                         room.record.instance = None;
                     }
                 });
-                self.on_instance(instance);
+                self.on_instance(turn, instance);
                 None
             }
             WorkResult::Failed(why) if certain => {
-                self.forget_room(&room);
-                self.run(Purpose::Sweep, Work::ReleasePorts { room: room.clone() });
+                self.forget_room(turn, &room);
+                self.run(
+                    turn,
+                    Purpose::Sweep,
+                    Work::ReleasePorts { room: room.clone() },
+                );
                 Some(why.to_string())
             }
             // Nobody knows whether it is there: it is ended, whatever it is.
             other => {
-                self.mark_removal(&room, RemovalReason::CreationFailed, false);
+                self.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
                 Some(match other {
                     WorkResult::Failed(why) => why.to_string(),
                     WorkResult::Unknown(why) => why,
@@ -221,22 +245,28 @@ impl SchedulerState {
             .get(room.as_str())
             .is_some_and(|r| r.record.removal.is_some_and(|x| !x.drain));
         if leaving {
-            self.order_termination(&room, None);
+            self.order_termination(turn, &room, None);
         }
         match lane {
-            Some(lane) => self.creation_ended(lane, &room, failure),
+            Some(lane) => self.creation_ended(turn, lane, &room, failure),
             None => {
                 if let (Some(cause), Some(scheduler)) = (failure, self.scheduler.clone()) {
-                    self.version_failed(scheduler.version(), cause);
+                    self.version_failed(turn, scheduler.version(), cause);
                 }
             }
         }
     }
 
-    fn creation_ended(&mut self, lane: Lane, room: &RoomId, failure: Option<String>) {
+    fn creation_ended(
+        &mut self,
+        turn: &mut Turn,
+        lane: Lane,
+        room: &RoomId,
+        failure: Option<String>,
+    ) {
         if lane == Lane::Version {
             if let Some(cause) = failure {
-                self.validation_room_ended(room, cause);
+                self.validation_room_ended(turn, room, cause);
             }
             return;
         }
@@ -247,7 +277,7 @@ impl SchedulerState {
         if let Some(cause) = &failure
             && let Some(scheduler) = self.scheduler.clone()
         {
-            self.version_failed(scheduler.version(), cause.clone());
+            self.version_failed(turn, scheduler.version(), cause.clone());
         }
         if let Some(Running {
             progress: Progress::Add(run),
@@ -264,11 +294,11 @@ impl SchedulerState {
                     run.cause.get_or_insert(cause);
                 }
             }
-            self.continue_add();
+            self.continue_add(turn);
         }
     }
 
-    fn finish_add(&mut self) {
+    fn finish_add(&mut self, turn: &mut Turn) {
         let Some(running) = self.operations.running(LANE) else {
             return;
         };
@@ -282,6 +312,7 @@ impl SchedulerState {
         if canceled {
             let why = run.stopped.clone().unwrap_or_default();
             return self.roll_back(
+                turn,
                 LANE,
                 format!("{why}, after {created} of {} rooms", run.amount),
                 true,
@@ -290,6 +321,7 @@ impl SchedulerState {
         if failed > created || (by_user && failed > 0) {
             let total = run.amount;
             return self.fail(
+                turn,
                 LANE,
                 format!("{failed} of {total} rooms could not be created: {cause}"),
             );
@@ -298,7 +330,7 @@ impl SchedulerState {
         if failed > 0 {
             text.push_str(&format!("; {failed} could not be created: {cause}"));
         }
-        self.finish(LANE, &text);
+        self.finish(turn, LANE, &text);
     }
 
     /// The id of an operation's room, or `None` when that room is there already. A name that

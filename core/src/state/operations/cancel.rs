@@ -4,7 +4,7 @@ use super::*;
 
 impl SchedulerState {
     /// A request to end an operation early (contract 2.4, 5.10; D1).
-    pub(in crate::state) fn cancel(&mut self, id: OperationId) -> Answer {
+    pub(in crate::state) fn cancel(&mut self, turn: &mut Turn, id: OperationId) -> Answer {
         let paused = self.is_paused();
         for queue in &mut self.operations.queues {
             let Some(at) = queue.iter().position(|r| r.id == id) else {
@@ -14,23 +14,19 @@ impl SchedulerState {
                 // Stored, not applied: the queues stand still (architecture 6), or what it
                 // did before a restart is to be undone.
                 queue[at].journal.cancel_requested = true;
-                self.dirty
-                    .operations
-                    .insert(id, Box::new(queue[at].clone()));
+                turn.changes.put_operation(queue[at].clone());
             } else if let Some(record) = queue.remove(at) {
-                self.cancel_waiting(record);
+                self.cancel_waiting(turn, record);
             }
             return Ok(Reply::Done);
         }
         if let Some(lane) = self.operations.lane_of(id) {
             if let Some(running) = self.operations.running_mut(lane) {
                 running.record.journal.cancel_requested = true;
-                self.dirty
-                    .operations
-                    .insert(id, Box::new(running.record.clone()));
+                turn.changes.put_operation(running.record.clone());
             }
             if !paused {
-                self.cancel_running(lane, "canceled on request");
+                self.cancel_running(turn, lane, "canceled on request");
             }
             return Ok(Reply::Done);
         }
@@ -46,30 +42,30 @@ impl SchedulerState {
         ))
     }
 
-    pub(super) fn cancel_waiting(&mut self, mut record: OperationRecord) {
+    pub(super) fn cancel_waiting(&mut self, turn: &mut Turn, mut record: OperationRecord) {
         let why = "canceled before it started";
-        append(&mut record, self.now.wall, why);
-        self.report_not_begun(&record, why);
-        self.take_back_replicas(&record);
-        self.keep_rooms_of(&record);
+        append(&mut record, turn.now.wall, why);
+        self.report_not_begun(turn, &record, why);
+        self.take_back_replicas(turn, &record);
+        self.keep_rooms_of(turn, &record);
         let id = record.id;
         let creation = matches!(record.definition, Definition::CreateScheduler { .. });
-        self.archive(record, OperationStatus::Canceled);
+        self.archive(turn, record, OperationStatus::Canceled);
         if creation {
             // As its rollback does: a scheduler that nobody goes on making is none (D17).
-            self.drop_scheduler(id);
+            self.drop_scheduler(turn, id);
         }
     }
 
     /// Ends the edit of versions that runs, if one does.
-    pub(in crate::state) fn cancel_version_edit(&mut self, cause: &str) {
+    pub(in crate::state) fn cancel_version_edit(&mut self, turn: &mut Turn, cause: &str) {
         let running = self.operations.running(Lane::Version);
         if running.is_some_and(|r| r.record.definition.is_version_edit()) {
-            self.cancel_running(Lane::Version, cause);
+            self.cancel_running(turn, Lane::Version, cause);
         }
     }
 
-    pub(super) fn cancel_running(&mut self, lane: Lane, cause: &str) {
+    pub(super) fn cancel_running(&mut self, turn: &mut Turn, lane: Lane, cause: &str) {
         let Some(running) = self.operations.running_mut(lane) else {
             return;
         };
@@ -78,13 +74,17 @@ impl SchedulerState {
             Progress::RollBack(_) => {}
             // Rooms are ending already: there is no way back, so it goes on to its end.
             Progress::Delete(_) => {
-                self.note(lane, "cannot be canceled any more: its rooms are ending");
+                self.note(
+                    turn,
+                    lane,
+                    "cannot be canceled any more: its rooms are ending",
+                );
             }
             Progress::Add(run) => {
                 run.stop(cause);
-                self.continue_add();
+                self.continue_add(turn);
             }
-            _ => self.roll_back(lane, cause.into(), true),
+            _ => self.roll_back(turn, lane, cause.into(), true),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 const LANE: Lane = Lane::Version;
 
 impl SchedulerState {
-    pub(super) fn begin_create(&mut self) {
+    pub(super) fn begin_create(&mut self, turn: &mut Turn) {
         let (Some(running), Some(scheduler)) = (self.operations.running(LANE), &self.scheduler)
         else {
             return;
@@ -13,10 +13,10 @@ impl SchedulerState {
         let (id, scheduler) = (running.record.id, scheduler.clone());
         self.set_progress(LANE, Progress::Create);
         self.set_step(LANE, "preparing the place for its rooms");
-        self.run_for(LANE, Purpose::Prepare(id), Work::Prepare(scheduler));
+        self.run_for(turn, LANE, Purpose::Prepare(id), Work::Prepare(scheduler));
     }
 
-    pub(super) fn on_prepared(&mut self, result: WorkResult) {
+    pub(super) fn on_prepared(&mut self, turn: &mut Turn, result: WorkResult) {
         let creating = self
             .operations
             .running(LANE)
@@ -25,29 +25,25 @@ impl SchedulerState {
             return;
         }
         match result {
-            WorkResult::Failed(why) => self.fail(LANE, why.to_string()),
-            WorkResult::Unknown(why) => self.fail(LANE, why),
+            WorkResult::Failed(why) => self.fail(turn, LANE, why.to_string()),
+            WorkResult::Unknown(why) => self.fail(turn, LANE, why),
             _ => {
-                self.set_scheduler_state(scheduler_state::IN_SYNC);
-                self.finish(LANE, "the place for its rooms is there");
-                self.dirty.reconsider = true;
+                self.set_scheduler_state(turn, scheduler_state::IN_SYNC);
+                self.finish(turn, LANE, "the place for its rooms is there");
+                turn.reconsider = true;
             }
         }
     }
 
     /// Takes the scheduler away with all that belongs to it; `keep` stays to tell of it.
-    pub(super) fn drop_scheduler(&mut self, keep: OperationId) {
-        self.dirty.changes.push(Change::DeleteScheduler { keep });
-        self.dirty.scheduler = false;
-        self.dirty.rooms.clear();
-        self.dirty.forgotten.clear();
+    pub(super) fn drop_scheduler(&mut self, turn: &mut Turn, keep: OperationId) {
+        turn.changes.delete_scheduler(keep);
         self.rooms = RoomTable::default();
         self.rooms.clear_board();
         self.reconciliation = None;
         self.parked = None;
         self.expired.clear();
         self.touched.clear();
-        self.dirty.operations.retain(|id, _| *id == keep);
         self.scheduler = None;
         // Nobody could take a pause back any more, and what waits for the name would wait for ever.
         self.operator = OperatorRecord::default();
@@ -56,6 +52,6 @@ impl SchedulerState {
         self.operations.queues = Default::default();
         self.operations.ended.clear();
         self.operations.recent.clear();
-        self.effects.push(Effect::Ended);
+        turn.effects.push(Effect::Ended);
     }
 }

@@ -11,12 +11,12 @@ pub(in crate::state) struct DeleteRun {
 }
 
 impl SchedulerState {
-    pub(super) fn begin_delete(&mut self) {
-        self.set_scheduler_state(scheduler_state::TERMINATING);
+    pub(super) fn begin_delete(&mut self, turn: &mut Turn) {
+        self.set_scheduler_state(turn, scheduler_state::TERMINATING);
         let rooms: VecDeque<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();
         self.expired.clear();
         self.desired = Some(0);
-        self.note(LANE, &format!("ending {} rooms", rooms.len()));
+        self.note(turn, LANE, &format!("ending {} rooms", rooms.len()));
         self.set_step(LANE, "ending rooms");
         self.set_progress(
             LANE,
@@ -25,11 +25,11 @@ impl SchedulerState {
                 removing_place: false,
             }),
         );
-        self.continue_delete();
+        self.continue_delete(turn);
     }
 
     /// Called again whenever a room was told to end, or has gone.
-    pub(in crate::state) fn continue_delete(&mut self) {
+    pub(in crate::state) fn continue_delete(&mut self, turn: &mut Turn) {
         let deletes = |r: &Running| matches!(r.progress, Progress::Delete(_));
         if !self.operations.running(LANE).is_some_and(deletes) {
             return;
@@ -50,8 +50,8 @@ impl SchedulerState {
             }
             if let Some(id) = run.left.pop_front() {
                 // Written down as they are told, not all at once: a turn stays short.
-                self.mark_removal(&id, RemovalReason::SchedulerDeleted, false);
-                self.order_termination(&id, Some((LANE, operation)));
+                self.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
+                self.order_termination(turn, &id, Some((LANE, operation)));
                 continue;
             }
             if rooms_left || in_flight > 0 || run.removing_place || making {
@@ -59,12 +59,17 @@ impl SchedulerState {
             }
             run.removing_place = true;
             running.record.journal.step = "removing the place of its rooms".into();
-            self.run_for(LANE, Purpose::RemovePlace(operation), Work::RemovePlace);
+            self.run_for(
+                turn,
+                LANE,
+                Purpose::RemovePlace(operation),
+                Work::RemovePlace,
+            );
             return;
         }
     }
 
-    pub(super) fn on_place_removed(&mut self, result: WorkResult) {
+    pub(super) fn on_place_removed(&mut self, turn: &mut Turn, result: WorkResult) {
         let Some(running) = self.operations.running(LANE) else {
             return;
         };
@@ -76,11 +81,11 @@ impl SchedulerState {
         };
         match (&running.progress, failure) {
             (Progress::Delete(_), None) => {
-                self.finish(LANE, "the scheduler and its rooms are gone");
-                self.drop_scheduler(operation);
+                self.finish(turn, LANE, "the scheduler and its rooms are gone");
+                self.drop_scheduler(turn, operation);
             }
-            (Progress::Delete(_), Some(cause)) => self.fail(LANE, cause),
-            (Progress::RollBack(_), failure) => self.place_rolled_back(failure),
+            (Progress::Delete(_), Some(cause)) => self.fail(turn, LANE, cause),
+            (Progress::RollBack(_), failure) => self.place_rolled_back(turn, failure),
             _ => {}
         }
     }

@@ -10,31 +10,31 @@ const RECENT_MAX: usize = 16;
 
 impl SchedulerState {
     /// Appends a line to the history of an add_rooms that may have ended already.
-    pub(in crate::state) fn note_in_ended(&mut self, id: OperationId, text: &str) {
+    pub(in crate::state) fn note_in_ended(&mut self, turn: &mut Turn, id: OperationId, text: &str) {
         if let Some(lane) = self.operations.lane_of(id) {
-            return self.note(lane, text);
+            return self.note(turn, lane, text);
         }
-        let now = self.now.wall;
+        let now = turn.now.wall;
         if let Some(record) = self.operations.recent.iter_mut().find(|r| r.id == id) {
             append(record, now, text);
-            self.dirty.operations.insert(id, Box::new(record.clone()));
+            turn.changes.put_operation(record.clone());
         }
     }
 
-    pub(super) fn finish(&mut self, lane: Lane, text: &str) {
-        self.note(lane, text);
-        self.note(lane, "Operation finished");
-        self.end(lane, OperationStatus::Finished);
+    pub(super) fn finish(&mut self, turn: &mut Turn, lane: Lane, text: &str) {
+        self.note(turn, lane, text);
+        self.note(turn, lane, "Operation finished");
+        self.end(turn, lane, OperationStatus::Finished);
     }
 
     /// Ends what runs in `lane`; the next one starts in the same decision, so in one commit.
-    pub(super) fn end(&mut self, lane: Lane, status: OperationStatus) {
+    pub(super) fn end(&mut self, turn: &mut Turn, lane: Lane, status: OperationStatus) {
         let Some(running) = self.operations.running[lane as usize].take() else {
             return;
         };
         if status == OperationStatus::Finished {
-            let report = running.executed(self.now.mono, Outcome::Success, "");
-            self.measured.reports.push(report);
+            let report = running.executed(turn.now.mono, Outcome::Success, "");
+            turn.reports.push(report);
         }
         let id = running.record.id;
         // Results that still come are late ones of an ended attempt.
@@ -48,23 +48,24 @@ impl SchedulerState {
             self.work.take_back(*work);
         }
         if !late.is_empty() {
-            self.effects.push(Effect::Abandon(late));
+            turn.effects.push(Effect::Abandon(late));
         }
         if self.operations.running.iter().all(Option::is_none) {
             self.timers.leases = None;
         }
-        self.archive(running.record, status);
-        self.dirty.reconsider = true;
+        self.archive(turn, running.record, status);
+        turn.reconsider = true;
     }
 
     /// Stores an operation in its final status, and drops what the retention has no room for.
     pub(in crate::state) fn archive(
         &mut self,
+        turn: &mut Turn,
         mut record: OperationRecord,
         status: OperationStatus,
     ) {
         record.status = status;
-        record.status_at = self.now.wall;
+        record.status_at = turn.now.wall;
         record.lease_until = None;
         record.journal.step.clear();
         self.operations.ended.push_back(EndedOperation::of(&record));
@@ -75,27 +76,27 @@ impl SchedulerState {
             self.operations.recent.push_back(record.clone());
         }
         let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
-        self.dirty.operations.insert(record.id, Box::new(record));
-        self.trim_history();
+        turn.changes.put_operation(record);
+        self.trim_history(turn);
         if edit {
-            self.version_edit_came_to_nothing();
+            self.version_edit_came_to_nothing(turn);
         }
     }
 
     /// The scheduler is `creating` from the start of a version edit to its switch: when
     /// none of the two goes on, nobody else would end that.
-    fn version_edit_came_to_nothing(&mut self) {
+    fn version_edit_came_to_nothing(&mut self, turn: &mut Turn) {
         let open = self.operations.open().any(|r| {
             r.definition.is_version_edit()
                 || matches!(r.definition, Definition::CreateScheduler { .. })
         });
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
         if !open && self.scheduler.as_ref().is_some_and(creating) {
-            self.settle_scheduler_state();
+            self.settle_scheduler_state(turn);
         }
     }
 
-    fn trim_history(&mut self) {
+    fn trim_history(&mut self, turn: &mut Turn) {
         let idle = self.operations.ended.iter().filter(|e| e.no_action).count();
         let acted = self.operations.ended.len() - idle;
         let limits = [
@@ -110,8 +111,7 @@ impl SchedulerState {
                 let Some(gone) = oldest.and_then(|at| ended.remove(at)) else {
                     break;
                 };
-                self.dirty.operations.remove(&gone.id);
-                self.dirty.forgotten.push(gone.id);
+                turn.changes.forget_operation(gone.id);
                 self.operations.recent.retain(|r| r.id != gone.id);
             }
         }

@@ -109,9 +109,14 @@ impl SchedulerState {
             >= self.settings.queue_limit
     }
 
-    pub(super) fn enqueue(&mut self, definition: Definition, how: Enqueue) -> OperationId {
-        let id = self.fresh_operation_id();
-        let now = self.now.wall;
+    pub(super) fn enqueue(
+        &mut self,
+        turn: &mut Turn,
+        definition: Definition,
+        how: Enqueue,
+    ) -> OperationId {
+        let id = turn.fresh_operation_id();
+        let now = turn.now.wall;
         let mut record = OperationRecord {
             id,
             scheduler: self.name.clone(),
@@ -124,7 +129,7 @@ impl SchedulerState {
             lease_until: None,
             journal: Journal {
                 by_user: how.by_user,
-                request_id: self.request.as_deref().map(str::to_owned),
+                request_id: turn.request.as_deref().map(str::to_owned),
                 ..Journal::default()
             },
         };
@@ -132,7 +137,7 @@ impl SchedulerState {
         for note in &how.notes {
             append(&mut record, now, note);
         }
-        self.dirty.operations.insert(id, Box::new(record.clone()));
+        turn.changes.put_operation(record.clone());
         let queue = &mut self.operations.queues[record.definition.lane() as usize];
         if how.priority {
             // Not before what had begun before a restart: one runs per lane.
@@ -150,17 +155,17 @@ impl SchedulerState {
     }
 
     /// Starts what may start. True when something moved.
-    pub(super) fn advance(&mut self) -> bool {
+    pub(super) fn advance(&mut self, turn: &mut Turn) -> bool {
         if self.is_paused() {
             return false;
         }
         let mut moved = false;
         for lane in [Lane::Version, Lane::Room] {
             if self.operations.running(lane).is_none()
-                && self.may_start(lane)
+                && self.may_start(turn, lane)
                 && let Some(record) = self.operations.queues[lane as usize].pop_front()
             {
-                self.start(lane, record);
+                self.start(turn, lane, record);
                 moved = true;
             }
         }
@@ -181,13 +186,11 @@ impl SchedulerState {
     }
 
     /// Appends a line to the history of the operation that runs in `lane`.
-    pub(super) fn note(&mut self, lane: Lane, text: &str) {
-        let now = self.now.wall;
+    pub(super) fn note(&mut self, turn: &mut Turn, lane: Lane, text: &str) {
+        let now = turn.now.wall;
         if let Some(running) = self.operations.running_mut(lane) {
             append(&mut running.record, now, text);
-            self.dirty
-                .operations
-                .insert(running.record.id, Box::new(running.record.clone()));
+            turn.changes.put_operation(running.record.clone());
         }
     }
 
@@ -205,44 +208,42 @@ impl SchedulerState {
     }
 
     /// Looks at the operations that wait for a moment.
-    pub(super) fn operations_due(&mut self) {
-        let now = self.now.mono;
+    pub(super) fn operations_due(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
         let slept = self
             .operations
             .running(Lane::Room)
             .is_some_and(|r| matches!(r.progress, Progress::Test { until } if until <= now));
         if slept {
-            self.finish(Lane::Room, "slept as long as it was asked to");
+            self.finish(turn, Lane::Room, "slept as long as it was asked to");
         }
-        self.version_due();
+        self.version_due(turn);
     }
 
-    fn lease_end(&self) -> jiff::Timestamp {
-        self.now
-            .wall
+    fn lease_end(&self, now: Now) -> jiff::Timestamp {
+        now.wall
             .saturating_add(self.settings.operation_lease_ttl)
-            .unwrap_or(self.now.wall)
+            .unwrap_or(now.wall)
     }
 
     /// Renewed at half its time, to an absolute end (contract 5.9).
-    pub(super) fn renew_operation_leases(&mut self) {
-        let until = self.lease_end();
+    pub(super) fn renew_operation_leases(&mut self, turn: &mut Turn) {
+        let until = self.lease_end(turn.now);
         for running in self.operations.running.iter_mut().flatten() {
             running.record.lease_until = Some(until);
             let operation = running.record.id;
-            if !self.dirty.operations.contains_key(&operation) {
-                self.dirty
-                    .changes
+            if !turn.changes.puts_operation(operation) {
+                turn.changes
                     .push(Change::RenewOperationLease { operation, until });
             }
         }
         let running = self.operations.running.iter().any(Option::is_some);
-        let next = self.now.mono.plus(self.settings.operation_lease_ttl / 2);
+        let next = turn.now.mono.plus(self.settings.operation_lease_ttl / 2);
         self.timers.leases = running.then_some(next);
     }
 
     /// An operation that another program put into the queue (contract 5.2).
-    pub(super) fn on_pushed(&mut self, mut record: OperationRecord) {
+    pub(super) fn on_pushed(&mut self, turn: &mut Turn, mut record: OperationRecord) {
         // A hint may come twice, and late.
         let known = self.operations.open().any(|r| r.id == record.id)
             || self.operations.ended.iter().any(|e| e.id == record.id);
@@ -250,9 +251,7 @@ impl SchedulerState {
             return;
         }
         record.journal.pushed = true;
-        self.dirty
-            .operations
-            .insert(record.id, Box::new(record.clone()));
+        turn.changes.put_operation(record.clone());
         self.operations.restore(record);
     }
 }

@@ -23,6 +23,7 @@ const IDLE_WAIT: Duration = Duration::from_secs(1);
 impl SchedulerState {
     pub(super) fn begin_remove(
         &mut self,
+        turn: &mut Turn,
         amount: i32,
         ids: Vec<RoomId>,
         reason: &str,
@@ -44,28 +45,26 @@ impl SchedulerState {
             let amount = amount.clamp(0, self.settings.remove_limit);
             // The original ends what the order names, whatever happened since.
             run.left
-                .retain(|id| pushed || self.may_still_go(id, reason));
-            self.pick(amount as usize, reason, force || pushed, &mut run);
+                .retain(|id| pushed || self.may_still_go(turn.now, id, reason));
+            self.pick(turn, amount as usize, reason, force || pushed, &mut run);
         }
         run.left.retain(|id| self.rooms.get(id.as_str()).is_some());
         for id in run.left.clone() {
             self.expired.remove(&id);
-            self.mark_removal(&id, reason, false);
+            self.mark_removal(turn, &id, reason, false);
         }
         if let Some(running) = self.operations.running_mut(LANE) {
             running.record.journal.rooms = run.left.iter().cloned().collect();
             running.record.journal.step = "ending rooms".into();
-            self.dirty
-                .operations
-                .insert(running.record.id, Box::new(running.record.clone()));
+            turn.changes.put_operation(running.record.clone());
             running.progress = Progress::Remove(run);
         }
-        self.note_drained();
-        self.continue_remove();
+        self.note_drained(turn);
+        self.continue_remove(turn);
     }
 
     /// Stored with the drains themselves, so that a restart loses neither.
-    fn note_drained(&mut self) {
+    fn note_drained(&mut self, turn: &mut Turn) {
         let Some(Running {
             progress: Progress::Remove(run),
             ..
@@ -76,6 +75,7 @@ impl SchedulerState {
         if let Some(named) = some_of(&run.drained) {
             let count = run.drained.len();
             self.note(
+                turn,
                 LANE,
                 &format!("{count} rooms go when their matches end: {named}"),
             );
@@ -84,13 +84,13 @@ impl SchedulerState {
 
     /// Much may have happened since a room was chosen: a ping of one that was silent, a
     /// match in one that was to be drained first.
-    fn may_still_go(&self, id: &RoomId, reason: RemovalReason) -> bool {
+    fn may_still_go(&self, now: Now, id: &RoomId, reason: RemovalReason) -> bool {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return false;
         };
         match (reason, room.record.removal) {
             (_, Some(removal)) if !removal.drain => true,
-            (RemovalReason::ExpiredRoom, _) => self.is_expired(id),
+            (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
             (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
                 !room.is_busy()
             }
@@ -100,24 +100,31 @@ impl SchedulerState {
 
     /// Chooses by the order of deletion, idle rooms first; those with a match are only marked
     /// to be drained, unless they are to go `at_once` (D27).
-    fn pick(&mut self, amount: usize, reason: RemovalReason, at_once: bool, run: &mut RemoveRun) {
+    fn pick(
+        &mut self,
+        turn: &mut Turn,
+        amount: usize,
+        reason: RemovalReason,
+        at_once: bool,
+        run: &mut RemoveRun,
+    ) {
         if amount == 0 {
             return;
         }
-        let order = self.deletion_order(amount, reason);
+        let order = self.deletion_order(turn.now, amount, reason);
         run.left.extend(order.remove);
         run.left.extend(order.terminating);
         for id in order.drain {
             if at_once {
                 run.left.push_back(id);
             } else {
-                self.mark_removal(&id, reason, true);
+                self.mark_removal(turn, &id, reason, true);
                 run.drained.push(id);
             }
         }
     }
 
-    fn deletion_order(&self, amount: usize, reason: RemovalReason) -> deletion::Deletion {
+    fn deletion_order(&self, now: Now, amount: usize, reason: RemovalReason) -> deletion::Deletion {
         let Some(active) = &self.scheduler else {
             return deletion::Deletion::default();
         };
@@ -127,7 +134,7 @@ impl SchedulerState {
         let in_use = self.rooms.by_version().keys();
         let same_major: HashSet<&SchedulerVersion> =
             in_use.filter(|v| major_of(v) == major).collect();
-        let now = self.now.mono;
+        let now = now.mono;
         // A rollout replaces old rooms only: a new one would be made anew without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
         let replaced = |room: &&Room| !rolling || self.outdated.contains(&room.record.version);
@@ -153,7 +160,7 @@ impl SchedulerState {
         deletion::deletion_order(candidates, amount)
     }
 
-    pub(super) fn continue_remove(&mut self) {
+    pub(super) fn continue_remove(&mut self, turn: &mut Turn) {
         loop {
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
@@ -167,15 +174,15 @@ impl SchedulerState {
             }
             let Some(id) = run.left.pop_front() else {
                 if in_flight == 0 {
-                    self.finish_remove();
+                    self.finish_remove(turn);
                 }
                 return;
             };
-            self.order_termination(&id, Some((LANE, operation)));
+            self.order_termination(turn, &id, Some((LANE, operation)));
         }
     }
 
-    fn finish_remove(&mut self) {
+    fn finish_remove(&mut self, turn: &mut Turn) {
         let Some(Running {
             progress: Progress::Remove(run),
             ..
@@ -186,12 +193,13 @@ impl SchedulerState {
         let run = std::mem::take(run);
         if run.removed.is_empty() && run.drained.is_empty() {
             // Nothing could go: another look at once would only order the same again.
-            self.hold_scaling_until = Some(self.now.mono.plus(IDLE_WAIT));
+            self.hold_scaling_until = Some(turn.now.mono.plus(IDLE_WAIT));
         }
         if run.failed > 0 {
             let total = run.failed + run.removed.len();
             let cause = run.cause.unwrap_or_default();
             return self.fail(
+                turn,
                 LANE,
                 format!(
                     "{} of {total} rooms could not be ended: {cause}",
@@ -207,17 +215,18 @@ impl SchedulerState {
             let more = run.drained.len();
             text.push_str(&format!("; {more} more go when their matches end"));
         }
-        self.finish(LANE, &text);
+        self.finish(turn, LANE, &text);
     }
 
     /// Writes down that a room is to end; it is not given out any more from now on.
     pub(in crate::state) fn mark_removal(
         &mut self,
+        turn: &mut Turn,
         id: &RoomId,
         reason: RemovalReason,
         drain: bool,
     ) {
-        let at = self.now.wall;
+        let at = turn.now.wall;
         let changed = self.rooms.update(id.as_str(), |room| {
             let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
             if stronger {
@@ -233,14 +242,14 @@ impl SchedulerState {
             stronger
         });
         if changed == Some(true) {
-            self.dirty.rooms.insert(id.clone());
-            self.dirty.reconsider = true;
-            self.schedule_health(id);
+            turn.changes.put_room(id);
+            turn.reconsider = true;
+            self.schedule_health(turn.now, id);
         }
     }
 
     /// Rooms that a user wanted gone, and then not, before anything happened to them.
-    pub(super) fn keep_rooms_of(&mut self, canceled: &OperationRecord) {
+    pub(super) fn keep_rooms_of(&mut self, turn: &mut Turn, canceled: &OperationRecord) {
         let Definition::RemoveRooms {
             rooms_ids: Some(ids),
             ..
@@ -262,9 +271,9 @@ impl SchedulerState {
                 asked
             });
             if kept == Some(true) {
-                self.dirty.rooms.insert(id.clone());
-                self.dirty.reconsider = true;
-                self.schedule_health(id);
+                turn.changes.put_room(id);
+                turn.reconsider = true;
+                self.schedule_health(turn.now, id);
             }
         }
     }
@@ -272,6 +281,7 @@ impl SchedulerState {
     /// Asks the runtime to end a room, once what says so is durable.
     pub(in crate::state) fn order_termination(
         &mut self,
+        turn: &mut Turn,
         id: &RoomId,
         of: Option<(Lane, OperationId)>,
     ) {
@@ -299,19 +309,20 @@ impl SchedulerState {
             uid,
         };
         // Until this is answered it is not told again, however long ago it was told before.
-        let now = self.now.mono;
+        let now = turn.now.mono;
         self.rooms
             .update(id.as_str(), |room| room.terminated_at = Some(now));
-        self.schedule_health(id);
+        self.schedule_health(turn.now, id);
         match of {
-            Some((lane, _)) => self.run_for(lane, purpose, work),
-            None => drop(self.run(purpose, work)),
+            Some((lane, _)) => self.run_for(turn, lane, purpose, work),
+            None => drop(self.run(turn, purpose, work)),
         }
     }
 
     /// `uid` is the instance that was told to end; `None`: none was known.
     pub(super) fn on_terminated(
         &mut self,
+        turn: &mut Turn,
         of: Option<(Lane, OperationId)>,
         id: &RoomId,
         uid: Option<String>,
@@ -322,11 +333,11 @@ impl SchedulerState {
             WorkResult::Failed(crate::ports::RuntimeError::NotFound)
         );
         if not_found && self.is_another_instance(id, uid.as_deref()) {
-            return self.another_came_to_life(of, id);
+            return self.another_came_to_life(turn, of, id);
         }
         let failure = match result {
             WorkResult::Done => {
-                let now = self.now.mono;
+                let now = turn.now.mono;
                 self.rooms
                     .update(id.as_str(), |room| room.terminated_at = Some(now));
                 let from = self.rooms.get(id.as_str()).map(Room::status);
@@ -334,16 +345,20 @@ impl SchedulerState {
                     crate::rules::status::transition_allowed(from, RoomStatus::Terminating)
                 });
                 if may {
-                    self.set_status(id, RoomStatus::Terminating);
+                    self.set_status(turn, id, RoomStatus::Terminating);
                 }
-                self.schedule_health(id);
+                self.schedule_health(turn.now, id);
                 None
             }
             WorkResult::Failed(crate::ports::RuntimeError::NotFound) => {
                 // A creation that still comes back would bring it to life again.
-                self.bury(id.clone());
-                self.forget_room(id);
-                self.run(Purpose::Sweep, Work::ReleasePorts { room: id.clone() });
+                self.bury(turn.now, id.clone());
+                self.forget_room(turn, id);
+                self.run(
+                    turn,
+                    Purpose::Sweep,
+                    Work::ReleasePorts { room: id.clone() },
+                );
                 None
             }
             WorkResult::Failed(why) => Some(why.to_string()),
@@ -352,25 +367,30 @@ impl SchedulerState {
         };
         if failure.is_some() {
             // Tried again when its time to end is over, counted from now.
-            let now = self.now.mono;
+            let now = turn.now.mono;
             self.rooms
                 .update(id.as_str(), |room| room.terminated_at = Some(now));
-            self.schedule_health(id);
+            self.schedule_health(turn.now, id);
         }
         let Some((lane, _)) = of else { return };
-        self.termination_ended(lane, id, failure);
+        self.termination_ended(turn, lane, id, failure);
     }
 
     /// It did so after the runtime had looked for the room: a creation took effect late.
-    fn another_came_to_life(&mut self, of: Option<(Lane, OperationId)>, id: &RoomId) {
+    fn another_came_to_life(
+        &mut self,
+        turn: &mut Turn,
+        of: Option<(Lane, OperationId)>,
+        id: &RoomId,
+    ) {
         let room = self.rooms.get(id.as_str());
         let removal = room.and_then(|room| room.record.removal);
         if removal.is_some_and(|removal| !removal.drain) {
-            return self.order_termination(id, of);
+            return self.order_termination(turn, id, of);
         }
         // Its row is another one too: what was told to end has ended.
         if let Some((lane, _)) = of {
-            self.termination_ended(lane, id, None);
+            self.termination_ended(turn, lane, id, None);
         }
     }
 
@@ -381,7 +401,13 @@ impl SchedulerState {
         known.is_some_and(|known| uid != Some(known.uid.as_str()))
     }
 
-    fn termination_ended(&mut self, lane: Lane, id: &RoomId, failure: Option<String>) {
+    fn termination_ended(
+        &mut self,
+        turn: &mut Turn,
+        lane: Lane,
+        id: &RoomId,
+        failure: Option<String>,
+    ) {
         let Some(running) = self.operations.running_mut(lane) else {
             return;
         };
@@ -390,15 +416,15 @@ impl SchedulerState {
                 match failure {
                     None => run.removed.push(id.clone()),
                     Some(cause) => {
-                        self.measured.reports.push(Report::RoomNotRemoved);
+                        turn.reports.push(Report::RoomNotRemoved);
                         run.failed += 1;
                         run.cause.get_or_insert(cause);
                     }
                 }
-                self.continue_remove();
+                self.continue_remove(turn);
             }
-            Progress::Delete(_) => self.continue_delete(),
-            Progress::Version(_) => self.validation_room_terminated(id),
+            Progress::Delete(_) => self.continue_delete(turn),
+            Progress::Version(_) => self.validation_room_terminated(turn, id),
             _ => {}
         }
     }

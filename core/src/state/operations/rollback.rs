@@ -11,12 +11,12 @@ pub(in crate::state) struct RollbackRun {
 
 impl SchedulerState {
     /// Ends the operation in `lane` as an error, after its rollback.
-    pub(super) fn fail(&mut self, lane: Lane, cause: String) {
-        self.roll_back(lane, cause, false);
+    pub(super) fn fail(&mut self, turn: &mut Turn, lane: Lane, cause: String) {
+        self.roll_back(turn, lane, cause, false);
     }
 
     /// The cause is stored first: a restart goes on with the rollback, not with the work.
-    pub(super) fn roll_back(&mut self, lane: Lane, cause: String, canceled: bool) {
+    pub(super) fn roll_back(&mut self, turn: &mut Turn, lane: Lane, cause: String, canceled: bool) {
         let Some(running) = self.operations.running_mut(lane) else {
             return;
         };
@@ -31,12 +31,12 @@ impl SchedulerState {
             } else {
                 "operation execution failed"
             };
-            self.note(lane, &format!("{word}: {cause}"));
-            self.note(lane, "Starting operation rollback");
+            self.note(turn, lane, &format!("{word}: {cause}"));
+            self.note(turn, lane, "Starting operation rollback");
             if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
-                self.take_back_replicas(&record);
+                self.take_back_replicas(turn, &record);
             }
-            self.report_failed(lane, canceled, &cause);
+            self.report_failed(turn, lane, canceled, &cause);
         }
         let mut run = RollbackRun {
             canceled,
@@ -50,26 +50,26 @@ impl SchedulerState {
                     .map(|r| self.rooms_made_by(r.record.id));
                 run.left = made.unwrap_or_default().into();
                 for id in &run.left {
-                    self.mark_removal(id, RemovalReason::AddRoomsRollback, false);
+                    self.mark_removal(turn, id, RemovalReason::AddRoomsRollback, false);
                 }
             }
             Definition::CreateNewSchedulerVersion { .. } => {
                 let rooms = self.rooms.iter().filter(|r| r.record.validation);
                 run.left = rooms.map(|r| r.record.id.clone()).collect();
                 for id in &run.left {
-                    self.mark_removal(id, RemovalReason::NewVersionRollback, false);
+                    self.mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
                 }
-                self.settle_scheduler_state();
+                self.settle_scheduler_state(turn);
             }
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}
         }
         self.set_progress(lane, Progress::RollBack(run));
-        self.rollback_step(lane);
+        self.rollback_step(turn, lane);
     }
 
     /// From here on the clock runs for the rollback.
-    fn report_failed(&mut self, lane: Lane, canceled: bool, cause: &str) {
+    fn report_failed(&mut self, turn: &mut Turn, lane: Lane, canceled: bool, cause: &str) {
         let outcome = if canceled {
             Outcome::Canceled
         } else {
@@ -81,13 +81,13 @@ impl SchedulerState {
         let rolls_back = Report::RollsBack {
             operation: Named::of(&running.record),
         };
-        let report = running.executed(self.now.mono, outcome, cause);
-        running.began = self.now.mono;
-        self.measured.reports.extend([report, rolls_back]);
+        let report = running.executed(turn.now.mono, outcome, cause);
+        running.began = turn.now.mono;
+        turn.reports.extend([report, rolls_back]);
     }
 
     /// Goes on with a rollback; ends the operation when nothing is left to undo.
-    pub(super) fn rollback_step(&mut self, lane: Lane) {
+    pub(super) fn rollback_step(&mut self, turn: &mut Turn, lane: Lane) {
         loop {
             let Some(running) = self.operations.running_mut(lane) else {
                 return;
@@ -100,31 +100,36 @@ impl SchedulerState {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
-                self.order_termination(&id, Some((lane, operation)));
+                self.order_termination(turn, &id, Some((lane, operation)));
                 continue;
             }
             if in_flight > 0 {
                 return;
             }
             if run.removing_place {
-                self.run_for(lane, Purpose::RemovePlace(operation), Work::RemovePlace);
+                self.run_for(
+                    turn,
+                    lane,
+                    Purpose::RemovePlace(operation),
+                    Work::RemovePlace,
+                );
                 return;
             }
-            return self.end_rollback(lane, None);
+            return self.end_rollback(turn, lane, None);
         }
     }
 
     /// The rollback of `create_scheduler` leaves nothing behind but the operation (D17).
-    pub(super) fn place_rolled_back(&mut self, failure: Option<String>) {
+    pub(super) fn place_rolled_back(&mut self, turn: &mut Turn, failure: Option<String>) {
         let Some(running) = self.operations.running(Lane::Version) else {
             return;
         };
         let id = running.record.id;
-        self.end_rollback(Lane::Version, failure);
-        self.drop_scheduler(id);
+        self.end_rollback(turn, Lane::Version, failure);
+        self.drop_scheduler(turn, id);
     }
 
-    fn end_rollback(&mut self, lane: Lane, failure: Option<String>) {
+    fn end_rollback(&mut self, turn: &mut Turn, lane: Lane, failure: Option<String>) {
         let Some(Running {
             progress: Progress::RollBack(run),
             ..
@@ -137,22 +142,22 @@ impl SchedulerState {
         } else {
             OperationStatus::Error
         };
-        self.report_rolled_back(lane, failure.is_none());
+        self.report_rolled_back(turn, lane, failure.is_none());
         match failure {
-            None => self.note(lane, "rollback succeeded"),
-            Some(cause) => self.note(lane, &format!("rollback failed: {cause}")),
+            None => self.note(turn, lane, "rollback succeeded"),
+            Some(cause) => self.note(turn, lane, &format!("rollback failed: {cause}")),
         }
-        self.note(lane, "Operation finished");
-        self.end(lane, status);
+        self.note(turn, lane, "Operation finished");
+        self.end(turn, lane, status);
     }
 
-    fn report_rolled_back(&mut self, lane: Lane, success: bool) {
+    fn report_rolled_back(&mut self, turn: &mut Turn, lane: Lane, success: bool) {
         let Some(running) = self.operations.running(lane) else {
             return;
         };
-        self.measured.reports.push(Report::RolledBack {
+        turn.reports.push(Report::RolledBack {
             operation: Named::of(&running.record),
-            took: self.now.mono.since(running.began),
+            took: turn.now.mono.since(running.began),
             success,
         });
     }

@@ -5,12 +5,13 @@ use super::*;
 impl SchedulerState {
     /// Create and delete exclude the room lane (architecture 6); nothing touches rooms
     /// before the runtime has said which there are.
-    pub(super) fn may_start(&mut self, lane: Lane) -> bool {
+    pub(super) fn may_start(&mut self, turn: &mut Turn, lane: Lane) -> bool {
         let Some(head) = self.operations.queue(lane).front() else {
             return false;
         };
         if self.scheduler.is_none() {
-            return head.journal.cancel_requested || self.orphan_until(head) <= self.now.mono;
+            return head.journal.cancel_requested
+                || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
         // Nothing is done for these; one that had begun is undone, in its turn.
         let untouched = head.journal.attempt == 0;
@@ -22,7 +23,7 @@ impl SchedulerState {
         match (lane, &head.definition) {
             (Lane::Version, Definition::DeleteScheduler) => {
                 if self.operations.running(Lane::Room).is_some() {
-                    self.cancel_running(Lane::Room, "the scheduler is to be deleted");
+                    self.cancel_running(turn, Lane::Room, "the scheduler is to be deleted");
                 }
                 self.listed && self.operations.running(Lane::Room).is_none()
             }
@@ -44,15 +45,15 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn start(&mut self, lane: Lane, mut record: OperationRecord) {
-        let now = self.now;
+    pub(super) fn start(&mut self, turn: &mut Turn, lane: Lane, mut record: OperationRecord) {
+        let now = turn.now;
         if record.journal.cancel_requested && record.journal.attempt == 0 {
-            return self.cancel_waiting(record);
+            return self.cancel_waiting(turn, record);
         }
         if self.scheduler.is_none() {
-            self.end_orphan(record);
+            self.end_orphan(turn, record);
             if self.operations.open().next().is_none() {
-                self.effects.push(Effect::Ended);
+                turn.effects.push(Effect::Ended);
             }
             return;
         }
@@ -60,30 +61,28 @@ impl SchedulerState {
             let text = format!("Operation evicted: no operation is called \"{name}\"");
             let operation = Named::of(&record);
             append(&mut record, now.wall, &text);
-            self.measured.reports.push(Report::Evicted { operation });
-            return self.archive(record, OperationStatus::Evicted);
+            turn.reports.push(Report::Evicted { operation });
+            return self.archive(turn, record, OperationStatus::Evicted);
         }
         let resumed = record.journal.attempt > 0;
         record.journal.attempt += 1;
         record.status = OperationStatus::InProgress;
         record.status_at = now.wall;
-        record.lease_until = Some(self.lease_end());
+        record.lease_until = Some(self.lease_end(turn.now));
         let text = match (resumed, &record.journal.request_id) {
             (true, _) => "Resuming operation after a restart".to_owned(),
             (false, None) => "Starting operation".to_owned(),
             (false, Some(request)) => format!("Starting operation, ordered by request {request}"),
         };
         append(&mut record, now.wall, &text);
-        self.measured.reports.push(Report::Began {
+        turn.reports.push(Report::Began {
             operation: Named::of(&record),
             text,
         });
         if self.timers.leases.is_none() {
             self.timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
         }
-        self.dirty
-            .operations
-            .insert(record.id, Box::new(record.clone()));
+        turn.changes.put_operation(record.clone());
         let definition = record.definition.clone();
         let (failure, cancel) = (
             record.journal.failure.clone(),
@@ -96,49 +95,51 @@ impl SchedulerState {
             began: now.mono,
         });
         if let Some(cause) = failure {
-            return self.roll_back(lane, cause, cancel);
+            return self.roll_back(turn, lane, cause, cancel);
         }
-        self.begin(lane, definition, resumed);
+        self.begin(turn, lane, definition, resumed);
         if cancel {
-            self.cancel_running(lane, "canceled on request");
+            self.cancel_running(turn, lane, "canceled on request");
         }
     }
 
-    fn begin(&mut self, lane: Lane, definition: Definition, resumed: bool) {
+    fn begin(&mut self, turn: &mut Turn, lane: Lane, definition: Definition, resumed: bool) {
         match definition {
-            Definition::CreateScheduler { .. } => self.begin_create(),
-            Definition::CreateNewSchedulerVersion { scheduler } => self.begin_version(&scheduler),
-            Definition::SwitchActiveVersion { new_active_version } => {
-                self.begin_switch(&new_active_version);
+            Definition::CreateScheduler { .. } => self.begin_create(turn),
+            Definition::CreateNewSchedulerVersion { scheduler } => {
+                self.begin_version(turn, &scheduler)
             }
-            Definition::DeleteScheduler => self.begin_delete(),
-            Definition::AddRooms { amount } => self.begin_add(amount),
+            Definition::SwitchActiveVersion { new_active_version } => {
+                self.begin_switch(turn, &new_active_version);
+            }
+            Definition::DeleteScheduler => self.begin_delete(turn),
+            Definition::AddRooms { amount } => self.begin_add(turn, amount),
             Definition::RemoveRooms {
                 amount,
                 rooms_ids,
                 reason,
                 force,
             } => {
-                self.begin_remove(amount, rooms_ids.unwrap_or_default(), &reason, force);
+                self.begin_remove(turn, amount, rooms_ids.unwrap_or_default(), &reason, force);
             }
-            Definition::HealthController { .. } => self.run_health(resumed),
-            Definition::StorageCleanUp => self.run_clean_up(),
+            Definition::HealthController { .. } => self.run_health(turn, resumed),
+            Definition::StorageCleanUp => self.run_clean_up(turn),
             Definition::TestOperation { .. } if resumed => {
-                self.fail(lane, "it was interrupted by a restart".into());
+                self.fail(turn, lane, "it was interrupted by a restart".into());
             }
             Definition::TestOperation { sleep_seconds } => {
                 let sleep = Duration::from_secs(sleep_seconds.max(0).unsigned_abs());
                 self.set_progress(
                     lane,
                     Progress::Test {
-                        until: self.now.mono.plus(sleep),
+                        until: turn.now.mono.plus(sleep),
                     },
                 );
                 self.set_step(lane, "sleeping");
-                self.operations_due();
+                self.operations_due(turn);
             }
             // Evicted before it comes here.
-            Definition::Unknown { .. } => self.finish(lane, "nothing to do"),
+            Definition::Unknown { .. } => self.finish(turn, lane, "nothing to do"),
         }
     }
 }

@@ -6,12 +6,13 @@ use crate::rules::version::is_major;
 const LANE: Lane = Lane::Version;
 
 impl SchedulerState {
-    pub(super) fn begin_switch(&mut self, version: &SchedulerVersion) {
+    pub(super) fn begin_switch(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         if self.scheduler.as_ref().map(|s| s.version()) == Some(version) {
-            return self.stay_at(version);
+            return self.stay_at(turn, version);
         }
         let Some(document) = self.versions.get(version) else {
             return self.fail(
+                turn,
                 LANE,
                 format!("scheduler {} version {version} not found", self.name),
             );
@@ -19,26 +20,27 @@ impl SchedulerState {
         let mut next = (**document).clone();
         next.state = scheduler_state::IN_SYNC.into();
         self.scheduler = Some(Arc::new(next));
-        self.dirty.scheduler = true;
-        self.begin_rollout();
-        self.active_changed();
-        self.finish(LANE, &format!("{version} is the active version"));
+        turn.changes.put_scheduler();
+        self.begin_rollout(turn);
+        self.active_changed(turn);
+        self.finish(turn, LANE, &format!("{version} is the active version"));
     }
 
     /// It is active already: nothing of what was decided since it became so is undone (D32).
-    fn stay_at(&mut self, version: &SchedulerVersion) {
+    fn stay_at(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
         if self.scheduler.as_ref().is_some_and(creating) {
-            self.set_scheduler_state(scheduler_state::IN_SYNC);
+            self.set_scheduler_state(turn, scheduler_state::IN_SYNC);
         }
         self.finish(
+            turn,
             LANE,
             &format!("{version} is the active version already; nothing was changed"),
         );
     }
 
     /// Works out again what depends on which document is the active one.
-    pub(in crate::state) fn active_changed(&mut self) {
+    pub(in crate::state) fn active_changed(&mut self, turn: &mut Turn) {
         let Some(active) = self.scheduler.clone() else {
             return;
         };
@@ -51,6 +53,6 @@ impl SchedulerState {
             .filter(|(version, old)| *version != active.version() && is_major(old, &active))
             .map(|(version, _)| version.clone())
             .collect();
-        self.dirty.reconsider = true;
+        turn.reconsider = true;
     }
 }

@@ -6,43 +6,47 @@ const LANE: Lane = Lane::Room;
 
 impl SchedulerState {
     /// One of a kind waits at a time: a tick behind a long operation adds nothing (11.1, item 11).
-    pub(in crate::state) fn enqueue_periodic(&mut self, definition: Definition) {
+    pub(in crate::state) fn enqueue_periodic(&mut self, turn: &mut Turn, definition: Definition) {
         let waiting = self
             .operations
             .open()
             .any(|r| r.definition.name() == definition.name());
         if !waiting && self.scheduler.is_some() {
-            self.enqueue(definition, Enqueue::default());
+            self.enqueue(turn, definition, Enqueue::default());
         }
     }
 
     /// The same look at the fleet that every event takes, on record (architecture 3).
-    pub(super) fn run_health(&mut self, resumed: bool) {
-        let enqueued = if resumed { Vec::new() } else { self.consider() };
+    pub(super) fn run_health(&mut self, turn: &mut Turn, resumed: bool) {
+        let enqueued = if resumed {
+            Vec::new()
+        } else {
+            self.consider(turn)
+        };
         for text in &enqueued {
-            self.note(LANE, text);
+            self.note(turn, LANE, text);
         }
         self.measured.health_run();
         if let Some(running) = self.operations.running_mut(LANE) {
             let took_action = Some(!enqueued.is_empty());
             running.record.definition = Definition::HealthController { took_action };
         }
-        self.note(LANE, "Operation finished");
-        self.end(LANE, OperationStatus::Finished);
+        self.note(turn, LANE, "Operation finished");
+        self.end(turn, LANE, OperationStatus::Finished);
     }
 
     /// Forgets ended operations whose time is over.
-    pub(super) fn run_clean_up(&mut self) {
+    pub(super) fn run_clean_up(&mut self, turn: &mut Turn) {
         let ttl = self.settings.periodic_operation_ttl;
-        let now = self.now;
+        let now = turn.now;
         let before = self.operations.ended.len();
         if !ttl.is_zero() {
-            let forgotten = &mut self.dirty.forgotten;
+            let changes = &mut turn.changes;
             let recent = &mut self.operations.recent;
             self.operations.ended.retain(|e| {
                 let over = e.periodic && now.mono.since(now.mono_of(e.ended_at)) > ttl;
                 if over {
-                    forgotten.push(e.id);
+                    changes.forget_operation(e.id);
                     recent.retain(|r| r.id != e.id);
                 }
                 !over
@@ -51,6 +55,6 @@ impl SchedulerState {
         let gone = before - self.operations.ended.len();
         self.graveyard
             .retain(|_, at| now.mono.since(*at) < GRAVEYARD_TIME);
-        self.finish(LANE, &format!("removed {gone} expired operations"));
+        self.finish(turn, LANE, &format!("removed {gone} expired operations"));
     }
 }

@@ -39,7 +39,7 @@ impl VersionRun {
 }
 
 impl SchedulerState {
-    pub(super) fn begin_version(&mut self, wanted: &Scheduler) {
+    pub(super) fn begin_version(&mut self, turn: &mut Turn, wanted: &Scheduler) {
         let Some(active) = self.scheduler.clone() else {
             return;
         };
@@ -49,14 +49,18 @@ impl SchedulerState {
         candidate.rollback_version = active.version().to_string();
         candidate.state = scheduler_state::CREATING.into();
         let candidate = Arc::new(candidate);
-        self.set_scheduler_state(scheduler_state::CREATING);
+        self.set_scheduler_state(turn, scheduler_state::CREATING);
         let word = if major { "major" } else { "minor" };
-        self.note(LANE, &format!("new {word} version {}", candidate.version()));
+        self.note(
+            turn,
+            LANE,
+            &format!("new {word} version {}", candidate.version()),
+        );
         if !major {
-            return self.store_version(candidate);
+            return self.store_version(turn, candidate);
         }
         let phase = Phase::Waiting {
-            until: self.now.mono,
+            until: turn.now.mono,
         };
         self.set_progress(
             LANE,
@@ -66,7 +70,7 @@ impl SchedulerState {
                 phase,
             }),
         );
-        self.version_due();
+        self.version_due(turn);
     }
 
     fn version_run(&mut self) -> Option<&mut VersionRun> {
@@ -106,22 +110,22 @@ impl SchedulerState {
     }
 
     /// Begins the next attempt, or ends one whose time is over.
-    pub(super) fn version_due(&mut self) {
-        let now = self.now.mono;
+    pub(super) fn version_due(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
-            Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(),
+            Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(turn),
             Some(Phase::Trying { room, until }) if *until <= now => {
                 let (room, wait) = (room.clone(), self.settings.validation_timeout);
                 let text = format!("room {room} was not ready after {} s", wait.as_secs());
-                self.end_attempt(&room, Some(text));
+                self.end_attempt(turn, &room, Some(text));
             }
             _ => {}
         }
     }
 
-    fn begin_attempt(&mut self) {
-        self.end_stray_validation_rooms();
-        let until = self.now.mono.plus(self.settings.validation_timeout);
+    fn begin_attempt(&mut self, turn: &mut Turn) {
+        self.end_stray_validation_rooms(turn);
+        let until = turn.now.mono.plus(self.settings.validation_timeout);
         let Some(running) = self.operations.running(LANE) else {
             return;
         };
@@ -143,12 +147,17 @@ impl SchedulerState {
             };
         }
         self.set_step(LANE, "validating");
-        self.note(LANE, &format!("validation attempt {attempt}: room {room}"));
+        self.note(
+            turn,
+            LANE,
+            &format!("validation attempt {attempt}: room {room}"),
+        );
         let purpose = Purpose::Ports {
             operation,
             room: room.clone(),
         };
         self.run_for(
+            turn,
             LANE,
             purpose,
             Work::ReservePorts {
@@ -159,7 +168,7 @@ impl SchedulerState {
     }
 
     /// A room's status or instance changed: is it the one under validation, and what of it?
-    pub(in crate::state) fn validation_room_changed(&mut self, id: &RoomId) {
+    pub(in crate::state) fn validation_room_changed(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -169,33 +178,44 @@ impl SchedulerState {
         let instance = room.record.instance.as_ref();
         let description = instance.map(|i| i.description.clone()).unwrap_or_default();
         match room.status() {
-            RoomStatus::Ready => self.end_attempt(id, None),
+            RoomStatus::Ready => self.end_attempt(turn, id, None),
             RoomStatus::Occupied | RoomStatus::Active
                 if self.settings.validation_accepts_occupied =>
             {
-                self.end_attempt(id, None);
+                self.end_attempt(turn, id, None);
             }
             RoomStatus::Error => {
-                self.end_attempt(id, Some(format!("room {id} is in error: {description}")));
+                self.end_attempt(
+                    turn,
+                    id,
+                    Some(format!("room {id} is in error: {description}")),
+                );
             }
             _ => {}
         }
     }
 
     /// The room under validation is gone, or could not be made.
-    pub(in crate::state) fn validation_room_ended(&mut self, id: &RoomId, cause: String) {
+    pub(in crate::state) fn validation_room_ended(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        cause: String,
+    ) {
         match self.version_run_ref().map(|run| &run.phase) {
             Some(Phase::Trying { room, .. }) if room == id => {
-                self.end_attempt(id, Some(cause));
-                self.validation_room_terminated(id);
+                self.end_attempt(turn, id, Some(cause));
+                self.validation_room_terminated(turn, id);
             }
-            Some(Phase::Ending { room, .. }) if room == id => self.validation_room_terminated(id),
+            Some(Phase::Ending { room, .. }) if room == id => {
+                self.validation_room_terminated(turn, id)
+            }
             _ => {}
         }
     }
 
     /// Ends the attempt's room, whatever came of it.
-    fn end_attempt(&mut self, id: &RoomId, error: Option<String>) {
+    fn end_attempt(&mut self, turn: &mut Turn, id: &RoomId, error: Option<String>) {
         let trying = self
             .version_run_ref()
             .is_some_and(|run| matches!(&run.phase, Phase::Trying { room, .. } if room == id));
@@ -208,19 +228,19 @@ impl SchedulerState {
                 error,
             };
         }
-        self.mark_removal(id, RemovalReason::NewVersionValidationFinished, false);
+        self.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
         let operation = self.operations.running(LANE).map(|r| r.record.id);
         if self.rooms.get(id.as_str()).is_some() {
-            self.order_termination(id, operation.map(|operation| (LANE, operation)));
+            self.order_termination(turn, id, operation.map(|operation| (LANE, operation)));
         } else {
-            self.validation_room_terminated(id);
+            self.validation_room_terminated(turn, id);
         }
     }
 
     /// The attempt's room was told to end: the outcome counts now.
-    pub(super) fn validation_room_terminated(&mut self, id: &RoomId) {
+    pub(super) fn validation_room_terminated(&mut self, turn: &mut Turn, id: &RoomId) {
         let attempts = self.settings.validation_attempts.max(1);
-        let now = self.now.mono;
+        let now = turn.now.mono;
         let Some(run) = self.version_run() else {
             return;
         };
@@ -237,11 +257,16 @@ impl SchedulerState {
         };
         match error {
             None => {
-                self.note(LANE, &format!("validation attempt {attempt} succeeded"));
-                self.store_version(candidate);
+                self.note(
+                    turn,
+                    LANE,
+                    &format!("validation attempt {attempt} succeeded"),
+                );
+                self.store_version(turn, candidate);
             }
             Some(cause) => {
                 self.note(
+                    turn,
                     LANE,
                     &format!("validation attempt {attempt} failed: {cause}"),
                 );
@@ -253,22 +278,22 @@ impl SchedulerState {
                         "no validation room of {} was ready in {attempt} attempts",
                         candidate.version()
                     );
-                    self.fail(LANE, text);
+                    self.fail(turn, LANE, text);
                 }
             }
         }
     }
 
     /// Stores the version and enqueues the switch to it, in one commit.
-    fn store_version(&mut self, candidate: Arc<Scheduler>) {
+    fn store_version(&mut self, turn: &mut Turn, candidate: Arc<Scheduler>) {
         let version = candidate.version().clone();
-        let created_at = self.now.wall;
+        let created_at = turn.now.wall;
         let mut document = (*candidate).clone();
         document.created_at = created_at;
         let document = Arc::new(document);
-        self.forget_old_versions();
+        self.forget_old_versions(turn);
         self.versions.insert(version.clone(), document.clone());
-        self.dirty.changes.push(Change::CreateVersion {
+        turn.changes.push(Change::CreateVersion {
             scheduler: document,
             created_at,
         });
@@ -279,8 +304,9 @@ impl SchedulerState {
             priority: true,
             ..Enqueue::default()
         };
-        let switch = self.enqueue(definition, how);
+        let switch = self.enqueue(turn, definition, how);
         self.finish(
+            turn,
             LANE,
             &format!("stored {version}, enqueued its switch: operation {switch}"),
         );

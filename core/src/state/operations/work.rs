@@ -98,7 +98,12 @@ impl Purpose {
 }
 
 impl SchedulerState {
-    pub(in crate::state) fn on_work_done(&mut self, id: WorkId, result: WorkResult) {
+    pub(in crate::state) fn on_work_done(
+        &mut self,
+        turn: &mut Turn,
+        id: WorkId,
+        result: WorkResult,
+    ) {
         let Some(purpose) = self.work.take_back(id) else {
             self.stale_results += 1;
             return;
@@ -110,30 +115,32 @@ impl SchedulerState {
             running.in_flight = running.in_flight.saturating_sub(1);
         }
         match purpose {
-            Purpose::Prepare(_) => self.on_prepared(result),
-            Purpose::RemovePlace(_) => self.on_place_removed(result),
-            Purpose::Ports { operation, room } => self.on_ports(operation, room, result),
-            Purpose::Create { room, operation } => self.on_created(Some(operation), room, result),
-            Purpose::Recreate { room } => self.on_created(None, room, result),
+            Purpose::Prepare(_) => self.on_prepared(turn, result),
+            Purpose::RemovePlace(_) => self.on_place_removed(turn, result),
+            Purpose::Ports { operation, room } => self.on_ports(turn, operation, room, result),
+            Purpose::Create { room, operation } => {
+                self.on_created(turn, Some(operation), room, result)
+            }
+            Purpose::Recreate { room } => self.on_created(turn, None, room, result),
             Purpose::Terminate {
                 operation,
                 room,
                 uid,
-            } => self.on_terminated(lane.zip(operation), &room, uid, result),
+            } => self.on_terminated(turn, lane.zip(operation), &room, uid, result),
             Purpose::Sweep => {}
         }
-        self.reconcile();
+        self.reconcile(turn);
         // A rollback waits for everything that was still under way when it began.
         if let Some(lane) = lane {
-            self.rollback_step(lane);
+            self.rollback_step(turn, lane);
         }
     }
 
     /// Gives out work for the operation that runs in `lane`.
-    pub(super) fn run_for(&mut self, lane: Lane, purpose: Purpose, work: Work) {
+    pub(super) fn run_for(&mut self, turn: &mut Turn, lane: Lane, purpose: Purpose, work: Work) {
         if let Some(running) = self.operations.running_mut(lane) {
             running.in_flight += 1;
         }
-        self.run(purpose, work);
+        self.run(turn, purpose, work);
     }
 }

@@ -1,0 +1,132 @@
+//! What one decision gathers, beside what it changes in memory: each rule adds its share to
+//! the turn that it is given, and the turn becomes the [`Decision`].
+
+use super::input::{Answer, Caller, Effect};
+use super::report::Report;
+use super::rooms::RoomTable;
+use crate::domain::*;
+use crate::ports::Change;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The decision under way: the time and the chance it has, and what it has brought so far.
+pub(super) struct Turn {
+    pub now: Now,
+    entropy: u128,
+    /// Id of the request whose command is being decided.
+    pub request: Option<Arc<str>>,
+    pub changes: Changes,
+    pub effects: Vec<Effect>,
+    pub reports: Vec<Report>,
+    /// Steady pings to be written.
+    pub touches: Vec<RoomTouch>,
+    /// Something happened that the desired number of rooms may depend on.
+    pub reconsider: bool,
+}
+
+impl Turn {
+    pub fn new(now: Now, entropy: u128) -> Self {
+        Self {
+            now,
+            entropy,
+            request: None,
+            changes: Changes::default(),
+            effects: Vec::new(),
+            reports: Vec::new(),
+            touches: Vec::new(),
+            reconsider: false,
+        }
+    }
+
+    pub fn reply(&mut self, caller: Caller, answer: Answer) {
+        self.effects.push(Effect::Reply { caller, answer });
+    }
+
+    /// The next bits drawn from this decision's entropy.
+    pub fn fresh_bits(&mut self) -> u128 {
+        // SplitMix-like steps over both halves: enough to give the ids of one decision apart.
+        self.entropy = self
+            .entropy
+            .wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let mut z = self.entropy;
+        z = (z ^ (z >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_bf58_476d_1ce4_e5b9);
+        z ^ (z >> 59)
+    }
+
+    pub fn fresh_operation_id(&mut self) -> OperationId {
+        let bytes = self.fresh_bits().to_be_bytes();
+        OperationId(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+/// Which stored documents the decision has changed: each is written once, as it is at the end.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Written first, in this order.
+    ordered: Vec<Change>,
+    scheduler: bool,
+    rooms: BTreeSet<RoomId>,
+    operations: BTreeMap<OperationId, Box<OperationRecord>>,
+    forgotten: Vec<OperationId>,
+}
+
+impl Changes {
+    pub fn push(&mut self, change: Change) {
+        self.ordered.push(change);
+    }
+
+    /// The active document is written.
+    pub fn put_scheduler(&mut self) {
+        self.scheduler = true;
+    }
+
+    /// The room's row is written, or deleted when the room is gone by the end of the decision.
+    pub fn put_room(&mut self, id: &RoomId) {
+        self.rooms.insert(id.clone());
+    }
+
+    pub fn put_operation(&mut self, record: OperationRecord) {
+        self.operations.insert(record.id, Box::new(record));
+    }
+
+    pub fn puts_operation(&self, id: OperationId) -> bool {
+        self.operations.contains_key(&id)
+    }
+
+    pub fn forget_operation(&mut self, id: OperationId) {
+        self.operations.remove(&id);
+        self.forgotten.push(id);
+    }
+
+    /// Deletes the scheduler with all that belongs to it but the operation `keep`.
+    pub fn delete_scheduler(&mut self, keep: OperationId) {
+        self.ordered.push(Change::DeleteScheduler { keep });
+        self.scheduler = false;
+        self.rooms.clear();
+        self.forgotten.clear();
+        self.operations.retain(|id, _| *id == keep);
+    }
+
+    /// The batch that makes the decision durable.
+    pub fn into_batch(self, active: Option<&Arc<Scheduler>>, rooms: &RoomTable) -> Vec<Change> {
+        let mut batch = self.ordered;
+        if self.scheduler
+            && let Some(active) = active
+        {
+            batch.push(Change::UpdateScheduler(active.clone()));
+        }
+        batch.extend(
+            self.rooms
+                .into_iter()
+                .map(|id| match rooms.get(id.as_str()) {
+                    Some(room) => Change::PutRoom(Box::new(room.record.clone())),
+                    None => Change::DeleteRoom(id),
+                }),
+        );
+        batch.extend(self.operations.into_values().map(Change::PutOperation));
+        if !self.forgotten.is_empty() {
+            batch.push(Change::DeleteOperations(self.forgotten));
+        }
+        batch
+    }
+}
