@@ -7,6 +7,7 @@ use crate::error::CallError;
 use crate::gauge::{Gauge, Totals};
 use crate::lease::Lease;
 use crate::messages::{Ask, Control, Counted, PingCall};
+use crate::order::Order;
 use crate::restart::RestartLog;
 use crate::scheduler::SchedulerActor;
 use crate::tally::Tally;
@@ -157,11 +158,12 @@ impl SchedulerHandle {
     /// one that would change something is refused: what is decided is not undone.
     pub(crate) async fn ask(
         &self,
-        command: Command,
+        order: Order,
         at_most: Option<Duration>,
         store: &dyn Store,
     ) -> Result<Reply, CallError> {
         let name = || self.0.name.to_string();
+        let command = &order.command;
         if !command.only_looks()
             && let Some(outage) = store.outage()
         {
@@ -184,7 +186,7 @@ impl SchedulerHandle {
         // a store that is away: so there is always a place in the queue.
         let ask = Ask {
             cause: Cause::message(&self.0.name, command.kind()),
-            command,
+            order,
             to: Waiter::of_command(to, permit, ordered.clone()),
         };
         let ask = Counted(ask, live.gauge.enqueue());

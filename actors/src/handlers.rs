@@ -2,6 +2,7 @@
 
 use crate::gauge::Turn;
 use crate::messages::{Again, Ask, Control, Counted, FromWriter, PingCall, WorkEnded};
+use crate::order::Order;
 use crate::orders::EndCause;
 use crate::scheduler::SchedulerActor;
 use crate::writer::WriterEvent;
@@ -14,7 +15,8 @@ impl StreamHandler<Counted<Ask>> for SchedulerActor {
     fn handle(&mut self, Counted(ask, queued): Counted<Ask>, ctx: &mut Self::Context) {
         drop(queued);
         // The store may have failed while it waited here.
-        if !ask.command.only_looks()
+        let Order { command, request } = ask.order;
+        if !command.only_looks()
             && let Some(outage) = self.store.outage()
         {
             let text = outage.refusal().to_string();
@@ -25,17 +27,18 @@ impl StreamHandler<Counted<Ask>> for SchedulerActor {
             return;
         }
         let caller = self.caller(ask.to);
-        let kind = match ask.command {
+        let kind = match command {
             Command::Allocate => Turn::Allocate,
             _ => Turn::Command,
         };
-        self.looks = ask.command.only_looks();
+        self.looks = command.only_looks();
         self.turn_for(
             ask.cause,
             kind,
             Input::Command {
                 caller,
-                command: ask.command,
+                request,
+                command,
             },
             ctx,
         );

@@ -2,12 +2,13 @@
 
 use crate::cause::Cause;
 use crate::gauge::Queued;
+use crate::order::Order;
 use crate::waiter::Waiter;
 use crate::writer::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::OperationRecord;
 use maestro_core::ports::RuntimeEvent;
-use maestro_core::state::{Command, Ping, WorkId, WorkResult};
+use maestro_core::state::{Ping, WorkId, WorkResult};
 use tokio::sync::mpsc;
 
 /// A message, and that it waits: every input of an actor counts, whichever way it comes.
@@ -19,7 +20,7 @@ impl<M: 'static> Message for Counted<M> {
 
 pub(crate) struct Ask {
     pub cause: Cause,
-    pub command: Command,
+    pub order: Order,
     pub to: Waiter,
 }
 

@@ -8,6 +8,7 @@ use crate::forwarding::Outbox;
 use crate::gauge::{Gauge, Totals};
 use crate::handle::{Live, SchedulerHandle};
 use crate::messages::Control;
+use crate::order::Order;
 use crate::orders::{Notice, SupervisorLink};
 use crate::parts::NodeParts;
 use crate::restart::{RestartLog, RestartView};
@@ -19,7 +20,7 @@ use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{
     Clock, ContainerProcess, Feed, FeedEvent, Outage, Runtime, RuntimeError, Store,
 };
-use maestro_core::state::{Command, Ping, Refusal, RefusalKind, Reply, refuse_unknown};
+use maestro_core::state::{Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
@@ -141,16 +142,18 @@ impl Node {
     pub async fn ask(
         &self,
         name: &str,
-        command: Command,
+        order: impl Into<Order>,
         at_most: Option<Duration>,
     ) -> Result<Reply, CallError> {
+        let order = order.into();
+        let command = &order.command;
         let found = self.directory.find(name)?;
         let (known, makes_it) = (found.is_some(), command.makes_scheduler());
         // One that may come into being by this command is waited for while it is loaded.
-        let creates = refuse_unknown(&name.into(), &command).is_none();
+        let creates = refuse_unknown(&name.into(), command).is_none();
         let answer = match found.filter(|handle| !creates || handle.live().is_ok()) {
-            Some(handle) => handle.ask(command, at_most, &*self.store).await,
-            None => match refuse_unknown(&name.into(), &command) {
+            Some(handle) => handle.ask(order, at_most, &*self.store).await,
+            None => match refuse_unknown(&name.into(), command) {
                 Some(refusal) => Err(refusal.into()),
                 None => {
                     // Nothing would come of an owner.
@@ -164,7 +167,7 @@ impl Node {
                     let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
                     let loading = |_| CallError::Restarting(name.to_owned());
                     let handle = made.map_err(loading)??;
-                    handle.ask(command, at_most, &*self.store).await
+                    handle.ask(order, at_most, &*self.store).await
                 }
             },
         };

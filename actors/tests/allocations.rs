@@ -69,7 +69,11 @@ impl Fleet {
 
     fn allocate(&mut self) -> Option<RoomId> {
         let (caller, command) = (Caller(1), Command::Allocate);
-        let decision = self.turn(Input::Command { caller, command });
+        let decision = self.turn(Input::Command {
+            caller,
+            request: None,
+            command,
+        });
         let mut answers = decision
             .effects
             .into_iter()

@@ -81,6 +81,7 @@ fn measured_allocate(bench: &mut Bench) {
     for _ in 0..bench.turns {
         let decision = bench.turn(Input::Command {
             caller: CALLER,
+            request: None,
             command: Command::Allocate,
         });
         for effect in decision.effects {

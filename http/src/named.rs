@@ -9,6 +9,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, web};
 use futures_util::stream;
+use maestro_actors::Order;
 use maestro_api::access_log::Entry;
 use maestro_api::trace::{self, Subject};
 use maestro_api::{Api, REQUEST_ID};
@@ -95,12 +96,11 @@ fn size(response: &ServiceResponse<BoxBody>) -> usize {
 struct RequestName(Arc<str>);
 
 /// The command, on behalf of this request: what it orders tells of it.
-pub(crate) fn ordered_by(request: &HttpRequest, command: Command) -> Command {
-    match request.extensions().get::<RequestName>() {
-        None => command,
-        Some(RequestName(name)) => Command::ForRequest {
-            request: name.clone(),
-            command: Box::new(command),
-        },
+pub(crate) fn ordered_by(request: &HttpRequest, command: Command) -> Order {
+    let extensions = request.extensions();
+    let name = extensions.get::<RequestName>();
+    Order {
+        command,
+        request: name.map(|RequestName(name)| name.clone()),
     }
 }

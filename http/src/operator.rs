@@ -6,7 +6,7 @@
 use actix_web::http::Method;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use maestro_actors::Node;
+use maestro_actors::{Node, Order};
 use maestro_api::{Code, ManagementApi, Status, unexpected};
 use maestro_core::domain::{RoomStatus, SchedulerVersion};
 use maestro_core::ports::ContainerProcess;
@@ -204,13 +204,13 @@ fn answer(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok().json(body)
 }
 
-async fn ask(node: &Node, scheduler: &str, command: Command) -> Result<Reply, Status> {
-    Ok(node.ask(scheduler, command, None).await?)
+async fn ask(node: &Node, scheduler: &str, order: impl Into<Order>) -> Result<Reply, Status> {
+    Ok(node.ask(scheduler, order, None).await?)
 }
 
 /// The reply that a command brings, as JSON.
-async fn show(node: &Node, scheduler: &str, command: Command) -> HttpResponse {
-    match ask(node, scheduler, command).await {
+async fn show(node: &Node, scheduler: &str, order: impl Into<Order>) -> HttpResponse {
+    match ask(node, scheduler, order).await {
         Ok(Reply::Summary(summary)) => answer(&summary),
         Ok(Reply::Rollout(view)) => answer(&json!({ "rollout": view })),
         Ok(Reply::Operation(id)) => answer(&json!({ "operationId": id })),

@@ -9,6 +9,7 @@ use maestro_core::ports::*;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -139,7 +140,12 @@ impl Fleet {
     }
 
     pub fn order(&mut self, command: Command) -> Answer {
-        let caller = self.world.command(command);
+        self.order_of(None, command)
+    }
+
+    /// An order that the request of this id brings.
+    pub fn order_of(&mut self, request: Option<Arc<str>>, command: Command) -> Answer {
+        let caller = self.world.command_of(request, command);
         self.answer_of(caller)
     }
 

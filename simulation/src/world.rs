@@ -184,8 +184,17 @@ impl World {
     }
 
     pub fn command(&mut self, command: Command) -> Caller {
+        self.command_of(None, command)
+    }
+
+    /// A command that the request of this id brings.
+    pub fn command_of(&mut self, request: Option<Arc<str>>, command: Command) -> Caller {
         let caller = self.caller();
-        self.decide(Input::Command { caller, command });
+        self.decide(Input::Command {
+            caller,
+            request,
+            command,
+        });
         caller
     }
 

@@ -5,19 +5,22 @@ use super::*;
 use crate::rules::{patch::Patch, validation};
 
 impl SchedulerState {
-    pub(super) fn on_command(&mut self, turn: &mut Turn, caller: Caller, command: Command) {
+    pub(super) fn on_command(
+        &mut self,
+        turn: &mut Turn,
+        caller: Caller,
+        request: Option<Arc<str>>,
+        command: Command,
+    ) {
+        turn.request = request;
         let answer = self.obey(turn, command);
+        // What else comes of this decision was not ordered by the request.
+        turn.request = None;
         turn.reply(caller, answer);
     }
 
     fn obey(&mut self, turn: &mut Turn, command: Command) -> Answer {
         match command {
-            Command::ForRequest { request, command } => {
-                turn.request = Some(request);
-                let answer = self.obey(turn, *command);
-                turn.request = None;
-                answer
-            }
             Command::CreateScheduler(scheduler) => self.create(turn, *scheduler),
             Command::NewVersion(scheduler) => self.new_version(turn, *scheduler),
             Command::Patch(patch) => self.patch(turn, &patch),
@@ -369,7 +372,6 @@ fn missing_for_delete(name: &SchedulerName) -> Refusal {
 /// command does not need the scheduler to exist.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {
-        Command::ForRequest { command, .. } => return refuse_unknown(name, command),
         Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),

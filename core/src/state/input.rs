@@ -19,6 +19,8 @@ pub struct WorkId(pub u64);
 pub enum Input {
     Command {
         caller: Caller,
+        /// Id of the request that brings it (`X-Request-Id`): what it orders tells of it.
+        request: Option<Arc<str>>,
         command: Command,
     },
     Ping {
@@ -145,11 +147,6 @@ pub enum Command {
     Address(RoomId),
     /// What is to be forwarded for an event of a room or a player.
     Forward(Box<EventRequest>),
-    /// Another command, on behalf of a request that has an id (`X-Request-Id`).
-    ForRequest {
-        request: Arc<str>,
-        command: Box<Command>,
-    },
     /// Holds or moves this scheduler alone, whatever the setting says.
     SetPaused(bool),
 }
@@ -157,16 +154,12 @@ pub enum Command {
 impl Command {
     /// Whether the scheduler exists once this has been done.
     pub fn makes_scheduler(&self) -> bool {
-        match self {
-            Self::ForRequest { command, .. } => command.makes_scheduler(),
-            other => matches!(other, Self::CreateScheduler(_)),
-        }
+        matches!(self, Self::CreateScheduler(_))
     }
 
     /// Whether it only looks: it is answered from memory, also while the store takes no changes.
     pub fn only_looks(&self) -> bool {
         match self {
-            Self::ForRequest { command, .. } => command.only_looks(),
             Self::Rooms(_)
             | Self::Room(_)
             | Self::RoomsSummary
@@ -214,7 +207,6 @@ impl Command {
             Self::Allocate => "allocate",
             Self::Address(_) => "address",
             Self::Forward(_) => "forward",
-            Self::ForRequest { command, .. } => command.kind(),
             Self::SetPaused(_) => "set_paused",
         }
     }

@@ -145,7 +145,11 @@ impl SchedulerState {
             // The hot path first: a steady ping changes nothing that the rest looks at.
             Input::Ping { caller, ping } => self.on_ping(&mut turn, caller, ping),
             Input::Pinged(pings) => self.on_pinged(&mut turn.touches, pings),
-            Input::Command { caller, command } => self.on_command(&mut turn, caller, command),
+            Input::Command {
+                caller,
+                request,
+                command,
+            } => self.on_command(&mut turn, caller, request, command),
             Input::Runtime(event) => self.on_runtime(&mut turn, event),
             Input::WorkDone { id, result } => self.on_work_done(&mut turn, id, result),
             Input::Wake => self.on_wake(&mut turn),

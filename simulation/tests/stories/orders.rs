@@ -263,13 +263,8 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
 #[test]
 fn an_order_carries_the_id_of_its_request() {
     let mut fleet = Fleet::up(1);
-    let command = Command::ForRequest {
-        request: "r-17".into(),
-        command: Box::new(Command::AddRooms { amount: 1 }),
-    };
-    assert_eq!(command.kind(), "add_rooms");
-    assert!(!command.makes_scheduler());
-    let id = operation_of(fleet.order(command));
+    let request = Some("r-17".into());
+    let id = operation_of(fleet.order_of(request, Command::AddRooms { amount: 1 }));
     let record = fleet.operation(id);
     assert_eq!(record.journal.request_id.as_deref(), Some("r-17"));
     assert!(history(record).contains("Starting operation, ordered by request r-17"));

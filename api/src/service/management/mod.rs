@@ -6,7 +6,7 @@ mod operations;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use maestro_actors::{Node, Query};
+use maestro_actors::{Node, Order, Query};
 use maestro_core::domain::{OperationId, Scheduler, SchedulerVersion};
 use maestro_core::ports::{Reads, SchedulerFilter};
 use maestro_core::rules::validation;
@@ -30,11 +30,11 @@ impl ManagementService {
 
     async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
         in_time(context, Doing::Other)?;
-        let command = Command::ForRequest {
-            request: context.request_id.as_str().into(),
-            command: Box::new(command),
+        let order = Order {
+            command,
+            request: Some(context.request_id.as_str().into()),
         };
-        Ok(self.node.ask(name, command, context.remaining()).await?)
+        Ok(self.node.ask(name, order, context.remaining()).await?)
     }
 
     /// Orders what becomes an operation; its id.
