@@ -1,4 +1,4 @@
-//! Package `api.v1` (contract section 16): services and clients over the messages that the HTTP APIs speak.
+//! Package `api.v1` (contract 16): services and clients over the messages that the HTTP APIs speak.
 
 #![allow(clippy::all, clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Package `eventforwarder`: what matchmakers implement to hear of rooms and players (contract sections 6 and 16).
+//! Package `eventforwarder`: what matchmakers implement to hear of rooms and players (contract 6 and 16).
 //!
 //! [`grpc_forwarder_client::GrpcForwarderClient`] is what Maestro calls, [`grpc_forwarder_server::GrpcForwarder`] what a
 //! forwarder implements.

@@ -1,4 +1,4 @@
-//! gRPC: the `api.v1` services over the implementations that HTTP calls (contract section 16, decision D13), and the client
+//! gRPC: the `api.v1` services over the implementations that HTTP calls (contract 16, decision D13), and the client
 //! of matchmakers' forwarders.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.

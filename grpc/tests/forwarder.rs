@@ -91,7 +91,7 @@ async fn a_forwarder_hears_what_is_sent() {
     server.await.unwrap().unwrap();
 }
 
-/// By hand from contract section 16: `Room` skips number 3.
+/// By hand from contract 16: `Room` skips number 3.
 #[test]
 fn the_numbers_on_the_wire_are_the_contracts() {
     let expected =

@@ -12,7 +12,7 @@ pub struct Field {
     pub json: &'static str,
     /// Whether a second value is an error of its own (a field declared `optional`).
     pub optional: bool,
-    /// As the proto file numbers it, for gRPC (contract section 16).
+    /// As the proto file numbers it, for gRPC (contract 16).
     pub number: u32,
     /// The lines of the comment at its declaration, for the people who set or read it.
     pub about: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Proto-JSON as the contract speaks it (sections 2.1, 2.3, 15): every message of section 16, read from and written to JSON.
+//! Proto-JSON (contract 2.1, 2.3, 15, 16): every message, read from and written to JSON.
 //!
 //! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a syntax
 //! error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and duplicates follow

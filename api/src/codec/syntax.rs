@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// Deepest nesting the contract reads (section 15, item 1); one level more is a syntax error.
+/// Deepest nesting the contract reads (contract 15.1); one level more is a syntax error.
 pub const MAX_DEPTH: usize = 10_000;
 
 /// A place where the text stops being JSON.

@@ -1,4 +1,4 @@
-//! Protocol buffers: the same messages in the form that gRPC carries (contract section 16).
+//! Protocol buffers: the same messages in the form that gRPC carries (contract 16).
 //!
 //! Keys and varints are prost's. Its derive is not used because the messages keep what it cannot: free objects as text,
 //! maps that may be absent, times of jiff. Nothing here recurses by what a client

@@ -1,7 +1,7 @@
 //! A scheduler: the recipe of one fleet of rooms (contract 2.3, 4, 8.1).
 //!
 //! The serde form of these types is the stored document of the contract: Go field
-//! names, durations in nanoseconds (5.5). The HTTP form lives in the codec.
+//! names, durations in nanoseconds (contract 5.5). The HTTP form lives in the codec.
 
 use super::SchedulerName;
 use jiff::Timestamp;
@@ -144,7 +144,7 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// An empty list of a container is written as the original writes it (contract 15 item 25).
+/// An empty list of a container is written as the original writes it (contract 15.25).
 fn empty_as_null<S, T>(list: &[T], serializer: S) -> Result<S::Ok, S::Error>
 where
     S: serde::Serializer,

@@ -23,7 +23,7 @@ pub struct Occupancy {
     pub error: i64,
     /// Rooms in all statuses, these included.
     pub total: i64,
-    /// Matches that rooms report, without those that allocated rooms will begin (5.8).
+    /// Matches that rooms report, without those that allocated rooms will begin (contract 5.8).
     pub running_matches: i64,
     /// Matches that one room takes at once; less than one counts as one.
     pub max_matches: i64,

@@ -65,7 +65,7 @@ pub struct AutoscalingPatch {
 
 impl Patch {
     /// Whether nothing at all was sent. An empty object inside is something: `{"spec":{}}`
-    /// makes a version (contract 15 item 12).
+    /// makes a version (contract 15.12).
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

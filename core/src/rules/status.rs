@@ -58,7 +58,7 @@ pub fn effective(input: StatusInput) -> RoomStatus {
 /// Whether a room may go from one status to another (contract 4.4, second table).
 ///
 /// To the same status is always allowed and changes nothing. The gaps of the table are
-/// those of the contract (11.2 item 26), since pings answer by it: pending to active,
+/// those of contract 4.4 and 11.26, since pings answer by it: pending to active,
 /// a live room to terminated and error to occupied are refused, terminated is the end.
 pub fn transition_allowed(from: RoomStatus, to: RoomStatus) -> bool {
     use RoomStatus as S;

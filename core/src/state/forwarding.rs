@@ -54,7 +54,7 @@ impl SchedulerState {
         };
         let instance = room.record.instance.as_ref();
         let ends = instance.is_some_and(|i| i.status == InstanceStatus::Terminating);
-        // No match is to begin in a room that goes (contract 11.2, item 33).
+        // No match is to begin in a room that goes (contract 11.33).
         let said = match heard.said {
             PingStatus::Ready if room.is_leaving() || ends => PingStatus::Terminating,
             said => said,

@@ -16,7 +16,7 @@ impl SchedulerState {
     }
 
     /// When this room counts as expired if it does nothing more. Measured from the present
-    /// status' own beginning where the contract's clock would hide it (11.2, item 32).
+    /// status' own beginning where the contract's clock would hide it (contract 11.32).
     fn expires_at(&self, now: Now, room: &Room) -> Option<Mono> {
         let s = &self.settings;
         if let Some(removal) = &room.record.removal {

@@ -35,7 +35,7 @@ pub enum Report {
     Evicted { operation: Named },
     /// A room that `remove_rooms` was to end could not be ended.
     RoomNotRemoved,
-    /// A scheduler was to be created under a name that is taken (15.27).
+    /// A scheduler was to be created under a name that is taken (contract 15.27).
     DuplicateCreate,
     /// A room ended, or a container of it that is started again in place.
     RoomEnded(Box<RoomEnd>),

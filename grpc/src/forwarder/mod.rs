@@ -142,7 +142,7 @@ impl Forwarders for GrpcForwarders {
     }
 }
 
-/// One that is not positive has passed before the call begins (contract 15, 28).
+/// One that is not positive has passed before the call begins (contract 15.28).
 fn timeout_of(forwarder: &Forwarder) -> Result<Duration, Failure> {
     let options = forwarder.options.as_ref();
     let milliseconds = options.map_or(TIMEOUT_DEFAULT_MS, |options| options.timeout);

@@ -52,7 +52,7 @@ fn a_room_that_is_silent_is_replaced_after_its_ping_time() {
 
 #[test]
 fn a_room_that_says_it_ends_and_does_not_is_ended_after_its_deletion_time() {
-    // Contract 5.7, step 3 (c), measured from the word (11.2, item 32).
+    // Contract 5.7, step 3 (c), measured from the word (contract 11.32).
     let (mut fleet, room) = silent_room();
     fleet.ping(&room, PingStatus::Ready, 0).unwrap();
     fleet.ping(&room, PingStatus::Terminating, 0).unwrap();

@@ -1,4 +1,4 @@
-//! Every message of the `api.v1` services, declared once (contract section 16), in proto order.
+//! Every message of the `api.v1` services, declared once (contract 16), in proto order.
 
 mod operations;
 mod rooms;

@@ -29,7 +29,7 @@ pub fn check(autoscaling: &Autoscaling, findings: &mut Findings) {
 }
 
 /// Parameters are checked whenever they are there, whatever the type; that those of the
-/// type are there comes last, under a path without `Parameters` (contract 15 item 19).
+/// type are there comes last, under a path without `Parameters` (contract 15.19).
 fn check_policy(policy: &Policy, findings: &mut Findings) {
     let path = "Scheduler.Autoscaling.Policy";
     let kind = policy.kind.as_str();

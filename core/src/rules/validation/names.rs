@@ -4,7 +4,7 @@ use super::checks::{Broken, Findings, chars_at_most, required, rule};
 use crate::domain::Scheduler;
 
 const NAME_BYTES_MAX: usize = 63;
-/// As wide as the column that holds it in an installation that is taken over (8.1).
+/// As wide as the column that holds it in an installation that is taken over (contract 8.1).
 const GAME_CHARS_MAX: usize = 255;
 
 /// Whether a text is a name: 1 to 63 lower-case letters, digits and hyphens, neither

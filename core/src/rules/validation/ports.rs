@@ -33,7 +33,7 @@ pub fn check_port(path: &str, port: &ContainerPort, findings: &mut Findings) {
     }
 }
 
-/// Both ends complain of a range that is empty (contract 15 item 18).
+/// Both ends complain of a range that is empty (contract 15.18).
 pub fn check_range(path: &str, range: PortRange, findings: &mut Findings) {
     let ordered = range.start < range.end;
     findings.field(

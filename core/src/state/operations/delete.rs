@@ -1,4 +1,4 @@
-//! `delete_scheduler`: ends every room, then the place, then the rows (contract 5.5; 11.1, item 16).
+//! `delete_scheduler`: ends every room, then the place, then the rows (contract 5.5, 11.16).
 
 use super::*;
 

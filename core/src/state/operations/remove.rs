@@ -1,4 +1,4 @@
-//! `remove_rooms`: by ids, or as many as asked in the order of the contract (5.5, 5.6; D22, D27).
+//! `remove_rooms`: by ids, or as many as asked in the order of deletion (contract 5.5, 5.6; D22, D27).
 
 use super::*;
 use crate::rules::deletion;

@@ -5,7 +5,7 @@ use super::*;
 const LANE: Lane = Lane::Room;
 
 impl SchedulerState {
-    /// One of a kind waits at a time: a tick behind a long operation adds nothing (11.1, item 11).
+    /// One of a kind waits at a time: a tick behind a long operation adds nothing (contract 11.11).
     pub(in crate::state) fn enqueue_periodic(&mut self, turn: &mut Turn, definition: Definition) {
         let waiting = self
             .operations
