@@ -1,34 +1,26 @@
 //! `docs/compatibility.md` names the test of every rule; those tests exist.
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::{root, sources};
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 
 const PAGE: &str = "docs/compatibility.md";
 const DECISIONS: u32 = 38;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// The names of all functions of the workspace's own sources.
-fn functions(folder: &Path, found: &mut HashSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        if path.is_dir() {
-            let foreign = name == "target" || name.to_string_lossy().starts_with('.');
-            if !foreign {
-                functions(&path, found);
-            }
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = fs::read_to_string(&path).expect("a source");
-            let names = text.split("fn ").skip(1).map(|rest| {
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                rest[..end.unwrap_or(rest.len())].to_owned()
-            });
-            found.extend(names);
-        }
-    }
+fn functions() -> HashSet<String> {
+    let mut found = HashSet::new();
+    sources(&["rs"], &mut |_, text| {
+        let names = text.split("fn ").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        found.extend(names);
+    });
+    found
 }
 
 /// The cells of the rows of the page's tables whose header has `column`, with the row's first cell.
@@ -69,8 +61,7 @@ fn tests_of(cell: &str) -> Vec<&str> {
 #[test]
 fn every_rule_names_tests_that_exist() {
     let page = fs::read_to_string(root().join(PAGE)).expect(PAGE);
-    let mut known = HashSet::new();
-    functions(root(), &mut known);
+    let known = functions();
     let decisions = cells(&page, "shown by");
     let lines = cells(&page, "tests");
     assert!(lines.len() >= 30, "{} rule groups", lines.len());

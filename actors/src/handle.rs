@@ -33,7 +33,7 @@ pub const EVENTS_MAX: usize = 256;
 pub const PINGS_MAX: usize = 4096;
 const PING_ENQUEUE_MAX: Duration = Duration::from_millis(250);
 
-/// How long callers wait (architecture 5, Slow or absent store).
+/// How long callers wait (architecture 5, A store that takes no changes).
 #[derive(Clone, Copy, Debug)]
 pub struct AskTimeouts {
     pub ping: Duration,

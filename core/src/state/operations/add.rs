@@ -67,7 +67,7 @@ impl SchedulerState {
             let index = run.next;
             run.next += 1;
             let Some(room) = self.free_room_id(operation, index) else {
-                // Its row is there: an attempt before this one made it (architecture 6, resume).
+                // Its row is there: an attempt before this one made it (architecture 6, Every operation ends).
                 if let Some(Running {
                     progress: Progress::Add(run),
                     ..
