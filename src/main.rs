@@ -1,31 +1,25 @@
-//! The `maestro` binary: hands the command line to `cli`, or is the writer of a
+//! The `maestro` binary: hands the command line to `commands`, or is the writer of a
 //! room's log.
 
-// They panic where stdout or stderr is closed: see `tools::print` and `logging::say`.
+// They panic where stdout or stderr is closed: see `maestro_cli::print` and `logging::say`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod backup;
-mod bench;
 mod check_config;
-mod cli;
 mod clock;
+mod commands;
 mod compose;
 mod demo;
-mod duration;
-mod forwarder;
 mod grpc;
 mod logging;
 mod metrics;
 mod migrate;
 mod observed;
 mod process_metrics;
-mod room;
-mod scratch;
 mod serve;
 mod settings;
 mod standby;
 mod start;
-mod tools;
 mod traces;
 
 fn main() -> std::process::ExitCode {
@@ -34,5 +28,5 @@ fn main() -> std::process::ExitCode {
         return ended;
     }
     maestro_runtime::process::hear_of_children();
-    cli::main()
+    commands::main()
 }

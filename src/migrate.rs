@@ -1,8 +1,7 @@
 //! `maestro migrate`: brings the store to the format of this program (contract 1.1). A start
 //! does the same by itself; this is for deployments that do it as a step of its own.
 
-use crate::cli::LogConfig;
-use crate::logging;
+use crate::logging::{self, LogConfig};
 use crate::start::read_settings;
 use clap::Args;
 use maestro_store::embedded::{Migrated, migrate};

@@ -1,13 +1,55 @@
 //! `maestro start`: the orchestrator itself, or one module of it.
 
-use crate::cli::{Module, StartArgs};
+use crate::logging::{self, LogConfig};
 use crate::serve::{Addresses, ended_by_signal, serve};
 use crate::settings::{self, Collector, Flags, Listen, Loaded, Settings, SettingsErrors};
+use crate::standby;
 use crate::traces::Traces;
-use crate::{logging, standby};
 use anyhow::{anyhow, bail};
-use std::path::Path;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
 use tracing::{info, warn};
+
+/// The options of `maestro start`.
+#[derive(Debug, Clone, Args)]
+pub struct StartArgs {
+    /// What to start
+    #[arg(value_enum, default_value_t = Module::All)]
+    pub module: Module,
+    /// How to log: JSON at info level, or text at debug level [default: at info level, text on a terminal, else JSON]
+    #[arg(short, long, value_enum)]
+    pub log_config: Option<LogConfig>,
+    /// Settings file; none is needed
+    #[arg(short, long, value_name = "FILE")]
+    pub config_path: Option<PathBuf>,
+    /// Folder of the embedded store and of the rooms [default: ./maestro-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The modules of the contract, and all of them in one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Module {
+    All,
+    ManagementApi,
+    RoomsApi,
+    Worker,
+    RuntimeWatcher,
+    MetricsReporter,
+}
+
+impl std::fmt::Display for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::ManagementApi => "management-api",
+            Self::RoomsApi => "rooms-api",
+            Self::Worker => "worker",
+            Self::RuntimeWatcher => "runtime-watcher",
+            Self::MetricsReporter => "metrics-reporter",
+        })
+    }
+}
 
 /// Runs the chosen module until it is asked to end.
 ///

@@ -30,6 +30,30 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("maestro-runtime", &["maestro-core"]),
     // What is around the state machine is a model of its own: no store, no runtime, no actor.
     ("maestro-simulation", &["maestro-core"]),
+    // The commands for operators: they call a server as any client does, with the messages of its API.
+    ("maestro-cli", &["maestro-core", "maestro-api"]),
+    // The demonstration finds and ends what earlier ones left: their rooms, by way of their store.
+    (
+        "maestro-samples",
+        &[
+            "maestro-core",
+            "maestro-cli",
+            "maestro-grpc",
+            "maestro-store",
+            "maestro-runtime",
+        ],
+    ),
+    // Its servers are processes of their own; the store is there to time one commit.
+    (
+        "maestro-bench",
+        &[
+            "maestro-core",
+            "maestro-cli",
+            "maestro-samples",
+            "maestro-store",
+            "maestro-runtime",
+        ],
+    ),
     // The stubs of the forwarder that tests let Maestro call.
     ("maestro-testkit", &["maestro-core", "maestro-grpc"]),
     (
@@ -43,6 +67,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "maestro-grpc",
             "maestro-store",
             "maestro-runtime",
+            "maestro-cli",
+            "maestro-samples",
+            "maestro-bench",
         ],
     ),
     ("xtask", &[]),

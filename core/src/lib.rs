@@ -2,6 +2,7 @@
 //! the outside. Never here: I/O, clocks, spawning, actors, databases, HTTP.
 
 pub mod domain;
+pub mod duration;
 pub mod ports;
 pub mod rules;
 pub mod settings;

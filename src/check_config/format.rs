@@ -2,7 +2,7 @@
 //! `docs/configuration.md` are what this prints for shipped values; tests compare them.
 
 use super::{Format, Row};
-use crate::tools::Table;
+use maestro_cli::Table;
 use maestro_core::text::escaped;
 use serde_json::json;
 

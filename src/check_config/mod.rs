@@ -5,8 +5,8 @@ mod format;
 
 use crate::logging;
 use crate::settings::{self, Effect, KEYS, Key, Loaded, Settings, masked};
-use crate::tools::{print, print_document};
 use clap::{Args, ValueEnum};
+use maestro_cli::{print, print_document};
 use maestro_core::text::escaped;
 use std::path::PathBuf;
 

@@ -6,8 +6,9 @@
 mod text;
 mod writer;
 
-use crate::cli::LogConfig;
 use crate::traces::SpanLayer;
+use clap::ValueEnum;
+use maestro_cli::is_dumb_terminal;
 use maestro_core::text::{escaped_json, escaped_lines};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -35,6 +36,13 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// The first log of this process; there is no second one.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// The two ways of logging that the contract knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogConfig {
+    Production,
+    Development,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -123,11 +131,6 @@ fn traced(form: Form, writer: &LogWriter, filter: EnvFilter, spans: SpanLayer) -
 fn colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stderr().is_terminal() && !refused && !is_dumb_terminal()
-}
-
-/// A terminal that only shows what it is given.
-pub fn is_dumb_terminal() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// A panic is a record like any other: the usual hook writes to stderr itself, and would wait for its reader.

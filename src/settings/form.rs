@@ -1,8 +1,8 @@
 //! How the text of a setting is read, bounded and shown again. One form per kind of value.
 
 use super::{RuntimeKind, StoreKind};
-use crate::duration;
 use maestro_core::domain::PortRange;
+use maestro_core::duration;
 use maestro_http::{TrustedHost, TrustedOrigin};
 use std::fmt::Display;
 use std::path::PathBuf;

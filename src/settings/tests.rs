@@ -1,6 +1,6 @@
 use super::error::SettingsError;
 use super::*;
-use crate::duration;
+use maestro_core::duration;
 use std::ffi::OsString;
 
 fn from(file: Option<&str>, variables: &[(&str, &str)]) -> Result<Loaded, SettingsErrors> {

@@ -1,0 +1,38 @@
+//! `maestro backup`: a copy of the server's store, in the server's own data folder.
+
+use crate::client::{Client, INTERNAL_URL, Server, block_on};
+use crate::output;
+use clap::Args;
+use maestro_core::text::escaped;
+use reqwest::Method;
+use serde_json::json;
+use std::time::Duration;
+
+/// A store of gigabytes takes its time.
+const COPY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The options of `maestro backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// Name of the copy: it becomes <data folder>/backups/<NAME>.redb
+    pub name: String,
+    /// The internal server
+    #[arg(long, default_value = INTERNAL_URL)]
+    pub url: String,
+}
+
+/// # Errors
+/// When nothing was written; the text says why.
+pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.url, Server::Internal)?;
+    let body = json!({ "name": args.name });
+    let call = client.call_within(COPY_TIMEOUT, Method::POST, &["backup"], &[], Some(&body));
+    let done = block_on(call)?.json()?;
+    let (path, bytes) = (&done["path"], &done["bytes"]);
+    let path = path.as_str().unwrap_or_default();
+    let seconds = done["seconds"].as_f64().unwrap_or_default();
+    output::print(&format!(
+        "{}: {bytes} bytes in {seconds:.3} s\n",
+        escaped(path)
+    ))
+}

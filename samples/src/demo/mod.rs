@@ -1,0 +1,109 @@
+//! `maestro demo`: a fleet of sample rooms that scales with its matches, a rolling update and
+//! one crash, in a temporary folder.
+//! Everything that it does goes through the HTTP APIs, as a user's own tools would.
+
+mod api;
+mod leftovers;
+mod matchmaker;
+mod screen;
+mod script;
+mod story;
+mod summary;
+mod watchdog;
+
+pub use summary::Summary;
+pub use watchdog::{WatchdogArgs, watch};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use maestro_core::duration;
+use maestro_runtime::process::room_processes;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+use watchdog::Watchdog;
+
+/// How long processes may take to go after the last room was told to end.
+const LEFT_WAIT: Duration = Duration::from_secs(5);
+
+/// The options of `maestro demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// How many rooms the fleet has
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rooms: u32,
+    /// End by itself after this time, with a summary (30s, 2m)
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+}
+
+/// The server that the demonstration is played on. The addresses are URLs.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub management: String,
+    pub rooms: String,
+    pub internal: String,
+    /// Marks this installation's room processes.
+    pub installation: String,
+}
+
+/// What is played on a server while it runs.
+pub type Play<'a> = Box<dyn FnOnce(Server) -> Playing + 'a>;
+/// A play under way.
+pub type Playing = Pin<Box<dyn Future<Output = anyhow::Result<Summary>> + Send>>;
+
+/// Runs the demonstration until Ctrl-C, or for the given time. `serve` opens a server with its data in the given folder,
+/// runs the play on it and closes it: who composes a server knows how, and this crate does not.
+///
+/// # Errors
+/// When it cannot start, and when what it saw is not as it should be: a room allocated
+/// twice, an operation or a rolling update that did not end, a crashed room that was not
+/// replaced, a process that is left.
+pub fn run(
+    args: &DemoArgs,
+    serve: impl FnOnce(&Path, Play<'_>) -> anyhow::Result<Summary>,
+) -> anyhow::Result<()> {
+    leftovers::sweep(&std::env::temp_dir());
+    let folder = tempfile::Builder::new().prefix(watchdog::PREFIX).tempdir();
+    let folder = folder.context("cannot make a temporary folder")?;
+    let mut watchdog = Watchdog::start(folder.path())?;
+    // From here on it is the watchdog's to delete, however this process ends.
+    let folder = folder.keep();
+    let (rooms, time) = (args.rooms, args.duration);
+    let mut installation = String::new();
+    let play: Play<'_> = Box::new(|server| {
+        installation.clone_from(&server.installation);
+        let guarded = watchdog.guard(&installation);
+        Box::pin(async move {
+            guarded?;
+            story::tell(server, rooms, time).await
+        })
+    });
+    let told = serve(&folder, play);
+    let left = match &told {
+        Ok(_) => wait_until_gone(&installation),
+        // Nobody has told its rooms to end.
+        Err(_) => 0,
+    };
+    drop(watchdog);
+    let summary = told?;
+    summary.print(left)?;
+    if left > 0 {
+        bail!("{left} room processes are left");
+    }
+    summary.verdict()
+}
+
+fn wait_until_gone(installation: &str) -> usize {
+    if installation.is_empty() {
+        return 0;
+    }
+    let until = Instant::now() + LEFT_WAIT;
+    loop {
+        let left = room_processes(installation).map_or(0, |left| left.len());
+        if left == 0 || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,398 @@
+//! The course of the demonstration: rooms come up, matches are played, the fleet grows and
+//! shrinks with them, one room crashes and is replaced, all rooms are replaced by those of a
+//! new version, and in the end everything is taken away again.
+
+use super::Server;
+use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
+use super::matchmaker::{self, Load, Stop, Tally};
+use super::screen::{Screen, State};
+use super::script::Script;
+use super::summary::{OtherReasons, Summary, Update, created_at};
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// All rooms have to be ready within this time, plus some per room.
+const UP_WAIT: Duration = Duration::from_secs(30);
+/// How long one try waits for a room that is ready: the matchmaker takes them as well.
+const CRASH_WAIT: Duration = Duration::from_millis(800);
+/// What has begun may take this much longer than the demonstration.
+const SETTLE_WAIT: Duration = Duration::from_secs(30);
+const SETTLE_WAIT_INTERRUPTED: Duration = Duration::from_secs(10);
+/// Everything has to be gone within this time.
+const GONE_WAIT: Duration = Duration::from_secs(30);
+
+struct Signals {
+    int: Signal,
+    term: Signal,
+    /// The terminal was closed.
+    hup: Signal,
+}
+
+impl Signals {
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.hup.recv() => {}
+        }
+    }
+}
+
+/// What is under way.
+struct Story<'a> {
+    api: &'a Api,
+    tally: Arc<Tally>,
+    load: Arc<Load>,
+    script: Script,
+    screen: Screen,
+    summary: Summary,
+    others: OtherReasons,
+    crashed_at: Option<Timestamp>,
+    update: Option<StartedUpdate>,
+}
+
+struct StartedUpdate {
+    operation: String,
+    began: Instant,
+    at: Timestamp,
+}
+
+pub async fn tell(server: Server, rooms: u32, time: Option<Duration>) -> anyhow::Result<Summary> {
+    let api = Api::new(&server.management, &server.rooms)?;
+    let mut signals = Signals {
+        int: signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?,
+        term: signal(SignalKind::terminate()).context("cannot listen for TERM")?,
+        hup: signal(SignalKind::hangup()).context("cannot listen for HUP")?,
+    };
+    let script = Script::new(rooms, time);
+    let mut screen = Screen::new();
+    for line in urls(&server, &script) {
+        screen.say(&line);
+    }
+    let began = Instant::now();
+    api.create(rooms, script.rooms_max()).await?;
+    let interrupted = tokio::select! {
+        up = wait_for_ready(&api, u64::from(rooms)) => { up?; false }
+        () = signals.any() => true,
+    };
+    let mut story = Story {
+        api: &api,
+        tally: Arc::default(),
+        load: Arc::new(Load::new(script.load(Duration::ZERO))),
+        script,
+        screen,
+        summary: Summary::default(),
+        others: OtherReasons::default(),
+        crashed_at: None,
+        update: None,
+    };
+    if !interrupted {
+        let took = began.elapsed().as_secs_f64();
+        let line = format!("{rooms} rooms ready after {took:.1} s");
+        story.screen.say(&line);
+        story.play(&mut signals).await?;
+    }
+    story.take_away().await?;
+    Ok(story.summary)
+}
+
+fn urls(server: &Server, script: &Script) -> [String; 9] {
+    let (management, internal) = (&server.management, &server.internal);
+    [
+        format!(
+            "maestro demo: a fleet of {} to {} rooms as local processes. Try while it runs:",
+            script.rooms(),
+            script.rooms_max()
+        ),
+        format!("  curl {management}/schedulers/info"),
+        format!("  curl {management}/schedulers/{SCHEDULER}"),
+        format!("  curl '{management}/schedulers/{SCHEDULER}/rooms?status=occupied'"),
+        format!("  curl {management}/schedulers/{SCHEDULER}/rollout"),
+        format!("  curl '{management}/schedulers/{SCHEDULER}/operations?stage=final'"),
+        format!(
+            "  curl -X POST {}/scheduler/{SCHEDULER}/rooms/allocate",
+            server.rooms
+        ),
+        format!("  curl {internal}/debug/actors"),
+        "Ctrl-C ends it and leaves nothing behind.".into(),
+    ]
+}
+
+async fn wait_for_ready(api: &Api, rooms: u64) -> anyhow::Result<()> {
+    let until = Instant::now()
+        + UP_WAIT
+        + Duration::from_millis(100) * u32::try_from(rooms).unwrap_or(u32::MAX);
+    loop {
+        let counts = api.counts().await?;
+        if counts.ready >= rooms {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            bail!(
+                "only {} of {rooms} rooms became ready: {counts:?}",
+                counts.ready
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+impl Story<'_> {
+    /// The acts with the matchmaker at work, and the end of what they began.
+    async fn play(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        let stop = Stop::default();
+        let mut player = tokio::spawn(matchmaker::run(
+            self.api.clone(),
+            self.tally.clone(),
+            self.load.clone(),
+            stop.clone(),
+        ));
+        let acted = self.act(signals).await;
+        stop.soon.cancel();
+        let mut interrupted = *acted.as_ref().unwrap_or(&true);
+        let ended = tokio::select! {
+            // Nobody waits for the matches that run.
+            () = std::future::ready(()), if interrupted => None,
+            () = signals.any(), if !interrupted => None,
+            ended = &mut player, if !interrupted => Some(ended),
+        };
+        interrupted |= ended.is_none();
+        stop.now.cancel();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => player.await,
+        };
+        ended.context("the matchmaker failed")?;
+        acted?;
+        self.settle(interrupted, signals).await
+    }
+
+    /// Until its time is over; `true`: somebody ended it before.
+    async fn act(&mut self, signals: &mut Signals) -> anyhow::Result<bool> {
+        let began = Instant::now();
+        let mut beat = tokio::time::interval(self.screen.pause());
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = signals.any() => return Ok(true),
+                _ = beat.tick() => {}
+            }
+            let at = began.elapsed();
+            self.load.set(self.script.load(at));
+            let rollout = self.show(at).await?;
+            if self.screen.is_lost() {
+                return Ok(true);
+            }
+            if self.script.is_over(at) {
+                return Ok(false);
+            }
+            if self.crashed_at.is_none() && at >= self.script.crash_at() {
+                self.crash().await?;
+            }
+            if self.update.is_none() && self.script.update_at().is_some_and(|due| at >= due) {
+                self.begin_update().await?;
+            } else {
+                self.watch_update(&rollout).await?;
+            }
+            self.watch_crash().await?;
+        }
+    }
+
+    async fn show(&mut self, at: Duration) -> anyhow::Result<Rollout> {
+        let counts = self.api.counts().await?;
+        let open = self.api.open_operations().await?;
+        let name = |o: &Value| Some(o["definitionName"].as_str()?.to_owned());
+        let mut state = State {
+            at,
+            counts,
+            matches: self.tally.matches.load(Relaxed),
+            rooms_max: self.script.rooms_max(),
+            load_is_high: self.script.is_high(at),
+            rollout: self.api.rollout().await?,
+            operation: open.first().and_then(name),
+        };
+        // Until its new version is active a rolling update is not seen in the rooms.
+        if self.update_runs() && state.rollout.waits_for.is_empty() {
+            state.rollout.waits_for = "the new version to become active".into();
+        }
+        self.summary.rooms_peak = self.summary.rooms_peak.max(counts.there());
+        self.screen.show(&state);
+        Ok(state.rollout)
+    }
+
+    /// Takes a room like any other caller, and makes it crash. When none is ready in time,
+    /// the next look tries again.
+    async fn crash(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + CRASH_WAIT;
+        let room = loop {
+            if let Some(room) = self.api.allocate().await? {
+                break room;
+            }
+            if Instant::now() > until {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        self.tally.take(&room);
+        self.crashed_at = Some(Timestamp::now());
+        self.summary.crashed = true;
+        // It ends without an answer.
+        let _ = matchmaker::command(&room.game, "crash").await;
+        let text = format!("room {} was made to crash", room.room);
+        self.screen.note(&text);
+        Ok(())
+    }
+
+    async fn watch_crash(&mut self) -> anyhow::Result<()> {
+        let (Some(crash), None) = (self.crashed_at, self.summary.replaced_after) else {
+            return Ok(());
+        };
+        if let Some((operation, time)) = replacement_after(self.api, crash).await? {
+            self.summary.replaced_after = Some(time);
+            self.others.replacement = Some(operation);
+            let millis = time.as_millis();
+            let text = format!("the crashed room was replaced after {millis} ms");
+            self.screen.note(&text);
+        }
+        Ok(())
+    }
+
+    async fn begin_update(&mut self) -> anyhow::Result<()> {
+        let operation = self.api.update().await?;
+        self.screen
+            .note("a rolling update began: another environment");
+        self.update = Some(StartedUpdate {
+            operation,
+            began: Instant::now(),
+            at: Timestamp::now(),
+        });
+        Ok(())
+    }
+
+    fn update_runs(&self) -> bool {
+        self.update.is_some() && self.summary.update == Update::None
+    }
+
+    async fn watch_update(&mut self, rollout: &Rollout) -> anyhow::Result<()> {
+        let Some(update) = self.update.as_ref().filter(|_| self.update_runs()) else {
+            return Ok(());
+        };
+        if rollout.active == FIRST_VERSION {
+            let operation = self.api.operation(&update.operation).await?;
+            if matches!(operation["status"].as_str(), Some("error" | "canceled")) {
+                let text = format!("its version failed: {}", operation["executionHistory"]);
+                self.screen.note(&text);
+                self.summary.update = Update::Failed("its version failed".into());
+            }
+        } else if !rollout.in_progress {
+            let time = update.began.elapsed();
+            self.others.update = Some((update.at, Timestamp::now()));
+            self.summary.update = Update::Finished(time);
+            let text = format!("the rolling update finished in {:.1} s", time.as_secs_f64());
+            self.screen.note(&text);
+        }
+        Ok(())
+    }
+
+    /// Sees what was begun to its end: the crash always, the rolling update unless somebody
+    /// is in a hurry.
+    async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
+        let mut hurry = interrupted;
+        let began = Instant::now();
+        loop {
+            self.watch_crash().await?;
+            let rollout = self.api.rollout().await?;
+            self.watch_update(&rollout).await?;
+            if hurry && self.update_runs() {
+                self.summary.update = Update::Interrupted;
+                self.end_update_window();
+            }
+            let crash_is_open = self.summary.crashed && self.summary.replaced_after.is_none();
+            if !crash_is_open && !self.update_runs() {
+                return Ok(());
+            }
+            let wait = if hurry {
+                SETTLE_WAIT_INTERRUPTED
+            } else {
+                SETTLE_WAIT
+            };
+            if began.elapsed() > wait {
+                if self.update_runs() {
+                    let why = format!("not finished, it waits for {}", rollout.waits_for);
+                    self.summary.update = Update::Failed(why);
+                    self.end_update_window();
+                }
+                return Ok(());
+            }
+            tokio::select! {
+                () = signals.any() => hurry = true,
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    }
+
+    fn end_update_window(&mut self) {
+        let began = self.update.as_ref().map(|update| update.at);
+        self.others.update = began.map(|at| (at, Timestamp::now()));
+    }
+
+    /// Counts what was done, and deletes the fleet.
+    async fn take_away(&mut self) -> anyhow::Result<()> {
+        let api = self.api;
+        self.summary.matches = self.tally.matches.load(Relaxed);
+        self.summary.cut_short = self.tally.cut_short();
+        self.summary.twice = self.tally.twice.load(Relaxed);
+        self.summary.count(api, &self.others).await?;
+        self.summary.unended = unended(api, GONE_WAIT).await?;
+        api.delete().await?;
+        let until = Instant::now() + GONE_WAIT;
+        while api.exists().await? {
+            if Instant::now() > until {
+                self.summary.unended.push("delete_scheduler".into());
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+/// From the crash to the end of the operation that made the new room, and that operation.
+async fn replacement_after(
+    api: &Api,
+    crash: Timestamp,
+) -> anyhow::Result<Option<(String, Duration)>> {
+    // The first one after the crash: what the load asks for comes later.
+    for operation in api.ended_operations().await?.iter().rev() {
+        let is_add =
+            operation["definitionName"] == "add_rooms" && operation["status"] == "finished";
+        if !is_add || created_at(operation).is_none_or(|at| at < crash) {
+            continue;
+        }
+        let id = operation["id"].as_str().unwrap_or_default().to_owned();
+        let whole = api.operation(&id).await?;
+        let events = whole["executionHistory"].as_array();
+        let ended = events.and_then(|events| created_at(events.last()?));
+        let time = ended.and_then(|at| Duration::try_from(at.duration_since(crash)).ok());
+        return Ok(time.map(|time| (id, time)));
+    }
+    Ok(None)
+}
+
+/// Operations that do not end although they had time to.
+async fn unended(api: &Api, wait: Duration) -> anyhow::Result<Vec<String>> {
+    let until = Instant::now() + wait;
+    loop {
+        let open = api.open_operations().await?;
+        if open.is_empty() || Instant::now() > until {
+            let name = |o: &Value| format!("{} {}", o["definitionName"], o["id"]);
+            return Ok(open.iter().map(name).collect());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line: what can be typed, and which part of the program answers. It never does the work itself.
+//!
+//! A wrong command or flag is told on stderr with exit status 1, as the contract has it.
+
+use crate::{check_config, demo, logging, migrate, start};
+use clap::{CommandFactory, Parser, Subcommand};
+use maestro_bench as bench;
+use maestro_cli as cli;
+use maestro_core::text::{escaped_lines, is_unprintable};
+use maestro_samples::demo::{DemoArgs, WatchdogArgs, watch};
+use maestro_samples::forwarder::{self, ForwarderArgs};
+use maestro_samples::room::{self, RoomArgs};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "maestro",
+    version,
+    about = "Keeps fleets of dedicated game rooms alive"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the orchestrator, or one module of it
+    #[command(args_override_self = true)]
+    Start(start::StartArgs),
+    /// Bring the store to the format of this program, as a start does by itself
+    #[command(args_override_self = true)]
+    Migrate(migrate::MigrateArgs),
+    /// Show the settings that a start would have, where each came from, and what is wrong
+    #[command(args_override_self = true)]
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Show a fleet of sample rooms at work, in a temporary folder
+    #[command(args_override_self = true)]
+    Demo(DemoArgs),
+    /// Clean up behind a demo that was killed (started by the demo)
+    #[command(hide = true)]
+    DemoWatchdog(WatchdogArgs),
+    /// Show what every actor of a running server does
+    #[command(args_override_self = true)]
+    Actors(cli::ActorsArgs),
+    /// Write all schedulers of a running server to a YAML file
+    #[command(args_override_self = true)]
+    Export(cli::ExportArgs),
+    /// Create the schedulers of an exported file on a running server
+    #[command(args_override_self = true)]
+    Import(cli::ImportArgs),
+    /// Copy the store of a running server into its data folder
+    #[command(args_override_self = true)]
+    Backup(cli::BackupArgs),
+    /// Measure a server under load
+    #[command(args_override_self = true)]
+    Bench(Box<bench::BenchArgs>),
+    /// Run a sample game room (started by the orchestrator)
+    #[command(args_override_self = true)]
+    // Boxed: its many options would make every other variant as large.
+    Room(Box<RoomArgs>),
+    /// Run a sample forwarder, which prints what a matchmaker is told
+    #[command(args_override_self = true)]
+    Forwarder(ForwarderArgs),
+}
+
+/// Reads the command line and runs what it names.
+#[must_use]
+pub fn main() -> ExitCode {
+    let _flush = logging::Flush;
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer_without_running(&error),
+    };
+    let result = match cli.command {
+        Some(Command::Start(args)) => start::run(&args),
+        Some(Command::Migrate(args)) => migrate::run(&args),
+        Some(Command::CheckConfig(args)) => check_config::run(&args),
+        Some(Command::Demo(args)) => {
+            logging::init_quiet();
+            demo::run(&args)
+        }
+        Some(Command::DemoWatchdog(args)) => watch(&args),
+        Some(Command::Actors(args)) => cli::actors(&args),
+        Some(Command::Export(args)) => cli::export(&args),
+        Some(Command::Import(args)) => cli::import(&args),
+        Some(Command::Backup(args)) => cli::backup(&args),
+        Some(Command::Bench(args)) => {
+            logging::init_quiet();
+            bench::run(*args)
+        }
+        Some(Command::Room(args)) => room::run(*args),
+        Some(Command::Forwarder(args)) => forwarder::run(&args),
+        None => cli::print(&Cli::command().render_help().to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::say(&format!("Error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--help` and `--version` end well, everything else is a mistake: 1, where clap itself would say 2.
+fn answer_without_running(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match text.contains(|c| is_unprintable(c) && !matches!(c, '\n' | '\t')) {
+        // What was typed is shown again, and may have been pasted.
+        true => logging::say(escaped_lines(text.trim_end()).as_ref()),
+        // Where nobody listens there is nobody to tell.
+        false => drop(error.print()),
+    }
+    if error.use_stderr() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::start::Module;
+    use clap::ValueEnum;
+    use std::time::Duration;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn start_means_all_unless_a_module_is_named() {
+        let module = |args: &[&str]| match Cli::try_parse_from(args).unwrap().command {
+            Some(Command::Start(start)) => start.module,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(module(&["maestro", "start"]), Module::All);
+        assert_eq!(
+            module(&["maestro", "start", "-l", "development", "worker"]),
+            Module::Worker
+        );
+        for name in Module::value_variants() {
+            assert_eq!(module(&["maestro", "start", &name.to_string()]), *name);
+        }
+    }
+
+    #[test]
+    fn the_demo_takes_a_duration_in_go_syntax() {
+        match Cli::try_parse_from(["maestro", "demo", "--for", "1m30s"])
+            .unwrap()
+            .command
+        {
+            Some(Command::Demo(demo)) => assert_eq!(demo.duration, Some(Duration::from_secs(90))),
+            other => panic!("{other:?}"),
+        }
+    }
+}
