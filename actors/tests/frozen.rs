@@ -210,8 +210,9 @@ fn every_input_counts_as_waiting() {
         ping.await.unwrap().unwrap();
         // Whether a room is left for it is not the point.
         let _ = ask.await.unwrap();
-        eventually(LONG, "nothing waits", || w.view().mailbox_depth == 0).await;
-        assert_eq!(w.view().oldest_message_us, 0);
+        // Its own timers go on: there are moments in which nothing waits.
+        let idle = || w.view().mailbox_depth == 0 && w.view().oldest_message_us == 0;
+        eventually(LONG, "nothing waits", idle).await;
     });
 }
 
