@@ -2,7 +2,7 @@
 //!
 //! The only place where an operator's word becomes a path of the data folder.
 
-use maestro_http::{Backup, BackupDone, BackupError};
+use maestro_api::{Backup, BackupDone, BackupError};
 use maestro_store::embedded::EmbeddedStore;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -51,16 +51,13 @@ async fn copy(
     let begun = Instant::now();
     let copied = store.copy_to(&file).await;
     copied.map_err(|e| BackupError::NotWritten(e.to_string()))?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let took = begun.elapsed();
     let file = file.canonicalize().map_err(|e| refuse(&file, e))?;
     let bytes = file.metadata().map_err(|e| refuse(&file, e))?.len();
     let path = file.display().to_string();
+    let seconds = took.as_secs_f64();
     tracing::info!(path, bytes, seconds, "wrote a backup");
-    Ok(BackupDone {
-        path,
-        bytes,
-        seconds,
-    })
+    Ok(BackupDone { path, bytes, took })
 }
 
 /// It holds what the store holds. One that is there, or is a link to another disk, is the

@@ -7,7 +7,7 @@ use crate::settings::{Listen, Settings};
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::{Context, bail};
 use maestro_actors::Node;
-use maestro_api::{ManagementApi, ManagementService, RoomsApi, RoomsService};
+use maestro_api::Apis;
 use maestro_http::{
     HttpMetrics, InternalParts, Patience, RefusedRequests, ServerSettings, gateway, server,
 };
@@ -109,16 +109,16 @@ where
     let measured = AdapterMetrics::register(&registry)?;
     let (listeners, addresses, adapters) = open(settings, io, measured).await?;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
+    let apis = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
     let parts = InternalParts {
-        node: node.clone(),
+        operator: apis.operator.clone(),
         metrics: settings
             .metrics_enabled
             .then(|| metrics::page(registry.clone(), Some(node.clone()))),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
-        backup: Some(adapters.backup(settings, io.handle().clone())),
     };
-    let serving = Serving::start(settings, listeners, parts, &registry, io.handle()).await?;
+    let serving = Serving::start(settings, listeners, apis, parts, &registry, io.handle()).await?;
 
     // "Ready" is said when orders find their owners.
     node.loaded(LOADED_WITHIN).await;
@@ -169,11 +169,11 @@ impl Serving {
     async fn start(
         settings: &Settings,
         listeners: Listeners,
+        apis: Apis,
         parts: InternalParts,
         registry: &Registry,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let apis = Apis::of(&parts.node);
         let (management, rooms) = (apis.management.clone(), apis.rooms.clone());
         let Listeners { grpc, http } = listeners;
         let grpc = Grpc::start(grpc, descriptors() / 8, registry, management, rooms, io).await?;
@@ -196,21 +196,6 @@ impl Serving {
             }
         };
         tokio::join!(self.grpc.stop(grace), http);
-    }
-}
-
-/// What HTTP and gRPC serve alike.
-struct Apis {
-    management: Arc<dyn ManagementApi>,
-    rooms: Arc<dyn RoomsApi>,
-}
-
-impl Apis {
-    fn of(node: &Node) -> Self {
-        Self {
-            management: Arc::new(ManagementService::new(node.clone())),
-            rooms: Arc::new(RoomsService::new(node.clone())),
-        }
     }
 }
 
@@ -241,7 +226,6 @@ fn servers(
         shutdown_timeout: settings.internal_shutdown,
         patience: Patience::default(),
     };
-    let node = &parts.node;
     let management =
         gateway::management(apis.management).observer(Arc::new(HttpMetrics::management(registry)?));
     let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms(registry)?));
@@ -253,7 +237,7 @@ fn servers(
                 settings.trusted.clone(),
             ),
             management,
-            node.clone(),
+            apis.operator,
             settings.serves_debug(),
         )?,
         server::rooms(

@@ -10,6 +10,7 @@ mod context;
 pub mod convert;
 mod error;
 mod management;
+mod operator;
 mod rooms;
 mod seldom;
 mod service;
@@ -17,11 +18,14 @@ mod status;
 pub mod trace;
 
 pub use context::{REQUEST_ID, RequestContext, grpc_deadline, http_deadline, sane_request_id};
-pub use error::unexpected;
 pub use management::ManagementApi;
+pub use operator::OperatorApi;
 pub use rooms::RoomsApi;
 pub use seldom::Seldom;
-pub use service::{ManagementService, RoomsService};
+pub use service::{
+    Apis, Backup, BackupDone, BackupError, LOG_LINES, LOG_LINES_MAX, ManagementService,
+    OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, RoomsService,
+};
 pub use status::{Code, Status};
 
 /// What a call answers.

@@ -2,21 +2,18 @@
 //!
 //! Handlers parse, route and serialise; what is asked they ask of the traits of `maestro_api`.
 
-pub mod backup;
 mod connection;
 mod crowd;
 pub mod gateway;
 pub mod guard;
 pub mod internal;
 pub mod metrics;
-mod named;
 pub mod openapi;
 pub mod operator;
-mod readiness;
+mod request_scope;
 pub mod server;
 mod standby;
 
-pub use backup::{Backup, BackupDone, BackupError};
 pub use connection::Patience;
 pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};

@@ -1,7 +1,7 @@
 //! The three servers, on sockets that the caller has bound (a taken port is an error of its start). A server serves while it
 //! is polled; its handle's `stop(graceful)` ends it.
 //!
-//! Their workers parse and serialise. They await the actors through a node's handles and hold no client of anything.
+//! Their workers parse and serialise. They await the calls of `maestro_api` and hold no client of anything.
 
 use std::future::ready;
 use std::io;
@@ -20,8 +20,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use maestro_actors::Node;
-use maestro_api::{ManagementApi, RoomsApi};
+use maestro_api::{ManagementApi, OperatorApi, RoomsApi};
 
 use crate::connection::{Connection, Patience, Progress};
 use crate::crowd::Crowd;
@@ -62,11 +61,11 @@ pub struct ServerSettings {
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
-    node: Node,
+    operator: Arc<dyn OperatorApi>,
     debug: bool,
 ) -> io::Result<Server> {
-    let operator = configure_operator(node.clone(), &gateway);
-    let debug = debug.then(|| configure_debug(node, &gateway));
+    let debug = debug.then(|| configure_debug(operator.clone(), &gateway));
+    let operator = configure_operator(operator, &gateway);
     let stands_before = (guard::Server::Management, gateway.observers());
     bind(settings, stands_before, move |config| {
         if let Some(debug) = &debug {

@@ -62,6 +62,9 @@ fn expected(of: Type, text: &str, integer: Option<i128>) -> Option<Value> {
         Type::Int64 => integer
             .and_then(|n| i64::try_from(n).ok())
             .map(|n| n.to_string().into()),
+        Type::Uint64 => integer
+            .and_then(|n| u64::try_from(n).ok())
+            .map(|n| n.to_string().into()),
         _ => {
             let value: f32 = text.parse().expect("a number");
             value.is_finite().then(|| value.into())
@@ -90,7 +93,9 @@ fn numeric(
             way.push("[]");
         }
         match field.of {
-            Type::Int32 | Type::Uint32 | Type::Int64 | Type::Float => found.push((way, field.of)),
+            Type::Int32 | Type::Uint32 | Type::Int64 | Type::Uint64 | Type::Float => {
+                found.push((way, field.of));
+            }
             Type::Message(part) => numeric(part, &way, found),
             _ => {}
         }

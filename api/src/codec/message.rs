@@ -39,6 +39,7 @@ pub enum Type {
     Int32,
     Uint32,
     Int64,
+    Uint64,
     Float,
     Duration,
     Timestamp,
@@ -167,14 +168,15 @@ macro_rules! kind {
 }
 
 /// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto order. Comments
-/// on messages and fields go into the OpenAPI description too.
+/// on messages and fields go into the OpenAPI description too. Behind them, `@[…]` stands for further attributes.
 macro_rules! messages {
-    ($($(#[doc = $about:literal])* $name:ident {
-        $($(#[doc = $text:literal])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*
+    ($($(#[doc = $about:literal])* $(@[$attribute:meta])* $name:ident {
+        $($(#[doc = $text:literal])* $(@[$of_field:meta])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*
     })*) => {$(
         $(#[doc = $about])*
         #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct $name { $($(#[doc = $text])* pub $field: slot!($kind $type),)* }
+        $(#[$attribute])*
+        pub struct $name { $($(#[doc = $text])* $(#[$of_field])* pub $field: slot!($kind $type),)* }
 
         impl $crate::codec::message::Message for $name {
             const DECLARATION: &'static $crate::codec::Declaration = &$crate::codec::Declaration {

@@ -139,6 +139,7 @@ integers! {
     i32: Int32, "int32", false, "ParseInt";
     u32: Uint32, "uint32", false, "ParseUint";
     i64: Int64, "int64", true, "ParseInt";
+    u64: Uint64, "uint64", true, "ParseUint";
 }
 
 /// Reads a decimal parameter with the wording of Go's `strconv`.

@@ -177,6 +177,7 @@ varints! {
     i32: value => i64::from(value) as u64, raw => raw as Self;
     u32: value => u64::from(value), raw => raw as Self;
     i64: value => value as u64, raw => raw as Self;
+    u64: value => value, raw => raw;
 }
 
 impl Wire for f32 {

@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 mod forwarder;
+mod inventory;
 mod operation;
 mod patch;
 mod room;
@@ -14,6 +15,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use inventory::{listed_status, rollout, room_detail, room_row, rooms_summary};
 pub use operation::{operation, operation_items};
 pub use patch::patch;
 pub use room::ports;

@@ -1,9 +1,37 @@
 //! The services: they answer the calls by asking the actors of a node. No rule about fleets lives here; those are the
 //! core's, applied by the owner of the scheduler.
 
+mod backup;
 mod late;
 mod management;
+mod operator;
 mod rooms;
 
+use std::sync::Arc;
+
+use maestro_actors::Node;
+
+use crate::{ManagementApi, OperatorApi, RoomsApi};
+pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
+pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use rooms::RoomsService;
+
+/// All calls of a node, as transports serve them.
+#[derive(Clone)]
+pub struct Apis {
+    pub management: Arc<dyn ManagementApi>,
+    pub rooms: Arc<dyn RoomsApi>,
+    pub operator: Arc<dyn OperatorApi>,
+}
+
+impl Apis {
+    /// Answered by the actors of this node.
+    pub fn of(node: &Node, backup: Backup) -> Self {
+        Self {
+            management: Arc::new(ManagementService::new(node.clone())),
+            rooms: Arc::new(RoomsService::new(node.clone())),
+            operator: Arc::new(OperatorService::new(node.clone(), backup)),
+        }
+    }
+}

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use super::late::{Doing, in_time};
 use crate::codec::Struct;
 use crate::codec::messages::*;
-use crate::{Answer, RequestContext, RoomsApi, Status, convert, unexpected};
+use crate::error::unexpected;
+use crate::{Answer, RequestContext, RoomsApi, Status, convert};
 
 /// The rooms API over the actors of a node.
 #[derive(Clone)]

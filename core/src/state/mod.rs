@@ -27,7 +27,9 @@ mod view;
 
 pub use commands::refuse_unknown;
 pub use input::*;
-pub use inventory::{EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary};
+pub use inventory::{
+    EndView, EndedRoom, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary,
+};
 pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds};
 pub use rollout::RolloutView;
 pub use room::Room;

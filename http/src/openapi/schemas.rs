@@ -139,6 +139,9 @@ pub fn plain(of: Type) -> Tree {
         Type::Int64 => {
             object! { "type" => "string", "format" => "int64", "pattern" => "^-?[0-9]+$" }
         }
+        Type::Uint64 => {
+            object! { "type" => "string", "format" => "uint64", "pattern" => "^[0-9]+$" }
+        }
         Type::Float => object! { "type" => "number", "format" => "float" },
         Type::Duration => object! {
             "type" => "string",

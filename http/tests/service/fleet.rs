@@ -7,7 +7,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
-use maestro_api::{ManagementService, RoomsService};
+use maestro_api::{Apis, BackupError};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
 use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
@@ -112,19 +112,29 @@ impl Fleet {
         panic!("never came: {what}");
     }
 
+    /// What the servers serve; there is no store that could be copied.
+    pub fn apis(&self) -> Apis {
+        let refused = || Err(BackupError::NotWritten("there is no file".to_owned()));
+        Apis::of(
+            &self.node,
+            Arc::new(move |_| Box::pin(async move { refused() })),
+        )
+    }
+
     fn configure(&self, server: &Server, config: &mut ServiceConfig) {
         match server {
             Server::Management => {
-                let service = ManagementService::new(self.node.clone());
-                let gateway = gateway::management(Arc::new(service));
-                configure_debug(self.node.clone(), &gateway)(config);
-                configure_operator(self.node.clone(), &gateway)(config);
+                let Apis {
+                    management,
+                    operator,
+                    ..
+                } = self.apis();
+                let gateway = gateway::management(management);
+                configure_debug(operator.clone(), &gateway)(config);
+                configure_operator(operator, &gateway)(config);
                 gateway.configure(config);
             }
-            Server::Rooms => {
-                let service = RoomsService::new(self.node.clone());
-                gateway::rooms(Arc::new(service)).configure(config);
-            }
+            Server::Rooms => gateway::rooms(self.apis().rooms).configure(config),
             Server::Internal => self.configure_internal(false, config),
             Server::InternalWithoutStoreCheck => self.configure_internal(true, config),
         }
@@ -132,11 +142,10 @@ impl Fleet {
 
     fn configure_internal(&self, skip_store_check: bool, config: &mut ServiceConfig) {
         configure_internal(InternalParts {
-            node: self.node.clone(),
+            operator: self.apis().operator,
             metrics: Some(Arc::new(|| "a_metric 1\n".to_owned())),
             health: true,
             skip_store_check,
-            backup: None,
         })(config);
     }
 

@@ -15,7 +15,8 @@ use maestro_core::state::{Command, Reply};
 use super::late::{Doing, in_time};
 use crate::access_log::about_scheduler;
 use crate::codec::messages::*;
-use crate::{Answer, Code, ManagementApi, RequestContext, Status, convert, unexpected};
+use crate::error::unexpected;
+use crate::{Answer, Code, ManagementApi, RequestContext, Status, convert};
 
 /// The management API over the actors of a node.
 #[derive(Clone)]

@@ -1,7 +1,5 @@
-//! What all endpoints beside the contract share: a name of the request (taken or made, echoed, logged, and told to what it
+//! What all endpoints beside the contract share: the id of a request (taken or made, echoed, logged, and passed on to what it
 //! orders), its span and its figures, and bounds of its body, read or not.
-
-use std::sync::Arc;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};
@@ -9,17 +7,15 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, web};
 use futures_util::stream;
-use maestro_actors::Order;
 use maestro_api::access_log::Entry;
 use maestro_api::trace::{self, Subject};
-use maestro_api::{Api, REQUEST_ID};
-use maestro_core::state::Command;
+use maestro_api::{Api, REQUEST_ID, RequestContext};
 use tracing::{Instrument, Span};
 
 use crate::gateway::{Observers, read_body, request_id};
 
 /// Puts everything of these endpoints around a resource. `template` is its path, and what its requests are called.
-pub(crate) fn named(
+pub(crate) fn scoped(
     resource: Resource,
     template: &'static str,
     observers: &Observers,
@@ -32,29 +28,32 @@ pub(crate) fn named(
     ))
 }
 
-/// The request's name is in its answer. Its body has come within its bounds, or the answer says that it did not.
+/// The request's id is in its answer. Its body has come within its bounds, or the answer says that it did not.
 async fn around(
     observers: Observers,
     template: &'static str,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let name = request_id(request.headers());
-    let echoed = HeaderValue::from_str(&name);
+    let id = request_id(request.headers());
+    let echoed = HeaderValue::from_str(&id);
     let watch = observers.watch(Some(template), request.path(), request.method());
     // As it was sent: whoever reads the log wants to know which scheduler was paused.
     let method = request.method().as_str();
-    let entry = Entry::request(Api::Management, &name, method, request.path());
+    let entry = Entry::request(Api::Management, &id, method, request.path());
     entry.about(request.match_info().get("scheduler"));
-    let span = span(template, &name, &request);
-    request.extensions_mut().insert(RequestName(name.into()));
+    let span = span(template, &id, &request);
+    request.extensions_mut().insert(RequestContext {
+        request_id: id,
+        deadline: None,
+    });
     let mut response = answer(request, next).instrument(span).await?;
     let code = response.status().as_u16();
     watch.end(code, size(&response));
     entry.end(code);
-    if let Ok(name) = echoed {
+    if let Ok(id) = echoed {
         let header = HeaderName::from_static(REQUEST_ID);
-        response.headers_mut().insert(header, name);
+        response.headers_mut().insert(header, id);
     }
     Ok(response)
 }
@@ -74,7 +73,7 @@ async fn answer(
     }
 }
 
-fn span(template: &str, name: &str, request: &ServiceRequest) -> Span {
+fn span(template: &str, id: &str, request: &ServiceRequest) -> Span {
     let at = request.match_info();
     let subject = Subject {
         scheduler: at.get("scheduler"),
@@ -82,7 +81,7 @@ fn span(template: &str, name: &str, request: &ServiceRequest) -> Span {
         ..Subject::default()
     };
     let header = |name| request.headers().get(name)?.to_str().ok();
-    trace::request(template, name, subject, header)
+    trace::request(template, id, subject, header)
 }
 
 /// None of these answers is a stream.
@@ -93,14 +92,8 @@ fn size(response: &ServiceResponse<BoxBody>) -> usize {
     }
 }
 
-struct RequestName(Arc<str>);
-
-/// The command, on behalf of this request: what it orders tells of it.
-pub(crate) fn ordered_by(request: &HttpRequest, command: Command) -> Order {
-    let extensions = request.extensions();
-    let name = extensions.get::<RequestName>();
-    Order {
-        command,
-        request: name.map(|RequestName(name)| name.clone()),
-    }
+/// What a call on behalf of this request knows about it.
+pub(crate) fn context(request: &HttpRequest) -> RequestContext {
+    let known = request.extensions().get::<RequestContext>().cloned();
+    known.unwrap_or_else(RequestContext::internal)
 }

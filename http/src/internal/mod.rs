@@ -1,0 +1,95 @@
+//! The internal server: health, metrics and a look at the actors (contract 1.2, 15.26; architecture 4).
+//!
+//! For operators only. What it shows of the actors is put together without asking any of them.
+
+mod endpoints;
+mod handlers;
+mod readiness;
+
+use std::sync::Arc;
+
+use actix_web::Resource;
+use actix_web::web::{self, Data, ServiceConfig};
+use maestro_api::{ManagementApi, OperatorApi};
+
+use crate::gateway::{Gateway, Observers};
+use crate::openapi::Endpoint;
+use crate::request_scope::scoped;
+pub(crate) use endpoints::{ACTORS, BACKUP, HEALTH, METRICS, ORDERS};
+pub(crate) use handlers::{alive, not_found};
+use readiness::Readiness;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Renders all metrics of the process.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the internal server serves.
+#[derive(Clone)]
+pub struct InternalParts {
+    pub operator: Arc<dyn OperatorApi>,
+    /// `None`: no `/metrics` (`internalApi.metrics.enabled`).
+    pub metrics: Option<MetricsPage>,
+    /// Whether there are health pages (`internalApi.healthcheck.enabled`).
+    pub health: bool,
+    /// Readiness does not ask the store (`internalApi.healthcheck.skipPostgresCheck`).
+    pub skip_store_check: bool,
+}
+
+/// Mounts the internal server's pages, and its 404 for all others.
+pub fn configure_internal(
+    parts: InternalParts,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    let operator = Data::new(parts.operator);
+    // The HTTP metrics are those of the two APIs (contract 9).
+    let nobody = Observers::default();
+    move |config: &mut ServiceConfig| {
+        config.app_data(operator.clone());
+        if parts.health {
+            config.app_data(Data::new(Readiness {
+                skip_store_check: parts.skip_store_check,
+            }));
+            for endpoint in HEALTH {
+                config.service(Resource::new(endpoint.path).route((endpoint.handler)()));
+            }
+        }
+        mount_metrics(parts.metrics.clone(), config);
+        mount(config, BACKUP, &nobody);
+        mount(config, ACTORS, &nobody);
+        mount(config, ORDERS, &nobody);
+        config.default_service(web::to(not_found));
+    }
+}
+
+pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfig) {
+    let Some(page) = page else {
+        return;
+    };
+    config.app_data(Data::new(page));
+    for endpoint in METRICS {
+        config.service(Resource::new(endpoint.path).route((endpoint.handler)()));
+    }
+}
+
+/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's, whose
+/// observer hears of its requests too.
+pub fn configure_debug(
+    operator: Arc<dyn OperatorApi>,
+    gateway: &Gateway<dyn ManagementApi>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
+    let (operator, observers) = (Data::new(operator), gateway.observers());
+    move |config: &mut ServiceConfig| {
+        config.app_data(operator.clone());
+        mount(config, ACTORS, &observers);
+    }
+}
+
+/// Each under its own method alone.
+fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint], observers: &Observers) {
+    for endpoint in endpoints {
+        let route = (endpoint.handler)().method(endpoint.method.clone());
+        let resource = Resource::new(endpoint.path).route(route);
+        config.service(scoped(resource, endpoint.path, observers));
+    }
+}

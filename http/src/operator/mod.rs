@@ -1,0 +1,44 @@
+//! What operators have beside the contract: the rooms of a scheduler, and its rollout.
+//!
+//! New data gets new endpoints, since strict clients refuse unknown fields in the old answers (contract 2.1).
+//! Mounted on the management API, before the gateway.
+
+mod endpoints;
+mod handlers;
+
+use std::sync::Arc;
+
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
+use maestro_api::{Code, ManagementApi, OperatorApi, Status};
+
+use crate::gateway::{Gateway, refusal};
+use crate::request_scope::scoped;
+pub(crate) use endpoints::ENDPOINTS;
+pub(crate) use handlers::answer;
+#[cfg(test)]
+pub(crate) use handlers::known_parameters;
+
+/// Mounts the endpoints. To be called before the gateway's, whose observer hears of their requests too.
+pub fn configure_operator(
+    operator: Arc<dyn OperatorApi>,
+    gateway: &Gateway<dyn ManagementApi>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
+    let (operator, observers) = (Data::new(operator), gateway.observers());
+    move |config: &mut ServiceConfig| {
+        config.app_data(operator.clone());
+        // Methods of one path stand together in the table.
+        for methods in ENDPOINTS.chunk_by(|a, b| a.path == b.path) {
+            let mut resource = Resource::new(methods[0].path);
+            for endpoint in methods {
+                resource = resource.route((endpoint.handler)().method(endpoint.method.clone()));
+            }
+            let resource = resource.default_service(web::to(method_not_allowed));
+            config.service(scoped(resource, methods[0].path, &observers));
+        }
+    }
+}
+
+async fn method_not_allowed() -> HttpResponse {
+    refusal(Status::new(Code::Unimplemented, "Method Not Allowed"))
+}
