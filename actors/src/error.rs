@@ -35,9 +35,6 @@ pub enum CallError {
     /// It failed again and again and is left alone until an operator looks at it.
     #[error("scheduler {name} is degraded and does not run: {cause}")]
     Degraded { name: String, cause: String },
-    /// Another node has it.
-    #[error("scheduler {0} is owned by another node")]
-    NotOwner(String),
     /// There is no such scheduler.
     #[error("scheduler {0} not found")]
     Gone(String),

@@ -17,7 +17,6 @@ impl From<CallError> for Status {
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
             | CallError::Degraded { .. }
-            | CallError::NotOwner(_)
             | CallError::ShuttingDown
             | CallError::Late { cause: Some(_), .. }
             | CallError::Store(StoreError::Unavailable(_)) => Code::Unavailable,
@@ -90,7 +89,6 @@ mod tests {
                 },
                 14,
             ),
-            (CallError::NotOwner(s()), 14),
             (CallError::Gone(s()), 5),
             (CallError::ShuttingDown, 14),
             (store(StoreError::Unavailable(s())), 14),

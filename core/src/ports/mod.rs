@@ -2,14 +2,12 @@
 
 mod clock;
 mod forwarder;
-mod metrics_source;
 mod ownership;
 mod runtime;
 mod store;
 
 pub use clock::Clock;
 pub use forwarder::*;
-pub use metrics_source::*;
 pub use ownership::*;
 pub use runtime::*;
 pub use store::*;

@@ -3,8 +3,7 @@
 use crate::domain::{RoomId, RoomStatus};
 use std::cmp::Reverse;
 
-/// A room that may have to go. Rooms that were already told to end, other than by a
-/// drain, are passed as terminating ones.
+/// A room that may have to go. Rooms that are draining are no candidates: they are on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletionCandidate<'a> {
     pub id: &'a RoomId,
@@ -15,10 +14,6 @@ pub struct DeletionCandidate<'a> {
     pub same_version: bool,
     /// Its last ping is older than the ping timeout.
     pub ping_expired: bool,
-    /// Its runtime does not know it any more: no match can be lost.
-    pub instance_gone: bool,
-    /// It is draining already.
-    pub draining: bool,
 }
 
 /// Rooms to let go, each list in its order.
@@ -33,14 +28,13 @@ pub struct Deletion {
     pub terminating: Vec<RoomId>,
 }
 
-/// At most `amount` rooms in `remove` and `drain` together; rooms that drain already
-/// count too, after the idle ones, but are not in the lists.
+/// At most `amount` rooms in `remove` and `drain` together.
 ///
 /// `candidates` are the rooms that may be chosen: in a rollout those to be replaced
 /// only. With others among them an idle room of the new version would go before an
 /// occupied one of the old, and be made anew, without end.
 ///
-/// Order: rooms in error (or gone from the runtime), rooms without pings, then pending,
+/// Order: rooms in error, rooms without pings, then pending,
 /// unready, ready ones, of other majors before those of the active major; at last rooms
 /// with players, which are only drained. Among equals other versions go before the
 /// active one; then the order of `candidates` is kept.
@@ -52,17 +46,16 @@ pub fn deletion_order<'a>(
     amount: usize,
 ) -> Deletion {
     let mut deletion = Deletion::default();
-    let (mut idle, mut busy, mut draining) = (Vec::new(), Vec::new(), 0);
+    let (mut idle, mut busy) = (Vec::new(), Vec::new());
     for candidate in candidates {
         match Class::of(&candidate) {
             Class::Ending => deletion.terminating.push(candidate.id.clone()),
-            Class::Busy(_) if candidate.draining => draining += 1,
             Class::Busy(place) => busy.push((place, candidate.id)),
             Class::Idle(place) => idle.push((place, candidate.id)),
         }
     }
     deletion.remove = first(idle, amount);
-    let left = amount.saturating_sub(deletion.remove.len() + draining);
+    let left = amount.saturating_sub(deletion.remove.len());
     deletion.drain = first(busy, left);
     deletion
 }
@@ -86,15 +79,12 @@ impl Class {
         };
         match candidate.status {
             S::Terminating | S::Terminated => Self::Ending,
-            _ if candidate.instance_gone => Self::Idle(place(true, 0)),
             S::Error => Self::Idle(place(true, 0)),
             S::Active => Self::Busy(place(false, 0)),
             S::Occupied => Self::Busy(place(false, 1)),
             // Its players are on their way: the last to be drained.
             S::Allocated => Self::Busy(place(false, 2)),
-            // Its match is over, and it was to go anyway.
-            _ if candidate.draining => Self::Idle(place(true, 1)),
-            _ if candidate.ping_expired => Self::Idle(place(true, 2)),
+            _ if candidate.ping_expired => Self::Idle(place(true, 1)),
             S::Pending => Self::Idle(place(false, 0)),
             S::Unready => Self::Idle(place(false, 1)),
             S::Ready => Self::Idle(place(false, 2)),
@@ -128,8 +118,6 @@ mod tests {
         same_major: bool,
         same_version: bool,
         ping_expired: bool,
-        instance_gone: bool,
-        draining: bool,
     }
 
     impl Room {
@@ -140,8 +128,6 @@ mod tests {
                 same_major: self.same_major,
                 same_version: self.same_version,
                 ping_expired: self.ping_expired,
-                instance_gone: self.instance_gone,
-                draining: self.draining,
             }
         }
         fn old(mut self) -> Self {
@@ -161,8 +147,6 @@ mod tests {
             same_major: true,
             same_version: true,
             ping_expired: false,
-            instance_gone: false,
-            draining: false,
         }
     }
 
@@ -180,8 +164,6 @@ mod tests {
     fn broken_rooms_go_first_then_other_majors_then_by_status() {
         let mut silent = room("silent", S::Ready);
         silent.ping_expired = true;
-        let mut gone = room("gone", S::Occupied);
-        gone.instance_gone = true;
         let rooms = [
             room("ready", S::Ready),
             room("unready", S::Unready),
@@ -192,13 +174,11 @@ mod tests {
             silent,
             room("error", S::Error),
             room("old-error", S::Error).old(),
-            gone,
         ];
         let order = order(&rooms, 100);
         let expected = [
             "old-error",
             "error",
-            "gone",
             "silent",
             "old-pending",
             "old-ready",
@@ -229,19 +209,6 @@ mod tests {
     }
 
     #[test]
-    fn rooms_that_drain_already_count_after_the_idle_ones() {
-        let mut draining = room("draining", S::Occupied);
-        draining.draining = true;
-        let rooms = [draining, room("occupied", S::Occupied)];
-        assert_eq!(order(&rooms, 1), Deletion::default());
-        assert_eq!(names(&order(&rooms, 2).drain), ["occupied"]);
-        let [draining, occupied] = rooms;
-        let rooms = [draining, occupied, room("ready", S::Ready)];
-        assert_eq!(names(&order(&rooms, 1).remove), ["ready"]);
-        assert!(order(&rooms, 2).drain.is_empty());
-    }
-
-    #[test]
     fn terminating_rooms_are_told_again_and_do_not_count() {
         let rooms = [
             room("terminating", S::Terminating),
@@ -262,16 +229,14 @@ mod tests {
     }
 
     fn any_room() -> impl Strategy<Value = Room> {
-        let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-        (prop::sample::select(S::ALL.to_vec()), flags, any::<bool>()).prop_map(
-            |(status, (same_major, same_version, ping_expired, draining), instance_gone)| Room {
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+        (prop::sample::select(S::ALL.to_vec()), flags).prop_map(
+            |(status, (same_major, same_version, ping_expired))| Room {
                 id: "".into(),
                 status,
                 same_major,
                 same_version: same_version && same_major,
                 ping_expired,
-                instance_gone,
-                draining,
             },
         )
     }
@@ -286,11 +251,9 @@ mod tests {
             }
             let order = order(&rooms, amount);
             let find = |id: &RoomId| &rooms[id.as_str().parse::<usize>().unwrap()];
-            let plays = |r: &Room| {
-                matches!(r.status, S::Occupied | S::Active | S::Allocated) && !r.instance_gone
-            };
+            let plays = |r: &Room| matches!(r.status, S::Occupied | S::Active | S::Allocated);
             prop_assert!(order.remove.iter().all(|id| !plays(find(id))));
-            prop_assert!(order.drain.iter().all(|id| plays(find(id)) && !find(id).draining));
+            prop_assert!(order.drain.iter().all(|id| plays(find(id))));
             prop_assert!(order.remove.len() + order.drain.len() <= amount);
             let all = [&order.remove, &order.drain, &order.terminating].into_iter().flatten();
             let names: Vec<_> = all.collect();
@@ -299,9 +262,8 @@ mod tests {
             let ending = |r: &&Room| matches!(r.status, S::Terminating | S::Terminated);
             let idle = rooms.iter().filter(|r| !ending(r) && !plays(r)).count();
             prop_assert_eq!(order.remove.len(), idle.min(amount));
-            let draining = rooms.iter().filter(|r| plays(r) && r.draining).count();
-            let playing = rooms.iter().filter(|r| plays(r) && !r.draining).count();
-            let left = amount.saturating_sub(order.remove.len() + draining);
+            let playing = rooms.iter().filter(|r| plays(r)).count();
+            let left = amount.saturating_sub(order.remove.len());
             prop_assert_eq!(order.drain.len(), playing.min(left));
         }
     }

@@ -154,8 +154,6 @@ impl SchedulerState {
                 same_major: same_major.contains(&room.record.version),
                 same_version: room.record.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
-                instance_gone: false,
-                draining: false,
             });
         deletion::deletion_order(candidates, amount)
     }
