@@ -9,7 +9,7 @@ use crate::rules::desired::{Plan, PlanInput, plan};
 impl SchedulerState {
     /// Takes no input. Returns a line for each operation that it enqueued.
     pub(super) fn consider(&mut self, turn: &mut Turn) -> Vec<String> {
-        self.timers.consider = None;
+        self.fleet_timers.consider = None;
         if !self.may_consider() {
             return Vec::new();
         }
@@ -141,7 +141,7 @@ impl SchedulerState {
             .hold_scaling_until
             .filter(|until| *until > turn.now.mono)
         {
-            self.timers.consider = Some(until);
+            self.fleet_timers.consider = Some(until);
             return None;
         }
         let scheduler = self.scheduler.clone()?;
@@ -177,7 +177,7 @@ impl SchedulerState {
 
     fn scale_up(&mut self, turn: &mut Turn, plan: Plan) -> Option<String> {
         if let Some(until) = self.backing_off(turn.now) {
-            self.timers.consider = Some(until);
+            self.fleet_timers.consider = Some(until);
             return None;
         }
         let left = self.settings.rooms_limit.saturating_sub(self.rooms.len());
@@ -316,7 +316,7 @@ impl SchedulerState {
         if until <= now.mono {
             return true;
         }
-        self.timers.consider = Some(until);
+        self.fleet_timers.consider = Some(until);
         false
     }
 }

@@ -143,7 +143,11 @@ impl SchedulerState {
         }
         if !self.is_clean() {
             let at = turn.now.mono.plus(wait);
-            self.timers.proof = Some(self.timers.proof.map_or(at, |earlier| earlier.min(at)));
+            self.fleet_timers.proof = Some(
+                self.fleet_timers
+                    .proof
+                    .map_or(at, |earlier| earlier.min(at)),
+            );
         }
     }
 
@@ -152,7 +156,7 @@ impl SchedulerState {
     pub(super) fn arm_proof(&mut self, now: Now) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() || self.is_clean() {
-            self.timers.proof = None;
+            self.fleet_timers.proof = None;
             return;
         }
         let now = now.mono;
@@ -160,7 +164,7 @@ impl SchedulerState {
         let tried = self.crash_loop.until.map_or(now, |until| until.max(now));
         let quiet = tried.plus(wait);
         let next = self.proofs().filter(|at| *at > now).min();
-        self.timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
+        self.fleet_timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
     }
 
     /// When each room of the active version that is up has been, or will have been, for long enough.
@@ -174,7 +178,7 @@ impl SchedulerState {
     }
 
     pub(super) fn look_for_success(&mut self, turn: &mut Turn) {
-        self.timers.proof = None;
+        self.fleet_timers.proof = None;
         let Some(active) = self.scheduler.clone().filter(|_| !self.is_clean()) else {
             return;
         };

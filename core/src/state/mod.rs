@@ -89,24 +89,39 @@ pub struct SchedulerState {
     reconciliation: Option<Reconciliation>,
     /// One that came to absent rooms while the scheduler was paused.
     parked: Option<Reconciliation>,
-    timers: Timers,
+    fleet_timers: FleetTimers,
+    lane_timers: LaneTimers,
+    /// The version that is being validated.
+    trial: Option<Trial>,
     /// When the first operation that waits for its scheduler's row is to be ended.
     orphans_due: Option<Mono>,
     stale_results: u64,
     measured: Measured,
 }
 
-/// Moments at which the shell has to come back. `None`: not needed.
+/// Moments at which the fleet has to be looked at. `None`: not needed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Timers {
-    health: Option<Mono>,
-    cleanup: Option<Mono>,
+struct FleetTimers {
     touches: Option<Mono>,
-    leases: Option<Mono>,
     /// The end of a cooldown or a back-off that `consider` waits for.
     consider: Option<Mono>,
     /// While there is a back-off: when a room may have been up for long enough (D30).
     proof: Option<Mono>,
+}
+
+/// Moments at which operations are due. `None`: not needed.
+#[derive(Clone, Copy, Debug, Default)]
+struct LaneTimers {
+    health: Option<Mono>,
+    cleanup: Option<Mono>,
+    leases: Option<Mono>,
+}
+
+/// A version that is tried in validation rooms before it is stored.
+struct Trial {
+    candidate: Arc<Scheduler>,
+    /// The room that is to become ready; `None` between two attempts.
+    room: Option<RoomId>,
 }
 
 /// How long an id stays in the graveyard: far longer than any call on a runtime.
@@ -166,13 +181,13 @@ impl SchedulerState {
 
     /// When the shell has to send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
-        let t = &self.timers;
-        let always = [t.touches, t.leases, self.operations_wake()];
+        let (t, l) = (&self.fleet_timers, &self.lane_timers);
+        let always = [t.touches, l.leases, self.operations_wake()];
         let unpaused = || {
             let room = self.rooms.next_deadline();
             [
-                t.health,
-                t.cleanup,
+                l.health,
+                l.cleanup,
                 t.consider,
                 t.proof,
                 room,
@@ -218,27 +233,27 @@ impl SchedulerState {
 
     fn on_wake(&mut self, turn: &mut Turn) {
         let now = turn.now.mono;
-        if self.timers.leases.is_some_and(|at| at <= now) {
+        if self.lane_timers.leases.is_some_and(|at| at <= now) {
             self.renew_operation_leases(turn);
         }
         self.operations_due(turn);
         if self.is_paused() {
             return;
         }
-        if self.timers.health.is_some_and(|at| at <= now) {
-            self.timers.health = Some(now.plus(self.settings.health_interval));
+        if self.lane_timers.health.is_some_and(|at| at <= now) {
+            self.lane_timers.health = Some(now.plus(self.settings.health_interval));
             self.enqueue_periodic(turn, Definition::HealthController { took_action: None });
         }
-        if self.timers.cleanup.is_some_and(|at| at <= now) {
-            self.timers.cleanup = Some(now.plus(self.cleanup_wait(turn)));
+        if self.lane_timers.cleanup.is_some_and(|at| at <= now) {
+            self.lane_timers.cleanup = Some(now.plus(self.cleanup_wait(turn)));
             self.enqueue_periodic(turn, Definition::StorageCleanUp);
         }
-        if self.timers.proof.is_some_and(|at| at <= now) {
+        if self.fleet_timers.proof.is_some_and(|at| at <= now) {
             self.look_for_success(turn);
         }
-        let waited = self.timers.consider.is_some_and(|at| at <= now);
+        let waited = self.fleet_timers.consider.is_some_and(|at| at <= now);
         if waited {
-            self.timers.consider = None;
+            self.fleet_timers.consider = None;
         }
         let expired = self.collect_expired(turn.now);
         // A deletion keeps the ticks out, so it cannot wait for one.

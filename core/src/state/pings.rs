@@ -60,7 +60,9 @@ impl SchedulerState {
             self.rooms.heard(ping.room.as_str());
         }
         self.touched(turn.now, &ping.room);
-        self.recompute_status(turn, &ping.room)?;
+        if self.recompute_status(turn, &ping.room)? {
+            self.validation_room_changed(turn, &ping.room);
+        }
         if self.is_steady(turn.now, &ping.room) {
             self.rooms.post(ping.room.as_str(), steady);
         }
@@ -75,9 +77,9 @@ impl SchedulerState {
         if !std::mem::replace(&mut room.marks.touched, true) {
             self.touched.push_back(id.clone());
         }
-        if self.timers.touches.is_none() {
+        if self.fleet_timers.touches.is_none() {
             let at = now.mono.plus(self.settings.touch_interval);
-            self.timers.touches = Some(at);
+            self.fleet_timers.touches = Some(at);
         }
     }
 
@@ -123,7 +125,7 @@ impl SchedulerState {
     /// The next write of pings that came here, at most one chunk.
     pub(super) fn flush_due_touches(&mut self, turn: &mut Turn) {
         let now = turn.now.mono;
-        if self.timers.touches.is_none_or(|at| at > now) {
+        if self.fleet_timers.touches.is_none_or(|at| at > now) {
             return;
         }
         for _ in 0..self.settings.rooms_per_turn {
@@ -133,7 +135,7 @@ impl SchedulerState {
             turn.touches.extend(self.take_touch(&id));
         }
         // What is left goes in the next turns.
-        self.timers.touches = (!self.touched.is_empty()).then_some(now);
+        self.fleet_timers.touches = (!self.touched.is_empty()).then_some(now);
     }
 
     fn take_touch(&mut self, id: &RoomId) -> Option<RoomTouch> {
@@ -147,17 +149,21 @@ impl SchedulerState {
     pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
         let mut touches = Vec::new();
         self.on_pinged(&mut touches, last);
-        self.timers.touches = None;
+        self.fleet_timers.touches = None;
         for id in std::mem::take(&mut self.touched) {
             touches.extend(self.take_touch(&id));
         }
         touches
     }
 
-    /// Brings a room's status up to date with its ping and its instance (contract 4.4).
-    pub(super) fn recompute_status(&mut self, turn: &mut Turn, id: &RoomId) -> Result<(), Refusal> {
+    /// Brings a room's status up to date with its ping and its instance (contract 4.4). True when it changed.
+    pub(super) fn recompute_status(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+    ) -> Result<bool, Refusal> {
         let Some(room) = self.rooms.get(id.as_str()) else {
-            return Ok(());
+            return Ok(false);
         };
         let hold = self.settings.allocation_hold;
         let now = turn.now.mono;
@@ -183,11 +189,11 @@ impl SchedulerState {
                 .update(id.as_str(), |room| room.quarantined_until = None);
         }
         if status == stored {
-            return Ok(());
+            return Ok(false);
         }
         // What it says until its end does not bring it back.
         if told && !matches!(status, RoomStatus::Error | RoomStatus::Terminated) {
-            return Ok(());
+            return Ok(false);
         }
         if !status::transition_allowed(stored, status) {
             return Err(Refusal::new(
@@ -200,7 +206,7 @@ impl SchedulerState {
             ));
         }
         self.set_status(turn, id, status);
-        Ok(())
+        Ok(true)
     }
 
     /// Sets a status; durable with this decision.
@@ -233,7 +239,6 @@ impl SchedulerState {
             self.first_up(turn, &version);
         }
         self.schedule_health(turn.now, id);
-        self.validation_room_changed(turn, id);
     }
 }
 

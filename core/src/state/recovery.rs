@@ -43,7 +43,9 @@ impl SchedulerState {
             touched: VecDeque::new(),
             reconciliation: None,
             parked: None,
-            timers: Timers::default(),
+            fleet_timers: FleetTimers::default(),
+            lane_timers: LaneTimers::default(),
+            trial: None,
             stale_results: 0,
             measured: Measured::default(),
             orphans_due: None,
@@ -131,7 +133,7 @@ impl SchedulerState {
     pub(super) fn arm_periodic(&mut self, turn: &mut Turn) {
         let wait = self.cleanup_wait(turn);
         // The first tick after one full period, not at start (contract 5.3).
-        self.timers.health = Some(turn.now.mono.plus(self.settings.health_interval));
-        self.timers.cleanup = Some(turn.now.mono.plus(wait));
+        self.lane_timers.health = Some(turn.now.mono.plus(self.settings.health_interval));
+        self.lane_timers.cleanup = Some(turn.now.mono.plus(wait));
     }
 }

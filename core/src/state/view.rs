@@ -61,12 +61,12 @@ impl SchedulerState {
     pub fn timers(&self, now: Mono) -> TimersView {
         let until = |at: Option<Mono>| at.map(|at| at.since(now).as_millis() as u64);
         let moving = |at: Option<Mono>| until(at.filter(|_| !self.is_paused()));
-        let timers = &self.timers;
+        let (timers, lanes) = (&self.fleet_timers, &self.lane_timers);
         TimersView {
-            health: moving(timers.health),
-            cleanup: moving(timers.cleanup),
+            health: moving(lanes.health),
+            cleanup: moving(lanes.cleanup),
             touches: until(timers.touches),
-            leases: until(timers.leases),
+            leases: until(lanes.leases),
             consider: moving(timers.consider),
             proof: moving(timers.proof),
             rooms: moving(self.rooms.next_deadline()),
@@ -88,7 +88,7 @@ impl SchedulerState {
                 started_at: running.record.status_at,
                 lease_until: running.record.lease_until,
                 rolling_back: matches!(running.progress, Progress::RollBack(_)),
-                in_flight: running.in_flight,
+                in_flight: self.work.in_flight(running.record.id),
             })
         });
         StateView {

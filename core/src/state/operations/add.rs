@@ -50,7 +50,7 @@ impl SchedulerState {
                 return;
             };
             let operation = running.record.id;
-            let in_flight = running.in_flight;
+            let in_flight = self.work.in_flight(operation);
             let Progress::Add(run) = &mut running.progress else {
                 return;
             };
@@ -81,9 +81,8 @@ impl SchedulerState {
                 operation,
                 room: room.clone(),
             };
-            self.run_for(
+            self.run(
                 turn,
-                LANE,
                 purpose,
                 Work::ReservePorts {
                     room,
@@ -108,7 +107,7 @@ impl SchedulerState {
         let wanted = match self.operations.running(lane).map(|r| &r.progress) {
             Some(Progress::Add(run)) => run.stopped.is_none(),
             // A late answer is about the room of an attempt that is over.
-            Some(Progress::Version(run)) => run.tries(&room),
+            Some(Progress::Version(_)) => self.is_on_trial(&room),
             _ => false,
         };
         match result {
@@ -173,9 +172,8 @@ impl SchedulerState {
             validation,
             host_ports: ports,
         };
-        self.run_for(
+        self.run(
             turn,
-            lane,
             Purpose::Create { operation, room },
             Work::CreateRoom(order),
         );

@@ -13,7 +13,7 @@ impl SchedulerState {
         let (id, scheduler) = (running.record.id, scheduler.clone());
         self.set_progress(LANE, Progress::Create);
         self.set_step(LANE, "preparing the place for its rooms");
-        self.run_for(turn, LANE, Purpose::Prepare(id), Work::Prepare(scheduler));
+        self.run(turn, Purpose::Prepare(id), Work::Prepare(scheduler));
     }
 
     pub(super) fn on_prepared(&mut self, turn: &mut Turn, result: WorkResult) {

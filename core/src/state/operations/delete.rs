@@ -41,7 +41,8 @@ impl SchedulerState {
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
-            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let operation = running.record.id;
+            let in_flight = self.work.in_flight(operation);
             let Progress::Delete(run) = &mut running.progress else {
                 return;
             };
@@ -51,7 +52,7 @@ impl SchedulerState {
             if let Some(id) = run.left.pop_front() {
                 // Written down as they are told, not all at once: a turn stays short.
                 self.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
-                self.order_termination(turn, &id, Some((LANE, operation)));
+                self.order_termination(turn, &id, Some(operation));
                 continue;
             }
             if rooms_left || in_flight > 0 || run.removing_place || making {
@@ -59,12 +60,7 @@ impl SchedulerState {
             }
             run.removing_place = true;
             running.record.journal.step = "removing the place of its rooms".into();
-            self.run_for(
-                turn,
-                LANE,
-                Purpose::RemovePlace(operation),
-                Work::RemovePlace,
-            );
+            self.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
             return;
         }
     }

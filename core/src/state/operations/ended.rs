@@ -36,6 +36,9 @@ impl SchedulerState {
             let report = running.executed(turn.now.mono, Outcome::Success, "");
             turn.reports.push(report);
         }
+        if lane == Lane::Version {
+            self.trial = None;
+        }
         let id = running.record.id;
         // Results that still come are late ones of an ended attempt.
         let late: Vec<WorkId> = self
@@ -51,7 +54,7 @@ impl SchedulerState {
             turn.effects.push(Effect::Abandon(late));
         }
         if self.operations.running.iter().all(Option::is_none) {
-            self.timers.leases = None;
+            self.lane_timers.leases = None;
         }
         self.archive(turn, running.record, status);
         turn.reconsider = true;

@@ -43,8 +43,6 @@ pub(super) enum Progress {
 pub(super) struct Running {
     pub record: OperationRecord,
     pub progress: Progress,
-    /// Pieces of its work that have not come back.
-    pub in_flight: usize,
     /// When its work, or its rollback, began.
     pub began: Mono,
 }
@@ -239,7 +237,7 @@ impl SchedulerState {
         }
         let running = self.operations.running.iter().any(Option::is_some);
         let next = turn.now.mono.plus(self.settings.operation_lease_ttl / 2);
-        self.timers.leases = running.then_some(next);
+        self.lane_timers.leases = running.then_some(next);
     }
 
     /// An operation that another program put into the queue (contract 5.2).

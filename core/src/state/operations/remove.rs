@@ -163,7 +163,8 @@ impl SchedulerState {
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
-            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let operation = running.record.id;
+            let in_flight = self.work.in_flight(operation);
             let Progress::Remove(run) = &mut running.progress else {
                 return;
             };
@@ -176,7 +177,7 @@ impl SchedulerState {
                 }
                 return;
             };
-            self.order_termination(turn, &id, Some((LANE, operation)));
+            self.order_termination(turn, &id, Some(operation));
         }
     }
 
@@ -281,7 +282,7 @@ impl SchedulerState {
         &mut self,
         turn: &mut Turn,
         id: &RoomId,
-        of: Option<(Lane, OperationId)>,
+        operation: Option<OperationId>,
     ) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
@@ -302,7 +303,7 @@ impl SchedulerState {
             reason,
         };
         let purpose = Purpose::Terminate {
-            operation: of.map(|(_, id)| id),
+            operation,
             room: id.clone(),
             uid,
         };
@@ -311,10 +312,7 @@ impl SchedulerState {
         self.rooms
             .update(id.as_str(), |room| room.terminated_at = Some(now));
         self.schedule_health(turn.now, id);
-        match of {
-            Some((lane, _)) => self.run_for(turn, lane, purpose, work),
-            None => drop(self.run(turn, purpose, work)),
-        }
+        self.run(turn, purpose, work);
     }
 
     /// `uid` is the instance that was told to end; `None`: none was known.
@@ -384,7 +382,7 @@ impl SchedulerState {
         let room = self.rooms.get(id.as_str());
         let removal = room.and_then(|room| room.record.removal);
         if removal.is_some_and(|removal| !removal.drain) {
-            return self.order_termination(turn, id, of);
+            return self.order_termination(turn, id, of.map(|(_, operation)| operation));
         }
         // Its row is another one too: what was told to end has ended.
         if let Some((lane, _)) = of {

@@ -64,6 +64,9 @@ impl SchedulerState {
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}
         }
+        if lane == Lane::Version {
+            self.trial = None;
+        }
         self.set_progress(lane, Progress::RollBack(run));
         self.rollback_step(turn, lane);
     }
@@ -92,7 +95,8 @@ impl SchedulerState {
             let Some(running) = self.operations.running_mut(lane) else {
                 return;
             };
-            let (operation, in_flight) = (running.record.id, running.in_flight);
+            let operation = running.record.id;
+            let in_flight = self.work.in_flight(operation);
             let Progress::RollBack(run) = &mut running.progress else {
                 return;
             };
@@ -100,19 +104,14 @@ impl SchedulerState {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
-                self.order_termination(turn, &id, Some((lane, operation)));
+                self.order_termination(turn, &id, Some(operation));
                 continue;
             }
             if in_flight > 0 {
                 return;
             }
             if run.removing_place {
-                self.run_for(
-                    turn,
-                    lane,
-                    Purpose::RemovePlace(operation),
-                    Work::RemovePlace,
-                );
+                self.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
                 return;
             }
             return self.end_rollback(turn, lane, None);

@@ -79,8 +79,8 @@ impl SchedulerState {
             operation: Named::of(&record),
             text,
         });
-        if self.timers.leases.is_none() {
-            self.timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
+        if self.lane_timers.leases.is_none() {
+            self.lane_timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
         }
         turn.changes.put_operation(record.clone());
         let definition = record.definition.clone();
@@ -91,7 +91,6 @@ impl SchedulerState {
         self.operations.running[lane as usize] = Some(Running {
             record,
             progress: Progress::Starting,
-            in_flight: 0,
             began: now.mono,
         });
         if let Some(cause) = failure {

@@ -10,15 +10,14 @@ const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(in crate::state) struct VersionRun {
-    candidate: Arc<Scheduler>,
     attempt: u32,
     phase: Phase,
 }
 
 #[derive(Debug, PartialEq)]
 enum Phase {
-    /// Its room is to become ready before then.
-    Trying { room: RoomId, until: Mono },
+    /// The room on trial is to become ready before then.
+    Trying { until: Mono },
     /// Its room is being ended; `error` is why it failed.
     Ending { room: RoomId, error: Option<String> },
     /// The next attempt begins then.
@@ -26,13 +25,9 @@ enum Phase {
 }
 
 impl VersionRun {
-    /// Whether this is the room that its present attempt waits for.
-    pub fn tries(&self, id: &RoomId) -> bool {
-        matches!(&self.phase, Phase::Trying { room, .. } if room == id)
-    }
     pub fn wake(&self) -> Option<Mono> {
         match &self.phase {
-            Phase::Trying { until, .. } | Phase::Waiting { until } => Some(*until),
+            Phase::Trying { until } | Phase::Waiting { until } => Some(*until),
             Phase::Ending { .. } => None,
         }
     }
@@ -62,14 +57,11 @@ impl SchedulerState {
         let phase = Phase::Waiting {
             until: turn.now.mono,
         };
-        self.set_progress(
-            LANE,
-            Progress::Version(VersionRun {
-                candidate,
-                attempt: 0,
-                phase,
-            }),
-        );
+        self.trial = Some(Trial {
+            candidate,
+            room: None,
+        });
+        self.set_progress(LANE, Progress::Version(VersionRun { attempt: 0, phase }));
         self.version_due(turn);
     }
 
@@ -94,12 +86,13 @@ impl SchedulerState {
     }
 
     pub(in crate::state) fn is_on_trial(&self, id: &RoomId) -> bool {
-        self.version_run_ref().is_some_and(|run| run.tries(id))
+        let room = self.trial.as_ref().and_then(|trial| trial.room.as_ref());
+        room == Some(id)
     }
 
     /// The document under validation.
     pub(in crate::state) fn candidate(&self) -> Option<Arc<Scheduler>> {
-        self.version_run_ref().map(|run| run.candidate.clone())
+        self.trial.as_ref().map(|trial| trial.candidate.clone())
     }
 
     pub(in crate::state) fn candidate_version(
@@ -114,8 +107,11 @@ impl SchedulerState {
         let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
             Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(turn),
-            Some(Phase::Trying { room, until }) if *until <= now => {
-                let (room, wait) = (room.clone(), self.settings.validation_timeout);
+            Some(Phase::Trying { until }) if *until <= now => {
+                let Some(room) = self.trial.as_ref().and_then(|trial| trial.room.clone()) else {
+                    return;
+                };
+                let wait = self.settings.validation_timeout;
                 let text = format!("room {room} was not ready after {} s", wait.as_secs());
                 self.end_attempt(turn, &room, Some(text));
             }
@@ -136,16 +132,16 @@ impl SchedulerState {
             return;
         };
         run.attempt += 1;
-        let (attempt, candidate) = (run.attempt, run.candidate.clone());
+        let attempt = run.attempt;
         let Some(room) = self.free_room_id(operation, index + attempt) else {
             return;
         };
         if let Some(run) = self.version_run() {
-            run.phase = Phase::Trying {
-                room: room.clone(),
-                until,
-            };
+            run.phase = Phase::Trying { until };
         }
+        let Some(trial) = &mut self.trial else { return };
+        trial.room = Some(room.clone());
+        let candidate = trial.candidate.clone();
         self.set_step(LANE, "validating");
         self.note(
             turn,
@@ -156,9 +152,8 @@ impl SchedulerState {
             operation,
             room: room.clone(),
         };
-        self.run_for(
+        self.run(
             turn,
-            LANE,
             purpose,
             Work::ReservePorts {
                 room,
@@ -203,7 +198,7 @@ impl SchedulerState {
         cause: String,
     ) {
         match self.version_run_ref().map(|run| &run.phase) {
-            Some(Phase::Trying { room, .. }) if room == id => {
+            Some(Phase::Trying { .. }) if self.is_on_trial(id) => {
                 self.end_attempt(turn, id, Some(cause));
                 self.validation_room_terminated(turn, id);
             }
@@ -216,12 +211,14 @@ impl SchedulerState {
 
     /// Ends the attempt's room, whatever came of it.
     fn end_attempt(&mut self, turn: &mut Turn, id: &RoomId, error: Option<String>) {
-        let trying = self
-            .version_run_ref()
-            .is_some_and(|run| matches!(&run.phase, Phase::Trying { room, .. } if room == id));
-        if !trying {
+        let Some(trial) = self
+            .trial
+            .as_mut()
+            .filter(|trial| trial.room.as_ref() == Some(id))
+        else {
             return;
-        }
+        };
+        trial.room = None;
         if let Some(run) = self.version_run() {
             run.phase = Phase::Ending {
                 room: id.clone(),
@@ -231,7 +228,7 @@ impl SchedulerState {
         self.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
         let operation = self.operations.running(LANE).map(|r| r.record.id);
         if self.rooms.get(id.as_str()).is_some() {
-            self.order_termination(turn, id, operation.map(|operation| (LANE, operation)));
+            self.order_termination(turn, id, operation);
         } else {
             self.validation_room_terminated(turn, id);
         }
@@ -250,10 +247,13 @@ impl SchedulerState {
         if room != id {
             return;
         }
-        let (error, attempt, candidate) = (error.take(), run.attempt, run.candidate.clone());
+        let (error, attempt) = (error.take(), run.attempt);
         // Once: a second report of the same room finds another phase.
         run.phase = Phase::Waiting {
             until: now.plus(ATTEMPT_BACKOFF * 2u32.pow(attempt.min(8))),
+        };
+        let Some(candidate) = self.candidate() else {
+            return;
         };
         match error {
             None => {

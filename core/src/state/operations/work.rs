@@ -1,6 +1,7 @@
 //! Calls on the runtime that operations give out, and what their results mean.
 
 use super::*;
+use std::hash::Hash;
 
 /// What a piece of work was given out for.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(in crate::state) struct WorkTable {
     purposes: BTreeMap<WorkId, Purpose>,
     /// How many pieces are about a room.
     about: HashMap<RoomId, usize>,
+    /// How many pieces each operation waits for.
+    of: HashMap<OperationId, usize>,
     last: u64,
 }
 
@@ -45,23 +48,28 @@ impl WorkTable {
         if let Some(room) = purpose.room() {
             *self.about.entry(room.clone()).or_default() += 1;
         }
+        if let Some(operation) = purpose.operation() {
+            *self.of.entry(operation).or_default() += 1;
+        }
         self.purposes.insert(id, purpose);
         id
     }
 
     pub fn take_back(&mut self, id: WorkId) -> Option<Purpose> {
         let purpose = self.purposes.remove(&id)?;
-        if let Some(room) = purpose.room()
-            && let Some(count) = self.about.get_mut(room)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.about.remove(room);
-            }
+        if let Some(room) = purpose.room() {
+            one_less(&mut self.about, room);
+        }
+        if let Some(operation) = purpose.operation() {
+            one_less(&mut self.of, &operation);
         }
         Some(purpose)
     }
 
+    /// Pieces of this operation's work that have not come back.
+    pub fn in_flight(&self, operation: OperationId) -> usize {
+        self.of.get(&operation).copied().unwrap_or_default()
+    }
     /// A call about this room has not come back yet.
     pub fn is_about(&self, room: &RoomId) -> bool {
         self.about.contains_key(room)
@@ -71,6 +79,15 @@ impl WorkTable {
     }
     pub fn len(&self) -> usize {
         self.purposes.len()
+    }
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -111,9 +128,6 @@ impl SchedulerState {
         let lane = purpose
             .operation()
             .and_then(|operation| self.operations.lane_of(operation));
-        if let Some(running) = lane.and_then(|lane| self.operations.running_mut(lane)) {
-            running.in_flight = running.in_flight.saturating_sub(1);
-        }
         match purpose {
             Purpose::Prepare(_) => self.on_prepared(turn, result),
             Purpose::RemovePlace(_) => self.on_place_removed(turn, result),
@@ -134,13 +148,5 @@ impl SchedulerState {
         if let Some(lane) = lane {
             self.rollback_step(turn, lane);
         }
-    }
-
-    /// Gives out work for the operation that runs in `lane`.
-    pub(super) fn run_for(&mut self, turn: &mut Turn, lane: Lane, purpose: Purpose, work: Work) {
-        if let Some(running) = self.operations.running_mut(lane) {
-            running.in_flight += 1;
-        }
-        self.run(turn, purpose, work);
     }
 }
