@@ -1,8 +1,14 @@
 //! What users order (contract 2.4), and what they get at once: an operation's id.
 
 use super::operations::Enqueue;
-use super::*;
+use crate::domain::*;
+use crate::ports::Change;
 use crate::rules::{patch::Patch, validation};
+use crate::state::SchedulerState;
+use crate::state::input::{Answer, Caller, Command, Refusal, RefusalKind, Reply};
+use crate::state::report::Report;
+use crate::state::turn::Turn;
+use std::sync::Arc;
 
 impl SchedulerState {
     pub(super) fn on_command(
@@ -31,27 +37,27 @@ impl SchedulerState {
             Command::RemoveRoom { room, force } => self.remove_room(turn, &room, force),
             Command::Cancel(id) => self.cancel(turn, id),
             Command::TestOperation { sleep_seconds } => self.test_operation(turn, sleep_seconds),
-            Command::RoomsSummary => self.rooms_summary(),
-            Command::Rooms(query) => Ok(Reply::Rooms(self.rooms_page(&query))),
-            Command::Room(room) => self.room_detail(&room),
+            Command::RoomsSummary => self.fleet.rooms_summary(),
+            Command::Rooms(query) => Ok(Reply::Rooms(self.fleet.rooms_page(&query))),
+            Command::Room(room) => self.fleet.room_detail(&room),
             Command::Rollout => self.rollout_view(turn.now),
             Command::PauseRollout => self.set_rollout_paused(turn, true),
             Command::ResumeRollout => self.set_rollout_paused(turn, false),
             Command::AbortRollout => self.abort_rollout(turn),
-            Command::Allocate => self.allocate(turn),
-            Command::Address(room) => self.room_address(&room),
-            Command::Forward(request) => self.plan_event(*request),
+            Command::Allocate => self.fleet.allocate(turn),
+            Command::Address(room) => self.fleet.room_address(&room),
+            Command::Forward(request) => self.fleet.plan_event(*request),
             Command::SetPaused(paused) => self.set_paused(turn, paused),
         }
     }
 
     fn create(&mut self, turn: &mut Turn, mut scheduler: Scheduler) -> Answer {
-        if self.scheduler.is_some() {
+        if self.fleet.scheduler.is_some() {
             turn.reports.push(Report::DuplicateCreate);
-            return Err(already_exists(&self.name));
+            return Err(already_exists(&self.fleet.name));
         }
         self.end_orphans(turn);
-        scheduler.name = self.name.clone();
+        scheduler.name = self.fleet.name.clone();
         scheduler.state = scheduler_state::CREATING.into();
         scheduler.spec.version = SchedulerVersion::initial();
         scheduler.rollback_version = String::new();
@@ -61,10 +67,11 @@ impl SchedulerState {
         let scheduler = Arc::new(scheduler);
         turn.changes
             .push(Change::CreateScheduler(scheduler.clone()));
-        self.versions
+        self.fleet
+            .versions
             .insert(scheduler.version().clone(), scheduler.clone());
-        self.scheduler = Some(scheduler.clone());
-        self.active_changed(turn);
+        self.fleet.scheduler = Some(scheduler.clone());
+        self.fleet.active_changed(turn);
         self.arm_periodic(turn);
         self.enqueue(
             turn,
@@ -81,9 +88,9 @@ impl SchedulerState {
 
     fn new_version(&mut self, turn: &mut Turn, mut wanted: Scheduler) -> Answer {
         self.no_version_edit("create new scheduler version")?;
-        let active = self.active(missing_for_version)?;
+        let active = self.fleet.active(missing_for_version)?;
         self.not_terminating()?;
-        wanted.name = self.name.clone();
+        wanted.name = self.fleet.name.clone();
         wanted.state = active.state.clone();
         wanted.spec.version = active.version().clone();
         wanted.last_downscale_at = active.last_downscale_at;
@@ -95,7 +102,7 @@ impl SchedulerState {
     /// The caller has refused an empty patch: that comes before all else (contract 2.4).
     fn patch(&mut self, turn: &mut Turn, patch: &Patch) -> Answer {
         self.no_version_edit("patch scheduler")?;
-        let active = self.active(missing_for_version)?;
+        let active = self.fleet.active(missing_for_version)?;
         self.not_terminating()?;
         let scheduler = patch.apply(&active);
         if let Err(invalid) = validation::validate_new(&scheduler) {
@@ -124,7 +131,7 @@ impl SchedulerState {
     }
 
     fn delete(&mut self, turn: &mut Turn) -> Answer {
-        self.active(missing_for_delete)?;
+        self.fleet.active(missing_for_delete)?;
         // Asked for twice: it is the same deletion, and its id stays known after the end.
         let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
         if let Some(open) = self.operations.open().find(under_way) {
@@ -132,26 +139,26 @@ impl SchedulerState {
         }
         let answer = self.order_first(turn, Definition::DeleteScheduler)?;
         // Its rooms and versions go anyway: nobody waits for a validation of minutes.
-        if !self.is_paused() {
+        if !self.fleet.is_paused() {
             self.cancel_version_edit(turn, "the scheduler is to be deleted");
         }
         Ok(answer)
     }
 
     fn add_rooms(&mut self, turn: &mut Turn, amount: i32) -> Answer {
-        self.active(missing)?;
+        self.fleet.active(missing)?;
         self.not_terminating()?;
-        check_amount(amount, self.settings.add_limit)?;
-        self.room_for(amount)?;
+        check_amount(amount, self.fleet.settings.add_limit)?;
+        self.fleet.room_for(amount)?;
         let id = self.order(turn, Definition::AddRooms { amount })?;
-        self.move_replicas(turn, amount);
+        self.fleet.move_replicas(turn, amount);
         Ok(id)
     }
 
     fn remove_rooms(&mut self, turn: &mut Turn, amount: i32, force: bool) -> Answer {
-        self.active(missing)?;
+        self.fleet.active(missing)?;
         self.not_terminating()?;
-        check_amount(amount, self.settings.remove_limit)?;
+        check_amount(amount, self.fleet.settings.remove_limit)?;
         let reason = RemovalReason::RequestedByUser.as_str().into();
         let id = self.order(
             turn,
@@ -162,73 +169,22 @@ impl SchedulerState {
                 force,
             },
         )?;
-        self.move_replicas(turn, -amount);
+        self.fleet.move_replicas(turn, -amount);
         Ok(id)
     }
+}
 
-    /// The cap of one scheduler (`limits.rooms.perScheduler`).
-    fn room_for(&self, amount: i32) -> Result<(), Refusal> {
-        let limit = self.settings.rooms_limit;
-        let there = self.rooms.len();
-        if there.saturating_add(amount.max(0) as usize) <= limit {
-            return Ok(());
-        }
-        let text = format!(
-            "scheduler {} has {there} rooms and may have {limit}; remove some, or raise limits.rooms.perScheduler",
-            self.name
-        );
-        Err(Refusal::new(RefusalKind::Exhausted, text))
-    }
-
-    /// Else the next look at the fleet would undo the order (D15). The version's own document
-    /// says the same, so that a switch back to it keeps the number (D32).
-    fn move_replicas(&mut self, turn: &mut Turn, by: i32) {
-        let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
-        if self.scheduler.as_ref().is_some_and(scaled) {
-            return;
-        }
-        self.edit_scheduler(turn, |s| {
-            s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0)
-        });
-        turn.reconsider = true;
-        let Some(active) = &self.scheduler else {
-            return;
-        };
-        if let Some(document) = self.versions.get_mut(active.version()) {
-            Arc::make_mut(document).rooms_replicas = active.rooms_replicas;
-            let change = Change::UpdateVersion(document.clone());
-            turn.changes.push(change);
-        }
-    }
-
-    /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
-    pub(super) fn take_back_replicas(&mut self, turn: &mut Turn, record: &OperationRecord) {
-        if !record.journal.by_user {
-            return;
-        }
-        match (&record.definition, record.status) {
-            (Definition::AddRooms { amount }, _) => self.move_replicas(turn, -amount),
-            (
-                Definition::RemoveRooms {
-                    amount,
-                    rooms_ids: None,
-                    ..
-                },
-                OperationStatus::Pending,
-            ) => self.move_replicas(turn, *amount),
-            _ => {}
-        }
-    }
-
+impl SchedulerState {
     /// Drained unless forced (architecture 6, Drain).
     fn remove_room(&mut self, turn: &mut Turn, id: &RoomId, force: bool) -> Answer {
-        self.active(missing)?;
-        let Some(room) = self.rooms.get(id.as_str()) else {
-            let text = format!("room {id} not found in scheduler {}", self.name);
+        self.fleet.active(missing)?;
+        let Some(room) = self.fleet.rooms.get(id.as_str()) else {
+            let text = format!("room {id} not found in scheduler {}", self.fleet.name);
             return Err(Refusal::new(RefusalKind::NotFound, text));
         };
         if room.is_busy() && !force {
-            self.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
+            self.fleet
+                .mark_removal(turn, id, RemovalReason::RequestedByUser, true);
             return Ok(Reply::Done);
         }
         let answer = self.order(
@@ -242,25 +198,26 @@ impl SchedulerState {
         )?;
         if !force {
             // A match that begins before the operation runs is played to its end.
-            self.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
+            self.fleet
+                .mark_removal(turn, id, RemovalReason::RequestedByUser, true);
         }
         Ok(answer)
     }
 
     fn test_operation(&mut self, turn: &mut Turn, sleep_seconds: i64) -> Answer {
-        self.active(missing)?;
+        self.fleet.active(missing)?;
         self.not_terminating()?;
         self.order(turn, Definition::TestOperation { sleep_seconds })
     }
 
     /// Stored: whoever holds a fleet to look at it finds it held after a crash too.
     fn set_paused(&mut self, turn: &mut Turn, paused: bool) -> Answer {
-        self.active(missing)?;
-        let was_paused = self.is_paused();
+        self.fleet.active(missing)?;
+        let was_paused = self.fleet.is_paused();
         // A pause holds whatever the settings say later. To move as all others is no word of its own.
-        self.operator.held = (paused || self.settings.paused).then_some(paused);
-        turn.changes.push(Change::PutOperator(self.operator));
-        if was_paused && !self.is_paused() && self.listed {
+        self.fleet.operator.held = (paused || self.fleet.settings.paused).then_some(paused);
+        turn.changes.push(Change::PutOperator(self.fleet.operator));
+        if was_paused && !self.fleet.is_paused() && self.fleet.listing.complete {
             self.reconcile_again(turn);
         }
         turn.reconsider = true;
@@ -282,7 +239,7 @@ impl SchedulerState {
                 RefusalKind::Exhausted,
                 format!(
                     "{} operations of scheduler {} are waiting already; try again when some have ended",
-                    self.settings.queue_limit, self.name
+                    self.fleet.settings.queue_limit, self.fleet.name
                 ),
             ));
         }
@@ -293,24 +250,19 @@ impl SchedulerState {
         };
         Ok(Reply::Operation(self.enqueue(turn, definition, how)))
     }
+}
 
-    pub(super) fn active(
-        &self,
-        missing: fn(&SchedulerName) -> Refusal,
-    ) -> Result<Arc<Scheduler>, Refusal> {
-        self.scheduler.clone().ok_or_else(|| missing(&self.name))
-    }
-
+impl SchedulerState {
     /// A scheduler whose deletion has begun takes no orders but the next deletion: they would wait in vain.
     pub(super) fn not_terminating(&self) -> Result<(), Refusal> {
-        if !self.is_terminating() {
+        if !self.fleet.is_terminating() {
             return Ok(());
         }
         let why = match self.is_deleting() {
             true => "it is being deleted",
             false => "its deletion failed; delete it again",
         };
-        let text = format!("scheduler {} takes no orders: {why}", self.name);
+        let text = format!("scheduler {} takes no orders: {why}", self.fleet.name);
         Err(Refusal::new(RefusalKind::Conflict, text))
     }
 
@@ -326,7 +278,7 @@ impl SchedulerState {
                 RefusalKind::Conflict,
                 format!(
                     "cannot {what}: there is already an ongoing version operation (id: {}) for scheduler {}",
-                    open.id, self.name
+                    open.id, self.fleet.name
                 ),
             )),
         }

@@ -1,7 +1,11 @@
 //! What those who measure are told (contract 9): plain values, counted outside.
 
-use super::operations::Running;
-use super::*;
+use crate::domain::*;
+use crate::ports::RoomCounts;
+use crate::state::SchedulerState;
+use crate::state::turn::Turn;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// One thing that happened in a decision and is worth a count, or a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,18 +129,6 @@ pub struct Figures {
     pub paused: bool,
 }
 
-impl Running {
-    /// Its work is over; a rollback may follow.
-    pub(super) fn executed(&self, now: Mono, outcome: Outcome, cause: &str) -> Report {
-        Report::Executed {
-            operation: Named::of(&self.record),
-            took: now.since(self.began),
-            outcome,
-            cause: cause.to_owned(),
-        }
-    }
-}
-
 impl SchedulerState {
     pub(super) fn report_not_begun(
         &mut self,
@@ -148,33 +140,5 @@ impl SchedulerState {
             operation: Named::of(record),
             why: why.to_owned(),
         });
-    }
-
-    pub fn figures(&self) -> Figures {
-        Figures {
-            scheduler: self.scheduler.clone(),
-            rooms: *self.rooms.counts(),
-            instances: *self.rooms.instances(),
-            running_matches: self.rooms.running_matches(),
-            available: self.rooms.available(),
-            desired: self.desired,
-            ends: self.measured.last_ends,
-            paused: self.is_paused(),
-        }
-    }
-}
-
-/// What is measured between two moments at which it is taken away.
-#[derive(Default)]
-pub(super) struct Measured {
-    /// Since the last health run.
-    pub ends: RoomEnds,
-    pub last_ends: RoomEnds,
-}
-
-impl Measured {
-    /// The figures of a run are those of the time before it.
-    pub fn health_run(&mut self) {
-        self.last_ends = std::mem::take(&mut self.ends);
     }
 }

@@ -3,7 +3,6 @@
 
 use super::input::{Answer, Caller, Effect};
 use super::report::Report;
-use super::rooms::RoomTable;
 use crate::domain::*;
 use crate::ports::Change;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,22 +106,23 @@ impl Changes {
         self.operations.retain(|id, _| *id == keep);
     }
 
-    /// The batch that makes the decision durable.
-    pub fn into_batch(self, active: Option<&Arc<Scheduler>>, rooms: &RoomTable) -> Vec<Change> {
+    /// The batch that makes the decision durable. `room` is the record of a room at the end of
+    /// the decision, `None` when it is gone.
+    pub fn into_batch(
+        self,
+        active: Option<&Arc<Scheduler>>,
+        room: impl Fn(&RoomId) -> Option<RoomRecord>,
+    ) -> Vec<Change> {
         let mut batch = self.ordered;
         if self.scheduler
             && let Some(active) = active
         {
             batch.push(Change::UpdateScheduler(active.clone()));
         }
-        batch.extend(
-            self.rooms
-                .into_iter()
-                .map(|id| match rooms.get(id.as_str()) {
-                    Some(room) => Change::PutRoom(Box::new(room.record.clone())),
-                    None => Change::DeleteRoom(id),
-                }),
-        );
+        batch.extend(self.rooms.into_iter().map(|id| match room(&id) {
+            Some(record) => Change::PutRoom(Box::new(record)),
+            None => Change::DeleteRoom(id),
+        }));
         batch.extend(self.operations.into_values().map(Change::PutOperation));
         if !self.forgotten.is_empty() {
             batch.push(Change::DeleteOperations(self.forgotten));

@@ -1,8 +1,12 @@
 //! `add_rooms`: a user's order is all or nothing, our own keeps what succeeded (D16).
 
-use super::*;
+use crate::domain::*;
 use crate::ports::RuntimeError;
-use crate::rules::names::room_id;
+use crate::state::SchedulerState;
+use crate::state::fleet::Purpose;
+use crate::state::input::{Work, WorkResult};
+use crate::state::operations::{Progress, Running};
+use crate::state::turn::Turn;
 
 const LANE: Lane = Lane::Room;
 
@@ -27,7 +31,9 @@ impl AddRun {
 
 impl SchedulerState {
     pub(super) fn begin_add(&mut self, turn: &mut Turn, amount: i32) {
-        let amount = amount.clamp(0, self.settings.add_limit).unsigned_abs();
+        let amount = amount
+            .clamp(0, self.fleet.settings.add_limit)
+            .unsigned_abs();
         self.set_progress(
             LANE,
             Progress::Add(AddRun {
@@ -41,16 +47,16 @@ impl SchedulerState {
 
     /// Keeps up to `add_batch` creations under way, and ends when none is left.
     pub(super) fn continue_add(&mut self, turn: &mut Turn) {
-        let Some(scheduler) = self.scheduler.clone() else {
+        let Some(scheduler) = self.fleet.scheduler.clone() else {
             return;
         };
         loop {
-            let batch = self.settings.add_batch.max(1);
+            let batch = self.fleet.settings.add_batch.max(1);
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
             let operation = running.record.id;
-            let in_flight = self.work.in_flight(operation);
+            let in_flight = self.fleet.work.in_flight(operation);
             let Progress::Add(run) = &mut running.progress else {
                 return;
             };
@@ -66,7 +72,7 @@ impl SchedulerState {
             }
             let index = run.next;
             run.next += 1;
-            let Some(room) = self.free_room_id(operation, index) else {
+            let Some(room) = self.fleet.free_room_id(operation, index) else {
                 // Its row is there: an attempt before this one made it (architecture 6, Every operation ends).
                 if let Some(Running {
                     progress: Progress::Add(run),
@@ -81,7 +87,7 @@ impl SchedulerState {
                 operation,
                 room: room.clone(),
             };
-            self.run(
+            self.fleet.run(
                 turn,
                 purpose,
                 Work::ReservePorts {
@@ -101,21 +107,23 @@ impl SchedulerState {
         result: WorkResult,
     ) {
         let Some(lane) = self.operations.lane_of(operation) else {
-            self.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
+            self.fleet
+                .run(turn, Purpose::Sweep, Work::ReleasePorts { room });
             return;
         };
         let wanted = match self.operations.running(lane).map(|r| &r.progress) {
             Some(Progress::Add(run)) => run.stopped.is_none(),
             // A late answer is about the room of an attempt that is over.
-            Some(Progress::Version(_)) => self.is_on_trial(&room),
+            Some(Progress::Version(_)) => self.fleet.is_on_trial(&room),
             _ => false,
         };
         match result {
             WorkResult::Ports(ports) if wanted => {
-                self.order_room(turn, lane, operation, room, ports)
+                self.fleet.order_room(turn, lane, operation, room, ports)
             }
             WorkResult::Ports(_) => {
-                self.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
+                self.fleet
+                    .run(turn, Purpose::Sweep, Work::ReleasePorts { room });
                 self.continue_add(turn);
             }
             WorkResult::Failed(why) => {
@@ -124,61 +132,16 @@ impl SchedulerState {
             WorkResult::Unknown(why) => {
                 // They may have been drawn all the same: nobody else would give them back.
                 let room_too = room.clone();
-                self.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
+                self.fleet
+                    .run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
                 self.creation_ended(turn, lane, &room, Some(why));
             }
             _ => self.creation_ended(turn, lane, &room, Some("the runtime gave no ports".into())),
         }
     }
+}
 
-    fn order_room(
-        &mut self,
-        turn: &mut Turn,
-        lane: Lane,
-        operation: OperationId,
-        room: RoomId,
-        ports: Arc<[u16]>,
-    ) {
-        let validation = lane == Lane::Version;
-        let document = if validation {
-            self.candidate()
-        } else {
-            self.scheduler.clone()
-        };
-        let Some(scheduler) = document else { return };
-        let now = turn.now.wall;
-        let record = RoomRecord {
-            id: room.clone(),
-            version: scheduler.version().clone(),
-            status: RoomStatus::Pending,
-            ping_status: PingStatus::Unknown,
-            running_matches: 0,
-            metadata: None,
-            validation,
-            made_by: Some(operation),
-            created_at: now,
-            last_ping_at: now,
-            allocated_at: None,
-            first_ready_at: None,
-            played: false,
-            host_ports: ports.clone(),
-            removal: None,
-            instance: None,
-        };
-        self.insert_room(turn, record);
-        let order = crate::ports::RoomOrder {
-            room: room.clone(),
-            scheduler,
-            validation,
-            host_ports: ports,
-        };
-        self.run(
-            turn,
-            Purpose::Create { operation, room },
-            Work::CreateRoom(order),
-        );
-    }
-
+impl SchedulerState {
     /// `operation` is `None` for an intent of an earlier owner that was repeated.
     pub(super) fn on_created(
         &mut self,
@@ -189,22 +152,23 @@ impl SchedulerState {
     ) {
         let lane = operation.and_then(|id| self.operations.lane_of(id));
         let seen = self
+            .fleet
             .rooms
             .get(room.as_str())
             .is_some_and(|r| r.record.instance.is_some());
         let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
         let failure = match result {
-            WorkResult::Created(instance) if self.rooms.get(room.as_str()).is_none() => {
+            WorkResult::Created(instance) if self.fleet.rooms.get(room.as_str()).is_none() => {
                 // It has ended, or was given up, before we got to know that it had begun.
-                self.bury(turn.now, room.clone());
+                self.fleet.graveyard.bury(turn.now, room.clone());
                 self.on_instance(turn, instance);
                 None
             }
             WorkResult::Created(instance) => {
                 let now = turn.now.mono;
                 // As news of the runtime's own: a list from before it may be compared late.
-                self.overtakes_list(&room);
-                self.rooms.update(room.as_str(), |room| {
+                self.fleet.listing.overtake(&room);
+                self.fleet.rooms.update(room.as_str(), |room| {
                     room.made_at = Some(now);
                     // Asked twice, it may have made a second one after the end of the first.
                     let known = room.record.instance.as_ref();
@@ -219,8 +183,8 @@ impl SchedulerState {
                 None
             }
             WorkResult::Failed(why) if certain => {
-                self.forget_room(turn, &room);
-                self.run(
+                self.fleet.forget_room(turn, &room);
+                self.fleet.run(
                     turn,
                     Purpose::Sweep,
                     Work::ReleasePorts { room: room.clone() },
@@ -229,7 +193,8 @@ impl SchedulerState {
             }
             // Nobody knows whether it is there: it is ended, whatever it is.
             other => {
-                self.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
+                self.fleet
+                    .mark_removal(turn, &room, RemovalReason::CreationFailed, false);
                 Some(match other {
                     WorkResult::Failed(why) => why.to_string(),
                     WorkResult::Unknown(why) => why,
@@ -239,17 +204,18 @@ impl SchedulerState {
         };
         // Somebody ordered its end while it was being made.
         let leaving = self
+            .fleet
             .rooms
             .get(room.as_str())
             .is_some_and(|r| r.record.removal.is_some_and(|x| !x.drain));
         if leaving {
-            self.order_termination(turn, &room, None);
+            self.fleet.order_termination(turn, &room, None);
         }
         match lane {
             Some(lane) => self.creation_ended(turn, lane, &room, failure),
             None => {
-                if let (Some(cause), Some(scheduler)) = (failure, self.scheduler.clone()) {
-                    self.version_failed(turn, scheduler.version(), cause);
+                if let (Some(cause), Some(scheduler)) = (failure, self.fleet.scheduler.clone()) {
+                    self.fleet.version_failed(turn, scheduler.version(), cause);
                 }
             }
         }
@@ -273,9 +239,10 @@ impl SchedulerState {
             .running(lane)
             .is_some_and(|r| r.record.journal.by_user);
         if let Some(cause) = &failure
-            && let Some(scheduler) = self.scheduler.clone()
+            && let Some(scheduler) = self.fleet.scheduler.clone()
         {
-            self.version_failed(turn, scheduler.version(), cause.clone());
+            self.fleet
+                .version_failed(turn, scheduler.version(), cause.clone());
         }
         if let Some(Running {
             progress: Progress::Add(run),
@@ -329,28 +296,5 @@ impl SchedulerState {
             text.push_str(&format!("; {failed} could not be created: {cause}"));
         }
         self.finish(turn, LANE, &text);
-    }
-
-    /// The id of an operation's room, or `None` when that room is there already. A name that
-    /// another room has is passed over: names are short hashes.
-    pub(super) fn free_room_id(&self, operation: OperationId, index: u32) -> Option<RoomId> {
-        let mut attempt = 0;
-        loop {
-            let id = room_id(&self.name, operation, index, attempt);
-            match self.rooms.get(id.as_str()) {
-                Some(room) if room.record.made_by == Some(operation) => return None,
-                Some(_) => attempt += 1,
-                None => return Some(id),
-            }
-        }
-    }
-
-    /// Rooms that this operation made.
-    pub(super) fn rooms_made_by(&self, operation: OperationId) -> Vec<RoomId> {
-        let made = self
-            .rooms
-            .iter()
-            .filter(|r| r.record.made_by == Some(operation));
-        made.map(|r| r.record.id.clone()).collect()
     }
 }

@@ -1,11 +1,16 @@
 //! Ending operations early (contract 2.4, 5.10; D1).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::operations::Progress;
+use crate::state::operations::append;
+use crate::state::turn::Turn;
 
 impl SchedulerState {
     /// A request to end an operation early (contract 2.4, 5.10; D1).
     pub(in crate::state) fn cancel(&mut self, turn: &mut Turn, id: OperationId) -> Answer {
-        let paused = self.is_paused();
+        let paused = self.fleet.is_paused();
         for queue in &mut self.operations.queues {
             let Some(at) = queue.iter().position(|r| r.id == id) else {
                 continue;
@@ -38,7 +43,7 @@ impl SchedulerState {
         }
         Err(Refusal::new(
             RefusalKind::NotFound,
-            format!("operation {id} not found in scheduler {}", self.name),
+            format!("operation {id} not found in scheduler {}", self.fleet.name),
         ))
     }
 
@@ -46,8 +51,8 @@ impl SchedulerState {
         let why = "canceled before it started";
         append(&mut record, turn.now.wall, why);
         self.report_not_begun(turn, &record, why);
-        self.take_back_replicas(turn, &record);
-        self.keep_rooms_of(turn, &record);
+        self.fleet.take_back_replicas(turn, &record);
+        self.fleet.keep_rooms_of(turn, &record);
         let id = record.id;
         let creation = matches!(record.definition, Definition::CreateScheduler { .. });
         self.archive(turn, record, OperationStatus::Canceled);

@@ -1,6 +1,12 @@
 //! `delete_scheduler`: ends every room, then the place, then the rows (contract 5.5, 11.16).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::fleet::Purpose;
+use crate::state::input::{Work, WorkResult};
+use crate::state::operations::{Progress, Running, TERMINATIONS_AT_ONCE};
+use crate::state::turn::Turn;
+use std::collections::VecDeque;
 
 const LANE: Lane = Lane::Version;
 
@@ -12,10 +18,16 @@ pub(in crate::state) struct DeleteRun {
 
 impl SchedulerState {
     pub(super) fn begin_delete(&mut self, turn: &mut Turn) {
-        self.set_scheduler_state(turn, scheduler_state::TERMINATING);
-        let rooms: VecDeque<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();
-        self.expired.clear();
-        self.desired = Some(0);
+        self.fleet
+            .set_scheduler_state(turn, scheduler_state::TERMINATING);
+        let rooms: VecDeque<RoomId> = self
+            .fleet
+            .rooms
+            .iter()
+            .map(|r| r.record.id.clone())
+            .collect();
+        self.fleet.expired.clear();
+        self.fleet.scaling.desired = Some(0);
         self.note(turn, LANE, &format!("ending {} rooms", rooms.len()));
         self.set_step(LANE, "ending rooms");
         self.set_progress(
@@ -35,14 +47,18 @@ impl SchedulerState {
             return;
         }
         loop {
-            let rooms_left = !self.rooms.is_empty();
+            let rooms_left = !self.fleet.rooms.is_empty();
             // One that is being made would be left in a place that is gone.
-            let making = self.work.iter().any(|(_, purpose)| purpose.makes_room());
+            let making = self
+                .fleet
+                .work
+                .iter()
+                .any(|(_, purpose)| purpose.makes_room());
             let Some(running) = self.operations.running_mut(LANE) else {
                 return;
             };
             let operation = running.record.id;
-            let in_flight = self.work.in_flight(operation);
+            let in_flight = self.fleet.work.in_flight(operation);
             let Progress::Delete(run) = &mut running.progress else {
                 return;
             };
@@ -51,8 +67,9 @@ impl SchedulerState {
             }
             if let Some(id) = run.left.pop_front() {
                 // Written down as they are told, not all at once: a turn stays short.
-                self.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
-                self.order_termination(turn, &id, Some(operation));
+                self.fleet
+                    .mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
+                self.fleet.order_termination(turn, &id, Some(operation));
                 continue;
             }
             if rooms_left || in_flight > 0 || run.removing_place || making {
@@ -60,7 +77,8 @@ impl SchedulerState {
             }
             run.removing_place = true;
             running.record.journal.step = "removing the place of its rooms".into();
-            self.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
+            self.fleet
+                .run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
             return;
         }
     }

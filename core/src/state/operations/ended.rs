@@ -1,6 +1,13 @@
 //! The end of operations, and how long they are kept (contract 5.11).
 
-use super::*;
+use crate::domain::*;
+use crate::ports::EndedOperation;
+use crate::state::SchedulerState;
+use crate::state::input::{Effect, WorkId};
+use crate::state::operations::append;
+use crate::state::report::Outcome;
+use crate::state::turn::Turn;
+use std::sync::Arc;
 
 /// Periodic operations without action that are kept.
 const NO_ACTION_MAX: usize = 100;
@@ -37,18 +44,19 @@ impl SchedulerState {
             turn.reports.push(report);
         }
         if lane == Lane::Version {
-            self.trial = None;
+            self.fleet.trial = None;
         }
         let id = running.record.id;
         // Results that still come are late ones of an ended attempt.
         let late: Vec<WorkId> = self
+            .fleet
             .work
             .iter()
             .filter(|(_, p)| p.operation() == Some(id) && p.room().is_none())
             .map(|(work, _)| *work)
             .collect();
         for work in &late {
-            self.work.take_back(*work);
+            self.fleet.work.take_back(*work);
         }
         if !late.is_empty() {
             turn.effects.push(Effect::Abandon(late));
@@ -94,8 +102,8 @@ impl SchedulerState {
                 || matches!(r.definition, Definition::CreateScheduler { .. })
         });
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if !open && self.scheduler.as_ref().is_some_and(creating) {
-            self.settle_scheduler_state(turn);
+        if !open && self.fleet.scheduler.as_ref().is_some_and(creating) {
+            self.fleet.settle_scheduler_state(turn);
         }
     }
 
@@ -104,7 +112,7 @@ impl SchedulerState {
         let acted = self.operations.ended.len() - idle;
         let limits = [
             (true, idle, NO_ACTION_MAX),
-            (false, acted, self.settings.history_limit),
+            (false, acted, self.fleet.settings.history_limit),
         ];
         for (no_action, kept, limit) in limits {
             // Nearly always none or one, and that one among the oldest.

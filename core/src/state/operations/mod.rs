@@ -1,6 +1,21 @@
 //! The life of operations: queued in two lanes, run, ended, kept for a while
 //! (contract 5; architecture 6). What each kind does stands in a file of its own.
 
+use crate::domain::*;
+use crate::ports::Change;
+use crate::ports::EndedOperation;
+use crate::state::SchedulerState;
+
+use crate::state::report::{Named, Outcome, Report};
+use crate::state::turn::Turn;
+use add::AddRun;
+use delete::DeleteRun;
+use remove::RemoveRun;
+use rollback::RollbackRun;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use version::VersionRun;
+
 mod add;
 mod cancel;
 mod create;
@@ -9,22 +24,12 @@ mod ended;
 mod history;
 mod orphan;
 mod remove;
+mod results;
 mod rollback;
 mod start;
 mod switch;
 mod upkeep;
 mod version;
-mod work;
-
-use super::*;
-use crate::ports::EndedOperation;
-use add::AddRun;
-use delete::DeleteRun;
-use remove::RemoveRun;
-use rollback::RollbackRun;
-use std::collections::VecDeque;
-use version::VersionRun;
-pub(super) use work::{Purpose, WorkTable};
 
 /// Where a running operation stands.
 #[derive(Debug)]
@@ -104,7 +109,7 @@ impl SchedulerState {
             .iter()
             .map(VecDeque::len)
             .sum::<usize>()
-            >= self.settings.queue_limit
+            >= self.fleet.settings.queue_limit
     }
 
     pub(super) fn enqueue(
@@ -117,7 +122,7 @@ impl SchedulerState {
         let now = turn.now.wall;
         let mut record = OperationRecord {
             id,
-            scheduler: self.name.clone(),
+            scheduler: self.fleet.name.clone(),
             definition,
             status: OperationStatus::Pending,
             created_at: now,
@@ -154,7 +159,7 @@ impl SchedulerState {
 
     /// Starts what may start. True when something moved.
     pub(super) fn advance(&mut self, turn: &mut Turn) -> bool {
-        if self.is_paused() {
+        if self.fleet.is_paused() {
             return false;
         }
         let mut moved = false;
@@ -220,7 +225,7 @@ impl SchedulerState {
 
     fn lease_end(&self, now: Now) -> jiff::Timestamp {
         now.wall
-            .saturating_add(self.settings.operation_lease_ttl)
+            .saturating_add(self.fleet.settings.operation_lease_ttl)
             .unwrap_or(now.wall)
     }
 
@@ -236,7 +241,10 @@ impl SchedulerState {
             }
         }
         let running = self.operations.running.iter().any(Option::is_some);
-        let next = turn.now.mono.plus(self.settings.operation_lease_ttl / 2);
+        let next = turn
+            .now
+            .mono
+            .plus(self.fleet.settings.operation_lease_ttl / 2);
         self.lane_timers.leases = running.then_some(next);
     }
 
@@ -257,4 +265,16 @@ impl SchedulerState {
 /// Adds a line to the history of an operation.
 pub(super) fn append(record: &mut OperationRecord, at: jiff::Timestamp, event: &str) {
     history::append(&mut record.history, at, event);
+}
+
+impl Running {
+    /// Its work is over; a rollback may follow.
+    pub(super) fn executed(&self, now: Mono, outcome: Outcome, cause: &str) -> Report {
+        Report::Executed {
+            operation: Named::of(&self.record),
+            took: now.since(self.began),
+            outcome,
+            cause: cause.to_owned(),
+        }
+    }
 }

@@ -1,6 +1,11 @@
 //! Operations whose scheduler has no row (architecture 6).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::operations::append;
+use crate::state::turn::Turn;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How long an operation waits for its scheduler's row.
 const ORPHAN_WAIT: Duration = Duration::from_secs(60);
@@ -14,7 +19,7 @@ impl SchedulerState {
 
     /// When the first operation without a scheduler is to be ended.
     pub(in crate::state) fn orphans_wake(&self, now: Now) -> Option<Mono> {
-        if self.scheduler.is_some() {
+        if self.fleet.scheduler.is_some() {
             return None;
         }
         let heads = self.operations.queues.iter().filter_map(VecDeque::front);
@@ -31,7 +36,7 @@ impl SchedulerState {
     }
 
     pub(super) fn end_orphan(&mut self, turn: &mut Turn, mut record: OperationRecord) {
-        let text = format!("scheduler {} not found", self.name);
+        let text = format!("scheduler {} not found", self.fleet.name);
         append(&mut record, turn.now.wall, &text);
         self.report_not_begun(turn, &record, &text);
         self.archive(turn, record, OperationStatus::Error);

@@ -1,6 +1,13 @@
 //! Undoing what an operation did before it failed or was canceled (contract 5.3; D1, D16, D17).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::fleet::Purpose;
+use crate::state::input::Work;
+use crate::state::operations::{Progress, Running, TERMINATIONS_AT_ONCE};
+use crate::state::report::{Named, Outcome, Report};
+use crate::state::turn::Turn;
+use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
 pub(in crate::state) struct RollbackRun {
@@ -34,7 +41,7 @@ impl SchedulerState {
             self.note(turn, lane, &format!("{word}: {cause}"));
             self.note(turn, lane, "Starting operation rollback");
             if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
-                self.take_back_replicas(turn, &record);
+                self.fleet.take_back_replicas(turn, &record);
             }
             self.report_failed(turn, lane, canceled, &cause);
         }
@@ -47,25 +54,27 @@ impl SchedulerState {
                 let made = self
                     .operations
                     .running(lane)
-                    .map(|r| self.rooms_made_by(r.record.id));
+                    .map(|r| self.fleet.rooms_made_by(r.record.id));
                 run.left = made.unwrap_or_default().into();
                 for id in &run.left {
-                    self.mark_removal(turn, id, RemovalReason::AddRoomsRollback, false);
+                    self.fleet
+                        .mark_removal(turn, id, RemovalReason::AddRoomsRollback, false);
                 }
             }
             Definition::CreateNewSchedulerVersion { .. } => {
-                let rooms = self.rooms.iter().filter(|r| r.record.validation);
+                let rooms = self.fleet.rooms.iter().filter(|r| r.record.validation);
                 run.left = rooms.map(|r| r.record.id.clone()).collect();
                 for id in &run.left {
-                    self.mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
+                    self.fleet
+                        .mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
                 }
-                self.settle_scheduler_state(turn);
+                self.fleet.settle_scheduler_state(turn);
             }
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}
         }
         if lane == Lane::Version {
-            self.trial = None;
+            self.fleet.trial = None;
         }
         self.set_progress(lane, Progress::RollBack(run));
         self.rollback_step(turn, lane);
@@ -96,7 +105,7 @@ impl SchedulerState {
                 return;
             };
             let operation = running.record.id;
-            let in_flight = self.work.in_flight(operation);
+            let in_flight = self.fleet.work.in_flight(operation);
             let Progress::RollBack(run) = &mut running.progress else {
                 return;
             };
@@ -104,14 +113,15 @@ impl SchedulerState {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
-                self.order_termination(turn, &id, Some(operation));
+                self.fleet.order_termination(turn, &id, Some(operation));
                 continue;
             }
             if in_flight > 0 {
                 return;
             }
             if run.removing_place {
-                self.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
+                self.fleet
+                    .run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
                 return;
             }
             return self.end_rollback(turn, lane, None);

@@ -1,6 +1,13 @@
 //! When an operation may start, and its first step (contract 5.3).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::input::Effect;
+use crate::state::operations::append;
+use crate::state::operations::{Progress, Running};
+use crate::state::report::{Named, Report};
+use crate::state::turn::Turn;
+use std::time::Duration;
 
 impl SchedulerState {
     /// Create and delete exclude the room lane (architecture 6); nothing touches rooms
@@ -9,7 +16,7 @@ impl SchedulerState {
         let Some(head) = self.operations.queue(lane).front() else {
             return false;
         };
-        if self.scheduler.is_none() {
+        if self.fleet.scheduler.is_none() {
             return head.journal.cancel_requested
                 || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
@@ -25,10 +32,10 @@ impl SchedulerState {
                 if self.operations.running(Lane::Room).is_some() {
                     self.cancel_running(turn, Lane::Room, "the scheduler is to be deleted");
                 }
-                self.listed && self.operations.running(Lane::Room).is_none()
+                self.fleet.listing.complete && self.operations.running(Lane::Room).is_none()
             }
             (Lane::Version, Definition::CreateScheduler { .. }) => true,
-            (Lane::Version, _) => self.listed,
+            (Lane::Version, _) => self.fleet.listing.complete,
             (Lane::Room, _) => {
                 let excluded = |d: &Definition| {
                     matches!(
@@ -40,7 +47,7 @@ impl SchedulerState {
                 let next = self.operations.queue(Lane::Version).front();
                 let barred = running.is_some_and(|r| excluded(&r.record.definition))
                     || next.is_some_and(|r| excluded(&r.definition));
-                self.listed && !barred
+                self.fleet.listing.complete && !barred
             }
         }
     }
@@ -50,7 +57,7 @@ impl SchedulerState {
         if record.journal.cancel_requested && record.journal.attempt == 0 {
             return self.cancel_waiting(turn, record);
         }
-        if self.scheduler.is_none() {
+        if self.fleet.scheduler.is_none() {
             self.end_orphan(turn, record);
             if self.operations.open().next().is_none() {
                 turn.effects.push(Effect::Ended);
@@ -80,7 +87,8 @@ impl SchedulerState {
             text,
         });
         if self.lane_timers.leases.is_none() {
-            self.lane_timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
+            self.lane_timers.leases =
+                Some(now.mono.plus(self.fleet.settings.operation_lease_ttl / 2));
         }
         turn.changes.put_operation(record.clone());
         let definition = record.definition.clone();

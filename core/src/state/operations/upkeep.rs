@@ -1,6 +1,9 @@
 //! The periodic operations: `health_controller` and `storage_clean_up` (contract 5.5).
 
-use super::*;
+use crate::domain::*;
+use crate::state::SchedulerState;
+use crate::state::operations::Enqueue;
+use crate::state::turn::Turn;
 
 const LANE: Lane = Lane::Room;
 
@@ -11,7 +14,7 @@ impl SchedulerState {
             .operations
             .open()
             .any(|r| r.definition.name() == definition.name());
-        if !waiting && self.scheduler.is_some() {
+        if !waiting && self.fleet.scheduler.is_some() {
             self.enqueue(turn, definition, Enqueue::default());
         }
     }
@@ -26,7 +29,7 @@ impl SchedulerState {
         for text in &enqueued {
             self.note(turn, LANE, text);
         }
-        self.measured.health_run();
+        self.fleet.ended.health_run();
         if let Some(running) = self.operations.running_mut(LANE) {
             let took_action = Some(!enqueued.is_empty());
             running.record.definition = Definition::HealthController { took_action };
@@ -37,7 +40,7 @@ impl SchedulerState {
 
     /// Forgets ended operations whose time is over.
     pub(super) fn run_clean_up(&mut self, turn: &mut Turn) {
-        let ttl = self.settings.periodic_operation_ttl;
+        let ttl = self.fleet.settings.periodic_operation_ttl;
         let now = turn.now;
         let before = self.operations.ended.len();
         if !ttl.is_zero() {
@@ -53,8 +56,7 @@ impl SchedulerState {
             });
         }
         let gone = before - self.operations.ended.len();
-        self.graveyard
-            .retain(|_, at| now.mono.since(*at) < GRAVEYARD_TIME);
+        self.fleet.graveyard.clear_old(now);
         self.finish(turn, LANE, &format!("removed {gone} expired operations"));
     }
 }

@@ -1,8 +1,17 @@
 //! `create_new_scheduler_version`: numbers a document, tries it in validation rooms when it
 //! is a major change, stores it and enqueues the switch (contract 5.5).
 
-use super::*;
+use crate::domain::*;
+use crate::ports::Change;
 use crate::rules::version::{is_major, next_version};
+use crate::state::SchedulerState;
+use crate::state::fleet::Purpose;
+use crate::state::fleet::Trial;
+use crate::state::input::Work;
+use crate::state::operations::{Enqueue, Progress, Running};
+use crate::state::turn::Turn;
+use std::sync::Arc;
+use std::time::Duration;
 
 const LANE: Lane = Lane::Version;
 /// First wait between two attempts; doubles (contract 5.5).
@@ -35,16 +44,17 @@ impl VersionRun {
 
 impl SchedulerState {
     pub(super) fn begin_version(&mut self, turn: &mut Turn, wanted: &Scheduler) {
-        let Some(active) = self.scheduler.clone() else {
+        let Some(active) = self.fleet.scheduler.clone() else {
             return;
         };
         let major = is_major(&active, wanted);
         let mut candidate = wanted.clone();
-        candidate.spec.version = next_version(active.version(), self.versions.keys(), major);
+        candidate.spec.version = next_version(active.version(), self.fleet.versions.keys(), major);
         candidate.rollback_version = active.version().to_string();
         candidate.state = scheduler_state::CREATING.into();
         let candidate = Arc::new(candidate);
-        self.set_scheduler_state(turn, scheduler_state::CREATING);
+        self.fleet
+            .set_scheduler_state(turn, scheduler_state::CREATING);
         let word = if major { "major" } else { "minor" };
         self.note(
             turn,
@@ -57,7 +67,7 @@ impl SchedulerState {
         let phase = Phase::Waiting {
             until: turn.now.mono,
         };
-        self.trial = Some(Trial {
+        self.fleet.trial = Some(Trial {
             candidate,
             room: None,
         });
@@ -84,34 +94,24 @@ impl SchedulerState {
             _ => None,
         }
     }
+}
 
-    pub(in crate::state) fn is_on_trial(&self, id: &RoomId) -> bool {
-        let room = self.trial.as_ref().and_then(|trial| trial.room.as_ref());
-        room == Some(id)
-    }
-
-    /// The document under validation.
-    pub(in crate::state) fn candidate(&self) -> Option<Arc<Scheduler>> {
-        self.trial.as_ref().map(|trial| trial.candidate.clone())
-    }
-
-    pub(in crate::state) fn candidate_version(
-        &self,
-        version: &SchedulerVersion,
-    ) -> Option<Arc<Scheduler>> {
-        self.candidate().filter(|c| c.version() == version)
-    }
-
+impl SchedulerState {
     /// Begins the next attempt, or ends one whose time is over.
     pub(super) fn version_due(&mut self, turn: &mut Turn) {
         let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
             Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(turn),
             Some(Phase::Trying { until }) if *until <= now => {
-                let Some(room) = self.trial.as_ref().and_then(|trial| trial.room.clone()) else {
+                let Some(room) = self
+                    .fleet
+                    .trial
+                    .as_ref()
+                    .and_then(|trial| trial.room.clone())
+                else {
                     return;
                 };
-                let wait = self.settings.validation_timeout;
+                let wait = self.fleet.settings.validation_timeout;
                 let text = format!("room {room} was not ready after {} s", wait.as_secs());
                 self.end_attempt(turn, &room, Some(text));
             }
@@ -120,8 +120,8 @@ impl SchedulerState {
     }
 
     fn begin_attempt(&mut self, turn: &mut Turn) {
-        self.end_stray_validation_rooms(turn);
-        let until = turn.now.mono.plus(self.settings.validation_timeout);
+        self.fleet.end_stray_validation_rooms(turn);
+        let until = turn.now.mono.plus(self.fleet.settings.validation_timeout);
         let Some(running) = self.operations.running(LANE) else {
             return;
         };
@@ -133,13 +133,15 @@ impl SchedulerState {
         };
         run.attempt += 1;
         let attempt = run.attempt;
-        let Some(room) = self.free_room_id(operation, index + attempt) else {
+        let Some(room) = self.fleet.free_room_id(operation, index + attempt) else {
             return;
         };
         if let Some(run) = self.version_run() {
             run.phase = Phase::Trying { until };
         }
-        let Some(trial) = &mut self.trial else { return };
+        let Some(trial) = &mut self.fleet.trial else {
+            return;
+        };
         trial.room = Some(room.clone());
         let candidate = trial.candidate.clone();
         self.set_step(LANE, "validating");
@@ -152,7 +154,7 @@ impl SchedulerState {
             operation,
             room: room.clone(),
         };
-        self.run(
+        self.fleet.run(
             turn,
             purpose,
             Work::ReservePorts {
@@ -164,7 +166,7 @@ impl SchedulerState {
 
     /// A room's status or instance changed: is it the one under validation, and what of it?
     pub(in crate::state) fn validation_room_changed(&mut self, turn: &mut Turn, id: &RoomId) {
-        let Some(room) = self.rooms.get(id.as_str()) else {
+        let Some(room) = self.fleet.rooms.get(id.as_str()) else {
             return;
         };
         if !room.record.validation {
@@ -175,7 +177,7 @@ impl SchedulerState {
         match room.status() {
             RoomStatus::Ready => self.end_attempt(turn, id, None),
             RoomStatus::Occupied | RoomStatus::Active
-                if self.settings.validation_accepts_occupied =>
+                if self.fleet.settings.validation_accepts_occupied =>
             {
                 self.end_attempt(turn, id, None);
             }
@@ -198,7 +200,7 @@ impl SchedulerState {
         cause: String,
     ) {
         match self.version_run_ref().map(|run| &run.phase) {
-            Some(Phase::Trying { .. }) if self.is_on_trial(id) => {
+            Some(Phase::Trying { .. }) if self.fleet.is_on_trial(id) => {
                 self.end_attempt(turn, id, Some(cause));
                 self.validation_room_terminated(turn, id);
             }
@@ -212,6 +214,7 @@ impl SchedulerState {
     /// Ends the attempt's room, whatever came of it.
     fn end_attempt(&mut self, turn: &mut Turn, id: &RoomId, error: Option<String>) {
         let Some(trial) = self
+            .fleet
             .trial
             .as_mut()
             .filter(|trial| trial.room.as_ref() == Some(id))
@@ -225,10 +228,11 @@ impl SchedulerState {
                 error,
             };
         }
-        self.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
+        self.fleet
+            .mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
         let operation = self.operations.running(LANE).map(|r| r.record.id);
-        if self.rooms.get(id.as_str()).is_some() {
-            self.order_termination(turn, id, operation);
+        if self.fleet.rooms.get(id.as_str()).is_some() {
+            self.fleet.order_termination(turn, id, operation);
         } else {
             self.validation_room_terminated(turn, id);
         }
@@ -236,7 +240,7 @@ impl SchedulerState {
 
     /// The attempt's room was told to end: the outcome counts now.
     pub(super) fn validation_room_terminated(&mut self, turn: &mut Turn, id: &RoomId) {
-        let attempts = self.settings.validation_attempts.max(1);
+        let attempts = self.fleet.settings.validation_attempts.max(1);
         let now = turn.now.mono;
         let Some(run) = self.version_run() else {
             return;
@@ -252,7 +256,7 @@ impl SchedulerState {
         run.phase = Phase::Waiting {
             until: now.plus(ATTEMPT_BACKOFF * 2u32.pow(attempt.min(8))),
         };
-        let Some(candidate) = self.candidate() else {
+        let Some(candidate) = self.fleet.candidate() else {
             return;
         };
         match error {
@@ -291,8 +295,10 @@ impl SchedulerState {
         let mut document = (*candidate).clone();
         document.created_at = created_at;
         let document = Arc::new(document);
-        self.forget_old_versions(turn);
-        self.versions.insert(version.clone(), document.clone());
+        self.fleet.forget_old_versions(turn);
+        self.fleet
+            .versions
+            .insert(version.clone(), document.clone());
         turn.changes.push(Change::CreateVersion {
             scheduler: document,
             created_at,

@@ -2,9 +2,9 @@
 //! current on every change so that no decision has to walk over all rooms.
 
 use super::room::Room;
-use super::{BoardChange, Steady};
 use crate::domain::*;
 use crate::ports::RoomCounts;
+use crate::state::input::{BoardChange, Steady};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What of a room the counts depend on.
@@ -27,7 +27,7 @@ struct Class {
 }
 
 impl Class {
-    fn of(room: &Room) -> Self {
+    pub fn of(room: &Room) -> Self {
         Self {
             status: room.record.status,
             counted: !room.record.validation,
@@ -102,7 +102,7 @@ impl Default for Board {
 }
 
 impl Board {
-    fn take_off(&mut self, room: &mut Room) {
+    pub fn take_off(&mut self, room: &mut Room) {
         let posted = std::mem::take(&mut room.marks.posted);
         if posted == self.generation {
             let id = room.record.id.clone();

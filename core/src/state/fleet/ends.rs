@@ -1,7 +1,11 @@
 //! How rooms end: on an order, well, or as a failure of their version (D30, D31), and who is
 //! told of it. Never here: what is made in their place.
 
-use super::*;
+use crate::domain::*;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::room::Room;
+use crate::state::report::{Report, RoomEnd};
+use crate::state::turn::Turn;
 
 /// What the end of a room, or of a container that is started again, says of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,56 +20,34 @@ enum Verdict {
     Failure,
 }
 
-/// Unordered ends since rooms were last added, for the history of the operation that makes
-/// others in their place.
-#[derive(Debug, Default)]
-pub(super) struct Replaced {
-    named: Vec<String>,
-    more: usize,
+/// A room that ended, for the operations that care.
+pub(in crate::state) struct Gone {
+    pub validation: bool,
+    /// The operation that made it, when its end is a failure of its version.
+    pub failed: Option<OperationId>,
+    /// How it ended, in one line.
+    pub text: String,
 }
 
-/// Rooms that one line of a history names.
-const NAMED_MAX: usize = 5;
-
-impl Replaced {
-    fn push(&mut self, text: String) {
-        match self.named.len() < NAMED_MAX {
-            true => self.named.push(text),
-            false => self.more += 1,
-        }
-    }
-
-    pub fn clear(&mut self) {
-        self.named.clear();
-        self.more = 0;
-    }
-
-    /// One line for a history; `None`: nothing is replaced.
-    pub fn line(&self) -> Option<String> {
-        let named = self.named.join(", ");
-        match (self.named.len(), self.more) {
-            (0, _) => None,
-            (1, 0) => Some(format!("replaces room {named}")),
-            (_, 0) => Some(format!("replaces rooms {named}")),
-            (_, more) => Some(format!("replaces rooms {named} and {more} others")),
-        }
-    }
-}
-
-impl SchedulerState {
-    pub(super) fn on_gone(&mut self, turn: &mut Turn, id: &RoomId, uid: &str, exit: Option<Exit>) {
-        let Some(room) = self.rooms.get(id.as_str()) else {
-            return;
-        };
+impl Fleet {
+    /// The runtime has no instance of it any more. `None`: that is no news.
+    pub fn room_gone(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        uid: &str,
+        exit: Option<Exit>,
+    ) -> Option<Gone> {
+        let room = self.rooms.get(id.as_str())?;
         if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
-            return;
+            return None;
         }
         let told = room.record.removal.is_some_and(|removal| !removal.drain)
             || matches!(
                 room.status(),
                 RoomStatus::Terminating | RoomStatus::Terminated
             );
-        self.measured.ends.properly += u64::from(told);
+        self.ended.since_run.properly += u64::from(told);
         let (code, signal) = exit.as_ref().map_or((None, None), |e| (e.code, e.signal));
         let verdict = self.judge(turn.now, room, code, signal);
         let leaving = room.is_leaving();
@@ -75,28 +57,29 @@ impl SchedulerState {
         self.report_end(turn, id, verdict, exit.as_ref());
         self.remember_end(turn.now, id, exit);
         self.forget_room(turn, id);
-        if validation {
-            return self.validation_room_ended(turn, id, text);
-        }
-        if leaving {
-            return;
+        let mut gone = Gone {
+            validation,
+            failed: None,
+            text,
+        };
+        if validation || leaving {
+            return Some(gone);
         }
         self.replaced.push(format!("{id} ({})", how(code, signal)));
         match verdict {
             Verdict::Well => self.version_works(turn, &version),
             Verdict::Failure => {
-                if let Some(operation) = made_by {
-                    self.note_in_ended(turn, operation, &text);
-                }
-                self.version_failed(turn, &version, text);
+                gone.failed = made_by;
+                self.version_failed(turn, &version, gone.text.clone());
             }
             Verdict::Ordered | Verdict::Late => {}
         }
+        Some(gone)
     }
 
     /// A container ended and is to be started again in place: the room keeps its place, and
     /// begins anew (D31).
-    pub(super) fn on_restart(&mut self, turn: &mut Turn, id: &RoomId, restart: Restart) {
+    pub fn on_restart(&mut self, turn: &mut Turn, id: &RoomId, restart: Restart) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -135,7 +118,7 @@ impl SchedulerState {
 
     /// All of its containers run again. What it said since then may say more than that it has
     /// begun, but the contract knows no way from error to occupied (4.4).
-    pub(super) fn on_restarted(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn on_restarted(&mut self, turn: &mut Turn, id: &RoomId) {
         if self.rooms.get(id.as_str()).map(Room::status) == Some(RoomStatus::Error) {
             self.set_status(turn, id, RoomStatus::Unready);
         }
@@ -246,7 +229,7 @@ impl SchedulerState {
     }
 
     /// It ended while nobody watched: nobody knows how.
-    pub(super) fn ended_unwatched(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn ended_unwatched(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -268,16 +251,6 @@ impl SchedulerState {
         if !leaving && !trial {
             self.replaced
                 .push(format!("{id} (ended while nobody watched)"));
-        }
-    }
-
-    /// Takes a room's row away: the runtime has no instance of it any more.
-    pub(super) fn forget_room(&mut self, turn: &mut Turn, id: &RoomId) {
-        self.expired.remove(id);
-        self.forward_end(turn, id);
-        if self.rooms.remove(id.as_str()).is_some() {
-            turn.changes.put_room(id);
-            turn.reconsider = true;
         }
     }
 }

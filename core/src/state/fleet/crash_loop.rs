@@ -6,29 +6,16 @@
 //! `services.roomManager.roomMinUptimeMillis`, one that ended well, or a fleet that is whole
 //! and quiet again. Only while there is a back-off is anything looked at for it.
 
-use super::*;
+use crate::domain::*;
+use crate::state::fleet::{CrashLoop, Fleet};
+use crate::state::report::Report;
+use crate::state::turn::Turn;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Failures in a row of the active version.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CrashLoop {
-    pub version: SchedulerVersion,
-    pub failures: u32,
-    /// No new room before then.
-    pub until: Option<Mono>,
-    /// What happened last, for people.
-    pub cause: String,
-    /// When the last failure happened that counted: who was up before then proves nothing.
-    last: Option<Mono>,
-}
-
-impl SchedulerState {
+impl Fleet {
     /// A room of `version` ended too soon, or could not be made.
-    pub(super) fn version_failed(
-        &mut self,
-        turn: &mut Turn,
-        version: &SchedulerVersion,
-        cause: String,
-    ) {
+    pub fn version_failed(&mut self, turn: &mut Turn, version: &SchedulerVersion, cause: String) {
         // Rooms are made of the active version only: no other one has a next try.
         if self
             .scheduler
@@ -64,7 +51,7 @@ impl SchedulerState {
 
     /// Only its state is stored. A loop goes on with the wait that it had come to at the least: an owner
     /// that is restarted again and again must not run it at full speed.
-    pub(super) fn restore_crash_loop(&mut self) {
+    pub fn restore_crash_loop(&mut self) {
         let on_error = |s: &&Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
         if let Some(scheduler) = self.scheduler.as_ref().filter(on_error) {
             self.crash_loop = CrashLoop {
@@ -77,7 +64,7 @@ impl SchedulerState {
     }
 
     /// A room of `version` has shown that it works.
-    pub(super) fn version_works(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+    pub fn version_works(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         if self.crash_loop.version == *version {
             if self.backing_off(turn.now).is_some() {
                 turn.reconsider = true;
@@ -92,7 +79,7 @@ impl SchedulerState {
     }
 
     /// The state of a scheduler that no edit is under way of: `in-sync`, unless its rooms loop.
-    pub(super) fn settle_scheduler_state(&mut self, turn: &mut Turn) {
+    pub fn settle_scheduler_state(&mut self, turn: &mut Turn) {
         let looping = self.active_failures() >= self.settings.crash_error_after;
         if !looping {
             return self.set_scheduler_state(turn, scheduler_state::IN_SYNC);
@@ -106,7 +93,7 @@ impl SchedulerState {
     }
 
     /// Whoever was told that the rooms loop is told when that is over, however it came to it.
-    pub(super) fn tell_recovery(&mut self, turn: &mut Turn) {
+    pub fn tell_recovery(&mut self, turn: &mut Turn) {
         let in_sync = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
         if self.on_error_told && self.scheduler.as_ref().is_some_and(in_sync) {
             self.on_error_told = false;
@@ -114,7 +101,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn active_failures(&self) -> u32 {
+    pub fn active_failures(&self) -> u32 {
         let of_active = |s: &Arc<Scheduler>| s.version() == &self.crash_loop.version;
         match self.scheduler.as_ref().is_some_and(of_active) {
             true => self.crash_loop.failures,
@@ -123,7 +110,7 @@ impl SchedulerState {
     }
 
     /// The moment before which no room of the active version is made, if it lies ahead.
-    pub(super) fn backing_off(&self, now: Now) -> Option<Mono> {
+    pub fn backing_off(&self, now: Now) -> Option<Mono> {
         let active = self.scheduler.as_ref()?.version();
         let until = self.crash_loop.until?;
         (self.crash_loop.version == *active && until > now.mono).then_some(until)
@@ -136,27 +123,23 @@ impl SchedulerState {
     }
 
     /// A room was up for the first time since its start.
-    pub(super) fn first_up(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+    pub fn first_up(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() {
             return self.version_works(turn, version);
         }
         if !self.is_clean() {
             let at = turn.now.mono.plus(wait);
-            self.fleet_timers.proof = Some(
-                self.fleet_timers
-                    .proof
-                    .map_or(at, |earlier| earlier.min(at)),
-            );
+            self.timers.proof = Some(self.timers.proof.map_or(at, |earlier| earlier.min(at)));
         }
     }
 
     /// Looks for a success at the next moment at which there may be one. Also after a load:
     /// the scheduler may have been on-error before.
-    pub(super) fn arm_proof(&mut self, now: Now) {
+    pub fn arm_proof(&mut self, now: Now) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() || self.is_clean() {
-            self.fleet_timers.proof = None;
+            self.timers.proof = None;
             return;
         }
         let now = now.mono;
@@ -164,7 +147,7 @@ impl SchedulerState {
         let tried = self.crash_loop.until.map_or(now, |until| until.max(now));
         let quiet = tried.plus(wait);
         let next = self.proofs().filter(|at| *at > now).min();
-        self.fleet_timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
+        self.timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
     }
 
     /// When each room of the active version that is up has been, or will have been, for long enough.
@@ -177,8 +160,8 @@ impl SchedulerState {
         of_active.filter_map(move |room| Some(room.clock.first_ready?.plus(wait)))
     }
 
-    pub(super) fn look_for_success(&mut self, turn: &mut Turn) {
-        self.fleet_timers.proof = None;
+    pub fn look_for_success(&mut self, turn: &mut Turn) {
+        self.timers.proof = None;
         let Some(active) = self.scheduler.clone().filter(|_| !self.is_clean()) else {
             return;
         };
@@ -200,7 +183,10 @@ impl SchedulerState {
         let since = self.crash_loop.until;
         let long = since.is_none_or(|until| until.plus(wait) <= now.mono);
         let available = i64::try_from(self.rooms.available()).unwrap_or(i64::MAX);
-        let whole = self.desired.is_some_and(|desired| desired <= available);
+        let whole = self
+            .scaling
+            .desired
+            .is_some_and(|desired| desired <= available);
         let starting = self.rooms.by_version().values().any(|v| v.starting > 0);
         long && whole && !starting
     }

@@ -1,6 +1,8 @@
 //! Calls on the runtime that operations give out, and what their results mean.
 
-use super::*;
+use crate::domain::*;
+use crate::state::input::WorkId;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// What a piece of work was given out for.
@@ -101,52 +103,15 @@ impl Purpose {
             _ => None,
         }
     }
-    pub(super) fn makes_room(&self) -> bool {
+    pub fn makes_room(&self) -> bool {
         matches!(self, Self::Create { .. } | Self::Recreate { .. })
     }
-    pub(super) fn operation(&self) -> Option<OperationId> {
+    pub fn operation(&self) -> Option<OperationId> {
         match self {
             Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
             Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
             Self::Terminate { operation, .. } => *operation,
             Self::Recreate { .. } | Self::Sweep => None,
-        }
-    }
-}
-
-impl SchedulerState {
-    pub(in crate::state) fn on_work_done(
-        &mut self,
-        turn: &mut Turn,
-        id: WorkId,
-        result: WorkResult,
-    ) {
-        let Some(purpose) = self.work.take_back(id) else {
-            self.stale_results += 1;
-            return;
-        };
-        let lane = purpose
-            .operation()
-            .and_then(|operation| self.operations.lane_of(operation));
-        match purpose {
-            Purpose::Prepare(_) => self.on_prepared(turn, result),
-            Purpose::RemovePlace(_) => self.on_place_removed(turn, result),
-            Purpose::Ports { operation, room } => self.on_ports(turn, operation, room, result),
-            Purpose::Create { room, operation } => {
-                self.on_created(turn, Some(operation), room, result)
-            }
-            Purpose::Recreate { room } => self.on_created(turn, None, room, result),
-            Purpose::Terminate {
-                operation,
-                room,
-                uid,
-            } => self.on_terminated(turn, lane.zip(operation), &room, uid, result),
-            Purpose::Sweep => {}
-        }
-        self.reconcile(turn);
-        // A rollback waits for everything that was still under way when it began.
-        if let Some(lane) = lane {
-            self.rollback_step(turn, lane);
         }
     }
 }

@@ -27,15 +27,15 @@ pub struct Room {
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     /// The earliest moment at which its health has to be looked at.
-    pub(super) deadline: Option<Mono>,
+    pub(in crate::state) deadline: Option<Mono>,
     /// It stands on the board of this generation; 0: on none.
-    pub(super) posted: u64,
+    pub(in crate::state) posted: u64,
     /// The last reconciliation that met it.
-    pub(super) met: u64,
+    pub(in crate::state) met: u64,
     /// Its last ping waits to be written.
-    pub(super) touched: bool,
+    pub(in crate::state) touched: bool,
     /// It was silent for too long when it was to be given out, and has said nothing since (D33).
-    pub(super) silent: bool,
+    pub(in crate::state) silent: bool,
 }
 
 impl Room {
@@ -80,7 +80,7 @@ impl Room {
                     RoomStatus::Terminating | RoomStatus::Terminated | RoomStatus::Error
                 ))
     }
-    pub(super) fn is_allocatable(&self) -> bool {
+    pub fn is_allocatable(&self) -> bool {
         self.record.status == RoomStatus::Ready
             && !self.record.validation
             && !self.is_leaving()

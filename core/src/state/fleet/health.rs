@@ -1,10 +1,13 @@
 //! When a room has been silent, or unready, or ending for too long (contract 5.7, step 3).
 
-use super::*;
+use crate::domain::*;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::room::Room;
+use std::time::Duration;
 
-impl SchedulerState {
+impl Fleet {
     /// Arms the moment at which this room's health is looked at next.
-    pub(super) fn schedule_health(&mut self, now: Now, id: &RoomId) {
+    pub fn schedule_health(&mut self, now: Now, id: &RoomId) {
         if let Some(at) = self
             .rooms
             .get(id.as_str())
@@ -62,7 +65,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn is_expired(&self, now: Now, id: &RoomId) -> bool {
+    pub fn is_expired(&self, now: Now, id: &RoomId) -> bool {
         let room = self.rooms.get(id.as_str());
         room.and_then(|room| self.expires_at(now, room))
             .is_some_and(|at| at < now.mono)
@@ -70,7 +73,7 @@ impl SchedulerState {
 
     /// Moves rooms whose time is over to `expired`, as many as one turn has time for; one
     /// that pinged meanwhile goes back with its new moment. True when there was one.
-    pub(super) fn collect_expired(&mut self, now: Now) -> bool {
+    pub fn collect_expired(&mut self, now: Now) -> bool {
         let before = self.expired.len();
         for _ in 0..self.settings.rooms_per_turn.max(1) {
             let Some(id) = self.rooms.pop_due(now.mono) else {
@@ -87,7 +90,7 @@ impl SchedulerState {
                 Some(_) => {
                     let ending = room.record.removal.is_some_and(|removal| !removal.drain)
                         || room.status() == RoomStatus::Terminating;
-                    self.measured.ends.timed_out += u64::from(ending);
+                    self.ended.since_run.timed_out += u64::from(ending);
                     self.expired.insert(id);
                 }
                 None => {}

@@ -1,9 +1,13 @@
 //! Giving ready rooms to callers, each to one (contract 7, invariant 12; D33).
 
-use super::*;
+use crate::domain::*;
+use crate::state::fleet::Fleet;
+use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::turn::Turn;
+use std::sync::Arc;
 
-impl SchedulerState {
-    pub(super) fn allocate(&mut self, turn: &mut Turn) -> Answer {
+impl Fleet {
+    pub fn allocate(&mut self, turn: &mut Turn) -> Answer {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
             return Err(Refusal::new(RefusalKind::Absent, text));
@@ -43,7 +47,7 @@ impl SchedulerState {
     }
 
     /// Takes back an allocation that nobody got to know of.
-    pub(super) fn release_allocation(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn release_allocation(&mut self, turn: &mut Turn, id: &RoomId) {
         let held = self
             .rooms
             .get(id.as_str())
@@ -61,7 +65,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn room_address(&self, id: &RoomId) -> Answer {
+    pub fn room_address(&self, id: &RoomId) -> Answer {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return Err(Refusal::new(
                 RefusalKind::NotFound,

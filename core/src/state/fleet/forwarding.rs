@@ -1,46 +1,35 @@
 //! What matchmakers are told (contract 6): of which rooms, what, and to which forwarders.
 //! Never here: how it gets there, and what becomes of it.
 
-use super::commands::missing;
-use super::*;
+use crate::domain::*;
 use crate::ports::{ForwardError, ForwardedEvent, Forwarding};
-
-/// Who is to be told: worked out once per active version, not per event.
-#[derive(Clone)]
-pub(super) struct Audience {
-    game: Arc<str>,
-    /// The enabled forwarders, at least one.
-    to: Arc<[Forwarder]>,
-}
-
-impl Audience {
-    fn of(scheduler: &Scheduler) -> Option<Self> {
-        let enabled = scheduler.forwarders.iter().filter(|f| f.enabled);
-        let to: Arc<[Forwarder]> = enabled.cloned().collect();
-        (!to.is_empty()).then(|| Self {
-            game: scheduler.game.as_str().into(),
-            to,
-        })
-    }
-}
+use crate::state::commands::missing;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::audience::Audience;
+use crate::state::fleet::room::Room;
+use crate::state::input::{
+    Answer, Effect, EventRequest, Ping, Refusal, RefusalKind, Reply, RequestedEvent,
+};
+use crate::state::turn::Turn;
+use std::sync::Arc;
 
 /// A ping that is to be forwarded once it is taken.
-pub(super) struct Heard {
+pub(in crate::state) struct Heard {
     room: RoomId,
     said: PingStatus,
 }
 
-impl SchedulerState {
+impl Fleet {
     /// Whether anybody is told of anything. Without an enabled forwarder nothing else of this file runs.
-    pub(super) fn forwards(&self) -> bool {
+    pub fn forwards(&self) -> bool {
         self.audience.is_some()
     }
 
-    pub(super) fn audience_changed(&mut self) {
+    pub fn audience_changed(&mut self) {
         self.audience = self.scheduler.as_deref().and_then(Audience::of);
     }
 
-    pub(super) fn hear(&self, ping: &Ping) -> Heard {
+    pub fn hear(&self, ping: &Ping) -> Heard {
         Heard {
             room: ping.room.clone(),
             said: ping.status,
@@ -48,7 +37,7 @@ impl SchedulerState {
     }
 
     /// The resync of a ping that was taken.
-    pub(super) fn forward_ping(&mut self, turn: &mut Turn, heard: Heard) {
+    pub fn forward_ping(&mut self, turn: &mut Turn, heard: Heard) {
         let Some(room) = self.rooms.touch(heard.room.as_str()) else {
             return;
         };
@@ -72,7 +61,7 @@ impl SchedulerState {
 
     /// What a room said before anybody knew where it is; the last of it, since each word
     /// replaces the one before.
-    pub(super) fn forward_untold(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn forward_untold(&mut self, turn: &mut Turn, id: &RoomId) {
         let room = self.rooms.touch(id.as_str());
         if let Some(said) = room.and_then(|room| room.untold.take())
             && self.forwards()
@@ -84,7 +73,7 @@ impl SchedulerState {
 
     /// A room has ended: the last that is told of it (D34). While it ends it may play its match
     /// out, and what it says meanwhile is told too.
-    pub(super) fn forward_end(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn forward_end(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()).filter(|_| self.forwards()) else {
             return;
         };
@@ -129,7 +118,7 @@ impl SchedulerState {
 
     /// What is to be forwarded for a request; the caller does it and waits for the outcome,
     /// which changes nothing here.
-    pub(super) fn plan_event(&self, request: EventRequest) -> Answer {
+    pub fn plan_event(&self, request: EventRequest) -> Answer {
         self.active(missing)?;
         let Some(first) = self.audience.as_ref().and_then(|all| all.to.first()) else {
             return Ok(Reply::Forward(None));

@@ -1,0 +1,23 @@
+//! Whom a scheduler's rooms are reported to.
+
+use crate::domain::*;
+use std::sync::Arc;
+
+/// Who is to be told: worked out once per active version, not per event.
+#[derive(Clone)]
+pub(in crate::state) struct Audience {
+    pub game: Arc<str>,
+    /// The enabled forwarders, at least one.
+    pub to: Arc<[Forwarder]>,
+}
+
+impl Audience {
+    pub fn of(scheduler: &Scheduler) -> Option<Self> {
+        let enabled = scheduler.forwarders.iter().filter(|f| f.enabled);
+        let to: Arc<[Forwarder]> = enabled.cloned().collect();
+        (!to.is_empty()).then(|| Self {
+            game: scheduler.game.as_str().into(),
+            to,
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! The active document and the stored versions that rooms are made from.
+
+use crate::domain::*;
+use crate::ports::Change;
+use crate::rules::version::is_major;
+use crate::state::fleet::Fleet;
+use crate::state::turn::Turn;
+use std::sync::Arc;
+
+impl Fleet {
+    /// Changes the active document; it is stored with this decision.
+    pub fn edit_scheduler(&mut self, turn: &mut Turn, edit: impl FnOnce(&mut Scheduler)) {
+        if let Some(scheduler) = &mut self.scheduler {
+            edit(Arc::make_mut(scheduler));
+            turn.changes.put_scheduler();
+        }
+    }
+
+    pub fn set_scheduler_state(&mut self, turn: &mut Turn, word: &str) {
+        if self.scheduler.as_ref().is_some_and(|s| s.state != word) {
+            self.edit_scheduler(turn, |s| s.state = word.into());
+        }
+    }
+
+    /// The document of a version: the active one, a stored one, or one under validation.
+    pub fn document_of(&self, version: &SchedulerVersion) -> Option<Arc<Scheduler>> {
+        let active = self.scheduler.as_ref()?;
+        if active.version() == version {
+            return Some(active.clone());
+        }
+        self.versions
+            .get(version)
+            .cloned()
+            .or_else(|| self.candidate_version(version))
+    }
+
+    pub fn is_on_trial(&self, id: &RoomId) -> bool {
+        let room = self.trial.as_ref().and_then(|trial| trial.room.as_ref());
+        room == Some(id)
+    }
+
+    /// The document under validation.
+    pub fn candidate(&self) -> Option<Arc<Scheduler>> {
+        self.trial.as_ref().map(|trial| trial.candidate.clone())
+    }
+
+    pub fn candidate_version(&self, version: &SchedulerVersion) -> Option<Arc<Scheduler>> {
+        self.candidate().filter(|c| c.version() == version)
+    }
+
+    /// A switch begins a rollout of its own: whatever held the one before is over.
+    pub fn begin_rollout(&mut self, turn: &mut Turn) {
+        if self.operator.rollout_paused {
+            self.operator.rollout_paused = false;
+            turn.changes.push(Change::PutOperator(self.operator));
+        }
+    }
+
+    /// Keeps the number of stored versions within its bound, before another is added.
+    pub fn forget_old_versions(&mut self, turn: &mut Turn) {
+        let Some(active) = self.scheduler.clone() else {
+            return;
+        };
+        while self.versions.len() >= self.settings.versions_limit.max(2) {
+            let in_use = |version: &SchedulerVersion| {
+                version == active.version()
+                    || version.as_str() == active.rollback_version
+                    || self.rooms.by_version().contains_key(version)
+            };
+            let oldest = self
+                .versions
+                .values()
+                .filter(|v| !in_use(v.version()))
+                .min_by_key(|v| v.created_at);
+            let Some(oldest) = oldest.map(|v| v.version().clone()) else {
+                return;
+            };
+            self.versions.remove(&oldest);
+            self.outdated.remove(&oldest);
+            turn.changes.push(Change::DeleteVersion(oldest));
+        }
+    }
+
+    /// Works out again what depends on which document is the active one.
+    pub fn active_changed(&mut self, turn: &mut Turn) {
+        let Some(active) = self.scheduler.clone() else {
+            return;
+        };
+        self.rooms.set_active(active.version());
+        self.audience_changed();
+        self.rooms.clear_board();
+        self.outdated = self
+            .versions
+            .iter()
+            .filter(|(version, old)| *version != active.version() && is_major(old, &active))
+            .map(|(version, _)| version.clone())
+            .collect();
+        turn.reconsider = true;
+    }
+
+    /// Else the next look at the fleet would undo the order (D15). The version's own document
+    /// says the same, so that a switch back to it keeps the number (D32).
+    pub fn move_replicas(&mut self, turn: &mut Turn, by: i32) {
+        let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
+        if self.scheduler.as_ref().is_some_and(scaled) {
+            return;
+        }
+        self.edit_scheduler(turn, |s| {
+            s.rooms_replicas = s.rooms_replicas.saturating_add(by).max(0)
+        });
+        turn.reconsider = true;
+        let Some(active) = &self.scheduler else {
+            return;
+        };
+        if let Some(document) = self.versions.get_mut(active.version()) {
+            Arc::make_mut(document).rooms_replicas = active.rooms_replicas;
+            let change = Change::UpdateVersion(document.clone());
+            turn.changes.push(change);
+        }
+    }
+
+    /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
+    pub fn take_back_replicas(&mut self, turn: &mut Turn, record: &OperationRecord) {
+        if !record.journal.by_user {
+            return;
+        }
+        match (&record.definition, record.status) {
+            (Definition::AddRooms { amount }, _) => self.move_replicas(turn, -amount),
+            (
+                Definition::RemoveRooms {
+                    amount,
+                    rooms_ids: None,
+                    ..
+                },
+                OperationStatus::Pending,
+            ) => self.move_replicas(turn, *amount),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Calls on the runtime about rooms: creations, terminations, and intents that are repeated.
+
+use crate::domain::*;
+use crate::ports::RoomOrder;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::work::Purpose;
+use crate::state::input::{Effect, Work, WorkId};
+use crate::state::turn::Turn;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Fleet {
+    /// Gives out a call on the runtime; `purpose` says what its result means.
+    pub fn run(&mut self, turn: &mut Turn, purpose: Purpose, work: Work) -> WorkId {
+        let timeout = match &work {
+            Work::CreateRoom(_) | Work::ReservePorts { .. } => self.settings.add_timeout,
+            _ => self.settings.runtime_timeout,
+        };
+        let id = self.work.give_out(purpose);
+        turn.effects.push(Effect::Run { id, work, timeout });
+        id
+    }
+
+    pub fn order_of(&self, id: &RoomId) -> Option<RoomOrder> {
+        let room = self.rooms.get(id.as_str())?;
+        let scheduler = self.document_of(&room.record.version)?;
+        Some(RoomOrder {
+            room: id.clone(),
+            scheduler,
+            validation: room.record.validation,
+            host_ports: room.record.host_ports.clone(),
+        })
+    }
+
+    fn recreate(&mut self, turn: &mut Turn, id: &RoomId) {
+        if let Some(order) = self.order_of(id) {
+            let purpose = Purpose::Recreate { room: id.clone() };
+            self.run(turn, purpose, Work::CreateRoom(order));
+        }
+    }
+
+    pub fn repeat_intent(&mut self, turn: &mut Turn, id: &RoomId) {
+        if self
+            .rooms
+            .get(id.as_str())
+            .is_some_and(|r| self.is_stray(r))
+        {
+            self.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
+        }
+        let Some(room) = self
+            .rooms
+            .get(id.as_str())
+            .filter(|_| !self.work.is_about(id))
+        else {
+            return;
+        };
+        match room.record.removal {
+            Some(removal) if !removal.drain => self.order_termination(turn, id, None),
+            None if room.record.instance.is_none() => self.recreate(turn, id),
+            _ => {}
+        }
+    }
+
+    pub fn order_room(
+        &mut self,
+        turn: &mut Turn,
+        lane: Lane,
+        operation: OperationId,
+        room: RoomId,
+        ports: Arc<[u16]>,
+    ) {
+        let validation = lane == Lane::Version;
+        let document = if validation {
+            self.candidate()
+        } else {
+            self.scheduler.clone()
+        };
+        let Some(scheduler) = document else { return };
+        let now = turn.now.wall;
+        let record = RoomRecord {
+            id: room.clone(),
+            version: scheduler.version().clone(),
+            status: RoomStatus::Pending,
+            ping_status: PingStatus::Unknown,
+            running_matches: 0,
+            metadata: None,
+            validation,
+            made_by: Some(operation),
+            created_at: now,
+            last_ping_at: now,
+            allocated_at: None,
+            first_ready_at: None,
+            played: false,
+            host_ports: ports.clone(),
+            removal: None,
+            instance: None,
+        };
+        self.insert_room(turn, record);
+        let order = crate::ports::RoomOrder {
+            room: room.clone(),
+            scheduler,
+            validation,
+            host_ports: ports,
+        };
+        self.run(
+            turn,
+            Purpose::Create { operation, room },
+            Work::CreateRoom(order),
+        );
+    }
+
+    /// Asks the runtime to end a room, once what says so is durable.
+    pub fn order_termination(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        operation: Option<OperationId>,
+    ) {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return;
+        };
+        let reason = room
+            .record
+            .removal
+            .map_or(RemovalReason::RequestedByUser, |r| r.reason);
+        let uid = room.record.instance.as_ref().map(|i| i.uid.clone());
+        let document = self.document_of(&room.record.version);
+        let grace = document
+            .or(self.scheduler.clone())
+            .map_or(Duration::ZERO, |s| s.spec.grace());
+        let work = Work::TerminateRoom {
+            room: id.clone(),
+            uid: uid.clone(),
+            grace,
+            reason,
+        };
+        let purpose = Purpose::Terminate {
+            operation,
+            room: id.clone(),
+            uid,
+        };
+        // Until this is answered it is not told again, however long ago it was told before.
+        let now = turn.now.mono;
+        self.rooms
+            .update(id.as_str(), |room| room.terminated_at = Some(now));
+        self.schedule_health(turn.now, id);
+        self.run(turn, purpose, work);
+    }
+}

@@ -1,0 +1,57 @@
+//! What a room says of itself (contract 3, Ping).
+
+use crate::domain::*;
+use crate::state::fleet::Fleet;
+use crate::state::input::{Ping, Refusal, RefusalKind, Steady};
+use crate::state::turn::Turn;
+
+impl Fleet {
+    /// Takes in what a room says of itself (contract 3, Ping). True when its status changed.
+    pub fn take_ping(&mut self, turn: &mut Turn, ping: Ping) -> Result<bool, Refusal> {
+        let now = turn.now;
+        // Refused or not: what it says now is something else.
+        self.rooms.take_off(ping.room.as_str());
+        let Some(room) = self.rooms.touch(ping.room.as_str()) else {
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("room {} not found in scheduler {}", ping.room, self.name),
+            ));
+        };
+        let passed_over = room.marks.silent;
+        room.clock.last_ping = now.mono;
+        room.record.last_ping_at = now.wall;
+        // Of a room that is started again in place it says whether a match runs in it.
+        let counted = room.is_restarting();
+        if !counted {
+            room.record.ping_status = ping.status;
+        }
+        if room.record.metadata.as_deref() != Some(&*ping.metadata) {
+            room.record.metadata = Some(ping.metadata.into());
+        }
+        let steady = Steady {
+            status: ping.status,
+            running_matches: ping.running_matches,
+        };
+        // An occupied room has at least one match, whatever it says (contract 3).
+        let matches = match ping.status {
+            PingStatus::Occupied if ping.running_matches == 0 => 1,
+            _ => ping.running_matches,
+        };
+        if room.record.running_matches != matches || counted {
+            self.rooms.update(ping.room.as_str(), |room| {
+                room.record.running_matches = matches;
+                room.record.ping_status = ping.status;
+            });
+            turn.reconsider = true;
+        }
+        if passed_over {
+            self.rooms.heard(ping.room.as_str());
+        }
+        self.touched(turn.now, &ping.room);
+        let changed = self.recompute_status(turn, &ping.room)?;
+        if self.is_steady(turn.now, &ping.room) {
+            self.rooms.post(ping.room.as_str(), steady);
+        }
+        Ok(changed)
+    }
+}

@@ -1,0 +1,108 @@
+//! What the fleet should do next, by the rules alone: the input of the rules is gathered here.
+
+use crate::domain::*;
+use crate::rules::autoscaling::{self, Occupancy};
+use crate::rules::desired::{Plan, PlanInput, plan};
+use crate::state::fleet::Fleet;
+use std::time::Duration;
+
+impl Fleet {
+    /// What the fleet should do next, by the rules alone.
+    pub fn plan(&mut self, now: Now, scheduler: &Scheduler) -> Option<Plan> {
+        let autoscaling = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
+        let (base, may_downscale) = match autoscaling {
+            None => (i64::from(scheduler.rooms_replicas), true),
+            Some(autoscaling) => {
+                let occupancy = self.occupancy(scheduler);
+                let desired = autoscaling::desired(autoscaling, &occupancy);
+                let allowed = autoscaling::may_downscale(autoscaling, &occupancy);
+                let (Ok(desired), Ok(allowed)) = (desired, allowed) else {
+                    // A document of another program: the fleet is left as it is.
+                    return None;
+                };
+                let cooled = self.cooldown_over(now, scheduler, autoscaling);
+                (desired, allowed && cooled)
+            }
+        };
+        let (mut rolling_old, mut old_starting, mut starting) = (0, 0, 0);
+        for (version, count) in self.rooms.by_version() {
+            if self.outdated.contains(version) && !self.operator.rollout_paused {
+                rolling_old += count.available;
+                old_starting += count.starting;
+            } else {
+                starting += count.starting;
+            }
+        }
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        // A room whose time is over is on its way out: it is not there any more.
+        let expired = self
+            .expired
+            .iter()
+            .filter_map(|id| self.rooms.get(id.as_str()));
+        let expired = expired.filter(|room| room.is_available()).count();
+        let available = signed(self.rooms.available()) - signed(expired as u64);
+        Some(plan(PlanInput {
+            base,
+            available: available.max(0),
+            rolling_old: signed(rolling_old),
+            rolling_old_starting: signed(old_starting),
+            starting: signed(starting),
+            max_surge: &scheduler.max_surge,
+            may_downscale,
+            previous_level: self.scaling.level,
+        }))
+    }
+
+    fn occupancy(&self, scheduler: &Scheduler) -> Occupancy {
+        let kept = self.rooms.kept();
+        let of = |status| i64::try_from(kept.of(status)).unwrap_or(i64::MAX);
+        Occupancy {
+            ready: of(RoomStatus::Ready),
+            active: of(RoomStatus::Active),
+            occupied: of(RoomStatus::Occupied),
+            allocated: of(RoomStatus::Allocated),
+            terminating: of(RoomStatus::Terminating),
+            error: of(RoomStatus::Error),
+            total: i64::try_from(kept.total()).unwrap_or(i64::MAX),
+            running_matches: self.rooms.running_matches(),
+            max_matches: scheduler.max_matches(),
+        }
+    }
+
+    /// Arms a look at the end of the cooldown when it is not over.
+    fn cooldown_over(
+        &mut self,
+        now: Now,
+        scheduler: &Scheduler,
+        autoscaling: &Autoscaling,
+    ) -> bool {
+        let Some(last) = scheduler.last_downscale_at.0 else {
+            return true;
+        };
+        let cooldown = Duration::from_secs(u64::from(autoscaling.cooldown.max(0).unsigned_abs()));
+        let until = now.mono_of(last).plus(cooldown);
+        if until <= now.mono {
+            return true;
+        }
+        self.timers.consider = Some(until);
+        false
+    }
+
+    /// Rooms that drain already are on their way: they are not asked for again. In a
+    /// rollout an idle old room still goes at once; in a scale-down it stays instead of
+    /// them, else the fleet would be too small once they are gone.
+    pub fn still_to_choose(&self, plan: &Plan) -> i64 {
+        let (mut idle, mut draining) = (0, 0);
+        for (version, count) in self.rooms.by_version() {
+            draining += count.draining;
+            if self.outdated.contains(version) {
+                idle += count.available - count.busy;
+            }
+        }
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        match plan.rolling {
+            true => plan.still_to_choose(signed(idle), signed(draining)),
+            false => plan.remove - signed(draining),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Which rooms are to go: marks that a room is to end, and the choice among those that may.
+
+use crate::domain::*;
+use crate::rules::deletion;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::room::Room;
+use crate::state::turn::Turn;
+use std::collections::HashSet;
+
+impl Fleet {
+    /// Writes down that a room is to end; it is not given out any more from now on.
+    pub fn mark_removal(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        reason: RemovalReason,
+        drain: bool,
+    ) {
+        let at = turn.now.wall;
+        let changed = self.rooms.update(id.as_str(), |room| {
+            let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
+            if stronger {
+                room.record.removal = Some(Removal { reason, at, drain });
+                room.events.push(
+                    at,
+                    match drain {
+                        true => RoomHappening::Draining(reason),
+                        false => RoomHappening::Removing(reason),
+                    },
+                );
+            }
+            stronger
+        });
+        if changed == Some(true) {
+            turn.changes.put_room(id);
+            turn.reconsider = true;
+            self.schedule_health(turn.now, id);
+        }
+    }
+
+    /// Rooms that a user wanted gone, and then not, before anything happened to them.
+    pub fn keep_rooms_of(&mut self, turn: &mut Turn, canceled: &OperationRecord) {
+        let Definition::RemoveRooms {
+            rooms_ids: Some(ids),
+            ..
+        } = &canceled.definition
+        else {
+            return;
+        };
+        if !canceled.journal.by_user {
+            return;
+        }
+        for id in ids {
+            let kept = self.rooms.update(id.as_str(), |room| {
+                let removal = room.record.removal;
+                let asked =
+                    removal.is_some_and(|r| r.drain && r.reason == RemovalReason::RequestedByUser);
+                if asked {
+                    room.record.removal = None;
+                }
+                asked
+            });
+            if kept == Some(true) {
+                turn.changes.put_room(id);
+                turn.reconsider = true;
+                self.schedule_health(turn.now, id);
+            }
+        }
+    }
+
+    /// Much may have happened since a room was chosen: a ping of one that was silent, a
+    /// match in one that was to be drained first.
+    pub fn may_still_go(&self, now: Now, id: &RoomId, reason: RemovalReason) -> bool {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return false;
+        };
+        match (reason, room.record.removal) {
+            (_, Some(removal)) if !removal.drain => true,
+            (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
+            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
+                !room.is_busy()
+            }
+            _ => true,
+        }
+    }
+
+    pub fn deletion_order(
+        &self,
+        now: Now,
+        amount: usize,
+        reason: RemovalReason,
+    ) -> deletion::Deletion {
+        let Some(active) = &self.scheduler else {
+            return deletion::Deletion::default();
+        };
+        let major_of = |version: &SchedulerVersion| version.semver().map(|v| v.major);
+        let major = major_of(active.version());
+        // Few versions have many rooms: their numbers are read once.
+        let in_use = self.rooms.by_version().keys();
+        let same_major: HashSet<&SchedulerVersion> =
+            in_use.filter(|v| major_of(v) == major).collect();
+        let now = now.mono;
+        // A rollout replaces old rooms only: a new one would be made anew without end.
+        let rolling = reason == RemovalReason::RollingUpdateReplace;
+        let replaced = |room: &&Room| !rolling || self.outdated.contains(&room.record.version);
+        // Rooms that drain already are on their way: `amount` is about others.
+        let candidates = self
+            .rooms
+            .iter()
+            .filter(|room| !room.is_leaving() && !room.record.validation)
+            .filter(replaced)
+            .map(|room| deletion::DeletionCandidate {
+                id: &room.record.id,
+                // In error while a container of it is started again, and a match runs in another.
+                status: match room.is_restarting() && room.is_busy() {
+                    true => RoomStatus::Occupied,
+                    false => room.status(),
+                },
+                same_major: same_major.contains(&room.record.version),
+                same_version: room.record.version == *active.version(),
+                ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
+            });
+        deletion::deletion_order(candidates, amount)
+    }
+
+    /// A room of a validation that nobody goes on with. That somebody wanted it drained
+    /// keeps it no longer, and may be taken back.
+    pub fn is_stray(&self, room: &Room) -> bool {
+        let told = room.record.removal.is_some_and(|removal| !removal.drain);
+        room.record.validation && !told && !self.is_on_trial(&room.record.id)
+    }
+
+    pub fn end_stray_validation_rooms(&mut self, turn: &mut Turn) {
+        let strays = self.rooms.iter().filter(|room| self.is_stray(room));
+        let strays: Vec<RoomId> = strays.map(|r| r.record.id.clone()).collect();
+        for id in strays {
+            self.mark_removal(
+                turn,
+                &id,
+                RemovalReason::NewVersionValidationFinished,
+                false,
+            );
+            if !self.work.is_about(&id) {
+                self.order_termination(turn, &id, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! How a room's row comes and goes, and how its instance is told from others of its name.
+
+use crate::domain::*;
+use crate::rules::names::room_id;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::room::{Marks, Room};
+use crate::state::input::{Refusal, RefusalKind};
+use crate::state::turn::Turn;
+
+impl Fleet {
+    pub fn insert_room(&mut self, turn: &mut Turn, record: RoomRecord) {
+        let now = turn.now.mono;
+        let id = record.id.clone();
+        let mut events = RoomEvents::default();
+        let made = record.made_by.is_some();
+        let event = if made {
+            RoomHappening::Created
+        } else {
+            RoomHappening::Adopted
+        };
+        events.push(turn.now.wall, event);
+        self.rooms.insert(Room {
+            record,
+            clock: RoomClock {
+                created: now,
+                last_ping: now,
+                allocated: None,
+                first_ready: None,
+                status_since: now,
+            },
+            was_ready: false,
+            quarantined_until: None,
+            terminated_at: None,
+            untold: None,
+            made_at: None,
+            restart_since: None,
+            events,
+            marks: Marks::default(),
+        });
+        turn.changes.put_room(&id);
+        self.schedule_health(turn.now, &id);
+    }
+
+    pub fn restore_room(&mut self, now: Now, mut record: RoomRecord) {
+        let allocated = record.allocated_at.map(|at| now.mono_of(at));
+        let id = record.id.clone();
+        let first_ready = record.first_ready_at.map(|at| now.mono_of(at));
+        // What pinged once was up: its end after the restart is no crash at start.
+        let was_ready = first_ready.is_some() || record.ping_status != PingStatus::Unknown;
+        record.played |= matches!(record.status, RoomStatus::Occupied | RoomStatus::Active);
+        let restarting = record.instance.as_ref().and_then(|i| i.restarting);
+        // Found in the runtime by an owner before: still nobody knows whether it is held.
+        let found = record.made_by.is_none().then(|| {
+            let found = now.mono_of(record.created_at);
+            found.plus(self.settings.allocation_hold)
+        });
+        let silence = now.wall.duration_since(record.last_ping_at);
+        let fresh = self.settings.allocation_fresh;
+        let silent =
+            fresh.is_some_and(|fresh| silence.unsigned_abs() > fresh && !silence.is_negative());
+        // It said so before anybody knew where it is, and no forwarder was told (D34).
+        let placed = record
+            .instance
+            .as_ref()
+            .is_some_and(|i| i.address.is_some());
+        let lives = matches!(record.ping_status, PingStatus::Ready | PingStatus::Occupied);
+        let untold = (lives && !placed).then_some(record.ping_status);
+        let mut events = RoomEvents::default();
+        events.push(now.wall, RoomHappening::Adopted);
+        self.rooms.insert(Room {
+            record,
+            clock: RoomClock {
+                created: now.mono,
+                last_ping: now.mono,
+                allocated,
+                first_ready,
+                status_since: now.mono,
+            },
+            was_ready,
+            restart_since: restarting.map(|_| now.mono),
+            quarantined_until: found.filter(|until| *until > now.mono),
+            terminated_at: None,
+            untold,
+            made_at: None,
+            events,
+            marks: Marks::default(),
+        });
+        // Its silence before the take-over is no reason to end it, but one to prefer others (D33).
+        if silent {
+            self.rooms.pass_over(id.as_str());
+        }
+        self.schedule_health(now, &id);
+    }
+
+    /// Takes a room's row away: the runtime has no instance of it any more.
+    pub fn forget_room(&mut self, turn: &mut Turn, id: &RoomId) {
+        self.expired.remove(id);
+        self.forward_end(turn, id);
+        if self.rooms.remove(id.as_str()).is_some() {
+            turn.changes.put_room(id);
+            turn.reconsider = true;
+        }
+    }
+
+    /// The id of an operation's room, or `None` when that room is there already. A name that
+    /// another room has is passed over: names are short hashes.
+    pub fn free_room_id(&self, operation: OperationId, index: u32) -> Option<RoomId> {
+        let mut attempt = 0;
+        loop {
+            let id = room_id(&self.name, operation, index, attempt);
+            match self.rooms.get(id.as_str()) {
+                Some(room) if room.record.made_by == Some(operation) => return None,
+                Some(_) => attempt += 1,
+                None => return Some(id),
+            }
+        }
+    }
+
+    /// Rooms that this operation made.
+    pub fn rooms_made_by(&self, operation: OperationId) -> Vec<RoomId> {
+        let made = self
+            .rooms
+            .iter()
+            .filter(|r| r.record.made_by == Some(operation));
+        made.map(|r| r.record.id.clone()).collect()
+    }
+
+    /// The cap of one scheduler (`limits.rooms.perScheduler`).
+    pub fn room_for(&self, amount: i32) -> Result<(), Refusal> {
+        let limit = self.settings.rooms_limit;
+        let there = self.rooms.len();
+        if there.saturating_add(amount.max(0) as usize) <= limit {
+            return Ok(());
+        }
+        let text = format!(
+            "scheduler {} has {there} rooms and may have {limit}; remove some, or raise limits.rooms.perScheduler",
+            self.name
+        );
+        Err(Refusal::new(RefusalKind::Exhausted, text))
+    }
+
+    /// A list may be older than the answer to a creation: that it lacks the room says nothing.
+    pub fn is_just_made(&self, now: Now, id: &RoomId) -> bool {
+        let room = self.rooms.get(id.as_str());
+        let made = room.and_then(|room| room.made_at);
+        made.is_some_and(|at| now.mono.since(at) < self.settings.runtime_timeout)
+    }
+
+    /// Same id, another start: foreign (architecture 3).
+    pub fn is_namesake(&self, instance: &Instance) -> bool {
+        let known = self.rooms.get(instance.room.as_str());
+        known
+            .and_then(|room| room.record.instance.as_ref())
+            .is_some_and(|known| known.uid != instance.uid)
+    }
+
+    /// The room's instance that is known by now is not this one.
+    pub fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
+        let room = self.rooms.get(id.as_str());
+        let known = room.and_then(|room| room.record.instance.as_ref());
+        known.is_some_and(|known| uid != Some(known.uid.as_str()))
+    }
+}

@@ -1,0 +1,90 @@
+//! A room's status: what its ping and its instance come to (contract 4.4).
+
+use crate::domain::*;
+use crate::rules::status;
+use crate::state::fleet::Fleet;
+use crate::state::input::{Refusal, RefusalKind};
+use crate::state::turn::Turn;
+
+impl Fleet {
+    /// Brings a room's status up to date with its ping and its instance (contract 4.4). True when it changed.
+    pub fn recompute_status(&mut self, turn: &mut Turn, id: &RoomId) -> Result<bool, Refusal> {
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return Ok(false);
+        };
+        let hold = self.settings.allocation_hold;
+        let now = turn.now.mono;
+        let stored = room.status();
+        let status = status::effective(status::StatusInput {
+            ping: room.record.ping_status,
+            instance: room
+                .record
+                .instance
+                .as_ref()
+                .map_or(InstanceStatus::Unknown, |i| i.status),
+            running_matches: room.record.running_matches,
+            max_matches: self.scheduler.as_ref().map_or(1, |s| s.max_matches()),
+            stored,
+            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
+        });
+        let told = room.terminated_at.is_some() && stored == RoomStatus::Terminating;
+        let quarantine_over = room
+            .quarantined_until
+            .is_some_and(|until| until <= now || (room.is_busy() && status == RoomStatus::Ready));
+        if quarantine_over {
+            self.rooms
+                .update(id.as_str(), |room| room.quarantined_until = None);
+        }
+        if status == stored {
+            return Ok(false);
+        }
+        // What it says until its end does not bring it back.
+        if told && !matches!(status, RoomStatus::Error | RoomStatus::Terminated) {
+            return Ok(false);
+        }
+        if !status::transition_allowed(stored, status) {
+            return Err(Refusal::new(
+                RefusalKind::Invalid,
+                format!(
+                    "room {id} cannot go from {} to {}",
+                    stored.as_str(),
+                    status.as_str()
+                ),
+            ));
+        }
+        self.set_status(turn, id, status);
+        Ok(true)
+    }
+
+    /// Sets a status; durable with this decision.
+    pub fn set_status(&mut self, turn: &mut Turn, id: &RoomId, status: RoomStatus) {
+        let now = turn.now;
+        let first_ready = self.rooms.update(id.as_str(), |room| {
+            room.record.status = status;
+            room.clock.status_since = now.mono;
+            room.events.push(now.wall, RoomHappening::Status(status));
+            if status == RoomStatus::Allocated {
+                room.record.allocated_at = Some(now.wall);
+                room.clock.allocated = Some(now.mono);
+            }
+            let match_runs = matches!(status, RoomStatus::Occupied | RoomStatus::Active);
+            room.record.played |= match_runs;
+            if !match_runs && status != RoomStatus::Ready {
+                return None;
+            }
+            room.restart_since = None;
+            if std::mem::replace(&mut room.was_ready, true) {
+                return None;
+            }
+            room.record.first_ready_at = Some(now.wall);
+            room.clock.first_ready = Some(now.mono);
+            (!room.record.validation).then(|| room.record.version.clone())
+        });
+        turn.changes.put_room(id);
+        turn.reconsider = true;
+        if let Some(Some(version)) = first_ready {
+            self.first_up(turn, &version);
+        }
+        self.schedule_health(turn.now, id);
+    }
+}

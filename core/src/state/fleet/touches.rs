@@ -1,0 +1,106 @@
+//! Steady pings: which of them need no look, and when they are written.
+
+use crate::domain::*;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::room::Room;
+use crate::state::input::SteadyPing;
+use crate::state::turn::Turn;
+
+impl Fleet {
+    /// Its last ping is to be written, with those of others.
+    pub fn touched(&mut self, now: Now, id: &RoomId) {
+        let Some(room) = self.rooms.touch(id.as_str()) else {
+            return;
+        };
+        if !std::mem::replace(&mut room.marks.touched, true) {
+            self.touched.push_back(id.clone());
+        }
+        if self.timers.touches.is_none() {
+            let at = now.mono.plus(self.settings.touch_interval);
+            self.timers.touches = Some(at);
+        }
+    }
+
+    /// The same ping would change nothing whenever it came: no moment that lies ahead, and
+    /// nobody who is told of each.
+    pub fn is_steady(&self, now: Now, id: &RoomId) -> bool {
+        if self.forwards() {
+            return false;
+        }
+        let Some(room) = self.rooms.get(id.as_str()) else {
+            return false;
+        };
+        let held = room
+            .clock
+            .allocated
+            .is_some_and(|at| now.mono.since(at) <= self.settings.allocation_hold);
+        !held && room.quarantined_until.is_none()
+    }
+
+    /// Pings that were answered from the board. One that is older than what the room said
+    /// here since then is passed over.
+    pub fn on_pinged(&mut self, touches: &mut Vec<RoomTouch>, pings: Vec<SteadyPing>) {
+        for ping in pings {
+            let Some(room) = self.rooms.touch(ping.room.as_str()) else {
+                continue;
+            };
+            if ping.at.mono <= room.clock.last_ping {
+                continue;
+            }
+            room.clock.last_ping = ping.at.mono;
+            room.record.last_ping_at = ping.at.wall;
+            if room.record.metadata.as_deref() != Some(&*ping.metadata) {
+                room.record.metadata = Some(ping.metadata);
+            }
+            let passed_over = room.marks.silent;
+            touches.push(touch_of(room));
+            if passed_over {
+                self.rooms.heard(ping.room.as_str());
+            }
+        }
+    }
+
+    /// The next write of pings that came here, at most one chunk.
+    pub fn flush_due_touches(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
+        if self.timers.touches.is_none_or(|at| at > now) {
+            return;
+        }
+        for _ in 0..self.settings.rooms_per_turn {
+            let Some(id) = self.touched.pop_front() else {
+                break;
+            };
+            turn.touches.extend(self.take_touch(&id));
+        }
+        // What is left goes in the next turns.
+        self.timers.touches = (!self.touched.is_empty()).then_some(now);
+    }
+
+    fn take_touch(&mut self, id: &RoomId) -> Option<RoomTouch> {
+        let room = self.rooms.touch(id.as_str())?;
+        room.marks.touched = false;
+        Some(touch_of(room))
+    }
+
+    /// Pings that are not written yet, the last of the board's with them: for the last write
+    /// before the actor ends.
+    pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
+        let mut touches = Vec::new();
+        self.on_pinged(&mut touches, last);
+        self.timers.touches = None;
+        for id in std::mem::take(&mut self.touched) {
+            touches.extend(self.take_touch(&id));
+        }
+        touches
+    }
+}
+
+fn touch_of(room: &Room) -> RoomTouch {
+    RoomTouch {
+        room: room.record.id.clone(),
+        last_ping_at: room.record.last_ping_at,
+        running_matches: room.record.running_matches,
+        ping_status: room.record.ping_status,
+        metadata: room.record.metadata.clone(),
+    }
+}
