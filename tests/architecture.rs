@@ -1,6 +1,10 @@
 //! Who may know whom: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never see.
 
+#[path = "architecture/circles.rs"]
+mod circles;
+
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -181,4 +185,31 @@ fn there_is_one_http2_and_it_is_a_kept_one() {
         .collect();
     assert_eq!(versions.len(), 1, "{versions:?}");
     assert!(versions[0].starts_with("version = \"0.4."), "{versions:?}");
+}
+
+/// Crates whose modules know each other in one direction only.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "src/main.rs",
+    "bench/src/lib.rs",
+    "cli/src/lib.rs",
+    "metrics/src/lib.rs",
+    "runtime/src/lib.rs",
+    "samples/src/lib.rs",
+    "testkit/src/lib.rs",
+    "xtask/src/main.rs",
+];
+
+#[test]
+fn no_module_knows_one_that_knows_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for file in WITHOUT_CIRCLES {
+        let circles = circles::Modules::read(&root.join(file)).circles();
+        wrong.extend(circles.iter().map(|edge| format!("{file}: {edge}")));
+    }
+    assert!(
+        wrong.is_empty(),
+        "move a declaration to where both sides may know it:\n{}",
+        wrong.join("\n")
+    );
 }

@@ -1,10 +1,44 @@
 //! Settings as text. The shipped `config/config.yaml` and the reference in
 //! `docs/configuration.md` are what this prints for shipped values; tests compare them.
 
-use super::{Format, Row};
+use crate::settings::{Effect, Key};
+use clap::ValueEnum;
 use maestro_cli::Table;
 use maestro_core::text::escaped;
 use serde_json::json;
+
+/// How settings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Key, value and origin, aligned
+    Table,
+    /// A settings file with comments
+    Yaml,
+    /// Everything about every key
+    Json,
+    /// The reference of all keys
+    Markdown,
+}
+
+/// One setting in force.
+pub struct Row {
+    pub key: &'static Key,
+    /// With secrets masked.
+    pub value: String,
+    pub shipped: String,
+    /// `default` or the source.
+    pub from: String,
+}
+
+impl Row {
+    /// Why the setting does nothing here, if it does nothing.
+    fn idle(&self) -> Option<&'static str> {
+        match self.key.effect {
+            Effect::Here => None,
+            Effect::None(why) => Some(why),
+        }
+    }
+}
 
 pub fn text(rows: &[Row], warnings: &[String], format: Format) -> String {
     match format {

@@ -4,8 +4,9 @@
 mod format;
 
 use crate::logging;
-use crate::settings::{self, Effect, KEYS, Key, Loaded, Settings, masked};
-use clap::{Args, ValueEnum};
+use crate::settings::{self, KEYS, Key, Loaded, Settings, masked};
+use clap::Args;
+use format::{Format, Row};
 use maestro_cli::{print, print_document};
 use maestro_core::text::escaped;
 use std::path::PathBuf;
@@ -19,29 +20,6 @@ pub struct CheckConfigArgs {
     /// How to print the settings
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-}
-
-/// How settings are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Key, value and origin, aligned
-    Table,
-    /// A settings file with comments
-    Yaml,
-    /// Everything about every key
-    Json,
-    /// The reference of all keys
-    Markdown,
-}
-
-/// One setting in force.
-struct Row {
-    key: &'static Key,
-    /// With secrets masked.
-    value: String,
-    shipped: String,
-    /// `default` or the source.
-    from: String,
 }
 
 /// # Errors
@@ -88,14 +66,4 @@ fn rows(loaded: &Loaded) -> Vec<Row> {
         }
     };
     KEYS.iter().map(row).collect()
-}
-
-impl Row {
-    /// Why the setting does nothing here, if it does nothing.
-    fn idle(&self) -> Option<&'static str> {
-        match self.key.effect {
-            Effect::Here => None,
-            Effect::None(why) => Some(why),
-        }
-    }
 }

@@ -7,37 +7,16 @@
 
 mod paper;
 mod ports;
+mod settings;
+
+pub use settings::SimulatedSettings;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
 use paper::Paper;
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// How rooms on paper behave.
-#[derive(Clone, Debug)]
-pub struct SimulatedSettings {
-    /// The address that players are told.
-    pub host: String,
-    /// How long a room is pending before it is ready.
-    pub startup: Duration,
-    /// For ports without a range of their own (`adapters.portAllocator.random.range`).
-    pub default_ports: Option<PortRange>,
-    /// A file to which the id of each created room is appended, one a line.
-    pub room_list: Option<PathBuf>,
-}
-
-impl Default for SimulatedSettings {
-    fn default() -> Self {
-        Self {
-            host: "127.0.0.1".into(),
-            startup: Duration::ZERO,
-            default_ports: None,
-            room_list: None,
-        }
-    }
-}
 
 /// A runtime without rooms. See the module's documentation.
 pub struct SimulatedRuntime {

@@ -1,6 +1,6 @@
 //! The book of rooms on paper: who exists, which ports are whose, who is about to be ready.
 
-use super::{SimulatedSettings, ports::PortCounter};
+use super::{ports::PortCounter, settings::SimulatedSettings};
 use crate::{feeds::Feeds, quantity::parse_milli};
 use maestro_core::{domain::*, ports::*};
 use parking_lot::Mutex;

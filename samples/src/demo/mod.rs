@@ -7,10 +7,12 @@ mod leftovers;
 mod matchmaker;
 mod screen;
 mod script;
+mod server;
 mod story;
 mod summary;
 mod watchdog;
 
+pub use server::Server;
 pub use summary::Summary;
 pub use watchdog::{WatchdogArgs, watch};
 
@@ -35,16 +37,6 @@ pub struct DemoArgs {
     /// End by itself after this time, with a summary (30s, 2m)
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub duration: Option<Duration>,
-}
-
-/// The server that the demonstration is played on. The addresses are URLs.
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub management: String,
-    pub rooms: String,
-    pub internal: String,
-    /// Marks this installation's room processes.
-    pub installation: String,
 }
 
 /// What is played on a server while it runs.

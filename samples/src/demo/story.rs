@@ -2,11 +2,11 @@
 //! shrinks with them, one room crashes and is replaced, all rooms are replaced by those of a
 //! new version, and in the end everything is taken away again.
 
-use super::Server;
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
 use super::matchmaker::{self, Load, Stop, Tally};
 use super::screen::{Screen, State};
 use super::script::Script;
+use super::server::Server;
 use super::summary::{OtherReasons, Summary, Update, created_at};
 use anyhow::{Context, bail};
 use jiff::Timestamp;

@@ -9,6 +9,7 @@
 //! has the rest of the grace period. Stopping the keeper stops no room.
 
 mod end;
+mod start;
 
 use super::{
     exit_watch::{Ending, Watched},
@@ -17,7 +18,7 @@ use super::{
     live_room::{EndOrder, LiveRoom, after},
     ports::RoomKey,
     process_table::ProcessId,
-    record::{Phase, RoomFile},
+    record::RoomFile,
     restart::{BackOff, RestartPolicy},
     sweep::{self, Scope},
 };
@@ -137,7 +138,7 @@ impl Keeper {
                 Step::Order => self.on_order().await,
                 Step::KillNow => {
                     let stop = self.stop.clone();
-                    end::unless(&stop, sweep::kill_all(&self.host, &self.scope())).await;
+                    unless(&stop, sweep::kill_all(&self.host, &self.scope())).await;
                     if let Some(ending) = &mut self.ending {
                         ending.kill_again_after(KILL_AGAIN_AFTER);
                     }
@@ -212,7 +213,7 @@ impl Keeper {
             container: Some(&name),
             leaders: vec![process.id],
         };
-        end::unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
+        unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
         if self.stop.is_cancelled() {
             return;
         }
@@ -227,7 +228,7 @@ impl Keeper {
             container: Some(&name),
             leaders: self.record.process(&name).into_iter().collect(),
         };
-        end::unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
+        unless(&self.stop, sweep::kill_all(&self.host, &scope)).await;
         if self.stop.is_cancelled() {
             return;
         }
@@ -359,5 +360,13 @@ async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Until it is done, or the keeper is to stop: ask which before taking anything for ended.
+async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
     }
 }

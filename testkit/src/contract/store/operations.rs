@@ -1,6 +1,9 @@
 //! Operations: the queue, the stages and the history.
 
-use super::{Harness, Owner, Ports, samples::*};
+use super::{
+    harness::{Harness, Owner, Ports},
+    samples::*,
+};
 use maestro_core::{
     domain::*,
     ports::{Change, OperationPage, Stage},

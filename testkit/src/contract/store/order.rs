@@ -1,6 +1,9 @@
 //! The order of writes, fencing, and what is there after opening again.
 
-use super::{Harness, Owner, Ports, samples::*};
+use super::{
+    harness::{Harness, Owner, Ports},
+    samples::*,
+};
 use maestro_core::{
     domain::*,
     ports::{Change, CommitError, Renewal, SchedulerFilter, Stage},

@@ -1,6 +1,9 @@
 //! Rooms, their counts, and steady pings.
 
-use super::{Harness, Owner, samples::*};
+use super::{
+    harness::{Harness, Owner},
+    samples::*,
+};
 use maestro_core::{
     domain::*,
     ports::{Change, RoomCounts},

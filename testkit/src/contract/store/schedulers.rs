@@ -1,6 +1,9 @@
 //! Schedulers and their versions.
 
-use super::{Harness, Owner, samples::*};
+use super::{
+    harness::{Harness, Owner},
+    samples::*,
+};
 use maestro_core::{
     domain::*,
     ports::{Change, CommitError, OperatorRecord, RoomCounts, SchedulerFilter, Stage},

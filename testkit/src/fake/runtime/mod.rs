@@ -3,6 +3,8 @@
 mod control;
 mod state;
 
+pub use state::Termination;
+
 use super::{gate::Gate, script::Script, this_thread};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -38,18 +40,6 @@ pub enum RuntimeFault {
     Held(Gate),
     /// Is done, and then waits at the gate before it answers.
     HeldAnswer(Gate),
-}
-
-/// How a room that was told to end ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Termination {
-    /// At once: the watch says `Gone`.
-    #[default]
-    AtOnce,
-    /// It shows as terminating until [`FakeRuntime::finish`].
-    WhenTold,
-    /// It goes on as if nothing had been said.
-    Ignored,
 }
 
 type Hook = Box<dyn FnMut(RuntimeCall, Option<&RoomId>) -> Option<RuntimeFault> + Send>;

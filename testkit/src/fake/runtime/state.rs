@@ -1,12 +1,23 @@
 //! The rooms of a fake runtime and who watches them.
 
-use super::Termination;
 use maestro_core::{domain::*, ports::*};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+/// How a room that was told to end ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Termination {
+    /// At once: the watch says `Gone`.
+    #[default]
+    AtOnce,
+    /// It shows as terminating until [`FakeRuntime::finish`].
+    WhenTold,
+    /// It goes on as if nothing had been said.
+    Ignored,
+}
 
 pub(super) type Key = (SchedulerName, RoomId);
 

@@ -2,6 +2,7 @@
 //! it loses acknowledgements, falls behind, is slow, or is away.
 
 mod checks;
+mod looks;
 mod node;
 mod reads;
 mod tables;
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tables::{Tables, loaded};
+use tables::{Row, loaded};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -77,18 +78,6 @@ struct Inner {
     log: Vec<(Fence, Vec<Change>)>,
     committing: HashSet<SchedulerName>,
     violations: Vec<String>,
-}
-
-/// Everything about one scheduler.
-#[derive(Default)]
-struct Row {
-    epoch: Epoch,
-    seq: Seq,
-    /// Address of the node that has it.
-    owner: Option<String>,
-    tables: Tables,
-    /// As it was before the last batch.
-    before: Option<(Seq, Tables)>,
 }
 
 impl FakeStore {
@@ -258,14 +247,6 @@ impl Inner {
         self.violations.extend(found);
         self.log.push((fence.clone(), changes));
         Ok(())
-    }
-}
-
-impl Row {
-    fn lose_last(&mut self) {
-        if let Some((seq, tables)) = self.before.take() {
-            (self.seq, self.tables) = (seq, tables);
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is stored of one scheduler, and how a change changes it.
 
-use super::Row;
 use jiff::Timestamp;
 use maestro_core::{domain::*, ports::*};
 use std::{collections::BTreeMap, sync::Arc};
@@ -112,6 +111,26 @@ impl Tables {
         let mut ended: Vec<_> = all.filter(|o| o.status.is_final()).collect();
         ended.sort_by_key(|o| (o.status_at.as_second(), o.id));
         ended
+    }
+}
+
+/// Everything about one scheduler.
+#[derive(Default)]
+pub(super) struct Row {
+    pub epoch: Epoch,
+    pub seq: Seq,
+    /// Address of the node that has it.
+    pub owner: Option<String>,
+    pub tables: Tables,
+    /// As it was before the last batch.
+    pub before: Option<(Seq, Tables)>,
+}
+
+impl Row {
+    pub fn lose_last(&mut self) {
+        if let Some((seq, tables)) = self.before.take() {
+            (self.seq, self.tables) = (seq, tables);
+        }
     }
 }
 

@@ -1,11 +1,17 @@
 //! The end of a room: asked for, waited for, and told with its last words.
 
 use super::super::{
+    host::Host,
+    live_room::EndOrder,
     log_writer,
     logs::{self, Bounds},
+    record::Phase,
+    sweep,
 };
-use super::*;
-use std::path::PathBuf;
+use super::{Keeper, SlotState, at, unless};
+use maestro_core::domain::InstanceStatus;
+use std::{path::PathBuf, time::Duration};
+use tokio::time::Instant;
 
 /// How long the last lines of an ended room may take into its log.
 const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
@@ -149,13 +155,5 @@ async fn logs_are_written(host: &Host, mut left: Vec<PathBuf>) {
             _ => return,
         };
         tokio::time::sleep(LOG_WRITTEN_LOOK).await;
-    }
-}
-
-/// Until it is done, or the keeper is to stop: ask which before taking anything for ended.
-pub(super) async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
     }
 }

@@ -1,0 +1,72 @@
+//! A room gets its keeper: when it was made, and when it was found again.
+
+use super::super::{
+    folder::RoomFolder,
+    host::Host,
+    live_room::LiveRoom,
+    plan,
+    record::{Phase, RoomFile},
+};
+use super::Keeper;
+use maestro_core::domain::{Instance, InstanceStatus};
+use std::sync::Arc;
+
+impl Host {
+    /// Tells of the room and gives it a keeper. `complete`: all its containers were started.
+    pub fn keep(
+        self: &Arc<Self>,
+        record: RoomFile,
+        folder: RoomFolder,
+        live: &Arc<LiveRoom>,
+        complete: bool,
+    ) -> Instance {
+        let instance = Instance {
+            room: record.room.clone(),
+            uid: record.uid.clone(),
+            version: record.version.clone(),
+            validation: record.validation,
+            status: match complete {
+                true => InstanceStatus::Ready,
+                false => InstanceStatus::Pending,
+            },
+            description: match complete {
+                true => String::new(),
+                false => "Pending: its creation was cut short".into(),
+            },
+            restarting: None,
+            address: complete.then(|| Arc::new(plan::address(&record, &self.settings.host))),
+            resource_version: 0,
+        };
+        let instance = self.feeds.observe(&record.scheduler, instance);
+        let containers: Vec<_> = match record.phase {
+            Phase::Starting => record
+                .processes
+                .iter()
+                .map(|p| p.container.clone())
+                .collect(),
+            _ => record
+                .spec
+                .containers
+                .iter()
+                .map(|c| c.name.clone())
+                .collect(),
+        };
+        let logs = containers.iter().map(|name| folder.log(name)).collect();
+        let containers = containers
+            .into_iter()
+            .map(|name| (name.clone(), record.process(&name)))
+            .collect();
+        let stop = self.stopping.child_token();
+        let keeper = Keeper::new(
+            self.clone(),
+            live.clone(),
+            folder,
+            record,
+            instance.clone(),
+            stop.clone(),
+        );
+        let task = self.tasks.spawn_on(keeper.run(containers), &self.handle);
+        live.kept_by(complete, logs, stop, task);
+        instance
+    }
+}

@@ -1,0 +1,28 @@
+//! What can be set about rooms on paper.
+
+use maestro_core::domain::PortRange;
+use std::{path::PathBuf, time::Duration};
+
+/// How rooms on paper behave.
+#[derive(Clone, Debug)]
+pub struct SimulatedSettings {
+    /// The address that players are told.
+    pub host: String,
+    /// How long a room is pending before it is ready.
+    pub startup: Duration,
+    /// For ports without a range of their own (`adapters.portAllocator.random.range`).
+    pub default_ports: Option<PortRange>,
+    /// A file to which the id of each created room is appended, one a line.
+    pub room_list: Option<PathBuf>,
+}
+
+impl Default for SimulatedSettings {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            startup: Duration::ZERO,
+            default_ports: None,
+            room_list: None,
+        }
+    }
+}
