@@ -5,6 +5,7 @@ mod circles;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -53,8 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "maestro-runtime",
         ],
     ),
-    // The stubs of the forwarder that tests let Maestro call.
-    ("maestro-testkit", &["maestro-core", "maestro-grpc"]),
+    ("maestro-testkit", &["maestro-core"]),
     (
         "maestro",
         &[
@@ -185,6 +185,30 @@ fn there_is_one_http2_and_it_is_a_kept_one() {
         .collect();
     assert_eq!(versions.len(), 1, "{versions:?}");
     assert!(versions[0].starts_with("version = \"0.4."), "{versions:?}");
+}
+
+/// Whoever changes an adapter waits for its tests: they are built without the servers.
+#[test]
+fn tests_of_adapters_are_built_without_servers() {
+    for package in ["maestro-store", "maestro-runtime"] {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--edges=all", "--prefix=none"])
+            .args(["--package", package])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        let text = String::from_utf8_lossy(&tree.stdout);
+        assert!(
+            tree.status.success() && text.contains("tempfile"),
+            "{tree:?}"
+        );
+        let server = |line: &&str| {
+            ["actix-web ", "tonic "]
+                .iter()
+                .any(|name| line.starts_with(name))
+        };
+        assert_eq!(text.lines().find(server), None, "in the tests of {package}");
+    }
 }
 
 /// Crates whose modules know each other in one direction only.

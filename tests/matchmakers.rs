@@ -2,7 +2,7 @@
 
 mod support;
 
-use maestro_testkit::forwarder::TestForwarder;
+use maestro_grpc::testing::TestForwarder;
 use serde_json::{Value, json};
 use support::{Home, Maestro, eventually, history, seconds};
 

@@ -9,7 +9,7 @@ mod support;
 
 use collector::{Collector, has, hex, named};
 use grpc::GrpcClient;
-use maestro_testkit::forwarder::{TestForwarder, Traced};
+use maestro_grpc::testing::{TestForwarder, Traced};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;

@@ -15,6 +15,8 @@ mod frames;
 mod script;
 mod server;
 mod services;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use codec::WireCodec;
 pub use connections::Bounds;

@@ -2,9 +2,9 @@
 
 use maestro_core::domain::{Address, Forwarder, ForwarderOptions, PingStatus, Port};
 use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
+use maestro_grpc::testing::TestForwarder;
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_testkit::eventually;
-use maestro_testkit::forwarder::TestForwarder;
 use serde_json::Map;
 use std::convert::Infallible;
 use std::net::TcpListener;

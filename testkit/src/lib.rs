@@ -4,7 +4,5 @@ pub mod build;
 pub mod contract;
 mod eventually;
 pub mod fake;
-#[cfg(feature = "forwarder")]
-pub mod forwarder;
 
 pub use eventually::eventually;

@@ -1,9 +1,8 @@
-//! A matchmaker's forwarder: a real gRPC server that keeps what it is told, and answers,
+//! For tests: a matchmaker's forwarder, a real gRPC server that keeps what it is told, and answers,
 //! fails, hangs, goes away and comes back as a test says.
 
-use crate::fake::Gate;
-use maestro_grpc::events::grpc_forwarder_server::{GrpcForwarder, GrpcForwarderServer};
-use maestro_grpc::events::{PlayerEvent, Response, Room, RoomEvent, RoomInfo, RoomStatus};
+use crate::events::grpc_forwarder_server::{GrpcForwarder, GrpcForwarderServer};
+use crate::events::{PlayerEvent, Response, Room, RoomEvent, RoomInfo, RoomStatus};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::Semaphore;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
 /// One call that came.
@@ -63,6 +63,22 @@ pub struct Traced {
     pub tracestate: Option<String>,
 }
 
+/// Calls that wait until a test lets them go on.
+#[derive(Clone, Debug)]
+pub struct Hold(Arc<Semaphore>);
+
+impl Hold {
+    /// Lets all calls through, now and from now on.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    async fn ended(&self) {
+        // There are no permits: it ends by being closed.
+        let _ = self.0.acquire().await;
+    }
+}
+
 /// A forwarder on a port of the loopback. Gone when it is dropped.
 pub struct TestForwarder {
     address: SocketAddr,
@@ -81,7 +97,7 @@ struct Shared {
     patience: Mutex<Option<String>>,
     traces: Mutex<Vec<Traced>>,
     answer: Mutex<Option<Result<Response, Status>>>,
-    gates: Mutex<HashMap<String, Gate>>,
+    holds: Mutex<HashMap<String, Hold>>,
 }
 
 impl TestForwarder {
@@ -118,7 +134,7 @@ impl TestForwarder {
         self.address = listener.local_addr().expect("it listens");
         let server = tonic::transport::Server::builder()
             .add_service(GrpcForwarderServer::new(self.ear.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(TcpIncoming::from(listener));
         runtime.spawn(server);
         self.runtime = Some(runtime);
     }
@@ -142,14 +158,14 @@ impl TestForwarder {
     }
 
     /// Holds the calls for a room, of this player, or (`""`) all of them.
-    pub fn hold(&self, name: &str) -> Gate {
-        let gate = Gate::closed();
+    pub fn hold(&self, name: &str) -> Hold {
+        let hold = Hold(Arc::new(Semaphore::new(0)));
         self.ear
             .0
-            .gates
+            .holds
             .lock()
-            .insert(name.to_owned(), gate.clone());
-        gate
+            .insert(name.to_owned(), hold.clone());
+        hold
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -198,9 +214,9 @@ impl Ear {
         self.0.traces.lock().extend(traced);
         let names = [heard.room().room_id.clone(), String::new()];
         self.0.received.lock().push(heard);
-        let gates = names.map(|name| self.0.gates.lock().get(&name).cloned());
-        for gate in gates.into_iter().flatten() {
-            gate.pass().await;
+        let holds = names.map(|name| self.0.holds.lock().get(&name).cloned());
+        for hold in holds.into_iter().flatten() {
+            hold.ended().await;
         }
         let ok = Response {
             code: 200,
