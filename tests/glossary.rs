@@ -1,4 +1,4 @@
-//! The files that ARCHITECTURE.md and `docs/glossary.md` name are there, with the names that stand
+//! The files that ARCHITECTURE.md, CONTRIBUTING.md and `docs/glossary.md` name are there, with the names that stand
 //! beside them; and the file that answers a newcomer's question is named in the part of ARCHITECTURE.md that the question
 //! is sent to.
 
@@ -6,7 +6,7 @@ use regex::Regex;
 use std::fs;
 use std::path::Path;
 
-const PAGES: &[&str] = &["ARCHITECTURE.md", "docs/glossary.md"];
+const PAGES: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/glossary.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
