@@ -104,12 +104,10 @@ impl Handler<Counted<FromWriter>> for SchedulerActor {
 }
 
 impl SchedulerActor {
-    /// Somebody else may have got the room since, while the store was slow.
     fn untaken(&mut self, room: RoomId, caller: Caller, ctx: &mut Context<Self>) {
-        if self.given.get(&room) != Some(&caller) {
+        if !self.allocated.take_back(&room, caller) {
             return self.gauge.count(Turn::Untaken);
         }
-        self.given.remove(&room);
         self.turn(Turn::Untaken, Input::AllocationUntaken { room }, ctx);
     }
 }

@@ -4,6 +4,7 @@
 //! `maestro-core`, and hands the outcome on. It never awaits I/O; what talks to a store or
 //! a runtime is a task on the I/O runtime, awaited by a [`scope::Scope`].
 
+mod allocated;
 mod backlog;
 mod board;
 mod catalog;
@@ -36,6 +37,7 @@ mod scope;
 mod supervisor;
 mod tally;
 mod threads;
+mod throttle;
 mod turns;
 mod waiter;
 mod watch;

@@ -1,6 +1,7 @@
 //! The actor that owns one scheduler: mailbox, timer, room-watch stream, and the shell
 //! around the pure state machine. It never awaits.
 
+use crate::allocated::AllocatedTo;
 use crate::backlog::Backlog;
 use crate::board::Board;
 use crate::cause::Cause;
@@ -13,6 +14,7 @@ use crate::journal;
 use crate::lease::Lease;
 use crate::messages::{Again, Inlets};
 use crate::orders::{EndCause, ExitGuard, SupervisorLink};
+use crate::throttle::{Due, Throttle};
 use crate::waiter::Waiter;
 use crate::watch::WatchView;
 use crate::writer::{Batch, Order, WriterGauge};
@@ -71,16 +73,14 @@ pub(crate) struct SchedulerActor {
     outbox: Outbox,
     pub(crate) watch: WatchView,
     callers: HashMap<Caller, Waiter>,
-    /// To whom each room was given last: only that one can leave it untaken.
-    pub(crate) given: HashMap<RoomId, Caller>,
+    pub(crate) allocated: AllocatedTo,
     last_caller: u64,
     /// Of the turn under way.
     cause: Cause,
     /// Whether the turn under way is for somebody who only looks: a look promises nothing, so it waits for no store.
     pub(crate) looks: bool,
     timer: Option<(Mono, SpawnHandle)>,
-    published_at: Option<Mono>,
-    publish_later: bool,
+    publishing: Throttle,
     pub(crate) guard: ExitGuard,
     pub(crate) board: Arc<Board>,
     pub(crate) again: mpsc::Sender<()>,
@@ -109,13 +109,12 @@ impl SchedulerActor {
             outbox: parts.outbox,
             watch: WatchView::default(),
             callers: HashMap::new(),
-            given: HashMap::new(),
+            allocated: AllocatedTo::default(),
             last_caller: 0,
             cause: Cause::default(),
             looks: false,
             timer: None,
-            published_at: None,
-            publish_later: false,
+            publishing: Throttle::new(PUBLISH_EVERY),
             board: parts.board,
             again: parts.again,
             backlog: Backlog::default(),
@@ -241,7 +240,10 @@ impl SchedulerActor {
         Some(match effect {
             Effect::Reply { caller, answer } => {
                 if let Ok(Reply::Allocated { room, .. }) = &answer {
-                    self.note_given(room.clone(), caller);
+                    let rooms = self.state.rooms();
+                    let is_there = |id: &RoomId| rooms.get(id.as_str()).is_some();
+                    self.allocated
+                        .note(room.clone(), caller, rooms.len(), is_there);
                 }
                 let to = self.callers.remove(&caller)?;
                 // Before it is durable: who stops waiting can name it.
@@ -264,14 +266,6 @@ impl SchedulerActor {
             Effect::Forward(event) => Outgoing::Forward(event),
             Effect::Ended => Outgoing::Ended,
         })
-    }
-
-    fn note_given(&mut self, room: RoomId, caller: Caller) {
-        let rooms = self.state.rooms();
-        if self.given.len() > 2 * rooms.len() {
-            self.given.retain(|id, _| rooms.get(id.as_str()).is_some());
-        }
-        self.given.insert(room, caller);
     }
 
     fn send(&mut self, order: Order, ctx: &mut Context<Self>) {
@@ -297,7 +291,7 @@ impl SchedulerActor {
         let wait = at.since(self.clock.now().mono);
         let timer = ctx.run_later(wait, move |actor, ctx| {
             actor.timer = None;
-            if actor.clock.now().mono.since(at) > LATE {
+            if is_late(at, actor.clock.now().mono) {
                 actor.gauge.totals.late_wake();
             }
             actor.wake(ctx);
@@ -310,19 +304,17 @@ impl SchedulerActor {
             return;
         }
         let now = self.clock.now();
-        let early = self
-            .published_at
-            .is_some_and(|at| now.mono.since(at) < PUBLISH_EVERY);
-        if early {
-            if !std::mem::replace(&mut self.publish_later, true) {
-                ctx.run_later(PUBLISH_EVERY, |actor, ctx| {
-                    actor.publish_later = false;
+        match self.publishing.wanted(now.mono) {
+            Due::Now => {}
+            Due::Promised => return,
+            Due::Later(after) => {
+                ctx.run_later(after, |actor, ctx| {
+                    actor.publishing.came();
                     actor.publish(ctx);
                 });
+                return;
             }
-            return;
         }
-        self.published_at = Some(now.mono);
         let published = Published::of(&self.state, now, self.lease.epoch, self.watch.clone());
         self.handle.0.tally.know(self.state.scheduler());
         *self.handle.0.published.lock() = Some(Arc::new(published));
@@ -336,7 +328,7 @@ impl SchedulerActor {
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
         self.board.change(BoardChange::Clear);
         let touches = self.state.flush(self.board.tell(usize::MAX));
-        if flush && !touches.is_empty() {
+        if flush {
             self.writer.waiting.fetch_add(1, Relaxed);
             if self.orders.try_send(Order::Touches(touches)).is_err() {
                 self.writer.waiting.fetch_sub(1, Relaxed);
@@ -346,6 +338,11 @@ impl SchedulerActor {
         self.guard.cause = cause;
         ctx.stop();
     }
+}
+
+/// Whether a timer that was due at `due` fired noticeably late.
+fn is_late(due: Mono, now: Mono) -> bool {
+    now.since(due) > LATE
 }
 
 fn operation_of(change: &Change) -> Option<OperationId> {
@@ -371,5 +368,25 @@ impl Actor for SchedulerActor {
         self.arm(ctx);
         self.publish(ctx);
         self.gauge.end_turn();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_is_late_once_people_would_notice() {
+        let due = Mono::default().plus(Duration::from_secs(1));
+        for (ms, late) in [
+            (900, false),
+            (1000, false),
+            (1100, false),
+            (1101, true),
+            (9000, true),
+        ] {
+            let now = Mono::default().plus(Duration::from_millis(ms));
+            assert_eq!(is_late(due, now), late, "{ms} ms");
+        }
     }
 }

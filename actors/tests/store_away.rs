@@ -114,6 +114,28 @@ fn an_order_that_is_late_is_named() {
 }
 
 #[test]
+fn a_creation_that_is_late_names_its_operation() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let new = maestro_testkit::build::scheduler("new").build();
+        let create = Command::CreateScheduler(Box::new(new));
+        let soon = Some(Duration::from_millis(500));
+        let told = w.node.ask("new", create, soon).await.unwrap_err();
+        let text = told.to_string();
+        let CallError::Late { operation, .. } = told else {
+            panic!("{text}");
+        };
+        gate.open();
+        let stored = || w.store.stored_operation("new", operation);
+        eventually(LONG, "it is stored", || stored().is_some()).await;
+        assert_eq!(stored().unwrap().definition.name(), "create_scheduler");
+    });
+}
+
+#[test]
 fn who_waits_when_the_store_fails_is_told_at_once() {
     Setup::fleet(2).patient().run(|w| async move {
         w.running(FLEET).await;
