@@ -1,6 +1,7 @@
 //! What the state machine is told and what it answers: plain values.
 
-use super::{Report, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
+use super::report::Report;
+use super::views::{RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
 use crate::domain::*;
 use crate::ports::{Change, Forwarding, RoomOrder, RuntimeError, RuntimeEvent};
 use crate::rules::patch::Patch;

@@ -3,7 +3,6 @@
 use crate::domain::*;
 use crate::ports::Loaded;
 use crate::settings::CoreSettings;
-use crate::state::LaneTimers;
 use crate::state::SchedulerState;
 use crate::state::fleet::Fleet;
 use crate::state::operations::Operations;
@@ -27,13 +26,8 @@ impl SchedulerState {
         for record in loaded.rooms {
             fleet.restore_room(now, record);
         }
-        let mut state = Self {
-            fleet,
-            operations: Operations::default(),
-            lane_timers: LaneTimers::default(),
-            orphans_due: None,
-            stale_results: 0,
-        };
+        let operations = Operations::new(fleet.name.clone(), fleet.settings.clone());
+        let mut state = Self { fleet, operations };
         // What had begun goes on before what was waiting.
         let (begun, waiting): (Vec<_>, Vec<_>) = loaded
             .operations
@@ -46,21 +40,12 @@ impl SchedulerState {
         if let Some(active) = state.fleet.scheduler.clone() {
             let version = active.version().clone();
             state.fleet.versions.entry(version).or_insert(active);
-            state.arm_periodic(&mut turn);
+            state.operations.arm_periodic(&mut turn);
         }
         state.fleet.active_changed(&mut turn);
         state.fleet.on_error_told = state.fleet.is_in(scheduler_state::ON_ERROR);
         state.fleet.arm_proof(now);
-        state.orphans_due = state.orphans_wake(now);
+        state.operations.orphans_due = state.operations.orphans_wake(&state.fleet, now);
         state
-    }
-}
-
-impl SchedulerState {
-    pub(super) fn arm_periodic(&mut self, turn: &mut Turn) {
-        let wait = self.cleanup_wait(turn);
-        // The first tick after one full period, not at start (contract 5.3).
-        self.lane_timers.health = Some(turn.now.mono.plus(self.fleet.settings.health_interval));
-        self.lane_timers.cleanup = Some(turn.now.mono.plus(wait));
     }
 }

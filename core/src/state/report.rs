@@ -2,8 +2,6 @@
 
 use crate::domain::*;
 use crate::ports::RoomCounts;
-use crate::state::SchedulerState;
-use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +50,15 @@ pub enum Report {
     },
     /// That is over.
     InSyncAgain,
+}
+
+impl Report {
+    pub(super) fn not_begun(record: &OperationRecord, why: &str) -> Self {
+        Self::NotBegun {
+            operation: Named::of(record),
+            why: why.to_owned(),
+        }
+    }
 }
 
 /// How a room ended, for whoever tells of it.
@@ -127,18 +134,4 @@ pub struct Figures {
     pub ends: RoomEnds,
     /// Held by an operator or by the settings.
     pub paused: bool,
-}
-
-impl SchedulerState {
-    pub(super) fn report_not_begun(
-        &mut self,
-        turn: &mut Turn,
-        record: &OperationRecord,
-        why: &str,
-    ) {
-        turn.reports.push(Report::NotBegun {
-            operation: Named::of(record),
-            why: why.to_owned(),
-        });
-    }
 }

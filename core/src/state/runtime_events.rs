@@ -1,138 +1,140 @@
 //! What the runtime reports: instances that appeared, changed and went (contract 4.5).
 
 use crate::domain::*;
-use crate::ports::RuntimeEvent;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
+use crate::state::operations::Operations;
 use crate::state::turn::Turn;
 
-impl SchedulerState {
-    pub(super) fn on_runtime(&mut self, turn: &mut Turn, event: RuntimeEvent) {
-        match event {
-            RuntimeEvent::Listed(instances) => self.on_listed(turn, instances),
-            RuntimeEvent::Changed(instance) => {
-                self.fleet.listing.overtake(&instance.room);
-                self.on_instance(turn, instance);
-            }
-            RuntimeEvent::Gone { room, uid, exit } => {
-                self.fleet.listing.overtake(&room);
-                self.on_gone(turn, &room, &uid, exit);
-            }
+pub(super) fn on_instance(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    instance: Instance,
+) {
+    let id = instance.room.clone();
+    let Some(room) = fleet.rooms.get(id.as_str()) else {
+        return on_unknown_instance(fleet, operations, turn, instance);
+    };
+    if fleet.is_namesake(&instance) {
+        return;
+    }
+    if let Some(known) = &room.record.instance {
+        let older = known.resource_version > instance.resource_version;
+        if older || *known == instance {
+            return;
         }
+    }
+    let known = room.record.instance.as_ref();
+    let before = known.and_then(|known| known.restarting);
+    let (after, status) = (instance.restarting, instance.status);
+    let replaced = fleet.rooms.update(id.as_str(), |room| {
+        let before = room.record.instance.replace(instance);
+        let after = room.record.instance.as_ref();
+        // Only the counter moved: not worth a write.
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                before.status != after.status
+                    || before.address != after.address
+                    || before.description != after.description
+                    || before.restarting != after.restarting
+            }
+            _ => true,
+        }
+    });
+    if replaced == Some(true) {
+        turn.changes.put_room(&id);
+        fleet.note_instance(turn.now, &id);
+    }
+    match (before, after) {
+        (before, Some(restart)) if before != after => fleet.on_restart(turn, &id, restart),
+        (Some(_), None) if status == InstanceStatus::Ready => fleet.on_restarted(turn, &id),
+        _ => {}
+    }
+    // A refused transition leaves the status: the instance is still recorded.
+    let _ = fleet.recompute_status(turn, &id);
+    fleet.schedule_health(turn.now, &id);
+    fleet.forward_untold(turn, &id);
+    operations.validation_room_changed(fleet, turn, &id);
+}
+
+/// An instance that no row knows. After a loss of the store the fleet is rebuilt from
+/// these. What was to be ended gets a row too, so that it is told again until it has.
+pub(super) fn on_unknown_instance(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    instance: Instance,
+) {
+    if fleet.scheduler.is_none() {
+        return;
+    }
+    let id = instance.room.clone();
+    let end = if operations.is_deleting() {
+        Some(RemovalReason::SchedulerDeleted)
+    } else if instance.validation {
+        Some(RemovalReason::NewVersionValidationFinished)
+    } else if fleet.graveyard.contains(&id) {
+        Some(RemovalReason::CreationFailed)
+    } else {
+        None
+    };
+    adopt(fleet, operations, turn, instance);
+    if let Some(reason) = end {
+        fleet.mark_removal(turn, &id, reason, false);
+        fleet.order_termination(turn, &id, None);
     }
 }
 
-impl SchedulerState {
-    pub(super) fn on_instance(&mut self, turn: &mut Turn, instance: Instance) {
-        let id = instance.room.clone();
-        let Some(room) = self.fleet.rooms.get(id.as_str()) else {
-            return self.on_unknown_instance(turn, instance);
-        };
-        if self.fleet.is_namesake(&instance) {
-            return;
-        }
-        if let Some(known) = &room.record.instance {
-            let older = known.resource_version > instance.resource_version;
-            if older || *known == instance {
-                return;
-            }
-        }
-        let known = room.record.instance.as_ref();
-        let before = known.and_then(|known| known.restarting);
-        let (after, status) = (instance.restarting, instance.status);
-        let replaced = self.fleet.rooms.update(id.as_str(), |room| {
-            let before = room.record.instance.replace(instance);
-            let after = room.record.instance.as_ref();
-            // Only the counter moved: not worth a write.
-            match (before, after) {
-                (Some(before), Some(after)) => {
-                    before.status != after.status
-                        || before.address != after.address
-                        || before.description != after.description
-                        || before.restarting != after.restarting
-                }
-                _ => true,
-            }
-        });
-        if replaced == Some(true) {
-            turn.changes.put_room(&id);
-            self.fleet.note_instance(turn.now, &id);
-        }
-        match (before, after) {
-            (before, Some(restart)) if before != after => self.fleet.on_restart(turn, &id, restart),
-            (Some(_), None) if status == InstanceStatus::Ready => {
-                self.fleet.on_restarted(turn, &id)
-            }
-            _ => {}
-        }
-        // A refused transition leaves the status: the instance is still recorded.
-        let _ = self.fleet.recompute_status(turn, &id);
-        self.fleet.schedule_health(turn.now, &id);
-        self.fleet.forward_untold(turn, &id);
-        self.validation_room_changed(turn, &id);
-    }
+pub(super) fn adopt(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    instance: Instance,
+) {
+    let id = instance.room.clone();
+    let ports = instance.address.iter().flat_map(|a| a.ports.iter());
+    let record = RoomRecord {
+        id: id.clone(),
+        version: instance.version.clone(),
+        status: RoomStatus::Pending,
+        ping_status: PingStatus::Unknown,
+        running_matches: 0,
+        metadata: None,
+        validation: instance.validation,
+        made_by: None,
+        created_at: turn.now.wall,
+        last_ping_at: turn.now.wall,
+        allocated_at: None,
+        first_ready_at: None,
+        played: false,
+        host_ports: ports.filter_map(|p| u16::try_from(p.port).ok()).collect(),
+        removal: None,
+        instance: None,
+    };
+    let hold = turn.now.mono.plus(fleet.settings.allocation_hold);
+    fleet.insert_room(turn, record);
+    fleet.rooms.update(id.as_str(), |room| {
+        room.quarantined_until = Some(hold);
+        room.was_ready = true;
+    });
+    on_instance(fleet, operations, turn, instance);
+}
 
-    /// An instance that no row knows. After a loss of the store the fleet is rebuilt from
-    /// these. What was to be ended gets a row too, so that it is told again until it has.
-    fn on_unknown_instance(&mut self, turn: &mut Turn, instance: Instance) {
-        if self.fleet.scheduler.is_none() {
-            return;
-        }
-        let id = instance.room.clone();
-        let end = if self.is_deleting() {
-            Some(RemovalReason::SchedulerDeleted)
-        } else if instance.validation {
-            Some(RemovalReason::NewVersionValidationFinished)
-        } else if self.fleet.graveyard.contains(&id) {
-            Some(RemovalReason::CreationFailed)
-        } else {
-            None
-        };
-        self.adopt(turn, instance);
-        if let Some(reason) = end {
-            self.fleet.mark_removal(turn, &id, reason, false);
-            self.fleet.order_termination(turn, &id, None);
-        }
+pub(super) fn on_gone(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    id: &RoomId,
+    uid: &str,
+    exit: Option<Exit>,
+) {
+    let Some(gone) = fleet.room_gone(turn, id, uid, exit) else {
+        return;
+    };
+    if gone.validation {
+        return operations.validation_room_ended(fleet, turn, id, gone.text);
     }
-
-    fn adopt(&mut self, turn: &mut Turn, instance: Instance) {
-        let id = instance.room.clone();
-        let ports = instance.address.iter().flat_map(|a| a.ports.iter());
-        let record = RoomRecord {
-            id: id.clone(),
-            version: instance.version.clone(),
-            status: RoomStatus::Pending,
-            ping_status: PingStatus::Unknown,
-            running_matches: 0,
-            metadata: None,
-            validation: instance.validation,
-            made_by: None,
-            created_at: turn.now.wall,
-            last_ping_at: turn.now.wall,
-            allocated_at: None,
-            first_ready_at: None,
-            played: false,
-            host_ports: ports.filter_map(|p| u16::try_from(p.port).ok()).collect(),
-            removal: None,
-            instance: None,
-        };
-        let hold = turn.now.mono.plus(self.fleet.settings.allocation_hold);
-        self.fleet.insert_room(turn, record);
-        self.fleet.rooms.update(id.as_str(), |room| {
-            room.quarantined_until = Some(hold);
-            room.was_ready = true;
-        });
-        self.on_instance(turn, instance);
-    }
-
-    fn on_gone(&mut self, turn: &mut Turn, id: &RoomId, uid: &str, exit: Option<Exit>) {
-        let Some(gone) = self.fleet.room_gone(turn, id, uid, exit) else {
-            return;
-        };
-        if gone.validation {
-            return self.validation_room_ended(turn, id, gone.text);
-        }
-        if let Some(operation) = gone.failed {
-            self.note_in_ended(turn, operation, &gone.text);
-        }
+    if let Some(operation) = gone.failed {
+        operations.note_in_ended(turn, operation, &gone.text);
     }
 }

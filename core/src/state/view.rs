@@ -9,7 +9,7 @@ impl SchedulerState {
     pub fn timers(&self, now: Mono) -> TimersView {
         let until = |at: Option<Mono>| at.map(|at| at.since(now).as_millis() as u64);
         let moving = |at: Option<Mono>| until(at.filter(|_| !self.fleet.is_paused()));
-        let (timers, lanes) = (&self.fleet.timers, &self.lane_timers);
+        let (timers, lanes) = (&self.fleet.timers, &self.operations.timers);
         TimersView {
             health: moving(lanes.health),
             cleanup: moving(lanes.cleanup),
@@ -18,7 +18,7 @@ impl SchedulerState {
             consider: moving(timers.consider),
             proof: moving(timers.proof),
             rooms: moving(self.fleet.rooms.next_deadline()),
-            operations: until(self.operations_wake()),
+            operations: until(self.operations.operations_wake()),
         }
     }
 
@@ -52,7 +52,7 @@ impl SchedulerState {
             queued: self.operations.queue(Lane::Version).len()
                 + self.operations.queue(Lane::Room).len(),
             work_in_flight: self.fleet.work.len(),
-            stale_results: self.stale_results,
+            stale_results: self.fleet.work.stale,
             crash_failures: self.fleet.crash_loop.failures,
             crash_cause: (self.fleet.crash_loop.failures > 0)
                 .then(|| self.fleet.crash_loop.cause.clone()),

@@ -1,6 +1,6 @@
 //! The list that violations are collected in, and the rules that many fields share.
 
-use super::{Invalid, Violation};
+use super::invalid::{Invalid, Violation};
 use std::{borrow::Cow, fmt::Display};
 
 /// A rule that a value breaks: its tag and what the value has to be.

@@ -176,7 +176,7 @@ impl Fleet {
         text
     }
 
-    fn report_end(&mut self, turn: &mut Turn, id: &RoomId, verdict: Verdict, exit: Option<&Exit>) {
+    fn report_end(&self, turn: &mut Turn, id: &RoomId, verdict: Verdict, exit: Option<&Exit>) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
@@ -202,7 +202,7 @@ impl Fleet {
     }
 
     fn report_restart(
-        &mut self,
+        &self,
         turn: &mut Turn,
         id: &RoomId,
         verdict: Verdict,

@@ -3,13 +3,13 @@
 
 use crate::domain::*;
 use crate::ports::{ForwardError, ForwardedEvent, Forwarding};
-use crate::state::commands::missing;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::audience::Audience;
 use crate::state::fleet::room::Room;
 use crate::state::input::{
     Answer, Effect, EventRequest, Ping, Refusal, RefusalKind, Reply, RequestedEvent,
 };
+use crate::state::refusals::missing;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Fleet {
 
     /// A room has ended: the last that is told of it (D34). While it ends it may play its match
     /// out, and what it says meanwhile is told too.
-    pub fn forward_end(&mut self, turn: &mut Turn, id: &RoomId) {
+    pub fn forward_end(&self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()).filter(|_| self.forwards()) else {
             return;
         };
@@ -85,7 +85,7 @@ impl Fleet {
         }
     }
 
-    fn forward(&mut self, turn: &mut Turn, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
+    fn forward(&self, turn: &mut Turn, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
         let room = self.rooms.get(id.as_str());
         if let Some(room) = room.filter(|room| !room.record.validation)
             && let Some(forwarding) = self.forwarding(id, Some(room), event, metadata)

@@ -106,7 +106,7 @@ impl Fleet {
     }
 
     pub fn rooms_summary(&self) -> Answer {
-        let scheduler = self.active(crate::state::commands::missing)?;
+        let scheduler = self.active(crate::state::refusals::missing)?;
         let counts = self.rooms.counts();
         let restarting = match counts.of(RoomStatus::Error) {
             0 => 0,

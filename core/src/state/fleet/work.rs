@@ -41,6 +41,8 @@ pub(in crate::state) struct WorkTable {
     /// How many pieces each operation waits for.
     of: HashMap<OperationId, usize>,
     last: u64,
+    /// Results of work that nobody expected any more.
+    pub stale: u64,
 }
 
 impl WorkTable {

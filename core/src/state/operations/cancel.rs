@@ -1,17 +1,19 @@
 //! Ending operations early (contract 2.4, 5.10; D1).
 
 use crate::domain::*;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
 use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
-use crate::state::operations::Progress;
-use crate::state::operations::append;
+use crate::state::operations::history::append;
+use crate::state::operations::progress::Progress;
+use crate::state::operations::queue::Operations;
+use crate::state::report::Report;
 use crate::state::turn::Turn;
 
-impl SchedulerState {
+impl Operations {
     /// A request to end an operation early (contract 2.4, 5.10; D1).
-    pub(in crate::state) fn cancel(&mut self, turn: &mut Turn, id: OperationId) -> Answer {
-        let paused = self.fleet.is_paused();
-        for queue in &mut self.operations.queues {
+    pub fn cancel(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: OperationId) -> Answer {
+        let paused = fleet.is_paused();
+        for queue in &mut self.queues {
             let Some(at) = queue.iter().position(|r| r.id == id) else {
                 continue;
             };
@@ -21,21 +23,21 @@ impl SchedulerState {
                 queue[at].journal.cancel_requested = true;
                 turn.changes.put_operation(queue[at].clone());
             } else if let Some(record) = queue.remove(at) {
-                self.cancel_waiting(turn, record);
+                self.cancel_waiting(fleet, turn, record);
             }
             return Ok(Reply::Done);
         }
-        if let Some(lane) = self.operations.lane_of(id) {
-            if let Some(running) = self.operations.running_mut(lane) {
+        if let Some(lane) = self.lane_of(id) {
+            if let Some(running) = self.running_mut(lane) {
                 running.record.journal.cancel_requested = true;
                 turn.changes.put_operation(running.record.clone());
             }
             if !paused {
-                self.cancel_running(turn, lane, "canceled on request");
+                self.cancel_running(fleet, turn, lane, "canceled on request");
             }
             return Ok(Reply::Done);
         }
-        if self.operations.ended.iter().any(|e| e.id == id) {
+        if self.ended.iter().any(|e| e.id == id) {
             return Err(Refusal::new(
                 RefusalKind::Ended,
                 format!("operation {id} cannot be canceled: it has ended already"),
@@ -43,35 +45,40 @@ impl SchedulerState {
         }
         Err(Refusal::new(
             RefusalKind::NotFound,
-            format!("operation {id} not found in scheduler {}", self.fleet.name),
+            format!("operation {id} not found in scheduler {}", self.name),
         ))
     }
 
-    pub(super) fn cancel_waiting(&mut self, turn: &mut Turn, mut record: OperationRecord) {
+    pub fn cancel_waiting(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        mut record: OperationRecord,
+    ) {
         let why = "canceled before it started";
         append(&mut record, turn.now.wall, why);
-        self.report_not_begun(turn, &record, why);
-        self.fleet.take_back_replicas(turn, &record);
-        self.fleet.keep_rooms_of(turn, &record);
+        turn.reports.push(Report::not_begun(&record, why));
+        fleet.take_back_replicas(turn, &record);
+        fleet.keep_rooms_of(turn, &record);
         let id = record.id;
         let creation = matches!(record.definition, Definition::CreateScheduler { .. });
-        self.archive(turn, record, OperationStatus::Canceled);
+        self.archive(fleet, turn, record, OperationStatus::Canceled);
         if creation {
             // As its rollback does: a scheduler that nobody goes on making is none (D17).
-            self.drop_scheduler(turn, id);
+            self.drop_scheduler(fleet, turn, id);
         }
     }
 
     /// Ends the edit of versions that runs, if one does.
-    pub(in crate::state) fn cancel_version_edit(&mut self, turn: &mut Turn, cause: &str) {
-        let running = self.operations.running(Lane::Version);
+    pub fn cancel_version_edit(&mut self, fleet: &mut Fleet, turn: &mut Turn, cause: &str) {
+        let running = self.running(Lane::Version);
         if running.is_some_and(|r| r.record.definition.is_version_edit()) {
-            self.cancel_running(turn, Lane::Version, cause);
+            self.cancel_running(fleet, turn, Lane::Version, cause);
         }
     }
 
-    pub(super) fn cancel_running(&mut self, turn: &mut Turn, lane: Lane, cause: &str) {
-        let Some(running) = self.operations.running_mut(lane) else {
+    pub fn cancel_running(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, cause: &str) {
+        let Some(running) = self.running_mut(lane) else {
             return;
         };
         running.record.journal.cancel_requested = true;
@@ -87,9 +94,9 @@ impl SchedulerState {
             }
             Progress::Add(run) => {
                 run.stop(cause);
-                self.continue_add(turn);
+                self.continue_add(fleet, turn);
             }
-            _ => self.roll_back(turn, lane, cause.into(), true),
+            _ => self.roll_back(fleet, turn, lane, cause.into(), true),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::domain::*;
 use crate::ports::EndedOperation;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
 use crate::state::input::{Effect, WorkId};
-use crate::state::operations::append;
+use crate::state::operations::history::append;
+use crate::state::operations::queue::Operations;
 use crate::state::report::Outcome;
 use crate::state::turn::Turn;
 use std::sync::Arc;
@@ -15,28 +16,28 @@ const NO_ACTION_MAX: usize = 100;
 /// Ended add_rooms operations that may still be told of their rooms' failures.
 const RECENT_MAX: usize = 16;
 
-impl SchedulerState {
+impl Operations {
     /// Appends a line to the history of an add_rooms that may have ended already.
-    pub(in crate::state) fn note_in_ended(&mut self, turn: &mut Turn, id: OperationId, text: &str) {
-        if let Some(lane) = self.operations.lane_of(id) {
+    pub fn note_in_ended(&mut self, turn: &mut Turn, id: OperationId, text: &str) {
+        if let Some(lane) = self.lane_of(id) {
             return self.note(turn, lane, text);
         }
         let now = turn.now.wall;
-        if let Some(record) = self.operations.recent.iter_mut().find(|r| r.id == id) {
+        if let Some(record) = self.recent.iter_mut().find(|r| r.id == id) {
             append(record, now, text);
             turn.changes.put_operation(record.clone());
         }
     }
 
-    pub(super) fn finish(&mut self, turn: &mut Turn, lane: Lane, text: &str) {
+    pub fn finish(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, text: &str) {
         self.note(turn, lane, text);
         self.note(turn, lane, "Operation finished");
-        self.end(turn, lane, OperationStatus::Finished);
+        self.end(fleet, turn, lane, OperationStatus::Finished);
     }
 
     /// Ends what runs in `lane`; the next one starts in the same decision, so in one commit.
-    pub(super) fn end(&mut self, turn: &mut Turn, lane: Lane, status: OperationStatus) {
-        let Some(running) = self.operations.running[lane as usize].take() else {
+    pub fn end(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, status: OperationStatus) {
+        let Some(running) = self.running[lane as usize].take() else {
             return;
         };
         if status == OperationStatus::Finished {
@@ -44,33 +45,33 @@ impl SchedulerState {
             turn.reports.push(report);
         }
         if lane == Lane::Version {
-            self.fleet.trial = None;
+            fleet.trial = None;
         }
         let id = running.record.id;
         // Results that still come are late ones of an ended attempt.
-        let late: Vec<WorkId> = self
-            .fleet
+        let late: Vec<WorkId> = fleet
             .work
             .iter()
             .filter(|(_, p)| p.operation() == Some(id) && p.room().is_none())
             .map(|(work, _)| *work)
             .collect();
         for work in &late {
-            self.fleet.work.take_back(*work);
+            fleet.work.take_back(*work);
         }
         if !late.is_empty() {
             turn.effects.push(Effect::Abandon(late));
         }
-        if self.operations.running.iter().all(Option::is_none) {
-            self.lane_timers.leases = None;
+        if self.running.iter().all(Option::is_none) {
+            self.timers.leases = None;
         }
-        self.archive(turn, running.record, status);
+        self.archive(fleet, turn, running.record, status);
         turn.reconsider = true;
     }
 
     /// Stores an operation in its final status, and drops what the retention has no room for.
-    pub(in crate::state) fn archive(
+    pub fn archive(
         &mut self,
+        fleet: &mut Fleet,
         turn: &mut Turn,
         mut record: OperationRecord,
         status: OperationStatus,
@@ -79,51 +80,51 @@ impl SchedulerState {
         record.status_at = turn.now.wall;
         record.lease_until = None;
         record.journal.step.clear();
-        self.operations.ended.push_back(EndedOperation::of(&record));
+        self.ended.push_back(EndedOperation::of(&record));
         if matches!(record.definition, Definition::AddRooms { .. }) {
-            if self.operations.recent.len() >= RECENT_MAX {
-                self.operations.recent.pop_front();
+            if self.recent.len() >= RECENT_MAX {
+                self.recent.pop_front();
             }
-            self.operations.recent.push_back(record.clone());
+            self.recent.push_back(record.clone());
         }
         let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
         turn.changes.put_operation(record);
         self.trim_history(turn);
         if edit {
-            self.version_edit_came_to_nothing(turn);
+            self.version_edit_came_to_nothing(fleet, turn);
         }
     }
 
     /// The scheduler is `creating` from the start of a version edit to its switch: when
     /// none of the two goes on, nobody else would end that.
-    fn version_edit_came_to_nothing(&mut self, turn: &mut Turn) {
-        let open = self.operations.open().any(|r| {
+    fn version_edit_came_to_nothing(&self, fleet: &mut Fleet, turn: &mut Turn) {
+        let open = self.open().any(|r| {
             r.definition.is_version_edit()
                 || matches!(r.definition, Definition::CreateScheduler { .. })
         });
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if !open && self.fleet.scheduler.as_ref().is_some_and(creating) {
-            self.fleet.settle_scheduler_state(turn);
+        if !open && fleet.scheduler.as_ref().is_some_and(creating) {
+            fleet.settle_scheduler_state(turn);
         }
     }
 
     fn trim_history(&mut self, turn: &mut Turn) {
-        let idle = self.operations.ended.iter().filter(|e| e.no_action).count();
-        let acted = self.operations.ended.len() - idle;
+        let idle = self.ended.iter().filter(|e| e.no_action).count();
+        let acted = self.ended.len() - idle;
         let limits = [
             (true, idle, NO_ACTION_MAX),
-            (false, acted, self.fleet.settings.history_limit),
+            (false, acted, self.settings.history_limit),
         ];
         for (no_action, kept, limit) in limits {
             // Nearly always none or one, and that one among the oldest.
             for _ in limit..kept {
-                let ended = &mut self.operations.ended;
+                let ended = &mut self.ended;
                 let oldest = ended.iter().position(|e| e.no_action == no_action);
                 let Some(gone) = oldest.and_then(|at| ended.remove(at)) else {
                     break;
                 };
                 turn.changes.forget_operation(gone.id);
-                self.operations.recent.retain(|r| r.id != gone.id);
+                self.recent.retain(|r| r.id != gone.id);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The history of an operation: what happened, one line for each thing, within bounds.
 
-use crate::domain::OperationEvent;
+use crate::domain::*;
 use std::borrow::Cow;
 
 /// Lines that one operation's history may hold.
@@ -10,9 +10,14 @@ const BYTES_MAX: usize = 64 * 1024;
 /// Of one line.
 const EVENT_BYTES_MAX: usize = 16 * 1024;
 
+/// Adds a line to the history of an operation.
+pub(super) fn append(record: &mut OperationRecord, at: jiff::Timestamp, event: &str) {
+    push_line(&mut record.history, at, event);
+}
+
 /// Adds a line to a history; beyond its bounds (lines, bytes) the last places are written
 /// again. Texts of rooms get into histories, and rooms say what they like.
-pub(super) fn append(history: &mut Vec<OperationEvent>, at: jiff::Timestamp, event: &str) {
+fn push_line(history: &mut Vec<OperationEvent>, at: jiff::Timestamp, event: &str) {
     let event = without_middle(event, EVENT_BYTES_MAX);
     let mut bytes: usize = history.iter().map(|earlier| earlier.event.len()).sum();
     while history.len() >= LINES_MAX || bytes + event.len() > BYTES_MAX {
@@ -48,10 +53,10 @@ mod tests {
     fn a_history_has_a_bound_in_bytes_whatever_rooms_say() {
         let mut history = Vec::new();
         let at = jiff::Timestamp::UNIX_EPOCH;
-        append(&mut history, at, "it began");
+        push_line(&mut history, at, "it began");
         for number in 0..500 {
             let words = format!("room {number} ended{}end of {number}", "ä".repeat(30_000));
-            append(&mut history, at, &words);
+            push_line(&mut history, at, &words);
             assert!(bytes(&history) <= BYTES_MAX);
         }
         assert_eq!(history[0].event, "it began");

@@ -1,30 +1,30 @@
 //! Undoing what an operation did before it failed or was canceled (contract 5.3; D1, D16, D17).
 
 use crate::domain::*;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
 use crate::state::input::Work;
-use crate::state::operations::{Progress, Running, TERMINATIONS_AT_ONCE};
+use crate::state::operations::progress::{Progress, RollbackRun, Running, TERMINATIONS_AT_ONCE};
+use crate::state::operations::queue::Operations;
 use crate::state::report::{Named, Outcome, Report};
 use crate::state::turn::Turn;
-use std::collections::VecDeque;
 
-#[derive(Debug, Default)]
-pub(in crate::state) struct RollbackRun {
-    canceled: bool,
-    left: VecDeque<RoomId>,
-    removing_place: bool,
-}
-
-impl SchedulerState {
+impl Operations {
     /// Ends the operation in `lane` as an error, after its rollback.
-    pub(super) fn fail(&mut self, turn: &mut Turn, lane: Lane, cause: String) {
-        self.roll_back(turn, lane, cause, false);
+    pub fn fail(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, cause: String) {
+        self.roll_back(fleet, turn, lane, cause, false);
     }
 
     /// The cause is stored first: a restart goes on with the rollback, not with the work.
-    pub(super) fn roll_back(&mut self, turn: &mut Turn, lane: Lane, cause: String, canceled: bool) {
-        let Some(running) = self.operations.running_mut(lane) else {
+    pub fn roll_back(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        lane: Lane,
+        cause: String,
+        canceled: bool,
+    ) {
+        let Some(running) = self.running_mut(lane) else {
             return;
         };
         let resumed = running.record.journal.failure.is_some();
@@ -40,8 +40,8 @@ impl SchedulerState {
             };
             self.note(turn, lane, &format!("{word}: {cause}"));
             self.note(turn, lane, "Starting operation rollback");
-            if let Some(record) = self.operations.running(lane).map(|r| r.record.clone()) {
-                self.fleet.take_back_replicas(turn, &record);
+            if let Some(record) = self.running(lane).map(|r| r.record.clone()) {
+                fleet.take_back_replicas(turn, &record);
             }
             self.report_failed(turn, lane, canceled, &cause);
         }
@@ -51,33 +51,28 @@ impl SchedulerState {
         };
         match definition {
             Definition::AddRooms { .. } if by_user => {
-                let made = self
-                    .operations
-                    .running(lane)
-                    .map(|r| self.fleet.rooms_made_by(r.record.id));
+                let made = self.running(lane).map(|r| fleet.rooms_made_by(r.record.id));
                 run.left = made.unwrap_or_default().into();
                 for id in &run.left {
-                    self.fleet
-                        .mark_removal(turn, id, RemovalReason::AddRoomsRollback, false);
+                    fleet.mark_removal(turn, id, RemovalReason::AddRoomsRollback, false);
                 }
             }
             Definition::CreateNewSchedulerVersion { .. } => {
-                let rooms = self.fleet.rooms.iter().filter(|r| r.record.validation);
+                let rooms = fleet.rooms.iter().filter(|r| r.record.validation);
                 run.left = rooms.map(|r| r.record.id.clone()).collect();
                 for id in &run.left {
-                    self.fleet
-                        .mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
+                    fleet.mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
                 }
-                self.fleet.settle_scheduler_state(turn);
+                fleet.settle_scheduler_state(turn);
             }
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}
         }
         if lane == Lane::Version {
-            self.fleet.trial = None;
+            fleet.trial = None;
         }
         self.set_progress(lane, Progress::RollBack(run));
-        self.rollback_step(turn, lane);
+        self.rollback_step(fleet, turn, lane);
     }
 
     /// From here on the clock runs for the rollback.
@@ -87,7 +82,7 @@ impl SchedulerState {
         } else {
             Outcome::Failure
         };
-        let Some(running) = self.operations.running_mut(lane) else {
+        let Some(running) = self.running_mut(lane) else {
             return;
         };
         let rolls_back = Report::RollsBack {
@@ -99,13 +94,13 @@ impl SchedulerState {
     }
 
     /// Goes on with a rollback; ends the operation when nothing is left to undo.
-    pub(super) fn rollback_step(&mut self, turn: &mut Turn, lane: Lane) {
+    pub fn rollback_step(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane) {
         loop {
-            let Some(running) = self.operations.running_mut(lane) else {
+            let Some(running) = self.running_mut(lane) else {
                 return;
             };
             let operation = running.record.id;
-            let in_flight = self.fleet.work.in_flight(operation);
+            let in_flight = fleet.work.in_flight(operation);
             let Progress::RollBack(run) = &mut running.progress else {
                 return;
             };
@@ -113,36 +108,46 @@ impl SchedulerState {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
-                self.fleet.order_termination(turn, &id, Some(operation));
+                fleet.order_termination(turn, &id, Some(operation));
                 continue;
             }
             if in_flight > 0 {
                 return;
             }
             if run.removing_place {
-                self.fleet
-                    .run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
+                fleet.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
                 return;
             }
-            return self.end_rollback(turn, lane, None);
+            return self.end_rollback(fleet, turn, lane, None);
         }
     }
 
     /// The rollback of `create_scheduler` leaves nothing behind but the operation (D17).
-    pub(super) fn place_rolled_back(&mut self, turn: &mut Turn, failure: Option<String>) {
-        let Some(running) = self.operations.running(Lane::Version) else {
+    pub fn place_rolled_back(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        failure: Option<String>,
+    ) {
+        let Some(running) = self.running(Lane::Version) else {
             return;
         };
         let id = running.record.id;
-        self.end_rollback(turn, Lane::Version, failure);
-        self.drop_scheduler(turn, id);
+        self.end_rollback(fleet, turn, Lane::Version, failure);
+        self.drop_scheduler(fleet, turn, id);
     }
 
-    fn end_rollback(&mut self, turn: &mut Turn, lane: Lane, failure: Option<String>) {
+    fn end_rollback(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        lane: Lane,
+        failure: Option<String>,
+    ) {
         let Some(Running {
             progress: Progress::RollBack(run),
             ..
-        }) = self.operations.running(lane)
+        }) = self.running(lane)
         else {
             return;
         };
@@ -157,11 +162,11 @@ impl SchedulerState {
             Some(cause) => self.note(turn, lane, &format!("rollback failed: {cause}")),
         }
         self.note(turn, lane, "Operation finished");
-        self.end(turn, lane, status);
+        self.end(fleet, turn, lane, status);
     }
 
-    fn report_rolled_back(&mut self, turn: &mut Turn, lane: Lane, success: bool) {
-        let Some(running) = self.operations.running(lane) else {
+    fn report_rolled_back(&self, turn: &mut Turn, lane: Lane, success: bool) {
+        let Some(running) = self.running(lane) else {
             return;
         };
         turn.reports.push(Report::RolledBack {

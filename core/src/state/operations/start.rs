@@ -1,22 +1,23 @@
 //! When an operation may start, and its first step (contract 5.3).
 
 use crate::domain::*;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
 use crate::state::input::Effect;
-use crate::state::operations::append;
-use crate::state::operations::{Progress, Running};
+use crate::state::operations::history::append;
+use crate::state::operations::progress::{Progress, Running};
+use crate::state::operations::queue::Operations;
 use crate::state::report::{Named, Report};
 use crate::state::turn::Turn;
 use std::time::Duration;
 
-impl SchedulerState {
+impl Operations {
     /// Create and delete exclude the room lane (architecture 6); nothing touches rooms
     /// before the runtime has said which there are.
-    pub(super) fn may_start(&mut self, turn: &mut Turn, lane: Lane) -> bool {
-        let Some(head) = self.operations.queue(lane).front() else {
+    pub fn may_start(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane) -> bool {
+        let Some(head) = self.queue(lane).front() else {
             return false;
         };
-        if self.fleet.scheduler.is_none() {
+        if fleet.scheduler.is_none() {
             return head.journal.cancel_requested
                 || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
@@ -29,13 +30,13 @@ impl SchedulerState {
         }
         match (lane, &head.definition) {
             (Lane::Version, Definition::DeleteScheduler) => {
-                if self.operations.running(Lane::Room).is_some() {
-                    self.cancel_running(turn, Lane::Room, "the scheduler is to be deleted");
+                if self.running(Lane::Room).is_some() {
+                    self.cancel_running(fleet, turn, Lane::Room, "the scheduler is to be deleted");
                 }
-                self.fleet.listing.complete && self.operations.running(Lane::Room).is_none()
+                fleet.listing.complete && self.running(Lane::Room).is_none()
             }
             (Lane::Version, Definition::CreateScheduler { .. }) => true,
-            (Lane::Version, _) => self.fleet.listing.complete,
+            (Lane::Version, _) => fleet.listing.complete,
             (Lane::Room, _) => {
                 let excluded = |d: &Definition| {
                     matches!(
@@ -43,23 +44,29 @@ impl SchedulerState {
                         Definition::CreateScheduler { .. } | Definition::DeleteScheduler
                     )
                 };
-                let running = self.operations.running(Lane::Version);
-                let next = self.operations.queue(Lane::Version).front();
+                let running = self.running(Lane::Version);
+                let next = self.queue(Lane::Version).front();
                 let barred = running.is_some_and(|r| excluded(&r.record.definition))
                     || next.is_some_and(|r| excluded(&r.definition));
-                self.fleet.listing.complete && !barred
+                fleet.listing.complete && !barred
             }
         }
     }
 
-    pub(super) fn start(&mut self, turn: &mut Turn, lane: Lane, mut record: OperationRecord) {
+    pub fn start(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        lane: Lane,
+        mut record: OperationRecord,
+    ) {
         let now = turn.now;
         if record.journal.cancel_requested && record.journal.attempt == 0 {
-            return self.cancel_waiting(turn, record);
+            return self.cancel_waiting(fleet, turn, record);
         }
-        if self.fleet.scheduler.is_none() {
-            self.end_orphan(turn, record);
-            if self.operations.open().next().is_none() {
+        if fleet.scheduler.is_none() {
+            self.end_orphan(fleet, turn, record);
+            if self.open().next().is_none() {
                 turn.effects.push(Effect::Ended);
             }
             return;
@@ -69,7 +76,7 @@ impl SchedulerState {
             let operation = Named::of(&record);
             append(&mut record, now.wall, &text);
             turn.reports.push(Report::Evicted { operation });
-            return self.archive(turn, record, OperationStatus::Evicted);
+            return self.archive(fleet, turn, record, OperationStatus::Evicted);
         }
         let resumed = record.journal.attempt > 0;
         record.journal.attempt += 1;
@@ -86,9 +93,8 @@ impl SchedulerState {
             operation: Named::of(&record),
             text,
         });
-        if self.lane_timers.leases.is_none() {
-            self.lane_timers.leases =
-                Some(now.mono.plus(self.fleet.settings.operation_lease_ttl / 2));
+        if self.timers.leases.is_none() {
+            self.timers.leases = Some(now.mono.plus(self.settings.operation_lease_ttl / 2));
         }
         turn.changes.put_operation(record.clone());
         let definition = record.definition.clone();
@@ -96,43 +102,57 @@ impl SchedulerState {
             record.journal.failure.clone(),
             record.journal.cancel_requested,
         );
-        self.operations.running[lane as usize] = Some(Running {
+        self.running[lane as usize] = Some(Running {
             record,
             progress: Progress::Starting,
             began: now.mono,
         });
         if let Some(cause) = failure {
-            return self.roll_back(turn, lane, cause, cancel);
+            return self.roll_back(fleet, turn, lane, cause, cancel);
         }
-        self.begin(turn, lane, definition, resumed);
+        self.begin(fleet, turn, lane, definition, resumed);
         if cancel {
-            self.cancel_running(turn, lane, "canceled on request");
+            self.cancel_running(fleet, turn, lane, "canceled on request");
         }
     }
 
-    fn begin(&mut self, turn: &mut Turn, lane: Lane, definition: Definition, resumed: bool) {
+    fn begin(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        lane: Lane,
+        definition: Definition,
+        resumed: bool,
+    ) {
         match definition {
-            Definition::CreateScheduler { .. } => self.begin_create(turn),
+            Definition::CreateScheduler { .. } => self.begin_create(fleet, turn),
             Definition::CreateNewSchedulerVersion { scheduler } => {
-                self.begin_version(turn, &scheduler)
+                self.begin_version(fleet, turn, &scheduler)
             }
             Definition::SwitchActiveVersion { new_active_version } => {
-                self.begin_switch(turn, &new_active_version);
+                self.begin_switch(fleet, turn, &new_active_version);
             }
-            Definition::DeleteScheduler => self.begin_delete(turn),
-            Definition::AddRooms { amount } => self.begin_add(turn, amount),
+            Definition::DeleteScheduler => self.begin_delete(fleet, turn),
+            Definition::AddRooms { amount } => self.begin_add(fleet, turn, amount),
             Definition::RemoveRooms {
                 amount,
                 rooms_ids,
                 reason,
                 force,
             } => {
-                self.begin_remove(turn, amount, rooms_ids.unwrap_or_default(), &reason, force);
+                self.begin_remove(
+                    fleet,
+                    turn,
+                    amount,
+                    rooms_ids.unwrap_or_default(),
+                    &reason,
+                    force,
+                );
             }
-            Definition::HealthController { .. } => self.run_health(turn, resumed),
-            Definition::StorageCleanUp => self.run_clean_up(turn),
+            Definition::HealthController { .. } => self.run_health(fleet, turn, resumed),
+            Definition::StorageCleanUp => self.run_clean_up(fleet, turn),
             Definition::TestOperation { .. } if resumed => {
-                self.fail(turn, lane, "it was interrupted by a restart".into());
+                self.fail(fleet, turn, lane, "it was interrupted by a restart".into());
             }
             Definition::TestOperation { sleep_seconds } => {
                 let sleep = Duration::from_secs(sleep_seconds.max(0).unsigned_abs());
@@ -143,10 +163,10 @@ impl SchedulerState {
                     },
                 );
                 self.set_step(lane, "sleeping");
-                self.operations_due(turn);
+                self.operations_due(fleet, turn);
             }
             // Evicted before it comes here.
-            Definition::Unknown { .. } => self.finish(turn, lane, "nothing to do"),
+            Definition::Unknown { .. } => self.finish(fleet, turn, lane, "nothing to do"),
         }
     }
 }

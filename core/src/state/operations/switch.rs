@@ -1,41 +1,48 @@
 //! `switch_active_version`: another stored document becomes the active one (contract 5.5).
 
 use crate::domain::*;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
+use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
 const LANE: Lane = Lane::Version;
 
-impl SchedulerState {
-    pub(super) fn begin_switch(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
-        if self.fleet.scheduler.as_ref().map(|s| s.version()) == Some(version) {
-            return self.stay_at(turn, version);
+impl Operations {
+    pub fn begin_switch(&mut self, fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion) {
+        if fleet.scheduler.as_ref().map(|s| s.version()) == Some(version) {
+            return self.stay_at(fleet, turn, version);
         }
-        let Some(document) = self.fleet.versions.get(version) else {
+        let Some(document) = fleet.versions.get(version) else {
             return self.fail(
+                fleet,
                 turn,
                 LANE,
-                format!("scheduler {} version {version} not found", self.fleet.name),
+                format!("scheduler {} version {version} not found", self.name),
             );
         };
         let mut next = (**document).clone();
         next.state = scheduler_state::IN_SYNC.into();
-        self.fleet.scheduler = Some(Arc::new(next));
+        fleet.scheduler = Some(Arc::new(next));
         turn.changes.put_scheduler();
-        self.fleet.begin_rollout(turn);
-        self.fleet.active_changed(turn);
-        self.finish(turn, LANE, &format!("{version} is the active version"));
+        fleet.begin_rollout(turn);
+        fleet.active_changed(turn);
+        self.finish(
+            fleet,
+            turn,
+            LANE,
+            &format!("{version} is the active version"),
+        );
     }
 
     /// It is active already: nothing of what was decided since it became so is undone (D32).
-    fn stay_at(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+    fn stay_at(&mut self, fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion) {
         let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if self.fleet.scheduler.as_ref().is_some_and(creating) {
-            self.fleet
-                .set_scheduler_state(turn, scheduler_state::IN_SYNC);
+        if fleet.scheduler.as_ref().is_some_and(creating) {
+            fleet.set_scheduler_state(turn, scheduler_state::IN_SYNC);
         }
         self.finish(
+            fleet,
             turn,
             LANE,
             &format!("{version} is the active version already; nothing was changed"),

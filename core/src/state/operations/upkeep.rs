@@ -1,52 +1,52 @@
 //! The periodic operations: `health_controller` and `storage_clean_up` (contract 5.5).
 
 use crate::domain::*;
-use crate::state::SchedulerState;
-use crate::state::operations::Enqueue;
+use crate::state::fleet::Fleet;
+use crate::state::operations::queue::{Enqueue, Operations};
 use crate::state::turn::Turn;
+use std::time::Duration;
 
 const LANE: Lane = Lane::Room;
 
-impl SchedulerState {
+impl Operations {
     /// One of a kind waits at a time: a tick behind a long operation adds nothing (contract 11.11).
-    pub(in crate::state) fn enqueue_periodic(&mut self, turn: &mut Turn, definition: Definition) {
+    pub fn enqueue_periodic(&mut self, fleet: &Fleet, turn: &mut Turn, definition: Definition) {
         let waiting = self
-            .operations
             .open()
             .any(|r| r.definition.name() == definition.name());
-        if !waiting && self.fleet.scheduler.is_some() {
+        if !waiting && fleet.scheduler.is_some() {
             self.enqueue(turn, definition, Enqueue::default());
         }
     }
 
     /// The same look at the fleet that every event takes, on record (architecture 3).
-    pub(super) fn run_health(&mut self, turn: &mut Turn, resumed: bool) {
+    pub fn run_health(&mut self, fleet: &mut Fleet, turn: &mut Turn, resumed: bool) {
         let enqueued = if resumed {
             Vec::new()
         } else {
-            self.consider(turn)
+            self.consider(fleet, turn)
         };
         for text in &enqueued {
             self.note(turn, LANE, text);
         }
-        self.fleet.ended.health_run();
-        if let Some(running) = self.operations.running_mut(LANE) {
+        fleet.ended.health_run();
+        if let Some(running) = self.running_mut(LANE) {
             let took_action = Some(!enqueued.is_empty());
             running.record.definition = Definition::HealthController { took_action };
         }
         self.note(turn, LANE, "Operation finished");
-        self.end(turn, LANE, OperationStatus::Finished);
+        self.end(fleet, turn, LANE, OperationStatus::Finished);
     }
 
     /// Forgets ended operations whose time is over.
-    pub(super) fn run_clean_up(&mut self, turn: &mut Turn) {
-        let ttl = self.fleet.settings.periodic_operation_ttl;
+    pub fn run_clean_up(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
+        let ttl = self.settings.periodic_operation_ttl;
         let now = turn.now;
-        let before = self.operations.ended.len();
+        let before = self.ended.len();
         if !ttl.is_zero() {
             let changes = &mut turn.changes;
-            let recent = &mut self.operations.recent;
-            self.operations.ended.retain(|e| {
+            let recent = &mut self.recent;
+            self.ended.retain(|e| {
                 let over = e.periodic && now.mono.since(now.mono_of(e.ended_at)) > ttl;
                 if over {
                     changes.forget_operation(e.id);
@@ -55,8 +55,27 @@ impl SchedulerState {
                 !over
             });
         }
-        let gone = before - self.operations.ended.len();
-        self.fleet.graveyard.clear_old(now);
-        self.finish(turn, LANE, &format!("removed {gone} expired operations"));
+        let gone = before - self.ended.len();
+        fleet.graveyard.clear_old(now);
+        self.finish(
+            fleet,
+            turn,
+            LANE,
+            &format!("removed {gone} expired operations"),
+        );
+    }
+
+    pub fn arm_periodic(&mut self, turn: &mut Turn) {
+        let wait = self.cleanup_wait(turn);
+        // The first tick after one full period, not at start (contract 5.3).
+        self.timers.health = Some(turn.now.mono.plus(self.settings.health_interval));
+        self.timers.cleanup = Some(turn.now.mono.plus(wait));
+    }
+
+    /// Exponential around the setting, clamped to [0.1, 2.5] of it (contract 5.3).
+    pub fn cleanup_wait(&self, turn: &mut Turn) -> Duration {
+        let unit = (turn.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
+        let factor = (-(1.0 - unit).ln()).clamp(0.1, 2.5);
+        self.settings.cleanup_interval.mul_f64(factor)
     }
 }

@@ -4,11 +4,11 @@
 use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::version::{is_major, next_version};
-use crate::state::SchedulerState;
 use crate::state::fleet::Purpose;
-use crate::state::fleet::Trial;
+use crate::state::fleet::{Fleet, Trial};
 use crate::state::input::Work;
-use crate::state::operations::{Enqueue, Progress, Running};
+use crate::state::operations::progress::{Phase, Progress, Running, VersionRun};
+use crate::state::operations::queue::{Enqueue, Operations};
 use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,44 +17,18 @@ const LANE: Lane = Lane::Version;
 /// First wait between two attempts; doubles (contract 5.5).
 const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
-pub(in crate::state) struct VersionRun {
-    attempt: u32,
-    phase: Phase,
-}
-
-#[derive(Debug, PartialEq)]
-enum Phase {
-    /// The room on trial is to become ready before then.
-    Trying { until: Mono },
-    /// Its room is being ended; `error` is why it failed.
-    Ending { room: RoomId, error: Option<String> },
-    /// The next attempt begins then.
-    Waiting { until: Mono },
-}
-
-impl VersionRun {
-    pub fn wake(&self) -> Option<Mono> {
-        match &self.phase {
-            Phase::Trying { until } | Phase::Waiting { until } => Some(*until),
-            Phase::Ending { .. } => None,
-        }
-    }
-}
-
-impl SchedulerState {
-    pub(super) fn begin_version(&mut self, turn: &mut Turn, wanted: &Scheduler) {
-        let Some(active) = self.fleet.scheduler.clone() else {
+impl Operations {
+    pub fn begin_version(&mut self, fleet: &mut Fleet, turn: &mut Turn, wanted: &Scheduler) {
+        let Some(active) = fleet.scheduler.clone() else {
             return;
         };
         let major = is_major(&active, wanted);
         let mut candidate = wanted.clone();
-        candidate.spec.version = next_version(active.version(), self.fleet.versions.keys(), major);
+        candidate.spec.version = next_version(active.version(), fleet.versions.keys(), major);
         candidate.rollback_version = active.version().to_string();
         candidate.state = scheduler_state::CREATING.into();
         let candidate = Arc::new(candidate);
-        self.fleet
-            .set_scheduler_state(turn, scheduler_state::CREATING);
+        fleet.set_scheduler_state(turn, scheduler_state::CREATING);
         let word = if major { "major" } else { "minor" };
         self.note(
             turn,
@@ -62,21 +36,21 @@ impl SchedulerState {
             &format!("new {word} version {}", candidate.version()),
         );
         if !major {
-            return self.store_version(turn, candidate);
+            return self.store_version(fleet, turn, candidate);
         }
         let phase = Phase::Waiting {
             until: turn.now.mono,
         };
-        self.fleet.trial = Some(Trial {
+        fleet.trial = Some(Trial {
             candidate,
             room: None,
         });
         self.set_progress(LANE, Progress::Version(VersionRun { attempt: 0, phase }));
-        self.version_due(turn);
+        self.version_due(fleet, turn);
     }
 
     fn version_run(&mut self) -> Option<&mut VersionRun> {
-        match self.operations.running_mut(LANE) {
+        match self.running_mut(LANE) {
             Some(Running {
                 progress: Progress::Version(run),
                 ..
@@ -86,7 +60,7 @@ impl SchedulerState {
     }
 
     fn version_run_ref(&self) -> Option<&VersionRun> {
-        match self.operations.running(LANE) {
+        match self.running(LANE) {
             Some(Running {
                 progress: Progress::Version(run),
                 ..
@@ -94,35 +68,28 @@ impl SchedulerState {
             _ => None,
         }
     }
-}
 
-impl SchedulerState {
     /// Begins the next attempt, or ends one whose time is over.
-    pub(super) fn version_due(&mut self, turn: &mut Turn) {
+    pub fn version_due(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
-            Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(turn),
+            Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(fleet, turn),
             Some(Phase::Trying { until }) if *until <= now => {
-                let Some(room) = self
-                    .fleet
-                    .trial
-                    .as_ref()
-                    .and_then(|trial| trial.room.clone())
-                else {
+                let Some(room) = fleet.trial.as_ref().and_then(|trial| trial.room.clone()) else {
                     return;
                 };
-                let wait = self.fleet.settings.validation_timeout;
+                let wait = self.settings.validation_timeout;
                 let text = format!("room {room} was not ready after {} s", wait.as_secs());
-                self.end_attempt(turn, &room, Some(text));
+                self.end_attempt(fleet, turn, &room, Some(text));
             }
             _ => {}
         }
     }
 
-    fn begin_attempt(&mut self, turn: &mut Turn) {
-        self.fleet.end_stray_validation_rooms(turn);
-        let until = turn.now.mono.plus(self.fleet.settings.validation_timeout);
-        let Some(running) = self.operations.running(LANE) else {
+    fn begin_attempt(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
+        fleet.end_stray_validation_rooms(turn);
+        let until = turn.now.mono.plus(self.settings.validation_timeout);
+        let Some(running) = self.running(LANE) else {
             return;
         };
         let (operation, journal) = (running.record.id, &running.record.journal);
@@ -133,13 +100,13 @@ impl SchedulerState {
         };
         run.attempt += 1;
         let attempt = run.attempt;
-        let Some(room) = self.fleet.free_room_id(operation, index + attempt) else {
+        let Some(room) = fleet.free_room_id(operation, index + attempt) else {
             return;
         };
         if let Some(run) = self.version_run() {
             run.phase = Phase::Trying { until };
         }
-        let Some(trial) = &mut self.fleet.trial else {
+        let Some(trial) = &mut fleet.trial else {
             return;
         };
         trial.room = Some(room.clone());
@@ -154,7 +121,7 @@ impl SchedulerState {
             operation,
             room: room.clone(),
         };
-        self.fleet.run(
+        fleet.run(
             turn,
             purpose,
             Work::ReservePorts {
@@ -165,8 +132,8 @@ impl SchedulerState {
     }
 
     /// A room's status or instance changed: is it the one under validation, and what of it?
-    pub(in crate::state) fn validation_room_changed(&mut self, turn: &mut Turn, id: &RoomId) {
-        let Some(room) = self.fleet.rooms.get(id.as_str()) else {
+    pub fn validation_room_changed(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: &RoomId) {
+        let Some(room) = fleet.rooms.get(id.as_str()) else {
             return;
         };
         if !room.record.validation {
@@ -175,14 +142,15 @@ impl SchedulerState {
         let instance = room.record.instance.as_ref();
         let description = instance.map(|i| i.description.clone()).unwrap_or_default();
         match room.status() {
-            RoomStatus::Ready => self.end_attempt(turn, id, None),
+            RoomStatus::Ready => self.end_attempt(fleet, turn, id, None),
             RoomStatus::Occupied | RoomStatus::Active
-                if self.fleet.settings.validation_accepts_occupied =>
+                if self.settings.validation_accepts_occupied =>
             {
-                self.end_attempt(turn, id, None);
+                self.end_attempt(fleet, turn, id, None);
             }
             RoomStatus::Error => {
                 self.end_attempt(
+                    fleet,
                     turn,
                     id,
                     Some(format!("room {id} is in error: {description}")),
@@ -193,28 +161,34 @@ impl SchedulerState {
     }
 
     /// The room under validation is gone, or could not be made.
-    pub(in crate::state) fn validation_room_ended(
+    pub fn validation_room_ended(
         &mut self,
+        fleet: &mut Fleet,
         turn: &mut Turn,
         id: &RoomId,
         cause: String,
     ) {
         match self.version_run_ref().map(|run| &run.phase) {
-            Some(Phase::Trying { .. }) if self.fleet.is_on_trial(id) => {
-                self.end_attempt(turn, id, Some(cause));
-                self.validation_room_terminated(turn, id);
+            Some(Phase::Trying { .. }) if fleet.is_on_trial(id) => {
+                self.end_attempt(fleet, turn, id, Some(cause));
+                self.validation_room_terminated(fleet, turn, id);
             }
             Some(Phase::Ending { room, .. }) if room == id => {
-                self.validation_room_terminated(turn, id)
+                self.validation_room_terminated(fleet, turn, id)
             }
             _ => {}
         }
     }
 
     /// Ends the attempt's room, whatever came of it.
-    fn end_attempt(&mut self, turn: &mut Turn, id: &RoomId, error: Option<String>) {
-        let Some(trial) = self
-            .fleet
+    fn end_attempt(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        id: &RoomId,
+        error: Option<String>,
+    ) {
+        let Some(trial) = fleet
             .trial
             .as_mut()
             .filter(|trial| trial.room.as_ref() == Some(id))
@@ -228,19 +202,18 @@ impl SchedulerState {
                 error,
             };
         }
-        self.fleet
-            .mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
-        let operation = self.operations.running(LANE).map(|r| r.record.id);
-        if self.fleet.rooms.get(id.as_str()).is_some() {
-            self.fleet.order_termination(turn, id, operation);
+        fleet.mark_removal(turn, id, RemovalReason::NewVersionValidationFinished, false);
+        let operation = self.running(LANE).map(|r| r.record.id);
+        if fleet.rooms.get(id.as_str()).is_some() {
+            fleet.order_termination(turn, id, operation);
         } else {
-            self.validation_room_terminated(turn, id);
+            self.validation_room_terminated(fleet, turn, id);
         }
     }
 
     /// The attempt's room was told to end: the outcome counts now.
-    pub(super) fn validation_room_terminated(&mut self, turn: &mut Turn, id: &RoomId) {
-        let attempts = self.fleet.settings.validation_attempts.max(1);
+    pub fn validation_room_terminated(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: &RoomId) {
+        let attempts = self.settings.validation_attempts.max(1);
         let now = turn.now.mono;
         let Some(run) = self.version_run() else {
             return;
@@ -256,7 +229,7 @@ impl SchedulerState {
         run.phase = Phase::Waiting {
             until: now.plus(ATTEMPT_BACKOFF * 2u32.pow(attempt.min(8))),
         };
-        let Some(candidate) = self.fleet.candidate() else {
+        let Some(candidate) = fleet.candidate() else {
             return;
         };
         match error {
@@ -266,7 +239,7 @@ impl SchedulerState {
                     LANE,
                     &format!("validation attempt {attempt} succeeded"),
                 );
-                self.store_version(turn, candidate);
+                self.store_version(fleet, turn, candidate);
             }
             Some(cause) => {
                 self.note(
@@ -274,7 +247,7 @@ impl SchedulerState {
                     LANE,
                     &format!("validation attempt {attempt} failed: {cause}"),
                 );
-                if let Some(running) = self.operations.running_mut(LANE) {
+                if let Some(running) = self.running_mut(LANE) {
                     running.record.journal.validation_attempts += 1;
                 }
                 if attempt >= attempts {
@@ -282,23 +255,21 @@ impl SchedulerState {
                         "no validation room of {} was ready in {attempt} attempts",
                         candidate.version()
                     );
-                    self.fail(turn, LANE, text);
+                    self.fail(fleet, turn, LANE, text);
                 }
             }
         }
     }
 
     /// Stores the version and enqueues the switch to it, in one commit.
-    fn store_version(&mut self, turn: &mut Turn, candidate: Arc<Scheduler>) {
+    fn store_version(&mut self, fleet: &mut Fleet, turn: &mut Turn, candidate: Arc<Scheduler>) {
         let version = candidate.version().clone();
         let created_at = turn.now.wall;
         let mut document = (*candidate).clone();
         document.created_at = created_at;
         let document = Arc::new(document);
-        self.fleet.forget_old_versions(turn);
-        self.fleet
-            .versions
-            .insert(version.clone(), document.clone());
+        fleet.forget_old_versions(turn);
+        fleet.versions.insert(version.clone(), document.clone());
         turn.changes.push(Change::CreateVersion {
             scheduler: document,
             created_at,
@@ -312,6 +283,7 @@ impl SchedulerState {
         };
         let switch = self.enqueue(turn, definition, how);
         self.finish(
+            fleet,
             turn,
             LANE,
             &format!("stored {version}, enqueued its switch: operation {switch}"),

@@ -1,92 +1,81 @@
 //! The one look at the fleet: tick, event, restart and take-over all end here
 //! (architecture 3). It compares what is with what is wanted and enqueues the difference.
 
-use super::operations::{Enqueue, TERMINATIONS_AT_ONCE};
 use crate::domain::*;
 use crate::rules::desired::Plan;
-use crate::state::SchedulerState;
+use crate::state::fleet::Fleet;
+use crate::state::operations::progress::TERMINATIONS_AT_ONCE;
+use crate::state::operations::queue::Enqueue;
+use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
 use std::collections::BTreeSet;
 
-impl SchedulerState {
+impl Operations {
     /// Takes no input. Returns a line for each operation that it enqueued.
-    pub(super) fn consider(&mut self, turn: &mut Turn) -> Vec<String> {
-        self.fleet.timers.consider = None;
-        if !self.may_consider() {
+    pub fn consider(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Vec<String> {
+        fleet.timers.consider = None;
+        if !self.may_consider(fleet) {
             return Vec::new();
         }
-        if self.is_deleting() || self.fleet.is_terminating() {
-            self.end_again(turn);
+        if self.is_deleting() || fleet.is_terminating() {
+            self.end_again(fleet, turn);
             return Vec::new();
         }
         let mut enqueued = Vec::new();
-        enqueued.extend(self.remove_expired(turn));
-        enqueued.extend(self.remove_drained(turn));
-        enqueued.extend(self.scale(turn));
+        enqueued.extend(self.remove_expired(fleet, turn));
+        enqueued.extend(self.remove_drained(fleet, turn));
+        enqueued.extend(self.scale(fleet, turn));
         enqueued
     }
 
-    fn may_consider(&self) -> bool {
-        let settled = self.fleet.scheduler.is_some()
-            && self.fleet.listing.complete
-            && !self.fleet.is_paused();
+    fn may_consider(&self, fleet: &Fleet) -> bool {
+        let settled = fleet.scheduler.is_some() && fleet.listing.complete && !fleet.is_paused();
         let creating = self
-            .operations
             .open()
             .any(|r| matches!(r.definition, Definition::CreateScheduler { .. }));
         settled && !creating
     }
 
-    pub(super) fn is_deleting(&self) -> bool {
-        self.operations
-            .open()
-            .any(|r| matches!(r.definition, Definition::DeleteScheduler))
-    }
-}
-
-impl SchedulerState {
     /// While the scheduler is deleted, rooms that did not end in their time are told again.
     /// After a deletion that failed it stays without rooms until it is deleted again.
-    fn end_again(&mut self, turn: &mut Turn) {
-        let mut due = std::mem::take(&mut self.fleet.expired);
+    fn end_again(&self, fleet: &mut Fleet, turn: &mut Turn) {
+        let mut due = std::mem::take(&mut fleet.expired);
         if !self.is_deleting() {
-            let stay = self.fleet.rooms.iter().filter(|room| !room.is_leaving());
-            let places = TERMINATIONS_AT_ONCE.saturating_sub(self.fleet.work.len());
+            let stay = fleet.rooms.iter().filter(|room| !room.is_leaving());
+            let places = TERMINATIONS_AT_ONCE.saturating_sub(fleet.work.len());
             due.extend(stay.take(places).map(|room| room.record.id.clone()));
         }
         for id in due {
-            self.fleet
-                .mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
-            self.fleet.order_termination(turn, &id, None);
+            fleet.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
+            fleet.order_termination(turn, &id, None);
         }
     }
 
-    fn remove_expired(&mut self, turn: &mut Turn) -> Option<String> {
+    fn remove_expired(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Option<String> {
         // One that pinged since then is not expired any more.
-        let (ids, alive): (BTreeSet<RoomId>, BTreeSet<RoomId>) =
-            std::mem::take(&mut self.fleet.expired)
-                .into_iter()
-                .partition(|id| self.fleet.is_expired(turn.now, id));
+        let (ids, alive): (BTreeSet<RoomId>, BTreeSet<RoomId>) = std::mem::take(&mut fleet.expired)
+            .into_iter()
+            .partition(|id| fleet.is_expired(turn.now, id));
         alive
             .iter()
-            .for_each(|id| self.fleet.schedule_health(turn.now, id));
+            .for_each(|id| fleet.schedule_health(turn.now, id));
         // They stay listed until a removal takes them: one that is canceled is ordered anew.
-        self.fleet.expired = ids;
-        if self.fleet.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
+        fleet.expired = ids;
+        if fleet.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
             return None;
         }
-        let ids = self.fleet.expired.iter().cloned().collect();
+        let ids = fleet.expired.iter().cloned().collect();
         Some(self.enqueue_removal_by_id(turn, ids, RemovalReason::ExpiredRoom))
     }
 
     /// Drained rooms whose matches are over.
-    fn remove_drained(&mut self, turn: &mut Turn) -> Option<String> {
-        let first = self.fleet.rooms.drained().first()?;
-        let reason = self.fleet.rooms.get(first.as_str())?.record.removal?.reason;
+    fn remove_drained(&mut self, fleet: &Fleet, turn: &mut Turn) -> Option<String> {
+        let first = fleet.rooms.drained().first()?;
+        let reason = fleet.rooms.get(first.as_str())?.record.removal?.reason;
         if self.waits_for_removal(reason) {
             return None;
         }
-        let ids: Vec<RoomId> = self.fleet.rooms.drained().iter().cloned().collect();
+        let ids: Vec<RoomId> = fleet.rooms.drained().iter().cloned().collect();
         Some(self.enqueue_removal_by_id(turn, ids, reason))
     }
 
@@ -116,7 +105,7 @@ impl SchedulerState {
 
     /// A removal by ids for this reason is under way: what it leaves is taken next time.
     fn waits_for_removal(&self, reason: RemovalReason) -> bool {
-        self.operations.open().any(|r| {
+        self.open().any(|r| {
             matches!(&r.definition, Definition::RemoveRooms { rooms_ids: Some(_), reason: word, .. }
                 if word == reason.as_str())
         })
@@ -124,7 +113,7 @@ impl SchedulerState {
 
     /// One scaling operation at a time: its end brings the next look.
     fn scales_already(&self) -> bool {
-        self.operations.open().any(|r| {
+        self.open().any(|r| {
             matches!(
                 r.definition,
                 Definition::AddRooms { .. }
@@ -136,59 +125,52 @@ impl SchedulerState {
         })
     }
 
-    fn scale(&mut self, turn: &mut Turn) -> Option<String> {
+    fn scale(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Option<String> {
         if self.scales_already() {
             return None;
         }
-        if let Some(until) = self
-            .fleet
+        if let Some(until) = fleet
             .scaling
             .hold_until
             .filter(|until| *until > turn.now.mono)
         {
-            self.fleet.timers.consider = Some(until);
+            fleet.timers.consider = Some(until);
             return None;
         }
-        let scheduler = self.fleet.scheduler.clone()?;
-        let plan = self.fleet.plan(turn.now, &scheduler)?;
-        self.fleet.scaling.level = Some(plan.level);
-        self.fleet.scaling.desired = Some(plan.desired);
+        let scheduler = fleet.scheduler.clone()?;
+        let plan = fleet.plan(turn.now, &scheduler)?;
+        fleet.scaling.level = Some(plan.level);
+        fleet.scaling.desired = Some(plan.desired);
         if plan.add > 0 {
-            return self.scale_up(turn, plan);
+            return self.scale_up(fleet, turn, plan);
         }
         // Nothing is made in the place of those that ended.
-        self.fleet.replaced.clear();
-        let remove = self.fleet.still_to_choose(&plan);
-        (remove > 0).then(|| self.scale_down(turn, plan, remove))
+        fleet.replaced.clear();
+        let remove = fleet.still_to_choose(&plan);
+        (remove > 0).then(|| self.scale_down(fleet, turn, plan, remove))
     }
-}
 
-impl SchedulerState {
-    fn scale_up(&mut self, turn: &mut Turn, plan: Plan) -> Option<String> {
-        if let Some(until) = self.fleet.backing_off(turn.now) {
-            self.fleet.timers.consider = Some(until);
+    fn scale_up(&mut self, fleet: &mut Fleet, turn: &mut Turn, plan: Plan) -> Option<String> {
+        if let Some(until) = fleet.backing_off(turn.now) {
+            fleet.timers.consider = Some(until);
             return None;
         }
-        let left = self
-            .fleet
-            .settings
-            .rooms_limit
-            .saturating_sub(self.fleet.rooms.len());
+        let left = self.settings.rooms_limit.saturating_sub(fleet.rooms.len());
         let amount = i32::try_from(plan.add)
             .unwrap_or(i32::MAX)
-            .min(self.fleet.settings.add_limit)
+            .min(self.settings.add_limit)
             .min(i32::try_from(left).unwrap_or(i32::MAX));
         if amount == 0 {
             // At the cap: another look when a room has gone.
             return None;
         }
-        let failures = self.fleet.active_failures();
-        let replaces = std::mem::take(&mut self.fleet.replaced).line();
+        let failures = fleet.active_failures();
+        let replaces = std::mem::take(&mut fleet.replaced).line();
         let again = (failures > 0).then(|| {
             format!(
                 "try {} after rooms failed; the last: {}",
                 failures + 1,
-                self.fleet.crash_loop.cause
+                fleet.crash_loop.cause
             )
         });
         let how = Enqueue {
@@ -200,19 +182,24 @@ impl SchedulerState {
         Some(format!("enqueued operation {id}: {amount} rooms to add"))
     }
 
-    fn scale_down(&mut self, turn: &mut Turn, plan: Plan, amount: i64) -> String {
+    fn scale_down(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        plan: Plan,
+        amount: i64,
+    ) -> String {
         let reason = match plan.rolling {
             true => RemovalReason::RollingUpdateReplace,
             false => RemovalReason::ScaleDown,
         };
         if plan.downscale {
             let now = turn.now.wall;
-            self.fleet
-                .edit_scheduler(turn, |s| s.last_downscale_at = GoTime(Some(now)));
+            fleet.edit_scheduler(turn, |s| s.last_downscale_at = GoTime(Some(now)));
         }
         let amount = i32::try_from(amount)
             .unwrap_or(i32::MAX)
-            .min(self.fleet.settings.remove_limit);
+            .min(self.settings.remove_limit);
         let definition = Definition::RemoveRooms {
             amount,
             rooms_ids: None,

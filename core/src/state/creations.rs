@@ -1,0 +1,173 @@
+//! What came of creations: ports, rows and instances of rooms that were ordered.
+
+use crate::domain::*;
+use crate::ports::RuntimeError;
+use crate::state::fleet::Fleet;
+use crate::state::fleet::Purpose;
+use crate::state::input::{Work, WorkResult};
+use crate::state::operations::Operations;
+use crate::state::operations::{Progress, Running};
+use crate::state::runtime_events;
+use crate::state::turn::Turn;
+
+/// Ports are fixed: the room's row is written, and only then the runtime is asked for it.
+pub(super) fn on_ports(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    operation: OperationId,
+    room: RoomId,
+    result: WorkResult,
+) {
+    let Some(lane) = operations.lane_of(operation) else {
+        fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
+        return;
+    };
+    let wanted = match operations.running(lane).map(|r| &r.progress) {
+        Some(Progress::Add(run)) => run.stopped.is_none(),
+        // A late answer is about the room of an attempt that is over.
+        Some(Progress::Version(_)) => fleet.is_on_trial(&room),
+        _ => false,
+    };
+    match result {
+        WorkResult::Ports(ports) if wanted => fleet.order_room(turn, lane, operation, room, ports),
+        WorkResult::Ports(_) => {
+            fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
+            operations.continue_add(fleet, turn);
+        }
+        WorkResult::Failed(why) => {
+            creation_ended(fleet, operations, turn, lane, &room, Some(why.to_string()))
+        }
+        WorkResult::Unknown(why) => {
+            // They may have been drawn all the same: nobody else would give them back.
+            let room_too = room.clone();
+            fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
+            creation_ended(fleet, operations, turn, lane, &room, Some(why));
+        }
+        _ => creation_ended(
+            fleet,
+            operations,
+            turn,
+            lane,
+            &room,
+            Some("the runtime gave no ports".into()),
+        ),
+    }
+}
+
+/// `operation` is `None` for an intent of an earlier owner that was repeated.
+pub(super) fn on_created(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    operation: Option<OperationId>,
+    room: RoomId,
+    result: WorkResult,
+) {
+    let lane = operation.and_then(|id| operations.lane_of(id));
+    let seen = fleet
+        .rooms
+        .get(room.as_str())
+        .is_some_and(|r| r.record.instance.is_some());
+    let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
+    let failure = match result {
+        WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
+            // It has ended, or was given up, before we got to know that it had begun.
+            fleet.graveyard.bury(turn.now, room.clone());
+            runtime_events::on_instance(fleet, operations, turn, instance);
+            None
+        }
+        WorkResult::Created(instance) => {
+            let now = turn.now.mono;
+            // As news of the runtime's own: a list from before it may be compared late.
+            fleet.listing.overtake(&room);
+            fleet.rooms.update(room.as_str(), |room| {
+                room.made_at = Some(now);
+                // Asked twice, it may have made a second one after the end of the first.
+                let known = room.record.instance.as_ref();
+                if known.is_some_and(|known| {
+                    known.uid != instance.uid && known.resource_version < instance.resource_version
+                }) {
+                    room.record.instance = None;
+                }
+            });
+            runtime_events::on_instance(fleet, operations, turn, instance);
+            None
+        }
+        WorkResult::Failed(why) if certain => {
+            fleet.forget_room(turn, &room);
+            fleet.run(
+                turn,
+                Purpose::Sweep,
+                Work::ReleasePorts { room: room.clone() },
+            );
+            Some(why.to_string())
+        }
+        // Nobody knows whether it is there: it is ended, whatever it is.
+        other => {
+            fleet.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
+            Some(match other {
+                WorkResult::Failed(why) => why.to_string(),
+                WorkResult::Unknown(why) => why,
+                other => format!("the runtime answered a creation with {other:?}"),
+            })
+        }
+    };
+    // Somebody ordered its end while it was being made.
+    let leaving = fleet
+        .rooms
+        .get(room.as_str())
+        .is_some_and(|r| r.record.removal.is_some_and(|x| !x.drain));
+    if leaving {
+        fleet.order_termination(turn, &room, None);
+    }
+    match lane {
+        Some(lane) => creation_ended(fleet, operations, turn, lane, &room, failure),
+        None => {
+            if let (Some(cause), Some(scheduler)) = (failure, fleet.scheduler.clone()) {
+                fleet.version_failed(turn, scheduler.version(), cause);
+            }
+        }
+    }
+}
+
+pub(super) fn creation_ended(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    lane: Lane,
+    room: &RoomId,
+    failure: Option<String>,
+) {
+    if lane == Lane::Version {
+        if let Some(cause) = failure {
+            operations.validation_room_ended(fleet, turn, room, cause);
+        }
+        return;
+    }
+    let by_user = operations
+        .running(lane)
+        .is_some_and(|r| r.record.journal.by_user);
+    if let Some(cause) = &failure
+        && let Some(scheduler) = fleet.scheduler.clone()
+    {
+        fleet.version_failed(turn, scheduler.version(), cause.clone());
+    }
+    if let Some(Running {
+        progress: Progress::Add(run),
+        ..
+    }) = operations.running_mut(lane)
+    {
+        match failure {
+            None => run.created += 1,
+            Some(cause) => {
+                run.failed += 1;
+                if by_user {
+                    run.stop("a room could not be created");
+                }
+                run.cause.get_or_insert(cause);
+            }
+        }
+        operations.continue_add(fleet, turn);
+    }
+}

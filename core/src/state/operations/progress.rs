@@ -1,0 +1,108 @@
+//! Where a running operation stands.
+
+use crate::domain::*;
+use crate::state::report::{Named, Outcome, Report};
+use std::collections::VecDeque;
+
+/// Calls on the runtime that one operation has open at a time, beside its own batch size.
+pub(in crate::state) const TERMINATIONS_AT_ONCE: usize = 64;
+
+/// Where a running operation stands.
+#[derive(Debug)]
+pub(in crate::state) enum Progress {
+    Starting,
+    Create,
+    Add(AddRun),
+    Remove(RemoveRun),
+    Delete(DeleteRun),
+    Version(VersionRun),
+    Test { until: Mono },
+    RollBack(RollbackRun),
+}
+
+#[derive(Debug)]
+pub(in crate::state) struct Running {
+    pub record: OperationRecord,
+    pub progress: Progress,
+    /// When its work, or its rollback, began.
+    pub began: Mono,
+}
+
+impl Running {
+    /// Its work is over; a rollback may follow.
+    pub fn executed(&self, now: Mono, outcome: Outcome, cause: &str) -> Report {
+        Report::Executed {
+            operation: Named::of(&self.record),
+            took: now.since(self.began),
+            outcome,
+            cause: cause.to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct AddRun {
+    pub amount: u32,
+    /// Index of the next room to make.
+    pub next: u32,
+    pub created: u32,
+    pub failed: u32,
+    /// Why the first one failed.
+    pub cause: Option<String>,
+    /// No more rooms are made: somebody wants it to end.
+    pub stopped: Option<String>,
+}
+
+impl AddRun {
+    pub fn stop(&mut self, cause: &str) {
+        self.stopped.get_or_insert_with(|| cause.into());
+    }
+}
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct RemoveRun {
+    pub left: VecDeque<RoomId>,
+    pub removed: Vec<RoomId>,
+    /// Rooms with a match that were told to go after it.
+    pub drained: Vec<RoomId>,
+    pub failed: usize,
+    pub cause: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct DeleteRun {
+    pub left: VecDeque<RoomId>,
+    pub removing_place: bool,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::state) struct RollbackRun {
+    pub canceled: bool,
+    pub left: VecDeque<RoomId>,
+    pub removing_place: bool,
+}
+
+#[derive(Debug)]
+pub(in crate::state) struct VersionRun {
+    pub attempt: u32,
+    pub phase: Phase,
+}
+
+#[derive(Debug, PartialEq)]
+pub(in crate::state) enum Phase {
+    /// The room on trial is to become ready before then.
+    Trying { until: Mono },
+    /// Its room is being ended; `error` is why it failed.
+    Ending { room: RoomId, error: Option<String> },
+    /// The next attempt begins then.
+    Waiting { until: Mono },
+}
+
+impl VersionRun {
+    pub fn wake(&self) -> Option<Mono> {
+        match &self.phase {
+            Phase::Trying { until } | Phase::Waiting { until } => Some(*until),
+            Phase::Ending { .. } => None,
+        }
+    }
+}

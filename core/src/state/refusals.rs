@@ -1,0 +1,54 @@
+//! The words with which commands are refused (contract 2.4).
+
+use crate::domain::*;
+use crate::state::input::{Command, Refusal, RefusalKind};
+
+pub(super) fn check_amount(amount: i32, limit: i32) -> Result<(), Refusal> {
+    if (1..=limit).contains(&amount) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalKind::Invalid,
+        format!("amount must be between 1 and {limit}"),
+    ))
+}
+
+pub(super) fn not_found(text: String) -> Refusal {
+    Refusal::new(RefusalKind::NotFound, text)
+}
+
+pub(super) fn already_exists(name: &SchedulerName) -> Refusal {
+    let text = format!("error creating scheduler {name}: name already exists");
+    Refusal::new(RefusalKind::AlreadyExists, text)
+}
+
+pub(super) fn missing(name: &SchedulerName) -> Refusal {
+    not_found(format!("scheduler {name} not found"))
+}
+
+pub(super) fn missing_for_version(name: &SchedulerName) -> Refusal {
+    not_found(format!(
+        "no scheduler found, can not create new version for inexistent scheduler: scheduler {name} not found"
+    ))
+}
+
+pub(super) fn missing_for_delete(name: &SchedulerName) -> Refusal {
+    not_found(format!(
+        "no scheduler found, can not delete nonexistent scheduler: scheduler {name} not found"
+    ))
+}
+
+/// The answer to a command for a scheduler that nobody has ever heard of. `None`: the
+/// command does not need the scheduler to exist.
+pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
+    Some(match command {
+        Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
+        Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
+        Command::DeleteScheduler => missing_for_delete(name),
+        Command::Allocate => Refusal::new(
+            RefusalKind::Absent,
+            format!("no ready rooms available for scheduler {name}: there is no such scheduler"),
+        ),
+        _ => missing(name),
+    })
+}
