@@ -257,3 +257,26 @@ fn dropped_and_failed_events_are_counted() {
         gate.open();
     });
 }
+
+#[test]
+fn the_end_of_one_scheduler_forgets_no_counts_of_others_and_its_own_not_at_once() {
+    let setup = told(1);
+    setup.add_fleet("other", 0);
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        w.running("other").await;
+        w.forwarders.fail("one");
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        let failed = r#"maestro_api_failed_ping_forwarding_total{scheduler="fleet"}"#;
+        let all = || metric(&w, failed) == 1.0;
+        eventually(LONG, "it is counted", all).await;
+        for name in ["other", FLEET] {
+            let ended = w.node.ask(name, Command::DeleteScheduler, None).await;
+            ended.unwrap();
+            let gone = || matches!(w.node.directory().find(name), Ok(None));
+            eventually(LONG, "it is gone", gone).await;
+            // Whoever scrapes sees the last counts of what has ended.
+            assert!(all(), "after the end of {name}: {}", w.page());
+        }
+    });
+}
