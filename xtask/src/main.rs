@@ -1,6 +1,5 @@
 //! Development tasks: `cargo xtask <task>`. Standard library only besides the command line, so that it is there at once.
 
-mod golden;
 mod guard;
 mod lint;
 mod mutants;
@@ -39,7 +38,7 @@ enum Task {
     Ci,
     /// The recorded cases of the contract against the built binary
     Golden {
-        /// Areas to play instead of all that exist so far
+        /// Areas to play instead of all
         #[arg(long = "area", value_name = "AREA")]
         areas: Vec<String>,
     },
@@ -97,8 +96,10 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Golden { areas } => {
             let mut summary = Summary::default();
-            shell::run(&mut shell::cargo(&["build", "--package", "maestro"]))?;
-            golden::run(&areas, &mut summary)?;
+            let mut play =
+                shell::cargo(&["test", "--package", "maestro", "--test", "golden", "--"]);
+            play.args(areas);
+            tests::counted(play, "", &mut summary, |_| {})?;
             Ok(summary.close())
         }
         Task::Openapi => {
@@ -131,7 +132,7 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn test() -> Result<ExitCode> {
     let mut summary = Summary::default();
-    for need in [setup::PROMTOOL, setup::CHROMIUM] {
+    for need in [setup::PYTHON, setup::PROMTOOL, setup::CHROMIUM] {
         if let Err(line) = need.meet() {
             let program = need.program;
             summary.skip(program, &format!("{program} is missing; type: {line}"));
@@ -139,7 +140,6 @@ fn test() -> Result<ExitCode> {
     }
     // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
     tests::run(&mut summary)?;
-    golden::run(&[], &mut summary)?;
     simulate_as_in_ci(&mut summary)?;
     guard::run(false, &mut summary)?;
     Ok(summary.close())

@@ -10,7 +10,7 @@ pub struct Need {
     pub package: &'static str,
 }
 
-/// Plays the recorded cases of the contract.
+/// Runs the clients of the manual.
 pub const PYTHON: Need = Need {
     program: "python3",
     package: "python3",
