@@ -4,12 +4,14 @@ mod support;
 #[path = "support/terminal.rs"]
 mod terminal;
 
+use maestro_store::embedded::EmbeddedStore;
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use support::{BINARY, signal, variables_of};
 use terminal::Terminal;
 
@@ -291,32 +293,132 @@ fn a_kill_leaves_nothing() {
     wait_until_nothing_is_left(demo.folder.path());
 }
 
-#[test]
-fn what_a_kill_of_all_left_is_swept_by_the_next_demo() {
-    let mut demo = Demo::start(&["--rooms", "2"]);
-    demo.until("  0 s  ready");
+/// A demo that is killed together with its watchdog while its rooms run: whose folder that was, and the folder.
+fn killed_with_all(demo: &mut Demo) -> (PathBuf, PathBuf) {
     let folder = demo.folder.path().to_owned();
-    // Another one at the same time sweeps nothing of a living one.
-    let short = ["--rooms", "1", "--for", "1s"];
-    let output = command(Path::new(BINARY), &folder, &short)
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(demo.processes().len(), 2);
     for watchdog in watchdogs_of(&folder) {
         signal(watchdog, Signal::KILL);
     }
     demo.child.kill().expect("it can be killed");
     demo.child.wait().expect("it ended");
-    assert_eq!(
-        (demo.processes().len(), left_in(&folder).files.len()),
-        (2, 1)
-    );
-    let output = command(Path::new(BINARY), &folder, &short)
-        .output()
-        .expect("it runs");
+    let left = left_in(&folder);
+    assert_eq!((left.processes.len(), left.files.len()), (2, 1));
+    let data = folder.join(&left.files[0]);
+    (folder, data)
+}
+
+const SHORT: [&str; 4] = ["--rooms", "1", "--for", "1s"];
+
+fn next_demo(folder: &Path) {
+    let mut next = command(Path::new(BINARY), folder, &SHORT);
+    let output = next.output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn what_a_kill_of_all_left_is_swept_by_the_next_demo() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    // Another one at the same time sweeps nothing of a living one.
+    next_demo(demo.folder.path());
+    assert_eq!(demo.processes().len(), 2);
+    let (folder, data) = killed_with_all(&mut demo);
+    // The marker says whose rooms are to end, so its store may be broken.
+    std::fs::write(data.join("maestro.redb"), "redb, and then nothing").expect("written");
+    next_demo(&folder);
     wait_until_nothing_is_left(&folder);
+}
+
+#[test]
+fn folders_of_demos_without_a_marker_are_swept_for_what_is_in_their_store() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    let (folder, data) = killed_with_all(&mut demo);
+    // As earlier versions left it.
+    std::fs::remove_file(data.join("MAESTRO-DEMO")).expect("removed");
+    let notes = data.join("notes");
+    std::fs::write(&notes, "what I saw").expect("written");
+    next_demo(&folder);
+    assert_eq!(demo.processes().len(), 2, "something of somebody is in it");
+    std::fs::remove_file(&notes).expect("removed");
+    next_demo(&folder);
+    wait_until_nothing_is_left(&folder);
+}
+
+/// All that is below a folder, with what is in the files.
+fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("it is there").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(content(&path));
+            all.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).expect("it can be read");
+            all.insert(path, bytes);
+        }
+    }
+    all
+}
+
+#[test]
+fn folders_that_only_look_like_a_demos_stay_as_they_are() {
+    let mut demo = Demo::start(&["--rooms", "1"]);
+    demo.until("  0 s  ready");
+    let folder = demo.folder.path().to_owned();
+    let living = folder.join(&left_in(&folder).files[0]);
+    for (name, files) in [
+        ("clone", &[".git/HEAD", "main.rs"][..]),
+        ("a1b2c3", &["LOCK", "notes"]),
+        ("d4e5f6", &["LOCK"]),
+        ("copied", &["MAESTRO-DEMO", "LOCK", "maestro.redb"]),
+        ("broken", &["LOCK", "maestro.redb"]),
+        ("empty1", &[]),
+        ("mine", &["MAESTRO-DEMO"]),
+    ] {
+        let mine = folder.join(format!("maestro-demo-{name}"));
+        std::fs::create_dir(&mine).expect("made");
+        for file in files {
+            let path = mine.join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            match name {
+                "copied" => drop(std::fs::copy(living.join(file), path).expect("copied")),
+                _ => std::fs::write(path, "maestro demo: redb").expect("written"),
+            }
+        }
+    }
+    // A fleet of somebody, in a folder of such a name.
+    let fleet = folder.join("maestro-demo-fleet1");
+    drop(EmbeddedStore::open(&fleet).expect("a store"));
+    demo.child.kill().expect("it can be killed");
+    wait_for("its own folder is gone", || !living.exists());
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    for mine in std::fs::read_dir(&folder).expect("it is there").flatten() {
+        let mine = std::fs::File::open(mine.path()).expect("it is there");
+        mine.set_modified(old).expect("it is ours");
+    }
+    let names = |all: &BTreeMap<PathBuf, Vec<u8>>| all.keys().cloned().collect::<Vec<_>>();
+    let before = content(&folder);
+    next_demo(&folder);
+    // A watchdog that somebody starts touches them as little.
+    for mine in left_in(&folder).files {
+        let mut watchdog = Command::new(BINARY);
+        watchdog.arg("demo-watchdog").arg(folder.join(mine));
+        let output = watchdog.stdin(Stdio::null()).output().expect("it runs");
+        assert!(!output.status.success(), "{output:?}");
+    }
+    let mut after = content(&folder);
+    assert_eq!(names(&after), names(&before));
+    // Its store was looked at, and its lock says by whom.
+    after.extend(
+        before
+            .iter()
+            .filter(|(path, _)| path.starts_with(&fleet))
+            .map(|(p, b)| (p.clone(), b.clone())),
+    );
+    let broken = folder.join("maestro-demo-broken/LOCK");
+    after.insert(broken.clone(), before[&broken].clone());
+    assert!(after == before, "something was written");
 }
 
 #[test]

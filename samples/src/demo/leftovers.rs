@@ -1,20 +1,28 @@
 //! What demonstrations left that were killed together with their watchdogs.
 
-use super::watchdog::{PREFIX, clean};
-use maestro_store::embedded::EmbeddedStore;
+use super::api::SCHEDULER;
+use super::marker::{self, PREFIX};
+use super::watchdog::clean;
+use maestro_core::domain::Scheduler;
+use maestro_store::embedded::ClaimedFolder;
 use rustix::process::getuid;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 /// Folders that one start looks at.
 const FOLDERS_MAX: usize = 1000;
-/// A younger folder without a store is of a demonstration that is just starting.
-const STARTING_MAX: Duration = Duration::from_secs(60);
+/// What follows the prefix in the name of a demonstration's folder.
+const RANDOM_LETTERS: usize = 6;
+const LOCK: &str = "LOCK";
+const STORE: &str = "maestro.redb";
+/// All that demonstrations without a marker left in their folders.
+const UNMARKED: [&str; 3] = [LOCK, STORE, "rooms"];
+/// Behind the program in their rooms' command.
+const ARGUMENTS: [&str; 3] = ["room", "--ping-interval", "1s"];
 
-/// Ends the rooms and deletes the folders of dead demonstrations; how many there were. A living one holds the lock of its
-/// folder. What cannot be looked at stays.
+/// Ends the rooms and deletes the folders of dead demonstrations; how many there were. What may be anything else stays, and
+/// so does what a living process works in.
 pub fn sweep(temporary: &Path) -> usize {
     let Ok(entries) = fs::read_dir(temporary) else {
         return 0;
@@ -30,28 +38,57 @@ pub fn sweep(temporary: &Path) -> usize {
 }
 
 fn sweep_one(folder: &Path) -> bool {
-    // No link is followed, and nothing of somebody else's is touched.
-    let Ok(present) = fs::symlink_metadata(folder) else {
+    if let Some(left) = marker::abandoned(folder) {
+        // Whoever serves from a folder that was left has its lock.
+        return !is_served(folder) && clean(folder, &left.installation);
+    }
+    if marker::is_marked(folder) || !looks_unmarked(folder) {
+        return false;
+    }
+    let Ok(claimed) = ClaimedFolder::claim(folder) else {
         return false;
     };
-    if !present.is_dir() || present.uid() != getuid().as_raw() {
+    match claimed.contents() {
+        Ok(contents) => match contents.schedulers.as_slice() {
+            [only] if is_the_demos(only) => clean(folder, &contents.installation),
+            _ => false,
+        },
+        // Nobody can say whose rooms were in it.
+        Err(_) => false,
+    }
+}
+
+/// A folder without a store has nothing to serve, and no lock is made to find that out.
+fn is_served(folder: &Path) -> bool {
+    is_file(&folder.join(LOCK)) && ClaimedFolder::claim(folder).is_err()
+}
+
+/// Whether nothing speaks against a demonstration of a version that left no marker: nothing of anybody else is in it.
+fn looks_unmarked(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let random = name.and_then(|name| name.strip_prefix(PREFIX));
+    let is_random = random.is_some_and(|random| {
+        random.len() == RANDOM_LETTERS && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    });
+    let is_ours = fs::symlink_metadata(folder)
+        .is_ok_and(|present| present.is_dir() && present.uid() == getuid().as_raw());
+    if !is_random || !is_ours || !is_file(&folder.join(LOCK)) || !is_file(&folder.join(STORE)) {
         return false;
     }
-    match fs::symlink_metadata(folder.join("LOCK")) {
-        // Whoever has locked it writes its name at once.
-        Ok(lock) if !lock.is_file() || lock.len() == 0 => false,
-        Ok(_) => match EmbeddedStore::open(folder) {
-            Ok(store) => {
-                let installation = store.installation().to_owned();
-                drop(store);
-                clean(folder, &installation)
-            }
-            // It lives, or nobody can say whose rooms were in it.
-            Err(_) => false,
-        },
-        Err(_) => {
-            let age = present.modified().ok().and_then(|at| at.elapsed().ok());
-            age.is_some_and(|age| age > STARTING_MAX) && clean(folder, "")
-        }
-    }
+    let Ok(mut entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.all(|entry| entry.is_ok_and(|entry| UNMARKED.iter().any(|n| entry.file_name() == *n)))
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
+}
+
+/// Its name and game, and the sample room as its only container.
+fn is_the_demos(scheduler: &Scheduler) -> bool {
+    scheduler.name.as_str() == SCHEDULER
+        && scheduler.game == SCHEDULER
+        && matches!(&scheduler.spec.containers[..], [only]
+            if only.command.get(1..).is_some_and(|given| given == ARGUMENTS))
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod leftovers;
+mod marker;
 mod matchmaker;
 mod screen;
 mod script;
@@ -20,6 +21,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use maestro_core::duration;
 use maestro_runtime::process::room_processes;
+use marker::Marker;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -56,8 +58,9 @@ pub fn run(
     serve: impl FnOnce(&Path, Play<'_>) -> anyhow::Result<Summary>,
 ) -> anyhow::Result<()> {
     leftovers::sweep(&std::env::temp_dir());
-    let folder = tempfile::Builder::new().prefix(watchdog::PREFIX).tempdir();
+    let folder = tempfile::Builder::new().prefix(marker::PREFIX).tempdir();
     let folder = folder.context("cannot make a temporary folder")?;
+    let mut marker = Marker::create(folder.path()).context("cannot mark the temporary folder")?;
     let mut watchdog = Watchdog::start(folder.path())?;
     // From here on it is the watchdog's to delete, however this process ends.
     let folder = folder.keep();
@@ -65,8 +68,10 @@ pub fn run(
     let mut installation = String::new();
     let play: Play<'_> = Box::new(|server| {
         installation.clone_from(&server.installation);
+        let marked = marker.add_installation(&installation);
         let guarded = watchdog.guard(&installation);
         Box::pin(async move {
+            marked.context("cannot mark the temporary folder")?;
             guarded?;
             story::tell(server, rooms, time).await
         })

@@ -3,18 +3,18 @@
 //! Rooms outlive the orchestrator by design, so a demonstration that is killed would leave its own for ever. The watchdog
 //! holds the reading end of a pipe whose other end only the demonstration has: when that closes, it is over.
 
+use super::marker;
 use anyhow::{Context, bail};
 use clap::Args;
 use maestro_runtime::process::{kill_room_processes, remove_tree};
-use std::io::{ErrorKind, Read, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What the folders of demonstrations are called, before something random.
-pub const PREFIX: &str = "maestro-demo-";
 /// How long a clean-up tries.
 const CLEAN_MAX: Duration = Duration::from_secs(20);
 const CLEAN_LOOK: Duration = Duration::from_millis(20);
@@ -86,8 +86,7 @@ impl Drop for Watchdog {
 /// When the folder is none of a demonstration, or something is left.
 pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
     let folder = &args.folder;
-    let name = folder.file_name().and_then(|name| name.to_str());
-    if !name.is_some_and(|name| name.starts_with(PREFIX)) {
+    if !marker::is_marked(folder) {
         bail!("{} is no folder of a demo", folder.display());
     }
     // Out of reach of the terminal's keys and of its end. Only a process that others have made a leader is one already.
@@ -126,7 +125,7 @@ pub fn clean(folder: &Path, installation: &str) -> bool {
             "" => Ok(0),
             mark => kill_room_processes(mark),
         };
-        let is_gone = match remove_tree(folder) {
+        let is_gone = match remove(folder) {
             Ok(()) => true,
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
@@ -138,4 +137,15 @@ pub fn clean(folder: &Path, installation: &str) -> bool {
         }
         std::thread::sleep(CLEAN_LOOK);
     }
+}
+
+/// The marker goes last: a clean-up that is killed in the middle is gone on with by the next demonstration.
+fn remove(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != marker::NAME {
+            remove_tree(&entry.path())?;
+        }
+    }
+    remove_tree(folder)
 }

@@ -32,13 +32,13 @@ use batch::Batch;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use lock::LockFile;
 use maestro_core::{
-    domain::{Epoch, SchedulerName, Seq},
+    domain::{Epoch, Scheduler, SchedulerName, Seq},
     ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Outage, Store, StoreError},
 };
 use model::Model;
 use parking_lot::Mutex;
 use queue::{Inlet, Job};
-use shared::Shared;
+use shared::{ReadError, Shared};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -60,6 +60,15 @@ pub struct ClaimedFolder {
     lock: LockFile,
 }
 
+/// What the store of a folder is of.
+#[derive(Debug)]
+pub struct Contents {
+    /// The uuid of the installation.
+    pub installation: String,
+    /// The active version of each scheduler.
+    pub schedulers: Vec<Arc<Scheduler>>,
+}
+
 impl ClaimedFolder {
     /// Makes the folder when it is not there, and takes its lock. Dropping the claim gives it up.
     ///
@@ -73,6 +82,23 @@ impl ClaimedFolder {
         Ok(Self { dir, lock })
     }
 
+    /// Reads a store that has to be there, for whoever must know what it is of before anything is done with it. It begins no
+    /// epoch and keeps its format; only a file that was not closed is repaired. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`ClaimedFolder::open`]; also when there is no store.
+    pub fn contents(&self) -> Result<Contents, OpenError> {
+        let path = self.dir.join(file::NAME);
+        let database = file::open_existing(&path)?;
+        file::guarded(&path, || {
+            format::of(&path, &database)?;
+            Ok(Contents {
+                installation: format::installation(&path, &database)?,
+                schedulers: snapshot::schedulers(&database).map_err(|e| unread(&path, e))?,
+            })
+        })
+    }
+
     /// Opens the store, which is made when it is not there. Blocks on the disk.
     ///
     /// # Errors
@@ -83,13 +109,7 @@ impl ClaimedFolder {
         let path = dir.join(file::NAME);
         let installation = format::installation(&path, &database)?;
         let (entries, mut seqs) = file::guarded(&path, || {
-            snapshot::everything(&database).map_err(|e| match e {
-                shared::ReadError::Database(e) => OpenError::database(&path, e),
-                shared::ReadError::Row(e) => OpenError::Damaged {
-                    file: path.clone(),
-                    reason: e.to_string(),
-                },
-            })
+            snapshot::everything(&database).map_err(|e| unread(&path, e))
         })?;
         let forgotten = seqs.keys().filter(|name| !entries.contains_key(*name));
         let epoch = Epoch(format::raise_epoch(&path, &database, forgotten)?);
@@ -144,6 +164,16 @@ impl EmbeddedStore {
     async fn send(&self, job: Job) -> Result<(), StoreError> {
         let sent = self.inlet.send(job).await;
         sent.map_err(|e| StoreError::Unavailable(e.to_string()))
+    }
+}
+
+fn unread(path: &Path, error: ReadError) -> OpenError {
+    match error {
+        ReadError::Database(e) => OpenError::database(path, e),
+        ReadError::Row(e) => OpenError::Damaged {
+            file: path.into(),
+            reason: e.to_string(),
+        },
     }
 }
 

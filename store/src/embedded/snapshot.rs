@@ -63,6 +63,16 @@ pub fn everything(db: &Database) -> Result<(Entries, Seqs), ReadError> {
     Ok((entries, seqs))
 }
 
+/// The active version of each scheduler.
+pub fn schedulers(db: &Database) -> Result<Vec<Arc<Scheduler>>, ReadError> {
+    let mut documents = Vec::new();
+    for row in db.begin_read()?.open_table(tables::SCHEDULERS)?.iter()? {
+        let (name, row) = row?;
+        documents.push(tables::decode("schedulers", name.value(), row.value().1)?);
+    }
+    Ok(documents)
+}
+
 /// Everything of one scheduler.
 pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
     let end = tables::successor(name);

@@ -1,0 +1,106 @@
+//! The file that says that a folder was made by a demonstration, and whose rooms ran in it.
+//!
+//! What is deleted without being asked for has to be ours beyond doubt. A name proves nothing: people name their own folders
+//! and copies of ours like that. So the marker names the folder that it was written in, by name and inode.
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::process::getuid;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+pub const NAME: &str = "MAESTRO-DEMO";
+/// What the folders of demonstrations are called, before something random.
+pub const PREFIX: &str = "maestro-demo-";
+const INSTALLATION: &str = "installation ";
+const BYTES_MAX: u64 = 4096;
+
+/// The marker of a folder. Its file is locked for as long as the demonstration lives.
+pub struct Marker(File);
+
+impl Marker {
+    /// Marks a folder that was just made.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or is there already.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        let head = head(folder)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true).mode(0o600);
+        let mut file = options.open(folder.join(NAME))?;
+        // Before it says anything: whoever can read it knows that we live.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.write_all(head.as_bytes())?;
+        Ok(Self(file))
+    }
+
+    /// Adds whose rooms will run in the folder. To be done before there is one.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn add_installation(&mut self, installation: &str) -> io::Result<()> {
+        let line = format!("{INSTALLATION}{installation}\n");
+        self.0.write_all(line.as_bytes())
+    }
+}
+
+/// Whether a demonstration of this user made this very folder.
+pub fn is_marked(folder: &Path) -> bool {
+    read(folder).is_some()
+}
+
+/// The folder of a demonstration that has ended.
+pub struct Abandoned {
+    /// Empty: it had no rooms yet.
+    pub installation: String,
+    /// Nobody else takes it meanwhile.
+    _lock: File,
+}
+
+/// `None`: it is no demonstration's, or that still runs.
+pub fn abandoned(folder: &Path) -> Option<Abandoned> {
+    let (file, installation) = read(folder)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(Abandoned {
+        installation,
+        _lock: file,
+    })
+}
+
+/// The file and the installation in it.
+fn read(folder: &Path) -> Option<(File, String)> {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let file = options.open(folder.join(NAME)).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.uid() != getuid().as_raw() {
+        return None;
+    }
+    let mut text = String::new();
+    (&file).take(BYTES_MAX).read_to_string(&mut text).ok()?;
+    let rest = text.strip_prefix(&head(folder).ok()?)?;
+    let installation = match rest {
+        "" => "",
+        line => line.strip_prefix(INSTALLATION)?.strip_suffix('\n')?,
+    };
+    Some((file, installation.to_owned()))
+}
+
+/// The part that is there from the beginning.
+fn head(folder: &Path) -> io::Result<String> {
+    let name = folder.file_name().and_then(OsStr::to_str);
+    let name = name.filter(|name| name.starts_with(PREFIX));
+    let name = name.ok_or(io::ErrorKind::InvalidFilename)?;
+    // No link is followed: what it leads to is not named like that.
+    let metadata = fs::symlink_metadata(folder)?;
+    if !metadata.is_dir() || metadata.uid() != getuid().as_raw() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let inode = metadata.ino();
+    Ok(format!(
+        "maestro demo: this folder is deleted when the demo has ended\nfolder {name} {inode}\n"
+    ))
+}
