@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Counts rooms from the reservation of their ports, or from the moment when they are found,
-/// until they are gone.
+/// Counts rooms from the reservation of their ports, or from when they are found, until they are
+/// gone.
 pub struct CappedRuntime {
     inner: Arc<dyn Runtime>,
     limit: usize,
@@ -91,8 +91,8 @@ impl Runtime for CappedRuntime {
             let mut rooms = rooms.lock();
             match event {
                 RuntimeEvent::Listed(all) => {
-                    // What went unseen in a gap counts no more; a room that is only being made
-                    // counts again with its creation.
+                    // Rooms that ended unseen in a gap no longer count; a room that is being
+                    // created counts again with its creation.
                     let listed: HashSet<&RoomId> = all.iter().map(|i| &i.room).collect();
                     rooms.retain(|room, of| *of != name || listed.contains(room));
                     rooms.extend(all.iter().map(|i| (i.room.clone(), name.clone())));

@@ -1,5 +1,5 @@
-//! What watchers are told: the instances of each scheduler as last observed, and the
-//! events that lead from one observation to the next.
+//! What watchers receive: the instances of each scheduler as last observed, and the events between
+//! one observation and the next.
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_core::{domain::*, ports::RuntimeEvent};
@@ -14,8 +14,7 @@ use std::{
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
-/// Events that one watcher may be behind, unless more is allowed; a slower one is given a
-/// new list instead.
+/// How many events a watcher may lag behind by default; a slower one gets a new list instead.
 const BEHIND_MAX: usize = 256;
 
 pub struct Feeds {
@@ -36,8 +35,8 @@ struct Feed {
     watchers: Vec<Watcher>,
 }
 
-/// The sending side of a watch. Its queue takes memory only for what waits in it: thousands
-/// of schedulers are watched, and nearly all of them are quiet.
+/// The sending side of a watch. Its queue allocates only for waiting events: thousands of
+/// schedulers are watched, and nearly all of them are quiet.
 struct Watcher {
     events: mpsc::Sender<RuntimeEvent>,
     /// Set once when the queue was full; the watch begins again with the list.
@@ -45,7 +44,7 @@ struct Watcher {
 }
 
 impl Feed {
-    /// Watchers that are gone, or too far behind, are told nothing more.
+    /// Watchers that are gone, or too far behind, get no more events.
     fn tell(&mut self, event: &RuntimeEvent) {
         self.watchers
             .retain(|watcher| match watcher.events.try_send(event.clone()) {
@@ -76,7 +75,7 @@ impl Feeds {
         }
     }
 
-    /// For rooms that change faster than a watcher may be behind.
+    /// For rooms that change faster than a default watcher can follow.
     pub fn behind_max(self, events: usize) -> Self {
         self.state.lock().behind_max = events;
         self
@@ -129,7 +128,7 @@ impl Feeds {
         .boxed()
     }
 
-    /// List and subscription under one lock: nothing falls between them.
+    /// List and subscription under one lock, so that no event is lost between them.
     fn list(&self, scheduler: &SchedulerName) -> (RuntimeEvent, Subscription) {
         let mut state = self.state.lock();
         let (sender, events) = mpsc::channel(state.behind_max);
@@ -183,7 +182,7 @@ impl Watch {
                 if received.is_some() {
                     return received;
                 }
-                // Its sender goes only when it was too far behind.
+                // The sender is dropped only when this side was too far behind.
             }
             tracing::debug!(scheduler_name = %self.scheduler, "a slow watch is given a new list");
         } else if self.feeds.stopping.is_cancelled() {

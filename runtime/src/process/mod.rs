@@ -13,9 +13,9 @@
 //! | `trash`, `cleaner` | what rooms leave on the disk |
 //! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang, errors that say nothing about a room |
 //!
-//! Never: a poll for exits while there are descriptors, a pipe between a room and this process
-//! (it would break with us), a kill on drop, a signal to a process whose start time was not
-//! compared, an error of looking taken for an end.
+//! Never: polling for exits while there are descriptors, a pipe between a room and this process (it
+//! would break with us), a kill on drop, a signal to a process whose start time was not compared, a
+//! failed inspection taken for an end.
 
 mod room_process;
 mod settings;

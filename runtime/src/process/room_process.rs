@@ -1,4 +1,4 @@
-//! A process as the outside sees it.
+//! A process as seen from outside.
 
 use maestro_core::domain::{RoomId, SchedulerName};
 

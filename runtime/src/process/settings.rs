@@ -7,8 +7,8 @@ use std::{io, path::PathBuf, time::Duration};
 pub struct ProcessSettings {
     /// Holds `rooms/` (ours) and `secrets/` (the user's).
     pub data_dir: PathBuf,
-    /// Uuid of this installation: in every room's environment, so that its processes are
-    /// told from those of another one on the same machine.
+    /// Uuid of this installation: in every room's environment, so that its processes can be told
+    /// from another installation's on the same machine.
     pub installation: String,
     /// Where rooms reach the rooms API, for example `http://127.0.0.1:8070`.
     pub rooms_api_url: String,
@@ -18,15 +18,15 @@ pub struct ProcessSettings {
     pub default_ports: Option<PortRange>,
     /// Its folder comes first in the rooms' PATH; `None`: the running executable.
     pub own_binary: Option<PathBuf>,
-    /// Our own program, which stands between rooms and their logs as a process of its own
-    /// for each container (see [`super::write_log`]); `None`: rooms write straight into
-    /// files, which they can truncate, and which a flood makes grow between two looks.
+    /// Our own program, which runs between rooms and their logs as one process for each container
+    /// (see [`super::write_log`]); `None`: rooms write directly into files, which they can
+    /// truncate, and which a flood makes grow between two rounds.
     pub log_writer: Option<PathBuf>,
     /// A log longer than this is rotated.
     pub log_bytes: u64,
     /// Log files per container, the current one included.
     pub log_files: usize,
-    /// How often the sizes of logs are looked at.
+    /// How often the sizes of logs are checked.
     pub log_check_every: Duration,
     /// Folders of ended rooms per scheduler.
     pub keep_ended: usize,
@@ -35,7 +35,7 @@ pub struct ProcessSettings {
     pub spawns_at_once: usize,
 }
 
-/// How long and how many the files of one log may be.
+/// The size and number of the files of one log.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
     pub bytes: u64,

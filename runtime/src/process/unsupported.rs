@@ -20,7 +20,7 @@ impl ProcessRuntime {
     }
 }
 
-/// There are no rooms, so there are no logs of them.
+/// There are no rooms, so there are no logs.
 pub fn write_log(_: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     None
 }

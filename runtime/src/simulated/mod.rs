@@ -2,8 +2,8 @@
 //! process, no file, no socket. A room costs an entry in a table, so a hundred thousand are
 //! cheap.
 //!
-//! Nothing survives: what it lists after a restart is what it was told to create since.
-//! Never: a task per room, a port that is really bound.
+//! Nothing survives a restart: it lists only what it was told to create since. Never: a task per
+//! room, a port that is really bound.
 
 mod paper;
 mod ports;
@@ -26,7 +26,7 @@ pub struct SimulatedRuntime {
 }
 
 impl SimulatedRuntime {
-    /// Has to be called on a tokio runtime: its one timer lives there.
+    /// Must be called on a tokio runtime: its one timer lives there.
     ///
     /// # Errors
     /// When the list of rooms cannot be written.
@@ -83,7 +83,7 @@ impl Runtime for SimulatedRuntime {
         self.paper.create(order)
     }
 
-    /// A room on paper ends at once, whatever its grace.
+    /// A room on paper ends at once, whatever its grace period.
     async fn terminate(
         &self,
         scheduler: &SchedulerName,
@@ -99,7 +99,7 @@ impl Runtime for SimulatedRuntime {
         self.paper.feeds.watch(scheduler)
     }
 
-    /// Such a room never says anything.
+    /// Such a room never writes anything.
     async fn log_tail(
         &self,
         scheduler: &SchedulerName,

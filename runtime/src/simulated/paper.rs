@@ -1,4 +1,4 @@
-//! The book of rooms on paper: who exists, which ports are whose, who is about to be ready.
+//! The table of rooms on paper: which exist, which ports they have, which are about to be ready.
 
 use super::{ports::PortCounter, settings::SimulatedSettings};
 use crate::{feeds::Feeds, quantity::parse_milli};
@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Events that a watcher may be behind: rooms on paper come by the thousand.
+/// How many events a watcher may lag behind: rooms on paper come by the thousand.
 const BEHIND_MAX: usize = 8192;
 
 type Key = (SchedulerName, RoomId);
@@ -23,9 +23,9 @@ pub struct Paper {
     pub feeds: Arc<Feeds>,
     /// Held across all changes of `feeds`, so that a room and its ports agree.
     state: Mutex<State>,
-    /// There is somebody to start.
+    /// Signalled when a room is pending.
     started: Notify,
-    /// Tells the rooms of this run from those of another.
+    /// Distinguishes the rooms of this run from those of another.
     run: u32,
 }
 
@@ -35,7 +35,7 @@ struct State {
     reserved: HashMap<RoomId, Arc<[u16]>>,
     rooms: HashMap<Key, Arc<[u16]>>,
     created: u64,
-    /// By the moment at which they become ready; as many as there are pending rooms.
+    /// Pending rooms by the time at which they become ready.
     starting: VecDeque<(Instant, Key, String)>,
     list: Option<File>,
 }
@@ -47,7 +47,7 @@ impl Paper {
             Some(path) => Some(File::options().append(true).create(true).open(path)?),
             None => None,
         };
-        // Newer than what any run before this one has told.
+        // Newer than any version reported by an earlier run.
         let feeds = Feeds::new(now.unsigned_abs(), stopping).behind_max(BEHIND_MAX);
         Ok(Self {
             settings,
@@ -189,7 +189,7 @@ impl Paper {
             let Some((_, key, uid)) = state.starting.pop_front() else {
                 return;
             };
-            // It may have been ended meanwhile, or made again.
+            // It may have been ended meanwhile, or created again.
             let found = self.feeds.instance(&key.0, &key.1);
             if let Some(mut instance) = found.filter(|instance| instance.uid == uid) {
                 instance.status = InstanceStatus::Ready;
@@ -200,7 +200,7 @@ impl Paper {
 }
 
 impl State {
-    /// The ports of an order: reserved for this room, or of a row that is older than this run.
+    /// The ports of an order: reserved for this room, or from a row that is older than this run.
     fn claim(&mut self, key: &Key, ports: &Arc<[u16]>) -> Result<(), RuntimeError> {
         if let Some(reserved) = self.reserved.remove(&key.1) {
             self.ports.free(&reserved);
@@ -249,7 +249,7 @@ fn wanted(
         .collect()
 }
 
-/// What no runtime could give to a room.
+/// What no runtime could provide for a room.
 fn check(spec: &Spec) -> Result<(), RuntimeError> {
     for container in &spec.containers {
         for resources in [&container.requests, &container.limits] {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Numbers as bits, 64 to a word.
 const WORDS: usize = (u16::MAX as usize + 1) / 64;
 
-/// The numbers that are taken, and where the last draw of each range ended.
+/// The ports that are taken, and where the last draw of each range ended.
 pub struct PortCounter {
     taken: Box<[u64; WORDS]>,
     next: HashMap<(u16, u16), u16>,

@@ -1,4 +1,4 @@
-//! What can be set about rooms on paper.
+//! Settings of rooms on paper.
 
 use maestro_core::domain::PortRange;
 use std::{path::PathBuf, time::Duration};
@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 /// How rooms on paper behave.
 #[derive(Clone, Debug)]
 pub struct SimulatedSettings {
-    /// The address that players are told.
+    /// The address that players are given.
     pub host: String,
     /// How long a room is pending before it is ready.
     pub startup: Duration,

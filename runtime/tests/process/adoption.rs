@@ -1,4 +1,4 @@
-//! Rooms outlive the orchestrator, and the next one finds them.
+//! Rooms outlive the orchestrator, and its next start finds them.
 
 use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};
@@ -292,7 +292,7 @@ async fn a_process_of_another_boot_or_start_is_never_taken_for_the_room() {
     let site = Site::new();
     let stage = site.stage(scheduler("fleet", RUNS)).await;
     site.close().await;
-    // A process that is not ours, under the number that the record names.
+    // A foreign process with the pid that the record names.
     let mut stranger = std::process::Command::new("sleep")
         .arg("60")
         .spawn()
@@ -338,7 +338,7 @@ async fn one_process_at_a_time_keeps_the_rooms_of_a_folder() {
     assert_eq!(site.open().runtime_domain(), domain);
 }
 
-/// A room of two containers as a crash left it after the first was spawned.
+/// A room of two containers after a crash that followed the first spawn.
 async fn half_made(site: &Site) -> (Stage, RoomOrder) {
     let mut fleet = scheduler("fleet", RUNS);
     let mut second = fleet.spec.containers[0].clone();

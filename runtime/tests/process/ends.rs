@@ -1,4 +1,4 @@
-//! How rooms end: by themselves, asked to, and against their will.
+//! How rooms end: by themselves, on request, and by force.
 
 use crate::adoption::adopted;
 use crate::site::{Site, eventually};
@@ -173,7 +173,7 @@ async fn a_container_that_fails_takes_the_room_with_it() {
     stage.strike().await;
 }
 
-/// What a set-up container looks like: it exits 0 and leaves the room to the other.
+/// Like a set-up container: it exits 0 and leaves the room to the other.
 #[tokio::test]
 async fn a_container_that_completes_is_no_news_and_is_remembered() {
     let site = Site::new();
@@ -186,14 +186,14 @@ async fn a_container_that_completes_is_no_news_and_is_remembered() {
         completed().then_some(())
     })
     .await;
-    // Also for whoever comes after us.
+    // Also for the next process.
     site.close().await;
     let mut stage = adopted(&site, stage).await;
     let listed = stage.listed().await;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].status, InstanceStatus::Ready);
     assert!(!site.processes().is_empty());
-    // It is over once the last one has ended, and nothing but that was told.
+    // It is over once the last one has ended, and only that was reported.
     std::fs::write(site.room_folder("fleet", "fleet-a").join("work/stop"), "").unwrap();
     let next = stage
         .until(|event| match event {

@@ -1,4 +1,4 @@
-//! What survives a time when nobody watched, and what descriptors have to do with it.
+//! What survives a time without a watcher, and the role of descriptors.
 
 use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};
@@ -192,7 +192,7 @@ fn without_descriptors_nobody_is_taken_for_gone() {
                 taken.push(file);
             }
         };
-        // An end without a descriptor to look with: it waits until there is one.
+        // An end without a free descriptor: it is reported once there is one.
         take_all(&mut taken);
         kill(pids[0]);
         let early = tokio::time::timeout(Duration::from_millis(700), stage.next()).await;
@@ -203,7 +203,7 @@ fn without_descriptors_nobody_is_taken_for_gone() {
         assert!(fs::File::open("/dev/null").is_err(), "still none");
         taken.clear();
         stage.until_gone(&"fleet-a".into()).await;
-        // Adopted with hardly any: looked at by its number, and its end is still seen.
+        // Adopted with hardly any descriptors: polled by its pid, and its end is still seen.
         drop(stage);
         site.close().await;
         take_all(&mut taken);

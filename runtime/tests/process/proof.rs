@@ -1,5 +1,5 @@
-//! Who is taken for a room: rooms of the layout before, programs that hide what they are,
-//! and records that name somebody else's processes.
+//! What is recognized as a room: rooms of the old layout, programs that hide their marks, and
+//! records that name foreign processes.
 
 use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};
@@ -28,7 +28,7 @@ impl Session {
             ),
             None => Stdio::null(),
         };
-        // It becomes the program, since it leads no process group: the number stays.
+        // It becomes the program, since it leads no process group: the pid stays.
         let child = Command::new("/usr/bin/setsid")
             .args(["/bin/sh", "-c", "echo here; exec sleep 600"])
             .env_clear()
@@ -136,7 +136,7 @@ async fn rooms_of_the_layout_before_are_adopted_where_they_are() {
     let mut sessions = Vec::new();
     for (room, variables) in [
         (marked, marks(&site, marked)),
-        // It wrote its title over its environment: its log shows whose it is.
+        // It overwrote its environment with its title: its log shows whose it is.
         (titled, vec![("TITLE", "over it all")]),
         (bare, marks(&site, bare)),
     ] {
@@ -153,7 +153,7 @@ async fn rooms_of_the_layout_before_are_adopted_where_they_are() {
         sessions.push(session);
     }
     fs::remove_file(site.room_folder("fleet", bare).join("room.json")).unwrap();
-    // Twice: what the first start writes, the second one must understand.
+    // Twice: the second start must understand what the first one wrote.
     for _ in 0..2 {
         site.open();
         let mut stage = Stage::resume(&site, fleet.clone()).await;

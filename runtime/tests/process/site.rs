@@ -1,4 +1,4 @@
-//! A data folder and an installation of its own; at the end no process may be left.
+//! Its own data folder and installation; at the end no process may be left.
 
 use maestro_core::{domain::*, ports::*};
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings, RoomProcess, room_processes};
@@ -50,7 +50,7 @@ impl Site {
         *self.runtime.lock() = Some(runtime);
     }
 
-    /// Drops the runtime without a word.
+    /// Drops the runtime without a shutdown.
     pub fn forget(&self) {
         self.runtime.lock().take();
     }

@@ -66,7 +66,7 @@ async fn pipes_in_place_of_files_hold_nobody_up() {
         "{refused}"
     );
     stage.runtime.release_ports(&order.room).await;
-    // A pipe as the room's own log, and one in the way of its record.
+    // A pipe in place of the room's log, and one in place of its record.
     let order = stage.order("fleet-c").await.unwrap();
     let third = site.room_folder("fleet", "fleet-c");
     fs::create_dir_all(&third).unwrap();
@@ -156,7 +156,7 @@ async fn trees_without_end_are_removed_also_by_the_next_start() {
     eventually("the trash is empty again", empty).await;
 }
 
-/// A mount that is undone however the test ends; `None`: nothing can be mounted here.
+/// A mount that is undone however the test ends; `None`: mounting is not possible here.
 struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
@@ -192,7 +192,7 @@ async fn what_cannot_be_removed_is_tried_again_and_keeps_nobody() {
     stage.until_gone(&"fleet-a".into()).await;
     let name = stage.scheduler.name.clone();
     stage.runtime.remove(&name).await.unwrap();
-    // The tree was taken apart up to the mount, which nothing reached into.
+    // The tree was removed up to the mount, which was left alone.
     let kept = eventually("the mount is all that is left", || {
         let mut left = fs::read_dir(&trash).unwrap().flatten();
         let only = left.next()?.path();

@@ -93,7 +93,7 @@ async fn a_data_folder_that_cannot_be_written_is_refused_with_its_name() {
     assert!(text.contains("/proc/no-such-place/rooms"), "{text}");
 }
 
-/// Writes straight into its log, as rooms did before there was a writer between.
+/// Writes directly into its log, as rooms did before there was a writer.
 #[tokio::test]
 async fn a_room_of_before_is_adopted_and_its_log_rotated_as_before() {
     let mut site = Site::with(|settings| {
@@ -114,7 +114,7 @@ async fn a_room_of_before_is_adopted_and_its_log_rotated_as_before() {
     site.open();
     let stage = Stage::resume(&site, fleet).await;
     assert_eq!(stage.listed().await.len(), 1);
-    // Looked at far more often than folders and writers are.
+    // Checked far more often than folders and writers are.
     eventually("two rotated files", || {
         let rotated = format!("{}.2", log.display());
         fs::exists(rotated).unwrap().then_some(())
@@ -125,7 +125,7 @@ async fn a_room_of_before_is_adopted_and_its_log_rotated_as_before() {
     stage.strike().await;
 }
 
-/// Where no writer can be had, rooms run all the same.
+/// Without a writer rooms run all the same.
 #[tokio::test]
 async fn without_a_writer_a_room_writes_into_its_log_itself() {
     let site = Site::with(|settings| settings.log_writer = Some("/no/such/program".into()));

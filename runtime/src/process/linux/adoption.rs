@@ -25,12 +25,12 @@ pub struct Found {
     pub folder: RoomFolder,
     /// `None`: there is none, or it cannot be read.
     pub record: Option<RoomFile>,
-    /// Processes of the record that run and are what it says.
+    /// Running processes that match the record.
     recorded: Vec<(String, ProcessId)>,
-    /// Leaders of sessions that run and bear this room's marks.
+    /// Running session leaders with this room's marks.
     marked: Vec<(String, ProcessId)>,
     ports: Vec<u16>,
-    /// Something that bears the marks still runs, leader or not.
+    /// A process with the marks still runs, leader or not.
     leftovers: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn survey(rooms: &RoomsFolder, installation: &str, boot_id: &str) -> io::Res
         let key = (scheduler, room);
         let record = match RoomFile::read(&folder) {
             Ok(record) => record,
-            // Not to be looked at is not to be gone.
+            // A process that cannot be inspected is not taken for gone.
             Err(error) if is_shortage(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(folder = %folder.path().display(), %error, "a room record cannot be read");
@@ -96,8 +96,8 @@ fn not_of_here(record: &RoomFile, key: &RoomKey, installation: &str) -> Option<&
 
 impl Found {
     fn new(key: RoomKey, folder: RoomFolder, record: Option<RoomFile>, rows: &[&Row]) -> Self {
-        // Of several sessions with one container's marks the oldest is the container; the
-        // others were opened by it.
+        // Of several sessions with one container's marks, the oldest is the container; it opened
+        // the others.
         let mut marked = BTreeMap::<String, ProcessId>::new();
         let mut ports = Vec::new();
         for row in rows {
@@ -131,7 +131,7 @@ impl Found {
         }
     }
 
-    /// Which processes of the record are what it says.
+    /// Which processes of the record still match it.
     fn compare(&mut self, table: &HashMap<i32, &Row>, boot_id: &str) {
         let Some(record) = self.record.as_ref().filter(|r| r.boot_id == boot_id) else {
             return;
@@ -146,8 +146,8 @@ impl Found {
         }
     }
 
-    /// Number and start time are as recorded. A record that lies where the room worked may
-    /// have been written by the room: then the process itself has to show whose it is.
+    /// Pid and start time match the record. A record in the room's working folder may have been
+    /// written by the room: then the process itself must show whose it is.
     fn is_proved(&self, record: &RoomFile, container: &str, row: &Row) -> bool {
         let installation = &record.installation;
         if !row.leads_session() || row.marks.contradict(installation, &self.key, container) {
@@ -163,7 +163,7 @@ impl Found {
         own
     }
 
-    /// What runs of this container: as recorded, or else as marked.
+    /// The running process of this container: as recorded, or else by its marks.
     fn process(&self, container: &str) -> Option<ProcessId> {
         let mut known = self.recorded.iter().chain(&self.marked);
         known.find(|(name, _)| name == container).map(|(_, id)| *id)
@@ -187,8 +187,9 @@ impl Host {
         }
     }
 
-    /// A room that waited for its restart in place, or has to: its keeper goes on where the one
-    /// before was (D31). How its containers ended nobody knows any more, so it counts as a failure.
+    /// A room that was waiting for its restart in place, or has to wait: its keeper continues where
+    /// the previous one stopped (D31). How its containers ended is unknown, so it counts as a
+    /// failure.
     fn goes_on(&self, record: &RoomFile) -> bool {
         let policy = RestartPolicy::from_word(&record.spec.restart_policy);
         record.phase == Phase::Running
@@ -203,9 +204,9 @@ impl Host {
             .map(|(id, name)| (name, id))
             .collect();
         if processes.is_empty() && record.phase == Phase::Starting {
-            // Its owner creates it or gives it up; until then nobody else has its ports.
+            // Its owner creates it or gives it up; until then its ports stay reserved.
             self.claim_found(&found.key, &record.host_ports);
-            // Its time as an ended room, if it is given up, begins now.
+            // If it is given up, its time as an ended room starts now.
             return self.note_ended(&found.key, jiff::Timestamp::now());
         }
         if processes.is_empty() && !self.goes_on(&record) {
@@ -224,7 +225,7 @@ impl Host {
             .iter()
             .any(|(name, id)| record.process(name) != Some(*id));
         if complete && record.phase == Phase::Running {
-            // One that has gone keeps its place: its keeper decides what that means.
+            // A container that is gone keeps its slot: the keeper decides what that means.
             record
                 .processes
                 .retain(|process| processes.iter().any(|(name, _)| *name == process.container));
@@ -246,7 +247,7 @@ impl Host {
         self.take_up(record, found, complete);
     }
 
-    /// Without a record nothing is known but what runs. The owner's order completes it.
+    /// Without a record only the running processes are known. The owner's order supplies the rest.
     fn adopt_stray(self: &Arc<Self>, found: Found) {
         tracing::warn!(scheduler_name = %found.key.0, room_id = %found.key.1, "a room was found without its record");
         let container = |(name, _): &(String, ProcessId)| Container {
@@ -298,7 +299,7 @@ impl Host {
         }
     }
 
-    /// The room has ended, but something of it runs on.
+    /// The room has ended, but some of its processes still run.
     fn sweep_leftovers(self: &Arc<Self>, found: &Found) {
         if !found.leftovers {
             return;

@@ -1,6 +1,6 @@
-//! Work that blocks: bounded in number, waited for up to a moment, never in the way of a
-//! shutdown. A disk that hangs holds the jobs that it holds; whoever waits for them is
-//! answered, and their places stay taken until they end.
+//! Blocking work: bounded in number, awaited up to a deadline, never in the way of a shutdown. A
+//! hanging disk keeps its jobs; callers are answered all the same, and the jobs' permits stay taken
+//! until they end.
 
 use maestro_core::ports::RuntimeError;
 use std::{sync::Arc, time::Duration};
@@ -35,7 +35,7 @@ impl From<JobError> for RuntimeError {
 }
 
 impl Jobs {
-    /// `max` at once; `patience` for the place and the work together.
+    /// At most `max` jobs at once; `patience` covers waiting for a permit and the work.
     pub fn new(handle: Handle, max: usize, patience: Duration) -> Self {
         Self {
             handle,
@@ -69,7 +69,7 @@ impl Jobs {
         }
     }
 
-    /// The same for work that somebody has to take up whenever it is done.
+    /// The same for work whose result must be taken up whenever it is done.
     pub async fn run_to_the_end<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -87,7 +87,7 @@ impl Jobs {
         })
     }
 
-    /// Until none is under way.
+    /// Waits until no job is running.
     pub async fn ended(&self) {
         self.under_way.close();
         self.under_way.wait().await;
@@ -97,7 +97,7 @@ impl Jobs {
         self.under_way.len()
     }
 
-    /// Callers may live on runtimes without a clock.
+    /// Callers may be on runtimes without a timer.
     fn timer(&self) -> Sleep {
         let _on = self.handle.enter();
         tokio::time::sleep_until(Instant::now() + self.patience)
@@ -113,7 +113,7 @@ mod tests {
         Jobs::new(Handle::current(), max, patience)
     }
 
-    /// A job that is held until the sender goes, and is under way.
+    /// A job that blocks until the sender is dropped, and has started.
     async fn held(
         jobs: &Arc<Jobs>,
     ) -> (

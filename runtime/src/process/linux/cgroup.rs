@@ -1,7 +1,7 @@
-//! Limits of rooms by cgroup v2, where this process may: in a hierarchy that is delegated
-//! to it (a systemd scope with `Delegate=yes`, a container of its own). Not in the group of
-//! a systemd service: rooms live on in groups below it, and systemd can then put no new
-//! process of that service into it, so that it does not start again (219/CGROUP).
+//! Resource limits of rooms by cgroup v2, where this process has the right: in a hierarchy that is
+//! delegated to it (a systemd scope with `Delegate=yes`, a container of its own). Not in the group
+//! of a systemd service: rooms live on in groups below it, and systemd can then put no new process
+//! of that service into it, so that it does not start again (219/CGROUP).
 
 use super::{plan::Limits, ports::RoomKey};
 use std::{
@@ -21,7 +21,7 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// `Err` says in words why limits cannot be enforced.
+    /// `Err` gives the reason why limits cannot be enforced.
     pub fn open() -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
         let base = base(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
@@ -87,7 +87,7 @@ impl Cgroups {
         Ok(procs.into())
     }
 
-    /// Whether the kernel ended something in this room for want of memory.
+    /// Whether the kernel killed a process of this room for lack of memory.
     pub fn out_of_memory(&self, key: &RoomKey) -> bool {
         fs::read_to_string(self.folder(key).join("memory.events")).is_ok_and(|events| {
             events
@@ -111,7 +111,7 @@ fn memory_max(limits: &Limits) -> String {
 
 fn cpu_max(limits: &Limits) -> String {
     const PERIOD_MICROS: u64 = 100_000;
-    /// The kernel takes no less.
+    /// The kernel's minimum.
     const QUOTA_MICROS_MIN: u64 = 1_000;
     limits.cpu_millicores.map_or("max".into(), |millicores| {
         let quota = millicores.saturating_mul(PERIOD_MICROS / 1000);
@@ -119,8 +119,8 @@ fn cpu_max(limits: &Limits) -> String {
     })
 }
 
-/// The systemd service whose group this is, or whose only sub-group for its processes. A
-/// user's scopes and services are all below `user@1000.service`, which is not meant.
+/// The systemd service whose group this is, or whose only sub-group for its processes.
+/// `user@1000.service`, above a user's scopes and services, does not count.
 fn service_of(group: &Path) -> Option<&str> {
     group
         .iter()

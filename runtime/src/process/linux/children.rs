@@ -1,5 +1,5 @@
-//! The children of this process: those whose end somebody here waits for, and the others,
-//! which are reaped because nobody else does.
+//! The children of this process: those whose end is awaited here, and all others, which are reaped
+//! because nobody else does.
 
 use parking_lot::{Mutex, RwLock};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -15,14 +15,14 @@ static CHILDREN: Children = Children {
 };
 
 struct Children {
-    /// Held for reading while a child is made and written down, so that one that ends at
-    /// once is not taken for somebody else's.
+    /// Held for reading while a child is spawned and recorded, so that one that ends at once is not
+    /// mistaken for another's.
     births: RwLock<()>,
     awaited: Mutex<Option<HashSet<i32>>>,
     unattended: Mutex<Vec<i32>>,
 }
 
-/// Starts a child whose end somebody waits for, until [`reaped`].
+/// Starts a child whose end is awaited, until [`reaped`].
 pub fn spawn(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
     let _birth = CHILDREN.births.read();
     let child = start()?;
@@ -31,7 +31,7 @@ pub fn spawn(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Starts a child of which nobody wants to know anything: [`reap_unattended`] reaps it.
+/// Starts a child that nobody waits for: [`reap_unattended`] reaps it.
 pub fn spawn_unattended(start: impl FnOnce() -> io::Result<Child>) -> io::Result<()> {
     let _birth = CHILDREN.births.read();
     let child = start()?;
@@ -39,7 +39,7 @@ pub fn spawn_unattended(start: impl FnOnce() -> io::Result<Child>) -> io::Result
     Ok(())
 }
 
-/// Whether this number is that of a child of ours, so of nobody else.
+/// Whether this pid is a child of ours, and so cannot belong to another process.
 pub fn is_awaited(pid: i32) -> bool {
     let awaited = CHILDREN.awaited.lock();
     awaited.as_ref().is_some_and(|pids| pids.contains(&pid))
@@ -56,9 +56,8 @@ pub fn reap_unattended() {
     CHILDREN.unattended.lock().retain(|pid| !reap(*pid));
 }
 
-/// As the first process of a container we inherit what lost its parent. Nobody else reaps
-/// those, and numbers of processes are a limited good. Never takes the end of a child that
-/// somebody here waits for. Blocking: reads /proc.
+/// As the first process of a container we inherit orphans. Nobody else reaps them, and pids are
+/// limited. Never reaps a child whose end is awaited here. Blocking: reads /proc.
 pub fn reap_orphans() -> io::Result<()> {
     let own = std::process::id() as i32;
     if own != 1 {
@@ -80,7 +79,7 @@ pub fn reap_orphans() -> io::Result<()> {
     Ok(())
 }
 
-/// True when there is nothing to reap any more.
+/// True when nothing is left to reap.
 fn reap(pid: i32) -> bool {
     let Some(pid) = Pid::from_raw(pid) else {
         return true;

@@ -1,6 +1,6 @@
-//! One task that removes what rooms left: it moves folders of rooms that ended long ago to
-//! the trash, and empties it. What cannot be removed is told once and tried again, ever
-//! more seldom. No failure here concerns a room or a caller.
+//! The task that removes what rooms left behind: it moves folders of rooms that ended long ago to
+//! the trash, and empties it. What cannot be removed is logged once and retried with a growing
+//! delay. No failure here affects a room or a caller.
 
 use super::{
     host::Host,
@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
-/// More than this is not remembered; the next start finds it.
+/// More is not remembered; the next start finds it.
 const REMEMBERED_MAX: usize = 10_000;
 
 pub async fn run(host: Arc<Host>) {
@@ -61,7 +61,7 @@ impl Cleaner {
         let work = move || -> Vec<_> {
             let outcome = rooms.into_iter().map(|key| {
                 let moved = match worker.live(&key) {
-                    // It was made anew under its name.
+                    // It was recreated under the same name.
                     Some(_) => Ok(()),
                     None => {
                         worker.ports.release(&key);
@@ -95,7 +95,7 @@ impl Cleaner {
             let is_over = || worker.stopping.is_cancelled();
             worker.trash.empty(&spared, &is_over)
         });
-        // A big tree may take its time, but not from a shutdown.
+        // A big tree may take long, but must not delay a shutdown.
         let emptied = tokio::select! {
             emptied = emptied => emptied,
             () = self.host.stopping.cancelled() => return,

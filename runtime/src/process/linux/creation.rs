@@ -1,5 +1,5 @@
-//! Makes a room: checks, claims, records, spawns. What was begun before a crash is met
-//! again and completed, never started a second time.
+//! Creates a room: checks, claims, records, spawns. A creation that a crash interrupted is found
+//! and completed, never started twice.
 
 use super::{
     exit_watch,
@@ -45,7 +45,7 @@ impl Host {
         created
     }
 
-    /// What runs of a room that cannot be completed ends, and its watchers are told.
+    /// The processes of a room that cannot be completed are ended, and its watchers are told.
     async fn abandon(&self, key: &RoomKey, live: &Arc<LiveRoom>, error: &RuntimeError) {
         if self.feeds.instance(&key.0, &key.1).is_none() {
             return self.forget(key, live);
@@ -76,7 +76,7 @@ impl Host {
         let found = self.feeds.instance(&key.0, &key.1);
         // A closed semaphore does not occur; its permit ends with the spawn.
         let permit = self.spawns.clone().acquire_owned().await.ok();
-        // However long it takes: what was started needs its keeper.
+        // However long it takes: started processes need their keeper.
         let started = self.jobs.run_to_the_end(move || {
             let _permit = permit;
             host.start_blocking(&order, found, &place)
@@ -116,7 +116,7 @@ impl Host {
         spawned.map(|()| record)
     }
 
-    /// The record that the room starts from, with what runs of it already.
+    /// The record that the room starts from, with its processes that already run.
     fn record_of(
         &self,
         order: &RoomOrder,
@@ -239,7 +239,7 @@ impl Host {
             })
     }
 
-    /// Start time and boot make it unlike any other process of this machine.
+    /// Start time and boot id identify the process uniquely on this machine.
     pub fn uid(&self, record: &RoomFile) -> String {
         let boot = self.boot_id.split('-').next().unwrap_or_default();
         let first = record.processes.first().map(|process| process.id);
@@ -250,7 +250,7 @@ impl Host {
         format!("{boot}-{}-{}", first.pid, first.start_ticks)
     }
 
-    /// Starts a container of a running room anew, from the recipe in its record.
+    /// Restarts a container of a running room, from its record.
     pub async fn start_again(
         self: &Arc<Self>,
         record: &RoomFile,
@@ -262,7 +262,7 @@ impl Host {
         let permit = self.spawns.clone().acquire_owned().await.ok();
         let started = self.jobs.run_to_the_end(move || {
             let _permit = permit;
-            // It may have removed where it works.
+            // The room may have removed its working folder.
             folder
                 .create()
                 .map_err(|error| folder_trouble(folder.path(), &error))?;

@@ -10,7 +10,7 @@ use maestro_core::domain::{Container, Environment, ValueFrom};
 use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 pub const STANDARD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What one variable of a process may hold on Linux, all of it included.
+/// The limit of one environment variable on Linux, name included.
 const SECRET_BYTES_MAX: u64 = 128 * 1024;
 pub const ROOMS_API: &str = "MAESTRO_ROOMS_API_URL";
 
@@ -130,7 +130,7 @@ fn value(entry: &Environment, room: &RoomFile, near: &Surroundings) -> Result<Os
     }
 }
 
-/// One line end at the end is not part of a secret: editors and `echo` write it.
+/// One trailing line end is not part of a secret: editors and `echo` add it.
 fn read_secret(near: &Surroundings, name: &str, key: &str) -> Result<OsString, String> {
     if !is_safe_name(name) || !(is_safe_name(key) || is_safe_hidden(key)) {
         return Err(format!("secret {name:?}, key {key:?}: not a valid name"));

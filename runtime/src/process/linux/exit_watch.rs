@@ -1,5 +1,5 @@
-//! A process held by its pidfd: told of its end by the kernel, signalled without the
-//! risk of meeting a namesake.
+//! A process held by its pidfd: the kernel reports its end, and a signal cannot hit another process
+//! with the same pid.
 
 use super::{
     children,
@@ -31,7 +31,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Unknown counts as a failure: nobody can say that the work was done.
+    /// Unknown counts as a failure: the work may not have been done.
     pub fn is_success(&self) -> bool {
         self.code == Some(0)
     }
@@ -62,7 +62,7 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// The pidfd of exactly this process; `Ok(None)` when it has gone, whoever has its number.
+/// The pidfd of exactly this process; `Ok(None)` when it is gone, whoever has its pid now.
 ///
 /// # Errors
 /// Nothing is known of the process then.
@@ -75,7 +75,7 @@ pub fn hold(id: ProcessId) -> io::Result<Option<OwnedFd>> {
         Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // Compared after the descriptor was opened: from here on the number does not matter.
+    // Compared after the descriptor was opened: from here on the pid does not matter.
     Ok(is_same(id)?.then_some(descriptor))
 }
 
@@ -84,7 +84,7 @@ fn is_same(id: ProcessId) -> io::Result<bool> {
     Ok(stat.is_some_and(|stat| stat.start_ticks == id.start_ticks))
 }
 
-/// Ends a child that nobody keeps. Blocking, for as long as KILL takes.
+/// Ends a child without a keeper. Blocks for as long as KILL takes.
 pub fn kill_and_reap(id: ProcessId) {
     signal_process(id, Signal::KILL);
     let ended = match (hold(id), Pid::from_raw(id.pid)) {
@@ -102,13 +102,13 @@ pub fn kill_and_reap(id: ProcessId) {
     }
 }
 
-/// Signals exactly this process; one that has gone is no error. False: nobody can say for
-/// now which process has this number.
+/// Signals exactly this process; one that is gone is no error. False: for now it is unknown which
+/// process has this pid.
 pub fn signal_process(id: ProcessId, signal: Signal) -> bool {
     let sent = match (hold(id), Pid::from_raw(id.pid)) {
         (Ok(Some(descriptor)), _) => pidfd_send_signal(descriptor, signal),
         (Ok(None), _) | (_, None) => return true,
-        // Out of descriptors: the number of a child that was not reaped is nobody else's.
+        // Out of descriptors: the pid of an unreaped child cannot belong to another process.
         (Err(_), Some(pid)) if children::is_awaited(id.pid) => kill_process(pid, signal),
         (Err(_), Some(pid)) => match is_same(id) {
             Ok(true) => kill_process(pid, signal),
@@ -123,11 +123,11 @@ pub fn signal_process(id: ProcessId, signal: Signal) -> bool {
     true
 }
 
-/// How often one is looked at that cannot be held.
+/// How often a process that cannot be held is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A process whose end is waited for. It is held by its pidfd, or, when descriptors are
-/// short, looked at by its number until one can be had.
+/// A process whose end is awaited. It is held by its pidfd, or polled by its pid while descriptors
+/// are short.
 pub struct Watched {
     pub id: ProcessId,
     descriptor: OnceLock<AsyncFd<OwnedFd>>,
@@ -147,8 +147,8 @@ impl Watched {
         Some(Self { id, descriptor })
     }
 
-    /// Returns when the process has ended. It is not reaped: until [`Watched::reap`] nobody
-    /// else can be given its number, so its session can still be told from others.
+    /// Returns when the process has ended. It is not reaped: until [`Watched::reap`] its pid cannot
+    /// be reused, so its session can still be identified.
     pub async fn ended(&self) {
         loop {
             if let Some(descriptor) = self.descriptor.get() {
@@ -173,8 +173,8 @@ impl Watched {
         }
     }
 
-    /// Needs no descriptor. A number that was given anew counts as the same process, until
-    /// a descriptor can be had.
+    /// Needs no descriptor. A reused pid counts as the same process until a descriptor is
+    /// available.
     fn has_ended_by_number(&self) -> bool {
         let Some(pid) = Pid::from_raw(self.id.pid) else {
             return true;
@@ -188,12 +188,12 @@ impl Watched {
         }
     }
 
-    /// How it ended, leaving it to be reaped.
+    /// How it ended, without reaping it.
     pub fn peek(&self) -> Ending {
         self.ending(WaitIdOptions::NOWAIT)
     }
 
-    /// How it ended; known of our own children only. Afterwards its number is free.
+    /// How it ended; known for our own children only. Afterwards its pid is free.
     pub fn reap(&self) -> Ending {
         let ending = self.ending(WaitIdOptions::empty());
         children::reaped(self.id.pid);
@@ -219,7 +219,7 @@ impl Watched {
     }
 }
 
-/// Once: it is so for each room that is started from then on.
+/// Logged once: it applies to every room started from then on.
 fn tell_of_shortage(error: &io::Error) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -227,7 +227,7 @@ fn tell_of_shortage(error: &io::Error) {
     });
 }
 
-/// The last descriptors are left for those who have to look at /proc or start something.
+/// The last descriptors are kept for reading /proc and starting processes.
 fn hold_to_wait(id: ProcessId) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     let Some(descriptor) = hold(id)? else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Where rooms are on disk: `rooms/<scheduler>/<room>/`. Names become paths here only,
-//! and only after they were found harmless.
+//! Where rooms are on disk: `rooms/<scheduler>/<room>/`. Names become paths only here, and only
+//! after they were checked.
 
 use std::{
     fs, io,
@@ -15,7 +15,7 @@ pub const RECORD: &str = "room.json";
 const TRASH: &str = ".trash";
 const WORK: &str = "work";
 
-/// A name that is one path component, visible and of ordinary letters.
+/// A name that is one path component, not hidden, of ordinary letters.
 pub fn is_safe_name(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && !name.starts_with('.')
@@ -24,7 +24,7 @@ pub fn is_safe_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// What is missing of the path, for the owner only. What is there keeps its mode.
+/// Creates what is missing of the path, for the owner only. Existing folders keep their mode.
 pub fn create_private(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => make_private(path),
@@ -41,7 +41,7 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A umask may have taken more than the mode did. A volume without modes is no error.
+/// The umask may have removed more than the mode did. A volume without modes is no error.
 pub fn make_private(path: &Path) -> io::Result<()> {
     match fs::set_permissions(path, fs::Permissions::from_mode(0o700)) {
         Err(error) if is_refused(&error) => Ok(()),
@@ -49,7 +49,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Of a change of modes, by a volume that has none or keeps its own.
+/// Whether a volume refused a change of mode because it has none or keeps its own.
 pub fn is_refused(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -130,13 +130,13 @@ fn subfolders(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where a room works, beside or among what we know of it.
+/// Where a room works: beside our files, or among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// In `work/`; record and logs are outside of it.
+    /// In `work/`; record and logs are outside it.
     Apart,
-    /// In the folder that has its record and logs, as rooms up to format 1 do. They stay
-    /// there for as long as they live: their paths are in their environment.
+    /// In the folder with its record and logs, as rooms up to format 1 do. They stay there for as
+    /// long as they live: their environment has the paths.
     Mixed,
 }
 
@@ -154,7 +154,7 @@ impl RoomFolder {
     pub fn laid_out(self, layout: Layout) -> Self {
         Self { layout, ..self }
     }
-    /// For a room that runs without a record. Its folders are made before it is started.
+    /// For a room that runs without a record. Its folders exist before it is started.
     pub fn layout_found(&self) -> Layout {
         match self.path.join(WORK).is_dir() || !self.path.exists() {
             true => Layout::Apart,

@@ -39,12 +39,12 @@ pub struct Host {
     pub scanner: Scanner,
     pub cgroups: Option<Cgroups>,
     pub spawns: Arc<Semaphore>,
-    /// Everything that blocks but reads for users.
+    /// All blocking work except reads for users.
     pub jobs: Jobs,
-    /// What users read: many of them keep no room from being made.
+    /// Reads for users: many of them must not keep rooms from being created.
     pub reads: Jobs,
     pub trash: Trash,
-    /// The trash has something new.
+    /// Signalled when the trash has something new.
     pub discarded: Notify,
     /// Every task of this runtime; awaited at shutdown.
     pub tasks: TaskTracker,
@@ -59,14 +59,14 @@ pub struct State {
     live: HashMap<RoomKey, Arc<LiveRoom>>,
     /// Oldest first.
     ended: HashMap<SchedulerName, VecDeque<(Timestamp, RoomId)>>,
-    /// Processes of rooms whose creation was cut short.
+    /// Processes of rooms whose creation was interrupted.
     found: HashMap<RoomKey, Vec<(String, ProcessId)>>,
     /// Whose folders could not be moved to the trash.
     refused: Vec<RoomKey>,
 }
 
 impl Host {
-    /// `None`: it failed, or takes too long; it is told why.
+    /// `None`: it failed, or takes too long; the reason is logged.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -88,7 +88,7 @@ impl Host {
         }
     }
 
-    /// Frees the place of a room that has ended or never was. Blocking.
+    /// Removes the folder of a room that has ended or never started. Blocking.
     pub fn move_to_trash(&self, key: &RoomKey) -> io::Result<()> {
         let Some(folder) = self.rooms.room(&key.0, &key.1) else {
             return Ok(());
@@ -101,7 +101,7 @@ impl Host {
     /// The same, now or later. Blocking.
     pub fn discard(&self, key: &RoomKey) {
         if self.move_to_trash(key).is_err() {
-            // The cleaner tells why when it fails again.
+            // The cleaner logs the reason when it fails again.
             self.state.lock().refused.push(key.clone());
             self.discarded.notify_one();
         }
@@ -111,12 +111,12 @@ impl Host {
         std::mem::take(&mut self.state.lock().refused)
     }
 
-    /// The folder of a scheduler without living rooms. What cannot go now goes later.
-    /// Blocking.
+    /// Removes the folder of a scheduler without living rooms. What cannot be removed now is
+    /// removed later. Blocking.
     pub fn discard_scheduler(&self, scheduler: &SchedulerName, path: &Path) {
         if let Err(error) = self.trash.take(path) {
             tracing::warn!(folder = %path.display(), %error, "the folder of a removed scheduler cannot be removed as a whole");
-            // Those that cannot be listed now are found as ended ones at the next start.
+            // Rooms that cannot be listed now are found as ended ones at the next start.
             for (room, _) in self.rooms.rooms_of(scheduler).into_iter().flatten() {
                 self.discard(&(scheduler.clone(), room));
             }
@@ -150,7 +150,7 @@ impl Host {
         state.found.remove(key);
     }
 
-    /// Everything but the word to the watchers, so that who hears it finds it so.
+    /// Everything except telling the watchers, so that they find it done.
     pub fn room_ended(&self, key: &RoomKey, live: &Arc<LiveRoom>) {
         self.forget(key, live);
         self.note_ended(key, Timestamp::now());
@@ -167,7 +167,7 @@ impl Host {
         ended.insert(place, (at, key.1.clone()));
     }
 
-    /// Ended rooms whose folders are to go, taken off the list.
+    /// Ended rooms whose folders are due for removal, taken off the list.
     pub fn take_outdated(&self, now: Timestamp) -> Vec<RoomKey> {
         let keep_for = self.settings.keep_ended_for;
         let mut outdated = Vec::new();

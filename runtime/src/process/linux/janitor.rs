@@ -1,5 +1,4 @@
-//! The periodic task that looks after logs, and reaps what nobody else does. It takes no
-//! input and looks at sizes only.
+//! The periodic task that rotates logs and reaps orphans. It takes no input and reads sizes only.
 
 use super::{children, host::Host, log_writer, rotation};
 use std::{
@@ -10,10 +9,10 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// How often the sizes of logs are looked at that rooms write themselves: what a flood
-/// writes in that time is above the bound.
+/// How often logs that rooms write themselves are measured: what a flood writes in that time
+/// exceeds the bound.
 const FLOOD_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Logs per look; of more, some at each.
+/// Logs per round; with more, each round takes a part.
 const LOOKS_MAX: usize = 1_000;
 
 pub async fn run(host: Arc<Host>) {
@@ -36,34 +35,34 @@ pub async fn run(host: Arc<Host>) {
     }
 }
 
-/// What is known of the logs since the last full look.
+/// The logs found in the last full round.
 #[derive(Default)]
 struct Logs {
-    /// Their writers rotate them.
+    /// Logs with a writer: the writer rotates them.
     with_writer: HashSet<PathBuf>,
     next: usize,
     troubles: Troubles,
 }
 
-/// Logs that something is wrong with, each told of once until it is over. A room may do that
-/// to its log for as long as it lives.
+/// Logs with a problem, each reported once until it is over. A room may cause it for as long as it
+/// lives.
 #[derive(Default)]
 struct Troubles(HashSet<PathBuf>);
 
 impl Troubles {
-    /// Whether this one is new.
+    /// Whether this problem is new.
     fn begins(&mut self, log: &Path) -> bool {
         self.0.insert(log.to_owned())
     }
 
-    /// It is over, if there was one.
+    /// The problem is over, if there was one.
     fn ends(&mut self, log: &Path) {
         if self.0.remove(log) {
             tracing::info!(log = %log.display(), "a log is looked after again");
         }
     }
 
-    /// Logs of ended rooms are of no interest any more.
+    /// Logs of ended rooms are dropped.
     fn keep(&mut self, logs: &[PathBuf]) {
         if !self.0.is_empty() {
             let present: HashSet<&PathBuf> = logs.iter().collect();
@@ -72,7 +71,7 @@ impl Troubles {
     }
 }
 
-/// Gives logs new writers that lost their own.
+/// Gives logs that lost their writer a new one.
 async fn look_after_writers(host: &Arc<Host>, mut troubles: Troubles) -> Logs {
     let paths = logs_of_rooms(host);
     troubles.keep(&paths);

@@ -1,12 +1,12 @@
 //! One task per room: it learns of exits, starts containers again, and ends the room.
 //!
-//! A room is over when all its containers have ended, as a pod is. One that exited 0 is no
-//! news: the others go on as if it were not there (D31). A container that fails for good makes
-//! the instance `error`, and the others are then ended by the spec's grace period and KILL,
-//! so that no half room lingers. One that waits for its restart in place makes it `error`
-//! and `restarting`: the room keeps its place and its ports. What a container leaves behind when it
-//! ends by itself is killed at once, as in a pod; when it was asked to end, what it left
-//! has the rest of the grace period. Stopping the keeper stops no room.
+//! A room is over when all its containers have ended, as a pod is. A container that exited 0
+//! changes nothing for the others (D31). A container that fails for good makes the instance
+//! `error`, and the others are then ended with the spec's grace period and KILL, so that no partial
+//! room lingers. A container that waits for its restart in place makes it `error` and `restarting`:
+//! the room keeps its place and its ports. Processes that a container leaves behind when it ends by
+//! itself are killed at once, as in a pod; when it was told to end, they have the rest of the grace
+//! period. Stopping the keeper does not stop the room.
 
 mod end;
 mod start;
@@ -28,15 +28,15 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Of the last line that stands in the description of a room that is to be started again.
+/// Length of the last log line in the description of a room that is about to restart.
 const LAST_LINE_CHARS: usize = 200;
 const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// One container.
 struct Slot {
     name: String,
-    /// Of its newest process; kept after its end until the room's leftovers are gone, since
-    /// an unreaped leader keeps its number from being given anew.
+    /// Of its newest process; kept after its end until the room's leftovers are gone, since an
+    /// unreaped leader keeps its pid from being reused.
     process: Option<Arc<Watched>>,
     state: SlotState,
     since: Instant,
@@ -44,7 +44,7 @@ struct Slot {
 }
 
 enum SlotState {
-    /// Was not there when we came.
+    /// Was already gone when the keeper started.
     Missing,
     Running,
     RestartAt(Instant),
@@ -65,9 +65,9 @@ pub struct Keeper {
     exits: FuturesUnordered<ExitFuture>,
     orders: watch::Receiver<Option<EndOrder>>,
     ending: Option<EndOrder>,
-    /// Restarts in place that this keeper has told of.
+    /// Restarts in place that this keeper has reported.
     restarts: u32,
-    /// The newest end until the room is being ended, and whose log tells about it.
+    /// The latest end before the room is told to end, and whose log explains it.
     outcome: Option<(Exit, String)>,
     stop: CancellationToken,
 }
@@ -108,7 +108,7 @@ impl Keeper {
         }
     }
 
-    /// `containers` with their processes; one without has gone unseen.
+    /// `containers` with their processes; one without a process ended unseen.
     pub async fn run(mut self, containers: Vec<(String, Option<ProcessId>)>) {
         for (index, (name, id)) in containers.into_iter().enumerate() {
             self.slots.push(Slot {
@@ -180,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// Holds the process by pidfd; one that has gone already leaves the slot missing.
+    /// Holds the process by pidfd; if it is already gone, the slot is missing.
     fn hold(&mut self, index: usize, id: ProcessId) {
         let slot = &mut self.slots[index];
         match Watched::new(id) {
@@ -220,7 +220,7 @@ impl Keeper {
         self.on_end(index, process.reap()).await;
     }
 
-    /// It went unseen, or cannot be watched: what there is of it ends, then it counts as ended.
+    /// It ended unseen, or cannot be watched: what is left of it is ended, then it counts as ended.
     async fn on_missing(&mut self, index: usize) {
         let name = self.slots[index].name.clone();
         let scope = Scope {
@@ -265,7 +265,7 @@ impl Keeper {
             return;
         }
         if ending.is_success() {
-            // For whoever adopts the room: by then nobody knows how it ended.
+            // For the process that adopts the room: by then it is unknown how it ended.
             let name = self.slots[index].name.clone();
             self.record.completed.push(name);
             return self.write_record().await;
@@ -363,7 +363,8 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Until it is done, or the keeper is to stop: ask which before taking anything for ended.
+/// Returns when it is done, or when the keeper has to stop: check which before taking anything for
+/// ended.
 async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}

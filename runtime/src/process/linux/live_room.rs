@@ -1,4 +1,4 @@
-//! A room that has processes, as the rest of the runtime sees it.
+//! A room with processes, as the rest of the runtime sees it.
 
 use super::process_table::ProcessId;
 use maestro_core::ports::ContainerProcess;
@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// The moment at which a grace period is over. An endless one is bounded, since moments are.
+/// When a grace period is over. An endless one is bounded, since instants are.
 pub fn after(grace: Duration) -> Instant {
     const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + grace.min(GRACE_MAX)
 }
 
-/// Somebody wants the room gone.
+/// The room is told to end.
 #[derive(Clone, Debug)]
 pub struct EndOrder {
     pub kill_at: Instant,
@@ -22,30 +22,30 @@ pub struct EndOrder {
 }
 
 impl EndOrder {
-    /// A later order may bring the end nearer, never put it off.
+    /// A later order may shorten the grace period, never extend it.
     pub fn bring_nearer(&mut self, kill_at: Instant) {
         self.kill_at = self.kill_at.min(kill_at);
     }
 
-    /// After a kill that did not end everything: what is left is in the kernel's hands, and
-    /// asking without a pause changes nothing.
+    /// After a kill that did not end everything: the rest is up to the kernel, and retrying without
+    /// a pause changes nothing.
     pub fn kill_again_after(&mut self, pause: Duration) {
         self.kill_at = after(pause);
     }
 }
 
 pub struct LiveRoom {
-    /// Held while the room is being made, so that it is made once.
+    /// Held while the room is being created, so that it is created once.
     pub gate: tokio::sync::Mutex<()>,
     orders: watch::Sender<Option<EndOrder>>,
     state: Mutex<State>,
-    /// Containers that run, with their leaders; told by the keeper.
+    /// Running containers with their leaders; updated by the keeper.
     running: Mutex<BTreeMap<String, ProcessId>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// All its containers were started; otherwise a creation was cut short.
+    /// All its containers were started; otherwise a creation was interrupted.
     complete: bool,
     logs: Vec<PathBuf>,
     keeper: Option<KeeperTask>,
@@ -92,13 +92,13 @@ impl LiveRoom {
     }
 
     pub fn orders(&self) -> watch::Receiver<Option<EndOrder>> {
-        // Also an order that came before its keeper must be seen by it.
+        // The keeper must also see an order that came before it.
         let mut orders = self.orders.subscribe();
         orders.mark_changed();
         orders
     }
 
-    /// A second order may bring the end nearer, never put it off.
+    /// A second order may shorten the grace period, never extend it.
     pub fn order_end(&self, order: EndOrder) {
         self.orders.send_modify(|current| match current {
             Some(earlier) => earlier.bring_nearer(order.kill_at),
@@ -159,7 +159,7 @@ mod tests {
         live.order_end(sooner.clone());
         let seen = orders.borrow_and_update().clone();
         assert_eq!(seen.unwrap().kill_at, sooner.kill_at);
-        // Also when its time has come and the kill is about to be sent.
+        // Also when the grace period is over and KILL is about to be sent.
         let mut ending = order(0);
         ending.bring_nearer(order(3_600).kill_at);
         assert!(ending.kill_at <= Instant::now());

@@ -1,16 +1,14 @@
-//! What stands between a room's output and its log: a pipe, and a small process of our own
-//! program that copies it into the log and rotates that by what was written.
+//! What stands between a room's output and its log: a pipe, and a small process of our own program
+//! that copies it into the log and rotates the log by the amount written.
 //!
-//! With the log itself as its output a room could truncate it (`> /dev/stdout` opens anew
-//! what the descriptor stands for), a flood outgrew any rotation that looks from time to
-//! time, and lines between copy and truncate were lost. A pipe has nothing to truncate. A
-//! process of its own, because rooms outlive us; one for each container, so that nothing
-//! else stops when one is ended.
+//! If a room wrote to the log itself, it could truncate it (`> /dev/stdout` reopens the file), a
+//! flood would outgrow any periodic rotation, and lines between copy and truncate would be lost. A
+//! pipe has nothing to truncate. The writer is a separate process, because rooms outlive us; there
+//! is one for each container, so that ending one stops nothing else.
 //!
-//! The pipe has a name, and a room holds it for reading too. So the death of a writer is
-//! none of its room: nothing is broken, a room that goes on writing waits once the pipe is
-//! full, and the next look gives the pipe another writer. The lock on the pipe says whether
-//! there is one.
+//! The pipe has a name, and the room also holds it for reading. So the death of a writer does not
+//! break the room: when the pipe is full the room blocks, and the next round gives the pipe another
+//! writer. The lock on the pipe says whether there is one.
 
 use super::{children, logs, rotation, safe_open, shortage::is_shortage, unsafe_calls};
 use crate::process::settings::Rotation;
@@ -36,17 +34,17 @@ use std::{
 /// The hidden command of our program, which [`run`] answers.
 pub const COMMAND: &str = "room-log";
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How much a file may be longer for the sake of its last line.
+/// How much longer a file may be to complete its last line.
 const LINE_REST_MAX: usize = 8 * 1024;
 
 pub fn pipe_of(log: &Path) -> PathBuf {
     log.with_extension("pipe")
 }
 
-/// A new pipe with a writer behind it. What is returned is the room's output.
+/// A new pipe with a writer behind it. Returns the room's output.
 pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<File> {
     let path = pipe_of(log);
-    // An old one may have a writer that still copies what is left in it.
+    // An old pipe may have a writer that still copies the rest.
     remove(&path)?;
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
     let both = open_pipe(&path, OFlags::RDWR)?;
@@ -56,7 +54,7 @@ pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<Fil
     Ok(both.into())
 }
 
-/// Gives the pipe of a log a writer if it has lost its own. False: this log has no pipe.
+/// Gives the pipe of a log a new writer if it has lost its own. False: this log has no pipe.
 pub fn ensure(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<bool> {
     match lock(&pipe_of(log)) {
         Ok(Some(source)) => start(program, log, rotation, source).map(|()| true),
@@ -66,8 +64,8 @@ pub fn ensure(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<boo
     }
 }
 
-/// Whether all that was written is in the log: there is no writer, or no pipe. Whoever cannot
-/// look for want of a descriptor does not know.
+/// Whether all output is in the log: there is no writer, or no pipe. Unknown when no descriptor is
+/// available.
 pub fn is_done(log: &Path) -> bool {
     match lock(&pipe_of(log)) {
         Ok(writer_gone) => writer_gone.is_some(),
@@ -119,8 +117,8 @@ fn start(program: &Path, log: &Path, rotation: &Rotation, source: OwnedFd) -> io
     children::spawn_unattended(|| command.spawn())
 }
 
-/// The writer's process, when the command line asks for one: `room-log LOG BYTES FILES`
-/// with the pipe as its input. It ends when nobody has the pipe open any more.
+/// The writer's process, when the command line asks for one: `room-log LOG BYTES FILES` with the
+/// pipe as its input. It ends when no process has the pipe open any more.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     if arguments.nth(1)? != COMMAND {
         return None;
@@ -130,8 +128,8 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let (Some(log), Some(bytes), Some(files)) = (log, number(), number()) else {
         return Some(ExitCode::FAILURE);
     };
-    // It ends with its room, not before: `pkill maestro` or a terminal must not make the
-    // room wait.
+    // It ends with its room, not before: `pkill maestro` or a closed terminal must not block the
+    // room.
     unsafe_calls::ignore_requests_to_end();
     let _ = rustix::thread::set_name(c"maestro-log");
     let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -139,8 +137,8 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// Copies until the end of the source. Never waits for the disk to have room: a room's
-/// match is worth more than its words.
+/// Copies until the end of the source. Never waits for disk space: a room's match matters more than
+/// its log.
 fn copy(mut source: impl Read, log: PathBuf, rotation: Rotation) {
     let bytes = usize::try_from(rotation.bytes).unwrap_or(CHUNK_BYTES);
     let mut buffer = vec![0; bytes.clamp(1, CHUNK_BYTES)];
@@ -165,7 +163,7 @@ struct Output {
     log: PathBuf,
     rotation: Rotation,
     file: Option<File>,
-    /// What was written last did not end a line.
+    /// The last write did not end a line.
     in_line: bool,
     /// How much could not be written, and why.
     dropped: Option<(u64, String)>,
@@ -190,8 +188,8 @@ impl Output {
         Ok(())
     }
 
-    /// The writer of an earlier life of the container may still copy, and rotate: the file of
-    /// the log's name is the one to write to, and the only one to rotate.
+    /// The writer of the container's previous process may still copy and rotate: only the file with
+    /// the log's name is written and rotated.
     fn follow(&mut self) {
         let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let held = self.file.as_ref().and_then(|file| file.metadata().ok());
@@ -208,8 +206,8 @@ impl Output {
         if chunk.len() <= left {
             return self.append(chunk);
         }
-        // Whole lines, so that they are read as such over two files: one that was begun is
-        // finished, if it is not endless.
+        // Lines are kept whole across files: a line that was begun is finished, unless it is
+        // endless.
         let is_end = |byte: &u8| *byte == b'\n';
         let fits = chunk[..left].iter().rposition(is_end).or_else(|| {
             let rest = chunk.iter().take(LINE_REST_MAX).position(is_end);
@@ -242,8 +240,8 @@ impl Output {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// By name, which takes no room on the disk. A log that cannot be renamed (its folder
-    /// was removed) is truncated: it does not grow on.
+    /// By renaming, which takes no disk space. A log that cannot be renamed (its folder was
+    /// removed) is truncated, so that it does not keep growing.
     fn rotate(&mut self) {
         let Rotation { bytes: _, files } = self.rotation;
         let renamed = files > 1
@@ -355,7 +353,7 @@ mod tests {
         assert!(!place.exists());
     }
 
-    /// A program that takes the place of ours and copies like it.
+    /// A program that stands in for ours and copies like it.
     fn copier(folder: &Path) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let script = folder.join("copier");
@@ -369,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (log, program) = (folder.path().join("game.log"), copier(folder.path()));
         assert!(!ensure(&program, &log, &rotation(1_000, 3)).unwrap());
-        // Nobody reads it yet, and that breaks nothing.
+        // Nothing reads it yet, which is fine.
         let mut room = attach(Path::new("/bin/true"), &log, &rotation(1_000, 3)).unwrap();
         room.write_all(b"before\n").unwrap();
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);

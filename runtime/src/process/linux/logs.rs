@@ -1,6 +1,5 @@
-//! Reading the logs of rooms from their ends, within bounds. A room says what it likes:
-//! lines without an end, gigabytes of zeros, bytes that are no text. Blocking: called on the
-//! blocking pool only.
+//! Reading the logs of rooms from their ends, within bounds. A room may write anything: endless
+//! lines, gigabytes of zeros, bytes that are not text. Blocking: called on the blocking pool only.
 
 use super::safe_open;
 use std::{
@@ -11,7 +10,7 @@ use std::{
 };
 
 pub const TAIL_LINES_MAX: usize = 10_000;
-/// What of one line is shown; a longer one says that it was cut.
+/// How much of a line is shown; a longer one is marked as cut.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 const FIRST_LOOK_BYTES: usize = 64 * 1024;
 
@@ -19,7 +18,7 @@ const FIRST_LOOK_BYTES: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub lines: usize,
-    /// Of all lines together; also the most that is read of the files.
+    /// Limit of all lines together, and of what is read from the files.
     pub bytes: usize,
 }
 
@@ -47,9 +46,9 @@ pub fn rotated(log: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-/// The last lines, newest last; goes on into the rotated files, of which there are
-/// `files - 1`, when the log is young. Other files that a room names alike are not looked
-/// at. A log that is not there has no lines.
+/// The last lines, newest last; continues into the rotated files, of which there are `files - 1`,
+/// when the log is young. Other files that a room gives similar names are ignored. A missing log
+/// has no lines.
 pub fn tail(log: &Path, files: usize, bounds: Bounds) -> io::Result<Vec<String>> {
     let mut tail = Tail {
         newest_last: VecDeque::new(),
@@ -100,7 +99,7 @@ impl Tail {
         Ok(())
     }
 
-    /// `torn`: the bytes begin inside the file, so perhaps inside a line.
+    /// `torn`: the bytes start inside the file, and so perhaps inside a line.
     fn take(&mut self, bytes: &[u8], torn: bool) {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         if bytes.is_empty() {
@@ -111,7 +110,7 @@ impl Tail {
             let start = bytes[..end].iter().rposition(|byte| *byte == b'\n');
             let begins = start.map_or(0, |newline| newline + 1);
             let torn = torn && begins == 0;
-            // A torn line is shown only when it would be all that there is.
+            // A torn line is shown only when there is nothing else.
             if torn && !self.newest_last.is_empty() {
                 return;
             }
@@ -142,7 +141,7 @@ fn lines_in(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The last bytes of what was `length` long a moment ago.
+/// The last bytes of a file that was `length` long a moment ago.
 fn read_end(file: &mut File, length: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut end = Vec::with_capacity(bytes);
     file.seek(SeekFrom::Start(length - bytes as u64))?;
@@ -153,7 +152,7 @@ fn read_end(file: &mut File, length: u64, bytes: usize) -> io::Result<Vec<u8>> {
 fn shown(line: &[u8], torn: bool) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let of_it = &line[..line.len().min(LINE_BYTES_MAX)];
-    // Bytes that are no text take three each once they are shown.
+    // Invalid bytes take three bytes each once they are shown.
     let mut text = String::from_utf8_lossy(of_it).into_owned();
     let cut = torn || of_it.len() < line.len() || text.len() > LINE_BYTES_MAX;
     if cut {
@@ -210,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("game.log");
         for byte in [0xff, b'x', 0] {
-            // 1 GiB, of which the file system stores nothing but the end.
+            // 1 GiB, of which the file system stores only the end.
             let mut file = File::create(&log).unwrap();
             file.set_len(1 << 30).unwrap();
             file.seek(SeekFrom::End(0)).unwrap();

@@ -1,11 +1,10 @@
-//! Processes by the marks in their environment, for whoever has no record of them.
+//! Finds processes by the marks in their environment, for callers without a record of them.
 
 use super::{exit_watch::signal_process, process_table};
 use crate::process::RoomProcess;
 use std::io;
 
-/// All processes that run now and were started for rooms of this installation, whatever
-/// the records say.
+/// All running processes that were started for rooms of this installation, whatever the records say.
 pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
     let rows = process_table::scan()?;
     let alive = rows.into_iter().filter(|row| row.stat.alive());
@@ -22,8 +21,8 @@ pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
         .collect())
 }
 
-/// Kills everything that [`room_processes`] would tell, once; how many that were. For an installation that nobody runs any
-/// more: what a room forks meanwhile the next call finds.
+/// Kills everything that [`room_processes`] returns, once; returns how many. For an installation that is not running
+/// any more: the next call finds what a room forks meanwhile.
 pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
     let rows = process_table::scan()?;
     let marked =

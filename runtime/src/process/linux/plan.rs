@@ -1,5 +1,5 @@
-//! From a record to what is to be started: all that can be refused is refused here,
-//! before anything runs.
+//! From a record to a start plan: everything that can be refused is refused here, before anything
+//! runs.
 
 use super::{
     environment::{self, STANDARD_PATH, Surroundings, Variables},
@@ -20,7 +20,7 @@ pub struct ContainerPlan {
     pub name: String,
     /// The file that is executed.
     pub program: PathBuf,
-    /// As the user wrote it; the first word becomes the process's own name.
+    /// As the user wrote it; the first word becomes the process's name.
     pub command: Vec<String>,
     pub variables: Variables,
 }
@@ -183,7 +183,7 @@ fn limits(containers: &[Container]) -> Result<Limits, String> {
     Ok(limits)
 }
 
-/// Zero and unset mean no limit, and so does what no machine has.
+/// Zero, unset, and more than any machine has mean no limit.
 fn add(sum: Option<u64>, quantity: u128) -> Option<u64> {
     let quantity = u64::try_from(quantity).ok().filter(|q| *q > 0)?;
     sum?.checked_add(quantity)

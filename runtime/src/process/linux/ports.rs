@@ -1,5 +1,5 @@
-//! The book of host ports: one for the machine, because schedulers share ranges. A number
-//! is given to one room at a time, whatever the protocol.
+//! The book of host ports: one for the machine, because schedulers share ranges. A port is given to
+//! one room at a time, whatever the protocol.
 
 use super::shortage::is_shortage;
 use maestro_core::{domain::*, ports::RuntimeError};
@@ -27,7 +27,7 @@ pub struct PortBook {
 struct State {
     taken: HashMap<u16, RoomKey>,
     rooms: HashMap<RoomKey, Held>,
-    /// Schedulers whose skipped ports were spoken of.
+    /// Schedulers whose skipped ports were logged.
     told: HashSet<SchedulerName>,
 }
 
@@ -58,7 +58,7 @@ impl Wanted {
 /// Whether a port may be bound on this machine now.
 pub type Proof = fn(u16, Protocol) -> io::Result<()>;
 
-/// Binds as a game server would, in both address families, and lets go at once.
+/// Binds as a game server would, in both address families, and releases the port at once.
 pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
     let families = [
         (Domain::IPV4, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
@@ -73,7 +73,7 @@ pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
     Ok(())
 }
 
-/// This machine, or this container, does not have it: nobody can hold a port in it.
+/// This machine, or this container, does not have the family: no port can be held in it.
 fn is_without_family(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -88,8 +88,8 @@ fn bind_in(family: Domain, address: SocketAddr, protocol: Protocol) -> io::Resul
     };
     let socket = Socket::new(family, kind, None)?;
     if protocol == Protocol::Tcp {
-        // Connections of the one who had the port before (TIME_WAIT) are in nobody's way,
-        // and one who listens is, all the same. For UDP it would bind beside a holder.
+        // Connections of the port's previous holder (TIME_WAIT) do not matter, and a listener is
+        // still detected. For UDP it would bind beside a holder.
         socket.set_reuse_address(true)?;
     }
     if family == Domain::IPV6 {
@@ -107,8 +107,8 @@ impl PortBook {
         }
     }
 
-    /// Draws one port per port of the spec. The walk begins at a place that depends on the
-    /// room, so that neighbours seldom meet. Blocking: each candidate is bound.
+    /// Draws one port per port of the spec. The search starts at a position that depends on the
+    /// room, so that rooms seldom collide. Blocking: each candidate is bound.
     pub fn reserve(
         &self,
         room: &RoomId,
@@ -143,7 +143,7 @@ impl PortBook {
     /// `None`: there is none left.
     ///
     /// # Errors
-    /// Nothing is known of the ports: no descriptor is left to try them with.
+    /// The ports are unknown: no descriptor is left to try them.
     fn draw(
         &self,
         key: &RoomKey,
@@ -185,7 +185,7 @@ impl PortBook {
         if let Some(held) = state.rooms.get(&key)
             && held.ports.len() == drawn.len()
         {
-            // Two drew for the same room at once: the first has it.
+            // Two draws for the same room at once: the first wins.
             let ports = held.ports.clone();
             state.free(&key, &drawn);
             return Ok(ports);
@@ -203,8 +203,8 @@ impl PortBook {
         self.state.lock().free(key, ports);
     }
 
-    /// Writes down the ports of a room that is created or was found. `Err`: the port that
-    /// another room has, and that room.
+    /// Records the ports of a room that is created or was found. `Err`: the port that another room
+    /// has, and that room.
     pub fn claim(&self, key: &RoomKey, ports: &[u16]) -> Result<(), (u16, RoomId)> {
         let mut state = self.state.lock();
         for port in ports.iter().filter(|port| **port != 0) {
@@ -228,7 +228,8 @@ impl PortBook {
         Ok(())
     }
 
-    /// Gives back what was reserved for a room that is not to be; a created one keeps its own.
+    /// Releases what was reserved for a room that will not be created; a created one keeps its
+    /// ports.
     pub fn release_reserved(&self, room: &RoomId) {
         let mut state = self.state.lock();
         let keys: Vec<_> = state
@@ -242,7 +243,7 @@ impl PortBook {
         }
     }
 
-    /// A creation that did not succeed: its ports are reserved as before.
+    /// A failed creation: its ports are reserved as before.
     pub fn unclaim(&self, key: &RoomKey) {
         if let Some(held) = self.state.lock().rooms.get_mut(key) {
             held.by_room = false;
@@ -475,7 +476,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let (served, _) = listener.accept().unwrap();
-        // Who closes first keeps the connection for a while: the side of the server.
+        // The side that closes first keeps the connection for a while: here the server.
         drop(served);
         drop(client);
         drop(listener);
@@ -486,7 +487,7 @@ mod tests {
         bind(address.port(), Protocol::Tcp).unwrap();
     }
 
-    /// In a network namespace of its own, where this family is switched off.
+    /// In a separate network namespace, where this family is switched off.
     #[test]
     fn a_machine_without_ipv6_has_its_ports_free() {
         const INSIDE: &str = "MAESTRO_TEST_INSIDE";

@@ -1,4 +1,4 @@
-//! /proc: who runs, since when, in which session, and with which of our marks.
+//! /proc: which processes run, since when, in which session, and with which of our marks.
 
 use super::{blocking::Jobs, ports::RoomKey, shortage::is_shortage};
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ pub const ROOM: &str = "MAESTRO_ROOM_ID";
 pub const CONTAINER: &str = "MAESTRO_CONTAINER";
 pub const PORT: &str = "MAESTRO_PORT";
 
-/// A process for as long as this boot lasts: numbers are given anew, start times are not.
+/// Identifies a process within one boot: pids are reused, start times are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     pub pid: i32,
@@ -38,7 +38,7 @@ impl Stat {
 }
 
 /// The marks of a room's process, as its environment was at its start. A program may have
-/// overwritten them (where it wrote its title), or hide them: what is missing says nothing.
+/// overwritten them (with its title), or hide them: missing marks say nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     pub installation: Option<String>,
@@ -127,8 +127,8 @@ pub fn stat(pid: i32) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Runs as this very process. When nobody can say, it is taken to run: who takes a living
-/// one for gone loses it.
+/// Whether exactly this process runs. When unknown, it counts as running: taking a living process
+/// for gone would lose it.
 pub fn may_run(id: ProcessId) -> bool {
     match stat(id.pid) {
         Ok(Some(stat)) => stat.alive() && stat.start_ticks == id.start_ticks,
@@ -137,8 +137,8 @@ pub fn may_run(id: ProcessId) -> bool {
     }
 }
 
-/// Of a file of a process in /proc. Where processes of other users are hidden (`hidepid`),
-/// one that may not be looked at is none of ours.
+/// Reads a file of a process in /proc. Where processes of other users are hidden (`hidepid`), one
+/// that is not accessible is not ours.
 fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -146,7 +146,7 @@ fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Fields are counted from behind the name, which may hold blanks and brackets.
+/// Fields are counted from behind the name, which may contain blanks and brackets.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end_of_name = text.iter().rposition(|&byte| byte == b')')?;
     let mut fields = std::str::from_utf8(text.get(end_of_name + 1..)?)
@@ -177,8 +177,8 @@ pub fn pid_namespace() -> io::Result<u64> {
 /// Everything that runs now.
 ///
 /// # Errors
-/// Also when a single process could not be looked at for want of descriptors or memory: a
-/// table with holes would say that somebody has gone.
+/// Also when a single process could not be read for lack of descriptors or memory: an incomplete
+/// table would make a process look gone.
 pub fn scan() -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -220,8 +220,8 @@ pub fn writes_to(pid: i32, file: &Path) -> bool {
         })
 }
 
-/// One scan at a time; others only beside some that hang (a process may hold its own
-/// files in /proc up).
+/// One scan at a time; more only beside hanging ones (a process may block reads of its own files in
+/// /proc).
 const SCANS_MAX: usize = 4;
 const SCAN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -230,7 +230,7 @@ const SCAN_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Scanner {
     jobs: Jobs,
     asked: AtomicU64,
-    /// The last scan failed, and that was said.
+    /// The last scan failed, and that was logged.
     troubled: AtomicBool,
     /// The newest table, and how many had asked when its scan began.
     latest: Mutex<(u64, Arc<Vec<Row>>)>,
@@ -249,7 +249,7 @@ impl Scanner {
     /// A table whose scan began after this call.
     ///
     /// # Errors
-    /// Nobody can say who runs: that is no empty table.
+    /// Unknown is not an empty table.
     pub async fn table(&self) -> io::Result<Arc<Vec<Row>>> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut latest = self.latest.lock().await;

@@ -1,4 +1,4 @@
-//! `room.json`: what must be known of a room by those who come after us.
+//! `room.json`: what a later process must know of a room.
 
 use super::{
     folder::{Layout, RoomFolder},
@@ -15,7 +15,7 @@ use std::{
 
 /// Up to 1 the record lies in the folder that the room works in.
 pub const FORMAT: u32 = 2;
-/// A record is a few kilobytes; what is larger is not ours and is not read into memory.
+/// A record is a few kilobytes; a larger file is not ours and is not read into memory.
 const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The format of a record that is written for a room of this layout.
@@ -29,7 +29,7 @@ pub fn format_of(layout: Layout) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Written before the first process starts: whatever runs under this id is ours.
+    /// Written before the first process starts: everything that runs under this id is ours.
     Starting,
     Running,
     Ended,
@@ -59,7 +59,7 @@ pub struct RoomFile {
     pub resource_version: u64,
     pub phase: Phase,
     pub processes: Vec<ContainerProcess>,
-    /// Containers that exited 0 and are not started again: the room goes on without them (D31).
+    /// Containers that exited 0 and are not started again: the room continues without them (D31).
     #[serde(default)]
     pub completed: Vec<String>,
     pub created_at: Timestamp,

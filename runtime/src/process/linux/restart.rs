@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
-/// A container that ran this long is well again: its next delay is the first.
+/// A container that ran this long is healthy again: its next delay is the first.
 const WELL_AFTER: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// Empty means never (D4), and so does what is none of the three words.
+    /// Empty and unknown words mean `Never` (D4).
     pub fn from_word(word: &str) -> Self {
         match word {
             "Always" => Self::Always,

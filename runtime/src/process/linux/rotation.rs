@@ -1,6 +1,6 @@
-//! Keeping a log that its room holds open below a size: copied and truncated. This is for
-//! rooms whose output goes straight into a file, as all did before there was a writer
-//! between (see `log_writer`), and for those that could not be given one.
+//! Keeping a log that its room holds open below a size: copied and truncated. This is for rooms
+//! whose output goes straight into a file, as all did before there was a writer between (see
+//! `log_writer`), and for those without a writer.
 
 use super::{logs::rotated, safe_open};
 use std::{
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// Makes place for a new `.1` among `files` in all.
+/// Makes room for a new `.1` among `files` files.
 pub fn shift(log: &Path, files: usize) -> io::Result<()> {
     for number in (1..files.saturating_sub(1)).rev() {
         match fs::rename(rotated(log, number), rotated(log, number + 1)) {
@@ -24,8 +24,8 @@ pub fn shift(log: &Path, files: usize) -> io::Result<()> {
 /// is lost.
 ///
 /// # Errors
-/// The copy could not be made, on a full disk for example: it is removed, and the log
-/// truncated all the same, since a log that goes on growing would make matters worse.
+/// The copy failed, on a full disk for example: it is removed, and the log truncated all the same,
+/// since a growing log would make matters worse.
 pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
     match fs::symlink_metadata(log) {
         Ok(metadata) if metadata.len() > bytes => {}
@@ -43,12 +43,12 @@ pub fn rotate(log: &Path, bytes: u64, files: usize) -> io::Result<bool> {
 
 fn keep_newest(mut current: &fs::File, log: &Path, bytes: u64, files: usize) -> io::Result<()> {
     shift(log, files)?;
-    // Of a log that grew faster than it is looked at, the newest part.
+    // The newest part of a log that grew faster than the rounds.
     let length = current.metadata()?.len();
     current.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
     let place = rotated(log, 1);
     let mut copy = safe_open::create(&place)?;
-    // A writer in a hurry must not keep us copying.
+    // A fast writer must not keep us copying.
     let copied = io::copy(&mut io::Read::take(current, bytes), &mut copy);
     if let Err(error) = copied {
         let _ = fs::remove_file(&place);
@@ -94,7 +94,7 @@ mod tests {
         if std::env::var_os(INSIDE).is_none() {
             let test = "process::linux::rotation::tests::a_copy_that_fails_is_removed_and_the_log_is_truncated_all_the_same";
             let child = std::process::Command::new("sh")
-                // The signal that comes with the error ends who does not ignore it.
+                // The signal that comes with the error ends a process that does not ignore it.
                 .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
                 .arg(std::env::current_exe().unwrap())
                 .args([test, "--exact"])

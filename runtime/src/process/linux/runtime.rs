@@ -45,26 +45,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Far below the threads that the I/O runtime may have, which others use too.
 const JOBS_MAX: usize = 64;
 const READS_MAX: usize = 16;
-/// For callers; the work itself goes on.
+/// For callers; the work itself continues.
 const JOB_PATIENCE: Duration = Duration::from_secs(30);
 const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// A creation has a queue of its own before it.
 const CREATION_PATIENCE: Duration = Duration::from_secs(120);
-/// Rooms live on without us, so nothing is lost with what does not end.
+/// Rooms live on without us, so nothing is lost with a task that does not end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Rooms as processes of this machine. Dropping it, or shutting it down, stops no room:
-/// whoever opens the same folder next adopts them.
+/// Rooms as processes of this machine. Dropping it, or shutting it down, stops no room: the next
+/// process that opens the folder adopts them.
 pub struct ProcessRuntime {
     host: Arc<Host>,
     domain: String,
-    /// Tells other processes that the rooms in this folder are kept.
+    /// Tells other processes that this folder is in use.
     lock: File,
 }
 
 impl ProcessRuntime {
-    /// Adopts what runs already. Must be called inside the I/O runtime, on which all its
-    /// tasks live from then on.
+    /// Adopts running rooms. Must be called inside the I/O runtime, on which all its tasks live
+    /// from then on.
     pub fn open(settings: ProcessSettings) -> Result<Arc<Self>, OpenError> {
         let handle = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
         let installation = &settings.installation;
@@ -133,7 +133,7 @@ impl ProcessRuntime {
         self.domain.clone()
     }
 
-    /// Ends all tasks and watches; rooms go on. Work that hangs is not waited for.
+    /// Ends all tasks and watches; rooms keep running. Hanging work is not awaited.
     pub async fn shutdown(&self) {
         self.shutdown_within(SHUTDOWN_PATIENCE).await;
     }
@@ -214,10 +214,10 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
-        // A task of its own: a caller that goes away leaves no half-made room.
+        // A separate task: a caller that goes away leaves no partial room.
         let creation = self.host.clone().create_room(order.clone());
         let task = self.host.tasks.spawn_on(creation, &self.host.handle);
-        // One that hangs goes on: the watch tells of the room when it is there.
+        // A hanging creation continues: the watch reports the room when it is up.
         match tokio::time::timeout(CREATION_PATIENCE, task).await {
             Ok(created) => created.unwrap_or_else(|_| stopped()),
             Err(_) => Err(JobError::Late.into()),
@@ -286,7 +286,7 @@ impl ProcessRuntime {
         })
     }
 
-    /// A room that was recorded and never started: its intent is withdrawn.
+    /// A room that was recorded but never started: its record is removed.
     async fn give_up(&self, key: ports::RoomKey) -> Result<(), RuntimeError> {
         let host = self.host.clone();
         let withdrawn = self.host.jobs.run(move || {
@@ -317,7 +317,7 @@ fn stopped<T>() -> Result<T, RuntimeError> {
     Err(RuntimeError::Unavailable("the runtime is stopping".into()))
 }
 
-/// One container: its log as it is. Several: each one's share, its name before each line.
+/// One container: its log as it is. Several: a share of each, with the name before each line.
 fn tail_of_room(
     record: &RoomFile,
     folder: &folder::RoomFolder,
@@ -380,12 +380,12 @@ fn open_cgroups() -> Option<Cgroups> {
         .ok()
 }
 
-/// Above everything that was ever told, even if the wall clock went back.
+/// Above every version ever reported, even if the wall clock went back.
 fn newer_than(recorded: u64) -> u64 {
     const OBSERVATIONS_SINCE_RECORD_MAX: u64 = 1_000_000;
     const RECORDED_MAX: u64 = 1 << 53;
     let micros = jiff::Timestamp::now().as_microsecond();
-    // A record is foreign input: no number of it may bring the count to its end.
+    // A record is untrusted input: none of its numbers may exhaust the counter.
     let recorded = recorded.min(RECORDED_MAX) + OBSERVATIONS_SINCE_RECORD_MAX;
     u64::try_from(micros).unwrap_or(0).max(recorded)
 }

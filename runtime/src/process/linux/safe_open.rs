@@ -1,7 +1,6 @@
-//! Files in folders that a room can write. What is found there under one of our names may
-//! be anything: a link to a file that is none of ours, a FIFO that nobody ever writes to,
-//! a folder. Nothing here follows a link in the last part of a path, waits for the other
-//! end of a FIFO, or returns a file that is not regular.
+//! Files in folders that a room can write. What has one of our names there may be anything: a link
+//! to a foreign file, a FIFO without a writer, a folder. Nothing here follows a link in the last
+//! part of a path, waits for the other end of a FIFO, or returns a file that is not regular.
 
 use super::folder::is_refused;
 use rustix::{
@@ -23,19 +22,19 @@ pub fn read(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path, OFlags::NOFOLLOW)
 }
 
-/// For reading; a link is followed. Only for folders of the user's, where links are meant
-/// (a mounted secret is one).
+/// For reading; links are followed. Only for the user's own folders, where links are intended (a
+/// mounted secret is one).
 pub fn read_linked(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path, OFlags::empty())
 }
 
-/// For reading and writing; it has to be there.
+/// For reading and writing; it must exist.
 pub fn read_write(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     open(options.read(true).write(true), path, OFlags::NOFOLLOW)
 }
 
-/// For writing at its end; made when it is not there.
+/// For appending; created if missing.
 pub fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = open(
@@ -47,8 +46,8 @@ pub fn append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A new, empty file for writing. What has the name is removed first, unless it is a
-/// folder: nothing is written through what somebody else put there.
+/// A new, empty file for writing. An existing entry is removed first, unless it is a folder:
+/// nothing is written through what somebody else put there.
 pub fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -61,10 +60,10 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// All of a file, which must not be longer than `bytes_max`.
+/// The whole file, which must not be longer than `bytes_max`.
 pub fn read_all(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One more than allowed tells a longer file, also one that grows under us.
+    // One byte more than allowed detects a longer file, even one that is growing.
     file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)?;
     match bytes.len() as u64 > bytes_max {
@@ -121,7 +120,7 @@ fn make_private(file: &File) -> io::Result<()> {
     }
     let changed = fchmod(file, Mode::from_raw_mode(MODE)).map_err(io::Error::from);
     match changed {
-        // A volume without modes: the folder says who may come in.
+        // A volume without modes: the folder decides about access.
         Err(error) if is_refused(&error) => Ok(()),
         other => other,
     }

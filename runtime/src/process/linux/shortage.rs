@@ -1,22 +1,21 @@
-//! Errors that say something about this machine and nothing about what was asked for: who
-//! could not be looked at for want of a descriptor has not gone.
+//! Errors that concern this machine and not the request: a process that could not be inspected for
+//! lack of a descriptor is not gone.
 
 use rustix::io::Errno;
 use std::{io, time::Duration};
 
-/// How long to wait before another look.
+/// How long to wait before the next attempt.
 pub const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(100);
 pub const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Descriptors that no process is held by: half of a small limit, else so many. They are for
-/// looking, for starting rooms, and for all else that this program opens once rooms are
-/// adopted.
+/// Descriptors that are not used to hold processes: half of a small limit, otherwise this many.
+/// They are for inspecting, for starting rooms, and for everything else once rooms are adopted.
 pub fn descriptors_spared(limit: u64) -> u64 {
     const SPARED_MAX: u64 = 200;
     (limit / 2).min(SPARED_MAX)
 }
 
-/// Whether the machine, or this process, has run out of something for now.
+/// Whether the machine, or this process, is short of a resource for now.
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

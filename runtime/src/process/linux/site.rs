@@ -11,8 +11,7 @@ use std::{
 /// In the folder of all rooms.
 const LOCK: &str = ".lock";
 
-/// The data folder and that of the rooms, as absolute paths; the latter is made when it is not
-/// there.
+/// The data folder and the rooms folder, as absolute paths; the latter is created if missing.
 pub fn open_folders(data: &Path) -> Result<(PathBuf, PathBuf), OpenError> {
     let trouble = |path: &Path| {
         let path = path.to_path_buf();

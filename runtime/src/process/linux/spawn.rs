@@ -51,8 +51,8 @@ fn spawn(
         .stdout(stdout.try_clone()?)
         .stderr(stdout);
     unsafe_calls::in_own_session(&mut command, cgroup_procs);
-    // Dropping the child neither kills nor reaps it; its keeper does, by pidfd. Until then
-    // its number is its own, even if it has ended already.
+    // Dropping the child neither kills nor reaps it; its keeper does, by pidfd. Until then its pid
+    // is not reused, even if it has ended.
     let mut child = children::spawn(|| command.spawn())?;
     identify(&child).inspect_err(|_| undo(&mut child))
 }
@@ -67,7 +67,7 @@ fn identify(child: &Child) -> io::Result<ProcessId> {
     })
 }
 
-/// Nobody could find it again without its start time.
+/// It could not be found again without its start time.
 fn undo(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -75,8 +75,8 @@ fn undo(child: &mut Child) {
 }
 
 impl Output<'_> {
-    /// A pipe to a writer of its own; where that cannot be had, the log itself in append
-    /// mode, so that it may be truncated under its writers.
+    /// A pipe to its own writer; if that is not possible, the log itself in append mode, so that it
+    /// may be truncated under its writers.
     fn open(&self) -> io::Result<File> {
         if let Some(program) = &self.settings.log_writer {
             match log_writer::attach(program, self.log, &self.settings.log_rotation()) {

@@ -1,4 +1,4 @@
-//! All processes of a room or of one container, also those that its leaders left behind.
+//! All processes of a room or of one container, including those that its leaders left behind.
 
 use super::{
     exit_watch::{Watched, signal_process},
@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// Rounds of looking and killing; each new one finds only what was forked meanwhile.
+/// Rounds of scanning and killing; each finds only what was forked meanwhile.
 const ROUNDS_MAX: usize = 10;
-/// For one round: a process in uninterruptible sleep must not hold up its room for ever.
+/// For one round: a process in uninterruptible sleep must not block its room forever.
 const ROUND_MAX: Duration = Duration::from_secs(5);
 
 /// Whose processes are meant.
@@ -25,9 +25,9 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Members by mark, and by session as long as its leader is known to be the one that
-    /// we started: while it is in the table nobody else can have its number. A process
-    /// that is in a session of its leader's was forked by it, whatever it shows.
+    /// Members by mark, and by session while its leader is known to be the one we started: while it
+    /// is in the table its pid cannot be reused. A process in its leader's session was forked by
+    /// it, whatever marks it shows.
     fn members(&self, table: &[Row], installation: &str) -> Vec<ProcessId> {
         let leads = |row: &Row, leader: &ProcessId| row.id == *leader && row.leads_session();
         let leaders: Vec<_> = self
@@ -55,14 +55,14 @@ impl Scope<'_> {
     }
 }
 
-/// Those who run now, once somebody can say (see `shortage`): while the table cannot be
-/// read nobody is taken for gone. Empty also when we are stopping.
+/// The running members, once they are known (see `shortage`): while the table cannot be read, no
+/// process is taken for gone. Also empty when we are stopping.
 pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
     members_after(host, scope, None).await
 }
 
-/// As long as the table cannot be read, the leaders at least are signalled; what they leave
-/// free may be what is short.
+/// While the table cannot be read, at least the leaders are signalled; that may free the resource
+/// that is short.
 async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -> Vec<ProcessId> {
     let mut pace = Pace::default();
     let mut unsignalled = scope.leaders.clone();
@@ -80,15 +80,15 @@ async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -
     }
 }
 
-/// TERM to each process, not to groups by number: a group may be anybody's by now.
+/// TERM to each process, not to groups by number: a group number may have been reused.
 pub async fn ask_to_end(host: &Host, scope: &Scope<'_>) {
     for id in members_after(host, scope, Some(Signal::TERM)).await {
         signal_process(id, Signal::TERM);
     }
 }
 
-/// KILL until nothing is left. Returns early when we are stopping: ask whether we are
-/// before taking the room for ended.
+/// KILL until nothing is left. Returns early when we are stopping: check that before taking the
+/// room for ended.
 pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
     for _ in 0..ROUNDS_MAX {
         let left = members_after(host, scope, Some(Signal::KILL)).await;

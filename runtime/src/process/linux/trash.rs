@@ -1,7 +1,7 @@
-//! Removes trees that rooms made. They may be deeper than any stack and longer than any
-//! path, unreadable, full of mounts. A tree is renamed away first, so that its name is free
-//! at once; then it is taken apart from the top: files go, folders move up to the trash
-//! itself. So one folder is open at a time, however deep the tree is, and nothing recurses.
+//! Removes trees that rooms made. They may be deeper than any stack and longer than any path,
+//! unreadable, full of mounts. A tree is renamed away first, so that its name is free at once; then
+//! it is removed from the top: files are deleted, folders move up to the trash itself. So one
+//! folder is open at a time, however deep the tree is, and nothing recurses.
 
 use rustix::{
     fd::{AsFd, OwnedFd},
@@ -18,12 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// More trees than this that cannot be removed are left for another time.
+/// Trees that cannot be removed beyond this number are left for later.
 pub const STUCK_MAX: usize = 1_000;
-/// For one look at all of it: something may go on writing into a tree faster than it is taken
-/// apart, and a blocking job has 30 s.
+/// For one round over everything: a process may write into a tree faster than it is removed, and a
+/// blocking job has 30 s.
 const LOOK_MAX: Duration = Duration::from_secs(20);
-/// For one tree whose caller waits.
+/// For one tree whose caller is waiting.
 const TREE_MAX: Duration = Duration::from_secs(15);
 
 pub struct Trash {
@@ -49,7 +49,7 @@ impl Trash {
         &self.path
     }
 
-    /// Frees the name of a file or folder. One that is not there is no error.
+    /// Frees the name of a file or folder. A missing one is no error.
     pub fn take(&self, path: &Path) -> io::Result<()> {
         let away = || fs::rename(path, self.path.join(fresh_name()));
         let taken = match away() {
@@ -67,7 +67,7 @@ impl Trash {
         }
     }
 
-    /// Removes all that was taken but for `spared`; ends early when `is_over`.
+    /// Removes everything taken except `spared`; ends early when `is_over`.
     pub fn empty(
         &self,
         spared: &HashSet<OsString>,
@@ -78,9 +78,9 @@ impl Trash {
     }
 }
 
-/// Removes a folder and everything below it, whatever a room made of it; what is not
-/// there is no error. Nothing in other file systems is touched. For trees that nobody uses
-/// any more; rooms of a running runtime go through its own trash.
+/// Removes a folder and everything below it, whatever a room did to it; a missing one is no error.
+/// Other file systems are not touched. For unused trees; rooms of a running runtime go through its
+/// own trash.
 ///
 /// # Errors
 /// The first reason why something is left.
@@ -102,7 +102,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes apart all that is in one folder.
+/// Removes everything in one folder.
 struct Clearance<'a> {
     top: OwnedFd,
     device: u64,
@@ -111,7 +111,7 @@ struct Clearance<'a> {
     stuck: Vec<Stuck>,
 }
 
-/// What one look at a folder led to.
+/// The result of one round over a folder.
 #[derive(Default)]
 struct Pass {
     changed: bool,
@@ -130,7 +130,7 @@ impl<'a> Clearance<'a> {
         })
     }
 
-    /// Looks again as long as something changes: folders come up meanwhile.
+    /// Repeats while something changes: folders move up meanwhile.
     fn run(mut self, spared: &HashSet<OsString>) -> io::Result<Vec<Stuck>> {
         let mut passed_over = spared.clone();
         loop {
@@ -173,7 +173,7 @@ impl<'a> Clearance<'a> {
         }
     }
 
-    /// Of an entry of the top: it goes, or its content does or moves up.
+    /// An entry at the top: it is removed, or its content is removed or moves up.
     fn remove(&self, name: &CStr) -> Pass {
         let mut pass = Pass::default();
         match unlinkat(&self.top, name, AtFlags::empty()) {
@@ -182,7 +182,7 @@ impl<'a> Clearance<'a> {
                 return pass;
             }
             Err(Errno::ISDIR) => {}
-            // What may not be unlinked may still be a folder.
+            // An entry that cannot be unlinked may still be a folder.
             Err(error) => pass.first = Some((name.to_owned(), error)),
         }
         let folder = match self.open(name) {
@@ -237,8 +237,8 @@ impl<'a> Clearance<'a> {
         Ok(())
     }
 
-    /// An empty folder goes, another one moves to the top. One that something is mounted
-    /// on does neither, so no other file system is ever entered.
+    /// An empty folder is removed, another one moves to the top. A mount point does neither, so no
+    /// other file system is ever entered.
     fn lift(&self, folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
         match unlinkat(folder, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ACCESS) => {}
@@ -283,8 +283,8 @@ fn open_folder(at: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     openat(at, name, flags, Mode::empty())
 }
 
-/// Gives the owner back what the room took from itself. By the descriptor of the folder,
-/// since a name could have become a link.
+/// Restores the owner's rights. By the descriptor of the folder, since a name could have become a
+/// link.
 fn make_usable(at: impl AsFd, name: &CStr) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = openat(at, name, flags, Mode::empty())?;
@@ -297,7 +297,7 @@ fn c_string(text: OsString) -> io::Result<CString> {
     CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// Met by nothing that was taken or moved up before, by whichever process.
+/// A name that no entry had before, in whichever process.
 fn fresh_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -321,7 +321,7 @@ mod tests {
         fs::read_dir(folder).unwrap().next().is_none()
     }
 
-    /// Deeper than a stack of 2 MiB bears and than a path may be long.
+    /// Deeper than a stack of 2 MiB allows and longer than a path may be.
     fn nest(folder: &Path, depth: usize) {
         let mut at = open_folder(CWD, &c_string(folder.as_os_str().to_owned()).unwrap()).unwrap();
         for _ in 0..depth {
@@ -336,7 +336,7 @@ mod tests {
         let grows = folder.path().join("grows");
         fs::create_dir(&grows).unwrap();
         let count = AtomicU64::new(0);
-        // As a process does that still has it as its working folder.
+        // Like a process that still has it as its working folder.
         let grow = || {
             let number = count.fetch_add(1, Ordering::Relaxed);
             let _ = fs::write(grows.join(number.to_string()), "x");
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_tree_deeper_than_any_path_is_removed() {
-        // In memory where that is to be had: a disk takes a minute for so many folders.
+        // In memory if possible: a disk takes a minute for so many folders.
         let memory = tempfile::tempdir_in("/dev/shm");
         let folder = memory.or_else(|_| tempfile::tempdir()).unwrap();
         let (room, tree) = (folder.path().join("room"), folder.path().join("tree"));

@@ -20,11 +20,11 @@ use std::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The child leads a session of its own (no signal of our terminal or process group
-/// reaches it) and is in `cgroup_procs` before its program starts. Nothing of how we were
-/// started is passed on: signals that somebody before us ignored have their defaults (the
-/// signal mask is emptied by the standard library), and the limit of descriptors that we
-/// raised for ourselves is as it was, since programs that select(2) fail above 1,024.
+/// The child leads a session of its own (no signal of our terminal or process group reaches it) and
+/// is in `cgroup_procs` before its program starts. Nothing of how we were started is passed on:
+/// ignored signals are reset to their defaults (the signal mask is emptied by the standard
+/// library), and the limit of descriptors that we raised for ourselves is as it was, since programs
+/// that select(2) fail above 1,024.
 pub fn in_own_session(command: &mut Command, cgroup_procs: Option<OwnedFd>) {
     let descriptors = DESCRIPTORS_BEFORE.get().copied();
     let prepare = move || -> io::Result<()> {
@@ -36,8 +36,8 @@ pub fn in_own_session(command: &mut Command, cgroup_procs: Option<OwnedFd>) {
             rustix::process::setrlimit(Resource::Nofile, limit)?;
         }
         for signal in 1..=SIGNAL_MAX {
-            // SAFETY: no handler is installed, only the default action is set. What may not
-            // be set (KILL, STOP, those of the C library) is refused and stays as it is.
+            // SAFETY: no handler is installed, only the default action is set. Signals that cannot
+            // be set (KILL, STOP, those of the C library) are refused and stay as they are.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
         Ok(())
@@ -50,7 +50,7 @@ pub fn in_own_session(command: &mut Command, cgroup_procs: Option<OwnedFd>) {
 
 const SIGNAL_MAX: libc::c_int = 64;
 
-/// What we were started with.
+/// The limit that we were started with.
 static DESCRIPTORS_BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
 /// Each room costs a descriptor, and the usual soft limit is for programs that select(2).
@@ -64,8 +64,8 @@ pub fn allow_many_descriptors() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// Whoever started us may have ignored SIGCHLD, which is inherited: then the kernel reaps
-/// our children itself, and nobody learns how a room ended. A handler of ours is left alone.
+/// Our parent may have ignored SIGCHLD, which is inherited: then the kernel reaps our children
+/// itself, and we do not learn how a room ended. A handler of ours is left alone.
 pub fn hear_of_children() {
     // SAFETY: both structures are plain data, for which all zeros is a value; sigaction(2)
     // reads and writes them within the call. Only the default action is ever set.
@@ -99,8 +99,8 @@ pub fn ignore_requests_to_end() {
     }
 }
 
-/// Marks the descriptors that we were started with (a shell's `3>file`, a supervisor's
-/// socket) as close-on-exec; those that we open ourselves are already.
+/// Marks inherited descriptors (a shell's `3>file`, a supervisor's socket) as close-on-exec; those
+/// that we open ourselves already are.
 pub fn keep_inherited_descriptors() -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/fd")? {
         let Some(number) = entry?
@@ -113,9 +113,9 @@ pub fn keep_inherited_descriptors() -> io::Result<()> {
         if number <= 2 {
             continue;
         }
-        // SAFETY: the borrowed descriptor lives for these two calls only, which neither
-        // read, write nor close it. Was it closed meanwhile, they answer EBADF; was its
-        // number given anew, close-on-exec is what its owner has set anyway.
+        // SAFETY: the borrowed descriptor lives for these two calls only, which neither read, write
+        // nor close it. If it was closed meanwhile, they answer EBADF; if its number was reused,
+        // its owner has set close-on-exec anyway.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         if let Ok(flags) = fcntl_getfd(descriptor)
             && !flags.contains(FdFlags::CLOEXEC)

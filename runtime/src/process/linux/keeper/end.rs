@@ -1,4 +1,4 @@
-//! The end of a room: asked for, waited for, and told with its last words.
+//! The end of a room: requested, awaited, and reported with its last log lines.
 
 use super::super::{
     host::Host,
@@ -13,7 +13,7 @@ use maestro_core::domain::InstanceStatus;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 
-/// How long the last lines of an ended room may take into its log.
+/// How long the last lines of an ended room may take to reach its log.
 const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
 const LOG_WRITTEN_LOOK: Duration = Duration::from_millis(5);
 
@@ -36,7 +36,7 @@ impl Keeper {
                 slot.state = SlotState::Ended;
             }
         }
-        // Nobody waits longer than that to be killed, nor keeps a room from another keeper.
+        // No room waits longer than that to be killed, or keeps another keeper waiting.
         let (kill_at, stop) = (self.kill_at(), self.stop.clone());
         let scope = self.scope();
         tokio::select! {
@@ -50,7 +50,7 @@ impl Keeper {
         self.ending.as_ref().map(|order| order.kill_at)
     }
 
-    /// What the leaders left behind may use the rest of the grace period.
+    /// Processes that the leaders left behind have the rest of the grace period.
     async fn outlast(&mut self) {
         while let Some(kill_at) = self.kill_at() {
             let stop = self.stop.clone();
@@ -75,7 +75,8 @@ impl Keeper {
         }
     }
 
-    /// Of the log of a container that is to be started again; none when it cannot be read.
+    /// The last line of the log of a container that is about to restart; none when it cannot be
+    /// read.
     pub(super) async fn last_line(&mut self, container: &str) -> Option<String> {
         let bounds = Bounds {
             lines: 1,
@@ -117,7 +118,7 @@ impl Keeper {
     }
 }
 
-/// Of one log, within bounds; or why there is none.
+/// The last lines of one log, within bounds; or why there are none.
 async fn tail(host: &Host, log: PathBuf, bounds: Bounds) -> Result<Vec<String>, String> {
     let files = host.settings.log_files;
     let read = host.blocking(move || logs::tail(&log, files, bounds)).await;
@@ -125,7 +126,7 @@ async fn tail(host: &Host, log: PathBuf, bounds: Bounds) -> Result<Vec<String>, 
     read.map_err(|error| error.to_string())
 }
 
-/// What a container said last, once all that its room wrote is in the logs.
+/// A container's last lines, once all output of its room is in the logs.
 async fn last_words(host: &Host, log: PathBuf, all: Vec<PathBuf>) -> Vec<String> {
     logs_are_written(host, all).await;
     match tail(host, log, Bounds::of_exit()).await {
@@ -134,8 +135,8 @@ async fn last_words(host: &Host, log: PathBuf, all: Vec<PathBuf>) -> Vec<String>
     }
 }
 
-/// The writers end with the room. One whose pipe somebody out of reach still holds is not
-/// waited for any longer, and keeps its pipe.
+/// The writers end with the room. A writer whose pipe is still held by an unreachable process is
+/// not awaited any longer, and keeps its pipe.
 async fn logs_are_written(host: &Host, mut left: Vec<PathBuf>) {
     let until = Instant::now() + LOG_WRITTEN_MAX;
     while Instant::now() < until {
@@ -143,7 +144,7 @@ async fn logs_are_written(host: &Host, mut left: Vec<PathBuf>) {
             left.retain(|log| {
                 let done = log_writer::is_done(log);
                 if done {
-                    // One that cannot be removed holds nothing up.
+                    // A pipe that cannot be removed delays nothing.
                     let _ = log_writer::remove(&log_writer::pipe_of(log));
                 }
                 !done

@@ -1,4 +1,4 @@
-//! A room gets its keeper: when it was made, and when it was found again.
+//! Starts the keeper of a room that was created or adopted.
 
 use super::super::{
     folder::RoomFolder,
@@ -12,7 +12,7 @@ use maestro_core::domain::{Instance, InstanceStatus};
 use std::sync::Arc;
 
 impl Host {
-    /// Tells of the room and gives it a keeper. `complete`: all its containers were started.
+    /// Announces the room and gives it a keeper. `complete`: all its containers were started.
     pub fn keep(
         self: &Arc<Self>,
         record: RoomFile,
