@@ -105,7 +105,7 @@ async fn many_writers(owners: Vec<Owner>) {
         }));
     }
     for writer in writers {
-        // A writer that panicked has said so.
+        // A writer that panicked has logged it.
         let _ = writer.await;
     }
     let took = started.elapsed();

@@ -1,4 +1,4 @@
-//! The embedded store does what every store has to do.
+//! The embedded store passes the contract suite of stores.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! A copy that is made while the store is written to.
+//! A copy made while the store is being written.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -56,7 +56,7 @@ async fn a_copy_is_consistent_while_writes_go_on() {
     assert!(found.epoch > owner.epoch);
     assert!(found.seq <= owner.seq);
     let loaded = found.load().await;
-    // The first batch has no room, each one after it has one.
+    // The first batch has no room, each later one has one.
     assert_eq!(loaded.rooms.len() as u64, found.seq.0 - 1);
     assert!(loaded.rooms.len() >= 50);
     let operation = copy.operation("fleet", done.id).await.unwrap();

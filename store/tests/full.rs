@@ -1,5 +1,5 @@
-//! A disk that runs full while the store is in use: what is answered is true, reads go on,
-//! and so do writes once there is room again, without a restart.
+//! A disk that fills up while the store is in use: answers stay true, reads continue, and writes
+//! resume once there is space again, without a restart.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -16,7 +16,7 @@ use support::eventually;
 
 const ROOM_BYTES: usize = 64 * 1024;
 
-/// Whether the change of `owner` was applied, found out as an owner does it.
+/// Whether the change of `owner` was applied, determined as an owner does.
 async fn try_room(store: &Arc<EmbeddedStore>, owner: &mut Owner) -> bool {
     let fence = owner.fence();
     let mut room = samples::room(&format!("r-{}", fence.seq.0), RoomStatus::Ready);
@@ -52,7 +52,7 @@ async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce())
     assert_eq!(outage.cause, cause);
     let refused = store.check().await.unwrap_err().to_string();
     assert!(refused.contains(cause), "{refused}");
-    // Reads are answered all the time, from the file too, and the scheduler stays ours.
+    // Reads are always answered, from the file too, and the scheduler stays ours.
     for _ in 0..4 {
         let found = store.scheduler("fleet").await.unwrap();
         assert!(found.is_some());
@@ -62,7 +62,8 @@ async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce())
         let counts = store.room_counts("fleet").await.unwrap();
         assert_eq!(counts.total(), applied);
     }
-    // A limit of one file leaves room beside it, where the store looks first when nothing waits.
+    // A limit on one file leaves space beside it, which the store tests first when nothing is
+    // waiting.
     if cause.contains("space") {
         assert_eq!(store.outage().map(|o| o.since), Some(outage.since));
     }
@@ -119,7 +120,7 @@ async fn a_full_disk_is_survived() {
     survives_a_full_disk(&dir, "no space left on device", make_room).await;
 }
 
-/// The file is moved away while the disk is full, so that it cannot be opened anew.
+/// The file is moved away while the disk is full, so that it cannot be reopened.
 #[tokio::test]
 async fn a_store_that_is_down_says_so_and_comes_back() {
     let Some(disk) = SmallDisk::mounted() else {
@@ -205,7 +206,7 @@ async fn runs_into_its_limit() {
     println!("\nsurvived");
 }
 
-/// Needs no rights: a file that may not grow fails like one on a full disk.
+/// Needs no privileges: a file that may not grow fails as on a full disk.
 #[test]
 fn a_limit_of_file_sizes_is_survived() {
     let dir = tempfile::tempdir().unwrap();

@@ -33,7 +33,7 @@ async fn writes_until_it_is_killed() {
     for number in 0..WRITERS {
         let mut owner = Owner::of(&support::ports(&store), &format!("fleet-{number}")).await;
         writers.push(tokio::spawn(async move {
-            // In practice for ever.
+            // In practice forever.
             for _ in 0..u32::MAX {
                 let mut room = samples::room(&room_of(owner.seq.next()), RoomStatus::Ready);
                 room.metadata = Some("x".repeat(300).into());
@@ -60,7 +60,7 @@ async fn what_was_acknowledged_survives_kills() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut left = 2 + random.below(400);
-        // What is still in the pipe after the kill was acknowledged too.
+        // What is still in the pipe after the kill was also acknowledged.
         while let Some(Ok(line)) = lines.next() {
             let mut words = line.split(' ').map(str::parse);
             if let (Some(Ok(number)), Some(Ok(seq))) = (words.next(), words.next()) {
@@ -81,7 +81,7 @@ async fn what_was_acknowledged_survives_kills() {
             assert!(owner.epoch.0 > epoch);
             let loaded = owner.load().await;
             assert_eq!(loaded.seq, owner.seq);
-            // One room a batch: none lost, none half there.
+            // One room per batch: none lost, none partial.
             let mut found: Vec<_> = loaded.rooms.iter().map(|r| r.id.to_string()).collect();
             let mut expected: Vec<_> = (1..=owner.seq.0).map(|s| room_of(Seq(s))).collect();
             found.sort();

@@ -1,4 +1,4 @@
-//! Files that a crash, a bad disk or a wrong copy left: opened or refused, never a panic.
+//! Files damaged by a crash, a bad disk or a wrong copy: opened or refused, never a panic.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -37,7 +37,7 @@ async fn written() -> [Vec<u8>; 2] {
     [closed, crashed]
 }
 
-/// True when it was opened, and then everything in it can be read.
+/// True when it was opened; then everything in it can be read.
 async fn opens(dir: &Path, bytes: &[u8]) -> bool {
     fs::write(dir.join(NAME), bytes).unwrap();
     match EmbeddedStore::open(dir) {

@@ -7,7 +7,7 @@ use maestro_core::{
 };
 use std::collections::HashMap;
 
-/// The state that the batches of a group find, each behind those before it.
+/// The state that each batch of a group finds, after those before it.
 pub struct Admission<'a> {
     shared: &'a Shared,
     stored: &'a Seqs,
@@ -25,12 +25,12 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// The seqs that the admitted batches lead to.
+    /// The seqs after the admitted batches.
     pub fn into_seqs(self) -> Seqs {
         self.seqs
     }
 
-    /// Whether the batch fits. One that does counts as applied from here on.
+    /// Whether the batch fits. If so, it counts as applied from here on.
     pub fn admit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let fence = &batch.fence;
         let epoch = self.shared.epoch;

@@ -16,7 +16,7 @@ use maestro_core::{
 use redb::{ReadableTable, Table, WriteTransaction};
 use std::sync::Arc;
 
-/// What a transaction changed of which scheduler.
+/// What a transaction changed, by scheduler.
 pub type ModelChanges = Vec<(SchedulerName, ModelChange)>;
 
 /// The open tables of one transaction.
@@ -43,7 +43,7 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// A batch that has been found to fit: from here on only the file itself can fail.
+    /// An admitted batch: from here on only the file itself can fail.
     pub fn apply(&mut self, batch: &Batch, out: &mut ModelChanges) -> Result<(), redb::Error> {
         let name = &batch.fence.scheduler;
         self.seqs.insert(name.as_str(), batch.fence.seq.0)?;
@@ -131,7 +131,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// A version belongs to a scheduler that is there; one that exists is left as it is.
+    /// A version belongs to an existing scheduler; an existing version is left as it is.
     fn add_version(
         &mut self,
         scheduler: &Scheduler,
@@ -153,7 +153,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// What is listed of a version does not change with its document.
+    /// The listing of a version does not change with its document.
     fn update_version(
         &mut self,
         scheduler: &Scheduler,
@@ -328,7 +328,7 @@ impl Rows<'_, '_> {
     }
 }
 
-/// A row that cannot be read is left alone: it must not keep the other changes from being made.
+/// An unreadable row is left alone: it must not block the other changes.
 fn read<T: serde::de::DeserializeOwned>(
     table: &'static str,
     key: &str,

@@ -1,5 +1,5 @@
-//! A batch on its way to the file: documents are written out by whoever asks, so that the
-//! one writer does not spend its time on it, and nothing is left that could fail half-way.
+//! A batch on its way to the file: the caller serializes the documents, so that the single writer
+//! does not spend its time on it, and nothing is left that could fail half-way.
 
 use super::tables;
 use maestro_core::ports::{Change, Fence};
@@ -11,7 +11,7 @@ pub struct Batch {
 
 pub struct Encoded {
     pub change: Change,
-    /// The document of a change that has one, else nothing.
+    /// The document of a change, if it has one.
     pub document: Vec<u8>,
 }
 

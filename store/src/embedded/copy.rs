@@ -9,9 +9,9 @@ use std::{
 };
 
 impl EmbeddedStore {
-    /// Writes everything that was committed before the call to a new file, which is there
-    /// as a whole or not at all. Put it into an empty folder as `maestro.redb` to use it.
-    /// A file of that name is not overwritten.
+    /// Writes everything that was committed before the call to a new file, which exists completely
+    /// or not at all. To use it, put it into an empty folder as `maestro.redb`. An existing file is
+    /// not overwritten.
     pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         self.barrier().await?;
         let path = path.to_owned();
@@ -30,7 +30,7 @@ fn write_copy(txn: &ReadTransaction, path: &Path) -> Result<(), ReadError> {
     let unfinished = PathBuf::from(unfinished);
     file::remove_if_there(&unfinished).map_err(io)?;
     if let Err(e) = fill(txn, &unfinished) {
-        // What is left of it is of no use; the error that matters is the first one.
+        // The partial file is useless; the first error is the one that matters.
         let _ = fs::remove_file(&unfinished);
         return Err(ReadError::Database(e));
     }

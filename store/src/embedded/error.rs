@@ -1,8 +1,8 @@
-//! Why a data folder cannot be opened, in words that say what to do about it.
+//! Why a data folder cannot be opened, with messages that say what to do.
 
 use std::{io, path::PathBuf};
 
-/// A data folder that is refused. Nothing in it was changed, but for what `Migration` says.
+/// A data folder that is refused. Nothing in it was changed, except as `Migration` says.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -52,7 +52,7 @@ pub enum OpenError {
     },
 }
 
-/// Why something of the file failed, in the words that the system has for it.
+/// Why an operation on the file failed, in the system's words.
 pub(super) fn cause(error: &redb::Error) -> String {
     match error {
         redb::Error::Io(error) => io_cause(error),
@@ -100,7 +100,7 @@ impl OpenError {
         }
     }
 
-    /// What the library says of `file`, sorted by what a person can do about it.
+    /// An error of the library about `file`, sorted by what an operator can do about it.
     pub(super) fn database(file: impl Into<PathBuf>, error: redb::Error) -> Self {
         let file = file.into();
         match error {

@@ -1,4 +1,4 @@
-//! The file `maestro.redb`: making it, opening it, refusing what is not one, compacting it.
+//! The file `maestro.redb`: creating it, opening it, refusing other files, compacting it.
 
 use super::{
     error::OpenError,
@@ -14,14 +14,14 @@ use std::{
 };
 
 pub const NAME: &str = "maestro.redb";
-/// A file that is not finished: never opened as a store, removed at the next start.
+/// An unfinished file: never opened as a store, removed at the next start.
 const UNFINISHED: &str = "maestro.redb.new";
 /// The library's own default is 1 GiB.
 const CACHE_BYTES: usize = 24 * 1024 * 1024;
-/// Below it no compaction pays.
+/// Below this size compaction does not pay.
 const COMPACT_FROM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The database of a folder that we hold the lock of, in the current format.
+/// The database of a locked folder, in the current format.
 pub fn open(dir: &Path, formats: &Formats) -> Result<Database, OpenError> {
     let path = dir.join(NAME);
     let unfinished = dir.join(UNFINISHED);
@@ -38,7 +38,7 @@ pub fn open(dir: &Path, formats: &Formats) -> Result<Database, OpenError> {
     compact_when_it_pays(&path, db)
 }
 
-/// Under another name first: a crash while it is made leaves no half store behind.
+/// Under another name first: a crash during creation leaves no partial store behind.
 fn create(path: &Path, formats: &Formats) -> Result<(), OpenError> {
     let refuse = |e: redb::Error| OpenError::database(path, e);
     private::create_file(path).map_err(|e| OpenError::io(path, e))?;
@@ -47,8 +47,8 @@ fn create(path: &Path, formats: &Formats) -> Result<(), OpenError> {
     db.close().map_err(|e| refuse(e.into()))
 }
 
-/// Opens a file that has to be there. Every checksum in it is verified first: what a
-/// torn file holds is found here, and not by whoever reads it later.
+/// Opens an existing file. Every checksum in it is verified first: a torn file is detected here,
+/// and not by a later read.
 pub fn open_existing(path: &Path) -> Result<Database, OpenError> {
     if !starts_as_a_database(path).map_err(|e| OpenError::io(path, e))? {
         return Err(OpenError::Foreign { file: path.into() });
@@ -74,7 +74,7 @@ fn starts_as_a_database(path: &Path) -> io::Result<bool> {
     Ok(start == *b"redb")
 }
 
-/// The library asserts where a file contradicts itself: to us that is a damaged file.
+/// The library panics when a file contradicts itself: we report a damaged file.
 pub fn guarded<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, OpenError>,
@@ -87,7 +87,7 @@ pub fn guarded<T>(
     })
 }
 
-/// The file never shrinks by itself. A compaction that fails costs nothing but its time.
+/// The file never shrinks by itself. A failed compaction costs only its time.
 fn compact_when_it_pays(path: &Path, mut db: Database) -> Result<Database, OpenError> {
     let size = fs::metadata(path)
         .map_err(|e| OpenError::io(path, e))?
@@ -117,7 +117,7 @@ fn used_bytes(db: &Database) -> Result<u64, redb::Error> {
     Ok(stats.allocated_pages() * stats.page_size() as u64)
 }
 
-/// A copy that is there as a whole, or not at all.
+/// A copy that exists completely, or not at all.
 pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
     unfinished.push(".new");
@@ -133,7 +133,7 @@ pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
 
 /// An empty database for a copy, under a name that is free.
 pub fn create_for_copy(path: &Path) -> Result<Database, redb::Error> {
-    // The library opens what it finds; an empty file becomes a database.
+    // The library opens an existing file; an empty one becomes a database.
     private::create_file(path)?;
     Ok(builder().create(path)?)
 }

@@ -15,7 +15,7 @@ pub struct Migration {
     pub apply: fn(&WriteTransaction) -> Result<(), redb::Error>,
 }
 
-/// What a program knows of formats: the one it writes, and the ways to it.
+/// The formats that a program knows: the one it writes, and the migrations to it.
 pub struct Formats {
     pub current: u64,
     pub migrations: &'static [Migration],
@@ -64,7 +64,7 @@ pub fn initialise(db: &Database, formats: &Formats) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// The format of the file as it is.
+/// The current format of the file.
 pub fn of(path: &Path, db: &Database) -> Result<u64, OpenError> {
     let found = number(path, db, FORMAT)?;
     match found > FORMATS.current {
@@ -77,7 +77,7 @@ pub fn of(path: &Path, db: &Database) -> Result<u64, OpenError> {
     }
 }
 
-/// Sees to it that the file has the current format.
+/// Makes sure that the file has the current format.
 pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database, OpenError> {
     let found = number(path, &db, FORMAT)?;
     if found == formats.current {
@@ -90,7 +90,7 @@ pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database
             known: formats.current,
         });
     }
-    // The copy is taken of a closed file, so that it is a whole one.
+    // The file is copied while closed, so that the copy is complete.
     db.close()
         .map_err(|e| OpenError::database(path, e.into()))?;
     let copy = copy_name(path, formats.current);
@@ -137,7 +137,7 @@ fn copy_name(path: &Path, format: u64) -> PathBuf {
     name.into()
 }
 
-/// The installation's uuid: rooms carry it, so that they are told from another's.
+/// The installation's uuid: rooms carry it, so that they can be told from another installation's.
 pub fn installation(path: &Path, db: &Database) -> Result<String, OpenError> {
     text(path, db, INSTALLATION)
 }
@@ -146,8 +146,8 @@ pub fn epoch(path: &Path, db: &Database) -> Result<u64, OpenError> {
     number(path, db, EPOCH)
 }
 
-/// Begins a new epoch, durably: from here on every older writer is fenced. So nobody can
-/// ask any more for the seqs of the names that nothing is left of, and they are `forgotten`.
+/// Begins a new epoch, durably: from here on every older writer is fenced. So the seqs of names
+/// without any rows cannot be needed any more, and are `forgotten`.
 pub fn raise_epoch<'a>(
     path: &Path,
     db: &Database,
@@ -171,7 +171,7 @@ pub fn raise_epoch<'a>(
     Ok(epoch)
 }
 
-/// A change that changes nothing, durably: whether anything can be stored.
+/// A durable write without a change: tests whether anything can be stored.
 pub fn write_again(db: &Database, epoch: u64) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     txn.open_table(META)?

@@ -1,4 +1,4 @@
-//! The file `LOCK` of a data folder: one process at a time, and it can be asked which.
+//! The file `LOCK` of a data folder: one process at a time, and it names that process.
 //!
 //! The lock ends with the process, however it ends. It is never inherited by rooms (the
 //! descriptor is closed on exec), which outlive us.
@@ -15,7 +15,7 @@ use std::{
 
 const NAME: &str = "LOCK";
 
-/// A held lock; dropping it gives it up.
+/// A held lock; dropping it releases it.
 pub struct LockFile {
     file: File,
     path: PathBuf,
@@ -38,7 +38,7 @@ impl LockFile {
         let lock = Self { file, path };
         lock.sign().map_err(|e| OpenError::io(&lock.path, e))?;
         if !lock.is_ours() {
-            // Somebody removed the file between our opening and our locking of it.
+            // The file was removed between opening and locking it.
             return Err(OpenError::InUse {
                 dir: dir.into(),
                 holder: "a process that has just started".into(),
@@ -47,8 +47,8 @@ impl LockFile {
         Ok(lock)
     }
 
-    /// Whether the file of that name is still the one that we hold: a removed or replaced
-    /// one can be locked by somebody else.
+    /// Whether the file of that name is still the one we hold: a removed or replaced file can be
+    /// locked by another process.
     pub fn is_ours(&self) -> bool {
         match (self.file.metadata(), std::fs::metadata(&self.path)) {
             (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
@@ -64,10 +64,10 @@ impl LockFile {
     }
 }
 
-/// Words for who holds the lock, from what that process wrote.
+/// Describes the holder of the lock, from what that process wrote.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
-    // The holder may be in the middle of writing it: no text is no error.
+    // The holder may be writing it right now: an empty file is no error.
     let _ = file.take(256).read_to_string(&mut text);
     let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
@@ -76,7 +76,7 @@ fn holder(file: &mut File) -> String {
     }
 }
 
-/// When this process started, to the second; the time of the call where the system does not tell.
+/// When this process started, to the second; the time of the call if the system does not say.
 fn process_start() -> Timestamp {
     let now = Timestamp::now();
     let at = process_age().and_then(|age| now.checked_sub(age).ok());
@@ -87,7 +87,7 @@ fn process_start() -> Timestamp {
 
 fn process_age() -> Option<SignedDuration> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Field 22 of the line; the second one, the name, may hold spaces and brackets.
+    // Field 22 of the line; the second one, the name, may contain spaces and brackets.
     let start_ticks: u64 = stat
         .rsplit_once(')')?
         .1

@@ -6,10 +6,10 @@ use super::format::{self, FORMATS};
 use super::lock::LockFile;
 use std::path::Path;
 
-/// What there was to do.
+/// The result of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrated {
-    /// No store yet: the first start makes one in the current format. Nothing was touched.
+    /// No store yet: the first start creates one in the current format. Nothing was touched.
     Nothing,
     UpToDate {
         format: u64,
@@ -20,7 +20,7 @@ pub enum Migrated {
     },
 }
 
-/// Brings the store of `data_dir` to the format of this program. Blocks on the disk.
+/// Migrates the store of `data_dir` to the format of this program. Blocks on the disk.
 ///
 /// # Errors
 /// As [`super::EmbeddedStore::open`]; also while a server has the folder open.

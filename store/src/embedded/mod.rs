@@ -1,8 +1,8 @@
 //! The embedded store: one file in a data folder, written by one thread.
 //!
-//! `LOCK` in the folder is the lease of every scheduler in it: whoever holds it owns them
-//! all, at the epoch of this opening. Commits of all schedulers are grouped (see `writer`);
-//! reads come from memory (see `model`), but for ended operations and single versions.
+//! `LOCK` in the folder is the lease of every scheduler in it: its holder owns them all, at the epoch of this opening.
+//! Commits of all schedulers are grouped (see `writer`); reads come from memory (see `model`), except for ended
+//! operations and single versions.
 
 mod admission;
 mod apply;
@@ -54,7 +54,7 @@ pub struct EmbeddedStore {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A data folder that is ours, with its store still closed: who holds it is known before anything is read or made in it.
+/// A claimed data folder, with its store still closed: it is locked before anything in it is read or created.
 pub struct ClaimedFolder {
     dir: PathBuf,
     lock: LockFile,
@@ -70,12 +70,12 @@ pub struct Contents {
 }
 
 impl ClaimedFolder {
-    /// Makes the folder when it is not there, and takes its lock. Dropping the claim gives it up.
+    /// Creates the folder if missing, and takes its lock. Dropping the claim releases it.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] names the holder; otherwise what the disk says.
+    /// [`OpenError::InUse`] names the holder; other variants have the disk's error.
     pub fn claim(data_dir: &Path) -> Result<Self, OpenError> {
-        // It holds the secrets of rooms.
+        // It contains the secrets of rooms.
         private::open_folder(data_dir).map_err(|e| OpenError::io(data_dir, e))?;
         let lock = LockFile::acquire(data_dir)?;
         let dir = data_dir.to_owned();
@@ -99,10 +99,10 @@ impl ClaimedFolder {
         })
     }
 
-    /// Opens the store, which is made when it is not there. Blocks on the disk.
+    /// Opens the store, and creates it if missing. Blocks on the disk.
     ///
     /// # Errors
-    /// Says what to do about the folder; the claim is given up then.
+    /// The error says what to do about the folder; the claim is released.
     pub fn open(self) -> Result<Arc<EmbeddedStore>, OpenError> {
         let Self { dir, lock } = self;
         let database = file::open(&dir, &format::FORMATS)?;
@@ -133,23 +133,23 @@ impl ClaimedFolder {
 }
 
 impl EmbeddedStore {
-    /// Opens the store of `data_dir`, which is made when it is not there. Blocks on the disk.
+    /// Opens the store of `data_dir`, and creates it if missing. Blocks on the disk.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
         ClaimedFolder::claim(data_dir)?.open()
     }
 
-    /// Stores what has been sent, closes the file and gives the folder up. Everything that
-    /// is sent from now on is answered with an error.
+    /// Stores what has been sent, closes the file and releases the folder. Everything sent from now on is answered with
+    /// an error.
     pub async fn close(&self) {
         self.inlet.close();
         let writer = self.writer.lock().take();
         if let Some(writer) = writer {
-            // It has told why, if it ended with a panic.
+            // If it ended with a panic, it has logged why.
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
     }
 
-    /// The uuid of the installation, made with the file.
+    /// The uuid of the installation, created with the file.
     pub fn installation(&self) -> &str {
         &self.shared.installation
     }
@@ -185,7 +185,7 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.inlet.close();
         if let Some(writer) = self.writer.get_mut().take() {
-            // It has told why, if it ended with a panic.
+            // If it ended with a panic, it has logged why.
             let _ = writer.join();
         }
     }
@@ -215,7 +215,7 @@ impl Store for EmbeddedStore {
             epoch,
             answer,
         };
-        // What was asked about stays unknown when the question cannot be asked.
+        // The outcome stays unknown if the question cannot be asked.
         let lost = || CommitError::Unknown(queue::Closed.to_string());
         self.inlet.send(job).await.map_err(|_| lost())?;
         seq.await.map_err(|_| lost())?
@@ -236,7 +236,7 @@ impl Store for EmbeddedStore {
     }
 }
 
-/// Nobody else can write the file: there is nothing to tell.
+/// Nobody else can write the file: there are no foreign changes.
 impl Feed for EmbeddedStore {
     fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
         stream::pending().boxed()

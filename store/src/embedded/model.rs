@@ -1,6 +1,5 @@
-//! What reads are served from: active schedulers, versions, room counts and operations that
-//! have not ended, in memory. Only the writer changes it, after each commit; no guard of
-//! it leaves this module.
+//! The read model: active schedulers, versions, room counts and operations that have not ended, in
+//! memory. Only the writer changes it, after each commit; no lock guard leaves this module.
 
 use maestro_core::{
     domain::{
@@ -12,17 +11,17 @@ use maestro_core::{
 use parking_lot::RwLock;
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
-/// One thing that a commit changed, to be told to the model once it is durable.
+/// One change of a commit, applied to the model once it is durable.
 pub enum ModelChange {
     Active(Active),
     Version(VersionRow),
     VersionGone(SchedulerVersion),
-    /// Everything of a scheduler is gone, but for one operation.
+    /// Everything of a scheduler is gone, except one operation.
     Deleted {
         keep: OperationId,
         history: u64,
     },
-    /// A room came (`from` is `None`), went (`to` is `None`) or has another status.
+    /// A room was added (`from` is `None`), removed (`to` is `None`) or changed its status.
     Room {
         from: Option<RoomStatus>,
         to: Option<RoomStatus>,
@@ -32,7 +31,7 @@ pub enum ModelChange {
         operation: QueuedOperation,
         history: i64,
     },
-    /// One more in the history, met while the file is read.
+    /// One more entry in the history, found while reading the file.
     Ended,
     OperationGone {
         id: OperationId,
@@ -86,7 +85,7 @@ impl QueuedOperation {
     }
 }
 
-/// All that is known of one name.
+/// Everything about one name.
 #[derive(Default)]
 pub struct Entry {
     active: Option<Active>,
@@ -153,12 +152,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Everything anew, as it was read from the file.
+    /// Replaces everything by what was read from the file.
     pub fn replace(&self, entries: Entries) {
         *self.entries.write() = entries;
     }
 
-    /// The changes of one commit, seen by readers all at once.
+    /// The changes of one commit; readers see all or none.
     pub fn apply(&self, changes: Vec<(SchedulerName, ModelChange)>) {
         let mut entries = self.entries.write();
         for (scheduler, change) in changes {
@@ -225,7 +224,7 @@ impl Model {
             .flatten()
     }
 
-    /// Operations of this status, which is not a final one, in the order of the queue.
+    /// Operations of this non-final status, in the order of the queue.
     pub fn operations(&self, name: &str, status: OperationStatus) -> Vec<Arc<OperationRecord>> {
         let mut found: Vec<_> = self
             .with(name, |e| {

@@ -1,8 +1,8 @@
-//! The time in which the store takes no changes: it begins with the first one that fails and ends with the next that
-//! succeeds. Both are told once; what is tried between is told on debug level only.
+//! An outage: the time in which the store accepts no changes, from the first that fails to the next that succeeds. Both
+//! are logged once; attempts in between are logged at debug level.
 //!
-//! After an I/O error the file has to be closed and opened again before anything else works, which reads all of it. So
-//! a small file is written first: while not even that succeeds the store is left as it is, and reads go on.
+//! After an I/O error the file has to be reopened before anything else works, which reads all of it. So a small file is
+//! written first: while not even that succeeds, the store is left as it is, and reads continue.
 
 use super::{file, format, shared::Shared, snapshot};
 use jiff::Timestamp;
@@ -17,12 +17,12 @@ use std::{
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Removed as soon as it is written; one that a kill left behind is overwritten by the next.
+/// Removed as soon as it is written; a leftover is overwritten by the next attempt.
 const TRIAL: &str = "maestro.redb.trial";
 /// More than a change of one room needs.
 const TRIAL_BYTES: usize = 64 * 1024;
 
-/// What the writer knows of it.
+/// The writer's view of the outage.
 pub struct Failing {
     began: Instant,
     retry_at: Instant,
@@ -55,12 +55,12 @@ impl Failing {
         &self.cause
     }
 
-    /// How long until the next try.
+    /// Time until the next attempt.
     pub fn left(&self) -> Duration {
         self.retry_at.saturating_duration_since(Instant::now())
     }
 
-    /// A try failed, perhaps for another reason than the one before.
+    /// An attempt failed, perhaps for another reason than the last one.
     pub fn goes_on(&mut self, shared: &Shared, cause: &str) {
         tracing::debug!(cause, "the store still takes no changes");
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -103,8 +103,8 @@ fn write_trial(path: &Path) -> io::Result<()> {
     trial.sync_all()
 }
 
-/// Opens the file again and reads from it what is known of it: the failed transaction may
-/// have been applied. The lock was held all the time, so the epoch stays.
+/// Reopens the file and reads the model from it: the failed transaction may have been applied. The lock was held all
+/// the time, so the epoch stays.
 pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), String> {
     if !shared.is_ours() {
         return Err("the lock of the data folder is gone; start again".into());

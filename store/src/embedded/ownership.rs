@@ -1,4 +1,4 @@
-//! Ownership of schedulers: who holds the lock of the folder owns them all.
+//! Ownership of schedulers: the holder of the folder's lock owns them all.
 
 use super::{EmbeddedStore, closed, queue::Job};
 use async_trait::async_trait;
@@ -9,8 +9,8 @@ use maestro_core::{
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What a renewal is good for. The lock does not run out, so this only bounds for how long
-/// we go on after it has been taken from under us (its file removed).
+/// The validity of a renewal. The lock does not expire, so this only bounds for how long we
+/// continue after losing it (its file was removed).
 const LEASE: Duration = Duration::from_secs(10);
 
 #[async_trait]
@@ -19,7 +19,7 @@ impl Ownership for EmbeddedStore {
         Ok(self.shared.model.names())
     }
 
-    /// At the epoch of this opening. The seqs are those behind everything that was sent.
+    /// At the epoch of this opening. The seqs are those after everything that was sent.
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
         let (answer, seqs) = oneshot::channel();
         let names = names.to_vec();
@@ -48,7 +48,7 @@ impl Ownership for EmbeddedStore {
         Ok(held.iter().map(|(_, epoch)| renewal(*epoch)).collect())
     }
 
-    /// The lock is given up as a whole, when the store is closed.
+    /// The lock is released as a whole, when the store is closed.
     async fn release(&self, _held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         Ok(())
     }

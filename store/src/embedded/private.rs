@@ -1,6 +1,6 @@
-//! Who may read what is ours. Files are for the owner only, whatever the umask says;
-//! a folder is when we made it, or when it has our store and is ours to close. Any other
-//! one is left as it is (`/tmp` must stay everybody's), and a warning says who can read it.
+//! Access to our files. Files are for the owner only, whatever the umask says; so is a folder that
+//! we created, or that has our store and belongs to us. Any other folder is left as it is (`/tmp`
+//! must stay shared), and a warning says who can read it.
 
 use super::file;
 use rustix::fs::OFlags;
@@ -15,7 +15,7 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
 
-/// Makes a data folder that is not there, and closes one that is ours.
+/// Creates a missing data folder, and restricts one of ours.
 pub fn open_folder(dir: &Path) -> io::Result<()> {
     if make_folder(dir)? {
         return Ok(());
@@ -39,7 +39,7 @@ pub fn open_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// `false`: it was there.
+/// `false`: it existed.
 fn make_folder(dir: &Path) -> io::Result<bool> {
     if fs::metadata(dir).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(false);
@@ -50,12 +50,12 @@ fn make_folder(dir: &Path) -> io::Result<bool> {
         make_folder(parent)?;
     }
     DirBuilder::new().mode(FOLDER_MODE).create(dir)?;
-    // The umask may have taken more than the mode did.
+    // The umask may have removed more than the mode did.
     close(dir, FOLDER_MODE);
     Ok(true)
 }
 
-/// A folder of everybody is never taken from them, and one of somebody else cannot be.
+/// A shared folder is never restricted, and another user's cannot be.
 fn is_to_close(dir: &Path, metadata: &Metadata) -> bool {
     let ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let everybodys = metadata.mode() & STICKY != 0;
@@ -63,7 +63,7 @@ fn is_to_close(dir: &Path, metadata: &Metadata) -> bool {
     ours && !everybodys && has_store
 }
 
-/// Who else may look into it; `None`: nobody.
+/// Who else can read it; `None`: nobody.
 fn readers(metadata: &Metadata) -> Option<String> {
     let mode = metadata.mode();
     match (mode & 0o007, mode & 0o070) {
@@ -80,7 +80,7 @@ fn readers(metadata: &Metadata) -> Option<String> {
     }
 }
 
-/// An empty file of ours, which must not be there.
+/// A new, empty file of ours; it must not exist.
 pub fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -89,8 +89,8 @@ pub fn create_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A small file of ours, made when it is not there. No link is followed: in a folder of
-/// everybody it could lead anywhere.
+/// A small file of ours, created if missing. No link is followed: in a shared folder it could lead
+/// anywhere.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(FILE_MODE);
@@ -106,7 +106,7 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Also for files that an earlier version made.
+/// Also for files of an earlier version.
 pub fn close_file(path: &Path) {
     close(path, FILE_MODE);
 }

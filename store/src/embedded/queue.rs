@@ -11,9 +11,9 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Jobs that are waiting or being done. Who comes when it is reached waits for a place.
+/// Jobs that are waiting or running. When it is reached, callers wait for a slot.
 const PLACES: usize = 1024;
-/// Rows of steady pings in a transaction that others wait for.
+/// Rows of steady pings in a transaction with other changes.
 const STEADY_ROWS: usize = 256;
 
 pub enum Job {
@@ -39,13 +39,13 @@ pub enum Job {
 }
 
 impl Job {
-    /// Not a commit: answered from what is known, behind what came before it.
+    /// Not a commit: answered after everything that came before it.
     fn is_question(&self) -> bool {
         !matches!(self, Self::Commit { .. })
     }
 }
 
-/// A job and its place in the queue, which is free again when both are dropped.
+/// A job and its slot in the queue, which is free again when both are dropped.
 pub struct Queued {
     pub job: Job,
     _place: Option<OwnedSemaphorePermit>,
@@ -69,7 +69,7 @@ pub fn queue() -> (Inlet, mpsc::Receiver<Queued>) {
 }
 
 impl Inlet {
-    /// Waits for a place. Dropped while it waits, the job was not sent.
+    /// Waits for a slot. If dropped while waiting, the job was not sent.
     pub async fn send(&self, job: Job) -> Result<(), Closed> {
         let place = self.places.clone().acquire_owned().await;
         let _place = Some(place.map_err(|_| Closed)?);
@@ -77,16 +77,16 @@ impl Inlet {
         self.jobs.send(queued).map_err(|_| Closed)
     }
 
-    /// The last job: whoever still waits for a place is turned away.
+    /// The last job: callers that still wait for a slot are refused.
     pub fn close(&self) {
         self.places.close();
         let job = Job::Close;
-        // A writer that has ended already has nothing to close.
+        // A writer that has already ended has nothing to close.
         let _ = self.jobs.send(Queued { job, _place: None });
     }
 }
 
-/// What has arrived and is not done. Bounded by the places of the queue.
+/// Jobs that have arrived and are not done. Bounded by the queue's slots.
 #[derive(Default)]
 pub struct Backlog {
     jobs: VecDeque<Queued>,
@@ -104,7 +104,7 @@ impl Backlog {
         std::mem::take(&mut self.jobs).into()
     }
 
-    /// Whether somebody waits for more than a commit.
+    /// Whether a question is waiting.
     pub fn has_questions(&self) -> bool {
         self.jobs.iter().any(|queued| queued.job.is_question())
     }
@@ -115,9 +115,9 @@ impl Backlog {
         commits
     }
 
-    /// The jobs of the next transaction: all that somebody waits for, and steady pings as
-    /// far as they fit behind. The batches of one scheduler stay in their order, and a
-    /// question is answered behind everything that came before it.
+    /// The jobs of the next transaction: all that a caller waits for, and steady pings as far as
+    /// they fit. The batches of one scheduler stay in order, and a question is answered after
+    /// everything that came before it.
     pub fn next_group(&mut self) -> Vec<Queued> {
         let mut urgent = HashSet::new();
         for queued in &self.jobs {

@@ -1,5 +1,4 @@
-//! Plain reads: from memory what is asked for often, from the file the history and single
-//! versions.
+//! Plain reads: frequent ones from memory, the history and single versions from the file.
 
 use super::{
     EmbeddedStore,
@@ -14,7 +13,7 @@ use maestro_core::{
 use redb::ReadTransaction;
 use std::sync::Arc;
 
-/// Most rows that one page of the history has.
+/// Maximum rows in a page of the history.
 const PAGE_MAX: u64 = 1000;
 
 #[async_trait]
@@ -140,7 +139,7 @@ fn history(
         let Some(row) = table.get((name, id))? else {
             continue;
         };
-        // One row that cannot be read does not hide the others.
+        // One unreadable row does not hide the others.
         match ended(OperationId(uuid::Uuid::from_u128(id)), row.value().3) {
             Ok(operation) => page.push(operation),
             Err(error) => tracing::error!(%error, "left an operation out of a listing"),

@@ -27,7 +27,7 @@ pub struct Shared {
 
 enum State {
     Open(Arc<Database>),
-    /// Not to be used now, and why.
+    /// Unavailable for now, and why.
     Down(String),
 }
 
@@ -56,7 +56,7 @@ impl Shared {
         self.outage.read().clone()
     }
 
-    /// Tells whoever asks that no change can be stored, or that they can be again.
+    /// Publishes whether changes can be stored.
     pub fn set_outage(&self, outage: Option<Outage>) {
         *self.outage.write() = outage.map(Arc::new);
     }
@@ -80,7 +80,7 @@ impl Shared {
         *self.state.write() = State::Open(Arc::new(database));
     }
 
-    /// Lets go of the file. It is closed when the last read of it has ended.
+    /// Releases the file. It is closed when the last read of it has ended.
     pub fn take_down(&self, reason: String) -> Option<Arc<Database>> {
         match std::mem::replace(&mut *self.state.write(), State::Down(reason)) {
             State::Open(database) => Some(database),
@@ -107,7 +107,7 @@ impl Shared {
             let txn = shared.database()?.begin_read().map_err(ReadError::from)?;
             Ok(look(&txn)?)
         };
-        // Held until the read ends: a disk that hangs holds no more threads than this.
+        // Held until the read ends: a hanging disk blocks no more threads than this.
         let turn = self.reads.clone().acquire_owned().await;
         let work = move || {
             let _turn = turn;
@@ -115,13 +115,13 @@ impl Shared {
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(read) => read,
-            // The library asserts where pages contradict each other.
+            // The library panics when pages contradict each other.
             Err(e) => Err(StoreError::Corrupt(e.to_string())),
         }
     }
 }
 
-/// Why something of the file cannot be read.
+/// Why the file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error(transparent)]

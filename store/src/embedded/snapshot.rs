@@ -1,4 +1,5 @@
-//! Reading a whole file: the read model of all schedulers, and all that an owner needs of one.
+//! Reading a whole file: the read model of all schedulers, and everything that an owner needs of
+//! one.
 
 use super::{
     model::{Active, Entries, ModelChange, QueuedOperation},
@@ -129,7 +130,7 @@ fn open_operation(
     Ok(Some(QueuedOperation { order, record }))
 }
 
-/// What the retention needs of an operation that has ended.
+/// What retention needs of an ended operation.
 fn ended_operation(id: u128, row: (u64, bool, i64, &[u8])) -> Result<EndedOperation, RowError> {
     let id = uuid::Uuid::from_u128(id).to_string();
     let record: OperationRecord = tables::decode("operations", &id, row.3)?;

@@ -1,7 +1,7 @@
 //! The tables of the file: their keys, their values, and how a row is written.
 //!
-//! Documents are JSON, so that a file can be read by people. What the store itself needs
-//! of a row stands before the document, so that no document is parsed to change another.
+//! Documents are JSON, so that people can read a file. What the store itself needs of a row precedes the document, so
+//! that no document is parsed to change another.
 
 use maestro_core::domain::{OperationRecord, OperationStatus, RoomStatus};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -20,8 +20,8 @@ pub const ROOMS: TableDefinition<(&str, &str), RoomRow> = TableDefinition::new("
 /// By scheduler and operation: see [`OperationRow`].
 pub const OPERATIONS: TableDefinition<(&str, u128), OperationRow> =
     TableDefinition::new("operations");
-/// Ended operations that are shown: scheduler, the second in which they ended (see [`second`]), operation. Within a second
-/// the operations' ids tell which comes first (contract 2.4).
+/// Ended operations that listings show: scheduler, the second in which they ended (see [`second`]), operation. Within a
+/// second the operations' ids tell which comes first (contract 2.4).
 pub const HISTORY: TableDefinition<(&str, i64, u128), ()> = TableDefinition::new("history");
 
 /// The second that a moment in microseconds is in.
@@ -29,13 +29,12 @@ pub fn second(microseconds: i64) -> i64 {
     microseconds.div_euclid(1_000_000)
 }
 
-/// What an operator decided about a scheduler.
+/// An operator's decisions about a scheduler.
 pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
 
 pub type DocumentRow = (i128, &'static [u8]);
 pub type RoomRow = (u8, &'static [u8]);
-/// Place in the order of creation; whether it has not ended; when it came to its status
-/// (microseconds); the document.
+/// Position in the order of creation; whether it is open; when it reached its status (microseconds); the document.
 pub type OperationRow = (u64, bool, i64, &'static [u8]);
 
 /// A room's status from its stored number.
@@ -43,13 +42,13 @@ pub fn room_status(number: u8) -> Option<RoomStatus> {
     RoomStatus::ALL.get(usize::from(number)).copied()
 }
 
-/// Whether an operation stands in the history that is shown (contract 2.4, `final`).
+/// Whether an operation is in the history that listings show (contract 2.4, `final`).
 pub fn is_in_history(operation: &OperationRecord) -> bool {
     operation.status.is_final()
         && !(operation.status == OperationStatus::Finished && operation.definition.is_no_action())
 }
 
-/// The first text behind `name`: keys of `a` end there, keys of `a-b` are not among them.
+/// The first text after `name`: keys of `a` end there, keys of `a-b` are not among them.
 pub fn successor(name: &str) -> String {
     format!("{name}\0")
 }
@@ -70,7 +69,7 @@ pub fn decode<T: DeserializeOwned>(
     })
 }
 
-/// A row that holds something else than it should.
+/// A malformed row.
 #[derive(Debug, thiserror::Error)]
 #[error("row {key:?} of table {table}: {source}")]
 pub struct RowError {
@@ -80,7 +79,7 @@ pub struct RowError {
     source: serde_json::Error,
 }
 
-/// Makes every table, so that no reader meets one that is missing.
+/// Creates every table, so that no reader finds one missing.
 pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(META)?;
     txn.open_table(SEQS)?;

@@ -1,9 +1,9 @@
-//! The one thread that writes: it takes what has arrived, of all schedulers, makes one
-//! transaction of it and answers when that is durable. It waits for nothing more.
+//! The one thread that writes: it takes what has arrived, of all schedulers, commits it as one
+//! transaction and answers when that is durable. It never waits for more.
 //!
-//! When that fails (a full disk, most often) the store takes no changes (`outage`) until one
-//! succeeds. What arrives meanwhile waits for the next try, which so is of all that is to be
-//! stored: a small change that happens to fit does not pass for the end of it.
+//! When that fails (usually a full disk) the store accepts no changes (`outage`) until one
+//! succeeds. What arrives meanwhile joins the next attempt, so that each attempt has everything to
+//! be stored: a small change that happens to fit does not count as the end.
 
 use super::{
     admission::Admission,
@@ -38,11 +38,11 @@ pub struct Writer {
 
 /// How the transaction of a group ended.
 enum Outcome {
-    /// Durable, but for the batches that were refused.
+    /// Durable, except for the batches that were refused.
     Done(Vec<Result<(), CommitError>>, ModelChanges, Seqs),
     /// Nothing of it was applied.
     NotApplied(String),
-    /// It failed at its end: all of it was applied, or nothing.
+    /// It failed at its end: it was applied completely, or not at all.
     Unknown(String),
 }
 
@@ -57,7 +57,7 @@ impl Writer {
         }
     }
 
-    /// Ends when the store is closed, or when nobody can send a job any more.
+    /// Ends when the store is closed, or when all senders are gone.
     pub fn run(mut self) {
         while self.receive() {
             let due = self.failing.as_ref().map(|f| f.left().is_zero());
@@ -65,7 +65,7 @@ impl Writer {
             let group = match due {
                 None => self.backlog.next_group(),
                 Some(true) if trying => self.backlog.take_all(),
-                // Behind a question nothing is left of what came before it.
+                // When a question is answered, everything before it is done.
                 Some(due) if due || self.backlog.has_questions() => {
                     turn_away(self.backlog.take_commits(), &self.cause());
                     self.backlog.take_all()
@@ -81,7 +81,7 @@ impl Writer {
         self.finish();
     }
 
-    /// Waits until there is something to do. False: nobody is left who could ask.
+    /// Waits until there is something to do. False: all senders are gone.
     fn receive(&mut self) -> bool {
         let first = match &self.failing {
             None if !self.backlog.is_empty() => Err(RecvTimeoutError::Timeout),
@@ -99,7 +99,7 @@ impl Writer {
         true
     }
 
-    /// Whether a try at writing has a chance.
+    /// Whether an attempt to write has a chance.
     fn ready_to_try(&mut self) -> bool {
         let opened = match self.shared.database() {
             Ok(_) => Ok(()),
@@ -112,7 +112,7 @@ impl Writer {
         ready.is_ok()
     }
 
-    /// `trying`: whether the store takes changes again is to be found out by it.
+    /// `trying`: it tests whether the store accepts changes again.
     fn serve(&mut self, group: Vec<Queued>, trying: bool) {
         let batches: Vec<&Batch> = group.iter().filter_map(|q| q.job.batch()).collect();
         match self.write(&batches) {
@@ -140,7 +140,7 @@ impl Writer {
         }
     }
 
-    /// A try went well, though perhaps there was nothing to be stored.
+    /// An attempt succeeded, though perhaps there was nothing to be stored.
     fn tried(&mut self, proven: bool) {
         if !proven {
             let again = |database: Arc<Database>| {
@@ -215,8 +215,8 @@ impl Writer {
         Err(CommitError::NotApplied(reason.into()))
     }
 
-    /// The verdict on a batch of a group that failed at its end: what the file says, once
-    /// it is open again. A seq that has been reached is for the caller to ask about.
+    /// The verdict on a batch of a group that failed at its end: what the file says, once it is
+    /// open again. Whether a reached seq is its own, the caller has to ask.
     fn looked_up(&self, batch: &Batch, reason: &str) -> Result<(), CommitError> {
         let is_open = self.shared.database().is_ok();
         if is_open && self.stored(&batch.fence.scheduler) < batch.fence.seq {
@@ -231,14 +231,14 @@ impl Writer {
 
     fn answer(&self, group: Vec<Queued>, verdicts: Vec<Result<(), CommitError>>) {
         let mut verdicts = verdicts.into_iter();
-        // Why there is no file to ask, if there is none.
+        // The reason if there is no file to ask.
         let down = self.shared.closed_because();
         let down = down.as_deref();
         for queued in group {
-            // Whoever stopped waiting has no use for the answer.
+            // The caller may have stopped waiting.
             match queued.job {
                 Job::Commit { answer, .. } => {
-                    // One verdict was made for each commit of the group, in order.
+                    // There is one verdict for each commit of the group, in order.
                     let lost = || Err(CommitError::Unknown("no verdict".into()));
                     let _ = answer.send(verdicts.next().unwrap_or_else(lost));
                 }
@@ -277,13 +277,13 @@ impl Writer {
         Ok(self.stored(scheduler))
     }
 
-    /// Nothing can be stored now. The file is opened again for those who read it.
+    /// Nothing can be stored now. The file is reopened for readers.
     fn fails(&mut self, cause: &str) {
         match &mut self.failing {
             Some(failing) => failing.goes_on(&self.shared, cause),
             None => self.failing = Some(Failing::begin(&self.shared, cause)),
         }
-        // After an error the library serves nobody any more.
+        // After an error the library refuses everything.
         let opened = self.open();
         if let (Err(cause), Some(failing)) = (opened, &mut self.failing) {
             failing.goes_on(&self.shared, &cause);
@@ -309,7 +309,7 @@ impl Writer {
         self.failing.as_ref().map_or("", Failing::cause).to_owned()
     }
 
-    /// Closes the file, so that the next opening finds it clean, and gives the lock up.
+    /// Closes the file, so that the next opening finds it clean, and releases the lock.
     fn finish(mut self) {
         for job in self.jobs.try_iter() {
             self.backlog.push(job);
@@ -339,7 +339,7 @@ fn up(down: Option<&str>) -> Result<(), StoreError> {
     down.map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason.into())))
 }
 
-/// Answers everything that nothing was done for.
+/// Answers everything that was not done.
 fn turn_away(group: Vec<Queued>, reason: &str) {
     let unavailable = || StoreError::Unavailable(reason.into());
     for queued in group {

@@ -1,4 +1,4 @@
-//! What the tests of faults share: processes of their own, and random numbers that can be repeated.
+//! Shared by the fault tests: separate processes, and repeatable random numbers.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use maestro_core::ports::{Ownership, Reads, Store};
@@ -32,7 +32,7 @@ pub fn child(name: &str, dir: &Path) -> Command {
     command
 }
 
-/// The folder that the parent named; `None` when the test runs by itself.
+/// The folder that the parent passed; `None` when the test runs by itself.
 pub fn folder_of_parent() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
