@@ -1,7 +1,7 @@
-//! What the crates that measure need beside the library: families of values that are looked up when `/metrics` is asked for,
-//! and counts that each ping can afford.
+//! What measuring crates need beside the library: families of values that are collected when `/metrics` is scraped, and
+//! counters cheap enough for every ping.
 //!
-//! There is one registry (`prometheus::Registry`), made by the binary and handed to whatever measures.
+//! There is one registry (`prometheus::Registry`), created by the binary and passed to everything that measures.
 
 mod page;
 mod sharded;

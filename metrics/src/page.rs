@@ -1,11 +1,11 @@
-//! Families of metrics whose values are looked up when somebody asks: what is gone is gone from the page too, which no
-//! handle of a registry can do by itself.
+//! Families of metrics whose values are collected at the scrape: what is gone disappears from the page too, which
+//! handles of a registry cannot do by themselves.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-/// Metrics by family, in the order in which they were begun.
+/// Metrics by family, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Page(Vec<MetricFamily>);
 
@@ -36,7 +36,7 @@ impl Page {
         Family(self.0.push_mut(family))
     }
 
-    /// All that have a sample: the format has no place for the others.
+    /// All families that have a sample: the format cannot express others.
     pub fn into_families(self) -> Vec<MetricFamily> {
         let has_sample = |family: &MetricFamily| !family.get_metric().is_empty();
         self.0.into_iter().filter(has_sample).collect()

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Threads beyond so many share.
+/// Threads beyond this number share.
 const SHARDS: usize = 8;
 
-/// One `T` per thread, as far as that goes.
+/// One `T` per thread, up to a limit.
 #[derive(Debug)]
 pub struct Sharded<T>([Shard<T>; SHARDS]);
 
@@ -22,18 +22,18 @@ impl<T: Default> Default for Sharded<T> {
 }
 
 impl<T> Sharded<T> {
-    /// That of this thread.
+    /// The value of this thread.
     pub fn mine(&self) -> &T {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static MINE: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
         }
-        // A thread that is about to end has none any more.
+        // A thread that is ending has none any more.
         let shard = MINE.try_with(|mine| *mine).unwrap_or_default();
         &self.0[shard].0
     }
 
-    /// Of all threads.
+    /// The values of all threads.
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|shard| &shard.0)
     }
@@ -68,7 +68,7 @@ impl<const N: usize> Distribution<N> {
     }
 }
 
-/// What distributions have come to.
+/// The sum of distributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading<const N: usize> {
     /// By bound: all values that are not above it.

@@ -1,11 +1,11 @@
-//! Calls on the runtime: given out, begun, finished, given up, and done too late.
+//! Calls on the runtime: issued, begun, finished, abandoned, and done too late.
 
 use crate::world::World;
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::state::*;
 
-/// What becomes of a call on the runtime.
+/// The outcome of a call on the runtime.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
     Works,
@@ -58,7 +58,7 @@ impl World {
         self.stored.rooms.get(room).into_iter().chain(just).any(is)
     }
 
-    /// One call that was given out comes to its end.
+    /// One issued call ends.
     pub fn work(&mut self, index: usize, outcome: Outcome) -> bool {
         if self.works.is_empty() {
             return false;
@@ -92,7 +92,7 @@ impl World {
         true
     }
 
-    /// The runtime does what a call asks; the answer is on its way from then on.
+    /// The runtime carries a call out; from then on its answer is on its way.
     pub fn begin(&mut self, index: usize) -> bool {
         if self.works.is_empty() {
             return false;
@@ -125,8 +125,8 @@ impl World {
         self.decide(Input::WorkDone { id, result });
     }
 
-    /// Calls are given up: what has not begun never happens, what has begun is not
-    /// undone. Either way nobody expects an answer any more.
+    /// Calls are abandoned: those that have not begun never happen, those that have begun are not
+    /// undone. Either way no answer is expected any more.
     pub(crate) fn abandon(&mut self, ids: &[WorkId]) {
         for id in ids {
             let given = self.works.iter().position(|(given, _)| given == id);
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// A call that nobody waits for takes effect.
+    /// An abandoned call takes effect.
     pub fn late(&mut self, index: usize) -> bool {
         if self.late.is_empty() {
             return false;
@@ -155,14 +155,14 @@ impl World {
         true
     }
 
-    /// A call that nobody waits for never happens.
+    /// An abandoned call never happens.
     pub fn never(&mut self, index: usize) {
         if !self.late.is_empty() {
             self.late.remove(index % self.late.len());
         }
     }
 
-    /// Calls that nobody waits for and that may still take effect.
+    /// Abandoned calls that may still take effect.
     pub fn late_calls(&self) -> usize {
         self.late.len()
     }

@@ -91,10 +91,10 @@ pub fn buffer(amount: Option<i32>) -> Command {
     patch(|p| p.autoscaling = Some(autoscaling))
 }
 
-/// The operation that an order was answered with.
+/// The operation that answers an order.
 ///
 /// # Panics
-/// When it was answered with something else.
+/// If the answer is something else.
 pub fn operation_of(answer: Answer) -> OperationId {
     match answer {
         Ok(Reply::Operation(id)) => id,

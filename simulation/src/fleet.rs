@@ -14,11 +14,11 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// One fleet. Writes arrive at once, calls work at once and the watch is heard at once.
-/// What it does not say itself is said by its [`World`].
+/// One fleet. Writes, calls and watch events take effect at once. Everything else is in its
+/// [`World`].
 pub struct Fleet {
     world: World,
-    /// Calls wait in `works` until the story lets them go on.
+    /// Calls wait in `works` until the story releases them.
     pub hold: bool,
     /// Events of the watch wait until the story calls [`World::event`] or this ends.
     pub deaf: bool,
@@ -38,7 +38,7 @@ impl DerefMut for Fleet {
 }
 
 impl Fleet {
-    /// Nothing is stored, and the watch has said nothing yet.
+    /// Nothing is stored, and the watch has reported nothing yet.
     pub fn new(settings: CoreSettings) -> Self {
         let mut world = World::of(Stored::default(), settings);
         world.revives = false;
@@ -64,7 +64,7 @@ impl Fleet {
         fleet
     }
 
-    /// A scheduler whose rooms run and have said nothing yet.
+    /// A scheduler whose rooms run and have not pinged yet.
     pub fn created(scheduler: Scheduler, settings: CoreSettings) -> Self {
         let mut fleet = Self::new(settings);
         fleet
@@ -119,14 +119,14 @@ impl Fleet {
         self.carry_on();
     }
 
-    /// Lets all held calls go on, and those that follow.
+    /// Releases all held calls, and those that follow.
     pub fn release(&mut self) {
         self.hold = false;
         self.carry_on();
     }
 
-    /// The owner dies, and what it had asked for and was not begun never happens. The next one
-    /// loads what was stored and lists the runtime.
+    /// The owner dies; its calls that have not begun never happen. The next owner loads what was
+    /// stored and lists the runtime.
     pub fn restart(&mut self) {
         self.hold = false;
         self.restart_held();
@@ -160,7 +160,7 @@ impl Fleet {
         answer.expect("every caller is answered")
     }
 
-    /// Every room that runs says this, without a match of its own number.
+    /// Every running room pings this status, with no running matches given.
     pub fn ping_all(&mut self, status: PingStatus) {
         for room in self.rooms() {
             let _ = self.ping(&room, status, 0);
@@ -172,7 +172,7 @@ impl Fleet {
         let end = self.world.clock.mono.plus(time);
         let mut at_once = 0;
         while let Some(wake) = self.world.state.next_wake().filter(|wake| *wake <= end) {
-            // What is too much for one turn goes on in the next.
+            // What is too much for one turn continues in the next.
             let again = wake <= self.world.clock.mono;
             at_once = if again { at_once + 1 } else { 0 };
             assert!(
@@ -184,12 +184,12 @@ impl Fleet {
             self.input(Input::Wake);
         }
         self.world.advance_to(end);
-        // Stories wait for things; what does not come in a day does not come at all.
+        // Stories wait for events; what does not come within a day does not come at all.
         let told = end.since(BEGINNING);
         assert!(told < DAY, "waits in vain: {:?}", self.world.state.view());
     }
 
-    /// Lets time pass in which the rooms that run say every half minute that they are ready.
+    /// Lets time pass while running rooms ping `ready` every half minute.
     pub fn pass_pinging(&mut self, time: Duration, status: PingStatus) {
         let end = self.world.clock.mono.plus(time);
         loop {

@@ -1,4 +1,4 @@
-//! What must hold after every decision, whatever happened.
+//! What must hold after every decision, whatever happened before.
 
 use crate::world::{Held, World};
 use maestro_core::domain::*;
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// What was acknowledged is there after a take-over.
+    /// What was acknowledged exists after a take-over.
     pub(crate) fn check_promises(&mut self) {
         if self.forgetful {
             return self.promised.clear();

@@ -1,12 +1,12 @@
-//! One scheduler in a simulated world, in one thread and on a clock of its own: what is around
-//! the state machine is a plain model, so every story is the same each time it is told.
+//! One scheduler in a simulated world, in one thread and on its own clock: everything around the
+//! state machine is a plain model, so every story runs the same each time.
 //!
-//! [`World`] is that world. Nothing in it happens by itself: writes arrive when they are
-//! committed ([`World::commit`]), calls on the runtime are begun and finished, fail, hang or
-//! come late ([`World::work`], [`World::begin`], [`World::finish`]), events wait until they are
-//! heard ([`World::event`]), and time passes when told. After every decision its invariants are
-//! checked. [`Fleet`] is a world that carries everything out promptly, for stories about
-//! what happens and not about when; it can hold back calls and events where that matters.
+//! [`World`] is that world. Nothing in it happens by itself: writes arrive when they are committed
+//! ([`World::commit`]), calls on the runtime are begun and finished, fail, hang or come late
+//! ([`World::work`], [`World::begin`], [`World::finish`]), events wait until they are delivered
+//! ([`World::event`]), and time passes on request. After every decision its invariants are checked.
+//! [`Fleet`] is a world that carries everything out promptly, for stories about what happens and
+//! not about when; it can hold back calls and events where that matters.
 //!
 //! The stories are in `tests/`. Tests of the rules, which need no world, stay in `core`.
 

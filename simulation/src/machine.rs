@@ -1,5 +1,5 @@
-//! The runtime of the simulated world: rooms without processes, one book of host ports, and
-//! a watch whose events wait until somebody hears them.
+//! The runtime of the simulated world: rooms without processes, one book of host ports, and a watch
+//! whose events wait until they are delivered.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -45,7 +45,7 @@ pub struct Machine {
 const FIRST_PORT: u16 = 20_000;
 
 impl Machine {
-    /// Does a piece of work, and says what came of it.
+    /// Does a piece of work, and returns its result.
     pub fn call(&mut self, work: &Work) -> WorkResult {
         *self.calls.entry(work.kind()).or_default() += 1;
         match work {
@@ -102,8 +102,8 @@ impl Machine {
         WorkResult::Ports(ports)
     }
 
-    /// One that runs already is met again. Refused when another room has one of the ports
-    /// by now: one book decides, whatever an older intent says.
+    /// A running one is found again. Refused when another room has one of the ports by now: one
+    /// book decides, whatever an older intent says.
     fn create(&mut self, order: &RoomOrder) -> WorkResult {
         if let Some(why) = &self.creation_fails {
             return WorkResult::Failed(RuntimeError::Invalid(why.clone()));
@@ -173,7 +173,7 @@ impl Machine {
         WorkResult::Done
     }
 
-    /// The instance changes, and the watch tells of it.
+    /// The instance changes, and the watch reports it.
     pub fn change(&mut self, room: &RoomId, status: InstanceStatus) {
         self.observe(room, |instance| instance.status = status);
     }
@@ -186,7 +186,7 @@ impl Machine {
         });
     }
 
-    /// Changes an instance in any way; the watch tells of it.
+    /// Changes an instance in any way; the watch reports it.
     pub fn observe(&mut self, room: &RoomId, edit: impl FnOnce(&mut Instance)) {
         self.observed += 1;
         if let Some(instance) = self.running.get_mut(room) {
@@ -197,7 +197,7 @@ impl Machine {
         }
     }
 
-    /// The room ends: its ports are free, and the watch tells of it.
+    /// The room ends: its ports are free, and the watch reports it.
     pub fn gone(&mut self, room: &RoomId, exit: Option<Exit>) {
         if let Some(uid) = self.vanish(room) {
             let room = room.clone();
@@ -206,7 +206,7 @@ impl Machine {
         }
     }
 
-    /// The room ends, and no watch tells of it.
+    /// The room ends, and no watch reports it.
     pub fn vanish(&mut self, room: &RoomId) -> Option<String> {
         self.ending.remove(room);
         let instance = self.running.remove(room)?;
@@ -236,7 +236,7 @@ impl Machine {
         room.inspect(|room| self.gone(room, None)).is_some()
     }
 
-    /// The watch has a gap: what was not heard is lost, and a list comes.
+    /// The watch has a gap: undelivered events are lost, and a list follows.
     pub fn relist(&mut self) {
         self.events.clear();
         let all = self.running.values().cloned().collect();

@@ -1,4 +1,4 @@
-//! The end of all faults: what was broken is mended, and the fleet becomes what it should be.
+//! The end of all faults: everything broken is repaired, and the fleet becomes what it should be.
 
 use crate::calls::Outcome;
 use crate::world::{TURNS_MAX, WAKES_MAX, World};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl World {
-    /// The runtime is healthy, rooms are ready and say so.
+    /// The runtime is healthy, rooms are ready and ping so.
     pub fn heal(&mut self) {
         self.machine.slow_endings = false;
         self.machine.creation_fails = None;
@@ -25,7 +25,7 @@ impl World {
         self.settle();
     }
 
-    /// Everything that is on its way arrives, and all works.
+    /// Everything on its way arrives, and all calls succeed.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             let more = self.go_on()

@@ -8,7 +8,7 @@ use maestro_core::domain::*;
 use maestro_core::state::Command;
 use std::time::Duration;
 
-/// One thing that happens; numbers choose among what is there at that moment.
+/// One thing that happens; numbers choose among what exists at that moment.
 #[derive(Clone, Debug)]
 pub enum Step {
     Create(i32),
@@ -171,7 +171,7 @@ fn take(world: &mut World, step: Step, max_matches: i32) {
     }
 }
 
-/// Longest time in which a fleet that is left alone has to mend itself.
+/// The time within which an undisturbed fleet must recover.
 const MENDED_WITHIN: Duration = Duration::from_secs(3 * 3600);
 
 /// Lives through these steps, each with whether writes arrive at once after it; then all faults

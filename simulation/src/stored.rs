@@ -5,14 +5,14 @@ use maestro_core::ports::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What goes wrong with one commit.
+/// A fault of one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFault {
     /// It is not applied, and says so.
     NotApplied,
-    /// It is not applied, and nobody knows.
+    /// It is not applied, and the outcome is unknown.
     NotAppliedUnknown,
-    /// It is applied, and nobody knows.
+    /// It is applied, and the outcome is unknown.
     AppliedUnknown,
     /// The commit before it is lost, as by a fail-over.
     Behind,
@@ -33,7 +33,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// A scheduler that was stored before anybody of this world looked.
+    /// A scheduler that was stored before this world began.
     pub fn with(scheduler: Scheduler) -> Self {
         let mut stored = Self::default();
         stored.apply(&Change::CreateScheduler(Arc::new(scheduler)));
@@ -135,7 +135,7 @@ impl Stored {
         }
     }
 
-    /// What an owner that begins now is given.
+    /// What an owner that starts now loads.
     pub fn loaded(&self) -> Loaded {
         let came = |o: &OperationRecord| self.came.get(&o.id).copied().unwrap_or_default();
         let mut open: Vec<_> = self.operations.values().cloned().collect();

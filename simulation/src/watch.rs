@@ -1,4 +1,4 @@
-//! The watch on the runtime: its events wait until the owner hears them.
+//! The watch on the runtime: its events wait until they are delivered to the owner.
 
 use crate::world::World;
 use maestro_core::domain::*;
@@ -7,7 +7,7 @@ use maestro_core::state::*;
 use std::sync::Arc;
 
 impl World {
-    /// The next event of the watch is heard.
+    /// Delivers the next event of the watch.
     pub fn event(&mut self) -> bool {
         let Some(event) = self.machine.events.pop_front() else {
             return false;
@@ -50,7 +50,7 @@ impl World {
         self.allowed = self.allowed.saturating_add(1);
     }
 
-    /// Somebody else's leftover appears.
+    /// A foreign leftover appears.
     pub fn stranger(&mut self, number: u8) -> RoomId {
         let order = RoomOrder {
             room: format!("arena-stranger-{number}").into(),

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The scheduler of every story.
 pub const NAME: &str = "arena";
 
-/// Decisions of one world: a loop that waits in vain ends.
+/// Limit of decisions in one world: a loop that waits in vain ends.
 const DECISIONS_MAX: usize = 100_000;
 
 /// Turns in a row, and steps until a world comes to rest; far more than a small fleet needs.
@@ -35,7 +35,7 @@ pub(crate) struct Held {
     /// The instance that was given: another one of the same name is another room.
     pub uid: Option<String>,
     pub at: Mono,
-    /// Its caller knows of it, or will: the reply is durable.
+    /// Its caller knows of it, or will: the reply's change is durable.
     pub acknowledged: bool,
 }
 
@@ -48,24 +48,24 @@ pub struct World {
     pub stored: Stored,
     /// What is durable once all writes have arrived.
     pub written: Stored,
-    /// Calls on the runtime that were given out and have not begun.
+    /// Calls on the runtime that were issued and have not begun.
     pub works: VecDeque<(WorkId, Work)>,
     /// Calls whose answer is on its way.
     pub begun: VecDeque<(WorkId, Work, WorkResult)>,
-    /// Calls that the owner gave up before their answer came.
+    /// Calls that the owner abandoned before their answer came.
     pub abandoned: Vec<Work>,
-    /// What callers were answered, once it was durable.
+    /// Replies to callers, once durable.
     pub answers: BTreeMap<Caller, Answer>,
-    /// What forwarders were told, in order.
+    /// Events sent to forwarders, in order.
     pub forwarded: Vec<Arc<Forwarding>>,
     pub reports: Vec<Report>,
     /// The scheduler is gone, and its owner with it.
     pub ended: bool,
-    /// An owner begins anew whenever the one before has ended.
+    /// A new owner starts whenever the last one has ended.
     pub revives: bool,
     /// Owners so far.
     pub lives: u32,
-    /// The store may lose what it had acknowledged: then nobody can keep promises.
+    /// The store may lose what it had acknowledged: then no promise can be kept.
     pub forgetful: bool,
     /// Rooms there may be at most, by all that was ever wanted.
     pub allowed: u64,
@@ -80,15 +80,15 @@ pub struct World {
     pub(crate) committed: Vec<Change>,
     pub(crate) touches: PendingTouches,
     pub(crate) answered: VecDeque<(WorkId, WorkResult)>,
-    /// Calls that nobody waits for any more and that take effect later.
+    /// Abandoned calls that take effect later.
     pub(crate) late: Vec<Work>,
     pub(crate) held: BTreeMap<RoomId, Held>,
-    /// Operations that a caller was told of and that no durable change took away.
+    /// Operations whose ids callers know and that no durable change removed.
     pub(crate) promised: BTreeSet<OperationId>,
-    /// What the shell may answer by itself, and what it has not told of yet.
+    /// Pings that the shell may answer by itself, and those it has not reported yet.
     pub(crate) board: BTreeMap<RoomId, Steady>,
     pub(crate) pinged: Vec<SteadyPing>,
-    /// The last decision was not all.
+    /// The last decision was not complete.
     pub(crate) more: bool,
     entropy: u128,
     callers: u64,
@@ -177,7 +177,7 @@ impl World {
 
     // What happens to it.
 
-    /// A caller that nobody has been before.
+    /// A new caller.
     pub fn caller(&mut self) -> Caller {
         self.callers += 1;
         Caller(self.callers)
@@ -198,8 +198,7 @@ impl World {
         caller
     }
 
-    /// A room says how it is. Every second ping of a room that stands on the board is answered
-    /// there, and told of later.
+    /// A room pings. Every second steady ping is answered from the board, and reported later.
     pub fn ping(&mut self, room: &RoomId, status: PingStatus, running_matches: i64) {
         let said = Steady {
             status,
@@ -258,7 +257,7 @@ impl World {
         }
     }
 
-    /// The shell tells of the pings that it answered.
+    /// The shell reports the pings that it answered.
     pub fn tell_pings(&mut self) {
         if !self.pinged.is_empty() {
             let pinged = std::mem::take(&mut self.pinged);
@@ -301,7 +300,7 @@ impl World {
         self.decide(Input::CancelRequested(id));
     }
 
-    /// Some allocation whose reply nobody took is given back.
+    /// An allocation whose reply was not taken is released.
     pub fn untaken(&mut self) {
         let known = self.held.iter().find(|(_, held)| held.acknowledged);
         if let Some((room, caller)) = known.map(|(room, held)| (room.clone(), held.caller)) {
@@ -309,8 +308,8 @@ impl World {
         }
     }
 
-    /// The caller that this room was given to has left. As the shell does, it is given back
-    /// only when nobody else was given it since.
+    /// The caller that this room was allocated to has left. As in the shell, the room is released
+    /// only if it was not allocated to another caller since.
     pub fn untaken_by(&mut self, room: &RoomId, caller: Caller) {
         if self
             .held
@@ -366,8 +365,8 @@ impl World {
         self.check();
     }
 
-    /// The owner dies: what was not durable is lost, and its calls may be done all the same
-    /// ([`World::late`]). The next one loads what is stored, and its watch begins with a list.
+    /// The owner dies: what was not durable is lost, and its calls may still be done
+    /// ([`World::late`]). The next owner loads what is stored, and its watch begins with a list.
     pub fn restart(&mut self) {
         self.batches.clear();
         self.touches = PendingTouches::default();
@@ -401,7 +400,7 @@ impl World {
             self.advance_to(wake.max(self.clock.mono));
             self.decide(Input::Wake);
             self.go_on_to_the_end();
-            // Too much for one turn is a reason to be woken again at once.
+            // A turn that was not enough wakes the state machine again at once.
             wakes += 1;
             assert!(wakes < WAKES_MAX, "wakes without end");
         }
@@ -452,7 +451,7 @@ impl World {
     }
 }
 
-/// A removal whose reason promises that matches are waited for.
+/// A removal whose reason promises to wait for matches.
 fn is_ours(definition: &Definition) -> bool {
     matches!(definition, Definition::RemoveRooms { reason, .. }
         if reason != RemovalReason::RequestedByUser.as_str())

@@ -9,7 +9,7 @@ use maestro_core::ports::*;
 use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup};
 use maestro_core::state::*;
 
-/// A write that is on its way, and what waits for it.
+/// A pending write, and what waits for it.
 pub(crate) struct Batch {
     pub changes: Vec<Change>,
     pub touches: Vec<RoomTouch>,
@@ -17,7 +17,7 @@ pub(crate) struct Batch {
 }
 
 impl World {
-    /// The first write that is on its way arrives, and what waited for it is done.
+    /// The first pending write arrives, and its effects happen.
     pub fn commit(&mut self) -> bool {
         self.commit_group(1, None)
     }
@@ -31,7 +31,7 @@ impl World {
         self.batches.len()
     }
 
-    /// As many as `most` waiting writes in one commit, which may go wrong. False: none waits.
+    /// Up to `most` waiting writes in one commit, which may fail. False: none waits.
     pub fn commit_group(&mut self, most: usize, fault: Option<StoreFault>) -> bool {
         let most = most.max(1).min(self.batches.len());
         if most == 0 {

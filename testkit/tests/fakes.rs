@@ -1,4 +1,4 @@
-//! The fakes keep to their ports' rules.
+//! The fakes follow their ports' rules.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use async_trait::async_trait;

@@ -1,5 +1,5 @@
-//! What a decision costs, in instructions: they are the same on every machine, so a change
-//! that makes decisions dearer is seen at once. Compared with `core/decide-cost.tsv`.
+//! The cost of a decision in instructions: it is the same on every machine, so a change that makes
+//! decisions more expensive is seen at once. Compared with `core/decide-cost.tsv`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,9 +16,9 @@ const FILE: &str = "core/decide-cost.tsv";
 /// Kinds of turns, as the example's functions `measured_…` are called.
 const KINDS: [&str; 4] = ["ping", "match", "allocate", "tick"];
 const ROOMS: [u64; 3] = [10, 1_000, 100_000];
-/// Enough that what happens once in a while (a table that grows) is spread.
+/// Enough to average out rare events (a growing table).
 const TURNS: u64 = 1_000;
-/// So much dearer, in percent, is a complaint.
+/// An increase by this percentage is an error.
 const TOLERANCE: u64 = 10;
 const HEAD: &str = "\
 # Instructions per turn of the state machine, by kind of turn and number of ready rooms, counted by callgrind.
@@ -62,7 +62,7 @@ pub fn run(update: bool, summary: &mut Summary) -> Result<()> {
     Ok(())
 }
 
-/// One run of the example; collected is only what happens inside the measured functions.
+/// One run of the example; only the measured functions are counted.
 fn measure(rooms: u64, costs: &mut Costs) -> Result<()> {
     let profile = shell::target().join("decide_cost.callgrind");
     let mut run = shell::program("valgrind");
@@ -101,7 +101,7 @@ fn written(costs: &Costs) -> String {
     for kind in KINDS {
         for rooms in ROOMS {
             if let Some(cost) = costs.get(&(kind.to_owned(), rooms)) {
-                // A text takes whatever is written to it.
+                // Writing to a string cannot fail.
                 let _ = writeln!(text, "{kind}\t{rooms}\t{cost}");
             }
         }

@@ -1,13 +1,13 @@
-//! Format, lints, and dependencies that must not come in.
+//! Format, lints, and forbidden dependencies.
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// Runs all of it; the first complaint ends it.
+/// Runs all of it; the first failure ends it.
 ///
 /// # Errors
-/// On any complaint.
+/// On any failure.
 pub fn run() -> Result<()> {
     shell::run(&mut shell::cargo(&["fmt", "--all", "--check"]))?;
     shell::run(&mut shell::cargo(&[

@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask <task>`. Standard library only besides the command line, so that it is there at once.
+//! Development tasks: `cargo xtask <task>`. Only the standard library and a command-line parser, so that it builds
+//! fast.
 
 mod guard;
 mod lint;
@@ -42,7 +43,7 @@ enum Task {
         #[arg(long = "area", value_name = "AREA")]
         areas: Vec<String>,
     },
-    /// Write `docs/openapi.json` anew from the code
+    /// Rewrite `docs/openapi.json` from the code
     Openapi,
     /// Instructions per turn of the state machine, compared with `core/decide-cost.tsv`
     Guard {
@@ -68,7 +69,7 @@ enum Task {
         #[arg(long, value_name = "N")]
         shard: usize,
     },
-    /// Write the shipped settings file and the reference of all keys anew from the code
+    /// Rewrite the shipped settings file and the reference of all keys from the code
     Settings,
     /// Install what the tests need beside the Rust toolchain
     Setup,
@@ -138,7 +139,7 @@ fn test() -> Result<ExitCode> {
             summary.skip(program, &format!("{program} is missing; type: {line}"));
         }
     }
-    // This builds the binary too, with the features of the whole workspace: building it alone would compile much anew.
+    // This builds the binary too, with the features of the whole workspace: building it alone would recompile much.
     tests::run(&mut summary)?;
     simulate_as_in_ci(&mut summary)?;
     guard::run(false, &mut summary)?;

@@ -1,8 +1,8 @@
-//! Mutation tests: one change of the code after another, each of which some test has to
-//! notice. A shard of them at a time, about sixty, with numbers that stay the same.
+//! Mutation tests: one change of the code after another, each of which some test should notice. A shard of them at a
+//! time, about sixty, with numbers that stay the same.
 //!
-//! Mutated code does things that nobody wrote: a sweep that ends processes may take any for
-//! its own. So it only ever runs where it sees no process but its own and no network.
+//! Mutated code does unexpected things: a sweep that ends processes may take any for its own. So it only runs where it
+//! sees no other process and no network.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::summary::Summary;
 
 /// Mutants of one shard, at least.
 const SIZE: usize = 60;
-/// Of the viable ones, in percent, at least so many have to be noticed.
+/// The percentage of viable mutants that must be noticed.
 const NOTICED: usize = 90;
 /// Lives of each kind that judge one mutant: fewer than in CI, since each mutant needs them.
 const LIVES: &str = "32";
@@ -60,7 +60,7 @@ impl Subject {
 /// Runs one shard and counts what was noticed.
 ///
 /// # Errors
-/// When `cargo mutants` or a namespace cannot be had, or the code as it is does not pass.
+/// When `cargo mutants` or a namespace is not available, or the unchanged code does not pass.
 pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> {
     shell::run(&mut isolated("true")).context(
         "mutated code must not see other processes, and no namespace of its own can be made here; \
@@ -87,9 +87,9 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     command.args(["--no-shuffle", "--cargo-arg=--offline", "--output"]);
     command.arg(&output);
     command.env("PROPTEST_CASES", LIVES).env("SIM_SEEDS", LIVES);
-    // A life that fails is enough: nobody looks for the smallest one.
+    // A failing life is enough: no shrinking.
     command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
-    // Nobody debugs a mutant, and each of them is linked.
+    // Mutants are not debugged, and each is linked.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none");
     shell::show(&command);
     let status = command.status().context("cannot run cargo mutants")?;
@@ -114,7 +114,7 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     Ok(())
 }
 
-/// A mutant that hangs is noticed: whoever runs the tests sees it.
+/// A hanging mutant counts as noticed: a person would see it.
 fn judge(subject: Subject, noticed: usize, missed: &[String], summary: &mut Summary) {
     let viable = noticed + missed.len();
     println!(

@@ -1,4 +1,4 @@
-//! What is made from the declarations of the settings: the shipped file and the reference of all keys.
+//! What is generated from the declarations of the settings: the shipped file and the reference of all keys.
 
 use std::fs;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ const PAGE: &str = "docs/configuration.md";
 const TABLE_STARTS: &str = "| key, variable |";
 const TABLE_ENDS: &str = "<!-- end of settings -->";
 
-/// Writes both anew.
+/// Rewrites both.
 ///
 /// # Errors
 /// When the program does not print them, or the page has no place for the table.

@@ -54,7 +54,7 @@ impl Need {
     /// Finds the program, or installs it.
     ///
     /// # Errors
-    /// The line to type, when only a person can install it.
+    /// The command to type, when only a person can install it.
     pub fn meet(&self) -> Result<(), String> {
         if !shell::exists(self.program) && may_install() {
             let mut update = shell::program("apt-get");
@@ -84,7 +84,7 @@ impl Need {
     }
 }
 
-/// apt where it is, and only as root: a task never asks for a password.
+/// apt where available, and only as root: a task never asks for a password.
 fn may_install() -> bool {
     shell::is_root() && shell::exists("apt-get")
 }

@@ -1,4 +1,4 @@
-//! Running other programs: always in the workspace's root, always shown before they run.
+//! Runs other programs: always in the workspace's root, always printed first.
 
 use std::env;
 use std::path::{Path, PathBuf};

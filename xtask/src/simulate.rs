@@ -14,7 +14,7 @@ use crate::shell;
 use crate::summary::Summary;
 use crate::tests::counted;
 
-/// What a submission has to stand.
+/// The number of lives for a submission.
 pub const CI_SEEDS: u64 = 1_000;
 /// And for how long at most, both parts together.
 pub const CI_MOST: Duration = Duration::from_secs(300);

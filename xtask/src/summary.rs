@@ -1,4 +1,4 @@
-//! What was proven and what was not: counted over all parts, told in the last lines.
+//! What was tested and what was not: counted over all parts, printed at the end.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ impl Summary {
         self.counts.skipped += counts.skipped;
     }
 
-    /// Something could not run for want of a thing that this machine could have: in CI that is a failure.
+    /// Something could not run for lack of a tool that this machine could have: in CI that is a failure.
     pub fn skip(&mut self, what: &str, why: &str) {
         if shell::in_ci() {
             self.fail(format!("{what}: skipped, because {why}"));
@@ -36,7 +36,7 @@ impl Summary {
         }
     }
 
-    /// Something has nothing to run on, rightly.
+    /// Something is not applicable here.
     pub fn pass_over(&mut self, what: &str, why: &str) {
         self.counts.skipped += 1;
         self.skips.push(format!("{what}: skipped, because {why}"));

@@ -39,7 +39,7 @@ pub fn counted(
         for line in BufReader::new(output).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
-            // A reader that left must not end the tests.
+            // A closed stdout must not end the tests.
             let _ = writeln!(std::io::stdout(), "{line}");
             if let Some(counts) = Counts::of_cargo(&line) {
                 counted_failures += counts.failed;
@@ -48,7 +48,7 @@ pub fn counted(
         }
     }
     let status = child.wait()?;
-    // Without a code it was ended from outside, and whoever did it says why.
+    // Without a code it was ended from outside.
     if status.code().is_some_and(|code| code != 0) {
         let why = format!("{shown}: {status}{hint}");
         if counted_failures > 0 {

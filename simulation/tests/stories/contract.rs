@@ -1,4 +1,4 @@
-//! Lines of the contract that no other story tells: times of expiry, rooms without an address, unknown kinds.
+//! Rules of the contract that no other story covers: times of expiry, rooms without an address, unknown kinds.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -126,7 +126,7 @@ fn an_operation_of_a_kind_that_nobody_knows_is_evicted_and_says_so() {
     assert_eq!(end.status, OperationStatus::Evicted);
     let last = end.history.last().expect("a reason").event.clone();
     assert!(last.contains("\"no_such_operation\""), "{last}");
-    // It held nobody up.
+    // It blocked nothing.
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
     assert_eq!(fleet.rooms().len(), 1);
 }

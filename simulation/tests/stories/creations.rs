@@ -138,7 +138,7 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
-    // Nobody knows whether it is there, it is not, and then it is.
+    // It is unknown whether it exists; it does not, and then it does.
     fleet.release_with(Outcome::LateUnknown);
     fleet.release();
     assert!(!fleet.stored.rooms.contains_key(&order.room));

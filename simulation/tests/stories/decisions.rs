@@ -1,4 +1,4 @@
-//! Removals by order and switches, where they differ from the original on purpose (D27, D32).
+//! Removals on request and switches, where they differ from the original on purpose (D27, D32).
 
 use PingStatus::{Occupied, Ready};
 use maestro_core::domain::*;

@@ -1,5 +1,4 @@
-//! Rooms that are to go when their match is over (D22), and what may come between the choice
-//! of a room and its end.
+//! Rooms that drain (D22), and what may happen between the choice of a room and its end.
 
 use maestro_core::domain::*;
 use maestro_core::ports::RuntimeEvent;

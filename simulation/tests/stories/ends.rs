@@ -1,4 +1,4 @@
-//! Rooms that end too soon, restart in place, or end well, and what is made of it (D30, D31).
+//! Rooms that end too soon, restart in place, or end well, and the consequences (D30, D31).
 
 use maestro_core::domain::*;
 use maestro_core::ports::RuntimeEvent;
@@ -337,7 +337,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     restarting(&mut fleet, &rooms[0], 1, 3);
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Error);
     assert_eq!(fleet.state.rooms().available(), 2);
-    // It is not given out: the other one is, and then none.
+    // It is not allocated: the other one is, and then none.
     assert!(matches!(
         fleet.order(Command::Allocate),
         Ok(Reply::Allocated { room, .. }) if room == rooms[1]
@@ -345,7 +345,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.pass(seconds(1));
     runs_again(&mut fleet, &rooms[0]);
-    // What it said in its life before does not hold in this one.
+    // What it pinged before its restart no longer holds.
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Unready);
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
@@ -420,7 +420,7 @@ fn a_match_in_another_container_is_played_to_its_end() {
     let rooms = fleet.rooms();
     fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
     restarting(&mut fleet, &rooms[0], 1, 1);
-    // Pings are answered as the contract has it; what they say is heard all the same.
+    // Pings are answered as the contract says; their content still counts.
     let _ = fleet.ping(&rooms[0], PingStatus::Occupied, 1);
     let patch = maestro_core::rules::patch::Patch {
         rooms_replicas: Some(0),

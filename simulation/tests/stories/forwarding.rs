@@ -1,4 +1,4 @@
-//! What matchmakers are told of the life of a fleet (contract 3, 6).
+//! Events that matchmakers receive in the life of a fleet (contract 3, 6).
 
 use ForwardedEvent::{Player, Resync, RoomEvent, Status, Terminated};
 use PingStatus::{Occupied, Ready, Terminating};

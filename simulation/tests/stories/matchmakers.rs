@@ -1,4 +1,4 @@
-//! Which rooms matchmakers are given, and what they hear of them (D33, D34).
+//! Which rooms matchmakers are given, and the events about them (D33, D34).
 
 use ForwardedEvent::{Resync, Terminated};
 use PingStatus::{Occupied, Ready, Terminating};
@@ -82,7 +82,7 @@ fn a_passed_over_room_comes_back_by_a_ping_that_is_told_late() {
     let answered = fleet.clock;
     assert_eq!(given(&mut fleet), rooms[1], "the other one is silent");
     fleet.pass(SECOND);
-    // The board had answered it before it was passed over.
+    // The board had answered it before it was skipped.
     pinged(&mut fleet, &rooms[0], answered);
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
     let new = fleet
@@ -150,7 +150,7 @@ fn a_fleet_that_fell_silent_is_passed_over_a_piece_a_turn() {
     let rooms = fleet.rooms();
     assert_eq!(rooms.len(), 7);
     fleet.clock.mono = fleet.clock.mono.plus(100 * SECOND);
-    // Nobody was heard: the smallest, though the others are not passed over yet.
+    // No room pinged lately: the smallest id, though the others are not known to be silent yet.
     assert_eq!(given(&mut fleet), rooms[0]);
     fleet.ping(&rooms[6], Ready, 0).unwrap();
     assert_eq!(

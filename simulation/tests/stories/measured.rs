@@ -1,4 +1,4 @@
-//! What those who measure are told (contract 9).
+//! Reports for metrics (contract 9).
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;

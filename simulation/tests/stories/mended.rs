@@ -1,4 +1,4 @@
-//! Stories of what once went wrong; the first ones are lives that the properties found.
+//! Regressions; the first ones are lives that the properties found.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;

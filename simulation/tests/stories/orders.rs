@@ -1,4 +1,4 @@
-//! What users order and what they hear at once: refusals by their kind and words (contract 2.4).
+//! Commands of users and their immediate answers: refusals by kind and text (contract 2.4).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;

@@ -1,4 +1,4 @@
-//! Which rooms go, how often they are told, and what an order to remove says of itself.
+//! Which rooms are removed, how often they are told to end, and the history of a removal.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;

@@ -1,4 +1,4 @@
-//! What stays of operations that have ended, and the periodic ones (contract 5.5, 5.11).
+//! Retention of ended operations, and the periodic ones (contract 5.5, 5.11).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;

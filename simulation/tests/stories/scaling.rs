@@ -1,4 +1,4 @@
-//! Scaling by a policy: what counts, when a fleet may shrink (contract 5.7).
+//! Scaling by a policy: which rooms count, and when a fleet may shrink (contract 5.7).
 
 use maestro_core::domain::*;
 use maestro_core::rules::patch::AutoscalingPatch;
@@ -238,7 +238,7 @@ fn while_scaling_is_under_way_no_second_order_is_given() {
     assert_eq!(fleet.operations_of("add_rooms").len(), 3);
 }
 
-/// A room on trial plays for nobody (architecture 7): its match asks for no other room.
+/// A validation room does not count (architecture 7): its match asks for no other room.
 #[test]
 fn a_match_in_a_validation_room_counts_for_no_policy() {
     let mut fleet = buffered(2, 0);

@@ -1,4 +1,4 @@
-//! Becoming the owner: what the next one takes over, and what the runtime's list says.
+//! Becoming the owner: what the next owner takes over, and the runtime's list.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;

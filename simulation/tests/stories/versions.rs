@@ -211,7 +211,7 @@ fn a_rollout_in_numbers() {
     assert_eq!(rolling.active_version.as_str(), "v2.0.0");
     let versions: Vec<_> = rolling.versions.into_iter().collect();
     assert_eq!(versions, [("v1.0.0".into(), 4), ("v2.0.0".into(), 2)]);
-    // A switch begins a rollout of its own: whatever held the one before is over.
+    // A switch begins a new rollout: a pause of the previous one is over.
     fleet.order(Command::PauseRollout).unwrap();
     assert!(view(&mut fleet).paused && fleet.stored.operator.rollout_paused);
     fleet.order(Command::AbortRollout).unwrap();

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Game {
     uid: String,
     pub playing: bool,
-    /// What Maestro has said that it knows.
+    /// What Maestro has acknowledged.
     acknowledged: PingStatus,
     /// The turn in which its last match ended.
     ended: u64,
@@ -38,7 +38,7 @@ pub struct Players {
 }
 
 impl Players {
-    /// Whoever waited for the owner that has died waits no more.
+    /// Callers that waited for the dead owner stop waiting.
     pub fn owner_died(&mut self) {
         self.waiting.clear();
     }
@@ -167,7 +167,7 @@ impl Players {
         }
     }
 
-    /// What was acknowledged is there after a take-over.
+    /// What was acknowledged exists after a take-over.
     pub fn promises_hold(&self, world: &World) {
         if world.forgetful {
             return;

@@ -1,14 +1,14 @@
-//! What every runtime has to do, as checks over the port.
+//! What every runtime must do, as checks over the port.
 //!
-//! An adapter's tests name a [`Harness`] of theirs with
-//! [`runtime_contract!`](crate::runtime_contract); each check becomes a test of its own.
+//! An adapter's tests pass their [`Harness`] to [`runtime_contract!`](crate::runtime_contract);
+//! each check becomes a test of its own.
 #![allow(clippy::unwrap_used, reason = "a panic is how a check fails")]
 
 use futures_util::stream::{BoxStream, StreamExt};
 use maestro_core::{domain::*, ports::*};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// A runtime to be checked, and what it needs to run a room.
+/// A runtime under test, and what it needs to run a room.
 pub trait Harness: Send + Sync {
     fn runtime(&self) -> Arc<dyn Runtime>;
     /// The image that has `/bin/sh`, for runtimes of images.
@@ -21,7 +21,7 @@ pub trait Harness: Send + Sync {
     }
 }
 
-/// A room that runs until it is told to end.
+/// A room that runs until told to end.
 pub const RUNS: &str = "echo up; trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
 
 /// A scheduler with one container whose `/bin/sh` runs the script.
@@ -79,7 +79,7 @@ impl Stage {
         stage
     }
 
-    /// With the rooms that are there already.
+    /// With the rooms that exist already.
     pub async fn resume(harness: &impl Harness, mut scheduler: Scheduler) -> Self {
         for container in &mut scheduler.spec.containers {
             container.image = harness.image().into();
@@ -102,7 +102,7 @@ impl Stage {
             .expect("a watch that goes on")
     }
 
-    /// Passes over what comes before.
+    /// Skips earlier events.
     pub async fn until<T>(&mut self, mut wanted: impl FnMut(&RuntimeEvent) -> Option<T>) -> T {
         loop {
             let event = self.next().await;
@@ -146,7 +146,7 @@ impl Stage {
             .await
     }
 
-    /// What a watch that begins now is told first.
+    /// The first event of a watch that begins now.
     pub async fn listed(&self) -> Vec<Instance> {
         match self.runtime.watch(&self.scheduler.name).next().await {
             Some(RuntimeEvent::Listed(instances)) => instances,
@@ -154,7 +154,7 @@ impl Stage {
         }
     }
 
-    /// Ends what is left and takes the scheduler's place away.
+    /// Ends what is left and removes the scheduler's namespace.
     pub async fn strike(mut self) {
         for instance in self.listed().await {
             let _ = self.terminate(instance.room.as_str(), None).await;

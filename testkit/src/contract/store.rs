@@ -1,7 +1,7 @@
-//! What every store has to do, as checks over its ports.
+//! What every store must do, as checks over its ports.
 //!
-//! An adapter's tests name a [`Harness`] of theirs with [`store_contract!`](crate::store_contract);
-//! each check becomes a test of its own, on an empty store.
+//! An adapter's tests pass their [`Harness`] to [`store_contract!`](crate::store_contract); each
+//! check becomes a test of its own, on an empty store.
 #![allow(clippy::unwrap_used, reason = "a panic is how a check fails")]
 
 mod harness;

@@ -1,4 +1,4 @@
-//! Clocks that go only when a test wants it.
+//! Clocks that move only when a test wants it.
 
 use jiff::Timestamp;
 use maestro_core::{
@@ -66,7 +66,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Goes with tokio's clock: under paused time it moves as timers fire.
+/// Follows tokio's clock: under paused time it moves as timers fire.
 #[derive(Debug)]
 pub struct TokioClock {
     begun: tokio::time::Instant,
@@ -74,7 +74,7 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// To be made in the runtime whose time it tells.
+    /// Create it in the runtime whose time it tells.
     pub fn new() -> Arc<Self> {
         Self::seeded(1)
     }
@@ -101,7 +101,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// Bits that look like chance and are the same in each run.
+/// Pseudo-random bits that are the same in each run.
 #[derive(Debug)]
 struct Entropy {
     seed: u64,

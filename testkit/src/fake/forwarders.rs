@@ -1,4 +1,4 @@
-//! Matchmakers that note what they are told, and hold or refuse what a test says.
+//! Matchmakers that record events, and hold or refuse them as a test says.
 
 use super::{Gate, this_thread};
 use async_trait::async_trait;

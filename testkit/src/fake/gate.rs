@@ -1,4 +1,4 @@
-//! A place where calls wait until a test lets them go on.
+//! A gate where calls wait until a test releases them.
 
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -20,11 +20,11 @@ impl Gate {
             waiting: watch::Sender::new(0),
         }))
     }
-    /// Lets one through: the one that waits, or the next to come.
+    /// Lets one call through: a waiting one, or the next.
     pub fn let_one_pass(&self) {
         self.0.passes.add_permits(1);
     }
-    /// Lets everybody through from now on.
+    /// Lets all calls through from now on.
     pub fn open(&self) {
         self.0.passes.close();
     }
@@ -48,7 +48,7 @@ impl Gate {
     }
 }
 
-/// One who waits, also when it gives up waiting.
+/// A waiting call; dropped when it gives up.
 struct Counted<'a>(&'a Gate);
 
 impl<'a> Counted<'a> {

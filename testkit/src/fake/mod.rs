@@ -1,5 +1,5 @@
-//! The ports of the core in memory, with faults on order. Never here: assertions of a
-//! test's own; a fake notes what breaks its port's rules, and the test asks for the notes.
+//! The ports of the core in memory, with faults on order. Fakes never assert: they record
+//! violations of their port's rules, and the test checks the record.
 
 mod clock;
 mod forwarders;

@@ -34,7 +34,7 @@ impl<K: Copy + Eq + Hash, F: Clone> Script<K, F> {
     pub fn calls(&self, call: K) -> u64 {
         self.calls.get(&call).copied().unwrap_or(0)
     }
-    /// Counts a call and says what is to go wrong with it.
+    /// Counts a call and returns its fault, if any.
     pub fn take(&mut self, call: K) -> Option<F> {
         *self.calls.entry(call).or_default() += 1;
         let next = self.once.get_mut(&call).and_then(VecDeque::pop_front);

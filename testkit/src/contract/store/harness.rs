@@ -1,4 +1,4 @@
-//! What the checks of a store are made with.
+//! The harness of the store's checks.
 
 use async_trait::async_trait;
 use maestro_core::{
@@ -66,7 +66,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Commits what has to succeed.
+    /// A commit that must succeed.
     pub async fn put(&mut self, changes: Vec<Change>) {
         self.commit(changes).await.unwrap();
     }
@@ -80,7 +80,7 @@ impl Owner {
         self.store.load(&self.name).await.unwrap()
     }
 
-    /// Gives the scheduler up, as a planned stop does.
+    /// Releases the scheduler, as a planned stop does.
     pub async fn release(self) {
         let held = [(self.name.clone(), self.epoch)];
         self.ownership.release(&held).await.unwrap();

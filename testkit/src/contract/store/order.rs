@@ -1,4 +1,4 @@
-//! The order of writes, fencing, and what is there after opening again.
+//! The order of writes, fencing, and the state after reopening.
 
 use super::{
     harness::{Harness, Owner, Ports},

@@ -1,4 +1,4 @@
-//! What a test makes happen in a fake runtime, and what it may look at.
+//! What a test can do with a fake runtime, and what it can inspect.
 
 use super::{FakeRuntime, RuntimeCall, Termination, state::Key};
 use maestro_core::{domain::*, ports::*};
@@ -50,18 +50,18 @@ impl FakeRuntime {
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }
-    /// An instance that nobody ordered here: left by another, or a namesake.
+    /// An instance that was not ordered here: left by another owner, or a namesake.
     pub fn insert(&self, scheduler: &str, instance: Instance) {
         let key = key(scheduler, &instance.room);
         self.inner.lock().rooms.put(key, instance, None);
     }
-    /// The room is gone, and no watcher hears of it.
+    /// The room is gone, and no watcher is told.
     pub fn vanish(&self, scheduler: &str, room: &RoomId) {
         let mut inner = self.inner.lock();
         inner.rooms.running.remove(&key(scheduler, room));
         inner.rooms.reserved.remove(room);
     }
-    /// Watchers hear nothing from now on.
+    /// Watchers get no events from now on.
     pub fn mute(&self, scheduler: &str) {
         self.inner.lock().rooms.muted.insert(scheduler.into());
     }
@@ -124,7 +124,7 @@ impl FakeRuntime {
     pub fn threads(&self) -> Vec<String> {
         self.inner.lock().threads.iter().cloned().collect()
     }
-    /// Rooms that share a host port; empty is well.
+    /// Rooms that share a host port; should be empty.
     pub fn violations(&self) -> Vec<String> {
         self.inner.lock().rooms.shared_ports()
     }

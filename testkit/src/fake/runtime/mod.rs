@@ -1,4 +1,4 @@
-//! A runtime in memory: rooms without processes, that fail, hang and crash on order.
+//! A runtime in memory: rooms without processes, which fail, hang and crash on request.
 
 mod control;
 mod state;
@@ -34,9 +34,9 @@ pub enum RuntimeFault {
     Fails(RuntimeError),
     /// It is done, and reported as failed.
     FailsAfter(RuntimeError),
-    /// Takes that long on tokio's clock, and then goes on as usual.
+    /// Takes that long on tokio's clock, and then continues as usual.
     Slow(Duration),
-    /// Waits at the gate before anything is done; a gate that never opens hangs.
+    /// Waits at the gate before anything is done; if the gate never opens, it hangs.
     Held(Gate),
     /// Is done, and then waits at the gate before it answers.
     HeldAnswer(Gate),
@@ -63,22 +63,22 @@ impl FakeRuntime {
         })
     }
 
-    /// The next call of this kind that meets no earlier fault goes wrong.
+    /// The next call of this kind without an earlier fault fails this way.
     pub fn fail(&self, call: RuntimeCall, fault: RuntimeFault) {
         self.inner.lock().script.once(call, fault);
     }
-    /// Every call of this kind goes wrong until [`Self::heal`].
+    /// Every call of this kind fails this way until [`Self::heal`].
     pub fn fail_always(&self, call: RuntimeCall, fault: RuntimeFault) {
         self.inner.lock().script.always(call, fault);
     }
-    /// Asked before each call; what it says comes before all other faults.
+    /// Asked before each call; takes precedence over all other faults.
     pub fn fail_when(
         &self,
         hook: impl FnMut(RuntimeCall, Option<&RoomId>) -> Option<RuntimeFault> + Send + 'static,
     ) {
         self.inner.lock().hook = Some(Box::new(hook));
     }
-    /// Ends every fault that was ordered; calls that wait at a gate go on waiting.
+    /// Ends every requested fault; calls that wait at a gate keep waiting.
     pub fn heal(&self) {
         let mut inner = self.inner.lock();
         inner.script.heal();
@@ -149,7 +149,7 @@ impl Runtime for FakeRuntime {
             inner.rooms.release(room);
             Ok(())
         };
-        // There is nobody to tell: a reservation that stays is what a fault means here.
+        // There is no error to return: here a fault means that the reservation stays.
         let _ = self.call(RuntimeCall::ReleasePorts, Some(room), work).await;
     }
 

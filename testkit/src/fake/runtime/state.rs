@@ -15,7 +15,7 @@ pub enum Termination {
     AtOnce,
     /// It shows as terminating until [`FakeRuntime::finish`].
     WhenTold,
-    /// It goes on as if nothing had been said.
+    /// It ignores the order.
     Ignored,
 }
 
@@ -47,7 +47,7 @@ const PORTS: (i32, i32) = (20_000, 60_000);
 
 impl Rooms {
     pub fn watch(&mut self, scheduler: &SchedulerName, watcher: UnboundedSender<RuntimeEvent>) {
-        // A watcher that is gone already gets nothing.
+        // A watcher that is gone gets nothing.
         let _ = watcher.send(RuntimeEvent::Listed(self.list(scheduler)));
         let all = self.watchers.entry(scheduler.clone()).or_default();
         all.push(watcher);

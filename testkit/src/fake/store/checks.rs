@@ -1,4 +1,4 @@
-//! What an owner must never write, noted as it happens.
+//! What an owner must never write, recorded as it happens.
 
 use super::tables::Tables;
 use maestro_core::{domain::*, ports::*};

@@ -1,11 +1,11 @@
-//! What a test may look at.
+//! What a test can inspect.
 
 use super::{FakeStore, StoreCall, tables::Tables};
 use maestro_core::{domain::*, ports::*};
 use std::sync::Arc;
 
 impl FakeStore {
-    /// What was done against the rules of the port; empty is well.
+    /// Violations of the port's rules; should be empty.
     pub fn violations(&self) -> Vec<String> {
         self.inner.lock().violations.clone()
     }

@@ -1,5 +1,5 @@
-//! All ports of a store in memory. It keeps to the contract suite of stores, and on order
-//! it loses acknowledgements, falls behind, is slow, or is away.
+//! All ports of a store in memory. It passes the contract suite of stores, and on request it loses
+//! acknowledgements, falls behind, is slow, or is down.
 
 mod checks;
 mod looks;
@@ -47,13 +47,13 @@ pub enum StoreFault {
     AppliedUnknown,
     /// A commit is not applied, and the caller is told that its outcome is unknown.
     NotAppliedUnknown,
-    /// A commit is applied, and nobody ever answers.
+    /// A commit is applied, and never answered.
     LostAcknowledgement,
     /// Before a commit, the last one of that scheduler is lost: it is answered `Behind`.
     Behind,
-    /// Takes that long on tokio's clock, and then goes on as usual.
+    /// Takes that long on tokio's clock, and then continues as usual.
     Slow(Duration),
-    /// Waits at the gate, and then goes on as usual.
+    /// Waits at the gate, and then continues as usual.
     Held(Gate),
     /// Is done, and then waits at the gate before it answers.
     HeldAnswer(Gate),
@@ -87,22 +87,22 @@ impl FakeStore {
         })
     }
 
-    /// The next call of this kind that meets no earlier fault goes wrong.
+    /// The next call of this kind without an earlier fault fails this way.
     pub fn fail(&self, call: StoreCall, fault: StoreFault) {
         self.inner.lock().script.once(call, fault);
     }
-    /// Every call of this kind goes wrong until [`Self::heal`].
+    /// Every call of this kind fails this way until [`Self::heal`].
     pub fn fail_always(&self, call: StoreCall, fault: StoreFault) {
         self.inner.lock().script.always(call, fault);
     }
-    /// Asked before each call; what it says comes before all other faults.
+    /// Asked before each call; takes precedence over all other faults.
     pub fn fail_when(
         &self,
         hook: impl FnMut(StoreCall, &[Change]) -> Option<StoreFault> + Send + 'static,
     ) {
         self.inner.lock().hook = Some(Box::new(hook));
     }
-    /// Away: every call fails at once, commits certainly not applied.
+    /// Down: every call fails at once, commits certainly not applied.
     pub fn set_down(&self, down: bool) {
         let outage = || Outage {
             since: jiff::Timestamp::UNIX_EPOCH,
@@ -110,14 +110,14 @@ impl FakeStore {
         };
         self.inner.lock().down = down.then(|| Arc::new(outage()));
     }
-    /// Ends every fault that was ordered.
+    /// Ends every requested fault.
     pub fn heal(&self) {
         let mut inner = self.inner.lock();
         inner.script.heal();
         inner.hook = None;
         inner.down = None;
     }
-    /// What a renewal is good for; 3 s at first.
+    /// How long a renewal lasts; 3 s at first.
     pub fn set_lease(&self, lease: Duration) {
         self.inner.lock().lease = Some(lease);
     }
@@ -140,14 +140,14 @@ impl FakeStore {
         row.owner = Some(address.into());
         row.epoch
     }
-    /// The owner's lease runs out: anybody may take the scheduler.
+    /// The owner's lease expires: any node may take the scheduler.
     pub fn expire(&self, name: &str) {
         if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
             row.owner = None;
         }
     }
 
-    /// Puts a scheduler with rooms and operations there, as if it had been stored before.
+    /// Stores a scheduler with rooms and operations, as if from before.
     pub fn insert(
         &self,
         scheduler: Scheduler,
@@ -186,7 +186,7 @@ impl FakeStore {
         });
     }
 
-    /// Counts the call, and does what a fault does before it.
+    /// Counts the call, and applies a fault that comes before it.
     async fn enter(&self, call: StoreCall, changes: &[Change]) -> Option<StoreFault> {
         let fault = {
             let mut inner = self.inner.lock();
@@ -250,7 +250,7 @@ impl Inner {
     }
 }
 
-/// Removes the mark of a commit under way, also when its caller goes away.
+/// Removes the mark of a running commit, also when its caller goes away.
 struct UnderWay<'a>(&'a FakeStore, SchedulerName);
 
 impl Drop for UnderWay<'_> {

@@ -31,7 +31,7 @@ impl Inner {
             Some(owner) if owner != address => Claim::HeldBy {
                 address: owner.clone(),
             },
-            // Its own owner too: whoever wrote before is fenced off.
+            // Its own owner too: the previous writer is fenced off.
             _ => {
                 row.owner = Some(address.into());
                 row.epoch.0 += 1;
