@@ -1,4 +1,4 @@
-//! Allocation: ready rooms are taken until none is left, and no room is given twice.
+//! Allocation: ready rooms are allocated until none is left, and no room twice.
 
 use crate::args::AllocateArgs;
 use crate::load::{Generator, Requests, Slice};
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// Fleets of one size at most.
+/// The maximum number of fleets of one size.
 const FLEETS_MAX: u32 = 50;
 
-/// What one size showed.
+/// The result for one size.
 struct Seen {
     slice: Slice,
     cpu: Option<f64>,
@@ -110,7 +110,7 @@ async fn one_size(args: &AllocateArgs, rooms: u32) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-/// One fleet: what was seen, and the server's CPU time in microseconds.
+/// One fleet: the result, and the server's CPU time in microseconds.
 async fn take(
     target: &Target,
     scheduler: &str,
@@ -134,7 +134,7 @@ async fn take(
     Ok((turn.slice, turn.cpu.map(|each| each * answers)))
 }
 
-/// Rooms that were given to somebody.
+/// Allocated rooms.
 #[derive(Default)]
 struct Taken(HashSet<String>);
 
@@ -148,7 +148,7 @@ impl Taken {
     fn judge(&mut self, slice: Slice, cpu: Option<f64>) -> Seen {
         let mut twice = 0;
         for body in &slice.bodies {
-            // An answer that cannot be read is no better than a room given twice.
+            // An unreadable answer is as bad as a room allocated twice.
             let fresh = serde_json::from_slice::<Given>(body)
                 .is_ok_and(|given| self.0.insert(given.room_id));
             twice += usize::from(!fresh);

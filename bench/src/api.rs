@@ -1,11 +1,11 @@
-//! The calls that prepare a measurement and look at its outcome, as JSON.
+//! The calls that prepare a measurement and read its outcome, as JSON.
 
 use crate::wire::{self, Connection};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Between two looks at something that is waited for.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// One connection to one API.
@@ -39,7 +39,7 @@ impl Api {
         Ok((answer.status, value))
     }
 
-    /// The body of an answer that has to be 200.
+    /// The body of an answer, which must be 200.
     pub async fn ok(
         &mut self,
         method: &str,
@@ -66,7 +66,7 @@ impl Api {
         Ok(ready.sum())
     }
 
-    /// Waits until the game has so many ready rooms.
+    /// Waits until the game has this many ready rooms.
     pub async fn until_ready(
         &mut self,
         game: &str,
@@ -102,7 +102,7 @@ impl Api {
         }
     }
 
-    /// Takes the scheduler away and waits until it is gone.
+    /// Deletes the scheduler and waits until it is gone.
     pub async fn delete(&mut self, name: &str, within: Duration) -> anyhow::Result<()> {
         let path = format!("/schedulers/{name}");
         self.ok("DELETE", &path, None).await?;
@@ -117,8 +117,8 @@ impl Api {
     }
 }
 
-/// The body that creates a scheduler of rooms with one port each, or without ports where
-/// the machine has not enough numbers.
+/// The body that creates a scheduler of rooms with one port each, or without ports if the machine
+/// does not have enough.
 pub fn scheduler(name: &str, game: &str, rooms: u32) -> Value {
     let ports = match rooms {
         0..=60_000 => json!([{"name": "game", "protocol": "udp", "port": 7777}]),

@@ -1,4 +1,4 @@
-//! What can be asked of `maestro bench`.
+//! The arguments of `maestro bench`.
 
 use clap::{Args, Subcommand};
 use maestro_core::duration;
@@ -39,13 +39,13 @@ impl Bench {
     }
 }
 
-/// What every measurement takes.
+/// Options of every measurement.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Connections that are kept open and used at once
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub connections: u32,
-    /// Time under load of each thing that is measured
+    /// Duration of the load for each measured thing
     #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub time: Duration,
     /// Threads of the generator
@@ -67,13 +67,13 @@ impl Default for Common {
     }
 }
 
-/// A server that runs already, in place of one that the measurement starts.
+/// A running server, in place of one that the measurement starts.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TargetArgs {
-    /// Management API of a server that runs already
+    /// Management API of a running server
     #[arg(long, value_name = "URL")]
     pub target_management: Option<String>,
-    /// Rooms API of a server that runs already
+    /// Rooms API of a running server
     #[arg(long, value_name = "URL")]
     pub target_rooms: Option<String>,
     /// Process of that server, for its CPU time and memory
@@ -90,7 +90,7 @@ pub struct PingArgs {
     /// Rooms that ping in turn
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rooms: u32,
-    /// Open loop: this many a second, each measured from the moment it was due
+    /// Open loop: this many per second, each measured from the time it was due
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
     /// Measure a bare handler too, in turn with the server
@@ -102,7 +102,7 @@ pub struct PingArgs {
     /// Scheduler of the rooms of --room-list
     #[arg(long, requires = "target_rooms", default_value = "bench-ping")]
     pub scheduler: String,
-    /// Rooms of the server that runs already, one id a line
+    /// Rooms of the running server, one id per line
     #[arg(long, value_name = "FILE", requires = "target_rooms")]
     pub room_list: Option<PathBuf>,
 }
@@ -116,10 +116,10 @@ pub struct AllocateArgs {
     /// Ready rooms of a scheduler; several sizes show whether the cost depends on it
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 10_000, 60_000], value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub rooms: Vec<u32>,
-    /// Small fleets are taken one after the other until so many allocations were seen
+    /// Small fleets are allocated one after the other until this many allocations were made
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub allocations: u32,
-    /// Scheduler of the server that runs already whose ready rooms are taken
+    /// Scheduler of the running server whose ready rooms are allocated
     #[arg(long, requires = "target_rooms")]
     pub scheduler: Option<String>,
 }

@@ -1,11 +1,11 @@
 //! The least that an actix-web server can do with a ping: read the body into a map and answer.
-//! What Maestro is measured against; a process of its own.
+//! Maestro is measured against it; a separate process.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use std::collections::HashMap;
 
-/// As many as the server has on the machine.
+/// As many threads as the server has on this machine.
 fn workers() -> usize {
     std::thread::available_parallelism()
         .map_or(2, usize::from)
@@ -24,7 +24,7 @@ async fn ping(body: web::Bytes) -> HttpResponse {
 /// Prints its URL and serves until TERM.
 ///
 /// # Errors
-/// When no port can be had.
+/// If no port is available.
 pub fn serve() -> anyhow::Result<()> {
     let server = HttpServer::new(|| App::new().default_service(web::to(ping)))
         .workers(workers())

@@ -1,5 +1,5 @@
-//! How long the embedded store takes to make one row durable: what figures of operations
-//! are compared with, on the same disk and in the same run.
+//! How long the embedded store takes to make one row durable: the reference for the figures of
+//! operations, on the same disk and in the same run.
 
 use anyhow::{Context, bail};
 use maestro_core::domain::{Scheduler, SchedulerName, Seq};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 const COMMITS: u64 = 500;
 
-/// In a store of its own, in a folder beside the measured one.
+/// In a separate store, in a folder beside the measured one.
 ///
 /// # Errors
-/// When the store refuses.
+/// If the store fails.
 pub async fn median_of_one_row(folder: &Path) -> anyhow::Result<Duration> {
     let folder = folder.join("one-row");
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder));

@@ -1,4 +1,4 @@
-//! A fleet on paper: from nothing to ready, what it weighs, and a restart.
+//! A fleet on paper: from nothing to ready, its memory, and a restart.
 
 use crate::api::{self, Api};
 use crate::args::FleetArgs;
@@ -7,7 +7,7 @@ use crate::report::{Report, Table, maybe, median, millis};
 use crate::site::{PATIENCE, Site};
 use std::time::{Duration, Instant};
 
-/// Before memory is read: what was freed is given back, what is written behind is written.
+/// Before memory is read: freed memory is returned, pending writes are written.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Schedulers without rooms whose way to `in-sync` is timed.
 const EMPTY: usize = 20;
@@ -61,7 +61,7 @@ pub async fn run(args: &FleetArgs) -> anyhow::Result<Report> {
         "start → its owner is loaded, ms",
         millis(site.server.started_in),
     );
-    // Those of before the restart are in the list too.
+    // Those from before the restart are in the list too.
     site.until_created(2 * u64::from(args.rooms)).await?;
     row(
         "start → rooms replaced, ms",
@@ -96,7 +96,7 @@ async fn in_sync(site: &Site) -> anyhow::Result<String> {
     Ok(format!("{:.2}", median(times)))
 }
 
-/// The time within which 99 of 100 turns of a kind ended, the worst of all schedulers.
+/// The 99th percentile of turns of a kind, the worst of all schedulers.
 pub async fn turn_p99_us(internal: &str, kind: &str) -> anyhow::Result<Option<u64>> {
     let mut api = Api::connect(internal).await?;
     let view = api.ok("GET", "/debug/actors", None).await?;
@@ -105,7 +105,7 @@ pub async fn turn_p99_us(internal: &str, kind: &str) -> anyhow::Result<Option<u6
     Ok(times.max())
 }
 
-/// The longest turn of any scheduler's actor since it lives.
+/// The longest turn of any scheduler's actor since its start.
 pub async fn longest_turn_ms(internal: &str) -> anyhow::Result<Option<f64>> {
     let mut api = Api::connect(internal).await?;
     let view = api.ok("GET", "/debug/actors", None).await?;

@@ -1,4 +1,4 @@
-//! What the kernel says of a process: CPU time and resident memory.
+//! CPU time and resident memory of a process, from the kernel.
 
 use std::time::Duration;
 

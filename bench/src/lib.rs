@@ -11,8 +11,8 @@
 //! | `ping`, `allocate`, `fleet`, `processes`, `operations` | the measurements |
 //! | `report` | tables for people |
 //!
-//! Server, generator and baseline are processes of their own. Never: a loop without a bound in
-//! count or time, a process left behind, an address other than the ones that were named.
+//! Server, generator and baseline are separate processes. Never: a loop without a bound in count or
+//! time, a process left behind, an address other than the named ones.
 
 // They panic where stdout or stderr is closed: see `maestro_cli::print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -41,10 +41,10 @@ use anyhow::{Context, bail};
 use args::Bench;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs the measurement and prints what it found.
+/// Runs the measurement and prints the result.
 ///
 /// # Errors
-/// When it cannot be measured, and when what was seen must not be: a room given twice.
+/// If it cannot be measured, and if something forbidden was seen: a room allocated twice.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let Bench::Baseline = args.bench {
         return baseline::serve();
@@ -62,7 +62,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
         tokio::select! {
             told = &mut measuring => told.context("the measurement was interrupted")?,
             name = stopped() => {
-                // What it started ends with it.
+                // Processes that it started end with it.
                 measuring.abort();
                 let _ = measuring.await;
                 bail!("stopped by {}", name?)
@@ -86,7 +86,7 @@ async fn measure(bench: Bench) -> anyhow::Result<report::Report> {
     }
 }
 
-/// Waits until somebody wants it to end.
+/// Waits for a signal to end.
 async fn stopped() -> anyhow::Result<&'static str> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for TERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for INT")?;

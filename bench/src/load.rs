@@ -1,5 +1,5 @@
-//! Many connections that send for a slice of time: each the next request after its answer
-//! (closed loop), or at the moments that a rate sets (open loop).
+//! Many connections that send for a slice of time: each the next request after its answer (closed
+//! loop), or at times given by a rate (open loop).
 
 use crate::wire::Connection;
 use anyhow::Context;
@@ -9,21 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Longest latency that is told apart, in microseconds.
+/// Highest latency that is recorded exactly, in microseconds.
 const LATENCY_MAX: u64 = 120_000_000;
 /// How long answers may take after the slice is over.
 const LATE_MAX: Duration = Duration::from_secs(60);
-/// After a failure, so that a server that is away is not hammered.
+/// The pause after a failure, so that an unavailable server is not hammered.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
-/// What is sent, and when an answer is good.
+/// What is sent, and which answers are good.
 pub struct Requests {
     pub bytes: Vec<Vec<u8>>,
-    /// Each at most once; otherwise they go round.
+    /// Each at most once; otherwise they repeat.
     pub once: bool,
     /// What the body of a good answer contains.
     pub expect: &'static [u8],
-    /// Whether bodies of good answers are kept.
+    /// Whether to keep bodies of good answers.
     pub keep: bool,
     /// The first answer that is not good ends the slice: nothing is left.
     pub until_refused: bool,
@@ -56,7 +56,7 @@ struct Work {
     rate: Option<f64>,
 }
 
-/// What one slice saw.
+/// The result of one slice.
 pub struct Slice {
     /// Good answers.
     pub good: u64,
@@ -65,7 +65,7 @@ pub struct Slice {
     /// Connections that broke.
     pub failed: u64,
     pub elapsed: Duration,
-    /// Microseconds; in the open loop from the moment at which the request was due.
+    /// Microseconds; in the open loop from the time at which the request was due.
     pub latency: Histogram<u64>,
     pub bodies: Vec<Vec<u8>>,
 }
@@ -88,7 +88,7 @@ impl Slice {
     pub fn answers(&self) -> u64 {
         self.good + self.refused
     }
-    /// What came beside or after; `elapsed` is the caller's to set.
+    /// Adds another slice; the caller sets `elapsed`.
     pub fn add(&mut self, other: Self) {
         self.good += other.good;
         self.refused += other.refused;
@@ -121,10 +121,10 @@ impl Generator {
         }
     }
 
-    /// Sends for so long, or until nothing is left.
+    /// Sends for this long, or until nothing is left.
     ///
     /// # Errors
-    /// When answers are missing long after the end.
+    /// If answers are missing long after the end.
     pub async fn slice(&mut self, time: Duration) -> anyhow::Result<Slice> {
         let began = Instant::now();
         let until = began + time;
@@ -158,7 +158,7 @@ impl Generator {
     }
 }
 
-/// The moments at which one connection of the open loop is due.
+/// The due times of one connection in the open loop.
 #[derive(Clone, Copy)]
 struct Pace {
     due: Instant,

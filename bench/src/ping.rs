@@ -1,4 +1,4 @@
-//! Steady pings: rooms that are ready say so again. Nothing changes, so nothing is written.
+//! Steady pings: ready rooms ping `ready` again. Nothing changes, so nothing is written.
 
 use crate::args::PingArgs;
 use crate::load::{Generator, Requests};
@@ -59,7 +59,7 @@ fn title(args: &PingArgs) -> String {
     )
 }
 
-/// A server with ready rooms: ours, or the one that was named.
+/// A server with ready rooms: ours, or the named one.
 async fn prepare(args: &PingArgs) -> anyhow::Result<(Target, Vec<String>)> {
     if let Some(target) = Target::named(&args.target) {
         let file = args.room_list.as_deref();

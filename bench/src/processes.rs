@@ -48,7 +48,7 @@ pub async fn run(rooms: u32) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Kills one room: times until its replacement was ordered, and until all are ready again.
+/// Kills one room: times until its replacement was requested, and until all are ready again.
 async fn crash(api: &mut Api, site: &Site, wanted: u64) -> anyhow::Result<(Duration, Duration)> {
     let found = processes(&site.server.rooms);
     let victim = *found.first().context("no room process was found")?;

@@ -1,4 +1,4 @@
-//! What was found, as tables on stdout and as a section of a Markdown file.
+//! The results, as tables on stdout and as a section of a Markdown file.
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
@@ -12,7 +12,7 @@ pub struct Report {
     command: String,
     tables: Vec<Table>,
     notes: Vec<String>,
-    /// What must not be, and was seen.
+    /// Violations that were seen.
     wrong: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl Table {
         self.rows.push(row.to_vec());
     }
 
-    /// Padded, so that it reads well as it is.
+    /// Padded, so that it is readable as plain text.
     fn markdown(&self) -> String {
         let lines = || std::iter::once(&self.head).chain(&self.rows);
         let width = |column: usize| {
@@ -43,7 +43,7 @@ impl Table {
         let mut text = String::new();
         for (at, line) in lines().enumerate() {
             for (cell, width) in line.iter().zip(&widths) {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(text, "| {cell:width$} ");
             }
             text.push_str("|\n");
@@ -98,13 +98,13 @@ impl Report {
     }
 
     /// # Errors
-    /// When stdout cannot take it.
+    /// If stdout cannot be written.
     pub fn print(&self) -> anyhow::Result<()> {
         maestro_cli::print(&self.markdown())
     }
 
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn append_to(&self, file: &Path) -> anyhow::Result<()> {
         use std::io::Write as _;
         let opened = std::fs::File::options()
@@ -116,7 +116,7 @@ impl Report {
     }
 
     /// # Errors
-    /// When something was seen that must not be.
+    /// If there are violations.
     pub fn verdict(&self) -> anyhow::Result<()> {
         match self.wrong.as_slice() {
             [] => Ok(()),

@@ -1,4 +1,4 @@
-//! Contestants in alternating slices: what the machine does meanwhile meets all of them.
+//! Contestants in alternating slices: other load on the machine affects all of them.
 
 use crate::gauge;
 use crate::load::{Generator, Slice};
@@ -11,7 +11,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 pub struct Contestant {
     pub name: String,
     pub generator: Generator,
-    /// The server's process, where it is known.
+    /// The server's process, if known.
     pub pid: Option<u32>,
 }
 
@@ -57,10 +57,10 @@ impl Contestant {
     }
 }
 
-/// Lets each have its turn, round by round, until each had `time`.
+/// Runs all in turn, round by round, until each had `time`.
 ///
 /// # Errors
-/// When answers stay away.
+/// If answers are missing.
 pub async fn alternate(
     mut contestants: Vec<Contestant>,
     time: Duration,
@@ -86,7 +86,7 @@ pub async fn alternate(
     Ok(all)
 }
 
-/// Medians over the rounds, one line a contestant.
+/// Medians over the rounds, one line per contestant.
 pub fn table(all: &[Turns]) -> Table {
     let mut table = Table::new([
         "",

@@ -1,4 +1,4 @@
-//! A temporary folder with rooms in it. Whatever they made of it, it goes when it is dropped.
+//! A temporary folder for rooms. Removed on drop, whatever the rooms did to it.
 
 use maestro_runtime::process::remove_tree;
 use std::io;
@@ -10,7 +10,7 @@ impl Scratch {
     /// A new folder whose name begins with `prefix`.
     ///
     /// # Errors
-    /// When none can be made.
+    /// If none can be created.
     pub fn new(prefix: &str) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
         Ok(Self(folder.keep()))

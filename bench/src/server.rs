@@ -1,4 +1,4 @@
-//! The processes that are measured: our own binary, started here and ended here.
+//! The measured processes: our own binary, started and ended here.
 
 use crate::api::Api;
 use crate::gauge;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(60);
 
-/// A child that ends with this value at the latest.
+/// A child that is ended when this value is dropped.
 pub struct Process(Child);
 
 impl Process {
@@ -24,16 +24,16 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // Not reaped yet, so the number is still the child's own; one that ended takes no signal.
+        // Not reaped yet, so the pid is still the child's; an ended child ignores signals.
         if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// TERM, and how long it took to end.
+    /// Sends TERM; returns how long it took to end.
     ///
     /// # Errors
-    /// When it did not end in time; it is killed then.
+    /// If it did not end in time; then it is killed.
     pub async fn stop(mut self) -> anyhow::Result<Duration> {
         let began = Instant::now();
         self.signal(Signal::TERM);
@@ -62,7 +62,7 @@ pub struct Server {
     pub management: String,
     pub rooms: String,
     pub internal: String,
-    /// From the start of the process to its word that it is ready.
+    /// From the start of the process to its ready message.
     pub started_in: Duration,
     /// From the start of the process to the first 200 of the management API.
     pub first_200: Duration,
@@ -72,7 +72,7 @@ impl Server {
     /// On free ports of the loopback, with its data and its log in `folder`.
     ///
     /// # Errors
-    /// What it said when it did not come up.
+    /// Its output if it did not come up.
     pub async fn start(folder: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let log = folder.join("server.log");
         let mut command = clean_command()?;
@@ -83,7 +83,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).context("cannot write the server's log")?);
-        // A port that is known before, so that somebody can ask from the first moment on.
+        // A port known in advance, so that it can be polled from the start.
         let wanted = settings
             .iter()
             .find(|(name, _)| *name == "MAESTRO_API_PORT");
@@ -143,7 +143,7 @@ async fn first_200(url: String, began: Instant) -> anyhow::Result<Duration> {
     bail!("no answer within {START_MAX:?}")
 }
 
-/// The fields of the line that says it is ready.
+/// The fields of the ready message.
 async fn wait_until_ready(
     process: &mut Process,
     log: &PathBuf,
@@ -174,7 +174,7 @@ pub struct Baseline {
 
 impl Baseline {
     /// # Errors
-    /// When it does not say where it listens.
+    /// If it does not print its address.
     pub fn start() -> anyhow::Result<Self> {
         let mut command = clean_command()?;
         command
@@ -196,7 +196,7 @@ impl Baseline {
     }
 }
 
-/// Our own binary without the settings of whoever measures.
+/// Our own binary without the user's settings.
 fn clean_command() -> anyhow::Result<Command> {
     let binary = std::env::current_exe().context("cannot find our own binary")?;
     let mut command = Command::new(binary);

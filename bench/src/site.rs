@@ -1,4 +1,4 @@
-//! A server in a folder of its own, with fleets on it.
+//! A server in its own folder, with fleets on it.
 
 use crate::api::{self, Api};
 use crate::args::TargetArgs;
@@ -12,15 +12,15 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// For everything that is only waited for: sixty thousand rooms on a slow machine.
+/// The timeout of all waits: sixty thousand rooms on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
-/// More rooms than are asked for, those of before a restart included.
+/// More rooms than are ever created, including those from before a restart.
 const ROOMS_MAX: u32 = 250_000;
 
 /// A ping as a room of a game sends it.
 pub const PING: &str = r#"{"status":"ready","timestamp":"12312312313","metadata":{"region":"eu","map":"forest","players":3}}"#;
-/// What the answer to a ping that was taken contains.
+/// What the answer to an accepted ping contains.
 pub const TAKEN: &[u8] = br#""success":true"#;
 
 /// A server that was started here, with its folder.
@@ -31,7 +31,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// With rooms on paper that nobody misses when they do not ping for an hour.
+    /// With rooms on paper whose ping timeout is an hour.
     pub async fn simulated(more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let hour = || "3600000".to_owned();
         let mut settings = vec![
@@ -79,7 +79,7 @@ impl Site {
     /// Waits until so many rooms were created since the server first started.
     ///
     /// # Errors
-    /// When they do not come.
+    /// If they do not come.
     pub async fn until_created(&self, rooms: u64) -> anyhow::Result<()> {
         let mut list = File::open(self.room_list()).context("the list of rooms is gone")?;
         let (mut seen, mut fresh) = (0, Vec::new());
@@ -100,7 +100,7 @@ impl Site {
 
     /// TERM and a new start on the same data: the new site, and how long the end took.
     pub async fn restart(self) -> anyhow::Result<(Self, Duration)> {
-        // On the same ports: rooms that live on were told where to ping.
+        // On the same ports: surviving rooms ping there.
         let mut settings = self.settings.clone();
         for (name, url) in [
             ("MAESTRO_API_PORT", &self.server.management),
@@ -146,13 +146,13 @@ impl Site {
     }
 }
 
-/// Where the load goes: a server of ours, or one that runs already.
+/// The target of the load: our own server, or a running one.
 pub struct Target {
     pub management: Option<String>,
     pub rooms: Option<String>,
     pub internal: Option<String>,
     pub pid: Option<u32>,
-    /// Held for as long as it is measured.
+    /// Held during the measurement.
     pub site: Option<Site>,
 }
 
@@ -167,7 +167,7 @@ impl Target {
         }
     }
 
-    /// The one that was named; `None`: none was.
+    /// The named one, if any.
     pub fn named(args: &TargetArgs) -> Option<Self> {
         (args.target_management.is_some() || args.target_rooms.is_some()).then(|| Self {
             management: args.target_management.clone(),

@@ -10,7 +10,7 @@ const HEADERS_MAX: usize = 32;
 
 pub struct Connection {
     stream: TcpStream,
-    /// What was read and belongs to the answer under way.
+    /// Received bytes of the current answer.
     buffer: Vec<u8>,
 }
 

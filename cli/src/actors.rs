@@ -30,25 +30,26 @@ const NOTHING: &str = "-";
 /// The options of `maestro actors`.
 #[derive(Debug, Clone, Args)]
 pub struct ActorsArgs {
-    /// The internal server, or the management API where it has this page
+    /// The internal server, or the management API if it serves this page
     #[arg(long, default_value = INTERNAL_URL)]
     pub url: String,
     /// Only the actor of this scheduler
     #[arg(long, value_name = "NAME")]
     pub scheduler: Option<String>,
-    /// The server's document as it is
+    /// Print the server's document unchanged
     #[arg(long)]
     pub json: bool,
 }
 
-/// What the table shows of the document. Other versions of the server may leave things out.
+/// The part of the document that the table shows. Other versions of the server may leave fields
+/// out.
 #[derive(Debug, Deserialize)]
 struct Page {
     store: Option<Outage>,
     actors: Vec<Actor>,
 }
 
-/// The store takes no changes.
+/// The store accepts no changes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Outage {
@@ -113,7 +114,7 @@ struct Operation {
 }
 
 /// # Errors
-/// When there is nothing to show; the text says why.
+/// If there is nothing to show; the text says why.
 pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.url, Server::Internal)?;
     let scheduler = args.scheduler.as_deref();
@@ -130,7 +131,7 @@ pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The table, and below it what has no place in a column.
+/// The table, followed by what does not fit into a column.
 fn render(page: &Page) -> String {
     let mut table = Table::new(&HEADS, NUMBERS);
     for actor in &page.actors {
@@ -232,7 +233,7 @@ impl Scheduler {
         });
         let mut text = running.collect::<Vec<_>>().join(" + ");
         if self.queued > 0 {
-            // A text takes whatever is written to it.
+            // Writing to a string cannot fail.
             let _ = write!(text, " (+{} queued)", self.queued);
         }
         match text.trim() {

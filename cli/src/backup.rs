@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
 
-/// A store of gigabytes takes its time.
+/// A store of gigabytes takes long.
 const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The options of `maestro backup`.
@@ -22,7 +22,7 @@ pub struct BackupArgs {
 }
 
 /// # Errors
-/// When nothing was written; the text says why.
+/// If nothing was written; the text says why.
 pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.url, Server::Internal)?;
     let body = json!({ "name": args.name });

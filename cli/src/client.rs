@@ -7,13 +7,13 @@ use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;
 
-/// Where a server listens that was started without settings.
+/// The addresses of a server with default settings.
 pub const MANAGEMENT_URL: &str = "http://127.0.0.1:8080";
 pub const INTERNAL_URL: &str = "http://127.0.0.1:8081";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of an answer that is not Maestro's, in an error.
+/// How much of a foreign answer to show in an error.
 const EXCERPT_MAX: usize = 200;
 
 /// Which of the servers is meant; for errors.
@@ -48,7 +48,7 @@ pub struct Answer {
     asked: String,
 }
 
-/// Runs a command's calls; it has nothing else to do meanwhile.
+/// Blocks on a command's calls.
 pub fn block_on<T>(calls: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,7 +59,7 @@ pub fn block_on<T>(calls: impl Future<Output = anyhow::Result<T>>) -> anyhow::Re
 
 impl Client {
     /// # Errors
-    /// When `url` is none that can be called.
+    /// If `url` cannot be called.
     pub fn new(url: &str, server: Server) -> anyhow::Result<Self> {
         let example = "write it as http://127.0.0.1:8080";
         let base: Url = url
@@ -73,7 +73,7 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT);
         if local {
-            // A proxy of the environment does not lead to this machine.
+            // A proxy from the environment cannot reach this machine.
             http = http.no_proxy();
         }
         Ok(Self {
@@ -83,7 +83,7 @@ impl Client {
         })
     }
 
-    /// Limits of one call that may take long.
+    /// The timeout of a slow call.
     pub async fn call_within(
         &self,
         within: Duration,
@@ -145,7 +145,7 @@ impl Client {
     }
 }
 
-/// The cause that says most: the others repeat the address.
+/// The most specific cause: the others repeat the address.
 fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -162,7 +162,7 @@ impl Answer {
     /// The body of a good answer.
     ///
     /// # Errors
-    /// What the server says against the call.
+    /// The server's error.
     pub fn json(&self) -> anyhow::Result<Value> {
         if !self.is_success() {
             return Err(self.refusal());
@@ -177,7 +177,7 @@ impl Answer {
         serde_json::from_str(&self.text).with_context(not_ours)
     }
 
-    /// What the server says against the call, in its own words.
+    /// The server's error, in its own words.
     pub fn message(&self) -> String {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         match body["message"].as_str() {

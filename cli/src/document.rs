@@ -1,4 +1,4 @@
-//! The exported file: what it looks like, and whether one may be imported.
+//! The exported file: its format, and validation for the import.
 //!
 //! ```yaml
 //! format: 1
@@ -55,7 +55,7 @@ impl Entry {
     }
 }
 
-/// Read alone, so that a file of another format is told from a broken one.
+/// Read alone, to distinguish a file of another format from a malformed one.
 #[derive(Deserialize)]
 struct Head {
     format: Option<u32>,
@@ -72,7 +72,7 @@ impl Document {
     /// Reads a file as it was written by [`Self::to_yaml`] or by hand. It is not checked yet.
     ///
     /// # Errors
-    /// Says where the file is not YAML, or not of this form.
+    /// Where the file is not YAML, or not of this format.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let head: Head = read(text)?;
         match head.format {
@@ -82,7 +82,7 @@ impl Document {
         }
     }
 
-    /// Everything that a server would refuse of it, and every field it would pass over.
+    /// Everything that a server would refuse, and every field that it would ignore.
     pub fn problems(&self, text: &str) -> Vec<String> {
         let mut problems = Vec::new();
         let mut names = BTreeSet::new();
@@ -108,7 +108,7 @@ impl Document {
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
-    // A file of the operator's own: it may be as large as a fleet of fleets.
+    // The operator's own file: it may be large.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 100_000_000,
@@ -160,14 +160,14 @@ impl Version {
     }
 }
 
-/// The field that a codec's complaint is about: `invalid value for int32 field x: 1`.
+/// The field of a codec error: `invalid value for int32 field x: 1`.
 fn named_in(problem: &str) -> Option<&str> {
     let (_, behind) = problem.split_once(" field ")?;
     behind.split([':', ' ']).next()
 }
 
-/// A body as the server would show it, so that equal ones can be told: with every default
-/// in its place. `None`: it is no body.
+/// A body as the server would show it, with all defaults, so that bodies can be compared. `None`:
+/// it is not a body.
 pub fn shown(body: &Value) -> Option<Value> {
     let scheduler = convert::wanted(decode(body).ok()?).ok()?;
     serde_json::from_str(&codec::encode(&convert::scheduler(&scheduler))).ok()
@@ -179,7 +179,7 @@ fn decode(body: &Value) -> Result<CreateSchedulerRequest, String> {
     }
     let json = codec::yaml_to_json(body.to_string().as_bytes())?;
     codec::decode(&json).map_err(|error| {
-        // Its own line counts in the body as it is sent, which nobody has seen.
+        // The codec's line numbers refer to the sent body, which the user has not seen.
         let text = error.to_string();
         let bare = text.split_once("): ").map(|(_, bare)| bare.to_owned());
         bare.unwrap_or(text)

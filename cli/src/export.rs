@@ -14,13 +14,13 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Written instead of the file's name: to stdout.
+/// In place of the file name: to stdout.
 const STDOUT: &str = "-";
 
 /// The options of `maestro export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// File to write, - for stdout; a file that is there is replaced as a whole, a pipe or device is written to
+    /// File to write, - for stdout; an existing file is replaced atomically, a pipe or device is written to
     #[arg(value_name = "FILE")]
     pub file: String,
     /// The management API
@@ -29,12 +29,12 @@ pub struct ExportArgs {
 }
 
 /// # Errors
-/// When the export is not complete; then nothing is written.
+/// If the export is not complete; then nothing is written.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.url, Server::Management)?;
     let document = block_on(fetch(&client))?;
     let text = document.to_yaml()?;
-    // A backup that cannot be read back is none.
+    // A backup must be readable.
     let read = Document::parse(&text).context("the export does not read back")?;
     if !same(&read, &document) {
         bail!("the export does not read back as it was written");
@@ -89,7 +89,7 @@ async fn fetch_scheduler(client: &Client, name: &str) -> anyhow::Result<Option<E
         let query = [("version", version)];
         let answer = client.get(&["schedulers", name], &query).await?;
         if answer.status == StatusCode::NOT_FOUND {
-            // One version goes only with its scheduler.
+            // A single version is deleted only with its scheduler.
             return Ok(None);
         }
         let body = request_form(answer.json()?["scheduler"].take());
@@ -110,9 +110,8 @@ fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     items.filter_map(|item| item[field].as_str()).collect()
 }
 
-/// A shown scheduler as the body that creates it (contract 2.3): without what the server
-/// sets, and without members that say nothing. The API shows absent annotations and labels
-/// as empty ones; absent is what nearly all bodies have.
+/// A shown scheduler as the body that creates it (contract 2.3): without what the server sets, and without empty
+/// members. The API shows absent annotations and labels as empty ones; absent is what nearly all bodies have.
 pub fn request_form(mut shown: Value) -> Value {
     let Some(members) = shown.as_object_mut() else {
         return shown;
@@ -131,7 +130,7 @@ pub fn request_form(mut shown: Value) -> Value {
     shown
 }
 
-/// Whether the path is another name of stdout, as `/dev/stdout` is: nothing else may be said there.
+/// Whether the path is another name of stdout, such as `/dev/stdout`: nothing else may be printed there.
 fn is_stdout(path: &Path) -> bool {
     let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
     match (fs::metadata(path), fs::metadata("/proc/self/fd/1")) {
@@ -140,8 +139,8 @@ fn is_stdout(path: &Path) -> bool {
     }
 }
 
-/// A regular file, also one behind a link, is there as a whole or not at all; environments may hold secrets, so it is the
-/// owner's alone. What is no such file (a pipe, a device, a link to nothing) takes the text where it is.
+/// A regular file, even behind a link, is replaced atomically; environments may hold secrets, so it is for the owner
+/// only. Anything else (a pipe, a device, a dangling link) is written in place.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let present = fs::symlink_metadata(path).ok();
     let target = match &present {
@@ -182,7 +181,7 @@ fn fill(path: &Path, text: &str) -> anyhow::Result<()> {
         false => text.into(),
     };
     match file.write_all(text.as_bytes()) {
-        // A reader that has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

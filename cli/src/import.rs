@@ -1,7 +1,7 @@
 //! `maestro import`: creates the schedulers of an exported file through the API.
 //!
-//! The active document is what is restored. Older versions stay in the file: to make them
-//! again the server would number them anew and start a validation room for each major one.
+//! The active document is what is restored. Older versions stay in the file: to make them again the
+//! server would renumber them and start a validation room for each major one.
 
 use crate::client::{Answer, Client, MANAGEMENT_URL, Server, block_on};
 use crate::document::{self, Document, Entry};

@@ -1,28 +1,28 @@
-//! What a command says on stdout. Servers, rooms and clients have a say in it: nothing of theirs acts on the terminal.
+//! Output of commands on stdout. It contains text from servers, rooms and clients: none of it may act on the terminal.
 
 use maestro_core::text::{escaped_json, escaped_lines};
 use std::io::{ErrorKind, Write};
 
-/// Writes a text of lines. A reader that has seen enough (`| head`) is no error.
+/// Writes lines of text. A reader that closes the pipe (`| head`) is no error.
 ///
 /// # Errors
-/// When stdout cannot take it, as on a full disk.
+/// If stdout cannot be written, as on a full disk.
 pub fn print(text: &str) -> anyhow::Result<()> {
     write(&escaped_lines(text))
 }
 
-/// As [`print`], for a JSON or YAML document that somebody reads back.
+/// As [`print`], for a JSON or YAML document that must stay valid.
 ///
 /// # Errors
-/// When stdout cannot take it, as on a full disk.
+/// If stdout cannot be written, as on a full disk.
 pub fn print_document(text: &str) -> anyhow::Result<()> {
     write(&escaped_json(text))
 }
 
-/// A document that goes where it goes as it is.
+/// A document, written unchanged.
 ///
 /// # Errors
-/// When stdout cannot take it, as on a full disk.
+/// If stdout cannot be written, as on a full disk.
 pub fn write(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -31,7 +31,7 @@ pub fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A terminal that only shows what it is given.
+/// A terminal without escape sequences.
 pub fn is_dumb_terminal() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

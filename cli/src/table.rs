@@ -17,7 +17,7 @@ impl Table {
         }
     }
 
-    /// Whatever is in a cell stays in it.
+    /// A cell's text cannot leave its cell.
     pub fn row(&mut self, cells: Vec<String>) {
         let printable = |cell: String| escaped(&cell).into_owned();
         self.rows.push(cells.into_iter().map(printable).collect());

@@ -1,5 +1,5 @@
-//! Fields that no server knows. The API passes over them, as the contract has it; in a file
-//! that is to restore a fleet they are mistakes.
+//! Fields that no server knows. The API ignores them (contract 2.1); in a file that restores a
+//! fleet they are mistakes.
 
 use serde_json::Value;
 

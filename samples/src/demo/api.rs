@@ -19,7 +19,7 @@ pub struct Api {
     rooms: String,
 }
 
-/// A room that was given to us.
+/// A room allocated to us.
 pub struct Allocation {
     pub room: String,
     pub game: String,
@@ -35,7 +35,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Rooms that are there to stay.
+    /// Rooms that are not ending.
     pub fn there(self) -> u64 {
         self.ready + self.occupied + self.pending
     }
@@ -74,7 +74,7 @@ impl Api {
         Ok(body)
     }
 
-    /// A fleet of at least `rooms`, at most `max`, half of whose rooms are to be free.
+    /// A fleet of at least `rooms`, at most `max`, with half of its rooms free.
     pub async fn create(&self, rooms: u32, max: u32) -> anyhow::Result<()> {
         let body = json!({
             "name": SCHEDULER, "game": "demo", "maxSurge": "50%", "roomsReplicas": rooms,
@@ -177,7 +177,7 @@ impl Api {
         Ok(self.client.get(url).send().await?.status().is_success())
     }
 
-    /// Operations that wait or run, those that run first.
+    /// Open operations, running ones first.
     pub async fn open_operations(&self) -> anyhow::Result<Vec<Value>> {
         let mut open = self.operations("active").await?;
         open.extend(self.operations("pending").await?);

@@ -1,4 +1,4 @@
-//! What demonstrations left that were killed together with their watchdogs.
+//! Leftovers of demonstrations that were killed together with their watchdogs.
 
 use super::api::SCHEDULER;
 use super::marker::{self, PREFIX};
@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Folders that one start looks at.
+/// Maximum folders that one start checks.
 const FOLDERS_MAX: usize = 1000;
 /// What follows the prefix in the name of a demonstration's folder.
 const RANDOM_LETTERS: usize = 6;

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 pub const NAME: &str = "MAESTRO-DEMO";
-/// What the folders of demonstrations are called, before something random.
+/// The prefix of the folders of demonstrations.
 pub const PREFIX: &str = "maestro-demo-";
 const INSTALLATION: &str = "installation ";
 const BYTES_MAX: u64 = 4096;

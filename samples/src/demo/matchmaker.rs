@@ -1,4 +1,4 @@
-//! A small matchmaker: takes rooms through the allocation API and starts matches in them.
+//! A small matchmaker: allocates rooms and starts matches in them.
 
 use super::api::{Allocation, Api};
 use std::collections::HashSet;
@@ -13,17 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 pub const MATCH_SECONDS: u64 = 2;
 const PLAYERS: u32 = 4;
-/// How often a room is asked that does not answer.
+/// How often to retry a room that does not answer.
 const LOOKS: usize = 3;
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What it saw.
+/// Its statistics.
 #[derive(Default)]
 pub struct Tally {
     pub matches: AtomicU64,
-    /// Matches that were seen to their end; the others were cut short.
+    /// Finished matches; the others were cut short.
     whole: AtomicU64,
-    /// Rooms that were given while we still had them: never, or the store or the actor failed.
+    /// Rooms that were allocated while we still had them: must stay zero.
     pub twice: AtomicU64,
     held: Mutex<HashSet<String>>,
 }
@@ -48,13 +48,13 @@ impl Load {
 /// When it ends.
 #[derive(Clone, Default)]
 pub struct Stop {
-    /// No new match begins; those that run are played to their end.
+    /// No new match begins; running ones finish.
     pub soon: CancellationToken,
     /// Matches that run are left alone.
     pub now: CancellationToken,
 }
 
-/// Allocates as `load` says until it is to stop.
+/// Allocates according to `load` until stopped.
 pub async fn run(api: Api, tally: Arc<Tally>, load: Arc<Load>, stop: Stop) {
     let mut matches = JoinSet::new();
     loop {
@@ -81,7 +81,7 @@ async fn play(room: Allocation, tally: &Tally) {
     let started = command(&room.game, &format!("match {MATCH_SECONDS} {PLAYERS}")).await;
     if started.is_ok_and(|answer| answer.starts_with("ok")) {
         tally.matches.fetch_add(1, Relaxed);
-        // Given back shortly before the room says that it is ready again.
+        // Released shortly before the room pings `ready` again.
         tokio::time::sleep(Duration::from_secs(MATCH_SECONDS) - Duration::from_millis(100)).await;
         if plays_on(&room.game).await {
             tally.whole.fetch_add(1, Relaxed);
@@ -90,7 +90,7 @@ async fn play(room: Allocation, tally: &Tally) {
     tally.give_back(&room.room);
 }
 
-/// Whether a room that plays our match is there shortly before its end, and not told to go.
+/// Whether a room with our match exists shortly before its end, and was not told to end.
 async fn plays_on(game: &str) -> bool {
     for _ in 0..LOOKS {
         match command(game, "status").await {
@@ -118,7 +118,7 @@ pub async fn command(game: &str, line: &str) -> std::io::Result<String> {
 }
 
 impl Tally {
-    /// Matches whose room ended before them, or that were still running when nobody looked any more.
+    /// Matches whose room ended first, or that were still running at the end.
     pub fn cut_short(&self) -> u64 {
         let matches = self.matches.load(Relaxed);
         matches.saturating_sub(self.whole.load(Relaxed))

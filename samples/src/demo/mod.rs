@@ -1,6 +1,5 @@
-//! `maestro demo`: a fleet of sample rooms that scales with its matches, a rolling update and
-//! one crash, in a temporary folder.
-//! Everything that it does goes through the HTTP APIs, as a user's own tools would.
+//! `maestro demo`: a fleet of sample rooms that scales with its matches, a rolling update and one crash, in a temporary
+//! folder. Everything goes through the HTTP APIs, as a user's own tools would.
 
 mod api;
 mod leftovers;
@@ -27,7 +26,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 use watchdog::Watchdog;
 
-/// How long processes may take to go after the last room was told to end.
+/// How long processes may take to end after the last room was told to end.
 const LEFT_WAIT: Duration = Duration::from_secs(5);
 
 /// The options of `maestro demo`.
@@ -36,23 +35,22 @@ pub struct DemoArgs {
     /// How many rooms the fleet has
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rooms: u32,
-    /// End by itself after this time, with a summary (30s, 2m)
+    /// End after this time, with a summary (30s, 2m)
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub duration: Option<Duration>,
 }
 
-/// What is played on a server while it runs.
+/// The future that runs on a server.
 pub type Play<'a> = Box<dyn FnOnce(Server) -> Playing + 'a>;
-/// A play under way.
+/// A running demonstration.
 pub type Playing = Pin<Box<dyn Future<Output = anyhow::Result<Summary>> + Send>>;
 
-/// Runs the demonstration until Ctrl-C, or for the given time. `serve` opens a server with its data in the given folder,
-/// runs the play on it and closes it: who composes a server knows how, and this crate does not.
+/// Runs the demonstration until Ctrl-C, or for the given time. `serve` opens a server with its data in the given
+/// folder, runs the play on it and closes it: the binary knows how, this crate does not.
 ///
 /// # Errors
-/// When it cannot start, and when what it saw is not as it should be: a room allocated
-/// twice, an operation or a rolling update that did not end, a crashed room that was not
-/// replaced, a process that is left.
+/// If it cannot start, and if something went wrong: a room allocated twice, an operation or a rolling update that did
+/// not end, a crashed room that was not replaced, a process that is left.
 pub fn run(
     args: &DemoArgs,
     serve: impl FnOnce(&Path, Play<'_>) -> anyhow::Result<Summary>,
@@ -62,7 +60,7 @@ pub fn run(
     let folder = folder.context("cannot make a temporary folder")?;
     let mut marker = Marker::create(folder.path()).context("cannot mark the temporary folder")?;
     let mut watchdog = Watchdog::start(folder.path())?;
-    // From here on it is the watchdog's to delete, however this process ends.
+    // From here on the watchdog deletes it, however this process ends.
     let folder = folder.keep();
     let (rooms, time) = (args.rooms, args.duration);
     let mut installation = String::new();
@@ -79,7 +77,7 @@ pub fn run(
     let told = serve(&folder, play);
     let left = match &told {
         Ok(_) => wait_until_gone(&installation),
-        // Nobody has told its rooms to end.
+        // Its rooms were not told to end.
         Err(_) => 0,
     };
     drop(watchdog);

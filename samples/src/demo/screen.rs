@@ -1,4 +1,4 @@
-//! What people see: a table that is drawn in place in a terminal, plain lines elsewhere.
+//! The display: a table drawn in place in a terminal, plain lines elsewhere.
 
 use super::api::{Counts, FIRST_VERSION, Rollout};
 use maestro_cli::is_dumb_terminal;
@@ -11,9 +11,9 @@ use unicode_width::UnicodeWidthChar;
 
 const WIDTH_MAX: usize = 78;
 const BAR: u64 = 50;
-/// Lines that are said again when the terminal has another size.
+/// Lines that are redrawn when the terminal is resized.
 const SAID_MAX: usize = 40;
-/// A terminal that does not tell.
+/// A terminal of unknown size.
 const USUAL: Size = Size {
     columns: 80,
     rows: 24,
@@ -74,7 +74,7 @@ impl Screen {
         Duration::from_millis(if self.live { 250 } else { 1000 })
     }
 
-    /// Whether nobody can see it any more: the reader has gone, or the terminal.
+    /// Whether the output is closed: the reader or the terminal is gone.
     pub fn is_lost(&self) -> bool {
         self.is_lost
     }
@@ -91,7 +91,7 @@ impl Screen {
         }
     }
 
-    /// Something happened.
+    /// Prints an event.
     pub fn note(&mut self, text: &str) {
         self.say(&format!("       {text}"));
     }
@@ -105,7 +105,7 @@ impl Screen {
         let lines = cut(table(state), size);
         let mut text = match std::mem::replace(&mut self.size, size) == size {
             true => self.over_the_table(),
-            // Terminals differ in what a resize does to lines: begin anew.
+            // Terminals differ in how a resize moves lines: redraw everything.
             false => self.anew(size, lines.len()),
         };
         for line in &lines {

@@ -1,15 +1,15 @@
-//! When what happens: the acts of the demonstration, scaled to the time that it has.
+//! The schedule: the acts of the demonstration, scaled to its duration.
 
 use super::matchmaker::MATCH_SECONDS;
 use std::time::Duration;
 
-/// The course when no time is given; the load goes on in such waves.
+/// The default duration; the load repeats in such waves.
 const WAVE: Duration = Duration::from_secs(60);
 /// A rolling update takes some seconds: below this it is left out.
 const UPDATE_NEEDS: Duration = Duration::from_secs(12);
 const CRASH_EARLIEST: Duration = Duration::from_secs(2);
 const CRASH_LATEST: Duration = Duration::from_secs(5);
-/// Rooms that the fleet may have beyond its minimum.
+/// Rooms allowed beyond the minimum.
 const GROWTH_MAX: u32 = 100;
 
 /// Matches a second, so that some are played in a small fleet too.
@@ -24,7 +24,7 @@ const FALL: u32 = 65;
 pub struct Script {
     rooms: u32,
     whole: Duration,
-    /// `None`: until somebody ends it.
+    /// `None`: until it is stopped.
     end: Option<Duration>,
 }
 
@@ -66,8 +66,8 @@ impl Script {
         (millis(self.share(RISE))..millis(self.share(FALL))).contains(&at)
     }
 
-    /// Matches that begin in a second: high, they want the fleet's maximum (half of the
-    /// rooms are to be free), and low ones less than its minimum.
+    /// Matches per second: the high rate needs the fleet's maximum (half of the rooms stay free),
+    /// the low one less than its minimum.
     pub fn load(&self, at: Duration) -> f64 {
         let share = if self.is_high(at) { 1.0 } else { 0.25 };
         let together = f64::from(self.rooms_max()) / 2.0 * share;

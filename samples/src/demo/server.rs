@@ -1,11 +1,11 @@
-//! Where the demonstration is played.
+//! The server of the demonstration.
 
-/// The server that the demonstration is played on. The addresses are URLs.
+/// The server of the demonstration. The addresses are URLs.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub management: String,
     pub rooms: String,
     pub internal: String,
-    /// Marks this installation's room processes.
+    /// Identifies this installation's room processes.
     pub installation: String,
 }

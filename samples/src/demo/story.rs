@@ -1,6 +1,6 @@
-//! The course of the demonstration: rooms come up, matches are played, the fleet grows and
-//! shrinks with them, one room crashes and is replaced, all rooms are replaced by those of a
-//! new version, and in the end everything is taken away again.
+//! The course of the demonstration: rooms come up, matches are played, the fleet grows and shrinks
+//! with them, one room crashes and is replaced, all rooms are replaced by those of a new version,
+//! and in the end everything is removed.
 
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
 use super::matchmaker::{self, Load, Stop, Tally};
@@ -18,9 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// All rooms have to be ready within this time, plus some per room.
 const UP_WAIT: Duration = Duration::from_secs(30);
-/// How long one try waits for a room that is ready: the matchmaker takes them as well.
+/// How long one attempt waits for a ready room: the matchmaker allocates them as well.
 const CRASH_WAIT: Duration = Duration::from_millis(800);
-/// What has begun may take this much longer than the demonstration.
+/// Steps that have begun may take this much longer than the demonstration.
 const SETTLE_WAIT: Duration = Duration::from_secs(30);
 const SETTLE_WAIT_INTERRUPTED: Duration = Duration::from_secs(10);
 /// Everything has to be gone within this time.
@@ -43,7 +43,7 @@ impl Signals {
     }
 }
 
-/// What is under way.
+/// Steps in progress.
 struct Story<'a> {
     api: &'a Api,
     tally: Arc<Tally>,
@@ -156,7 +156,7 @@ impl Story<'_> {
         stop.soon.cancel();
         let mut interrupted = *acted.as_ref().unwrap_or(&true);
         let ended = tokio::select! {
-            // Nobody waits for the matches that run.
+            // Running matches are not awaited.
             () = std::future::ready(()), if interrupted => None,
             () = signals.any(), if !interrupted => None,
             ended = &mut player, if !interrupted => Some(ended),
@@ -172,7 +172,7 @@ impl Story<'_> {
         self.settle(interrupted, signals).await
     }
 
-    /// Until its time is over; `true`: somebody ended it before.
+    /// Until its time is over; `true`: it was stopped before.
     async fn act(&mut self, signals: &mut Signals) -> anyhow::Result<bool> {
         let began = Instant::now();
         let mut beat = tokio::time::interval(self.screen.pause());
@@ -225,8 +225,8 @@ impl Story<'_> {
         Ok(state.rollout)
     }
 
-    /// Takes a room like any other caller, and makes it crash. When none is ready in time,
-    /// the next look tries again.
+    /// Allocates a room like any other caller, and makes it crash. If none is ready in time, the
+    /// next round tries again.
     async fn crash(&mut self) -> anyhow::Result<()> {
         let until = Instant::now() + CRASH_WAIT;
         let room = loop {
@@ -299,8 +299,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Sees what was begun to its end: the crash always, the rolling update unless somebody
-    /// is in a hurry.
+    /// Waits for started steps: always for the crash, for the rolling update unless interrupted.
     async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
         let mut hurry = interrupted;
         let began = Instant::now();
@@ -384,7 +383,7 @@ async fn replacement_after(
     Ok(None)
 }
 
-/// Operations that do not end although they had time to.
+/// Operations that did not end in time.
 async fn unended(api: &Api, wait: Duration) -> anyhow::Result<Vec<String>> {
     let until = Instant::now() + wait;
     loop {

@@ -1,4 +1,4 @@
-//! What the demonstration came to, and whether all was well.
+//! The outcome of the demonstration.
 
 use super::api::Api;
 use anyhow::bail;
@@ -8,14 +8,14 @@ use maestro_core::text::escaped;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What became of the rolling update.
+/// The outcome of the rolling update.
 #[derive(Debug, Default, PartialEq)]
 pub enum Update {
     /// There was no time for it.
     #[default]
     None,
     Finished(Duration),
-    /// Somebody ended the demonstration before.
+    /// The demonstration was stopped before.
     Interrupted,
     Failed(String),
 }
@@ -87,7 +87,7 @@ impl Summary {
     }
 
     /// # Errors
-    /// When stdout cannot take it.
+    /// If stdout cannot be written.
     pub fn print(&self, left: usize) -> anyhow::Result<()> {
         let update = match &self.update {
             Update::None => "none, the time was too short".into(),

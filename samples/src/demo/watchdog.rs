@@ -1,6 +1,6 @@
-//! A process that outlives the demonstration and takes away what it left, however it ended.
+//! A process that outlives the demonstration and cleans up after it, however it ended.
 //!
-//! Rooms outlive the orchestrator by design, so a demonstration that is killed would leave its own for ever. The watchdog
+//! Rooms outlive the orchestrator by design, so a killed demonstration would leave its rooms forever. The watchdog
 //! holds the reading end of a pipe whose other end only the demonstration has: when that closes, it is over.
 
 use super::marker;
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long a clean-up tries.
 const CLEAN_MAX: Duration = Duration::from_secs(20);
 const CLEAN_LOOK: Duration = Duration::from_millis(20);
-/// What it says once nothing but KILL ends it.
+/// What it prints once only KILL can end it.
 const LISTENING: u8 = b'.';
 
 /// The options of `maestro demo-watchdog`.
@@ -28,14 +28,14 @@ pub struct WatchdogArgs {
     pub folder: PathBuf,
 }
 
-/// The demonstration's end of it. When it goes, it waits until all is cleaned up.
+/// The demonstration's end. Dropping it waits for the clean-up.
 pub struct Watchdog(Child);
 
 impl Watchdog {
     /// Watches over `folder`.
     ///
     /// # Errors
-    /// When there can be no such process.
+    /// If the process cannot be started.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         let child = Command::new("/proc/self/exe")
             .arg0("maestro")
@@ -58,7 +58,7 @@ impl Watchdog {
         }
     }
 
-    /// Tells it whose rooms are the demonstration's. To be done before there is a room.
+    /// Tells it the demonstration's installation. Call it before there is a room.
     ///
     /// # Errors
     /// When it is gone.
@@ -72,7 +72,7 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        // While a panic unwinds the server's threads go on and replace what is killed: the process ends first.
+        // While a panic unwinds, the server's threads keep replacing killed rooms: the process ends first.
         if !std::thread::panicking() {
             // It bounds itself.
             let _ = self.0.wait();
@@ -83,20 +83,20 @@ impl Drop for Watchdog {
 /// Waits for the end of the demonstration and cleans up behind it.
 ///
 /// # Errors
-/// When the folder is none of a demonstration, or something is left.
+/// If the folder does not belong to a demonstration, or something is left.
 pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
     let folder = &args.folder;
     if !marker::is_marked(folder) {
         bail!("{} is no folder of a demo", folder.display());
     }
-    // Out of reach of the terminal's keys and of its end. Only a process that others have made a leader is one already.
+    // Detached from the terminal. Fails only if it is already a session leader.
     let _ = rustix::process::setsid();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no runtime")?;
     let _entered = runtime.enter();
-    // Nobody looks at them: what has a handler does not end the process.
+    // They are ignored: a signal with a handler does not end the process.
     let mut unheard = Vec::new();
     for kind in [
         SignalKind::terminate(),

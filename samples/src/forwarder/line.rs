@@ -6,7 +6,7 @@ use maestro_core::text::{escaped_json, is_unprintable};
 use maestro_grpc::events::{PlayerEvent, Room, RoomEvent, RoomStatus};
 use serde_json::{Value, json};
 
-/// What an event said, whatever its message was.
+/// The content of an event, whatever its message.
 pub struct Line {
     /// `resync`, `status`, `event` or `player`.
     kind: &'static str,
@@ -73,7 +73,8 @@ impl Line {
         if !host.is_empty() {
             line.push_str(&format!(" at={host}:{port}"));
         }
-        // What the room wrote may hold anything, line breaks too: as JSON it stays on its line.
+        // The room's data may contain anything, including line breaks: as JSON it stays on one
+        // line.
         let line: String = line
             .chars()
             .map(|c| if is_unprintable(c) { ' ' } else { c })

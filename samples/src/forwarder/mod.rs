@@ -1,7 +1,6 @@
-//! `maestro forwarder`: a sample of what a matchmaker implements, which prints what it is told.
+//! `maestro forwarder`: a sample forwarder, as matchmakers implement it, which prints the events it receives.
 //!
-//! It answers every call as a good forwarder does, or with a code or a delay of your choice, to see what
-//! rooms and dashboards show then.
+//! It answers every call with success, or with a code or a delay of your choice, to see how rooms and dashboards react.
 
 mod line;
 
@@ -47,17 +46,17 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().or_else(|_| port()).map_err(wrong)
 }
 
-/// Serves until it is asked to end.
+/// Serves until it is told to end.
 ///
 /// # Errors
-/// When it cannot listen.
+/// If it cannot listen.
 pub fn run(args: &ForwarderArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no runtime")?;
     let result = runtime.block_on(serve(args));
-    // A call that is being delayed holds nobody up.
+    // A delayed call delays no other call.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! The options of `maestro room`, and what they make of the environment that the runtime gives a room.
+//! The options of `maestro room`, combined with the environment from the runtime.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub struct RoomArgs {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub players: u32,
 
-    /// Say nothing for this long before being ready
+    /// Send nothing for this long before being ready
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub start_delay: Duration,
     /// After that, ping `pending` for this long before being ready
@@ -71,7 +71,7 @@ pub struct RoomArgs {
     /// On TERM, stay terminating for this long
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub term_delay: Duration,
-    /// Take no notice of TERM
+    /// Ignore TERM
     #[arg(long)]
     pub ignore_term: bool,
 
@@ -84,10 +84,10 @@ pub struct RoomArgs {
     /// Exit status of a crash
     #[arg(long, value_name = "STATUS", default_value_t = 1)]
     pub exit_code: u8,
-    /// After this time do nothing any more, not even on TERM
+    /// Hang after this time, even on TERM
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub hang_after: Option<Duration>,
-    /// After this time play on but ping no more
+    /// Stop pinging after this time, but keep playing
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub stop_pinging_after: Option<Duration>,
 }
@@ -100,13 +100,13 @@ pub enum Matches {
 }
 
 impl RoomArgs {
-    /// What the game has to keep to.
+    /// The parameters of the game.
     pub fn rules(&self) -> Rules {
         Rules {
             matches_max: self.max_matches,
             players_max: self.players,
             auto: (self.matches == Matches::Auto).then(|| Auto {
-                // Rooms that start together should not play in step.
+                // Rooms that start together should not run in step.
                 first: spread(self.match_every),
                 every: self.match_every,
                 length: self.match_length,
@@ -120,10 +120,10 @@ impl RoomArgs {
         }
     }
 
-    /// The way to the rooms API, or none for a room that does not ping.
+    /// The connection to the rooms API; none for a room that does not ping.
     ///
     /// # Errors
-    /// When the room does not know who it is.
+    /// If the room's identity is missing.
     pub fn link(&self) -> anyhow::Result<Option<Link>> {
         if self.no_pings {
             return Ok(None);
@@ -138,7 +138,7 @@ impl RoomArgs {
     /// The port to listen on, if there is one.
     ///
     /// # Errors
-    /// When the port asked for by name is not in the environment.
+    /// If the named port is not in the environment.
     pub fn game_port(&self) -> anyhow::Result<Option<u16>> {
         let Some(name) = &self.port_name else {
             return Ok(self.port);

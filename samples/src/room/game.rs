@@ -1,14 +1,14 @@
-//! The game itself as a plain state machine: matches, status, and the faults that were asked for. It reads no clock.
+//! The game as a plain state machine: matches, status, and requested faults. It reads no clock.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// The shortest time between two matches that the room starts by itself, so that `--match-every 0` is no busy loop.
+/// The shortest time between two matches that the room starts by itself, so that `--match-every 0` is not a busy loop.
 const AUTO_EVERY_MIN: Duration = Duration::from_millis(10);
 
-/// What the room was told to be like. Times count from its start.
+/// The configured behaviour of the room. Times count from its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
     pub matches_max: u32,
@@ -30,7 +30,7 @@ pub struct Auto {
     pub length: Duration,
 }
 
-/// What a ping can say; `pending` is what the official client sends before the game is up.
+/// The status in a ping; the official client sends `pending` before the game is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -53,14 +53,14 @@ impl fmt::Display for Status {
     }
 }
 
-/// What the world may know of the room.
+/// The reported state of the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     pub status: Status,
     pub matches: u32,
     pub matches_max: u32,
     pub players: u32,
-    /// The room keeps it to itself.
+    /// Nothing is reported.
     pub silent: bool,
 }
 
@@ -141,7 +141,7 @@ impl Game {
         game
     }
 
-    /// Lets everything happen that is due, and says which fault is.
+    /// Advances everything that is due; returns a due fault.
     pub fn advance(&mut self, now: Instant) -> Option<Fault> {
         if due(self.crash_at, now) {
             return Some(Fault::Crash);
@@ -191,7 +191,7 @@ impl Game {
         let fits = matches!(self.phase, Phase::Open)
             && self.running() < self.rules.matches_max
             && players <= self.rules.players_max;
-        // A match that outlasts the clock's range is a mistake of the caller.
+        // A match beyond the clock's range is the caller's mistake.
         let ends_at = now.checked_add(length).filter(|_| fits)?;
         self.last_id += 1;
         self.matches.push(Match {

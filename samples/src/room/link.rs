@@ -1,4 +1,4 @@
-//! The room's line to the rooms API: one ping at a time over a connection that stays open.
+//! The room's connection to the rooms API: one ping at a time over a kept connection.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::game::{Report, Status};
 
-/// An orchestrator that takes longer has lost the ping's news; the next ping carries newer.
+/// A slower answer is useless; the next ping carries newer data.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// How a ping went.
+/// The result of a ping.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Accepted,
@@ -49,10 +49,10 @@ struct Answer {
 
 impl Link {
     /// # Errors
-    /// When no client can be made.
+    /// If no client can be created.
     pub fn new(rooms_api_url: &str, scheduler: &str, room: &str) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
-            // Rooms talk to their orchestrator directly, whatever the shell's proxy is.
+            // Rooms call their orchestrator directly, whatever the proxy settings.
             .no_proxy()
             .timeout(ANSWER_MAX)
             .pool_max_idle_per_host(1)

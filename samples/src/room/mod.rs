@@ -1,9 +1,9 @@
 //! `maestro room`: a sample game server for trying Maestro out and for its tests.
 //!
-//! It behaves as a real room does: it pings the rooms API, plays matches that a client starts on its game port, reports
-//! itself occupied meanwhile and says good-bye on TERM. On demand it crashes, hangs, falls silent or starts slowly. It
-//! knows the orchestrator only through the rooms API, and hundreds of it fit on a laptop: one thread, no timers of its
-//! own but the next thing due.
+//! It behaves like a real room: it pings the rooms API, plays matches that a client starts on its game port, reports
+//! itself occupied meanwhile and shuts down properly on TERM. On demand it crashes, hangs, falls silent or starts
+//! slowly. It knows the orchestrator only through the rooms API, and hundreds of it fit on a laptop: one thread, and
+//! only one timer, for the next thing due.
 
 mod args;
 mod game;
@@ -27,10 +27,10 @@ use game::{Fault, Game};
 use output::log;
 use port::{Command, Request};
 
-/// Time for the last pings; a room must not outstay its grace period because nobody answers.
+/// Time for the last pings; a room must not exceed its grace period because there is no answer.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
-/// Commands of clients that may wait for their turn.
+/// How many client commands may wait.
 const COMMANDS_MAX: usize = 16;
 
 /// The command of a scheduler whose rooms are this program, under whatever name it was put.
@@ -47,10 +47,10 @@ enum End {
     Crashed,
 }
 
-/// Runs a room until TERM, or until the fault that was asked for; a crash ends the process here with its exit code.
+/// Runs a room until TERM, or until a requested fault; a crash ends the process here with its exit code.
 ///
 /// # Errors
-/// When the room's identity is missing or its game port cannot be had.
+/// If the room's identity is missing or its game port is not available.
 pub fn run(args: RoomArgs) -> anyhow::Result<()> {
     let exit_code = i32::from(args.exit_code);
     if args.exit_at_once {
@@ -64,7 +64,7 @@ pub fn run(args: RoomArgs) -> anyhow::Result<()> {
         .build()
         .context("no runtime")?;
     let end = runtime.block_on(live(args))?;
-    // A name lookup that hangs must not hold the process back.
+    // A hanging name lookup must not keep the process alive.
     runtime.shutdown_background();
     match end {
         End::Closed => Ok(()),
@@ -169,7 +169,7 @@ fn obey(request: Request, game: &mut Game) -> Option<Fault> {
         Command::Crash => return Some(Fault::Crash),
         Command::Hang => return Some(Fault::Hang),
     };
-    // A client that left does not wait for its answer.
+    // The client may be gone.
     let _ = request.answer.send(answer);
     None
 }

@@ -1,4 +1,5 @@
-//! When to ping: at once on news, else each period; with growing pauses while the orchestrator does not listen, for ever.
+//! When to ping: at once on changes, otherwise each period; with growing pauses while the orchestrator is unreachable,
+//! forever.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -12,10 +13,10 @@ use super::output::log;
 /// First pause after a ping that was not accepted.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 
-/// Longest such pause, unless the period itself is longer: a restarted orchestrator hears of the room soon.
+/// Longest such pause, unless the period itself is longer: a restarted orchestrator gets a ping soon.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Pings what `reports` says until it has said `terminated`, never before having said `terminating`.
+/// Pings the status of `reports` until `terminated` was sent, and never that before `terminating`.
 pub async fn ping_until_terminated(
     link: Option<Link>,
     mut reports: watch::Receiver<Report>,
@@ -26,7 +27,7 @@ pub async fn ping_until_terminated(
     loop {
         let mut report = *reports.borrow_and_update();
         let last = report.status == Status::Terminated;
-        // News that came faster than the line is: the contract knows no other way to `terminated`.
+        // A change that was faster than the pings: the contract has no other transition to `terminated`.
         if last && !said_terminating {
             report.status = Status::Terminating;
             say(link.as_ref(), &report, &mut failures).await;
@@ -45,14 +46,14 @@ pub async fn ping_until_terminated(
     }
 }
 
-/// Sends one ping if the room speaks at all, and logs when the line breaks and when it is back.
+/// Sends one ping unless the room is silent, and logs when the connection breaks and when it is back.
 async fn say(link: Option<&Link>, report: &Report, failures: &mut u32) {
     let (Some(link), false) = (link, report.silent) else {
         return;
     };
     let trouble = match link.ping(report).await {
         Outcome::Accepted => None,
-        // The rooms API knows no `pending`; the official client sends it all the same.
+        // The rooms API does not accept `pending`; the official client sends it all the same.
         Outcome::Refused(_) if report.status == Status::Pending => None,
         Outcome::Refused(why) => Some(format!("refused: {why}")),
         Outcome::Unreachable(why) => Some(format!("not delivered: {why}")),

@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 
 use super::output::log;
 
-/// Clients at once; more wait in the kernel.
+/// Maximum clients; more wait in the kernel.
 const CLIENTS_MAX: usize = 64;
 
-/// Longest line; a client that sends more is no client of ours.
+/// Longest line; a client that sends more is disconnected.
 const LINE_MAX: u64 = 256;
 
-/// A client that says nothing for so long is gone.
+/// A client that is silent for this long is disconnected.
 const IDLE_MAX: Duration = Duration::from_mins(2);
 
 /// Pause after a failed accept (no file descriptors left, say).
@@ -47,7 +47,7 @@ pub struct Request {
     pub answer: oneshot::Sender<String>,
 }
 
-/// Takes clients for as long as it is polled.
+/// Accepts clients while it is polled.
 pub async fn serve(listener: TcpListener, game: mpsc::Sender<Request>) {
     let mut clients = JoinSet::new();
     loop {
@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, game: mpsc::Sender<Request>) {
     }
 }
 
-/// One client's conversation. Errors end it, and concern nobody else.
+/// One client's conversation. Errors end it, and affect no other client.
 async fn talk(stream: TcpStream, game: mpsc::Sender<Request>) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(512, reader);
