@@ -1,6 +1,6 @@
 //! Copies of the embedded file while it is in use: `<data folder>/backups/<name>.redb`.
 //!
-//! The only place where an operator's word becomes a path of the data folder.
+//! The only place where an operator's input becomes a path in the data folder.
 
 use maestro_api::{Backup, BackupDone, BackupError};
 use maestro_store::embedded::EmbeddedStore;
@@ -14,8 +14,8 @@ use tokio::sync::Mutex;
 const FOLDER: &str = "backups";
 const NAME_MAX: usize = 64;
 
-/// What the internal server calls. Copies run on the I/O runtime, one at a time; one that
-/// has begun is finished, whether somebody waits for it or not.
+/// Called by the internal server. Copies run on the I/O runtime, one at a time; one that has begun
+/// is finished even if its caller is gone.
 pub fn of(store: Arc<EmbeddedStore>, data_dir: PathBuf, io: tokio::runtime::Handle) -> Backup {
     let one_at_a_time = Arc::new(Mutex::new(()));
     Arc::new(move |name| {
@@ -60,19 +60,19 @@ async fn copy(
     Ok(BackupDone { path, bytes, took })
 }
 
-/// It holds what the store holds. One that is there, or is a link to another disk, is the
-/// user's.
+/// It contains what the store contains. An existing folder, or a link to another disk, belongs to
+/// the user.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     DirBuilder::new().mode(0o700).create(folder)?;
-    // The umask may have taken more; a volume without modes takes none.
+    // The umask may have removed more; a volume without modes ignores it.
     let _ = std::fs::set_permissions(folder, Permissions::from_mode(0o700));
     Ok(())
 }
 
-/// One visible path component of ordinary letters.
+/// One path component, not hidden, of ordinary letters.
 fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && !name.starts_with('.')

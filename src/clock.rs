@@ -1,10 +1,10 @@
-//! The real clock: the only place that asks the system for time and chance.
+//! The real clock: the only place that reads the system's time and randomness.
 
 use maestro_core::domain::{Mono, Now};
 use maestro_core::ports::Clock;
 use std::time::{Duration, Instant};
 
-/// Far from zero, so that a stored age can be counted back from a young process.
+/// Far from zero, so that stored ages can be subtracted in a young process.
 const MONO_BASE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub struct SystemClock {

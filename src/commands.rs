@@ -1,6 +1,6 @@
-//! The command line: what can be typed, and which part of the program answers. It never does the work itself.
+//! The command line: its commands, and the part of the program behind each. It never does the work itself.
 //!
-//! A wrong command or flag is told on stderr with exit status 1, as the contract has it.
+//! An unknown command or flag is reported on stderr with exit status 1 (contract 1.1).
 
 use crate::{check_config, demo, logging, migrate, start};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -28,19 +28,19 @@ enum Command {
     /// Start the orchestrator, or one module of it
     #[command(args_override_self = true)]
     Start(start::StartArgs),
-    /// Bring the store to the format of this program, as a start does by itself
+    /// Migrate the store to the format of this program, as a start does by itself
     #[command(args_override_self = true)]
     Migrate(migrate::MigrateArgs),
-    /// Show the settings that a start would have, where each came from, and what is wrong
+    /// Show the settings of a start, where each came from, and all errors
     #[command(args_override_self = true)]
     CheckConfig(check_config::CheckConfigArgs),
     /// Show a fleet of sample rooms at work, in a temporary folder
     #[command(args_override_self = true)]
     Demo(DemoArgs),
-    /// Clean up behind a demo that was killed (started by the demo)
+    /// Clean up after a killed demo (started by the demo)
     #[command(hide = true)]
     DemoWatchdog(WatchdogArgs),
-    /// Show what every actor of a running server does
+    /// Show what every actor of a running server is doing
     #[command(args_override_self = true)]
     Actors(cli::ActorsArgs),
     /// Write all schedulers of a running server to a YAML file
@@ -59,12 +59,12 @@ enum Command {
     #[command(args_override_self = true)]
     // Boxed: its many options would make every other variant as large.
     Room(Box<RoomArgs>),
-    /// Run a sample forwarder, which prints what a matchmaker is told
+    /// Run a sample forwarder, which prints the events of a matchmaker
     #[command(args_override_self = true)]
     Forwarder(ForwarderArgs),
 }
 
-/// Reads the command line and runs what it names.
+/// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let _flush = logging::Flush;
@@ -102,13 +102,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// `--help` and `--version` end well, everything else is a mistake: 1, where clap itself would say 2.
+/// `--help` and `--version` exit with 0, everything else with 1, where clap itself would exit with 2.
 fn answer_without_running(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     match text.contains(|c| is_unprintable(c) && !matches!(c, '\n' | '\t')) {
-        // What was typed is shown again, and may have been pasted.
+        // The input is echoed, and may have been pasted.
         true => logging::say(escaped_lines(text.trim_end()).as_ref()),
-        // Where nobody listens there is nobody to tell.
+        // A closed stderr is no error.
         false => drop(error.print()),
     }
     if error.use_stderr() {

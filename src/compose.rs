@@ -1,8 +1,7 @@
-//! The only place that names a port and its adapter together: what a node is made of.
+//! The only place that names a port and its adapter together: it composes a node.
 //!
-//! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has
-//! one file as the store, and as the runtime local processes, or rooms on paper for load tests;
-//! matchmakers are told by gRPC.
+//! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has one file as the store, and
+//! as the runtime local processes, or rooms on paper for load tests; matchmakers get events over gRPC.
 
 use crate::backup;
 use crate::clock::SystemClock;
@@ -22,13 +21,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a data folder in use is tried.
+/// How often to retry a data folder in use.
 const IN_USE_LOOK: Duration = Duration::from_millis(20);
 
-/// A large commit on a slow disk takes seconds.
+/// A large commit on a slow disk may take seconds.
 const STORE_CLOSES: Duration = Duration::from_secs(30);
 
-/// The adapters of a node, for the time after its actors.
+/// The adapters of a node, which outlive its actors.
 pub struct Adapters {
     pub store: Arc<EmbeddedStore>,
     runtime: Rooms,
@@ -36,7 +35,7 @@ pub struct Adapters {
     store_metrics: StoreMetrics,
 }
 
-/// What adapters measure; registered before any of them is opened.
+/// The metrics of adapters; registered before any of them is opened.
 pub struct AdapterMetrics {
     store: StoreMetrics,
     forwarders: ForwarderMetrics,
@@ -44,7 +43,7 @@ pub struct AdapterMetrics {
 
 impl AdapterMetrics {
     /// # Errors
-    /// When the registry has them already.
+    /// If the registry already has them.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             store: StoreMetrics::register(registry)?,
@@ -59,11 +58,11 @@ enum Rooms {
     Simulated(Arc<SimulatedRuntime>),
 }
 
-/// Makes the data folder ours. A process that was killed while it made a room leaves its lock to that room's process for a
-/// moment, until that becomes another program: so a folder in use is tried again, `within` at most.
+/// Claims the data folder. A process that was killed while spawning a room leaves its lock to the child for a moment,
+/// until that executes its program: so a folder in use is retried, `within` at most.
 ///
 /// # Errors
-/// Names who uses it, and says what to do.
+/// Names the holder, and says what to do.
 pub async fn claim_folder(folder: &Path, within: Duration) -> anyhow::Result<ClaimedFolder> {
     let until = Instant::now() + within;
     loop {
@@ -88,7 +87,7 @@ pub async fn open_store(folder: ClaimedFolder) -> anyhow::Result<Arc<EmbeddedSto
 }
 
 impl Adapters {
-    /// Opens the rest. Has to run on the I/O runtime: clients live and die there. On an error the store is closed.
+    /// Opens the rest. Must run on the I/O runtime, where clients live. On an error the store is closed.
     ///
     /// # Errors
     /// Says what to do about the data folder.
@@ -135,8 +134,8 @@ impl Adapters {
         backup::of(self.store.clone(), settings.data_dir.clone(), io)
     }
 
-    /// After the actors: rooms stay as they are, the file is flushed and its lock given back.
-    /// A disk that hangs is not waited for: what was acknowledged is on it already.
+    /// After the actors: rooms stay as they are, the file is flushed and its lock released. A hanging disk is not
+    /// awaited: acknowledged changes are already stored.
     pub async fn close(self) {
         self.runtime.shutdown().await;
         if tokio::time::timeout(STORE_CLOSES, self.store.close())
@@ -165,7 +164,7 @@ impl Rooms {
         process.rooms_api_url = rooms_api_url;
         process.host.clone_from(&settings.room_host);
         process.default_ports = Some(settings.default_ports);
-        // What runs now, also when an update has put another file in its place.
+        // The running program, even if an update has replaced its file.
         process.log_writer = Some("/proc/self/exe".into());
         let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));
         let runtime = opened

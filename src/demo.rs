@@ -1,4 +1,4 @@
-//! The server that `maestro demo` is played on: this program's own, in the same process.
+//! The server of `maestro demo`: this program's own, in the same process.
 
 use crate::serve::serve;
 use crate::settings::{self, Settings};
@@ -23,7 +23,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     })
 }
 
-/// The usual ports when they are free, so that the URLs are easy to type; else any.
+/// The usual ports if they are free, so that the URLs are easy to type; otherwise any.
 fn demo_settings(folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = settings::load(None, std::env::vars_os(), &[])?.settings;
     settings.data_dir = folder.into();

@@ -20,10 +20,10 @@ pub struct Grpc {
 }
 
 impl Grpc {
-    /// Serves from here on; health says so only after [`Self::ready`].
+    /// Serves from here on; health reports it only after [`Self::ready`].
     ///
     /// # Errors
-    /// When the server cannot be built.
+    /// If the server cannot be built.
     pub async fn start(
         listener: TcpListener,
         connections_max: usize,
@@ -46,17 +46,17 @@ impl Grpc {
         Ok(Self { control, running })
     }
 
-    /// Health says `SERVING`.
+    /// Health reports `SERVING`.
     pub async fn ready(&self) {
         self.control.ready().await;
     }
 
-    /// Health says `NOT_SERVING`; calls are still answered.
+    /// Health reports `NOT_SERVING`; calls are still answered.
     pub async fn closing(&self) {
         self.control.closing().await;
     }
 
-    /// Calls under way end within `grace`, or are cut off then.
+    /// Running calls end within `grace`, or are cut off.
     pub async fn stop(self, grace: Duration) {
         let running = async {
             if let Ok(Err(error)) = self.running.await {

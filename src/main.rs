@@ -1,5 +1,5 @@
-//! The `maestro` binary: hands the command line to `commands`, or is the writer of a
-//! room's log.
+//! The `maestro` binary: passes the command line to `commands`, or runs as the writer of a room's
+//! log.
 
 // They panic where stdout or stderr is closed: see `maestro_cli::print` and `logging::say`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -23,7 +23,7 @@ mod start;
 mod traces;
 
 fn main() -> std::process::ExitCode {
-    // Before anything that takes memory: there is such a process for each container.
+    // Before anything that allocates memory: there is one such process per container.
     if let Some(ended) = maestro_runtime::process::write_log(std::env::args_os()) {
         return ended;
     }

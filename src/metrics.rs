@@ -1,4 +1,4 @@
-//! The page of `/metrics`: what is registered, then what is looked up when somebody asks. `docs/metrics.md` lists all of it.
+//! The page of `/metrics`: registered metrics, then those collected at the scrape. `docs/metrics.md` lists all of them.
 
 use crate::{logging, process_metrics};
 use maestro_actors::Node;
@@ -7,16 +7,16 @@ use maestro_metrics::{Kind, Page};
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
 
-/// Lines that the log did not take.
+/// Dropped log lines.
 const LINES_DROPPED: &str = "maestro_log_lines_dropped_total";
 
-/// Everything that is known of this process, rendered when it is called. `None`: it hosts nothing.
+/// All metrics of this process, rendered on call. `None`: it hosts nothing.
 pub fn page(registry: Registry, node: Option<Node>) -> MetricsPage {
     Arc::new(move || {
         let mut families = registry.gather();
         families.extend(node.iter().flat_map(Node::metrics));
         families.extend(process());
-        // Only a family without samples is refused, and none is made.
+        // Only a family without samples is refused, and there is none.
         let text = TextEncoder::new().encode_to_string(&families);
         text.unwrap_or_else(|error| {
             tracing::error!(%error, "the page of metrics cannot be rendered");

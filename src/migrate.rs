@@ -1,5 +1,5 @@
-//! `maestro migrate`: brings the store to the format of this program (contract 1.1). A start
-//! does the same by itself; this is for deployments that do it as a step of its own.
+//! `maestro migrate`: migrates the store to the format of this program (contract 1.1). A start does
+//! the same by itself; this is for deployments with a separate migration step.
 
 use crate::logging::{self, LogConfig};
 use crate::start::read_settings;
@@ -22,11 +22,11 @@ pub struct MigrateArgs {
     pub data_dir: Option<PathBuf>,
 }
 
-/// The messages are what scripts look for (contract 1.1): `migration completed` when
-/// something was done, `database schema already up to date` when not.
+/// Scripts look for these messages (contract 1.1): `migration completed` when something was done,
+/// `database schema already up to date` when not.
 ///
 /// # Errors
-/// When the store cannot be brought up, or another is asked for than this build has.
+/// If the store cannot be migrated, or the settings ask for a store that this build does not have.
 pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     logging::init(Some(args.log_config), None);
     let settings = read_settings(args.config_path.as_deref(), args.data_dir.as_deref())?;

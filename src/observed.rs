@@ -1,7 +1,7 @@
 //! Store metrics by role, whatever the adapter behind the ports is (contract 9).
 //!
-//! The original's dashboards ask for Postgres and Redis by name; here the names stand for the
-//! roles that those stores had: schedulers and versions, operations, rooms.
+//! The original's dashboards query Postgres and Redis by name; here the names stand for the roles
+//! of those stores: schedulers and versions, operations, rooms.
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -59,7 +59,7 @@ impl Families {
 
 impl StoreMetrics {
     /// # Errors
-    /// When the registry has them already.
+    /// If the registry already has them.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             sql: Families::register(
@@ -97,7 +97,7 @@ impl StoreMetrics {
         self.keys.role(&[storage])
     }
 
-    /// Creations that were refused before any store was asked count as that role's.
+    /// Creations that were refused before any store call count for that role.
     pub fn duplicate_creates(&self) -> IntCounter {
         self.sql("CreateScheduler").fails
     }
@@ -136,14 +136,14 @@ struct Roles {
     instances: Role,
 }
 
-/// A store with its metrics around it.
+/// A store wrapped with its metrics.
 pub struct Observed<S> {
     inner: Arc<S>,
     roles: Roles,
 }
 
 impl<S> Observed<S> {
-    /// The series are there from then on.
+    /// The series exist from then on.
     pub fn new(inner: Arc<S>, metrics: &StoreMetrics) -> Self {
         // By names: nothing here asks so, but dashboards list it (contract 9).
         metrics.sql("GetSchedulers");

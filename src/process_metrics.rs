@@ -1,10 +1,9 @@
-//! `process_*`, as the clients of Prometheus in other languages have it, read from `/proc`
-//! when somebody asks.
+//! `process_*`, as in Prometheus clients of other languages, read from `/proc` at the scrape.
 
 use maestro_metrics::{Kind, Page};
 use std::fs;
 
-/// What of this process is worth a metric. `None` where this system has no such thing.
+/// The metrics of this process. `None` where the system does not provide one.
 #[derive(Debug, Default, PartialEq)]
 struct Process {
     cpu_seconds: Option<f64>,

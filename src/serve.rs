@@ -1,4 +1,4 @@
-//! One process, from open to closed: adapters, actors, the servers, and the way down.
+//! The life cycle of the process: adapters, actors, servers, and shutdown.
 
 use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_store};
 use crate::grpc::Grpc;
@@ -22,23 +22,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-/// How long a port, or the data folder, may be taken at the start, and how often a port is tried.
+/// How long a port, or the data folder, may be in use at the start, and how often a port is retried.
 const TAKEN_FOR: Duration = Duration::from_secs(2);
 const TAKEN_LOOK: Duration = Duration::from_millis(10);
-/// How long the start waits for the schedulers of the store; requests are served meanwhile.
+/// How long the start waits for the stored schedulers; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 
-/// For the I/O runtime: everything of ours is closed by then, what is left are idle timers of libraries.
+/// For the I/O runtime: everything of ours is closed by then, only idle timers of libraries are left.
 pub const UPKEEP_LEFT: Duration = Duration::from_secs(1);
 
-/// Where the servers listen, as URLs.
+/// The servers' addresses, as URLs.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     pub management: String,
     pub rooms: String,
     pub internal: String,
     pub grpc: String,
-    /// Marks this installation's room processes.
+    /// Identifies this installation's room processes.
     pub installation: String,
 }
 
@@ -80,7 +80,7 @@ struct HttpListeners {
 /// flushed, servers drained, store closed. Rooms stay.
 ///
 /// # Errors
-/// What keeps it from starting, or what `until` says.
+/// A start error, or the error of `until`.
 pub fn serve<T, F>(settings: &Settings, until: impl FnOnce(Addresses) -> F) -> anyhow::Result<T>
 where
     T: Send + 'static,
@@ -120,7 +120,7 @@ where
     };
     let serving = Serving::start(settings, listeners, apis, parts, &registry, io.handle()).await?;
 
-    // "Ready" is said when orders find their owners.
+    // "Ready" is logged when commands find their owners.
     node.loaded(LOADED_WITHIN).await;
     serving.grpc.ready().await;
     let result = io
@@ -128,7 +128,7 @@ where
         .await
         .context("it was interrupted");
 
-    // New work is refused from here on; what was accepted is answered.
+    // New work is refused from here on; accepted work is answered.
     serving.grpc.closing().await;
     node.shutdown().await;
     serving.stop(settings.graceful_shutdown).await;
@@ -137,8 +137,8 @@ where
     result?
 }
 
-/// The folder first: where it is in use, its holder has the ports too, and these would be blamed. The store only after the
-/// ports, so that a start that is refused makes nothing. Rooms are told an address, so they come last.
+/// The folder first: if it is in use, its holder has the ports too, and those would be blamed. The store only after the
+/// ports, so that a refused start creates nothing. Rooms need an address, so they come last.
 async fn open(
     settings: &Settings,
     io: &tokio::runtime::Runtime,
@@ -159,7 +159,7 @@ async fn open(
     Ok((listeners, addresses, adapters))
 }
 
-/// The servers under way.
+/// The running servers.
 struct Serving {
     http: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
     grpc: Grpc,
@@ -185,7 +185,7 @@ impl Serving {
         })
     }
 
-    /// Calls under way end within `grace` on gRPC; the HTTP servers know their own.
+    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit.
     async fn stop(self, grace: Duration) {
         let http = async {
             for (handle, running) in self.http {
@@ -252,8 +252,8 @@ fn servers(
     ])
 }
 
-/// How many files and sockets the process may have open. Connections get a share each, so that whoever opens many takes
-/// none from the store and the rooms.
+/// How many files and sockets the process may have open. Connections get a share, so that clients cannot take all of
+/// them from the store and the rooms.
 fn descriptors() -> usize {
     const PLENTY: u64 = 1 << 18;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -263,7 +263,7 @@ fn descriptors() -> usize {
 /// Waits for TERM or INT.
 ///
 /// # Errors
-/// When signals cannot be listened for.
+/// If signal handlers cannot be installed.
 pub async fn ended_by_signal() -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for TERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for INT")?;
@@ -290,8 +290,8 @@ pub fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// A process that was killed while it made a room leaves its listeners to that room's process for
-/// a moment, until that becomes another program: so a port that is taken is tried again.
+/// A process that was killed while spawning a room leaves its listeners to the child for a moment, until that executes
+/// its program: so a port in use is retried.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let until = Instant::now() + TAKEN_FOR;
     loop {
@@ -316,7 +316,7 @@ pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
     let address = listener
         .local_addr()
         .context("a listener without an address")?;
-    // Rooms and people on this machine cannot reach "everywhere".
+    // Rooms and people on this machine cannot connect to the unspecified address.
     let host = match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),

@@ -1,5 +1,5 @@
-//! `maestro start runtime-watcher`: a healthy stand-by, so that manifests and probes of five
-//! modules keep working. The process that owns a scheduler watches its rooms itself.
+//! `maestro start runtime-watcher`: a healthy standby, so that manifests and probes of five modules
+//! keep working. The process that owns a scheduler watches its rooms itself.
 
 use crate::metrics;
 use crate::serve::{UPKEEP_LEFT, ended_by_signal, listen, url_of};
@@ -9,10 +9,10 @@ use maestro_http::{Patience, RefusedRequests, ServerSettings, server};
 use prometheus::Registry;
 use tracing::{error, info};
 
-/// Serves the internal API until it is asked to end.
+/// Serves the internal API until it is told to end.
 ///
 /// # Errors
-/// What keeps it from starting.
+/// Start errors.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = listen("internalApi", &settings.internal_api)?;
     let internal = url_of(&listener)?;

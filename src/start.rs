@@ -27,7 +27,7 @@ pub struct StartArgs {
     pub data_dir: Option<PathBuf>,
 }
 
-/// The modules of the contract, and all of them in one process.
+/// The modules of the contract, and `all` of them in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
     All,
@@ -51,10 +51,10 @@ impl std::fmt::Display for Module {
     }
 }
 
-/// Runs the chosen module until it is asked to end.
+/// Runs the chosen module until it is told to end.
 ///
 /// # Errors
-/// When it cannot start; the text says what to do.
+/// If it cannot start; the text says what to do.
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     let (settings, traces) = prepare(args)?;
     let ended = run_module(args, &settings);
@@ -85,8 +85,8 @@ fn run_module(args: &StartArgs, settings: &Settings) -> anyhow::Result<()> {
     serve(settings, wait_for_signal)
 }
 
-/// Why a module cannot run by itself here. The embedded store belongs to one process, and
-/// each of these would need it beside the one that has it.
+/// Why a module cannot run alone here. The embedded store belongs to one process, and each of these would need to share
+/// it.
 fn alone(module: Module) -> String {
     let instead = match module {
         Module::MetricsReporter => {
@@ -102,8 +102,8 @@ fn alone(module: Module) -> String {
     )
 }
 
-/// The settings in force, with their warnings told, and the way of traces. The settings say
-/// who listens to spans, so the log begins once they are read.
+/// The settings in force, with their warnings logged, and the trace exporter. The settings decide about spans, so the
+/// log begins after they are read.
 fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
     let loaded = load(args.config_path.as_deref(), args.data_dir.as_deref());
     let collector = match &loaded {
@@ -128,10 +128,10 @@ fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
     Ok((settings, traces))
 }
 
-/// The settings in force, with their warnings told.
+/// The settings in force, with their warnings logged.
 ///
 /// # Errors
-/// Everything that is wrong with them, and what this build does not have.
+/// All errors in them, and what this build does not have.
 pub fn read_settings(file: Option<&Path>, data_dir: Option<&Path>) -> anyhow::Result<Settings> {
     checked(load(file, data_dir))
 }
@@ -150,7 +150,7 @@ fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
     }
     warn_all(&loaded.warnings);
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
-    // From here on it is told as it is found from anywhere. Without a working directory it stays as it was written.
+    // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);
     loaded.settings.data_dir = folder.unwrap_or(loaded.settings.data_dir);
     Ok(loaded.settings)
@@ -175,7 +175,7 @@ fn warn_all(warnings: &[String]) {
     }
 }
 
-/// Who reaches the management API can start commands on this machine.
+/// Anyone who can reach the management API can run commands on this machine.
 fn warn_if_open(what: &str, listen: &Listen) {
     if !listen.is_loopback() {
         warn!(

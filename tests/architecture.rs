@@ -74,12 +74,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// For tests only, but there for everyone.
+/// For tests only, but available to all crates.
 const TESTKIT: &str = "maestro-testkit";
 /// Beside that, for tests only: the HTTP servers are tested over the actors, which they do not know.
 const FOR_TESTS: &[(&str, &str)] = &[("maestro-http", "maestro-actors")];
 
-/// Whoever does I/O is none of `core`'s dependencies.
+/// Crates that do I/O must not be dependencies of `core`.
 const NEVER_IN_CORE: &[&str] = &[
     "tokio",
     "actix",
@@ -187,7 +187,7 @@ fn there_is_one_http2_and_it_is_a_kept_one() {
     assert!(versions[0].starts_with("version = \"0.4."), "{versions:?}");
 }
 
-/// Whoever changes an adapter waits for its tests: they are built without the servers.
+/// The tests of adapters are built without the servers, so that they compile fast.
 #[test]
 fn tests_of_adapters_are_built_without_servers() {
     for package in ["maestro-store", "maestro-runtime"] {

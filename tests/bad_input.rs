@@ -1,4 +1,4 @@
-//! What comes in from outside and makes no sense: refused in its place, and everything else goes on.
+//! Invalid input from outside: refused where it arrives, and everything else continues.
 
 mod support;
 
@@ -137,7 +137,7 @@ async fn two_creations_of_one_name_at_once_make_one_scheduler() {
     let answers = futures_util::future::join_all(calls).await;
     let created = answers.iter().filter(|(status, _)| *status == 200).count();
     assert_eq!(created, 1, "{answers:?}");
-    // Whoever asks while the first one is being taken up may be told to try again.
+    // A caller during the take-over may be told to try again.
     let refused = |(status, _): &&support::Answer| matches!(*status, 409 | 503);
     assert_eq!(answers.iter().filter(refused).count(), 7, "{answers:?}");
     maestro.wait_ready("race", 2).await;
@@ -281,7 +281,7 @@ async fn a_body_that_does_not_come_is_cut_off_and_holds_up_nobody() {
             let read = stream.read(&mut bytes);
             read.map(|n| String::from_utf8_lossy(&bytes[..n]).into_owned())
         });
-        // An answer, or the end of the connection: but not silence for ever.
+        // An answer, or the end of the connection, but not endless silence.
         let answer = answer.await.unwrap().expect("cut in time");
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     }

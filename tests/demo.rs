@@ -1,4 +1,4 @@
-//! `maestro demo`, as somebody tries it who has just built the program.
+//! `maestro demo`, as a first-time user tries it.
 
 mod support;
 #[path = "support/terminal.rs"]
@@ -96,7 +96,7 @@ impl Demo {
     }
 }
 
-/// A demo with its temporary folders in `folder`, on ports that nobody uses.
+/// A demo with its temporary folders in `folder`, on free ports.
 fn command(binary: &Path, folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
     command.arg("demo").args(args).env("TMPDIR", folder);
@@ -438,7 +438,7 @@ fn a_reader_that_has_seen_enough_ends_the_demo_and_leaves_nothing() {
         "{output:?}"
     );
     wait_until_nothing_is_left(folder.path());
-    // A disk that is full is told of.
+    // A full disk is reported.
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")
@@ -499,7 +499,7 @@ fn the_table_fits_into_the_terminal_whatever_its_size() {
     // The last one may still be under way.
     assert!(widest(&after) <= 20, "{after:?}");
     assert!(after.iter().all(|table| table.len() <= 5), "{after:?}");
-    // Nobody has the terminal open any more: as when its window is closed.
+    // The terminal is gone, as when its window is closed.
     drop(terminal);
     signal(child.id() as i32, Signal::HUP);
     child.wait().expect("it ended");

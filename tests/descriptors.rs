@@ -1,5 +1,5 @@
-//! Started with few descriptors, by somebody who ignores signals, or as the first process
-//! of a container: rooms live as ever, and how they end is known.
+//! Started with few descriptors, with ignored signals, or as the first process of a container:
+//! rooms live as usual, and how they end is known.
 
 mod support;
 

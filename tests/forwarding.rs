@@ -12,7 +12,7 @@ use support::{BINARY, Home, Maestro, eventually, seconds};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Rooms that say nothing by themselves, and a matchmaker that is told.
+/// Rooms that send nothing by themselves, and a matchmaker that receives events.
 async fn fleet(home: &Home, maestro: &Maestro, name: &str, rooms: u32, to: &str) -> Vec<String> {
     let mut fleet = home.mute_fleet(name, rooms);
     fleet["forwarders"] = json!([
@@ -289,7 +289,7 @@ async fn a_connection_to_a_matchmaker_ends_with_the_last_scheduler_that_uses_it(
         .await;
     told(&mm, &room, &["resync:ready", "resync:occupied"]).await;
     assert_eq!(shared.open.load(SeqCst), 1);
-    // It tells somebody else from now on.
+    // From now on it has another recipient.
     let to = json!({"forwarders": [
         {"name": "mm", "enable": true, "type": "gRPC", "address": other.address, "options": {"timeout": 5000}},
     ]});
@@ -300,7 +300,7 @@ async fn a_connection_to_a_matchmaker_ends_with_the_last_scheduler_that_uses_it(
         .await;
     other.until_open(1).await;
     shared.until_open(0).await;
-    // The end of its rooms is told, and then nothing is left.
+    // The end of its rooms is sent, and then nothing is left.
     maestro.remove("duel").await;
     let ended = || async { mm.words(&room).contains(&"status:terminated".to_owned()) };
     assert!(

@@ -1,4 +1,4 @@
-//! A disk that runs full under a running orchestrator: who is told what, and what goes on.
+//! A disk that fills up under a running orchestrator: the answers to callers, and what continues.
 
 mod support;
 

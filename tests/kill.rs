@@ -44,7 +44,7 @@ struct Acknowledged {
     deletions: u64,
 }
 
-/// Users who know one address and go on whatever happens.
+/// Users that know one address and continue whatever happens.
 struct Users {
     http: reqwest::Client,
     management: String,
@@ -56,7 +56,7 @@ struct Users {
 }
 
 impl Users {
-    /// `None`: nobody knows what became of it.
+    /// `None`: its outcome is unknown.
     async fn call(&self, method: &str, url: String, body: Value) -> Option<(u16, Value)> {
         let method = method.parse().expect("a method");
         let request = self.http.request(method, url).body(body.to_string());

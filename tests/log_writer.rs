@@ -1,4 +1,4 @@
-//! Whoever reads the log may stall, go away or run out of disk: the server does not notice.
+//! The reader of the log may stall, go away or run out of disk: the server is not affected.
 
 mod support;
 
@@ -148,7 +148,7 @@ async fn a_full_disk_under_the_log_costs_lines_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_stalls_costs_lines_and_nothing_else() {
     let home = Home::new();
-    // Nobody reads: a pipe holds 64 KiB.
+    // Nothing reads: a pipe holds 64 KiB.
     let (_reader, writer) = std::io::pipe().expect("a pipe");
     let server = Server::start(&home, writer).await;
     let long = format!("{}/schedulers/{}", server.management, "x".repeat(1500));

@@ -37,7 +37,7 @@ async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract()
     });
     assert!(came.await, "no scheduler_name in:\n{}", maestro.logged());
     let records = records(&maestro.logged());
-    // The course of each operation, for whoever looks for its id.
+    // The course of each operation, findable by its id.
     for (definition, words) in [
         ("create_scheduler", "Starting operation"),
         ("create_scheduler", "Operation finished"),

@@ -118,7 +118,7 @@ impl Session {
     fn start(folder: &Path, log: &Path, variables: &[(String, String)]) -> Self {
         let log = fs::File::options().append(true).create(true).open(log);
         let log = log.expect("a log");
-        // It becomes the program, since it leads no process group: the number stays.
+        // It becomes the program, since it leads no process group: the pid stays.
         let child = Command::new("setsid")
             .args(["/bin/sh", "-c", "echo here; exec sleep 600"])
             .env_clear()

@@ -1,4 +1,4 @@
-//! Clients that send or read at a crawl: they are cut off in time, hold no actor, and keep nobody else waiting.
+//! Clients that send or read very slowly: they are cut off in time, block no actor, and delay no other client.
 
 mod support;
 

@@ -104,7 +104,7 @@ async fn a_start_on_a_terminal_is_told_in_text_and_ends_with_the_addresses() {
     let folder = home.path().join("relative");
     let folder = folder.to_str().expect("a text");
     assert!(plain.contains(&format!("data_dir={folder}")), "{plain}");
-    // Whoever asks for JSON gets it.
+    // JSON is printed on request.
     let asked = said_on_a_terminal(&home, &["-l", "production"], &[]).await;
     for line in asked.lines() {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -209,7 +209,7 @@ async fn what_strangers_write_stays_on_its_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
 }
 
-/// A server that says what it likes, to whoever asks, until the test is over.
+/// A server with arbitrary answers, until the test is over.
 fn hostile_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,5 +1,5 @@
-//! Settings as text. The shipped `config/config.yaml` and the reference in
-//! `docs/configuration.md` are what this prints for shipped values; tests compare them.
+//! Settings as text. The shipped `config/config.yaml` and the reference in `docs/configuration.md`
+//! are this output for the default values; tests compare them.
 
 use crate::settings::{Effect, Key};
 use clap::ValueEnum;
@@ -31,7 +31,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Why the setting does nothing here, if it does nothing.
+    /// Why the setting has no effect here, if so.
     fn idle(&self) -> Option<&'static str> {
         match self.key.effect {
             Effect::Here => None,
@@ -102,7 +102,7 @@ fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// Every key of a group stands beside the others of it, so that each map is opened once.
+/// The keys of a group are adjacent, so that each map is opened once.
 fn yaml(rows: &[Row]) -> String {
     let mut text = String::from(
         "# The settings of Maestro: every key, with its value. A key that is left out has the shipped one.\n\
@@ -135,7 +135,7 @@ fn yaml(rows: &[Row]) -> String {
     text
 }
 
-/// Quoted where YAML would read something else.
+/// Quoted where YAML would read it differently.
 fn scalar(value: &str) -> String {
     let first = value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '/');
     let rest = value

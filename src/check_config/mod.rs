@@ -1,5 +1,5 @@
-//! `maestro check-config`: the settings that a start would have, where each came from, and
-//! what is wrong with them. Starts nothing.
+//! `maestro check-config`: the settings of a start, where each came from, and all errors. Starts
+//! nothing.
 
 mod format;
 
@@ -41,7 +41,7 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     settings::check_adapters(&loaded).map_err(anyhow::Error::msg)
 }
 
-/// On stderr, so that what is printed can be read by programs.
+/// On stderr, so that programs can parse stdout.
 fn warn(warnings: &[String]) {
     for warning in warnings {
         logging::say(&format!("Warning: {}", escaped(warning)));
@@ -55,7 +55,7 @@ fn rows(loaded: &Loaded) -> Vec<Row> {
         let origin = loaded.origins.get(key.path);
         Row {
             key,
-            // What everybody has is no secret.
+            // A default value is no secret.
             value: if value == shipped {
                 value
             } else {

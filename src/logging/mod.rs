@@ -1,7 +1,7 @@
 //! Logs on stderr: text for eyes, JSON for programs (contract 1.1). `RUST_LOG` overrides the level.
 //!
-//! Fields have the contract's names (`scheduler_name`, `operation_id`, `room_id`, …) and stand beside `message`. Nothing that
-//! logs ever waits for a reader, or fails for want of one.
+//! Fields have the contract's names (`scheduler_name`, `operation_id`, `room_id`, …) and are beside `message`. Logging
+//! never waits for a reader, or fails without one.
 
 mod text;
 mod writer;
@@ -23,21 +23,21 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use writer::LogWriter;
 
 const INFO: &str = "info";
-/// What libraries say on debug level is about themselves.
+/// Libraries at debug level are off: they log about themselves.
 const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
-/// What the HTTP library says below a warning is about itself too; what its connections say is about their clients, a line
-/// for each malformed request at the level of errors. `RUST_LOG` may name them.
+/// The HTTP library below warnings is off too; so are its connections, which log an error for each malformed request of
+/// a client. `RUST_LOG` can enable them.
 const ALWAYS: &str =
     "actix=warn,actix_server=warn,actix_web=warn,actix_http=warn,actix_http::h1::dispatcher=off";
-/// Errors only, for programs that print their own story.
+/// Errors only, for commands that print their own output.
 const QUIET: &str = "error";
-/// For what is still to be written at the end: a reader that has stalled must not keep the process.
+/// The limit for flushing at the end: a stalled reader must not keep the process alive.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// The first log of this process; there is no second one.
+/// The log of this process; there is only one.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// The two ways of logging that the contract knows.
+/// The two log formats of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogConfig {
     Production,
@@ -50,8 +50,8 @@ enum Form {
     Text,
 }
 
-/// Without a `config`: text on a terminal, JSON elsewhere. `spans` take what is traced; without them the log alone decides
-/// what is looked at.
+/// Without a `config`: text on a terminal, JSON elsewhere. `spans` receives traced spans; without it the log's filter
+/// alone applies.
 pub fn init(config: Option<LogConfig>, spans: Option<SpanLayer>) {
     let (form, level) = match config {
         Some(LogConfig::Production) => (Form::Json, INFO),
@@ -70,7 +70,7 @@ pub fn init_quiet() {
 fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
     let finish: fn(&str) -> Cow<'_, str> = match form {
         Form::Json => escaped_json,
-        // Its fields are escaped one by one: around them are the formatter's colours.
+        // Its fields are escaped one by one: the formatter's colours are around them.
         Form::Text => |record| Cow::Borrowed(record),
     };
     let writer = match LogWriter::start(stderr(), finish) {
@@ -78,7 +78,7 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
         Err(error) => return say(&format!("there is no log: {error}")),
     };
     let filter = filter(level);
-    // A second start in one process (tests) keeps the first subscriber.
+    // A second start in one process (in tests) keeps the first subscriber.
     let set = match spans {
         Some(spans) => traced(form, &writer, filter, spans),
         None => untraced(form, &writer, filter),
@@ -89,7 +89,7 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
     }
 }
 
-/// What `RUST_LOG` says, or `level` where it says nothing that can be understood.
+/// The filter of `RUST_LOG`, or `level` if it is unset or malformed.
 fn filter(level: &str) -> EnvFilter {
     let wanted = std::env::var("RUST_LOG").ok();
     let wanted = wanted.filter(|wanted| !wanted.trim().is_empty());
@@ -97,7 +97,7 @@ fn filter(level: &str) -> EnvFilter {
     wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level}")))
 }
 
-/// One filter for everything: what the log does not want is not even made.
+/// One filter for everything: filtered events are not even created.
 fn untraced(form: Form, writer: &LogWriter, filter: EnvFilter) -> bool {
     let writer = writer.clone();
     let builder = fmt()
@@ -112,7 +112,7 @@ fn untraced(form: Form, writer: &LogWriter, filter: EnvFilter) -> bool {
     set.is_ok()
 }
 
-/// The filter is the log's alone: spans on debug level are traced while the log has info.
+/// The filter is the log's alone: spans at debug level are traced while the log is at info.
 fn traced(form: Form, writer: &LogWriter, filter: EnvFilter, spans: SpanLayer) -> bool {
     let writer = writer.clone();
     let lines = fmt::layer()
@@ -127,13 +127,13 @@ fn traced(form: Form, writer: &LogWriter, filter: EnvFilter, spans: SpanLayer) -
     registry.try_init().is_ok()
 }
 
-/// They are for eyes: a pipe gets what can be searched (see <https://no-color.org>).
+/// Colours are for people: a pipe gets plain text (see <https://no-color.org>).
 fn colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stderr().is_terminal() && !refused && !is_dumb_terminal()
 }
 
-/// A panic is a record like any other: the usual hook writes to stderr itself, and would wait for its reader.
+/// A panic is logged like any other event: the default hook writes to stderr itself, and would wait for its reader.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
@@ -157,7 +157,7 @@ pub fn lines_dropped() -> u64 {
     WRITER.get().map_or(0, LogWriter::dropped)
 }
 
-/// Says a last word on stderr, behind the lines of the log. Where nobody listens nothing is said.
+/// Prints a final message on stderr, after the lines of the log. A closed stderr is ignored.
 pub fn say(text: &str) {
     let line = format!("{}\n", escaped_lines(text));
     match WRITER.get() {
@@ -166,7 +166,7 @@ pub fn say(text: &str) {
     }
 }
 
-/// Writes what is still to be written when it goes, also while a panic unwinds.
+/// Flushes on drop, even while a panic unwinds.
 pub struct Flush;
 
 impl Drop for Flush {
@@ -183,7 +183,7 @@ mod tests {
     use std::io::Read;
     use tracing::subscriber::with_default;
 
-    /// What one event becomes.
+    /// The log line of one event.
     fn logged(form: Form, log: impl FnOnce()) -> String {
         let (mut reader, out) = std::io::pipe().unwrap();
         let finish: fn(&str) -> Cow<'_, str> = match form {
@@ -215,7 +215,7 @@ mod tests {
         };
         let told = r"x\u{1b}[2J\r\n2026 ERROR forged\u{85}\u{9b}\u{0}\u{202e}é";
         let text = logged(Form::Text, log);
-        // A text without a wrapper is quoted, with the escapes of Rust.
+        // A string value is quoted, with Rust's escapes.
         assert_eq!(text.matches(told).count(), 3, "{text:?}");
         assert_eq!(
             text.matches(&told.replace(r"\u{0}", r"\0")).count(),

@@ -1,4 +1,4 @@
-//! The fields of a record as text: `message name=value …`, with nothing in them that acts on a terminal.
+//! The fields of an event as text: `message name=value …`, safe for terminals.
 
 use maestro_core::text::Escaping;
 use std::fmt::{self, Debug, Write as _};

@@ -1,7 +1,7 @@
-//! The way of a record to stderr: a bounded queue and one thread that writes.
+//! Writes log lines to stderr: a bounded queue and one writing thread.
 //!
-//! Whoever logs never waits and never fails. A pipe that nobody reads fills the queue, a closed one or a full disk refuses
-//! the lines: they are dropped and counted, and the program goes on.
+//! Logging never waits and never fails. An unread pipe fills the queue, a closed one or a full disk refuses the lines:
+//! they are dropped and counted, and the program continues.
 
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,21 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Memory for records that wait to be written.
+/// Maximum bytes of queued lines.
 const WAITING_BYTES_MAX: usize = 4 << 20;
-/// Between two lines about dropped ones.
+/// The interval between messages about dropped lines.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
-/// How long one look at a stderr that takes nothing lasts, where it does not block by itself.
+/// The polling interval of a full stderr, if it is non-blocking.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
 
-/// Takes records and drops what does not fit. Clones are the same writer.
+/// Takes lines and drops what does not fit. Clones share one writer.
 #[derive(Clone)]
 pub struct LogWriter {
     shared: Arc<Shared>,
-    /// Makes records of text that are safe for terminals, if they are not made so.
+    /// Escapes text for terminals, if it is not escaped already.
     finish: fn(&str) -> std::borrow::Cow<'_, str>,
 }
 
@@ -41,15 +41,15 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     records: VecDeque<Box<[u8]>>,
-    /// Of the records that wait, and of the one that is being written.
+    /// Of the queued lines, and of the one being written.
     bytes: usize,
 }
 
 impl LogWriter {
-    /// `out` is written to on a thread of its own, which may block.
+    /// A separate thread, which may block, writes to `out`.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// If the thread cannot be started.
     pub fn start(
         out: impl Write + AsFd + Send + 'static,
         finish: fn(&str) -> std::borrow::Cow<'_, str>,
@@ -62,12 +62,12 @@ impl LogWriter {
         Ok(Self { shared, finish })
     }
 
-    /// Lines that were dropped since the start: there was no room for them, or nobody took them.
+    /// Lines dropped since the start: the queue was full, or stderr refused them.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Relaxed)
     }
 
-    /// Takes a record, with its line end.
+    /// Takes one line, with its line end.
     pub fn push(&self, record: &str) {
         let record = (self.finish)(record);
         let mut queue = self.shared.queue.lock();
@@ -80,7 +80,7 @@ impl LogWriter {
         self.shared.filled.notify_one();
     }
 
-    /// Waits until everything is written, `within` at most: a reader that has stalled holds nobody up.
+    /// Waits until everything is written, `within` at most: a stalled reader must not block.
     pub fn flush(&self, within: Duration) {
         let until = Instant::now() + within;
         let mut queue = self.shared.queue.lock();
@@ -97,7 +97,7 @@ impl LogWriter {
     }
 }
 
-/// A record comes whole: the formatter makes one write of it.
+/// A line comes complete: the formatter writes it at once.
 impl Write for LogWriter {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         self.push(&String::from_utf8_lossy(record));
@@ -112,7 +112,7 @@ impl Write for LogWriter {
 impl Shared {
     fn write_all(&self, out: impl Write + AsFd) {
         let mut out = Lines { out, torn: false };
-        // Of the dropped lines, how many the log has told of.
+        // How many of the dropped lines were reported.
         let mut told = 0;
         let mut told_at: Option<Instant> = None;
         loop {
@@ -128,7 +128,7 @@ impl Shared {
                 continue;
             }
             let dropped = self.dropped.load(Relaxed);
-            // Told seldom: while the queue is full each such line takes the place of another one.
+            // Reported rarely: while the queue is full each such line displaces another.
             if dropped > told && told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
                 told_at = Some(Instant::now());
                 tracing::warn!(
@@ -173,7 +173,7 @@ impl<W: Write + AsFd> Lines<W> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => left = &left[n..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Somebody who shares stderr with us made it non-blocking.
+                // Another process that shares stderr made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let _ = poll(&mut [PollFd::new(&self.out, PollFlags::OUT)], Some(&LOOK));
                 }

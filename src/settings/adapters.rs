@@ -1,18 +1,18 @@
-//! Which store and which runtime the settings ask for. This build has the embedded store,
-//! local processes and rooms on paper.
+//! The store and the runtime that the settings select. This build has the embedded store, local processes and rooms on
+//! paper.
 
 use super::key::Selects;
 use super::keys::KEYS;
 use super::{Loaded, RuntimeKind, Settings, StoreKind};
 
-/// What the Go Maestro ships for a key where we ship another value (D20): its file asks for nothing either.
+/// The Go Maestro's default for a key with another default here (D20): its file does not ask for a cluster either.
 const SHIPPED_THERE: &[(&str, &str)] = &[(
     "adapters.runtime.kubernetes.masterUrl",
     "https://127.0.0.1:6443",
 )];
 
 /// # Errors
-/// What was asked for that this build does not have, and how to do without.
+/// A requested adapter that this build does not have, and the alternative.
 pub fn check(loaded: &Loaded) -> Result<(), String> {
     let Settings { store, runtime, .. } = &loaded.settings;
     let mut asked = Vec::new();

@@ -1,12 +1,12 @@
-//! Which variables are settings. `MAESTRO_` begins the names of others too: what Kubernetes
-//! injects for a Service called `maestro…`, and what a room finds in its own environment (D24).
+//! Which variables are settings. Other variables begin with `MAESTRO_` too: those that Kubernetes
+//! injects for a Service called `maestro…`, and those in a room's own environment (D24).
 
 use super::key::{Key, variable};
 use super::keys::{self, Alias};
 
 const PREFIX: &str = "MAESTRO_";
 
-/// A room's own, and what only tests read.
+/// Variables of rooms, and those that only tests read.
 const OTHERS: &[&str] = &[
     "SCHEDULER_NAME",
     "ROOM_ID",
@@ -21,9 +21,9 @@ const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
 /// What a variable means.
 pub enum Variable {
     Setting(&'static Key, Option<&'static Alias>),
-    /// Somebody else's, or not set: an empty one leaves the file's value (contract 1.3).
+    /// Foreign, or not set: an empty one leaves the file's value (contract 1.3).
     NotOurs,
-    /// Ours by its name, but no setting.
+    /// Ours by its name, but unknown.
     Unknown {
         nearest: String,
     },

@@ -1,4 +1,4 @@
-//! What is wrong with settings, each with what to do about it.
+//! Errors in settings, each with what to do about it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,11 +41,11 @@ pub enum SettingsError {
     NotUtf8(String),
 }
 
-/// Everything that is wrong, so that it can be mended at once.
+/// All errors, so that they can be fixed at once.
 #[derive(Debug)]
 pub struct SettingsErrors {
     pub all: Vec<SettingsError>,
-    /// What was noticed besides.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The settings file: YAML, nested or with dotted keys, names without regard to case.
+//! The settings file: YAML, nested or with dotted keys, case-insensitive.
 
 use super::error::SettingsError;
 use super::key::Key;
@@ -9,14 +9,14 @@ use serde_saphyr::{Location, Spanned};
 use std::fmt;
 use std::path::Path;
 
-/// A value that the file gives.
+/// A value in the file.
 pub struct Entry {
     pub key: &'static Key,
     pub alias: Option<&'static Alias>,
     pub text: String,
 }
 
-/// All values, and everything that is wrong with the file.
+/// All values, and all errors of the file.
 pub fn read(path: &Path) -> (Vec<Entry>, Vec<SettingsError>) {
     let values = match document(path) {
         Ok(values) => values,
@@ -54,7 +54,7 @@ fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
         path: path.into(),
         source,
     })?;
-    // Far deeper than any setting, and few enough for the stack.
+    // Far deeper than any setting, and safe for the stack.
     let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: 16 } };
     let read = serde_saphyr::from_str_with_options(&text, options);
     let document: Item = read.map_err(|error| SettingsError::Syntax {
@@ -76,7 +76,7 @@ fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
 /// A path with its value; `None`: a key without a value.
 type Member = (String, Option<Given>);
 
-/// A value as YAML reads it, and as it was written.
+/// A value as parsed by YAML, and as written.
 struct Given {
     read: String,
     written: String,
@@ -104,7 +104,7 @@ impl Given {
             Value::String(read) => read.clone(),
             other => other.to_string(),
         };
-        // A string is what is between its quotes, of whatever kind.
+        // The text of a string between its quotes, of either kind.
         let written = match value {
             Value::Bool(_) | Value::Number(_) => slice(text, at).unwrap_or(&read).to_owned(),
             _ => read.clone(),
@@ -118,7 +118,7 @@ fn slice(text: &str, at: Location) -> Option<&str> {
     let begin = usize::try_from(span.byte_offset()?).ok()?;
     let length = usize::try_from(span.byte_len()?).ok()?;
     let written = text.get(begin..begin.checked_add(length)?)?.trim();
-    // What a tag stands before is not what was meant.
+    // Tags are not supported.
     (!written.is_empty() && !written.starts_with('!')).then_some(written)
 }
 
@@ -216,7 +216,7 @@ fn unknown(path: &Path, key: String, has_value: bool) -> Option<SettingsError> {
     }
 }
 
-/// The known name that takes the fewest edits.
+/// The known name with the smallest edit distance.
 fn nearest(lower: &str) -> &'static str {
     let distance = |name: &&str| strsim::levenshtein(lower, &name.to_ascii_lowercase());
     keys::names().min_by_key(distance).unwrap_or_default()

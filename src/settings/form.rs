@@ -1,4 +1,4 @@
-//! How the text of a setting is read, bounded and shown again. One form per kind of value.
+//! How the text of a setting is parsed, bounded and printed. One form per kind of value.
 
 use super::{RuntimeKind, StoreKind};
 use maestro_core::domain::PortRange;
@@ -9,20 +9,20 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Go keeps a duration in an `i64` of nanoseconds: nothing longer can have been meant.
+/// Go stores a duration in an `i64` of nanoseconds: nothing longer is possible.
 const MILLIS_MAX: u64 = i64::MAX as u64 / 1_000_000;
-/// More of anything is a slip of the pen, and would be allocated.
+/// More is a typing error, and would be allocated.
 const COUNT_MAX: u64 = 10_000_000;
 const THREADS_MAX: u64 = 1024;
 
-/// `Ok(None)`: a value that stands for the shipped one.
+/// `Ok(None)`: a value that stands for the default.
 type Read<T> = Result<Option<T>, String>;
 
 /// The form of a value.
 pub struct Form<T> {
-    /// For tables: what the value is, or its unit.
+    /// For tables: the type of the value, or its unit.
     pub unit: &'static str,
-    /// What has to be written, for whoever wrote something else.
+    /// The expected form, for error messages.
     pub expected: &'static str,
     pub read: fn(&str) -> Read<T>,
     pub show: fn(&T) -> String,
@@ -131,7 +131,7 @@ pub const AUTO_THREADS: Form<Option<usize>> = Form {
     show: |threads| threads.map_or("auto".to_owned(), |threads| threads.to_string()),
 };
 
-/// Zero and less stand for the shipped value (contract 1.4).
+/// Zero and less mean the default (contract 1.4).
 pub const LIMIT: Form<i32> = Form {
     unit: "count",
     expected: "a number up to 10000000 (0 and less: the shipped value)",
@@ -139,7 +139,7 @@ pub const LIMIT: Form<i32> = Form {
     show: i32::to_string,
 };
 
-/// Zero and less stand for the shipped value (contract 1.4).
+/// Zero and less mean the default (contract 1.4).
 pub const LIMIT_SIZE: Form<usize> = Form {
     unit: "count",
     expected: "a number up to 10000000 (0 and less: the shipped value)",
@@ -158,7 +158,7 @@ pub const ATTEMPTS: Form<u32> = Form {
     show: u32::to_string,
 };
 
-/// For sizes that a later component uses: zero means its own default.
+/// For sizes of later components: zero means their own default.
 pub const SIZE: Form<usize> = Form {
     unit: "count",
     expected: "a number between 0 and 10000000",
@@ -173,7 +173,7 @@ pub const DURATION: Form<Duration> = Form {
     show: |value| duration::show(*value),
 };
 
-/// A period: one that is zero would never let go.
+/// A period: zero would be a busy loop.
 pub const PERIOD: Form<Duration> = Form {
     unit: "duration",
     expected: "a duration of at least 1ms, such as 30s, 1h30m or 250ms (a bare number is nanoseconds)",
@@ -184,7 +184,7 @@ pub const PERIOD: Form<Duration> = Form {
     show: |value| duration::show(*value),
 };
 
-/// Zero and less stand for the shipped value (contract 1.4).
+/// Zero and less mean the default (contract 1.4).
 pub const PERIOD_OR_SHIPPED: Form<Duration> = Form {
     unit: "duration",
     expected: "a duration such as 30s, 1h30m or 250ms (0 and less: the shipped value; a bare number is nanoseconds)",
@@ -201,7 +201,7 @@ pub const PERIOD_OR_SHIPPED: Form<Duration> = Form {
     show: |value| duration::show(*value),
 };
 
-/// Zero: for ever.
+/// Zero: forever.
 pub const OPTIONAL_DURATION: Form<Option<Duration>> = Form {
     unit: "duration",
     expected: DURATION.expected,
@@ -217,7 +217,7 @@ pub const MILLIS: Form<Duration> = Form {
     show: |value| value.as_millis().to_string(),
 };
 
-/// As `MILLIS`; zero switches off what it is for.
+/// As `MILLIS`; zero switches the feature off.
 pub const OPTIONAL_MILLIS: Form<Option<Duration>> = Form {
     unit: "ms",
     expected: MILLIS.expected,
@@ -228,7 +228,7 @@ pub const OPTIONAL_MILLIS: Form<Option<Duration>> = Form {
     show: |value| value.unwrap_or_default().as_millis().to_string(),
 };
 
-/// As `MILLIS`; one that is zero would never let go.
+/// As `MILLIS`; zero would be a busy loop.
 pub const PERIOD_MILLIS: Form<Duration> = Form {
     unit: "ms",
     expected: "a whole number of milliseconds above 0 without a unit, such as 30000",
@@ -236,7 +236,7 @@ pub const PERIOD_MILLIS: Form<Duration> = Form {
     show: |value| value.as_millis().to_string(),
 };
 
-/// A lease is renewed at half of it: a shorter one would keep its owner busy with that.
+/// A lease is renewed at half its duration: a shorter one would keep its owner busy.
 pub const LEASE_MILLIS: Form<Duration> = Form {
     unit: "ms",
     expected: "a whole number of milliseconds from 100 without a unit, such as 5000",
@@ -252,7 +252,7 @@ pub const PERIOD_SECONDS: Form<Duration> = Form {
     show: |value| value.as_secs().to_string(),
 };
 
-/// Out of 0.05 to 1 stands for the shipped value (contract 1.4).
+/// Outside 0.05 to 1 means the default (contract 1.4).
 pub const SAFETY: Form<f64> = Form {
     unit: "share",
     expected: "a number such as 0.05 (below 0.05, or 1 and above: the shipped value)",
@@ -264,7 +264,7 @@ pub const SAFETY: Form<f64> = Form {
     show: f64::to_string,
 };
 
-/// Of requests that are traced.
+/// The share of traced requests.
 pub const RATIO: Form<f64> = Form {
     unit: "share",
     expected: "a number between 0 and 1, such as 0.1",
@@ -297,7 +297,7 @@ pub const RUNTIME: Form<RuntimeKind> = Form {
     show: RuntimeKind::to_string,
 };
 
-/// Names separated by commas, or a list of the file.
+/// Names separated by commas, or a YAML list.
 pub const HOSTS: Form<Vec<TrustedHost>> = Form {
     unit: "list",
     expected: "host names separated by commas, such as maestro.example,maestro.local",
@@ -313,10 +313,10 @@ pub const ORIGINS: Form<Vec<TrustedOrigin>> = Form {
     show: |all| joined(all),
 };
 
-/// A list of the file comes as JSON.
+/// A YAML list arrives as JSON.
 fn list<T: FromStr<Err: Display>>(text: &str) -> Read<Vec<T>> {
     let parts: Vec<String> = match text.trim_start().starts_with('[') {
-        // An address in brackets may stand first.
+        // An address in brackets may come first.
         true => serde_json::from_str(text)
             .unwrap_or_else(|_| text.split(',').map(str::to_owned).collect()),
         false => text.split(',').map(str::to_owned).collect(),

@@ -1,30 +1,30 @@
-//! One setting: its name, its form, where its value goes, and what it does. Everything else that speaks of
-//! settings (the shipped file, the reference in `docs/`, `check-config`) is made from these declarations.
+//! One setting: its name, its form, where its value goes, and what it does. Everything else about settings (the shipped
+//! file, the reference in `docs/`, `check-config`) is generated from these declarations.
 
 use super::Settings;
 use super::form::Form;
 
-/// A setting that may stand in the file and in the environment.
+/// A setting for the file and the environment.
 pub struct Key {
-    /// As in the file: `api.port`. Case does not matter.
+    /// As in the file: `api.port`. Case-insensitive.
     pub path: &'static str,
     /// One sentence for the reference and for the comments of the shipped file.
     pub does: &'static str,
     pub effect: Effect,
-    /// What a value of its own asks for while `store.type` or `runtime.type` is `auto`.
+    /// What a non-default value selects while `store.type` or `runtime.type` is `auto`.
     pub selects: Option<Selects>,
     slot: Box<dyn Slot>,
 }
 
-/// Whether a setting does something in this build.
+/// Whether a setting has an effect in this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Here,
-    /// Read and checked, and nothing else: the reason.
+    /// Only parsed and checked, with the reason.
     None(&'static str),
 }
 
-/// Which adapter of a cluster a key stands for.
+/// The cluster adapter that a key selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selects {
     Store,
@@ -32,7 +32,7 @@ pub enum Selects {
 }
 
 impl Key {
-    /// A setting that goes to a field; its shipped value is that of [`Settings::default`].
+    /// A setting stored in a field; its default is that of [`Settings::default`].
     pub fn new<T: Clone + 'static>(
         path: &'static str,
         form: &'static Form<T>,
@@ -48,8 +48,8 @@ impl Key {
         }
     }
 
-    /// A setting of the contract that does nothing here, for the reason `why`. Its value is
-    /// checked all the same, so that a file is right for the day when it does something.
+    /// A setting of the contract without effect here, for the reason `why`. Its value is checked all the same, so that
+    /// a file stays valid for later builds.
     pub fn unused<T: 'static>(
         path: &'static str,
         form: &'static Form<T>,
@@ -84,13 +84,13 @@ impl Key {
         self.slot.unit()
     }
 
-    /// Whether its values are texts: what YAML takes for a number or a flag (`007`, `1.10`, `off`) is none for it.
+    /// Whether its values are text: what YAML reads as a number or a flag (`007`, `1.10`, `off`) stays text.
     pub fn wants_text(&self) -> bool {
         matches!(self.unit(), "text" | "path")
     }
 
     /// # Errors
-    /// Why the text is no value of this key, and what would be one.
+    /// Why the text is not a valid value, and the expected form.
     pub fn put(&self, settings: &mut Settings, text: &str) -> Result<(), String> {
         self.slot.put(settings, text)
     }

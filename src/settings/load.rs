@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Settings, and how they came about.
+/// Settings with their origins.
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Of keys that were set, by their path.
+    /// The origins of set keys, by path.
     pub origins: BTreeMap<&'static str, Origin>,
     /// For the log.
     pub warnings: Vec<String>,
 }
 
-/// What the command line sets: a key's path, the flag and the value.
+/// Values from the command line: a key's path, the flag and the value.
 pub type Flags<'a> = &'a [(&'static str, &'static str, String)];
 
 struct Assignment {
@@ -33,7 +33,7 @@ struct Assignment {
 }
 
 /// # Errors
-/// All mistakes of the file, of variables and of flags.
+/// All errors of the file, of variables and of flags.
 pub fn load(
     path: Option<&Path>,
     variables: impl Iterator<Item = (OsString, OsString)>,
@@ -68,7 +68,7 @@ impl Sources {
         let shown = path.display().to_string();
         let (mut entries, errors) = file::read(path);
         self.errors.extend(errors);
-        // A key beats its own old name, wherever it stands.
+        // A key takes precedence over its old name, wherever it is.
         entries.sort_by_key(|entry| entry.alias.is_none());
         for entry in entries {
             let old = entry.alias.filter(|alias| alias.old);
@@ -105,7 +105,7 @@ impl Sources {
                 )),
             }
         }
-        // A key beats its own old name; the environment has no order, so names make one.
+        // A key takes precedence over its old name; the environment has no order, so names are sorted.
         found.sort_by(|a, b| (a.0.is_none(), &a.1).cmp(&(b.0.is_none(), &b.1)));
         for (alias, name, key, text) in found {
             if let Some(alias) = alias.filter(|alias| alias.old) {
@@ -156,8 +156,8 @@ impl Sources {
 }
 
 impl Loaded {
-    /// Whether a key has another value than the shipped one. A file that spells out the
-    /// shipped values, as ours does, asks for nothing by that.
+    /// Whether a key has a non-default value. A file that spells out the defaults, as ours does, selects nothing by
+    /// that.
     pub fn is_changed(&self, key: &Key) -> bool {
         self.origins.contains_key(key.path)
             && key.show(&self.settings) != key.show(&Settings::default())

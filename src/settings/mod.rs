@@ -1,5 +1,5 @@
-//! What an operator may set: shipped values, then the file, then `MAESTRO_*` variables, then
-//! flags (contract 1.3, 1.4; D24). A key is declared once, in `keys`.
+//! The settings of an operator: defaults, then the file, then `MAESTRO_*` variables, then flags
+//! (contract 1.3, 1.4; D24). A key is declared once, in `keys`.
 
 mod adapters;
 mod environment;
@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file that is read when none is named, and that need not exist (D24).
+/// The file that is read if none is named; it need not exist (D24).
 const DEFAULT_FILE: &str = "config/config.yaml";
 
 /// `workers.stopTimeoutDuration`, as shipped.
@@ -117,11 +117,11 @@ pub struct Settings {
     /// The same on the internal server.
     pub internal_shutdown: Duration,
     pub healthcheck_enabled: bool,
-    /// Readiness does not ask the store of schedulers.
+    /// Readiness skips the store of schedulers.
     pub skip_store_check: bool,
     pub metrics_enabled: bool,
     pub traces: TraceSettings,
-    /// Hosts and origins that the HTTP servers are open to beside this machine (decision D28).
+    /// Trusted hosts and origins of the HTTP servers (decision D28).
     pub trusted: Trusted,
     /// `/debug/actors` on the management API; `None`: only when that is bound to loopback.
     pub api_debug: Option<bool>,
@@ -133,13 +133,13 @@ pub struct Settings {
     pub simulated: SimulatedSettings,
     /// Address under which players reach rooms of the process runtime.
     pub room_host: String,
-    /// What rooms are told; `None`: the rooms API's own address.
+    /// The URL for rooms; `None`: the rooms API's own address.
     pub rooms_api_url: Option<String>,
     /// Rooms that this node may have, of all schedulers together.
     pub rooms_per_node: usize,
-    /// Where host ports come from that have no range of their own.
+    /// The range of host ports without a range of their own.
     pub default_ports: PortRange,
-    /// Connections to forwarders: how long they may be silent, and how long a sign of life may take.
+    /// Keep-alive of connections to forwarders: idle time and timeout.
     pub keep_alive_time: Duration,
     pub keep_alive_timeout: Duration,
     pub core: CoreSettings,
@@ -196,7 +196,7 @@ impl Settings {
         self.api_debug.unwrap_or_else(|| self.api.is_loopback())
     }
 
-    /// As [`Self::trusted`], and the name that rooms are told: they call the rooms API by it.
+    /// As [`Self::trusted`], with the name by which rooms call the rooms API.
     pub fn trusted_by_rooms(&self) -> Trusted {
         let mut trusted = self.trusted.clone();
         let told = self.rooms_api_url.as_deref();
@@ -206,7 +206,7 @@ impl Settings {
         trusted
     }
 
-    /// What `auto` means where nothing of a cluster is set.
+    /// The meaning of `auto` without cluster settings.
     pub fn runtime_in_use(&self) -> RuntimeKind {
         match self.runtime {
             RuntimeKind::Auto => RuntimeKind::Process,
@@ -214,7 +214,7 @@ impl Settings {
         }
     }
 
-    /// How the actors behave, with the threads that they get.
+    /// The actors' settings, with their number of threads.
     pub fn actors_in_use(&self) -> ActorSettings {
         let threads = self.actor_threads.unwrap_or(self.actors.threads);
         ActorSettings {
@@ -233,8 +233,8 @@ impl Settings {
     }
 }
 
-/// The settings of a command that takes `--config-path` and perhaps other flags: from the
-/// named file (or the usual one, if it is there) and this process' environment.
+/// The settings of a command that takes `--config-path` and perhaps other flags: from the named
+/// file (or the default one, if it exists) and this process' environment.
 ///
 /// # Errors
 /// See [`load`].

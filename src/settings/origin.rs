@@ -1,13 +1,13 @@
-//! Where a value came from, and how it is shown without its secrets.
+//! Where a value came from, and how it is printed without its secrets.
 
 use std::fmt;
 
 /// The source of a value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The file, and the old name that was used there if it was one.
+    /// The file, and the old name if one was used.
     File(String, Option<&'static str>),
-    /// The variable as it is called in the environment, and the old name behind it.
+    /// The variable's name, and the old name behind it.
     Variable(String, Option<&'static str>),
     Flag(&'static str),
 }
@@ -28,7 +28,7 @@ impl fmt::Display for Origin {
 
 const MASK: &str = "***";
 
-/// The value with the passwords in it masked: that of a URL, and parameters that are one.
+/// The value with masked passwords: that of a URL, and password parameters.
 pub fn masked(value: &str) -> String {
     let mut masked = match authority(value) {
         Some((before, user, after)) => {
@@ -49,8 +49,8 @@ fn authority(value: &str) -> Option<(&str, &str, &str)> {
     let end = value[start..]
         .find(['/', '?', '#'])
         .map_or(value.len(), |at| start + at);
-    // A password may hold any number of @, the host none. One with a slash in it is no
-    // URL, but must not be shown either.
+    // A password may contain any number of @, the host none. With a slash in it this is not a URL,
+    // but must be masked too.
     let at = match value[start..end].rfind('@') {
         Some(at) => start + at,
         None => start + value[start..].rfind('@')?,

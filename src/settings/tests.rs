@@ -41,7 +41,7 @@ fn nothing_set_means_the_shipped_values() {
     }
 }
 
-/// The table of contract 1.4, by hand: what is declared must not drift from it.
+/// The table of contract 1.4, by hand: the declarations must not drift from it.
 #[test]
 fn shipped_values_are_those_of_the_contract() {
     let expected = [
@@ -200,7 +200,7 @@ fn both_spellings_and_old_names_are_understood() {
     assert_eq!(loaded.settings.core.health_interval, secs(7));
     let hint = "write MAESTRO_WORKERS_HEALTHCONTROLLERINTERVAL";
     assert!(loaded.warnings[0].contains(hint), "{:?}", loaded.warnings);
-    // The name in use wins over the old one.
+    // The current name takes precedence over the old one.
     let new = ("MAESTRO_WORKERS_HEALTHCONTROLLERINTERVAL", "8s");
     for pairs in [[old, new], [new, old]] {
         assert_eq!(
@@ -389,7 +389,7 @@ fn what_has_no_effect_is_named_once_and_only_when_changed() {
 #[test]
 fn a_cluster_is_asked_for_by_values_of_ones_own() {
     let asked = |file: &str| check_adapters(&from_file(file).unwrap());
-    // The Go Maestro's file says these without having been told anything.
+    // The Go Maestro's file has these by default.
     let shipped = "adapters:\n  schedulerStorage: {postgres: {url: 'postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable'}}\n  \
                    roomStorage: {redis: {url: 'redis://localhost:6379/0'}}\n  \
                    runtime: {kubernetes: {inCluster: false, masterUrl: 'https://127.0.0.1:6443', kubeconfig: ./kubeconfig/kubeconfig.yaml}}\n";
@@ -408,7 +408,7 @@ fn a_cluster_is_asked_for_by_values_of_ones_own() {
         let said = asked(file).unwrap_err();
         assert!(said.contains(named) && !said.contains("hidden"), "{said}");
     }
-    // Whoever says what he wants has it, and is told what that leaves idle.
+    // An explicit type decides, with a warning about unused settings.
     let chosen = format!("{postgres}\nstore: {{type: embedded}}\n");
     let loaded = from_file(&chosen).unwrap();
     assert_eq!(check_adapters(&loaded), Ok(()));
@@ -421,7 +421,7 @@ fn a_cluster_is_asked_for_by_values_of_ones_own() {
         asked(&format!("{in_cluster}\nruntime.type: process")),
         Ok(())
     );
-    // Sizes of pools ask for nothing.
+    // Pool sizes select nothing.
     assert_eq!(asked("adapters: {redis: {poolSize: 3}}"), Ok(()));
 }
 
@@ -506,7 +506,7 @@ fn a_text_is_taken_as_it_is_written() {
         ("runtime.simulated.roomList", "1.0\n"),
         // Without a value, so the shipped one.
         ("internalApi.host", "127.0.0.1"),
-        // What is no text is what YAML says it is.
+        // Other values are what YAML says.
         ("api.port", "8080"),
         ("api.metrics.enabled", "false"),
     ] {

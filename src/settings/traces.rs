@@ -1,8 +1,8 @@
-//! Where traces go, and how many of them: our own settings, and the Jaeger ones of the Go Maestro.
+//! The target and sampling of traces: our own settings, and the Go Maestro's Jaeger settings.
 
 use super::form::Form;
 
-/// The usual port of an OTLP collector for gRPC. The one of a Jaeger agent takes another protocol.
+/// The usual port of an OTLP collector for gRPC. A Jaeger agent's port uses another protocol.
 const OTLP_PORT: u16 = 4317;
 /// The share of requests that is traced, as the Go Maestro ships it.
 const SAMPLER: f64 = 0.1;
@@ -11,7 +11,7 @@ const SAMPLER: f64 = 0.1;
 pub struct TraceSettings {
     /// `None`: no traces, unless Jaeger's are on.
     pub endpoint: Option<String>,
-    /// The share of requests that is traced, of those whose caller says nothing about it.
+    /// The share of requests that is traced, unless the caller decides.
     pub sampler: f64,
     pub jaeger_disabled: bool,
     pub jaeger_host: String,

@@ -1,5 +1,5 @@
-//! Traces: spans from a request through the actor's message to what follows from it, sent to
-//! a collector by OTLP (`docs/tracing.md`). Off unless a setting names the collector.
+//! Traces: spans from a request through the actor's message to everything it causes, sent to a
+//! collector over OTLP (`docs/tracing.md`). Off unless a setting names the collector.
 
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -11,5 +11,5 @@ mod none;
 #[cfg(not(feature = "otlp"))]
 pub use none::Traces;
 
-/// A part of the subscriber that takes spans.
+/// The layer of the subscriber that receives spans.
 pub type SpanLayer = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;

@@ -1,4 +1,4 @@
-//! A build without traces says so instead of staying silent.
+//! A build without traces reports that instead of staying silent.
 
 use super::SpanLayer;
 use crate::settings::Collector;

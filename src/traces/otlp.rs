@@ -1,5 +1,5 @@
-//! Spans to a collector by OTLP over gRPC: queued within a bound, sent in batches from a thread
-//! of their own. A collector that is away costs traces, and nothing else.
+//! Sends spans to a collector by OTLP over gRPC: a bounded queue, sent in batches from a separate thread. An
+//! unreachable collector costs traces, and nothing else.
 
 use super::SpanLayer;
 use crate::settings::Collector;
@@ -32,23 +32,23 @@ const BATCH: usize = 512;
 const SEND_EVERY: Duration = Duration::from_secs(1);
 /// How long a collector may take for one batch.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last spans.
+/// How long shutdown waits for the last spans.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
-/// Between two lines in the log about a collector that takes nothing.
+/// The interval between log lines about a failing collector.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The way to the collector. Has to be closed, or the last spans are lost.
+/// The exporter. Must be closed, or the last spans are lost.
 pub struct Traces {
     provider: SdkTracerProvider,
-    /// The connection lives here: the threads of requests and actors have no part in it.
+    /// The connection lives on this runtime, apart from the threads of requests and actors.
     runtime: tokio::runtime::Runtime,
 }
 
 impl Traces {
-    /// The way to the collector, which need not be there yet, and what takes the spans.
+    /// The exporter, whose collector need not be up yet, and the layer that receives spans.
     ///
     /// # Errors
-    /// When the endpoint is no address.
+    /// If the endpoint is not an address.
     pub fn open(collector: &Collector, module: &str) -> anyhow::Result<(Self, SpanLayer)> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -95,7 +95,7 @@ impl Traces {
         Ok((Self { provider, runtime }, layer.boxed()))
     }
 
-    /// Sends what is left, as far as the collector takes it.
+    /// Sends the remaining spans, as far as the collector accepts them.
     pub fn close(self) {
         if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_WITHIN) {
             warn!(%error, "the last traces were not sent");
@@ -104,18 +104,18 @@ impl Traces {
     }
 }
 
-/// Makes a span part of its caller's trace (W3C Trace Context); rubbish changes nothing.
+/// Makes a span part of its caller's trace (W3C Trace Context); malformed headers are ignored.
 fn adopt(span: &Span, parent: &str, state: &str) {
     let headers = HashMap::from([
         (TRACEPARENT.to_owned(), parent.to_owned()),
         (TRACESTATE.to_owned(), state.to_owned()),
     ]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
-    // An error says that nobody takes this span.
+    // An error means that the span is not recorded.
     let _ = span.set_parent(context);
 }
 
-/// Also of a span that is not sampled: whoever is called then knows that its caller does not trace this.
+/// Even for an unsampled span: then the callee knows that its caller does not trace this.
 fn context(span: &Span) -> Option<TraceContext> {
     let mut headers = HashMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
@@ -124,7 +124,7 @@ fn context(span: &Span) -> Option<TraceContext> {
     Some(TraceContext { parent, state })
 }
 
-/// An exporter whose failures are told, but not each of them.
+/// An exporter with rate-limited logging of failures.
 #[derive(Debug)]
 struct Told<E> {
     inner: E,
@@ -134,13 +134,13 @@ struct Told<E> {
 
 #[derive(Debug, Default)]
 struct Failures {
-    /// Spans that were lost since it was told last.
+    /// Spans lost since the last log line.
     lost: usize,
     told: Option<Instant>,
 }
 
 impl Failures {
-    /// Counts lost spans. How many there are to tell of, if it is time.
+    /// Counts lost spans. Returns how many to report, if it is time.
     fn add(&mut self, lost: usize, now: Instant) -> Option<usize> {
         self.lost += lost;
         let due = self

@@ -48,7 +48,7 @@ impl Collector {
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
-    /// The attributes of whoever sends.
+    /// The attributes of the sender.
     pub fn resource(&self) -> Vec<(String, String)> {
         let requests = self.0.lock().expect("whole");
         let resource = requests[0].resource_spans[0].resource.clone();

@@ -1,4 +1,4 @@
-//! A place for one test: a folder, ports that nobody else uses, and nothing left of it in the end.
+//! A sandbox for one test: a folder and free ports, with nothing left at the end.
 
 use super::{BINARY, Maestro, fleet_of, seconds};
 use rustix::process::{Pid, Signal, kill_process};

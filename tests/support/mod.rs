@@ -113,7 +113,7 @@ impl Maestro {
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 all.lock().expect("whole").push(line.clone());
-                // Nobody listens any more once it is up.
+                // Nothing reads it any more once it is up.
                 let _ = sender.send(line);
             }
         });

@@ -1,4 +1,4 @@
-//! What speaks of Postgres, Redis and Kubernetes, and parts of the Go Maestro that ours does without.
+//! Settings of Postgres, Redis and Kubernetes, and of parts of the Go Maestro that do not exist here.
 
 use crate::settings::form::*;
 use crate::settings::key::{Key, Selects};

@@ -1,4 +1,4 @@
-//! Where state and rooms live, and how fleets are kept.
+//! Settings of stores, rooms and fleets.
 
 use crate::settings::form::*;
 use crate::settings::key::Key;

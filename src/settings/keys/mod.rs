@@ -1,4 +1,4 @@
-//! Every key that may be set (contract 1.4, and ours), in the order of the shipped file.
+//! All keys (contract 1.4, and ours), in the order of the shipped file.
 
 mod cluster;
 mod fleet;
@@ -7,7 +7,7 @@ mod servers;
 use super::key::Key;
 use std::sync::LazyLock;
 
-/// All keys. Those of one group (`workers.…`) stand together: they are one map of the file.
+/// All keys. Those of one group (`workers.…`) are adjacent: they are one map in the file.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let parts = [
         servers::keys(),
@@ -22,7 +22,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
 pub struct Alias {
     pub name: &'static str,
     pub of: &'static str,
-    /// It went out of use, so it is warned of; if not, it is another spelling.
+    /// Deprecated, with a warning; otherwise it is another spelling.
     pub old: bool,
 }
 
@@ -55,7 +55,7 @@ pub fn find(path: &str) -> Option<(&'static Key, Option<&'static Alias>)> {
     key.map(|key| (key, alias))
 }
 
-/// Every name that is understood.
+/// All accepted names.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let keys = KEYS.iter().map(|key| key.path);
     keys.chain(ALIASES.iter().map(|alias| alias.name))

@@ -1,4 +1,4 @@
-//! The addresses that are listened on, and what is served there.
+//! Settings of the servers and their addresses.
 
 use crate::settings::form::*;
 use crate::settings::key::Key;
