@@ -179,7 +179,7 @@ fn warn_all(warnings: &[String]) {
 fn warn_if_open(what: &str, listen: &Listen) {
     if !listen.is_loopback() {
         warn!(
-            "{what} listens on {}: whoever reaches it can start commands on this machine; put something that \
+            "{what} listens on {}: anyone who can reach it can run commands on this machine; put something that \
              authenticates in front of it",
             listen.host
         );

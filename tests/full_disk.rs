@@ -189,7 +189,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
         .iter()
         .map(|record| (record["level"].as_str(), record["message"].as_str()))
         .collect();
-    let begins = "the store takes no changes: reads, pings and rooms go on; mend it, nothing has to be started again";
+    let begins = "the store takes no changes: reads, pings and rooms continue; fix the cause, no restart is needed";
     let told_once = [
         (Some("ERROR"), Some(begins)),
         (Some("INFO"), Some("the store takes changes again")),

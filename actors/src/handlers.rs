@@ -96,7 +96,7 @@ impl Handler<Counted<FromWriter>> for SchedulerActor {
                 self.end(EndCause::Gone, ctx);
             }
             WriterEvent::Lost(why) => {
-                error!(scheduler_name = %self.guard.name, %why, "a write has no known outcome: loading anew");
+                error!(scheduler_name = %self.guard.name, %why, "the outcome of a write is unknown: reloading");
                 self.end(EndCause::Failed(why), ctx);
             }
         }

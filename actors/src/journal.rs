@@ -81,7 +81,7 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
                 warn,
                 "Execution",
                 of,
-                "Operation evicted: nobody knows how to carry it out"
+                "Operation evicted: its kind is unknown"
             );
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
@@ -90,7 +90,7 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
             scheduler_name = %scheduler,
             failures,
             cause,
-            "the scheduler is on-error: its rooms fail again and again, and are tried ever more seldom"
+            "the scheduler is on-error: its rooms keep failing, and are retried with a growing back-off"
         ),
         Report::InSyncAgain => {
             info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
@@ -118,7 +118,7 @@ fn room_ended(scheduler: &SchedulerName, end: &RoomEnd) {
     }
     match (end.planned, end.restarts) {
         (true, _) => line!(debug, "a room ended"),
-        (false, false) => line!(warn, "a room ended, and nobody had told it to"),
+        (false, false) => line!(warn, "a room ended unexpectedly"),
         (false, true) => line!(
             warn,
             "a container of a room ended and is started again in place"

@@ -153,9 +153,9 @@ pub(crate) async fn release(parts: &NodeParts, name: &SchedulerName, epoch: Epoc
     let released = parts.ownership.release(&held);
     match tokio::time::timeout(RELEASE_MAX, released).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(scheduler_name = %name, %error, "its lease is left to run out"),
+        Ok(Err(error)) => warn!(scheduler_name = %name, %error, "its lease will expire"),
         Err(_) => {
-            warn!(scheduler_name = %name, "its lease is left to run out: the store is silent")
+            warn!(scheduler_name = %name, "its lease will expire: the store does not answer")
         }
     }
 }

@@ -308,7 +308,7 @@ impl Node {
         self.supervisor.tell(Notice::Shutdown(done));
         // An error means that the supervisor is gone already.
         if tokio::time::timeout(self.stop_within, ended).await.is_err() {
-            error!("an owner did not end in time: it is left as it is");
+            error!("an owner did not end in time: abandoned");
         }
         self.stop.cancel();
         // The last owners have said what they had to say.
@@ -320,7 +320,7 @@ impl Node {
             }
         };
         if tokio::time::timeout(self.stop_within, left).await.is_err() {
-            error!("a task did not end in time: it is left as it is");
+            error!("a task did not end in time: abandoned");
         }
     }
 

@@ -200,7 +200,7 @@ impl SupervisorActor {
                 child.handle.set_presence(Presence::Loading);
                 self.build(name, wait);
                 // Last: whatever becomes of the log, the actor comes back.
-                warn!(scheduler_name = %name, %cause, "its actor ended and is built anew");
+                warn!(scheduler_name = %name, %cause, "its actor ended and is being rebuilt");
             }
             None => {
                 child.handle.set_presence(Presence::Degraded {

@@ -131,10 +131,10 @@ pub(crate) async fn watch(
                     supervisor.tell(Notice::ThreadStuck(thread));
                     warn!(
                         thread,
-                        "an actor thread stands still: its schedulers go on on others"
+                        "an actor thread is stalled: its schedulers move to other threads"
                     );
                 }
-                Found::GoesOn(thread) => info!(thread, "an actor thread goes on"),
+                Found::GoesOn(thread) => info!(thread, "an actor thread continues"),
             }
         }
     }

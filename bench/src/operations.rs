@@ -187,7 +187,7 @@ async fn crowd(site: &Site, count: u32) -> anyhow::Result<()> {
         .await?;
     match slice.refused + slice.failed {
         0 => Ok(()),
-        bad => bail!("{bad} operations were not taken"),
+        bad => bail!("{bad} operations were not accepted"),
     }
 }
 

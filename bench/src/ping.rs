@@ -33,7 +33,7 @@ pub async fn run(args: &PingArgs) -> anyhow::Result<Report> {
         ));
     }
     if let Some(bad) = all.first().map(|turns| turns.bad()).filter(|bad| *bad > 0) {
-        report.wrong(format!("{bad} pings were not taken"));
+        report.wrong(format!("{bad} pings were not accepted"));
     }
     if let Some(site) = &target.site {
         let memory = maybe(site.server.resident_mib(), 1);

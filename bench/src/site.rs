@@ -224,7 +224,7 @@ pub async fn ping_once(
     let slice = generator.slice(PATIENCE).await?;
     if slice.refused + slice.failed > 0 {
         let bad = slice.refused + slice.failed;
-        bail!("{bad} of {} first pings were not taken", rooms.len());
+        bail!("{bad} of {} first pings were not accepted", rooms.len());
     }
     Ok(())
 }

@@ -138,7 +138,7 @@ fn render(page: &Page) -> String {
         table.row(actor.cells());
     }
     let store = page.store.iter().map(|Outage { since, cause }| {
-        format!("store: takes no changes since {since}: {cause}; reads, pings and rooms go on\n")
+        format!("store: takes no changes since {since}: {cause}; reads, pings and rooms continue\n")
     });
     let notes: String = store
         .chain(page.actors.iter().flat_map(Actor::notes))
@@ -184,7 +184,7 @@ impl Actor {
         if self.state == "stuck" {
             let turn = self.turn.as_ref().map_or(0, |turn| turn.age_us);
             note(format!(
-                "stuck: its turn takes {} by now, its oldest message waits for {}",
+                "stuck: its turn has taken {} so far, its oldest message has waited for {}",
                 micros(turn),
                 micros(self.oldest_message_us)
             ));
@@ -202,7 +202,7 @@ impl Actor {
             return notes;
         };
         if scheduler.paused {
-            note("paused: pings and allocation go on, queues stand still".into());
+            note("paused: pings and allocation continue, queues do not move".into());
         }
         if scheduler.watch.state == "ended" {
             note("its watch ended: it hears nothing of its rooms any more".into());

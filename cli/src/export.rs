@@ -49,14 +49,20 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     write(path, &text).with_context(|| format!("cannot write {}", args.file))?;
     let versions = document.schedulers.iter().map(|s| s.versions.len());
     output::print(&format!(
-        "{}: {} schedulers, {} versions\n",
+        "{}: {}, {}\n",
         args.file,
-        document.schedulers.len(),
-        versions.sum::<usize>()
+        counted(document.schedulers.len(), "scheduler"),
+        counted(versions.sum(), "version")
     ))
 }
 
-/// Positions in a text aside.
+/// `1 scheduler`, `2 schedulers`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Apart from positions in a text.
 fn same(a: &Document, b: &Document) -> bool {
     let value = |document| serde_json::to_value(document).ok();
     value(a) == value(b)

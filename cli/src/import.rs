@@ -80,7 +80,7 @@ async fn import(client: &Client, args: &ImportArgs, document: &Document) -> anyh
         .collect();
     if !taken.is_empty() && !args.replace && !args.skip_existing {
         bail!(
-            "nothing was imported: there already: {}; use --skip-existing to leave them as they are, or --replace to \
+            "nothing was imported: these schedulers exist already: {}; use --skip-existing to leave them as they are, or --replace to \
              give them a new version",
             taken.join(", ")
         );
@@ -122,14 +122,14 @@ async fn import_one(
         .ok_or_else(|| anyhow!("it has no active version"))?;
     let body = &active.scheduler.value;
     if is_there && args.skip_existing {
-        return Ok("skipped, it is there".into());
+        return Ok("skipped, it exists already".into());
     }
     if is_there {
         return replace(client, &entry.name, body).await;
     }
     let answer = client.post(&["schedulers"], body).await?;
     if args.skip_existing && answer.status == StatusCode::CONFLICT {
-        return Ok("skipped, somebody else created it meanwhile".into());
+        return Ok("skipped, another client created it meanwhile".into());
     }
     answer.json()?;
     let older = entry.versions.len() - 1;

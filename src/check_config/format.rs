@@ -105,7 +105,7 @@ fn markdown(rows: &[Row]) -> String {
 /// The keys of a group are adjacent, so that each map is opened once.
 fn yaml(rows: &[Row]) -> String {
     let mut text = String::from(
-        "# The settings of Maestro: every key, with its value. A key that is left out has the shipped one.\n\
+        "# The settings of Maestro: every key, with its value. An absent key has its default.\n\
          # A variable MAESTRO_<KEY>, with _ for the dots, beats this file. See docs/configuration.md.\n",
     );
     let mut open: Vec<&str> = Vec::new();

@@ -131,10 +131,7 @@ impl Shared {
             // Reported rarely: while the queue is full each such line displaces another.
             if dropped > told && told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
                 told_at = Some(Instant::now());
-                tracing::warn!(
-                    dropped,
-                    "lines of the log were dropped: stderr did not take them in time"
-                );
+                tracing::warn!(dropped, "log lines were dropped: stderr was too slow");
                 told = dropped;
             }
         }

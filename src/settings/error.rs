@@ -37,7 +37,7 @@ pub enum SettingsError {
         value: String,
         why: String,
     },
-    #[error("the variable {0} is not UTF-8; set it anew or unset it")]
+    #[error("the variable {0} is not UTF-8; set it again or unset it")]
     NotUtf8(String),
 }
 

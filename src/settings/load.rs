@@ -101,7 +101,7 @@ impl Sources {
                 Variable::Setting(key, alias) => found.push((alias, name, key, value)),
                 Variable::NotOurs => {}
                 Variable::Unknown { nearest } => self.warnings.push(format!(
-                    "the variable {name} is no setting and is passed over; did you mean {nearest}?"
+                    "the variable {name} is not a setting and is ignored; did you mean {nearest}?"
                 )),
             }
         }

@@ -292,7 +292,7 @@ impl Outbox {
             };
             warn!(
                 events = left,
-                "the node goes down: events that wait for slow forwarders are given up"
+                "shutting down: events that wait for slow forwarders are dropped"
             );
         }
         self.0.stop.cancel();
@@ -335,7 +335,7 @@ impl Target {
         let (scheduler, forwarder, room) = (&self.scheduler, &self.name, &event.room);
         match result {
             Ok(()) if before => {
-                info!(scheduler_name = %scheduler, %forwarder, "the forwarder takes events again");
+                info!(scheduler_name = %scheduler, %forwarder, "the forwarder accepts events again");
             }
             Ok(()) => {}
             Err(error) if before => {

@@ -95,7 +95,7 @@ pub enum OpenError {
         source: io::Error,
     },
     #[error(
-        "the rooms in {path} are kept by another process; one process per machine hosts them: stop it first"
+        "the rooms in {path} are hosted by another process; only one process per machine may host them: stop it first"
     )]
     InUse { path: PathBuf },
 }

@@ -24,13 +24,13 @@ pub fn adapters() -> Vec<Key> {
             "adapters.grpc.keepAlive.time",
             &DURATION,
             |s| &mut s.keep_alive_time,
-            "How long a connection to a forwarder is silent before it is asked whether it lives. 0s: 15s; at least 10s.",
+            "How long a connection to a forwarder may be idle before a keep-alive ping. 0s: 15s; at least 10s.",
         ),
         Key::new(
             "adapters.grpc.keepAlive.timeout",
             &DURATION,
             |s| &mut s.keep_alive_timeout,
-            "How long the answer to that may take. 0s: 5s.",
+            "How long the answer to that ping may take. 0s: 5s.",
         ),
     ]);
     keys
@@ -64,7 +64,7 @@ fn stores() -> Vec<Key> {
             "adapters.schedulerStorage.postgres.poolSize",
             &SIZE,
             "20",
-            "Connections to Postgres. The Go Maestro's spelling pooSize is understood too.",
+            "Connections to Postgres. The Go Maestro's spelling pooSize is accepted too.",
             POSTGRES,
         ),
         Key::unused(
@@ -132,7 +132,7 @@ fn kubernetes() -> Vec<Key> {
             "adapters.runtime.kubernetes.qps",
             &SIZE,
             "100",
-            "Calls to Kubernetes a second.",
+            "Calls to Kubernetes per second.",
             KUBERNETES,
         ),
         Key::unused(
@@ -169,21 +169,21 @@ fn kubernetes() -> Vec<Key> {
             "adapters.runtime.kubernetes.topologySpreadConstraint.maxSkew",
             &LIMIT,
             "5",
-            "By how many pods two places may differ.",
+            "By how many pods two topology domains may differ.",
             KUBERNETES,
         ),
         Key::unused(
             "adapters.runtime.kubernetes.topologySpreadConstraint.topologyKey",
             &OPTIONAL_TEXT,
             "topology.kubernetes.io/zone",
-            "The node label that tells places apart.",
+            "The node label that defines topology domains.",
             KUBERNETES,
         ),
         Key::unused(
             "adapters.runtime.kubernetes.topologySpreadConstraint.whenUnsatisfiableScheduleAnyway",
             &FLAG,
             "false",
-            "Schedule a pod also where the spread is lost.",
+            "Schedule a pod even if that violates the spread.",
             KUBERNETES,
         ),
     ]

@@ -56,13 +56,13 @@ fn places() -> Vec<Key> {
             "limits.rooms.perScheduler",
             &COUNT,
             |s| &mut s.core.rooms_limit,
-            "Rooms that one scheduler may have: an order beyond is answered 429, a policy stops there.",
+            "Rooms that one scheduler may have: requests beyond that are refused with 429, a policy stops there.",
         ),
         Key::new(
             "limits.rooms.perNode",
             &COUNT,
             |s| &mut s.rooms_per_node,
-            "Rooms that this process may have, of all schedulers together.",
+            "Rooms that this process may have, for all schedulers together.",
         ),
         Key::new(
             "limits.versions",
@@ -79,7 +79,7 @@ fn workers() -> Vec<Key> {
             "workers.paused",
             &FLAG,
             |s| &mut s.core.paused,
-            "Pings, allocation, reads and edits work; queues stand still and no room is touched.",
+            "Pings, allocation, reads and edits work; queues do not move and no room is touched.",
         ),
         Key::new(
             "workers.eventDriven",
@@ -104,19 +104,19 @@ fn workers() -> Vec<Key> {
             "workers.redis.operationsTTL",
             &DURATION,
             |s| &mut s.core.periodic_operation_ttl,
-            "How long ended operations of the periodic kinds are kept. 0s: for ever.",
+            "How long ended operations of the periodic kinds are kept. 0s: forever.",
         ),
         Key::new(
             "workers.healthControllerInterval",
             &PERIOD,
             |s| &mut s.core.health_interval,
-            "How often a fleet is looked at without an event.",
+            "How often a fleet is checked without an event.",
         ),
         Key::new(
             "workers.storageClenupInterval",
             &PERIOD,
             |s| &mut s.core.cleanup_interval,
-            "Mean time between two clean-ups of a scheduler. The right spelling is understood too.",
+            "Mean time between two clean-ups of a scheduler. The correct spelling is accepted too.",
         ),
     ]
 }
@@ -127,13 +127,13 @@ fn operations() -> Vec<Key> {
             "operations.rooms.add.limit",
             &LIMIT,
             |s| &mut s.core.add_limit,
-            "Rooms that one operation adds at most.",
+            "Maximum rooms that one operation adds.",
         ),
         Key::new(
             "operations.rooms.add.batchSize",
             &LIMIT_SIZE,
             |s| &mut s.core.add_batch,
-            "Rooms that are created at the same time, per operation.",
+            "Rooms that are created concurrently, per operation.",
         ),
         Key::new(
             "operations.rooms.add.operationTimeout",
@@ -145,13 +145,13 @@ fn operations() -> Vec<Key> {
             "operations.rooms.remove.limit",
             &LIMIT,
             |s| &mut s.core.remove_limit,
-            "Rooms that one operation removes at most, when it goes by amount.",
+            "Maximum rooms that one operation removes by amount.",
         ),
         Key::new(
             "operations.rooms.drainDeadline",
             &OPTIONAL_DURATION,
             |s| &mut s.core.drain_deadline,
-            "How long a room with a match is waited for in a scale-down or rollout. 0s: for ever.",
+            "How long to wait for a room's match to end in a scale-down or rollout. 0s: forever.",
         ),
         Key::new(
             "operations.history.limit",
@@ -192,13 +192,13 @@ fn services() -> Vec<Key> {
             "services.roomManager.roomMinUptimeMillis",
             &MILLIS,
             |s| &mut s.core.room_min_uptime,
-            "A room that ends sooner after it was ready counts as failed: the next tries wait ever longer. 0: off.",
+            "A room that ends sooner after it was ready counts as failed: the next attempts wait longer each time. 0: off.",
         ),
         Key::new(
             "services.roomManager.roomDeletionTimeoutMillis",
             &PERIOD_MILLIS,
             |s| &mut s.core.deletion_timeout,
-            "How long a room may take to go before its end is ordered again.",
+            "How long a room may take to end before it is told again.",
         ),
         Key::new(
             "services.roomManager.roomAllocationTTLMillis",
@@ -210,7 +210,7 @@ fn services() -> Vec<Key> {
             "services.roomManager.allocationFreshMillis",
             &OPTIONAL_MILLIS,
             |s| &mut s.core.allocation_fresh,
-            "A ready room that was silent for longer is given out when no other is there. 0: however silent it is.",
+            "A ready room that was silent for longer is allocated only if there is no other. 0: silence does not matter.",
         ),
         Key::new(
             "services.roomManager.roomValidationAttempts",
@@ -222,13 +222,13 @@ fn services() -> Vec<Key> {
             "services.roomManager.roomValidationAcceptOccupiedStatus",
             &FLAG,
             |s| &mut s.core.validation_accepts_occupied,
-            "Whether a validation room may say occupied instead of ready.",
+            "Whether a validation room may be occupied instead of ready.",
         ),
         Key::new(
             "services.operationManager.operationLeaseTTLMillis",
             &LEASE_MILLIS,
             |s| &mut s.core.operation_lease_ttl,
-            "The lease of an operation under way that the API shows.",
+            "The lease of a running operation that the API shows.",
         ),
         Key::unused(
             "services.eventsForwarder.schedulerCacheTTLMillis",

@@ -25,26 +25,26 @@ fn api() -> Vec<Key> {
             "api.host",
             &TEXT,
             |s| &mut s.api.host,
-            "Address of the management API. Whoever reaches it can start commands on this machine.",
+            "Address of the management API. Anyone who can reach it can run commands on this machine.",
         ),
         Key::new(
             "api.allowedHosts",
             &HOSTS,
             |s| &mut s.trusted.hosts,
-            "Host names under which the HTTP servers may be called, beside localhost and IP addresses. Empty: any name, where they \
+            "Host names under which the HTTP servers may be called, beside localhost and IP addresses. Empty: any name, if they \
              do not listen on loopback.",
         ),
         Key::new(
             "api.allowedOrigins",
             &ORIGINS,
             |s| &mut s.trusted.origins,
-            "Origins whose web pages may call the HTTP servers. Whoever makes those pages can start commands on this machine.",
+            "Origins whose web pages may call the HTTP servers. Anyone who controls those pages can run commands on this machine.",
         ),
         Key::new(
             "api.gracefulShutdownTimeout",
             &DURATION,
             |s| &mut s.graceful_shutdown,
-            "How long requests under way may take to end at a shutdown, on both APIs.",
+            "How long running requests may take to end at a shutdown, on both APIs.",
         ),
         Key::new(
             "api.workers",
@@ -56,7 +56,7 @@ fn api() -> Vec<Key> {
             "api.debug.enabled",
             &AUTO_FLAG,
             |s| &mut s.api_debug,
-            "Serve /debug/actors on the management API too. auto: while that listens on loopback only.",
+            "Serve /debug/actors on the management API too. auto: only while that listens on loopback.",
         ),
         Key::unused(
             "api.metrics.enabled",
@@ -75,7 +75,7 @@ fn api() -> Vec<Key> {
             "api.tracing.jaeger.agent_host",
             &TEXT,
             |s| &mut s.traces.jaeger_host,
-            "Where a collector takes traces at port 4317. Better write tracing.otlp.endpoint.",
+            "Host of a collector that accepts traces at port 4317. Prefer tracing.otlp.endpoint.",
         ),
         Key::unused(
             "api.tracing.jaeger.agent_port",
@@ -88,7 +88,7 @@ fn api() -> Vec<Key> {
             "api.tracing.jaeger.sampler",
             &RATIO,
             |s| &mut s.traces.jaeger_sampler,
-            "The share of requests that is traced, when the traces go to agent_host.",
+            "The share of requests that is traced, if traces go to agent_host.",
         ),
     ]
 }
@@ -99,13 +99,13 @@ fn traces() -> Vec<Key> {
             "tracing.otlp.endpoint",
             &OTLP_ENDPOINT,
             |s| &mut s.traces.endpoint,
-            "Where a collector takes traces by OTLP over gRPC, such as http://localhost:4317. Empty: no traces.",
+            "The URL of a collector that accepts traces by OTLP over gRPC, such as http://localhost:4317. Empty: no traces.",
         ),
         Key::new(
             "tracing.otlp.sampler",
             &RATIO,
             |s| &mut s.traces.sampler,
-            "The share of requests that is traced. A request that says whether it is traced is followed in that.",
+            "The share of requests that is traced, unless a request's traceparent decides.",
         ),
     ]
 }
@@ -128,7 +128,7 @@ fn rooms_and_internal() -> Vec<Key> {
             "roomsApi.url",
             &OPTIONAL_TEXT,
             |s| &mut s.rooms_api_url,
-            "What rooms are told as MAESTRO_ROOMS_API_URL. Empty: the rooms API's own address.",
+            "The value of MAESTRO_ROOMS_API_URL in rooms. Empty: the rooms API's own address.",
         ),
         Key::new(
             "internalApi.port",
@@ -140,13 +140,13 @@ fn rooms_and_internal() -> Vec<Key> {
             "internalApi.host",
             &TEXT,
             |s| &mut s.internal_api.host,
-            "Address of the internal server. Probes and scrapers from elsewhere need another than loopback.",
+            "Address of the internal server. Remote probes and scrapers need another address than loopback.",
         ),
         Key::new(
             "internalApi.gracefulShutdownTimeout",
             &DURATION,
             |s| &mut s.internal_shutdown,
-            "How long requests under way on the internal server may take to end at a shutdown.",
+            "How long running requests on the internal server may take to end at a shutdown.",
         ),
         Key::new(
             "internalApi.metrics.enabled",
@@ -176,7 +176,7 @@ fn rooms_and_internal() -> Vec<Key> {
             "grpc.host",
             &TEXT,
             |s| &mut s.grpc.host,
-            "Address of gRPC. Whoever reaches it can start commands on this machine.",
+            "Address of gRPC. Anyone who can reach it can run commands on this machine.",
         ),
     ]
 }

@@ -335,12 +335,12 @@ fn read<T: serde::de::DeserializeOwned>(
     document: &[u8],
 ) -> Option<T> {
     tables::decode(table, key, document)
-        .inspect_err(|error| tracing::error!(%error, "passed over a row that cannot be read"))
+        .inspect_err(|error| tracing::error!(%error, "skipped a row that cannot be read"))
         .ok()
 }
 
 fn written(document: &impl serde::Serialize) -> Option<Vec<u8>> {
     tables::encode(document)
-        .inspect_err(|error| tracing::error!(%error, "passed over a row that cannot be written"))
+        .inspect_err(|error| tracing::error!(%error, "skipped a row that cannot be written"))
         .ok()
 }

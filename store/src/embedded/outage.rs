@@ -36,7 +36,7 @@ impl Failing {
         tracing::error!(
             cause,
             data_dir = %dir,
-            "the store takes no changes: reads, pings and rooms go on; mend it, nothing has to be started again"
+            "the store takes no changes: reads, pings and rooms continue; fix the cause, no restart is needed"
         );
         shared.set_outage(Some(Outage {
             since: Timestamp::now(),

@@ -151,14 +151,14 @@ impl Found {
     fn is_proved(&self, record: &RoomFile, container: &str, row: &Row) -> bool {
         let installation = &record.installation;
         if !row.leads_session() || row.marks.contradict(installation, &self.key, container) {
-            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process that is none of the room's, left alone");
+            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process of another room, left alone");
             return false;
         }
         let own = record.layout() == Layout::Apart
             || row.marks.name(installation, &self.key, container)
             || process_table::writes_to(row.id.pid, &self.folder.log(container));
         if !own {
-            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process that nothing shows to be the room's, left alone");
+            tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process that cannot be identified as the room's, left alone");
         }
         own
     }

@@ -80,7 +80,7 @@ impl Cleaner {
                 Ok(()) => self.rooms.forget(&key),
                 Err(error) => {
                     if self.rooms.failed(key.clone(), now) {
-                        tracing::warn!(scheduler_name = %key.0, room_id = %key.1, %error, "the folder of an ended room cannot be removed; it is tried again");
+                        tracing::warn!(scheduler_name = %key.0, room_id = %key.1, %error, "the folder of an ended room cannot be removed; retrying");
                     }
                 }
             }
@@ -124,7 +124,7 @@ impl Cleaner {
         for Stuck { name, entry, error } in stuck {
             if self.trees.failed(name.clone(), now) {
                 let tree = self.host.trash.path().join(name);
-                tracing::warn!(tree = %tree.display(), entry, %error, "what a room left cannot be removed; it is tried again, or remove it by hand");
+                tracing::warn!(tree = %tree.display(), entry, %error, "leftovers of a room cannot be removed; retrying, or remove them by hand");
             }
         }
     }

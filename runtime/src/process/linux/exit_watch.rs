@@ -223,7 +223,7 @@ impl Watched {
 fn tell_of_shortage(error: &io::Error) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
-        tracing::warn!(%error, "rooms are looked at four times a second, since they cannot be held; raise the limit of open files to their number and 200 more");
+        tracing::warn!(%error, "rooms are polled four times a second for lack of file descriptors; raise the limit of open files to the number of rooms plus 200");
     });
 }
 

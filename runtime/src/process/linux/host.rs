@@ -84,7 +84,7 @@ impl Host {
             record.write(&folder)
         });
         if let Some(Err(error)) = written.await {
-            tracing::warn!(room_id = %room, %error, "a room record cannot be written; the room goes on");
+            tracing::warn!(room_id = %room, %error, "a room record cannot be written; the room continues");
         }
     }
 

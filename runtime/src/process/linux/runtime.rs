@@ -155,7 +155,7 @@ impl ProcessRuntime {
                 tasks,
                 jobs,
                 reads,
-                "work for rooms hangs and is left behind; look at the disk"
+                "work for rooms hangs and is abandoned; check the disk"
             );
         }
     }
