@@ -1,6 +1,7 @@
 //! The `maestro` binary: passes the command line to `commands`, or runs as the writer of a room's
 //! log.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `maestro_cli::print` and `logging::say`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -11,6 +12,7 @@ mod commands;
 mod compose;
 mod demo;
 mod grpc;
+mod listen;
 mod logging;
 mod metrics;
 mod migrate;

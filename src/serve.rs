@@ -2,10 +2,11 @@
 
 use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_store};
 use crate::grpc::Grpc;
+use crate::listen::{Addresses, HttpListeners, Listeners};
 use crate::metrics;
-use crate::settings::{Listen, Settings};
+use crate::settings::Settings;
 use actix_web::dev::{Server, ServerHandle};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use maestro_actors::Node;
 use maestro_api::Apis;
 use maestro_http::{
@@ -13,68 +14,20 @@ use maestro_http::{
 };
 use prometheus::Registry;
 use std::io;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-/// How long a port, or the data folder, may be in use at the start, and how often a port is retried.
-const TAKEN_FOR: Duration = Duration::from_secs(2);
-const TAKEN_LOOK: Duration = Duration::from_millis(10);
+/// How long the data folder may be in use at the start.
+const IN_USE_FOR: Duration = Duration::from_secs(2);
 /// How long the start waits for the stored schedulers; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 
 /// For the I/O runtime: everything of ours is closed by then, only idle timers of libraries are left.
 pub const UPKEEP_LEFT: Duration = Duration::from_secs(1);
-
-/// The servers' addresses, as URLs.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    pub management: String,
-    pub rooms: String,
-    pub internal: String,
-    pub grpc: String,
-    /// Identifies this installation's room processes.
-    pub installation: String,
-}
-
-struct Listeners {
-    http: HttpListeners,
-    grpc: TcpListener,
-}
-
-impl Listeners {
-    fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self {
-            http: HttpListeners {
-                management: listen("api", &settings.api)?,
-                rooms: listen("roomsApi", &settings.rooms_api)?,
-                internal: listen("internalApi", &settings.internal_api)?,
-            },
-            grpc: listen("grpc", &settings.grpc)?,
-        })
-    }
-
-    fn addresses(&self, installation: &str) -> anyhow::Result<Addresses> {
-        Ok(Addresses {
-            management: url_of(&self.http.management)?,
-            rooms: url_of(&self.http.rooms)?,
-            internal: url_of(&self.http.internal)?,
-            grpc: url_of(&self.grpc)?,
-            installation: installation.to_owned(),
-        })
-    }
-}
-
-struct HttpListeners {
-    management: TcpListener,
-    rooms: TcpListener,
-    internal: TcpListener,
-}
 
 /// Opens everything, runs `until`, and closes everything in order: no new requests, owners
 /// flushed, servers drained, store closed. Rooms stay.
@@ -145,9 +98,9 @@ async fn open(
     measured: AdapterMetrics,
 ) -> anyhow::Result<(Listeners, Addresses, Adapters)> {
     let (folder, wanted) = (settings.data_dir.clone(), settings.clone());
-    let claimed = io.spawn(async move { claim_folder(&folder, TAKEN_FOR).await });
+    let claimed = io.spawn(async move { claim_folder(&folder, IN_USE_FOR).await });
     let claimed = claimed.await.context("opening was interrupted")??;
-    let listeners = Listeners::bind(settings)?;
+    let listeners = Listeners::bind(settings).await?;
     let opened = io.spawn(open_store(claimed));
     let store = opened.await.context("opening was interrupted")??;
     let addresses = listeners.addresses(store.installation())?;
@@ -273,55 +226,4 @@ pub async fn ended_by_signal() -> anyhow::Result<()> {
     };
     info!(signal = name, "shutting down: no new work, rooms stay");
     Ok(())
-}
-
-pub fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
-    let Listen { host, port } = listen;
-    let address =
-        resolve(host, *port).with_context(|| format!("{what}.host {host:?} is no address"))?;
-    match bind(address) {
-        Ok(listener) => Ok(listener),
-        Err(error) => {
-            let variable = what.to_ascii_uppercase();
-            bail!(
-                "{what} cannot listen on {address}: {error}; choose another port with MAESTRO_{variable}_PORT"
-            )
-        }
-    }
-}
-
-/// A process that was killed while spawning a room leaves its listeners to the child for a moment, until that executes
-/// its program: so a port in use is retried.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let until = Instant::now() + TAKEN_FOR;
-    loop {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
-                std::thread::sleep(TAKEN_LOOK);
-            }
-            result => return result,
-        }
-    }
-}
-
-fn resolve(host: &str, port: u16) -> std::io::Result<SocketAddr> {
-    use std::net::ToSocketAddrs;
-    let mut found = (host.trim_matches(['[', ']']), port).to_socket_addrs()?;
-    found
-        .next()
-        .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
-}
-
-pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
-    let address = listener
-        .local_addr()
-        .context("a listener without an address")?;
-    // Rooms and people on this machine cannot connect to the unspecified address.
-    let host = match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    };
-    Ok(format!("http://{host}:{}", address.port()))
 }

@@ -1,8 +1,9 @@
 //! `maestro start runtime-watcher`: a healthy standby, so that manifests and probes of five modules
 //! keep working. The process that owns a scheduler watches its rooms itself.
 
+use crate::listen::{listen, url_of};
 use crate::metrics;
-use crate::serve::{UPKEEP_LEFT, ended_by_signal, listen, url_of};
+use crate::serve::{UPKEEP_LEFT, ended_by_signal};
 use crate::settings::Settings;
 use anyhow::Context;
 use maestro_http::{Patience, RefusedRequests, ServerSettings, server};
@@ -14,8 +15,6 @@ use tracing::{error, info};
 /// # Errors
 /// Start errors.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
-    let listener = listen("internalApi", &settings.internal_api)?;
-    let internal = url_of(&listener)?;
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("io")
@@ -23,6 +22,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .build()
         .context("cannot start the I/O runtime")?;
     let result = actix_rt::System::new().block_on(async {
+        let listener = listen("internalApi", &settings.internal_api).await?;
+        let internal = url_of(&listener)?;
         let registry = Registry::new();
         let metrics = match settings.metrics_enabled {
             true => Some(metrics::page(registry.clone(), None)),

@@ -1,7 +1,8 @@
 //! `maestro start`: the orchestrator itself, or one module of it.
 
+use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
-use crate::serve::{Addresses, ended_by_signal, serve};
+use crate::serve::{ended_by_signal, serve};
 use crate::settings::{self, Collector, Flags, Listen, Loaded, Settings, SettingsErrors};
 use crate::standby;
 use crate::traces::Traces;

@@ -237,3 +237,21 @@ fn no_module_knows_one_that_knows_it() {
         wrong.join("\n")
     );
 }
+
+/// Tools of tests end with a panic, and are told so by those who use them.
+const PANICS: &[&str] = &["maestro-testkit", "maestro-simulation"];
+
+#[test]
+fn each_crate_warns_of_long_functions_and_panics() {
+    for package in metadata().packages {
+        if PANICS.contains(&package.name.as_str()) {
+            continue;
+        }
+        let is_root = |target: &&cargo_metadata::Target| target.is_lib() || target.is_bin();
+        for root in package.targets.iter().filter(is_root) {
+            let text = std::fs::read_to_string(&root.src_path).expect("a source");
+            let warns = "warn(clippy::expect_used, clippy::too_many_lines)";
+            assert!(text.contains(warns), "{} does not warn", root.src_path);
+        }
+    }
+}

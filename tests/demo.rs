@@ -128,6 +128,10 @@ fn wait_until_nothing_is_left(folder: &Path) {
     });
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has its thread for itself"
+)]
 fn wait_for(what: &str, level: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !level() {
@@ -392,7 +396,7 @@ fn folders_that_only_look_like_a_demos_stay_as_they_are() {
     drop(EmbeddedStore::open(&fleet).expect("a store"));
     demo.child.kill().expect("it can be killed");
     wait_for("its own folder is gone", || !living.exists());
-    let old = SystemTime::now() - Duration::from_secs(3600);
+    let old = SystemTime::from(jiff::Timestamp::now()) - Duration::from_secs(3600);
     for mine in std::fs::read_dir(&folder).expect("it is there").flatten() {
         let mine = std::fs::File::open(mine.path()).expect("it is there");
         mine.set_modified(old).expect("it is ours");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use support::{Home, Maestro, eventually, history, seconds};
 
 const MAIN: &str = "main";
@@ -228,10 +228,8 @@ const SETTINGS: [(&str, &str); 3] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
-    let seed = number("KILL_SEED").unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.expect("after 1970").as_nanos() as u64
-    });
+    let now = || jiff::Timestamp::now().as_nanosecond() as u64;
+    let seed = number("KILL_SEED").unwrap_or_else(now);
     let kills = number("KILL_COUNT").unwrap_or(20);
     println!("KILL_SEED={seed} KILL_COUNT={kills}");
     let chance = Arc::new(Chance(AtomicU64::new(seed)));

@@ -42,10 +42,12 @@ impl Published {
 /// All actors of this node.
 #[derive(Clone, Debug, Serialize)]
 pub struct DebugView {
+    /// When it was looked.
     pub at: Timestamp,
     /// Why the store takes no changes now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Arc<Outage>>,
+    /// The supervisor first, then by name.
     pub actors: Vec<ActorView>,
 }
 
@@ -54,22 +56,32 @@ pub struct DebugView {
 pub struct ActorView {
     /// `supervisor`, `catalog` or `scheduler`.
     pub kind: &'static str,
+    /// Of the scheduler, or the kind again.
     pub name: String,
     /// `running`, `stuck`, `loading`, `degraded`, `gone`, `shutting-down`.
     pub state: &'static str,
+    /// Messages that wait.
     pub mailbox_depth: u64,
+    /// How long the oldest of them has waited.
     pub oldest_message_us: u64,
     /// The turn under way, with its age: a stuck actor is seen while it is stuck.
     pub turn: Option<TurnView>,
+    /// Its kind.
     pub last_message: &'static str,
+    /// Messages since the start, by kind.
     pub handled: BTreeMap<&'static str, u64>,
     /// How long turns took, by kind; kinds that never came are left out.
     pub turn_times: BTreeMap<&'static str, TurnTimesView>,
+    /// Since the start.
     pub longest_turn_us: u64,
+    /// Timers that came too late: the thread was busy.
     pub late_wakes: u64,
+    /// How often it was built anew, and why.
     pub restarts: RestartView,
+    /// Why it is left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded_because: Option<String>,
+    /// What the owner of a scheduler has to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<SchedulerView>,
 }

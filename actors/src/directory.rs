@@ -32,6 +32,9 @@ struct Inner {
 
 impl Directory {
     /// The owner of a scheduler; `None`: there is no such scheduler.
+    ///
+    /// # Errors
+    /// When the node is shutting down, or has not found all schedulers yet.
     pub fn find(&self, name: &str) -> Result<Option<SchedulerHandle>, CallError> {
         if self.0.closed.load(Relaxed) {
             return Err(CallError::ShuttingDown);
@@ -88,6 +91,7 @@ impl Directory {
     pub(crate) fn complete(&self) {
         self.0.complete.store(true, Relaxed);
     }
+    /// Whether all schedulers of the store were found.
     pub fn is_complete(&self) -> bool {
         self.0.complete.load(Relaxed)
     }

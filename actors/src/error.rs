@@ -6,8 +6,10 @@ use maestro_core::state::Refusal;
 /// Why an event was not forwarded; the text is what the room is told (contract 3, 6).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EventError {
+    /// The owner was not reached, or refused.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A forwarder did not take it.
     #[error(transparent)]
     Forward(#[from] maestro_core::ports::ForwardError),
 }
@@ -25,8 +27,11 @@ pub enum CallError {
     /// It was decided and has become an operation, which is not stored in time; `cause`: since the store fails.
     #[error("{}", late(name, operation, cause.as_deref()))]
     Late {
+        /// The scheduler.
         name: String,
+        /// What was ordered.
         operation: OperationId,
+        /// Why the store fails.
         cause: Option<String>,
     },
     /// Its actor is being built anew.
@@ -34,7 +39,12 @@ pub enum CallError {
     Restarting(String),
     /// It failed again and again and is left alone until an operator looks at it.
     #[error("scheduler {name} is degraded and does not run: {cause}")]
-    Degraded { name: String, cause: String },
+    Degraded {
+        /// The scheduler.
+        name: String,
+        /// Why it failed last.
+        cause: String,
+    },
     /// There is no such scheduler.
     #[error("scheduler {0} not found")]
     Gone(String),

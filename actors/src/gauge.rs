@@ -189,6 +189,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the gauge measures, and has no clock to be told"
+    )]
     fn the_oldest_is_the_oldest_whatever_is_taken_first() {
         let gauge = Arc::new(Gauge::new());
         let first = gauge.enqueue();

@@ -36,8 +36,11 @@ const PING_ENQUEUE_MAX: Duration = Duration::from_millis(250);
 /// How long callers wait (architecture 5, A store that takes no changes).
 #[derive(Clone, Copy, Debug)]
 pub struct AskTimeouts {
+    /// For a ping.
     pub ping: Duration,
+    /// For an allocation.
     pub allocate: Duration,
+    /// For anything else.
     pub other: Duration,
 }
 
@@ -113,6 +116,7 @@ impl SchedulerHandle {
         }))
     }
 
+    /// The scheduler.
     pub fn name(&self) -> &SchedulerName {
         &self.0.name
     }
@@ -231,6 +235,9 @@ impl SchedulerHandle {
 
     /// Takes a ping: on the spot when it says what its room says all the time, else once the
     /// owner has looked at it.
+    ///
+    /// # Errors
+    /// When too many pings wait, the owner does not answer in time, or there is none.
     pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {
         if self.answers_from_board(&ping) {
             // Nothing is waited for: a caller in a loop would keep its thread for ever.

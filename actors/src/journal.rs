@@ -2,59 +2,53 @@
 
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Named, Outcome, Report, RoomEnd};
+use std::time::Duration;
 use tracing::{debug, info, warn};
 
 /// What runs every minute for every scheduler, and mostly finds nothing to do: told on debug level, unless it fails.
 const PERIODIC: [&str; 2] = ["health_controller", "storage_clean_up"];
 
+/// Scheduler, level, phase, operation, more fields, message.
+macro_rules! line {
+    ($scheduler:expr, $level:ident, $phase:literal, $operation:expr, $($rest:tt)*) => {
+        $level!(
+            scheduler_name = %$scheduler,
+            operation_id = %$operation.id,
+            operation_definition = $operation.name,
+            operation_phase = $phase,
+            $($rest)*
+        )
+    };
+}
+
+/// As `line`, at the level of a step that is expected.
+macro_rules! course {
+    ($scheduler:expr, $phase:literal, $operation:expr, $($rest:tt)*) => {
+        match is_periodic($operation) {
+            true => line!($scheduler, debug, $phase, $operation, $($rest)*),
+            false => line!($scheduler, info, $phase, $operation, $($rest)*),
+        }
+    };
+}
+
 /// One line for each step of an operation, under the contract's field names (1.1).
 pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
-    /// Level, phase, operation, more fields, message.
-    macro_rules! line {
-        ($level:ident, $phase:literal, $operation:expr, $($rest:tt)*) => {
-            $level!(
-                scheduler_name = %scheduler,
-                operation_id = %$operation.id,
-                operation_definition = $operation.name,
-                operation_phase = $phase,
-                $($rest)*
-            )
-        };
-    }
-    macro_rules! course {
-        ($phase:literal, $operation:expr, $($rest:tt)*) => {
-            match is_periodic($operation) {
-                true => line!(debug, $phase, $operation, $($rest)*),
-                false => line!(info, $phase, $operation, $($rest)*),
-            }
-        };
-    }
     match report {
-        Report::Began { operation, text } => course!("Execution", operation, "{text}"),
+        Report::Began { operation, text } => course!(scheduler, "Execution", operation, "{text}"),
         Report::Executed {
-            operation: of,
+            operation,
             took,
             outcome,
             cause,
-        } => {
-            let ms = took.as_millis() as u64;
-            match outcome {
-                Outcome::Success => course!("Execution", of, ms, "Operation finished"),
-                Outcome::Canceled => line!(info, "Execution", of, ms, cause, "operation canceled"),
-                Outcome::Failure => {
-                    line!(
-                        warn,
-                        "Execution",
-                        of,
-                        ms,
-                        cause,
-                        "operation execution failed"
-                    );
-                }
-            }
-        }
+        } => executed(scheduler, operation, *took, outcome, cause),
         Report::RollsBack { operation } => {
-            line!(info, "Rollback", operation, "Starting operation rollback");
+            line!(
+                scheduler,
+                info,
+                "Rollback",
+                operation,
+                "Starting operation rollback"
+            );
         }
         Report::RolledBack {
             operation,
@@ -63,12 +57,27 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
         } => {
             let ms = took.as_millis() as u64;
             match success {
-                true => line!(info, "Rollback", operation, ms, "rollback succeeded"),
-                false => line!(warn, "Rollback", operation, ms, "rollback failed"),
+                true => line!(
+                    scheduler,
+                    info,
+                    "Rollback",
+                    operation,
+                    ms,
+                    "rollback succeeded"
+                ),
+                false => line!(
+                    scheduler,
+                    warn,
+                    "Rollback",
+                    operation,
+                    ms,
+                    "rollback failed"
+                ),
             }
         }
         Report::NotBegun { operation: of, why } => {
             line!(
+                scheduler,
                 info,
                 "Execution",
                 of,
@@ -78,6 +87,7 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
         }
         Report::Evicted { operation: of } => {
             line!(
+                scheduler,
                 warn,
                 "Execution",
                 of,
@@ -86,14 +96,48 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
         Report::RoomEnded(end) => room_ended(scheduler, end),
-        Report::OnError { failures, cause } => warn!(
-            scheduler_name = %scheduler,
-            failures,
-            cause,
-            "the scheduler is on-error: its rooms keep failing, and are retried with a growing back-off"
-        ),
+        Report::OnError { failures, cause } => on_error(scheduler, *failures, cause),
         Report::InSyncAgain => {
             info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
+        }
+    }
+}
+
+fn on_error(scheduler: &SchedulerName, failures: u32, cause: &str) {
+    warn!(
+        scheduler_name = %scheduler,
+        failures,
+        cause,
+        "the scheduler is on-error: its rooms keep failing, and are retried with a growing back-off"
+    );
+}
+
+/// The end of an operation's execution; what failed is told at any level.
+fn executed(scheduler: &SchedulerName, of: &Named, took: Duration, outcome: &Outcome, cause: &str) {
+    let ms = took.as_millis() as u64;
+    match outcome {
+        Outcome::Success => course!(scheduler, "Execution", of, ms, "Operation finished"),
+        Outcome::Canceled => {
+            line!(
+                scheduler,
+                info,
+                "Execution",
+                of,
+                ms,
+                cause,
+                "operation canceled"
+            );
+        }
+        Outcome::Failure => {
+            line!(
+                scheduler,
+                warn,
+                "Execution",
+                of,
+                ms,
+                cause,
+                "operation execution failed"
+            );
         }
     }
 }

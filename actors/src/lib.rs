@@ -4,6 +4,9 @@
 //! `maestro-core`, and hands the outcome on. It never awaits I/O; what talks to a store or
 //! a runtime is a task on the I/O runtime, awaited by a [`scope::Scope`].
 
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 mod allocated;
 mod backlog;
 mod board;

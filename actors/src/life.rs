@@ -1,6 +1,7 @@
 //! Begins one life of an owner: its actor on an arbiter, its tasks on the I/O runtime.
 
 use crate::board::Board;
+use crate::cause::Cause;
 use crate::executor::Executor;
 use crate::factory::Fresh;
 use crate::gauge::Gauge;
@@ -14,8 +15,9 @@ use crate::scope::{Scope, Task};
 use crate::writer::{QUEUE, Writer, WriterEvent, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
-use maestro_core::domain::{Epoch, SchedulerName};
+use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Runtime, RuntimeEvent};
+use maestro_core::state::{WorkId, WorkResult};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -65,34 +67,17 @@ pub(crate) fn begin(
     let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
     let (board_too, seen_too) = (board.clone(), seen.clone());
     let addr = SchedulerActor::start_in_arbiter(&arbiter, move |context| {
-        let (work_to, writer_to) = (context.address(), context.address());
-        let (work_seen, writer_seen) = (seen_too.clone(), seen_too.clone());
         let executor = Executor {
-            scheduler: name.clone(),
+            scheduler: name,
             runtime: parts.runtime.clone(),
             clock: parts.clock.clone(),
             lease: lease_too.clone(),
             scope: scope.clone(),
             running: Arc::default(),
-            done: Arc::new(move |id, result, cause| {
-                let ended = WorkEnded(id, result, cause);
-                work_to.do_send(Counted(ended, work_seen.enqueue()));
-            }),
+            done: ended_to(context.address(), seen_too.clone()),
         };
-        let writer = Writer {
-            scheduler: name,
-            epoch,
-            seq,
-            store: parts.store.clone(),
-            executor,
-            outbox: parts.outbox.clone(),
-            gauge: gauge_too.clone(),
-            tell: Arc::new(move |event: WriterEvent| {
-                writer_to.do_send(Counted(FromWriter(event), writer_seen.enqueue()));
-            }),
-            ending: scope.ending(),
-            abandoned: scope.abandoned(),
-        };
+        let to = (context.address(), seen_too.clone());
+        let writer = writer(&parts, executor, (epoch, seq), gauge_too.clone(), to);
         scope.spawn(Task::Writer, writer.watched(orders_in));
         SchedulerActor::new(Parts {
             life,
@@ -128,6 +113,41 @@ pub(crate) fn begin(
         clock,
     };
     (running, live)
+}
+
+/// Tells the actor of the end of its work.
+fn ended_to(
+    to: Addr<SchedulerActor>,
+    seen: Arc<Gauge>,
+) -> Arc<dyn Fn(WorkId, WorkResult, Cause) + Send + Sync> {
+    Arc::new(move |id, result, cause| {
+        let ended = WorkEnded(id, result, cause);
+        to.do_send(Counted(ended, seen.enqueue()));
+    })
+}
+
+/// The writer of one epoch; `to` hears what becomes of the batches.
+fn writer(
+    parts: &NodeParts,
+    executor: Executor,
+    (epoch, seq): (Epoch, Seq),
+    gauge: Arc<WriterGauge>,
+    (to, seen): (Addr<SchedulerActor>, Arc<Gauge>),
+) -> Writer {
+    Writer {
+        scheduler: executor.scheduler.clone(),
+        epoch,
+        seq,
+        store: parts.store.clone(),
+        outbox: parts.outbox.clone(),
+        gauge,
+        tell: Arc::new(move |event: WriterEvent| {
+            to.do_send(Counted(FromWriter(event), seen.enqueue()));
+        }),
+        ending: executor.scope.ending(),
+        abandoned: executor.scope.abandoned(),
+        executor,
+    }
 }
 
 /// Hands the runtime's events to the actor, in their order. Asked for in a task of the I/O

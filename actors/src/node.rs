@@ -130,15 +130,20 @@ impl Node {
         }
     }
 
+    /// Reads that need no owner.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
+    /// Who owns which scheduler.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
     /// Sends a command to the owner of a scheduler. Commands that bring a scheduler into
     /// being get an owner made for them.
+    ///
+    /// # Errors
+    /// When the owner refuses, does not answer in time, or there is none.
     pub async fn ask(
         &self,
         name: &str,
@@ -177,6 +182,10 @@ impl Node {
         answer
     }
 
+    /// Hands a ping to the owner.
+    ///
+    /// # Errors
+    /// See [`SchedulerHandle::ping`].
     pub async fn ping(&self, name: &str, ping: Ping) -> Result<(), CallError> {
         match self.directory.find(name)? {
             Some(handle) => handle.ping(ping).await,
@@ -188,6 +197,9 @@ impl Node {
     }
 
     /// A ping whose caller waits no longer than this.
+    ///
+    /// # Errors
+    /// As [`Self::ping`]; [`CallError::Timeout`] when the caller's time is over.
     pub async fn ping_within(
         &self,
         name: &str,
@@ -214,6 +226,9 @@ impl Node {
     }
 
     /// The last lines of a room's output, as far as its runtime keeps them.
+    ///
+    /// # Errors
+    /// When there is no such room, or its output cannot be read.
     pub async fn log_tail(
         &self,
         scheduler: &str,
@@ -242,6 +257,9 @@ impl Node {
     }
 
     /// Flushes, ends and loads an owner anew. False: there is no such scheduler.
+    ///
+    /// # Errors
+    /// When the owner does not end or load in time.
     pub async fn reload(&self, name: &str) -> Result<bool, CallError> {
         let (done, reloaded) = oneshot::channel();
         self.supervisor.tell(Notice::Reload {

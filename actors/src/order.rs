@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 /// A command, and the request on whose behalf it comes.
 pub struct Order {
+    /// What is ordered.
     pub command: Command,
     /// `X-Request-Id`: the operation that is ordered tells of it. `None`: no request has asked.
     pub request: Option<Arc<str>>,

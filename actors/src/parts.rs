@@ -15,9 +15,11 @@ use tokio_util::task::TaskTracker;
 pub struct ActorSettings {
     /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own.
     pub threads: usize,
+    /// How long callers wait for an owner.
     pub timeouts: AskTimeouts,
     /// How long a lease lasts, and how often it is renewed.
     pub lease_ttl: Duration,
+    /// See [`Self::lease_ttl`].
     pub lease_renewal: Duration,
     /// The end of a node waits this long for its owners, and then for its own tasks
     /// (`workers.stopTimeoutDuration`). Writers get seconds for their last try; only an actor
@@ -46,18 +48,27 @@ impl Default for ActorSettings {
 /// their clients live (they would die with an Arbiter).
 #[derive(Clone)]
 pub struct NodeParts {
+    /// Where owners write.
     pub store: Arc<dyn Store>,
+    /// Reads past the owners.
     pub reads: Arc<dyn Reads>,
+    /// Who owns which scheduler.
     pub ownership: Arc<dyn Ownership>,
+    /// What other nodes change.
     pub feed: Arc<dyn Feed>,
+    /// Where rooms live.
     pub runtime: Arc<dyn Runtime>,
+    /// Time and chance.
     pub clock: Arc<dyn Clock>,
+    /// How the state machines behave.
     pub core: Arc<CoreSettings>,
+    /// How the actors behave.
     pub settings: ActorSettings,
     /// Counts refused creations under names that are taken, where somebody wants to know. The original finds out by failing
     /// to insert them, so its dashboards look among the failures of the store (contract 15.27); here the owner knows before
     /// any store is asked.
     pub duplicate_creates: Option<IntCounter>,
+    /// The runtime of all I/O.
     pub io: tokio::runtime::Handle,
     /// Short tasks of the supervisor, and reads; awaited when the node shuts down.
     pub(crate) tasks: TaskTracker,

@@ -101,6 +101,7 @@ impl Entry {
         }
     }
 
+    /// Ends the call with a status of HTTP.
     pub fn end(mut self, code: u16) {
         self.code = code;
     }

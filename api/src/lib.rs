@@ -4,6 +4,9 @@
 //! HTTP and gRPC adapt these traits and know nothing of each other. No transport is known here: what a call needs of its
 //! request is in its [`RequestContext`].
 
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 pub mod access_log;
 pub mod codec;
 mod context;
@@ -34,6 +37,8 @@ pub type Answer<T> = Result<T, Status>;
 /// The APIs, which differ in manners: how failures are told, and what is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
+    /// Schedulers and their operations.
     Management,
+    /// Pings, events and allocation.
     Rooms,
 }

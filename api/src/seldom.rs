@@ -19,6 +19,7 @@ struct Lines {
 }
 
 impl Seldom {
+    /// Nothing was said yet.
     pub const fn new() -> Self {
         Self(Mutex::new(Lines {
             since: None,

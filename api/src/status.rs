@@ -4,21 +4,37 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Code {
+    /// The caller gave up.
     Canceled = 1,
+    /// A failure that says nothing of its kind.
     Unknown = 2,
+    /// The request itself is wrong.
     InvalidArgument = 3,
+    /// The caller's deadline came first.
     DeadlineExceeded = 4,
+    /// What was named is not there.
     NotFound = 5,
+    /// What was to be made is there.
     AlreadyExists = 6,
+    /// The caller may not do this.
     PermissionDenied = 7,
+    /// A bound was reached.
     ResourceExhausted = 8,
+    /// The state of things does not allow it.
     FailedPrecondition = 9,
+    /// It met something that happened meanwhile.
     Aborted = 10,
+    /// A value beyond what there is.
     OutOfRange = 11,
+    /// There is no such call.
     Unimplemented = 12,
+    /// A mistake of ours.
     Internal = 13,
+    /// Not now; another try may succeed.
     Unavailable = 14,
+    /// Something stored cannot be read.
     DataLoss = 15,
+    /// Nobody knows who calls.
     Unauthenticated = 16,
 }
 
@@ -74,13 +90,16 @@ impl Code {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Status {
+    /// What kind of failure.
     pub code: Code,
+    /// What the caller is told.
     pub message: String,
     /// Another try brings the same although the code says that it passes: nobody is asked to try again.
     pub lasts: bool,
 }
 
 impl Status {
+    /// A failure of this kind.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -89,22 +108,27 @@ impl Status {
         }
     }
 
+    /// See [`Code::InvalidArgument`].
     pub fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, message)
     }
 
+    /// See [`Code::NotFound`].
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::NotFound, message)
     }
 
+    /// See [`Code::Unknown`].
     pub fn unknown(message: impl Into<String>) -> Self {
         Self::new(Code::Unknown, message)
     }
 
+    /// See [`Code::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, message)
     }
 
+    /// See [`Code::Unavailable`].
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, message)
     }

@@ -15,6 +15,7 @@ pub const TRACESTATE: &str = "tracestate";
 /// A place in a trace, as its two headers have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceContext {
+    /// `traceparent`.
     pub parent: String,
     /// Empty: there is none.
     pub state: String,
@@ -41,8 +42,11 @@ pub fn propagate_with(propagation: Propagation) {
 /// What a request is about, as far as its path tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'a> {
+    /// Its name.
     pub scheduler: Option<&'a str>,
+    /// Its id.
     pub operation: Option<&'a str>,
+    /// Its id.
     pub room: Option<&'a str>,
 }
 

@@ -14,6 +14,7 @@
 //! Server, generator and baseline are separate processes. Never: a loop without a bound in count or
 //! time, a process left behind, an address other than the named ones.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `maestro_cli::print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

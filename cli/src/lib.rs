@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a store or a runtime; what a command can do, `curl` can do too.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -3,6 +3,12 @@
 //! [`grpc_forwarder_client::GrpcForwarderClient`] is what Maestro calls, [`grpc_forwarder_server::GrpcForwarder`] what a
 //! forwarder implements.
 
-#![allow(clippy::all, clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "it is generated"
+)]
 
 tonic::include_proto!("eventforwarder");

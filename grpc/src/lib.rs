@@ -3,6 +3,8 @@
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 pub mod api;
 mod call;
 mod code;

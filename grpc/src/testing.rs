@@ -1,6 +1,8 @@
 //! For tests: a matchmaker's forwarder, a real gRPC server that keeps what it is told, and answers,
 //! fails, hangs, goes away and comes back as a test says.
 
+#![allow(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use crate::events::grpc_forwarder_server::{GrpcForwarder, GrpcForwarderServer};
 use crate::events::{PlayerEvent, Response, Room, RoomEvent, RoomInfo, RoomStatus};
 use parking_lot::Mutex;

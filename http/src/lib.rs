@@ -2,6 +2,8 @@
 //!
 //! Handlers parse, route and serialise; what is asked they ask of the traits of `maestro_api`.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 mod connection;
 mod crowd;
 pub mod gateway;

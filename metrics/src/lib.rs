@@ -3,6 +3,8 @@
 //!
 //! There is one registry (`prometheus::Registry`), created by the binary and passed to everything that measures.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 mod page;
 mod sharded;
 

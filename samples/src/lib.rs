@@ -3,6 +3,7 @@
 //!
 //! They know a server only through its APIs. The demonstration is passed one to start.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `maestro_cli::print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -139,16 +139,27 @@ impl Fleet {
         self.carry_on();
     }
 
+    /// Sends a command to the owner.
+    ///
+    /// # Errors
+    /// What the owner refuses.
     pub fn order(&mut self, command: Command) -> Answer {
         self.order_of(None, command)
     }
 
     /// An order that the request of this id brings.
+    ///
+    /// # Errors
+    /// What the owner refuses.
     pub fn order_of(&mut self, request: Option<Arc<str>>, command: Command) -> Answer {
         let caller = self.world.command_of(request, command);
         self.answer_of(caller)
     }
 
+    /// Sends a ping of a room.
+    ///
+    /// # Errors
+    /// What the owner refuses.
     pub fn ping(&mut self, room: &RoomId, status: PingStatus, matches: i64) -> Answer {
         let caller = self.world.ping_owner(room, status, matches);
         self.answer_of(caller)

@@ -1,3 +1,5 @@
 //! Stores behind the ports of maestro-core.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 pub mod embedded;

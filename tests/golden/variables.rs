@@ -1,9 +1,9 @@
 //! Names that belong to one case.
 
+use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub struct Variables(BTreeMap<String, String>);
 
@@ -34,13 +34,10 @@ impl Variables {
         let place = Regex::new(r"\{\{([A-Z0-9]+)([+-][0-9]+)?\}\}").expect("a regular expression");
         let value = |found: &regex::Captures<'_>| match &found[1] {
             "NOW" => {
-                let now = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .expect("it is past 1970");
                 let shift = found
                     .get(2)
                     .map_or(0, |shift| shift.as_str().parse().expect("a number"));
-                (now.as_secs() as i64 + shift).to_string()
+                (Timestamp::now().as_second() + shift).to_string()
             }
             name => self
                 .0

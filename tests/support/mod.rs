@@ -4,6 +4,10 @@
     unused_imports,
     reason = "each test file uses its own part of this"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has its threads for itself"
+)]
 
 mod home;
 pub use home::*;

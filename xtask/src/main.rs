@@ -1,6 +1,8 @@
 //! Development tasks: `cargo xtask <task>`. Only the standard library and a command-line parser, so that it builds
 //! fast.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
+
 mod guard;
 mod lint;
 mod mutants;

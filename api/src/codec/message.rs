@@ -16,6 +16,7 @@ pub struct Field {
     pub number: u32,
     /// The lines of the comment at its declaration, for the people who set or read it.
     pub about: &'static [&'static str],
+    /// How often it may be there.
     pub kind: Kind,
     /// Of its value, or of each of its values.
     pub of: Type,
@@ -24,35 +25,53 @@ pub struct Field {
 /// The kinds of field; [`super::slots`] says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A value; when it is absent its type's empty one.
     One,
+    /// A value that may be absent.
     Opt,
+    /// A message that may be absent.
     Msg,
+    /// A list of values.
     Many,
+    /// Texts by name.
     Map,
 }
 
 /// What a single value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
+    /// A string.
     Text,
+    /// A boolean.
     Bool,
+    /// A number of 32 bits.
     Int32,
+    /// A number of 32 bits, not negative.
     Uint32,
+    /// A number of 64 bits; a string in JSON.
     Int64,
+    /// A number of 64 bits, not negative; a string in JSON.
     Uint64,
+    /// A floating-point number of 32 bits.
     Float,
+    /// A span of time.
     Duration,
+    /// A moment.
     Timestamp,
     /// A free JSON object.
     Object,
+    /// A message of its own.
     Message(&'static Declaration),
 }
 
 /// A message as it is declared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Declaration {
+    /// As the proto file spells it.
     pub name: &'static str,
+    /// The lines of the comment at its declaration.
     pub about: &'static [&'static str],
+    /// In the order of the proto file.
     pub fields: &'static [Field],
 }
 
@@ -67,10 +86,15 @@ pub enum BindError {
 
 /// A message of the API.
 pub trait Message: Default + Sized + Send + 'static {
+    /// How the message is declared.
     const DECLARATION: &'static Declaration;
+    /// Its fields, in the order of the proto file.
     const FIELDS: &'static [Field] = Self::DECLARATION.fields;
 
     /// Reads the member called `name` if the message has it. `seen` marks fields that have come before.
+    ///
+    /// # Errors
+    /// When the value is none of the field's.
     fn read_field(
         &mut self,
         name: &str,
@@ -79,11 +103,18 @@ pub trait Message: Default + Sized + Send + 'static {
     ) -> Result<bool, Fault>;
 
     /// Sets the field with this position in [`Self::FIELDS`] from a path or query parameter.
+    ///
+    /// # Errors
+    /// When the field takes no parameter, or not this text.
     fn bind(&mut self, position: usize, text: &str) -> Result<(), BindError>;
 
+    /// Writes all fields as JSON has them.
     fn write_fields(&self, object: &mut Object<'_>);
 
     /// Takes the value of the field with this number, as gRPC carries it; unknown numbers are passed over.
+    ///
+    /// # Errors
+    /// When the value is none of the field's.
     fn merge_field(&mut self, number: u32, raw: Raw<'_>) -> Result<(), WireFault>;
 
     /// Writes all fields as gRPC carries them.
@@ -174,9 +205,10 @@ macro_rules! messages {
         $($(#[doc = $text:literal])* $(@[$of_field:meta])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*
     })*) => {$(
         $(#[doc = $about])*
+        #[doc = concat!("\n\nMessage `", stringify!($name), "` of the API.")]
         #[derive(Clone, Debug, Default, PartialEq)]
         $(#[$attribute])*
-        pub struct $name { $($(#[doc = $text])* $(#[$of_field])* pub $field: slot!($kind $type),)* }
+        pub struct $name { $($(#[doc = $text])* #[doc = concat!("\n\n`", $json, "` in JSON.")] $(#[$of_field])* pub $field: slot!($kind $type),)* }
 
         impl $crate::codec::message::Message for $name {
             const DECLARATION: &'static $crate::codec::Declaration = &$crate::codec::Declaration {

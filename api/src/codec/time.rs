@@ -15,7 +15,9 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// A span of time as the wire carries it; both parts have the same sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Duration {
+    /// Whole seconds.
     pub seconds: i64,
+    /// What is beyond them, in nanoseconds.
     pub nanos: i32,
 }
 
@@ -27,6 +29,7 @@ impl Duration {
             .saturating_add(i64::from(self.nanos))
     }
 
+    /// A span of so many nanoseconds.
     pub fn from_nanos(nanos: i64) -> Self {
         // The remainder of a division by 10^9 fits 32 bits.
         Self {

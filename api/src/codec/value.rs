@@ -8,11 +8,16 @@ use super::reader::{Fault, Reader};
 
 /// A type that can be the value of a field.
 pub trait Json: Sized {
+    /// What it is called in declarations.
     const TYPE: Type;
 
     /// Reads one value; null has been dealt with by the caller. `field` names the field in complaints.
+    ///
+    /// # Errors
+    /// When it is no value of this type.
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault>;
 
+    /// Writes the value as JSON has it.
     fn write(&self, out: &mut String);
 
     /// Reads the value of a path or query parameter; `None` for types that cannot be one.

@@ -21,6 +21,7 @@ pub fn listed_status(word: &str) -> Result<Option<RoomStatus>, String> {
     ))
 }
 
+/// A room in a listing.
 pub fn room_row(row: RoomRow) -> messages::RoomRow {
     messages::RoomRow {
         room: Some(room(row.room)),
@@ -104,6 +105,7 @@ fn instance(status: InstanceStatus) -> &'static str {
     }
 }
 
+/// Rooms counted by status.
 pub fn rooms_summary(summary: RoomsSummary) -> messages::GetRoomsSummaryResponse {
     messages::GetRoomsSummaryResponse {
         name: summary.name.to_string(),
@@ -128,6 +130,7 @@ pub fn rooms_summary(summary: RoomsSummary) -> messages::GetRoomsSummaryResponse
     }
 }
 
+/// How far a rolling update is.
 pub fn rollout(view: RolloutView) -> messages::Rollout {
     messages::Rollout {
         in_progress: view.in_progress,

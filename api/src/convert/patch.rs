@@ -6,6 +6,9 @@ use super::{TooDeep, forwarder, scaling, spec};
 use crate::codec::{Duration, messages};
 
 /// The name belongs to the path and is no part of the edit.
+///
+/// # Errors
+/// When a free document in it is nested too deeply to be stored.
 pub fn patch(request: messages::PatchSchedulerRequest) -> Result<Patch, TooDeep> {
     Ok(Patch {
         spec: request.spec.map(spec_patch),

@@ -4,6 +4,7 @@ use maestro_core::domain::Address;
 
 use crate::codec::messages;
 
+/// Where players reach a room.
 pub fn ports(address: &Address) -> Vec<messages::Port> {
     address
         .ports

@@ -10,16 +10,27 @@ use crate::codec::messages;
 
 /// What creating a scheduler and replacing it by a new version ask alike.
 pub struct Wanted {
+    /// The scheduler.
     pub name: String,
+    /// What it is of.
     pub game: String,
+    /// What a room is made of.
     pub spec: Option<messages::Spec>,
+    /// Where host ports come from.
     pub port_range: Option<messages::PortRange>,
+    /// Rooms beyond the wanted ones in a rolling update: a number or a percentage.
     pub max_surge: String,
+    /// How many rooms are wanted.
     pub rooms_replicas: i32,
+    /// How that number follows the matches.
     pub autoscaling: Option<messages::Autoscaling>,
+    /// Who is told of events.
     pub forwarders: Vec<messages::Forwarder>,
+    /// Free texts, kept as they are.
     pub annotations: Option<BTreeMap<String, String>>,
+    /// Free texts, kept as they are.
     pub labels: Option<BTreeMap<String, String>>,
+    /// How many matches a room takes.
     pub match_allocation: Option<messages::MatchAllocation>,
 }
 
@@ -48,6 +59,9 @@ macro_rules! wanted_from {
 wanted_from!(CreateSchedulerRequest, NewSchedulerVersionRequest);
 
 /// The scheduler that a request describes; its owner sets state, version and moments.
+///
+/// # Errors
+/// When a free document in it is nested too deeply to be stored.
 pub fn wanted(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
     let request = request.into();
     let matches = request.match_allocation.map(scaling::wanted_matches);
@@ -68,6 +82,7 @@ pub fn wanted(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
     })
 }
 
+/// A scheduler as the API shows it.
 pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
     messages::Scheduler {
         name: scheduler.name.to_string(),
@@ -86,6 +101,7 @@ pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
     }
 }
 
+/// A scheduler as listings show it.
 pub fn without_spec(scheduler: &Scheduler) -> messages::SchedulerWithoutSpec {
     messages::SchedulerWithoutSpec {
         name: scheduler.name.to_string(),
@@ -120,6 +136,7 @@ pub fn info(scheduler: &Scheduler, rooms: RoomCounts) -> messages::SchedulerInfo
     }
 }
 
+/// The versions of a scheduler, and which is active.
 pub fn versions(rows: &[VersionRow], active: &SchedulerVersion) -> Vec<messages::SchedulerVersion> {
     rows.iter()
         .map(|row| messages::SchedulerVersion {

@@ -18,6 +18,7 @@ pub type Backup = Arc<
 pub struct BackupDone {
     /// The new file, on the server's machine.
     pub path: String,
+    /// The size of the file.
     pub bytes: u64,
     /// How long the copy took.
     pub took: Duration,
@@ -29,9 +30,12 @@ pub enum BackupError {
     #[error(
         "{0:?} is no name of a backup: 1 to 64 letters, digits, '-', '_' and '.', the first of them no '.'"
     )]
+    /// The name is none of a file in the folder of backups.
     Name(String),
+    /// There is a backup of this name.
     #[error("the backup {0:?} is there already: choose another name, or move the file away")]
     Taken(String),
+    /// The disk or the store failed; the text says how.
     #[error("the backup was not written: {0}")]
     NotWritten(String),
 }

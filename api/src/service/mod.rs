@@ -20,8 +20,11 @@ pub use rooms::RoomsService;
 /// All calls of a node, as transports serve them.
 #[derive(Clone)]
 pub struct Apis {
+    /// Schedulers and their operations.
     pub management: Arc<dyn ManagementApi>,
+    /// Pings, events and allocation.
     pub rooms: Arc<dyn RoomsApi>,
+    /// What operators ask for, beside the contract.
     pub operator: Arc<dyn OperatorApi>,
 }
 

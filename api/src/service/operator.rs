@@ -15,9 +15,11 @@ use crate::{Answer, OperatorApi, RequestContext, Status, codec, convert};
 
 /// Rooms on a page of a listing, where the request does not say.
 pub const ROOMS_PER_PAGE: u64 = 100;
+/// At most.
 pub const ROOMS_PER_PAGE_MAX: u64 = 500;
 /// Lines of a room's log, where the request does not say.
 pub const LOG_LINES: u64 = 100;
+/// At most.
 pub const LOG_LINES_MAX: u64 = 10_000;
 /// How long the store may take to say that it is there.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -30,6 +32,7 @@ pub struct OperatorService {
 }
 
 impl OperatorService {
+    /// Over the actors of this node; `backup` copies its store.
     pub fn new(node: Node, backup: Backup) -> Self {
         Self { node, backup }
     }

@@ -21,6 +21,7 @@ pub struct RoomsService {
 }
 
 impl RoomsService {
+    /// Over the actors of this node.
     pub fn new(node: Node) -> Self {
         Self { node }
     }

@@ -41,6 +41,9 @@ pub enum PolicyError {
 }
 
 /// Rooms that the policy wants, within `min` and `max` (contract 5.7, autoscaler).
+///
+/// # Errors
+/// When the policy is unknown, or lacks what it needs.
 pub fn desired(autoscaling: &Autoscaling, occupancy: &Occupancy) -> Result<i64, PolicyError> {
     let wanted = wanted(&autoscaling.policy, occupancy)?;
     let at_least = wanted.max(i64::from(autoscaling.min));
@@ -52,6 +55,9 @@ pub fn desired(autoscaling: &Autoscaling, occupancy: &Occupancy) -> Result<i64, 
 }
 
 /// Whether the policy lets rooms go now (contract 5.7, CanDownscale).
+///
+/// # Errors
+/// As [`desired`].
 pub fn may_downscale(
     autoscaling: &Autoscaling,
     occupancy: &Occupancy,

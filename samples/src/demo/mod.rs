@@ -89,6 +89,7 @@ pub fn run(
     summary.verdict()
 }
 
+#[expect(clippy::disallowed_methods, reason = "nobody else needs this thread")]
 fn wait_until_gone(installation: &str) -> usize {
     if installation.is_empty() {
         return 0;

@@ -61,6 +61,9 @@ pub fn created_at(record: &Value) -> Option<Timestamp> {
 
 impl Summary {
     /// Counts what was done by the operations that have ended.
+    ///
+    /// # Errors
+    /// When the server does not answer.
     pub async fn count(&mut self, api: &Api, others: &OtherReasons) -> anyhow::Result<()> {
         let mut additions = 0;
         // Oldest first: the first addition is the fleet itself.
@@ -119,6 +122,10 @@ impl Summary {
         print(&text.concat())
     }
 
+    /// Whether all was well.
+    ///
+    /// # Errors
+    /// What was not as it should be.
     pub fn verdict(&self) -> anyhow::Result<()> {
         if self.twice > 0 {
             bail!("{} rooms were allocated twice", self.twice);

@@ -8,6 +8,7 @@ const JAEGER_PORT: &str = "OTLP has a port of its own, 4317 of that host";
 
 pub fn keys() -> Vec<Key> {
     let mut keys = api();
+    keys.extend(jaeger());
     keys.extend(rooms_and_internal());
     keys.extend(traces());
     keys
@@ -65,6 +66,12 @@ fn api() -> Vec<Key> {
             "Nothing, as in the Go Maestro.",
             "use internalApi.metrics.enabled",
         ),
+    ]
+}
+
+/// The collector as the Go Maestro has it.
+fn jaeger() -> Vec<Key> {
+    vec![
         Key::new(
             "api.tracing.jaeger.disabled",
             &FLAG,

@@ -12,6 +12,9 @@ impl EmbeddedStore {
     /// Writes everything that was committed before the call to a new file, which exists completely
     /// or not at all. To use it, put it into an empty folder as `maestro.redb`. An existing file is
     /// not overwritten.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the file cannot be written.
     pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         self.barrier().await?;
         let path = path.to_owned();

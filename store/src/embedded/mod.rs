@@ -134,6 +134,9 @@ impl ClaimedFolder {
 
 impl EmbeddedStore {
     /// Opens the store of `data_dir`, and creates it if missing. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the folder is in use, cannot be used, or holds the file of a newer program.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
         ClaimedFolder::claim(data_dir)?.open()
     }

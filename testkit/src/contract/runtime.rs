@@ -122,6 +122,10 @@ impl Stage {
         .await
     }
 
+    /// The order for a room of the scheduler, its ports reserved.
+    ///
+    /// # Errors
+    /// As [`Runtime::reserve_ports`].
     pub async fn order(&self, room: &str) -> Result<RoomOrder, RuntimeError> {
         let room = RoomId::from(room);
         let host_ports = self.runtime.reserve_ports(&room, &self.scheduler).await?;
@@ -133,10 +137,18 @@ impl Stage {
         })
     }
 
+    /// Reserves ports and creates a room.
+    ///
+    /// # Errors
+    /// As [`Runtime::reserve_ports`] and [`Runtime::create`].
     pub async fn create(&self, room: &str) -> Result<Instance, RuntimeError> {
         self.runtime.create(&self.order(room).await?).await
     }
 
+    /// Ends a room within the grace of its spec.
+    ///
+    /// # Errors
+    /// As [`Runtime::terminate`].
     pub async fn terminate(&self, room: &str, uid: Option<&str>) -> Result<(), RuntimeError> {
         let (name, room) = (&self.scheduler.name, RoomId::from(room));
         let grace = self.scheduler.spec.grace();

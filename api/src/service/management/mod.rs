@@ -25,6 +25,7 @@ pub struct ManagementService {
 }
 
 impl ManagementService {
+    /// Over the actors of this node.
     pub fn new(node: Node) -> Self {
         Self { node }
     }

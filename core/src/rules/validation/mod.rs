@@ -23,6 +23,9 @@ use crate::domain::{PortRange, Scheduler};
 use checks::Findings;
 
 /// Whether the scheduler may be created, or be the result of a patch.
+///
+/// # Errors
+/// All that is wrong, in the order of the fields.
 pub fn validate_new(scheduler: &Scheduler) -> Result<(), Invalid> {
     validate(scheduler, scheduler.port_range)
 }
@@ -30,6 +33,9 @@ pub fn validate_new(scheduler: &Scheduler) -> Result<(), Invalid> {
 /// Whether the scheduler may be a new version by POST. The port range may be absent
 /// only when every port has a range of its own (D6); otherwise its absence is reported as
 /// an empty range, as in the contract (2.3).
+///
+/// # Errors
+/// All that is wrong, in the order of the fields.
 pub fn validate_new_version(scheduler: &Scheduler) -> Result<(), Invalid> {
     let port_range = match scheduler.port_range {
         None if !ports::only_host_port_ranges(&scheduler.spec) => Some(PortRange::default()),

@@ -5,6 +5,9 @@ use crate::process::RoomProcess;
 use std::io;
 
 /// All running processes that were started for rooms of this installation, whatever the records say.
+///
+/// # Errors
+/// When the table of processes cannot be read.
 pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
     let rows = process_table::scan()?;
     let alive = rows.into_iter().filter(|row| row.stat.alive());
@@ -23,6 +26,9 @@ pub fn room_processes(installation: &str) -> io::Result<Vec<RoomProcess>> {
 
 /// Kills everything that [`room_processes`] returns, once; returns how many. For an installation that is not running
 /// any more: the next call finds what a room forks meanwhile.
+///
+/// # Errors
+/// When the table of processes cannot be read.
 pub fn kill_room_processes(installation: &str) -> io::Result<usize> {
     let rows = process_table::scan()?;
     let marked =

@@ -65,6 +65,9 @@ pub struct ProcessRuntime {
 impl ProcessRuntime {
     /// Adopts running rooms. Must be called inside the I/O runtime, on which all its tasks live
     /// from then on.
+    ///
+    /// # Errors
+    /// Outside a runtime, and when the folders of rooms cannot be made or read.
     pub fn open(settings: ProcessSettings) -> Result<Arc<Self>, OpenError> {
         let handle = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
         let installation = &settings.installation;

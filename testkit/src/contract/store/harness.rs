@@ -58,6 +58,10 @@ impl Owner {
         }
     }
 
+    /// Commits the next batch.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
     pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
         let fence = self.fence();
         let seq = fence.seq;
