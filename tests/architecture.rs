@@ -238,6 +238,48 @@ fn no_module_knows_one_that_knows_it() {
     );
 }
 
+/// The texts in quotes between a line of `deny.toml` and the next closing bracket.
+fn denied(after: &str) -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deny.toml");
+    let text = std::fs::read_to_string(path).expect("deny.toml");
+    let (_, list) = text.split_once(after).expect("the list");
+    let (list, _) = list.split_once("\n]").expect("its end");
+    list.split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What `cargo deny check bans licenses` finds too, for machines without it.
+#[test]
+fn dependencies_are_those_that_deny_toml_lets_in() {
+    let (allowed, banned) = (denied("\nallow = ["), denied("\ndeny = ["));
+    let packages = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata runs where cargo test does")
+        .packages;
+    // `A AND B`: both; `A OR B`, in older ones `A/B`: either.
+    let may = |licence: &str| {
+        licence.split(" AND ").all(|part| {
+            let part = part.trim_matches(['(', ')']).replace('/', " OR ");
+            let mut choices = part.split(" OR ");
+            choices.any(|choice| allowed.iter().any(|allowed| allowed == choice.trim()))
+        })
+    };
+    for package in &packages {
+        let name = package.name.as_str();
+        assert!(
+            !banned.iter().any(|banned| banned == name),
+            "{name} is banned"
+        );
+        let licence = package.license.as_deref().unwrap_or("none");
+        assert!(may(licence), "{name} has the licence {licence}");
+    }
+}
+
 /// Tools of tests end with a panic, and are told so by those who use them.
 const PANICS: &[&str] = &["maestro-testkit", "maestro-simulation"];
 

@@ -14,7 +14,8 @@ const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 /// The options of `maestro backup`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
-    /// Name of the copy: it becomes <data folder>/backups/<NAME>.redb
+    /// Name of the copy
+    #[arg(help = "Name of the copy: it becomes <data folder>/backups/<NAME>.redb")]
     pub name: String,
     /// The internal server
     #[arg(long, default_value = INTERNAL_URL)]

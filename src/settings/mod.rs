@@ -237,7 +237,7 @@ impl Settings {
 /// file (or the default one, if it exists) and this process' environment.
 ///
 /// # Errors
-/// See [`load`].
+/// See [`load()`].
 pub fn load_here(named: Option<&Path>, flags: Flags<'_>) -> Result<Loaded, SettingsErrors> {
     let usual = Path::new(DEFAULT_FILE);
     let file = named.or_else(|| usual.exists().then_some(usual));

@@ -35,8 +35,10 @@ struct Cli {
 enum Task {
     /// Everything that proves the program, with what it needs installed or started first
     Test,
-    /// Format, lints, and the dependencies that must not be there
+    /// Format, lints, documentation, and the dependencies that must not be there
     Lint,
+    /// Whether something is known against a dependency; needs cargo-deny and the network
+    Advisories,
     /// What a submission has to pass: lint, then test
     Ci,
     /// The recorded cases of the contract against the built binary
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Lint => lint::run().map(|()| ExitCode::SUCCESS),
+        Task::Advisories => lint::advisories().map(|()| ExitCode::SUCCESS),
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Task::Settings => settings::run().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),

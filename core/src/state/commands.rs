@@ -148,7 +148,7 @@ pub(super) fn patch(
     )
 }
 
-/// No check whether the version exists: the operation tells (contract 2.4, [MUST]).
+/// No check whether the version exists: the operation tells (contract 2.4, "MUST").
 pub(super) fn switch_version(
     fleet: &Fleet,
     operations: &mut Operations,

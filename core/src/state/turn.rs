@@ -1,5 +1,5 @@
 //! What one decision gathers, beside what it changes in memory: each rule adds its share to
-//! the turn that it is given, and the turn becomes the [`Decision`].
+//! the turn that it is given, and the turn becomes the [`super::Decision`].
 
 use super::input::{Answer, Caller, Effect};
 use super::report::Report;

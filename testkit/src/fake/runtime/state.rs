@@ -13,7 +13,7 @@ pub enum Termination {
     /// At once: the watch says `Gone`.
     #[default]
     AtOnce,
-    /// It shows as terminating until [`FakeRuntime::finish`].
+    /// It shows as terminating until [`super::FakeRuntime::finish`].
     WhenTold,
     /// It ignores the order.
     Ignored,
