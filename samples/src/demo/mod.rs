@@ -3,11 +3,13 @@
 
 mod api;
 mod leftovers;
+mod look;
 mod marker;
 mod matchmaker;
 mod screen;
 mod script;
 mod server;
+mod signals;
 mod story;
 mod summary;
 mod watchdog;

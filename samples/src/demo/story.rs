@@ -3,21 +3,20 @@
 //! and in the end everything is removed.
 
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
+use super::look::{replacement_after, unended, wait_for_ready};
 use super::matchmaker::{self, Load, Stop, Tally};
 use super::screen::{Screen, State};
 use super::script::Script;
 use super::server::Server;
-use super::summary::{OtherReasons, Summary, Update, created_at};
-use anyhow::{Context, bail};
+use super::signals::Signals;
+use super::summary::{OtherReasons, Summary, Update};
+use anyhow::Context;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// All rooms have to be ready within this time, plus some per room.
-const UP_WAIT: Duration = Duration::from_secs(30);
 /// How long one attempt waits for a ready room: the matchmaker allocates them as well.
 const CRASH_WAIT: Duration = Duration::from_millis(800);
 /// Steps that have begun may take this much longer than the demonstration.
@@ -25,23 +24,6 @@ const SETTLE_WAIT: Duration = Duration::from_secs(30);
 const SETTLE_WAIT_INTERRUPTED: Duration = Duration::from_secs(10);
 /// Everything has to be gone within this time.
 const GONE_WAIT: Duration = Duration::from_secs(30);
-
-struct Signals {
-    int: Signal,
-    term: Signal,
-    /// The terminal was closed.
-    hup: Signal,
-}
-
-impl Signals {
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
-            _ = self.hup.recv() => {}
-        }
-    }
-}
 
 /// Steps in progress.
 struct Story<'a> {
@@ -64,11 +46,7 @@ struct StartedUpdate {
 
 pub async fn tell(server: Server, rooms: u32, time: Option<Duration>) -> anyhow::Result<Summary> {
     let api = Api::new(&server.management, &server.rooms)?;
-    let mut signals = Signals {
-        int: signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?,
-        term: signal(SignalKind::terminate()).context("cannot listen for TERM")?,
-        hup: signal(SignalKind::hangup()).context("cannot listen for HUP")?,
-    };
+    let mut signals = Signals::listen()?;
     let script = Script::new(rooms, time);
     let mut screen = Screen::new();
     for line in urls(&server, &script) {
@@ -121,25 +99,6 @@ fn urls(server: &Server, script: &Script) -> [String; 9] {
         format!("  curl {internal}/debug/actors"),
         "Ctrl-C ends it and leaves nothing behind.".into(),
     ]
-}
-
-async fn wait_for_ready(api: &Api, rooms: u64) -> anyhow::Result<()> {
-    let until = Instant::now()
-        + UP_WAIT
-        + Duration::from_millis(100) * u32::try_from(rooms).unwrap_or(u32::MAX);
-    loop {
-        let counts = api.counts().await?;
-        if counts.ready >= rooms {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            bail!(
-                "only {} of {rooms} rooms became ready: {counts:?}",
-                counts.ready
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 impl Story<'_> {
@@ -358,40 +317,5 @@ impl Story<'_> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
-    }
-}
-
-/// From the crash to the end of the operation that made the new room, and that operation.
-async fn replacement_after(
-    api: &Api,
-    crash: Timestamp,
-) -> anyhow::Result<Option<(String, Duration)>> {
-    // The first one after the crash: what the load asks for comes later.
-    for operation in api.ended_operations().await?.iter().rev() {
-        let is_add =
-            operation["definitionName"] == "add_rooms" && operation["status"] == "finished";
-        if !is_add || created_at(operation).is_none_or(|at| at < crash) {
-            continue;
-        }
-        let id = operation["id"].as_str().unwrap_or_default().to_owned();
-        let whole = api.operation(&id).await?;
-        let events = whole["executionHistory"].as_array();
-        let ended = events.and_then(|events| created_at(events.last()?));
-        let time = ended.and_then(|at| Duration::try_from(at.duration_since(crash)).ok());
-        return Ok(time.map(|time| (id, time)));
-    }
-    Ok(None)
-}
-
-/// Operations that did not end in time.
-async fn unended(api: &Api, wait: Duration) -> anyhow::Result<Vec<String>> {
-    let until = Instant::now() + wait;
-    loop {
-        let open = api.open_operations().await?;
-        if open.is_empty() || Instant::now() > until {
-            let name = |o: &Value| format!("{} {}", o["definitionName"], o["id"]);
-            return Ok(open.iter().map(name).collect());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
