@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `runtime`, `host` | the port, and what all rooms of the machine share |
+//! | `runtime`, `opening`, `host` | the port, and what all rooms of the machine share |
 //! | `plan`, `environment`, `quantity` | what a room is to be started with, decided before anything starts |
 //! | `creation`, `spawn`, `unsafe_calls` | starting it |
 //! | `keeper`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts, termination |
@@ -10,7 +10,7 @@
 //! | `feeds` | what watchers are told |
 //! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a process |
 //! | `ports`, `cgroup`, `janitor`, `children` | host ports, limits, upkeep of logs, whose end is whose to wait for |
-//! | `trash`, `cleaner` | what rooms leave on the disk |
+//! | `trash`, `clearance`, `cleaner` | what rooms leave on the disk |
 //! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang, errors that say nothing about a room |
 //!
 //! Never: polling for exits while there are descriptors, a pipe between a room and this process (it

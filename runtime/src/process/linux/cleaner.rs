@@ -3,9 +3,9 @@
 //! delay. No failure here affects a room or a caller.
 
 use super::{
+    clearance::{STUCK_MAX, Stuck},
     host::Host,
     ports::RoomKey,
-    trash::{STUCK_MAX, Stuck},
 };
 use std::{
     collections::{HashMap, HashSet},

@@ -1,53 +1,22 @@
 //! Opening and shutting down, and the port itself.
 
 use super::{
-    adoption,
-    blocking::{JobError, Jobs},
-    cgroup::Cgroups,
-    cleaner,
-    environment::Surroundings,
-    exit_watch,
-    folder::{self, RoomsFolder},
+    blocking::JobError,
+    folder,
     host::{Host, folder_trouble},
-    janitor,
     live_room::{self, EndOrder},
     logs::{self, Bounds},
-    ports,
-    process_table::{self, ProcessId, Scanner},
+    opening, ports,
     record::RoomFile,
     shortage::is_shortage,
-    site::{lock_folder, open_folders},
-    trash::Trash,
-    unsafe_calls,
 };
-use crate::feeds::Feeds;
 use crate::process::{OpenError, ProcessSettings};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{Resource, getrlimit},
-};
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, Semaphore},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use rustix::fs::{FlockOperation, flock};
+use std::{fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
-/// Far below the threads that the I/O runtime may have, which others use too.
-const JOBS_MAX: usize = 64;
-const READS_MAX: usize = 16;
-/// For callers; the work itself continues.
-const JOB_PATIENCE: Duration = Duration::from_secs(30);
-const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// A creation has a queue of its own before it.
 const CREATION_PATIENCE: Duration = Duration::from_secs(120);
 /// Rooms live on without us, so nothing is lost with a task that does not end.
@@ -69,65 +38,7 @@ impl ProcessRuntime {
     /// # Errors
     /// Outside a runtime, and when the folders of rooms cannot be made or read.
     pub fn open(settings: ProcessSettings) -> Result<Arc<Self>, OpenError> {
-        let handle = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
-        let installation = &settings.installation;
-        if installation.parse::<uuid::Uuid>().is_err() {
-            return Err(OpenError::Installation(installation.clone()));
-        }
-        let kernel = |what, source| OpenError::UnsupportedKernel { what, source };
-        let boot_id = process_table::boot_id().map_err(|e| kernel("boot id", e))?;
-        let namespace = process_table::pid_namespace().map_err(|e| kernel("pid namespace", e))?;
-        check_pidfd().map_err(|e| kernel("pidfd", e))?;
-        unsafe_calls::keep_inherited_descriptors().map_err(|e| kernel("descriptors", e))?;
-        unsafe_calls::hear_of_children();
-        if let Err(error) = unsafe_calls::allow_many_descriptors() {
-            tracing::warn!(%error, "the limit of open files cannot be raised; it limits the number of rooms");
-        }
-
-        let (data, rooms) = open_folders(&settings.data_dir)?;
-        let lock = lock_folder(&rooms)?;
-        let domain = format!("{boot_id}/{namespace}/{}", rooms.display());
-        let rooms = RoomsFolder::new(rooms);
-        let trash = Trash::new(rooms.trash()).map_err(|source| OpenError::Folder {
-            path: rooms.trash(),
-            source,
-        })?;
-        let survey = adoption::survey(&rooms, installation, &boot_id).map_err(|source| {
-            OpenError::Folder {
-                path: rooms.path().into(),
-                source,
-            }
-        })?;
-        let stopping = CancellationToken::new();
-        let host = Arc::new(Host {
-            surroundings: surroundings(&settings, &data),
-            rooms,
-            boot_id,
-            feeds: Arc::new(Feeds::new(
-                newer_than(survey.resource_version),
-                stopping.clone(),
-            )),
-            ports: ports::PortBook::new(settings.default_ports),
-            scanner: Scanner::new(handle.clone()),
-            cgroups: open_cgroups(),
-            spawns: Arc::new(Semaphore::new(spawns_at_once(settings.spawns_at_once))),
-            jobs: Jobs::new(handle.clone(), JOBS_MAX, JOB_PATIENCE),
-            reads: Jobs::new(handle.clone(), READS_MAX, READ_PATIENCE),
-            trash,
-            discarded: Notify::new(),
-            tasks: TaskTracker::new(),
-            stopping,
-            handle,
-            state: Default::default(),
-            settings,
-        });
-        for found in survey.rooms {
-            host.adopt(found);
-        }
-        host.tasks
-            .spawn_on(janitor::run(host.clone()), &host.handle);
-        host.tasks
-            .spawn_on(cleaner::run(host.clone()), &host.handle);
+        let (host, domain, lock) = opening::open(settings)?;
         Ok(Arc::new(Self { host, domain, lock }))
     }
 
@@ -346,51 +257,6 @@ fn tail_of_room(
     }
     all.drain(..all.len().saturating_sub(bounds.lines));
     Ok(all)
-}
-
-fn check_pidfd() -> io::Result<()> {
-    let pid = std::process::id() as i32;
-    let start_ticks = process_table::stat(pid)?.map_or(0, |stat| stat.start_ticks);
-    match exit_watch::hold(ProcessId { pid, start_ticks })? {
-        Some(_) => Ok(()),
-        None => Err(io::Error::other("our own process is not in /proc")),
-    }
-}
-
-/// As many as descriptors allow: each takes some for a moment.
-fn spawns_at_once(wanted: usize) -> usize {
-    const DESCRIPTORS_PER_SPAWN: u64 = 64;
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let allowed = usize::try_from(limit / DESCRIPTORS_PER_SPAWN).unwrap_or(usize::MAX);
-    wanted.min(allowed).max(1)
-}
-
-fn surroundings(settings: &ProcessSettings, data: &Path) -> Surroundings {
-    let binary = settings.own_binary.clone();
-    let binary = binary.or_else(|| std::env::current_exe().ok());
-    Surroundings {
-        binaries: binary.and_then(|binary| Some(binary.parent()?.to_path_buf())),
-        secrets: data.join("secrets"),
-        host: settings.host.clone(),
-        rooms_api_url: settings.rooms_api_url.clone(),
-    }
-}
-
-fn open_cgroups() -> Option<Cgroups> {
-    let opened = Cgroups::open();
-    opened
-        .inspect_err(|why| tracing::info!(%why, "limits of rooms are not enforced"))
-        .ok()
-}
-
-/// Above every version ever reported, even if the wall clock went back.
-fn newer_than(recorded: u64) -> u64 {
-    const OBSERVATIONS_SINCE_RECORD_MAX: u64 = 1_000_000;
-    const RECORDED_MAX: u64 = 1 << 53;
-    let micros = jiff::Timestamp::now().as_microsecond();
-    // A record is untrusted input: none of its numbers may exhaust the counter.
-    let recorded = recorded.min(RECORDED_MAX) + OBSERVATIONS_SINCE_RECORD_MAX;
-    u64::try_from(micros).unwrap_or(0).max(recorded)
 }
 
 #[cfg(test)]
