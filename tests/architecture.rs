@@ -1,4 +1,5 @@
-//! Who may know whom: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never see.
+//! Who may know whom: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never
+//! see.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -296,4 +297,31 @@ fn each_crate_warns_of_long_functions_and_panics() {
             assert!(text.contains(warns), "{} does not warn", root.src_path);
         }
     }
+}
+
+/// Comments have one width. Tables cannot be wrapped, and comments on messages are lines of the API's description.
+#[test]
+fn comments_are_120_wide_at_most() {
+    const WIDTH: usize = 120;
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()];
+    let mut wide = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            let is_ours = name != "target" && !name.as_encoded_bytes().starts_with(b".");
+            if path.is_dir() && is_ours && !path.ends_with("codec/messages") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                let is_wide = |line: &&str| {
+                    let text = line.trim_start();
+                    text.starts_with("//") && !text.contains('|') && line.chars().count() > WIDTH
+                };
+                let lines = text.lines().filter(is_wide);
+                wide.extend(lines.map(|line| format!("{}: {line}", path.display())));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
 }

@@ -1,6 +1,6 @@
-//! What comments, settings and pages cite is there: sections and items of `docs/contract.md` ("contract 2.4"), decisions
-//! ("D22", in the contract and in `docs/compatibility.md`), parts of ARCHITECTURE.md ("architecture 5, Order") and its
-//! invariants ("invariant 3"). Links between pages lead somewhere.
+//! What comments, settings and pages cite is there: sections and items of `docs/contract.md` ("contract 2.4"),
+//! decisions ("D22", in the contract and in `docs/compatibility.md`), parts of ARCHITECTURE.md ("architecture 5,
+//! Order") and its invariants ("invariant 3"). Links between pages lead somewhere.
 
 #[path = "support/sources.rs"]
 mod sources;

@@ -1,6 +1,6 @@
 //! The files that ARCHITECTURE.md, CONTRIBUTING.md and `docs/glossary.md` name are there, with the names that stand
-//! beside them; and the file that answers a newcomer's question is named in the part of ARCHITECTURE.md that the question
-//! is sent to.
+//! beside them; and the file that answers a newcomer's question is named in the part of ARCHITECTURE.md that the
+//! question is sent to.
 
 use regex::Regex;
 use std::fs;

@@ -12,8 +12,8 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-/// HTTP prints `null` for messages that are unset, the client's JSON leaves them out; and it prints 32-bit floats with all
-/// the digits of 64 bits.
+/// HTTP prints `null` for messages that are unset, the client's JSON leaves them out; and it prints 32-bit floats with
+/// all the digits of 64 bits.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(members) => members

@@ -20,7 +20,8 @@ fn connect(url: &str) -> TcpStream {
     stream
 }
 
-/// Sends `begin`, then a byte of `drops` again and again, until the other side ends it. What it answered, and when it ended.
+/// Sends `begin`, then a byte of `drops` again and again, until the other side ends it. What it answered, and when it
+/// ended.
 fn trickle(url: &str, begin: &str, drops: &[u8]) -> (String, Duration) {
     let mut stream = connect(url);
     stream.write_all(begin.as_bytes()).expect("it reads");

@@ -1,5 +1,5 @@
-//! To whom each room was allocated last: only that caller can leave it untaken. Somebody else may have got the room since, while
-//! the store was slow.
+//! To whom each room was allocated last: only that caller can leave it untaken. Somebody else may have got the room
+//! since, while the store was slow.
 
 use maestro_core::domain::RoomId;
 use maestro_core::state::Caller;

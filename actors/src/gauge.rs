@@ -121,7 +121,8 @@ impl Gauge {
     }
 
     /// A message waits for as long as the guard lives: it travels with the message, so one
-    /// that dies with its mailbox does not count for ever. They are not taken in their order: they come on several ways.
+    /// that dies with its mailbox does not count for ever. They are not taken in their order: they come on several
+    /// ways.
     pub fn enqueue(self: &Arc<Self>) -> Queued {
         let first = self.enqueued.fetch_add(1, Relaxed) as usize;
         let now = self.now_us();

@@ -64,9 +64,9 @@ pub struct NodeParts {
     pub core: Arc<CoreSettings>,
     /// How the actors behave.
     pub settings: ActorSettings,
-    /// Counts refused creations under names that are taken, where somebody wants to know. The original finds out by failing
-    /// to insert them, so its dashboards look among the failures of the store (contract 15.27); here the owner knows before
-    /// any store is asked.
+    /// Counts refused creations under names that are taken, where somebody wants to know. The original finds out by
+    /// failing to insert them, so its dashboards look among the failures of the store (contract 15.27); here the owner
+    /// knows before any store is asked.
     pub duplicate_creates: Option<IntCounter>,
     /// The runtime of all I/O.
     pub io: tokio::runtime::Handle,

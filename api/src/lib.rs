@@ -1,8 +1,8 @@
-//! The calls of Maestro, for every transport: their messages, the traits that say what can be asked, and the services that
-//! answer by asking the actors.
+//! The calls of Maestro, for every transport: their messages, the traits that say what can be asked, and the services
+//! that answer by asking the actors.
 //!
-//! HTTP and gRPC adapt these traits and know nothing of each other. No transport is known here: what a call needs of its
-//! request is in its [`RequestContext`].
+//! HTTP and gRPC adapt these traits and know nothing of each other. No transport is known here: what a call needs of
+//! its request is in its [`RequestContext`].
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]

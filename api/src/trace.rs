@@ -50,8 +50,8 @@ pub struct Subject<'a> {
     pub room: Option<&'a str>,
 }
 
-/// The span of a request, in its caller's trace if `header` finds one. What `subject` leaves out may be recorded later, under
-/// `scheduler_name`, `operation_id` and `room_id`.
+/// The span of a request, in its caller's trace if `header` finds one. What `subject` leaves out may be recorded later,
+/// under `scheduler_name`, `operation_id` and `room_id`.
 ///
 /// Debug, because a ping every 30 seconds from every room would drown everything else.
 pub fn request<'h>(

@@ -1,5 +1,5 @@
-//! Connections: never more than a bound, none with more frames than its calls are worth ([`Frames`]), and all of them ended
-//! when the time to drain is over.
+//! Connections: never more than a bound, none with more frames than its calls are worth ([`Frames`]), and all of them
+//! ended when the time to drain is over.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ use crate::frames::Frames;
 pub struct Bounds {
     /// Most connections at one time; more wait in the system's queue.
     pub connections_max: usize,
-    /// From a connection's beginning to its preface (RFC 9113, 3.4). Behind that, pings find out who does not answer: also
-    /// whoever trickles a frame, since the answer would have to stand in it.
+    /// From a connection's beginning to its preface (RFC 9113, 3.4). Behind that, pings find out who does not answer:
+    /// also whoever trickles a frame, since the answer would have to stand in it.
     pub preface_within: Duration,
 }
 

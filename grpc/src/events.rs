@@ -1,7 +1,7 @@
 //! Package `eventforwarder`: what matchmakers implement to hear of rooms and players (contract 6 and 16).
 //!
-//! [`grpc_forwarder_client::GrpcForwarderClient`] is what Maestro calls, [`grpc_forwarder_server::GrpcForwarder`] what a
-//! forwarder implements.
+//! [`grpc_forwarder_client::GrpcForwarderClient`] is what Maestro calls, [`grpc_forwarder_server::GrpcForwarder`] what
+//! a forwarder implements.
 
 #![allow(
     clippy::all,

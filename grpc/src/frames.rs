@@ -1,9 +1,9 @@
 //! Frames of HTTP/2 that a client sends, counted on their way in (RFC 9113, 10.5).
 //!
-//! Most kinds of frame cost the server work and bring no call further: settings and pings have to be acknowledged, resets
-//! and empty data are looked at for nothing. The HTTP library bounds some kinds, not their number. Here each such frame is
-//! paid for from a purse that calls, their answers and time fill; who has nothing left is hung up on before the library sees
-//! what was sent.
+//! Most kinds of frame cost the server work and bring no call further: settings and pings have to be acknowledged,
+//! resets and empty data are looked at for nothing. The HTTP library bounds some kinds, not their number. Here each
+//! such frame is paid for from a purse that calls, their answers and time fill; who has nothing left is hung up on
+//! before the library sees what was sent.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,5 +1,5 @@
-//! All connections of one worker. When nearly all places are taken, those that have been idle for longest go: whoever opens
-//! connections and says nothing on them keeps nobody else out.
+//! All connections of one worker. When nearly all places are taken, those that have been idle for longest go: whoever
+//! opens connections and says nothing on them keeps nobody else out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

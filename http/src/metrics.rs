@@ -1,7 +1,7 @@
 //! The metrics of the two APIs (contract 9).
 //!
-//! Each ping passes here twice, on all threads at once: the handlers of the route tables are found without a lock, and each
-//! thread counts for itself.
+//! Each ping passes here twice, on all threads at once: the handlers of the route tables are found without a lock, and
+//! each thread counts for itself.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,5 +1,5 @@
-//! What all endpoints beside the contract share: the id of a request (taken or made, echoed, logged, and passed on to what it
-//! orders), its span and its figures, and bounds of its body, read or not.
+//! What all endpoints beside the contract share: the id of a request (taken or made, echoed, logged, and passed on to
+//! what it orders), its span and its figures, and bounds of its body, read or not.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};

@@ -1,5 +1,5 @@
-//! The three servers, on sockets that the caller has bound (a taken port is an error of its start). A server serves while it
-//! is polled; its handle's `stop(graceful)` ends it.
+//! The three servers, on sockets that the caller has bound (a taken port is an error of its start). A server serves
+//! while it is polled; its handle's `stop(graceful)` ends it.
 //!
 //! Their workers parse and serialise. They await the calls of `maestro_api` and hold no client of anything.
 
@@ -192,8 +192,8 @@ where
     }
 }
 
-/// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections inherit
-/// this from the socket that they come in by.
+/// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections
+/// inherit this from the socket that they come in by.
 #[cfg(target_os = "linux")]
 fn bound_unread(listener: &TcpListener, at_most: Duration) -> io::Result<()> {
     let millis = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX);

@@ -1,5 +1,5 @@
-//! Bytes of all kinds for the codec and the routes, over the real actors of one node: nothing panics, nothing is answered
-//! as a fault of ours, and nothing takes more than its share of time.
+//! Bytes of all kinds for the codec and the routes, over the real actors of one node: nothing panics, nothing is
+//! answered as a fault of ours, and nothing takes more than its share of time.
 
 #[path = "service/fleet.rs"]
 #[allow(dead_code, reason = "shared with the tests of the services")]
@@ -532,7 +532,8 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// 100 ms for the largest body, in a build that is optimised; ten times that without. Whoever is quadratic takes minutes.
+/// 100 ms for the largest body, in a build that is optimised; ten times that without. Whoever is quadratic takes
+/// minutes.
 const BUDGET: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
 
 #[test]

@@ -1,5 +1,5 @@
-//! Counts that all threads add to without touching each other's cache lines. The library's histogram shares four counters
-//! between all threads; at hundreds of thousands of pings a second that is noticeable.
+//! Counts that all threads add to without touching each other's cache lines. The library's histogram shares four
+//! counters between all threads; at hundreds of thousands of pings a second that is noticeable.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 

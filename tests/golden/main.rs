@@ -13,8 +13,8 @@
 //! | `order` | keys of the answer in their order; `unordered`: the lists whose order does not count |
 //! | `after` | requests after it, each with what is expected; `{{OPID}}` is the operation that it ordered |
 //!
-//! `{{S}}`, `{{S2}}` are names of schedulers and `{{G}}` of a game, of this case alone. In what is expected stand `<uuid>`,
-//! `<timestamp>` (RFC 3339 in UTC, of now), `<timestamp-any>` (with any offset) and `<any>`.
+//! `{{S}}`, `{{S2}}` are names of schedulers and `{{G}}` of a game, of this case alone. In what is expected stand
+//! `<uuid>`, `<timestamp>` (RFC 3339 in UTC, of now), `<timestamp-any>` (with any offset) and `<any>`.
 //!
 //! Here are the cases that need HTTP only. Those that prepare or look at Postgres and Redis come with that store.
 

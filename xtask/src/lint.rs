@@ -28,7 +28,8 @@ pub fn run() -> Result<()> {
     dependencies()
 }
 
-/// What `deny.toml` says, but for the advisories, which need the network. The tests hold licences and bans without the tool.
+/// What `deny.toml` says, but for the advisories, which need the network. The tests hold licences and bans without the
+/// tool.
 fn dependencies() -> Result<()> {
     if !shell::exists("cargo-deny") {
         println!("cargo-deny: skipped, it is not installed (cargo install --locked cargo-deny)");

@@ -198,8 +198,9 @@ macro_rules! kind {
     };
 }
 
-/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto order. Comments
-/// on messages and fields go into the OpenAPI description too. Behind them, `@[…]` stands for further attributes.
+/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto
+/// order. Comments on messages and fields go into the OpenAPI description too. Behind them, `@[…]` stands for further
+/// attributes.
 macro_rules! messages {
     ($($(#[doc = $about:literal])* $(@[$attribute:meta])* $name:ident {
         $($(#[doc = $text:literal])* $(@[$of_field:meta])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*

@@ -1,9 +1,9 @@
 //! Proto-JSON (contract 2.1, 2.3, 15, 16): every message, read from and written to JSON.
 //!
-//! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a syntax
-//! error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and duplicates follow
-//! the wire, not serde's habits: that is why this is not derived. gRPC carries the same messages as protocol buffers
-//! ([`from_wire`], [`to_wire`]).
+//! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a
+//! syntax error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and
+//! duplicates follow the wire, not serde's habits: that is why this is not derived. gRPC carries the same messages as
+//! protocol buffers ([`from_wire`], [`to_wire`]).
 
 mod message;
 pub mod messages;
@@ -43,7 +43,8 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     if body.is_empty() {
         return Ok(M::default());
     }
-    // Bytes behind the first value are never read, so bad ones there must not spoil it: read as far as the text is valid.
+    // Bytes behind the first value are never read, so bad ones there must not spoil it: read as far as the text is
+    // valid.
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),

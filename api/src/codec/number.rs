@@ -1,4 +1,5 @@
-//! Numbers of proto-JSON: integers that may be written as floats, and floats in their shortest form (contract 2.1, 15.3).
+//! Numbers of proto-JSON: integers that may be written as floats, and floats in their shortest form (contract 2.1,
+//! 15.3).
 
 use std::fmt::Write;
 

@@ -77,7 +77,8 @@ impl Json for Struct {
     }
 }
 
-/// What a `Struct` asks beyond the grammar: keys once per object, numbers within a double, escapes that form characters.
+/// What a `Struct` asks beyond the grammar: keys once per object, numbers within a double, escapes that form
+/// characters.
 #[derive(Default)]
 pub struct StructCheck<'a> {
     keys: Vec<Cow<'a, [u8]>>,
@@ -143,7 +144,8 @@ pub(super) fn double(raw: &[u8]) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// One value of the tree that is printed; containers name their members by index, so neither building nor dropping recurses.
+/// One value of the tree that is printed; containers name their members by index, so neither building nor dropping
+/// recurses.
 pub(super) enum Node<'a> {
     Raw(&'a [u8]),
     Number(&'a [u8]),

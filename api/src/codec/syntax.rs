@@ -1,8 +1,9 @@
 //! The JSON grammar: one iterative walk over a value, and Go's wording for what is wrong with it.
 //!
-//! Everything that must look at JSON without knowing its shape goes through [`walk`]: skipping unknown fields, validating
-//! a `Struct`, printing one in canonical form, and finding the syntax error that wins over any other complaint. It keeps
-//! its own stack, so nesting costs heap and never the thread's stack. It never decides what a value means.
+//! Everything that must look at JSON without knowing its shape goes through [`walk`]: skipping unknown fields,
+//! validating a `Struct`, printing one in canonical form, and finding the syntax error that wins over any other
+//! complaint. It keeps its own stack, so nesting costs heap and never the thread's stack. It never decides what a value
+//! means.
 
 use std::fmt;
 

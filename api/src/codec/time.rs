@@ -137,8 +137,8 @@ impl Json for Timestamp {
 
     fn write(&self, out: &mut String) {
         let text = self.strftime("%Y-%m-%dT%H:%M:%S");
-        // Times before the epoch count their fraction downwards in jiff; the wire wants it upwards. strftime has done so
-        // for the seconds, and this does it for the rest.
+        // Times before the epoch count their fraction downwards in jiff; the wire wants it upwards. strftime has done
+        // so for the seconds, and this does it for the rest.
         let nanos = self.subsec_nanosecond().rem_euclid(1_000_000_000);
         let _ = write!(out, "\"{text}");
         write_fraction(out, nanos.unsigned_abs());

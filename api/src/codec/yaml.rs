@@ -1,5 +1,5 @@
-//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both. Where each piece of that JSON
-//! comes from is kept: complaints name lines of the document that was sent.
+//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both. Where each piece of that
+//! JSON comes from is kept: complaints name lines of the document that was sent.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! One call from its head to its answer, around the generated services: request id, span, deadline, size, access log, figures,
-//! panics.
+//! One call from its head to its answer, around the generated services: request id, span, deadline, size, access log,
+//! figures, panics.
 
 mod metrics;
 

@@ -1,5 +1,5 @@
-//! The connections of all forwarders: one shared target per address, renewed each day, ended with the last scheduler that
-//! uses it (contract 6.4).
+//! The connections of all forwarders: one shared target per address, renewed each day, ended with the last scheduler
+//! that uses it (contract 6.4).
 
 use super::KeepAlive;
 use super::target::Target;

@@ -1,7 +1,7 @@
 //! The two HTTP APIs: routes, parameters, errors and headers as the contract has them (sections 2.1, 2.2, 3, 15).
 //!
-//! Requests become messages and calls of [`ManagementApi`] or [`RoomsApi`]; answers become JSON. No rule about schedulers
-//! or rooms lives here, and no HTTP type leaves: gRPC services call the same traits.
+//! Requests become messages and calls of [`ManagementApi`] or [`RoomsApi`]; answers become JSON. No rule about
+//! schedulers or rooms lives here, and no HTTP type leaves: gRPC services call the same traits.
 //!
 //! The routes are our own table behind actix-web's default service, because the contract's matching (decoded segments,
 //! empty segments, 501 for a known path, redirects) is not actix-web's. Routes of others, mounted before, win.

@@ -190,8 +190,8 @@ fn matches<'p>(template: &'static str, path: &'p str) -> Option<Params<'p>> {
     (template.is_none() && path.is_none()).then_some(params)
 }
 
-/// The text up to the first slash, and what follows it. Each ping is matched with this: for a few bytes, the search that
-/// `split` prepares costs more than looking at them.
+/// The text up to the first slash, and what follows it. Each ping is matched with this: for a few bytes, the search
+/// that `split` prepares costs more than looking at them.
 fn first_segment(text: &str) -> (&str, Option<&str>) {
     match text.bytes().position(|byte| byte == b'/') {
         Some(end) => (&text[..end], Some(&text[end + 1..])),

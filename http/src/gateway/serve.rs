@@ -88,8 +88,8 @@ pub async fn serve<A: ?Sized>(
         });
     }
     if upgrading {
-        // Nobody takes the offer up (as in the original), and actix-web ends the connection then: say so, or clients that
-        // offer HTTP/2 on every new connection would put their next request on a dead one.
+        // Nobody takes the offer up (as in the original), and actix-web ends the connection then: say so, or clients
+        // that offer HTTP/2 on every new connection would put their next request on a dead one.
         response
             .head_mut()
             .set_connection_type(ConnectionType::Close);
@@ -152,8 +152,8 @@ async fn run<A: ?Sized>(
     let post = *request.method() == Method::POST;
     let falls_back =
         matches!(&target, Target::Found(route, _) if post && route.method == Method::GET);
-    // A POST that is to be something else is read as a form, whatever it becomes and wherever it leads (contract 2.1). That
-    // takes the body: an overridden call with a body sees an empty one, as in the original.
+    // A POST that is to be something else is read as a form, whatever it becomes and wherever it leads (contract 2.1).
+    // That takes the body: an overridden call with a body sees an empty one, as in the original.
     let becomes = overridden || falls_back;
     if becomes {
         read(&std::mem::replace(&mut body, Ok(Bytes::new()))?)?;

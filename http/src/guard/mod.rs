@@ -1,5 +1,5 @@
-//! Keeps web pages out (decision D28): a browser sends requests for whatever page it shows, also to servers that only this
-//! machine can reach. Whoever could make it send one here could start commands.
+//! Keeps web pages out (decision D28): a browser sends requests for whatever page it shows, also to servers that only
+//! this machine can reach. Whoever could make it send one here could start commands.
 //!
 //! Looked at are the head's words that no page can change. Bodies are not read, and no route is looked up.
 
@@ -30,8 +30,8 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub struct Trusted {
     /// Names under which the servers may be called (`api.allowedHosts`).
     pub hosts: Vec<TrustedHost>,
-    /// Names of the server itself, which other settings give away: known like `hosts`, but no reason to look at names where
-    /// those are not looked at.
+    /// Names of the server itself, which other settings give away: known like `hosts`, but no reason to look at names
+    /// where those are not looked at.
     pub own_names: Vec<TrustedHost>,
     /// Origins whose pages may call them (`api.allowedOrigins`).
     pub origins: Vec<TrustedOrigin>,

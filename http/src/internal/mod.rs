@@ -72,8 +72,8 @@ pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfi
     }
 }
 
-/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's, whose
-/// observer hears of its requests too.
+/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's,
+/// whose observer hears of its requests too.
 pub fn configure_debug(
     operator: Arc<dyn OperatorApi>,
     gateway: &Gateway<dyn ManagementApi>,

@@ -1,7 +1,7 @@
 //! Schemas of the messages, made of their declarations.
 //!
-//! A message that is read and written has two: requests may leave anything out, answers leave out only what was declared
-//! `optional` (contract 2.1). The one of requests is called `…Input` then.
+//! A message that is read and written has two: requests may leave anything out, answers leave out only what was
+//! declared `optional` (contract 2.1). The one of requests is called `…Input` then.
 
 use std::collections::BTreeSet;
 

@@ -21,8 +21,8 @@ const UNMARKED: [&str; 3] = [LOCK, STORE, "rooms"];
 /// Behind the program in their rooms' command.
 const ARGUMENTS: [&str; 3] = ["room", "--ping-interval", "1s"];
 
-/// Ends the rooms and deletes the folders of dead demonstrations; how many there were. What may be anything else stays, and
-/// so does what a living process works in.
+/// Ends the rooms and deletes the folders of dead demonstrations; how many there were. What may be anything else stays,
+/// and so does what a living process works in.
 pub fn sweep(temporary: &Path) -> usize {
     let Ok(entries) = fs::read_dir(temporary) else {
         return 0;

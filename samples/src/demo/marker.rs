@@ -1,7 +1,7 @@
 //! The file that says that a folder was made by a demonstration, and whose rooms ran in it.
 //!
-//! What is deleted without being asked for has to be ours beyond doubt. A name proves nothing: people name their own folders
-//! and copies of ours like that. So the marker names the folder that it was written in, by name and inode.
+//! What is deleted without being asked for has to be ours beyond doubt. A name proves nothing: people name their own
+//! folders and copies of ours like that. So the marker names the folder that it was written in, by name and inode.
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::getuid;

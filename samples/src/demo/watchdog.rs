@@ -116,8 +116,8 @@ pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Ends the rooms of an installation and deletes its folder; false: something is left. Without an `installation` there were
-/// no rooms.
+/// Ends the rooms of an installation and deletes its folder; false: something is left. Without an `installation` there
+/// were no rooms.
 #[expect(clippy::disallowed_methods, reason = "nobody else needs this thread")]
 pub fn clean(folder: &Path, installation: &str) -> bool {
     let until = Instant::now() + CLEAN_MAX;

@@ -82,8 +82,8 @@ impl ClaimedFolder {
         Ok(Self { dir, lock })
     }
 
-    /// Reads a store that has to be there, for whoever must know what it is of before anything is done with it. It begins no
-    /// epoch and keeps its format; only a file that was not closed is repaired. Blocks on the disk.
+    /// Reads a store that has to be there, for whoever must know what it is of before anything is done with it. It
+    /// begins no epoch and keeps its format; only a file that was not closed is repaired. Blocks on the disk.
     ///
     /// # Errors
     /// As [`ClaimedFolder::open`]; also when there is no store.
