@@ -1,20 +1,34 @@
-//! Durations in Go syntax (`30s`, `1h30m`, `250ms`, `1.5s`), the form that settings and flags of Maestro have always had.
+//! Durations in Go syntax (`30s`, `1h30m`, `250ms`, `1.5s`), the form that settings and flags of Maestro have always
+//! had.
 //!
-//! No published crate reads this form as it is: they lack fractions, or take `M` and `y` for units that Go does not know.
+//! No published crate reads this form as it is: they lack fractions, or take `M` and `y` for units that Go does not
+//! know.
+
+#![warn(missing_docs)]
 
 use std::time::Duration;
 
 /// Why a text is no duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
+    /// It is none at all.
     #[error("invalid duration {0:?}: write it as 30s, 1h30m or 250ms")]
     Syntax(String),
+    /// A number without a unit.
     #[error("unit missing in duration {0:?}: write it as 30s, 1h30m or 250ms")]
     UnitMissing(String),
+    /// A unit that Go does not have.
     #[error("unknown unit {unit:?} in duration {text:?}: use ns, us, ms, s, m or h")]
-    UnknownUnit { text: String, unit: String },
+    UnknownUnit {
+        /// What was written.
+        text: String,
+        /// The unit in it.
+        unit: String,
+    },
+    /// Less than nothing.
     #[error("duration {0:?} is negative")]
     Negative(String),
+    /// More than 64 bits of nanoseconds hold.
     #[error("duration {0:?} is too long: at most 292 years")]
     TooLong(String),
 }

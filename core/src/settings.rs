@@ -1,5 +1,7 @@
 //! What an operator may tune and `decide` needs: a plain value, checked by the binary.
 
+#![warn(missing_docs)]
+
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

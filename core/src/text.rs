@@ -1,13 +1,16 @@
 //! Foreign text on its way to a terminal or a text log.
 //!
-//! Names, reasons and answers come from rooms, forwarders, clients and servers that nobody has checked. A control character
-//! in them moves a cursor or forges a line; a bidirectional one makes a line read as another.
+//! Names, reasons and answers come from rooms, forwarders, clients and servers that nobody has checked. A control
+//! character in them moves a cursor or forges a line; a bidirectional one makes a line read as another.
+
+#![warn(missing_docs)]
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Whether a character acts on a terminal or on the text around it instead of being seen: control characters (C0, DEL, C1),
-/// separators of lines and paragraphs, marks and overrides of the writing direction, and others without a shape of their own.
+/// Whether a character acts on a terminal or on the text around it instead of being seen: control characters (C0, DEL,
+/// C1), separators of lines and paragraphs, marks and overrides of the writing direction, and others without a shape of
+/// their own.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -38,8 +41,8 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     replaced(text, acts, write_escape)
 }
 
-/// A JSON document that says the same in characters that can be printed. Line breaks and tabs stay: a valid document has
-/// them between its values only. Other text (YAML's double quotes) may take the same escapes.
+/// A JSON document that says the same in characters that can be printed. Line breaks and tabs stay: a valid document
+/// has them between its values only. Other text (YAML's double quotes) may take the same escapes.
 #[must_use]
 pub fn escaped_json(text: &str) -> Cow<'_, str> {
     let acts = |c| is_unprintable(c) && !matches!(c, '\n' | '\t' | '\r');
