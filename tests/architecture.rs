@@ -217,9 +217,11 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "src/main.rs",
     "bench/src/lib.rs",
     "cli/src/lib.rs",
+    "grpc/src/lib.rs",
     "metrics/src/lib.rs",
     "runtime/src/lib.rs",
     "samples/src/lib.rs",
+    "store/src/lib.rs",
     "testkit/src/lib.rs",
     "xtask/src/main.rs",
 ];

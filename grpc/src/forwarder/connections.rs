@@ -1,7 +1,7 @@
 //! The connections of all forwarders: one shared target per address, renewed each day, ended with the last scheduler
 //! that uses it (contract 6.4).
 
-use super::KeepAlive;
+use super::keep_alive::KeepAlive;
 use super::target::Target;
 use maestro_core::domain::{Forwarder, SchedulerName};
 use maestro_core::ports::Forwarding;

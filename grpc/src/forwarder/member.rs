@@ -1,7 +1,7 @@
 //! One address that a forwarder is reached at: its connection, made when it is needed, and a
 //! short rest after each attempt that failed.
 
-use super::KeepAlive;
+use super::keep_alive::KeepAlive;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::net::SocketAddr;

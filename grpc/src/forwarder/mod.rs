@@ -6,6 +6,7 @@
 
 mod attributes;
 mod connections;
+mod keep_alive;
 mod member;
 mod message;
 mod metrics;
@@ -16,6 +17,7 @@ use crate::code;
 use crate::events::grpc_forwarder_client::GrpcForwarderClient;
 use async_trait::async_trait;
 use connections::Connections;
+pub use keep_alive::KeepAlive;
 use maestro_api::trace::{self, TRACEPARENT, TRACESTATE, TraceContext};
 use maestro_core::domain::{Forwarder, SchedulerName};
 use maestro_core::ports::{ForwardError, Forwarders, Forwarding, code_of_reply};
@@ -34,34 +36,6 @@ const TIMEOUT_DEFAULT_MS: i64 = 1000;
 const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The code of a reply that is a success (D2).
 const SUCCESS: i32 = 200;
-
-/// How connections are kept alive while calls are under way (`adapters.grpc.keepAlive`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeepAlive {
-    time: Duration,
-    timeout: Duration,
-}
-
-impl Default for KeepAlive {
-    fn default() -> Self {
-        Self::new(Duration::from_secs(30), Duration::from_secs(5))
-    }
-}
-
-impl KeepAlive {
-    const TIME_UNSET: Duration = Duration::from_secs(15);
-    const TIME_MIN: Duration = Duration::from_secs(10);
-    const TIMEOUT_UNSET: Duration = Duration::from_secs(5);
-
-    /// Zero means 15 s and 5 s; pings are never closer than 10 s (contract 1.4).
-    pub fn new(time: Duration, timeout: Duration) -> Self {
-        let or = |given: Duration, unset| if given.is_zero() { unset } else { given };
-        Self {
-            time: or(time, Self::TIME_UNSET).max(Self::TIME_MIN),
-            timeout: or(timeout, Self::TIMEOUT_UNSET),
-        }
-    }
-}
 
 /// All forwarders of a node. To be used on the I/O runtime, where its connections live.
 pub struct GrpcForwarders {

@@ -1,7 +1,7 @@
 //! The address of a forwarder as its scheduler has it: its name is looked up here, and calls
 //! are spread over all that it stands for (contract 6.4).
 
-use super::KeepAlive;
+use super::keep_alive::KeepAlive;
 use super::member::Member;
 use std::net::SocketAddr;
 use std::sync::Arc;

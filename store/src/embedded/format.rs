@@ -198,6 +198,7 @@ fn text(path: &Path, db: &Database, key: &str) -> Result<String, OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{opening, private};
     use super::*;
     use maestro_core::ports::OperatorRecord;
     use redb::TableDefinition;
@@ -230,9 +231,9 @@ mod tests {
     #[test]
     fn an_older_format_is_migrated_after_a_copy() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(file::NAME);
-        let before = installation(&path, &file::open(dir.path(), &ONE).unwrap()).unwrap();
-        let db = file::open(dir.path(), &TWO).unwrap();
+        let path = dir.path().join(private::NAME);
+        let before = installation(&path, &opening::open(dir.path(), &ONE).unwrap()).unwrap();
+        let db = opening::open(dir.path(), &TWO).unwrap();
         assert_eq!(number(&path, &db, FORMAT).unwrap(), 2);
         assert_eq!(installation(&path, &db).unwrap(), before);
         let new = db.begin_read().unwrap().open_table(NEW).unwrap();
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn the_history_of_the_first_format_is_kept_by_seconds() {
         let dir = tempfile::tempdir().unwrap();
-        let db = file::open(dir.path(), &ONE).unwrap();
+        let db = opening::open(dir.path(), &ONE).unwrap();
         let txn = db.begin_write().unwrap();
         {
             let mut history = txn.open_table(HISTORY).unwrap();
@@ -257,7 +258,7 @@ mod tests {
         }
         txn.commit().unwrap();
         drop(db);
-        let db = file::open(dir.path(), &FORMATS).unwrap();
+        let db = opening::open(dir.path(), &FORMATS).unwrap();
         let history = db.begin_read().unwrap().open_table(HISTORY).unwrap();
         let rows = history.iter().unwrap().map(|row| {
             let (key, _) = row.unwrap();
@@ -283,8 +284,8 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        drop(file::open(dir.path(), &TWO).unwrap());
-        let refused = file::open(dir.path(), &ONE).err().unwrap();
+        drop(opening::open(dir.path(), &TWO).unwrap());
+        let refused = opening::open(dir.path(), &ONE).err().unwrap();
         assert!(matches!(
             refused,
             OpenError::Newer {
@@ -294,19 +295,21 @@ mod tests {
             }
         ));
         assert!(refused.to_string().contains("start a newer Maestro"));
-        assert_eq!(format_of(&dir.path().join(file::NAME)), 2);
+        assert_eq!(format_of(&dir.path().join(private::NAME)), 2);
     }
 
     #[test]
     fn a_migration_that_cannot_go_on_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        drop(file::open(dir.path(), &ONE).unwrap());
-        let refused = file::open(dir.path(), &THREE_WITHOUT_A_WAY).err().unwrap();
+        drop(opening::open(dir.path(), &ONE).unwrap());
+        let refused = opening::open(dir.path(), &THREE_WITHOUT_A_WAY)
+            .err()
+            .unwrap();
         assert!(matches!(
             refused,
             OpenError::Migration { from: 1, to: 3, .. }
         ));
-        assert_eq!(format_of(&dir.path().join(file::NAME)), 1);
-        drop(file::open(dir.path(), &ONE).unwrap());
+        assert_eq!(format_of(&dir.path().join(private::NAME)), 1);
+        drop(opening::open(dir.path(), &ONE).unwrap());
     }
 }

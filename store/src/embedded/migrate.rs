@@ -4,6 +4,7 @@ use super::error::OpenError;
 use super::file;
 use super::format::{self, FORMATS};
 use super::lock::LockFile;
+use super::{opening, private};
 use std::path::Path;
 
 /// The result of a migration.
@@ -25,7 +26,7 @@ pub enum Migrated {
 /// # Errors
 /// As [`super::EmbeddedStore::open`]; also while a server has the folder open.
 pub fn migrate(data_dir: &Path) -> Result<Migrated, OpenError> {
-    let path = data_dir.join(file::NAME);
+    let path = data_dir.join(private::NAME);
     if !path.try_exists().map_err(|e| OpenError::io(&path, e))? {
         return Ok(Migrated::Nothing);
     }
@@ -36,7 +37,7 @@ pub fn migrate(data_dir: &Path) -> Result<Migrated, OpenError> {
     if from == FORMATS.current {
         return Ok(Migrated::UpToDate { format: from });
     }
-    drop(file::open(data_dir, &FORMATS)?);
+    drop(opening::open(data_dir, &FORMATS)?);
     Ok(Migrated::Done {
         from,
         to: FORMATS.current,
@@ -52,7 +53,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(migrate(dir.path()).unwrap(), Migrated::Nothing);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        drop(file::open(dir.path(), &FORMATS).unwrap());
+        drop(opening::open(dir.path(), &FORMATS).unwrap());
         let format = FORMATS.current;
         assert_eq!(migrate(dir.path()).unwrap(), Migrated::UpToDate { format });
     }
@@ -64,7 +65,7 @@ mod tests {
             current: FORMATS.current + 1,
             migrations: &[],
         };
-        drop(file::open(dir.path(), &newer).unwrap());
+        drop(opening::open(dir.path(), &newer).unwrap());
         let refused = migrate(dir.path()).unwrap_err();
         assert!(matches!(refused, OpenError::Newer { .. }), "{refused}");
     }

@@ -14,6 +14,7 @@ mod format;
 mod lock;
 mod migrate;
 mod model;
+mod opening;
 mod outage;
 mod ownership;
 mod private;
@@ -88,7 +89,7 @@ impl ClaimedFolder {
     /// # Errors
     /// As [`ClaimedFolder::open`]; also when there is no store.
     pub fn contents(&self) -> Result<Contents, OpenError> {
-        let path = self.dir.join(file::NAME);
+        let path = self.dir.join(private::NAME);
         let database = file::open_existing(&path)?;
         file::guarded(&path, || {
             format::of(&path, &database)?;
@@ -105,8 +106,8 @@ impl ClaimedFolder {
     /// The error says what to do about the folder; the claim is released.
     pub fn open(self) -> Result<Arc<EmbeddedStore>, OpenError> {
         let Self { dir, lock } = self;
-        let database = file::open(&dir, &format::FORMATS)?;
-        let path = dir.join(file::NAME);
+        let database = opening::open(&dir, &format::FORMATS)?;
+        let path = dir.join(private::NAME);
         let installation = format::installation(&path, &database)?;
         let (entries, mut seqs) = file::guarded(&path, || {
             snapshot::everything(&database).map_err(|e| unread(&path, e))

@@ -4,7 +4,7 @@
 //! After an I/O error the file has to be reopened before anything else works, which reads all of it. So a small file is
 //! written first: while not even that succeeds, the store is left as it is, and reads continue.
 
-use super::{file, format, shared::Shared, snapshot};
+use super::{file, format, private, shared::Shared, snapshot};
 use jiff::Timestamp;
 use maestro_core::ports::Outage;
 use redb::Database;
@@ -109,7 +109,7 @@ pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), String> 
     if !shared.is_ours() {
         return Err("the lock of the data folder is gone; start again".into());
     }
-    let path = shared.dir.join(file::NAME);
+    let path = shared.dir.join(private::NAME);
     let database = file::open_existing(&path).map_err(|e| e.cause())?;
     if format::epoch(&path, &database).map_err(|e| e.cause())? != shared.epoch.0 {
         return Err("the file of the store is another one now; start again".into());

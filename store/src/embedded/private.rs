@@ -2,7 +2,6 @@
 //! we created, or that has our store and belongs to us. Any other folder is left as it is (`/tmp`
 //! must stay shared), and a warning says who can read it.
 
-use super::file;
 use rustix::fs::OFlags;
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
@@ -11,6 +10,8 @@ use std::{
     path::Path,
 };
 
+/// What the store is called in the data folder.
+pub const NAME: &str = "maestro.redb";
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
@@ -59,7 +60,7 @@ fn make_folder(dir: &Path) -> io::Result<bool> {
 fn is_to_close(dir: &Path, metadata: &Metadata) -> bool {
     let ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let everybodys = metadata.mode() & STICKY != 0;
-    let has_store = dir.join(file::NAME).is_file();
+    let has_store = dir.join(NAME).is_file();
     ours && !everybodys && has_store
 }
 
@@ -149,7 +150,7 @@ mod tests {
             let dir = top.path().join(name);
             fs::create_dir(&dir).unwrap();
             if has_store {
-                fs::write(dir.join(file::NAME), "").unwrap();
+                fs::write(dir.join(NAME), "").unwrap();
             }
             set(&dir, before);
             open_folder(&dir).unwrap();
