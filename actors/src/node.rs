@@ -1,5 +1,7 @@
 //! One node's actors: started together, reached through one value, shut down in order.
 
+mod rooms;
+
 use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, is_stuck, turn_of, turn_times, view_of};
 use crate::directory::Directory;
@@ -17,9 +19,7 @@ use crate::threads::{self, Threads};
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{
-    Clock, ContainerProcess, Feed, FeedEvent, Outage, Runtime, RuntimeError, Store,
-};
+use maestro_core::ports::{Clock, Feed, FeedEvent, Outage, Runtime, Store};
 use maestro_core::state::{Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
@@ -33,8 +33,6 @@ use tracing::error;
 
 /// Between two looks at what is still being loaded.
 const LOAD_LOOK: Duration = Duration::from_millis(5);
-/// How long a runtime may take to read a log.
-const LOG_MAX: Duration = Duration::from_secs(5);
 /// A reload goes on, also when nobody waits for it any more.
 const RELOAD_MAX: Duration = Duration::from_secs(15);
 
@@ -218,42 +216,6 @@ impl Node {
         let (done, made) = oneshot::channel();
         self.supervisor.tell(Notice::Ensure { name, done });
         made.await.map_err(|_| CallError::ShuttingDown)
-    }
-
-    /// The processes of a room, where rooms are processes of this machine.
-    pub fn room_processes(&self, scheduler: &str, room: &str) -> Vec<ContainerProcess> {
-        self.runtime.processes(&scheduler.into(), &room.into())
-    }
-
-    /// The last lines of a room's output, as far as its runtime keeps them.
-    ///
-    /// # Errors
-    /// When there is no such room, or its output cannot be read.
-    pub async fn log_tail(
-        &self,
-        scheduler: &str,
-        room: &str,
-        lines: usize,
-    ) -> Result<Vec<String>, CallError> {
-        let missing = || {
-            let text = format!("room {room} of scheduler {scheduler} has no log here");
-            CallError::from(Refusal::new(RefusalKind::NotFound, text))
-        };
-        let (runtime, name, id) = (self.runtime.clone(), scheduler.into(), room.into());
-        // The client of a runtime lives on the I/O runtime.
-        let read = self.tasks.spawn_on(
-            async move {
-                let read = runtime.log_tail(&name, &id, lines);
-                tokio::time::timeout(LOG_MAX, read).await
-            },
-            &self.io,
-        );
-        match read.await {
-            Ok(Ok(Ok(lines))) => Ok(lines),
-            Ok(Ok(Err(RuntimeError::NotFound))) => Err(missing()),
-            Ok(Ok(Err(why))) => Err(Refusal::new(RefusalKind::Unavailable, why.to_string()).into()),
-            Ok(Err(_)) | Err(_) => Err(CallError::Timeout(scheduler.to_owned())),
-        }
     }
 
     /// Flushes, ends and loads an owner anew. False: there is no such scheduler.
