@@ -6,6 +6,7 @@
 
 mod connection;
 mod crowd;
+mod endpoint;
 pub mod gateway;
 pub mod guard;
 pub mod internal;

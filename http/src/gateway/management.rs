@@ -15,7 +15,7 @@ use maestro_api::codec::messages::{
 use maestro_api::{Code, ManagementApi};
 
 use super::route::{Reads, Route, rpc};
-use crate::openapi::{About, Tag};
+use crate::endpoint::{About, Tag};
 
 /// In order of precedence: `info` wins over a scheduler of that name. Two labels repeat an oddity of contract 9: `info`
 /// and `cancel` are counted under the route before them.

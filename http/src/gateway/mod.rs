@@ -31,7 +31,7 @@ pub(crate) use context::request_id;
 pub(crate) use observer::Observers;
 pub use observer::RequestObserver;
 
-use crate::openapi::Described;
+use crate::endpoint::Described;
 use body::BodyLimits;
 use route::Route;
 

@@ -10,7 +10,7 @@ use maestro_api::codec::messages::{
 use maestro_api::{Code, RoomsApi};
 
 use super::route::{Reads, Route, rpc};
-use crate::openapi::{About, Tag};
+use crate::endpoint::{About, Tag};
 
 /// Pings first: nearly every request is one.
 pub(super) const ROUTES: &[Route<dyn RoomsApi>] = &[

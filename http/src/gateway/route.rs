@@ -8,7 +8,7 @@ use maestro_api::codec::{Declaration, Field};
 
 use super::answer::Failure;
 use super::input::Input;
-use crate::openapi::{About, Described};
+use crate::endpoint::{About, Described};
 
 /// Where a route's request comes from besides its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

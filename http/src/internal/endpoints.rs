@@ -6,7 +6,8 @@ use maestro_api::Code;
 
 use super::handlers::{actors, alive, back_up, metrics, pause, reload, resume, test_operation};
 use super::readiness::ready;
-use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, object};
+use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
+use crate::openapi::object;
 
 /// Health pages answer every method: probes differ.
 pub(crate) const HEALTH: &[Endpoint] = &[

@@ -12,8 +12,8 @@ use actix_web::Resource;
 use actix_web::web::{self, Data, ServiceConfig};
 use maestro_api::{ManagementApi, OperatorApi};
 
+use crate::endpoint::Endpoint;
 use crate::gateway::{Gateway, Observers};
-use crate::openapi::Endpoint;
 use crate::request_scope::scoped;
 pub(crate) use endpoints::{ACTORS, BACKUP, HEALTH, METRICS, ORDERS};
 pub(crate) use handlers::{alive, not_found};

@@ -3,7 +3,6 @@
 //!
 //! It is checked in as `docs/openapi.json`; `cargo xtask openapi` writes that file, and a test compares it.
 
-mod endpoint;
 mod operations;
 mod page;
 mod schemas;
@@ -11,89 +10,14 @@ mod tree;
 
 use std::sync::LazyLock;
 
-use maestro_api::Code;
+use crate::endpoint::Tag;
 
-pub(crate) use endpoint::{Answer, Endpoint, Parameter};
 pub(crate) use page::configure_docs;
 pub(crate) use tree::{Tree, object};
 
 use crate::gateway::{management_routes, rooms_routes};
-pub(crate) use operations::Described;
 use operations::{Operations, Server};
 use schemas::Schemas;
-
-/// What people read about a route.
-pub struct About {
-    pub tag: Tag,
-    /// A few words, without a full stop.
-    pub summary: &'static str,
-    /// Some sentences; may be empty.
-    pub text: &'static str,
-    /// How it fails, beyond the ways in which every call can.
-    pub fails: &'static [Code],
-    /// A body that works, as JSON.
-    pub example: Option<&'static str>,
-}
-
-/// Groups of endpoints, in the order in which they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tag {
-    Schedulers,
-    Versions,
-    Rooms,
-    Operations,
-    GameRooms,
-    Matchmaking,
-    Health,
-    Debug,
-    Backup,
-    Description,
-}
-
-impl Tag {
-    const ALL: [Self; 10] = [
-        Self::Schedulers,
-        Self::Versions,
-        Self::Rooms,
-        Self::Operations,
-        Self::GameRooms,
-        Self::Matchmaking,
-        Self::Health,
-        Self::Debug,
-        Self::Backup,
-        Self::Description,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Schedulers => "Schedulers",
-            Self::Versions => "Versions and rollouts",
-            Self::Rooms => "Rooms",
-            Self::Operations => "Operations",
-            Self::GameRooms => "Game rooms",
-            Self::Matchmaking => "Matchmaking",
-            Self::Health => "Health and metrics",
-            Self::Debug => "Debugging",
-            Self::Backup => "Backup",
-            Self::Description => "Description",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Schedulers => "Fleets of rooms: create, read, count, delete.",
-            Self::Versions => "Changes of a scheduler, and how they reach its rooms.",
-            Self::Rooms => "The rooms of a scheduler, for operators.",
-            Self::Operations => "What was ordered, and what became of it.",
-            Self::GameRooms => "What game rooms say of themselves (rooms API).",
-            Self::Matchmaking => "What matchmakers ask for (rooms API).",
-            Self::Health => "Whether the process serves, for whoever watches it (internal server).",
-            Self::Debug => "A look at the actors, and orders to them (mostly internal server).",
-            Self::Backup => "Copies of the store (internal server).",
-            Self::Description => "This description.",
-        }
-    }
-}
 
 const TEXT: &str = "Maestro keeps fleets of dedicated game rooms alive. \
     There are three servers: the **management API** for operators and CI, the **rooms API** for game rooms and matchmakers, \

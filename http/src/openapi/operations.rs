@@ -2,11 +2,11 @@
 
 use actix_web::http::Method;
 use maestro_api::Code;
-use maestro_api::codec::{Declaration, Field, Type};
+use maestro_api::codec::{Field, Type};
 
 use super::schemas::{Schemas, Way, plain, reference, text_of};
 use super::tree::{Tree, object};
-use super::{About, Answer, Endpoint};
+use crate::endpoint::{About, Answer, Described, Endpoint};
 
 /// Who serves a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +31,6 @@ impl Server {
             "variables" => object! { "host" => variable("localhost"), "port" => variable(port) },
         }
     }
-}
-
-/// A route of the gateway, without the type of its API.
-pub struct Described {
-    pub method: Method,
-    pub template: &'static str,
-    pub reads_body: bool,
-    pub name: &'static str,
-    pub request: &'static Declaration,
-    pub answer: &'static Declaration,
-    pub about: &'static About,
 }
 
 impl Described {

@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use maestro_api::{Code, Status};
 
-use super::{About, Answer, Endpoint, Tag};
+use crate::endpoint::{About, Answer, Endpoint, Tag};
 use crate::gateway::refusal;
 
 const PAGE: &str = include_str!("page.html");

@@ -6,7 +6,8 @@ use maestro_api::{Code, LOG_LINES, LOG_LINES_MAX, ROOMS_PER_PAGE, ROOMS_PER_PAGE
 use maestro_core::domain::RoomStatus;
 
 use super::handlers::{log, remove_room, rollout, room, rooms, steer, summary};
-use crate::openapi::{About, Answer, Endpoint, Parameter, Tag, Tree, object};
+use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
+use crate::openapi::{Tree, object};
 
 /// What is mounted, and how it is described.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
