@@ -30,5 +30,6 @@ fn main() -> std::process::ExitCode {
         return ended;
     }
     maestro_runtime::process::hear_of_children();
+    maestro_runtime::process::survive_file_limits();
     commands::main()
 }

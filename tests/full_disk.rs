@@ -35,7 +35,7 @@ async fn ping_each(maestro: &Maestro, home: &Home) -> bool {
 
 /// Orders something that fits into no page that is free already, until that is refused. What it became, if it was
 /// accepted before the store knew.
-async fn run_into_it(maestro: &Maestro) -> Option<String> {
+async fn run_into_it(maestro: &Maestro, cause: &str) -> Option<String> {
     let until = Instant::now() + seconds(60);
     loop {
         let metadata = json!({"note": "x".repeat(200_000)});
@@ -51,7 +51,7 @@ async fn run_into_it(maestro: &Maestro) -> Option<String> {
             continue;
         }
         let text = body["message"].as_str().unwrap_or_default();
-        assert!(status == 503 && text.contains(CAUSE), "{status} {body}");
+        assert!(status == 503 && text.contains(cause), "{status} {body}");
         assert!(
             began.elapsed() < seconds(4),
             "not at once: {:?}",
@@ -91,7 +91,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     maestro.wait_ready("full", 2).await;
     let rooms = home.pids("full");
     let ballast = fill(home.path());
-    let accepted = run_into_it(&maestro).await;
+    let accepted = run_into_it(&maestro, CAUSE).await;
 
     // Changes and allocations: at once, with the cause, and nothing comes of them.
     let fleet = home.mute_fleet("another", 1);
@@ -197,6 +197,33 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     assert_eq!(told, told_once, "{about_it:#?}");
     let errors = records.iter().filter(|record| record["level"] == "ERROR");
     assert_eq!(errors.count(), 1, "{}", maestro.logged());
+    maestro.remove("full").await;
+}
+
+/// Needs no rights: a store that may not grow fails like one on a full disk. The signal that comes with it ended the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_is_a_full_disk_and_nothing_else() {
+    let home = Home::new();
+    // Blocks of 512 bytes or of 1 KiB, as the shell has it.
+    let maestro = home.start_after("ulimit -f 8192");
+    let (status, body) = maestro
+        .post("/schedulers", &home.mute_fleet("full", 1))
+        .await;
+    assert_eq!(status, 200, "{body}");
+    let there = eventually(seconds(20), || async {
+        home.pids("full").len() == 1 && ping_each(&maestro, &home).await
+    });
+    assert!(there.await);
+    maestro.wait_ready("full", 1).await;
+    let rooms = home.pids("full");
+    // What is smaller still fits, so whether it is ready changes.
+    run_into_it(&maestro, "file too large").await;
+    assert!(ping_each(&maestro, &home).await, "pings go on");
+    assert_eq!(maestro.internal("GET", "/healthz", None).await.0, 200);
+    // With more room all goes on, with the rooms that ran.
+    maestro.kill();
+    let maestro = home.start();
+    assert_eq!(home.pids("full"), rooms);
     maestro.remove("full").await;
 }
 

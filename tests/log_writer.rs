@@ -19,8 +19,12 @@ struct Server {
 
 impl Server {
     async fn start(home: &Home, stderr: impl Into<Stdio>) -> Self {
+        Self::start_by(Command::new(BINARY), home, stderr).await
+    }
+
+    /// `command`: the binary, or what becomes it.
+    async fn start_by(mut command: Command, home: &Home, stderr: impl Into<Stdio>) -> Self {
         let ports = home.environment();
-        let mut command = Command::new(BINARY);
         command.args(["start", "--data-dir"]).arg(home.path());
         command
             .envs(ports.iter().cloned())
@@ -141,6 +145,23 @@ async fn a_full_disk_under_the_log_costs_lines_and_nothing_else() {
         .expect("it is there");
     let server = Server::start(&home, full).await;
     server.assert_it_works(&home, "unwritten").await;
+    assert!(server.dropped().await > 10);
+    server.assert_it_ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_may_not_grow_costs_lines_and_nothing_else() {
+    let home = Home::new();
+    // At the limit of both kinds of shells, whose blocks are 512 bytes or 1 KiB.
+    let path = home.path().with_extension("log");
+    let log = File::create(&path).expect("a file");
+    log.set_len(16 << 20).expect("a long file");
+    let log = File::options().append(true).open(&path);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"ulimit -f 16384; exec "$0" "$@""#, BINARY]);
+    let server = Server::start_by(shell, &home, log.expect("it is there")).await;
+    std::fs::remove_file(&path).expect("it is there");
+    server.assert_it_works(&home, "limited").await;
     assert!(server.dropped().await > 10);
     server.assert_it_ends().await;
 }

@@ -211,7 +211,9 @@ impl Host {
 pub fn folder_trouble(path: &Path, error: &io::Error) -> RuntimeError {
     let text = format!("cannot write to {}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RuntimeError::Exhausted(text),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            RuntimeError::Exhausted(text)
+        }
         _ => RuntimeError::Unavailable(text),
     }
 }

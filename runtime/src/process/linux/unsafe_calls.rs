@@ -83,6 +83,13 @@ pub fn hear_of_children() {
     }
 }
 
+/// A file that may not grow (`ulimit -f`) is answered with an error, as a full disk is, instead of a signal that ends us in
+/// the middle of a commit or a line of the log. Rooms do not inherit it: [`in_own_session`] resets all signals.
+pub fn survive_file_limits() {
+    // SAFETY: no handler is installed; the signal is ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// For a process that ends when its work is done, and with an error instead of a signal
 /// when a file may not grow.
 pub fn ignore_requests_to_end() {
