@@ -173,16 +173,54 @@ fn what_this_build_cannot_do_is_refused_by_name() {
 fn a_text_in_the_file_is_taken_as_it_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("mine.yaml");
-    let content =
-        "store.dataDir: 007\nruntime.process.host: 1.10\nroomsApi: {url: off, port: 0x1000}\n";
-    std::fs::write(&file, content).expect("written");
-    let all = settings(&["-c", file.to_str().expect("a path")], &[]);
+    let read = |content: &str| {
+        std::fs::write(&file, content).expect("written");
+        settings(&["-c", file.to_str().expect("a path")], &[])
+    };
+    let all = read(
+        "store.dataDir: 007\nruntime.process.host: 1.10\nroomsApi: {url: off, port: 0x1000}\n\
+         api: {port: 08080, allowedHosts: [a.example, 1.10, off]}\n",
+    );
     for (key, value) in [
         ("store.dataDir", "007"),
         ("runtime.process.host", "1.10"),
         ("roomsApi.url", "off"),
         ("roomsApi.port", "4096"),
+        ("api.port", "8080"),
+        ("api.allowedHosts", "a.example,1.10,off"),
     ] {
         assert_eq!(setting(&all, key)["value"], value, "{key}");
+    }
+    let all = read("store.dataDir: .inf\napi.allowedHosts: 1.10\n");
+    assert_eq!(setting(&all, "store.dataDir")["value"], ".inf");
+    assert_eq!(setting(&all, "api.allowedHosts")["value"], "1.10");
+}
+
+#[test]
+fn what_is_refused_in_the_file_is_quoted_as_it_is_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    for (content, said) in [
+        ("api.port: 0x1FFFF", r#"api.port cannot be "0x1FFFF""#),
+        ("api.port: 8080.50", r#"api.port cannot be "8080.50""#),
+        ("api.port: off", r#"api.port cannot be "off""#),
+        ("api.port: .inf", r#"api.port cannot be ".inf""#),
+        ("api.port: [080]", "gives api.port a list"),
+        ("store.dataDir: [a]", "gives store.dataDir a list"),
+        (
+            "tracing.otlp.endpoint: 1.10",
+            r#"tracing.otlp.endpoint cannot be "1.10""#,
+        ),
+        (
+            "api.allowedOrigins: [https://a.example, 007]",
+            r#""[\"https://a.example\",\"007\"]""#,
+        ),
+    ] {
+        std::fs::write(&file, content).expect("written");
+        let args = ["check-config", "-c", file.to_str().expect("a path")];
+        let output = maestro(&args, &[]);
+        assert!(!output.status.success(), "{content}");
+        let errors = text(&output.stderr) + &text(&output.stdout);
+        assert!(errors.contains(said), "{content}: {errors}");
     }
 }

@@ -27,6 +27,8 @@ pub enum SettingsError {
         key: String,
         inside: &'static str,
     },
+    #[error("the settings file {} gives {key} a list, but it takes one value", path.display())]
+    List { path: PathBuf, key: &'static str },
     #[error("the settings file {} sets {key} twice; case makes no difference in its name", path.display())]
     Twice { path: PathBuf, key: &'static str },
     #[error("{origin}: {key} cannot be {value:?}: {why}")]

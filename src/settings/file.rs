@@ -4,7 +4,6 @@ use super::error::SettingsError;
 use super::key::Key;
 use super::keys::{self, Alias, KEYS};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 use std::path::Path;
@@ -14,6 +13,8 @@ pub struct Entry {
     pub key: &'static Key,
     pub alias: Option<&'static Alias>,
     pub text: String,
+    /// What stands in the file, for complaints.
+    pub written: String,
 }
 
 /// All values, and all errors of the file.
@@ -26,9 +27,15 @@ pub fn read(path: &Path) -> (Vec<Entry>, Vec<SettingsError>) {
     for (name, given) in values {
         match (keys::find(&name), given) {
             (Some((key, alias)), Some(given)) => {
-                let text = match key.wants_text() {
-                    true => given.written,
-                    false => given.read,
+                if given.is_list && !key.takes_lists() {
+                    let key = key.path;
+                    let path = path.into();
+                    errors.push(SettingsError::List { path, key });
+                    continue;
+                }
+                let (text, written) = match key.wants_text() {
+                    true => (given.written.clone(), given.written),
+                    false => (given.read, given.written),
                 };
                 let same = |entry: &Entry| {
                     entry.key.path == key.path && entry.alias.is_some() == alias.is_some()
@@ -39,7 +46,12 @@ pub fn read(path: &Path) -> (Vec<Entry>, Vec<SettingsError>) {
                         key: key.path,
                     });
                 }
-                entries.push(Entry { key, alias, text });
+                entries.push(Entry {
+                    key,
+                    alias,
+                    text,
+                    written,
+                });
             }
             // A key without a value sets nothing.
             (Some(_), None) => {}
@@ -54,8 +66,11 @@ fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
         path: path.into(),
         source,
     })?;
-    // Far deeper than any setting, and safe for the stack.
-    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: 16 } };
+    // Far deeper than any setting, and few enough for the stack. Whether an infinity is a value the key says.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: 16 },
+        non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
+    };
     let read = serde_saphyr::from_str_with_options(&text, options);
     let document: Item = read.map_err(|error| SettingsError::Syntax {
         path: path.into(),
@@ -63,23 +78,24 @@ fn document(path: &Path) -> Result<Vec<Member>, SettingsError> {
     })?;
     match document {
         // An empty file sets nothing.
-        Item::Value(Value::Null) => Ok(Vec::new()),
+        Item::Nothing => Ok(Vec::new()),
         Item::Group(members) => {
             let mut values = Vec::new();
             flatten(members, "", &text, &mut values);
             Ok(values)
         }
-        Item::Value(_) => Err(SettingsError::NoMap { path: path.into() }),
+        _ => Err(SettingsError::NoMap { path: path.into() }),
     }
 }
 
 /// A path with its value; `None`: a key without a value.
 type Member = (String, Option<Given>);
 
-/// A value as parsed by YAML, and as written.
+/// A value as YAML reads it, and as it was written. A list is JSON, of texts as they were written.
 struct Given {
     read: String,
     written: String,
+    is_list: bool,
 }
 
 fn flatten(members: Vec<(String, Spanned<Item>)>, group: &str, text: &str, into: &mut Vec<Member>) {
@@ -88,28 +104,46 @@ fn flatten(members: Vec<(String, Spanned<Item>)>, group: &str, text: &str, into:
             "" => name,
             group => format!("{group}.{name}"),
         };
-        let at = item.defined;
         match item.value {
             Item::Group(members) if members.is_empty() => {}
             Item::Group(members) => flatten(members, &path, text, into),
-            Item::Value(Value::Null) => into.push((path, None)),
-            Item::Value(value) => into.push((path, Some(Given::new(&value, at, text)))),
+            Item::Nothing => into.push((path, None)),
+            _ => into.push((path, Some(Given::new(&item, text)))),
         }
     }
 }
 
 impl Given {
-    fn new(value: &Value, at: Location, text: &str) -> Self {
-        let read = match value {
-            Value::String(read) => read.clone(),
-            other => other.to_string(),
+    fn new(item: &Spanned<Item>, text: &str) -> Self {
+        let written = written(item, text);
+        let read = match &item.value {
+            // A float's own text says the same, and what is none of the key's numbers is refused as it was written.
+            Item::Whole(read) => read.clone(),
+            _ => written.clone(),
         };
-        // The text of a string between its quotes, of either kind.
-        let written = match value {
-            Value::Bool(_) | Value::Number(_) => slice(text, at).unwrap_or(&read).to_owned(),
-            _ => read.clone(),
-        };
-        Self { read, written }
+        let is_list = matches!(item.value, Item::List(_));
+        Self {
+            read,
+            written,
+            is_list,
+        }
+    }
+}
+
+fn written(item: &Spanned<Item>, text: &str) -> String {
+    let slice = || slice(text, item.defined).map(str::to_owned);
+    match &item.value {
+        // A string is what is between its quotes, of whatever kind.
+        Item::Text(read) => read.clone(),
+        Item::Whole(read) => slice().unwrap_or_else(|| read.clone()),
+        Item::Float(read) => slice().unwrap_or_else(|| read.to_string()),
+        Item::List(items) => {
+            let items: Vec<_> = items.iter().map(|item| written(item, text)).collect();
+            serde_json::Value::from(items).to_string()
+        }
+        Item::Nothing => String::new(),
+        // Only within a list, where nothing takes it.
+        Item::Group(_) => slice().unwrap_or_else(|| "{}".into()),
     }
 }
 
@@ -125,7 +159,12 @@ fn slice(text: &str, at: Location) -> Option<&str> {
 /// A group of settings, or a value.
 enum Item {
     Group(Vec<(String, Spanned<Item>)>),
-    Value(Value),
+    List(Vec<Spanned<Item>>),
+    Nothing,
+    Text(String),
+    /// A whole number or a flag, as YAML reads it: `0x1F90` is 8080, and `off` is false.
+    Whole(String),
+    Float(f64),
 }
 
 impl<'de> Deserialize<'de> for Item {
@@ -144,11 +183,11 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<Item, E> {
-        Ok(Item::Value(Value::Null))
+        Ok(Item::Nothing)
     }
 
     fn visit_none<E>(self) -> Result<Item, E> {
-        Ok(Item::Value(Value::Null))
+        Ok(Item::Nothing)
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Item, D::Error> {
@@ -156,23 +195,23 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Item, E> {
-        Ok(Item::Value(value.into()))
+        Ok(Item::Whole(value.to_string()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Item, E> {
-        Ok(Item::Value(value.into()))
+        Ok(Item::Whole(value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Item, E> {
-        Ok(Item::Value(value.into()))
+        Ok(Item::Whole(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Item, E> {
-        Ok(Item::Value(value.into()))
+        Ok(Item::Float(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Item, E> {
-        Ok(Item::Value(value.into()))
+        Ok(Item::Text(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
@@ -180,7 +219,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Item::Value(Value::Array(list)))
+        Ok(Item::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Item, A::Error> {

@@ -86,7 +86,22 @@ impl Key {
 
     /// Whether its values are text: what YAML reads as a number or a flag (`007`, `1.10`, `off`) stays text.
     pub fn wants_text(&self) -> bool {
-        matches!(self.unit(), "text" | "path")
+        const READ: [&str; 9] = [
+            "true/false",
+            "auto/true/false",
+            "port",
+            "count",
+            "threads",
+            "duration",
+            "ms",
+            "s",
+            "share",
+        ];
+        !READ.contains(&self.unit())
+    }
+
+    pub fn takes_lists(&self) -> bool {
+        self.unit() == "list"
     }
 
     /// # Errors

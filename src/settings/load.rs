@@ -29,6 +29,8 @@ pub type Flags<'a> = &'a [(&'static str, &'static str, String)];
 struct Assignment {
     key: &'static Key,
     text: String,
+    /// What the file has where that is another text.
+    written: Option<String>,
     origin: Origin,
 }
 
@@ -49,6 +51,7 @@ pub fn load(
         sources.assignments.extend(found.map(|(key, _)| Assignment {
             key,
             text: text.clone(),
+            written: None,
             origin: Origin::Flag(flag),
         }));
     }
@@ -81,6 +84,7 @@ impl Sources {
             self.assignments.push(Assignment {
                 key: entry.key,
                 text: entry.text,
+                written: Some(entry.written),
                 origin: Origin::File(shown.clone(), entry.alias.map(|alias| alias.name)),
             });
         }
@@ -116,6 +120,7 @@ impl Sources {
             self.assignments.push(Assignment {
                 key,
                 text,
+                written: None,
                 origin: Origin::Variable(name, alias.map(|alias| alias.name)),
             });
         }
@@ -127,12 +132,18 @@ impl Sources {
             winners.insert(assignment.key.path, assignment);
         }
         let (mut settings, mut origins) = (Settings::default(), BTreeMap::new());
-        for (path, Assignment { key, text, origin }) in winners {
+        for (path, assignment) in winners {
+            let Assignment {
+                key,
+                text,
+                written,
+                origin,
+            } = assignment;
             if let Err(why) = key.put(&mut settings, &text) {
                 self.errors.push(SettingsError::Value {
                     origin: origin.to_string(),
                     key: path,
-                    value: masked(&text),
+                    value: masked(written.as_ref().unwrap_or(&text)),
                     why,
                 });
             }

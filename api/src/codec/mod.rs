@@ -63,7 +63,7 @@ pub fn decode_yaml<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     }
     message::read_message(&mut Reader::new(&read.json)).map_err(|fault| {
         let (line, column) = read.place(fault.at);
-        told(line, column, &fault.why)
+        told(line, column, &read.in_its_words(fault.at, &fault.why))
     })
 }
 

@@ -328,6 +328,20 @@ fn a_complaint_about_yaml_names_its_line() {
 }
 
 #[test]
+fn a_complaint_about_yaml_quotes_what_was_written() {
+    for own in ["007", "1.10", "off", "0x1F", "1e3", "-0.50", "Yes"] {
+        for yaml in [
+            format!("name: {own}\n"),
+            format!("spec:\n  containers:\n  - environment: [{{name: BUILD, value: {own}}}]\n"),
+        ] {
+            let refused = decode_yaml::<CreateSchedulerRequest>(yaml.as_bytes()).unwrap_err();
+            let refused = refused.to_string();
+            assert!(refused.ends_with(&format!(": {own}")), "{yaml}: {refused}");
+        }
+    }
+}
+
+#[test]
 fn yaml_reads_like_json() {
     let yaml = "name: arena\nmaxSurge: '25%'\nspec:\n  terminationGracePeriod: 100\n  containers:\n  - name: gs\n    ports: []\n";
     let json = yaml_to_json(yaml.as_bytes()).unwrap();

@@ -2,6 +2,7 @@
 //! JSON comes from is kept: complaints name lines of the document that was sent.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -17,6 +18,8 @@ pub struct FromYaml {
     pub json: String,
     /// Where in the JSON a key or a value begins, and where in the YAML it stands. In order.
     places: Vec<(usize, Location)>,
+    /// Numbers and flags that YAML writes otherwise than the JSON here: where in the JSON, and their own text. In order.
+    written: Vec<(Range<usize>, String)>,
 }
 
 /// Converts a YAML document to JSON text. The parser bounds depth, aliases and size by itself.
@@ -56,7 +59,8 @@ impl FromYaml {
                 complaint(&error.render_with_formatter(&UserMessageFormatter))
             })?;
         if !matches!(document.value, Node::Null) {
-            read.write(&document, "")
+            let text = std::str::from_utf8(body).unwrap_or_default();
+            read.write(&document, "", text)
                 .map_err(|error| complaint(&error.to_string()))?;
         }
         Ok(read)
@@ -71,9 +75,28 @@ impl FromYaml {
         }
     }
 
-    /// `field`: whose value it is.
-    fn write(&mut self, node: &Spanned<Node>, field: &str) -> Result<(), serde_json::Error> {
-        self.places.push((self.json.len(), node.referenced));
+    /// A complaint about what stands at a place of the JSON, in the words of the YAML: `007`, and not the `7.0` it is read as.
+    pub fn in_its_words(&self, at: usize, why: &str) -> String {
+        let found = self
+            .written
+            .binary_search_by_key(&at, |(json, _)| json.start);
+        let said = found.ok().and_then(|index| {
+            let (json, own) = &self.written[index];
+            let before = why.strip_suffix(self.json.get(json.clone())?)?;
+            Some(format!("{before}{own}"))
+        });
+        said.unwrap_or_else(|| why.to_owned())
+    }
+
+    /// `field`: whose value it is. `text`: the document.
+    fn write(
+        &mut self,
+        node: &Spanned<Node>,
+        field: &str,
+        text: &str,
+    ) -> Result<(), serde_json::Error> {
+        let begin = self.json.len();
+        self.places.push((begin, node.referenced));
         match &node.value {
             Node::Null => self.json.push_str("null"),
             Node::Bool(value) => self.json.push_str(if *value { "true" } else { "false" }),
@@ -86,7 +109,7 @@ impl FromYaml {
                 self.json.push('[');
                 for (index, item) in items.iter().enumerate() {
                     self.comma(index);
-                    self.write(item, "")?;
+                    self.write(item, "", text)?;
                 }
                 self.json.push(']');
             }
@@ -97,10 +120,16 @@ impl FromYaml {
                     self.places.push((self.json.len(), name.referenced));
                     self.json.push_str(&serde_json::to_string(&name.value)?);
                     self.json.push(':');
-                    self.write(member, &name.value)?;
+                    self.write(member, &name.value, text)?;
                 }
                 self.json.push('}');
             }
+        }
+        if matches!(node.value, Node::Bool(_) | Node::Number(_))
+            && let Some(own) = own_text(text, node.defined)
+            && own != &self.json[begin..]
+        {
+            self.written.push((begin..self.json.len(), own.to_owned()));
         }
         Ok(())
     }
@@ -110,6 +139,15 @@ impl FromYaml {
             self.json.push(',');
         }
     }
+}
+
+/// What a document has in a place; `None`: it says more than the value, such as a tag.
+fn own_text(text: &str, at: Location) -> Option<&str> {
+    let span = at.span();
+    let begin = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    let own = text.get(begin..begin.checked_add(length)?)?.trim();
+    (!own.is_empty() && !own.contains(['!', ' ', '\n'])).then_some(own)
 }
 
 /// Far beyond any scheduler, and few enough to be read in some tens of milliseconds: aliases make a small body large.
