@@ -297,6 +297,44 @@ fn a_kill_leaves_nothing() {
     wait_until_nothing_is_left(demo.folder.path());
 }
 
+#[test]
+fn without_its_watchdog_the_demo_cleans_up_itself() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    for watchdog in watchdogs_of(demo.folder.path()) {
+        signal(watchdog, Signal::KILL);
+    }
+    signal(demo.child.id() as i32, Signal::INT);
+    let (well, said) = demo.end();
+    assert!(well, "{said}");
+    assert!(said.contains("processes left:       0"), "{said}");
+    demo.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn ctrl_c_before_the_crashed_room_is_replaced_is_no_fault() {
+    let mut demo = Demo::start(&["--rooms", "2"]);
+    demo.until("  0 s  ready");
+    let said = demo.said.iter().find(|line| line.contains("/debug/actors"));
+    let actors = said.and_then(|line| line.trim().strip_prefix("curl "));
+    let actors = actors.expect("its URL").to_owned();
+    let tell = async |what: &str| {
+        let told = reqwest::Client::new().post(format!("{actors}/demo/{what}"));
+        let answer = told.send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+    };
+    // Nothing replaces rooms.
+    tell("pause").await;
+    demo.until("was made to crash");
+    signal(demo.child.id() as i32, Signal::INT);
+    demo.until("ended before the crashed room was replaced");
+    tell("resume").await;
+    let (well, said) = demo.end();
+    assert!(well, "{said}");
+    assert!(said.contains("crash to replacement: interrupted"), "{said}");
+    demo.assert_nothing_is_left();
+}
+
 /// A demo that is killed together with its watchdog while its rooms run: whose folder that was, and the folder.
 fn killed_with_all(demo: &mut Demo) -> (PathBuf, PathBuf) {
     let folder = demo.folder.path().to_owned();

@@ -26,7 +26,7 @@ use marker::Marker;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
-use watchdog::Watchdog;
+use watchdog::{Watchdog, clean};
 
 /// How long processes may take to end after the last room was told to end.
 const LEFT_WAIT: Duration = Duration::from_secs(5);
@@ -51,8 +51,9 @@ pub type Playing = Pin<Box<dyn Future<Output = anyhow::Result<Summary>> + Send>>
 /// folder, runs the play on it and closes it: the binary knows how, this crate does not.
 ///
 /// # Errors
-/// If it cannot start, and if something went wrong: a room allocated twice, an operation or a rolling update that did
-/// not end, a crashed room that was not replaced, a process that is left.
+/// When it cannot start, and when what it saw is not as it should be: a room allocated
+/// twice, an operation or a rolling update that did not end, a crashed room that was not
+/// replaced, a process or a folder that is left.
 pub fn run(
     args: &DemoArgs,
     serve: impl FnOnce(&Path, Play<'_>) -> anyhow::Result<Summary>,
@@ -83,10 +84,15 @@ pub fn run(
         Err(_) => 0,
     };
     drop(watchdog);
+    // Somebody may have killed it.
+    let is_clean = clean(&folder, &installation);
     let summary = told?;
     summary.print(left)?;
     if left > 0 {
         bail!("{left} room processes are left");
+    }
+    if !is_clean {
+        bail!("{} cannot be deleted", folder.display());
     }
     summary.verdict()
 }

@@ -8,9 +8,8 @@ use super::matchmaker::{self, Load, Stop, Tally};
 use super::screen::{Screen, State};
 use super::script::Script;
 use super::server::Server;
-use super::signals::Signals;
-use super::summary::{OtherReasons, Summary, Update};
-use anyhow::Context;
+use super::summary::{Crash, OtherReasons, Summary, Update, created_at};
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -21,7 +20,6 @@ use std::time::{Duration, Instant};
 const CRASH_WAIT: Duration = Duration::from_millis(800);
 /// Steps that have begun may take this much longer than the demonstration.
 const SETTLE_WAIT: Duration = Duration::from_secs(30);
-const SETTLE_WAIT_INTERRUPTED: Duration = Duration::from_secs(10);
 /// Everything has to be gone within this time.
 const GONE_WAIT: Duration = Duration::from_secs(30);
 
@@ -199,7 +197,7 @@ impl Story<'_> {
         };
         self.tally.take(&room);
         self.crashed_at = Some(Timestamp::now());
-        self.summary.crashed = true;
+        self.summary.crash = Crash::Open;
         // It ends without an answer.
         let _ = matchmaker::command(&room.game, "crash").await;
         let text = format!("room {} was made to crash", room.room);
@@ -208,11 +206,11 @@ impl Story<'_> {
     }
 
     async fn watch_crash(&mut self) -> anyhow::Result<()> {
-        let (Some(crash), None) = (self.crashed_at, self.summary.replaced_after) else {
+        let (Some(crash), Crash::Open) = (self.crashed_at, self.summary.crash) else {
             return Ok(());
         };
         if let Some((operation, time)) = replacement_after(self.api, crash).await? {
-            self.summary.replaced_after = Some(time);
+            self.summary.crash = Crash::ReplacedAfter(time);
             self.others.replacement = Some(operation);
             let millis = time.as_millis();
             let text = format!("the crashed room was replaced after {millis} ms");
@@ -258,7 +256,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Waits for started steps: always for the crash, for the rolling update unless interrupted.
+    /// Sees what was begun to its end, unless somebody is in a hurry: without its matches the fleet may be too large already,
+    /// and then nothing takes the place of the crashed room.
     async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
         let mut hurry = interrupted;
         let began = Instant::now();
@@ -270,16 +269,15 @@ impl Story<'_> {
                 self.summary.update = Update::Interrupted;
                 self.end_update_window();
             }
-            let crash_is_open = self.summary.crashed && self.summary.replaced_after.is_none();
-            if !crash_is_open && !self.update_runs() {
+            if hurry && self.summary.crash == Crash::Open {
+                self.summary.crash = Crash::Interrupted;
+                self.screen
+                    .note("ended before the crashed room was replaced");
+            }
+            if self.summary.crash != Crash::Open && !self.update_runs() {
                 return Ok(());
             }
-            let wait = if hurry {
-                SETTLE_WAIT_INTERRUPTED
-            } else {
-                SETTLE_WAIT
-            };
-            if began.elapsed() > wait {
+            if began.elapsed() > SETTLE_WAIT {
                 if self.update_runs() {
                     let why = format!("not finished, it waits for {}", rollout.waits_for);
                     self.summary.update = Update::Failed(why);

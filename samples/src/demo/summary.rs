@@ -20,6 +20,19 @@ pub enum Update {
     Failed(String),
 }
 
+/// What became of the room that was made to crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Crash {
+    /// There was none.
+    #[default]
+    None,
+    /// The new room is not ready yet.
+    Open,
+    ReplacedAfter(Duration),
+    /// Somebody ended the demonstration before.
+    Interrupted,
+}
+
 #[derive(Debug, Default)]
 pub struct Summary {
     pub rooms_started: u64,
@@ -31,8 +44,7 @@ pub struct Summary {
     /// Their room ended before them; also those that ran when the demonstration was interrupted.
     pub cut_short: u64,
     pub twice: u64,
-    pub replaced_after: Option<Duration>,
-    pub crashed: bool,
+    pub crash: Crash,
     pub unended: Vec<String>,
 }
 
@@ -98,10 +110,11 @@ impl Summary {
             Update::Interrupted => "interrupted".into(),
             Update::Failed(why) => escaped(why).into_owned(),
         };
-        let replaced = match self.replaced_after {
-            Some(time) => format!("{} ms", time.as_millis()),
-            None if self.crashed => "not seen".into(),
-            None => "no room crashed".into(),
+        let replaced = match self.crash {
+            Crash::None => "no room crashed".into(),
+            Crash::Open => "not seen".into(),
+            Crash::ReplacedAfter(time) => format!("{} ms", time.as_millis()),
+            Crash::Interrupted => "interrupted".into(),
         };
         let lines = [
             ("rooms started:", self.rooms_started.to_string()),
@@ -133,7 +146,7 @@ impl Summary {
         if !self.unended.is_empty() {
             bail!("operations did not end: {}", self.unended.join(", "));
         }
-        if self.crashed && self.replaced_after.is_none() {
+        if self.crash == Crash::Open {
             bail!("the crashed room was not replaced");
         }
         if let Update::Failed(why) = &self.update {
