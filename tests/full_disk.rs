@@ -132,6 +132,17 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
         assert_eq!(status, 200, "{path}: {body}");
     }
     assert!(ping_each(&maestro, &home).await, "pings go on");
+    // A new status too: it was taken, and shows.
+    let began = Instant::now();
+    let occupied = json!({"status": "occupied", "runningMatches": 1});
+    let told = maestro.ping("full", room, &occupied).await;
+    assert_eq!(told, (200, json!({"success": true})));
+    assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    let (_, shown) = maestro.get(&format!("/schedulers/full/rooms/{room}")).await;
+    assert_eq!(shown["room"]["status"], "occupied", "{shown}");
+    let ready = json!({"status": "ready", "runningMatches": 0});
+    let told = maestro.ping("full", room, &ready).await;
+    assert_eq!(told, (200, json!({"success": true})));
     // Who is on call sees it.
     assert_eq!(maestro.internal("GET", "/healthz", None).await.0, 200);
     let ready = reqwest::get(format!("{}/readyz", maestro.internal)).await;

@@ -11,7 +11,7 @@ use crate::order::Order;
 use crate::restart::RestartLog;
 use crate::scheduler::SchedulerActor;
 use crate::tally::Tally;
-use crate::waiter::{NotStored, Ordered, Waiter};
+use crate::waiter::{Decided, NotStored, Waiter};
 use crate::writer::WriterGauge;
 use actix::Addr;
 use maestro_core::domain::SchedulerName;
@@ -185,13 +185,13 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
-        let ordered = Ordered::default();
+        let decided = Decided::default();
         // One permit travels with each caller until the answer, also while that waits for
         // a store that is away: so there is always a place in the queue.
         let ask = Ask {
             cause: Cause::message(&self.0.name, command.kind()),
             order,
-            to: Waiter::of_command(to, permit, ordered.clone()),
+            to: Waiter::of_command(to, permit, decided.clone()),
         };
         let ask = Counted(ask, live.gauge.enqueue());
         if live.asks.try_send(ask).is_err() {
@@ -203,17 +203,17 @@ impl SchedulerHandle {
                 let outage = store.outage();
                 Err(outage.map_or_else(|| CallError::Timeout(name()), |o| o.refusal().into()))
             }
-            Err(_) => Err(self.late(&ordered, store.outage().map(|o| o.cause.clone()))),
+            Err(_) => Err(self.late(&decided, store.outage().map(|o| o.cause.clone()))),
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
-            Ok(Ok(Err(NotStored(cause)))) => Err(self.late(&ordered, Some(cause))),
+            Ok(Ok(Err(NotStored(cause)))) => Err(self.late(&decided, Some(cause))),
             Ok(Ok(Ok(answer))) => Ok(answer?),
         }
     }
 
     /// What a caller is told who stops waiting.
-    fn late(&self, ordered: &Ordered, cause: Option<String>) -> CallError {
+    fn late(&self, decided: &Decided, cause: Option<String>) -> CallError {
         let name = self.0.name.to_string();
-        match (ordered.operation(), cause) {
+        match (decided.operation(), cause) {
             (Some(operation), cause) => CallError::Late {
                 name,
                 operation,
@@ -247,9 +247,10 @@ impl SchedulerHandle {
         let name = || self.0.name.to_string();
         let live = self.live()?;
         let (to, answer) = oneshot::channel();
+        let decided = Decided::default();
         let call = PingCall {
             ping,
-            to: Waiter::of_ping(to),
+            to: Waiter::of_ping(to, decided.clone()),
         };
         let call = Counted(call, live.gauge.enqueue());
         let sent = match live.pings.try_send(call) {
@@ -269,10 +270,11 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {
-            Err(_) => Err(CallError::Timeout(name())),
+            // The owner has taken it, and the store is slow or takes nothing. No room can do anything about that; what it
+            // says next tells an owner who does not know of it.
+            Err(_) | Ok(Ok(Err(NotStored(_)))) if decided.is_taken() => Ok(()),
+            Err(_) | Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),
             Ok(Err(_)) => Err(CallError::Restarting(name())),
-            // A ping is not told of the store: it waits.
-            Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),
             Ok(Ok(Ok(answer))) => Ok(answer.map(|_| ())?),
         }
     }

@@ -179,7 +179,7 @@ impl SupervisorActor {
     }
 
     /// Gives up the owners on a thread that stands still; others are made on other threads. What they have decided
-    /// and not stored is lost to them, and nobody was told of it.
+    /// and not stored is lost to them, and nobody was told of it but rooms, which say it again.
     fn leave(&mut self, thread: usize) {
         let on_it = |child: &Child| child.running.as_ref().is_some_and(|r| r.thread == thread);
         let all = self.children.iter().filter(|(_, child)| on_it(child));

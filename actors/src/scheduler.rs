@@ -21,7 +21,7 @@ use crate::writer::{Batch, Order, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
-use maestro_core::ports::{Change, Clock, Store};
+use maestro_core::ports::{Change, Clock, ForwardedEvent, Forwarding, Store};
 use maestro_core::state::{
     BoardChange, Caller, Decision, Effect, Input, Reply, Report, SchedulerState,
 };
@@ -204,25 +204,12 @@ impl SchedulerActor {
                 match item {
                     // No room is given out without a change.
                     Outgoing::Reply { to, answer, .. } => drop(to.deliver(answer)),
-                    Outgoing::Forward(event) => {
-                        let order = self.outbox.push_in_order(event, &self.writer);
-                        order.into_iter().for_each(|order| self.send(order, ctx));
-                    }
+                    Outgoing::Forward(event) => self.forward_in_order(event, ctx),
                     _ => {}
                 }
             }
         } else {
-            let forwards = |item: &&Outgoing| matches!(item, Outgoing::Forward(_));
-            let forwards = outgoing.iter().filter(forwards).count() as u64;
-            self.writer.forwards.fetch_add(forwards, Relaxed);
-            self.send(
-                Order::Batch(Batch {
-                    cause: self.cause.clone(),
-                    changes: decision.changes,
-                    outgoing,
-                }),
-                ctx,
-            );
+            self.order(decision.changes, outgoing, ctx);
         }
         for report in &decision.reports {
             journal::tell(self.state.name(), report);
@@ -236,6 +223,35 @@ impl SchedulerActor {
         }
     }
 
+    /// Hands to the writer what happens once these changes are durable. What a room says again is no business of theirs,
+    /// unless they are about that room.
+    fn order(&mut self, changes: Vec<Change>, outgoing: Vec<Outgoing>, ctx: &mut Context<Self>) {
+        let mut waits = Vec::with_capacity(outgoing.len());
+        for item in outgoing {
+            match item {
+                Outgoing::Forward(event) if is_apart(&event, &changes) => {
+                    self.forward_in_order(event, ctx);
+                }
+                Outgoing::Forward(event) => {
+                    self.writer.held.add(&event.room);
+                    waits.push(Outgoing::Forward(event));
+                }
+                other => waits.push(other),
+            }
+        }
+        let batch = Batch {
+            cause: self.cause.clone(),
+            changes,
+            outgoing: waits,
+        };
+        self.send(Order::Batch(batch), ctx);
+    }
+
+    fn forward_in_order(&mut self, event: Arc<Forwarding>, ctx: &mut Context<Self>) {
+        let order = self.outbox.push_in_order(event, &self.writer.held);
+        order.into_iter().for_each(|order| self.send(order, ctx));
+    }
+
     fn outgoing(&mut self, effect: Effect, ordered: Option<OperationId>) -> Option<Outgoing> {
         Some(match effect {
             Effect::Reply { caller, answer } => {
@@ -247,6 +263,9 @@ impl SchedulerActor {
                 }
                 let to = self.callers.remove(&caller)?;
                 // Before it is durable: who stops waiting can name it.
+                if answer.is_ok() {
+                    to.note_taken();
+                }
                 match &answer {
                     Ok(Reply::Operation(id)) => to.note_operation(*id),
                     Ok(Reply::Scheduler(_)) => {
@@ -345,6 +364,16 @@ fn is_late(due: Mono, now: Mono) -> bool {
     now.since(due) > LATE
 }
 
+/// Whether a room only says again what it is, and nothing is to be stored of it first.
+fn is_apart(event: &Forwarding, changes: &[Change]) -> bool {
+    let about_it = |change: &Change| match change {
+        Change::PutRoom(room) => room.id == event.room,
+        Change::DeleteRoom(id) => *id == event.room,
+        _ => false,
+    };
+    matches!(event.event, ForwardedEvent::Resync(_)) && !changes.iter().any(about_it)
+}
+
 fn operation_of(change: &Change) -> Option<OperationId> {
     match change {
         Change::PutOperation(operation) => Some(operation.id),
@@ -374,6 +403,8 @@ impl Actor for SchedulerActor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maestro_core::domain::PingStatus;
+    use maestro_testkit::build;
 
     #[test]
     fn a_timer_is_late_once_people_would_notice() {
@@ -388,5 +419,27 @@ mod tests {
             let now = Mono::default().plus(Duration::from_millis(ms));
             assert_eq!(is_late(due, now), late, "{ms} ms");
         }
+    }
+
+    #[test]
+    fn what_a_room_says_again_waits_for_no_change_of_others() {
+        let says = |event| Forwarding {
+            scheduler: "s".into(),
+            game: "g".into(),
+            to: Arc::new([]),
+            room: "a".into(),
+            address: None,
+            event,
+            metadata: "".into(),
+        };
+        let again = says(ForwardedEvent::Resync(PingStatus::Ready));
+        let put = |id| Change::PutRoom(Box::new(build::room(id).build()));
+        assert!(is_apart(
+            &again,
+            &[put("b"), Change::DeleteRoom("c".into())]
+        ));
+        assert!(!is_apart(&again, &[put("b"), put("a")]));
+        assert!(!is_apart(&again, &[Change::DeleteRoom("a".into())]));
+        assert!(!is_apart(&says(ForwardedEvent::Terminated), &[put("b")]));
     }
 }

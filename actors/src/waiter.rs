@@ -2,19 +2,32 @@
 
 use maestro_core::domain::{OperationId, RoomId};
 use maestro_core::state::{Answer, Reply};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What comes instead of an answer: it was decided, and the store cannot take it now. The text is the store's cause.
 pub(crate) struct NotStored(pub String);
 
-/// The operation that a command became, told before it is durable: who stops waiting can name it.
+/// What was decided about a call, told before it is durable: who stops waiting knows what became of it.
 #[derive(Clone, Default)]
-pub(crate) struct Ordered(Arc<OnceLock<OperationId>>);
+pub(crate) struct Decided(Arc<Decision>);
 
-impl Ordered {
+#[derive(Default)]
+struct Decision {
+    operation: OnceLock<OperationId>,
+    taken: AtomicBool,
+}
+
+impl Decided {
+    /// The operation that a command became.
     pub fn operation(&self) -> Option<OperationId> {
-        self.0.get().copied()
+        self.0.operation.get().copied()
+    }
+
+    /// Whether the owner has taken what was said: it is answered with success once it is durable.
+    pub fn is_taken(&self) -> bool {
+        self.0.taken.load(Relaxed)
     }
 }
 
@@ -25,17 +38,16 @@ pub(crate) struct Waiter {
     /// `None`: it was told [`NotStored`].
     to: Option<oneshot::Sender<Told>>,
     permit: Option<OwnedSemaphorePermit>,
-    /// Of commands only.
-    ordered: Option<Ordered>,
+    decided: Decided,
 }
 
 impl Waiter {
     /// For the answer to a ping.
-    pub fn of_ping(to: oneshot::Sender<Told>) -> Self {
+    pub fn of_ping(to: oneshot::Sender<Told>, decided: Decided) -> Self {
         Self {
             to: Some(to),
             permit: None,
-            ordered: None,
+            decided,
         }
     }
 
@@ -43,20 +55,22 @@ impl Waiter {
     pub fn of_command(
         to: oneshot::Sender<Told>,
         permit: OwnedSemaphorePermit,
-        ordered: Ordered,
+        decided: Decided,
     ) -> Self {
         Self {
             to: Some(to),
             permit: Some(permit),
-            ordered: Some(ordered),
+            decided,
         }
     }
 
     pub fn note_operation(&self, id: OperationId) {
-        if let Some(ordered) = &self.ordered {
-            // Only the first counts: a command becomes one operation.
-            let _ = ordered.0.set(id);
-        }
+        // Only the first counts: a command becomes one operation.
+        let _ = self.decided.0.operation.set(id);
+    }
+
+    pub fn note_taken(&self) {
+        self.decided.0.taken.store(true, Relaxed);
     }
 
     /// Hands an answer over. Returns the room of an allocation that nobody took.
@@ -75,12 +89,9 @@ impl Waiter {
         }
     }
 
-    /// Who gave a command need not wait to the end of its time when the store has failed. A room's ping waits for its
-    /// second, as ever: mostly the store is back by then.
+    /// Nobody needs to wait to the end of the time when the store has failed.
     pub fn not_stored(&mut self, cause: &str) {
-        if self.ordered.is_some()
-            && let Some(to) = self.to.take()
-        {
+        if let Some(to) = self.to.take() {
             self.permit = None;
             // Who asked may have left.
             let _ = to.send(Err(NotStored(cause.to_owned())));

@@ -3,7 +3,7 @@
 
 use crate::cause::Cause;
 use crate::executor::Executor;
-use crate::forwarding::Outbox;
+use crate::forwarding::{Held, Outbox};
 use crate::group::{Group, Outgoing};
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
@@ -13,10 +13,7 @@ use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Relaxed, Release},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,8 +68,7 @@ pub(crate) struct WriterGauge {
     pub seq: AtomicU64,
     pub commits: AtomicU64,
     pub retries: AtomicU64,
-    /// Events that are forwarded once the changes before them are durable.
-    pub forwards: AtomicU64,
+    pub held: Held,
 }
 
 pub(crate) struct Writer {
@@ -148,7 +144,7 @@ impl Inbox {
                 folded.not_stored(cause);
             }
             for event in folded.sweep() {
-                self.gauge.forwards.fetch_sub(1, Release);
+                self.gauge.held.done(&event.room);
                 self.outbox.drop_event(&event);
             }
             self.folded = folded;
@@ -219,7 +215,9 @@ impl Writer {
             seq: self.seq.next(),
         };
         let mut wait = RETRY_FIRST;
-        let mut failed = false;
+        // Then a try may take as long as the store pauses: nobody waits for its end.
+        let mut failed = self.store.outage().is_some();
+        self.tell_those_who_wait(group);
         loop {
             let tried = self.store.commit(fence.clone(), changes.clone());
             let tried = match failed {
@@ -328,7 +326,7 @@ impl Writer {
                 Outgoing::Abandon(ids) => self.executor.abandon(&ids),
                 Outgoing::Forward(event) => {
                     self.outbox.push(&event);
-                    self.gauge.forwards.fetch_sub(1, Release);
+                    self.gauge.held.done(&event.room);
                 }
                 Outgoing::Ended => (self.tell)(WriterEvent::Ended),
             }

@@ -156,6 +156,33 @@ fn what_depends_on_a_change_waits_until_it_is_durable() {
 }
 
 #[test]
+fn a_change_that_cannot_be_stored_silences_its_room_only() {
+    told(3).run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_down(true);
+        // Taken, and the store is no business of a room.
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        for count in 1..=2 {
+            for room in [1, 2] {
+                w.ping(&room_id(room), PingStatus::Ready).await.unwrap();
+                assert_eq!(told_of(&w, "one", room, count).await, vec![READY; count]);
+            }
+            w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        }
+        assert_eq!(told_of(&w, "two", 1, 2).await, [READY, READY]);
+        assert_eq!(w.forwarders.events("one", &room_id(0)), []);
+        w.store.set_down(false);
+        assert_eq!(
+            told_of(&w, "one", 0, 3).await,
+            [OCCUPIED, OCCUPIED, OCCUPIED]
+        );
+        // And it waits for nothing any more.
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        assert_eq!(told_of(&w, "one", 0, 4).await.len(), 4);
+    });
+}
+
+#[test]
 fn a_request_is_answered_with_what_the_first_failing_forwarder_said() {
     told(1).run(|w| async move {
         w.running(FLEET).await;

@@ -83,6 +83,56 @@ fn a_look_does_not_wait_for_what_is_not_stored_yet() {
 }
 
 #[test]
+fn a_ping_that_was_taken_is_a_success_however_the_store_is() {
+    let hasty = |s: &mut maestro_actors::ActorSettings| {
+        s.timeouts.ping = Duration::from_millis(300);
+    };
+    Setup::fleet(3).settings(hasty).run(|w| async move {
+        w.running(FLEET).await;
+        // One that is slow: whoever pings waits as long as ever, and hears what holds.
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        let refused = w.ping(&room_id(9), PingStatus::Ready).await;
+        assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        gate.open();
+        // One that takes nothing: the same, and nobody waits.
+        w.store.set_down(true);
+        w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
+        w.ping(&room_id(2), PingStatus::Occupied).await.unwrap();
+        let refused = w.ping(&room_id(2), PingStatus::Terminated).await;
+        assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        w.store.set_down(false);
+        for room in 0..3 {
+            let stored = || {
+                let room = w.store.stored_room(FLEET, room_id(room).as_str());
+                room.is_some_and(|r| r.ping_status == PingStatus::Occupied)
+            };
+            eventually(LONG, "it is stored", stored).await;
+        }
+        assert_eq!(w.restarts(), 0);
+    });
+}
+
+#[test]
+fn a_status_is_answered_at_once_while_the_store_takes_nothing() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_down(true);
+        for (room, status) in [
+            (0, PingStatus::Occupied),
+            (1, PingStatus::Occupied),
+            (0, PingStatus::Ready),
+        ] {
+            let room = room_id(room);
+            let told = tokio::time::timeout(LONG / 2, w.ping(&room, status)).await;
+            told.expect("nobody waits for the store").unwrap();
+        }
+    });
+}
+
+#[test]
 fn an_order_that_is_late_is_named() {
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;

@@ -1,36 +1,94 @@
-//! Events that wait for no change of their own, but go behind those before them that do.
+//! Events that wait for no change of their own, but go behind those before them, of the same room, that do.
 
 use super::Outbox;
 use crate::cause::Cause;
 use crate::group::Outgoing;
-use crate::writer::{Batch, Order, WriterGauge};
+use crate::writer::{Batch, Order};
+use maestro_core::domain::RoomId;
 use maestro_core::ports::Forwarding;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
-/// Steady pings that may wait behind a slow store to be forwarded; more are not forwarded.
+/// Events that may wait behind a slow store before those of steady pings are dropped.
 const WAITING_MAX: u64 = 1024;
 
+/// The events of one scheduler that its writer has: they are forwarded once the changes before them are durable.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// Of all rooms. With a store that is well it is 0, and nobody takes the lock.
+    all: AtomicU64,
+    rooms: Mutex<HashMap<RoomId, u32>>,
+}
+
+impl Held {
+    /// Only the actor adds, so nothing comes between its question and what it does then.
+    pub fn add(&self, room: &RoomId) {
+        *self.rooms.lock().entry(room.clone()).or_default() += 1;
+        self.all.fetch_add(1, Relaxed);
+    }
+
+    /// It has been forwarded, or dropped.
+    pub fn done(&self, room: &RoomId) {
+        let mut rooms = self.rooms.lock();
+        if let Some(left) = rooms.get_mut(room.as_str()) {
+            *left -= 1;
+            if *left == 0 {
+                rooms.remove(room.as_str());
+            }
+        }
+        drop(rooms);
+        self.all.fetch_sub(1, Release);
+    }
+
+    fn all(&self) -> u64 {
+        self.all.load(Acquire)
+    }
+
+    fn holds(&self, room: &RoomId) -> bool {
+        self.all() > 0 && self.rooms.lock().contains_key(room.as_str())
+    }
+}
+
 impl Outbox {
-    /// Queues an event at once, or gives it back as an order for the writer, behind those that
-    /// wait there. Only the actor adds to what waits, so nothing can come between.
-    pub fn push_in_order(&self, event: Arc<Forwarding>, writer: &WriterGauge) -> Option<Order> {
-        let waiting = writer.forwards.load(Acquire);
-        if waiting == 0 {
+    /// Queues an event at once, or gives it back as an order for the writer, behind those of its room that wait there.
+    pub fn push_in_order(&self, event: Arc<Forwarding>, held: &Held) -> Option<Order> {
+        if !held.holds(&event.room) {
             self.push(&event);
             return None;
         }
-        if waiting >= WAITING_MAX {
+        if held.all() >= WAITING_MAX {
             // The store is away: the next ping says it again.
             self.drop_event(&event);
             return None;
         }
-        writer.forwards.fetch_add(1, Relaxed);
+        held.add(&event.room);
         Some(Order::Batch(Batch {
             // What waited for a forwarder has no span of its own.
             cause: Cause::default(),
             changes: Vec::new(),
             outgoing: vec![Outgoing::Forward(event)],
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_held_for_as_long_as_one_of_its_events_waits() {
+        let held = Held::default();
+        let (one, other) = (RoomId::from("one"), RoomId::from("other"));
+        held.add(&one);
+        held.add(&one);
+        held.done(&one);
+        assert!(held.holds(&one) && !held.holds(&other));
+        held.done(&one);
+        assert!(!held.holds(&one) && held.rooms.lock().is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod queue;
 mod request;
 
 use futures_util::FutureExt;
+pub(crate) use in_order::Held;
 use maestro_core::domain::{Forwarder, SchedulerName};
 use maestro_core::ports::{ForwardError, Forwarders, Forwarding};
 pub(crate) use outcomes::{Counts, Outcomes, is_success};
