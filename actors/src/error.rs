@@ -21,9 +21,12 @@ pub enum CallError {
     /// As many calls as allowed are waiting already.
     #[error("scheduler {0} has too many requests waiting; try again in a moment")]
     Busy(String),
+    /// No answer in time, to somebody who has ordered nothing that may still happen.
+    #[error("scheduler {0} did not answer in time; try again in a moment")]
+    Timeout(String),
     /// No answer in time. What was ordered may still happen.
     #[error("scheduler {0} did not answer in time; look at its operations before ordering again")]
-    Timeout(String),
+    Unanswered(String),
     /// It was decided and has become an operation, which is not stored in time; `cause`: since the store fails.
     #[error("{}", late(name, operation, cause.as_deref()))]
     Late {

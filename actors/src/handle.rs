@@ -174,6 +174,7 @@ impl SchedulerHandle {
             return Err(outage.refusal().into());
         }
         let gives_a_room = matches!(command, Command::Allocate);
+        let leaves_nothing = gives_a_room || command.only_looks();
         let usual = match gives_a_room {
             true => self.0.timeouts.allocate,
             false => self.0.timeouts.other,
@@ -203,6 +204,8 @@ impl SchedulerHandle {
                 let outage = store.outage();
                 Err(outage.map_or_else(|| CallError::Timeout(name()), |o| o.refusal().into()))
             }
+            // A look changes nothing, and a room that nobody took is given back.
+            Err(_) if leaves_nothing => Err(CallError::Timeout(name())),
             Err(_) => Err(self.late(&decided, store.outage().map(|o| o.cause.clone()))),
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
             Ok(Ok(Err(NotStored(cause)))) => Err(self.late(&decided, Some(cause))),
@@ -223,7 +226,7 @@ impl SchedulerHandle {
                 "{cause}; what was asked for may still come about once that is mended"
             ))
             .into(),
-            (None, None) => CallError::Timeout(name),
+            (None, None) => CallError::Unanswered(name),
         }
     }
 

@@ -133,6 +133,32 @@ fn a_status_is_answered_at_once_while_the_store_takes_nothing() {
 }
 
 #[test]
+fn of_a_creation_that_came_to_nothing_no_rooms_are_expected() {
+    Setup::empty().run(|w| async move {
+        eventually(LONG, "it is known who exists", || {
+            w.node.directory().is_complete()
+        })
+        .await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Acquire, StoreFault::Held(gate.clone()));
+        let new = maestro_testkit::build::scheduler(FLEET).build();
+        let create = Command::CreateScheduler(Box::new(new));
+        let soon = Some(Duration::from_millis(50));
+        let told = w.node.ask(FLEET, create, soon).await.unwrap_err();
+        assert!(matches!(told, CallError::Restarting(_)), "{told}");
+        gate.open();
+        let lives = || w.view().state == "running";
+        eventually(LONG, "it has an owner, and nobody created it", lives).await;
+        let told = w.allocate().await.unwrap_err();
+        assert!(
+            told.to_string().contains("there is no such scheduler"),
+            "{told}"
+        );
+    });
+}
+
+#[test]
 fn an_order_that_is_late_is_named() {
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;

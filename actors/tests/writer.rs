@@ -243,7 +243,12 @@ fn a_room_whose_caller_left_is_given_out_again() {
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
         let soon = Some(Duration::from_millis(20));
         let left = w.node.ask(FLEET, Command::Allocate, soon).await;
-        assert!(matches!(left, Err(CallError::Timeout(_))));
+        let left = left.unwrap_err();
+        assert!(matches!(left, CallError::Timeout(_)), "{left}");
+        assert!(
+            !left.to_string().contains("operation"),
+            "it has none: {left}"
+        );
         eventually(LONG, "it is held for nobody", || w.rooms("allocated") == 1).await;
         gate.open();
         eventually(LONG, "it is ready again", || w.rooms("ready") == 1).await;

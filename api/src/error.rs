@@ -13,7 +13,9 @@ impl From<CallError> for Status {
         let code = match error {
             CallError::Refused(refusal) => return refusal.into(),
             CallError::Busy(_) => Code::ResourceExhausted,
-            CallError::Timeout(_) | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
+            CallError::Timeout(_)
+            | CallError::Unanswered(_)
+            | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
             | CallError::Degraded { .. }
@@ -79,6 +81,7 @@ mod tests {
         let cases = [
             (CallError::Busy(s()), 8),
             (CallError::Timeout(s()), 4),
+            (CallError::Unanswered(s()), 4),
             (late(None), 4),
             (late(Some(s())), 14),
             (CallError::Restarting(s()), 14),

@@ -38,6 +38,11 @@ pub(super) fn missing_for_delete(name: &SchedulerName) -> Refusal {
     ))
 }
 
+pub(super) fn absent_for_allocation(name: &SchedulerName) -> Refusal {
+    let text = format!("no ready rooms available for scheduler {name}: there is no such scheduler");
+    Refusal::new(RefusalKind::Absent, text)
+}
+
 /// The answer to a command for a scheduler that nobody has ever heard of. `None`: the
 /// command does not need the scheduler to exist.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
@@ -45,10 +50,7 @@ pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal
         Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),
-        Command::Allocate => Refusal::new(
-            RefusalKind::Absent,
-            format!("no ready rooms available for scheduler {name}: there is no such scheduler"),
-        ),
+        Command::Allocate => absent_for_allocation(name),
         _ => missing(name),
     })
 }

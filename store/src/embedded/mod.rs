@@ -22,6 +22,7 @@ mod queue;
 mod reads;
 mod shared;
 mod snapshot;
+mod stall;
 mod tables;
 mod writer;
 

@@ -1,6 +1,6 @@
 //! What the writer and the readers of one open store share.
 
-use super::{lock::LockFile, model::Model, tables::RowError};
+use super::{lock::LockFile, model::Model, stall::Writing, tables::RowError};
 use maestro_core::{
     domain::Epoch,
     ports::{Outage, StoreError},
@@ -23,6 +23,9 @@ pub struct Shared {
     lock: Mutex<Option<LockFile>>,
     state: RwLock<State>,
     outage: RwLock<Option<Arc<Outage>>>,
+    /// A write that takes too long, which nobody knows yet to fail.
+    stall: RwLock<Option<Arc<Outage>>>,
+    pub writing: Writing,
 }
 
 enum State {
@@ -49,16 +52,25 @@ impl Shared {
             lock: Mutex::new(Some(lock)),
             state: RwLock::new(State::Open(Arc::new(database))),
             outage: RwLock::default(),
+            stall: RwLock::default(),
+            writing: Writing::default(),
         }
     }
 
     pub fn outage(&self) -> Option<Arc<Outage>> {
-        self.outage.read().clone()
+        let failing = self.outage.read().clone();
+        failing.or_else(|| self.stall.read().clone())
     }
 
     /// Publishes whether changes can be stored.
     pub fn set_outage(&self, outage: Option<Outage>) {
         *self.outage.write() = outage.map(Arc::new);
+    }
+
+    /// Whether there was one.
+    pub fn set_stall(&self, stall: Option<Outage>) -> bool {
+        let before = std::mem::replace(&mut *self.stall.write(), stall.map(Arc::new));
+        before.is_some()
     }
 
     pub fn database(&self) -> Result<Arc<Database>, StoreError> {

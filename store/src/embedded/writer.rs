@@ -14,6 +14,7 @@ use super::{
     queue::{Backlog, Job, Queued},
     shared::Shared,
     snapshot::Seqs,
+    stall,
 };
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
@@ -26,6 +27,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
+    thread,
 };
 
 pub struct Writer {
@@ -57,8 +59,22 @@ impl Writer {
         }
     }
 
-    /// Ends when the store is closed, or when all senders are gone.
-    pub fn run(mut self) {
+    /// Ends when the store is closed, or when nobody can send a job any more.
+    pub fn run(self) {
+        let shared = &*self.shared.clone();
+        let (lets_go, ends) = std::sync::mpsc::channel();
+        thread::scope(|threads| {
+            let watch = thread::Builder::new().name("store-watch".into());
+            let watch = watch.spawn_scoped(threads, move || stall::watch(shared, &ends));
+            if let Err(error) = watch {
+                tracing::warn!(%error, "a disk that does not answer will not be noticed");
+            }
+            self.work();
+            drop(lets_go);
+        });
+    }
+
+    fn work(mut self) {
         while self.receive() {
             let due = self.failing.as_ref().map(|f| f.left().is_zero());
             let trying = due == Some(true) && self.ready_to_try();
@@ -73,7 +89,9 @@ impl Writer {
                 Some(_) => continue,
             };
             let closing = group.iter().any(|q| matches!(q.job, Job::Close));
+            self.shared.writing.begin();
             self.serve(group, trying);
+            self.shared.writing.end();
             if closing {
                 break;
             }

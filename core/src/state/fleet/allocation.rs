@@ -3,6 +3,7 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::refusals::absent_for_allocation;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ impl Fleet {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
             return Err(Refusal::new(RefusalKind::Absent, text));
+        }
+        // A creation may wait for its store, and come to nothing.
+        if self.scheduler.is_none() {
+            return Err(absent_for_allocation(&self.name));
         }
         let Some(id) = self.next_room(turn.now) else {
             return Err(Refusal::new(

@@ -1,0 +1,133 @@
+//! A disk that does not answer: a write that takes longer than [`STALL`] counts as an outage until it ends.
+//!
+//! The thread that writes cannot tell of it, so another one looks at when the write under way began.
+
+use super::shared::Shared;
+use jiff::Timestamp;
+use maestro_core::ports::Outage;
+use parking_lot::Mutex;
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+/// How long a write may take before the store takes no changes (`/readyz`, docs/configuration.md).
+const STALL: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// When the write under way began.
+#[derive(Default)]
+pub struct Writing(Mutex<Option<Instant>>);
+
+impl Writing {
+    pub fn begin(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    pub fn end(&self) {
+        *self.0.lock() = None;
+    }
+
+    fn began(&self) -> Option<Instant> {
+        *self.0.lock()
+    }
+}
+
+/// Looks until the writer lets go of the other end.
+pub fn watch(shared: &Shared, ends: &Receiver<()>) {
+    let mut stalled: Option<Instant> = None;
+    while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(LOOK) {
+        let began = shared.writing.began();
+        if stalled.is_some() && stalled != began {
+            end(shared, &mut stalled);
+        }
+        if let Some(began) = began.filter(|at| stalled.is_none() && at.elapsed() > STALL) {
+            stalled = Some(began);
+            begin(shared, began);
+        }
+    }
+    end(shared, &mut stalled);
+}
+
+fn begin(shared: &Shared, began: Instant) {
+    // Whoever knows that it fails knows a better cause.
+    if shared.outage().is_some() {
+        return;
+    }
+    let cause = format!(
+        "the disk does not answer: a write takes longer than {} s",
+        STALL.as_secs()
+    );
+    tracing::error!(
+        cause,
+        data_dir = %shared.dir.display(),
+        "the store takes no changes: reads, pings and rooms go on; mend it, nothing has to be started again"
+    );
+    let since = Timestamp::now().checked_sub(began.elapsed());
+    let since = since.unwrap_or_else(|_| Timestamp::now());
+    shared.set_stall(Some(Outage { since, cause }));
+}
+
+fn end(shared: &Shared, stalled: &mut Option<Instant>) {
+    let Some(began) = stalled.take() else { return };
+    if shared.set_stall(None) {
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(
+            seconds,
+            "the write that did not end has ended: the store answers again"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::EmbeddedStore;
+    use super::*;
+    use maestro_core::{
+        domain::RoomStatus,
+        ports::{Change, Ownership, Reads, Store},
+    };
+    use maestro_testkit::contract::store::{Owner, Ports, samples};
+    use std::sync::Arc;
+
+    async fn eventually(what: &str, level: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !level() {
+            assert!(Instant::now() < until, "{what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_that_does_not_end_is_an_outage_until_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(dir.path()).unwrap();
+        let ports = Ports {
+            store: store.clone() as Arc<dyn Store>,
+            reads: store.clone() as Arc<dyn Reads>,
+            ownership: store.clone() as Arc<dyn Ownership>,
+        };
+        let mut owner = Owner::of(&ports, "fleet").await;
+        let document = samples::scheduler("fleet", "v1.0.0");
+        owner.put(vec![Change::CreateScheduler(document)]).await;
+        assert!(store.outage().is_none());
+        // The library lets one write at a time, so that this one holds the writer up.
+        let database = store.shared.database().unwrap();
+        let held = database.begin_write().unwrap();
+        let room = samples::room("r-1", RoomStatus::Ready);
+        let write = tokio::spawn(async move {
+            owner.put(vec![Change::PutRoom(Box::new(room))]).await;
+        });
+        eventually("it is noticed", || store.outage().is_some()).await;
+        let cause = store.outage().unwrap().cause.clone();
+        assert!(cause.contains("does not answer"), "{cause}");
+        let refused = store.check().await.unwrap_err().to_string();
+        assert!(refused.contains(&cause), "{refused}");
+        assert!(store.scheduler("fleet").await.unwrap().is_some());
+        held.abort().unwrap();
+        drop(database);
+        write.await.unwrap();
+        eventually("it is over", || store.outage().is_none()).await;
+        store.check().await.unwrap();
+    }
+}
