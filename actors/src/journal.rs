@@ -96,7 +96,21 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
         Report::RoomEnded(end) => room_ended(scheduler, end),
-        Report::OnError { failures, cause } => on_error(scheduler, *failures, cause),
+        Report::RoomHangs(hang) => warn!(
+            scheduler_name = %scheduler,
+            room_id = %hang.room,
+            version = %hang.version,
+            reason = "expired_room",
+            why = hang.why,
+            in_match = hang.in_match,
+            "a room hangs: it is ended and replaced"
+        ),
+        Report::OnError { failures, cause } => warn!(
+            scheduler_name = %scheduler,
+            failures,
+            cause,
+            "the scheduler is on-error: its rooms fail again and again, and are tried ever more seldom"
+        ),
         Report::InSyncAgain => {
             info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
         }

@@ -115,6 +115,7 @@ impl Tally {
                 | Report::Began { .. }
                 | Report::RollsBack { .. }
                 | Report::NotBegun { .. }
+                | Report::RoomHangs(_)
                 | Report::OnError { .. }
                 | Report::InSyncAgain => {}
             }

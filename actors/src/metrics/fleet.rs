@@ -34,7 +34,7 @@ const STATES: [&str; 4] = [
 ];
 
 /// Ends that alerts are about: there from the start, so that the first one is an increase.
-const ALERTED: [&str; 3] = ["failed", "killed", "restarted"];
+const ALERTED: [&str; 4] = ["failed", "killed", "restarted", "expired_room"];
 
 pub(super) fn render(scrape: &mut Scrape) {
     states(scrape);

@@ -41,6 +41,8 @@ pub enum Report {
     DuplicateCreate,
     /// A room ended, or a container of it that is started again in place.
     RoomEnded(Box<RoomEnd>),
+    /// A room hangs, so that it is ended: nobody had planned that.
+    RoomHangs(Box<RoomHang>),
     /// The rooms of its version fail again and again: the scheduler is `on-error` (D23, D30).
     OnError {
         /// In a row.
@@ -82,6 +84,17 @@ pub struct RoomEnd {
     pub words: String,
     /// The last line that it printed.
     pub last_line: Option<String>,
+}
+
+/// A room that is ended because it was silent, or not ready, for too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomHang {
+    pub room: RoomId,
+    pub version: SchedulerVersion,
+    /// `silent for 240 s`.
+    pub why: String,
+    /// A match was running, or somebody was about to come.
+    pub in_match: bool,
 }
 
 /// An operation, for whoever tells of it.

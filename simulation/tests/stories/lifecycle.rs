@@ -209,6 +209,51 @@ fn silent_rooms_expire_and_are_replaced() {
     assert_eq!(fleet.count(RoomStatus::Ready), 2);
 }
 
+/// Who hangs, why and whether in a match, as the log tells it.
+fn hangs(fleet: &Fleet) -> Vec<(RoomId, String, bool)> {
+    let hang = |report: &Report| match report {
+        Report::RoomHangs(hang) => Some((hang.room.clone(), hang.why.clone(), hang.in_match)),
+        _ => None,
+    };
+    fleet.reports.iter().filter_map(hang).collect()
+}
+
+fn is_said_to_be_replaced(fleet: &Fleet, room: &RoomId, why: &str) -> bool {
+    let line = format!("replaces room {room} ({why})");
+    let adds = fleet.operations_of("add_rooms");
+    adds.into_iter().any(|add| history(add).contains(&line))
+}
+
+#[test]
+fn of_a_room_that_hangs_people_are_told_and_its_replacement_names_it() {
+    let mut fleet = Fleet::up(1);
+    let silent = fleet.rooms()[0].clone();
+    fleet.ping(&silent, PingStatus::Occupied, 1).unwrap();
+    fleet.pass(Duration::from_secs(241));
+    let told = hangs(&fleet);
+    let [(room, why, in_match)] = &told[..] else {
+        panic!("told once: {told:?}");
+    };
+    assert_eq!((room, *in_match), (&silent, true));
+    assert!(why.starts_with("silent for 24"), "{why}");
+    assert!(is_said_to_be_replaced(&fleet, &silent, why));
+    // The one in its place never says ready.
+    let mute = fleet.rooms()[0].clone();
+    fleet.pass(Duration::from_secs(122));
+    let told = hangs(&fleet);
+    assert_eq!(told.len(), 2, "{told:?}");
+    let (room, why, in_match) = &told[1];
+    assert_eq!((room, *in_match), (&mute, false));
+    assert!(why.starts_with("not ready for 12"), "{why}");
+    assert!(is_said_to_be_replaced(&fleet, &mute, why));
+    // One that was told to end, or says good-bye, does not hang.
+    let rooms = fleet.rooms();
+    fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
+    fleet.ping(&rooms[0], PingStatus::Terminating, 0).unwrap();
+    fleet.pass(Duration::from_secs(60));
+    assert!(hangs(&fleet).iter().all(|(room, ..)| *room != rooms[0]));
+}
+
 #[test]
 fn a_minor_patch_makes_a_version_and_replaces_no_room() {
     let mut fleet = Fleet::up(2);

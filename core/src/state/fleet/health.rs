@@ -3,6 +3,7 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::room::Room;
+use crate::state::report::RoomHang;
 use std::time::Duration;
 
 impl Fleet {
@@ -69,6 +70,37 @@ impl Fleet {
         let room = self.rooms.get(id.as_str());
         room.and_then(|room| self.expires_at(now, room))
             .is_some_and(|at| at < now.mono)
+    }
+
+    /// What is wrong with a room that has expired. `None`: it was on its way out, as somebody wanted.
+    pub fn hang_of(&self, now: Now, id: &RoomId) -> Option<RoomHang> {
+        let room = self.rooms.get(id.as_str())?;
+        let ends = matches!(
+            room.status(),
+            RoomStatus::Terminating | RoomStatus::Terminated
+        );
+        if ends || room.is_leaving() || room.record.validation {
+            return None;
+        }
+        let clock = &room.clock;
+        let (what, since) = match room.status() {
+            RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
+                ("not ready again", clock.status_since)
+            }
+            RoomStatus::Pending | RoomStatus::Unready => ("not ready", clock.created),
+            RoomStatus::Error => match room.restart_since {
+                Some(since) => ("not ready again", since),
+                None => ("in error", clock.status_since),
+            },
+            _ => ("silent", clock.last_ping),
+        };
+        let seconds = now.mono.since(since).as_secs();
+        Some(RoomHang {
+            room: id.clone(),
+            version: room.record.version.clone(),
+            why: format!("{what} for {seconds} s"),
+            in_match: room.is_busy(),
+        })
     }
 
     /// Moves rooms whose time is over to `expired`, as many as one turn has time for; one

@@ -4,6 +4,7 @@ use crate::domain::*;
 use crate::rules::deletion;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::room::Room;
+use crate::state::report::Report;
 use crate::state::turn::Turn;
 use std::collections::HashSet;
 
@@ -17,6 +18,10 @@ impl Fleet {
         drain: bool,
     ) {
         let at = turn.now.wall;
+        let hang = match reason {
+            RemovalReason::ExpiredRoom => self.hang_of(turn.now, id),
+            _ => None,
+        };
         let changed = self.rooms.update(id.as_str(), |room| {
             let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
             if stronger {
@@ -35,6 +40,9 @@ impl Fleet {
             turn.changes.put_room(id);
             turn.reconsider = true;
             self.schedule_health(turn.now, id);
+            if let Some(hang) = hang {
+                turn.reports.push(Report::RoomHangs(Box::new(hang)));
+            }
         }
     }
 

@@ -64,7 +64,13 @@ impl Operations {
         if fleet.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
             return None;
         }
-        let ids = fleet.expired.iter().cloned().collect();
+        let ids: Vec<RoomId> = fleet.expired.iter().cloned().collect();
+        // From now on others are made in their place, though they are still there.
+        for id in &ids {
+            if let Some(hang) = fleet.hang_of(turn.now, id) {
+                fleet.replaced.push(format!("{id} ({})", hang.why));
+            }
+        }
         Some(self.enqueue_removal_by_id(turn, ids, RemovalReason::ExpiredRoom))
     }
 
