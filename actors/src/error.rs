@@ -24,6 +24,9 @@ pub enum CallError {
     /// No answer in time, to somebody who has ordered nothing that may still happen.
     #[error("scheduler {0} did not answer in time; try again in a moment")]
     Timeout(String),
+    /// Its actor is held up, and somebody only wanted to look.
+    #[error("scheduler {0} does not answer now: its actor is held up; try again in a moment")]
+    HeldUp(String),
     /// No answer in time. What was ordered may still happen.
     #[error("scheduler {0} did not answer in time; look at its operations before ordering again")]
     Unanswered(String),

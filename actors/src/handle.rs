@@ -2,7 +2,7 @@
 
 use crate::board::{Board, Taken};
 use crate::cause::Cause;
-use crate::debug::Published;
+use crate::debug::{Published, is_stuck};
 use crate::error::CallError;
 use crate::gauge::{Gauge, Totals};
 use crate::lease::Lease;
@@ -175,12 +175,18 @@ impl SchedulerHandle {
         }
         let gives_a_room = matches!(command, Command::Allocate);
         let leaves_nothing = gives_a_room || command.only_looks();
-        let usual = match gives_a_room {
+        // A request of a room that is to be forwarded is none of these: it waits as long as an order.
+        let looks = command.only_looks() && !matches!(command, Command::Forward(_));
+        let usual = match gives_a_room || looks {
             true => self.0.timeouts.allocate,
             false => self.0.timeouts.other,
         };
         let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
         let live = self.live()?;
+        // Who only looks does not wait for a thread that stands still (architecture 4).
+        if looks && is_stuck(&live.gauge) {
+            return Err(CallError::HeldUp(name()));
+        }
         let Ok(permit) = self.0.asks.clone().try_acquire_owned() else {
             self.0.tally.busy_asks.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
@@ -204,6 +210,7 @@ impl SchedulerHandle {
                 let outage = store.outage();
                 Err(outage.map_or_else(|| CallError::Timeout(name()), |o| o.refusal().into()))
             }
+            Err(_) if looks && wait == usual => Err(CallError::HeldUp(name())),
             // A look changes nothing, and a room that nobody took is given back.
             Err(_) if leaves_nothing => Err(CallError::Timeout(name())),
             Err(_) => Err(self.late(&decided, store.outage().map(|o| o.cause.clone()))),

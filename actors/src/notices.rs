@@ -199,12 +199,18 @@ impl SupervisorActor {
             if let Some(running) = &child.running {
                 running.scope.abandon();
             }
+            // Who looks at it later sees that it was moved.
+            warn!(scheduler_name = %name, thread, "its thread stands still: it goes on on another");
             // Of all on this thread only one can be in a turn: the others cannot help it.
             let cause = match live.gauge.turn() {
                 Some((message, _)) => EndCause::Failed(format!(
                     "its turn ({message}) took longer than its lease: its thread stands still"
                 )),
-                None => EndCause::Reload,
+                None => {
+                    let mut restarts = child.handle.0.restarts.lock();
+                    restarts.note("its thread stood still: it was moved to another");
+                    EndCause::Reload
+                }
             };
             self.after(&name, cause);
         }

@@ -18,6 +18,7 @@ impl From<CallError> for Status {
             | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
+            | CallError::HeldUp(_)
             | CallError::Degraded { .. }
             | CallError::ShuttingDown
             | CallError::Late { cause: Some(_), .. }
@@ -85,6 +86,7 @@ mod tests {
             (late(None), 4),
             (late(Some(s())), 14),
             (CallError::Restarting(s()), 14),
+            (CallError::HeldUp(s()), 14),
             (
                 CallError::Degraded {
                     name: s(),
