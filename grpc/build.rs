@@ -11,6 +11,10 @@ const API: [&str; 4] = [
     "api/v1/rooms.proto",
     "api/v1/schedulers.proto",
 ];
+/// Ours, served to everybody who reaches the port.
+const PUBLIC: [&str; 2] = ["maestro/v1/fleet.proto", "maestro/v1/operator.proto"];
+/// Ours, between nodes only: not described to the public either.
+const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,14 +22,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
-    let api = protox::compile(API, ["proto"])?;
-    std::fs::write(out.join("api.v1.bin"), api.encode_to_vec())?;
+    let described = |name: &str, files: &[&str]| -> Result<(), Box<dyn Error>> {
+        let compiled = protox::compile(files, ["proto"])?;
+        Ok(std::fs::write(out.join(name), compiled.encode_to_vec())?)
+    };
+    described("api.v1.bin", &API)?;
+    described("maestro.v1.bin", &PUBLIC)?;
+    described("control.bin", &CONTROL)?;
 
     // The services speak the messages of `maestro_api`: nothing is declared twice.
+    let all = [&API[..], &PUBLIC, &CONTROL].concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
+        .extern_path(".maestro.v1", "::maestro_api::codec::messages")
         .codec_path("crate::codec::WireCodec")
-        .compile_fds(api)?;
+        .compile_fds(protox::compile(all, ["proto"])?)?;
 
     let events = protox::compile(EVENTS, ["proto"])?;
     // The map of attributes sorted: the same event is the same bytes.

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use maestro_api::{ManagementApi, RoomsApi};
-use maestro_grpc::{Bounds, GrpcControl, GrpcServer};
+use maestro_api::Apis;
+use maestro_grpc::{Audience, Bounds, GrpcControl, GrpcServer};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -28,16 +27,15 @@ impl Grpc {
         listener: TcpListener,
         connections_max: usize,
         registry: &Registry,
-        management: Arc<dyn ManagementApi>,
-        rooms: Arc<dyn RoomsApi>,
+        apis: Apis,
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let server = GrpcServer::new(
             listener,
             Bounds::new(connections_max),
             registry,
-            management,
-            rooms,
+            apis,
+            Audience::Public,
         )
         .await;
         let server = server.context("cannot serve gRPC")?;

@@ -127,9 +127,8 @@ impl Serving {
         registry: &Registry,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let (management, rooms) = (apis.management.clone(), apis.rooms.clone());
         let Listeners { grpc, http } = listeners;
-        let grpc = Grpc::start(grpc, descriptors() / 8, registry, management, rooms, io).await?;
+        let grpc = Grpc::start(grpc, descriptors() / 8, registry, apis.clone(), io).await?;
         let http = servers(settings, http, apis, parts, registry)?
             .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {

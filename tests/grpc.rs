@@ -417,6 +417,8 @@ async fn reflection_and_health_tell_what_is_there() {
         "api.v1.RoomsService",
         "api.v1.SchedulersService",
         "grpc.health.v1.Health",
+        "maestro.v1.FleetService",
+        "maestro.v1.OperatorService",
     ] {
         assert!(
             grpc.services.iter().any(|s| s == service),
@@ -424,8 +426,16 @@ async fn reflection_and_health_tell_what_is_there() {
             grpc.services
         );
     }
+    // What changes a process is for nodes, and nobody else hears of it.
+    let control = |service: &String| service.contains("Control");
+    assert!(!grpc.services.iter().any(control), "{:?}", grpc.services);
     let mut health = HealthClient::new(grpc.channel.clone());
-    for service in ["", "api.v1.RoomsService"] {
+    for service in [
+        "",
+        "api.v1.RoomsService",
+        "maestro.v1.FleetService",
+        "maestro.v1.OperatorService",
+    ] {
         let service = service.to_owned();
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();
         assert_eq!(answer.into_inner().status().as_str_name(), "SERVING");

@@ -1,4 +1,4 @@
-//! Package `api.v1` (contract 16): services and clients over the messages that the HTTP APIs speak.
+//! Packages `api.v1` (contract 16) and `maestro.v1` (ours): services and clients over the messages of `maestro_api`.
 
 #![allow(
     clippy::all,
@@ -9,3 +9,4 @@
 )]
 
 tonic::include_proto!("api.v1");
+tonic::include_proto!("maestro.v1");

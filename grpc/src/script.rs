@@ -1,10 +1,11 @@
-//! For tests: both APIs, doing what they are told, and remembering how they were called.
+//! For tests: all APIs, doing what they are told, and remembering how they were called.
 
 use std::sync::{Arc, Mutex};
 
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Code, ManagementApi, RequestContext, RoomsApi, Status, management_calls, rooms_calls,
+    Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status, management_calls,
+    operator_calls, rooms_calls,
 };
 
 /// What every call does.
@@ -13,7 +14,7 @@ pub enum Does {
     /// Answers with an empty message.
     #[default]
     Answer,
-    Refuse(Code, &'static str),
+    Refuse(Status),
     Panic,
     /// Never comes back.
     Hang,
@@ -36,6 +37,14 @@ impl Script {
         })
     }
 
+    pub fn apis(self: &Arc<Self>) -> Apis {
+        Apis {
+            management: self.clone(),
+            rooms: self.clone(),
+            operator: self.clone(),
+        }
+    }
+
     async fn hear(
         &self,
         rpc: &'static str,
@@ -47,7 +56,7 @@ impl Script {
         let does = self.does.lock().unwrap().clone();
         match does {
             Does::Answer => Ok(()),
-            Does::Refuse(code, message) => Err(Status::new(code, message)),
+            Does::Refuse(status) => Err(status),
             Does::Panic => panic!("as the test wants"),
             Does::Hang => std::future::pending().await,
             Does::Wait(gate) => {
@@ -74,3 +83,4 @@ macro_rules! scripted {
 
 management_calls!(scripted);
 rooms_calls!(scripted);
+operator_calls!(scripted);

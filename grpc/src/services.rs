@@ -1,14 +1,18 @@
-//! The three services: each call goes to the very implementation that HTTP calls.
+//! The services: each call goes to the very implementation that HTTP calls.
 
 use std::sync::Arc;
 
 use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
-use maestro_api::{Api, ManagementApi, RequestContext, RoomsApi, Status};
+use maestro_api::{Api, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status};
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response};
 use tracing::Span;
 
+use crate::api::control_service_server::ControlService;
+use crate::api::fleet_service_server::FleetService;
 use crate::api::operations_service_server::OperationsService;
+use crate::api::operator_service_server::OperatorService;
 use crate::api::rooms_service_server::RoomsService;
 use crate::api::schedulers_service_server::SchedulersService;
 
@@ -22,14 +26,30 @@ pub struct Rpc {
     pub mutating: bool,
 }
 
-/// All calls of `api.v1`. Pings first: nearly every call is one.
-pub fn all() -> impl Iterator<Item = &'static Rpc> {
-    [ROOMS, SCHEDULERS, OPERATIONS].into_iter().flatten()
+/// Who reaches a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Rooms, matchmakers, operators: as for HTTP, nothing here shows or changes the process itself.
+    Public,
+    /// Other nodes, which have every call.
+    Nodes,
 }
 
-/// Finds a call of `api.v1` by its path.
-pub fn rpc(path: &str) -> Option<&'static Rpc> {
-    all().find(|rpc| rpc.path == path)
+impl Audience {
+    /// All calls that it has. Pings first: nearly every call is one.
+    pub fn calls(self) -> impl Iterator<Item = &'static Rpc> {
+        let control = match self {
+            Self::Public => &[],
+            Self::Nodes => CONTROL,
+        };
+        let lists = [ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, control];
+        lists.into_iter().flatten()
+    }
+
+    /// Finds a call by its path.
+    pub fn call(self, path: &str) -> Option<&'static Rpc> {
+        self.calls().find(|rpc| rpc.path == path)
+    }
 }
 
 /// Longest text of a message that a span takes in bytes: nobody has looked at it yet.
@@ -121,8 +141,52 @@ service! {
     }
 }
 
+service! {
+    /// `FleetService`.
+    Fleet is "maestro.v1.FleetService" FleetService over ManagementApi (Api::Management), FLEET {
+        changes "AddRooms" add_rooms(AddRoomsRequest {scheduler_name is "scheduler_name"}) -> AddRoomsResponse;
+        changes "RemoveRooms" remove_rooms(RemoveRoomsRequest {scheduler_name is "scheduler_name"}) -> RemoveRoomsResponse;
+    }
+}
+
+service! {
+    /// `OperatorService`.
+    Operator is "maestro.v1.OperatorService" OperatorService over OperatorApi (Api::Management), OPERATOR {
+        reads "ListRooms" list_rooms(ListRoomsRequest {scheduler_name is "scheduler_name"}) -> ListRoomsResponse;
+        reads "GetRoomsSummary" get_rooms_summary(GetRoomsSummaryRequest {scheduler_name is "scheduler_name"}) -> GetRoomsSummaryResponse;
+        reads "GetRoom" get_room(GetRoomRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> GetRoomResponse;
+        reads "ReadRoomLog" read_room_log(ReadRoomLogRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> ReadRoomLogResponse;
+        reads "GetRollout" get_rollout(GetRolloutRequest {scheduler_name is "scheduler_name"}) -> GetRolloutResponse;
+    }
+}
+
+service! {
+    /// `ControlService`.
+    Control is "maestro.v1.ControlService" ControlService over OperatorApi (Api::Management), CONTROL {
+        changes "RemoveRoom" remove_room(RemoveRoomRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> RemoveRoomResponse;
+        changes "PauseRollout" pause_rollout(PauseRolloutRequest {scheduler_name is "scheduler_name"}) -> PauseRolloutResponse;
+        changes "ResumeRollout" resume_rollout(ResumeRolloutRequest {scheduler_name is "scheduler_name"}) -> ResumeRolloutResponse;
+        changes "AbortRollout" abort_rollout(AbortRolloutRequest {scheduler_name is "scheduler_name"}) -> AbortRolloutResponse;
+        reads "GetActors" get_actors(GetActorsRequest {}) -> GetActorsResponse;
+        changes "PauseScheduler" pause_scheduler(PauseSchedulerRequest {scheduler_name is "scheduler_name"}) -> PauseSchedulerResponse;
+        changes "ResumeScheduler" resume_scheduler(ResumeSchedulerRequest {scheduler_name is "scheduler_name"}) -> ResumeSchedulerResponse;
+        changes "ReloadScheduler" reload_scheduler(ReloadSchedulerRequest {scheduler_name is "scheduler_name"}) -> ReloadSchedulerResponse;
+        changes "RunTestOperation" run_test_operation(RunTestOperationRequest {scheduler_name is "scheduler_name"}) -> RunTestOperationResponse;
+        changes "BackUp" back_up(BackUpRequest {}) -> BackUpResponse;
+        reads "GetReadiness" get_readiness(GetReadinessRequest {}) -> GetReadinessResponse;
+    }
+}
+
+/// Tells a caller not to try again although the code says that it passes (gRFC A6, "pushback": a negative number).
+pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// The same code and message as over HTTP.
 pub fn status(status: Status) -> tonic::Status {
     let code = tonic::Code::from_i32(i32::from(status.code.number()));
-    tonic::Status::new(code, status.message)
+    let mut told = tonic::Status::new(code, status.message);
+    if status.lasts {
+        let never = MetadataValue::from_static("-1");
+        told.metadata_mut().insert(PUSHBACK, never);
+    }
+    told
 }

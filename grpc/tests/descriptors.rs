@@ -1,35 +1,43 @@
-//! What `proto/api/v1` declares, as reflection tells it, against what the codec declares: one and the same.
+//! What `proto/` declares, as it is compiled, against what `maestro_api` declares: one and the same.
 
 use std::collections::BTreeMap;
 
 use maestro_api::codec::messages::*;
 use maestro_api::codec::{Declaration, Field, Kind, Message, Type};
-use maestro_grpc::API_DESCRIPTORS;
+use maestro_api::{management_calls, operator_calls, rooms_calls};
+use maestro_grpc::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-fn files() -> FileDescriptorSet {
-    FileDescriptorSet::decode(API_DESCRIPTORS).expect("descriptors")
+/// All files of ours, by name.
+fn files() -> BTreeMap<String, FileDescriptorProto> {
+    [API_DESCRIPTORS, PUBLIC_DESCRIPTORS, CONTROL_DESCRIPTORS]
+        .into_iter()
+        .flat_map(|set| FileDescriptorSet::decode(set).expect("descriptors").file)
+        .filter(|file| matches!(file.package(), "api.v1" | "maestro.v1"))
+        .map(|file| (file.name().to_owned(), file))
+        .collect()
 }
 
-/// Every message that is declared for a call, and what they are made of.
-fn declared() -> BTreeMap<&'static str, &'static Declaration> {
+/// A call: how the trait names it, its request and its answer.
+type Call = (&'static str, &'static Declaration, &'static Declaration);
+
+fn calls() -> Vec<Call> {
     macro_rules! of {
-        ($($call:ident)*) => { vec![$($call::DECLARATION),*] };
+        ($api:ident { $($rpc:ident($request:ident) -> $answer:ident;)* }) => {
+            vec![$((stringify!($rpc), $request::DECLARATION, $answer::DECLARATION)),*]
+        };
     }
-    let mut open = of! {
-        ListSchedulersRequest ListSchedulersResponse GetSchedulerRequest GetSchedulerResponse
-        CreateSchedulerRequest CreateSchedulerResponse NewSchedulerVersionRequest NewSchedulerVersionResponse
-        PatchSchedulerRequest PatchSchedulerResponse GetSchedulerVersionsRequest GetSchedulerVersionsResponse
-        SwitchActiveVersionRequest SwitchActiveVersionResponse GetSchedulersInfoRequest GetSchedulersInfoResponse
-        DeleteSchedulerRequest DeleteSchedulerResponse
-        ListOperationsRequest ListOperationsResponse CancelOperationRequest CancelOperationResponse
-        GetOperationRequest GetOperationResponse
-        UpdateRoomWithPingRequest UpdateRoomWithPingResponse ForwardRoomEventRequest ForwardRoomEventResponse
-        ForwardPlayerEventRequest ForwardPlayerEventResponse UpdateRoomStatusRequest UpdateRoomStatusResponse
-        GetRoomAddressRequest GetRoomAddressResponse AllocateRoomRequest AllocateRoomResponse
-    };
+    [management_calls!(of), rooms_calls!(of), operator_calls!(of)].concat()
+}
+
+/// Every message of a call, and what they are made of.
+fn declared() -> BTreeMap<&'static str, &'static Declaration> {
+    let mut open: Vec<_> = calls()
+        .into_iter()
+        .flat_map(|(_, request, answer)| [request, answer])
+        .collect();
     let mut found = BTreeMap::new();
     while let Some(declaration) = open.pop() {
         if found.insert(declaration.name, declaration).is_none() {
@@ -48,7 +56,7 @@ fn declared() -> BTreeMap<&'static str, &'static Declaration> {
 }
 
 /// A field in words: number, name, name in JSON, label and type.
-fn in_words(field: &Field) -> String {
+fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
     let name = field.proto.trim_start_matches("r#");
     let label = match field.kind {
         Kind::One | Kind::Msg => "",
@@ -67,7 +75,7 @@ fn in_words(field: &Field) -> String {
         Type::Duration => ".google.protobuf.Duration",
         Type::Timestamp => ".google.protobuf.Timestamp",
         Type::Object => ".google.protobuf.Struct",
-        Type::Message(inner) => &format!(".api.v1.{}", inner.name),
+        Type::Message(inner) => &format!(".{}.{}", packages[inner.name], inner.name),
     };
     // A message that is not `optional` has presence all the same: that is what `msg` says of it.
     let presence = matches!(
@@ -117,11 +125,15 @@ fn type_of(field: &FieldDescriptorProto) -> &str {
 fn every_message_is_declared_as_the_proto_files_have_it() {
     let declared = declared();
     let files = files();
-    let ours = files.file.iter().filter(|file| file.package() == "api.v1");
-    let messages: BTreeMap<&str, &DescriptorProto> = ours
-        .flat_map(|file| &file.message_type)
-        .map(|message| (message.name(), message))
-        .collect();
+    let mut messages: BTreeMap<&str, &DescriptorProto> = BTreeMap::new();
+    let mut packages = BTreeMap::new();
+    for file in files.values() {
+        for message in &file.message_type {
+            let before = messages.insert(message.name(), message);
+            assert!(before.is_none(), "{} is there twice", message.name());
+            packages.insert(message.name().to_owned(), file.package().to_owned());
+        }
+    }
     let names = |all: Vec<&&str>| all.into_iter().copied().collect::<Vec<_>>().join(" ");
     assert_eq!(
         names(declared.keys().collect()),
@@ -133,28 +145,57 @@ fn every_message_is_declared_as_the_proto_files_have_it() {
             .iter()
             .map(|f| proto_in_words(f, message))
             .collect();
-        let mut found: Vec<_> = declared[name].fields.iter().map(in_words).collect();
+        let fields = declared[name].fields.iter();
+        let mut found: Vec<_> = fields.map(|field| in_words(field, &packages)).collect();
         wanted.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, wanted, "{name}");
     }
 }
 
+/// `api.v1` is the contract's: what we add has numbers that it will never give out.
 #[test]
-fn the_descriptors_hold_the_three_services() {
-    let set = files();
-    let mut services: Vec<(&str, usize)> = set
-        .file
-        .iter()
-        .filter(|file| file.package() == "api.v1")
-        .flat_map(|file| &file.service)
-        .map(|service| (service.name(), service.method.len()))
-        .collect();
+fn what_is_ours_is_numbered_from_100() {
+    for file in files().values() {
+        let numbers = file.message_type.iter().flat_map(|m| &m.field);
+        let numbers: Vec<i32> = numbers.map(FieldDescriptorProto::number).collect();
+        match file.package() {
+            "maestro.v1" => assert!(numbers.iter().all(|n| *n >= 100), "{}", file.name()),
+            _ => assert!(numbers.iter().all(|n| *n < 100), "{}", file.name()),
+        }
+    }
+}
+
+#[test]
+fn every_call_of_the_traits_is_a_method_of_one_service() {
+    let files = files();
+    let mut methods = BTreeMap::new();
+    let mut services = Vec::new();
+    for service in files.values().flat_map(|file| &file.service) {
+        services.push((service.name(), service.method.len()));
+        for method in &service.method {
+            let types = [method.input_type(), method.output_type()];
+            let types = types.map(|path| path.rsplit('.').next().unwrap_or_default().to_owned());
+            let before = methods.insert(method.name().to_lowercase(), types);
+            assert!(before.is_none(), "{} is there twice", method.name());
+        }
+    }
     services.sort_unstable();
     let expected = [
+        ("ControlService", 11),
+        ("FleetService", 2),
         ("OperationsService", 3),
+        ("OperatorService", 5),
         ("RoomsService", 6),
         ("SchedulersService", 9),
     ];
     assert_eq!(services, expected);
+    let wanted: BTreeMap<_, _> = calls()
+        .into_iter()
+        .map(|(name, request, answer)| {
+            let types = [request.name.to_owned(), answer.name.to_owned()];
+            (name.replace('_', ""), types)
+        })
+        .collect();
+    assert_eq!(methods, wanted);
 }

@@ -1,4 +1,4 @@
-//! What is counted of the calls of `api.v1`, under the names that interceptors of gRPC servers give it everywhere.
+//! What is counted of our calls, under the names that interceptors of gRPC servers give it everywhere.
 //!
 //! Most calls are pings: the handles of each method are kept, and a call makes no label.
 
@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use crate::code::NAMES;
-use crate::services::{self, Rpc};
+use crate::services::{Audience, Rpc};
 
 /// How long calls took, in seconds.
 const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";
@@ -44,11 +44,11 @@ struct Method {
 }
 
 impl Metrics {
-    /// Each method is there from now on.
+    /// Each method that this audience has is there from now on.
     ///
     /// # Errors
     /// When the registry has them already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Arc<Self>> {
+    pub fn register(registry: &Registry, audience: Audience) -> prometheus::Result<Arc<Self>> {
         let about = Opts::new(HANDLED, "Calls over gRPC that were answered, by code");
         let counters = IntCounterVec::new(about, &[TYPE, SERVICE, METHOD, CODE])?;
         registry.register(Box::new(counters.clone()))?;
@@ -60,7 +60,7 @@ impl Metrics {
             Method::new(&seconds, rpc.path, names.unwrap_or((rpc.path, "")))
         };
         let metrics = Self {
-            methods: services::all().map(method).collect(),
+            methods: audience.calls().map(method).collect(),
             unknown: Method::new(&seconds, "", UNKNOWN),
             counters,
         };

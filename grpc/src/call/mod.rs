@@ -22,7 +22,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::service::Routes;
 use tracing::Instrument;
 
-use crate::services::{Rpc, rpc, status};
+use crate::services::{Audience, Rpc, status};
 pub use metrics::Metrics;
 use metrics::Timed;
 
@@ -35,13 +35,14 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer = Response<Body>;
 
-/// The services that are not of `api.v1`.
+/// The services that are not ours.
 const STREAMS: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
-/// All services of the server, with what every call of `api.v1` has in common.
+/// All services of the server, with what every call of ours has in common.
 #[derive(Clone)]
 pub struct Calls {
     pub routes: Routes,
+    pub audience: Audience,
     pub metrics: Arc<Metrics>,
 }
 
@@ -56,7 +57,7 @@ impl Service<Request<Body>> for Calls {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        match rpc(path) {
+        match self.audience.call(path) {
             Some(rpc) => {
                 // Taken now, not when the future is first polled: tonic's own clock starts after this, and would answer
                 // with another code if it rang first.

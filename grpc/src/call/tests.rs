@@ -1,5 +1,6 @@
 //! Calls as they come off the wire, without a network.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
@@ -7,9 +8,9 @@ use prost_types::FileDescriptorSet;
 use tonic::codegen::http::Request;
 
 use super::*;
-use crate::API_DESCRIPTORS;
 use crate::script::{Does, Script};
 use crate::server::routes;
+use crate::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
 pub const GET: &str = "/api.v1.SchedulersService/GetScheduler";
 
@@ -28,14 +29,19 @@ pub struct Told {
 }
 
 async fn call(script: &Arc<Script>, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Told {
-    let metrics = Metrics::register(&prometheus::Registry::new()).expect("the first");
+    let metrics =
+        Metrics::register(&prometheus::Registry::new(), Audience::Nodes).expect("the first");
     call_counted(&metrics, script, path, headers, body).await
 }
 
 pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
     let metrics = metrics.clone();
-    let routes = routes(script.clone(), script.clone()).expect("whole descriptors");
-    Calls { routes, metrics }
+    let routes = routes(script.apis(), Audience::Nodes).expect("whole descriptors");
+    Calls {
+        routes,
+        audience: Audience::Nodes,
+        metrics,
+    }
 }
 
 pub fn request(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Body> {
@@ -88,19 +94,33 @@ async fn the_callers_request_id_is_kept_and_a_bad_one_replaced() {
 #[tokio::test]
 async fn every_call_of_the_proto_files_reaches_its_method() {
     let script = Script::new(Does::Answer);
-    let set = FileDescriptorSet::decode(API_DESCRIPTORS).unwrap();
-    let services: Vec<_> = set.file.iter().flat_map(|file| &file.service).collect();
-    assert_eq!(services.len(), 3);
-    for service in services {
+    let sets = [API_DESCRIPTORS, PUBLIC_DESCRIPTORS, CONTROL_DESCRIPTORS]
+        .map(|set| FileDescriptorSet::decode(set).unwrap());
+    // Control's set has the files again that it imports.
+    let files: BTreeMap<_, _> = sets
+        .iter()
+        .flat_map(|set| &set.file)
+        .map(|file| (file.name(), file))
+        .collect();
+    let services: Vec<_> = files
+        .values()
+        .flat_map(|file| file.service.iter().map(|s| (file.package(), s)))
+        .collect();
+    assert_eq!(services.len(), 6);
+    for (package, service) in services {
         for method in &service.method {
-            let path = format!("/api.v1.{}/{}", service.name(), method.name());
+            let path = format!("/{package}.{}/{}", service.name(), method.name());
             let told = call(&script, &path, &[], framed(b"")).await;
             assert_eq!(told.code, "0", "{path}");
             // An order is what is not called a reading.
-            let reads = ["Get", "List"]
+            let reads = ["Get", "List", "Read"]
                 .iter()
                 .any(|word| method.name().starts_with(word));
-            assert_eq!(rpc(&path).unwrap().mutating, !reads, "{path}");
+            assert_eq!(
+                Audience::Nodes.call(&path).unwrap().mutating,
+                !reads,
+                "{path}"
+            );
             let heard = script.heard.lock().unwrap().pop().unwrap().0;
             assert_eq!(heard.replace('_', ""), method.name().to_lowercase());
         }
@@ -111,7 +131,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
 async fn failures_have_the_code_and_message_of_the_api() {
     for code in 1..=16 {
         let code = Code::from_number(code).unwrap();
-        let script = Script::new(Does::Refuse(code, "because of that"));
+        let script = Script::new(Does::Refuse(Status::new(code, "because of that")));
         let told = call(&script, GET, &[], framed(b"")).await;
         assert_eq!(told.code, code.number().to_string());
         assert_eq!(told.message, "because of that");

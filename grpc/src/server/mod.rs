@@ -2,10 +2,9 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
-use maestro_api::{ManagementApi, RoomsApi};
+use maestro_api::Apis;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -13,13 +12,16 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::API_DESCRIPTORS;
+use crate::api::control_service_server::ControlServiceServer;
+use crate::api::fleet_service_server::FleetServiceServer;
 use crate::api::operations_service_server::OperationsServiceServer;
+use crate::api::operator_service_server::OperatorServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
-use crate::services::{Operations, Rooms, Schedulers};
+use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
+use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
 /// Calls under way on one connection; more wait for their turn at the client.
 const STREAMS_MAX: u32 = 256;
@@ -30,8 +32,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What health speaks of: everything, and each service.
-const HEALTH_NAMES: [&str; 4] = [
+const HEALTH_NAMES: [&str; 6] = [
     "",
+    "maestro.v1.FleetService",
+    "maestro.v1.OperatorService",
     "api.v1.SchedulersService",
     "api.v1.OperationsService",
     "api.v1.RoomsService",
@@ -55,7 +59,7 @@ pub struct GrpcControl {
 }
 
 impl GrpcServer {
-    /// Over the implementations that HTTP calls. Health says `NOT_SERVING` until [`GrpcControl::ready`].
+    /// Over the implementations that HTTP calls, for whom `audience` names. Health says `NOT_SERVING` until [`GrpcControl::ready`].
     ///
     /// # Errors
     /// When the descriptors for reflection are damaged, or the registry has the metrics of a server already: defects.
@@ -63,8 +67,8 @@ impl GrpcServer {
         listener: TcpListener,
         bounds: Bounds,
         registry: &Registry,
-        management: Arc<dyn ManagementApi>,
-        rooms: Arc<dyn RoomsApi>,
+        apis: Apis,
+        audience: Audience,
     ) -> io::Result<Self> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let control = GrpcControl {
@@ -73,7 +77,7 @@ impl GrpcServer {
             cut: CancellationToken::new(),
         };
         control.say(ServingStatus::NotServing).await;
-        let routes = routes(management, rooms)?
+        let routes = routes(apis, audience)?
             .add_service(health_service.max_decoding_message_size(MESSAGE_MAX))
             .prepare();
         Ok(Self {
@@ -81,7 +85,8 @@ impl GrpcServer {
             bounds,
             calls: Calls {
                 routes,
-                metrics: Metrics::register(registry).map_err(io::Error::other)?,
+                audience,
+                metrics: Metrics::register(registry, audience).map_err(io::Error::other)?,
             },
             health,
             control,
@@ -121,25 +126,40 @@ impl GrpcServer {
     }
 }
 
-/// The services of `api.v1`, and reflection.
-pub fn routes(management: Arc<dyn ManagementApi>, rooms: Arc<dyn RoomsApi>) -> io::Result<Routes> {
+/// The services that this audience has, and reflection, which tells of the public ones.
+pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(API_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let Apis {
+        management,
+        rooms,
+        operator,
+    } = apis;
     let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
-    let operations = OperationsServiceServer::new(Operations(management));
+    let operations = OperationsServiceServer::new(Operations(management.clone()));
+    let fleet = FleetServiceServer::new(Fleet(management));
     let rooms = RoomsServiceServer::new(Rooms(rooms));
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
-    Ok(
-        Routes::new(schedulers.max_decoding_message_size(MESSAGE_MAX))
-            .add_service(operations.max_decoding_message_size(MESSAGE_MAX))
-            .add_service(rooms.max_decoding_message_size(MESSAGE_MAX))
-            .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
-            .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX)),
-    )
+    let routes = Routes::new(schedulers.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(operations.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(rooms.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(fleet.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX));
+    let reads = OperatorServiceServer::new(Operator(operator.clone()));
+    let routes = routes.add_service(reads.max_decoding_message_size(MESSAGE_MAX));
+    Ok(match audience {
+        Audience::Public => routes,
+        Audience::Nodes => {
+            let control = ControlServiceServer::new(Control(operator));
+            routes.add_service(control.max_decoding_message_size(MESSAGE_MAX))
+        }
+    })
 }
 
 impl GrpcControl {

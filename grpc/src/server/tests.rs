@@ -1,8 +1,9 @@
 //! The server on a real port, with real clients.
 
-use maestro_api::Code;
 use maestro_api::codec::messages::GetSchedulerRequest;
+use maestro_api::{Code, Status};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -31,7 +32,7 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
         let registry = prometheus::Registry::new();
-        let server = GrpcServer::new(listener, bounds, &registry, script.clone(), script.clone());
+        let server = GrpcServer::new(listener, bounds, &registry, script.apis(), Audience::Public);
         let server = server.await.unwrap();
         let control = server.control();
         let running = tokio::spawn(server.run());
@@ -77,7 +78,7 @@ async fn a_panic_or_a_refusal_leaves_the_connection_alive() {
     let mut site = Site::start(Does::Panic).await;
     let panicked = site.calling().await.await.unwrap().unwrap_err();
     assert_eq!(panicked.code(), tonic::Code::Internal);
-    *site.script.does.lock().unwrap() = Does::Refuse(Code::NotFound, "no such thing");
+    *site.script.does.lock().unwrap() = Does::Refuse(Status::new(Code::NotFound, "no such thing"));
     let refused = site.calling().await.await.unwrap().unwrap_err();
     assert_eq!(
         (refused.code(), refused.message()),

@@ -159,28 +159,4 @@ messages! {
         /// The operation that does it: its progress is at `GET /schedulers/{schedulerName}/operations/{operationId}`.
         operation_id "operationId" one String = 1;
     }
-    AddRoomsRequest {
-        /// Name of the scheduler.
-        scheduler_name "schedulerName" one String = 1;
-        /// How many rooms, at least 1. Required.
-        amount "amount" one i32 = 2;
-    }
-    /// The rooms were ordered.
-    AddRoomsResponse {
-        /// The operation that does it: its progress is at `GET /schedulers/{schedulerName}/operations/{operationId}`.
-        operation_id "operationId" one String = 1;
-    }
-    RemoveRoomsRequest {
-        /// Name of the scheduler.
-        scheduler_name "schedulerName" one String = 1;
-        /// How many rooms, at least 1. Idle ones go first; those with a match go when it has ended. Required.
-        amount "amount" one i32 = 2;
-        /// Ends rooms with a match at once too, after the idle ones.
-        force "force" one bool = 3;
-    }
-    /// The removal was ordered.
-    RemoveRoomsResponse {
-        /// The operation that does it: its progress is at `GET /schedulers/{schedulerName}/operations/{operationId}`.
-        operation_id "operationId" one String = 1;
-    }
 }

@@ -7,6 +7,7 @@ use tonic::codegen::Service;
 use super::*;
 use crate::call::tests::{GET, call_counted, calls, framed, request};
 use crate::script::{Does, Script};
+use maestro_api::Status;
 
 /// What Prometheus would see.
 struct Pages(Registry);
@@ -14,8 +15,11 @@ struct Pages(Registry);
 impl Pages {
     fn new() -> (Self, Arc<Metrics>) {
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry).expect("the first");
-        assert!(Metrics::register(&registry).is_err(), "it is there twice");
+        let metrics = Metrics::register(&registry, Audience::Public).expect("the first");
+        assert!(
+            Metrics::register(&registry, Audience::Public).is_err(),
+            "it is there twice"
+        );
         (Self(registry), metrics)
     }
 
@@ -41,12 +45,12 @@ const SCHEDULERS: &str = "api.v1.SchedulersService";
 #[tokio::test]
 async fn calls_are_counted_by_method_and_code_from_the_start() {
     let (pages, metrics) = Pages::new();
-    for rpc in services::all() {
+    for rpc in Audience::Public.calls() {
         let (service, method) = rpc.path[1..].split_once('/').unwrap();
         assert_eq!(pages.handled(service, method, "OK"), Some(0), "{rpc:?}");
     }
     let answers = Script::new(Does::Answer);
-    let refuses = Script::new(Does::Refuse(Code::NotFound, "nobody"));
+    let refuses = Script::new(Does::Refuse(Status::new(Code::NotFound, "nobody")));
     for script in [&answers, &refuses, &answers] {
         call_counted(&metrics, script, GET, &[], framed(b"")).await;
     }

@@ -4,9 +4,11 @@
 //! That form is serde's, by the attributes here.
 
 mod control;
+mod fleet;
 mod rollout;
 mod rooms;
 
 pub use control::*;
+pub use fleet::*;
 pub use rollout::*;
 pub use rooms::*;

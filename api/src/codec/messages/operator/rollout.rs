@@ -1,4 +1,4 @@
-//! Rolling updates (`maestro/v1/rollout.proto`).
+//! Rolling updates (`maestro/v1/operator.proto`, `control.proto`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The rooms of a scheduler (`maestro/v1/rooms.proto`).
+//! The rooms of a scheduler (`maestro/v1/operator.proto`, `control.proto`).
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeStruct, Serializer};

@@ -1,0 +1,185 @@
+//! The calls of `maestro_api` as the client of another process: whoever holds a trait need not know whether the one who
+//! answers is here or there.
+
+use std::time::Duration;
+
+use maestro_api::codec::messages::*;
+use maestro_api::trace::{self, TRACEPARENT, TRACESTATE};
+use maestro_api::{
+    Answer, Code, ManagementApi, OperatorApi, REQUEST_ID, RequestContext, RoomsApi, Status,
+};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response};
+
+use crate::api::control_service_client::ControlServiceClient;
+use crate::api::fleet_service_client::FleetServiceClient;
+use crate::api::operations_service_client::OperationsServiceClient;
+use crate::api::operator_service_client::OperatorServiceClient;
+use crate::api::rooms_service_client::RoomsServiceClient;
+use crate::api::schedulers_service_client::SchedulersServiceClient;
+use crate::services::PUSHBACK;
+
+/// Largest answer in bytes: a listing of all schedulers, each with a spec of a request's size.
+const ANSWER_MAX: usize = 64 << 20;
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// A connection whose other end does not answer is given up after both.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// All calls of the process at one address. Cheap to clone; all clones share its connection.
+#[derive(Clone, Debug)]
+pub struct GrpcClient {
+    channel: Channel,
+}
+
+impl GrpcClient {
+    /// Connects with the first call, and again with the next one after a failure.
+    ///
+    /// # Errors
+    /// When `url` is no URL.
+    pub fn new(url: &str) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(url.to_owned())?
+            .connect_timeout(CONNECTED_WITHIN)
+            .http2_keep_alive_interval(PROBE_EVERY)
+            .keep_alive_timeout(PROBE_ANSWERED_WITHIN)
+            .keep_alive_while_idle(true);
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
+    }
+}
+
+/// A call on behalf of a request: its id, its deadline and its trace go along.
+fn outgoing<M>(context: &RequestContext, message: M) -> Request<M> {
+    let mut request = Request::new(message);
+    if let Some(left) = context.remaining() {
+        request.set_timeout(left);
+    }
+    let headers = request.metadata_mut();
+    put(headers, REQUEST_ID, &context.request_id);
+    if let Some(place) = trace::current() {
+        put(headers, TRACEPARENT, &place.parent);
+        if !place.state.is_empty() {
+            put(headers, TRACESTATE, &place.state);
+        }
+    }
+    request
+}
+
+/// What no header can hold is left out: the other side makes an id of its own, or begins a trace.
+fn put(headers: &mut MetadataMap, name: &'static str, value: &str) {
+    if let Ok(value) = value.parse() {
+        headers.insert(name, value);
+    }
+}
+
+/// The answer of a call, for whom nobody waits longer than its caller.
+async fn incoming<T>(
+    context: &RequestContext,
+    call: impl Future<Output = Result<Response<T>, tonic::Status>>,
+) -> Answer<T> {
+    let answer = match context.remaining() {
+        None => call.await,
+        // The library's own timeout does not count the time that it takes to connect, and is called Canceled.
+        Some(left) => tokio::time::timeout(left, call)
+            .await
+            .unwrap_or_else(|_| Err(tonic::Status::cancelled("Timeout expired"))),
+    };
+    match answer {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(told) if context.expired() && told.code() == tonic::Code::Cancelled => Err(
+            Status::new(Code::DeadlineExceeded, "context deadline exceeded"),
+        ),
+        Err(told) => Err(failure(&told)),
+    }
+}
+
+/// What the other side said, or why it could not be asked.
+fn failure(told: &tonic::Status) -> Status {
+    let number = u8::try_from(told.code() as i32).unwrap_or_default();
+    Status {
+        lasts: told.metadata().contains_key(PUSHBACK),
+        ..Status::new(
+            Code::from_number(number).unwrap_or(Code::Unknown),
+            told.message(),
+        )
+    }
+}
+
+/// Implements an API by the clients of the services that have its calls.
+macro_rules! remote {
+    ($api:ident by $($client:ident { $($rpc:ident($request:ident) -> $response:ident;)* })*) => {
+        #[tonic::async_trait]
+        impl $api for GrpcClient {
+            $($(async fn $rpc(&self, context: &RequestContext, request: $request) -> Answer<$response> {
+                let client = $client::new(self.channel.clone());
+                let mut client = client.max_decoding_message_size(ANSWER_MAX);
+                incoming(context, client.$rpc(outgoing(context, request))).await
+            })*)*
+        }
+    };
+}
+
+remote! {
+    ManagementApi by
+    SchedulersServiceClient {
+        create_scheduler(CreateSchedulerRequest) -> CreateSchedulerResponse;
+        list_schedulers(ListSchedulersRequest) -> ListSchedulersResponse;
+        get_schedulers_info(GetSchedulersInfoRequest) -> GetSchedulersInfoResponse;
+        get_scheduler(GetSchedulerRequest) -> GetSchedulerResponse;
+        new_scheduler_version(NewSchedulerVersionRequest) -> NewSchedulerVersionResponse;
+        patch_scheduler(PatchSchedulerRequest) -> PatchSchedulerResponse;
+        switch_active_version(SwitchActiveVersionRequest) -> SwitchActiveVersionResponse;
+        delete_scheduler(DeleteSchedulerRequest) -> DeleteSchedulerResponse;
+        get_scheduler_versions(GetSchedulerVersionsRequest) -> GetSchedulerVersionsResponse;
+    }
+    OperationsServiceClient {
+        list_operations(ListOperationsRequest) -> ListOperationsResponse;
+        get_operation(GetOperationRequest) -> GetOperationResponse;
+        cancel_operation(CancelOperationRequest) -> CancelOperationResponse;
+    }
+    FleetServiceClient {
+        add_rooms(AddRoomsRequest) -> AddRoomsResponse;
+        remove_rooms(RemoveRoomsRequest) -> RemoveRoomsResponse;
+    }
+}
+
+remote! {
+    RoomsApi by
+    RoomsServiceClient {
+        update_room_with_ping(UpdateRoomWithPingRequest) -> UpdateRoomWithPingResponse;
+        forward_room_event(ForwardRoomEventRequest) -> ForwardRoomEventResponse;
+        forward_player_event(ForwardPlayerEventRequest) -> ForwardPlayerEventResponse;
+        update_room_status(UpdateRoomStatusRequest) -> UpdateRoomStatusResponse;
+        get_room_address(GetRoomAddressRequest) -> GetRoomAddressResponse;
+        allocate_room(AllocateRoomRequest) -> AllocateRoomResponse;
+    }
+}
+
+remote! {
+    OperatorApi by
+    OperatorServiceClient {
+        list_rooms(ListRoomsRequest) -> ListRoomsResponse;
+        get_rooms_summary(GetRoomsSummaryRequest) -> GetRoomsSummaryResponse;
+        get_room(GetRoomRequest) -> GetRoomResponse;
+        read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
+        get_rollout(GetRolloutRequest) -> GetRolloutResponse;
+    }
+    ControlServiceClient {
+        remove_room(RemoveRoomRequest) -> RemoveRoomResponse;
+        pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
+        resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;
+        abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse;
+        get_actors(GetActorsRequest) -> GetActorsResponse;
+        pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse;
+        resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse;
+        reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;
+        run_test_operation(RunTestOperationRequest) -> RunTestOperationResponse;
+        back_up(BackUpRequest) -> BackUpResponse;
+        get_readiness(GetReadinessRequest) -> GetReadinessResponse;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The client on a real connection, with a server that remembers how it was called.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::script::{Does, Script};
+use crate::{Audience, Bounds, GrpcServer};
+
+struct Site {
+    script: Arc<Script>,
+    client: GrpcClient,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+impl Site {
+    async fn start(does: Does, audience: Audience) -> Self {
+        let script = Script::new(does);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let registry = prometheus::Registry::new();
+        let apis = script.apis();
+        let server = GrpcServer::new(listener, Bounds::new(8), &registry, apis, audience);
+        Self {
+            script,
+            client: GrpcClient::new(&url).unwrap(),
+            running: tokio::spawn(server.await.unwrap().run()),
+        }
+    }
+
+    async fn pause(&self, context: &RequestContext) -> Answer<PauseSchedulerResponse> {
+        let request = PauseSchedulerRequest::default();
+        self.client.pause_scheduler(context, request).await
+    }
+}
+
+#[tokio::test]
+async fn the_id_and_the_deadline_of_a_request_go_along() {
+    let site = Site::start(Does::Answer, Audience::Nodes).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    let context = RequestContext {
+        request_id: "from-ci.7".to_owned(),
+        deadline: Some(until),
+    };
+    site.pause(&context).await.unwrap();
+    let heard = site.script.heard.lock().unwrap();
+    let (rpc, there, _) = &heard[0];
+    assert_eq!(
+        (*rpc, there.request_id.as_str()),
+        ("pause_scheduler", "from-ci.7")
+    );
+    let left = there.deadline.unwrap().duration_since(Instant::now());
+    assert!(left > Duration::from_secs(30), "{left:?}");
+}
+
+#[tokio::test]
+async fn failures_come_back_as_they_were() {
+    let nobody = RequestContext::internal();
+    let site = Site::start(Does::Answer, Audience::Nodes).await;
+    for number in 1..=16 {
+        for lasts in [false, true] {
+            let code = Code::from_number(number).unwrap();
+            let told = Status {
+                lasts,
+                ..Status::new(code, "because: \"é\"")
+            };
+            *site.script.does.lock().unwrap() = Does::Refuse(told.clone());
+            assert_eq!(site.pause(&nobody).await, Err(told));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_its_caller() {
+    let site = Site::start(Does::Hang, Audience::Nodes).await;
+    let context = RequestContext {
+        deadline: Some(Instant::now() + Duration::from_millis(20)),
+        ..RequestContext::internal()
+    };
+    let late = Status::new(Code::DeadlineExceeded, "context deadline exceeded");
+    assert_eq!(site.pause(&context).await, Err(late));
+}
+
+#[tokio::test]
+async fn what_changes_a_process_is_not_public_and_who_is_away_is_unavailable() {
+    let site = Site::start(Does::Answer, Audience::Public).await;
+    let nobody = RequestContext::internal();
+    let refused = site.pause(&nobody).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unimplemented);
+    let request = GetRoomRequest::default();
+    assert!(site.client.get_room(&nobody, request).await.is_ok());
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", port.local_addr().unwrap());
+    drop(port);
+    let away = GrpcClient::new(&url).unwrap();
+    let asked = away.get_room(&nobody, GetRoomRequest::default()).await;
+    assert_eq!(asked.unwrap_err().code, Code::Unavailable);
+}
