@@ -1,0 +1,311 @@
+//! One suite of calls asked of the services, over HTTP, and over gRPC by its client: the answers are the same, and each
+//! request that changes something is one message to the owner of its scheduler.
+
+#[path = "apis/site.rs"]
+mod site;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use maestro_api::codec::messages::*;
+use maestro_api::codec::{Message, decode, encode};
+use maestro_api::{management_calls, operator_calls, rooms_calls};
+use serde::Serialize;
+use serde_json::{Value, json};
+use site::{Request, Server, Site, Way};
+
+/// What a call was answered, by the name of the call.
+type Answers = Vec<(&'static str, Value)>;
+
+/// The suite under way on one site.
+struct Suite {
+    site: Site,
+    answers: Answers,
+}
+
+/// How many messages a call brings the owner of `arena`.
+#[derive(Clone, Copy)]
+enum Brings {
+    /// It only reads, or nobody owns what it is about.
+    Whatever,
+    Messages(u64),
+}
+use Brings::{Messages, Whatever};
+
+/// A message of the contract's APIs, in proto-JSON.
+fn contract<M: Message>(message: &M) -> Value {
+    serde_json::from_str(&encode(message)).expect("JSON")
+}
+
+/// A message of ours, as HTTP has always written it.
+fn ours<M: Serialize>(message: &M) -> Value {
+    serde_json::to_value(message).expect("JSON")
+}
+
+fn log(answer: &ReadRoomLogResponse) -> Value {
+    answer
+        .lines
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        .into()
+}
+
+fn actors(answer: &GetActorsResponse) -> Value {
+    serde_json::from_str(&answer.view).expect("JSON")
+}
+
+fn readiness(answer: &GetReadinessResponse) -> Value {
+    assert_eq!(answer.not_ready_because, None);
+    "OK".into()
+}
+
+/// Asks for a call with these fields; over HTTP: by this request.
+macro_rules! ask {
+    ($suite:ident, $brings:expr, $api:ident.$rpc:ident as $show:ident, $fields:tt, $server:ident $method:ident $path:expr, $body:tt) => {{
+        let path = $path;
+        let request = Request {
+            server: Server::$server,
+            method: stringify!($method),
+            path: &path,
+            body: json!($body),
+        };
+        let fields = json!($fields).to_string();
+        let before = $suite.site.messages().await;
+        let answer = $suite
+            .site
+            .ask(&request, async |apis, context| {
+                let message = decode(fields.as_bytes()).expect("a request");
+                let answer = apis.$api.$rpc(context, message).await;
+                answer.map(|answer| $show(&answer))
+            })
+            .await;
+        if let Messages(wanted) = $brings {
+            let brought = $suite.site.messages().await - before;
+            assert_eq!(brought, wanted, "messages of {}", stringify!($rpc));
+        }
+        $suite.answers.push((stringify!($rpc), answer.clone()));
+        answer
+    }};
+}
+
+impl Suite {
+    /// A fleet of one room, which runs and has said that it is ready. Its id.
+    async fn create(&mut self) -> String {
+        let body = arena();
+        ask!(self, Whatever, operator.get_readiness as readiness, {}, Internal GET "/readyz", null);
+        ask!(self, Messages(1), management.create_scheduler as contract, (body.clone()), Management POST "/schedulers", (body.clone()));
+        ask!(self, Whatever, management.create_scheduler as contract, (body.clone()), Management POST "/schedulers", (body.clone()));
+        let running = async |site: &Site| site.runtime.rooms("arena").len() == 1;
+        self.site.until("the room runs", running).await;
+        let room = self.site.runtime.rooms("arena")[0].clone();
+        self.site.runtime.set_log(&room, &["hello", "world"]);
+        let room = room.to_string();
+        let mut pinged = false;
+        for _ in 0..500 {
+            pinged = self.ping(&room, "ready", Whatever).await["success"] == true;
+            if pinged {
+                break;
+            }
+            self.answers.pop();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(pinged, "the room is never known");
+        let complete = async |site: &Site| site.state().await == "in-sync";
+        self.site.until("the fleet is complete", complete).await;
+        room
+    }
+
+    async fn ping(&mut self, room: &str, status: &str, brings: Brings) -> Value {
+        let fields =
+            json!({"schedulerName": "arena", "roomName": room, "status": status, "timestamp": 1});
+        let body = json!({"status": status, "timestamp": 1});
+        ask!(self, brings, rooms.update_room_with_ping as contract, (fields.clone()),
+            Rooms PUT format!("/scheduler/arena/rooms/{room}/ping"), (body.clone()))
+    }
+
+    /// What rooms and matchmakers ask.
+    async fn talk(&mut self, room: &str) {
+        // A steady ping is answered beside the owner.
+        self.ping(room, "ready", Messages(0)).await;
+        self.ping(room, "asleep", Messages(0)).await;
+        let fields = json!({"schedulerName": "arena", "roomName": room});
+        ask!(self, Whatever, rooms.get_room_address as contract, (fields.clone()),
+            Rooms GET format!("/scheduler/arena/rooms/{room}/address"), null);
+        for (event, path) in [("roundStarted", "roomevent"), ("playerJoin", "playerevent")] {
+            let metadata = json!({"playerId": "p-1"});
+            let body = json!({"event": event, "timestamp": 1, "metadata": metadata});
+            let mut fields = body.clone();
+            fields["schedulerName"] = "arena".into();
+            fields["roomName"] = room.into();
+            let path = format!("/scheduler/arena/rooms/{room}/{path}");
+            if event == "playerJoin" {
+                ask!(self, Whatever, rooms.forward_player_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone()));
+            } else {
+                ask!(self, Whatever, rooms.forward_room_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone()));
+            }
+        }
+        ask!(self, Whatever, rooms.update_room_status as contract,
+            {"schedulerName": "arena", "roomName": room, "status": "ready", "timestamp": 1},
+            Rooms PUT format!("/scheduler/arena/rooms/{room}/status"), {"status": "ready", "timestamp": 1});
+        for _ in 0..2 {
+            ask!(self, Messages(1), rooms.allocate_room as contract, {"schedulerName": "arena"},
+                Rooms POST "/scheduler/arena/rooms/allocate", {});
+        }
+        ask!(self, Whatever, rooms.allocate_room as contract, {"schedulerName": "nobody"},
+            Rooms POST "/scheduler/nobody/rooms/allocate", {});
+    }
+
+    /// What is read of a scheduler and its rooms.
+    async fn read(&mut self, room: &str) {
+        ask!(self, Whatever, management.list_schedulers as contract, {"game": "chess"}, Management GET "/schedulers?game=chess", null);
+        ask!(self, Whatever, management.get_schedulers_info as contract, {"game": "chess"}, Management GET "/schedulers/info?game=chess", null);
+        for name in ["arena", "nobody"] {
+            let at = format!("/schedulers/{name}");
+            ask!(self, Whatever, management.get_scheduler as contract, {"schedulerName": name}, Management GET at.clone(), null);
+            ask!(self, Whatever, management.get_scheduler_versions as contract, {"schedulerName": name}, Management GET format!("{at}/versions"), null);
+            ask!(self, Whatever, operator.list_rooms as ours, {"schedulerName": name, "status": "allocated", "perPage": 5},
+                Management GET format!("{at}/rooms?status=allocated&perPage=5"), null);
+            ask!(self, Whatever, operator.list_rooms as ours, {"schedulerName": name, "perPage": 0}, Management GET format!("{at}/rooms?perPage=0"), null);
+            ask!(self, Whatever, operator.get_rooms_summary as ours, {"schedulerName": name}, Management GET format!("{at}/rooms/summary"), null);
+            ask!(self, Whatever, operator.get_room as ours, {"schedulerName": name, "roomId": room}, Management GET format!("{at}/rooms/{room}"), null);
+            ask!(self, Whatever, operator.read_room_log as log, {"schedulerName": name, "roomId": room, "tail": 1},
+                Management GET format!("{at}/rooms/{room}/log?tail=1"), null);
+            ask!(self, Whatever, operator.read_room_log as log, {"schedulerName": name, "roomId": room, "tail": 10_001},
+                Management GET format!("{at}/rooms/{room}/log?tail=10001"), null);
+            ask!(self, Whatever, operator.get_rollout as ours, {"schedulerName": name}, Management GET format!("{at}/rollout"), null);
+            ask!(self, Whatever, operator.get_actors as actors, {"schedulerName": name}, Internal GET format!("/debug/actors?scheduler={name}"), null);
+        }
+    }
+
+    /// What is ordered of a scheduler that stands still: nothing that is ordered begins.
+    async fn order(&mut self, room: &str) {
+        let at = "/debug/actors/arena";
+        let fields = json!({"schedulerName": "arena"});
+        ask!(self, Messages(1), operator.pause_scheduler as ours, (fields.clone()), Internal POST format!("{at}/pause"), null);
+        ask!(self, Messages(1), operator.resume_scheduler as ours, (fields.clone()), Internal POST format!("{at}/resume"), null);
+        ask!(self, Messages(1), operator.pause_scheduler as ours, (fields.clone()), Internal POST format!("{at}/pause"), null);
+        let added = ask!(self, Messages(1), management.add_rooms as contract, {"schedulerName": "arena", "amount": 2},
+            Management POST "/schedulers/arena/add-rooms", {"amount": 2});
+        ask!(self, Messages(1), management.remove_rooms as contract, {"schedulerName": "arena", "amount": 1},
+            Management POST "/schedulers/arena/remove-rooms", {"amount": 1});
+        ask!(self, Messages(1), operator.run_test_operation as ours, {"schedulerName": "arena", "sleepSeconds": 1},
+            Internal POST format!("{at}/test-operation"), {"sleepSeconds": 1});
+        ask!(self, Messages(1), operator.remove_room as ours, {"schedulerName": "arena", "roomId": room},
+            Management DELETE format!("/schedulers/arena/rooms/{room}"), null);
+        ask!(self, Messages(1), operator.pause_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/pause", null);
+        ask!(self, Messages(1), operator.resume_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/resume", null);
+        // None is under way: the owner refuses it.
+        ask!(self, Messages(1), operator.abort_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/abort", null);
+        ask!(self, Messages(1), management.patch_scheduler as contract, {"name": "arena", "roomsReplicas": 3},
+            Management PATCH "/schedulers/arena", {"roomsReplicas": 3});
+        ask!(self, Messages(1), management.switch_active_version as contract, {"schedulerName": "arena", "version": "v1.0.0"},
+            Management PUT "/schedulers/arena", {"version": "v1.0.0"});
+        ask!(self, Whatever, management.patch_scheduler as contract, {"name": "arena"}, Management PATCH "/schedulers/arena", {});
+        let mut changed = arena();
+        changed["roomsReplicas"] = 4.into();
+        ask!(self, Messages(1), management.new_scheduler_version as contract, (changed.clone()), Management POST "/schedulers/arena", (changed.clone()));
+        let id = added["operationId"].as_str().expect("an id").to_owned();
+        let operation = format!("/schedulers/arena/operations/{id}");
+        ask!(self, Whatever, management.get_operation as contract, {"schedulerName": "arena", "operationId": id}, Management GET operation.clone(), null);
+        ask!(self, Messages(1), management.cancel_operation as contract, {"schedulerName": "arena", "operationId": id}, Management POST format!("{operation}/cancel"), null);
+        for stage in ["pending", "final", "no-such"] {
+            ask!(self, Whatever, management.list_operations as contract, {"schedulerName": "arena", "stage": stage, "orderBy": "createdAt asc"},
+                Management GET format!("/schedulers/arena/operations?stage={stage}&orderBy=createdAt%20asc"), null);
+        }
+        ask!(self, Messages(1), management.delete_scheduler as contract, {"schedulerName": "arena"}, Management DELETE "/schedulers/arena", null);
+    }
+
+    /// What concerns the process.
+    async fn control(&mut self) {
+        ask!(self, Whatever, operator.back_up as ours, {"name": "monday"}, Internal POST "/backup", {"name": "monday"});
+        for name in ["arena", "nobody"] {
+            // A message to the supervisor, none to the owner.
+            ask!(self, Whatever, operator.reload_scheduler as ours, {"schedulerName": name}, Internal POST format!("/debug/actors/{name}/reload"), null);
+        }
+        ask!(self, Whatever, operator.pause_scheduler as ours, {"schedulerName": "nobody"}, Internal POST "/debug/actors/nobody/pause", null);
+    }
+}
+
+/// A request that creates a scheduler of one room.
+fn arena() -> Value {
+    let size = json!({"memory": "64Mi", "cpu": "100m"});
+    json!({
+        "name": "arena", "game": "chess", "maxSurge": "10%", "roomsReplicas": 1,
+        "portRange": {"start": 40000, "end": 41000}, "annotations": {"a": "1"},
+        "spec": {"terminationGracePeriod": "90.5s", "containers": [{
+            "name": "game", "image": "registry/game:1", "imagePullPolicy": "Always",
+            "requests": size, "limits": size,
+            "ports": [{"name": "clientPort", "protocol": "udp", "port": 7777}],
+        }]},
+    })
+}
+
+/// Everything that differs from one run to the next is replaced by what it is.
+fn masked(value: Value) -> Value {
+    let masks = [
+        ("ID", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+        ("TIME", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"),
+        ("ROOM", r"arena-[0-9a-z]+"),
+    ];
+    let mut text = match value.get("actors").and_then(Value::as_array) {
+        // What each of them is doing is another thing at each moment.
+        Some(all) => {
+            let known = ["kind", "name", "state"];
+            let seen = all
+                .iter()
+                .map(|one| known.map(|member| one[member].clone()));
+            json!(seen.map(Vec::from).collect::<Vec<_>>()).to_string()
+        }
+        None => value.to_string(),
+    };
+    for (name, mask) in masks {
+        let mask = regex::Regex::new(mask).expect("a pattern");
+        text = mask.replace_all(&text, name).into_owned();
+    }
+    serde_json::from_str(&text).expect("JSON")
+}
+
+async fn run(way: Way) -> Answers {
+    let site = Site::start(way).await;
+    let mut suite = Suite {
+        site,
+        answers: Vec::new(),
+    };
+    let room = suite.create().await;
+    suite.talk(&room).await;
+    suite.read(&room).await;
+    suite.order(&room).await;
+    suite.control().await;
+    suite.site.stop().await;
+    let answers = suite.answers.into_iter();
+    answers.map(|(rpc, answer)| (rpc, masked(answer))).collect()
+}
+
+fn all_calls() -> BTreeSet<&'static str> {
+    macro_rules! names {
+        ($api:ident { $($rpc:ident($request:ident) -> $answer:ident;)* }) => {
+            vec![$(stringify!($rpc)),*]
+        };
+    }
+    let all = [
+        management_calls!(names),
+        rooms_calls!(names),
+        operator_calls!(names),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+#[actix_web::test]
+async fn every_way_to_ask_brings_the_same_answers() {
+    let services = run(Way::Service).await;
+    let asked: BTreeSet<_> = services.iter().map(|(rpc, _)| *rpc).collect();
+    assert_eq!(asked, all_calls(), "the suite asks for every call");
+    for way in [Way::Http, Way::Grpc] {
+        let answers = run(way).await;
+        assert_eq!(answers.len(), services.len());
+        for (n, (found, wanted)) in answers.iter().zip(&services).enumerate() {
+            assert_eq!(found, wanted, "{way:?}, answer {n}");
+        }
+    }
+}

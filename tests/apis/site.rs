@@ -1,0 +1,270 @@
+//! One node with a store and a runtime in memory, and the ways to ask it: the services, HTTP, and gRPC by its client.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use maestro_actors::{ActorSettings, Node, NodeParts};
+use maestro_api::codec::messages::GetRoomsSummaryRequest;
+use maestro_api::{Apis, BackupDone, RequestContext, Status};
+use maestro_core::settings::CoreSettings;
+use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcServer};
+use maestro_http::{
+    InternalParts, Patience, RefusedRequests, ServerSettings, Trusted, gateway, server,
+};
+use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// Every request has this id: what it orders tells of it.
+const REQUEST_ID: &str = "suite";
+
+/// How a node is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Service,
+    Http,
+    Grpc,
+}
+
+/// An HTTP server of the node.
+#[derive(Clone, Copy, Debug)]
+pub enum Server {
+    Management = 0,
+    Rooms = 1,
+    Internal = 2,
+}
+
+/// A request over HTTP, as a client of that transport writes it.
+pub struct Request<'a> {
+    pub server: Server,
+    pub method: &'static str,
+    pub path: &'a str,
+    pub body: Value,
+}
+
+enum Asked {
+    Calls(Apis),
+    Http([String; 3], reqwest::Client),
+}
+
+pub struct Site {
+    pub runtime: Arc<FakeRuntime>,
+    node: Node,
+    /// Whatever way is taken: for what the suite waits for.
+    services: Apis,
+    asked: Asked,
+    servers: Vec<ServerHandle>,
+    grpc: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Site {
+    pub async fn start(way: Way) -> Self {
+        let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
+        let parts = NodeParts::new(
+            store,
+            runtime.clone(),
+            FakeForwarders::new(),
+            TokioClock::new(),
+            CoreSettings::default(),
+            ActorSettings::default(),
+            tokio::runtime::Handle::current(),
+        );
+        let node = Node::start(parts);
+        node.loaded(Duration::from_secs(10)).await;
+        let apis = Apis::of(
+            &node,
+            Arc::new(|name| {
+                let done = BackupDone {
+                    path: format!("/backups/{name}.redb"),
+                    bytes: 42,
+                    took: Duration::from_millis(1500),
+                };
+                Box::pin(async move { Ok(done) })
+            }),
+        );
+        let mut site = Self {
+            runtime,
+            node,
+            services: apis.clone(),
+            asked: Asked::Calls(apis.clone()),
+            servers: Vec::new(),
+            grpc: None,
+        };
+        match way {
+            Way::Service => {}
+            Way::Http => site.serve_http(apis),
+            Way::Grpc => site.serve_grpc(apis).await,
+        }
+        site
+    }
+
+    fn serve_http(&mut self, apis: Apis) {
+        let registry = prometheus::Registry::new();
+        let refused = RefusedRequests::register(&registry).expect("the first");
+        let mut urls = Vec::new();
+        let mut settings = || {
+            let (listener, url) = listen();
+            urls.push(url);
+            ServerSettings {
+                listener,
+                refused: refused.clone(),
+                workers: 1,
+                shutdown_timeout: Duration::from_secs(1),
+                connections_max: 16,
+                patience: Patience::default(),
+                trusted: Trusted::default(),
+            }
+        };
+        let management = gateway::management(apis.management);
+        let parts = InternalParts {
+            operator: apis.operator.clone(),
+            metrics: None,
+            health: true,
+            skip_store_check: false,
+        };
+        let servers = [
+            server::management(settings(), management, apis.operator, false),
+            server::rooms(settings(), gateway::rooms(apis.rooms)),
+            server::internal(settings(), parts),
+        ];
+        for server in servers {
+            let server = server.expect("it listens");
+            self.servers.push(server.handle());
+            actix_web::rt::spawn(server);
+        }
+        let urls = urls.try_into().expect("three servers");
+        self.asked = Asked::Http(urls, reqwest::Client::new());
+    }
+
+    async fn serve_grpc(&mut self, apis: Apis) {
+        let (listener, url) = listen();
+        let registry = prometheus::Registry::new();
+        let (bounds, audience) = (Bounds::new(16), Audience::Nodes);
+        let server = GrpcServer::new(listener, bounds, &registry, apis, audience);
+        let server = server.await.expect("whole descriptors");
+        self.grpc = Some(tokio::spawn(server.run()));
+        let client = Arc::new(GrpcClient::new(&url).expect("a URL"));
+        self.asked = Asked::Calls(Apis {
+            management: client.clone(),
+            rooms: client.clone(),
+            operator: client,
+        });
+    }
+
+    /// Asks by the call, or over HTTP by the request.
+    pub async fn ask(
+        &self,
+        request: &Request<'_>,
+        call: impl AsyncFnOnce(&Apis, &RequestContext) -> Result<Value, Status>,
+    ) -> Value {
+        match &self.asked {
+            Asked::Calls(apis) => {
+                let context = RequestContext {
+                    request_id: REQUEST_ID.to_owned(),
+                    deadline: None,
+                };
+                match call(apis, &context).await {
+                    Ok(answer) => answer,
+                    Err(Status {
+                        code,
+                        message,
+                        lasts,
+                    }) => {
+                        let again = matches!(code.number(), 8 | 14) && !lasts;
+                        json!({"code": code.number(), "message": message, "again": again})
+                    }
+                }
+            }
+            Asked::Http(urls, client) => {
+                let url = format!("{}{}", urls[request.server as usize], request.path);
+                let method = request.method.parse().expect("a method");
+                let sent = client
+                    .request(method, url)
+                    .header("x-request-id", REQUEST_ID);
+                let sent = match &request.body {
+                    Value::Null => sent,
+                    body => sent.body(body.to_string()),
+                };
+                let answer = sent.send().await.expect("an answer");
+                let failed = !answer.status().is_success();
+                let again = answer.headers().contains_key("retry-after");
+                let text = answer.text().await.expect("text");
+                let mut value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+                if failed && let Some(failure) = value.as_object_mut() {
+                    failure.remove("details");
+                    failure.insert("again".to_owned(), again.into());
+                }
+                value
+            }
+        }
+    }
+
+    /// Messages of callers that the owner of `arena` took, once it does nothing: an answer may be there before the turn that
+    /// it came from is counted.
+    pub async fn messages(&self) -> u64 {
+        let mut before = None;
+        for _ in 0..2500 {
+            let now = self.idle_messages();
+            if now.is_some() && now == before {
+                return now.unwrap_or_default();
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("the owner never rests");
+    }
+
+    /// `None`: it does something.
+    fn idle_messages(&self) -> Option<u64> {
+        let view = self.node.debug(Some("arena"));
+        let Some(owner) = view.actors.first() else {
+            return Some(0);
+        };
+        let kinds = ["command", "allocate", "ping"];
+        let messages = kinds
+            .iter()
+            .filter_map(|kind| owner.handled.get(kind))
+            .sum();
+        (owner.turn.is_none() && owner.mailbox_depth == 0).then_some(messages)
+    }
+
+    /// The state of `arena`.
+    pub async fn state(&self) -> String {
+        let request = GetRoomsSummaryRequest {
+            scheduler_name: "arena".to_owned(),
+        };
+        let operator = &self.services.operator;
+        let nobody = RequestContext::internal();
+        let answer = operator.get_rooms_summary(&nobody, request).await;
+        answer.expect("there it is").state
+    }
+
+    /// Waits for a level; five seconds at most.
+    pub async fn until(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
+        for _ in 0..500 {
+            if reached(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never came: {what}");
+    }
+
+    pub async fn stop(self) {
+        for server in self.servers {
+            server.stop(false).await;
+        }
+        if let Some(running) = self.grpc {
+            running.abort();
+        }
+        self.node.shutdown().await;
+    }
+}
+
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, format!("http://{address}"))
+}
