@@ -122,7 +122,7 @@ impl Bench {
         let scheduler = Scheduler {
             name: "arena".into(),
             game: "arena".into(),
-            state: scheduler_state::IN_SYNC.into(),
+            state: SchedulerPhase::InSync,
             max_surge: "10%".into(),
             rooms_replicas: i32::try_from(rooms)?,
             match_allocation: Some(MatchAllocation { max_matches: 1 }),

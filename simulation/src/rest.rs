@@ -79,8 +79,8 @@ impl World {
             return Some(format!("rows {rooms:?}, instances {instances:?}"));
         }
         let ready = self.count(RoomStatus::Ready);
-        let wanted = match scheduler.state.as_str() {
-            scheduler_state::TERMINATING => 0,
+        let wanted = match scheduler.state {
+            SchedulerPhase::Terminating => 0,
             _ => wanted(scheduler),
         };
         if ready != wanted || rooms.len() as u64 != wanted {
@@ -88,8 +88,8 @@ impl World {
             return Some(format!("{ready} of {wanted} rooms are ready: {view:?}"));
         }
         let in_sync = matches!(
-            scheduler.state.as_str(),
-            scheduler_state::IN_SYNC | scheduler_state::TERMINATING
+            scheduler.state,
+            SchedulerPhase::InSync | SchedulerPhase::Terminating
         );
         if !in_sync && wanted > 0 {
             return Some(format!("the scheduler is {}", scheduler.state));

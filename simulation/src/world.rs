@@ -454,5 +454,5 @@ impl World {
 /// A removal whose reason promises to wait for matches.
 fn is_ours(definition: &Definition) -> bool {
     matches!(definition, Definition::RemoveRooms { reason, .. }
-        if reason != RemovalReason::RequestedByUser.as_str())
+        if *reason != RemovalReason::RequestedByUser.into())
 }

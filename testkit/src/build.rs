@@ -29,7 +29,7 @@ pub fn scheduler(name: &str) -> SchedulerBuilder {
     SchedulerBuilder(Scheduler {
         name: name.into(),
         game: "game".into(),
-        state: scheduler_state::IN_SYNC.into(),
+        state: SchedulerPhase::InSync,
         max_surge: "1".into(),
         port_range: Some(PortRange {
             start: 20_000,

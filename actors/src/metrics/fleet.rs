@@ -2,7 +2,9 @@
 
 use super::Scrape;
 use crate::debug::Published;
-use maestro_core::domain::{Autoscaling, InstanceStatus, RoomStatus, Scheduler, scheduler_state};
+use maestro_core::domain::{
+    Autoscaling, InstanceStatus, PolicyKind, RoomStatus, Scheduler, SchedulerPhase,
+};
 use maestro_metrics::Kind;
 
 /// Terminated rooms had no gauge; they are gone at once.
@@ -26,11 +28,11 @@ const INSTANCES: [(InstanceStatus, &str); 5] = [
 ];
 
 /// States that a scheduler of ours has; one of another program's words is a series of its own.
-const STATES: [&str; 4] = [
-    scheduler_state::CREATING,
-    scheduler_state::IN_SYNC,
-    scheduler_state::ON_ERROR,
-    scheduler_state::TERMINATING,
+const STATES: [SchedulerPhase; 4] = [
+    SchedulerPhase::Creating,
+    SchedulerPhase::InSync,
+    SchedulerPhase::OnError,
+    SchedulerPhase::Terminating,
 ];
 
 /// Ends that alerts are about: there from the start, so that the first one is an increase.
@@ -67,12 +69,12 @@ fn states(scrape: &mut Scrape) {
     );
     for seen in there() {
         let scheduler = seen.published.as_deref().and_then(scheduler);
-        let Some(state) = scheduler.map(|s| s.state.as_str()) else {
+        let Some(state) = scheduler.map(|s| &s.state) else {
             continue;
         };
-        let foreign = (!STATES.contains(&state)).then_some(state);
-        for word in STATES.into_iter().chain(foreign) {
-            let labels = [("scheduler", seen.name()), ("state", word)];
+        let foreign = (!STATES.contains(state)).then_some(state);
+        for word in STATES.iter().chain(foreign) {
+            let labels = [("scheduler", seen.name()), ("state", word.as_str())];
             family.value(&labels, f64::from(u8::from(word == state)));
         }
     }
@@ -148,7 +150,7 @@ fn matches(scrape: &mut Scrape) {
         |seen| {
             let policy = &autoscaling(seen)?.policy;
             let parameters = policy.parameters.room_occupancy.as_ref();
-            let own = policy.kind == "roomOccupancy";
+            let own = policy.kind == PolicyKind::RoomOccupancy;
             parameters.filter(|_| own).map(|p| p.ready_target)
         },
     );
@@ -158,7 +160,7 @@ fn matches(scrape: &mut Scrape) {
         |seen| {
             let policy = &autoscaling(seen)?.policy;
             let parameters = policy.parameters.fixed_buffer.as_ref();
-            let own = policy.kind == "fixedBuffer";
+            let own = policy.kind == PolicyKind::FixedBuffer;
             parameters.filter(|_| own).map(|p| f64::from(p.amount))
         },
     );

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use maestro_core::domain::{Definition, OperationRecord};
+use maestro_core::domain::{Definition, OperationRecord, RestartPolicy};
 use serde_json::{Map, Value};
 
-use super::spec::RESTART_NEVER;
 use crate::codec::{Struct, messages};
 
 /// What the contract's documents write for a moment that was not known when an edit was ordered.
@@ -48,7 +47,7 @@ fn input(definition: &Definition) -> Map<String, Value> {
     if came_whole && let Some(document) = input.get_mut("scheduler") {
         document["CreatedAt"] = GO_ZERO_TIME.into();
         if document["Spec"]["RestartPolicy"] == "" {
-            document["Spec"]["RestartPolicy"] = RESTART_NEVER.into();
+            document["Spec"]["RestartPolicy"] = RestartPolicy::Never.as_str().into();
         }
     }
     input

@@ -1,5 +1,6 @@
 //! The request of a partial edit (contract 2.4, PATCH).
 
+use maestro_core::domain::Surge;
 use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
 
 use super::{TooDeep, forwarder, scaling, spec};
@@ -13,7 +14,7 @@ pub fn patch(request: messages::PatchSchedulerRequest) -> Result<Patch, TooDeep>
     Ok(Patch {
         spec: request.spec.map(spec_patch),
         port_range: request.port_range.map(spec::wanted_range),
-        max_surge: request.max_surge,
+        max_surge: request.max_surge.map(Surge::from),
         rooms_replicas: request.rooms_replicas,
         autoscaling: request.autoscaling.map(autoscaling_patch),
         forwarders: forwarder::wanted(request.forwarders)?,

@@ -22,7 +22,7 @@ pub fn wanted(autoscaling: messages::Autoscaling) -> Autoscaling {
 pub fn wanted_policy(policy: messages::AutoscalingPolicy) -> Policy {
     let parameters = policy.parameters.unwrap_or_default();
     Policy {
-        kind: policy.r#type,
+        kind: policy.r#type.into(),
         parameters: PolicyParameters {
             room_occupancy: parameters.room_occupancy.map(wanted_occupancy),
             fixed_buffer: parameters.fixed_buffer.map(|buffer| FixedBuffer {
@@ -63,7 +63,7 @@ fn shown_policy(policy: &Policy) -> messages::AutoscalingPolicy {
     let occupancy = policy.parameters.room_occupancy;
     let buffer = policy.parameters.fixed_buffer;
     messages::AutoscalingPolicy {
-        r#type: policy.kind.clone(),
+        r#type: policy.kind.to_string(),
         parameters: Some(messages::PolicyParameters {
             room_occupancy: occupancy.map(|occupancy| messages::RoomOccupancy {
                 ready_target: occupancy.ready_target as f32,

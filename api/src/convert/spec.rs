@@ -1,14 +1,11 @@
 //! The spec of a room and its containers (contract 2.3, 15.21).
 
 use maestro_core::domain::{
-    Container, ContainerPort, Environment, FieldRef, PortRange, Resources, SchedulerVersion,
-    SecretKeyRef, Spec, ValueFrom,
+    Container, ContainerPort, Environment, FieldRef, PortRange, Resources, RestartPolicy,
+    SchedulerVersion, SecretKeyRef, Spec, ValueFrom,
 };
 
 use crate::codec::{Duration, messages};
-
-/// What an absent or empty restart policy means (decision D4).
-pub const RESTART_NEVER: &str = "Never";
 
 /// The version is never the client's word; the scheduler's owner sets it.
 pub fn wanted(spec: messages::Spec) -> Spec {
@@ -18,23 +15,22 @@ pub fn wanted(spec: messages::Spec) -> Spec {
         containers: spec.containers.into_iter().map(wanted_container).collect(),
         toleration: spec.toleration,
         affinity: spec.affinity,
-        restart_policy: restart_policy(&spec.restart_policy.unwrap_or_default()).to_owned(),
+        restart_policy: restart_policy(spec.restart_policy.unwrap_or_default()),
     }
 }
 
 /// The default has one form in documents, the empty one; a word that nobody knows counts as absent (contract 2.3).
-fn restart_policy(word: &str) -> &'static str {
-    match word {
-        "Always" => "Always",
-        "OnFailure" => "OnFailure",
-        _ => "",
+fn restart_policy(word: String) -> RestartPolicy {
+    match word.into() {
+        policy @ (RestartPolicy::Always | RestartPolicy::OnFailure) => policy,
+        _ => RestartPolicy::Unset,
     }
 }
 
-fn shown_restart_policy(word: &str) -> &'static str {
-    match restart_policy(word) {
-        "" => RESTART_NEVER,
-        known => known,
+fn shown_restart_policy(policy: &RestartPolicy) -> &str {
+    match policy {
+        RestartPolicy::Always | RestartPolicy::OnFailure => policy.as_str(),
+        _ => RestartPolicy::Never.as_str(),
     }
 }
 

@@ -34,7 +34,7 @@ fn what_is_left_out_has_the_contracts_defaults() {
         Some(MatchAllocation { max_matches: 1 })
     );
     assert_eq!(scheduler.spec.version, SchedulerVersion::initial());
-    assert_eq!(scheduler.spec.restart_policy, "");
+    assert_eq!(scheduler.spec.restart_policy, RestartPolicy::Unset);
     assert_eq!(
         (&scheduler.annotations, scheduler.port_range),
         (&None, None)
@@ -118,7 +118,7 @@ fn a_restart_policy_is_shown_as_what_it_means() {
         ("", "", "Never"),
     ] {
         let scheduler = create(&json!({"spec": {"restartPolicy": sent}}));
-        assert_eq!(scheduler.spec.restart_policy, stored);
+        assert_eq!(scheduler.spec.restart_policy, stored.into());
         assert_eq!(shown(&scheduler)["spec"]["restartPolicy"], answered);
     }
 }

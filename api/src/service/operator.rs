@@ -111,7 +111,7 @@ fn room_query(request: ListRoomsRequest) -> Answer<(RoomQuery, u64, u64)> {
     let query = RoomQuery {
         status,
         ended,
-        version: request.version.map(SchedulerVersion),
+        version: request.version.map(SchedulerVersion::from),
         offset: usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX),
         limit: usize::try_from(size).unwrap_or(usize::MAX),
     };

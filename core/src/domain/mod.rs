@@ -2,12 +2,18 @@
 
 mod ids;
 mod operation;
+mod reason;
 mod room;
 mod scheduler;
 mod time;
+mod version;
+mod words;
 
 pub use ids::*;
 pub use operation::*;
+pub use reason::*;
 pub use room::*;
 pub use scheduler::*;
 pub use time::*;
+pub use version::*;
+pub use words::*;

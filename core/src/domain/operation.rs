@@ -1,6 +1,9 @@
 //! Operations: durable, cancellable work with a history (contract 5).
 
-use super::{OperationId, RoomId, Scheduler, SchedulerName, SchedulerVersion};
+use super::ids::{OperationId, RoomId, SchedulerName};
+use super::reason::ReasonWord;
+use super::scheduler::Scheduler;
+use super::version::SchedulerVersion;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,7 +65,7 @@ pub enum Definition {
     RemoveRooms {
         amount: i32,
         rooms_ids: Option<Vec<RoomId>>,
-        reason: String,
+        reason: ReasonWord,
         /// A user's order by amount ends rooms with a match too, at once (D27).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,

@@ -1,6 +1,9 @@
 //! A room and the instance (pod, process group) behind it (contract 4.4–4.7).
 
-use super::{Mono, RoomId, SchedulerVersion};
+use super::ids::{OperationId, RoomId};
+use super::reason::RemovalReason;
+use super::time::Mono;
+use super::version::SchedulerVersion;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -148,55 +151,6 @@ pub struct Exit {
     pub log_tail: Vec<String>,
 }
 
-/// Why Maestro wants a room gone: the reason strings of contract 5.4, and ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RemovalReason {
-    ScaleDown,
-    ExpiredRoom,
-    NewVersionRollback,
-    NewVersionValidationFinished,
-    RollingUpdateReplace,
-    /// Its operation was rolled back (D16).
-    AddRoomsRollback,
-    /// A user's order.
-    RequestedByUser,
-    SchedulerDeleted,
-    /// Its runtime could not create it.
-    CreationFailed,
-}
-
-impl RemovalReason {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ScaleDown => "scale_down",
-            Self::ExpiredRoom => "expired_room",
-            Self::NewVersionRollback => "new_version_rollback",
-            Self::NewVersionValidationFinished => "new_version_validation_finished",
-            Self::RollingUpdateReplace => "rolling_update_replace",
-            Self::AddRoomsRollback => "add_rooms_rollback",
-            Self::RequestedByUser => "requested_by_user",
-            Self::SchedulerDeleted => "scheduler_deleted",
-            Self::CreationFailed => "creation_failed",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::ScaleDown,
-            Self::ExpiredRoom,
-            Self::NewVersionRollback,
-            Self::NewVersionValidationFinished,
-            Self::RollingUpdateReplace,
-            Self::AddRoomsRollback,
-            Self::RequestedByUser,
-            Self::SchedulerDeleted,
-            Self::CreationFailed,
-        ]
-        .into_iter()
-        .find(|r| r.as_str() == word)
-    }
-}
-
 /// A room as it is stored: what a restart needs to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRecord {
@@ -210,7 +164,7 @@ pub struct RoomRecord {
     pub validation: bool,
     /// The operation that ordered it; `None` when it was rebuilt from the runtime.
     #[serde(default)]
-    pub made_by: Option<super::OperationId>,
+    pub made_by: Option<OperationId>,
     pub created_at: Timestamp,
     pub last_ping_at: Timestamp,
     pub allocated_at: Option<Timestamp>,

@@ -3,62 +3,20 @@
 //! The serde form of these types is the stored document of the contract: Go field
 //! names, durations in nanoseconds (contract 5.5). The HTTP form lives in the codec.
 
-use super::SchedulerName;
+use super::ids::SchedulerName;
+use super::version::SchedulerVersion;
+use super::words::{PolicyKind, RestartPolicy, SchedulerPhase, Surge};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fmt};
-
-/// Version of a scheduler, `v` and a semantic version (contract 4.3).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct SchedulerVersion(pub String);
-
-impl SchedulerVersion {
-    pub fn initial() -> Self {
-        Self("v1.0.0".into())
-    }
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    /// The number behind the `v`; `None` for texts of other tools that are none.
-    pub fn semver(&self) -> Option<semver::Version> {
-        self.0.strip_prefix('v').unwrap_or(&self.0).parse().ok()
-    }
-}
-
-impl From<&str> for SchedulerVersion {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for SchedulerVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for SchedulerVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// State words of a scheduler (contract 4.1). Words of other programs pass through.
-pub mod scheduler_state {
-    pub const CREATING: &str = "creating";
-    pub const IN_SYNC: &str = "in-sync";
-    pub const TERMINATING: &str = "terminating";
-    pub const ON_ERROR: &str = "on-error";
-}
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Scheduler {
     pub name: SchedulerName,
     pub game: String,
-    pub state: String,
+    pub state: SchedulerPhase,
     pub rollback_version: String,
     pub spec: Spec,
     pub autoscaling: Option<Autoscaling>,
@@ -66,7 +24,7 @@ pub struct Scheduler {
     pub rooms_replicas: i32,
     pub created_at: Timestamp,
     pub last_downscale_at: GoTime,
-    pub max_surge: String,
+    pub max_surge: Surge,
     #[serde(deserialize_with = "null_as_default")]
     pub forwarders: Vec<Forwarder>,
     /// `None` and empty differ: emptying them is a change (contract 4.2).
@@ -81,7 +39,7 @@ impl Default for Scheduler {
         Self {
             name: "".into(),
             game: String::new(),
-            state: String::new(),
+            state: SchedulerPhase::default(),
             rollback_version: String::new(),
             spec: Spec::default(),
             autoscaling: None,
@@ -89,7 +47,7 @@ impl Default for Scheduler {
             rooms_replicas: 0,
             created_at: Timestamp::UNIX_EPOCH,
             last_downscale_at: GoTime::default(),
-            max_surge: String::new(),
+            max_surge: Surge::default(),
             forwarders: Vec::new(),
             annotations: None,
             labels: None,
@@ -167,8 +125,7 @@ pub struct Spec {
     pub containers: Vec<Container>,
     pub toleration: String,
     pub affinity: String,
-    /// `Always`, `OnFailure`, `Never`; empty means `Never` (D4).
-    pub restart_policy: String,
+    pub restart_policy: RestartPolicy,
 }
 
 impl Spec {
@@ -278,9 +235,8 @@ pub struct Autoscaling {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Policy {
-    /// `roomOccupancy` or `fixedBuffer`.
     #[serde(rename = "Type")]
-    pub kind: String,
+    pub kind: PolicyKind,
     pub parameters: PolicyParameters,
 }
 

@@ -4,10 +4,7 @@
 //! follows is exact. Floats would turn 35 / (1 - 0.3) into 51 rooms instead of 50.
 
 use super::surge::ceil_div;
-use crate::domain::{Autoscaling, Policy, RoomOccupancy};
-
-pub const ROOM_OCCUPANCY: &str = "roomOccupancy";
-pub const FIXED_BUFFER: &str = "fixedBuffer";
+use crate::domain::{Autoscaling, Policy, PolicyKind, RoomOccupancy};
 
 /// Threshold of a scheduler that has none, as on the wire (contract 2.3).
 const DOWN_THRESHOLD_DEFAULT: f64 = 0.99;
@@ -35,7 +32,7 @@ pub enum PolicyError {
     #[error("unknown autoscaling policy type {0:?}, it must be roomOccupancy or fixedBuffer")]
     UnknownType(String),
     #[error("autoscaling policy {0} has no parameters")]
-    MissingParameters(&'static str),
+    MissingParameters(PolicyKind),
     #[error("autoscaling parameter {name} is {value}, it must be at least 0 and less than 1")]
     ShareOutOfRange { name: &'static str, value: String },
 }
@@ -80,16 +77,17 @@ enum Kind {
 
 fn policy_of(policy: &Policy) -> Result<Kind, PolicyError> {
     let parameters = &policy.parameters;
-    match policy.kind.as_str() {
-        ROOM_OCCUPANCY => parameters
+    let missing = || PolicyError::MissingParameters(policy.kind.clone());
+    match &policy.kind {
+        PolicyKind::RoomOccupancy => parameters
             .room_occupancy
             .map(Kind::RoomOccupancy)
-            .ok_or(PolicyError::MissingParameters(ROOM_OCCUPANCY)),
-        FIXED_BUFFER => parameters
+            .ok_or_else(missing),
+        PolicyKind::FixedBuffer => parameters
             .fixed_buffer
             .map(|buffer| Kind::FixedBuffer(i64::from(buffer.amount)))
-            .ok_or(PolicyError::MissingParameters(FIXED_BUFFER)),
-        other => Err(PolicyError::UnknownType(other.to_owned())),
+            .ok_or_else(missing),
+        PolicyKind::Other(other) => Err(PolicyError::UnknownType(other.clone())),
     }
 }
 
@@ -183,7 +181,7 @@ mod tests {
             min: 1,
             max: -1,
             policy: Policy {
-                kind: ROOM_OCCUPANCY.into(),
+                kind: PolicyKind::RoomOccupancy,
                 parameters: PolicyParameters {
                     room_occupancy: Some(RoomOccupancy {
                         ready_target,
@@ -199,7 +197,7 @@ mod tests {
     fn fixed_buffer(amount: i32) -> Autoscaling {
         Autoscaling {
             policy: Policy {
-                kind: FIXED_BUFFER.into(),
+                kind: PolicyKind::FixedBuffer,
                 parameters: PolicyParameters {
                     room_occupancy: None,
                     fixed_buffer: Some(FixedBuffer { amount }),
@@ -365,14 +363,14 @@ mod tests {
         let error = PolicyError::UnknownType("random".into());
         assert_eq!(desired(&unknown, &rooms(1, 1)), Err(error.clone()));
         assert_eq!(may_downscale(&unknown, &rooms(1, 1)), Err(error));
-        for kind in [ROOM_OCCUPANCY, FIXED_BUFFER] {
+        for kind in PolicyKind::KNOWN {
             let mut bare = fixed_buffer(1);
             bare.policy = Policy {
-                kind: kind.into(),
+                kind: kind.clone(),
                 ..Default::default()
             };
             let found = desired(&bare, &rooms(1, 1));
-            assert_eq!(found, Err(PolicyError::MissingParameters(kind)));
+            assert_eq!(found, Err(PolicyError::MissingParameters(kind.clone())));
         }
         for target in [1.0, 1.5, -0.1, f64::NAN, f64::INFINITY] {
             assert!(desired(&room_occupancy(target, 0.9), &rooms(1, 1)).is_err());

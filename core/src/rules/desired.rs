@@ -17,12 +17,13 @@
 //! * A plan that removes nothing says so: no empty operations, no moved cooldown.
 
 use super::surge::surge;
+use crate::domain::SurgeSize;
 
 /// What [`plan`] looks at. A room is *available* unless it is expired, ending or in
 /// error (contract 5.7, step 3); a draining room is available until its match ends,
 /// since the policies count its match too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlanInput<'a> {
+pub struct PlanInput {
     /// `roomsReplicas`, or what the autoscaling wants.
     pub base: i64,
     pub available: i64,
@@ -34,7 +35,7 @@ pub struct PlanInput<'a> {
     /// come up: in a full cluster a rollout would wait for the rest forever.
     pub starting: i64,
     /// As in the scheduler: a number or a share of the level.
-    pub max_surge: &'a str,
+    pub max_surge: Option<SurgeSize>,
     /// No autoscaling, or policy and cooldown allow a scale-down now.
     pub may_downscale: bool,
     /// [`Plan::level`] of the plan before, of this scheduler; `None` after a load.
@@ -71,7 +72,7 @@ impl Plan {
 }
 
 /// The step from what is there towards what is wanted.
-pub fn plan(input: PlanInput<'_>) -> Plan {
+pub fn plan(input: PlanInput) -> Plan {
     if input.rolling_old > 0 {
         roll(input)
     } else {
@@ -79,7 +80,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     }
 }
 
-fn scale(input: PlanInput<'_>) -> Plan {
+fn scale(input: PlanInput) -> Plan {
     let base = input.base.max(0);
     let level = match input.may_downscale {
         true => base,
@@ -96,7 +97,7 @@ fn scale(input: PlanInput<'_>) -> Plan {
     }
 }
 
-fn roll(input: PlanInput<'_>) -> Plan {
+fn roll(input: PlanInput) -> Plan {
     let level = rolling_level(&input);
     let extra = surge(input.max_surge, level).min(input.rolling_old);
     let add = (level.saturating_add(extra) - input.available).max(0);
@@ -118,7 +119,7 @@ fn roll(input: PlanInput<'_>) -> Plan {
 /// The wanted number; where a scale-down is not allowed, the level of before as far as
 /// it was reached. Without a level of before a rollout may be under way: its surge is
 /// then not taken for wanted rooms.
-fn rolling_level(input: &PlanInput<'_>) -> i64 {
+fn rolling_level(input: &PlanInput) -> i64 {
     let base = input.base.max(0);
     if input.may_downscale {
         return base;
@@ -130,7 +131,7 @@ fn rolling_level(input: &PlanInput<'_>) -> i64 {
 }
 
 /// Old rooms beyond the level, as long as as many rooms as the level stay up.
-fn replaceable(input: &PlanInput<'_>, level: i64) -> i64 {
+fn replaceable(input: &PlanInput, level: i64) -> i64 {
     let up = input.available - input.starting - input.rolling_old_starting;
     let spare = input.rolling_old_starting + (up - level).max(0);
     (input.available - level)
@@ -142,17 +143,22 @@ fn replaceable(input: &PlanInput<'_>, level: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Surge;
     use proptest::prelude::*;
 
+    fn size(text: &str) -> Option<SurgeSize> {
+        Surge::from(text).size()
+    }
+
     /// A fleet that is as it should be.
-    fn calm(rooms: i64) -> PlanInput<'static> {
+    fn calm(rooms: i64) -> PlanInput {
         PlanInput {
             base: rooms,
             available: rooms,
             rolling_old: 0,
             rolling_old_starting: 0,
             starting: 0,
-            max_surge: "1",
+            max_surge: size("1"),
             may_downscale: true,
             previous_level: Some(rooms),
         }
@@ -208,7 +214,7 @@ mod tests {
             steps(plan(PlanInput {
                 available,
                 rolling_old,
-                max_surge: "10%",
+                max_surge: size("10%"),
                 ..calm(2)
             }))
         };
@@ -226,7 +232,7 @@ mod tests {
         let full = PlanInput {
             base: 10,
             rolling_old: 10,
-            max_surge: "20%",
+            max_surge: size("20%"),
             ..calm(10)
         };
         assert_eq!(steps(plan(full)), (12, 2, 0));
@@ -237,7 +243,7 @@ mod tests {
         let rollout = PlanInput {
             available: 12,
             rolling_old: 10,
-            max_surge: "20%",
+            max_surge: size("20%"),
             may_downscale: false,
             ..calm(10)
         };
@@ -273,7 +279,7 @@ mod tests {
                 base,
                 available,
                 rolling_old: 1,
-                max_surge: "2",
+                max_surge: size("2"),
                 may_downscale: false,
                 previous_level: None,
                 ..calm(0)
@@ -299,7 +305,7 @@ mod tests {
     fn the_last_old_rooms_get_no_more_surge_than_they_are() {
         let last = PlanInput {
             rolling_old: 1,
-            max_surge: "5",
+            max_surge: size("5"),
             ..calm(10)
         };
         assert_eq!(steps(plan(last)), (11, 1, 0));
@@ -313,7 +319,7 @@ mod tests {
                 rolling_old: 10,
                 rolling_old_starting: old_starting,
                 starting,
-                max_surge: "2",
+                max_surge: size("2"),
                 ..calm(10)
             })
             .remove
@@ -340,7 +346,7 @@ mod tests {
         assert_eq!(plan(calm(10)).still_to_choose(5, 0), 0);
     }
 
-    fn any_input() -> impl Strategy<Value = PlanInput<'static>> {
+    fn any_input() -> impl Strategy<Value = PlanInput> {
         let rooms = (0_i64..200, 0_i64..200, 0_i64..200, 0_i64..200, 0_i64..200);
         let surges = prop::sample::select(vec!["1", "7", "10%", "100%", "0%", "x"]);
         let level = prop::option::of(0_i64..200);
@@ -353,7 +359,7 @@ mod tests {
                     rolling_old,
                     rolling_old_starting: old_starting.min(rolling_old),
                     starting: starting.min(available - rolling_old),
-                    max_surge,
+                    max_surge: size(max_surge),
                     may_downscale: may,
                     previous_level: level,
                 }
@@ -397,7 +403,7 @@ mod tests {
                 let input = PlanInput {
                     available: old + new,
                     rolling_old: old,
-                    max_surge,
+                    max_surge: size(max_surge),
                     may_downscale,
                     previous_level: level,
                     ..calm(rooms)
@@ -407,7 +413,7 @@ mod tests {
                 prop_assert!(plan.add + plan.remove > 0 || old == 0);
                 new += plan.add;
                 old -= plan.remove;
-                prop_assert!((rooms..=rooms + surge(max_surge, rooms)).contains(&(old + new)));
+                prop_assert!((rooms..=rooms + surge(size(max_surge), rooms)).contains(&(old + new)));
             }
             prop_assert_eq!((old, new), (0, rooms));
         }

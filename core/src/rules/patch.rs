@@ -5,7 +5,7 @@
 
 use crate::domain::{
     Autoscaling, Container, ContainerPort, Environment, Forwarder, MatchAllocation, Policy,
-    PortRange, Resources, Scheduler,
+    PortRange, Resources, Scheduler, Surge,
 };
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Patch {
     pub spec: Option<SpecPatch>,
     pub port_range: Option<PortRange>,
-    pub max_surge: Option<String>,
+    pub max_surge: Option<Surge>,
     pub rooms_replicas: Option<i32>,
     pub autoscaling: Option<AutoscalingPatch>,
     /// Replaces all forwarders; empty: absent.

@@ -1,15 +1,18 @@
 //! How many rooms a rollout may have beyond the wanted number (contract 5.7).
 
+use crate::domain::SurgeSize;
+
 /// Rooms beyond `base`: a number, or a share of `base` rounded up; a text that is
 /// neither, and everything below one, counts as one, so that a rollout always moves.
-pub fn surge(max_surge: &str, base: i64) -> i64 {
-    let rooms = match max_surge.strip_suffix('%') {
-        Some(share) => share
-            .parse::<i64>()
-            .map(|share| ceil_div(i128::from(share) * i128::from(base.max(0)), 100)),
-        None => max_surge.parse::<i64>().map(i128::from),
+pub fn surge(max_surge: Option<SurgeSize>, base: i64) -> i64 {
+    let rooms = match max_surge {
+        Some(SurgeSize::Rooms(rooms)) => i128::from(rooms),
+        Some(SurgeSize::Percent(share)) => {
+            ceil_div(i128::from(share) * i128::from(base.max(0)), 100)
+        }
+        None => 1,
     };
-    i64::try_from(rooms.unwrap_or(1)).unwrap_or(i64::MAX).max(1)
+    i64::try_from(rooms).unwrap_or(i64::MAX).max(1)
 }
 
 /// Quotient rounded up, for a divisor above zero.
@@ -25,6 +28,7 @@ pub(super) fn ceil_div(dividend: i128, divisor: i128) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Surge;
     use proptest::prelude::*;
 
     #[test]
@@ -54,14 +58,18 @@ mod tests {
             ("9223372036854775807%", i64::MAX, i64::MAX),
         ];
         for (text, base, rooms) in cases {
-            assert_eq!(surge(text, base), rooms, "{text:?} of {base}");
+            assert_eq!(
+                surge(Surge::from(text).size(), base),
+                rooms,
+                "{text:?} of {base}"
+            );
         }
     }
 
     proptest! {
         #[test]
         fn a_share_is_the_least_number_that_covers_it(share in 1_i64..=500, base in 1_i64..1_000_000) {
-            let rooms = surge(&format!("{share}%"), base);
+            let rooms = surge(Some(SurgeSize::Percent(share)), base);
             prop_assert!(rooms * 100 >= share * base);
             prop_assert!((rooms - 1) * 100 < share * base);
         }

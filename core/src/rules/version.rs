@@ -20,16 +20,8 @@ fn spec_differs(active: &Spec, new: &Spec) -> bool {
     active.termination_grace_period != new.termination_grace_period
         || active.toleration != new.toleration
         || active.affinity != new.affinity
-        || restart_policy(active) != restart_policy(new)
+        || active.restart_policy.effective() != new.restart_policy.effective()
         || containers_differ(&active.containers, &new.containers)
-}
-
-/// Absent and empty mean `Never` (D4).
-fn restart_policy(spec: &Spec) -> &str {
-    match spec.restart_policy.as_str() {
-        "" => "Never",
-        policy => policy,
-    }
 }
 
 fn containers_differ(active: &[Container], new: &[Container]) -> bool {
@@ -99,7 +91,8 @@ pub fn next_version<'a>(
     stored: impl Iterator<Item = &'a SchedulerVersion>,
     major: bool,
 ) -> SchedulerVersion {
-    let active = active.semver().unwrap_or(semver::Version::new(1, 0, 0));
+    let first = semver::Version::new(1, 0, 0);
+    let active = active.semver().unwrap_or(&first);
     let stored = stored.filter_map(SchedulerVersion::semver);
     let (highest_major, highest_minor) =
         stored.fold((active.major, active.minor), |(major, minor), version| {
@@ -109,7 +102,7 @@ pub fn next_version<'a>(
             };
             (major.max(version.major), minor)
         });
-    SchedulerVersion(match major {
+    SchedulerVersion::from(match major {
         true => format!("v{}.0.0", highest_major.saturating_add(1)),
         false => format!("v{}.{}.0", active.major, highest_minor.saturating_add(1)),
     })
@@ -269,7 +262,7 @@ mod tests {
 
     fn next(active: &str, stored: &[&str], major: bool) -> String {
         let stored: Vec<SchedulerVersion> = stored.iter().map(|&v| v.into()).collect();
-        next_version(&active.into(), stored.iter(), major).0
+        next_version(&active.into(), stored.iter(), major).to_string()
     }
 
     #[test]
@@ -300,16 +293,17 @@ mod tests {
         fn a_version_is_above_all_it_follows(
             active in (0_u64..6, 0_u64..20), stored in versions(), major: bool,
         ) {
-            let text = |(major, minor): (u64, u64)| SchedulerVersion(format!("v{major}.{minor}.0"));
+            let text = |(major, minor): (u64, u64)| SchedulerVersion::from(format!("v{major}.{minor}.0"));
             let all: Vec<_> = stored.iter().copied().map(text).collect();
-            let made = next_version(&text(active), all.iter(), major).semver().unwrap();
+            let made = next_version(&text(active), all.iter(), major);
+            let made = made.semver().unwrap();
             prop_assert_eq!(made.patch, 0);
             for (other_major, other_minor) in stored.into_iter().chain([active]) {
                 let other = semver::Version::new(other_major, other_minor, 0);
                 if major {
-                    prop_assert!(made > other);
+                    prop_assert!(*made > other);
                 } else if other_major == active.0 {
-                    prop_assert!(made > other && made.major == active.0);
+                    prop_assert!(*made > other && made.major == active.0);
                 }
             }
         }

@@ -77,7 +77,7 @@ pub(super) fn create(
     }
     operations.end_orphans(fleet, turn);
     scheduler.name = fleet.name.clone();
-    scheduler.state = scheduler_state::CREATING.into();
+    scheduler.state = SchedulerPhase::Creating;
     scheduler.spec.version = SchedulerVersion::initial();
     scheduler.rollback_version = String::new();
     scheduler.created_at = turn.now.wall;
@@ -204,7 +204,7 @@ pub(super) fn remove_rooms(
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     check_amount(amount, fleet.settings.remove_limit)?;
-    let reason = RemovalReason::RequestedByUser.as_str().into();
+    let reason = RemovalReason::RequestedByUser.into();
     let id = operations.order(
         turn,
         Definition::RemoveRooms {
@@ -240,7 +240,7 @@ pub(super) fn remove_room(
         Definition::RemoveRooms {
             amount: 0,
             rooms_ids: Some(vec![id.clone()]),
-            reason: RemovalReason::RequestedByUser.as_str().into(),
+            reason: RemovalReason::RequestedByUser.into(),
             force: false,
         },
     )?;

@@ -43,7 +43,7 @@ impl SchedulerState {
             state.operations.arm_periodic(&mut turn);
         }
         state.fleet.active_changed(&mut turn);
-        state.fleet.on_error_told = state.fleet.is_in(scheduler_state::ON_ERROR);
+        state.fleet.on_error_told = state.fleet.is_in(SchedulerPhase::OnError);
         state.fleet.arm_proof(now);
         state.operations.orphans_due = state.operations.orphans_wake(&state.fleet, now);
         state

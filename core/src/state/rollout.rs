@@ -42,7 +42,7 @@ pub(super) fn rollout_view(fleet: &Fleet, operations: &Operations, now: Now) -> 
             .scaling
             .level
             .unwrap_or_else(|| i64::from(scheduler.rooms_replicas));
-        view.surge = surge(&scheduler.max_surge, level);
+        view.surge = surge(scheduler.max_surge.size(), level);
         view.waiting_for = Some(rollout_waits_for(fleet, operations, now, &view));
     }
     if fleet.is_paused() {
@@ -118,7 +118,7 @@ pub(super) fn abort_rollout(fleet: &Fleet, operations: &mut Operations, turn: &m
         .by_version()
         .keys()
         .any(|version| fleet.outdated.contains(version));
-    let previous = SchedulerVersion(active.rollback_version.clone());
+    let previous = SchedulerVersion::from(active.rollback_version.as_str());
     if !old {
         let text = format!("no rollout of scheduler {} is under way", fleet.name);
         return Err(Refusal::new(RefusalKind::Conflict, text));

@@ -40,7 +40,7 @@ impl SchedulerState {
             })
         });
         StateView {
-            state: active.map_or_else(|| "absent".into(), |s| s.state.clone()),
+            state: active.map_or_else(|| "absent".into(), |s| s.state.to_string()),
             version: active.map(|s| s.version().to_string()).unwrap_or_default(),
             paused: self.fleet.is_paused(),
             listed: self.fleet.listing.complete,

@@ -205,8 +205,8 @@ fn a_switch_to_the_active_version_changes_nothing_and_says_so() {
 #[test]
 fn of_the_scheduler_only_creating_is_changed_by_a_switch_to_where_it_is() {
     for (was, becomes) in [
-        (scheduler_state::CREATING, scheduler_state::IN_SYNC),
-        (scheduler_state::ON_ERROR, scheduler_state::ON_ERROR),
+        (SchedulerPhase::Creating, SchedulerPhase::InSync),
+        (SchedulerPhase::OnError, SchedulerPhase::OnError),
     ] {
         let mut fleet = Fleet::up(1);
         let mut document = Scheduler::clone(fleet.stored.scheduler.as_ref().unwrap());
@@ -214,6 +214,6 @@ fn of_the_scheduler_only_creating_is_changed_by_a_switch_to_where_it_is() {
         fleet.stored.scheduler = Some(Arc::new(document));
         fleet.restart();
         operation_of(fleet.order(Command::SwitchVersion("v1.0.0".into())));
-        assert_eq!(fleet.scheduler_state(), becomes);
+        assert_eq!(fleet.scheduler_state(), becomes.as_str());
     }
 }

@@ -89,7 +89,7 @@ fn a_new_scheduler_has_nothing_of_what_its_caller_must_not_say() {
     let Ok(Reply::Scheduler(answered)) = created else {
         panic!("{created:?}");
     };
-    assert_eq!(answered.state, "creating");
+    assert_eq!(answered.state, SchedulerPhase::Creating);
     assert_eq!(answered.created_at, fleet.clock.wall);
     let stored = fleet.stored.scheduler.as_ref().unwrap();
     assert_eq!(stored.name.as_str(), "arena");
@@ -122,7 +122,7 @@ fn a_new_version_keeps_what_belongs_to_the_fleet() {
         ("arena", "4")
     );
     assert_eq!(stored.rollback_version, "v1.0.0");
-    assert_eq!(stored.state, "in-sync");
+    assert_eq!(stored.state, SchedulerPhase::InSync);
     let switch = fleet.operations_of("switch_active_version")[0];
     assert!(switch.priority && !switch.journal.by_user);
     assert!(history(switch).contains("v1.1.0 is the active version"));

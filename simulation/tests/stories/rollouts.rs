@@ -172,7 +172,7 @@ fn old_versions_go_when_there_are_too_many_but_never_those_in_use() {
     fleet.ping_all(PingStatus::Ready);
     for surge in 2..8 {
         let patch = Patch {
-            max_surge: Some(surge.to_string()),
+            max_surge: Some(surge.to_string().into()),
             ..Patch::default()
         };
         fleet.order(Command::Patch(Box::new(patch))).unwrap();

@@ -119,7 +119,7 @@ fn a_validation_room_that_cannot_be_made_fails_its_attempt_and_gives_its_ports_b
 fn versions_are_numbered_behind_all_that_are_stored() {
     let mut fleet = Fleet::up(0);
     let minor = |fleet: &mut Fleet, surge: i32| {
-        let surge = patch(|p| p.max_surge = Some(surge.to_string()));
+        let surge = patch(|p| p.max_surge = Some(surge.to_string().into()));
         fleet.order(surge).unwrap();
         fleet.state.view().version
     };
@@ -129,7 +129,10 @@ fn versions_are_numbered_behind_all_that_are_stored() {
         .order(Command::SwitchVersion("v1.0.0".into()))
         .unwrap();
     assert_eq!(fleet.state.view().version, "v1.0.0");
-    assert_eq!(fleet.stored.scheduler.as_ref().unwrap().max_surge, "1");
+    assert_eq!(
+        fleet.stored.scheduler.as_ref().unwrap().max_surge,
+        "1".into()
+    );
     assert_eq!(minor(&mut fleet, 4), "v1.3.0");
     let stored: Vec<_> = fleet
         .stored

@@ -31,7 +31,7 @@ impl Story {
         let mut rng = Rng::new(seed);
         let mut scheduler = spec(i32::try_from(rng.below(6)).unwrap_or(0));
         scheduler.spec.version = SchedulerVersion::initial();
-        scheduler.state = scheduler_state::IN_SYNC.into();
+        scheduler.state = SchedulerPhase::InSync;
         scheduler.max_surge = "50%".into();
         let settings = CoreSettings {
             drain_deadline: None,

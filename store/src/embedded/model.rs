@@ -203,9 +203,7 @@ impl Model {
     /// Newest first.
     pub fn versions(&self, name: &str) -> Vec<VersionRow> {
         let mut rows = self.with(name, |e| e.versions.clone()).unwrap_or_default();
-        rows.sort_by_cached_key(|row| {
-            std::cmp::Reverse((row.created_at, row.version.semver(), row.version.clone()))
-        });
+        rows.sort_by_cached_key(|row| std::cmp::Reverse((row.created_at, row.version.clone())));
         rows
     }
 

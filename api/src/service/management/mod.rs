@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use maestro_actors::{Node, Order, Query};
-use maestro_core::domain::{OperationId, Scheduler, SchedulerVersion};
+use maestro_core::domain::{OperationId, Scheduler};
 use maestro_core::ports::{Reads, SchedulerFilter};
 use maestro_core::rules::validation;
 use maestro_core::state::{Command, Reply};
@@ -205,7 +205,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: SwitchActiveVersionRequest,
     ) -> Answer<SwitchActiveVersionResponse> {
-        let command = Command::SwitchVersion(SchedulerVersion(request.version));
+        let command = Command::SwitchVersion(request.version.into());
         let operation_id = self
             .order(context, &request.scheduler_name, command)
             .await?;

@@ -1,8 +1,7 @@
 //! Size of the fleet: autoscaling, replicas, surge and matches per room (contract 2.5).
 
 use super::checks::{Findings, at_least, at_most, greater_than, less_than, required, rule};
-use crate::domain::{Autoscaling, Policy, Scheduler};
-use crate::rules::autoscaling::{FIXED_BUFFER, ROOM_OCCUPANCY};
+use crate::domain::{Autoscaling, Policy, PolicyKind, Scheduler, Surge, SurgeSize};
 
 const MATCHES_PER_ROOM_MAX: i32 = 35;
 const MAX_UNLIMITED: i32 = -1;
@@ -32,12 +31,12 @@ pub fn check(autoscaling: &Autoscaling, findings: &mut Findings) {
 /// type are there comes last, under a path without `Parameters` (contract 15.19).
 fn check_policy(policy: &Policy, findings: &mut Findings) {
     let path = "Scheduler.Autoscaling.Policy";
-    let kind = policy.kind.as_str();
+    let kind = &policy.kind;
     findings.field(
         path,
         "Type",
         [rule(
-            [ROOM_OCCUPANCY, FIXED_BUFFER].contains(&kind),
+            !matches!(kind, PolicyKind::Other(_)),
             "oneof",
             "must be one of [roomOccupancy fixedBuffer]",
         )],
@@ -57,7 +56,7 @@ fn check_policy(policy: &Policy, findings: &mut Findings) {
         path,
         "RoomOccupancy",
         [rule(
-            kind != ROOM_OCCUPANCY || parameters.room_occupancy.is_some(),
+            *kind != PolicyKind::RoomOccupancy || parameters.room_occupancy.is_some(),
             "required_for_room_occupancy",
             "must not be nil for RoomOccupancy policy type",
         )],
@@ -66,7 +65,7 @@ fn check_policy(policy: &Policy, findings: &mut Findings) {
         path,
         "FixedBuffer",
         [rule(
-            kind != FIXED_BUFFER || parameters.fixed_buffer.is_some(),
+            *kind != PolicyKind::FixedBuffer || parameters.fixed_buffer.is_some(),
             "required_for_fixed_buffer",
             "must not be nil for FixedBuffer policy type",
         )],
@@ -75,7 +74,7 @@ fn check_policy(policy: &Policy, findings: &mut Findings) {
 
 pub fn check_size(scheduler: &Scheduler, findings: &mut Findings) {
     let path = "Scheduler";
-    let max_surge = scheduler.max_surge.as_str();
+    let max_surge = &scheduler.max_surge;
     findings.field(
         path,
         "RoomsReplicas",
@@ -85,7 +84,7 @@ pub fn check_size(scheduler: &Scheduler, findings: &mut Findings) {
         path,
         "MaxSurge",
         [
-            required(!max_surge.is_empty()),
+            required(!max_surge.as_str().is_empty()),
             rule(
                 valid_max_surge(max_surge),
                 "max_surge",
@@ -97,10 +96,11 @@ pub fn check_size(scheduler: &Scheduler, findings: &mut Findings) {
 
 /// A share may be any whole number, even below zero: contract 2.5. It counts as one
 /// room then ([`crate::rules::surge`]).
-fn valid_max_surge(text: &str) -> bool {
-    match text.strip_suffix('%') {
-        Some(share) => share.parse::<i64>().is_ok(),
-        None => text.parse::<i64>().is_ok_and(|rooms| rooms >= 1),
+fn valid_max_surge(surge: &Surge) -> bool {
+    match surge.size() {
+        Some(SurgeSize::Percent(_)) => true,
+        Some(SurgeSize::Rooms(rooms)) => rooms >= 1,
+        None => false,
     }
 }
 

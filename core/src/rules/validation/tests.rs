@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{
     Autoscaling, Container, ContainerPort, Environment, FixedBuffer, Forwarder, ForwarderOptions,
-    MatchAllocation, Policy, PolicyParameters, Resources, RoomOccupancy, Spec,
+    MatchAllocation, Policy, PolicyParameters, Resources, RoomOccupancy, Spec, Surge,
 };
 
 fn resources() -> Resources {
@@ -222,7 +222,7 @@ fn the_size_of_the_fleet_is_worded() {
     const SURGE: &str = "Scheduler.MaxSurge: MaxSurge must be a number greater than zero or a number greater than zero with suffix '%'";
     check(&[
         (
-            |s| s.max_surge.clear(),
+            |s| s.max_surge = Surge::default(),
             "Scheduler.MaxSurge: MaxSurge is a required field",
         ),
         (|s| s.max_surge = "0".into(), SURGE),
@@ -546,7 +546,7 @@ fn a_patch_is_answered_with_tags() {
             &[("MaxSurge", "MaxSurge", "max_surge")],
         ),
         (
-            |s| s.max_surge.clear(),
+            |s| s.max_surge = Surge::default(),
             &[("MaxSurge", "MaxSurge", "required")],
         ),
         (

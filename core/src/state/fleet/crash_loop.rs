@@ -41,9 +41,8 @@ impl Fleet {
         self.crash_loop.failures += 1;
         self.crash_loop.until = Some(now.plus(wait));
         self.crash_loop.last = Some(now);
-        let settled = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
-        if self.scheduler.as_ref().is_some_and(settled) {
-            self.settle_scheduler_state(turn);
+        if self.is_in(SchedulerPhase::InSync) {
+            self.settle_phase(turn);
         }
         self.arm_proof(turn.now);
         turn.reconsider = true;
@@ -52,7 +51,7 @@ impl Fleet {
     /// Only its state is stored. A loop goes on with the wait that it had come to at the least: an owner
     /// that is restarted again and again must not run it at full speed.
     pub fn restore_crash_loop(&mut self) {
-        let on_error = |s: &&Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
+        let on_error = |s: &&Arc<Scheduler>| s.state == SchedulerPhase::OnError;
         if let Some(scheduler) = self.scheduler.as_ref().filter(on_error) {
             self.crash_loop = CrashLoop {
                 version: scheduler.version().clone(),
@@ -72,30 +71,29 @@ impl Fleet {
             self.crash_loop = CrashLoop::default();
         }
         let on_error =
-            |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR && s.version() == version;
+            |s: &Arc<Scheduler>| s.state == SchedulerPhase::OnError && s.version() == version;
         if self.scheduler.as_ref().is_some_and(on_error) {
-            self.settle_scheduler_state(turn);
+            self.settle_phase(turn);
         }
     }
 
     /// The state of a scheduler that no edit is under way of: `in-sync`, unless its rooms loop.
-    pub fn settle_scheduler_state(&mut self, turn: &mut Turn) {
+    pub fn settle_phase(&mut self, turn: &mut Turn) {
         let looping = self.active_failures() >= self.settings.crash_error_after;
         if !looping {
-            return self.set_scheduler_state(turn, scheduler_state::IN_SYNC);
+            return self.set_phase(turn, SchedulerPhase::InSync);
         }
         if !std::mem::replace(&mut self.on_error_told, true) {
             let (failures, cause) = (self.crash_loop.failures, self.crash_loop.cause.clone());
             let report = Report::OnError { failures, cause };
             turn.reports.push(report);
         }
-        self.set_scheduler_state(turn, scheduler_state::ON_ERROR);
+        self.set_phase(turn, SchedulerPhase::OnError);
     }
 
     /// Whoever was told that the rooms loop is told when that is over, however it came to it.
     pub fn tell_recovery(&mut self, turn: &mut Turn) {
-        let in_sync = |s: &Arc<Scheduler>| s.state == scheduler_state::IN_SYNC;
-        if self.on_error_told && self.scheduler.as_ref().is_some_and(in_sync) {
+        if self.on_error_told && self.is_in(SchedulerPhase::InSync) {
             self.on_error_told = false;
             turn.reports.push(Report::InSyncAgain);
         }
@@ -118,8 +116,7 @@ impl Fleet {
 
     /// Nothing waits for a success.
     fn is_clean(&self) -> bool {
-        let on_error = |s: &Arc<Scheduler>| s.state == scheduler_state::ON_ERROR;
-        self.active_failures() == 0 && !self.scheduler.as_ref().is_some_and(on_error)
+        self.active_failures() == 0 && !self.is_in(SchedulerPhase::OnError)
     }
 
     /// A room was up for the first time since its start.

@@ -16,9 +16,9 @@ impl Fleet {
         }
     }
 
-    pub fn set_scheduler_state(&mut self, turn: &mut Turn, word: &str) {
-        if self.scheduler.as_ref().is_some_and(|s| s.state != word) {
-            self.edit_scheduler(turn, |s| s.state = word.into());
+    pub fn set_phase(&mut self, turn: &mut Turn, phase: SchedulerPhase) {
+        if self.scheduler.as_ref().is_some_and(|s| s.state != phase) {
+            self.edit_scheduler(turn, |s| s.state = phase);
         }
     }
 

@@ -114,7 +114,7 @@ impl Fleet {
         };
         Ok(Reply::Summary(Box::new(RoomsSummary {
             name: self.name.clone(),
-            state: scheduler.state.clone(),
+            state: scheduler.state.to_string(),
             version: scheduler.version().clone(),
             paused: self.is_paused(),
             rooms_pending: counts.of(RoomStatus::Pending),

@@ -153,12 +153,12 @@ impl Fleet {
     }
 
     pub fn is_terminating(&self) -> bool {
-        self.is_in(scheduler_state::TERMINATING)
+        self.is_in(SchedulerPhase::Terminating)
     }
 
     /// The active document is in this state.
-    pub fn is_in(&self, state: &str) -> bool {
-        self.scheduler.as_ref().is_some_and(|s| s.state == state)
+    pub fn is_in(&self, phase: SchedulerPhase) -> bool {
+        self.scheduler.as_ref().is_some_and(|s| s.state == phase)
     }
 
     pub fn active(

@@ -47,7 +47,7 @@ impl Fleet {
             rolling_old: signed(rolling_old),
             rolling_old_starting: signed(old_starting),
             starting: signed(starting),
-            max_surge: &scheduler.max_surge,
+            max_surge: scheduler.max_surge.size(),
             may_downscale,
             previous_level: self.scaling.level,
         }))

@@ -95,7 +95,7 @@ impl Operations {
         let definition = Definition::RemoveRooms {
             amount: 0,
             rooms_ids: Some(ids),
-            reason: reason.as_str().into(),
+            reason: reason.into(),
             force: false,
         };
         let id = self.enqueue(
@@ -113,7 +113,7 @@ impl Operations {
     fn waits_for_removal(&self, reason: RemovalReason) -> bool {
         self.open().any(|r| {
             matches!(&r.definition, Definition::RemoveRooms { rooms_ids: Some(_), reason: word, .. }
-                if word == reason.as_str())
+                if *word == ReasonWord::Known(reason))
         })
     }
 
@@ -209,7 +209,7 @@ impl Operations {
         let definition = Definition::RemoveRooms {
             amount,
             rooms_ids: None,
-            reason: reason.as_str().into(),
+            reason: reason.into(),
             force: false,
         };
         let id = self.enqueue(

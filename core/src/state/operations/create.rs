@@ -34,7 +34,7 @@ impl Operations {
             WorkResult::Failed(why) => self.fail(fleet, turn, LANE, why.to_string()),
             WorkResult::Unknown(why) => self.fail(fleet, turn, LANE, why),
             _ => {
-                fleet.set_scheduler_state(turn, scheduler_state::IN_SYNC);
+                fleet.set_phase(turn, SchedulerPhase::InSync);
                 self.finish(fleet, turn, LANE, "the place for its rooms is there");
                 turn.reconsider = true;
             }

@@ -13,7 +13,7 @@ const LANE: Lane = Lane::Version;
 
 impl Operations {
     pub fn begin_delete(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
-        fleet.set_scheduler_state(turn, scheduler_state::TERMINATING);
+        fleet.set_phase(turn, SchedulerPhase::Terminating);
         let rooms: VecDeque<RoomId> = fleet.rooms.iter().map(|r| r.record.id.clone()).collect();
         fleet.expired.clear();
         fleet.scaling.desired = Some(0);

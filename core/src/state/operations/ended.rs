@@ -8,7 +8,6 @@ use crate::state::operations::history::append;
 use crate::state::operations::queue::Operations;
 use crate::state::report::Outcome;
 use crate::state::turn::Turn;
-use std::sync::Arc;
 
 /// Periodic operations without action that are kept.
 const NO_ACTION_MAX: usize = 100;
@@ -102,9 +101,8 @@ impl Operations {
             r.definition.is_version_edit()
                 || matches!(r.definition, Definition::CreateScheduler { .. })
         });
-        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if !open && fleet.scheduler.as_ref().is_some_and(creating) {
-            fleet.settle_scheduler_state(turn);
+        if !open && fleet.is_in(SchedulerPhase::Creating) {
+            fleet.settle_phase(turn);
         }
     }
 

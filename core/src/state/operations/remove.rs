@@ -21,10 +21,9 @@ impl Operations {
         turn: &mut Turn,
         amount: i32,
         ids: Vec<RoomId>,
-        reason: &str,
+        reason: RemovalReason,
         force: bool,
     ) {
-        let reason = RemovalReason::from_word(reason).unwrap_or(RemovalReason::RequestedByUser);
         let Some(running) = self.running(LANE) else {
             return;
         };

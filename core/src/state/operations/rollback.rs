@@ -63,7 +63,7 @@ impl Operations {
                 for id in &run.left {
                     fleet.mark_removal(turn, id, RemovalReason::NewVersionRollback, false);
                 }
-                fleet.settle_scheduler_state(turn);
+                fleet.settle_phase(turn);
             }
             Definition::CreateScheduler { .. } => run.removing_place = true,
             _ => {}

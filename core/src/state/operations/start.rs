@@ -145,7 +145,7 @@ impl Operations {
                     turn,
                     amount,
                     rooms_ids.unwrap_or_default(),
-                    &reason,
+                    reason.reason(),
                     force,
                 );
             }

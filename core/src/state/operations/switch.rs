@@ -22,7 +22,7 @@ impl Operations {
             );
         };
         let mut next = (**document).clone();
-        next.state = scheduler_state::IN_SYNC.into();
+        next.state = SchedulerPhase::InSync;
         fleet.scheduler = Some(Arc::new(next));
         turn.changes.put_scheduler();
         fleet.begin_rollout(turn);
@@ -37,9 +37,8 @@ impl Operations {
 
     /// It is active already: nothing of what was decided since it became so is undone (D32).
     fn stay_at(&mut self, fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion) {
-        let creating = |s: &Arc<Scheduler>| s.state == scheduler_state::CREATING;
-        if fleet.scheduler.as_ref().is_some_and(creating) {
-            fleet.set_scheduler_state(turn, scheduler_state::IN_SYNC);
+        if fleet.is_in(SchedulerPhase::Creating) {
+            fleet.set_phase(turn, SchedulerPhase::InSync);
         }
         self.finish(
             fleet,

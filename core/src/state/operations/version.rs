@@ -26,9 +26,9 @@ impl Operations {
         let mut candidate = wanted.clone();
         candidate.spec.version = next_version(active.version(), fleet.versions.keys(), major);
         candidate.rollback_version = active.version().to_string();
-        candidate.state = scheduler_state::CREATING.into();
+        candidate.state = SchedulerPhase::Creating;
         let candidate = Arc::new(candidate);
-        fleet.set_scheduler_state(turn, scheduler_state::CREATING);
+        fleet.set_phase(turn, SchedulerPhase::Creating);
         let word = if major { "major" } else { "minor" };
         self.note(
             turn,

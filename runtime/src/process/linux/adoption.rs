@@ -9,7 +9,7 @@ use super::{
     ports::RoomKey,
     process_table::{self, ProcessId, Row},
     record::{Phase, RoomFile, format_of},
-    restart::RestartPolicy,
+    restart::wants_restart,
     shortage::is_shortage,
     sweep::{self, Scope},
 };
@@ -191,10 +191,9 @@ impl Host {
     /// the previous one stopped (D31). How its containers ended is unknown, so it counts as a
     /// failure.
     fn goes_on(&self, record: &RoomFile) -> bool {
-        let policy = RestartPolicy::from_word(&record.spec.restart_policy);
         record.phase == Phase::Running
             && record.boot_id == self.boot_id
-            && policy.wants_restart(&Ending::default())
+            && wants_restart(&record.spec.restart_policy, &Ending::default())
     }
 
     fn adopt_recorded(self: &Arc<Self>, mut record: RoomFile, found: &Found) {

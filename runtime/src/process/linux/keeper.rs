@@ -19,11 +19,11 @@ use super::{
     ports::RoomKey,
     process_table::ProcessId,
     record::RoomFile,
-    restart::{BackOff, RestartPolicy},
+    restart::{BackOff, wants_restart},
     sweep::{self, Scope},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use maestro_core::domain::{Exit, Instance, InstanceStatus, Restart};
+use maestro_core::domain::{Exit, Instance, InstanceStatus, Restart, RestartPolicy};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ impl Keeper {
         let orders = live.orders();
         Self {
             key: (record.scheduler.clone(), record.room.clone()),
-            policy: RestartPolicy::from_word(&record.spec.restart_policy),
+            policy: record.spec.restart_policy.clone(),
             slots: Vec::new(),
             exits: FuturesUnordered::new(),
             ending: None,
@@ -248,7 +248,7 @@ impl Keeper {
             self.outcome = Some((exit, self.slots[index].name.clone()));
         }
         let slot = &mut self.slots[index];
-        if self.ending.is_none() && self.policy.wants_restart(&ending) {
+        if self.ending.is_none() && wants_restart(&self.policy, &ending) {
             let delay = slot.back_off.next(slot.since.elapsed());
             slot.state = SlotState::RestartAt(Instant::now() + delay);
             let seconds = delay.as_secs();

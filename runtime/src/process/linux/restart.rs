@@ -1,6 +1,7 @@
 //! When a container that has ended is started again (contract 4.8; the pace is ours).
 
 use super::exit_watch::Ending;
+use maestro_core::domain::RestartPolicy;
 use std::time::Duration;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
@@ -8,29 +9,13 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// A container that ran this long is healthy again: its next delay is the first.
 const WELL_AFTER: Duration = Duration::from_secs(10 * 60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartPolicy {
-    Always,
-    OnFailure,
-    Never,
-}
-
-impl RestartPolicy {
-    /// Empty and unknown words mean `Never` (D4).
-    pub fn from_word(word: &str) -> Self {
-        match word {
-            "Always" => Self::Always,
-            "OnFailure" => Self::OnFailure,
-            _ => Self::Never,
-        }
-    }
-
-    pub fn wants_restart(self, ending: &Ending) -> bool {
-        match self {
-            Self::Always => true,
-            Self::OnFailure => !ending.is_success(),
-            Self::Never => false,
-        }
+/// Whether a container that ended like this is started again. An unset policy means never
+/// (D4), and so does a word that nobody knows.
+pub fn wants_restart(policy: &RestartPolicy, ending: &Ending) -> bool {
+    match policy {
+        RestartPolicy::Always => true,
+        RestartPolicy::OnFailure => !ending.is_success(),
+        RestartPolicy::Unset | RestartPolicy::Never | RestartPolicy::Other(_) => false,
     }
 }
 
@@ -80,10 +65,11 @@ mod tests {
             ("OnFailure", false, true),
             ("Never", false, false),
             ("", false, false),
+            ("Sometimes", false, false),
         ] {
-            let policy = RestartPolicy::from_word(word);
-            assert_eq!(policy.wants_restart(&well), after_success, "{word}");
-            assert_eq!(policy.wants_restart(&unknown), after_failure, "{word}");
+            let policy = RestartPolicy::from(word);
+            assert_eq!(wants_restart(&policy, &well), after_success, "{word}");
+            assert_eq!(wants_restart(&policy, &unknown), after_failure, "{word}");
         }
     }
 }

@@ -14,7 +14,7 @@ pub fn scheduler(name: &str, version: &str) -> Arc<Scheduler> {
     Arc::new(Scheduler {
         name: name.into(),
         game: "tennis".into(),
-        state: scheduler_state::CREATING.into(),
+        state: SchedulerPhase::Creating,
         rooms_replicas: 3,
         created_at: at(0),
         spec: Spec {

@@ -73,7 +73,7 @@ pub async fn an_update_leaves_the_creation_time_of_the_row(harness: &dyn Harness
         .put(vec![Change::CreateScheduler(scheduler("fleet", "v1.0.0"))])
         .await;
     let changed = Arc::new(Scheduler {
-        state: scheduler_state::IN_SYNC.into(),
+        state: SchedulerPhase::InSync,
         game: "chess".into(),
         created_at: at(50),
         ..Scheduler::clone(&scheduler("fleet", "v1.1.0"))
@@ -87,7 +87,7 @@ pub async fn an_update_leaves_the_creation_time_of_the_row(harness: &dyn Harness
     let filter = SchedulerFilter::default();
     let listed = ports.reads.schedulers(&filter).await.unwrap();
     assert_eq!(listed[0].created_at, at(0));
-    assert_eq!(listed[0].state, scheduler_state::IN_SYNC);
+    assert_eq!(listed[0].state, SchedulerPhase::InSync);
     // A version has its own document, but the scheduler's state and game.
     let version = ports
         .reads
@@ -97,7 +97,7 @@ pub async fn an_update_leaves_the_creation_time_of_the_row(harness: &dyn Harness
     let version = version.unwrap();
     assert_eq!(version.version().as_str(), "v1.0.0");
     assert_eq!(version.game, "chess");
-    assert_eq!(version.state, scheduler_state::IN_SYNC);
+    assert_eq!(version.state, SchedulerPhase::InSync);
 }
 
 pub async fn versions_are_listed_newest_first_and_never_overwritten(harness: &dyn Harness) {
@@ -108,7 +108,7 @@ pub async fn versions_are_listed_newest_first_and_never_overwritten(harness: &dy
         .await;
     for (version, created) in [("v1.10.0", 30), ("v1.9.0", 20), ("v1.9.0", 99)] {
         let mut document = Scheduler::clone(&scheduler("fleet", version));
-        document.max_surge = created.to_string();
+        document.max_surge = created.to_string().into();
         let change = Change::CreateVersion {
             scheduler: Arc::new(document),
             created_at: at(created),
@@ -129,7 +129,7 @@ pub async fn versions_are_listed_newest_first_and_never_overwritten(harness: &dy
         .scheduler_version("fleet", "v1.9.0")
         .await
         .unwrap();
-    assert_eq!(version.unwrap().max_surge, "20");
+    assert_eq!(version.unwrap().max_surge, "20".into());
     let active = ports.reads.scheduler("fleet").await.unwrap().unwrap();
     assert_eq!(
         active.version().as_str(),

@@ -1,0 +1,130 @@
+//! Why rooms are to go.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Why Maestro wants a room gone: the reason strings of contract 5.4, and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    ScaleDown,
+    ExpiredRoom,
+    NewVersionRollback,
+    NewVersionValidationFinished,
+    RollingUpdateReplace,
+    /// Its operation was rolled back (D16).
+    AddRoomsRollback,
+    /// A user's order.
+    RequestedByUser,
+    SchedulerDeleted,
+    /// Its runtime could not create it.
+    CreationFailed,
+}
+
+impl RemovalReason {
+    const ALL: [Self; 9] = [
+        Self::ScaleDown,
+        Self::ExpiredRoom,
+        Self::NewVersionRollback,
+        Self::NewVersionValidationFinished,
+        Self::RollingUpdateReplace,
+        Self::AddRoomsRollback,
+        Self::RequestedByUser,
+        Self::SchedulerDeleted,
+        Self::CreationFailed,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleDown => "scale_down",
+            Self::ExpiredRoom => "expired_room",
+            Self::NewVersionRollback => "new_version_rollback",
+            Self::NewVersionValidationFinished => "new_version_validation_finished",
+            Self::RollingUpdateReplace => "rolling_update_replace",
+            Self::AddRoomsRollback => "add_rooms_rollback",
+            Self::RequestedByUser => "requested_by_user",
+            Self::SchedulerDeleted => "scheduler_deleted",
+            Self::CreationFailed => "creation_failed",
+        }
+    }
+}
+
+/// The reason that an operation names: one of ours, or the word of another program, which is
+/// kept as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReasonWord {
+    Known(RemovalReason),
+    /// Never the word of a [`RemovalReason`].
+    Other(String),
+}
+
+impl ReasonWord {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(reason) => reason.as_str(),
+            Self::Other(word) => word,
+        }
+    }
+
+    /// What is noted at the rooms that go: a word that nobody knows counts as a user's order.
+    pub fn reason(&self) -> RemovalReason {
+        match self {
+            Self::Known(reason) => *reason,
+            Self::Other(_) => RemovalReason::RequestedByUser,
+        }
+    }
+}
+
+impl From<RemovalReason> for ReasonWord {
+    fn from(reason: RemovalReason) -> Self {
+        Self::Known(reason)
+    }
+}
+
+impl From<String> for ReasonWord {
+    fn from(word: String) -> Self {
+        let known = RemovalReason::ALL.into_iter().find(|r| r.as_str() == word);
+        known.map_or(Self::Other(word), Self::Known)
+    }
+}
+
+impl From<&str> for ReasonWord {
+    fn from(word: &str) -> Self {
+        Self::from(word.to_owned())
+    }
+}
+
+impl fmt::Display for ReasonWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ReasonWord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ReasonWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_back_and_other_words_stay() {
+        for reason in RemovalReason::ALL {
+            assert_eq!(ReasonWord::from(reason.as_str()), reason.into());
+            let text = serde_json::to_string(&ReasonWord::from(reason)).unwrap();
+            assert_eq!(text, serde_json::to_string(&reason).unwrap());
+        }
+        let foreign = ReasonWord::from("spring_cleaning");
+        assert_eq!(foreign.as_str(), "spring_cleaning");
+        assert_eq!(foreign.reason(), RemovalReason::RequestedByUser);
+    }
+}

@@ -1,0 +1,115 @@
+//! The version of a scheduler.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+use std::{fmt, sync::Arc};
+
+/// Version of a scheduler, `v` and a semantic version (contract 4.3); a text of other tools
+/// that is none stays as it is. Two versions are the same when their texts are. They are
+/// ordered by their numbers, v10 behind v9; texts without a number come first.
+#[derive(Clone, Default)]
+pub struct SchedulerVersion {
+    text: Arc<str>,
+    number: Option<semver::Version>,
+}
+
+impl SchedulerVersion {
+    pub fn initial() -> Self {
+        "v1.0.0".into()
+    }
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+    /// The number behind the `v`; `None` for texts of other tools that are none.
+    pub fn semver(&self) -> Option<&semver::Version> {
+        self.number.as_ref()
+    }
+}
+
+impl From<&str> for SchedulerVersion {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            number: text.strip_prefix('v').unwrap_or(text).parse().ok(),
+        }
+    }
+}
+
+impl From<String> for SchedulerVersion {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl PartialEq for SchedulerVersion {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for SchedulerVersion {}
+
+impl Hash for SchedulerVersion {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Ord for SchedulerVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_number = self.number.cmp(&other.number);
+        by_number.then_with(|| self.text.cmp(&other.text))
+    }
+}
+
+impl PartialOrd for SchedulerVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for SchedulerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for SchedulerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for SchedulerVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for SchedulerVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_number_and_compared_by_text() {
+        let mut versions: Vec<SchedulerVersion> = [
+            "v10.0.0", "v9.2.0", "draft", "v9.10.0", "1.0.0", "v1.0.0", "",
+        ]
+        .map(SchedulerVersion::from)
+        .into();
+        versions.sort();
+        let texts: Vec<&str> = versions.iter().map(SchedulerVersion::as_str).collect();
+        let expected = [
+            "", "draft", "1.0.0", "v1.0.0", "v9.2.0", "v9.10.0", "v10.0.0",
+        ];
+        assert_eq!(texts, expected);
+        assert_ne!(SchedulerVersion::from("1.0.0"), "v1.0.0".into());
+    }
+}
