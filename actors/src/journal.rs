@@ -1,7 +1,7 @@
 //! The course of operations in the log: what somebody on call looks for first.
 
 use maestro_core::domain::SchedulerName;
-use maestro_core::state::{Named, Outcome, Report, RoomEnd};
+use maestro_core::state::{Named, Outcome, Report, RoomEnd, RoomHang};
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
@@ -96,25 +96,25 @@ pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
         }
         Report::RoomNotRemoved | Report::DuplicateCreate => {}
         Report::RoomEnded(end) => room_ended(scheduler, end),
-        Report::RoomHangs(hang) => warn!(
-            scheduler_name = %scheduler,
-            room_id = %hang.room,
-            version = %hang.version,
-            reason = "expired_room",
-            why = hang.why,
-            in_match = hang.in_match,
-            "a room hangs: it is ended and replaced"
-        ),
-        Report::OnError { failures, cause } => warn!(
-            scheduler_name = %scheduler,
-            failures,
-            cause,
-            "the scheduler is on-error: its rooms fail again and again, and are tried ever more seldom"
-        ),
+        Report::RoomHangs(hang) => room_hangs(scheduler, hang),
+        Report::OnError { failures, cause } => on_error(scheduler, *failures, cause),
         Report::InSyncAgain => {
             info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
         }
     }
+}
+
+/// Nobody ordered this end.
+fn room_hangs(scheduler: &SchedulerName, hang: &RoomHang) {
+    warn!(
+        scheduler_name = %scheduler,
+        room_id = %hang.room,
+        version = %hang.version,
+        reason = "expired_room",
+        why = hang.why,
+        in_match = hang.in_match,
+        "a room hangs: it is ended and replaced"
+    );
 }
 
 fn on_error(scheduler: &SchedulerName, failures: u32, cause: &str) {

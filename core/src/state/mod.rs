@@ -28,7 +28,7 @@ mod wake;
 pub use fleet::{Room, RoomTable};
 pub use input::*;
 pub use refusals::refuse_unknown;
-pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds};
+pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds, RoomHang};
 pub use views::*;
 
 use crate::domain::*;

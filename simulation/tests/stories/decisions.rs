@@ -210,7 +210,7 @@ fn of_the_scheduler_only_creating_is_changed_by_a_switch_to_where_it_is() {
     ] {
         let mut fleet = Fleet::up(1);
         let mut document = Scheduler::clone(fleet.stored.scheduler.as_ref().unwrap());
-        document.state = was.into();
+        document.state = was;
         fleet.stored.scheduler = Some(Arc::new(document));
         fleet.restart();
         operation_of(fleet.order(Command::SwitchVersion("v1.0.0".into())));
