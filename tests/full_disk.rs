@@ -211,7 +211,8 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     maestro.remove("full").await;
 }
 
-/// Needs no rights: a store that may not grow fails like one on a full disk. The signal that comes with it ended the server.
+/// Needs no rights: a store that may not grow fails like one on a full disk. The signal that comes with it ended the
+/// server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_file_sizes_is_a_full_disk_and_nothing_else() {
     let home = Home::new();

@@ -330,7 +330,7 @@ async fn a_backup_of_a_running_server_can_be_started_from() {
     assert!(said.contains("before.redb") && backup.exists(), "{said}");
     bad(
         &["backup", "before", "--url", &maestro.internal],
-        &["exist already"],
+        &["is there already"],
     );
     let body = json!({"name": "by-http"});
     let (status, done) = maestro.internal("POST", "/backup", Some(&body)).await;

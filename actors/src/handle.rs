@@ -280,7 +280,8 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {
-            // The owner has taken it, and the store is slow or takes nothing. No room can do anything about that; what it
+            // The owner has taken it, and the store is slow or takes nothing. No room can do anything about that; what
+            // it
             // says next tells an owner who does not know of it.
             Err(_) | Ok(Ok(Err(NotStored(_)))) if decided.is_taken() => Ok(()),
             Err(_) | Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),

@@ -223,7 +223,8 @@ impl SchedulerActor {
         }
     }
 
-    /// Hands to the writer what happens once these changes are durable. What a room says again is no business of theirs,
+    /// Hands to the writer what happens once these changes are durable. What a room says again is no business of
+    /// theirs,
     /// unless they are about that room.
     fn order(&mut self, changes: Vec<Change>, outgoing: Vec<Outgoing>, ctx: &mut Context<Self>) {
         let mut waits = Vec::with_capacity(outgoing.len());

@@ -294,7 +294,7 @@ mod tests {
             assert!(lines[2].contains(text), "{text}: {shown}");
         }
         for text in [
-            "arena: stuck: its turn takes 2.6s",
+            "arena: stuck: its turn has taken 2.6s",
             "arena: restarted 1 times; the last: a panic",
             "arena: its watch ended",
             "dome: degraded: five restarts",

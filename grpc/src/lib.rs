@@ -1,4 +1,5 @@
-//! gRPC: the calls of `maestro_api` served and called, as the `api.v1` services (contract 16, decision D13) and those of
+//! gRPC: the calls of `maestro_api` served and called, as the `api.v1` services (contract 16, decision D13) and those
+//! of
 //! `maestro.v1` beside them; and the client of matchmakers' forwarders.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.

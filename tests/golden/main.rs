@@ -4,7 +4,8 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `setup` | steps before: `{"use": fixture}` of `fixtures.json`, or `{"http": request, "expect": status, "save": {VARIABLE: path}}` |
+//! | `setup` | steps before: `{"use": fixture}` of `fixtures.json`, or `{"http": request, "expect": status, "save":
+//! {VARIABLE: path}}` |
 //! | `request` | `api`, `method`, `path`, `headers`, and `body` (JSON), `raw` (text) or `generate` |
 //! | `parallel` | how often the request is sent at once; their answers are `replies`, in any order |
 //! | `receivers` | forwarders that the scheduler has, as `{{FWD1}}`; what reached them is `forwarded` |

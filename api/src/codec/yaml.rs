@@ -18,7 +18,8 @@ pub struct FromYaml {
     pub json: String,
     /// Where in the JSON a key or a value begins, and where in the YAML it stands. In order.
     places: Vec<(usize, Location)>,
-    /// Numbers and flags that YAML writes otherwise than the JSON here: where in the JSON, and their own text. In order.
+    /// Numbers and flags that YAML writes otherwise than the JSON here: where in the JSON, and their own text. In
+    /// order.
     written: Vec<(Range<usize>, String)>,
 }
 
@@ -75,7 +76,8 @@ impl FromYaml {
         }
     }
 
-    /// A complaint about what stands at a place of the JSON, in the words of the YAML: `007`, and not the `7.0` it is read as.
+    /// A complaint about what stands at a place of the JSON, in the words of the YAML: `007`, and not the `7.0` it is
+    /// read as.
     pub fn in_its_words(&self, at: usize, why: &str) -> String {
         let found = self
             .written

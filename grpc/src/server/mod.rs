@@ -59,7 +59,8 @@ pub struct GrpcControl {
 }
 
 impl GrpcServer {
-    /// Over the implementations that HTTP calls, for whom `audience` names. Health says `NOT_SERVING` until [`GrpcControl::ready`].
+    /// Over the implementations that HTTP calls, for whom `audience` names. Health says `NOT_SERVING` until
+    /// [`GrpcControl::ready`].
     ///
     /// # Errors
     /// When the descriptors for reflection are damaged, or the registry has the metrics of a server already: defects.

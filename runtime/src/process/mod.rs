@@ -8,10 +8,12 @@
 //! | `keeper`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts, termination |
 //! | `adoption`, `record`, `folder`, `process_table` | what survives us, and how it is found again |
 //! | `feeds` | what watchers are told |
-//! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a process |
+//! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a
+//! process |
 //! | `ports`, `cgroup`, `janitor`, `children` | host ports, limits, upkeep of logs, whose end is whose to wait for |
 //! | `trash`, `clearance`, `cleaner` | what rooms leave on the disk |
-//! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang, errors that say nothing about a room |
+//! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang,
+//! errors that say nothing about a room |
 //!
 //! Never: polling for exits while there are descriptors, a pipe between a room and this process (it
 //! would break with us), a kill on drop, a signal to a process whose start time was not compared, a

@@ -257,7 +257,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Sees what was begun to its end, unless somebody is in a hurry: without its matches the fleet may be too large already,
+    /// Sees what was begun to its end, unless somebody is in a hurry: without its matches the fleet may be too large
+    /// already,
     /// and then nothing takes the place of the crashed room.
     async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
         let mut hurry = interrupted;

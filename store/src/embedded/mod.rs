@@ -25,6 +25,7 @@ mod snapshot;
 mod stall;
 mod tables;
 mod writer;
+mod writing;
 
 pub use error::OpenError;
 pub use migrate::{Migrated, migrate};

@@ -1,6 +1,6 @@
 //! What the writer and the readers of one open store share.
 
-use super::{lock::LockFile, model::Model, stall::Writing, tables::RowError};
+use super::{lock::LockFile, model::Model, tables::RowError, writing::Writing};
 use maestro_core::{
     domain::Epoch,
     ports::{Outage, StoreError},

@@ -5,7 +5,6 @@
 use super::shared::Shared;
 use jiff::Timestamp;
 use maestro_core::ports::Outage;
-use parking_lot::Mutex;
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
@@ -14,24 +13,6 @@ use std::{
 /// How long a write may take before the store takes no changes (`/readyz`, docs/configuration.md).
 const STALL: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(250);
-
-/// When the write under way began.
-#[derive(Default)]
-pub struct Writing(Mutex<Option<Instant>>);
-
-impl Writing {
-    pub fn begin(&self) {
-        *self.0.lock() = Some(Instant::now());
-    }
-
-    pub fn end(&self) {
-        *self.0.lock() = None;
-    }
-
-    fn began(&self) -> Option<Instant> {
-        *self.0.lock()
-    }
-}
 
 /// Looks until the writer lets go of the other end.
 pub fn watch(shared: &Shared, ends: &Receiver<()>) {

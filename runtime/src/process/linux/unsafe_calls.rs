@@ -83,7 +83,8 @@ pub fn hear_of_children() {
     }
 }
 
-/// A file that may not grow (`ulimit -f`) is answered with an error, as a full disk is, instead of a signal that ends us in
+/// A file that may not grow (`ulimit -f`) is answered with an error, as a full disk is, instead of a signal that ends
+/// us in
 /// the middle of a commit or a line of the log. Rooms do not inherit it: [`in_own_session`] resets all signals.
 pub fn survive_file_limits() {
     // SAFETY: no handler is installed; the signal is ignored.

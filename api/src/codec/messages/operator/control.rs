@@ -12,7 +12,8 @@ messages! {
     }
     /// What every actor is doing. No actor is asked for it: a stuck one is seen while it is stuck.
     GetActorsResponse {
-        /// As JSON; `docs/debug-actors.schema.json` has its members. A text, since it changes with what there is to see.
+        /// As JSON; `docs/debug-actors.schema.json` has its members. A text, since it changes with what there is to
+        /// see.
         view "view" one String = 100;
     }
     PauseSchedulerRequest {
@@ -50,7 +51,8 @@ messages! {
         operation_id "operationId" one String = 100;
     }
     BackUpRequest {
-        /// Name of the file in the folder `backups`: 1 to 64 letters, digits, '-', '_' and '.', the first of them no '.'.
+        /// Name of the file in the folder `backups`: 1 to 64 letters, digits, '-', '_' and '.', the first of them no
+        /// '.'.
         name "name" one String = 100;
     }
     /// The store was copied.
