@@ -660,3 +660,93 @@ fn a_loop_that_was_on_error_goes_on_slowly_after_a_restart() {
     assert_eq!(fleet.machine.running.len(), 1);
     assert_eq!(fleet.scheduler_state(), "on-error");
 }
+
+#[test]
+fn a_restart_in_place_says_whether_it_ended_a_match() {
+    let mut fleet = Fleet::up(3);
+    let rooms = fleet.rooms();
+    fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
+    let Ok(Reply::Allocated {
+        room: allocated, ..
+    }) = fleet.order(Command::Allocate)
+    else {
+        panic!("two rooms are ready");
+    };
+    for room in &rooms {
+        restarting(&mut fleet, room, 1, 3);
+    }
+    let told = ends(&fleet);
+    assert_eq!(told.len(), 3);
+    for end in told {
+        // A player is on the way to one that was allocated.
+        let busy = end.room == rooms[0] || end.room == allocated;
+        assert_eq!(end.in_match, busy, "{end:?}");
+    }
+}
+
+#[test]
+fn rooms_that_ended_while_nobody_watched_are_told_of_and_replaced() {
+    let mut fleet = Fleet::up(4);
+    let [plain, drains, leaves, stays]: [RoomId; 4] = fleet.rooms().try_into().unwrap();
+    fleet.ping(&drains, PingStatus::Occupied, 1).unwrap();
+    let remove = |room: &RoomId, force| Command::RemoveRoom {
+        room: room.clone(),
+        force,
+    };
+    fleet.order(remove(&drains, false)).unwrap();
+    fleet.hold = true;
+    fleet.order(remove(&leaves, true)).unwrap();
+    for room in [&plain, &drains, &leaves] {
+        fleet.machine.running.remove(room).expect("it runs");
+    }
+    fleet.reports.clear();
+    fleet.restart();
+    fleet.pass(seconds(60));
+    assert!(fleet.machine.running.contains_key(&stays));
+    let told = ends(&fleet);
+    let of = |room: &RoomId| *told.iter().find(|end| end.room == *room).expect("told of");
+    assert_eq!(told.len(), 3);
+    for (room, planned, reason) in [
+        (&plain, false, "unknown"),
+        (&drains, false, "unknown"),
+        (&leaves, true, "requested_by_user"),
+    ] {
+        let end = of(room);
+        assert_eq!((end.planned, end.reason), (planned, reason), "{end:?}");
+        assert!(end.words.contains("while nobody watched"), "{end:?}");
+    }
+    let adds = fleet.operations_of("add_rooms");
+    let text = adds.iter().map(|o| history(o)).collect::<String>();
+    assert!(
+        text.contains(&format!("{plain} (ended while nobody watched)")),
+        "{text}"
+    );
+    for room in [&drains, &leaves] {
+        assert!(!text.contains(room.as_str()), "nothing replaces it: {text}");
+    }
+}
+
+#[test]
+fn a_room_on_trial_that_ended_while_nobody_watched_is_replaced_by_none() {
+    let mut fleet = Fleet::up(1);
+    let crashes = fleet.rooms()[0].clone();
+    fleet.pass(MIN_UPTIME);
+    let patch = maestro_core::rules::patch::Patch {
+        spec: Some(maestro_core::rules::patch::SpecPatch {
+            termination_grace_period: Some(2_000_000_000),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    fleet.order(Command::Patch(Box::new(patch))).unwrap();
+    let trial = fleet.trial();
+    fleet.machine.running.remove(&trial).expect("it runs");
+    fleet.restart();
+    fleet.pass(seconds(60));
+    fleet.crash(&crashes, 1);
+    fleet.pass(seconds(60));
+    let adds = fleet.operations_of("add_rooms");
+    let text = adds.iter().map(|o| history(o)).collect::<String>();
+    assert!(text.contains(crashes.as_str()), "{text}");
+    assert!(!text.contains(trial.as_str()), "{text}");
+}

@@ -5,8 +5,9 @@ use PingStatus::{Occupied, Ready, Terminating};
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::rules::patch::{ContainerPatch, Patch, SpecPatch};
+use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
-use maestro_simulation::{Fleet, spec};
+use maestro_simulation::{Fleet, Outcome, spec};
 use std::sync::Arc;
 
 fn forwarder(name: &str, enabled: bool) -> Forwarder {
@@ -302,4 +303,38 @@ fn who_is_told_follows_the_active_version() {
     fleet.restart();
     fleet.ping(&room, Ready, 0).unwrap();
     assert_eq!(fleet.forwarded[0].to[0].name, "three");
+}
+
+#[test]
+fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
+    // It ran, and had said nothing yet.
+    let mut scheduler = spec(1);
+    scheduler.forwarders = vec![forwarder("one", true)];
+    let mut fleet = Fleet::created(scheduler, CoreSettings::default());
+    let room = fleet.rooms()[0].clone();
+    fleet.crash(&room, 1);
+    assert_eq!(events(&mut fleet), [Terminated]);
+
+    // It never came to be.
+    let mut fleet = told(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_kind("reserve_ports", Outcome::Works);
+    fleet.release_kind("create_room", Outcome::Invalid);
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 1);
+    assert_eq!(events(&mut fleet), []);
+
+    // It said something before anybody knew where it is.
+    let mut fleet = told(1);
+    fleet.hold = true;
+    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet.release_kind("reserve_ports", Outcome::Works);
+    let mut rows = fleet.stored.rooms.values();
+    let young = rows.find(|room| room.instance.is_none());
+    let young = young.expect("it is ordered").id.clone();
+    fleet.ping(&young, Ready, 0).unwrap();
+    fleet.release_kind("create_room", Outcome::Invalid);
+    fleet.release();
+    assert_eq!(events(&mut fleet), [Terminated]);
 }

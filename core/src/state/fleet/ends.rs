@@ -212,14 +212,13 @@ impl Fleet {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
-        let busy = RoomStatus::Occupied == room.status() || RoomStatus::Active == room.status();
         let end = RoomEnd {
             room: id.clone(),
             version: room.record.version.clone(),
             reason: "restarted",
             code: restart.code,
             signal: restart.signal,
-            in_match: busy,
+            in_match: room.is_busy(),
             planned: matches!(verdict, Verdict::Ordered | Verdict::Well),
             restarts: true,
             words,
