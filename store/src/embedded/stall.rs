@@ -69,15 +69,10 @@ mod tests {
         ports::{Change, Ownership, Reads, Store},
     };
     use maestro_testkit::contract::store::{Owner, Ports, samples};
+    use maestro_testkit::eventually;
     use std::sync::Arc;
 
-    async fn eventually(what: &str, level: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while !level() {
-            assert!(Instant::now() < until, "{what}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
+    const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_write_that_does_not_end_is_an_outage_until_it_does() {
@@ -99,7 +94,7 @@ mod tests {
         let write = tokio::spawn(async move {
             owner.put(vec![Change::PutRoom(Box::new(room))]).await;
         });
-        eventually("it is noticed", || store.outage().is_some()).await;
+        eventually(LONG, "it is noticed", || store.outage().is_some()).await;
         let cause = store.outage().unwrap().cause.clone();
         assert!(cause.contains("does not answer"), "{cause}");
         let refused = store.check().await.unwrap_err().to_string();
@@ -108,7 +103,7 @@ mod tests {
         held.abort().unwrap();
         drop(database);
         write.await.unwrap();
-        eventually("it is over", || store.outage().is_none()).await;
+        eventually(LONG, "it is over", || store.outage().is_none()).await;
         store.check().await.unwrap();
     }
 }
