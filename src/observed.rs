@@ -206,7 +206,7 @@ async fn timed<T, E>(roles: &[&Role], work: impl Future<Output = Result<T, E>>) 
 
 #[async_trait]
 impl<S: Store> Store for Observed<S> {
-    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+    async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError> {
         let roles = self.touched(&changes);
         timed(&roles, self.inner.commit(fence, changes)).await
     }

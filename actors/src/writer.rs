@@ -183,7 +183,7 @@ impl Writer {
             let Some(mut group) = group else { return };
             let changes = std::mem::take(&mut group.changes);
             if !changes.is_empty()
-                && let Err(error) = self.commit(changes, &mut group, &mut inbox).await
+                && let Err(error) = self.commit(changes.into(), &mut group, &mut inbox).await
             {
                 return self.give_up(error, group.outgoing);
             }
@@ -194,7 +194,7 @@ impl Writer {
             if chunk.is_empty() {
                 continue;
             }
-            let (changes, mut nothing) = (vec![Change::TouchRooms(chunk)], Group::default());
+            let (changes, mut nothing) = ([Change::TouchRooms(chunk)].into(), Group::default());
             if let Err(error) = self.commit(changes, &mut nothing, &mut inbox).await {
                 return self.give_up(error, Vec::new());
             }
@@ -204,7 +204,7 @@ impl Writer {
     /// Durable when it returns. Retries for as long as the batch certainly was not applied.
     async fn commit(
         &mut self,
-        changes: Vec<Change>,
+        changes: Arc<[Change]>,
         group: &mut Group,
         inbox: &mut Inbox,
     ) -> Result<(), CommitError> {

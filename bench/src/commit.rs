@@ -42,7 +42,7 @@ pub async fn median_of_one_row(folder: &Path) -> anyhow::Result<Duration> {
             seq: Seq(seq.0 + number + 1),
         };
         let began = Instant::now();
-        store.commit(fence, vec![change]).await?;
+        store.commit(fence, [change].into()).await?;
         times.push(began.elapsed());
     }
     store.close().await;

@@ -64,7 +64,7 @@ async fn a_closed_store_gives_the_folder_up_and_answers_with_errors() {
     let owner = maestro_testkit::contract::store::Owner::of(&support::ports(&store), "a").await;
     store.close().await;
     store.close().await;
-    let refused = store.commit(owner.fence(), vec![]).await;
+    let refused = store.commit(owner.fence(), [].into()).await;
     assert!(matches!(refused, Err(CommitError::NotApplied(_))));
     let refused = store.load(&"a".into()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));

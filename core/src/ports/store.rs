@@ -153,8 +153,9 @@ pub struct Loaded {
 /// The owner's side of the store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies all `changes` or none. Durable when it returns `Ok`.
-    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError>;
+    /// Applies all `changes` or none. Durable when it returns `Ok`. They are shared, because a writer keeps them for
+    /// another try.
+    async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError>;
     /// The seq of the last batch applied for `scheduler` by `epoch`.
     async fn stored_seq(&self, scheduler: &SchedulerName, epoch: Epoch)
     -> Result<Seq, CommitError>;

@@ -45,8 +45,8 @@ impl<'a> Admission<'a> {
         }
         let before = self.exists.get(name).copied();
         let mut exists = before.unwrap_or_else(|| self.shared.model.exists(name.as_str()));
-        for encoded in &batch.changes {
-            match encoded.change {
+        for change in batch.changes() {
+            match change {
                 Change::CreateScheduler(_) if exists => return Err(CommitError::AlreadyExists),
                 Change::CreateScheduler(_) => exists = true,
                 Change::DeleteScheduler { .. } => exists = false,

@@ -1,7 +1,7 @@
 //! Changes as rows of the tables, inside a transaction that is not committed here.
 
 use super::{
-    batch::{Batch, Encoded},
+    batch::Batch,
     model::{Active, ModelChange, QueuedOperation},
     tables::{self, DocumentRow, OperationRow, RoomRow, second},
 };
@@ -47,7 +47,7 @@ impl<'txn> Tables<'txn> {
     pub fn apply(&mut self, batch: &Batch, out: &mut ModelChanges) -> Result<(), redb::Error> {
         let name = &batch.fence.scheduler;
         self.seqs.insert(name.as_str(), batch.fence.seq.0)?;
-        for (index, encoded) in batch.changes.iter().enumerate() {
+        for (index, (change, document)) in batch.encoded().enumerate() {
             // Later batches, and later changes of a batch, created their operations later.
             let order = (batch.fence.seq.0 << 16) | (index as u64 & 0xffff);
             let mut rows = Rows {
@@ -55,7 +55,7 @@ impl<'txn> Tables<'txn> {
                 scheduler: name,
                 out,
             };
-            rows.apply(encoded, order)?;
+            rows.apply(change, document, order)?;
         }
         Ok(())
     }
@@ -69,9 +69,8 @@ struct Rows<'a, 'txn> {
 }
 
 impl Rows<'_, '_> {
-    fn apply(&mut self, encoded: &Encoded, order: u64) -> Result<(), redb::Error> {
-        let document = encoded.document.as_slice();
-        match &encoded.change {
+    fn apply(&mut self, change: &Change, document: &[u8], order: u64) -> Result<(), redb::Error> {
+        match change {
             Change::CreateScheduler(scheduler) => self.create(scheduler, document),
             Change::UpdateScheduler(scheduler) => self.update(scheduler, document),
             Change::CreateVersion {

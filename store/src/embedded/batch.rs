@@ -3,22 +3,35 @@
 
 use super::tables;
 use maestro_core::ports::{Change, Fence};
+use std::sync::Arc;
 
 pub struct Batch {
     pub fence: Fence,
-    pub changes: Vec<Encoded>,
-}
-
-pub struct Encoded {
-    pub change: Change,
-    /// The document of a change, if it has one.
-    pub document: Vec<u8>,
+    changes: Arc<[Change]>,
+    /// One per change: its document if it has one, else nothing.
+    documents: Vec<Vec<u8>>,
 }
 
 impl Batch {
-    pub fn new(fence: Fence, changes: Vec<Change>) -> Result<Self, serde_json::Error> {
-        let changes = changes.into_iter().map(encode).collect::<Result<_, _>>()?;
-        Ok(Self { fence, changes })
+    /// # Errors
+    /// When a document cannot be written out.
+    pub fn new(fence: Fence, changes: Arc<[Change]>) -> Result<Self, serde_json::Error> {
+        let documents = changes.iter().map(encode).collect::<Result<_, _>>()?;
+        Ok(Self {
+            fence,
+            changes,
+            documents,
+        })
+    }
+
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Each change with its document.
+    pub fn encoded(&self) -> impl Iterator<Item = (&Change, &[u8])> {
+        let documents = self.documents.iter().map(Vec::as_slice);
+        self.changes.iter().zip(documents)
     }
 
     /// Rows of a batch that only has steady pings, `None` for any other: such a batch
@@ -29,7 +42,7 @@ impl Batch {
         }
         self.changes
             .iter()
-            .map(|c| match &c.change {
+            .map(|c| match c {
                 Change::TouchRooms(touches) => Some(touches.len()),
                 _ => None,
             })
@@ -37,21 +50,20 @@ impl Batch {
     }
 }
 
-fn encode(change: Change) -> Result<Encoded, serde_json::Error> {
-    let document = match &change {
+fn encode(change: &Change) -> Result<Vec<u8>, serde_json::Error> {
+    match change {
         Change::CreateScheduler(scheduler)
         | Change::UpdateScheduler(scheduler)
         | Change::UpdateVersion(scheduler)
-        | Change::CreateVersion { scheduler, .. } => tables::encode(scheduler)?,
-        Change::PutRoom(room) => tables::encode(room)?,
-        Change::PutOperation(operation) => tables::encode(operation)?,
-        Change::PutOperator(record) => tables::encode(record)?,
+        | Change::CreateVersion { scheduler, .. } => tables::encode(scheduler),
+        Change::PutRoom(room) => tables::encode(room),
+        Change::PutOperation(operation) => tables::encode(operation),
+        Change::PutOperator(record) => tables::encode(record),
         Change::DeleteScheduler { .. }
         | Change::DeleteRoom(_)
         | Change::TouchRooms(_)
         | Change::DeleteVersion(_)
         | Change::RenewOperationLease { .. }
-        | Change::DeleteOperations(_) => Vec::new(),
-    };
-    Ok(Encoded { change, document })
+        | Change::DeleteOperations(_) => Ok(Vec::new()),
+    }
 }

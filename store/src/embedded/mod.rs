@@ -199,7 +199,7 @@ impl Drop for EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+    async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError> {
         let not_applied = |e: &dyn std::error::Error| CommitError::NotApplied(e.to_string());
         let batch = Batch::new(fence, changes).map_err(|e| not_applied(&e))?;
         let (answer, outcome) = oneshot::channel();

@@ -168,7 +168,7 @@ mod tests {
             previous: Seq(seq - 1),
             seq: Seq(seq),
         };
-        let batch = Batch::new(fence, changes).unwrap();
+        let batch = Batch::new(fence, changes.into()).unwrap();
         let (answer, _) = oneshot::channel();
         let job = Job::Commit { batch, answer };
         Queued { job, _place: None }

@@ -32,7 +32,7 @@ pub async fn a_take_over_fences_the_owner_before(harness: &dyn Harness) {
     assert!(next.epoch > epoch);
     assert_eq!(next.seq, seq, "the order goes on where it was");
     late.previous = next.seq;
-    let refused = ports.store.commit(late, vec![put_room("r-2")]).await;
+    let refused = ports.store.commit(late, [put_room("r-2")].into()).await;
     let Err(CommitError::Fenced { stored }) = refused else {
         panic!("{refused:?}");
     };
@@ -54,14 +54,14 @@ pub async fn a_gap_in_the_order_is_answered_with_what_is_stored(harness: &dyn Ha
     let mut ahead = owner.fence();
     ahead.previous = ahead.seq;
     ahead.seq = ahead.seq.next();
-    let refused = ports.store.commit(ahead, vec![put_room("r-2")]).await;
+    let refused = ports.store.commit(ahead, [put_room("r-2")].into()).await;
     assert!(
         matches!(refused, Err(CommitError::Behind { stored: s }) if s == stored),
         "{refused:?}"
     );
     assert_eq!(rooms(&ports).await, 1);
     assert_eq!(owner.stored_seq().await, stored);
-    owner.put(vec![put_room("r-2")]).await;
+    owner.put([put_room("r-2")].into()).await;
 }
 
 pub async fn a_batch_sent_twice_is_applied_once(harness: &dyn Harness) {
@@ -72,7 +72,7 @@ pub async fn a_batch_sent_twice_is_applied_once(harness: &dyn Harness) {
     // Its acknowledgement was lost: the stored seq tells the writer that it was applied.
     let again = ports
         .store
-        .commit(fence.clone(), vec![put_room("r-9")])
+        .commit(fence.clone(), [put_room("r-9")].into())
         .await;
     assert!(
         matches!(again, Err(CommitError::Behind { stored }) if stored == fence.seq),

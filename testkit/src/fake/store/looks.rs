@@ -33,7 +33,7 @@ impl FakeStore {
             .log
             .iter()
             .filter(|(f, _)| f.scheduler.as_str() == name);
-        of_it.map(|(_, changes)| changes.clone()).collect()
+        of_it.map(|(_, changes)| changes.to_vec()).collect()
     }
     /// Of each batch that was applied, oldest first.
     pub fn epochs(&self, name: &str) -> Vec<Epoch> {

@@ -75,7 +75,7 @@ struct Inner {
     lease: Option<Duration>,
     feeds: Vec<mpsc::UnboundedSender<FeedEvent>>,
     /// Batches that were applied, oldest first.
-    log: Vec<(Fence, Vec<Change>)>,
+    log: Vec<(Fence, Arc<[Change]>)>,
     committing: HashSet<SchedulerName>,
     violations: Vec<String>,
 }
@@ -226,7 +226,7 @@ impl Inner {
         self.feeds.retain(|feed| feed.send(event.clone()).is_ok());
     }
 
-    fn commit(&mut self, fence: &Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+    fn commit(&mut self, fence: &Fence, changes: Arc<[Change]>) -> Result<(), CommitError> {
         let row = self.schedulers.entry(fence.scheduler.clone()).or_default();
         if row.epoch != fence.epoch {
             return Err(CommitError::Fenced { stored: row.epoch });
@@ -235,7 +235,7 @@ impl Inner {
             return Err(CommitError::Behind { stored: row.seq });
         }
         let mut tables = row.tables.clone();
-        for change in &changes {
+        for change in changes.iter() {
             if matches!(change, Change::CreateScheduler(_)) && tables.scheduler.is_some() {
                 return Err(CommitError::AlreadyExists);
             }
@@ -261,7 +261,7 @@ impl Drop for UnderWay<'_> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn commit(&self, fence: Fence, changes: Vec<Change>) -> Result<(), CommitError> {
+    async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError> {
         {
             let mut inner = self.inner.lock();
             if !inner.committing.insert(fence.scheduler.clone()) {
