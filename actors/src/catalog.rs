@@ -81,11 +81,11 @@ impl Catalog {
             }
             Ok(Ok(None)) | Err(_) => {
                 let text = format!("it did not answer within {} s", READ_TIMEOUT.as_secs());
-                Err(StoreError::Unavailable(text).into())
+                Err(StoreError::Unavailable(text.into()).into())
             }
             // It panicked, or the node is gone.
             Ok(Err(error)) if error.is_panic() => {
-                Err(StoreError::Corrupt("reading it panicked".to_owned()).into())
+                Err(StoreError::Corrupt("reading it panicked".into()).into())
             }
             Ok(Err(_)) => Err(CallError::ShuttingDown),
         }

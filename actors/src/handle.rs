@@ -229,9 +229,10 @@ impl SchedulerHandle {
                 operation,
                 cause,
             },
-            (None, Some(cause)) => StoreError::Unavailable(format!(
-                "{cause}; what was asked for may still come about once that is mended"
-            ))
+            (None, Some(cause)) => StoreError::Unavailable(
+                format!("{cause}; what was asked for may still come about once that is mended")
+                    .into(),
+            )
             .into(),
             (None, None) => CallError::Unanswered(name),
         }

@@ -49,7 +49,7 @@ impl Runtime for CappedRuntime {
                 return Err(RuntimeError::Exhausted(format!(
                     "this node has {} rooms, as many as limits.rooms.perNode allows; remove rooms, or raise the limit",
                     rooms.len()
-                )));
+                ).into()));
             }
             rooms.insert(room.clone(), scheduler.name.clone());
         }

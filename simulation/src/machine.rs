@@ -95,7 +95,7 @@ impl Machine {
         let ports: Vec<u16> = all.filter(|p| !taken.contains(p)).take(wanted).collect();
         if ports.len() < wanted {
             let text = format!("no {wanted} free ports in {start}-{end}");
-            return WorkResult::Failed(RuntimeError::Exhausted(text));
+            return WorkResult::Failed(RuntimeError::Exhausted(text.into()));
         }
         let ports: Arc<[u16]> = ports.into();
         self.reserved.insert(room.clone(), ports.clone());
@@ -106,7 +106,7 @@ impl Machine {
     /// book decides, whatever an older intent says.
     fn create(&mut self, order: &RoomOrder) -> WorkResult {
         if let Some(why) = &self.creation_fails {
-            return WorkResult::Failed(RuntimeError::Invalid(why.clone()));
+            return WorkResult::Failed(RuntimeError::Invalid(why.as_str().into()));
         }
         if let Some(there) = self.running.get(&order.room) {
             self.orders.push(order.clone());
@@ -117,7 +117,7 @@ impl Machine {
         });
         if let Some((other, _)) = conflict {
             let text = format!("{other} has ports of {}", order.room);
-            return WorkResult::Failed(RuntimeError::Exhausted(text));
+            return WorkResult::Failed(RuntimeError::Exhausted(text.into()));
         }
         self.orders.push(order.clone());
         WorkResult::Created(self.make(order))

@@ -1,5 +1,6 @@
 //! The runtime: where rooms live, as pods or as local processes.
 
+use super::Cause;
 use crate::domain::*;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -41,14 +42,14 @@ pub struct ContainerProcess {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RuntimeError {
     /// The order can never succeed as it is: no such command, bad quantity, foreign namespace.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(Cause),
     /// No room left: ports, memory, processes. Worth another try later.
-    #[error("{0}")]
-    Exhausted(String),
+    #[error(transparent)]
+    Exhausted(Cause),
     /// Passing trouble of the runtime.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
     #[error("no such room in the runtime")]
     NotFound,
 }

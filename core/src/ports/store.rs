@@ -1,9 +1,12 @@
 //! The store: what survives. Written only by the owner of a scheduler, read by anyone.
 
+use super::Cause;
 use crate::domain::*;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use jiff::Timestamp;
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 /// Who writes, and where in the order of its writes. A store applies a batch only when
@@ -51,34 +54,69 @@ pub enum Change {
 }
 
 /// Why a commit did not succeed, by what the writer may do about it (architecture 5, Order).
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum CommitError {
     /// Certainly not applied: the same batch may be sent again.
-    #[error("the store did not take the change: {0}")]
-    NotApplied(String),
+    NotApplied(Cause),
     /// May have been applied: read [`Store::stored_seq`] before anything else.
-    #[error("the outcome of the change is unknown: {0}")]
-    Unknown(String),
+    Unknown(Cause),
     /// Another owner has the scheduler.
-    #[error("the scheduler has another owner (epoch {stored:?})")]
     Fenced { stored: Epoch },
     /// The stored seq is not the previous one: the store lost something, or got it twice.
-    #[error("the store is at {stored:?}, not at the previous change")]
     Behind { stored: Seq },
     /// [`Change::CreateScheduler`] of a name that exists. Not applied.
-    #[error("name already exists")]
     AlreadyExists,
 }
 
+// By hand, as with `StoreError`: a derived source would be the cause, whose words are in the message already.
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotApplied(cause) => write!(f, "the store did not take the change: {cause}"),
+            Self::Unknown(cause) => write!(f, "the outcome of the change is unknown: {cause}"),
+            Self::Fenced { stored } => {
+                write!(f, "the scheduler has another owner (epoch {stored:?})")
+            }
+            Self::Behind { stored } => {
+                write!(f, "the store is at {stored:?}, not at the previous change")
+            }
+            Self::AlreadyExists => f.write_str("name already exists"),
+        }
+    }
+}
+
+impl Error for CommitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotApplied(cause) | Self::Unknown(cause) => cause.source(),
+            Self::Fenced { .. } | Self::Behind { .. } | Self::AlreadyExists => None,
+        }
+    }
+}
+
 /// A read, or a take-over, that failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum StoreError {
     /// Passing: the store is away, slow or full. The text says what to do.
-    #[error("the store cannot be used now: {0}")]
-    Unavailable(String),
+    Unavailable(Cause),
     /// A stored document cannot be read.
-    #[error("a stored document cannot be read: {0}")]
-    Corrupt(String),
+    Corrupt(Cause),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(cause) => write!(f, "the store cannot be used now: {cause}"),
+            Self::Corrupt(cause) => write!(f, "a stored document cannot be read: {cause}"),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let (Self::Unavailable(cause) | Self::Corrupt(cause)) = self;
+        cause.source()
+    }
 }
 
 /// A store that takes no changes now: a full disk, a failing one, a database that is away.
@@ -92,10 +130,11 @@ pub struct Outage {
 impl Outage {
     /// What a caller is told whose change is refused for it.
     pub fn refusal(&self) -> StoreError {
-        StoreError::Unavailable(format!(
+        let text = format!(
             "{}; nothing is changed until that is mended, then try again",
             self.cause
-        ))
+        );
+        StoreError::Unavailable(text.into())
     }
 }
 

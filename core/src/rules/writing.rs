@@ -102,11 +102,11 @@ mod tests {
         let after = |error| after_commit(&fence, &Err(error));
         assert_eq!(after_commit(&fence, &Ok(())), AfterCommit::Durable);
         assert_eq!(
-            after(CommitError::NotApplied(String::new())),
+            after(CommitError::NotApplied("away".into())),
             AfterCommit::Again
         );
         assert_eq!(
-            after(CommitError::Unknown(String::new())),
+            after(CommitError::Unknown("away".into())),
             AfterCommit::LookUp
         );
         assert_eq!(

@@ -76,7 +76,7 @@ impl Paper {
                 state.ports.free(&drawn);
                 return Err(RuntimeError::Exhausted(format!(
                     "all host ports from {start} to {end} are taken by simulated rooms; widen the port range"
-                )));
+                ).into()));
             };
             drawn.push(port);
         }
@@ -207,7 +207,7 @@ impl State {
         }
         if let Some(port) = ports.iter().find(|port| self.ports.is_taken(**port)) {
             let text = format!("host port {port} belongs to another simulated room");
-            return Err(RuntimeError::Exhausted(text));
+            return Err(RuntimeError::Exhausted(text.into()));
         }
         for port in ports.iter() {
             self.ports.take(*port);
@@ -243,7 +243,7 @@ fn wanted(
             });
             bounds.ok_or_else(|| {
                 let text = format!("port {:?} has no range within 1 and 65535", port.name);
-                RuntimeError::Invalid(text)
+                RuntimeError::Invalid(text.into())
             })
         })
         .collect()
@@ -258,7 +258,7 @@ fn check(spec: &Spec) -> Result<(), RuntimeError> {
                     return Err(RuntimeError::Invalid(format!(
                         "container {:?}: {quantity:?} is not a quantity; write for example 100m or 64Mi",
                         container.name
-                    )));
+                    ).into()));
                 }
             }
         }

@@ -280,7 +280,7 @@ async fn torn_and_foreign_folders_are_left_alone() {
     assert_eq!(listed[0].room.as_str(), "fleet-a");
     let taken = stage.create("fleet-foreign").await;
     assert!(
-        matches!(&taken, Err(RuntimeError::Invalid(text)) if text.contains("another installation")),
+        matches!(&taken, Err(RuntimeError::Invalid(text)) if text.text().contains("another installation")),
         "{taken:?}"
     );
     stage.create("fleet-torn").await.unwrap();

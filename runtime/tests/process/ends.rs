@@ -21,7 +21,7 @@ async fn a_failing_room_is_gone_with_its_exit_code_and_last_log_lines() {
     assert_eq!(exit.log_tail[18..], ["line 49", "boom"]);
     let again = stage.create("fleet-a").await;
     assert!(
-        matches!(&again, Err(RuntimeError::Invalid(text)) if text.contains("already ended")),
+        matches!(&again, Err(RuntimeError::Invalid(text)) if text.text().contains("already ended")),
         "{again:?}"
     );
     let name = stage.scheduler.name.clone();

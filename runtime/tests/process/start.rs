@@ -42,7 +42,7 @@ fn secret(variable: &str, name: &str, key: &str) -> Environment {
 
 fn invalid<T: std::fmt::Debug>(result: Result<T, RuntimeError>) -> String {
     match result {
-        Err(RuntimeError::Invalid(text)) => text,
+        Err(RuntimeError::Invalid(cause)) => cause.text().to_owned(),
         other => panic!("not refused as invalid: {other:?}"),
     }
 }
@@ -269,7 +269,7 @@ async fn a_used_up_port_range_is_said_with_numbers_and_frees_itself() {
         panic!("the range is used up");
     };
     assert!(
-        text.starts_with(&format!(
+        text.text().starts_with(&format!(
             "port range {start}-{} of scheduler fleet has 2 ports, all in use",
             start + 1
         )),

@@ -1,5 +1,6 @@
 //! Why a data folder cannot be opened, with messages that say what to do.
 
+use maestro_core::ports::Cause;
 use std::{io, path::PathBuf};
 
 /// A data folder that is refused. Nothing in it was changed, except as `Migration` says.
@@ -53,29 +54,37 @@ pub enum OpenError {
 }
 
 /// Why an operation on the file failed, in the system's words.
-pub(super) fn cause(error: &redb::Error) -> String {
+pub(super) fn cause(error: redb::Error) -> Cause {
     match error {
         redb::Error::Io(error) => io_cause(error),
-        other => other.to_string(),
+        other => Cause::of(other),
     }
 }
 
-pub(super) fn io_cause(error: &io::Error) -> String {
+pub(super) fn io_cause(error: io::Error) -> Cause {
+    match io_words(&error) {
+        Some(words) => Cause::new(words, error),
+        None => Cause::of(error),
+    }
+}
+
+/// What an operator looks for, without the number of the system.
+fn io_words(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
-        io::ErrorKind::StorageFull => "no space left on device".into(),
-        io::ErrorKind::QuotaExceeded => "disk quota exceeded".into(),
-        io::ErrorKind::FileTooLarge => "file too large".into(),
-        io::ErrorKind::ReadOnlyFilesystem => "read-only file system".into(),
-        _ => error.to_string(),
+        io::ErrorKind::StorageFull => Some("no space left on device"),
+        io::ErrorKind::QuotaExceeded => Some("disk quota exceeded"),
+        io::ErrorKind::FileTooLarge => Some("file too large"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("read-only file system"),
+        _ => None,
     }
 }
 
 impl OpenError {
     /// Without the file's name and the advice of a start.
-    pub(super) fn cause(&self) -> String {
+    pub(super) fn cause(self) -> Cause {
         match self {
             Self::Io { source, .. } => io_cause(source),
-            other => other.to_string(),
+            other => Cause::of(other),
         }
     }
 

@@ -36,7 +36,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use lock::LockFile;
 use maestro_core::{
     domain::{Epoch, Scheduler, SchedulerName, Seq},
-    ports::{Change, CommitError, Feed, FeedEvent, Fence, Loaded, Outage, Store, StoreError},
+    ports::{
+        Cause, Change, CommitError, Feed, FeedEvent, Fence, Loaded, Outage, Store, StoreError,
+    },
 };
 use model::Model;
 use parking_lot::Mutex;
@@ -169,7 +171,7 @@ impl EmbeddedStore {
 
     async fn send(&self, job: Job) -> Result<(), StoreError> {
         let sent = self.inlet.send(job).await;
-        sent.map_err(|e| StoreError::Unavailable(e.to_string()))
+        sent.map_err(|e| StoreError::Unavailable(Cause::of(e)))
     }
 }
 
@@ -184,7 +186,7 @@ fn unread(path: &Path, error: ReadError) -> OpenError {
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable(queue::Closed.to_string())
+    StoreError::Unavailable(Cause::of(queue::Closed))
 }
 
 impl Drop for EmbeddedStore {
@@ -200,13 +202,14 @@ impl Drop for EmbeddedStore {
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError> {
-        let not_applied = |e: &dyn std::error::Error| CommitError::NotApplied(e.to_string());
-        let batch = Batch::new(fence, changes).map_err(|e| not_applied(&e))?;
+        let batch =
+            Batch::new(fence, changes).map_err(|e| CommitError::NotApplied(Cause::of(e)))?;
         let (answer, outcome) = oneshot::channel();
         let job = Job::Commit { batch, answer };
-        self.inlet.send(job).await.map_err(|e| not_applied(&e))?;
+        let sent = self.inlet.send(job).await;
+        sent.map_err(|closed| CommitError::NotApplied(Cause::of(closed)))?;
         // Sent, but never answered: the writer ended, before or after.
-        let lost = || CommitError::Unknown(queue::Closed.to_string());
+        let lost = || CommitError::Unknown(Cause::of(queue::Closed));
         outcome.await.map_err(|_| lost())?
     }
 
@@ -222,7 +225,7 @@ impl Store for EmbeddedStore {
             answer,
         };
         // The outcome stays unknown if the question cannot be asked.
-        let lost = || CommitError::Unknown(queue::Closed.to_string());
+        let lost = || CommitError::Unknown(Cause::of(queue::Closed));
         self.inlet.send(job).await.map_err(|_| lost())?;
         seq.await.map_err(|_| lost())?
     }

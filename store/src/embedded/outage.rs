@@ -6,7 +6,7 @@
 
 use super::{file, format, private, shared::Shared, snapshot};
 use jiff::Timestamp;
-use maestro_core::ports::Outage;
+use maestro_core::ports::{Cause, Outage};
 use redb::Database;
 use std::{
     fs::{self, File},
@@ -27,31 +27,31 @@ pub struct Failing {
     began: Instant,
     retry_at: Instant,
     pause: Duration,
-    cause: String,
+    cause: Cause,
 }
 
 impl Failing {
-    pub fn begin(shared: &Shared, cause: &str) -> Self {
+    pub fn begin(shared: &Shared, cause: &Cause) -> Self {
         let dir = shared.dir.display();
         tracing::error!(
-            cause,
+            cause = cause.text(),
             data_dir = %dir,
             "the store takes no changes: reads, pings and rooms continue; fix the cause, no restart is needed"
         );
         shared.set_outage(Some(Outage {
             since: Timestamp::now(),
-            cause: cause.into(),
+            cause: cause.text().into(),
         }));
         let now = Instant::now();
         Self {
             began: now,
             retry_at: now + PAUSE_FIRST,
             pause: PAUSE_FIRST,
-            cause: cause.into(),
+            cause: cause.clone(),
         }
     }
 
-    pub fn cause(&self) -> &str {
+    pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
@@ -61,18 +61,18 @@ impl Failing {
     }
 
     /// An attempt failed, perhaps for another reason than the last one.
-    pub fn goes_on(&mut self, shared: &Shared, cause: &str) {
-        tracing::debug!(cause, "the store still takes no changes");
+    pub fn goes_on(&mut self, shared: &Shared, cause: &Cause) {
+        tracing::debug!(cause = cause.text(), "the store still takes no changes");
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         self.retry_at = Instant::now() + self.pause;
-        if self.cause == cause {
+        if self.cause.text() == cause.text() {
             return;
         }
-        self.cause = cause.into();
+        self.cause = cause.clone();
         if let Some(outage) = shared.outage() {
             shared.set_outage(Some(Outage {
                 since: outage.since,
-                cause: cause.into(),
+                cause: cause.text().into(),
             }));
         }
     }
@@ -80,17 +80,21 @@ impl Failing {
     pub fn end(self, shared: &Shared) {
         shared.set_outage(None);
         let seconds = self.began.elapsed().as_secs_f64();
-        tracing::info!(cause = self.cause, seconds, "the store takes changes again");
+        tracing::info!(
+            cause = self.cause.text(),
+            seconds,
+            "the store takes changes again"
+        );
     }
 }
 
 /// Whether anything can be written beside the file of the store.
-pub fn try_folder(dir: &Path) -> Result<(), String> {
+pub fn try_folder(dir: &Path) -> Result<(), Cause> {
     let path = dir.join(TRIAL);
     let written = write_trial(&path);
     let removed = file::remove_if_there(&path);
     let failed = written.and(removed).err();
-    failed.map_or(Ok(()), |error| Err(super::error::io_cause(&error)))
+    failed.map_or(Ok(()), |error| Err(super::error::io_cause(error)))
 }
 
 fn write_trial(path: &Path) -> io::Result<()> {
@@ -105,7 +109,7 @@ fn write_trial(path: &Path) -> io::Result<()> {
 
 /// Reopens the file and reads the model from it: the failed transaction may have been applied. The lock was held all
 /// the time, so the epoch stays.
-pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), String> {
+pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), Cause> {
     if !shared.is_ours() {
         return Err("the lock of the data folder is gone; start again".into());
     }
@@ -115,7 +119,7 @@ pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), String> 
         return Err("the file of the store is another one now; start again".into());
     }
     let read = file::guarded(&path, || Ok(snapshot::everything(&database)));
-    let (entries, seqs) = read.map_err(|e| e.cause())?.map_err(|e| e.to_string())?;
+    let (entries, seqs) = read.map_err(|e| e.cause())?.map_err(Cause::of)?;
     shared.model.replace(entries);
     Ok((database, seqs))
 }

@@ -109,7 +109,7 @@ impl Reads for EmbeddedStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         if let Some(outage) = self.shared.outage() {
-            return Err(StoreError::Unavailable(outage.cause.clone()));
+            return Err(StoreError::Unavailable(outage.cause.as_str().into()));
         }
         self.shared.database().map(drop)
     }

@@ -3,7 +3,7 @@
 use super::{lock::LockFile, model::Model, tables::RowError, writing::Writing};
 use maestro_core::{
     domain::Epoch,
-    ports::{Outage, StoreError},
+    ports::{Cause, Outage, StoreError},
 };
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
@@ -31,7 +31,7 @@ pub struct Shared {
 enum State {
     Open(Arc<Database>),
     /// Unavailable for now, and why.
-    Down(String),
+    Down(Cause),
 }
 
 impl Shared {
@@ -81,7 +81,7 @@ impl Shared {
     }
 
     /// `None`: it is open.
-    pub fn closed_because(&self) -> Option<String> {
+    pub fn closed_because(&self) -> Option<Cause> {
         match &*self.state.read() {
             State::Open(_) => None,
             State::Down(reason) => Some(reason.clone()),
@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// Releases the file. It is closed when the last read of it has ended.
-    pub fn take_down(&self, reason: String) -> Option<Arc<Database>> {
+    pub fn take_down(&self, reason: Cause) -> Option<Arc<Database>> {
         match std::mem::replace(&mut *self.state.write(), State::Down(reason)) {
             State::Open(database) => Some(database),
             State::Down(_) => None,
@@ -128,7 +128,7 @@ impl Shared {
         match tokio::task::spawn_blocking(work).await {
             Ok(read) => read,
             // The library panics when pages contradict each other.
-            Err(e) => Err(StoreError::Corrupt(e.to_string())),
+            Err(e) => Err(StoreError::Corrupt(Cause::of(e))),
         }
     }
 }
@@ -145,10 +145,11 @@ pub enum ReadError {
 impl From<ReadError> for StoreError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Row(_) | ReadError::Database(redb::Error::Corrupted(_)) => {
-                Self::Corrupt(error.to_string())
+            ReadError::Row(error) => Self::Corrupt(Cause::of(error)),
+            ReadError::Database(error @ redb::Error::Corrupted(_)) => {
+                Self::Corrupt(Cause::of(error))
             }
-            ReadError::Database(_) => Self::Unavailable(error.to_string()),
+            ReadError::Database(error) => Self::Unavailable(Cause::of(error)),
         }
     }
 }

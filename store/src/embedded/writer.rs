@@ -11,14 +11,14 @@ use super::{
     batch::Batch,
     error, format,
     outage::{self, Failing},
-    queue::{Backlog, Job, Queued},
+    queue::{Backlog, Closed, Job, Queued},
     shared::Shared,
     snapshot::Seqs,
     stall,
 };
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
-    ports::{CommitError, StoreError},
+    ports::{Cause, CommitError, StoreError},
 };
 use redb::Database;
 use std::{
@@ -43,9 +43,9 @@ enum Outcome {
     /// Durable, except for the batches that were refused.
     Done(Vec<Result<(), CommitError>>, ModelChanges, Seqs),
     /// Nothing of it was applied.
-    NotApplied(String),
+    NotApplied(Cause),
     /// It failed at its end: it was applied completely, or not at all.
-    Unknown(String),
+    Unknown(Cause),
 }
 
 impl Writer {
@@ -162,9 +162,9 @@ impl Writer {
     fn tried(&mut self, proven: bool) {
         if !proven {
             let again = |database: Arc<Database>| {
-                format::write_again(&database, self.shared.epoch.0).map_err(|e| error::cause(&e))
+                format::write_again(&database, self.shared.epoch.0).map_err(error::cause)
             };
-            let database = self.shared.database().map_err(|e| e.to_string());
+            let database = self.shared.database().map_err(Cause::of);
             if let Err(cause) = database.and_then(again) {
                 return self.fails(&cause);
             }
@@ -180,7 +180,7 @@ impl Writer {
         }
         let database = match self.shared.database() {
             Ok(database) => database,
-            Err(e) => return Outcome::NotApplied(e.to_string()),
+            Err(e) => return Outcome::NotApplied(Cause::of(e)),
         };
         let work = AssertUnwindSafe(|| self.transact(&database, batches));
         catch_unwind(work).unwrap_or_else(|_| {
@@ -208,39 +208,39 @@ impl Writer {
         };
         let txn = match fill() {
             Ok(txn) => txn,
-            Err(e) => return Outcome::NotApplied(error::cause(&e)),
+            Err(e) => return Outcome::NotApplied(error::cause(e)),
         };
         let seqs = staged.into_seqs();
         if seqs.is_empty() {
             // Every batch was refused: there is nothing to make durable.
             return match txn.abort() {
                 Ok(()) => Outcome::Done(verdicts, changes, Seqs::new()),
-                Err(e) => Outcome::NotApplied(error::cause(&e.into())),
+                Err(e) => Outcome::NotApplied(error::cause(e.into())),
             };
         }
         match txn.commit() {
             Ok(()) => Outcome::Done(verdicts, changes, seqs),
-            Err(e) => Outcome::Unknown(error::cause(&e.into())),
+            Err(e) => Outcome::Unknown(error::cause(e.into())),
         }
     }
 
     /// The verdict on a batch of a group that was certainly not applied.
-    fn refused(&self, batch: &Batch, reason: &str) -> Result<(), CommitError> {
+    fn refused(&self, batch: &Batch, reason: &Cause) -> Result<(), CommitError> {
         if batch.fence.epoch != self.shared.epoch {
             let stored = self.shared.epoch;
             return Err(CommitError::Fenced { stored });
         }
-        Err(CommitError::NotApplied(reason.into()))
+        Err(CommitError::NotApplied(reason.clone()))
     }
 
     /// The verdict on a batch of a group that failed at its end: what the file says, once it is
     /// open again. Whether a reached seq is its own, the caller has to ask.
-    fn looked_up(&self, batch: &Batch, reason: &str) -> Result<(), CommitError> {
+    fn looked_up(&self, batch: &Batch, reason: &Cause) -> Result<(), CommitError> {
         let is_open = self.shared.database().is_ok();
         if is_open && self.stored(&batch.fence.scheduler) < batch.fence.seq {
             return self.refused(batch, reason);
         }
-        Err(CommitError::Unknown(reason.into()))
+        Err(CommitError::Unknown(reason.clone()))
     }
 
     fn stored(&self, scheduler: &SchedulerName) -> Seq {
@@ -251,7 +251,7 @@ impl Writer {
         let mut verdicts = verdicts.into_iter();
         // The reason if there is no file to ask.
         let down = self.shared.closed_because();
-        let down = down.as_deref();
+        let down = down.as_ref();
         for queued in group {
             // The caller may have stopped waiting.
             match queued.job {
@@ -283,10 +283,10 @@ impl Writer {
         &self,
         scheduler: &SchedulerName,
         epoch: Epoch,
-        down: Option<&str>,
+        down: Option<&Cause>,
     ) -> Result<Seq, CommitError> {
         if let Some(reason) = down {
-            return Err(CommitError::Unknown(reason.into()));
+            return Err(CommitError::Unknown(reason.clone()));
         }
         if epoch != self.shared.epoch {
             let stored = self.shared.epoch;
@@ -296,7 +296,7 @@ impl Writer {
     }
 
     /// Nothing can be stored now. The file is reopened for readers.
-    fn fails(&mut self, cause: &str) {
+    fn fails(&mut self, cause: &Cause) {
         match &mut self.failing {
             Some(failing) => failing.goes_on(&self.shared, cause),
             None => self.failing = Some(Failing::begin(&self.shared, cause)),
@@ -308,7 +308,7 @@ impl Writer {
         }
     }
 
-    fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self) -> Result<(), Cause> {
         drop(self.shared.take_down(self.cause()));
         match outage::open_anew(&self.shared) {
             Ok((database, seqs)) => {
@@ -323,8 +323,9 @@ impl Writer {
         }
     }
 
-    fn cause(&self) -> String {
-        self.failing.as_ref().map_or("", Failing::cause).to_owned()
+    fn cause(&self) -> Cause {
+        let cause = self.failing.as_ref().map(Failing::cause);
+        cause.cloned().unwrap_or_else(|| "".into())
     }
 
     /// Closes the file, so that the next opening finds it clean, and releases the lock.
@@ -332,9 +333,9 @@ impl Writer {
         for job in self.jobs.try_iter() {
             self.backlog.push(job);
         }
-        let closed = "the store has been closed";
-        turn_away(self.backlog.take_all(), closed);
-        let database = self.shared.take_down(closed.into());
+        let closed = Cause::of(Closed);
+        turn_away(self.backlog.take_all(), &closed);
+        let database = self.shared.take_down(closed);
         if let Some(Ok(database)) = database.map(Arc::try_unwrap)
             && let Err(error) = database.close()
         {
@@ -353,20 +354,22 @@ impl Job {
     }
 }
 
-fn up(down: Option<&str>) -> Result<(), StoreError> {
-    down.map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason.into())))
+fn up(down: Option<&Cause>) -> Result<(), StoreError> {
+    down.map_or(Ok(()), |reason| {
+        Err(StoreError::Unavailable(reason.clone()))
+    })
 }
 
 /// Answers everything that was not done.
-fn turn_away(group: Vec<Queued>, reason: &str) {
-    let unavailable = || StoreError::Unavailable(reason.into());
+fn turn_away(group: Vec<Queued>, reason: &Cause) {
+    let unavailable = || StoreError::Unavailable(reason.clone());
     for queued in group {
         match queued.job {
             Job::Commit { answer, .. } => {
-                let _ = answer.send(Err(CommitError::NotApplied(reason.into())));
+                let _ = answer.send(Err(CommitError::NotApplied(reason.clone())));
             }
             Job::StoredSeq { answer, .. } => {
-                let _ = answer.send(Err(CommitError::Unknown(reason.into())));
+                let _ = answer.send(Err(CommitError::Unknown(reason.clone())));
             }
             Job::Acquire { answer, .. } => {
                 let _ = answer.send(Err(unavailable()));

@@ -2,7 +2,7 @@
 //! hanging disk keeps its jobs; callers are answered all the same, and the jobs' permits stay taken
 //! until they end.
 
-use maestro_core::ports::RuntimeError;
+use maestro_core::ports::{Cause, RuntimeError};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
@@ -30,7 +30,7 @@ pub enum JobError {
 
 impl From<JobError> for RuntimeError {
     fn from(error: JobError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(Cause::of(error))
     }
 }
 

@@ -25,7 +25,7 @@ impl Host {
     pub async fn create_room(self: Arc<Self>, order: RoomOrder) -> Result<Instance, RuntimeError> {
         let key = (order.scheduler.name.clone(), order.room.clone());
         let folder = self.rooms.room(&key.0, &key.1).ok_or_else(|| {
-            RuntimeError::Invalid(format!("{}/{} is no name of a folder", key.0, key.1))
+            RuntimeError::Invalid(format!("{}/{} is no name of a folder", key.0, key.1).into())
         })?;
         let live = self.live_or_new(&key);
         let _gate = live.gate.lock().await;
@@ -95,12 +95,12 @@ impl Host {
         let key = (order.scheduler.name.clone(), order.room.clone());
         let mut record = self.record_of(order, found, folder)?;
         let folder = &folder.clone().laid_out(record.layout());
-        let plan =
-            plan::plan(&record, folder, &self.surroundings).map_err(RuntimeError::Invalid)?;
+        let plan = plan::plan(&record, folder, &self.surroundings)
+            .map_err(|text| RuntimeError::Invalid(text.into()))?;
         if let Err((port, holder)) = self.ports.claim(&key, &order.host_ports) {
-            return Err(RuntimeError::Exhausted(format!(
-                "host port {port} is in use by room {holder}"
-            )));
+            return Err(RuntimeError::Exhausted(
+                format!("host port {port} is in use by room {holder}").into(),
+            ));
         }
         let spawned = self.spawn_missing(&mut record, &plan, folder, &key);
         if spawned.is_err() {
@@ -126,9 +126,9 @@ impl Host {
         let earlier = match RoomFile::read(folder) {
             Ok(earlier) => earlier,
             Err(error) if is_shortage(&error) => {
-                return Err(RuntimeError::Exhausted(format!(
-                    "the room's record: {error}"
-                )));
+                return Err(RuntimeError::Exhausted(
+                    format!("the room's record: {error}").into(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(room_id = %order.room, %error, "an unreadable room record is replaced");
@@ -137,16 +137,19 @@ impl Host {
         };
         if let Some(earlier) = &earlier {
             if earlier.installation != self.settings.installation {
-                return Err(RuntimeError::Invalid(format!(
-                    "{} belongs to another installation",
-                    folder.path().display()
-                )));
+                return Err(RuntimeError::Invalid(
+                    format!(
+                        "{} belongs to another installation",
+                        folder.path().display()
+                    )
+                    .into(),
+                ));
             }
             if earlier.phase == Phase::Ended {
                 let end = earlier.end.as_deref().unwrap_or("how is unknown");
-                return Err(RuntimeError::Invalid(format!(
-                    "room already ended: {end}; a new room needs a new id"
-                )));
+                return Err(RuntimeError::Invalid(
+                    format!("room already ended: {end}; a new room needs a new id").into(),
+                ));
             }
         }
         let key = (order.scheduler.name.clone(), order.room.clone());
@@ -192,7 +195,7 @@ impl Host {
         folder: &RoomFolder,
         key: &RoomKey,
     ) -> Result<(), RuntimeError> {
-        let trouble = |error| folder_trouble(folder.path(), &error);
+        let trouble = |error| folder_trouble(folder.path(), error);
         folder.create().map_err(trouble)?;
         record.write(folder).map_err(trouble)?;
         for container in &plan.containers {
@@ -235,7 +238,9 @@ impl Host {
             .create(key, &plan.limits)
             .map(Some)
             .map_err(|error| {
-                RuntimeError::Unavailable(format!("the limits of the room cannot be set: {error}"))
+                RuntimeError::Unavailable(
+                    format!("the limits of the room cannot be set: {error}").into(),
+                )
             })
     }
 
@@ -265,10 +270,10 @@ impl Host {
             // The room may have removed its working folder.
             folder
                 .create()
-                .map_err(|error| folder_trouble(folder.path(), &error))?;
+                .map_err(|error| folder_trouble(folder.path(), error))?;
             let key = (record.scheduler.clone(), record.room.clone());
-            let plan =
-                plan::plan(&record, &folder, &host.surroundings).map_err(RuntimeError::Invalid)?;
+            let plan = plan::plan(&record, &folder, &host.surroundings)
+                .map_err(|text| RuntimeError::Invalid(text.into()))?;
             let container = plan.containers.iter().find(|plan| plan.name == name);
             let container = container.ok_or(RuntimeError::NotFound)?;
             let group = host.cgroup_of(&key, &plan)?;

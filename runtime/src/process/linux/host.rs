@@ -14,7 +14,10 @@ use super::{
 use crate::feeds::Feeds;
 use crate::process::ProcessSettings;
 use jiff::Timestamp;
-use maestro_core::{domain::*, ports::RuntimeError};
+use maestro_core::{
+    domain::*,
+    ports::{Cause, RuntimeError},
+};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -208,12 +211,14 @@ impl Host {
     }
 }
 
-pub fn folder_trouble(path: &Path, error: &io::Error) -> RuntimeError {
+pub fn folder_trouble(path: &Path, error: io::Error) -> RuntimeError {
     let text = format!("cannot write to {}: {error}", path.display());
-    match error.kind() {
+    let kind = error.kind();
+    let cause = Cause::new(text, error);
+    match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            RuntimeError::Exhausted(text)
+            RuntimeError::Exhausted(cause)
         }
-        _ => RuntimeError::Unavailable(text),
+        _ => RuntimeError::Unavailable(cause),
     }
 }

@@ -56,7 +56,8 @@ impl PortBook {
         scheduler: &Scheduler,
         proof: Proof,
     ) -> Result<Arc<[u16]>, RuntimeError> {
-        let wanted = wanted(scheduler, self.fallback).map_err(RuntimeError::Invalid)?;
+        let wanted =
+            wanted(scheduler, self.fallback).map_err(|text| RuntimeError::Invalid(text.into()))?;
         let key = (scheduler.name.clone(), room.clone());
         if let Some(held) = self.state.lock().rooms.get(&key)
             && held.ports.len() == wanted.len()
@@ -75,7 +76,7 @@ impl PortBook {
                 Err(error) => format!("host ports cannot be looked at for now: {error}"),
             };
             self.free(&key, &drawn);
-            return Err(RuntimeError::Exhausted(refusal));
+            return Err(RuntimeError::Exhausted(refusal.into()));
         }
         self.tell(&scheduler.name, &skipped);
         self.keep(key, drawn)
@@ -283,7 +284,7 @@ mod tests {
             panic!("the range is used up");
         };
         assert_eq!(
-            text,
+            text.text(),
             "port range 20000-20009 of scheduler fleet has 10 ports, all in use; \
              widen portRange or lower the number of rooms"
         );
@@ -330,7 +331,7 @@ mod tests {
         let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(2), &fleet, refuse) else {
             panic!("nothing is left");
         };
-        assert!(text.contains("2 of them skipped"), "{text}");
+        assert!(text.text().contains("2 of them skipped"), "{text}");
     }
 
     #[test]
@@ -341,7 +342,10 @@ mod tests {
         let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(1), &fleet, short) else {
             panic!("nothing could be tried");
         };
-        assert!(text.starts_with("host ports cannot be looked at"), "{text}");
+        assert!(
+            text.text().starts_with("host ports cannot be looked at"),
+            "{text}"
+        );
         for number in 0..10 {
             assert!(book.reserve(&room(number), &fleet, ALL).is_ok());
         }

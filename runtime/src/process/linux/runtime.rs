@@ -88,7 +88,7 @@ impl Runtime for ProcessRuntime {
     async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError> {
         let path = self.scheduler_folder(&scheduler.name)?;
         let made = self.host.jobs.run(move || {
-            folder::create_private(&path).map_err(|error| folder_trouble(&path, &error))
+            folder::create_private(&path).map_err(|error| folder_trouble(&path, error))
         });
         made.await?
     }
@@ -98,9 +98,9 @@ impl Runtime for ProcessRuntime {
         let rooms = self.host.live_rooms();
         let left = rooms.iter().filter(|(key, _)| key.0 == *scheduler).count();
         if left > 0 {
-            return Err(RuntimeError::Unavailable(format!(
-                "scheduler {scheduler} has {left} rooms that have not ended"
-            )));
+            return Err(RuntimeError::Unavailable(
+                format!("scheduler {scheduler} has {left} rooms that have not ended").into(),
+            ));
         }
         self.host.forget_scheduler(scheduler);
         let (host, scheduler) = (self.host.clone(), scheduler.clone());
@@ -182,7 +182,10 @@ impl Runtime for ProcessRuntime {
         let folder = folder.ok_or(RuntimeError::NotFound)?;
         let files = self.host.settings.log_files;
         let read = self.host.reads.run(move || {
-            let trouble = |error| RuntimeError::Unavailable(format!("logs of the room: {error}"));
+            let trouble = |error: io::Error| {
+                let text = format!("logs of the room: {error}");
+                RuntimeError::Unavailable(Cause::new(text, error))
+            };
             let record = match RoomFile::read(&folder) {
                 Err(error) if is_shortage(&error) => return Err(trouble(error)),
                 other => other.ok().flatten().ok_or(RuntimeError::NotFound)?,
@@ -196,7 +199,7 @@ impl Runtime for ProcessRuntime {
 impl ProcessRuntime {
     fn scheduler_folder(&self, scheduler: &SchedulerName) -> Result<PathBuf, RuntimeError> {
         self.host.rooms.scheduler(scheduler).ok_or_else(|| {
-            RuntimeError::Invalid(format!("{:?} is no name of a folder", scheduler.as_str()))
+            RuntimeError::Invalid(format!("{:?} is no name of a folder", scheduler.as_str()).into())
         })
     }
 
@@ -210,9 +213,9 @@ impl ProcessRuntime {
                 .ok_or(RuntimeError::NotFound)?;
             let record = match RoomFile::read(&folder) {
                 Err(error) if is_shortage(&error) => {
-                    return Err(RuntimeError::Unavailable(format!(
-                        "the room's record: {error}"
-                    )));
+                    return Err(RuntimeError::Unavailable(
+                        format!("the room's record: {error}").into(),
+                    ));
                 }
                 other => other.ok().flatten().ok_or(RuntimeError::NotFound)?,
             };

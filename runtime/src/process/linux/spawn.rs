@@ -7,7 +7,7 @@ use super::{
     safe_open, unsafe_calls,
 };
 use crate::process::ProcessSettings;
-use maestro_core::ports::RuntimeError;
+use maestro_core::ports::{Cause, RuntimeError};
 use std::{
     fs::File,
     io,
@@ -29,7 +29,7 @@ pub fn start(
     cgroup_procs: Option<OwnedFd>,
 ) -> Result<ProcessId, RuntimeError> {
     let spawned = spawn(plan, folder, output, cgroup_procs);
-    spawned.map_err(|error| refusal(plan, &error))
+    spawned.map_err(|error| refusal(plan, error))
 }
 
 fn spawn(
@@ -91,20 +91,22 @@ impl Output<'_> {
     }
 }
 
-fn refusal(plan: &ContainerPlan, error: &io::Error) -> RuntimeError {
+fn refusal(plan: &ContainerPlan, error: io::Error) -> RuntimeError {
     use rustix::io::Errno;
     let text = format!(
         "container {:?}: cannot start {}: {error}",
         plan.name,
         plan.program.display()
     );
-    match Errno::from_io_error(error) {
+    let errno = Errno::from_io_error(&error);
+    let cause = Cause::new(text, error);
+    match errno {
         Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC | Errno::TOOBIG | Errno::PERM) => {
-            RuntimeError::Invalid(text)
+            RuntimeError::Invalid(cause)
         }
         Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC) => {
-            RuntimeError::Exhausted(text)
+            RuntimeError::Exhausted(cause)
         }
-        _ => RuntimeError::Unavailable(text),
+        _ => RuntimeError::Unavailable(cause),
     }
 }

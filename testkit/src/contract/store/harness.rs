@@ -62,10 +62,7 @@ impl Owner {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn commit(
-        &mut self,
-        changes: impl Into<Arc<[Change]>>,
-    ) -> Result<(), CommitError> {
+    pub async fn commit(&mut self, changes: impl Into<Arc<[Change]>>) -> Result<(), CommitError> {
         let fence = self.fence();
         let seq = fence.seq;
         self.store.commit(fence, changes.into()).await?;

@@ -91,7 +91,7 @@ impl Rooms {
         let ports: Vec<u16> = range.filter(|p| !taken.contains(p)).take(wanted).collect();
         if ports.len() < wanted {
             let text = format!("no {wanted} free ports in {start}-{end}");
-            return Err(RuntimeError::Exhausted(text));
+            return Err(RuntimeError::Exhausted(text.into()));
         }
         let ports: Arc<[u16]> = ports.into();
         self.reserved.insert(room.clone(), ports.clone());
@@ -138,7 +138,7 @@ impl Rooms {
             let shared = ports.iter().any(|port| order.host_ports.contains(port));
             if other != &order.room && shared {
                 let text = format!("{other} has ports of {}", order.room);
-                return Err(RuntimeError::Exhausted(text));
+                return Err(RuntimeError::Exhausted(text.into()));
             }
         }
         self.reserved

@@ -216,7 +216,9 @@ impl FakeStore {
                 Ok(())
             }
             Some(StoreFault::LostAcknowledgement) => std::future::pending().await,
-            Some(fault) => Err(StoreError::Unavailable(format!("ordered fault {fault:?}"))),
+            Some(fault) => Err(StoreError::Unavailable(
+                format!("ordered fault {fault:?}").into(),
+            )),
         }
     }
 }
@@ -298,7 +300,7 @@ impl Store for FakeStore {
         scheduler: &SchedulerName,
         epoch: Epoch,
     ) -> Result<Seq, CommitError> {
-        let unknown = |error: StoreError| CommitError::NotApplied(error.to_string());
+        let unknown = |error: StoreError| CommitError::NotApplied(error.to_string().into());
         self.ask(StoreCall::StoredSeq).await.map_err(unknown)?;
         let mut inner = self.inner.lock();
         let row = inner.schedulers.entry(scheduler.clone()).or_default();
