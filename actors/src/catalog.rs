@@ -2,8 +2,9 @@
 //! actor's thread, only the store: they run on the I/O runtime (architecture 1).
 
 use crate::error::CallError;
-use crate::gauge::{Gauge, Turn};
+use crate::gauge::Gauge;
 use crate::parts::NodeParts;
+use crate::turns::Turn;
 use maestro_core::ports::{Reads, StoreError};
 use std::pin::Pin;
 use std::sync::Arc;

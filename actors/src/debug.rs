@@ -1,43 +1,18 @@
 //! What `/debug/actors` shows, put together without asking or locking any actor.
 
 use crate::gauge::{Gauge, Totals};
-use crate::handle::{Presence, SchedulerHandle};
+use crate::handle::SchedulerHandle;
+use crate::owner_status::OwnerStatus;
+use crate::published::WatchView;
 use crate::restart::RestartView;
-use crate::watch::WatchView;
 use jiff::Timestamp;
-use maestro_core::domain::{Epoch, Mono, Now};
+use maestro_core::domain::{Epoch, Mono};
 use maestro_core::ports::Outage;
-use maestro_core::state::{Figures, SchedulerState, StateView, TimersView};
+use maestro_core::state::{StateView, TimersView};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// What a SchedulerActor says of itself, at most every 100 ms.
-pub(crate) struct Published {
-    pub at: Timestamp,
-    pub epoch: Epoch,
-    pub next_wake_ms: Option<u64>,
-    pub timers: TimersView,
-    pub watch: WatchView,
-    pub state: StateView,
-    pub figures: Figures,
-}
-
-impl Published {
-    pub fn of(state: &SchedulerState, now: Now, epoch: Epoch, watch: WatchView) -> Self {
-        let wake = state.next_wake().map(|at| at.since(now.mono));
-        Self {
-            at: now.wall,
-            epoch,
-            next_wake_ms: wake.map(|wait| wait.as_millis() as u64),
-            timers: state.timers(now.mono),
-            watch,
-            state: state.view(),
-            figures: state.figures(),
-        }
-    }
-}
 
 /// All actors of this node.
 #[derive(Clone, Debug, Serialize)]
@@ -145,27 +120,18 @@ pub struct BoardView {
     pub waiting: usize,
 }
 
-/// A turn longer than this shows the actor as stuck.
-const STUCK_US: u64 = 1_000_000;
-
-/// An idle actor is asked for a sign of life each second: on a thread that stands still that question grows old.
-pub(crate) fn is_stuck(gauge: &Gauge) -> bool {
-    gauge.turn().is_some_and(|(_, age_us)| age_us > STUCK_US) || gauge.oldest_us() > STUCK_US
-}
-
 pub(crate) fn turn_of(gauge: &Gauge) -> Option<TurnView> {
     let turn = gauge.turn();
     turn.map(|(message, age_us)| TurnView { message, age_us })
 }
 
 pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
-    let shared = &handle.0;
-    let totals = &shared.totals;
+    let totals = handle.totals();
     let (mut depth, mut oldest, mut turn) = (0, 0, None);
     let (mut lease_left_ms, mut writer, mut because) = (0, WriterView::default(), None);
     let mut board = BoardView::default();
-    let state = match &*shared.presence.read() {
-        Presence::Live(live) => {
+    let state = match handle.status() {
+        OwnerStatus::Live(live) => {
             (depth, oldest) = (live.gauge.depth(), live.gauge.oldest_us());
             turn = turn_of(&live.gauge);
             lease_left_ms = live.lease.left(now).as_millis() as u64;
@@ -179,24 +145,24 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
                 commits: live.writer.commits.load(Relaxed),
                 retries: live.writer.retries.load(Relaxed),
             };
-            if is_stuck(&live.gauge) {
+            if live.gauge.is_stuck() {
                 "stuck"
             } else {
                 "running"
             }
         }
-        Presence::Loading => "loading",
-        Presence::Gone => "gone",
-        Presence::ShuttingDown => "shutting-down",
-        Presence::Degraded { cause } => {
-            because = Some(cause.clone());
+        OwnerStatus::Loading => "loading",
+        OwnerStatus::Gone => "gone",
+        OwnerStatus::ShuttingDown => "shutting-down",
+        OwnerStatus::Degraded { cause } => {
+            because = Some(cause);
             "degraded"
         }
     };
-    let published = shared.published.lock().clone();
+    let published = handle.published();
     ActorView {
         kind: "scheduler",
-        name: shared.name.to_string(),
+        name: handle.name().to_string(),
         state,
         mailbox_depth: depth,
         oldest_message_us: oldest,
@@ -206,7 +172,7 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
         turn_times: turn_times(totals),
         longest_turn_us: totals.longest_turn_us(),
         late_wakes: totals.late_wakes(),
-        restarts: shared.restarts.lock().view(),
+        restarts: handle.restarts(),
         degraded_because: because,
         scheduler: published.map(|p| SchedulerView {
             as_of: p.at,

@@ -1,44 +1,9 @@
 //! What can be seen of an actor without asking it: a stuck one is seen as stuck.
 
-use crate::turns::TurnTimes;
+use crate::turns::{TURN_KINDS, Turn, TurnTimes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
-
-/// Kinds of turns, in the order of [`Totals::handled`].
-pub(crate) const TURN_KINDS: [&str; 12] = [
-    "start",
-    "command",
-    "allocate",
-    "ping",
-    "pinged",
-    "runtime",
-    "work_done",
-    "wake",
-    "continue",
-    "untaken",
-    "probe",
-    "control",
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Turn {
-    Start,
-    Command,
-    Allocate,
-    Ping,
-    /// Pings that the board answered, many at a time.
-    Pinged,
-    Runtime,
-    WorkDone,
-    Wake,
-    /// A piece of what is too long for one turn.
-    Continue,
-    Untaken,
-    Probe,
-    Control,
-}
 
 /// What is counted through all lives of an actor.
 #[derive(Default)]
@@ -82,6 +47,8 @@ impl Totals {
 
 /// Enqueue times that are remembered: those of a deeper mailbox that found no place are counted only.
 const PLACES: usize = 128;
+/// A turn that takes longer, or a message that waits longer, shows the actor as stuck.
+const STUCK_US: u64 = 1_000_000;
 /// Places that are looked at for one message.
 const LOOKS: usize = 4;
 
@@ -163,6 +130,10 @@ impl Gauge {
         let times = self.waiting.iter().map(|at| at.load(Relaxed));
         let oldest = times.filter(|at| *at > 0).min();
         oldest.map_or(0, |at| self.now_us().saturating_sub(at))
+    }
+    /// An idle actor is asked for a sign of life each second: on a thread that stands still that question grows old.
+    pub fn is_stuck(&self) -> bool {
+        self.turn().is_some_and(|(_, age_us)| age_us > STUCK_US) || self.oldest_us() > STUCK_US
     }
     /// Kind and age of the turn that is under way.
     pub fn turn(&self) -> Option<(&'static str, u64)> {

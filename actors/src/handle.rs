@@ -1,26 +1,23 @@
 //! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
 
-use crate::board::{Board, Taken};
+use crate::board::Taken;
 use crate::cause::Cause;
-use crate::debug::{Published, is_stuck};
 use crate::error::CallError;
-use crate::gauge::{Gauge, Totals};
-use crate::lease::Lease;
+use crate::gauge::Totals;
 use crate::messages::{Ask, Control, Counted, PingCall};
 use crate::order::Order;
-use crate::restart::RestartLog;
-use crate::scheduler::SchedulerActor;
+use crate::owner_status::{Live, OwnerStatus};
+use crate::published::Published;
+use crate::restart::{RestartLog, RestartView};
 use crate::tally::Tally;
 use crate::waiter::{Decided, NotStored, Waiter};
-use crate::writer::WriterGauge;
-use actix::Addr;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Store, StoreError};
+use maestro_core::ports::{Store, StoreError};
 use maestro_core::state::{Command, Ping, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -54,44 +51,13 @@ impl Default for AskTimeouts {
     }
 }
 
-/// An actor that runs now.
-#[derive(Clone)]
-pub(crate) struct Live {
-    pub addr: Addr<SchedulerActor>,
-    pub asks: mpsc::Sender<Counted<Ask>>,
-    pub pings: mpsc::Sender<Counted<PingCall>>,
-    pub lease: Arc<Lease>,
-    pub gauge: Arc<Gauge>,
-    pub writer: Arc<WriterGauge>,
-    pub board: Arc<Board>,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Live {
-    pub fn tell(&self, control: Control) {
-        self.addr.do_send(Counted(control, self.gauge.enqueue()));
-    }
-}
-
-#[derive(Clone)]
-pub(crate) enum Presence {
-    /// Being loaded, or between two lives.
-    Loading,
-    Live(Live),
-    Degraded {
-        cause: String,
-    },
-    Gone,
-    ShuttingDown,
-}
-
-pub(crate) struct Shared {
-    pub name: SchedulerName,
-    pub presence: RwLock<Presence>,
-    pub totals: Arc<Totals>,
-    pub published: Mutex<Option<Arc<Published>>>,
-    pub restarts: Mutex<RestartLog>,
-    pub tally: Tally,
+struct Shared {
+    name: SchedulerName,
+    status: RwLock<OwnerStatus>,
+    totals: Arc<Totals>,
+    published: Mutex<Option<Arc<Published>>>,
+    restarts: Mutex<RestartLog>,
+    tally: Tally,
     asks: Arc<Semaphore>,
     events: Arc<Semaphore>,
     timeouts: AskTimeouts,
@@ -99,13 +65,13 @@ pub(crate) struct Shared {
 
 /// A stable way to one scheduler's owner, through all of its lives. Cheap to clone.
 #[derive(Clone)]
-pub struct SchedulerHandle(pub(crate) Arc<Shared>);
+pub struct SchedulerHandle(Arc<Shared>);
 
 impl SchedulerHandle {
     pub(crate) fn new(name: SchedulerName, timeouts: AskTimeouts) -> Self {
         Self(Arc::new(Shared {
             name,
-            presence: RwLock::new(Presence::Loading),
+            status: RwLock::new(OwnerStatus::Loading),
             totals: Arc::default(),
             published: Mutex::new(None),
             restarts: Mutex::new(RestartLog::default()),
@@ -121,18 +87,61 @@ impl SchedulerHandle {
         &self.0.name
     }
 
-    pub(crate) fn set_presence(&self, presence: Presence) {
-        *self.0.presence.write() = presence;
+    pub(crate) fn set_status(&self, status: OwnerStatus) {
+        *self.0.status.write() = status;
+    }
+    pub(crate) fn status(&self) -> OwnerStatus {
+        self.0.status.read().clone()
+    }
+    /// It is being loaded, or is between two lives.
+    pub(crate) fn is_loading(&self) -> bool {
+        matches!(&*self.0.status.read(), OwnerStatus::Loading)
+    }
+    pub(crate) fn is_degraded(&self) -> bool {
+        matches!(&*self.0.status.read(), OwnerStatus::Degraded { .. })
+    }
+
+    /// What is counted through all lives.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+    pub(crate) fn totals(&self) -> &Arc<Totals> {
+        &self.0.totals
+    }
+
+    /// Shows what an owner says of itself, also when it has ended.
+    pub(crate) fn publish(&self, published: Published) {
+        *self.0.published.lock() = Some(Arc::new(published));
+    }
+    pub(crate) fn published(&self) -> Option<Arc<Published>> {
+        self.0.published.lock().clone()
+    }
+
+    /// Counts an end that needs another life; how long that waits. `None`: the budget is used up.
+    pub(crate) fn count_restart(&self, cause: &str, entropy: u128) -> Option<Duration> {
+        let mut restarts = self.0.restarts.lock();
+        restarts.next(cause, Instant::now(), entropy)
+    }
+    /// Counts one that costs no budget.
+    pub(crate) fn note_restart(&self, cause: &str) {
+        self.0.restarts.lock().note(cause);
+    }
+    /// An operator asks for a new life: it has its whole budget.
+    pub(crate) fn forgive_restarts(&self) {
+        self.0.restarts.lock().forgive();
+    }
+    pub(crate) fn restarts(&self) -> RestartView {
+        self.0.restarts.lock().view()
     }
 
     pub(crate) fn live(&self) -> Result<Live, CallError> {
         let name = || self.0.name.to_string();
-        match &*self.0.presence.read() {
-            Presence::Live(live) => Ok(live.clone()),
-            Presence::Loading => Err(CallError::Restarting(name())),
-            Presence::Gone => Err(CallError::Gone(name())),
-            Presence::ShuttingDown => Err(CallError::ShuttingDown),
-            Presence::Degraded { cause } => Err(CallError::Degraded {
+        match &*self.0.status.read() {
+            OwnerStatus::Live(live) => Ok(live.clone()),
+            OwnerStatus::Loading => Err(CallError::Restarting(name())),
+            OwnerStatus::Gone => Err(CallError::Gone(name())),
+            OwnerStatus::ShuttingDown => Err(CallError::ShuttingDown),
+            OwnerStatus::Degraded { cause } => Err(CallError::Degraded {
                 name: name(),
                 cause: cause.clone(),
             }),
@@ -140,7 +149,7 @@ impl SchedulerHandle {
     }
 
     fn answers_from_board(&self, ping: &Ping) -> bool {
-        let Presence::Live(live) = &*self.0.presence.read() else {
+        let OwnerStatus::Live(live) = &*self.0.status.read() else {
             return false;
         };
         let now = live.clock.now();
@@ -184,7 +193,7 @@ impl SchedulerHandle {
         let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
         let live = self.live()?;
         // Who only looks does not wait for a thread that stands still (architecture 4).
-        if looks && is_stuck(&live.gauge) {
+        if looks && live.gauge.is_stuck() {
             return Err(CallError::HeldUp(name()));
         }
         let Ok(permit) = self.0.asks.clone().try_acquire_owned() else {

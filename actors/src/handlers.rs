@@ -1,10 +1,10 @@
 //! The turns of a SchedulerActor: each message becomes one input of the state machine.
 
-use crate::gauge::Turn;
 use crate::messages::{Again, Ask, Control, Counted, FromWriter, PingCall, WorkEnded};
 use crate::order::Order;
 use crate::orders::EndCause;
 use crate::scheduler::SchedulerActor;
+use crate::turns::Turn;
 use crate::writer::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::RoomId;
@@ -77,7 +77,7 @@ impl Handler<Counted<WorkEnded>> for SchedulerActor {
         let Counted(WorkEnded(id, result, cause), queued) = message;
         drop(queued);
         if let WorkResult::Created(instance) = &result {
-            self.handle.0.tally.made(instance, self.state.rooms());
+            self.handle.tally().made(instance, self.state.rooms());
         }
         let input = Input::WorkDone { id, result };
         self.turn_for(cause.result(), Turn::WorkDone, input, ctx);

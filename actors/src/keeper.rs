@@ -2,9 +2,9 @@
 //! stuck actor's lease alone runs out (architecture 5, One owner per scheduler).
 
 use crate::Directory;
-use crate::handle::Live;
 use crate::messages::Control;
 use crate::orders::SupervisorLink;
+use crate::owner_status::Live;
 use crate::parts::NodeParts;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;

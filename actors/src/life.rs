@@ -5,10 +5,11 @@ use crate::cause::Cause;
 use crate::executor::Executor;
 use crate::factory::Fresh;
 use crate::gauge::Gauge;
-use crate::handle::{ASKS_MAX, Live, PINGS_MAX, SchedulerHandle};
+use crate::handle::{ASKS_MAX, PINGS_MAX, SchedulerHandle};
 use crate::lease::Lease;
 use crate::messages::{Counted, FromWriter, Inlets, WorkEnded};
 use crate::orders::SupervisorLink;
+use crate::owner_status::Live;
 use crate::parts::NodeParts;
 use crate::scheduler::{Parts, SchedulerActor};
 use crate::scope::{Scope, Task};
@@ -61,7 +62,7 @@ pub(crate) fn begin(
         epoch,
         thread,
     };
-    let seen = Arc::new(Gauge::of(handle.0.totals.clone()));
+    let seen = Arc::new(Gauge::of(handle.totals().clone()));
     let watch = watch(parts.runtime.clone(), name.clone(), events, seen.clone());
     scope.spawn(Task::Watch, watch);
     let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
@@ -103,7 +104,7 @@ pub(crate) fn begin(
         })
     });
     let live = Live {
-        addr,
+        control: addr.recipient(),
         asks,
         pings,
         lease,

@@ -3,15 +3,16 @@
 mod rooms;
 
 use crate::catalog::Catalog;
-use crate::debug::{ActorView, DebugView, is_stuck, turn_of, turn_times, view_of};
+use crate::debug::{ActorView, DebugView, turn_of, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
 use crate::forwarding::Outbox;
 use crate::gauge::{Gauge, Totals};
-use crate::handle::{Live, SchedulerHandle};
+use crate::handle::SchedulerHandle;
 use crate::messages::Control;
 use crate::order::Order;
 use crate::orders::{Notice, SupervisorLink};
+use crate::owner_status::Live;
 use crate::parts::NodeParts;
 use crate::restart::{RestartLog, RestartView};
 use crate::supervisor::SupervisorActor;
@@ -24,7 +25,6 @@ use maestro_core::state::{Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -117,10 +117,10 @@ impl Node {
     /// Waits until every scheduler of the store has its owner here, but not for ever: one that
     /// cannot be loaded does not keep the others from being used.
     pub async fn loaded(&self, at_most: Duration) {
-        let loading =
-            |handle: &SchedulerHandle| matches!(handle.live(), Err(CallError::Restarting(_)));
         let until = tokio::time::Instant::now() + at_most;
-        while !self.directory.is_complete() || self.directory.all().iter().any(loading) {
+        while !self.directory.is_complete()
+            || self.directory.all().iter().any(SchedulerHandle::is_loading)
+        {
             if tokio::time::Instant::now() >= until {
                 return;
             }
@@ -276,8 +276,8 @@ impl Node {
     /// A room's ping was not taken, for whatever reason.
     pub fn ping_failed(&self, scheduler: &str) {
         match self.directory.find(scheduler) {
-            Ok(Some(handle)) => handle.0.tally.ping_failures.fetch_add(1, Relaxed),
-            _ => self.directory.tally().unknown_pings.fetch_add(1, Relaxed),
+            Ok(Some(handle)) => handle.tally().ping_failed(),
+            _ => self.directory.tally().unknown_ping(),
         };
     }
 
@@ -342,7 +342,7 @@ fn plain_view(kind: &'static str, gauge: &Gauge, restarts: RestartView) -> Actor
     ActorView {
         kind,
         name: kind.to_owned(),
-        state: if is_stuck(gauge) { "stuck" } else { "running" },
+        state: if gauge.is_stuck() { "stuck" } else { "running" },
         mailbox_depth: gauge.depth(),
         oldest_message_us: gauge.oldest_us(),
         turn: turn_of(gauge),

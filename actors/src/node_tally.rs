@@ -29,8 +29,12 @@ impl NodeTally {
         self.syncs.fetch_add(1, Relaxed);
     }
 
+    pub fn unknown_ping(&self) {
+        self.unknown_pings.fetch_add(1, Relaxed);
+    }
+
     pub fn gone(&self, handle: SchedulerHandle) {
-        self.turns.merge(&handle.0.totals.times);
+        self.turns.merge(&handle.totals().times);
         let mut gone = self.gone.lock();
         gone.retain(|(_, other)| other.name() != handle.name());
         if gone.len() >= GONE_MAX {

@@ -2,9 +2,10 @@
 
 use crate::error::CallError;
 use crate::factory::{BuildError, Fresh};
-use crate::handle::{Presence, SchedulerHandle};
+use crate::handle::SchedulerHandle;
 use crate::messages::{Control, Counted};
 use crate::orders::{EndCause, Notice};
+use crate::owner_status::OwnerStatus;
 use crate::supervisor::{Child, DISCOVER_RETRY, SupervisorActor};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
@@ -55,15 +56,12 @@ impl SupervisorActor {
         if !self.directory.is_complete() {
             ctx.run_later(DISCOVER_RETRY, |actor, _| actor.discover());
         }
-        let lost = |child: &Child| {
-            let degraded = matches!(child.handle.live(), Err(CallError::Degraded { .. }));
-            !child.building && !child.alive && !degraded
-        };
+        let lost = |child: &Child| !child.building && !child.alive && !child.handle.is_degraded();
         let lost = self.children.iter().filter(|(_, child)| lost(child));
         let names: Vec<SchedulerName> = lost.map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Some(child) = self.children.get(&name) {
-                child.handle.set_presence(Presence::Loading);
+                child.handle.set_status(OwnerStatus::Loading);
             }
             self.build(&name, DISCOVER_RETRY);
         }
@@ -123,7 +121,7 @@ impl SupervisorActor {
                 let Some(child) = self.children.get_mut(name) else {
                     return;
                 };
-                child.handle.0.tally.load_failed();
+                child.handle.tally().load_failed();
                 // Said once, not each second.
                 if !std::mem::replace(&mut child.unloaded, true) {
                     warn!(scheduler_name = %name, %cause, "it cannot be loaded; it is tried each second");
@@ -146,12 +144,12 @@ impl SupervisorActor {
             let _ = done.send(false);
             return;
         };
-        child.handle.0.restarts.lock().forgive();
+        child.handle.forgive_restarts();
         child.reloading.push(done);
         match child.handle.live() {
             Ok(live) => live.tell(Control::Reload),
             Err(CallError::Degraded { .. }) => {
-                child.handle.set_presence(Presence::Loading);
+                child.handle.set_status(OwnerStatus::Loading);
                 self.build(name, Duration::ZERO);
             }
             // It is being loaded anyway.
@@ -207,8 +205,8 @@ impl SupervisorActor {
                     "its turn ({message}) took longer than its lease: its thread stands still"
                 )),
                 None => {
-                    let mut restarts = child.handle.0.restarts.lock();
-                    restarts.note("its thread stood still: it was moved to another");
+                    let moved = "its thread stood still: it was moved to another";
+                    child.handle.note_restart(moved);
                     EndCause::Reload
                 }
             };

@@ -1,9 +1,10 @@
 //! What the supervisor is told: to make, load anew and end owners, and that one has ended.
 
 use crate::factory::{BuildError, Fresh};
-use crate::gauge::{Gauge, Turn};
+use crate::gauge::Gauge;
 use crate::handle::SchedulerHandle;
 use crate::messages::Counted;
+use crate::turns::Turn;
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::StoreError;

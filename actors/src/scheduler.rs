@@ -5,18 +5,18 @@ use crate::allocated::AllocatedTo;
 use crate::backlog::Backlog;
 use crate::board::Board;
 use crate::cause::Cause;
-use crate::debug::Published;
 use crate::forwarding::Outbox;
-use crate::gauge::{Gauge, Turn};
+use crate::gauge::Gauge;
 use crate::group::Outgoing;
 use crate::handle::SchedulerHandle;
 use crate::journal;
 use crate::lease::Lease;
 use crate::messages::{Again, Inlets};
 use crate::orders::{EndCause, ExitGuard, SupervisorLink};
+use crate::published::{Published, WatchView};
 use crate::throttle::{Due, Throttle};
+use crate::turns::Turn;
 use crate::waiter::Waiter;
-use crate::watch::WatchView;
 use crate::writer::{Batch, Order, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
@@ -217,7 +217,7 @@ impl SchedulerActor {
                 counter.inc();
             }
         }
-        self.handle.0.tally.record(decision.reports);
+        self.handle.tally().record(decision.reports);
         if !decision.touches.is_empty() {
             self.send(Order::Touches(decision.touches), ctx);
         }
@@ -336,8 +336,8 @@ impl SchedulerActor {
             }
         }
         let published = Published::of(&self.state, now, self.lease.epoch, self.watch.clone());
-        self.handle.0.tally.know(self.state.scheduler());
-        *self.handle.0.published.lock() = Some(Arc::new(published));
+        self.handle.tally().know(self.state.scheduler());
+        self.handle.publish(published);
     }
 
     /// Flushes what is coalesced and ends. Rooms stay as they are.

@@ -6,9 +6,10 @@
 
 use crate::Directory;
 use crate::factory::{self, BuildError, Fresh};
-use crate::handle::{Presence, SchedulerHandle};
+use crate::handle::SchedulerHandle;
 use crate::life::{self, Running};
 use crate::orders::{EndCause, Notice, SupervisorLink};
+use crate::owner_status::OwnerStatus;
 use crate::parts::NodeParts;
 use crate::restart::RestartLog;
 use crate::threads::Threads;
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -147,7 +148,7 @@ impl SupervisorActor {
         let (life, thread) = (self.last_life, self.threads.pick(name));
         let (running, live) = life::begin(&self.parts, handle, fresh, life, supervisor, thread);
         child.running = Some(running);
-        child.handle.set_presence(Presence::Live(live));
+        child.handle.set_status(OwnerStatus::Live(live));
         for waiting in child.waiting.drain(..) {
             // Who asked may have left meanwhile.
             let _ = waiting.send(child.handle.clone());
@@ -163,17 +164,17 @@ impl SupervisorActor {
             return;
         };
         if self.stopping.is_some() {
-            child.handle.set_presence(Presence::ShuttingDown);
+            child.handle.set_status(OwnerStatus::ShuttingDown);
             return self.retire(name);
         }
         let text = match &cause {
             EndCause::Gone => {
-                child.handle.set_presence(Presence::Gone);
+                child.handle.set_status(OwnerStatus::Gone);
                 self.directory.remove(name.as_str());
                 return self.retire(name);
             }
             EndCause::Reload | EndCause::Stopped => {
-                child.handle.set_presence(Presence::Loading);
+                child.handle.set_status(OwnerStatus::Loading);
                 return self.build(name, Duration::ZERO);
             }
             EndCause::Panicked => "it panicked".to_owned(),
@@ -188,22 +189,17 @@ impl SupervisorActor {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
-        let wait = child
-            .handle
-            .0
-            .restarts
-            .lock()
-            .next(cause, Instant::now(), entropy);
-        child.handle.0.tally.start_failed();
+        let wait = child.handle.count_restart(cause, entropy);
+        child.handle.tally().start_failed();
         match wait {
             Some(wait) => {
-                child.handle.set_presence(Presence::Loading);
+                child.handle.set_status(OwnerStatus::Loading);
                 self.build(name, wait);
                 // Last: whatever becomes of the log, the actor comes back.
                 warn!(scheduler_name = %name, %cause, "its actor ended and is being rebuilt");
             }
             None => {
-                child.handle.set_presence(Presence::Degraded {
+                child.handle.set_status(OwnerStatus::Degraded {
                     cause: cause.to_owned(),
                 });
                 error!(scheduler_name = %name, %cause, "its actor ended too often: it is degraded");

@@ -161,6 +161,9 @@ impl Tally {
         self.last.lock().clone()
     }
 
+    pub fn ping_failed(&self) {
+        self.ping_failures.fetch_add(1, Relaxed);
+    }
     pub fn load_failed(&self) {
         self.loads_failed.fetch_add(1, Relaxed);
     }

@@ -1,7 +1,41 @@
-//! How long turns take, by kind of message: fixed buckets of atomics, read by whoever looks.
+//! The kinds of turns, and how long they take: fixed buckets of atomics, read by whoever looks.
 
-use crate::gauge::TURN_KINDS;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Kinds of turns, in the order of [`Turn`].
+pub(crate) const TURN_KINDS: [&str; 12] = [
+    "start",
+    "command",
+    "allocate",
+    "ping",
+    "pinged",
+    "runtime",
+    "work_done",
+    "wake",
+    "continue",
+    "untaken",
+    "probe",
+    "control",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Turn {
+    Start,
+    Command,
+    Allocate,
+    Ping,
+    /// Pings that the board answered, many at a time.
+    Pinged,
+    Runtime,
+    WorkDone,
+    Wake,
+    /// A piece of what is too long for one turn.
+    Continue,
+    Untaken,
+    Probe,
+    Control,
+}
 
 /// Two buckets for each doubling, from 1 µs to 8.4 s; one more for what takes longer.
 const BUCKETS: usize = 47;
@@ -123,7 +157,6 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gauge::Turn;
 
     #[test]
     fn every_time_lies_between_the_bounds_of_its_bucket() {

@@ -68,7 +68,7 @@ fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2])
     let owners = TurnTimes::default();
     owners.merge(&directory.tally().turns);
     for handle in directory.all() {
-        owners.merge(&handle.0.totals.times);
+        owners.merge(&handle.totals().times);
     }
     let mut family = scrape.page.family(
         "maestro_actor_turn_seconds",
@@ -118,7 +118,7 @@ fn owners(scrape: &mut Scrape) {
         "How often an actor was built anew after a fault",
     );
     for seen in &scrape.all {
-        let restarts = seen.handle.0.restarts.lock().total;
+        let restarts = seen.handle.restarts().total;
         family.value(&[("scheduler", seen.name())], restarts as f64);
     }
     let mut family = scrape.page.family(

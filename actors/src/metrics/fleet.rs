@@ -1,7 +1,7 @@
 //! What the original's health controller and metrics reporter say of a fleet.
 
 use super::Scrape;
-use crate::debug::Published;
+use crate::published::Published;
 use maestro_core::domain::{
     Autoscaling, InstanceStatus, PolicyKind, RoomStatus, Scheduler, SchedulerPhase,
 };

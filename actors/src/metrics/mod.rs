@@ -12,10 +12,11 @@ mod operations;
 
 use crate::Directory;
 use crate::catalog::Catalog;
-use crate::debug::Published;
 use crate::forwarding::Outcomes;
 use crate::gauge::{Gauge, Totals};
-use crate::handle::{Live, SchedulerHandle};
+use crate::handle::SchedulerHandle;
+use crate::owner_status::Live;
+use crate::published::Published;
 use crate::tally::Tally;
 use maestro_core::domain::Scheduler;
 use maestro_metrics::{Kind, Labels, Page};
@@ -40,8 +41,8 @@ struct Seen {
 impl Seen {
     /// `None`: a name without a scheduler, which somebody asked for.
     fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
-        let scheduler = handle.0.tally.last_known()?;
-        let published = handle.0.published.lock().clone();
+        let scheduler = handle.tally().last_known()?;
+        let published = handle.published();
         Some(Self {
             scheduler,
             published,
@@ -57,10 +58,10 @@ impl Seen {
         &self.scheduler.game
     }
     fn tally(&self) -> &Tally {
-        &self.handle.0.tally
+        self.handle.tally()
     }
     fn totals(&self) -> &Totals {
-        &self.handle.0.totals
+        self.handle.totals()
     }
 }
 
