@@ -3,7 +3,7 @@
 /// What is done a piece a turn.
 #[derive(Default)]
 pub(crate) struct Backlog {
-    /// Rooms whose pings the board is to tell of in this round.
+    /// Rooms whose pings the ping cache is to tell of in this round.
     pub tell: usize,
     /// The next round is due at a moment that is set.
     pub tell_later: bool,

@@ -98,7 +98,7 @@ pub struct SchedulerView {
     pub timers: TimersView,
     pub watch: WatchView,
     pub writer: WriterView,
-    pub board: BoardView,
+    pub board: PingCacheView,
     #[serde(flatten)]
     pub state: StateView,
 }
@@ -113,7 +113,7 @@ pub struct WriterView {
 
 /// Pings that were answered without a turn.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct BoardView {
+pub struct PingCacheView {
     /// Since the owner's life began.
     pub answered: u64,
     /// Rooms whose last ping the actor has not been told of.
@@ -129,15 +129,15 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
     let totals = handle.totals();
     let (mut depth, mut oldest, mut turn) = (0, 0, None);
     let (mut lease_left_ms, mut writer, mut because) = (0, WriterView::default(), None);
-    let mut board = BoardView::default();
+    let mut board = PingCacheView::default();
     let state = match handle.status() {
         OwnerStatus::Live(live) => {
             (depth, oldest) = (live.gauge.depth(), live.gauge.oldest_us());
             turn = turn_of(&live.gauge);
             lease_left_ms = live.lease.left(now).as_millis() as u64;
-            board = BoardView {
-                answered: live.board.answered(),
-                waiting: live.board.waiting(),
+            board = PingCacheView {
+                answered: live.ping_cache.answered(),
+                waiting: live.ping_cache.waiting(),
             };
             writer = WriterView {
                 waiting: live.writer.waiting.load(Relaxed),

@@ -2,7 +2,7 @@
 
 use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
-use crate::node_tally::NodeTally;
+use crate::node_counters::NodeCounters;
 use dashmap::DashMap;
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Refusal, RefusalKind};
@@ -27,7 +27,7 @@ struct Inner {
     complete: AtomicBool,
     /// Names that got an owner though nobody had created them.
     strangers: Mutex<HashSet<SchedulerName>>,
-    tally: NodeTally,
+    counters: NodeCounters,
 }
 
 impl Directory {
@@ -81,7 +81,7 @@ impl Directory {
 
     pub(crate) fn remove(&self, name: &str) {
         if let Some((_, handle)) = self.0.handles.remove(name) {
-            self.0.tally.gone(handle);
+            self.0.counters.gone(handle);
         }
         self.created(name);
     }
@@ -96,8 +96,8 @@ impl Directory {
         self.0.complete.load(Relaxed)
     }
 
-    pub(crate) fn tally(&self) -> &NodeTally {
-        &self.0.tally
+    pub(crate) fn counters(&self) -> &NodeCounters {
+        &self.0.counters
     }
 
     /// By name.

@@ -1,8 +1,8 @@
 //! Carrying out pieces of work on the runtime, as cancellable tasks with a deadline.
 
-use crate::cause::Cause;
 use crate::lease::Lease;
 use crate::scope::{Scope, Task};
+use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Clock, Runtime, RuntimeError};
@@ -22,16 +22,16 @@ pub(crate) struct Executor {
     pub lease: Arc<Lease>,
     pub scope: Scope,
     pub running: Arc<parking_lot::Mutex<HashMap<WorkId, CancellationToken>>>,
-    pub done: Arc<dyn Fn(WorkId, WorkResult, Cause) + Send + Sync>,
+    pub done: Arc<dyn Fn(WorkId, WorkResult, TurnTrace) + Send + Sync>,
 }
 
 impl Executor {
-    pub fn run(&self, cause: &Cause, id: WorkId, work: Work, timeout: Duration) {
+    pub fn run(&self, trace: &TurnTrace, id: WorkId, work: Work, timeout: Duration) {
         let token = CancellationToken::new();
         self.running.lock().insert(id, token.clone());
         let this = self.clone();
-        let cause = cause.work(&self.scheduler, id.0, work.kind());
-        let span = cause.span.clone();
+        let trace = trace.work(&self.scheduler, id.0, work.kind());
+        let span = trace.span.clone();
         let task = async move {
             let kind = work.kind();
             let call = async {
@@ -48,7 +48,7 @@ impl Executor {
                 },
             };
             this.running.lock().remove(&id);
-            (this.done)(id, result, cause);
+            (this.done)(id, result, trace);
         };
         self.scope
             .spawn(Task::Work, tracing::Instrument::instrument(task, span));

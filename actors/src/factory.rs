@@ -9,7 +9,7 @@ use maestro_core::state::SchedulerState;
 use std::panic::AssertUnwindSafe;
 
 /// What a factory brought, for a life that is to begin.
-pub(crate) struct Fresh {
+pub(crate) struct LoadedOwner {
     pub epoch: Epoch,
     pub seq: Seq,
     /// Counted from the moment before the store was asked, as the store does at the latest.
@@ -31,12 +31,15 @@ pub(crate) enum BuildError {
 
 /// Acquires and loads a scheduler. A panic in here is an error like any other: nobody
 /// would be told of it otherwise.
-pub(crate) async fn make(parts: &NodeParts, name: &SchedulerName) -> Result<Fresh, BuildError> {
+pub(crate) async fn make(
+    parts: &NodeParts,
+    name: &SchedulerName,
+) -> Result<LoadedOwner, BuildError> {
     let made = AssertUnwindSafe(load(parts, name)).catch_unwind().await;
     made.unwrap_or(Err(BuildError::Panicked))
 }
 
-async fn load(parts: &NodeParts, name: &SchedulerName) -> Result<Fresh, BuildError> {
+async fn load(parts: &NodeParts, name: &SchedulerName) -> Result<LoadedOwner, BuildError> {
     let before = parts.clock.now().mono;
     let claims = parts.ownership.acquire(std::slice::from_ref(name)).await?;
     let epoch = match claims.into_iter().next() {
@@ -47,7 +50,7 @@ async fn load(parts: &NodeParts, name: &SchedulerName) -> Result<Fresh, BuildErr
     let loaded = parts.store.load(name).await?;
     let (seq, now, entropy) = (loaded.seq, parts.clock.now(), parts.clock.entropy());
     let state = SchedulerState::load(name.clone(), loaded, parts.core.clone(), now, entropy);
-    Ok(Fresh {
+    Ok(LoadedOwner {
         epoch,
         seq,
         lease_until: before.plus(parts.settings.lease_ttl),

@@ -1,7 +1,7 @@
 //! What goes into one commit of an owner, and what is left of it while the store takes nothing: the last word about
 //! each room and operation. So what waits is bounded by what there is, not by how long the store is away.
 
-use crate::cause::Cause;
+use crate::turn_trace::TurnTrace;
 use crate::waiter::Waiter;
 use maestro_core::domain::{OperationId, RoomId};
 use maestro_core::ports::{Change, ForwardedEvent, Forwarding};
@@ -22,7 +22,7 @@ pub(crate) enum Outgoing {
         answer: Answer,
     },
     Run {
-        cause: Cause,
+        trace: TurnTrace,
         id: WorkId,
         work: Work,
         timeout: Duration,

@@ -1,15 +1,15 @@
 //! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
 
-use crate::board::Taken;
-use crate::cause::Cause;
 use crate::error::CallError;
 use crate::gauge::Totals;
 use crate::messages::{Ask, Control, Counted, PingCall};
 use crate::order::Order;
 use crate::owner_status::{Live, OwnerStatus};
+use crate::ping_cache::Taken;
 use crate::published::Published;
 use crate::restart::{RestartLog, RestartView};
-use crate::tally::Tally;
+use crate::scheduler_counters::SchedulerCounters;
+use crate::turn_trace::TurnTrace;
 use crate::waiter::{Decided, NotStored, Waiter};
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Store, StoreError};
@@ -57,7 +57,7 @@ struct Shared {
     totals: Arc<Totals>,
     published: Mutex<Option<Arc<Published>>>,
     restarts: Mutex<RestartLog>,
-    tally: Tally,
+    counters: SchedulerCounters,
     asks: Arc<Semaphore>,
     events: Arc<Semaphore>,
     timeouts: AskTimeouts,
@@ -75,7 +75,7 @@ impl SchedulerHandle {
             totals: Arc::default(),
             published: Mutex::new(None),
             restarts: Mutex::new(RestartLog::default()),
-            tally: Tally::default(),
+            counters: SchedulerCounters::default(),
             asks: Arc::new(Semaphore::new(ASKS_MAX)),
             events: Arc::new(Semaphore::new(EVENTS_MAX)),
             timeouts,
@@ -102,8 +102,8 @@ impl SchedulerHandle {
     }
 
     /// What is counted through all lives.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.0.tally
+    pub(crate) fn counters(&self) -> &SchedulerCounters {
+        &self.0.counters
     }
     pub(crate) fn totals(&self) -> &Arc<Totals> {
         &self.0.totals
@@ -148,7 +148,7 @@ impl SchedulerHandle {
         }
     }
 
-    fn answers_from_board(&self, ping: &Ping) -> bool {
+    fn answers_from_cache(&self, ping: &Ping) -> bool {
         let OwnerStatus::Live(live) = &*self.0.status.read() else {
             return false;
         };
@@ -157,7 +157,7 @@ impl SchedulerHandle {
         if live.lease.left(now.mono).is_zero() {
             return false;
         }
-        match live.board.take(ping, now) {
+        match live.ping_cache.take(ping, now) {
             Taken::No => false,
             Taken::Yes => true,
             Taken::First => {
@@ -197,7 +197,7 @@ impl SchedulerHandle {
             return Err(CallError::HeldUp(name()));
         }
         let Ok(permit) = self.0.asks.clone().try_acquire_owned() else {
-            self.0.tally.busy_asks.fetch_add(1, Relaxed);
+            self.0.counters.busy_asks.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
         };
         let (to, answer) = oneshot::channel();
@@ -205,7 +205,7 @@ impl SchedulerHandle {
         // One permit travels with each caller until the answer, also while that waits for
         // a store that is away: so there is always a place in the queue.
         let ask = Ask {
-            cause: Cause::message(&self.0.name, command.kind()),
+            trace: TurnTrace::message(&self.0.name, command.kind()),
             order,
             to: Waiter::of_command(to, permit, decided.clone()),
         };
@@ -259,7 +259,7 @@ impl SchedulerHandle {
     /// # Errors
     /// When too many pings wait, the owner does not answer in time, or there is none.
     pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {
-        if self.answers_from_board(&ping) {
+        if self.answers_from_cache(&ping) {
             // Nothing is waited for: a caller in a loop would keep its thread for ever.
             tokio::task::coop::consume_budget().await;
             return Ok(());
@@ -286,7 +286,7 @@ impl SchedulerHandle {
             Ok(()) => true,
         };
         if !sent {
-            self.0.tally.busy_pings.fetch_add(1, Relaxed);
+            self.0.counters.busy_pings.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {

@@ -1,9 +1,9 @@
 //! The turns of a SchedulerActor: each message becomes one input of the state machine.
 
-use crate::messages::{Again, Ask, Control, Counted, FromWriter, PingCall, WorkEnded};
+use crate::messages::{Ask, ContinueSignal, Control, Counted, FromWriter, PingCall, WorkEnded};
 use crate::order::Order;
-use crate::orders::EndCause;
 use crate::scheduler::SchedulerActor;
+use crate::supervisor_messages::EndCause;
 use crate::turns::Turn;
 use crate::writer::WriterEvent;
 use actix::prelude::*;
@@ -33,7 +33,7 @@ impl StreamHandler<Counted<Ask>> for SchedulerActor {
         };
         self.looks = command.only_looks();
         self.turn_for(
-            ask.cause,
+            ask.trace,
             kind,
             Input::Command {
                 caller,
@@ -64,8 +64,8 @@ impl StreamHandler<Counted<PingCall>> for SchedulerActor {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl StreamHandler<Again> for SchedulerActor {
-    fn handle(&mut self, _: Again, ctx: &mut Self::Context) {
+impl StreamHandler<ContinueSignal> for SchedulerActor {
+    fn handle(&mut self, _: ContinueSignal, ctx: &mut Self::Context) {
         self.go_on(ctx);
     }
     fn finished(&mut self, _: &mut Self::Context) {}
@@ -74,13 +74,15 @@ impl StreamHandler<Again> for SchedulerActor {
 impl Handler<Counted<WorkEnded>> for SchedulerActor {
     type Result = ();
     fn handle(&mut self, message: Counted<WorkEnded>, ctx: &mut Self::Context) {
-        let Counted(WorkEnded(id, result, cause), queued) = message;
+        let Counted(WorkEnded(id, result, trace), queued) = message;
         drop(queued);
         if let WorkResult::Created(instance) = &result {
-            self.handle.tally().made(instance, self.state.rooms());
+            self.handle
+                .counters()
+                .record_created(instance, self.state.rooms());
         }
         let input = Input::WorkDone { id, result };
-        self.turn_for(cause.result(), Turn::WorkDone, input, ctx);
+        self.turn_for(trace.result(), Turn::WorkDone, input, ctx);
     }
 }
 

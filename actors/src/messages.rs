@@ -1,8 +1,8 @@
 //! What the owner of a scheduler is told, and on which ways.
 
-use crate::cause::Cause;
 use crate::gauge::Queued;
 use crate::order::Order;
+use crate::turn_trace::TurnTrace;
 use crate::waiter::Waiter;
 use crate::writer::WriterEvent;
 use actix::prelude::*;
@@ -19,7 +19,7 @@ impl<M: 'static> Message for Counted<M> {
 }
 
 pub(crate) struct Ask {
-    pub cause: Cause,
+    pub trace: TurnTrace,
     pub order: Order,
     pub to: Waiter,
 }
@@ -29,12 +29,12 @@ pub(crate) struct PingCall {
     pub to: Waiter,
 }
 
-pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub Cause);
+pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub TurnTrace);
 
 pub(crate) struct FromWriter(pub WriterEvent);
 
 pub(crate) enum Control {
-    /// The board has answered a ping, the first that this actor is to be told of.
+    /// The ping cache has answered a ping, the first that this actor is to be told of.
     Pinged,
     /// A sign of life is asked for.
     Probe,
@@ -53,13 +53,13 @@ pub(crate) enum Control {
 
 /// Bulk input. Not through the mailbox, which is emptied before timers and streams get
 /// their turn; a stream yields after sixteen items.
-pub(crate) struct Inlets {
+pub(crate) struct Inboxes {
     pub asks: mpsc::Receiver<Counted<Ask>>,
     pub pings: mpsc::Receiver<Counted<PingCall>>,
     pub events: mpsc::Receiver<Counted<RuntimeEvent>>,
     /// The actor's own reminder to go on: others get their turn in between.
-    pub again: mpsc::Receiver<()>,
+    pub continue_signal: mpsc::Receiver<()>,
 }
 
-/// See [`Inlets::again`].
-pub(crate) struct Again;
+/// See [`Inboxes::continue_signal`].
+pub(crate) struct ContinueSignal;

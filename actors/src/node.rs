@@ -11,11 +11,11 @@ use crate::gauge::{Gauge, Totals};
 use crate::handle::SchedulerHandle;
 use crate::messages::Control;
 use crate::order::Order;
-use crate::orders::{Notice, SupervisorLink};
 use crate::owner_status::Live;
 use crate::parts::NodeParts;
 use crate::restart::{RestartLog, RestartView};
 use crate::supervisor::SupervisorActor;
+use crate::supervisor_messages::{Notice, SupervisorLink};
 use crate::threads::{self, Threads};
 use actix::prelude::*;
 use futures_util::StreamExt;
@@ -83,7 +83,8 @@ impl Node {
         };
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         let link = || supervisor.clone();
-        let keeper = crate::keeper::keep(parts.clone(), directory.clone(), link(), stop.clone());
+        let keeper =
+            crate::lease_keeper::keep(parts.clone(), directory.clone(), link(), stop.clone());
         background.spawn_on(keeper, &parts.io);
         let lease = parts.settings.lease_ttl;
         let watch = threads::watch(threads, link(), lease, stop.clone());
@@ -276,8 +277,8 @@ impl Node {
     /// A room's ping was not taken, for whatever reason.
     pub fn ping_failed(&self, scheduler: &str) {
         match self.directory.find(scheduler) {
-            Ok(Some(handle)) => handle.tally().ping_failed(),
-            _ => self.directory.tally().unknown_ping(),
+            Ok(Some(handle)) => handle.counters().ping_failed(),
+            _ => self.directory.counters().unknown_ping(),
         };
     }
 

@@ -1,12 +1,12 @@
 //! The turns of the supervisor: each notice, and what is done about it.
 
 use crate::error::CallError;
-use crate::factory::{BuildError, Fresh};
+use crate::factory::{BuildError, LoadedOwner};
 use crate::handle::SchedulerHandle;
 use crate::messages::{Control, Counted};
-use crate::orders::{EndCause, Notice};
 use crate::owner_status::OwnerStatus;
 use crate::supervisor::{Child, DISCOVER_RETRY, SupervisorActor};
+use crate::supervisor_messages::{EndCause, Notice};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::StoreError;
@@ -36,7 +36,11 @@ impl SupervisorActor {
             Notice::Discovered(found) => self.discovered(found, ctx),
             Notice::Ensure { name, done } => self.wanted(name, done),
             Notice::Built { name, outcome } => self.built(&name, outcome),
-            Notice::ChildEnded { name, life, cause } => self.child_ended(&name, life, cause),
+            Notice::ChildEnded {
+                name,
+                incarnation,
+                cause,
+            } => self.child_ended(&name, incarnation, cause),
             Notice::Retired => self.finish_shutdown(),
             Notice::Reload { name, done } => self.reload(&name, done),
             Notice::Shutdown(done) => self.shutdown(done),
@@ -78,7 +82,7 @@ impl SupervisorActor {
                     self.ensure(name);
                 }
                 self.directory.complete();
-                self.directory.tally().synced();
+                self.directory.counters().synced();
                 let schedulers = names.len();
                 info!(schedulers, "taking over the schedulers of the store");
             }
@@ -104,7 +108,7 @@ impl SupervisorActor {
         }
     }
 
-    fn built(&mut self, name: &SchedulerName, outcome: Result<Box<Fresh>, BuildError>) {
+    fn built(&mut self, name: &SchedulerName, outcome: Result<Box<LoadedOwner>, BuildError>) {
         if let Some(child) = self.children.get_mut(name) {
             child.building = false;
         }
@@ -113,7 +117,7 @@ impl SupervisorActor {
             return self.finish_shutdown();
         }
         match outcome {
-            Ok(fresh) => self.begin_life(name, *fresh),
+            Ok(loaded) => self.begin_incarnation(name, *loaded),
             Err(BuildError::Panicked) => self.restart(name, "loading it panicked"),
             Err(cause) => {
                 // The store's absence is no fault of the scheduler: it costs no budget.
@@ -121,7 +125,7 @@ impl SupervisorActor {
                 let Some(child) = self.children.get_mut(name) else {
                     return;
                 };
-                child.handle.tally().load_failed();
+                child.handle.counters().load_failed();
                 // Said once, not each second.
                 if !std::mem::replace(&mut child.unloaded, true) {
                     warn!(scheduler_name = %name, %cause, "it cannot be loaded; it is tried each second");
@@ -130,9 +134,9 @@ impl SupervisorActor {
         }
     }
 
-    fn child_ended(&mut self, name: &SchedulerName, life: u64, cause: EndCause) {
+    fn child_ended(&mut self, name: &SchedulerName, incarnation: u64, cause: EndCause) {
         let child = self.children.get_mut(name);
-        if let Some(child) = child.filter(|child| child.life == life) {
+        if let Some(child) = child.filter(|child| child.incarnation == incarnation) {
             child.alive = false;
             self.after(name, cause);
         }
@@ -179,11 +183,11 @@ impl SupervisorActor {
     /// Gives up the owners on a thread that stands still; others are made on other threads. What they have decided
     /// and not stored is lost to them, and nobody was told of it but rooms, which say it again.
     fn leave(&mut self, thread: usize) {
-        let on_it = |child: &Child| child.running.as_ref().is_some_and(|r| r.thread == thread);
+        let on_it = |child: &Child| child.tasks.as_ref().is_some_and(|r| r.thread == thread);
         let all = self.children.iter().filter(|(_, child)| on_it(child));
         let names: Vec<SchedulerName> = all.map(|(name, _)| name.clone()).collect();
         for name in names {
-            self.last_life += 1;
+            self.last_incarnation += 1;
             let Some(child) = self.children.get_mut(&name) else {
                 continue;
             };
@@ -193,9 +197,9 @@ impl SupervisorActor {
             live.lease.give_up();
             child.alive = false;
             // What it says of its end does not count any more.
-            child.life = self.last_life;
-            if let Some(running) = &child.running {
-                running.scope.abandon();
+            child.incarnation = self.last_incarnation;
+            if let Some(tasks) = &child.tasks {
+                tasks.scope.abandon();
             }
             // Who looks at it later sees that it was moved.
             warn!(scheduler_name = %name, thread, "its thread stands still: it goes on on another");

@@ -1,9 +1,9 @@
 //! Whether the owner of a scheduler runs now, and the ways to it if it does.
 
-use crate::board::Board;
 use crate::gauge::Gauge;
 use crate::lease::Lease;
 use crate::messages::{Ask, Control, Counted, PingCall};
+use crate::ping_cache::PingCache;
 use crate::writer::WriterGauge;
 use actix::Recipient;
 use maestro_core::ports::Clock;
@@ -19,7 +19,7 @@ pub(crate) struct Live {
     pub lease: Arc<Lease>,
     pub gauge: Arc<Gauge>,
     pub writer: Arc<WriterGauge>,
-    pub board: Arc<Board>,
+    pub ping_cache: Arc<PingCache>,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -8,20 +8,20 @@ use maestro_core::state::Input;
 
 impl SchedulerActor {
     pub(crate) fn wake(&mut self, ctx: &mut Context<Self>) {
-        if self.board.waiting() == 0 {
+        if self.ping_cache.waiting() == 0 {
             return self.turn(Turn::Wake, Input::Wake, ctx);
         }
         self.backlog.wake = true;
         self.begin_telling();
     }
 
-    /// The board tells of all that it answered until now.
+    /// The ping cache tells of all that it answered until now.
     fn begin_telling(&mut self) {
-        self.backlog.tell = self.board.waiting();
+        self.backlog.tell = self.ping_cache.waiting();
         self.go_on_soon();
     }
 
-    /// The board tells of what it answers within the next second (architecture 5).
+    /// The ping cache tells of what it answers within the next second (architecture 5).
     pub(crate) fn tell_later(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.backlog.tell_later, true) {
             return;
@@ -35,7 +35,7 @@ impl SchedulerActor {
 
     pub(crate) fn go_on_soon(&self) {
         // One reminder is enough; the actor itself holds the other end.
-        let _ = self.again.try_send(());
+        let _ = self.continue_signal.try_send(());
     }
 
     /// One piece of each thing that is left to do.
@@ -43,9 +43,9 @@ impl SchedulerActor {
         if self.backlog.tell > 0 {
             let chunk = self.backlog.tell.min(self.state.settings().rooms_per_turn);
             self.backlog.tell -= chunk;
-            let pings = self.board.tell(chunk);
+            let pings = self.ping_cache.tell(chunk);
             self.turn(Turn::Pinged, Input::Pinged(pings), ctx);
-            if self.backlog.tell == 0 && self.board.waiting() > 0 {
+            if self.backlog.tell == 0 && self.ping_cache.waiting() > 0 {
                 self.tell_later(ctx);
             }
         }

@@ -3,18 +3,18 @@
 
 use crate::allocated::AllocatedTo;
 use crate::backlog::Backlog;
-use crate::board::Board;
-use crate::cause::Cause;
 use crate::forwarding::Outbox;
 use crate::gauge::Gauge;
 use crate::group::Outgoing;
 use crate::handle::SchedulerHandle;
-use crate::journal;
 use crate::lease::Lease;
-use crate::messages::{Again, Inlets};
-use crate::orders::{EndCause, ExitGuard, SupervisorLink};
+use crate::messages::{ContinueSignal, Inboxes};
+use crate::operation_log;
+use crate::ping_cache::PingCache;
 use crate::published::{Published, WatchView};
+use crate::supervisor_messages::{EndCause, ExitGuard, SupervisorLink};
 use crate::throttle::{Due, Throttle};
+use crate::turn_trace::TurnTrace;
 use crate::turns::Turn;
 use crate::waiter::Waiter;
 use crate::writer::{Batch, Order, WriterGauge};
@@ -41,7 +41,7 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// What one life of an actor is made of.
 pub(crate) struct Parts {
-    pub life: u64,
+    pub incarnation: u64,
     pub state: SchedulerState,
     pub handle: SchedulerHandle,
     pub clock: Arc<dyn Clock>,
@@ -54,10 +54,10 @@ pub(crate) struct Parts {
     pub writer: Arc<WriterGauge>,
     pub outbox: Outbox,
     pub supervisor: SupervisorLink,
-    pub board: Arc<Board>,
-    /// The way to [`Inlets::again`].
-    pub again: mpsc::Sender<()>,
-    pub inlets: Inlets,
+    pub ping_cache: Arc<PingCache>,
+    /// The way to [`Inboxes::continue_signal`].
+    pub continue_signal: mpsc::Sender<()>,
+    pub inboxes: Inboxes,
 }
 
 pub(crate) struct SchedulerActor {
@@ -76,16 +76,16 @@ pub(crate) struct SchedulerActor {
     pub(crate) allocated: AllocatedTo,
     last_caller: u64,
     /// Of the turn under way.
-    cause: Cause,
+    trace: TurnTrace,
     /// Whether the turn under way is for somebody who only looks: a look promises nothing, so it waits for no store.
     pub(crate) looks: bool,
     timer: Option<(Mono, SpawnHandle)>,
     publishing: Throttle,
     pub(crate) guard: ExitGuard,
-    pub(crate) board: Arc<Board>,
-    pub(crate) again: mpsc::Sender<()>,
+    pub(crate) ping_cache: Arc<PingCache>,
+    pub(crate) continue_signal: mpsc::Sender<()>,
     pub(crate) backlog: Backlog,
-    inlets: Option<Inlets>,
+    inboxes: Option<Inboxes>,
 }
 
 impl SchedulerActor {
@@ -93,7 +93,7 @@ impl SchedulerActor {
         Self {
             guard: ExitGuard {
                 name: parts.state.name().clone(),
-                life: parts.life,
+                incarnation: parts.incarnation,
                 cause: EndCause::Stopped,
                 supervisor: parts.supervisor,
             },
@@ -111,14 +111,14 @@ impl SchedulerActor {
             callers: HashMap::new(),
             allocated: AllocatedTo::default(),
             last_caller: 0,
-            cause: Cause::default(),
+            trace: TurnTrace::default(),
             looks: false,
             timer: None,
             publishing: Throttle::new(PUBLISH_EVERY),
-            board: parts.board,
-            again: parts.again,
+            ping_cache: parts.ping_cache,
+            continue_signal: parts.continue_signal,
             backlog: Backlog::default(),
-            inlets: Some(parts.inlets),
+            inboxes: Some(parts.inboxes),
         }
     }
 
@@ -164,21 +164,21 @@ impl SchedulerActor {
     /// A turn on behalf of somebody, inside that one's span.
     pub(crate) fn turn_for(
         &mut self,
-        cause: Cause,
+        trace: TurnTrace,
         kind: Turn,
         input: Input,
         ctx: &mut Context<Self>,
     ) {
-        let span = cause.span.clone();
-        self.cause = cause;
+        let span = trace.span.clone();
+        self.trace = trace;
         span.in_scope(|| self.turn(kind, input, ctx));
-        self.cause = Cause::default();
+        self.trace = TurnTrace::default();
     }
 
     fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
-        // Before anybody is answered: what a room says next meets the board as it is now.
+        // Before anybody is answered: what a room says next meets the ping cache as it is now.
         for change in decision.board {
-            self.board.change(change);
+            self.ping_cache.change(change);
         }
         if decision.more {
             self.backlog.more = true;
@@ -212,12 +212,12 @@ impl SchedulerActor {
             self.order(decision.changes, outgoing, ctx);
         }
         for report in &decision.reports {
-            journal::tell(self.state.name(), report);
+            operation_log::record(self.state.name(), report);
             if let (Report::DuplicateCreate, Some(counter)) = (report, &self.duplicate_creates) {
                 counter.inc();
             }
         }
-        self.handle.tally().record(decision.reports);
+        self.handle.counters().record(decision.reports);
         if !decision.touches.is_empty() {
             self.send(Order::Touches(decision.touches), ctx);
         }
@@ -241,7 +241,7 @@ impl SchedulerActor {
             }
         }
         let batch = Batch {
-            cause: self.cause.clone(),
+            trace: self.trace.clone(),
             changes,
             outgoing: waits,
         };
@@ -277,7 +277,7 @@ impl SchedulerActor {
                 Outgoing::Reply { caller, to, answer }
             }
             Effect::Run { id, work, timeout } => Outgoing::Run {
-                cause: self.cause.clone(),
+                trace: self.trace.clone(),
                 id,
                 work,
                 timeout,
@@ -336,7 +336,9 @@ impl SchedulerActor {
             }
         }
         let published = Published::of(&self.state, now, self.lease.epoch, self.watch.clone());
-        self.handle.tally().know(self.state.scheduler());
+        self.handle
+            .counters()
+            .record_document(self.state.scheduler());
         self.handle.publish(published);
     }
 
@@ -346,8 +348,8 @@ impl SchedulerActor {
             return;
         }
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
-        self.board.change(BoardChange::Clear);
-        let touches = self.state.flush(self.board.tell(usize::MAX));
+        self.ping_cache.change(BoardChange::Clear);
+        let touches = self.state.flush(self.ping_cache.tell(usize::MAX));
         if flush {
             self.writer.waiting.fetch_add(1, Relaxed);
             if self.orders.try_send(Order::Touches(touches)).is_err() {
@@ -388,11 +390,11 @@ impl Actor for SchedulerActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Results are bounded by the work that is out: the mailbox must not refuse them.
         ctx.set_mailbox_capacity(usize::MAX >> 4);
-        if let Some(inlets) = self.inlets.take() {
-            ctx.add_stream(ReceiverStream::new(inlets.asks));
-            ctx.add_stream(ReceiverStream::new(inlets.pings));
-            ctx.add_stream(ReceiverStream::new(inlets.events));
-            ctx.add_stream(ReceiverStream::new(inlets.again).map(|()| Again));
+        if let Some(inboxes) = self.inboxes.take() {
+            ctx.add_stream(ReceiverStream::new(inboxes.asks));
+            ctx.add_stream(ReceiverStream::new(inboxes.pings));
+            ctx.add_stream(ReceiverStream::new(inboxes.events));
+            ctx.add_stream(ReceiverStream::new(inboxes.continue_signal).map(|()| ContinueSignal));
         }
         self.gauge.begin_turn(Turn::Start);
         self.arm(ctx);

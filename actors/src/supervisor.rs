@@ -5,13 +5,13 @@
 //! loads everything from the store again.
 
 use crate::Directory;
-use crate::factory::{self, BuildError, Fresh};
+use crate::factory::{self, BuildError, LoadedOwner};
 use crate::handle::SchedulerHandle;
-use crate::life::{self, Running};
-use crate::orders::{EndCause, Notice, SupervisorLink};
+use crate::incarnation::{self, OwnerTasks};
 use crate::owner_status::OwnerStatus;
 use crate::parts::NodeParts;
 use crate::restart::RestartLog;
+use crate::supervisor_messages::{EndCause, Notice, SupervisorLink};
 use crate::threads::Threads;
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -29,8 +29,8 @@ pub(crate) const DISCOVER_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Child {
     pub(crate) handle: SchedulerHandle,
-    pub(crate) life: u64,
-    pub(crate) running: Option<Running>,
+    pub(crate) incarnation: u64,
+    pub(crate) tasks: Option<OwnerTasks>,
     /// A life is under way that has not told of its end.
     pub(crate) alive: bool,
     /// A factory is at work.
@@ -47,7 +47,7 @@ pub(crate) struct SupervisorActor {
     pub(crate) directory: Directory,
     threads: Arc<Threads>,
     pub(crate) children: HashMap<SchedulerName, Child>,
-    pub(crate) last_life: u64,
+    pub(crate) last_incarnation: u64,
     pub(crate) stopping: Option<Vec<oneshot::Sender<()>>>,
     /// Turns of its own that panicked.
     pub(crate) restarts: Arc<Mutex<RestartLog>>,
@@ -68,7 +68,7 @@ impl SupervisorActor {
             directory,
             threads,
             children: HashMap::new(),
-            last_life: 0,
+            last_incarnation: 0,
             stopping: None,
             restarts,
             link,
@@ -93,11 +93,11 @@ impl SupervisorActor {
             return;
         };
         child.building = true;
-        let (me, name, before) = (self.link.clone(), name.clone(), child.running.take());
+        let (me, name, before) = (self.link.clone(), name.clone(), child.tasks.take());
         let parts = self.parts.clone();
         let work = async move {
-            if let Some(running) = before {
-                running.scope.end().await;
+            if let Some(tasks) = before {
+                tasks.scope.end().await;
             }
             let made = async {
                 tokio::time::sleep(wait).await;
@@ -123,8 +123,8 @@ impl SupervisorActor {
         let handle = self.directory.entry(name, self.parts.settings.timeouts);
         let child = Child {
             handle: handle.clone(),
-            life: 0,
-            running: None,
+            incarnation: 0,
+            tasks: None,
             alive: false,
             building: false,
             unloaded: false,
@@ -136,18 +136,19 @@ impl SupervisorActor {
         handle
     }
 
-    pub(crate) fn begin_life(&mut self, name: &SchedulerName, fresh: Fresh) {
+    pub(crate) fn begin_incarnation(&mut self, name: &SchedulerName, loaded: LoadedOwner) {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
-        self.last_life += 1;
-        child.life = self.last_life;
+        self.last_incarnation += 1;
+        child.incarnation = self.last_incarnation;
         child.alive = true;
         child.unloaded = false;
         let (handle, supervisor) = (child.handle.clone(), self.link.clone());
-        let (life, thread) = (self.last_life, self.threads.pick(name));
-        let (running, live) = life::begin(&self.parts, handle, fresh, life, supervisor, thread);
-        child.running = Some(running);
+        let (incarnation, thread) = (self.last_incarnation, self.threads.pick(name));
+        let (tasks, live) =
+            incarnation::begin(&self.parts, handle, loaded, incarnation, supervisor, thread);
+        child.tasks = Some(tasks);
         child.handle.set_status(OwnerStatus::Live(live));
         for waiting in child.waiting.drain(..) {
             // Who asked may have left meanwhile.
@@ -190,7 +191,7 @@ impl SupervisorActor {
             return;
         };
         let wait = child.handle.count_restart(cause, entropy);
-        child.handle.tally().start_failed();
+        child.handle.counters().start_failed();
         match wait {
             Some(wait) => {
                 child.handle.set_status(OwnerStatus::Loading);
@@ -220,12 +221,12 @@ impl SupervisorActor {
             let _ = reloading.send(false);
         }
         let (name, stopping) = (name.clone(), self.stopping.is_some());
-        let (running, parts) = (child.running.take(), self.parts.clone());
+        let (tasks, parts) = (child.tasks.take(), self.parts.clone());
         let work = async move {
-            if let Some(running) = running {
-                running.scope.end().await;
+            if let Some(tasks) = tasks {
+                tasks.scope.end().await;
                 // What is said below counts, whatever becomes of the log.
-                let release = life::release(&parts, &name, running.epoch);
+                let release = incarnation::release(&parts, &name, tasks.epoch);
                 let _ = AssertUnwindSafe(release).catch_unwind().await;
             }
             match stopping {
@@ -246,7 +247,7 @@ impl SupervisorActor {
 
     /// What became of events goes with the rest that is counted of a scheduler, some minutes after its end.
     fn forget_outcomes(&self) {
-        let gone = self.directory.tally().lately_gone();
+        let gone = self.directory.counters().lately_gone();
         let gone: HashSet<&str> = gone.iter().map(|handle| handle.name().as_str()).collect();
         let known = |name: &str| gone.contains(name) || self.children.contains_key(name);
         self.parts.outbox.outcomes().keep(known);

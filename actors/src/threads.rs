@@ -3,7 +3,7 @@
 //! A turn that does not end (a defect, a call that blocks) holds up its whole thread. Its schedulers are then given
 //! to other threads; it may have new ones when it goes on.
 
-use crate::orders::{Notice, SupervisorLink};
+use crate::supervisor_messages::{Notice, SupervisorLink};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use parking_lot::Mutex;

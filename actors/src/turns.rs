@@ -25,7 +25,7 @@ pub(crate) enum Turn {
     Command,
     Allocate,
     Ping,
-    /// Pings that the board answered, many at a time.
+    /// Pings that the ping cache answered, many at a time.
     Pinged,
     Runtime,
     WorkDone,

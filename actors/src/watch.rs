@@ -16,7 +16,9 @@ impl StreamHandler<Counted<RuntimeEvent>> for SchedulerActor {
         if matches!(event, RuntimeEvent::Listed(_)) {
             self.watch.last_list_at = Some(self.clock.now().wall);
         }
-        self.handle.tally().heard(&event, self.state.rooms());
+        self.handle
+            .counters()
+            .record_event(&event, self.state.rooms());
         self.turn(Turn::Runtime, Input::Runtime(event), ctx);
     }
     /// The default stops the actor when a stream ends.

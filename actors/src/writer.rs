@@ -1,10 +1,10 @@
 //! The ordered writer of one owner: batches become durable in the order in which they
 //! were decided, and only then their effects happen (architecture 5, Order).
 
-use crate::cause::Cause;
 use crate::executor::Executor;
 use crate::forwarding::{Held, Outbox};
 use crate::group::{Group, Outgoing};
+use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
@@ -33,7 +33,7 @@ const LAST_TRY_MAX: Duration = Duration::from_secs(2);
 const SILENT: &str = "the store did not answer in time";
 
 pub(crate) struct Batch {
-    pub cause: Cause,
+    pub trace: TurnTrace,
     pub changes: Vec<Change>,
     pub outgoing: Vec<Outgoing>,
 }
@@ -47,7 +47,7 @@ pub(crate) enum Order {
 fn commit_span(batch: &Batch) -> Option<Span> {
     match batch.changes.len() {
         0 => None,
-        changes => batch.cause.commit(changes),
+        changes => batch.trace.commit(changes),
     }
 }
 
@@ -318,11 +318,11 @@ impl Writer {
                     }
                 }
                 Outgoing::Run {
-                    cause,
+                    trace,
                     id,
                     work,
                     timeout,
-                } => self.executor.run(&cause, id, work, timeout),
+                } => self.executor.run(&trace, id, work, timeout),
                 Outgoing::Abandon(ids) => self.executor.abandon(&ids),
                 Outgoing::Forward(event) => {
                     self.outbox.push(&event);

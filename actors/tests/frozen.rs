@@ -243,7 +243,7 @@ fn every_input_counts_as_waiting() {
         let ask = w.spawn_allocate();
         eventually(LONG, "a command counts", || depth(3)(&w)).await;
         w.ping(&room_id(1), PingStatus::Ready).await.unwrap();
-        eventually(LONG, "news of the board count", || depth(4)(&w)).await;
+        eventually(LONG, "news of the ping cache count", || depth(4)(&w)).await;
         w.node.interrupt(FLEET, || {});
         eventually(LONG, "an order of ours counts", || depth(5)(&w)).await;
         let old = || w.view().oldest_message_us > 1_000_000 && w.view().state == "stuck";

@@ -118,7 +118,7 @@ fn a_flood_starves_neither_timers_nor_runtime_events() {
                             // Busy is an answer too: only the pressure counts.
                             match (i % 3, count % 2) {
                                 (0, _) => drop(w.ask(Command::Address(room_id(0))).await),
-                                // The board answers most of these, and keeps no thread.
+                                // The ping cache answers most of these, and keeps no thread.
                                 (1, _) => drop(w.ping(&room_id(0), PingStatus::Ready).await),
                                 (_, 0) => drop(w.ping(&room_id(1), PingStatus::Ready).await),
                                 (_, _) => drop(w.ping(&room_id(1), PingStatus::Occupied).await),

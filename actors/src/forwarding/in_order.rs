@@ -1,8 +1,8 @@
 //! Events that wait for no change of their own, but go behind those before them, of the same room, that do.
 
 use super::Outbox;
-use crate::cause::Cause;
 use crate::group::Outgoing;
+use crate::turn_trace::TurnTrace;
 use crate::writer::{Batch, Order};
 use maestro_core::domain::RoomId;
 use maestro_core::ports::Forwarding;
@@ -69,7 +69,7 @@ impl Outbox {
         held.add(&event.room);
         Some(Order::Batch(Batch {
             // What waited for a forwarder has no span of its own.
-            cause: Cause::default(),
+            trace: TurnTrace::default(),
             changes: Vec::new(),
             outgoing: vec![Outgoing::Forward(event)],
         }))

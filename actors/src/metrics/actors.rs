@@ -66,7 +66,7 @@ fn by_actor(
 /// them takes is in `/debug/actors`.
 fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2]) {
     let owners = TurnTimes::default();
-    owners.merge(&directory.tally().turns);
+    owners.merge(&directory.counters().turns);
     for handle in directory.all() {
         owners.merge(&handle.totals().times);
     }
@@ -98,8 +98,8 @@ fn busy(scrape: &mut Scrape, catalog: &Catalog) {
     let labels = [("actor", "catalog"), ("scheduler", ""), ("message", "read")];
     family.value(&labels, refused);
     for seen in &scrape.all {
-        let tally = seen.tally();
-        for (message, busy) in [("ask", &tally.busy_asks), ("ping", &tally.busy_pings)] {
+        let counters = seen.counters();
+        for (message, busy) in [("ask", &counters.busy_asks), ("ping", &counters.busy_pings)] {
             let labels = [
                 ("actor", "scheduler"),
                 ("scheduler", seen.name()),

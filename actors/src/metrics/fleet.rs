@@ -98,7 +98,7 @@ fn ends(scrape: &mut Scrape) {
         "Rooms that ended, and containers that were started again in place (counter)",
     );
     for seen in &scrape.all {
-        let mut ended = seen.tally().operations().rooms_ended;
+        let mut ended = seen.counters().operations().rooms_ended;
         for reason in ALERTED {
             ended.entry(reason).or_default();
         }

@@ -17,7 +17,7 @@ use crate::gauge::{Gauge, Totals};
 use crate::handle::SchedulerHandle;
 use crate::owner_status::Live;
 use crate::published::Published;
-use crate::tally::Tally;
+use crate::scheduler_counters::SchedulerCounters;
 use maestro_core::domain::Scheduler;
 use maestro_metrics::{Kind, Labels, Page};
 use prometheus::proto::MetricFamily;
@@ -41,7 +41,7 @@ struct Seen {
 impl Seen {
     /// `None`: a name without a scheduler, which somebody asked for.
     fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
-        let scheduler = handle.tally().last_known()?;
+        let scheduler = handle.counters().last_known()?;
         let published = handle.published();
         Some(Self {
             scheduler,
@@ -57,8 +57,8 @@ impl Seen {
     fn game(&self) -> &str {
         &self.scheduler.game
     }
-    fn tally(&self) -> &Tally {
-        self.handle.tally()
+    fn counters(&self) -> &SchedulerCounters {
+        self.handle.counters()
     }
     fn totals(&self) -> &Totals {
         self.handle.totals()
@@ -73,12 +73,18 @@ struct Scrape {
 
 impl Scrape {
     /// A counter by scheduler, of those too that have just gone.
-    fn counters(&mut self, name: &str, help: &str, more: Labels<'_>, of: fn(&Tally) -> &AtomicU64) {
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        more: Labels<'_>,
+        of: fn(&SchedulerCounters) -> &AtomicU64,
+    ) {
         let mut family = self.page.family(name, Kind::Counter, help);
         for seen in &self.all {
             let mut labels = vec![("scheduler", seen.name())];
             labels.extend(more);
-            family.value(&labels, of(seen.tally()).load(Relaxed) as f64);
+            family.value(&labels, of(seen.counters()).load(Relaxed) as f64);
         }
     }
 
@@ -107,7 +113,7 @@ pub(crate) fn render(
         .into_iter()
         .filter_map(|handle| Seen::of(handle, false))
         .collect();
-    for handle in directory.tally().lately_gone() {
+    for handle in directory.counters().lately_gone() {
         // One that came back under its name counts anew.
         if !all.iter().any(|seen| seen.name() == handle.name().as_str()) {
             all.extend(Seen::of(handle, true));
@@ -142,12 +148,12 @@ fn rooms_api(scrape: &mut Scrape, directory: &Directory) {
         "Pings whose room could not be updated (counter)",
     );
     for seen in &scrape.all {
-        let failures = seen.tally().ping_failures.load(Relaxed);
+        let failures = seen.counters().ping_failures.load(Relaxed);
         family.value(&[("scheduler", seen.name())], failures as f64);
     }
     // A scheduler may have that name: then it is counted as that one's.
     if !scrape.all.iter().any(|seen| seen.name() == UNKNOWN) {
-        let failures = directory.tally().unknown_pings.load(Relaxed);
+        let failures = directory.counters().unknown_pings.load(Relaxed);
         family.value(&[("scheduler", UNKNOWN)], failures as f64);
     }
 }

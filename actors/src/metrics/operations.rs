@@ -2,7 +2,7 @@
 
 use super::{Scrape, Seen};
 use crate::Directory;
-use crate::tally::{Latencies, Tally};
+use crate::scheduler_counters::{Latencies, SchedulerCounters};
 use maestro_metrics::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,26 +15,26 @@ pub(super) fn render(scrape: &mut Scrape, directory: &Directory) {
         scrape,
         "maestro_worker_operation_execution_latency",
         "How long the work of operations took, in milliseconds (latency)",
-        |tally| tally.operations().executed,
+        |counters| counters.operations().executed,
     );
     latencies(
         scrape,
         "maestro_worker_operation_rollback_latency",
         "How long the rollback of operations took, in milliseconds (latency)",
-        |tally| tally.operations().rolled_back,
+        |counters| counters.operations().rolled_back,
     );
     failures(scrape);
     scrape.counters(
         "maestro_worker_add_rooms_operation_execution_failed_total",
         "Operations add_rooms that failed (counter)",
         &[("operation", "add_rooms")],
-        |tally| &tally.adds_failed,
+        |counters| &counters.adds_failed,
     );
     scrape.counters(
         "maestro_worker_remove_rooms_operation_deletion_failed_total_total",
         "Rooms that operations remove_rooms could not end (counter)",
         &[("operation", "remove_rooms")],
-        |tally| &tally.rooms_not_removed,
+        |counters| &counters.rooms_not_removed,
     );
     events(scrape);
 }
@@ -51,7 +51,7 @@ fn workers(scrape: &mut Scrape, directory: &Directory) {
             family.value(&labels, f64::from(u8::from(runs(seen, component))));
         }
     }
-    let syncs = directory.tally().syncs.load(Relaxed);
+    let syncs = directory.counters().syncs.load(Relaxed);
     scrape
         .page
         .family(
@@ -70,10 +70,10 @@ fn runs(seen: &Seen, component: &str) -> bool {
     seen.live.is_some() && (component != "runtime_watcher" || hears())
 }
 
-fn latencies(scrape: &mut Scrape, name: &str, help: &str, of: fn(&Tally) -> Latencies) {
+fn latencies(scrape: &mut Scrape, name: &str, help: &str, of: fn(&SchedulerCounters) -> Latencies) {
     let mut family = scrape.page.family(name, Kind::Histogram, help);
     for seen in &scrape.all {
-        for ((operation, success), latency) in of(seen.tally()) {
+        for ((operation, success), latency) in of(seen.counters()) {
             let labels = [
                 ("game", seen.game()),
                 ("scheduler", seen.name()),
@@ -93,7 +93,7 @@ fn failures(scrape: &mut Scrape) {
         "Operations that nobody knows how to carry out (counter)",
     );
     for seen in &scrape.all {
-        for (operation, evicted) in seen.tally().operations().evicted {
+        for (operation, evicted) in seen.counters().operations().evicted {
             let labels = [
                 ("game", seen.game()),
                 ("scheduler", seen.name()),
@@ -109,10 +109,10 @@ fn failures(scrape: &mut Scrape) {
         "Faults that kept the queue of a scheduler from moving (counter)",
     );
     for seen in &scrape.all {
-        let tally = seen.tally();
+        let counters = seen.counters();
         for (reason, failed) in [
-            ("next_operation_failed", &tally.loads_failed),
-            ("start_operation_failed", &tally.starts_failed),
+            ("next_operation_failed", &counters.loads_failed),
+            ("start_operation_failed", &counters.starts_failed),
         ] {
             let labels = [
                 ("game", seen.game()),
@@ -131,7 +131,7 @@ fn events(scrape: &mut Scrape) {
         "Events of the runtime that an owner took in (counter)",
     );
     for seen in &scrape.all {
-        let instances = &seen.tally().instances;
+        let instances = &seen.counters().instances;
         for (kind, events) in [
             ("added", &instances.added),
             ("updated", &instances.updated),
@@ -153,6 +153,6 @@ fn events(scrape: &mut Scrape) {
         "maestro_watcher_failed_instance_conversion_total",
         "Instances that were ready and had no address (counter)",
         &[],
-        |tally| &tally.instances.unconverted,
+        |counters| &counters.instances.unconverted,
     );
 }

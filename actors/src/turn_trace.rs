@@ -12,12 +12,12 @@ use tracing::{Span, debug_span};
 const HOPS_MAX: u8 = 8;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Cause {
+pub(crate) struct TurnTrace {
     pub span: Span,
     hops: u8,
 }
 
-impl Default for Cause {
+impl Default for TurnTrace {
     fn default() -> Self {
         Self {
             span: Span::none(),
@@ -26,7 +26,7 @@ impl Default for Cause {
     }
 }
 
-impl Cause {
+impl TurnTrace {
     /// A message that a caller sends, below the caller's own span.
     pub fn message(scheduler: &SchedulerName, kind: &'static str) -> Self {
         Self {

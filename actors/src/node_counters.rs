@@ -14,7 +14,7 @@ const SHOWN_AFTER_END: Duration = Duration::from_secs(300);
 const GONE_MAX: usize = 200;
 
 #[derive(Default)]
-pub(crate) struct NodeTally {
+pub(crate) struct NodeCounters {
     /// Looks at whether every scheduler has its owner here.
     pub syncs: AtomicU64,
     /// Pings for schedulers that do not exist.
@@ -24,7 +24,7 @@ pub(crate) struct NodeTally {
     gone: Mutex<VecDeque<(Instant, SchedulerHandle)>>,
 }
 
-impl NodeTally {
+impl NodeCounters {
     pub fn synced(&self) {
         self.syncs.fetch_add(1, Relaxed);
     }

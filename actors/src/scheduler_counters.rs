@@ -17,7 +17,7 @@ const EVICTED_NAMES_MAX: usize = 20;
 pub(crate) const OTHER: &str = "other";
 
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct SchedulerCounters {
     pub busy_asks: AtomicU64,
     pub busy_pings: AtomicU64,
     pub ping_failures: AtomicU64,
@@ -78,7 +78,7 @@ impl Latency {
     }
 }
 
-impl Tally {
+impl SchedulerCounters {
     pub fn record(&self, reports: Vec<Report>) {
         if reports.is_empty() {
             return;
@@ -123,7 +123,7 @@ impl Tally {
     }
 
     /// An event that is about to be decided on; `rooms` are those known before.
-    pub fn heard(&self, event: &RuntimeEvent, rooms: &RoomTable) {
+    pub fn record_event(&self, event: &RuntimeEvent, rooms: &RoomTable) {
         let seen = &self.instances;
         let changed = match event {
             RuntimeEvent::Gone { .. } => {
@@ -145,14 +145,14 @@ impl Tally {
     }
 
     /// The answer to its creation is mostly the first that is heard of an instance.
-    pub fn made(&self, instance: &Instance, rooms: &RoomTable) {
+    pub fn record_created(&self, instance: &Instance, rooms: &RoomTable) {
         if !is_known(instance, rooms) {
             self.instances.added.fetch_add(1, Relaxed);
         }
     }
 
     /// The document of a scheduler that is there.
-    pub fn know(&self, scheduler: Option<&Arc<Scheduler>>) {
+    pub fn record_document(&self, scheduler: Option<&Arc<Scheduler>>) {
         if let Some(scheduler) = scheduler {
             *self.last.lock() = Some(scheduler.clone());
         }
@@ -212,16 +212,16 @@ mod tests {
 
     #[test]
     fn a_canceled_order_of_rooms_has_not_failed() {
-        let tally = Tally::default();
+        let counters = SchedulerCounters::default();
         let outcomes = [Outcome::Success, Outcome::Canceled, Outcome::Failure];
-        tally.record(
+        counters.record(
             outcomes
                 .map(|outcome| executed("add_rooms", outcome))
                 .into(),
         );
-        tally.record(vec![executed("create_scheduler", Outcome::Failure)]);
-        assert_eq!(tally.adds_failed.load(Relaxed), 1);
-        let operations = tally.operations();
+        counters.record(vec![executed("create_scheduler", Outcome::Failure)]);
+        assert_eq!(counters.adds_failed.load(Relaxed), 1);
+        let operations = counters.operations();
         let of = |success| &operations.executed[&("add_rooms".to_owned(), success)];
         assert_eq!((of(true).count, of(false).count), (1, 2));
         let buckets: Vec<_> = of(true).buckets().collect();
@@ -230,12 +230,12 @@ mod tests {
 
     #[test]
     fn names_of_strange_operations_are_bounded() {
-        let tally = Tally::default();
+        let counters = SchedulerCounters::default();
         for i in 0..100 {
             let operation = named(&format!("strange-{i}"));
-            tally.record(vec![Report::Evicted { operation }]);
+            counters.record(vec![Report::Evicted { operation }]);
         }
-        let evicted = tally.operations().evicted;
+        let evicted = counters.operations().evicted;
         assert_eq!(evicted.len(), EVICTED_NAMES_MAX + 1);
         assert_eq!(evicted[OTHER], 80);
     }

@@ -1,6 +1,6 @@
 //! What the supervisor is told: to make, load anew and end owners, and that one has ended.
 
-use crate::factory::{BuildError, Fresh};
+use crate::factory::{BuildError, LoadedOwner};
 use crate::gauge::Gauge;
 use crate::handle::SchedulerHandle;
 use crate::messages::Counted;
@@ -31,11 +31,11 @@ pub(crate) enum Notice {
     /// What a factory brought, for a life that is to begin.
     Built {
         name: SchedulerName,
-        outcome: Result<Box<Fresh>, BuildError>,
+        outcome: Result<Box<LoadedOwner>, BuildError>,
     },
     ChildEnded {
         name: SchedulerName,
-        life: u64,
+        incarnation: u64,
         cause: EndCause,
     },
     /// Makes sure that a scheduler has an owner; one that does not exist yet may be created by it.
@@ -97,7 +97,7 @@ impl SupervisorLink {
 /// Tells the supervisor of the end, however it came: also while unwinding.
 pub(crate) struct ExitGuard {
     pub name: SchedulerName,
-    pub life: u64,
+    pub incarnation: u64,
     pub cause: EndCause,
     pub supervisor: SupervisorLink,
 }
@@ -111,7 +111,7 @@ impl Drop for ExitGuard {
         // Nothing here may panic: a second panic while unwinding aborts the process.
         self.supervisor.tell(Notice::ChildEnded {
             name: self.name.clone(),
-            life: self.life,
+            incarnation: self.incarnation,
             cause,
         });
     }

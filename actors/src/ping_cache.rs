@@ -1,6 +1,6 @@
 //! Answers steady pings where they arrive: almost all pings of a fleet say what the room said
 //! before, and a way through the actor and back would cost two hand-overs between threads
-//! each. The state machine says which pings these are ([`Steady`]); the board takes them and
+//! each. The state machine says which pings these are ([`Steady`]); the ping cache takes them and
 //! tells the actor of the last one of each room, many at a time.
 
 use dashmap::DashMap;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const SHARDS: usize = 8;
 
 /// One for each life of an owner: it ends with it, and so does what may be answered.
-pub(crate) struct Board {
+pub(crate) struct PingCache {
     slots: DashMap<RoomId, Slot>,
     /// Rooms with a ping that the actor has not been told of, each once.
     fresh: Mutex<VecDeque<RoomId>>,
@@ -40,7 +40,7 @@ pub(crate) enum Taken {
     First,
 }
 
-impl Board {
+impl PingCache {
     pub fn new() -> Self {
         Self {
             slots: DashMap::with_shard_amount(SHARDS),
@@ -159,17 +159,17 @@ mod tests {
             metadata: metadata.into(),
         }
     }
-    fn posted() -> Board {
-        let board = Board::new();
+    fn posted() -> PingCache {
+        let cache = PingCache::new();
         let steady = Steady {
             status: PingStatus::Occupied,
             running_matches: 2,
         };
-        board.change(BoardChange::Post("r".into(), steady, "{}".into()));
-        board
+        cache.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        cache
     }
-    fn told(board: &Board) -> Vec<(u64, String)> {
-        let pings = board.tell(10).into_iter();
+    fn told(cache: &PingCache) -> Vec<(u64, String)> {
+        let pings = cache.tell(10).into_iter();
         pings
             .map(|p| (p.at.mono.0.as_secs(), p.metadata.to_string()))
             .collect()
@@ -177,54 +177,54 @@ mod tests {
 
     #[test]
     fn takes_what_says_the_same_and_tells_the_last_of_it() {
-        let board = posted();
-        assert_eq!(board.take(&ping(2, "{}"), at(1)), Taken::First);
-        assert_eq!(board.take(&ping(2, r#"{"a":1}"#), at(2)), Taken::Yes);
-        assert_eq!(board.waiting(), 1);
-        assert_eq!(told(&board), [(2, r#"{"a":1}"#.to_owned())]);
-        assert_eq!(told(&board), []);
-        assert_eq!(board.take(&ping(2, "{}"), at(3)), Taken::First);
-        assert_eq!(board.answered(), 3);
+        let cache = posted();
+        assert_eq!(cache.take(&ping(2, "{}"), at(1)), Taken::First);
+        assert_eq!(cache.take(&ping(2, r#"{"a":1}"#), at(2)), Taken::Yes);
+        assert_eq!(cache.waiting(), 1);
+        assert_eq!(told(&cache), [(2, r#"{"a":1}"#.to_owned())]);
+        assert_eq!(told(&cache), []);
+        assert_eq!(cache.take(&ping(2, "{}"), at(3)), Taken::First);
+        assert_eq!(cache.answered(), 3);
     }
 
     #[test]
     fn leaves_what_says_something_else_to_the_actor() {
-        let board = posted();
-        assert_eq!(board.take(&ping(3, "{}"), at(1)), Taken::No);
+        let cache = posted();
+        assert_eq!(cache.take(&ping(3, "{}"), at(1)), Taken::No);
         let mut ready = ping(2, "{}");
         ready.status = PingStatus::Ready;
-        assert_eq!(board.take(&ready, at(1)), Taken::No);
+        assert_eq!(cache.take(&ready, at(1)), Taken::No);
         ready.room = "other".into();
-        assert_eq!(board.take(&ready, at(1)), Taken::No);
-        assert_eq!((board.waiting(), board.answered()), (0, 0));
+        assert_eq!(cache.take(&ready, at(1)), Taken::No);
+        assert_eq!((cache.waiting(), cache.answered()), (0, 0));
     }
 
     #[test]
     fn a_room_that_is_taken_off_is_not_answered_and_its_last_ping_is_told() {
         for change in [BoardChange::TakeOff("r".into()), BoardChange::Clear] {
-            let board = posted();
-            board.take(&ping(2, "{}"), at(1));
-            board.change(change.clone());
-            assert_eq!(board.take(&ping(2, "{}"), at(2)), Taken::No);
-            assert_eq!(told(&board), [(1, "{}".to_owned())]);
-            assert!(board.slots.is_empty(), "nothing is left of it");
+            let cache = posted();
+            cache.take(&ping(2, "{}"), at(1));
+            cache.change(change.clone());
+            assert_eq!(cache.take(&ping(2, "{}"), at(2)), Taken::No);
+            assert_eq!(told(&cache), [(1, "{}".to_owned())]);
+            assert!(cache.slots.is_empty(), "nothing is left of it");
 
-            let board = posted();
-            board.change(change);
-            assert!(board.slots.is_empty(), "nothing was to be told");
+            let cache = posted();
+            cache.change(change);
+            assert!(cache.slots.is_empty(), "nothing was to be told");
         }
     }
 
     #[test]
     fn one_that_is_posted_again_keeps_the_newer_metadata() {
-        let board = posted();
-        board.take(&ping(2, r#"{"new":1}"#), at(5));
+        let cache = posted();
+        cache.take(&ping(2, r#"{"new":1}"#), at(5));
         let steady = Steady {
             status: PingStatus::Occupied,
             running_matches: 2,
         };
-        board.change(BoardChange::TakeOff("r".into()));
-        board.change(BoardChange::Post("r".into(), steady, "{}".into()));
-        assert_eq!(told(&board), [(5, r#"{"new":1}"#.to_owned())]);
+        cache.change(BoardChange::TakeOff("r".into()));
+        cache.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        assert_eq!(told(&cache), [(5, r#"{"new":1}"#.to_owned())]);
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::Directory;
 use crate::messages::Control;
-use crate::orders::SupervisorLink;
 use crate::owner_status::Live;
 use crate::parts::NodeParts;
+use crate::supervisor_messages::SupervisorLink;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
@@ -22,7 +22,7 @@ pub(crate) async fn keep(
     supervisor: SupervisorLink,
     stop: CancellationToken,
 ) {
-    let mut keeper = Keeper {
+    let mut keeper = LeaseKeeper {
         parts,
         directory,
         supervisor,
@@ -41,7 +41,7 @@ pub(crate) async fn keep(
     }
 }
 
-struct Keeper {
+struct LeaseKeeper {
     parts: NodeParts,
     directory: Directory,
     supervisor: SupervisorLink,
@@ -51,9 +51,9 @@ struct Keeper {
     seen: HashMap<SchedulerName, (u64, u32)>,
 }
 
-impl Keeper {
+impl LeaseKeeper {
     async fn round(&mut self) {
-        self.directory.tally().synced();
+        self.directory.counters().synced();
         self.supervisor.probe();
         let held = self.alive();
         if held.is_empty() {

@@ -1,18 +1,18 @@
 //! Begins one life of an owner: its actor on an arbiter, its tasks on the I/O runtime.
 
-use crate::board::Board;
-use crate::cause::Cause;
 use crate::executor::Executor;
-use crate::factory::Fresh;
+use crate::factory::LoadedOwner;
 use crate::gauge::Gauge;
 use crate::handle::{ASKS_MAX, PINGS_MAX, SchedulerHandle};
 use crate::lease::Lease;
-use crate::messages::{Counted, FromWriter, Inlets, WorkEnded};
-use crate::orders::SupervisorLink;
+use crate::messages::{Counted, FromWriter, Inboxes, WorkEnded};
 use crate::owner_status::Live;
 use crate::parts::NodeParts;
+use crate::ping_cache::PingCache;
 use crate::scheduler::{Parts, SchedulerActor};
 use crate::scope::{Scope, Task};
+use crate::supervisor_messages::SupervisorLink;
+use crate::turn_trace::TurnTrace;
 use crate::writer::{QUEUE, Writer, WriterEvent, WriterGauge};
 use actix::prelude::*;
 use futures_util::StreamExt;
@@ -30,7 +30,7 @@ const EVENTS_MAX: usize = 1024;
 const RELEASE_MAX: Duration = Duration::from_secs(1);
 
 /// What is left of a life to be ended.
-pub(crate) struct Running {
+pub(crate) struct OwnerTasks {
     pub scope: Scope,
     pub epoch: Epoch,
     /// Of [`crate::threads::Threads`].
@@ -40,24 +40,24 @@ pub(crate) struct Running {
 pub(crate) fn begin(
     parts: &NodeParts,
     handle: SchedulerHandle,
-    fresh: Fresh,
-    life: u64,
+    loaded: LoadedOwner,
+    incarnation: u64,
     supervisor: SupervisorLink,
     (thread, arbiter): (usize, ArbiterHandle),
-) -> (Running, Live) {
+) -> (OwnerTasks, Live) {
     let name = handle.name().clone();
-    let (epoch, seq) = (fresh.epoch, fresh.seq);
-    let lease = Arc::new(Lease::new(epoch, fresh.lease_until));
+    let (epoch, seq) = (loaded.epoch, loaded.seq);
+    let lease = Arc::new(Lease::new(epoch, loaded.lease_until));
     let scope = Scope::new(parts.io.clone());
     let (orders, orders_in) = mpsc::channel(QUEUE);
     let (asks, asks_in) = mpsc::channel(ASKS_MAX);
     let (pings, pings_in) = mpsc::channel(PINGS_MAX);
     let (events, events_in) = mpsc::channel(EVENTS_MAX);
-    let (again, again_in) = mpsc::channel(1);
+    let (continue_signal, continue_in) = mpsc::channel(1);
     let gauge = Arc::new(WriterGauge::default());
-    let board = Arc::new(Board::new());
+    let ping_cache = Arc::new(PingCache::new());
     let clock = parts.clock.clone();
-    let running = Running {
+    let tasks = OwnerTasks {
         scope: scope.clone(),
         epoch,
         thread,
@@ -66,7 +66,7 @@ pub(crate) fn begin(
     let watch = watch(parts.runtime.clone(), name.clone(), events, seen.clone());
     scope.spawn(Task::Watch, watch);
     let (parts, lease_too, gauge_too) = (parts.clone(), lease.clone(), gauge.clone());
-    let (board_too, seen_too) = (board.clone(), seen.clone());
+    let (cache_too, seen_too) = (ping_cache.clone(), seen.clone());
     let addr = SchedulerActor::start_in_arbiter(&arbiter, move |context| {
         let executor = Executor {
             scheduler: name,
@@ -81,8 +81,8 @@ pub(crate) fn begin(
         let writer = writer(&parts, executor, (epoch, seq), gauge_too.clone(), to);
         scope.spawn(Task::Writer, writer.watched(orders_in));
         SchedulerActor::new(Parts {
-            life,
-            state: fresh.state,
+            incarnation,
+            state: loaded.state,
             handle,
             clock: parts.clock.clone(),
             store: parts.store,
@@ -93,13 +93,13 @@ pub(crate) fn begin(
             writer: gauge_too,
             outbox: parts.outbox,
             supervisor,
-            board: board_too,
-            again,
-            inlets: Inlets {
+            ping_cache: cache_too,
+            continue_signal,
+            inboxes: Inboxes {
                 asks: asks_in,
                 pings: pings_in,
                 events: events_in,
-                again: again_in,
+                continue_signal: continue_in,
             },
         })
     });
@@ -110,19 +110,19 @@ pub(crate) fn begin(
         lease,
         gauge: seen,
         writer: gauge,
-        board,
+        ping_cache,
         clock,
     };
-    (running, live)
+    (tasks, live)
 }
 
 /// Tells the actor of the end of its work.
 fn ended_to(
     to: Addr<SchedulerActor>,
     seen: Arc<Gauge>,
-) -> Arc<dyn Fn(WorkId, WorkResult, Cause) + Send + Sync> {
-    Arc::new(move |id, result, cause| {
-        let ended = WorkEnded(id, result, cause);
+) -> Arc<dyn Fn(WorkId, WorkResult, TurnTrace) + Send + Sync> {
+    Arc::new(move |id, result, trace| {
+        let ended = WorkEnded(id, result, trace);
         to.do_send(Counted(ended, seen.enqueue()));
     })
 }

@@ -32,7 +32,7 @@ macro_rules! course {
 }
 
 /// One line for each step of an operation, under the contract's field names (1.1).
-pub(crate) fn tell(scheduler: &SchedulerName, report: &Report) {
+pub(crate) fn record(scheduler: &SchedulerName, report: &Report) {
     match report {
         Report::Began { operation, text } => course!(scheduler, "Execution", operation, "{text}"),
         Report::Executed {
