@@ -5,7 +5,7 @@
 
 use dashmap::DashMap;
 use maestro_core::domain::{Now, RoomId};
-use maestro_core::state::{BoardChange, Ping, Steady, SteadyPing};
+use maestro_core::state::{Ping, PingCacheChange, Steady, SteadyPing};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -79,9 +79,9 @@ impl PingCache {
     }
 
     /// Does what the state machine decided. What was answered before stays to be told.
-    pub fn change(&self, change: BoardChange) {
+    pub fn change(&self, change: PingCacheChange) {
         match change {
-            BoardChange::Post(room, steady, metadata) => {
+            PingCacheChange::Post(room, steady, metadata) => {
                 let mut slot = self.slots.entry(room).or_insert_with(|| Slot {
                     steady: None,
                     metadata: Arc::default(),
@@ -93,13 +93,13 @@ impl PingCache {
                     slot.metadata = metadata;
                 }
             }
-            BoardChange::TakeOff(room) => {
+            PingCacheChange::TakeOff(room) => {
                 if let Some(mut slot) = self.slots.get_mut(&room) {
                     slot.steady = None;
                 }
                 self.slots.remove_if(&room, |_, slot| slot.fresh.is_none());
             }
-            BoardChange::Clear => self.slots.retain(|_, slot| {
+            PingCacheChange::Clear => self.slots.retain(|_, slot| {
                 slot.steady = None;
                 slot.fresh.is_some()
             }),
@@ -165,7 +165,7 @@ mod tests {
             status: PingStatus::Occupied,
             running_matches: 2,
         };
-        cache.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        cache.change(PingCacheChange::Post("r".into(), steady, "{}".into()));
         cache
     }
     fn told(cache: &PingCache) -> Vec<(u64, String)> {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_room_that_is_taken_off_is_not_answered_and_its_last_ping_is_told() {
-        for change in [BoardChange::TakeOff("r".into()), BoardChange::Clear] {
+        for change in [PingCacheChange::TakeOff("r".into()), PingCacheChange::Clear] {
             let cache = posted();
             cache.take(&ping(2, "{}"), at(1));
             cache.change(change.clone());
@@ -223,8 +223,8 @@ mod tests {
             status: PingStatus::Occupied,
             running_matches: 2,
         };
-        cache.change(BoardChange::TakeOff("r".into()));
-        cache.change(BoardChange::Post("r".into(), steady, "{}".into()));
+        cache.change(PingCacheChange::TakeOff("r".into()));
+        cache.change(PingCacheChange::Post("r".into(), steady, "{}".into()));
         assert_eq!(told(&cache), [(5, r#"{"new":1}"#.to_owned())]);
     }
 }

@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
 use maestro_core::ports::{Change, Clock, ForwardedEvent, Forwarding, Store};
 use maestro_core::state::{
-    BoardChange, Caller, Decision, Effect, Input, Reply, Report, SchedulerState,
+    Caller, Decision, Effect, Input, PingCacheChange, Reply, Report, SchedulerState,
 };
 use prometheus::IntCounter;
 use std::collections::HashMap;
@@ -177,7 +177,7 @@ impl SchedulerActor {
 
     fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
         // Before anybody is answered: what a room says next meets the ping cache as it is now.
-        for change in decision.board {
+        for change in decision.ping_cache {
             self.ping_cache.change(change);
         }
         if decision.more {
@@ -348,7 +348,7 @@ impl SchedulerActor {
             return;
         }
         let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
-        self.ping_cache.change(BoardChange::Clear);
+        self.ping_cache.change(PingCacheChange::Clear);
         let touches = self.state.flush(self.ping_cache.tell(usize::MAX));
         if flush {
             self.writer.waiting.fetch_add(1, Relaxed);

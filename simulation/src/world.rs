@@ -348,11 +348,11 @@ impl World {
             }
         }
         self.check_removals(before, &what);
-        for change in decision.board {
+        for change in decision.ping_cache {
             match change {
-                BoardChange::Post(room, steady, _) => drop(self.board.insert(room, steady)),
-                BoardChange::TakeOff(room) => drop(self.board.remove(&room)),
-                BoardChange::Clear => self.board.clear(),
+                PingCacheChange::Post(room, steady, _) => drop(self.board.insert(room, steady)),
+                PingCacheChange::TakeOff(room) => drop(self.board.remove(&room)),
+                PingCacheChange::Clear => self.board.clear(),
             }
         }
         self.more = decision.more;

@@ -28,7 +28,7 @@ pub enum Input {
         caller: Caller,
         ping: Ping,
     },
-    /// Pings that the shell answered from the board, the last of each room (see [`Steady`]).
+    /// Pings that the shell answered from the ping cache, the last of each room (see [`Steady`]).
     Pinged(Vec<SteadyPing>),
     Runtime(RuntimeEvent),
     WorkDone {
@@ -80,7 +80,7 @@ pub enum RequestedEvent {
     },
 }
 
-/// What a room says all the time. While it stands on the board a ping that says the same
+/// What a room says all the time. While it stands on the ping cache a ping that says the same
 /// changes nothing but the moment of the last ping and the metadata, whenever it comes: the
 /// shell may answer it at once and tell of it later, in one [`Input::Pinged`] for many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +90,9 @@ pub struct Steady {
     pub running_matches: i64,
 }
 
-/// Changes of the board, in their order.
+/// Changes of the ping cache, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BoardChange {
+pub enum PingCacheChange {
     /// With the metadata that it sent last.
     Post(RoomId, Steady, Arc<str>),
     TakeOff(RoomId),
@@ -100,7 +100,7 @@ pub enum BoardChange {
     Clear,
 }
 
-/// A ping that was answered from the board.
+/// A ping that was answered from the ping cache.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SteadyPing {
     pub room: RoomId,
@@ -344,7 +344,7 @@ pub struct Decision {
     pub touches: Vec<RoomTouch>,
     /// For those who measure; nothing else depends on it.
     pub reports: Vec<Report>,
-    pub board: Vec<BoardChange>,
+    pub ping_cache: Vec<PingCacheChange>,
     /// Not all was done: [`Input::Continue`] is wanted soon, after whoever waits has had a turn.
     pub more: bool,
 }

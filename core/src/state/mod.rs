@@ -181,7 +181,7 @@ fn take_decision(fleet: &mut Fleet, mut turn: Turn) -> Decision {
         effects: turn.effects,
         reports: turn.reports,
         touches: turn.touches,
-        board: fleet.rooms.take_board_changes(),
+        ping_cache: fleet.rooms.take_ping_cache_changes(),
         more: fleet.listing.can_go_on(fleet.work.len()),
     }
 }

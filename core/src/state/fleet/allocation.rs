@@ -43,7 +43,7 @@ impl Fleet {
             return self.rooms.next_to_give(0, |_, _| false);
         };
         let moves = self.settings.rooms_per_turn.max(1);
-        // What the board answers is told a moment later, so a room on it gets that much more.
+        // What the ping cache answers is told a moment later, so a room on it gets that much more.
         let at_most = fresh.saturating_add(self.settings.touch_interval);
         self.rooms.next_to_give(moves, |room, posted| {
             let silence = now.since(room.clock.last_ping);

@@ -88,7 +88,7 @@ impl Fleet {
         };
         self.rooms.set_active(active.version());
         self.audience_changed();
-        self.rooms.clear_board();
+        self.rooms.clear_ping_cache();
         self.outdated = self
             .versions
             .iter()

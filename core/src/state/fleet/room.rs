@@ -28,7 +28,7 @@ pub struct Room {
 pub struct Marks {
     /// The earliest moment at which its health has to be looked at.
     pub(in crate::state) deadline: Option<Mono>,
-    /// It stands on the board of this generation; 0: on none.
+    /// It stands on the ping cache of this generation; 0: on none.
     pub(in crate::state) posted: u64,
     /// The last reconciliation that met it.
     pub(in crate::state) met: u64,

@@ -4,7 +4,7 @@
 use super::room::Room;
 use crate::domain::*;
 use crate::ports::RoomCounts;
-use crate::state::input::{BoardChange, Steady};
+use crate::state::input::{PingCacheChange, Steady};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What of a room the counts depend on.
@@ -82,17 +82,17 @@ pub struct RoomTable {
     silent: BTreeSet<(bool, RoomId)>,
     /// One entry per room: the earliest moment at which its health has to be looked at.
     deadlines: BTreeSet<(Mono, RoomId)>,
-    board: Board,
+    ping_cache: PingCacheChanges,
 }
 
 /// Which rooms the shell may answer without asking: see [`Steady`].
-struct Board {
+struct PingCacheChanges {
     /// Grows when everything is taken off at once.
     generation: u64,
-    changes: Vec<BoardChange>,
+    changes: Vec<PingCacheChange>,
 }
 
-impl Default for Board {
+impl Default for PingCacheChanges {
     fn default() -> Self {
         Self {
             generation: 1,
@@ -101,12 +101,12 @@ impl Default for Board {
     }
 }
 
-impl Board {
+impl PingCacheChanges {
     pub fn take_off(&mut self, room: &mut Room) {
         let posted = std::mem::take(&mut room.marks.posted);
         if posted == self.generation {
             let id = room.record.id.clone();
-            self.changes.push(BoardChange::TakeOff(id));
+            self.changes.push(PingCacheChange::TakeOff(id));
         }
     }
 }
@@ -159,7 +159,7 @@ impl RoomTable {
     /// index, and a room is passed over once per silence. When a whole fleet has fallen silent,
     /// at most `moves` rooms change their index in one turn; the others are only looked at.
     ///
-    /// `is_silent` is also told whether the room is on the board: then pings may have been
+    /// `is_silent` is also told whether the room is on the ping cache: then pings may have been
     /// answered that are not known here yet.
     pub fn next_to_give(
         &mut self,
@@ -168,7 +168,7 @@ impl RoomTable {
     ) -> Option<RoomId> {
         let silent = |id: &&(bool, RoomId)| {
             self.get(id.1.as_str()).is_some_and(|room| {
-                let posted = room.marks.posted == self.board.generation;
+                let posted = room.marks.posted == self.ping_cache.generation;
                 is_silent(room, posted)
             })
         };
@@ -192,7 +192,7 @@ impl RoomTable {
         let first = self.allocatable.first().or_else(|| self.silent.first());
         first.map(|(_, id)| id)
     }
-    /// It is given out after all others until it pings. That ping is looked at: it is off the board.
+    /// It is given out after all others until it pings. That ping is looked at: it is off the ping cache.
     pub fn pass_over(&mut self, id: &str) {
         self.update(id, |room| room.marks.silent = true);
     }
@@ -216,7 +216,7 @@ impl RoomTable {
         if let Some(at) = room.marks.deadline.take() {
             self.deadlines.remove(&(at, room.record.id.clone()));
         }
-        self.board.take_off(&mut room);
+        self.ping_cache.take_off(&mut room);
         Some(*room)
     }
 
@@ -227,7 +227,7 @@ impl RoomTable {
         let result = change(room);
         let after = Class::of(room);
         // Whatever changed, the next ping may have to be looked at.
-        self.board.take_off(room);
+        self.ping_cache.take_off(room);
         if before != after {
             let id = room.record.id.clone();
             self.count(&before, &id, false);
@@ -260,26 +260,26 @@ impl RoomTable {
     /// The shell may answer pings of this room that say just this.
     pub fn post(&mut self, id: &str, steady: Steady) {
         if let Some(room) = self.rooms.get_mut(id) {
-            room.marks.posted = self.board.generation;
+            room.marks.posted = self.ping_cache.generation;
             let metadata = room.record.metadata.clone().unwrap_or_default();
-            let post = BoardChange::Post(room.record.id.clone(), steady, metadata);
-            self.board.changes.push(post);
+            let post = PingCacheChange::Post(room.record.id.clone(), steady, metadata);
+            self.ping_cache.changes.push(post);
         }
     }
     /// The next ping of this room is to be looked at.
     pub fn take_off(&mut self, id: &str) {
         if let Some(room) = self.rooms.get_mut(id) {
-            self.board.take_off(room);
+            self.ping_cache.take_off(room);
         }
     }
     /// The next ping of every room is to be looked at.
-    pub fn clear_board(&mut self) {
-        self.board.generation += 1;
-        self.board.changes.clear();
-        self.board.changes.push(BoardChange::Clear);
+    pub fn clear_ping_cache(&mut self) {
+        self.ping_cache.generation += 1;
+        self.ping_cache.changes.clear();
+        self.ping_cache.changes.push(PingCacheChange::Clear);
     }
-    pub fn take_board_changes(&mut self) -> Vec<BoardChange> {
-        std::mem::take(&mut self.board.changes)
+    pub fn take_ping_cache_changes(&mut self) -> Vec<PingCacheChange> {
+        std::mem::take(&mut self.ping_cache.changes)
     }
 
     /// At most `amount` ids behind `after`, in their order.

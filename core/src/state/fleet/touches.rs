@@ -37,7 +37,7 @@ impl Fleet {
         !held && room.quarantined_until.is_none()
     }
 
-    /// Pings that were answered from the board. One that is older than what the room said
+    /// Pings that were answered from the ping cache. One that is older than what the room said
     /// here since then is passed over.
     pub fn on_pinged(&mut self, touches: &mut Vec<RoomTouch>, pings: Vec<SteadyPing>) {
         for ping in pings {
@@ -82,7 +82,7 @@ impl Fleet {
         Some(touch_of(room))
     }
 
-    /// Pings that are not written yet, the last of the board's with them: for the last write
+    /// Pings that are not written yet, the last of the ping cache's with them: for the last write
     /// before the actor ends.
     pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
         let mut touches = Vec::new();

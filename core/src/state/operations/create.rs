@@ -45,7 +45,7 @@ impl Operations {
     pub fn drop_scheduler(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
         turn.changes.delete_scheduler(keep);
         fleet.rooms = RoomTable::default();
-        fleet.rooms.clear_board();
+        fleet.rooms.clear_ping_cache();
         fleet.listing.current = None;
         fleet.listing.parked = None;
         fleet.expired.clear();
