@@ -68,7 +68,7 @@ impl Executor {
         };
         match work {
             Work::Prepare(scheduler) => done(self.runtime.prepare(&scheduler).await),
-            Work::RemovePlace => done(self.runtime.remove(&self.scheduler).await),
+            Work::RemoveNamespace => done(self.runtime.remove(&self.scheduler).await),
             Work::ReservePorts { room, scheduler } => {
                 match self.runtime.reserve_ports(&room, &scheduler).await {
                     Ok(ports) => WorkResult::Ports(ports),

@@ -64,7 +64,7 @@ impl Machine {
                 grace,
                 reason,
             } => self.terminate(room, uid.as_deref(), *grace, *reason),
-            Work::RemovePlace => {
+            Work::RemoveNamespace => {
                 for room in self.running.keys().cloned().collect::<Vec<_>>() {
                     self.gone(&room, None);
                 }

@@ -274,7 +274,7 @@ impl Refusal {
 #[derive(Clone, Debug)]
 pub enum Work {
     Prepare(Arc<Scheduler>),
-    RemovePlace,
+    RemoveNamespace,
     ReservePorts {
         room: RoomId,
         scheduler: Arc<Scheduler>,
@@ -295,7 +295,7 @@ impl Work {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Prepare(_) => "prepare",
-            Self::RemovePlace => "remove_place",
+            Self::RemoveNamespace => "remove_place",
             Self::ReservePorts { .. } => "reserve_ports",
             Self::ReleasePorts { .. } => "release_ports",
             Self::CreateRoom(_) => "create_room",

@@ -9,7 +9,7 @@ use std::hash::Hash;
 #[derive(Clone, Debug)]
 pub(in crate::state) enum Purpose {
     Prepare(OperationId),
-    RemovePlace(OperationId),
+    RemoveNamespace(OperationId),
     Ports {
         operation: OperationId,
         room: RoomId,
@@ -110,7 +110,7 @@ impl Purpose {
     }
     pub fn operation(&self) -> Option<OperationId> {
         match self {
-            Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
+            Self::Prepare(id) | Self::RemoveNamespace(id) => Some(*id),
             Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
             Self::Terminate { operation, .. } => *operation,
             Self::Recreate { .. } | Self::Sweep => None,

@@ -61,12 +61,16 @@ impl Operations {
             }
             run.removing_place = true;
             running.record.journal.step = "removing the place of its rooms".into();
-            fleet.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
+            fleet.run(
+                turn,
+                Purpose::RemoveNamespace(operation),
+                Work::RemoveNamespace,
+            );
             return;
         }
     }
 
-    pub fn on_place_removed(&mut self, fleet: &mut Fleet, turn: &mut Turn, result: WorkResult) {
+    pub fn on_namespace_removed(&mut self, fleet: &mut Fleet, turn: &mut Turn, result: WorkResult) {
         let Some(running) = self.running(LANE) else {
             return;
         };

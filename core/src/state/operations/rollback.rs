@@ -115,7 +115,11 @@ impl Operations {
                 return;
             }
             if run.removing_place {
-                fleet.run(turn, Purpose::RemovePlace(operation), Work::RemovePlace);
+                fleet.run(
+                    turn,
+                    Purpose::RemoveNamespace(operation),
+                    Work::RemoveNamespace,
+                );
                 return;
             }
             return self.end_rollback(fleet, turn, lane, None);
