@@ -216,7 +216,7 @@ fn operations_are_counted_by_how_they_ended() {
             },
             status: OperationStatus::Pending,
             history: Vec::new(),
-            journal: Journal::default(),
+            resume: ResumeState::default(),
             ..OperationRecord::clone(&w.store.stored_operation(FLEET, id).unwrap())
         };
         w.store.push(strange);

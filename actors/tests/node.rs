@@ -153,7 +153,7 @@ fn what_other_programs_order_reaches_the_owner() {
             history: Vec::new(),
             priority: false,
             lease_until: None,
-            journal: Journal::default(),
+            resume: ResumeState::default(),
         });
         let status = || w.store.stored_operation(FLEET, id).map(|o| o.status);
         let runs = || status() == Some(OperationStatus::InProgress);

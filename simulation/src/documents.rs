@@ -120,6 +120,6 @@ pub fn pending(world: &World, number: u128, definition: Definition) -> Operation
         history: Vec::new(),
         priority: false,
         lease_until: None,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     }
 }

@@ -245,9 +245,9 @@ pub fn operation(scheduler: &str, number: u32, definition: Definition) -> Operat
         history: vec![created],
         priority: false,
         lease_until: None,
-        journal: Journal {
+        resume: ResumeState {
             by_user: true,
-            ..Journal::default()
+            ..ResumeState::default()
         },
     }
 }

@@ -228,7 +228,7 @@ fn record(lease: Option<&str>) -> Arc<OperationRecord> {
         history: Vec::new(),
         priority: false,
         lease_until: lease.map(|until| until.parse().unwrap()),
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     })
 }
 

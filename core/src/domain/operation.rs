@@ -198,13 +198,14 @@ pub struct OperationRecord {
     pub priority: bool,
     /// End of its lease; `None` while it is queued and once it has ended (contract 5.9).
     pub lease_until: Option<Timestamp>,
-    pub journal: Journal,
+    #[serde(rename = "journal")]
+    pub resume: ResumeState,
 }
 
 /// What a resumed attempt has to know; not part of the contract's documents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Journal {
+pub struct ResumeState {
     /// Grows with each (re)start, so that late results of an older one are dropped.
     pub attempt: u32,
     pub cancel_requested: bool,

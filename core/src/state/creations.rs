@@ -147,7 +147,7 @@ pub(super) fn creation_ended(
     }
     let by_user = operations
         .running(lane)
-        .is_some_and(|r| r.record.journal.by_user);
+        .is_some_and(|r| r.record.resume.by_user);
     if let Some(cause) = &failure
         && let Some(scheduler) = fleet.scheduler.clone()
     {

@@ -119,7 +119,7 @@ fn an_operation_of_a_kind_that_nobody_knows_is_evicted_and_says_so() {
         history: Vec::new(),
         priority: false,
         lease_until: None,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     };
     fleet.input(Input::Pushed(Box::new(record)));
     let end = fleet.operation(id);

@@ -118,7 +118,7 @@ fn what_another_tool_pushes_ends_the_rooms_it_picks() {
             history: Vec::new(),
             priority: false,
             lease_until: None,
-            journal: Journal::default(),
+            resume: ResumeState::default(),
         };
         let id = record.id;
         // Also when its owner dies before it begins.

@@ -83,7 +83,7 @@ fn a_removal_that_is_resumed_ends_what_was_chosen_and_chooses_no_more() {
         amount: 2,
         force: false,
     }));
-    let chosen: Vec<_> = fleet.operation(id).journal.rooms.clone();
+    let chosen: Vec<_> = fleet.operation(id).resume.rooms.clone();
     assert_eq!(chosen.len(), 2);
     fleet.release_one();
     fleet.restart();

@@ -116,7 +116,7 @@ fn an_operation_that_nobody_knows_is_reported_as_evicted() {
             contents: "{}".into(),
         },
         status: OperationStatus::Pending,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
         history: Vec::new(),
         ..known
     })));

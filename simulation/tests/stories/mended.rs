@@ -387,7 +387,7 @@ fn operations_without_a_scheduler_end_after_a_minute() {
         history: Vec::new(),
         priority: false,
         lease_until: None,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     };
     let id = record.id;
     nobody.input(Input::Pushed(Box::new(record)));
@@ -483,7 +483,7 @@ fn an_operation_that_is_announced_again_after_its_end_does_not_run_again() {
         history: Vec::new(),
         priority: false,
         lease_until: None,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     };
     fleet.input(Input::Pushed(Box::new(record.clone())));
     let end = fleet.operation(record.id).clone();

@@ -124,7 +124,7 @@ fn a_new_version_keeps_what_belongs_to_the_fleet() {
     assert_eq!(stored.rollback_version, "v1.0.0");
     assert_eq!(stored.state, SchedulerPhase::InSync);
     let switch = fleet.operations_of("switch_active_version")[0];
-    assert!(switch.priority && !switch.journal.by_user);
+    assert!(switch.priority && !switch.resume.by_user);
     assert!(history(switch).contains("v1.1.0 is the active version"));
     assert_eq!(fleet.rooms().len(), 1);
 }
@@ -264,11 +264,11 @@ fn an_order_carries_the_id_of_its_request() {
     let request = Some("r-17".into());
     let id = operation_of(fleet.order_of(request, Command::AddRooms { amount: 1 }));
     let record = fleet.operation(id);
-    assert_eq!(record.journal.request_id.as_deref(), Some("r-17"));
+    assert_eq!(record.resume.request_id.as_deref(), Some("r-17"));
     assert!(history(record).contains("Starting operation, ordered by request r-17"));
     // The next one is nobody's.
     let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
-    assert_eq!(fleet.operation(id).journal.request_id, None);
+    assert_eq!(fleet.operation(id).resume.request_id, None);
 }
 
 #[test]

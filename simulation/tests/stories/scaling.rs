@@ -182,7 +182,7 @@ fn a_removal_of_the_expired_goes_before_what_waits() {
     operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
     fleet.pass(seconds(242));
     let removal = fleet.operations_of("remove_rooms")[0];
-    assert!(removal.priority && !removal.journal.by_user);
+    assert!(removal.priority && !removal.resume.by_user);
     assert_eq!(fleet.state.view().queued, 4, "with another room and a look");
 }
 

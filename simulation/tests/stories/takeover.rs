@@ -184,7 +184,7 @@ fn a_rollback_goes_on_after_a_restart_and_not_the_work() {
     }
     fleet.release_kind("create_room", maestro_simulation::Outcome::Works);
     fleet.release_kind("create_room", maestro_simulation::Outcome::Invalid);
-    assert!(fleet.operation(id).journal.failure.is_some());
+    assert!(fleet.operation(id).resume.failure.is_some());
     assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
     fleet.reports.clear();
     fleet.restart();
@@ -221,7 +221,7 @@ fn a_look_that_was_interrupted_looks_no_more() {
         Definition::HealthController { took_action: None },
     );
     record.status = OperationStatus::InProgress;
-    record.journal.attempt = 1;
+    record.resume.attempt = 1;
     fleet.stored.put(&record);
     fleet.restart();
     let end = fleet.operation(record.id);
@@ -238,7 +238,7 @@ fn a_cancel_that_was_stored_is_obeyed_by_the_next_owner() {
     fleet.release_one();
     fleet.order(Command::SetPaused(true)).unwrap();
     fleet.order(Command::Cancel(id)).unwrap();
-    assert!(fleet.operation(id).journal.cancel_requested);
+    assert!(fleet.operation(id).resume.cancel_requested);
     assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
     fleet.restart();
     assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);

@@ -38,8 +38,8 @@ fn attempts_of_a_validation_wait_longer_each_time_and_have_an_end() {
         fleet.pass(millis(1));
         assert!(on_trial(&fleet), "{wait} ms");
     }
-    assert_eq!(fleet.operation(id).journal.step, "validating");
-    assert_eq!(fleet.operation(id).journal.validation_attempts, 2);
+    assert_eq!(fleet.operation(id).resume.step, "validating");
+    assert_eq!(fleet.operation(id).resume.validation_attempts, 2);
     let trial = fleet.trial();
     fleet.crash(&trial, 1);
     let end = fleet.operation(id);

@@ -121,7 +121,7 @@ impl Fleet {
 
     /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
     pub fn take_back_replicas(&mut self, turn: &mut Turn, record: &OperationRecord) {
-        if !record.journal.by_user {
+        if !record.resume.by_user {
             return;
         }
         match (&record.definition, record.status) {

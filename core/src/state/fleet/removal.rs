@@ -55,7 +55,7 @@ impl Fleet {
         else {
             return;
         };
-        if !canceled.journal.by_user {
+        if !canceled.resume.by_user {
             return;
         }
         for id in ids {

@@ -81,7 +81,7 @@ impl Operations {
         let Some(running) = self.running(LANE) else {
             return;
         };
-        let journal = &running.record.journal;
+        let journal = &running.record.resume;
         let (by_user, canceled) = (journal.by_user, journal.cancel_requested);
         let Progress::Add(run) = &running.progress else {
             return;

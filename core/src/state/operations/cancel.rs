@@ -17,10 +17,10 @@ impl Operations {
             let Some(at) = queue.iter().position(|r| r.id == id) else {
                 continue;
             };
-            if paused || queue[at].journal.attempt > 0 {
+            if paused || queue[at].resume.attempt > 0 {
                 // Stored, not applied: the queues stand still (architecture 6), or what it
                 // did before a restart is to be undone.
-                queue[at].journal.cancel_requested = true;
+                queue[at].resume.cancel_requested = true;
                 turn.changes.put_operation(queue[at].clone());
             } else if let Some(record) = queue.remove(at) {
                 self.cancel_waiting(fleet, turn, record);
@@ -29,7 +29,7 @@ impl Operations {
         }
         if let Some(lane) = self.lane_of(id) {
             if let Some(running) = self.running_mut(lane) {
-                running.record.journal.cancel_requested = true;
+                running.record.resume.cancel_requested = true;
                 turn.changes.put_operation(running.record.clone());
             }
             if !paused {
@@ -81,7 +81,7 @@ impl Operations {
         let Some(running) = self.running_mut(lane) else {
             return;
         };
-        running.record.journal.cancel_requested = true;
+        running.record.resume.cancel_requested = true;
         match &mut running.progress {
             Progress::RollBack(_) => {}
             // Rooms are ending already: there is no way back, so it goes on to its end.

@@ -60,7 +60,7 @@ impl Operations {
                 return;
             }
             run.removing_place = true;
-            running.record.journal.step = "removing the place of its rooms".into();
+            running.record.resume.step = "removing the place of its rooms".into();
             fleet.run(
                 turn,
                 Purpose::RemoveNamespace(operation),

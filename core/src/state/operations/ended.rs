@@ -78,7 +78,7 @@ impl Operations {
         record.status = status;
         record.status_at = turn.now.wall;
         record.lease_until = None;
-        record.journal.step.clear();
+        record.resume.step.clear();
         self.ended.push_back(EndedOperation::of(&record));
         if matches!(record.definition, Definition::AddRooms { .. }) {
             if self.recent.len() >= RECENT_MAX {

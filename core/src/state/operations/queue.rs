@@ -108,10 +108,10 @@ impl Operations {
             history: Vec::new(),
             priority: how.priority,
             lease_until: None,
-            journal: Journal {
+            resume: ResumeState {
                 by_user: how.by_user,
                 request_id: turn.request.as_deref().map(str::to_owned),
-                ..Journal::default()
+                ..ResumeState::default()
             },
         };
         append(&mut record, now, "Created");
@@ -122,7 +122,7 @@ impl Operations {
         let queue = &mut self.queues[record.definition.lane() as usize];
         if how.priority {
             // Not before what had begun before a restart: one runs per lane.
-            let begun = queue.iter().take_while(|r| r.journal.attempt > 0).count();
+            let begun = queue.iter().take_while(|r| r.resume.attempt > 0).count();
             queue.insert(begun, record)
         } else {
             queue.push_back(record)
@@ -157,7 +157,7 @@ impl Operations {
     /// Says where it stands, for people; stored with its next write.
     pub fn set_step(&mut self, lane: Lane, step: &str) {
         if let Some(running) = self.running_mut(lane) {
-            running.record.journal.step = step.into();
+            running.record.resume.step = step.into();
         }
     }
 
@@ -224,7 +224,7 @@ impl Operations {
         if known || record.status.is_final() {
             return;
         }
-        record.journal.pushed = true;
+        record.resume.pushed = true;
         turn.changes.put_operation(record.clone());
         self.restore(record);
     }

@@ -28,8 +28,8 @@ impl Operations {
             return;
         };
         let (resumed, pushed) = (
-            running.record.journal.rooms.clone(),
-            running.record.journal.pushed,
+            running.record.resume.rooms.clone(),
+            running.record.resume.pushed,
         );
         let mut run = RemoveRun::default();
         if !resumed.is_empty() {
@@ -55,8 +55,8 @@ impl Operations {
             fleet.mark_removal(turn, &id, reason, false);
         }
         if let Some(running) = self.running_mut(LANE) {
-            running.record.journal.rooms = run.left.iter().cloned().collect();
-            running.record.journal.step = "ending rooms".into();
+            running.record.resume.rooms = run.left.iter().cloned().collect();
+            running.record.resume.step = "ending rooms".into();
             turn.changes.put_operation(running.record.clone());
             running.progress = Progress::Remove(run);
         }

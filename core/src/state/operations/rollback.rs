@@ -27,11 +27,11 @@ impl Operations {
         let Some(running) = self.running_mut(lane) else {
             return;
         };
-        let resumed = running.record.journal.failure.is_some();
-        running.record.journal.failure = Some(cause.clone());
-        running.record.journal.step = "rolling back".into();
+        let resumed = running.record.resume.failure.is_some();
+        running.record.resume.failure = Some(cause.clone());
+        running.record.resume.step = "rolling back".into();
         let definition = running.record.definition.clone();
-        let by_user = running.record.journal.by_user;
+        let by_user = running.record.resume.by_user;
         if !resumed {
             let word = if canceled {
                 "operation canceled"

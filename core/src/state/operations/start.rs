@@ -18,12 +18,12 @@ impl Operations {
             return false;
         };
         if fleet.scheduler.is_none() {
-            return head.journal.cancel_requested
+            return head.resume.cancel_requested
                 || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
         // Nothing is done for these; one that had begun is undone, in its turn.
-        let untouched = head.journal.attempt == 0;
-        let settled = (head.journal.cancel_requested && untouched)
+        let untouched = head.resume.attempt == 0;
+        let settled = (head.resume.cancel_requested && untouched)
             || matches!(head.definition, Definition::Unknown { .. });
         if settled {
             return true;
@@ -61,7 +61,7 @@ impl Operations {
         mut record: OperationRecord,
     ) {
         let now = turn.now;
-        if record.journal.cancel_requested && record.journal.attempt == 0 {
+        if record.resume.cancel_requested && record.resume.attempt == 0 {
             return self.cancel_waiting(fleet, turn, record);
         }
         if fleet.scheduler.is_none() {
@@ -78,12 +78,12 @@ impl Operations {
             turn.reports.push(Report::Evicted { operation });
             return self.archive(fleet, turn, record, OperationStatus::Evicted);
         }
-        let resumed = record.journal.attempt > 0;
-        record.journal.attempt += 1;
+        let resumed = record.resume.attempt > 0;
+        record.resume.attempt += 1;
         record.status = OperationStatus::InProgress;
         record.status_at = now.wall;
         record.lease_until = Some(self.lease_end(turn.now));
-        let text = match (resumed, &record.journal.request_id) {
+        let text = match (resumed, &record.resume.request_id) {
             (true, _) => "Resuming operation after a restart".to_owned(),
             (false, None) => "Starting operation".to_owned(),
             (false, Some(request)) => format!("Starting operation, ordered by request {request}"),
@@ -99,8 +99,8 @@ impl Operations {
         turn.changes.put_operation(record.clone());
         let definition = record.definition.clone();
         let (failure, cancel) = (
-            record.journal.failure.clone(),
-            record.journal.cancel_requested,
+            record.resume.failure.clone(),
+            record.resume.cancel_requested,
         );
         self.running[lane as usize] = Some(Running {
             record,

@@ -92,7 +92,7 @@ impl Operations {
         let Some(running) = self.running(LANE) else {
             return;
         };
-        let (operation, journal) = (running.record.id, &running.record.journal);
+        let (operation, journal) = (running.record.id, &running.record.resume);
         // Attempts before a restart had rooms of their own: their ids are used up.
         let index = journal.attempt.saturating_mul(1000);
         let Some(run) = self.version_run() else {
@@ -248,7 +248,7 @@ impl Operations {
                     &format!("validation attempt {attempt} failed: {cause}"),
                 );
                 if let Some(running) = self.running_mut(LANE) {
-                    running.record.journal.validation_attempts += 1;
+                    running.record.resume.validation_attempts += 1;
                 }
                 if attempt >= attempts {
                     let text = format!(

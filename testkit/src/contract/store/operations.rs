@@ -59,7 +59,7 @@ pub async fn the_queue_has_priority_ones_first_and_the_latest_of_them_before(
     assert_eq!(order, queue);
     // A change of an operation does not move it in the queue.
     let mut changed = same_moment(9);
-    changed.journal.cancel_requested = true;
+    changed.resume.cancel_requested = true;
     owner.put(vec![put(changed)]).await;
     assert_eq!(listed(&ports, Stage::Pending).await, queue);
 }

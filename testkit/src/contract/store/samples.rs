@@ -85,7 +85,7 @@ pub fn operation(scheduler: &str, number: u8) -> OperationRecord {
         }],
         priority: false,
         lease_until: None,
-        journal: Journal::default(),
+        resume: ResumeState::default(),
     }
 }
 
