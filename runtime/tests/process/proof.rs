@@ -65,7 +65,7 @@ impl Session {
         json!({"container": "game", "pid": pid, "start_ticks": start_ticks})
     }
 
-    /// Not reaped here, since that is its keeper's.
+    /// Not reaped here, since that is its supervisor's.
     fn runs(&mut self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         let state = |stat: String| {

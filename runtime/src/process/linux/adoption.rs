@@ -187,7 +187,7 @@ impl Host {
         }
     }
 
-    /// A room that was waiting for its restart in place, or has to wait: its keeper continues where
+    /// A room that was waiting for its restart in place, or has to wait: its supervisor continues where
     /// the previous one stopped (D31). How its containers ended is unknown, so it counts as a
     /// failure.
     fn goes_on(&self, record: &RoomFile) -> bool {
@@ -224,7 +224,7 @@ impl Host {
             .iter()
             .any(|(name, id)| record.process(name) != Some(*id));
         if complete && record.phase == Phase::Running {
-            // A container that is gone keeps its slot: the keeper decides what that means.
+            // A container that is gone keeps its slot: the supervisor decides what that means.
             record
                 .processes
                 .retain(|process| processes.iter().any(|(name, _)| *name == process.container));

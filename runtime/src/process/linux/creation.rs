@@ -37,7 +37,7 @@ impl Host {
         if self.stopping.is_cancelled() {
             return Err(RuntimeError::Unavailable("the runtime is stopping".into()));
         }
-        live.release_from_keeper().await;
+        live.release_from_supervisor().await;
         let created = self.clone().start(order, &key, &folder, &live).await;
         if let Err(error) = &created {
             self.abandon(&key, &live, error).await;
@@ -76,7 +76,7 @@ impl Host {
         let found = self.feeds.instance(&key.0, &key.1);
         // A closed semaphore does not occur; its permit ends with the spawn.
         let permit = self.spawns.clone().acquire_owned().await.ok();
-        // However long it takes: started processes need their keeper.
+        // However long it takes: started processes need their supervisor.
         let started = self.jobs.run_to_the_end(move || {
             let _permit = permit;
             host.start_blocking(&order, found, &place)

@@ -84,7 +84,7 @@ fn is_same(id: ProcessId) -> io::Result<bool> {
     Ok(stat.is_some_and(|stat| stat.start_ticks == id.start_ticks))
 }
 
-/// Ends a child without a keeper. Blocks for as long as KILL takes.
+/// Ends a child without a supervisor. Blocks for as long as KILL takes.
 pub fn kill_and_reap(id: ProcessId) {
     signal_process(id, Signal::KILL);
     let ended = match (hold(id), Pid::from_raw(id.pid)) {

@@ -39,7 +39,7 @@ pub struct LiveRoom {
     pub gate: tokio::sync::Mutex<()>,
     orders: watch::Sender<Option<EndOrder>>,
     state: Mutex<State>,
-    /// Running containers with their leaders; updated by the keeper.
+    /// Running containers with their leaders; updated by the supervisor.
     running: Mutex<BTreeMap<String, ProcessId>>,
 }
 
@@ -48,10 +48,10 @@ struct State {
     /// All its containers were started; otherwise a creation was interrupted.
     complete: bool,
     logs: Vec<PathBuf>,
-    keeper: Option<KeeperTask>,
+    supervisor: Option<SupervisorTask>,
 }
 
-struct KeeperTask {
+struct SupervisorTask {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -92,7 +92,7 @@ impl LiveRoom {
     }
 
     pub fn orders(&self) -> watch::Receiver<Option<EndOrder>> {
-        // The keeper must also see an order that came before it.
+        // The supervisor must also see an order that came before it.
         let mut orders = self.orders.subscribe();
         orders.mark_changed();
         orders
@@ -116,16 +116,16 @@ impl LiveRoom {
         *self.state.lock() = State {
             complete,
             logs,
-            keeper: Some(KeeperTask { stop, task }),
+            supervisor: Some(SupervisorTask { stop, task }),
         };
     }
 
-    /// Takes the room from its keeper without ending it.
-    pub async fn release_from_keeper(&self) {
-        let keeper = self.state.lock().keeper.take();
-        if let Some(keeper) = keeper {
-            keeper.stop.cancel();
-            if let Err(error) = keeper.task.await {
+    /// Takes the room from its supervisor without ending it.
+    pub async fn release_from_supervisor(&self) {
+        let supervisor = self.state.lock().supervisor.take();
+        if let Some(supervisor) = supervisor {
+            supervisor.stop.cancel();
+            if let Err(error) = supervisor.task.await {
                 tracing::error!(%error, "the keeper of a room failed");
             }
         }

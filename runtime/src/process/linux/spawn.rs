@@ -51,7 +51,7 @@ fn spawn(
         .stdout(stdout.try_clone()?)
         .stderr(stdout);
     unsafe_calls::in_own_session(&mut command, cgroup_procs);
-    // Dropping the child neither kills nor reaps it; its keeper does, by pidfd. Until then its pid
+    // Dropping the child neither kills nor reaps it; its supervisor does, by pidfd. Until then its pid
     // is not reused, even if it has ended.
     let mut child = children::spawn(|| command.spawn())?;
     identify(&child).inspect_err(|_| undo(&mut child))

@@ -8,7 +8,7 @@ use super::super::{
     record::Phase,
     sweep,
 };
-use super::{Keeper, SlotState, at, unless};
+use super::{RoomSupervisor, SlotState, at, unless};
 use maestro_core::domain::InstanceStatus;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const LOG_WRITTEN_MAX: Duration = Duration::from_secs(1);
 const LOG_WRITTEN_LOOK: Duration = Duration::from_millis(5);
 
-impl Keeper {
+impl RoomSupervisor {
     pub(super) async fn on_order(&mut self) {
         let Some(order) = self.orders.borrow_and_update().clone() else {
             return;
@@ -36,7 +36,7 @@ impl Keeper {
                 slot.state = SlotState::Ended;
             }
         }
-        // No room waits longer than that to be killed, or keeps another keeper waiting.
+        // No room waits longer than that to be killed, or keeps another supervisor waiting.
         let (kill_at, stop) = (self.kill_at(), self.stop.clone());
         let scope = self.scope();
         tokio::select! {

@@ -6,7 +6,7 @@
 //! room lingers. A container that waits for its restart in place makes it `error` and `restarting`:
 //! the room keeps its place and its ports. Processes that a container leaves behind when it ends by
 //! itself are killed at once, as in a pod; when it was told to end, they have the rest of the grace
-//! period. Stopping the keeper does not stop the room.
+//! period. Stopping the supervisor does not stop the room.
 
 mod end;
 mod start;
@@ -44,7 +44,7 @@ struct Slot {
 }
 
 enum SlotState {
-    /// Was already gone when the keeper started.
+    /// Was already gone when the supervisor started.
     Missing,
     Running,
     RestartAt(Instant),
@@ -53,7 +53,7 @@ enum SlotState {
 
 type ExitFuture = Pin<Box<dyn Future<Output = usize> + Send>>;
 
-pub struct Keeper {
+pub struct RoomSupervisor {
     host: Arc<Host>,
     key: RoomKey,
     live: Arc<LiveRoom>,
@@ -65,7 +65,7 @@ pub struct Keeper {
     exits: FuturesUnordered<ExitFuture>,
     orders: watch::Receiver<Option<EndOrder>>,
     ending: Option<EndOrder>,
-    /// Restarts in place that this keeper has reported.
+    /// Restarts in place that this supervisor has reported.
     restarts: u32,
     /// The latest end before the room is told to end, and whose log explains it.
     outcome: Option<(Exit, String)>,
@@ -80,7 +80,7 @@ enum Step {
     Stop,
 }
 
-impl Keeper {
+impl RoomSupervisor {
     pub fn new(
         host: Arc<Host>,
         live: Arc<LiveRoom>,
@@ -363,7 +363,7 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Returns when it is done, or when the keeper has to stop: check which before taking anything for
+/// Returns when it is done, or when the supervisor has to stop: check which before taking anything for
 /// ended.
 async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {

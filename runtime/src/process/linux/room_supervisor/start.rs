@@ -1,4 +1,4 @@
-//! Starts the keeper of a room that was created or adopted.
+//! Starts the supervisor of a room that was created or adopted.
 
 use super::super::{
     folder::RoomFolder,
@@ -7,12 +7,12 @@ use super::super::{
     plan,
     record::{Phase, RoomFile},
 };
-use super::Keeper;
+use super::RoomSupervisor;
 use maestro_core::domain::{Instance, InstanceStatus};
 use std::sync::Arc;
 
 impl Host {
-    /// Announces the room and gives it a keeper. `complete`: all its containers were started.
+    /// Announces the room and gives it a supervisor. `complete`: all its containers were started.
     pub fn keep(
         self: &Arc<Self>,
         record: RoomFile,
@@ -57,7 +57,7 @@ impl Host {
             .map(|name| (name.clone(), record.process(&name)))
             .collect();
         let stop = self.stopping.child_token();
-        let keeper = Keeper::new(
+        let supervisor = RoomSupervisor::new(
             self.clone(),
             live.clone(),
             folder,
@@ -65,7 +65,9 @@ impl Host {
             instance.clone(),
             stop.clone(),
         );
-        let task = self.tasks.spawn_on(keeper.run(containers), &self.handle);
+        let task = self
+            .tasks
+            .spawn_on(supervisor.run(containers), &self.handle);
         live.kept_by(complete, logs, stop, task);
         instance
     }
