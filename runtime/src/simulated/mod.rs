@@ -5,22 +5,22 @@
 //! Nothing survives a restart: it lists only what it was told to create since. Never: a task per
 //! room, a port that is really bound.
 
-mod paper;
+mod fleet;
 mod ports;
 mod settings;
 
 pub use settings::SimulatedSettings;
 
 use async_trait::async_trait;
+use fleet::SimulatedFleet;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
-use paper::Paper;
 use std::{io, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A runtime without rooms. See the module's documentation.
 pub struct SimulatedRuntime {
-    paper: Arc<Paper>,
+    fleet: Arc<SimulatedFleet>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -32,11 +32,11 @@ impl SimulatedRuntime {
     /// When the list of rooms cannot be written.
     pub fn open(settings: SimulatedSettings) -> io::Result<Arc<Self>> {
         let stopping = CancellationToken::new();
-        let paper = Arc::new(Paper::new(settings, stopping.clone())?);
+        let fleet = Arc::new(SimulatedFleet::new(settings, stopping.clone())?);
         let tasks = TaskTracker::new();
-        tasks.spawn(paper.clone().start_rooms(stopping.clone()));
+        tasks.spawn(fleet.clone().start_rooms(stopping.clone()));
         Ok(Arc::new(Self {
-            paper,
+            fleet,
             tasks,
             stopping,
         }))
@@ -63,7 +63,7 @@ impl Runtime for SimulatedRuntime {
     }
 
     async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
-        self.paper.remove(scheduler);
+        self.fleet.remove(scheduler);
         Ok(())
     }
 
@@ -72,15 +72,15 @@ impl Runtime for SimulatedRuntime {
         room: &RoomId,
         scheduler: &Scheduler,
     ) -> Result<Arc<[u16]>, RuntimeError> {
-        self.paper.reserve(room, scheduler)
+        self.fleet.reserve(room, scheduler)
     }
 
     async fn release_ports(&self, room: &RoomId) {
-        self.paper.release(room);
+        self.fleet.release(room);
     }
 
     async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
-        self.paper.create(order)
+        self.fleet.create(order)
     }
 
     /// A room on paper ends at once, whatever its grace period.
@@ -92,11 +92,11 @@ impl Runtime for SimulatedRuntime {
         _grace: Duration,
         _reason: RemovalReason,
     ) -> Result<(), RuntimeError> {
-        self.paper.terminate(scheduler, room, uid)
+        self.fleet.terminate(scheduler, room, uid)
     }
 
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
-        self.paper.feeds.watch(scheduler)
+        self.fleet.feeds.watch(scheduler)
     }
 
     /// Such a room never writes anything.
@@ -106,7 +106,7 @@ impl Runtime for SimulatedRuntime {
         room: &RoomId,
         _lines: usize,
     ) -> Result<Vec<String>, RuntimeError> {
-        match self.paper.feeds.instance(scheduler, room) {
+        match self.fleet.feeds.instance(scheduler, room) {
             Some(_) => Ok(Vec::new()),
             None => Err(RuntimeError::NotFound),
         }

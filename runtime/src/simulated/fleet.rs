@@ -18,7 +18,7 @@ const BEHIND_MAX: usize = 8192;
 
 type Key = (SchedulerName, RoomId);
 
-pub struct Paper {
+pub struct SimulatedFleet {
     settings: SimulatedSettings,
     pub feeds: Arc<Feeds>,
     /// Held across all changes of `feeds`, so that a room and its ports agree.
@@ -40,7 +40,7 @@ struct State {
     list: Option<File>,
 }
 
-impl Paper {
+impl SimulatedFleet {
     pub fn new(settings: SimulatedSettings, stopping: CancellationToken) -> io::Result<Self> {
         let now = jiff::Timestamp::now().as_microsecond();
         let list = match &settings.room_list {
