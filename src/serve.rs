@@ -10,7 +10,8 @@ use anyhow::Context;
 use maestro_actors::Node;
 use maestro_api::Apis;
 use maestro_http::{
-    HttpMetrics, InternalParts, Patience, RefusedRequests, ServerSettings, gateway, server,
+    ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
+    server,
 };
 use prometheus::Registry;
 use std::io;
@@ -167,7 +168,7 @@ fn servers(
         refused: refused.clone(),
         workers: settings.http_threads(),
         shutdown_timeout: settings.graceful_shutdown,
-        patience: Patience::default(),
+        timeouts: ConnectionTimeouts::default(),
     };
     let internal = ServerSettings {
         listener: listeners.internal,
@@ -176,7 +177,7 @@ fn servers(
         refused: refused.clone(),
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
-        patience: Patience::default(),
+        timeouts: ConnectionTimeouts::default(),
     };
     let management =
         gateway::management(apis.management).observer(Arc::new(HttpMetrics::management(registry)?));

@@ -6,7 +6,7 @@ use crate::metrics;
 use crate::serve::{UPKEEP_LEFT, ended_by_signal};
 use crate::settings::Settings;
 use anyhow::Context;
-use maestro_http::{Patience, RefusedRequests, ServerSettings, server};
+use maestro_http::{ConnectionTimeouts, RefusedRequests, ServerSettings, server};
 use prometheus::Registry;
 use tracing::{error, info};
 
@@ -34,7 +34,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
             listener,
             workers: 1,
             shutdown_timeout: settings.internal_shutdown,
-            patience: Patience::default(),
+            timeouts: ConnectionTimeouts::default(),
             trusted: settings.trusted.clone(),
             refused: RefusedRequests::register(&registry)?,
         };

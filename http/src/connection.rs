@@ -21,7 +21,7 @@ use crate::crowd::{Crowd, Place};
 
 /// How long connections wait for their clients.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// For a head, from its first byte to its last.
     pub head: Duration,
     /// From one request to the next.
@@ -30,7 +30,7 @@ pub struct Patience {
     pub unread: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     /// Between: longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
     fn default() -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl ConnectionTimeouts {
     /// The library's own timer comes first; this one is for connections that it has lost sight of.
     fn at_most(&self) -> Duration {
         self.between + self.head
@@ -135,21 +135,21 @@ pub struct Connection {
     progress: Progress,
     /// Where it stands among the others.
     _place: Place,
-    patience: Patience,
-    /// Looks again when the patience with what was there last would be over: it is not reset by each request.
+    timeouts: ConnectionTimeouts,
+    /// Looks again when the timeout of what was there last would be over: it is not reset by each request.
     look: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    pub fn new(io: TcpStream, patience: Patience, crowd: &Rc<Crowd>) -> Self {
+    pub fn new(io: TcpStream, timeouts: ConnectionTimeouts, crowd: &Rc<Crowd>) -> Self {
         let now = Instant::now();
         let progress = Progress::new(now);
         Self {
             io,
             _place: crowd.enter(progress.clone()),
             progress,
-            patience,
-            look: Box::pin(sleep_until(now + patience.at_most())),
+            timeouts,
+            look: Box::pin(sleep_until(now + timeouts.at_most())),
         }
     }
 
@@ -166,7 +166,7 @@ impl Connection {
                 self.progress.0.phase.set(Phase::Head(Instant::now()));
                 true
             }
-            Phase::Head(since) => since.elapsed() < self.patience.head,
+            Phase::Head(since) => since.elapsed() < self.timeouts.head,
         }
     }
 
@@ -176,8 +176,8 @@ impl Connection {
             ready!(self.look.as_mut().poll(cx));
             let now = Instant::now();
             let until = match self.progress.0.phase.get() {
-                Phase::Between(since) | Phase::Head(since) => since + self.patience.at_most(),
-                Phase::Serving => now + self.patience.at_most(),
+                Phase::Between(since) | Phase::Head(since) => since + self.timeouts.at_most(),
+                Phase::Serving => now + self.timeouts.at_most(),
             };
             if until <= now {
                 return Poll::Ready(());
@@ -188,7 +188,7 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    /// Says that the client has left (no bytes, no error) when it has used up the patience with it.
+    /// Says that the client has left (no bytes, no error) when its time is up.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

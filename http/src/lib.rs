@@ -17,7 +17,7 @@ mod request_scope;
 pub mod server;
 mod standby;
 
-pub use connection::Patience;
+pub use connection::ConnectionTimeouts;
 pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use metrics::HttpMetrics;

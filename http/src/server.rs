@@ -22,7 +22,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use maestro_api::{ManagementApi, OperatorApi, RoomsApi};
 
-use crate::connection::{Connection, Patience, Progress};
+use crate::connection::{Connection, ConnectionTimeouts, Progress};
 use crate::crowd::Crowd;
 use crate::gateway::{Gateway, Observers};
 use crate::guard::{self, Guard, RefusedRequests, Step, Trusted};
@@ -47,7 +47,7 @@ pub struct ServerSettings {
     /// are busy, whoever comes waits until one has ended.
     pub connections_max: usize,
     /// With clients that send or read slowly, or nothing.
-    pub patience: Patience,
+    pub timeouts: ConnectionTimeouts,
     /// Beside this machine.
     pub trusted: Trusted,
     /// Where requests that the guard refuses are counted.
@@ -122,9 +122,9 @@ fn bind(
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let workers = settings.workers.max(1);
-    bound_unread(&settings.listener, settings.patience.unread)?;
+    bound_unread(&settings.listener, settings.timeouts.unread)?;
     let address = settings.listener.local_addr()?;
-    let patience = settings.patience;
+    let timeouts = settings.timeouts;
     let places = settings.connections_max.div_ceil(workers).max(1);
     let loopback = address.ip().to_canonical().is_loopback();
     let counted = (server, &settings.refused);
@@ -148,8 +148,8 @@ fn bind(
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(patience.between)
-            .client_request_timeout(patience.head)
+            .keep_alive(timeouts.between)
+            .client_request_timeout(timeouts.head)
             .client_disconnect_timeout(DISCONNECT_MAX)
             .local_addr(address)
             .on_connect_ext(|connection: &Connection, data: &mut _| connection.introduce(data))
@@ -159,7 +159,7 @@ fn bind(
             }));
         fn_service(move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            ready(Ok((Connection::new(io, patience, &crowd), peer)))
+            ready(Ok((Connection::new(io, timeouts, &crowd), peer)))
         })
         .and_then(http)
     })?;

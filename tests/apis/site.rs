@@ -11,7 +11,7 @@ use maestro_api::{Apis, BackupDone, RequestContext, Status};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcServer};
 use maestro_http::{
-    InternalParts, Patience, RefusedRequests, ServerSettings, Trusted, gateway, server,
+    ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
 };
 use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ impl Site {
                 workers: 1,
                 shutdown_timeout: Duration::from_secs(1),
                 connections_max: 16,
-                patience: Patience::default(),
+                timeouts: ConnectionTimeouts::default(),
                 trusted: Trusted::default(),
             }
         };

@@ -1,11 +1,11 @@
-//! Real connections, and the patience with whoever is at their other end.
+//! Real connections, and how long they may take at their other end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maestro_api::ManagementService;
-use maestro_http::{Patience, RefusedRequests, ServerSettings, Trusted, gateway, server};
+use maestro_http::{ConnectionTimeouts, RefusedRequests, ServerSettings, Trusted, gateway, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -15,15 +15,15 @@ const LONG: Duration = Duration::from_secs(20);
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The library's clock moves twice a second: much less would be over before it began.
-fn short() -> Patience {
-    Patience {
+fn short() -> ConnectionTimeouts {
+    ConnectionTimeouts {
         head: Duration::from_millis(1000),
         between: Duration::from_millis(1000),
         unread: LONG,
     }
 }
 
-fn settings(patience: Patience, connections_max: usize) -> (ServerSettings, SocketAddr) {
+fn settings(timeouts: ConnectionTimeouts, connections_max: usize) -> (ServerSettings, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let refused = RefusedRequests::register(&prometheus::Registry::new()).expect("the first");
@@ -33,15 +33,15 @@ fn settings(patience: Patience, connections_max: usize) -> (ServerSettings, Sock
         workers: 1,
         shutdown_timeout: Duration::from_secs(1),
         connections_max,
-        patience,
+        timeouts,
         trusted: Trusted::default(),
     };
     (settings, address)
 }
 
 /// A server with a page that costs nothing.
-fn serve(patience: Patience, connections_max: usize) -> SocketAddr {
-    let (settings, address) = settings(patience, connections_max);
+fn serve(timeouts: ConnectionTimeouts, connections_max: usize) -> SocketAddr {
+    let (settings, address) = settings(timeouts, connections_max);
     actix_web::rt::spawn(server::standby(settings, None, true).expect("it listens"));
     address
 }
@@ -93,11 +93,11 @@ async fn a_connection_with_a_part_of_a_head_ends() {
 
 #[actix_web::test]
 async fn a_second_head_that_trickles_is_cut() {
-    let patience = Patience {
+    let timeouts = ConnectionTimeouts {
         between: LONG * 10,
         ..short()
     };
-    let address = serve(patience, 16);
+    let address = serve(timeouts, 16);
     let mut client = connect(address).await;
     client.write_all(HEALTH).await.unwrap();
     assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
@@ -124,8 +124,8 @@ async fn an_answer_may_take_longer_than_any_request() {
     let mut client = connect(address).await;
     let request = b"GET /schedulers/arena HTTP/1.1\r\nHost: localhost\r\n\r\n";
     client.write_all(request).await.unwrap();
-    let (patience, began) = (short(), Instant::now());
-    let longer = (patience.head + patience.between) * 3 / 2;
+    let (timeouts, began) = (short(), Instant::now());
+    let longer = (timeouts.head + timeouts.between) * 3 / 2;
     let early = tokio::time::timeout(longer, client.readable()).await;
     assert!(early.is_err(), "ended after {:?}", began.elapsed());
     gate.open();
@@ -137,11 +137,11 @@ async fn an_answer_may_take_longer_than_any_request() {
 
 #[actix_web::test]
 async fn more_connections_than_allowed_wait_for_one_to_end() {
-    let patience = Patience {
+    let timeouts = ConnectionTimeouts {
         between: LONG * 10,
         ..short()
     };
-    let address = serve(patience, 2);
+    let address = serve(timeouts, 2);
     let mut served = Vec::new();
     for _ in 0..2 {
         let mut client = connect(address).await;
@@ -166,12 +166,12 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
 
 #[actix_web::test]
 async fn idle_connections_make_room_for_whoever_has_something_to_say() {
-    let patience = Patience {
+    let timeouts = ConnectionTimeouts {
         head: LONG * 10,
         between: LONG * 10,
         unread: LONG,
     };
-    let address = serve(patience, 16);
+    let address = serve(timeouts, 16);
     let mut crowd = Vec::new();
     for n in 0..64 {
         let mut client = connect(address).await;
@@ -197,12 +197,12 @@ async fn idle_connections_make_room_for_whoever_has_something_to_say() {
 #[cfg(target_os = "linux")]
 #[actix_web::test]
 async fn a_client_that_reads_nothing_loses_its_connection() {
-    let patience = Patience {
+    let timeouts = ConnectionTimeouts {
         head: LONG * 10,
         between: LONG * 10,
         unread: Duration::from_millis(500),
     };
-    let address = serve(patience, 1);
+    let address = serve(timeouts, 1);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut deaf = socket.connect(address).await.unwrap();
