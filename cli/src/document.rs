@@ -149,7 +149,7 @@ impl Version {
                 request.name
             )));
         }
-        match convert::wanted(request) {
+        match convert::to_domain(request) {
             Err(error) => problems.push(at(error.to_string())),
             Ok(scheduler) => {
                 let valid = validation::validate_new(&scheduler);
@@ -169,7 +169,7 @@ fn named_in(problem: &str) -> Option<&str> {
 /// A body as the server would show it, with all defaults, so that bodies can be compared. `None`:
 /// it is not a body.
 pub fn shown(body: &Value) -> Option<Value> {
-    let scheduler = convert::wanted(decode(body).ok()?).ok()?;
+    let scheduler = convert::to_domain(decode(body).ok()?).ok()?;
     serde_json::from_str(&codec::encode(&convert::scheduler(&scheduler))).ok()
 }
 

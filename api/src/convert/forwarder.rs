@@ -11,11 +11,11 @@ const TIMEOUT_DEFAULT: i64 = 1000;
 /// Stored documents wrap metadata in some levels of their own, and their reader stops at 128.
 const LEVELS_MAX: usize = 100;
 
-pub fn wanted(forwarders: Vec<messages::Forwarder>) -> Result<Vec<Forwarder>, TooDeep> {
-    forwarders.into_iter().map(one_wanted).collect()
+pub fn to_domain(forwarders: Vec<messages::Forwarder>) -> Result<Vec<Forwarder>, TooDeep> {
+    forwarders.into_iter().map(forwarder_to_domain).collect()
 }
 
-fn one_wanted(forwarder: messages::Forwarder) -> Result<Forwarder, TooDeep> {
+fn forwarder_to_domain(forwarder: messages::Forwarder) -> Result<Forwarder, TooDeep> {
     let name = forwarder.name;
     let options = match forwarder.options {
         None => ForwarderOptions {
@@ -55,7 +55,7 @@ fn fits(value: &Value, levels: usize) -> bool {
 }
 
 /// A stored forwarder without options is shown without them.
-pub fn shown(forwarder: &Forwarder) -> messages::Forwarder {
+pub fn to_message(forwarder: &Forwarder) -> messages::Forwarder {
     messages::Forwarder {
         name: forwarder.name.clone(),
         enable: forwarder.enabled,

@@ -19,7 +19,7 @@ pub use inventory::{listed_status, rollout, room_detail, room_row, rooms_summary
 pub use operation::{operation, operation_items};
 pub use patch::patch;
 pub use room::ports;
-pub use scheduler::{Wanted, info, scheduler, versions, wanted, without_spec};
+pub use scheduler::{Wanted, info, scheduler, to_domain, versions, without_spec};
 
 /// Metadata that no reader of documents could read back.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

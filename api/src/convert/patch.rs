@@ -13,14 +13,14 @@ use crate::codec::{Duration, messages};
 pub fn patch(request: messages::PatchSchedulerRequest) -> Result<Patch, TooDeep> {
     Ok(Patch {
         spec: request.spec.map(spec_patch),
-        port_range: request.port_range.map(spec::wanted_range),
+        port_range: request.port_range.map(spec::range_to_domain),
         max_surge: request.max_surge.map(Surge::from),
         rooms_replicas: request.rooms_replicas,
         autoscaling: request.autoscaling.map(autoscaling_patch),
-        forwarders: forwarder::wanted(request.forwarders)?,
+        forwarders: forwarder::to_domain(request.forwarders)?,
         annotations: request.annotations,
         labels: request.labels,
-        match_allocation: request.match_allocation.map(scaling::wanted_matches),
+        match_allocation: request.match_allocation.map(scaling::matches_to_domain),
     })
 }
 
@@ -39,10 +39,10 @@ fn container_patch(container: messages::OptionalContainer) -> ContainerPatch {
         image: container.image,
         image_pull_policy: container.image_pull_policy,
         command: container.command,
-        environment: spec::wanted_environment(container.environment),
-        requests: container.requests.map(spec::wanted_resources),
-        limits: container.limits.map(spec::wanted_resources),
-        ports: spec::wanted_ports(container.ports),
+        environment: spec::environment_to_domain(container.environment),
+        requests: container.requests.map(spec::resources_to_domain),
+        limits: container.limits.map(spec::resources_to_domain),
+        ports: spec::ports_to_domain(container.ports),
     }
 }
 
@@ -52,6 +52,6 @@ fn autoscaling_patch(autoscaling: messages::OptionalAutoscaling) -> AutoscalingP
         min: autoscaling.min,
         max: autoscaling.max,
         cooldown: autoscaling.cooldown,
-        policy: autoscaling.policy.map(scaling::wanted_policy),
+        policy: autoscaling.policy.map(scaling::policy_to_domain),
     }
 }

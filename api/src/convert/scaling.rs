@@ -9,22 +9,22 @@ use crate::codec::messages;
 /// Stands in for a `downThreshold` that is absent or zero.
 const DOWN_THRESHOLD_DEFAULT: f64 = 0.99;
 
-pub fn wanted(autoscaling: messages::Autoscaling) -> Autoscaling {
+pub fn to_domain(autoscaling: messages::Autoscaling) -> Autoscaling {
     Autoscaling {
         enabled: autoscaling.enabled,
         min: autoscaling.min,
         max: autoscaling.max,
         cooldown: autoscaling.cooldown,
-        policy: autoscaling.policy.map(wanted_policy).unwrap_or_default(),
+        policy: autoscaling.policy.map(policy_to_domain).unwrap_or_default(),
     }
 }
 
-pub fn wanted_policy(policy: messages::AutoscalingPolicy) -> Policy {
+pub fn policy_to_domain(policy: messages::AutoscalingPolicy) -> Policy {
     let parameters = policy.parameters.unwrap_or_default();
     Policy {
         kind: policy.r#type.into(),
         parameters: PolicyParameters {
-            room_occupancy: parameters.room_occupancy.map(wanted_occupancy),
+            room_occupancy: parameters.room_occupancy.map(occupancy_to_domain),
             fixed_buffer: parameters.fixed_buffer.map(|buffer| FixedBuffer {
                 amount: buffer.amount.unwrap_or_default(),
             }),
@@ -32,7 +32,7 @@ pub fn wanted_policy(policy: messages::AutoscalingPolicy) -> Policy {
     }
 }
 
-fn wanted_occupancy(occupancy: messages::RoomOccupancy) -> RoomOccupancy {
+fn occupancy_to_domain(occupancy: messages::RoomOccupancy) -> RoomOccupancy {
     let down_threshold = match occupancy.down_threshold {
         None | Some(0.0) => DOWN_THRESHOLD_DEFAULT,
         Some(share) => widen(share),
@@ -49,17 +49,17 @@ fn widen(share: f32) -> f64 {
     share.to_string().parse().unwrap_or(f64::from(share))
 }
 
-pub fn shown(autoscaling: &Autoscaling) -> messages::Autoscaling {
+pub fn to_message(autoscaling: &Autoscaling) -> messages::Autoscaling {
     messages::Autoscaling {
         enabled: autoscaling.enabled,
         min: autoscaling.min,
         max: autoscaling.max,
-        policy: Some(shown_policy(&autoscaling.policy)),
+        policy: Some(policy_to_message(&autoscaling.policy)),
         cooldown: autoscaling.cooldown,
     }
 }
 
-fn shown_policy(policy: &Policy) -> messages::AutoscalingPolicy {
+fn policy_to_message(policy: &Policy) -> messages::AutoscalingPolicy {
     let occupancy = policy.parameters.room_occupancy;
     let buffer = policy.parameters.fixed_buffer;
     messages::AutoscalingPolicy {
@@ -77,7 +77,7 @@ fn shown_policy(policy: &Policy) -> messages::AutoscalingPolicy {
 }
 
 /// What the fleet listing tells of it.
-pub fn shown_info(autoscaling: &Autoscaling) -> messages::AutoscalingInfo {
+pub fn info_to_message(autoscaling: &Autoscaling) -> messages::AutoscalingInfo {
     messages::AutoscalingInfo {
         enabled: autoscaling.enabled,
         min: autoscaling.min,
@@ -86,13 +86,13 @@ pub fn shown_info(autoscaling: &Autoscaling) -> messages::AutoscalingInfo {
     }
 }
 
-pub fn wanted_matches(allocation: messages::MatchAllocation) -> MatchAllocation {
+pub fn matches_to_domain(allocation: messages::MatchAllocation) -> MatchAllocation {
     MatchAllocation {
         max_matches: allocation.max_matches,
     }
 }
 
-pub fn shown_matches(allocation: MatchAllocation) -> messages::MatchAllocation {
+pub fn matches_to_message(allocation: MatchAllocation) -> messages::MatchAllocation {
     messages::MatchAllocation {
         max_matches: allocation.max_matches,
     }

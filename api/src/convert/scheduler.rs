@@ -62,19 +62,19 @@ wanted_from!(CreateSchedulerRequest, NewSchedulerVersionRequest);
 ///
 /// # Errors
 /// When a free document in it is nested too deeply to be stored.
-pub fn wanted(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
+pub fn to_domain(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
     let request = request.into();
-    let matches = request.match_allocation.map(scaling::wanted_matches);
+    let matches = request.match_allocation.map(scaling::matches_to_domain);
     Ok(Scheduler {
         name: request.name.into(),
         // Its column holds no NUL: the original drops them silently (contract 15.20).
         game: request.game.replace('\0', ""),
-        spec: spec::wanted(request.spec.unwrap_or_default()),
-        port_range: request.port_range.map(spec::wanted_range),
+        spec: spec::to_domain(request.spec.unwrap_or_default()),
+        port_range: request.port_range.map(spec::range_to_domain),
         max_surge: request.max_surge.into(),
         rooms_replicas: request.rooms_replicas,
-        autoscaling: request.autoscaling.map(scaling::wanted),
-        forwarders: forwarder::wanted(request.forwarders)?,
+        autoscaling: request.autoscaling.map(scaling::to_domain),
+        forwarders: forwarder::to_domain(request.forwarders)?,
         annotations: request.annotations,
         labels: request.labels,
         match_allocation: Some(matches.unwrap_or_default()),
@@ -88,16 +88,20 @@ pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
         name: scheduler.name.to_string(),
         game: scheduler.game.clone(),
         state: scheduler.state.to_string(),
-        port_range: scheduler.port_range.map(spec::shown_range),
+        port_range: scheduler.port_range.map(spec::range_to_message),
         created_at: Some(scheduler.created_at),
         max_surge: scheduler.max_surge.to_string(),
         rooms_replicas: scheduler.rooms_replicas,
-        spec: spec::shown(&scheduler.spec),
-        autoscaling: scheduler.autoscaling.as_ref().map(scaling::shown),
-        forwarders: scheduler.forwarders.iter().map(forwarder::shown).collect(),
+        spec: spec::to_message(&scheduler.spec),
+        autoscaling: scheduler.autoscaling.as_ref().map(scaling::to_message),
+        forwarders: scheduler
+            .forwarders
+            .iter()
+            .map(forwarder::to_message)
+            .collect(),
         annotations: scheduler.annotations.clone(),
         labels: scheduler.labels.clone(),
-        match_allocation: scheduler.match_allocation.map(scaling::shown_matches),
+        match_allocation: scheduler.match_allocation.map(scaling::matches_to_message),
     }
 }
 
@@ -108,11 +112,11 @@ pub fn without_spec(scheduler: &Scheduler) -> messages::SchedulerWithoutSpec {
         game: scheduler.game.clone(),
         state: scheduler.state.to_string(),
         version: scheduler.version().to_string(),
-        port_range: scheduler.port_range.map(spec::shown_range),
+        port_range: scheduler.port_range.map(spec::range_to_message),
         created_at: Some(scheduler.created_at),
         max_surge: scheduler.max_surge.to_string(),
         rooms_replicas: scheduler.rooms_replicas,
-        match_allocation: scheduler.match_allocation.map(scaling::shown_matches),
+        match_allocation: scheduler.match_allocation.map(scaling::matches_to_message),
     }
 }
 
@@ -131,8 +135,8 @@ pub fn info(scheduler: &Scheduler, rooms: RoomCounts) -> messages::SchedulerInfo
         rooms_occupied: count(RoomStatus::Occupied),
         rooms_pending: count(RoomStatus::Pending),
         rooms_terminating: count(RoomStatus::Terminating),
-        autoscaling: scheduler.autoscaling.as_ref().map(scaling::shown_info),
-        match_allocation: matches.map(scaling::shown_matches),
+        autoscaling: scheduler.autoscaling.as_ref().map(scaling::info_to_message),
+        match_allocation: matches.map(scaling::matches_to_message),
     }
 }
 

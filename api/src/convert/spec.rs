@@ -8,11 +8,15 @@ use maestro_core::domain::{
 use crate::codec::{Duration, messages};
 
 /// The version is never the client's word; the scheduler's owner sets it.
-pub fn wanted(spec: messages::Spec) -> Spec {
+pub fn to_domain(spec: messages::Spec) -> Spec {
     Spec {
         version: SchedulerVersion::initial(),
         termination_grace_period: spec.termination_grace_period.map_or(0, Duration::to_nanos),
-        containers: spec.containers.into_iter().map(wanted_container).collect(),
+        containers: spec
+            .containers
+            .into_iter()
+            .map(container_to_domain)
+            .collect(),
         toleration: spec.toleration,
         affinity: spec.affinity,
         restart_policy: restart_policy(spec.restart_policy.unwrap_or_default()),
@@ -27,42 +31,48 @@ fn restart_policy(word: String) -> RestartPolicy {
     }
 }
 
-fn shown_restart_policy(policy: &RestartPolicy) -> &str {
+fn restart_policy_to_message(policy: &RestartPolicy) -> &str {
     match policy {
         RestartPolicy::Always | RestartPolicy::OnFailure => policy.as_str(),
         _ => RestartPolicy::Never.as_str(),
     }
 }
 
-fn wanted_container(container: messages::Container) -> Container {
+fn container_to_domain(container: messages::Container) -> Container {
     Container {
         name: container.name,
         image: container.image,
         image_pull_policy: container.image_pull_policy,
         command: container.command,
-        environment: wanted_environment(container.environment),
-        requests: container.requests.map(wanted_resources).unwrap_or_default(),
-        limits: container.limits.map(wanted_resources).unwrap_or_default(),
-        ports: wanted_ports(container.ports),
+        environment: environment_to_domain(container.environment),
+        requests: container
+            .requests
+            .map(resources_to_domain)
+            .unwrap_or_default(),
+        limits: container
+            .limits
+            .map(resources_to_domain)
+            .unwrap_or_default(),
+        ports: ports_to_domain(container.ports),
     }
 }
 
-pub fn wanted_resources(resources: messages::ContainerResources) -> Resources {
+pub fn resources_to_domain(resources: messages::ContainerResources) -> Resources {
     Resources {
         memory: resources.memory,
         cpu: resources.cpu,
     }
 }
 
-pub fn wanted_environment(variables: Vec<messages::ContainerEnvironment>) -> Vec<Environment> {
-    variables.into_iter().map(wanted_variable).collect()
+pub fn environment_to_domain(variables: Vec<messages::ContainerEnvironment>) -> Vec<Environment> {
+    variables.into_iter().map(variable_to_domain).collect()
 }
 
 /// A value, even an empty one, wins over a reference, and a secret over a field.
-fn wanted_variable(variable: messages::ContainerEnvironment) -> Environment {
+fn variable_to_domain(variable: messages::ContainerEnvironment) -> Environment {
     let reference = match variable.value {
         Some(_) => None,
-        None => variable.value_from.and_then(wanted_reference),
+        None => variable.value_from.and_then(reference_to_domain),
     };
     Environment {
         name: variable.name,
@@ -71,7 +81,7 @@ fn wanted_variable(variable: messages::ContainerEnvironment) -> Environment {
     }
 }
 
-fn wanted_reference(from: messages::ContainerEnvironmentValueFrom) -> Option<ValueFrom> {
+fn reference_to_domain(from: messages::ContainerEnvironmentValueFrom) -> Option<ValueFrom> {
     if let Some(secret) = from.secret_key_ref {
         let secret_key_ref = Some(SecretKeyRef {
             name: secret.name,
@@ -90,7 +100,7 @@ fn wanted_reference(from: messages::ContainerEnvironmentValueFrom) -> Option<Val
     })
 }
 
-pub fn wanted_ports(ports: Vec<messages::ContainerPort>) -> Vec<ContainerPort> {
+pub fn ports_to_domain(ports: Vec<messages::ContainerPort>) -> Vec<ContainerPort> {
     ports
         .into_iter()
         .map(|port| ContainerPort {
@@ -98,12 +108,12 @@ pub fn wanted_ports(ports: Vec<messages::ContainerPort>) -> Vec<ContainerPort> {
             protocol: port.protocol,
             port: port.port,
             host_port: port.host_port,
-            host_port_range: port.host_port_range.map(wanted_range),
+            host_port_range: port.host_port_range.map(range_to_domain),
         })
         .collect()
 }
 
-pub fn wanted_range(range: messages::PortRange) -> PortRange {
+pub fn range_to_domain(range: messages::PortRange) -> PortRange {
     PortRange {
         start: range.start,
         end: range.end,
@@ -111,34 +121,38 @@ pub fn wanted_range(range: messages::PortRange) -> PortRange {
 }
 
 /// A spec without a version is none (contract 15.22).
-pub fn shown(spec: &Spec) -> Option<messages::Spec> {
+pub fn to_message(spec: &Spec) -> Option<messages::Spec> {
     if spec.version.as_str().is_empty() {
         return None;
     }
     Some(messages::Spec {
         version: spec.version.to_string(),
         termination_grace_period: Some(Duration::from_nanos(spec.termination_grace_period)),
-        containers: spec.containers.iter().map(shown_container).collect(),
+        containers: spec.containers.iter().map(container_to_message).collect(),
         toleration: spec.toleration.clone(),
         affinity: spec.affinity.clone(),
-        restart_policy: Some(shown_restart_policy(&spec.restart_policy).to_owned()),
+        restart_policy: Some(restart_policy_to_message(&spec.restart_policy).to_owned()),
     })
 }
 
-fn shown_container(container: &Container) -> messages::Container {
+fn container_to_message(container: &Container) -> messages::Container {
     messages::Container {
         name: container.name.clone(),
         image: container.image.clone(),
         image_pull_policy: container.image_pull_policy.clone(),
         command: container.command.clone(),
-        environment: container.environment.iter().map(shown_variable).collect(),
-        requests: Some(shown_resources(&container.requests)),
-        limits: Some(shown_resources(&container.limits)),
-        ports: container.ports.iter().map(shown_port).collect(),
+        environment: container
+            .environment
+            .iter()
+            .map(variable_to_message)
+            .collect(),
+        requests: Some(resources_to_message(&container.requests)),
+        limits: Some(resources_to_message(&container.limits)),
+        ports: container.ports.iter().map(port_to_message).collect(),
     }
 }
 
-fn shown_resources(resources: &Resources) -> messages::ContainerResources {
+fn resources_to_message(resources: &Resources) -> messages::ContainerResources {
     messages::ContainerResources {
         memory: resources.memory.clone(),
         cpu: resources.cpu.clone(),
@@ -146,11 +160,11 @@ fn shown_resources(resources: &Resources) -> messages::ContainerResources {
 }
 
 /// An empty value is left out; at most one reference is shown.
-fn shown_variable(variable: &Environment) -> messages::ContainerEnvironment {
+fn variable_to_message(variable: &Environment) -> messages::ContainerEnvironment {
     let value = (!variable.value.is_empty()).then(|| variable.value.clone());
     let value_from = match value {
         Some(_) => None,
-        None => variable.value_from.as_ref().and_then(shown_reference),
+        None => variable.value_from.as_ref().and_then(reference_to_message),
     };
     messages::ContainerEnvironment {
         name: variable.name.clone(),
@@ -159,7 +173,7 @@ fn shown_variable(variable: &Environment) -> messages::ContainerEnvironment {
     }
 }
 
-fn shown_reference(from: &ValueFrom) -> Option<messages::ContainerEnvironmentValueFrom> {
+fn reference_to_message(from: &ValueFrom) -> Option<messages::ContainerEnvironmentValueFrom> {
     let secret_key_ref = from.secret_key_ref.as_ref().map(|secret| {
         messages::ContainerEnvironmentValueFromSecretKeyRef {
             name: secret.name.clone(),
@@ -181,17 +195,17 @@ fn shown_reference(from: &ValueFrom) -> Option<messages::ContainerEnvironmentVal
     })
 }
 
-fn shown_port(port: &ContainerPort) -> messages::ContainerPort {
+fn port_to_message(port: &ContainerPort) -> messages::ContainerPort {
     messages::ContainerPort {
         name: port.name.clone(),
         protocol: port.protocol.clone(),
         port: port.port,
         host_port: port.host_port,
-        host_port_range: port.host_port_range.map(shown_range),
+        host_port_range: port.host_port_range.map(range_to_message),
     }
 }
 
-pub fn shown_range(range: PortRange) -> messages::PortRange {
+pub fn range_to_message(range: PortRange) -> messages::PortRange {
     messages::PortRange {
         start: range.start,
         end: range.end,

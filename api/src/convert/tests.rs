@@ -11,7 +11,7 @@ use crate::codec::{decode, encode, messages};
 
 fn create(body: &Value) -> Scheduler {
     let request = decode::<messages::CreateSchedulerRequest>(body.to_string().as_bytes());
-    wanted(request.unwrap()).unwrap()
+    to_domain(request.unwrap()).unwrap()
 }
 
 fn shown(wanted: &Scheduler) -> Value {
@@ -175,7 +175,7 @@ fn metadata_without_a_bottom_is_refused() {
             r#"{{"forwarders":[{{"name":"mm","options":{{"metadata":{{"a":{}}}}}}}]}}"#,
             nested(levels)
         );
-        wanted(decode::<messages::CreateSchedulerRequest>(body.as_bytes()).unwrap())
+        to_domain(decode::<messages::CreateSchedulerRequest>(body.as_bytes()).unwrap())
     };
     assert!(request(98).is_ok());
     for levels in [100, 1000] {
@@ -271,9 +271,9 @@ proptest! {
             }),
         };
         let autoscaling = messages::Autoscaling { policy: Some(policy), ..Default::default() };
-        let stored = scaling::wanted(autoscaling.clone());
+        let stored = scaling::to_domain(autoscaling.clone());
         let occupancy = stored.policy.parameters.room_occupancy.unwrap();
         prop_assert_eq!(occupancy.ready_target.to_string(), share.to_string());
-        prop_assert_eq!(scaling::shown(&stored), autoscaling);
+        prop_assert_eq!(scaling::to_message(&stored), autoscaling);
     }
 }

@@ -85,7 +85,7 @@ impl ManagementApi for ManagementService {
         request: CreateSchedulerRequest,
     ) -> Answer<CreateSchedulerResponse> {
         about_scheduler(&request.name);
-        let scheduler = convert::wanted(request)?;
+        let scheduler = convert::to_domain(request)?;
         validation::validate_new(&scheduler)?;
         let name = scheduler.name.clone();
         in_time(context, Doing::CreatingScheduler(name.as_str()))?;
@@ -176,7 +176,7 @@ impl ManagementApi for ManagementService {
         context: &RequestContext,
         request: NewSchedulerVersionRequest,
     ) -> Answer<NewSchedulerVersionResponse> {
-        let scheduler = convert::wanted(request)?;
+        let scheduler = convert::to_domain(request)?;
         validation::validate_new_version(&scheduler)?;
         let name = scheduler.name.clone();
         let command = Command::NewVersion(Box::new(scheduler));
