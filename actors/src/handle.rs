@@ -291,8 +291,7 @@ impl SchedulerHandle {
         }
         match timeout(self.0.timeouts.ping, answer).await {
             // The owner has taken it, and the store is slow or takes nothing. No room can do anything about that; what
-            // it
-            // says next tells an owner who does not know of it.
+            // it says next tells an owner who does not know of it.
             Err(_) | Ok(Ok(Err(NotStored(_)))) if decided.is_taken() => Ok(()),
             Err(_) | Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),
             Ok(Err(_)) => Err(CallError::Restarting(name())),

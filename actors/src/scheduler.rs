@@ -224,8 +224,7 @@ impl SchedulerActor {
     }
 
     /// Hands to the writer what happens once these changes are durable. What a room says again is no business of
-    /// theirs,
-    /// unless they are about that room.
+    /// theirs, unless they are about that room.
     fn order(&mut self, changes: Vec<Change>, outgoing: Vec<Outgoing>, ctx: &mut Context<Self>) {
         let mut waits = Vec::with_capacity(outgoing.len());
         for item in outgoing {
@@ -249,8 +248,15 @@ impl SchedulerActor {
     }
 
     fn forward_in_order(&mut self, event: Arc<Forwarding>, ctx: &mut Context<Self>) {
-        let order = self.outbox.push_in_order(event, &self.writer.held);
-        order.into_iter().for_each(|order| self.send(order, ctx));
+        if let Some(event) = self.outbox.push_in_order(event, &self.writer.held) {
+            let behind = Batch {
+                // What waited for a forwarder has no span of its own.
+                trace: TurnTrace::default(),
+                changes: Vec::new(),
+                outgoing: vec![Outgoing::Forward(event)],
+            };
+            self.send(Order::Batch(behind), ctx);
+        }
     }
 
     fn outgoing(&mut self, effect: Effect, ordered: Option<OperationId>) -> Option<Outgoing> {

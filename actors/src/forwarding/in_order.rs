@@ -1,9 +1,6 @@
 //! Events that wait for no change of their own, but go behind those before them, of the same room, that do.
 
 use super::Outbox;
-use crate::group::Outgoing;
-use crate::turn_trace::TurnTrace;
-use crate::writer::{Batch, Order};
 use maestro_core::domain::RoomId;
 use maestro_core::ports::Forwarding;
 use parking_lot::Mutex;
@@ -55,8 +52,8 @@ impl Held {
 }
 
 impl Outbox {
-    /// Queues an event at once, or gives it back as an order for the writer, behind those of its room that wait there.
-    pub fn push_in_order(&self, event: Arc<Forwarding>, held: &Held) -> Option<Order> {
+    /// Queues an event at once, or gives it back for the writer to take, behind those of its room that wait there.
+    pub fn push_in_order(&self, event: Arc<Forwarding>, held: &Held) -> Option<Arc<Forwarding>> {
         if !held.holds(&event.room) {
             self.push(&event);
             return None;
@@ -67,12 +64,7 @@ impl Outbox {
             return None;
         }
         held.add(&event.room);
-        Some(Order::Batch(Batch {
-            // What waited for a forwarder has no span of its own.
-            trace: TurnTrace::default(),
-            changes: Vec::new(),
-            outgoing: vec![Outgoing::Forward(event)],
-        }))
+        Some(event)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ours: what the actors themselves are doing, under `maestro_actor_`.
 
-use super::Scrape;
+use super::scrape::Scrape;
 use crate::Directory;
 use crate::catalog::Catalog;
 use crate::gauge::{Gauge, Totals};

@@ -1,6 +1,6 @@
 //! What the original's health controller and metrics reporter say of a fleet.
 
-use super::Scrape;
+use super::scrape::Scrape;
 use crate::published::Published;
 use maestro_core::domain::{
     Autoscaling, InstanceStatus, PolicyKind, RoomStatus, Scheduler, SchedulerPhase,

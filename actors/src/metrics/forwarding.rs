@@ -1,6 +1,6 @@
 //! What became of events of rooms and players (contract 6.5, 9).
 
-use super::{Scrape, Seen};
+use super::scrape::{Scrape, Seen};
 use crate::forwarding::{Counts, Outcomes, is_success};
 use maestro_metrics::Kind;
 use std::collections::BTreeMap;

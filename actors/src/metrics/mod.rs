@@ -2,103 +2,26 @@
 //! `docs/metrics.md` has the list).
 //!
 //! Nothing is asked or locked for it: gauges come from what the actors published, counters
-//! from the tallies of their handles. A scheduler that is deleted takes its gauges with it at
+//! from the counters of their handles. A scheduler that is deleted takes its gauges with it at
 //! once and its counters after a few minutes.
 
 mod actors;
 mod fleet;
 mod forwarding;
 mod operations;
+mod scrape;
 
 use crate::Directory;
 use crate::catalog::Catalog;
 use crate::forwarding::Outcomes;
-use crate::gauge::{Gauge, Totals};
-use crate::handle::SchedulerHandle;
-use crate::owner_status::Live;
-use crate::published::Published;
-use crate::scheduler_counters::SchedulerCounters;
-use maestro_core::domain::Scheduler;
-use maestro_metrics::{Kind, Labels, Page};
+use crate::gauge::Gauge;
+use maestro_metrics::{Kind, Page};
 use prometheus::proto::MetricFamily;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use scrape::{Scrape, Seen};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Label of pings for schedulers that do not exist: anybody may make names up.
 const UNKNOWN: &str = "unknown";
-
-/// One scheduler as the page shows it.
-struct Seen {
-    handle: SchedulerHandle,
-    /// Its document, now or at last.
-    scheduler: Arc<Scheduler>,
-    published: Option<Arc<Published>>,
-    live: Option<Live>,
-    /// Deleted: only its counters are left.
-    gone: bool,
-}
-
-impl Seen {
-    /// `None`: a name without a scheduler, which somebody asked for.
-    fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
-        let scheduler = handle.counters().last_known()?;
-        let published = handle.published();
-        Some(Self {
-            scheduler,
-            published,
-            live: handle.live().ok(),
-            gone,
-            handle,
-        })
-    }
-    fn name(&self) -> &str {
-        self.handle.name().as_str()
-    }
-    fn game(&self) -> &str {
-        &self.scheduler.game
-    }
-    fn counters(&self) -> &SchedulerCounters {
-        self.handle.counters()
-    }
-    fn totals(&self) -> &Totals {
-        self.handle.totals()
-    }
-}
-
-/// All schedulers of a node and its page.
-struct Scrape {
-    page: Page,
-    all: Vec<Seen>,
-}
-
-impl Scrape {
-    /// A counter by scheduler, of those too that have just gone.
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        more: Labels<'_>,
-        of: fn(&SchedulerCounters) -> &AtomicU64,
-    ) {
-        let mut family = self.page.family(name, Kind::Counter, help);
-        for seen in &self.all {
-            let mut labels = vec![("scheduler", seen.name())];
-            labels.extend(more);
-            family.value(&labels, of(seen.counters()).load(Relaxed) as f64);
-        }
-    }
-
-    /// A gauge by game and scheduler; `None`: that one has no such value.
-    fn gauges(&mut self, name: &str, help: &str, of: impl Fn(&Published) -> Option<f64>) {
-        let mut family = self.page.family(name, Kind::Gauge, help);
-        for seen in self.all.iter().filter(|seen| !seen.gone) {
-            if let Some(value) = seen.published.as_deref().and_then(&of) {
-                let labels = [("game", seen.game()), ("scheduler", seen.name())];
-                family.value(&labels, value);
-            }
-        }
-    }
-}
 
 /// Renders the page.
 pub(crate) fn render(

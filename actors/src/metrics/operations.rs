@@ -1,6 +1,6 @@
 //! What the original's worker and watcher count: operations and events of the runtime.
 
-use super::{Scrape, Seen};
+use super::scrape::{Scrape, Seen};
 use crate::Directory;
 use crate::scheduler_counters::{Latencies, SchedulerCounters};
 use maestro_metrics::Kind;

@@ -1,0 +1,84 @@
+//! What all parts of the page are rendered from: each scheduler as it is seen at one moment.
+
+use crate::gauge::Totals;
+use crate::handle::SchedulerHandle;
+use crate::owner_status::Live;
+use crate::published::Published;
+use crate::scheduler_counters::SchedulerCounters;
+use maestro_core::domain::Scheduler;
+use maestro_metrics::{Kind, Labels, Page};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One scheduler as the page shows it.
+pub(super) struct Seen {
+    pub handle: SchedulerHandle,
+    /// Its document, now or at last.
+    pub scheduler: Arc<Scheduler>,
+    pub published: Option<Arc<Published>>,
+    pub live: Option<Live>,
+    /// Deleted: only its counters are left.
+    pub gone: bool,
+}
+
+impl Seen {
+    /// `None`: a name without a scheduler, which somebody asked for.
+    pub fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
+        let scheduler = handle.counters().last_known()?;
+        let published = handle.published();
+        Some(Self {
+            scheduler,
+            published,
+            live: handle.live().ok(),
+            gone,
+            handle,
+        })
+    }
+    pub fn name(&self) -> &str {
+        self.handle.name().as_str()
+    }
+    pub fn game(&self) -> &str {
+        &self.scheduler.game
+    }
+    pub fn counters(&self) -> &SchedulerCounters {
+        self.handle.counters()
+    }
+    pub fn totals(&self) -> &Totals {
+        self.handle.totals()
+    }
+}
+
+/// All schedulers of a node and its page.
+pub(super) struct Scrape {
+    pub page: Page,
+    pub all: Vec<Seen>,
+}
+
+impl Scrape {
+    /// A counter by scheduler, of those too that have just gone.
+    pub fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        more: Labels<'_>,
+        of: fn(&SchedulerCounters) -> &AtomicU64,
+    ) {
+        let mut family = self.page.family(name, Kind::Counter, help);
+        for seen in &self.all {
+            let mut labels = vec![("scheduler", seen.name())];
+            labels.extend(more);
+            family.value(&labels, of(seen.counters()).load(Relaxed) as f64);
+        }
+    }
+
+    /// A gauge by game and scheduler; `None`: that one has no such value.
+    pub fn gauges(&mut self, name: &str, help: &str, of: impl Fn(&Published) -> Option<f64>) {
+        let mut family = self.page.family(name, Kind::Gauge, help);
+        for seen in self.all.iter().filter(|seen| !seen.gone) {
+            if let Some(value) = seen.published.as_deref().and_then(&of) {
+                let labels = [("game", seen.game()), ("scheduler", seen.name())];
+                family.value(&labels, value);
+            }
+        }
+    }
+}
