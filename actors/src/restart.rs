@@ -1,5 +1,6 @@
 //! How often an actor may be built anew: jittered back-off and a budget (architecture 4).
 
+use maestro_core::rules::back_off::doubled;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ impl RestartLog {
         let doublings = self.recent.len() as u32;
         self.recent.push_back(now);
         self.total += 1;
-        let wait = (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_MAX);
+        let wait = doubled(BACKOFF_FIRST, doublings, BACKOFF_MAX);
         // Between half and the whole of it, so that many do not come back at once.
         let share = (entropy >> 64) as u64 as f64 / u64::MAX as f64;
         Some(wait.mul_f64(0.5 + share / 2.0))

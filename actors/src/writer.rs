@@ -8,6 +8,7 @@ use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
+use maestro_core::rules::back_off::BackOff;
 use maestro_core::rules::writing::{AfterCommit, PendingTouches, after_commit, after_lookup};
 use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
 use std::convert::Infallible;
@@ -214,7 +215,7 @@ impl Writer {
             previous: self.seq,
             seq: self.seq.next(),
         };
-        let mut wait = RETRY_FIRST;
+        let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
         // Then a try may take as long as the store pauses: nobody waits for its end.
         let mut failed = self.store.outage().is_some();
         self.tell_those_who_wait(group);
@@ -240,7 +241,7 @@ impl Writer {
             failed = true;
             self.tell_those_who_wait(group);
             self.gauge.retries.fetch_add(1, Relaxed);
-            self.pause(&mut wait, inbox).await;
+            self.pause(&mut back_off, inbox).await;
         }
         self.seq = fence.seq;
         self.gauge.seq.store(self.seq.0, Relaxed);
@@ -265,16 +266,16 @@ impl Writer {
         }
     }
 
-    /// Between two tries, each twice as long as the one before.
-    async fn pause(&self, wait: &mut Duration, inbox: &mut Inbox) {
+    /// Between two tries.
+    async fn pause(&self, back_off: &mut BackOff, inbox: &mut Inbox) {
+        let wait = back_off.pause();
         let pause = async {
             tokio::select! {
-                () = tokio::time::sleep(*wait) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = self.ending.cancelled() => {}
             }
         };
         self.folding(inbox, pause).await;
-        *wait = (*wait * 2).min(RETRY_MAX);
     }
 
     /// `None`: no answer in time. A write that happens after all meets its own seq.
@@ -294,7 +295,7 @@ impl Writer {
     }
 
     async fn stored_seq(&self, inbox: &mut Inbox) -> Result<Seq, CommitError> {
-        let mut wait = RETRY_FIRST;
+        let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
         loop {
             let asked = self.store.stored_seq(&self.scheduler, self.epoch);
             let silent = || CommitError::NotApplied(SILENT.into());
@@ -305,7 +306,7 @@ impl Writer {
                 Err(error) if self.ending.is_cancelled() => return Err(error),
                 Err(_) => {}
             }
-            self.pause(&mut wait, inbox).await;
+            self.pause(&mut back_off, inbox).await;
         }
     }
 

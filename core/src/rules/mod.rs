@@ -2,6 +2,7 @@
 //! Never here: I/O, clocks, state that outlives a call.
 
 pub mod autoscaling;
+pub mod back_off;
 pub mod deletion;
 pub mod desired;
 pub mod names;

@@ -3,6 +3,7 @@
 
 use super::keep_alive::KeepAlive;
 use hyper_util::rt::TokioIo;
+use maestro_core::rules::back_off::BackOff;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ struct Health(Mutex<Option<Down>>);
 #[derive(Clone)]
 struct Down {
     until: Instant,
-    rest: Duration,
+    rests: BackOff,
     cause: String,
 }
 
@@ -83,13 +84,12 @@ async fn connect(addr: SocketAddr, name: &str, health: &Health) -> std::io::Resu
     };
     let cause = format!("cannot connect to {name}: {why}");
     let mut down = health.0.lock();
-    let rest = down
-        .as_ref()
-        .map_or(REST_FIRST, |before| (before.rest * 2).min(REST_MAX));
-    let until = Instant::now() + rest;
+    let before = down.as_ref().map(|before| before.rests);
+    let mut rests = before.unwrap_or(BackOff::new(REST_FIRST, REST_MAX));
+    let until = Instant::now() + rests.pause();
     *down = Some(Down {
         until,
-        rest,
+        rests,
         cause: cause.clone(),
     });
     Err(std::io::Error::other(cause))

@@ -1,6 +1,7 @@
 //! When to ping: at once on changes, otherwise each period; with growing pauses while the orchestrator is unreachable,
 //! forever.
 
+use maestro_core::rules::back_off::doubled;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -82,8 +83,7 @@ fn pause(period: Duration, failures: u32) -> Duration {
         // Within a tenth of the period, so that a fleet does not ping in step.
         return period.mul_f64(0.9) + spread(period.mul_f64(0.2));
     }
-    let doubled = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(8));
-    let longest = doubled.min(PAUSE_MAX);
+    let longest = doubled(PAUSE_FIRST, failures - 1, PAUSE_MAX);
     longest / 2 + spread(longest / 2)
 }
 

@@ -7,6 +7,7 @@
 use super::{file, format, private, shared::Shared, snapshot};
 use jiff::Timestamp;
 use maestro_core::ports::{Cause, Outage};
+use maestro_core::rules::back_off::BackOff;
 use redb::Database;
 use std::{
     fs::{self, File},
@@ -26,7 +27,7 @@ const TRIAL_BYTES: usize = 64 * 1024;
 pub struct Failing {
     began: Instant,
     retry_at: Instant,
-    pause: Duration,
+    pauses: BackOff,
     cause: Cause,
 }
 
@@ -43,10 +44,11 @@ impl Failing {
             cause: cause.text().into(),
         }));
         let now = Instant::now();
+        let mut pauses = BackOff::new(PAUSE_FIRST, PAUSE_MAX);
         Self {
             began: now,
-            retry_at: now + PAUSE_FIRST,
-            pause: PAUSE_FIRST,
+            retry_at: now + pauses.pause(),
+            pauses,
             cause: cause.clone(),
         }
     }
@@ -63,8 +65,7 @@ impl Failing {
     /// An attempt failed, perhaps for another reason than the last one.
     pub fn goes_on(&mut self, shared: &Shared, cause: &Cause) {
         tracing::debug!(cause = cause.text(), "the store still takes no changes");
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-        self.retry_at = Instant::now() + self.pause;
+        self.retry_at = Instant::now() + self.pauses.pause();
         if self.cause.text() == cause.text() {
             return;
         }

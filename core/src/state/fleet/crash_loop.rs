@@ -7,11 +7,14 @@
 //! and quiet again. Only while there is a back-off is anything looked at for it.
 
 use crate::domain::*;
+use crate::rules::back_off::doubled;
 use crate::state::fleet::{CrashLoop, Fleet};
 use crate::state::report::Report;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
+
+const WAIT_FIRST: Duration = Duration::from_secs(1);
 
 impl Fleet {
     /// A room of `version` ended too soon, or could not be made.
@@ -36,8 +39,8 @@ impl Fleet {
         if self.crash_loop.until.is_some_and(|until| until > now) {
             return;
         }
-        let doublings = self.crash_loop.failures.min(16);
-        let wait = Duration::from_secs(1 << doublings).min(self.settings.crash_backoff_max);
+        let failures = self.crash_loop.failures;
+        let wait = doubled(WAIT_FIRST, failures, self.settings.crash_backoff_max);
         self.crash_loop.failures += 1;
         self.crash_loop.until = Some(now.plus(wait));
         self.crash_loop.last = Some(now);

@@ -3,6 +3,7 @@
 
 use crate::domain::*;
 use crate::ports::Change;
+use crate::rules::back_off::doubled;
 use crate::rules::version::{is_major, next_version};
 use crate::state::fleet::Purpose;
 use crate::state::fleet::{Fleet, Trial};
@@ -16,6 +17,7 @@ use std::time::Duration;
 const LANE: Lane = Lane::Version;
 /// First wait between two attempts; doubles (contract 5.5).
 const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
+const ATTEMPT_BACKOFF_MAX: Duration = Duration::from_millis(25_600);
 
 impl Operations {
     pub fn begin_version(&mut self, fleet: &mut Fleet, turn: &mut Turn, wanted: &Scheduler) {
@@ -227,7 +229,7 @@ impl Operations {
         let (error, attempt) = (error.take(), run.attempt);
         // Once: a second report of the same room finds another phase.
         run.phase = Phase::Waiting {
-            until: now.plus(ATTEMPT_BACKOFF * 2u32.pow(attempt.min(8))),
+            until: now.plus(doubled(ATTEMPT_BACKOFF, attempt, ATTEMPT_BACKOFF_MAX)),
         };
         let Some(candidate) = fleet.candidate() else {
             return;

@@ -7,6 +7,7 @@ use super::{
     host::Host,
     ports::RoomKey,
 };
+use maestro_core::rules::back_off::BackOff;
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
@@ -131,7 +132,7 @@ impl Cleaner {
 }
 
 /// What failed, and when it is tried again.
-struct Again<K>(HashMap<K, (Instant, Duration)>);
+struct Again<K>(HashMap<K, (Instant, BackOff)>);
 
 impl<K> Default for Again<K> {
     fn default() -> Self {
@@ -157,14 +158,14 @@ impl<K: Clone + Eq + Hash> Again<K> {
     /// Whether this is the first time.
     fn failed(&mut self, key: K, now: Instant) -> bool {
         match self.0.get_mut(&key) {
-            Some((at, delay)) => {
-                *delay = (*delay * 2).min(AGAIN_MAX);
-                *at = now + *delay;
+            Some((at, back_off)) => {
+                *at = now + back_off.pause();
                 false
             }
             None => {
                 if self.0.len() < REMEMBERED_MAX {
-                    self.0.insert(key, (now + AGAIN_FIRST, AGAIN_FIRST));
+                    let mut back_off = BackOff::new(AGAIN_FIRST, AGAIN_MAX);
+                    self.0.insert(key, (now + back_off.pause(), back_off));
                 }
                 true
             }

@@ -2,6 +2,7 @@
 
 use super::exit_watch::Ending;
 use maestro_core::domain::RestartPolicy;
+use maestro_core::rules::back_off::BackOff;
 use std::time::Duration;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
@@ -20,19 +21,21 @@ pub fn wants_restart(policy: &RestartPolicy, ending: &Ending) -> bool {
 }
 
 /// 1 s · 2ⁿ, at most 60 s.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BackOff {
-    in_a_row: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct RestartDelays(BackOff);
+
+impl Default for RestartDelays {
+    fn default() -> Self {
+        Self(BackOff::new(DELAY_FIRST, DELAY_MAX))
+    }
 }
 
-impl BackOff {
+impl RestartDelays {
     pub fn next(&mut self, ran: Duration) -> Duration {
         if ran >= WELL_AFTER {
-            self.in_a_row = 0;
+            self.0.reset();
         }
-        let delay = DELAY_FIRST * 2_u32.saturating_pow(self.in_a_row.min(16));
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        delay.min(DELAY_MAX)
+        self.0.pause()
     }
 }
 
@@ -42,14 +45,14 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_minute_and_start_again_after_a_good_run() {
-        let mut back_off = BackOff::default();
+        let mut delays = RestartDelays::default();
         let seconds: Vec<_> = (0..8)
-            .map(|_| back_off.next(Duration::ZERO).as_secs())
+            .map(|_| delays.next(Duration::ZERO).as_secs())
             .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(back_off.next(WELL_AFTER), DELAY_FIRST);
+        assert_eq!(delays.next(WELL_AFTER), DELAY_FIRST);
         for _ in 0..100 {
-            assert!(back_off.next(Duration::ZERO) <= DELAY_MAX);
+            assert!(delays.next(Duration::ZERO) <= DELAY_MAX);
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     ports::RoomKey,
     process_table::ProcessId,
     record::RoomFile,
-    restart::{BackOff, wants_restart},
+    restart::{RestartDelays, wants_restart},
     sweep::{self, Scope},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -40,7 +40,7 @@ struct Slot {
     process: Option<Arc<Watched>>,
     state: SlotState,
     since: Instant,
-    back_off: BackOff,
+    delays: RestartDelays,
 }
 
 enum SlotState {
@@ -116,7 +116,7 @@ impl RoomSupervisor {
                 process: None,
                 state: SlotState::Missing,
                 since: Instant::now(),
-                back_off: BackOff::default(),
+                delays: RestartDelays::default(),
             });
             if let Some(id) = id {
                 self.hold(index, id);
@@ -249,7 +249,7 @@ impl RoomSupervisor {
         }
         let slot = &mut self.slots[index];
         if self.ending.is_none() && wants_restart(&self.policy, &ending) {
-            let delay = slot.back_off.next(slot.since.elapsed());
+            let delay = slot.delays.next(slot.since.elapsed());
             slot.state = SlotState::RestartAt(Instant::now() + delay);
             let seconds = delay.as_secs();
             let mut text = format!("CrashLoopBackOff: {words}, next start in {seconds} s");
@@ -310,7 +310,7 @@ impl RoomSupervisor {
                     }
                 }
                 Err(error) => {
-                    let delay = self.slots[index].back_off.next(Duration::ZERO);
+                    let delay = self.slots[index].delays.next(Duration::ZERO);
                     self.slots[index].state = SlotState::RestartAt(now + delay);
                     let text = format!("RunContainerError: {error}");
                     self.tell_restart(Ending::default(), text);

@@ -23,23 +23,6 @@ pub fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// 100 ms · 2ⁿ, at most 2 s.
-#[derive(Debug)]
-pub struct Pace(Duration);
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self(LOOK_AGAIN_FIRST)
-    }
-}
-
-impl Pace {
-    pub async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LOOK_AGAIN_MAX);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,9 +5,10 @@ use super::{
     host::Host,
     ports::RoomKey,
     process_table::{ProcessId, Row},
-    shortage::Pace,
+    shortage::{LOOK_AGAIN_FIRST, LOOK_AGAIN_MAX},
 };
 use futures_util::future::join_all;
+use maestro_core::rules::back_off::BackOff;
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
 /// While the table cannot be read, at least the leaders are signalled; that may free the resource
 /// that is short.
 async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -> Vec<ProcessId> {
-    let mut pace = Pace::default();
+    let mut looks = BackOff::new(LOOK_AGAIN_FIRST, LOOK_AGAIN_MAX);
     let mut unsignalled = scope.leaders.clone();
     loop {
         if let Ok(table) = host.scanner.table().await {
@@ -75,7 +76,7 @@ async fn members_after(host: &Host, scope: &Scope<'_>, signal: Option<Signal>) -
         }
         tokio::select! {
             () = host.stopping.cancelled() => return Vec::new(),
-            () = pace.wait() => {}
+            () = tokio::time::sleep(looks.pause()) => {}
         }
     }
 }
