@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Home, Maestro, eventually, history, seconds};
@@ -14,15 +14,12 @@ use support::{Home, Maestro, eventually, history, seconds};
 const MAIN: &str = "main";
 const GUEST: &str = "guest";
 
-/// Numbers that look random and come again with their seed (SplitMix64).
-struct Chance(AtomicU64);
+/// Numbers that look random and come again with their seed.
+struct Chance(Mutex<fastrand::Rng>);
 
 impl Chance {
     fn below(&self, limit: u64) -> u64 {
-        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, SeqCst);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
+        self.0.lock().expect("whole").u64(..limit)
     }
     fn millis(&self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to - from))
@@ -232,7 +229,7 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
     let seed = number("KILL_SEED").unwrap_or_else(now);
     let kills = number("KILL_COUNT").unwrap_or(20);
     println!("KILL_SEED={seed} KILL_COUNT={kills}");
-    let chance = Arc::new(Chance(AtomicU64::new(seed)));
+    let chance = Arc::new(Chance(Mutex::new(fastrand::Rng::with_seed(seed))));
     let home = Home::new();
     let mut maestro = home.start_with(&SETTINGS);
     maestro.bring_up(&home.fleet(MAIN, 4)).await;

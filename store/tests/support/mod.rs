@@ -46,8 +46,8 @@ pub async fn eventually(what: &str, mut level: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Random numbers from a printed seed (splitmix64).
-pub struct Random(u64);
+/// Random numbers from a printed seed.
+pub struct Random(fastrand::Rng);
 
 impl Random {
     /// `MAESTRO_TEST_SEED` repeats a run.
@@ -56,16 +56,9 @@ impl Random {
         let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
         let seed = given.map_or_else(now, |text| text.parse().unwrap());
         println!("MAESTRO_TEST_SEED={seed}");
-        Self(seed)
-    }
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(fastrand::Rng::with_seed(seed))
     }
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.0.usize(..bound)
     }
 }

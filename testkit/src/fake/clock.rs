@@ -6,13 +6,7 @@ use maestro_core::{
     ports::Clock,
 };
 use parking_lot::Mutex;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Far from zero, so that ages of stored moments are not cut off.
 const MONO_START: Duration = Duration::from_secs(10_000_000);
@@ -103,30 +97,13 @@ impl Clock for TokioClock {
 
 /// Pseudo-random bits that are the same in each run.
 #[derive(Debug)]
-struct Entropy {
-    seed: u64,
-    drawn: AtomicU64,
-}
+struct Entropy(Mutex<fastrand::Rng>);
 
 impl Entropy {
     fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            drawn: AtomicU64::new(0),
-        }
+        Self(Mutex::new(fastrand::Rng::with_seed(seed)))
     }
     fn next(&self) -> u128 {
-        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let high = mixed(self.seed ^ mixed(drawn));
-        let low = mixed(high ^ drawn.rotate_left(32));
-        (u128::from(high) << 64) | u128::from(low)
+        self.0.lock().u128(..)
     }
-}
-
-/// SplitMix64.
-fn mixed(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
