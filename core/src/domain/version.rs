@@ -8,9 +8,14 @@ use std::{fmt, sync::Arc};
 /// Version of a scheduler, `v` and a semantic version (contract 4.3); a text of other tools
 /// that is none stays as it is. Two versions are the same when their texts are. They are
 /// ordered by their numbers, v10 behind v9; texts without a number come first.
+///
+/// Cheap to clone and to compare with its clones: each room and each count of rooms carries one.
 #[derive(Clone, Default)]
-pub struct SchedulerVersion {
-    text: Arc<str>,
+pub struct SchedulerVersion(Arc<Parsed>);
+
+#[derive(Default)]
+struct Parsed {
+    text: Box<str>,
     number: Option<semver::Version>,
 }
 
@@ -19,20 +24,20 @@ impl SchedulerVersion {
         "v1.0.0".into()
     }
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
     /// The number behind the `v`; `None` for texts of other tools that are none.
     pub fn semver(&self) -> Option<&semver::Version> {
-        self.number.as_ref()
+        self.0.number.as_ref()
     }
 }
 
 impl From<&str> for SchedulerVersion {
     fn from(text: &str) -> Self {
-        Self {
+        Self(Arc::new(Parsed {
             text: text.into(),
             number: text.strip_prefix('v').unwrap_or(text).parse().ok(),
-        }
+        }))
     }
 }
 
@@ -44,7 +49,7 @@ impl From<String> for SchedulerVersion {
 
 impl PartialEq for SchedulerVersion {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        Arc::ptr_eq(&self.0, &other.0) || self.0.text == other.0.text
     }
 }
 
@@ -52,14 +57,17 @@ impl Eq for SchedulerVersion {}
 
 impl Hash for SchedulerVersion {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.0.text.hash(state);
     }
 }
 
 impl Ord for SchedulerVersion {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_number = self.number.cmp(&other.number);
-        by_number.then_with(|| self.text.cmp(&other.text))
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        let by_number = self.0.number.cmp(&other.0.number);
+        by_number.then_with(|| self.0.text.cmp(&other.0.text))
     }
 }
 
@@ -71,19 +79,19 @@ impl PartialOrd for SchedulerVersion {
 
 impl fmt::Display for SchedulerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl fmt::Debug for SchedulerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl Serialize for SchedulerVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
+        serializer.serialize_str(&self.0.text)
     }
 }
 

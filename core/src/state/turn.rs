@@ -106,6 +106,14 @@ impl Changes {
         self.operations.retain(|id, _| *id == keep);
     }
 
+    fn is_empty(&self) -> bool {
+        self.ordered.is_empty()
+            && !self.scheduler
+            && self.rooms.is_empty()
+            && self.operations.is_empty()
+            && self.forgotten.is_empty()
+    }
+
     /// The batch that makes the decision durable. `room` is the record of a room at the end of
     /// the decision, `None` when it is gone.
     pub fn into_batch(
@@ -113,6 +121,10 @@ impl Changes {
         active: Option<&Arc<Scheduler>>,
         room: impl Fn(&RoomId) -> Option<RoomRecord>,
     ) -> Vec<Change> {
+        if self.is_empty() {
+            // So it is with nearly all pings.
+            return Vec::new();
+        }
         let mut batch = self.ordered;
         if self.scheduler
             && let Some(active) = active

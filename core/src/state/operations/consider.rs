@@ -30,10 +30,7 @@ impl Operations {
 
     fn may_consider(&self, fleet: &Fleet) -> bool {
         let settled = fleet.scheduler.is_some() && fleet.listing.complete && !fleet.is_paused();
-        let creating = self
-            .open()
-            .any(|r| matches!(r.definition, Definition::CreateScheduler { .. }));
-        settled && !creating
+        settled && !self.any_open(|r| matches!(r.definition, Definition::CreateScheduler { .. }))
     }
 
     /// While the scheduler is deleted, rooms that did not end in their time are told again.
@@ -111,7 +108,7 @@ impl Operations {
 
     /// A removal by ids for this reason is under way: what it leaves is taken next time.
     fn waits_for_removal(&self, reason: RemovalReason) -> bool {
-        self.open().any(|r| {
+        self.any_open(|r| {
             matches!(&r.definition, Definition::RemoveRooms { rooms_ids: Some(_), reason: word, .. }
                 if *word == ReasonWord::Known(reason))
         })
@@ -119,7 +116,7 @@ impl Operations {
 
     /// One scaling operation at a time: its end brings the next look.
     fn scales_already(&self) -> bool {
-        self.open().any(|r| {
+        self.any_open(|r| {
             matches!(
                 r.definition,
                 Definition::AddRooms { .. }

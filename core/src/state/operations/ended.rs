@@ -97,7 +97,7 @@ impl Operations {
     /// The scheduler is `creating` from the start of a version edit to its switch: when
     /// none of the two goes on, nobody else would end that.
     fn version_edit_came_to_nothing(&self, fleet: &mut Fleet, turn: &mut Turn) {
-        let open = self.open().any(|r| {
+        let open = self.any_open(|r| {
             r.definition.is_version_edit()
                 || matches!(r.definition, Definition::CreateScheduler { .. })
         });

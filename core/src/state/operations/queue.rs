@@ -63,6 +63,12 @@ impl Operations {
         let running = self.running.iter().flatten().map(|r| &r.record);
         running.chain(self.queues.iter().flatten())
     }
+    /// Whether one of them is like that. Each look at the fleet asks: running and waiting ones are gone through one after the
+    /// other, which costs a third of the same question to [`Self::open`].
+    pub fn any_open(&self, is: impl Fn(&OperationRecord) -> bool) -> bool {
+        let running = self.running.iter().flatten();
+        running.map(|r| &r.record).any(&is) || self.queues.iter().any(|q| q.iter().any(&is))
+    }
     pub fn lane_of(&self, id: OperationId) -> Option<Lane> {
         [Lane::Version, Lane::Room]
             .into_iter()
@@ -132,7 +138,8 @@ impl Operations {
 
     /// Starts what may start. True when something moved.
     pub fn advance(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> bool {
-        if fleet.is_paused() {
+        let idle = self.queues.iter().all(VecDeque::is_empty);
+        if idle || fleet.is_paused() {
             return false;
         }
         let mut moved = false;
@@ -220,7 +227,7 @@ impl Operations {
     pub fn on_pushed(&mut self, turn: &mut Turn, mut record: OperationRecord) {
         // A hint may come twice, and late.
         let known =
-            self.open().any(|r| r.id == record.id) || self.ended.iter().any(|e| e.id == record.id);
+            self.any_open(|r| r.id == record.id) || self.ended.iter().any(|e| e.id == record.id);
         if known || record.status.is_final() {
             return;
         }
@@ -230,8 +237,7 @@ impl Operations {
     }
 
     pub fn is_deleting(&self) -> bool {
-        self.open()
-            .any(|r| matches!(r.definition, Definition::DeleteScheduler))
+        self.any_open(|r| matches!(r.definition, Definition::DeleteScheduler))
     }
 
     pub fn order(&mut self, turn: &mut Turn, definition: Definition) -> Answer {

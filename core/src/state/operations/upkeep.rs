@@ -11,9 +11,7 @@ const LANE: Lane = Lane::Room;
 impl Operations {
     /// One of a kind waits at a time: a tick behind a long operation adds nothing (contract 11.11).
     pub fn enqueue_periodic(&mut self, fleet: &Fleet, turn: &mut Turn, definition: Definition) {
-        let waiting = self
-            .open()
-            .any(|r| r.definition.name() == definition.name());
+        let waiting = self.any_open(|r| r.definition.name() == definition.name());
         if !waiting && fleet.scheduler.is_some() {
             self.enqueue(turn, definition, Enqueue::default());
         }
