@@ -5,7 +5,8 @@
 //! | `runtime`, `opening`, `host` | the port, and what all rooms of the machine share |
 //! | `plan`, `environment`, `quantity` | what a room is to be started with, decided before anything starts |
 //! | `creation`, `spawn`, `unsafe_calls` | starting it |
-//! | `room_supervisor`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts, termination |
+//! | `room_supervisor`, `live_room`, `restart`, `exit_watch`, `sweep` | one task per room: exits, restarts,
+//! termination |
 //! | `adoption`, `record`, `folder`, `process_table` | what survives us, and how it is found again |
 //! | `feeds` | what watchers are told |
 //! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a

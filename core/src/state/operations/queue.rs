@@ -63,7 +63,8 @@ impl Operations {
         let running = self.running.iter().flatten().map(|r| &r.record);
         running.chain(self.queues.iter().flatten())
     }
-    /// Whether one of them is like that. Each look at the fleet asks: running and waiting ones are gone through one after the
+    /// Whether one of them is like that. Each look at the fleet asks: running and waiting ones are gone through one
+    /// after the
     /// other, which costs a third of the same question to [`Self::open`].
     pub fn any_open(&self, is: impl Fn(&OperationRecord) -> bool) -> bool {
         let running = self.running.iter().flatten();
