@@ -32,6 +32,25 @@ async fn run(page: &str) {
         beginning("\"roomsReady\":2"),
     ];
     let own = blocks(page);
+    // Here they are set: a reader's shell has none of them.
+    for variable in ["MANAGEMENT", "ROOMS", "INTERNAL", "DATA", "S"] {
+        let uses = own.iter().any(|block| {
+            let quoted = [
+                format!("\"${variable}\""),
+                format!("${variable}/"),
+                format!("${variable}\""),
+            ];
+            quoted.iter().any(|use_of| block.contains(use_of.as_str()))
+        });
+        let sets = own.iter().any(|block| {
+            block.contains(&format!("{variable}:=")) || block.contains(&format!("{variable}="))
+        });
+        let by_walk_through = variable == "MANAGEMENT" || variable == "ROOMS";
+        assert!(
+            !uses || sets || by_walk_through,
+            "{page} does not set {variable}"
+        );
+    }
     assert!(own.len() >= 2, "{page} has {} blocks", own.len());
     script.extend(own);
     let binaries = Path::new(BINARY).parent().expect("a folder").display();
