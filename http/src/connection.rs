@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -55,7 +55,9 @@ pub enum Phase {
     Between(Instant),
     /// A part of its head has. Since when.
     Head(Instant),
-    /// It is being served: how long its body may take is the business of whoever reads it.
+    /// Its body is being read. Since when; how long that may take is the business of whoever reads it.
+    Body(Instant),
+    /// It is being served.
     Serving,
 }
 
@@ -65,10 +67,12 @@ pub struct Progress(Rc<State>);
 
 struct State {
     phase: Cell<Phase>,
+    /// Since when an answer waits for its client to read.
+    unread: Cell<Option<Instant>>,
     /// It has to make room for another one.
     ousted: Cell<bool>,
-    /// Whoever waits for the next request.
-    reader: RefCell<Option<Waker>>,
+    /// The task that waits for the client.
+    task: RefCell<Option<Waker>>,
 }
 
 impl Progress {
@@ -76,8 +80,9 @@ impl Progress {
     pub fn new(now: Instant) -> Self {
         Self(Rc::new(State {
             phase: Cell::new(Phase::Between(now)),
+            unread: Cell::new(None),
             ousted: Cell::new(false),
-            reader: RefCell::default(),
+            task: RefCell::default(),
         }))
     }
 
@@ -86,19 +91,19 @@ impl Progress {
         request.conn_data::<Self>().cloned()
     }
 
-    /// Since when there has been no whole request; none: one is being served.
+    /// Since when it has waited for its client, be it to send a whole request or to read an answer; none: for us.
     pub fn idle_since(&self) -> Option<Instant> {
         match self.0.phase.get() {
-            Phase::Between(since) | Phase::Head(since) => Some(since),
-            Phase::Serving => None,
+            Phase::Between(since) | Phase::Head(since) | Phase::Body(since) => Some(since),
+            Phase::Serving => self.0.unread.get(),
         }
     }
 
-    /// Ends the connection as soon as its reader looks again, which is now.
+    /// Ends the connection as soon as its task looks again, which is now.
     pub fn oust(&self) {
         self.0.ousted.set(true);
-        if let Some(reader) = self.0.reader.take() {
-            reader.wake();
+        if let Some(task) = self.0.task.take() {
+            task.wake();
         }
     }
 
@@ -109,11 +114,39 @@ impl Progress {
 
     /// [`Self::oust`] wakes this one.
     fn waits(&self, cx: &Context<'_>) {
-        let mut reader = self.0.reader.borrow_mut();
-        match &mut *reader {
+        let mut task = self.0.task.borrow_mut();
+        match &mut *task {
             Some(known) => known.clone_from(cx.waker()),
-            None => *reader = Some(cx.waker().clone()),
+            None => *task = Some(cx.waker().clone()),
         }
+    }
+
+    /// Reads a request's body: meanwhile the connection waits for its client.
+    pub async fn reading<T>(&self, body: impl Future<Output = T>) -> T {
+        let mut body = pin!(body);
+        // Nearly all come with their heads.
+        if let Poll::Ready(body) = futures_util::poll!(body.as_mut()) {
+            return body;
+        }
+        self.0.phase.set(Phase::Body(Instant::now()));
+        let body = body.await;
+        self.0.phase.set(Phase::Serving);
+        body
+    }
+
+    /// What became of a try to write. An ousted connection does not wait for its client.
+    fn written<T>(&self, cx: &Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if tried.is_ready() {
+            return tried;
+        }
+        if self.is_ousted() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.0.unread.get().is_none() {
+            self.0.unread.set(Some(Instant::now()));
+        }
+        self.waits(cx);
+        Poll::Pending
     }
 
     /// The answer to a request; while it is made, the connection is not blamed for silence.
@@ -161,7 +194,7 @@ impl Connection {
     /// A part of something has come: whether it came in time.
     fn came(&self) -> bool {
         match self.progress.0.phase.get() {
-            Phase::Serving => true,
+            Phase::Serving | Phase::Body(_) => true,
             Phase::Between(_) => {
                 self.progress.0.phase.set(Phase::Head(Instant::now()));
                 true
@@ -177,7 +210,7 @@ impl Connection {
             let now = Instant::now();
             let until = match self.progress.0.phase.get() {
                 Phase::Between(since) | Phase::Head(since) => since + self.timeouts.at_most(),
-                Phase::Serving => now + self.timeouts.at_most(),
+                Phase::Serving | Phase::Body(_) => now + self.timeouts.at_most(),
             };
             if until <= now {
                 return Poll::Ready(());
@@ -218,7 +251,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let tried = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.progress.written(cx, tried)
     }
 
     fn poll_write_vectored(
@@ -226,7 +260,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+        let tried = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.progress.written(cx, tried)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -234,7 +269,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let tried = Pin::new(&mut self.io).poll_flush(cx);
+        if tried.is_ready() {
+            // All that there was is with the client, or on its way.
+            self.progress.0.unread.set(None);
+        }
+        self.progress.written(cx, tried)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -63,7 +63,7 @@ async fn answer(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let payload = request.extract::<web::Payload>().await?;
-    match read_body(request.headers(), payload).await {
+    match read_body(request.headers(), payload, request.conn_data()).await {
         Ok(body) => {
             let whole = Box::pin(stream::once(async { Ok(body) }));
             request.set_payload(Payload::Stream { payload: whole });

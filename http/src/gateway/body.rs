@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use maestro_api::{Code, Status};
 
 use super::answer::{Answer, ClosesAfter, Failure};
+use crate::connection::Progress;
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,7 @@ pub async fn read(
     payload: &mut Payload,
     headers: &HeaderMap,
     limits: BodyLimits,
+    progress: Option<&Progress>,
 ) -> Result<Bytes, Failure> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
@@ -45,7 +47,12 @@ pub async fn read(
     if declared.is_some_and(|length| length > limits.bytes as u64) {
         return Err(too_large(limits));
     }
-    match tokio::time::timeout(limits.deadline, collect(payload, limits)).await {
+    let whole = tokio::time::timeout(limits.deadline, collect(payload, limits));
+    let whole = match progress {
+        Some(progress) => progress.reading(whole).await,
+        None => whole.await,
+    };
+    match whole {
         Ok(result) => result,
         Err(_) => Err(Failure::Http(
             StatusCode::REQUEST_TIMEOUT,
@@ -58,8 +65,12 @@ pub async fn read(
 }
 
 /// Reads the body of an endpoint beside the gateway, within the same bounds. The error is the answer.
-pub async fn read_own(headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, HttpResponse> {
-    let read = read(&mut payload, headers, BodyLimits::default()).await;
+pub async fn read_own(
+    headers: &HeaderMap,
+    mut payload: Payload,
+    progress: Option<&Progress>,
+) -> Result<Bytes, HttpResponse> {
+    let read = read(&mut payload, headers, BodyLimits::default(), progress).await;
     read.map_err(|failure| {
         let answer = Answer::failure(&failure).response;
         answer.map_body(|_, body| {

@@ -55,7 +55,10 @@ pub async fn serve<A: ?Sized>(
     let upgrading = request.head().upgrade() || *request.method() == Method::CONNECT;
     let body = match upgrading && !has_body(request.headers()) {
         true => Ok(Bytes::new()),
-        false => body::read(&mut payload, request.headers(), inner.limits).await,
+        false => {
+            let progress = request.conn_data();
+            body::read(&mut payload, request.headers(), inner.limits, progress).await
+        }
     };
     let unread = body.is_err().then_some(payload);
     let answer = match (&decoded, target) {
