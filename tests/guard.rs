@@ -8,6 +8,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 use support::{BINARY, Home, Maestro, seconds};
+use tonic::codegen::Service;
+use tonic::codegen::http::Request;
+use tonic::transport::Endpoint;
 
 /// An answer as it came: head and body.
 struct Said {
@@ -394,6 +397,21 @@ async fn grpc_answers_nothing_that_a_browser_could_send() {
             let said = tokio::task::block_in_place(|| say(&maestro.grpc, &head));
             assert!(!said.head.contains("HTTP/1.1"), "{kind}: {}", said.head);
         }
+    }
+    // A proxy may speak HTTP/2 to us: what a page can send without asking is no call there either.
+    let channel = Endpoint::from_shared(maestro.grpc.clone()).expect("an address");
+    let mut channel = channel.connect().await.expect("a connection");
+    for kind in ["text/plain", "application/grpc-web", "multipart/form-data"] {
+        let request = Request::post(format!("{}{path}", maestro.grpc))
+            .header("content-type", kind)
+            .header("origin", "https://evil.example")
+            .body(tonic::body::Body::empty())
+            .expect("a request");
+        std::future::poll_fn(|cx| Service::<Request<_>>::poll_ready(&mut channel, cx))
+            .await
+            .expect("it is up");
+        let answer = channel.call(request).await.expect("an answer");
+        assert_eq!(answer.status(), 415, "{kind}");
     }
     assert_eq!(maestro.get("/schedulers").await.1["schedulers"], json!([]));
     let page = maestro.internal("GET", "/metrics", None).await.1;

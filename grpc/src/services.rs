@@ -180,10 +180,19 @@ service! {
 /// Tells a caller not to try again although the code says that it passes (gRFC A6, "pushback": a negative number).
 pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// Longest message of a status in bytes. It travels as a header, each byte as up to three, and clients bound those (8 KiB is
+/// usual): one that is longer would bring them another failure than ours. HTTP's bodies have all of it.
+const MESSAGE_TEXT_MAX: usize = 2 << 10;
+
 /// The same code and message as over HTTP.
 pub fn status(status: Status) -> tonic::Status {
     let code = tonic::Code::from_i32(i32::from(status.code.number()));
-    let mut told = tonic::Status::new(code, status.message);
+    let mut message = status.message;
+    if message.len() > MESSAGE_TEXT_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_TEXT_MAX));
+        message.push_str(" (cut)");
+    }
+    let mut told = tonic::Status::new(code, message);
     if status.lasts {
         let never = MetadataValue::from_static("-1");
         told.metadata_mut().insert(PUSHBACK, never);

@@ -1,6 +1,7 @@
 //! One call from its head to its answer, around the generated services: request id, span, deadline, size, access log,
 //! figures, panics.
 
+mod door;
 mod metrics;
 
 use std::convert::Infallible;
@@ -56,6 +57,9 @@ impl Service<Request<Body>> for Calls {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(refused) = door::refusal(&request) {
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
         let path = request.uri().path();
         match self.audience.call(path) {
             Some(rpc) => {

@@ -1,0 +1,74 @@
+//! What is no call of gRPC, by its method and type. A proxy that speaks HTTP/2 to us may pass on whatever a browser sends it, and
+//! pages can send simple requests to anybody: those have other types (Fetch, 2.2.2).
+
+use tonic::body::Body;
+use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
+
+const GRPC: &[u8] = b"application/grpc";
+
+/// The answer to a request that is none.
+pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
+    let code = match () {
+        () if request.method() != Method::POST => StatusCode::METHOD_NOT_ALLOWED,
+        // As the protocol wants it ("PROTOCOL-HTTP2", Responses).
+        () if !is_grpc(request) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        () => return None,
+    };
+    let mut refused = Response::new(Body::empty());
+    *refused.status_mut() = code;
+    Some(refused)
+}
+
+/// `application/grpc`, with a message format or parameters behind it; gRPC-Web is another protocol.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let mut types = request.headers().get_all(header::CONTENT_TYPE).iter();
+    let (first, more) = (types.next(), types.next());
+    let rest = first.and_then(|given| {
+        let (name, rest) = given.as_bytes().split_at_checked(GRPC.len())?;
+        name.eq_ignore_ascii_case(GRPC).then_some(rest)
+    });
+    more.is_none() && matches!(rest, Some([] | [b'+' | b';' | b' ', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(method: Method, types: &[&str]) -> Option<u16> {
+        let mut request = Request::builder().method(method).uri("/a.B/C");
+        for given in types {
+            request = request.header("content-type", *given);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        refusal(&request).map(|refused| refused.status().as_u16())
+    }
+
+    #[test]
+    fn only_what_calls_itself_grpc_is_let_in() {
+        for good in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;charset=utf-8",
+            "Application/gRPC",
+        ] {
+            assert_eq!(answer(Method::POST, &[good]), None, "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/json",
+            "application/grpcx",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=application/grpc",
+            "",
+        ] {
+            assert_eq!(answer(Method::POST, &[bad]), Some(415), "{bad}");
+        }
+        assert_eq!(answer(Method::POST, &[]), Some(415));
+        let both = ["application/grpc", "text/plain"];
+        assert_eq!(answer(Method::POST, &both), Some(415));
+        assert_eq!(answer(Method::GET, &["application/grpc"]), Some(405));
+        assert_eq!(answer(Method::OPTIONS, &["application/grpc"]), Some(405));
+    }
+}
