@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Status;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -332,4 +333,38 @@ async fn an_event_that_cannot_be_told_calls_nobody() {
         "{text}"
     );
     assert!(mm.received().is_empty());
+}
+
+/// A forwarder that lets nobody call it: no stream may be open at a time.
+#[tokio::test]
+async fn a_connection_on_which_no_call_ever_begins_ends_with_its_scheduler() {
+    const NO_STREAMS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0];
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("it connects");
+        stream.write_all(NO_STREAMS).await.expect("it reads");
+        // To its end, as an error or in order.
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said).await;
+    });
+    let client = client();
+    let to = forwarder(&address, 200);
+    let mut event = goal();
+    event.to = Arc::new([to.clone()]);
+    // The first may end before the settings have come.
+    for _ in 0..3 {
+        client
+            .forward(&to, &event)
+            .await
+            .expect_err("no call is let in");
+    }
+    assert!(!serving.is_finished());
+    client.ended(&event.scheduler);
+    let ended = tokio::time::timeout(LONG, serving).await;
+    ended
+        .expect("the connection ends")
+        .expect("it heard the end");
 }

@@ -2,6 +2,7 @@
 //! short rest after each attempt that failed.
 
 use super::keep_alive::KeepAlive;
+use super::leased::Leased;
 use hyper_util::rt::TokioIo;
 use maestro_core::rules::back_off::BackOff;
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// How long one attempt to connect may take, whatever the timeouts of the calls that wait for it.
@@ -24,6 +26,8 @@ pub(super) struct Member {
     pub label: String,
     pub channel: Channel,
     health: Arc<Health>,
+    /// Ends its connections with it.
+    _lease: DropGuard,
 }
 
 #[derive(Default)]
@@ -51,15 +55,22 @@ impl Member {
         };
         let health = Arc::new(Health::default());
         let (noted, name) = (health.clone(), label.clone());
+        let lease = CancellationToken::new();
+        let over = lease.clone();
         let connector = tower::service_fn(move |_: Uri| {
-            let (health, name) = (noted.clone(), name.clone());
-            async move { connect(addr, &name, &health).await.map(TokioIo::new) }
+            let (health, name, over) = (noted.clone(), name.clone(), over.clone());
+            async move {
+                let stream = connect(addr, &name, &health).await?;
+                let leased = Leased::new(stream, over.cancelled_owned());
+                Ok::<_, std::io::Error>(TokioIo::new(leased))
+            }
         });
         Ok(Self {
             addr,
             label,
             channel: endpoint.connect_with_connector_lazy(connector),
             health,
+            _lease: lease.drop_guard(),
         })
     }
 

@@ -7,6 +7,7 @@
 mod attributes;
 mod connections;
 mod keep_alive;
+mod leased;
 mod member;
 mod message;
 mod metrics;
