@@ -4,6 +4,7 @@ use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};
 use maestro_testkit::contract::runtime::{RUNS, scheduler};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 fn variable(name: &str, value: &str) -> Environment {
     Environment {
@@ -168,6 +169,32 @@ async fn a_command_that_cannot_run_is_refused_before_anything_starts() {
         stage.runtime.release_ports(&"fleet-a".into()).await;
         stage.strike().await;
     }
+}
+
+/// The second program is found, and cannot run: its interpreter is not there. By then the first has started others.
+#[tokio::test]
+async fn of_a_room_of_which_only_a_part_starts_nothing_is_left() {
+    let site = Site::new();
+    let broken = site.folder.path().join("broken");
+    fs::write(&broken, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    let forks = "sleep 7777 & sleep 7777 & sleep 7777 & wait";
+    let mut fleet = scheduler("fleet", RUNS);
+    let mut second = fleet.spec.containers[0].clone();
+    fleet.spec.containers[0].command = vec!["/bin/sh".into(), "-c".into(), forks.into()];
+    second.name = "second".into();
+    second.command = vec![broken.display().to_string()];
+    second.ports.clear();
+    fleet.spec.containers.push(second);
+    let stage = site.stage(fleet).await;
+    for n in 0..8 {
+        let room = format!("fleet-{n}");
+        stage.create(&room).await.unwrap_err();
+        assert_eq!(site.processes(), [], "attempt {n}");
+        assert!(!site.room_folder("fleet", &room).exists());
+        stage.runtime.release_ports(&room.as_str().into()).await;
+    }
+    stage.strike().await;
 }
 
 #[tokio::test]

@@ -17,6 +17,22 @@ use super::{
 use maestro_core::{domain::*, ports::*};
 use std::sync::Arc;
 
+/// Why a room was not started.
+struct Unfinished {
+    error: RuntimeError,
+    /// What of it runs; none: nothing was begun.
+    leaders: Option<Vec<ProcessId>>,
+}
+
+impl From<RuntimeError> for Unfinished {
+    fn from(error: RuntimeError) -> Self {
+        Self {
+            error,
+            leaders: None,
+        }
+    }
+}
+
 fn still_runs((_, id): &(String, ProcessId)) -> bool {
     process_table::may_run(*id)
 }
@@ -81,9 +97,43 @@ impl Host {
             let _permit = permit;
             host.start_blocking(&order, found, &place)
         });
-        let started = started.await??;
-        let folder = folder.clone().laid_out(started.layout());
-        Ok(self.keep(started, folder, live, true))
+        match started.await? {
+            Ok(started) => {
+                let folder = folder.clone().laid_out(started.layout());
+                Ok(self.keep(started, folder, live, true))
+            }
+            Err(unfinished) => {
+                if let Some(leaders) = unfinished.leaders {
+                    self.undo(key, leaders).await;
+                }
+                Err(unfinished.error)
+            }
+        }
+    }
+
+    /// Takes a room back of which only a part could be started. Its processes may have started others by now: these are found
+    /// while their leaders are still there, and before anybody else gets the ports.
+    async fn undo(self: &Arc<Self>, key: &RoomKey, leaders: Vec<ProcessId>) {
+        let scope = Scope {
+            key,
+            container: None,
+            leaders: leaders.clone(),
+        };
+        sweep::kill_all(self, &scope).await;
+        let (host, key) = (self.clone(), key.clone());
+        let undone = self.jobs.run_to_the_end(move || {
+            for leader in leaders {
+                exit_watch::kill_and_reap(leader);
+            }
+            host.discard(&key);
+            if let Some(cgroups) = &host.cgroups {
+                cgroups.remove(&key);
+            }
+            host.ports.unclaim(&key);
+        });
+        if let Err(error) = undone.await {
+            tracing::warn!(%error, "a room that could not be started was not cleared up");
+        }
     }
 
     fn start_blocking(
@@ -91,7 +141,7 @@ impl Host {
         order: &RoomOrder,
         found: Option<Instance>,
         folder: &RoomFolder,
-    ) -> Result<RoomFile, RuntimeError> {
+    ) -> Result<RoomFile, Unfinished> {
         let key = (order.scheduler.name.clone(), order.room.clone());
         let mut record = self.record_of(order, found, folder)?;
         let folder = &folder.clone().laid_out(record.layout());
@@ -100,20 +150,16 @@ impl Host {
         if let Err((port, holder)) = self.ports.claim(&key, &order.host_ports) {
             return Err(RuntimeError::Exhausted(
                 format!("host port {port} is in use by room {holder}").into(),
-            ));
+            )
+            .into());
         }
-        let spawned = self.spawn_missing(&mut record, &plan, folder, &key);
-        if spawned.is_err() {
-            for process in &record.processes {
-                exit_watch::kill_and_reap(process.id);
-            }
-            self.discard(&key);
-            if let Some(cgroups) = &self.cgroups {
-                cgroups.remove(&key);
-            }
-            self.ports.unclaim(&key);
+        match self.spawn_missing(&mut record, &plan, folder, &key) {
+            Ok(()) => Ok(record),
+            Err(error) => Err(Unfinished {
+                error,
+                leaders: Some(record.processes.iter().map(|process| process.id).collect()),
+            }),
         }
-        spawned.map(|()| record)
     }
 
     /// The record that the room starts from, with its processes that already run.
