@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
     if let Some(ended) = maestro_runtime::process::write_log(std::env::args_os()) {
         return ended;
     }
+    maestro_runtime::process::unblock_signals();
     maestro_runtime::process::hear_of_children();
     maestro_runtime::process::survive_file_limits();
     commands::main()

@@ -59,6 +59,7 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
+    ensure_descriptors(settings)?;
     let registry = Registry::new();
     let measured = AdapterMetrics::register(&registry)?;
     let (listeners, addresses, adapters) = open(settings, io, measured).await?;
@@ -203,6 +204,27 @@ fn servers(
         )?,
         server::internal(internal, parts)?,
     ])
+}
+
+/// Files and sockets that a server has open when nobody asks it anything, and some to work with.
+const DESCRIPTORS_AT_REST: u64 = 64;
+/// More of them for each thread of the APIs and actors.
+const DESCRIPTORS_PER_THREAD: u64 = 12;
+
+/// With fewer the libraries panic halfway, and a process is left that serves nothing.
+fn ensure_descriptors(settings: &Settings) -> anyhow::Result<()> {
+    let threads = settings
+        .http_threads()
+        .max(settings.actors_in_use().threads);
+    let needed = DESCRIPTORS_AT_REST + DESCRIPTORS_PER_THREAD * threads as u64;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    match limit {
+        Some(limit) if limit < needed => anyhow::bail!(
+            "no more than {limit} files may be open at a time, and {needed} are needed: raise the limit (ulimit -n, or LimitNOFILE= \
+             of the unit), or set fewer api.workers and actors.threads"
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// How many files and sockets the process may have open. Connections get a share, so that clients cannot take all of

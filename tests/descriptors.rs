@@ -8,10 +8,11 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
+    io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     process::{Command, Stdio},
 };
-use support::{BINARY, Home, eventually, seconds, skip};
+use support::{BINARY, Home, Maestro, eventually, seconds, skip};
 
 fn leaders(home: &Home, scheduler: &str) -> BTreeSet<i32> {
     let pids = home.pids(scheduler).into_iter();
@@ -216,4 +217,47 @@ async fn as_the_first_process_of_a_container_it_reaps_what_lost_its_parent() {
     assert!(reaped.await, "{:?} are left", zombies_of(first));
     container.kill().expect("it runs");
     container.wait().expect("it ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_far_too_few_descriptors_it_says_so_and_ends() {
+    let home = Home::new();
+    for prelude in ["ulimit -n 40", "ulimit -n 56"] {
+        let started = tokio::task::block_in_place(|| {
+            Maestro::try_start_after(prelude, &home.path().join("data"), &[])
+        });
+        let said = started.err().expect("it ends");
+        assert!(said.contains("files may be open at a time"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+/// Signals that the parent had blocked are inherited.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inherited_mask_of_signals_keeps_nobody_from_ending_it() {
+    const BLOCKS: &str = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); \
+                          os.execv(sys.argv[1], sys.argv[1:])";
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("python3, which blocks the signals, is not there");
+    }
+    let home = Home::new();
+    let mut command = Command::new("python3");
+    command
+        .args(["-c", BLOCKS, BINARY, "start", "all", "--data-dir"])
+        .arg(home.path().join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    for of in ["API", "ROOMSAPI", "INTERNALAPI", "GRPC"] {
+        command.env(format!("MAESTRO_{of}_PORT"), "0");
+    }
+    let mut child = command.spawn().expect("the binary starts");
+    let said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut said = said.map_while(Result::ok);
+    assert!(said.any(|line| line.contains("\"ready\"")));
+    support::signal(child.id() as i32, Signal::TERM);
+    let gone = || std::future::ready(child.try_wait().is_ok_and(|ended| ended.is_some()));
+    let ended = eventually(seconds(30), gone).await;
+    let _ = child.kill();
+    assert!(ended, "TERM did nothing");
 }

@@ -180,7 +180,8 @@ service! {
 /// Tells a caller not to try again although the code says that it passes (gRFC A6, "pushback": a negative number).
 pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// Longest message of a status in bytes. It travels as a header, each byte as up to three, and clients bound those (8 KiB is
+/// Longest message of a status in bytes. It travels as a header, each byte as up to three, and clients bound those (8
+/// KiB is
 /// usual): one that is longer would bring them another failure than ours. HTTP's bodies have all of it.
 const MESSAGE_TEXT_MAX: usize = 2 << 10;
 

@@ -1,4 +1,5 @@
-//! What is no call of gRPC, by its method and type. A proxy that speaks HTTP/2 to us may pass on whatever a browser sends it, and
+//! What is no call of gRPC, by its method and type. A proxy that speaks HTTP/2 to us may pass on whatever a browser
+//! sends it, and
 //! pages can send simple requests to anybody: those have other types (Fetch, 2.2.2).
 
 use tonic::body::Body;

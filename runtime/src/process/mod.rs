@@ -34,10 +34,10 @@ pub use settings::{OpenError, ProcessSettings};
 #[cfg(target_os = "linux")]
 pub use linux::{
     ProcessRuntime, hear_of_children, kill_room_processes, remove_tree, room_processes,
-    survive_file_limits, write_log,
+    survive_file_limits, unblock_signals, write_log,
 };
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{
     ProcessRuntime, hear_of_children, kill_room_processes, remove_tree, room_processes,
-    survive_file_limits, write_log,
+    survive_file_limits, unblock_signals, write_log,
 };

@@ -27,6 +27,8 @@ pub fn write_log(_: impl Iterator<Item = OsString>) -> Option<ExitCode> {
 
 pub fn hear_of_children() {}
 
+pub fn unblock_signals() {}
+
 pub fn survive_file_limits() {}
 
 /// There are none.

@@ -37,4 +37,4 @@ pub use log_writer::run as write_log;
 pub use marked::{kill_room_processes, room_processes};
 pub use runtime::ProcessRuntime;
 pub use trash::remove_tree;
-pub use unsafe_calls::{hear_of_children, survive_file_limits};
+pub use unsafe_calls::{hear_of_children, survive_file_limits, unblock_signals};

@@ -83,9 +83,19 @@ pub fn hear_of_children() {
     }
 }
 
+/// Our parent may have blocked signals, which is inherited: TERM would wait for ever. To be called before there are
+/// threads.
+pub fn unblock_signals() {
+    // SAFETY: the set is plain data that sigemptyset(3) fills; it lives for the call, and nothing is read back.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
+}
+
 /// A file that may not grow (`ulimit -f`) is answered with an error, as a full disk is, instead of a signal that ends
-/// us in
-/// the middle of a commit or a line of the log. Rooms do not inherit it: [`in_own_session`] resets all signals.
+/// us in the middle of a commit or a line of the log. Rooms do not inherit it: [`in_own_session`] resets all signals.
 pub fn survive_file_limits() {
     // SAFETY: no handler is installed; the signal is ignored.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
