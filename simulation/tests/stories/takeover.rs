@@ -342,3 +342,18 @@ fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
     assert!(!fleet.machine.running.contains_key(&before));
     assert_ne!(fleet.trial(), before);
 }
+
+/// As after a record that is gone: it runs, and nobody knows where it can be reached.
+#[test]
+fn a_room_that_its_runtime_lists_as_begun_is_ordered_again() {
+    let mut fleet = Fleet::up(2);
+    let rooms = fleet.rooms();
+    fleet.machine.observe(&rooms[0], |instance| {
+        instance.status = InstanceStatus::Pending;
+        instance.address = None;
+    });
+    let before = fleet.machine.calls["create_room"];
+    fleet.restart();
+    assert_eq!(fleet.machine.calls["create_room"], before + 1, "one, and once");
+    assert_eq!(fleet.rooms(), rooms, "nothing was made anew");
+}

@@ -9,6 +9,13 @@ use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Not made as far as anybody knows, or listed as begun: it may be that a creation was cut short, or that its runtime has lost
+/// what it knew of the room. One order finishes either, and tells nothing new to a room that is only slow.
+fn is_unfinished(room: &RoomRecord) -> bool {
+    let begun = |i: &Instance| i.status == InstanceStatus::Pending && i.address.is_none();
+    room.instance.as_ref().is_none_or(begun)
+}
+
 impl Fleet {
     /// Gives out a call on the runtime; `purpose` says what its result means.
     pub fn run(&mut self, turn: &mut Turn, purpose: Purpose, work: Work) -> WorkId {
@@ -56,7 +63,7 @@ impl Fleet {
         };
         match room.record.removal {
             Some(removal) if !removal.drain => self.order_termination(turn, id, None),
-            None if room.record.instance.is_none() => self.recreate(turn, id),
+            None if is_unfinished(&room.record) => self.recreate(turn, id),
             _ => {}
         }
     }
