@@ -174,6 +174,41 @@ async fn a_log_outlives_the_server_and_its_own_writer() {
         "nothing is lost with its writer"
     );
     assert_ne!(writers(&home, "talks"), [writer]);
+
+    // A log that is moved away: the next lines are in a new one.
+    let [log] = &logs(&home, "talks")[..] else {
+        panic!("not one log");
+    };
+    let kept = home.path().join("kept.log");
+    fs::rename(log, &kept).expect("moved");
+    go(2);
+    let text = until_said(&maestro, "talks", &room, "said 3").await;
+    assert_eq!(text, "said 3\n");
+    let before = fs::read_to_string(kept).expect("kept");
+    assert_eq!(before, "up\nsaid 1\nsaid 2\n");
+    // A pipe that lost its name: its next writer finds it at the room.
+    fs::remove_file(log.with_extension("pipe")).expect("a pipe");
+    for writer in writers(&home, "talks") {
+        support::signal(writer, Signal::KILL);
+    }
+    go(3);
+    until_said(&maestro, "talks", &room, "said 4").await;
+    // The folder of all rooms is moved: the writer stays in its own.
+    maestro.kill();
+    let (rooms, elsewhere) = (home.path().join("rooms"), home.path().join("elsewhere"));
+    let moved = |path: &Path| elsewhere.join(path.strip_prefix(&rooms).expect("below it"));
+    fs::rename(&rooms, &elsewhere).expect("moved");
+    fs::write(moved(&work).join("go4"), "").expect("written");
+    let written = eventually(seconds(10), || async {
+        fs::read_to_string(moved(log)).is_ok_and(|text| text.contains("said 5"))
+    });
+    assert!(
+        written.await,
+        "nothing is written in {}",
+        elsewhere.display()
+    );
+    fs::rename(&elsewhere, &rooms).expect("moved back");
+    let maestro = home.start();
     assert_eq!(home.pids("talks").len(), 1);
     maestro.remove("talks").await;
 }

@@ -11,11 +11,13 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// In place of the file name: to stdout.
 const STDOUT: &str = "-";
+/// An export has whatever stands in the environment of containers.
+const PRIVATE: u32 = 0o600;
 
 /// The options of `maestro export`.
 #[derive(Debug, Clone, Args)]
@@ -168,20 +170,42 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         _ => Path::new("."),
     };
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    make_private(file.as_file())?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
+/// The umask may have taken from the mode of a new file. A volume without modes is no error.
+fn make_private(file: &File) -> anyhow::Result<()> {
+    match file.set_permissions(fs::Permissions::from_mode(PRIVATE)) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::Unsupported
+            ) =>
+        {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn fill(path: &Path, text: &str) -> anyhow::Result<()> {
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = opened?;
+    let mut options = File::options();
+    let options = options.write(true).mode(PRIVATE);
+    let mut file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            make_private(&file)?;
+            file
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            // What is there keeps its mode. It may be a link to nothing yet, or a device.
+            options.create(true).truncate(true).open(path)?
+        }
+        Err(error) => return Err(error.into()),
+    };
     let text = match file.is_terminal() {
         true => escaped_json(text),
         false => text.into(),

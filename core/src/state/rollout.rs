@@ -67,7 +67,7 @@ pub(super) fn rollout_waits_for(
         return "an operator to resume it: the rollout is paused".into();
     }
     if let Some(until) = fleet.backing_off(now) {
-        let seconds = until.since(now.mono).as_secs() + 1;
+        let seconds = until.since(now.mono).as_millis().div_ceil(1_000);
         return format!("the next try in {seconds} s: {}", fleet.crash_loop.cause);
     }
     if let Some(running) = operations.running(Lane::Room) {

@@ -354,6 +354,10 @@ fn a_room_that_its_runtime_lists_as_begun_is_ordered_again() {
     });
     let before = fleet.machine.calls["create_room"];
     fleet.restart();
-    assert_eq!(fleet.machine.calls["create_room"], before + 1, "one, and once");
+    assert_eq!(
+        fleet.machine.calls["create_room"],
+        before + 1,
+        "one, and once"
+    );
     assert_eq!(fleet.rooms(), rooms, "nothing was made anew");
 }

@@ -180,7 +180,7 @@ fn a_rollout_says_what_it_waits_for() {
     let new = new.unwrap().room.clone();
     fleet.crash(&new, 7);
     let words = waits_for(&mut fleet);
-    assert!(words.starts_with("the next try in "), "{words}");
+    assert!(words.starts_with("the next try in 1 s: "), "{words}");
     assert!(words.contains("exit code 7"), "{words}");
 }
 

@@ -146,15 +146,16 @@ impl Found {
         }
     }
 
-    /// Pid and start time match the record. A record in the room's working folder may have been
-    /// written by the room: then the process itself must show whose it is.
+    /// Pid and start time match the record. A record in the room's working folder may have been written by
+    /// the room, whatever format it claims: then the process itself must show whose it is.
     fn is_proved(&self, record: &RoomFile, container: &str, row: &Row) -> bool {
         let installation = &record.installation;
         if !row.leads_session() || row.marks.contradict(installation, &self.key, container) {
             tracing::warn!(room_id = %self.key.1, pid = row.id.pid, "a room record names a process of another room, left alone");
             return false;
         }
-        let own = record.layout() == Layout::Apart
+        let apart = [record.layout(), self.folder.layout_found()] == [Layout::Apart; 2];
+        let own = apart
             || row.marks.name(installation, &self.key, container)
             || process_table::writes_to(row.id.pid, &self.folder.log(container));
         if !own {
@@ -271,6 +272,8 @@ impl Host {
             phase: Phase::Starting,
             processes: Vec::new(),
             completed: Vec::new(),
+            restart: None,
+            restarted: Vec::new(),
             created_at: jiff::Timestamp::now(),
             ended_at: None,
             end: None,

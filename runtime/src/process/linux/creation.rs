@@ -225,6 +225,8 @@ impl Host {
             phase: Phase::Starting,
             processes: Vec::new(),
             completed: Vec::new(),
+            restart: None,
+            restarted: Vec::new(),
             created_at: earlier.map_or_else(jiff::Timestamp::now, |earlier| earlier.created_at),
             ended_at: None,
             end: None,

@@ -2,7 +2,7 @@
 
 use super::{children, host::Host, log_writer, rotation};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -63,39 +63,43 @@ impl Troubles {
     }
 
     /// Logs of ended rooms are dropped.
-    fn keep(&mut self, logs: &[PathBuf]) {
-        if !self.0.is_empty() {
-            let present: HashSet<&PathBuf> = logs.iter().collect();
-            self.0.retain(|log| present.contains(log));
-        }
+    fn keep<V>(&mut self, logs: &HashMap<PathBuf, V>) {
+        self.0.retain(|log| logs.contains_key(log));
     }
 }
 
 /// Gives logs that lost their writer a new one.
 async fn look_after_writers(host: &Arc<Host>, mut troubles: Troubles) -> Logs {
-    let paths = logs_of_rooms(host);
-    troubles.keep(&paths);
+    let rooms = host.live_rooms();
+    let logs: HashMap<PathBuf, Option<i32>> = (rooms.iter())
+        .flat_map(|(_, live)| live.logs_with_leaders())
+        .collect();
+    troubles.keep(&logs);
     let settings = host.settings.clone();
     let looked = host.blocking(move || {
         let Some(program) = &settings.log_writer else {
             return (HashSet::new(), troubles);
         };
         let rotation = settings.log_rotation();
-        let mut has_writer = |log: &PathBuf| match log_writer::ensure(program, log, &rotation) {
-            Ok(writes) => {
-                if writes {
-                    troubles.ends(log);
+        let mut has_writer = |log: &PathBuf, leader| {
+            match log_writer::ensure(program, log, leader, &rotation) {
+                Ok(writes) => {
+                    if writes {
+                        troubles.ends(log);
+                    }
+                    writes
                 }
-                writes
-            }
-            Err(error) => {
-                if troubles.begins(log) {
-                    tracing::warn!(log = %log.display(), %error, "the writer of a log cannot be looked after; if it ends, the room will wait");
+                Err(error) => {
+                    if troubles.begins(log) {
+                        tracing::warn!(log = %log.display(), %error, "the writer of a log cannot be looked after; if it ends, the room will wait");
+                    }
+                    true
                 }
-                true
             }
         };
-        let with_writer = paths.into_iter().filter(&mut has_writer).collect();
+        let with_writer = (logs.into_iter())
+            .filter_map(|(log, leader)| has_writer(&log, leader).then_some(log))
+            .collect();
         (with_writer, troubles)
     });
     let (with_writer, troubles) = looked.await.unwrap_or_default();
@@ -162,7 +166,7 @@ mod tests {
         assert!(troubles.begins(&other));
         troubles.ends(&one);
         assert!(troubles.begins(&one));
-        troubles.keep(std::slice::from_ref(&other));
+        troubles.keep(&HashMap::from([(other.clone(), ())]));
         assert!(troubles.begins(&one), "its room has ended meanwhile");
         assert!(!troubles.begins(&other));
     }

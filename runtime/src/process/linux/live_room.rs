@@ -47,7 +47,8 @@ pub struct LiveRoom {
 struct State {
     /// All its containers were started; otherwise a creation was interrupted.
     complete: bool,
-    logs: Vec<PathBuf>,
+    /// By container.
+    logs: Vec<(String, PathBuf)>,
     supervisor: Option<SupervisorTask>,
 }
 
@@ -88,7 +89,18 @@ impl LiveRoom {
     }
 
     pub fn logs(&self) -> Vec<PathBuf> {
-        self.state.lock().logs.clone()
+        let state = self.state.lock();
+        state.logs.iter().map(|(_, log)| log.clone()).collect()
+    }
+
+    /// Each log with the process that writes to it, if that runs.
+    pub fn logs_with_leaders(&self) -> Vec<(PathBuf, Option<i32>)> {
+        let logs = self.state.lock().logs.clone();
+        let running = self.running.lock();
+        let leader = |container: &str| running.get(container).map(|process| process.pid);
+        let each = logs.into_iter();
+        each.map(|(container, log)| (log, leader(&container)))
+            .collect()
     }
 
     pub fn orders(&self) -> watch::Receiver<Option<EndOrder>> {
@@ -109,7 +121,7 @@ impl LiveRoom {
     pub fn kept_by(
         &self,
         complete: bool,
-        logs: Vec<PathBuf>,
+        logs: Vec<(String, PathBuf)>,
         stop: CancellationToken,
         task: JoinHandle<()>,
     ) {

@@ -14,8 +14,8 @@ use super::{children, logs, rotation, safe_open, shortage::is_shortage, unsafe_c
 use crate::process::settings::Rotation;
 use rustix::{
     fs::{
-        CWD, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, fstat,
-        mknodat, open,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, chmodat, fcntl_getfl, fcntl_setfl,
+        flock, fstat, mknodat, open,
     },
     io::Errno,
 };
@@ -46,7 +46,10 @@ pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<Fil
     let path = pipe_of(log);
     // An old pipe may have a writer that still copies the rest.
     remove(&path)?;
-    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let private = Mode::from_raw_mode(safe_open::MODE);
+    mknodat(CWD, &path, FileType::Fifo, private, 0)?;
+    // The umask may have taken from the mode. Nobody else can put anything at this path: its folder is ours.
+    chmodat(CWD, &path, private, AtFlags::empty())?;
     let both = open_pipe(&path, OFlags::RDWR)?;
     let source = open_pipe(&path, OFlags::RDONLY)?;
     flock(&source, FlockOperation::NonBlockingLockExclusive)?;
@@ -55,19 +58,44 @@ pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<Fil
 }
 
 /// Gives the pipe of a log a new writer if it has lost its own. False: this log has no pipe.
-pub fn ensure(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<bool> {
-    match lock(&pipe_of(log)) {
-        Ok(Some(source)) => start(program, log, rotation, source).map(|()| true),
-        Ok(None) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+/// `leader` writes to it, if it runs.
+pub fn ensure(
+    program: &Path,
+    log: &Path,
+    leader: Option<i32>,
+    rotation: &Rotation,
+) -> io::Result<bool> {
+    let source = match open_pipe(&pipe_of(log), OFlags::RDONLY) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match leader.and_then(|pid| nameless_pipe_of(log, pid)) {
+                Some(source) => source,
+                None => return Ok(false),
+            }
+        }
+        opened => opened?,
+    };
+    if let Some(source) = lock(source)? {
+        start(program, log, rotation, source)?;
     }
+    Ok(true)
+}
+
+/// The pipe of this log, whose name was removed, from the process that still writes to it.
+fn nameless_pipe_of(log: &Path, leader: i32) -> Option<OwnedFd> {
+    let output = PathBuf::from(format!("/proc/{leader}/fd/1"));
+    // A room may have another pipe there, of its own: whoever read that would take its bytes.
+    let mut removed = pipe_of(log).into_os_string();
+    removed.push(" (deleted)");
+    if fs::read_link(&output).ok()?.as_os_str() != removed {
+        return None;
+    }
+    open_fifo(&output, OFlags::RDONLY).ok()
 }
 
 /// Whether all output is in the log: there is no writer, or no pipe. Unknown when no descriptor is
 /// available.
 pub fn is_done(log: &Path) -> bool {
-    match lock(&pipe_of(log)) {
+    match open_pipe(&pipe_of(log), OFlags::RDONLY).and_then(lock) {
         Ok(writer_gone) => writer_gone.is_some(),
         Err(error) => !is_shortage(&error),
     }
@@ -81,8 +109,7 @@ pub fn remove(pipe: &Path) -> io::Result<()> {
 }
 
 /// `None`: its writer has it.
-fn lock(pipe: &Path) -> io::Result<Option<OwnedFd>> {
-    let source = open_pipe(pipe, OFlags::RDONLY)?;
+fn lock(source: OwnedFd) -> io::Result<Option<OwnedFd>> {
     match flock(&source, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(source)),
         Err(Errno::WOULDBLOCK) => Ok(None),
@@ -91,7 +118,11 @@ fn lock(pipe: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 fn open_pipe(path: &Path, mode: OFlags) -> io::Result<OwnedFd> {
-    let flags = mode | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open_fifo(path, mode | OFlags::NOFOLLOW)
+}
+
+fn open_fifo(path: &Path, mode: OFlags) -> io::Result<OwnedFd> {
+    let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let pipe = open(path, flags, Mode::empty())?;
     if FileType::from_raw_mode(fstat(&pipe)?.st_mode) != FileType::Fifo {
         let text = format!("{} is no pipe; remove it", path.display());
@@ -133,8 +164,16 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     unsafe_calls::ignore_requests_to_end();
     let _ = rustix::thread::set_name(c"maestro-log");
     let files = usize::try_from(files).unwrap_or(usize::MAX);
-    copy(io::stdin().lock(), log, Rotation { bytes, files });
+    copy(io::stdin().lock(), within(log), Rotation { bytes, files });
     Some(ExitCode::SUCCESS)
+}
+
+/// The log, relative to its folder, where this process stays: so it follows a folder that is moved.
+fn within(log: PathBuf) -> PathBuf {
+    match (log.parent(), log.file_name()) {
+        (Some(folder), Some(name)) if std::env::set_current_dir(folder).is_ok() => name.into(),
+        _ => log,
+    }
 }
 
 /// Copies until the end of the source. Never waits for disk space: a room's match matters more than
@@ -188,18 +227,28 @@ impl Output {
         Ok(())
     }
 
-    /// The writer of the container's previous process may still copy and rotate: only the file with
-    /// the log's name is written and rotated.
+    /// Only the file with the log's name is written and rotated: the writer of the container's previous
+    /// process may still do both, and people and their tools move logs away. A file that was removed
+    /// with its folder is kept, since there is no other place.
     fn follow(&mut self) {
-        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let held = self.file.as_ref().and_then(|file| file.metadata().ok());
-        let named = fs::symlink_metadata(&self.log).ok();
-        if named.is_some() && held.map(id) != named.map(id) {
-            self.file = None;
+        let Some(held) = self.file.as_ref().and_then(|file| file.metadata().ok()) else {
+            return;
+        };
+        match fs::symlink_metadata(&self.log) {
+            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {}
+            Ok(_) => self.file = None,
+            Err(_) => {
+                if held.nlink() > 0 {
+                    self.file = None;
+                } else if let Ok(file) = safe_open::append(&self.log) {
+                    self.file = Some(file);
+                }
+            }
         }
     }
 
     fn put(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.follow();
         let size = self.file()?.metadata()?.len();
         let left = self.rotation.bytes.saturating_sub(size);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
@@ -214,11 +263,6 @@ impl Output {
             rest.filter(|_| self.in_line)
         });
         let (older, newer) = chunk.split_at(fits.map_or(0, |newline| newline + 1));
-        let held = self.file.as_ref().and_then(|file| file.metadata().ok());
-        self.follow();
-        if held.is_some() && self.file.is_none() {
-            return self.append(chunk);
-        }
         let written = self.append(older);
         self.rotate();
         written?;
@@ -241,7 +285,7 @@ impl Output {
     }
 
     /// By renaming, which takes no disk space. A log that cannot be renamed (its folder was
-    /// removed) is truncated, so that it does not keep growing.
+    /// removed) is truncated, so that it does not keep growing; one that was moved away meanwhile is not.
     fn rotate(&mut self) {
         let Rotation { bytes: _, files } = self.rotation;
         let renamed = files > 1
@@ -249,7 +293,10 @@ impl Output {
             && fs::rename(&self.log, logs::rotated(&self.log, 1)).is_ok();
         if renamed {
             self.file = None;
-        } else if let Some(file) = &self.file {
+            return;
+        }
+        self.follow();
+        if let Some(file) = &self.file {
             let _ = file.set_len(0);
         }
     }
@@ -353,6 +400,60 @@ mod tests {
         assert!(!place.exists());
     }
 
+    #[test]
+    fn a_log_that_is_moved_away_keeps_its_lines_and_a_new_one_is_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("game.log");
+        let moved = folder.path().join("kept.txt");
+        // With one file a full log is truncated, which must not happen to the moved one.
+        for files in [1, 3] {
+            let mut output = Output {
+                log: log.clone(),
+                rotation: rotation(100, files),
+                file: None,
+                in_line: false,
+                dropped: None,
+            };
+            output.write(b"before\n");
+            fs::rename(&log, &moved).unwrap();
+            output.write(b"after\n");
+            assert_eq!(fs::read_to_string(&log).unwrap(), "after\n");
+            output.write(&[b'x'; 300]);
+            assert_eq!(fs::read_to_string(&moved).unwrap(), "before\n");
+            fs::remove_file(&log).unwrap();
+            output.write(b"after its removal\n");
+            assert_eq!(fs::read_to_string(&log).unwrap(), "after its removal\n");
+            fs::remove_file(&log).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_pipe_without_a_name_gets_a_writer_and_no_other_pipe_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, program) = (folder.path().join("game.log"), copier(folder.path()));
+        let other = folder.path().join("other.log");
+        let rotation = rotation(1_000, 3);
+        let output = attach(Path::new("/bin/true"), &log, &rotation).unwrap();
+        let script = ["-c", "echo kept; read -r end"];
+        let mut room = Command::new("/bin/sh");
+        room.args(script).stdin(Stdio::piped()).stdout(output);
+        let mut room = room.spawn().unwrap();
+        remove(&pipe_of(&log)).unwrap();
+        let pid = i32::try_from(room.id()).unwrap();
+        assert!(!ensure(&program, &other, Some(pid), &rotation).unwrap());
+        assert!(!ensure(&program, &log, None, &rotation).unwrap());
+        // Until the first one, which reads nothing, has ended, it is the pipe's writer.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while fs::read_to_string(&log).unwrap_or_default() != "kept\n" {
+            assert!(std::time::Instant::now() < until, "it gets no writer");
+            assert!(ensure(&program, &log, Some(pid), &rotation).unwrap());
+            thread::yield_now();
+        }
+        drop(room.stdin.take());
+        room.wait().unwrap();
+        children::reap_unattended();
+    }
+
     /// A program that stands in for ours and copies like it.
     fn copier(folder: &Path) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
@@ -366,7 +467,7 @@ mod tests {
     fn a_pipe_has_one_writer_at_a_time_and_gets_another_when_that_dies() {
         let folder = tempfile::tempdir().unwrap();
         let (log, program) = (folder.path().join("game.log"), copier(folder.path()));
-        assert!(!ensure(&program, &log, &rotation(1_000, 3)).unwrap());
+        assert!(!ensure(&program, &log, None, &rotation(1_000, 3)).unwrap());
         // Nothing reads it yet, which is fine.
         let mut room = attach(Path::new("/bin/true"), &log, &rotation(1_000, 3)).unwrap();
         room.write_all(b"before\n").unwrap();
@@ -376,7 +477,7 @@ mod tests {
             thread::yield_now();
         }
         for _ in 0..3 {
-            assert!(ensure(&program, &log, &rotation(1_000, 3)).unwrap());
+            assert!(ensure(&program, &log, None, &rotation(1_000, 3)).unwrap());
             assert!(!is_done(&log));
         }
         room.write_all(b"after\n").unwrap();

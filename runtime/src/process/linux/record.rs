@@ -6,7 +6,7 @@ use super::{
     safe_open,
 };
 use jiff::Timestamp;
-use maestro_core::domain::{RoomId, SchedulerName, SchedulerVersion, Spec};
+use maestro_core::domain::{Restart, RoomId, SchedulerName, SchedulerVersion, Spec};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -42,6 +42,24 @@ pub struct ContainerProcess {
     pub id: ProcessId,
 }
 
+/// The restarts in place of one container, for the process that adopts the room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRestarts {
+    pub container: String,
+    /// Ends since its last good run.
+    pub in_a_row: u32,
+    /// `None`: it was started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<WaitsForRestart>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitsForRestart {
+    pub until: Timestamp,
+    /// How it ended, for people.
+    pub description: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomFile {
     pub format: u32,
@@ -62,6 +80,12 @@ pub struct RoomFile {
     /// Containers that exited 0 and are not started again: the room continues without them (D31).
     #[serde(default)]
     pub completed: Vec<String>,
+    /// The latest restart in place of any container, as it was reported.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+    /// Containers that were started again, or are to be.
+    #[serde(default)]
+    pub restarted: Vec<ContainerRestarts>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     /// How it ended, for people.
@@ -91,6 +115,28 @@ impl RoomFile {
                 id,
             }),
         }
+    }
+
+    pub fn restarts_of(&self, container: &str) -> Option<&ContainerRestarts> {
+        self.restarted.iter().find(|r| r.container == container)
+    }
+
+    pub fn set_restarts(&mut self, restarts: ContainerRestarts) {
+        let container = &restarts.container;
+        match self
+            .restarted
+            .iter_mut()
+            .find(|r| r.container == *container)
+        {
+            Some(known) => *known = restarts,
+            None => self.restarted.push(restarts),
+        }
+    }
+
+    /// A container waits to be started again. Of several, the one that waits longest.
+    pub fn waits_for_restart(&self) -> Option<&WaitsForRestart> {
+        let waits = self.restarted.iter().filter_map(|r| r.waits.as_ref());
+        waits.max_by_key(|waits| waits.until)
     }
 
     /// Replaces the record in one step: a reader sees the old one or the new one.

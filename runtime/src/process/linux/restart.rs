@@ -2,7 +2,7 @@
 
 use super::exit_watch::Ending;
 use maestro_core::domain::RestartPolicy;
-use maestro_core::rules::back_off::BackOff;
+use maestro_core::rules::back_off::doubled;
 use std::time::Duration;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
@@ -21,21 +21,29 @@ pub fn wants_restart(policy: &RestartPolicy, ending: &Ending) -> bool {
 }
 
 /// 1 s · 2ⁿ, at most 60 s.
-#[derive(Clone, Copy, Debug)]
-pub struct RestartDelays(BackOff);
-
-impl Default for RestartDelays {
-    fn default() -> Self {
-        Self(BackOff::new(DELAY_FIRST, DELAY_MAX))
-    }
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestartDelays {
+    in_a_row: u32,
 }
 
 impl RestartDelays {
+    /// So many ends have followed each other already.
+    pub fn after(in_a_row: u32) -> Self {
+        Self { in_a_row }
+    }
+
+    /// Ends since the last good run.
+    pub fn in_a_row(self) -> u32 {
+        self.in_a_row
+    }
+
     pub fn next(&mut self, ran: Duration) -> Duration {
         if ran >= WELL_AFTER {
-            self.0.reset();
+            self.in_a_row = 0;
         }
-        self.0.pause()
+        let delay = doubled(DELAY_FIRST, self.in_a_row, DELAY_MAX);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        delay
     }
 }
 
@@ -50,6 +58,8 @@ mod tests {
             .map(|_| delays.next(Duration::ZERO).as_secs())
             .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        let mut later = RestartDelays::after(delays.in_a_row() - 4);
+        assert_eq!(later.next(Duration::ZERO).as_secs(), 16);
         assert_eq!(delays.next(WELL_AFTER), DELAY_FIRST);
         for _ in 0..100 {
             assert!(delays.next(Duration::ZERO) <= DELAY_MAX);

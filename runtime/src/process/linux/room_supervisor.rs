@@ -9,6 +9,7 @@
 //! period. Stopping the supervisor does not stop the room.
 
 mod end;
+mod in_place;
 mod start;
 
 use super::{
@@ -28,8 +29,6 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Length of the last log line in the description of a room that is about to restart.
-const LAST_LINE_CHARS: usize = 200;
 const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// One container.
@@ -65,8 +64,6 @@ pub struct RoomSupervisor {
     exits: FuturesUnordered<ExitFuture>,
     orders: watch::Receiver<Option<EndOrder>>,
     ending: Option<EndOrder>,
-    /// Restarts in place that this supervisor has reported.
-    restarts: u32,
     /// The latest end before the room is told to end, and whose log explains it.
     outcome: Option<(Exit, String)>,
     stop: CancellationToken,
@@ -96,7 +93,6 @@ impl RoomSupervisor {
             slots: Vec::new(),
             exits: FuturesUnordered::new(),
             ending: None,
-            restarts: 0,
             outcome: None,
             host,
             live,
@@ -111,12 +107,14 @@ impl RoomSupervisor {
     /// `containers` with their processes; one without a process ended unseen.
     pub async fn run(mut self, containers: Vec<(String, Option<ProcessId>)>) {
         for (index, (name, id)) in containers.into_iter().enumerate() {
+            let restarts = self.record.restarts_of(&name);
+            let delays = RestartDelays::after(restarts.map_or(0, |r| r.in_a_row));
             self.slots.push(Slot {
                 name,
                 process: None,
                 state: SlotState::Missing,
                 since: Instant::now(),
-                delays: RestartDelays::default(),
+                delays,
             });
             if let Some(id) = id {
                 self.hold(index, id);
@@ -126,9 +124,10 @@ impl RoomSupervisor {
             if !matches!(self.slots[index].state, SlotState::Missing) {
                 continue;
             }
-            match self.record.completed.contains(&self.slots[index].name) {
-                true => self.slots[index].state = SlotState::Ended,
-                false => self.on_missing(index).await,
+            if self.record.completed.contains(&self.slots[index].name) {
+                self.slots[index].state = SlotState::Ended;
+            } else if !self.waits_on(index) {
+                self.on_missing(index).await;
             }
         }
         while !self.is_over() {
@@ -247,19 +246,10 @@ impl RoomSupervisor {
             };
             self.outcome = Some((exit, self.slots[index].name.clone()));
         }
-        let slot = &mut self.slots[index];
         if self.ending.is_none() && wants_restart(&self.policy, &ending) {
-            let delay = slot.delays.next(slot.since.elapsed());
-            slot.state = SlotState::RestartAt(Instant::now() + delay);
-            let seconds = delay.as_secs();
-            let mut text = format!("CrashLoopBackOff: {words}, next start in {seconds} s");
-            let name = self.slots[index].name.clone();
-            if let Some(line) = self.last_line(&name).await {
-                let line: String = line.chars().take(LAST_LINE_CHARS).collect();
-                text.push_str(&format!("; last line: {line}"));
-            }
-            return self.tell_restart(ending, text);
+            return self.wait_for_restart(index, ending, words).await;
         }
+        let slot = &mut self.slots[index];
         slot.state = SlotState::Ended;
         if self.ending.is_some() || self.is_over() {
             return;
@@ -287,51 +277,6 @@ impl RoomSupervisor {
             _ => "",
         };
         format!("{memory}container {name:?} {}", ending.words())
-    }
-
-    async fn restart_due(&mut self) {
-        let now = Instant::now();
-        for index in 0..self.slots.len() {
-            if !matches!(self.slots[index].state, SlotState::RestartAt(at) if at <= now) {
-                continue;
-            }
-            let name = self.slots[index].name.clone();
-            match self
-                .host
-                .start_again(&self.record, &self.folder, &name)
-                .await
-            {
-                Ok(id) => {
-                    self.record.set_process(&name, id);
-                    self.write_record().await;
-                    self.hold(index, id);
-                    if matches!(self.slots[index].state, SlotState::Missing) {
-                        self.on_missing(index).await;
-                    }
-                }
-                Err(error) => {
-                    let delay = self.slots[index].delays.next(Duration::ZERO);
-                    self.slots[index].state = SlotState::RestartAt(now + delay);
-                    let text = format!("RunContainerError: {error}");
-                    self.tell_restart(Ending::default(), text);
-                }
-            }
-        }
-        let waits = |slot: &Slot| matches!(slot.state, SlotState::RestartAt(_));
-        if self.ending.is_none() && !self.slots.iter().any(waits) {
-            self.tell(InstanceStatus::Ready, String::new());
-        }
-    }
-
-    /// The container that ended waits for its restart in place.
-    fn tell_restart(&mut self, ending: Ending, description: String) {
-        self.restarts = self.restarts.saturating_add(1);
-        let restart = Restart {
-            count: self.restarts,
-            code: ending.code,
-            signal: ending.signal,
-        };
-        self.observe(InstanceStatus::Error, description, Some(restart));
     }
 
     fn tell(&mut self, status: InstanceStatus, description: String) {

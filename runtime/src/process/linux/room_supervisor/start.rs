@@ -20,20 +20,22 @@ impl Host {
         live: &Arc<LiveRoom>,
         complete: bool,
     ) -> Instance {
+        let waits = record.waits_for_restart().filter(|_| complete);
         let instance = Instance {
             room: record.room.clone(),
             uid: record.uid.clone(),
             version: record.version.clone(),
             validation: record.validation,
-            status: match complete {
-                true => InstanceStatus::Ready,
-                false => InstanceStatus::Pending,
+            status: match (complete, waits) {
+                (false, _) => InstanceStatus::Pending,
+                (true, Some(_)) => InstanceStatus::Error,
+                (true, None) => InstanceStatus::Ready,
             },
-            description: match complete {
-                true => String::new(),
-                false => "Pending: its creation was cut short".into(),
+            description: match (complete, waits) {
+                (false, _) => "Pending: its creation was cut short".into(),
+                (true, waits) => waits.map_or_else(String::new, |w| w.description.clone()),
             },
-            restarting: None,
+            restarting: waits.and(record.restart),
             address: complete.then(|| Arc::new(plan::address(&record, &self.settings.host))),
             resource_version: 0,
         };
@@ -51,7 +53,8 @@ impl Host {
                 .map(|c| c.name.clone())
                 .collect(),
         };
-        let logs = containers.iter().map(|name| folder.log(name)).collect();
+        let log = |name: &String| (name.clone(), folder.log(name));
+        let logs = containers.iter().map(log).collect();
         let containers = containers
             .into_iter()
             .map(|name| (name.clone(), record.process(&name)))
