@@ -9,7 +9,8 @@ use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Not made as far as anybody knows, or listed as begun: it may be that a creation was cut short, or that its runtime has lost
+/// Not made as far as anybody knows, or listed as begun: it may be that a creation was cut short, or that its runtime
+/// has lost
 /// what it knew of the room. One order finishes either, and tells nothing new to a room that is only slow.
 fn is_unfinished(room: &RoomRecord) -> bool {
     let begun = |i: &Instance| i.status == InstanceStatus::Pending && i.address.is_none();
