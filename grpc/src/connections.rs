@@ -1,10 +1,10 @@
-//! Connections: never more than a bound, none with more frames than its calls are worth ([`Frames`]), and all of them
+//! Connections: never more than a bound ([`Crowd`]), none with more frames than its calls are worth ([`Frames`]), and
+//! all of them
 //! ended when the time to drain is over.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,18 +13,19 @@ use futures_util::stream::unfold;
 use maestro_api::Seldom;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tracing::warn;
 
+use crate::crowd::{Crowd, Line, Place};
 use crate::frames::Frames;
 
 /// What one client can cost the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most connections at one time; more wait in the system's queue.
+    /// Most connections at one time. For more, those that are idle for longest make room; while all have calls under
+    /// way, one waits, and the others in the system's queue.
     pub connections_max: usize,
     /// From a connection's beginning to its preface (RFC 9113, 3.4). Behind that, pings find out who does not answer:
     /// also whoever trickles a frame, since the answer would have to stand in it.
@@ -53,26 +54,25 @@ pub fn incoming(
     cut: CancellationToken,
     bounds: Bounds,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let places = bounds.connections_max.clamp(1, Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(places));
+    let crowd = Crowd::new(bounds.connections_max);
     unfold(
-        (listener, places, cut),
-        move |(listener, places, cut)| async move {
-            let place = places.clone().acquire_owned().await.ok()?;
+        (listener, crowd, cut),
+        move |(listener, crowd, cut)| async move {
             let accepted = match listener.accept().await {
                 Ok((stream, peer)) => {
+                    let place = crowd.enter(&cut).await?;
                     // Answers are small and waited for. Where it cannot be set, they are only slower.
                     let _ = stream.set_nodelay(true);
                     Ok(Connection {
                         stream,
                         peer,
                         frames: Frames::new(Instant::now()),
-                        cut: Box::pin(cut.clone().cancelled_owned()),
+                        cut: Box::pin(place.cut().cancelled_owned()),
                         preface: Some(Preface {
                             left: PREFACE,
                             until: Box::pin(sleep(bounds.preface_within)),
                         }),
-                        _place: place,
+                        place,
                     })
                 }
                 Err(error) => {
@@ -82,7 +82,7 @@ pub fn incoming(
                     Err(error)
                 }
             };
-            Some((accepted, (listener, places, cut)))
+            Some((accepted, (listener, crowd, cut)))
         },
     )
 }
@@ -95,7 +95,7 @@ pub struct Connection {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Until it has come.
     preface: Option<Preface>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 struct Preface {
@@ -129,9 +129,11 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Line;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Line {
+        self.place.line()
+    }
 }
 
 impl AsyncRead for Connection {

@@ -12,6 +12,7 @@ mod client;
 mod code;
 mod codec;
 mod connections;
+mod crowd;
 pub mod events;
 mod forwarder;
 mod frames;

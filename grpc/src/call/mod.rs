@@ -23,6 +23,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::service::Routes;
 use tracing::Instrument;
 
+use crate::crowd::Line;
 use crate::services::{Audience, Rpc, status};
 pub use metrics::Metrics;
 use metrics::Timed;
@@ -67,7 +68,13 @@ impl Service<Request<Body>> for Calls {
                 // with another code if it rang first.
                 let begun = Instant::now();
                 let timed = Timed::begin(self.metrics.clone(), rpc, begun);
-                Box::pin(serve(self.routes.clone(), rpc, request, begun, timed))
+                let under_way = request.extensions().get::<Line>().map(Line::call);
+                let call = serve(self.routes.clone(), rpc, request, begun, timed);
+                Box::pin(async move {
+                    let answer = call.await;
+                    drop(under_way);
+                    answer
+                })
             }
             // Reflection and health, which are streams and bound themselves.
             None if STREAMS.iter().any(|service| path.starts_with(service)) => {
@@ -172,7 +179,19 @@ async fn arrived(request: Request<Body>) -> Result<Request<Body>, Status> {
             return Err(Status::new(Code::DeadlineExceeded, message));
         }
     };
+    if !is_one_message(&body) {
+        return Err(Status::invalid_argument("the call has no whole message"));
+    }
     Ok(Request::from_parts(head, Body::new(Full::new(body))))
+}
+
+/// A flag and a length with as many bytes behind them ("PROTOCOL-HTTP2", Length-Prefixed-Message). The server's library
+/// would call anything else a fault of its own.
+fn is_one_message(body: &[u8]) -> bool {
+    let Some((&[_, a, b, c, d], message)) = body.split_first_chunk() else {
+        return false;
+    };
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).is_ok_and(|length| length == message.len())
 }
 
 /// `None` once the deadline has passed. Asks the clock too, so that nobody's later timer is ever first.

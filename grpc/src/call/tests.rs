@@ -194,12 +194,15 @@ async fn messages_are_bounded_and_rubbish_is_refused() {
         &b""[..],
         b"\x00",
         b"\x00\xff\xff\xff\xff",
-        b"\x02\x00\x00\x00\x00",
+        b"\x00\x00\x00\x00\x00\x00",
         b"GET / HTTP",
     ] {
         let told = call(&script, GET, &[], broken.to_vec()).await;
-        assert_ne!(told.code, "0", "{broken:?}");
+        assert_eq!(told.code, "3", "{broken:?}: {told:?}");
     }
+    // A flag that nobody knows.
+    let told = call(&script, GET, &[], b"\x02\x00\x00\x00\x00".to_vec()).await;
+    assert_ne!(told.code, "0");
     assert_eq!(
         script.heard.lock().unwrap().len(),
         1,

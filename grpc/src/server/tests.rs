@@ -135,23 +135,24 @@ async fn a_connection_without_a_preface_ends() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait_for_one_to_end() {
-    let mut site = Site::start_with(Does::Answer, Bounds::new(2)).await;
-    let url = format!("http://{}", site.address);
-    let second = SchedulersServiceClient::connect(url.clone()).await.unwrap();
-    // The system takes it for us; nobody answers it.
-    let mut waiting = TcpStream::connect(site.address).await.unwrap();
-    waiting.write_all(GREETING).await.unwrap();
+async fn idle_connections_make_room_and_calls_under_way_do_not() {
+    let (go, gate) = tokio::sync::oneshot::channel();
+    let mut site = Site::start_with(Does::Wait(Arc::new(gate.into())), Bounds::new(2)).await;
+    let call = site.calling().await;
+    let mut idle = TcpStream::connect(site.address).await.unwrap();
+    idle.write_all(GREETING).await.unwrap();
     for _ in 0..20 {
-        assert!(site.calling().await.await.unwrap().is_ok());
+        let mut next = TcpStream::connect(site.address).await.unwrap();
+        next.write_all(GREETING).await.unwrap();
+        let mut settings = [0; 9];
+        let answered = tokio::time::timeout(LONG, next.read_exact(&mut settings)).await;
+        answered.expect("it is served").unwrap();
+        ended(std::mem::replace(&mut idle, next)).await;
     }
-    let mut settings = [0; 9];
-    assert!(waiting.try_read(&mut settings).is_err());
-    drop(second);
-    let answered = waiting.read_exact(&mut settings);
-    let answered = tokio::time::timeout(LONG, answered).await;
-    answered.expect("it is served").unwrap();
-    drop(waiting);
+    go.send(()).unwrap();
+    assert!(call.await.unwrap().is_ok(), "it was not cut");
+    *site.script.does.lock().unwrap() = Does::Answer;
+    assert!(site.calling().await.await.unwrap().is_ok());
     site.stop(LONG).await;
 }
 

@@ -1,0 +1,218 @@
+//! All connections of a server. When every place is taken, the one that has been idle for longest makes room for the
+//! next: a client that opens connections and calls nothing on them keeps nobody else out.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait for a connection that makes room, before the next one has to.
+const MAKES_ROOM_WITHIN: Duration = Duration::from_millis(100);
+
+/// The connections of one server.
+pub struct Crowd {
+    places: Arc<Semaphore>,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    /// The number of the next one.
+    next: u64,
+    open: HashMap<u64, Line>,
+}
+
+/// A connection, as its calls know it.
+#[derive(Clone)]
+pub struct Line(Arc<State>);
+
+struct State {
+    calls: Mutex<Calls>,
+    /// It was told to make room.
+    ousted: AtomicBool,
+    cut: CancellationToken,
+}
+
+struct Calls {
+    under_way: usize,
+    /// When the last one ended; at first, when the connection began.
+    idle_since: Instant,
+}
+
+/// What a connection holds while it is open.
+pub struct Place {
+    crowd: Arc<Crowd>,
+    number: u64,
+    line: Line,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A call under way.
+pub struct Call(Line);
+
+impl Crowd {
+    pub fn new(places: usize) -> Arc<Self> {
+        let places = places.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(places)),
+            members: Mutex::default(),
+        })
+    }
+
+    /// Waits for a place, while others make room. `cut`: ends all connections.
+    pub async fn enter(self: &Arc<Self>, cut: &CancellationToken) -> Option<Place> {
+        let permit = loop {
+            let free = self.places.clone().acquire_owned();
+            match timeout(Duration::ZERO, free).await {
+                Ok(permit) => break permit.ok()?,
+                Err(_) => self.make_room(),
+            }
+            let freed = self.places.clone().acquire_owned();
+            // Where all have calls under way, one of them may be idle by then.
+            if let Ok(permit) = timeout(MAKES_ROOM_WITHIN, freed).await {
+                break permit.ok()?;
+            }
+        };
+        let line = Line(Arc::new(State {
+            calls: Mutex::new(Calls {
+                under_way: 0,
+                idle_since: Instant::now(),
+            }),
+            ousted: AtomicBool::new(false),
+            cut: cut.child_token(),
+        }));
+        let mut members = self.members();
+        let number = members.next;
+        members.next += 1;
+        members.open.insert(number, line.clone());
+        Some(Place {
+            crowd: self.clone(),
+            number,
+            line,
+            _permit: permit,
+        })
+    }
+
+    fn make_room(&self) {
+        let members = self.members();
+        let staying = members.open.values().filter(|line| !line.is_ousted());
+        let idle = staying.filter_map(|line| Some((line.idle_since()?, line)));
+        if let Some((_, line)) = idle.min_by_key(|(since, _)| *since) {
+            line.oust();
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    /// A call of this connection begins. It ends when the guard is dropped.
+    pub fn call(&self) -> Call {
+        self.calls().under_way += 1;
+        Call(self.clone())
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        let calls = self.calls();
+        (calls.under_way == 0).then_some(calls.idle_since)
+    }
+
+    fn is_ousted(&self) -> bool {
+        self.0.ousted.load(Relaxed)
+    }
+
+    fn oust(&self) {
+        self.0.ousted.store(true, Relaxed);
+        self.0.cut.cancel();
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub fn line(&self) -> Line {
+        self.line.clone()
+    }
+
+    /// Canceled when the connection has to end.
+    pub fn cut(&self) -> CancellationToken {
+        self.line.0.cut.clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.members().open.remove(&self.number);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut calls = self.0.calls();
+        calls.under_way -= 1;
+        if calls.under_way == 0 {
+            calls.idle_since = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn cut(place: &Place) -> bool {
+        place.cut().is_cancelled()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_makes_room_and_no_call_is_cut() {
+        let (crowd, all) = (Crowd::new(3), CancellationToken::new());
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(crowd.enter(&all).await.unwrap());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // The first has called last, and the second is about to.
+        drop(places[0].line().call());
+        let call = places[1].line().call();
+        let mut entering = Box::pin(crowd.enter(&all));
+        assert!(entering.as_mut().now_or_never().is_none());
+        tokio::time::advance(MAKES_ROOM_WITHIN / 2).await;
+        assert!(entering.as_mut().now_or_never().is_none());
+        assert_eq!(
+            places.iter().map(cut).collect::<Vec<_>>(),
+            [false, false, true]
+        );
+        drop(places.pop());
+        let newcomer = entering.await.unwrap();
+        assert!(!cut(&newcomer) && !cut(&places[0]));
+        // Nobody is idle: the next one waits until somebody is.
+        let calls = [places[0].line().call(), newcomer.line().call()];
+        let mut entering = Box::pin(crowd.enter(&all));
+        for _ in 0..20 {
+            tokio::time::advance(MAKES_ROOM_WITHIN).await;
+            assert!(entering.as_mut().now_or_never().is_none());
+        }
+        assert!(!places.iter().chain([&newcomer]).any(cut));
+        drop(call);
+        for _ in 0..3 {
+            tokio::time::advance(MAKES_ROOM_WITHIN).await;
+            assert!(entering.as_mut().now_or_never().is_none());
+        }
+        assert!(cut(&places[1]));
+        drop(places);
+        assert!(entering.await.is_some());
+        drop((newcomer, calls));
+        assert!(crowd.members().open.is_empty());
+        assert_eq!(crowd.places.available_permits(), 3);
+    }
+}
