@@ -160,6 +160,13 @@ async fn a_silent_room_is_given_when_no_other_is_there() {
         "error getting schedulers (operation: GetSchedulersWithFilter): context deadline exceeded";
     let expected = json!({"code": 2, "message": text, "details": []});
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
+    // What is ours and not the contract's has no old words to keep.
+    for (given, expected) in [("-1S", 504), ("soon", 400), ("20S", 200)] {
+        let url = format!("{}/schedulers/arena/rooms/summary", maestro.management);
+        let asked = client.get(url).header("grpc-timeout", given);
+        let answer = asked.send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), expected, "{given}");
+    }
     let mut document = home.mute_fleet("ports", 0);
     document.as_object_mut().unwrap().remove("portRange");
     let (status, body) = maestro.post("/schedulers", &document).await;

@@ -12,7 +12,7 @@ use maestro_api::trace::{self, Subject};
 use maestro_api::{Api, REQUEST_ID, RequestContext};
 use tracing::{Instrument, Span};
 
-use crate::gateway::{Observers, read_body, request_id};
+use crate::gateway::{Observers, deadline, read_body, refusal, request_id};
 
 /// Puts everything of these endpoints around a resource. `template` is its path, and what its requests are called.
 pub(crate) fn scoped(
@@ -43,11 +43,16 @@ async fn around(
     let entry = Entry::request(Api::Management, &id, method, request.path());
     entry.about(request.match_info().get("scheduler"));
     let span = span(template, &id, &request);
-    request.extensions_mut().insert(RequestContext {
-        request_id: id,
-        deadline: None,
-    });
-    let mut response = answer(request, next).instrument(span).await?;
+    let mut response = match deadline(request.headers()) {
+        Ok(deadline) => {
+            request.extensions_mut().insert(RequestContext {
+                request_id: id,
+                deadline,
+            });
+            answer(request, next).instrument(span).await?
+        }
+        Err(status) => request.into_response(refusal(status)),
+    };
     let code = response.status().as_u16();
     watch.end(code, size(&response));
     entry.end(code);

@@ -11,7 +11,7 @@ use maestro_core::state::{Command, Reply, RoomQuery};
 use super::Backup;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{Answer, OperatorApi, RequestContext, Status, codec, convert};
+use crate::{Answer, Code, OperatorApi, RequestContext, Status, codec, convert};
 
 /// Rooms on a page of a listing, where the request does not say.
 pub const ROOMS_PER_PAGE: u64 = 100;
@@ -38,11 +38,13 @@ impl OperatorService {
     }
 
     async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+        in_time(context)?;
         Ok(self.node.ask(name, command, context.remaining()).await?)
     }
 
     /// Orders something on behalf of a request: what it orders tells of it.
     async fn order(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+        in_time(context)?;
         let order = Order {
             command,
             request: Some(context.request_id.as_str().into()),
@@ -90,6 +92,17 @@ impl OperatorService {
             CallError::Timeout(_) => "the store does not answer".to_owned(),
             other => other.to_string(),
         })
+    }
+}
+
+/// Nothing is begun for a caller that has stopped waiting.
+fn in_time(context: &RequestContext) -> Answer<()> {
+    match context.expired() {
+        true => Err(Status::new(
+            Code::DeadlineExceeded,
+            "context deadline exceeded",
+        )),
+        false => Ok(()),
     }
 }
 

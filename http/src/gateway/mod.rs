@@ -27,7 +27,7 @@ use maestro_api::{Api, ManagementApi, RoomsApi};
 
 pub(crate) use answer::{refusal, refused_unread};
 pub(crate) use body::read_own as read_body;
-pub(crate) use context::request_id;
+pub(crate) use context::{deadline, request_id};
 pub(crate) use observer::Observers;
 pub use observer::RequestObserver;
 

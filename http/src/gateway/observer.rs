@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 
-/// Distinct unmatched paths that are reported by name; scanners would otherwise fill the metrics.
-const RAW_PATHS_MAX: usize = 200;
+/// Distinct unmatched paths, by method, that are reported by name. Scanners would otherwise fill the metrics: each has
+/// two histograms.
+const RAW_PATHS_MAX: usize = 50;
 /// Longest such name in bytes.
 const RAW_PATH_LENGTH_MAX: usize = 200;
 /// nginx's number for a client that went away before its answer.
@@ -28,7 +29,7 @@ pub struct Observers(Option<Arc<Known>>);
 
 struct Known {
     observer: Arc<dyn RequestObserver>,
-    raw_paths: Mutex<HashSet<String>>,
+    raw_paths: Mutex<HashSet<(Method, String)>>,
 }
 
 impl Observers {
@@ -42,7 +43,7 @@ impl Observers {
     /// Begins to watch a request with a known route, or an unmatched one by its path.
     pub fn watch(&self, label: Option<&'static str>, path: &str, method: &Method) -> Watch {
         let watched = self.0.as_ref().map(|known| {
-            let label = label.map_or_else(|| known.raw_label(path), Cow::Borrowed);
+            let label = label.map_or_else(|| known.raw_label(method, path), Cow::Borrowed);
             known.observer.begin(&label);
             Watched {
                 known: known.clone(),
@@ -56,15 +57,16 @@ impl Observers {
 }
 
 impl Known {
-    fn raw_label(&self, path: &str) -> Cow<'static, str> {
-        let path = &path[..path.floor_char_boundary(RAW_PATH_LENGTH_MAX)];
+    fn raw_label(&self, method: &Method, path: &str) -> Cow<'static, str> {
+        let path = path[..path.floor_char_boundary(RAW_PATH_LENGTH_MAX)].to_owned();
+        let named = (method.clone(), path);
         let mut known = self
             .raw_paths
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if known.contains(path) || known.len() < RAW_PATHS_MAX {
-            known.insert(path.to_owned());
-            return Cow::Owned(path.to_owned());
+        if known.contains(&named) || known.len() < RAW_PATHS_MAX {
+            known.insert(named.clone());
+            return Cow::Owned(named.1);
         }
         Cow::Borrowed("other")
     }

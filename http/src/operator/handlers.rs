@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::error::QueryPayloadError;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use maestro_api::codec::messages::*;
@@ -51,9 +52,12 @@ struct RoomFilter {
 
 fn query_of<T: for<'de> Deserialize<'de>>(request: &HttpRequest) -> Result<T, Status> {
     let query = Query::<T>::from_query(request.query_string());
-    query
-        .map(Query::into_inner)
-        .map_err(|error| Status::invalid_argument(error.to_string()))
+    query.map(Query::into_inner).map_err(|error| {
+        Status::invalid_argument(match error {
+            QueryPayloadError::Deserialize(error) => error.to_string(),
+            other => other.to_string(),
+        })
+    })
 }
 
 pub async fn rooms(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
