@@ -1,5 +1,6 @@
 //! The nouns of the field: what a scheduler, a room and an operation are.
 
+mod document;
 mod ids;
 mod operation;
 mod reason;

@@ -81,7 +81,7 @@ pub(super) fn create(
     scheduler.spec.version = SchedulerVersion::initial();
     scheduler.rollback_version = String::new();
     scheduler.created_at = turn.now.wall;
-    scheduler.last_downscale_at = GoTime(None);
+    scheduler.last_downscale_at = None;
     scheduler.match_allocation.get_or_insert_default();
     let scheduler = Arc::new(scheduler);
     turn.changes

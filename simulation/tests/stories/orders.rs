@@ -82,7 +82,7 @@ fn a_new_scheduler_has_nothing_of_what_its_caller_must_not_say() {
     document.state = "in-sync".into();
     document.spec.version = "v7.0.0".into();
     document.rollback_version = "v6.0.0".into();
-    document.last_downscale_at = GoTime(Some("2020-01-01T00:00:00Z".parse().unwrap()));
+    document.last_downscale_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
     document.match_allocation = None;
     let mut fleet = Fleet::new(CoreSettings::default());
     let created = fleet.order(Command::CreateScheduler(Box::new(document)));
@@ -95,7 +95,7 @@ fn a_new_scheduler_has_nothing_of_what_its_caller_must_not_say() {
     assert_eq!(stored.name.as_str(), "arena");
     assert_eq!(stored.version().as_str(), "v1.0.0");
     assert_eq!(stored.rollback_version, "");
-    assert_eq!(stored.last_downscale_at, GoTime(None));
+    assert_eq!(stored.last_downscale_at, None);
     assert!(stored.match_allocation.is_some());
     let again = fleet.order(Command::CreateScheduler(Box::new(spec(0))));
     let text = "error creating scheduler arena: name already exists".to_owned();

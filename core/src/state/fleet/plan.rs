@@ -76,7 +76,7 @@ impl Fleet {
         scheduler: &Scheduler,
         autoscaling: &Autoscaling,
     ) -> bool {
-        let Some(last) = scheduler.last_downscale_at.0 else {
+        let Some(last) = scheduler.last_downscale_at else {
             return true;
         };
         let cooldown = Duration::from_secs(u64::from(autoscaling.cooldown.max(0).unsigned_abs()));

@@ -198,7 +198,7 @@ impl Operations {
         };
         if plan.downscale {
             let now = turn.now.wall;
-            fleet.edit_scheduler(turn, |s| s.last_downscale_at = GoTime(Some(now)));
+            fleet.edit_scheduler(turn, |s| s.last_downscale_at = Some(now));
         }
         let amount = i32::try_from(amount)
             .unwrap_or(i32::MAX)
