@@ -36,6 +36,8 @@ use tracing::warn;
 
 /// The snapshot for `/debug/actors` is made at most this often (architecture 4).
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// How long an owner waits for the creation of its scheduler.
+const VACANT_MAX: Duration = Duration::from_secs(5);
 /// A wake-up counts as late when it comes this much after its moment.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -348,6 +350,13 @@ impl SchedulerActor {
         self.handle.publish(published);
     }
 
+    /// What it was made for has not come to be: its creation was never stored, or was not asked for any more.
+    fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
+        if self.state.scheduler().is_none() {
+            self.end(EndCause::Gone, ctx);
+        }
+    }
+
     /// Flushes what is coalesced and ends. Rooms stay as they are.
     pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
         if self.is_over(ctx) {
@@ -401,6 +410,9 @@ impl Actor for SchedulerActor {
             ctx.add_stream(ReceiverStream::new(inboxes.pings));
             ctx.add_stream(ReceiverStream::new(inboxes.events));
             ctx.add_stream(ReceiverStream::new(inboxes.continue_signal).map(|()| ContinueSignal));
+        }
+        if self.state.scheduler().is_none() {
+            ctx.run_later(VACANT_MAX, |actor, ctx| actor.end_if_vacant(ctx));
         }
         self.gauge.begin_turn(Turn::Start);
         self.arm(ctx);

@@ -155,6 +155,13 @@ fn of_a_creation_that_came_to_nothing_no_rooms_are_expected() {
             told.to_string().contains("there is no such scheduler"),
             "{told}"
         );
+        let gone = || matches!(w.node.directory().find(FLEET), Ok(None));
+        eventually(LONG, "its owner goes, as nobody creates it", gone).await;
+        // It comes back for who does.
+        let new = maestro_testkit::build::scheduler(FLEET).build();
+        w.ask(Command::CreateScheduler(Box::new(new)))
+            .await
+            .unwrap();
     });
 }
 
