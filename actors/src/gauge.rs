@@ -3,7 +3,7 @@
 use crate::turns::{TURN_KINDS, Turn, TurnTimes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// What is counted through all lives of an actor.
 #[derive(Default)]

@@ -17,9 +17,9 @@ use maestro_core::state::{Command, Ping, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Asks in flight per scheduler; one more is [`CallError::Busy`] (architecture 4, Bounds).
 pub const ASKS_MAX: usize = 256;

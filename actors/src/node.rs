@@ -72,7 +72,7 @@ impl Node {
             let (gauge, restarts) = (Arc::new(Gauge::new()), supervisor_restarts.clone());
             let seen = gauge.clone();
             // A thread of its own: no owner can hold it up.
-            let own = Arbiter::new().handle();
+            let own = threads::arbiter(parts.settings.threads > 0);
             let addr = SupervisorActor::start_in_arbiter(&own, move |context| {
                 let to = context.address().recipient();
                 let link = SupervisorLink { to, gauge: seen };

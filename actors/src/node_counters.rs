@@ -5,7 +5,8 @@ use crate::turns::TurnTimes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The counters of a deleted scheduler are shown for so long: several scrapes, so that its
 /// deletion is seen as well.

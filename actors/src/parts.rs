@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 /// How the actors of a node behave.
 #[derive(Clone, Copy, Debug)]
 pub struct ActorSettings {
-    /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own.
+    /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own. With 0 all
+    /// of them live on the thread of the actix system: tokio's time can be paused there, which tests do.
     pub threads: usize,
     /// How long callers wait for an owner.
     pub timeouts: AskTimeouts,

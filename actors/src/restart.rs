@@ -3,7 +3,8 @@
 use maestro_core::rules::back_off::doubled;
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Five restarts in ten minutes; one more and the scheduler is shown as degraded.
 const BUDGET: usize = 5;

@@ -34,10 +34,9 @@ struct Thread {
 }
 
 impl Thread {
-    /// On the thread of a running actix system.
-    fn start(spare: bool) -> Self {
+    fn new(arbiter: ArbiterHandle, spare: bool) -> Self {
         Self {
-            arbiter: Arbiter::new().handle(),
+            arbiter,
             asked: 0,
             answered: Arc::default(),
             missed: 0,
@@ -57,6 +56,14 @@ impl Thread {
     }
 }
 
+/// Where actors live: a thread of its own, or the one of the running actix system.
+pub(crate) fn arbiter(own: bool) -> ArbiterHandle {
+    match own {
+        true => Arbiter::new().handle(),
+        false => Arbiter::current(),
+    }
+}
+
 /// What one look found.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
@@ -65,9 +72,9 @@ enum Found {
 }
 
 impl Threads {
-    /// On the thread of a running actix system.
+    /// On the thread of a running actix system, which is the only one when `amount` is 0.
     pub fn start(amount: usize) -> Arc<Self> {
-        let threads = (0..amount.max(1)).map(|_| Thread::start(false));
+        let threads = (0..amount.max(1)).map(|_| Thread::new(arbiter(amount > 0), false));
         Arc::new(Self(Mutex::new(threads.collect())))
     }
 
@@ -87,7 +94,7 @@ impl Threads {
                 at = others[hash % others.len()];
             } else if threads.len() < usual + SPARE_MAX {
                 at = threads.len();
-                threads.push(Thread::start(true));
+                threads.push(Thread::new(arbiter(true), true));
             }
         }
         (at, threads[at].arbiter.clone())

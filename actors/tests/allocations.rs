@@ -10,7 +10,8 @@ use maestro_core::state::{
 use maestro_testkit::build;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const ROOMS: usize = 1000;
 /// Callers that hold a room at a time; a few more ask than there are rooms.

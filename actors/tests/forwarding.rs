@@ -58,7 +58,7 @@ const OCCUPIED: ForwardedEvent = Resync(PingStatus::Occupied);
 
 #[test]
 fn a_call_that_hangs_holds_up_its_room_only() {
-    told(2).run(|w| async move {
+    told(2).run_on_threads(|w| async move {
         w.running(FLEET).await;
         let gate = w.forwarders.hold(room_id(0).as_str());
         for _ in 0..3 {

@@ -228,7 +228,7 @@ fn operations_are_counted_by_how_they_ended() {
 
 #[test]
 fn turns_faults_and_refused_pings_are_counted() {
-    Setup::fleet(1).run(|w| async move {
+    Setup::fleet(1).run_on_threads(|w| async move {
         w.running(FLEET).await;
         for _ in 0..3 {
             w.ask(Command::Rollout).await.unwrap();

@@ -166,7 +166,7 @@ fn what_other_programs_order_reaches_the_owner() {
 
 #[test]
 fn a_caller_waits_no_longer_than_it_says() {
-    Setup::fleet(1).patient().run(|w| async move {
+    Setup::fleet(1).patient().run_on_threads(|w| async move {
         w.running(FLEET).await;
         let release = w.hold(FLEET).await;
         let moment = Some(Duration::from_millis(20));
@@ -219,7 +219,7 @@ fn the_view_of_an_owner_is_what_it_does() {
         let view = w.view();
         assert!(view.turn_times.contains_key("ping"));
         assert!(!view.turn_times.contains_key("untaken"), "none came");
-        assert!(view.longest_turn_us > 0 && view.degraded_because.is_none());
+        assert_eq!(view.degraded_because, None);
         // Told of within a second, in one turn.
         let told = || w.handled("pinged") == 1;
         eventually(LONG, "the owner is told", told).await;

@@ -9,8 +9,9 @@ use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{FLEET, LONG, Setup, World, room_id};
+use tokio::time::Instant;
 
 /// The bound of a shutdown, with room for a machine that does other things too.
 const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ fn nothing_is_left_after_a_shutdown_with_a_call_that_hangs() {
 
 #[test]
 fn a_shutdown_waits_for_a_call_that_cannot_be_dropped() {
-    Setup::fleet(1).run(|w| async move {
+    Setup::fleet(1).run_on_threads(|w| async move {
         w.running(FLEET).await;
         let (go, wait) = mpsc::channel::<()>();
         let begins = Arc::new(AtomicBool::new(false));

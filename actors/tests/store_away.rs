@@ -10,8 +10,9 @@ use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{FLEET, LONG, Setup, room_id};
+use tokio::time::Instant;
 
 const CAUSE: &str = "no space left on device";
 

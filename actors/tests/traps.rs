@@ -10,8 +10,9 @@ use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFau
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{FLEET, IO_THREAD, LONG, Setup, room_id};
+use tokio::time::Instant;
 
 #[test]
 fn a_panic_costs_one_turn_and_no_acknowledged_change() {
@@ -38,7 +39,7 @@ fn a_panic_costs_one_turn_and_no_acknowledged_change() {
 
 #[test]
 fn who_waits_for_an_actor_that_panics_is_told() {
-    Setup::fleet(1).patient().run(|w| async move {
+    Setup::fleet(1).patient().run_on_threads(|w| async move {
         w.running(FLEET).await;
         let go = w.hold_then(FLEET, || panic!("a fault that a test asked for"));
         let go = go.await;
@@ -100,7 +101,7 @@ fn a_flood_starves_neither_timers_nor_runtime_events() {
     let often = |c: &mut maestro_core::settings::CoreSettings| {
         c.operation_lease_ttl = Duration::from_millis(40);
     };
-    Setup::fleet(3).core(often).run(|w| async move {
+    Setup::fleet(3).core(often).run_on_threads(|w| async move {
         w.running(FLEET).await;
         let long = Command::TestOperation { sleep_seconds: 600 };
         w.ask(long).await.unwrap();
@@ -151,7 +152,7 @@ fn a_flood_starves_neither_timers_nor_runtime_events() {
 
 #[test]
 fn pings_beyond_the_bound_are_refused_after_a_moment() {
-    Setup::fleet(1).patient().run(|w| async move {
+    Setup::fleet(1).patient().run_on_threads(|w| async move {
         w.running(FLEET).await;
         let held = w.hold(FLEET).await;
         let pings: Vec<_> = (0..4096)
@@ -218,7 +219,7 @@ fn a_long_operation_leaves_the_actor_free() {
 
 #[test]
 fn clients_are_called_on_the_io_runtime_only() {
-    Setup::fleet(1).run(|w| async move {
+    Setup::fleet(1).run_on_threads(|w| async move {
         w.running(FLEET).await;
         let create = maestro_testkit::build::scheduler("new").replicas(1).build();
         let create = Command::CreateScheduler(Box::new(create));

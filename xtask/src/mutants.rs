@@ -19,6 +19,8 @@ const SIZE: usize = 60;
 const NOTICED: usize = 90;
 /// Lives of each kind that judge one mutant: fewer than in CI, since each mutant needs them.
 const LIVES: &str = "32";
+/// Allocations that do, likewise (`actors/tests/allocations.rs`).
+const ALLOCATIONS: &str = "2000";
 
 /// What is mutated, and by whose tests it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,6 +91,7 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     command.env("PROPTEST_CASES", LIVES).env("SIM_SEEDS", LIVES);
     // A failing life is enough: no shrinking.
     command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
+    command.env("ALLOCATIONS", ALLOCATIONS);
     // Mutants are not debugged, and each is linked.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none");
     shell::show(&command);

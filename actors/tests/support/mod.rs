@@ -1,6 +1,7 @@
 //! One node with fakes around it, inside a running actix system.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use futures_util::FutureExt;
 use maestro_actors::{ActorSettings, ActorView, AskTimeouts, CallError, Node, NodeParts};
 use maestro_core::domain::{PingStatus, RoomId, SchedulerName};
 use maestro_core::settings::CoreSettings;
@@ -9,8 +10,10 @@ use maestro_testkit::build;
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Far longer than anything takes, also on a machine that does other things too.
@@ -74,15 +77,37 @@ impl Setup {
         })
     }
 
-    /// Runs a test on a node, ends the node, and looks whether the fakes have complaints.
+    /// Runs a test on a node that lives in one thread, under paused time: whoever waits is woken as soon as nothing else
+    /// is left to do, and each run is like the one before.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
+        let paused = || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().start_paused(true).build();
+            runtime.expect("a runtime can be made")
+        };
+        let system = actix::System::with_tokio_rt(paused);
+        let io = system.block_on(async { tokio::runtime::Handle::current() });
+        self.settings(|s| s.threads = 0).run_in(system, io, test);
+    }
+
+    /// Runs a test on a node with threads as in earnest, in real time: for what happens while a thread is held up.
+    pub fn run_on_threads<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
         let io = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name(IO_THREAD)
             .enable_all()
             .build()
             .expect("a runtime can be made");
-        let system = actix::System::new();
+        self.run_in(actix::System::new(), io.handle().clone(), test);
+    }
+
+    /// Ends the node after the test, and looks whether the fakes have complaints.
+    fn run_in<F: Future<Output = ()>>(
+        self,
+        system: actix::SystemRunner,
+        io: tokio::runtime::Handle,
+        test: impl FnOnce(World) -> F,
+    ) {
         system.block_on(async {
             let parts = NodeParts::new(
                 self.store.clone(),
@@ -91,14 +116,14 @@ impl Setup {
                 TokioClock::new(),
                 self.core,
                 self.settings,
-                io.handle().clone(),
+                io.clone(),
             );
             let world = World {
                 node: Node::start(parts),
                 store: self.store,
                 runtime: self.runtime,
                 forwarders: self.forwarders,
-                io: io.handle().clone(),
+                io,
             };
             test(world.clone()).await;
             world.store.heal();
@@ -153,6 +178,22 @@ impl World {
     }
     pub async fn hold(&self, name: &str) -> mpsc::Sender<()> {
         self.hold_then(name, || {}).await
+    }
+    /// Does something in the middle of a turn, on the only thread of all: nothing else happens meanwhile, and time passes
+    /// as [`pass`] says.
+    pub async fn during<T: Send + 'static>(
+        &self,
+        name: &str,
+        what: impl FnOnce(Self) -> T + Send + 'static,
+    ) -> T {
+        let (tell, told) = oneshot::channel();
+        let world = self.clone();
+        self.node.interrupt(name, move || {
+            // Whoever waits below hears of a panic in here.
+            let _ = tell.send(catch_unwind(AssertUnwindSafe(|| what(world))));
+        });
+        let done = told.await.expect("the actor lives");
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
     pub fn view(&self) -> ActorView {
         self.view_of(FLEET)
@@ -213,6 +254,17 @@ impl World {
     pub fn spawn_allocate(&self) -> JoinHandle<Result<RoomId, CallError>> {
         self.spawn(|w| Box::pin(async move { w.allocate().await }))
     }
+}
+
+/// Lets paused time pass while nothing happens, not even what is due.
+pub fn pass(time: Duration) {
+    // It moves the clock before it lets others have their turn.
+    let _ = tokio::time::advance(time).now_or_never();
+}
+
+/// Lets what is under way happen, and a moment pass.
+pub async fn moment() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 pub fn room_id(index: u16) -> RoomId {
