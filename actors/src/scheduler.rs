@@ -1,6 +1,8 @@
 //! The actor that owns one scheduler: mailbox, timer, room-watch stream, and the shell
 //! around the pure state machine. It never awaits.
 
+mod lifecycle;
+
 use crate::allocated::AllocatedTo;
 use crate::backlog::Backlog;
 use crate::forwarding::Outbox;
@@ -8,7 +10,7 @@ use crate::gauge::Gauge;
 use crate::group::Outgoing;
 use crate::handle::SchedulerHandle;
 use crate::lease::Lease;
-use crate::messages::{ContinueSignal, Inboxes};
+use crate::messages::Inboxes;
 use crate::operation_log;
 use crate::ping_cache::PingCache;
 use crate::published::{Published, WatchView};
@@ -19,25 +21,18 @@ use crate::turns::Turn;
 use crate::waiter::Waiter;
 use crate::writer::{Batch, Order, WriterGauge};
 use actix::prelude::*;
-use futures_util::StreamExt;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
 use maestro_core::ports::{Change, Clock, ForwardedEvent, Forwarding, Store};
-use maestro_core::state::{
-    Caller, Decision, Effect, Input, PingCacheChange, Reply, Report, SchedulerState,
-};
+use maestro_core::state::{Caller, Decision, Effect, Input, Reply, Report, SchedulerState};
 use prometheus::IntCounter;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tracing::warn;
 
 /// The snapshot for `/debug/actors` is made at most this often (architecture 4).
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
-/// How long an owner waits for the creation of its scheduler.
-const VACANT_MAX: Duration = Duration::from_secs(5);
 /// A wake-up counts as late when it comes this much after its moment.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -349,32 +344,6 @@ impl SchedulerActor {
             .record_document(self.state.scheduler());
         self.handle.publish(published);
     }
-
-    /// What it was made for has not come to be: its creation was never stored, or was not asked for any more.
-    fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
-        if self.state.scheduler().is_none() {
-            self.end(EndCause::Gone, ctx);
-        }
-    }
-
-    /// Flushes what is coalesced and ends. Rooms stay as they are.
-    pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
-        if self.is_over(ctx) {
-            return;
-        }
-        let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
-        self.ping_cache.change(PingCacheChange::Clear);
-        let touches = self.state.flush(self.ping_cache.tell(usize::MAX));
-        if flush {
-            self.writer.waiting.fetch_add(1, Relaxed);
-            if self.orders.try_send(Order::Touches(touches)).is_err() {
-                self.writer.waiting.fetch_sub(1, Relaxed);
-                warn!(scheduler_name = %self.guard.name, "the last pings were not stored");
-            }
-        }
-        self.guard.cause = cause;
-        ctx.stop();
-    }
 }
 
 /// Whether a timer that was due at `due` fired noticeably late.
@@ -396,28 +365,6 @@ fn operation_of(change: &Change) -> Option<OperationId> {
     match change {
         Change::PutOperation(operation) => Some(operation.id),
         _ => None,
-    }
-}
-
-impl Actor for SchedulerActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        // Results are bounded by the work that is out: the mailbox must not refuse them.
-        ctx.set_mailbox_capacity(usize::MAX >> 4);
-        if let Some(inboxes) = self.inboxes.take() {
-            ctx.add_stream(ReceiverStream::new(inboxes.asks));
-            ctx.add_stream(ReceiverStream::new(inboxes.pings));
-            ctx.add_stream(ReceiverStream::new(inboxes.events));
-            ctx.add_stream(ReceiverStream::new(inboxes.continue_signal).map(|()| ContinueSignal));
-        }
-        if self.state.scheduler().is_none() {
-            ctx.run_later(VACANT_MAX, |actor, ctx| actor.end_if_vacant(ctx));
-        }
-        self.gauge.begin_turn(Turn::Start);
-        self.arm(ctx);
-        self.publish(ctx);
-        self.gauge.end_turn();
     }
 }
 

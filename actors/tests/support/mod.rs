@@ -77,7 +77,8 @@ impl Setup {
         })
     }
 
-    /// Runs a test on a node that lives in one thread, under paused time: whoever waits is woken as soon as nothing else
+    /// Runs a test on a node that lives in one thread, under paused time: whoever waits is woken as soon as nothing
+    /// else
     /// is left to do, and each run is like the one before.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
         let paused = || {
@@ -179,7 +180,8 @@ impl World {
     pub async fn hold(&self, name: &str) -> mpsc::Sender<()> {
         self.hold_then(name, || {}).await
     }
-    /// Does something in the middle of a turn, on the only thread of all: nothing else happens meanwhile, and time passes
+    /// Does something in the middle of a turn, on the only thread of all: nothing else happens meanwhile, and time
+    /// passes
     /// as [`pass`] says.
     pub async fn during<T: Send + 'static>(
         &self,

@@ -1,0 +1,67 @@
+//! How an owner begins and ends.
+
+use super::SchedulerActor;
+use crate::messages::ContinueSignal;
+use crate::supervisor_messages::EndCause;
+use crate::turns::Turn;
+use crate::writer::Order;
+use actix::prelude::*;
+use futures_util::StreamExt;
+use maestro_core::state::PingCacheChange;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::warn;
+
+/// How long an owner waits for the creation of its scheduler.
+const VACANT_MAX: Duration = Duration::from_secs(5);
+
+impl Actor for SchedulerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Results are bounded by the work that is out: the mailbox must not refuse them.
+        ctx.set_mailbox_capacity(usize::MAX >> 4);
+        if let Some(inboxes) = self.inboxes.take() {
+            ctx.add_stream(ReceiverStream::new(inboxes.asks));
+            ctx.add_stream(ReceiverStream::new(inboxes.pings));
+            ctx.add_stream(ReceiverStream::new(inboxes.events));
+            ctx.add_stream(ReceiverStream::new(inboxes.continue_signal).map(|()| ContinueSignal));
+        }
+        if self.state.scheduler().is_none() {
+            ctx.run_later(VACANT_MAX, |actor, ctx| actor.end_if_vacant(ctx));
+        }
+        self.gauge.begin_turn(Turn::Start);
+        self.arm(ctx);
+        self.publish(ctx);
+        self.gauge.end_turn();
+    }
+}
+
+impl SchedulerActor {
+    /// What it was made for has not come to be: its creation was never stored, or was not asked for any more.
+    fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
+        if self.state.scheduler().is_none() {
+            self.end(EndCause::Gone, ctx);
+        }
+    }
+
+    /// Flushes what is coalesced and ends. Rooms stay as they are.
+    pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
+        if self.is_over(ctx) {
+            return;
+        }
+        let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
+        self.ping_cache.change(PingCacheChange::Clear);
+        let touches = self.state.flush(self.ping_cache.tell(usize::MAX));
+        if flush {
+            self.writer.waiting.fetch_add(1, Relaxed);
+            if self.orders.try_send(Order::Touches(touches)).is_err() {
+                self.writer.waiting.fetch_sub(1, Relaxed);
+                warn!(scheduler_name = %self.guard.name, "the last pings were not stored");
+            }
+        }
+        self.guard.cause = cause;
+        ctx.stop();
+    }
+}
