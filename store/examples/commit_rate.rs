@@ -92,7 +92,7 @@ async fn rate(what: &str, times: usize, mut step: impl AsyncFnMut(usize)) {
     println!("{what}: {second:.0}/s, {each:?} each");
 }
 
-/// One row each, all at once: what group commit is for.
+/// Many concurrent commits of one row each: the case that group commit is for.
 async fn many_writers(owners: Vec<Owner>) {
     const EACH: usize = 300;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Stores behind the ports of maestro-core.
+//! Implementations of the store ports of `maestro-core`.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 

@@ -1,4 +1,4 @@
-//! A copy made while the store is being written.
+//! A copy made during writes.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;

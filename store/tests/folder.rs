@@ -1,4 +1,4 @@
-//! Folders and files that are refused, with errors that say what to do.
+//! Folders and files that are rejected, with errors that say what to do.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -22,7 +22,7 @@ fn holds_the_folder() {
     };
     let store = EmbeddedStore::open(&dir).unwrap();
     println!("\nheld");
-    // Until the parent ends it or is gone.
+    // Blocks until the parent process ends it or is gone.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     drop(store);

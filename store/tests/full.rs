@@ -1,5 +1,5 @@
-//! A disk that fills up while the store is in use: answers stay true, reads continue, and writes
-//! resume once there is space again, without a restart.
+//! A disk that fills up while the store is in use: answers stay correct, reads continue, and writes resume without a
+//! restart once there is space again.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -52,7 +52,7 @@ async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce())
     assert_eq!(outage.cause, cause);
     let refused = store.check().await.unwrap_err().to_string();
     assert!(refused.contains(cause), "{refused}");
-    // Reads are always answered, from the file too, and the scheduler stays ours.
+    // Reads are always answered, also from the file, and the scheduler stays ours.
     for _ in 0..4 {
         let found = store.scheduler("fleet").await.unwrap();
         assert!(found.is_some());
@@ -62,7 +62,7 @@ async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce())
         let counts = store.room_counts("fleet").await.unwrap();
         assert_eq!(counts.total(), applied);
     }
-    // A limit on one file leaves space beside it, which the store tests first when nothing is
+    // A file size limit leaves space for other files, such as the one that the store tries first when no job is
     // waiting.
     if cause.contains("space") {
         assert_eq!(store.outage().map(|o| o.since), Some(outage.since));
@@ -84,7 +84,7 @@ async fn survives_a_full_disk(dir: &Path, cause: &str, make_room: impl FnOnce())
     assert_eq!(again.load().await.rooms.len() as u64, applied);
 }
 
-/// A file system of 8 MiB, gone with the value.
+/// A file system of 8 MiB, unmounted on drop.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -175,7 +175,7 @@ fn a_disk_that_is_full_at_the_start_is_refused_with_advice() {
     };
     std::fs::write(disk.0.path().join("ballast"), vec![1; 7 << 20]).unwrap();
     let ballast = disk.0.path().join("more");
-    // The rest, to the last page.
+    // Fills the rest of the disk, to the last page.
     let _ = std::fs::write(&ballast, vec![1; 2 << 20]);
     let dir = disk.0.path().join("data");
     let refused = EmbeddedStore::open(&dir).err().expect("it is refused");
@@ -206,12 +206,12 @@ async fn runs_into_its_limit() {
     println!("\nsurvived");
 }
 
-/// Needs no privileges: a file that may not grow fails as on a full disk.
+/// Needs no privileges: a file that may not grow fails like one on a full disk.
 #[test]
 fn a_limit_of_file_sizes_is_survived() {
     let dir = tempfile::tempdir().unwrap();
     let child = support::child("runs_into_its_limit", dir.path());
-    // The signal that comes with the error ends a process that does not ignore it.
+    // The signal that accompanies the error ends a process that does not ignore it.
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
     shell.arg(child.get_program()).args(child.get_args());

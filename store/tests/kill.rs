@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of writes: what was acknowledged is there afterwards.
+//! `kill -9` during writes: acknowledged changes survive.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -60,7 +60,7 @@ async fn what_was_acknowledged_survives_kills() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut left = 2 + random.below(400);
-        // What is still in the pipe after the kill was also acknowledged.
+        // What is still in the pipe after the kill was acknowledged as well.
         while let Some(Ok(line)) = lines.next() {
             let mut words = line.split(' ').map(str::parse);
             if let (Some(Ok(number)), Some(Ok(seq))) = (words.next(), words.next()) {
@@ -81,7 +81,7 @@ async fn what_was_acknowledged_survives_kills() {
             assert!(owner.epoch.0 > epoch);
             let loaded = owner.load().await;
             assert_eq!(loaded.seq, owner.seq);
-            // One room per batch: none lost, none partial.
+            // One room per batch: none is lost, none is partial.
             let mut found: Vec<_> = loaded.rooms.iter().map(|r| r.id.to_string()).collect();
             let mut expected: Vec<_> = (1..=owner.seq.0).map(|s| room_of(Seq(s))).collect();
             found.sort();

@@ -1,4 +1,4 @@
-//! Files damaged by a crash, a bad disk or a wrong copy: opened or refused, never a panic.
+//! Files damaged by a crash, a bad disk or an incomplete copy are opened or rejected, and never cause a panic.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -14,7 +14,7 @@ use support::Random;
 
 const NAME: &str = "maestro.redb";
 
-/// The bytes of a store with a few hundred rows: closed, and as a crash would leave them.
+/// The bytes of a store with a few hundred rows: closed properly, and as a crash would leave them.
 async fn written() -> [Vec<u8>; 2] {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
@@ -37,12 +37,12 @@ async fn written() -> [Vec<u8>; 2] {
     [closed, crashed]
 }
 
-/// True when it was opened; then everything in it can be read.
+/// Whether the file could be opened; if so, everything in it can be read.
 async fn opens(dir: &Path, bytes: &[u8]) -> bool {
     fs::write(dir.join(NAME), bytes).unwrap();
     match EmbeddedStore::open(dir) {
         Ok(store) => {
-            // Every checksum was verified: there is no surprise left for readers.
+            // Every checksum was verified, so reads find no further defects.
             store.load(&"fleet".into()).await.unwrap();
             store.close().await;
             true
@@ -82,7 +82,7 @@ async fn a_file_with_flipped_bytes_is_opened_or_refused() {
     for bytes in written().await {
         for round in 0..100 {
             let mut torn = bytes.clone();
-            // Every other round hits the header, which steers everything else.
+            // Every other round damages the header, on which everything else depends.
             let reach = if round % 2 == 0 { 512 } else { torn.len() };
             for _ in 0..=random.below(8) {
                 let at = random.below(reach);

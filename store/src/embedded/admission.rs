@@ -1,4 +1,4 @@
-//! Which batches of a group are applied: fence and order, before anything is written.
+//! Decides which batches of a group are applied, by fence and order, before anything is written.
 
 use super::{batch::Batch, shared::Shared, snapshot::Seqs};
 use maestro_core::{
@@ -7,7 +7,7 @@ use maestro_core::{
 };
 use std::collections::HashMap;
 
-/// The state that each batch of a group finds, after those before it.
+/// The state that each batch of a group will find, after those before it.
 pub struct Admission<'a> {
     shared: &'a Shared,
     stored: &'a Seqs,
@@ -25,12 +25,12 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// The seqs after the admitted batches.
+    /// The seqs after all admitted batches.
     pub fn into_seqs(self) -> Seqs {
         self.seqs
     }
 
-    /// Whether the batch fits. If so, it counts as applied from here on.
+    /// Checks whether the batch fits; if so, it counts as applied for those after it.
     pub fn admit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let fence = &batch.fence;
         let epoch = self.shared.epoch;

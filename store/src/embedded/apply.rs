@@ -1,4 +1,4 @@
-//! Changes as rows of the tables, inside a transaction that is not committed here.
+//! Writes changes to the tables, inside a transaction that the caller commits.
 
 use super::{
     batch::Batch,
@@ -16,7 +16,7 @@ use maestro_core::{
 use redb::{ReadableTable, Table, WriteTransaction};
 use std::sync::Arc;
 
-/// What a transaction changed, by scheduler.
+/// The changes of a transaction, by scheduler.
 pub type ModelChanges = Vec<(SchedulerName, ModelChange)>;
 
 /// The open tables of one transaction.
@@ -43,12 +43,12 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// An admitted batch: from here on only the file itself can fail.
+    /// Applies an admitted batch: from here on only the file itself can fail.
     pub fn apply(&mut self, batch: &Batch, out: &mut ModelChanges) -> Result<(), redb::Error> {
         let name = &batch.fence.scheduler;
         self.seqs.insert(name.as_str(), batch.fence.seq.0)?;
         for (index, (change, document)) in batch.encoded().enumerate() {
-            // Later batches, and later changes of a batch, created their operations later.
+            // Operations of later batches, and of later changes in a batch, were created later.
             let order = (batch.fence.seq.0 << 16) | (index as u64 & 0xffff);
             let mut rows = Rows {
                 tables: self,
@@ -114,7 +114,7 @@ impl Rows<'_, '_> {
         self.add_version(scheduler, created_at, document)
     }
 
-    /// Without a row there is nothing to overwrite, as in the original's `UPDATE`.
+    /// Without a row nothing is written, as in the original's `UPDATE`.
     fn update(&mut self, scheduler: &Arc<Scheduler>, document: &[u8]) -> Result<(), redb::Error> {
         let name = self.scheduler.as_str();
         let created = self.tables.schedulers.get(name)?.map(|row| row.value().0);
@@ -130,7 +130,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// A version belongs to an existing scheduler; an existing version is left as it is.
+    /// A version needs an existing scheduler; an existing version is not overwritten.
     fn add_version(
         &mut self,
         scheduler: &Scheduler,
@@ -152,7 +152,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// The listing of a version does not change with its document.
+    /// Only the document changes; the version's listing stays the same.
     fn update_version(
         &mut self,
         scheduler: &Scheduler,
@@ -221,7 +221,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// A steady ping: the status stays, so that no count changes.
+    /// Applies a steady ping: the status is unchanged, so no count changes.
     fn touch(&mut self, touch: &RoomTouch) -> Result<(), redb::Error> {
         let key = (self.scheduler.as_str(), touch.room.as_str());
         let Some((status, mut room)) = self.room(key)? else {
@@ -282,7 +282,7 @@ impl Rows<'_, '_> {
         Ok(())
     }
 
-    /// An operation that is gone, or has ended, has no lease.
+    /// Operations that are gone or have ended get no lease.
     fn renew(&mut self, id: OperationId, until: Timestamp) -> Result<(), redb::Error> {
         let key = (self.scheduler.as_str(), id.0.as_u128());
         let found = self.tables.operations.get(key)?.and_then(|row| {
@@ -327,7 +327,7 @@ impl Rows<'_, '_> {
     }
 }
 
-/// An unreadable row is left alone: it must not block the other changes.
+/// An unreadable row is skipped: it must not block the other changes.
 fn read<T: serde::de::DeserializeOwned>(
     table: &'static str,
     key: &str,

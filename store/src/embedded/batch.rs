@@ -1,5 +1,5 @@
-//! A batch on its way to the file: the caller serializes the documents, so that the single writer
-//! does not spend its time on it, and nothing is left that could fail half-way.
+//! A batch on its way to the file. The caller serializes the documents, so that the single writer spends no time on it,
+//! and so that nothing can fail halfway through a transaction.
 
 use super::tables;
 use maestro_core::ports::{Change, Fence};
@@ -8,13 +8,13 @@ use std::sync::Arc;
 pub struct Batch {
     pub fence: Fence,
     changes: Arc<[Change]>,
-    /// One per change: its document if it has one, else nothing.
+    /// One entry per change: its document, or nothing if it has none.
     documents: Vec<Vec<u8>>,
 }
 
 impl Batch {
     /// # Errors
-    /// When a document cannot be written out.
+    /// When a document cannot be serialized.
     pub fn new(fence: Fence, changes: Arc<[Change]>) -> Result<Self, serde_json::Error> {
         let documents = changes.iter().map(encode).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -34,8 +34,8 @@ impl Batch {
         self.changes.iter().zip(documents)
     }
 
-    /// Rows of a batch that only has steady pings, `None` for any other: such a batch
-    /// may wait behind the others.
+    /// Number of rows if the batch contains only steady pings, else `None`. A batch of steady pings may wait behind
+    /// others.
     pub fn steady_rows(&self) -> Option<usize> {
         if self.changes.is_empty() {
             return None;

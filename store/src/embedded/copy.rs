@@ -9,9 +9,8 @@ use std::{
 };
 
 impl EmbeddedStore {
-    /// Writes everything that was committed before the call to a new file, which exists completely
-    /// or not at all. To use it, put it into an empty folder as `maestro.redb`. An existing file is
-    /// not overwritten.
+    /// Copies everything that was committed before the call to a new file, which exists completely or not at all. To
+    /// use it, put it into an empty folder as `maestro.redb`. An existing file is not overwritten.
     ///
     /// # Errors
     /// When the store cannot be read, or the file cannot be written.
@@ -33,7 +32,7 @@ fn write_copy(txn: &ReadTransaction, path: &Path) -> Result<(), ReadError> {
     let unfinished = PathBuf::from(unfinished);
     file::remove_if_there(&unfinished).map_err(io)?;
     if let Err(e) = fill(txn, &unfinished) {
-        // The partial file is useless; the first error is the one that matters.
+        // The partial file is useless; the first error is the relevant one.
         let _ = fs::remove_file(&unfinished);
         return Err(ReadError::Database(e));
     }

@@ -3,7 +3,7 @@
 use maestro_core::ports::Cause;
 use std::{io, path::PathBuf};
 
-/// A data folder that is refused. Nothing in it was changed, except as `Migration` says.
+/// A data folder that cannot be opened. Nothing in it was changed, except as described by `Migration`.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -53,7 +53,7 @@ pub enum OpenError {
     },
 }
 
-/// Why an operation on the file failed, in the system's words.
+/// Why an operation on the file failed, in the operating system's words.
 pub(super) fn cause(error: redb::Error) -> Cause {
     match error {
         redb::Error::Io(error) => io_cause(error),
@@ -68,7 +68,7 @@ pub(super) fn io_cause(error: io::Error) -> Cause {
     }
 }
 
-/// What an operator looks for, without the number of the system.
+/// The usual text for an error, without the system's error number.
 fn io_words(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::StorageFull => Some("no space left on device"),
@@ -80,7 +80,7 @@ fn io_words(error: &io::Error) -> Option<&'static str> {
 }
 
 impl OpenError {
-    /// Without the file's name and the advice of a start.
+    /// The cause without the file name and the advice for a start.
     pub(super) fn cause(self) -> Cause {
         match self {
             Self::Io { source, .. } => io_cause(source),
@@ -88,7 +88,7 @@ impl OpenError {
         }
     }
 
-    /// An I/O error with the advice that fits it.
+    /// An I/O error with suitable advice.
     pub(super) fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let advice = match source.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -109,7 +109,7 @@ impl OpenError {
         }
     }
 
-    /// An error of the library about `file`, sorted by what an operator can do about it.
+    /// An error of redb about `file`, classified by what an operator can do about it.
     pub(super) fn database(file: impl Into<PathBuf>, error: redb::Error) -> Self {
         let file = file.into();
         match error {

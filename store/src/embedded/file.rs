@@ -39,7 +39,7 @@ fn starts_as_a_database(path: &Path) -> io::Result<bool> {
     Ok(start == *b"redb")
 }
 
-/// The library panics when a file contradicts itself: we report a damaged file.
+/// Runs `f` and reports a panic as a damaged file: redb panics when a file is inconsistent.
 pub fn guarded<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, OpenError>,
@@ -52,7 +52,7 @@ pub fn guarded<T>(
     })
 }
 
-/// A copy that exists completely, or not at all.
+/// Copies a file; the copy exists completely or not at all.
 pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
     unfinished.push(".new");
@@ -66,9 +66,9 @@ pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     to.parent().map_or(Ok(()), sync_folder)
 }
 
-/// An empty database for a copy, under a name that is free.
+/// Creates an empty database for a copy, under a name that is not in use.
 pub fn create_for_copy(path: &Path) -> Result<Database, redb::Error> {
-    // The library opens an existing file; an empty one becomes a database.
+    // redb opens an existing file; an empty one becomes a database.
     private::create_file(path)?;
     Ok(builder().create(path)?)
 }

@@ -1,4 +1,4 @@
-//! The format of the file: a newer one is refused, an older one migrated after a copy.
+//! The format of the file: a newer one is rejected, an older one is migrated after a copy was made.
 
 use super::{
     error::OpenError,
@@ -9,7 +9,7 @@ use maestro_core::domain::SchedulerName;
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::path::{Path, PathBuf};
 
-/// Brings the tables from the format before `to` to `to`. Runs in one transaction.
+/// Migrates the tables from the format before `to`. Runs inside a transaction.
 pub struct Migration {
     pub to: u64,
     pub apply: fn(&WriteTransaction) -> Result<(), redb::Error>,
@@ -21,7 +21,7 @@ pub struct Formats {
     pub migrations: &'static [Migration],
 }
 
-/// Raise `current` and add its migration with every change to the tables.
+/// Every change to the tables must raise `current` and add a migration.
 pub const FORMATS: Formats = Formats {
     current: 2,
     migrations: &[Migration {
@@ -30,7 +30,7 @@ pub const FORMATS: Formats = Formats {
     }],
 };
 
-/// Format 1 had microseconds in the history.
+/// Format 1 stored microseconds in the history.
 fn history_by_seconds(txn: &WriteTransaction) -> Result<(), redb::Error> {
     let mut history = txn.open_table(HISTORY)?;
     let mut rows = Vec::new();
@@ -50,7 +50,7 @@ const FORMAT: &str = "format";
 const INSTALLATION: &str = "installation";
 const EPOCH: &str = "epoch";
 
-/// Writes the tables of an empty store.
+/// Creates the tables of an empty store.
 pub fn initialise(db: &Database, formats: &Formats) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     tables::create_all(&txn)?;
@@ -64,7 +64,7 @@ pub fn initialise(db: &Database, formats: &Formats) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// The current format of the file.
+/// The format of the file, which must be the current one.
 pub fn of(path: &Path, db: &Database) -> Result<u64, OpenError> {
     let found = number(path, db, FORMAT)?;
     match found > FORMATS.current {
@@ -77,7 +77,7 @@ pub fn of(path: &Path, db: &Database) -> Result<u64, OpenError> {
     }
 }
 
-/// Makes sure that the file has the current format.
+/// Migrates the file to the current format if necessary.
 pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database, OpenError> {
     let found = number(path, &db, FORMAT)?;
     if found == formats.current {
@@ -106,7 +106,7 @@ pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database
     Ok(db)
 }
 
-/// All steps in one transaction: a crash in the middle leaves the old format.
+/// Runs all steps in one transaction: a crash in between leaves the old format.
 fn migrate(db: &Database, found: u64, formats: &Formats) -> Result<(), String> {
     let run = || -> Result<u64, redb::Error> {
         let txn = db.begin_write()?;
@@ -137,7 +137,7 @@ fn copy_name(path: &Path, format: u64) -> PathBuf {
     name.into()
 }
 
-/// The installation's uuid: rooms carry it, so that they can be told from another installation's.
+/// The installation's UUID. Rooms carry it, which distinguishes them from rooms of other installations.
 pub fn installation(path: &Path, db: &Database) -> Result<String, OpenError> {
     text(path, db, INSTALLATION)
 }
@@ -146,8 +146,8 @@ pub fn epoch(path: &Path, db: &Database) -> Result<u64, OpenError> {
     number(path, db, EPOCH)
 }
 
-/// Begins a new epoch, durably: from here on every older writer is fenced. So the seqs of names
-/// without any rows cannot be needed any more, and are `forgotten`.
+/// Durably begins a new epoch, which fences every older writer. Seqs of names without any rows are therefore no longer
+/// needed, and are removed as `forgotten`.
 pub fn raise_epoch<'a>(
     path: &Path,
     db: &Database,
@@ -171,7 +171,7 @@ pub fn raise_epoch<'a>(
     Ok(epoch)
 }
 
-/// A durable write without a change: tests whether anything can be stored.
+/// A durable write without changes: tests whether anything can be stored.
 pub fn write_again(db: &Database, epoch: u64) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     txn.open_table(META)?

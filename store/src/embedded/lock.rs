@@ -47,8 +47,8 @@ impl LockFile {
         Ok(lock)
     }
 
-    /// Whether the file of that name is still the one we hold: a removed or replaced file can be
-    /// locked by another process.
+    /// Whether the file of that name is still the locked one: if it was removed or replaced, another process can lock
+    /// the new one.
     pub fn is_ours(&self) -> bool {
         match (self.file.metadata(), std::fs::metadata(&self.path)) {
             (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
@@ -64,7 +64,7 @@ impl LockFile {
     }
 }
 
-/// Describes the holder of the lock, from what that process wrote.
+/// Describes the holder of the lock, from what that process wrote into the file.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     // The holder may be writing it right now: an empty file is no error.

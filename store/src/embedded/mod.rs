@@ -1,8 +1,8 @@
 //! The embedded store: one file in a data folder, written by one thread.
 //!
-//! `LOCK` in the folder is the lease of every scheduler in it: its holder owns them all, at the epoch of this opening.
-//! Commits of all schedulers are grouped (see `writer`); reads come from memory (see `model`), except for ended
-//! operations and single versions.
+//! The file `LOCK` in the folder is the lease of every scheduler in it: its holder owns them all, at the epoch of this
+//! opening. Commits of all schedulers are grouped (see `writer`); reads come from memory (see `model`), except for
+//! ended operations and single versions.
 
 mod admission;
 mod apply;
@@ -59,13 +59,13 @@ pub struct EmbeddedStore {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A claimed data folder, with its store still closed: it is locked before anything in it is read or created.
+/// A claimed data folder whose store is not open yet. The folder is locked before anything in it is read or created.
 pub struct ClaimedFolder {
     dir: PathBuf,
     lock: LockFile,
 }
 
-/// What the store of a folder is of.
+/// An overview of a folder's store.
 #[derive(Debug)]
 pub struct Contents {
     /// The uuid of the installation.
@@ -78,20 +78,20 @@ impl ClaimedFolder {
     /// Creates the folder if missing, and takes its lock. Dropping the claim releases it.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] names the holder; other variants have the disk's error.
+    /// [`OpenError::InUse`] names the holder; other variants carry the I/O error.
     pub fn claim(data_dir: &Path) -> Result<Self, OpenError> {
-        // It contains the secrets of rooms.
+        // The folder contains the secrets of rooms.
         private::open_folder(data_dir).map_err(|e| OpenError::io(data_dir, e))?;
         let lock = LockFile::acquire(data_dir)?;
         let dir = data_dir.to_owned();
         Ok(Self { dir, lock })
     }
 
-    /// Reads a store that has to be there, for whoever must know what it is of before anything is done with it. It
-    /// begins no epoch and keeps its format; only a file that was not closed is repaired. Blocks on the disk.
+    /// Reads an existing store, for callers that must know its contents before they change anything. It begins no epoch
+    /// and keeps the format; a file that was not closed properly is repaired. Blocks on the disk.
     ///
     /// # Errors
-    /// As [`ClaimedFolder::open`]; also when there is no store.
+    /// As for [`ClaimedFolder::open`]; also when there is no store.
     pub fn contents(&self) -> Result<Contents, OpenError> {
         let path = self.dir.join(private::NAME);
         let database = file::open_existing(&path)?;
@@ -104,10 +104,10 @@ impl ClaimedFolder {
         })
     }
 
-    /// Opens the store, and creates it if missing. Blocks on the disk.
+    /// Opens the store, or creates it if it is missing. Blocks on the disk.
     ///
     /// # Errors
-    /// The error says what to do about the folder; the claim is released.
+    /// The error says what to do about the folder. The claim is released.
     pub fn open(self) -> Result<Arc<EmbeddedStore>, OpenError> {
         let Self { dir, lock } = self;
         let database = opening::open(&dir, &format::FORMATS)?;
@@ -138,31 +138,31 @@ impl ClaimedFolder {
 }
 
 impl EmbeddedStore {
-    /// Opens the store of `data_dir`, and creates it if missing. Blocks on the disk.
+    /// Opens the store of `data_dir`, or creates it if it is missing. Blocks on the disk.
     ///
     /// # Errors
-    /// When the folder is in use, cannot be used, or holds the file of a newer program.
+    /// When the folder is in use or unusable, or contains the file of a newer program.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
         ClaimedFolder::claim(data_dir)?.open()
     }
 
-    /// Stores what has been sent, closes the file and releases the folder. Everything sent from now on is answered with
-    /// an error.
+    /// Stores what has been sent, closes the file and releases the folder. Jobs sent from now on are answered with an
+    /// error.
     pub async fn close(&self) {
         self.inlet.close();
         let writer = self.writer.lock().take();
         if let Some(writer) = writer {
-            // If it ended with a panic, it has logged why.
+            // If the writer panicked, it has logged why.
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
     }
 
-    /// The uuid of the installation, created with the file.
+    /// The UUID of the installation, created with the file.
     pub fn installation(&self) -> &str {
         &self.shared.installation
     }
 
-    /// Waits until everything that was sent before is done.
+    /// Waits until everything sent before has been processed.
     async fn barrier(&self) -> Result<(), StoreError> {
         let (answer, done) = oneshot::channel();
         self.send(Job::Barrier { answer }).await?;
@@ -193,7 +193,7 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.inlet.close();
         if let Some(writer) = self.writer.get_mut().take() {
-            // If it ended with a panic, it has logged why.
+            // If the writer panicked, it has logged why.
             let _ = writer.join();
         }
     }
@@ -208,7 +208,7 @@ impl Store for EmbeddedStore {
         let job = Job::Commit { batch, answer };
         let sent = self.inlet.send(job).await;
         sent.map_err(|closed| CommitError::NotApplied(Cause::of(closed)))?;
-        // Sent, but never answered: the writer ended, before or after.
+        // The job was sent but not answered: the writer ended before or after it was applied.
         let lost = || CommitError::Unknown(Cause::of(queue::Closed));
         outcome.await.map_err(|_| lost())?
     }
@@ -224,14 +224,14 @@ impl Store for EmbeddedStore {
             epoch,
             answer,
         };
-        // The outcome stays unknown if the question cannot be asked.
+        // If the question cannot be asked, the outcome stays unknown.
         let lost = || CommitError::Unknown(Cause::of(queue::Closed));
         self.inlet.send(job).await.map_err(|_| lost())?;
         seq.await.map_err(|_| lost())?
     }
 
     async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
-        // A batch of an actor that has ended may still be on its way.
+        // A batch of an actor that has ended may still be in the queue.
         self.barrier().await?;
         let name = scheduler.clone();
         let read = self
@@ -245,7 +245,7 @@ impl Store for EmbeddedStore {
     }
 }
 
-/// Nobody else can write the file: there are no foreign changes.
+/// Nobody else can write the file, so there are no changes by others.
 impl Feed for EmbeddedStore {
     fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
         stream::pending().boxed()

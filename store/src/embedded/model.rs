@@ -1,5 +1,5 @@
-//! The read model: active schedulers, versions, room counts and operations that have not ended, in
-//! memory. Only the writer changes it, after each commit; no lock guard leaves this module.
+//! The read model: active schedulers, versions, room counts and open operations, in memory. Only the writer changes it,
+//! after each commit; no lock guard leaves this module.
 
 use maestro_core::{
     domain::{
@@ -16,7 +16,7 @@ pub enum ModelChange {
     Active(Active),
     Version(VersionRow),
     VersionGone(SchedulerVersion),
-    /// Everything of a scheduler is gone, except one operation.
+    /// Everything of a scheduler was deleted, except one operation.
     Deleted {
         keep: OperationId,
         history: u64,
@@ -39,7 +39,7 @@ pub enum ModelChange {
     },
 }
 
-/// The active document, and how listings show it: created when its row was (contract 2.4).
+/// The active document, and the form for listings, whose creation time is that of the row (contract 2.4).
 pub struct Active {
     document: Arc<Scheduler>,
     listed: Arc<Scheduler>,
@@ -61,7 +61,7 @@ impl Active {
 
 #[derive(Clone)]
 pub struct QueuedOperation {
-    /// Place in the order of creation.
+    /// Position in the order of creation.
     pub order: u64,
     pub record: Arc<OperationRecord>,
 }
@@ -134,7 +134,7 @@ impl Entry {
         }
     }
 
-    /// Nothing is left of the name.
+    /// Whether nothing is left under this name.
     fn is_empty(&self) -> bool {
         self.active.is_none()
             && self.versions.is_empty()
@@ -152,12 +152,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Replaces everything by what was read from the file.
+    /// Replaces all entries with those read from the file.
     pub fn replace(&self, entries: Entries) {
         *self.entries.write() = entries;
     }
 
-    /// The changes of one commit; readers see all or none.
+    /// Applies the changes of one commit; readers see all of them or none.
     pub fn apply(&self, changes: Vec<(SchedulerName, ModelChange)>) {
         let mut entries = self.entries.write();
         for (scheduler, change) in changes {
@@ -182,7 +182,7 @@ impl Model {
         existing.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Active schedulers that match, by name.
+    /// Active schedulers that match the filter, ordered by name.
     pub fn schedulers(&self, filter: &SchedulerFilter) -> Vec<Arc<Scheduler>> {
         let listed = |e: &Entry| e.active.as_ref().map(|a| a.listed.clone());
         if !filter.name.is_empty() {
@@ -211,7 +211,7 @@ impl Model {
         self.with(name, |e| e.rooms).unwrap_or_default()
     }
 
-    /// Length of the history.
+    /// Number of operations in the history.
     pub fn history(&self, name: &str) -> u64 {
         self.with(name, |e| e.history).unwrap_or(0)
     }
@@ -239,7 +239,7 @@ impl Model {
     }
 }
 
-/// Game and version; the name was looked up.
+/// Whether game and version match; the name has been looked up before.
 fn fits(scheduler: &Scheduler, filter: &SchedulerFilter) -> bool {
     let matches = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
     matches(&filter.game, &scheduler.game) && matches(&filter.version, scheduler.version().as_str())

@@ -31,7 +31,7 @@ pub fn open(dir: &Path, formats: &Formats) -> Result<Database, OpenError> {
     compact_when_it_pays(&path, db)
 }
 
-/// Under another name first: a crash during creation leaves no partial store behind.
+/// Creates the file under another name first, so that a crash leaves no partial store behind.
 fn create(path: &Path, formats: &Formats) -> Result<(), OpenError> {
     let refuse = |e: redb::Error| OpenError::database(path, e);
     private::create_file(path).map_err(|e| OpenError::io(path, e))?;
@@ -40,7 +40,7 @@ fn create(path: &Path, formats: &Formats) -> Result<(), OpenError> {
     db.close().map_err(|e| refuse(e.into()))
 }
 
-/// The file never shrinks by itself. A failed compaction costs only its time.
+/// Compacts a large file, because redb never shrinks it. A failed compaction costs only its time.
 fn compact_when_it_pays(path: &Path, mut db: Database) -> Result<Database, OpenError> {
     let size = fs::metadata(path)
         .map_err(|e| OpenError::io(path, e))?

@@ -1,8 +1,8 @@
 //! An outage: the time in which the store accepts no changes, from the first that fails to the next that succeeds. Both
 //! are logged once; attempts in between are logged at debug level.
 //!
-//! After an I/O error the file has to be reopened before anything else works, which reads all of it. So a small file is
-//! written first: while not even that succeeds, the store is left as it is, and reads continue.
+//! After an I/O error the file must be reopened before anything else works, which reads all of it. So a small trial
+//! file is written first: as long as not even that succeeds, the store is left as it is, and reads continue.
 
 use super::{file, format, private, shared::Shared, snapshot};
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ impl Failing {
         self.retry_at.saturating_duration_since(Instant::now())
     }
 
-    /// An attempt failed, perhaps for another reason than the last one.
+    /// Another attempt failed, perhaps for a different reason.
     pub fn goes_on(&mut self, shared: &Shared, cause: &Cause) {
         tracing::debug!(cause = cause.text(), "the store still takes no changes");
         self.retry_at = Instant::now() + self.pauses.pause();
@@ -89,7 +89,7 @@ impl Failing {
     }
 }
 
-/// Whether anything can be written beside the file of the store.
+/// Whether a file can be written next to the store.
 pub fn try_folder(dir: &Path) -> Result<(), Cause> {
     let path = dir.join(TRIAL);
     let written = write_trial(&path);
@@ -99,7 +99,7 @@ pub fn try_folder(dir: &Path) -> Result<(), Cause> {
 }
 
 fn write_trial(path: &Path) -> io::Result<()> {
-    // A link or a pipe of that name is not written to.
+    // Do not write through a link or into a pipe of that name.
     file::remove_if_there(path)?;
     let mut options = fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -108,8 +108,8 @@ fn write_trial(path: &Path) -> io::Result<()> {
     trial.sync_all()
 }
 
-/// Reopens the file and reads the model from it: the failed transaction may have been applied. The lock was held all
-/// the time, so the epoch stays.
+/// Reopens the file and reads the model from it, because the failed transaction may have been applied. The lock was
+/// held all the time, so the epoch stays the same.
 pub fn open_anew(shared: &Shared) -> Result<(Database, snapshot::Seqs), Cause> {
     if !shared.is_ours() {
         return Err("the lock of the data folder is gone; start again".into());

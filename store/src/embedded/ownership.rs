@@ -19,7 +19,7 @@ impl Ownership for EmbeddedStore {
         Ok(self.shared.model.names())
     }
 
-    /// At the epoch of this opening. The seqs are those after everything that was sent.
+    /// Claims at the epoch of this opening, with the seqs after everything that was sent.
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
         let (answer, seqs) = oneshot::channel();
         let names = names.to_vec();
@@ -30,7 +30,7 @@ impl Ownership for EmbeddedStore {
         Ok(seqs.into_iter().map(owned).collect())
     }
 
-    /// Fails while the store is down: the lock is ours all the same.
+    /// Fails while the store is down, although the lock is still ours.
     async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
         let shared = self.shared.clone();
         let ours = tokio::task::spawn_blocking(move || shared.is_ours());

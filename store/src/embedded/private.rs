@@ -1,6 +1,6 @@
-//! Access to our files. Files are for the owner only, whatever the umask says; so is a folder that
-//! we created, or that has our store and belongs to us. Any other folder is left as it is (`/tmp`
-//! must stay shared), and a warning says who can read it.
+//! Access permissions of our files. Files are for the owner only, whatever the umask; so is a folder that we created,
+//! or that contains our store and belongs to us. Any other folder is left unchanged (`/tmp` must stay shared), and a
+//! warning says who can read it.
 
 use rustix::fs::OFlags;
 use std::{
@@ -10,13 +10,13 @@ use std::{
     path::Path,
 };
 
-/// What the store is called in the data folder.
+/// The name of the store in the data folder.
 pub const NAME: &str = "maestro.redb";
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
 
-/// Creates a missing data folder, and restricts one of ours.
+/// Creates a missing data folder, and restricts access to one of ours.
 pub fn open_folder(dir: &Path) -> io::Result<()> {
     if make_folder(dir)? {
         return Ok(());
@@ -40,7 +40,7 @@ pub fn open_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// `false`: it existed.
+/// Creates the folder; `false` if it existed.
 fn make_folder(dir: &Path) -> io::Result<bool> {
     if fs::metadata(dir).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(false);
@@ -51,12 +51,12 @@ fn make_folder(dir: &Path) -> io::Result<bool> {
         make_folder(parent)?;
     }
     DirBuilder::new().mode(FOLDER_MODE).create(dir)?;
-    // The umask may have removed more than the mode did.
+    // The umask may have removed more permissions than wanted.
     close(dir, FOLDER_MODE);
     Ok(true)
 }
 
-/// A shared folder is never restricted, and another user's cannot be.
+/// Whether access is to be restricted: not for a shared folder, and not for another user's.
 fn is_to_close(dir: &Path, metadata: &Metadata) -> bool {
     let ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let everybodys = metadata.mode() & STICKY != 0;
@@ -64,7 +64,7 @@ fn is_to_close(dir: &Path, metadata: &Metadata) -> bool {
     ours && !everybodys && has_store
 }
 
-/// Who else can read it; `None`: nobody.
+/// Who else can read the folder; `None` if nobody can.
 fn readers(metadata: &Metadata) -> Option<String> {
     let mode = metadata.mode();
     match (mode & 0o007, mode & 0o070) {
@@ -81,7 +81,7 @@ fn readers(metadata: &Metadata) -> Option<String> {
     }
 }
 
-/// A new, empty file of ours; it must not exist.
+/// Creates a new, empty private file, which must not exist yet.
 pub fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -90,8 +90,8 @@ pub fn create_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A small file of ours, created if missing. No link is followed: in a shared folder it could lead
-/// anywhere.
+/// Opens a small private file, or creates it if it is missing. Links are not followed: in a shared folder they could
+/// lead anywhere.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(FILE_MODE);
@@ -107,7 +107,7 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Also for files of an earlier version.
+/// Restricts access to a file, which an earlier version may have created.
 pub fn close_file(path: &Path) {
     close(path, FILE_MODE);
 }

@@ -1,4 +1,4 @@
-//! The bounded queue to the writer, and which of what has arrived goes into one transaction.
+//! The bounded queue to the writer, and the choice of the jobs for one transaction.
 
 use super::batch::Batch;
 use maestro_core::{
@@ -11,9 +11,9 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Jobs that are waiting or running. When it is reached, callers wait for a slot.
+/// Maximum number of jobs that are waiting or running; beyond it, callers wait for a slot.
 const PLACES: usize = 1024;
-/// Rows of steady pings in a transaction with other changes.
+/// Maximum number of rows of steady pings in a transaction with other changes.
 const STEADY_ROWS: usize = 256;
 
 pub enum Job {
@@ -30,34 +30,34 @@ pub enum Job {
         names: Vec<SchedulerName>,
         answer: oneshot::Sender<Result<Vec<Seq>, StoreError>>,
     },
-    /// Answered once everything that was sent before is done.
+    /// Answered once everything sent before has been processed.
     Barrier {
         answer: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// Finish what has arrived, close the file, end.
+    /// Process what has arrived, close the file, then end.
     Close,
 }
 
 impl Job {
-    /// Not a commit: answered after everything that came before it.
+    /// Whether the job is not a commit; it is answered after everything that arrived before it.
     fn is_question(&self) -> bool {
         !matches!(self, Self::Commit { .. })
     }
 }
 
-/// A job and its slot in the queue, which is free again when both are dropped.
+/// A job and its slot in the queue, which is released when this is dropped.
 pub struct Queued {
     pub job: Job,
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// The callers' end.
+/// The callers' end of the queue.
 pub struct Inlet {
     places: Arc<Semaphore>,
     jobs: mpsc::Sender<Queued>,
 }
 
-/// The writer has ended, so that the job was certainly not done.
+/// The writer has ended, so the job was certainly not done.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the store has been closed")]
 pub struct Closed;
@@ -77,7 +77,7 @@ impl Inlet {
         self.jobs.send(queued).map_err(|_| Closed)
     }
 
-    /// The last job: callers that still wait for a slot are refused.
+    /// Sends the last job; callers that still wait for a slot get an error.
     pub fn close(&self) {
         self.places.close();
         let job = Job::Close;
@@ -86,7 +86,7 @@ impl Inlet {
     }
 }
 
-/// Jobs that have arrived and are not done. Bounded by the queue's slots.
+/// Jobs that have arrived and are not done. Bounded by the slots of the queue.
 #[derive(Default)]
 pub struct Backlog {
     jobs: VecDeque<Queued>,
@@ -99,7 +99,7 @@ impl Backlog {
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
-    /// Everything, in the order of its arrival.
+    /// Takes all jobs, in the order of their arrival.
     pub fn take_all(&mut self) -> Vec<Queued> {
         std::mem::take(&mut self.jobs).into()
     }
@@ -115,9 +115,8 @@ impl Backlog {
         commits
     }
 
-    /// The jobs of the next transaction: all that a caller waits for, and steady pings as far as
-    /// they fit. The batches of one scheduler stay in order, and a question is answered after
-    /// everything that came before it.
+    /// The jobs of the next transaction: all that a caller waits for, and as many steady pings as fit. Batches of one
+    /// scheduler stay in order, and a question is answered after everything that arrived before it.
     pub fn next_group(&mut self) -> Vec<Queued> {
         let mut urgent = HashSet::new();
         for queued in &self.jobs {

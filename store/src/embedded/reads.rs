@@ -115,7 +115,7 @@ impl Reads for EmbeddedStore {
     }
 }
 
-/// The window `(offset, limit)` of the history, in the order in which operations ended.
+/// The page of the history at `(offset, limit)`, in the order in which the operations ended.
 fn history(
     txn: &ReadTransaction,
     name: &str,
@@ -139,7 +139,7 @@ fn history(
         let Some(row) = table.get((name, id))? else {
             continue;
         };
-        // One unreadable row does not hide the others.
+        // An unreadable row does not hide the others.
         match ended(OperationId(uuid::Uuid::from_u128(id)), row.value().3) {
             Ok(operation) => page.push(operation),
             Err(error) => tracing::error!(%error, "left an operation out of a listing"),

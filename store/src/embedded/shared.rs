@@ -1,4 +1,4 @@
-//! What the writer and the readers of one open store share.
+//! State shared by the writer and the readers of an open store.
 
 use super::{lock::LockFile, model::Model, tables::RowError, writing::Writing};
 use maestro_core::{
@@ -17,20 +17,20 @@ pub struct Shared {
     pub epoch: Epoch,
     pub installation: String,
     pub model: Model,
-    /// Reads of the file at the same time.
+    /// Limits concurrent reads of the file.
     reads: Arc<Semaphore>,
     /// `None` once the store has been closed.
     lock: Mutex<Option<LockFile>>,
     state: RwLock<State>,
     outage: RwLock<Option<Arc<Outage>>>,
-    /// A write that takes too long, which nobody knows yet to fail.
+    /// Set while a write takes too long and it is unknown whether it will fail.
     stall: RwLock<Option<Arc<Outage>>>,
     pub writing: Writing,
 }
 
 enum State {
     Open(Arc<Database>),
-    /// Unavailable for now, and why.
+    /// Temporarily unavailable, with the reason.
     Down(Cause),
 }
 
@@ -62,12 +62,12 @@ impl Shared {
         failing.or_else(|| self.stall.read().clone())
     }
 
-    /// Publishes whether changes can be stored.
+    /// Publishes the current outage, or its end.
     pub fn set_outage(&self, outage: Option<Outage>) {
         *self.outage.write() = outage.map(Arc::new);
     }
 
-    /// Whether there was one.
+    /// Sets or clears the stall; returns whether one was set before.
     pub fn set_stall(&self, stall: Option<Outage>) -> bool {
         let before = std::mem::replace(&mut *self.stall.write(), stall.map(Arc::new));
         before.is_some()
@@ -80,7 +80,7 @@ impl Shared {
         }
     }
 
-    /// `None`: it is open.
+    /// Why the file is closed; `None` if it is open.
     pub fn closed_because(&self) -> Option<Cause> {
         match &*self.state.read() {
             State::Open(_) => None,
@@ -92,7 +92,7 @@ impl Shared {
         *self.state.write() = State::Open(Arc::new(database));
     }
 
-    /// Releases the file. It is closed when the last read of it has ended.
+    /// Takes the file away from readers. It is closed when the last read has ended.
     pub fn take_down(&self, reason: Cause) -> Option<Arc<Database>> {
         match std::mem::replace(&mut *self.state.write(), State::Down(reason)) {
             State::Open(database) => Some(database),
@@ -109,7 +109,7 @@ impl Shared {
         self.lock.lock().take();
     }
 
-    /// Reads the file on a thread that may block.
+    /// Reads the file on a thread for blocking work.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         look: impl FnOnce(&ReadTransaction) -> Result<T, ReadError> + Send + 'static,
@@ -119,7 +119,7 @@ impl Shared {
             let txn = shared.database()?.begin_read().map_err(ReadError::from)?;
             Ok(look(&txn)?)
         };
-        // Held until the read ends: a hanging disk blocks no more threads than this.
+        // Held until the read ends, so that a hanging disk blocks at most this many threads.
         let turn = self.reads.clone().acquire_owned().await;
         let work = move || {
             let _turn = turn;
@@ -127,13 +127,13 @@ impl Shared {
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(read) => read,
-            // The library panics when pages contradict each other.
+            // redb panics when pages are inconsistent.
             Err(e) => Err(StoreError::Corrupt(Cause::of(e))),
         }
     }
 }
 
-/// Why the file cannot be read.
+/// Why a read of the file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error(transparent)]

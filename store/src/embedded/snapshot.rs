@@ -1,5 +1,4 @@
-//! Reading a whole file: the read model of all schedulers, and everything that an owner needs of
-//! one.
+//! Reads a whole file: the read model of all schedulers, and everything that the owner of one scheduler needs.
 
 use super::{
     model::{Active, Entries, ModelChange, QueuedOperation},
@@ -16,7 +15,7 @@ use std::{collections::HashMap, sync::Arc};
 
 pub type Seqs = HashMap<SchedulerName, Seq>;
 
-/// The read model and the seqs, as the file has them.
+/// The read model and the seqs stored in the file.
 pub fn everything(db: &Database) -> Result<(Entries, Seqs), ReadError> {
     let txn = db.begin_read()?;
     let mut entries = Entries::new();
@@ -74,7 +73,7 @@ pub fn schedulers(db: &Database) -> Result<Vec<Arc<Scheduler>>, ReadError> {
     Ok(documents)
 }
 
-/// Everything of one scheduler.
+/// All rows of one scheduler.
 pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
     let end = tables::successor(name);
     let texts = (name, "")..(end.as_str(), "");
@@ -130,14 +129,14 @@ fn open_operation(
     Ok(Some(QueuedOperation { order, record }))
 }
 
-/// What retention needs of an ended operation.
+/// The fields of an ended operation that retention needs.
 fn ended_operation(id: u128, row: (u64, bool, i64, &[u8])) -> Result<EndedOperation, RowError> {
     let id = uuid::Uuid::from_u128(id).to_string();
     let record: OperationRecord = tables::decode("operations", &id, row.3)?;
     Ok(EndedOperation::of(&record))
 }
 
-/// Stored nanoseconds come from a [`Timestamp`], so they are in its range.
+/// Stored nanoseconds originate from a [`Timestamp`], so they are in its range.
 fn moment(nanoseconds: i128) -> Timestamp {
     Timestamp::from_nanosecond(nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

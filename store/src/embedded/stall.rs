@@ -1,6 +1,6 @@
-//! A disk that does not answer: a write that takes longer than [`STALL`] counts as an outage until it ends.
+//! Detects a disk that does not answer: a write that takes longer than [`STALL`] counts as an outage until it ends.
 //!
-//! The thread that writes cannot tell of it, so another one looks at when the write under way began.
+//! The blocked writer cannot report it, so a second thread checks when the current write began.
 
 use super::shared::Shared;
 use jiff::Timestamp;
@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a write may take before the store takes no changes (`/readyz`, docs/configuration.md).
+/// How long a write may take before the store counts as unavailable (`/readyz`, docs/configuration.md).
 const STALL: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Looks until the writer lets go of the other end.
+/// Checks periodically until the writer drops the other end of `ends`.
 pub fn watch(shared: &Shared, ends: &Receiver<()>) {
     let mut stalled: Option<Instant> = None;
     while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(LOOK) {
@@ -31,7 +31,7 @@ pub fn watch(shared: &Shared, ends: &Receiver<()>) {
 }
 
 fn begin(shared: &Shared, began: Instant) {
-    // Whoever knows that it fails knows a better cause.
+    // An outage that is already known has the better cause.
     if shared.outage().is_some() {
         return;
     }
@@ -87,7 +87,7 @@ mod tests {
         let document = samples::scheduler("fleet", "v1.0.0");
         owner.put(vec![Change::CreateScheduler(document)]).await;
         assert!(store.outage().is_none());
-        // The library lets one write at a time, so that this one holds the writer up.
+        // redb allows one write at a time, so this transaction blocks the writer.
         let database = store.shared.database().unwrap();
         let held = database.begin_write().unwrap();
         let room = samples::room("r-1", RoomStatus::Ready);

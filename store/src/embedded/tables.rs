@@ -1,7 +1,7 @@
-//! The tables of the file: their keys, their values, and how a row is written.
+//! The tables of the file: their keys, their values, and how rows are encoded.
 //!
-//! Documents are JSON, so that people can read a file. What the store itself needs of a row precedes the document, so
-//! that no document is parsed to change another.
+//! Documents are JSON, so that people can read them. Fields that the store itself needs precede the document, so that
+//! it never has to parse a document in order to change another.
 
 use maestro_core::domain::{OperationRecord, OperationStatus, RoomStatus};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -9,22 +9,22 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// `format`, `installation` and `epoch`, as text.
 pub const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
-/// Last applied batch of each scheduler.
+/// The last applied batch of each scheduler.
 pub const SEQS: TableDefinition<&str, u64> = TableDefinition::new("seqs");
-/// Active documents: when the row was created (nanoseconds), the document.
+/// Active documents: creation time of the row (nanoseconds), document.
 pub const SCHEDULERS: TableDefinition<&str, DocumentRow> = TableDefinition::new("schedulers");
-/// By scheduler and version: when that version was created (nanoseconds), the document.
+/// By scheduler and version: creation time of the version (nanoseconds), document.
 pub const VERSIONS: TableDefinition<(&str, &str), DocumentRow> = TableDefinition::new("versions");
-/// By scheduler and room: the status, the document.
+/// By scheduler and room: status, document.
 pub const ROOMS: TableDefinition<(&str, &str), RoomRow> = TableDefinition::new("rooms");
 /// By scheduler and operation: see [`OperationRow`].
 pub const OPERATIONS: TableDefinition<(&str, u128), OperationRow> =
     TableDefinition::new("operations");
-/// Ended operations that listings show: scheduler, the second in which they ended (see [`second`]), operation. Within a
-/// second the operations' ids tell which comes first (contract 2.4).
+/// Ended operations that listings show: scheduler, second in which the operation ended (see [`second`]), operation.
+/// Within a second they are ordered by their ids (contract 2.4).
 pub const HISTORY: TableDefinition<(&str, i64, u128), ()> = TableDefinition::new("history");
 
-/// The second that a moment in microseconds is in.
+/// The second that contains a time in microseconds.
 pub fn second(microseconds: i64) -> i64 {
     microseconds.div_euclid(1_000_000)
 }
@@ -34,7 +34,7 @@ pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollout
 
 pub type DocumentRow = (i128, &'static [u8]);
 pub type RoomRow = (u8, &'static [u8]);
-/// Position in the order of creation; whether it is open; when it reached its status (microseconds); the document.
+/// Position in the order of creation; whether the operation is open; when it got its status (microseconds); document.
 pub type OperationRow = (u64, bool, i64, &'static [u8]);
 
 /// A room's status from its stored number.
@@ -48,7 +48,7 @@ pub fn is_in_history(operation: &OperationRecord) -> bool {
         && !(operation.status == OperationStatus::Finished && operation.definition.is_no_action())
 }
 
-/// The first text after `name`: keys of `a` end there, keys of `a-b` are not among them.
+/// The smallest text after `name`, as the end of a key range: keys of `a-b` are not between `a` and its successor.
 pub fn successor(name: &str) -> String {
     format!("{name}\0")
 }
@@ -79,7 +79,7 @@ pub struct RowError {
     source: serde_json::Error,
 }
 
-/// Creates every table, so that no reader finds one missing.
+/// Creates all tables, so that readers find them.
 pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(META)?;
     txn.open_table(SEQS)?;

@@ -1,9 +1,9 @@
-//! The one thread that writes: it takes what has arrived, of all schedulers, commits it as one
-//! transaction and answers when that is durable. It never waits for more.
+//! The single thread that writes. It takes the jobs that have arrived, of all schedulers, commits them as one
+//! transaction and answers once that is durable. It never waits for further jobs.
 //!
-//! When that fails (usually a full disk) the store accepts no changes (`outage`) until one
-//! succeeds. What arrives meanwhile joins the next attempt, so that each attempt has everything to
-//! be stored: a small change that happens to fit does not count as the end.
+//! If a commit fails (usually because the disk is full), the store accepts no changes (`outage`) until one succeeds.
+//! Jobs that arrive meanwhile join the next attempt, so that each attempt contains everything to be stored: a small
+//! change that happens to fit does not end the outage.
 
 use super::{
     admission::Admission,
@@ -38,13 +38,13 @@ pub struct Writer {
     failing: Option<Failing>,
 }
 
-/// How the transaction of a group ended.
+/// The outcome of a group's transaction.
 enum Outcome {
-    /// Durable, except for the batches that were refused.
+    /// Durable, except for the batches that were rejected.
     Done(Vec<Result<(), CommitError>>, ModelChanges, Seqs),
-    /// Nothing of it was applied.
+    /// Nothing was applied.
     NotApplied(Cause),
-    /// It failed at its end: it was applied completely, or not at all.
+    /// The commit itself failed: the transaction was applied completely or not at all.
     Unknown(Cause),
 }
 
@@ -59,7 +59,7 @@ impl Writer {
         }
     }
 
-    /// Ends when the store is closed, or when nobody can send a job any more.
+    /// Runs until the store is closed, or until all senders are gone.
     pub fn run(self) {
         let shared = &*self.shared.clone();
         let (lets_go, ends) = std::sync::mpsc::channel();
@@ -81,7 +81,7 @@ impl Writer {
             let group = match due {
                 None => self.backlog.next_group(),
                 Some(true) if trying => self.backlog.take_all(),
-                // When a question is answered, everything before it is done.
+                // A question is answered only after everything before it.
                 Some(due) if due || self.backlog.has_questions() => {
                     turn_away(self.backlog.take_commits(), &self.cause());
                     self.backlog.take_all()
@@ -99,7 +99,7 @@ impl Writer {
         self.finish();
     }
 
-    /// Waits until there is something to do. False: all senders are gone.
+    /// Waits until there is something to do. False if all senders are gone.
     fn receive(&mut self) -> bool {
         let first = match &self.failing {
             None if !self.backlog.is_empty() => Err(RecvTimeoutError::Timeout),
@@ -117,7 +117,7 @@ impl Writer {
         true
     }
 
-    /// Whether an attempt to write has a chance.
+    /// Whether an attempt to write can succeed.
     fn ready_to_try(&mut self) -> bool {
         let opened = match self.shared.database() {
             Ok(_) => Ok(()),
@@ -130,7 +130,7 @@ impl Writer {
         ready.is_ok()
     }
 
-    /// `trying`: it tests whether the store accepts changes again.
+    /// `trying` is set for an attempt that tests whether the store accepts changes again.
     fn serve(&mut self, group: Vec<Queued>, trying: bool) {
         let batches: Vec<&Batch> = group.iter().filter_map(|q| q.job.batch()).collect();
         match self.write(&batches) {
@@ -158,7 +158,7 @@ impl Writer {
         }
     }
 
-    /// An attempt succeeded, though perhaps there was nothing to be stored.
+    /// An attempt succeeded, though there may have been nothing to store.
     fn tried(&mut self, proven: bool) {
         if !proven {
             let again = |database: Arc<Database>| {
@@ -212,7 +212,7 @@ impl Writer {
         };
         let seqs = staged.into_seqs();
         if seqs.is_empty() {
-            // Every batch was refused: there is nothing to make durable.
+            // All batches were rejected: there is nothing to make durable.
             return match txn.abort() {
                 Ok(()) => Outcome::Done(verdicts, changes, Seqs::new()),
                 Err(e) => Outcome::NotApplied(error::cause(e.into())),
@@ -233,8 +233,8 @@ impl Writer {
         Err(CommitError::NotApplied(reason.clone()))
     }
 
-    /// The verdict on a batch of a group that failed at its end: what the file says, once it is
-    /// open again. Whether a reached seq is its own, the caller has to ask.
+    /// The verdict on a batch of a group whose commit failed: the file tells, once it is open again. If its seq is
+    /// reached, the caller has to check whether that was this batch.
     fn looked_up(&self, batch: &Batch, reason: &Cause) -> Result<(), CommitError> {
         let is_open = self.shared.database().is_ok();
         if is_open && self.stored(&batch.fence.scheduler) < batch.fence.seq {
@@ -249,14 +249,14 @@ impl Writer {
 
     fn answer(&self, group: Vec<Queued>, verdicts: Vec<Result<(), CommitError>>) {
         let mut verdicts = verdicts.into_iter();
-        // The reason if there is no file to ask.
+        // The reason why no file can be read, if so.
         let down = self.shared.closed_because();
         let down = down.as_ref();
         for queued in group {
             // The caller may have stopped waiting.
             match queued.job {
                 Job::Commit { answer, .. } => {
-                    // There is one verdict for each commit of the group, in order.
+                    // There is exactly one verdict per commit of the group, in order.
                     let lost = || Err(CommitError::Unknown("no verdict".into()));
                     let _ = answer.send(verdicts.next().unwrap_or_else(lost));
                 }
@@ -295,13 +295,13 @@ impl Writer {
         Ok(self.stored(scheduler))
     }
 
-    /// Nothing can be stored now. The file is reopened for readers.
+    /// Begins or continues an outage, and reopens the file for readers.
     fn fails(&mut self, cause: &Cause) {
         match &mut self.failing {
             Some(failing) => failing.goes_on(&self.shared, cause),
             None => self.failing = Some(Failing::begin(&self.shared, cause)),
         }
-        // After an error the library refuses everything.
+        // After an error redb rejects everything until it is reopened.
         let opened = self.open();
         if let (Err(cause), Some(failing)) = (opened, &mut self.failing) {
             failing.goes_on(&self.shared, &cause);
@@ -328,7 +328,7 @@ impl Writer {
         cause.cloned().unwrap_or_else(|| "".into())
     }
 
-    /// Closes the file, so that the next opening finds it clean, and releases the lock.
+    /// Closes the file properly, so that the next opening need not repair it, and releases the lock.
     fn finish(mut self) {
         for job in self.jobs.try_iter() {
             self.backlog.push(job);
@@ -360,7 +360,7 @@ fn up(down: Option<&Cause>) -> Result<(), StoreError> {
     })
 }
 
-/// Answers everything that was not done.
+/// Answers all jobs that were not done.
 fn turn_away(group: Vec<Queued>, reason: &Cause) {
     let unavailable = || StoreError::Unavailable(reason.clone());
     for queued in group {

@@ -1,9 +1,9 @@
-//! When the write under way began: the thread that writes notes it, the one that looks for stalls reads it.
+//! When the current write began: set by the writing thread, read by the one that looks for stalls.
 
 use parking_lot::Mutex;
 use std::time::Instant;
 
-/// When the write under way began.
+/// When the current write began; `None` if there is none.
 #[derive(Default)]
 pub struct Writing(Mutex<Option<Instant>>);
 

@@ -21,7 +21,7 @@ pub fn ports(store: &Arc<EmbeddedStore>) -> Ports {
     }
 }
 
-/// This test binary as a process of its own, which runs the ignored test `name` on `dir`.
+/// Runs the ignored test `name` of this binary on `dir`, as a separate process.
 pub fn child(name: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -32,7 +32,7 @@ pub fn child(name: &str, dir: &Path) -> Command {
     command
 }
 
-/// The folder that the parent passed; `None` when the test runs by itself.
+/// The folder that the parent passed; `None` if the test was started directly.
 pub fn folder_of_parent() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
