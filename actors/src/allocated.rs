@@ -1,5 +1,5 @@
-//! To whom each room was allocated last: only that caller can leave it untaken. Somebody else may have got the room
-//! since, while the store was slow.
+//! The caller to whom each room was allocated last. Only that caller can give it back untaken: while the store was
+//! slow, someone else may have got the room.
 
 use maestro_core::domain::RoomId;
 use maestro_core::state::Caller;
@@ -9,8 +9,8 @@ use std::collections::HashMap;
 pub(crate) struct AllocatedTo(HashMap<RoomId, Caller>);
 
 impl AllocatedTo {
-    /// Notes the caller of a room. Rooms that are gone are forgotten when there are more of them than of the others:
-    /// `rooms` is how many there are, `is_there` knows them.
+    /// Records the caller of a room. Once there are more entries than twice the rooms, entries of rooms that are gone
+    /// are removed: `rooms` is the number of rooms, `is_there` tells which exist.
     pub fn note(
         &mut self,
         room: RoomId,
@@ -24,7 +24,7 @@ impl AllocatedTo {
         self.0.insert(room, caller);
     }
 
-    /// Whether it was this caller who got the room. It did not take it: nobody has the room now.
+    /// Whether the room's last allocation was for this caller. If so the entry is removed: the room is not taken.
     pub fn take_back(&mut self, room: &RoomId, caller: Caller) -> bool {
         let is_theirs = self.0.get(room) == Some(&caller);
         if is_theirs {
@@ -61,7 +61,7 @@ mod tests {
         allocated.note(id(1), Caller(1), 2, lives);
         for n in 2..1000 {
             allocated.note(id(n), Caller(n), 2, lives);
-            // No more than twice the rooms, but not at each note either.
+            // At most twice the number of rooms, without cleaning up at each note.
             assert!(allocated.0.len() <= 4, "{}", allocated.0.len());
         }
         assert!(allocated.take_back(&id(0), Caller(0)), "a living room");

@@ -1,14 +1,14 @@
-//! What is left for the next turns of an actor, each of which does a piece.
+//! Work left for the next turns of an actor, each of which does a piece.
 
-/// What is done a piece a turn.
+/// What remains to be done, one piece per turn.
 #[derive(Default)]
 pub(crate) struct Backlog {
-    /// Rooms whose pings the ping cache is to tell of in this round.
+    /// Number of rooms whose cached pings are still to be reported in this round.
     pub tell: usize,
-    /// The next round is due at a moment that is set.
+    /// A timer is set for the next round.
     pub tell_later: bool,
-    /// A wake-up that comes behind this round: a room that pinged is not silent.
+    /// A wake-up is due after this round: a room whose ping is in the cache is not silent.
     pub wake: bool,
-    /// A decision was not all.
+    /// The last decision has more to do.
     pub more: bool,
 }

@@ -1,5 +1,5 @@
-//! The plain reads of the store: listings, versions, operations, counts. They need no owner of a scheduler and no
-//! actor's thread, only the store: they run on the I/O runtime (architecture 1).
+//! Plain reads of the store: listings, versions, operations, counts. They need neither an owner nor an actor's thread
+//! and run on the I/O runtime (architecture 1).
 
 use crate::error::CallError;
 use crate::gauge::Gauge;
@@ -14,23 +14,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-/// Reads under way on a node; one more is [`CallError::Busy`].
+/// Maximum number of concurrent reads on a node; one more is [`CallError::Busy`].
 const READS_MAX: usize = 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One read, made by [`Catalog::read`].
+/// A read, to be executed by [`Catalog::read`].
 pub type Query<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// The way to the reads. Cheap to clone.
+/// Access to the reads. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
     reads: Arc<dyn Reads>,
     io: tokio::runtime::Handle,
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
-    /// Reads under way stand for messages that wait; each is a turn when it has ended.
+    /// Shows reads in progress as waiting messages, and finished ones as turns.
     pub(crate) gauge: Arc<Gauge>,
-    /// Reads that were turned away as too many.
+    /// Reads that were refused because too many were in progress.
     pub(crate) refused: Arc<AtomicU64>,
 }
 
@@ -46,11 +46,11 @@ impl Catalog {
         }
     }
 
-    /// Does one read, within five seconds.
+    /// Executes one read, with a limit of five seconds.
     ///
     /// # Errors
-    /// [`CallError::Busy`] with too many under way, or what the store says; a store that says nothing for so long is
-    /// not to be used now.
+    /// [`CallError::Busy`] if too many reads are in progress; else the store's error, or that it is unavailable if it
+    /// does not answer in time.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
@@ -58,10 +58,10 @@ impl Catalog {
         self.read_within(None, query).await
     }
 
-    /// Does one read; `at_most` shortens the five seconds.
+    /// Executes one read; `at_most` shortens the limit of five seconds.
     ///
     /// # Errors
-    /// As [`Catalog::read`], and [`CallError::Timeout`] when `at_most` is over.
+    /// As for [`Catalog::read`], and [`CallError::Timeout`] when `at_most` has passed.
     pub async fn read_within<T: Send + 'static>(
         &self,
         at_most: Option<Duration>,
@@ -75,7 +75,7 @@ impl Catalog {
         let reading = self
             .tasks
             .spawn_on(self.reading(wait, query, permit), &self.io);
-        // Its own time too: the I/O runtime may stand still.
+        // A second timeout in the caller: the I/O runtime itself may be blocked.
         match tokio::time::timeout(wait, reading).await {
             Ok(Ok(Some(result))) => Ok(result?),
             Ok(Ok(None)) | Err(_) if wait < READ_TIMEOUT => {
@@ -85,7 +85,7 @@ impl Catalog {
                 let text = format!("it did not answer within {} s", READ_TIMEOUT.as_secs());
                 Err(StoreError::Unavailable(text.into()).into())
             }
-            // It panicked, or the node is gone.
+            // The task panicked, or the node has ended.
             Ok(Err(error)) if error.is_panic() => {
                 Err(StoreError::Corrupt("reading it panicked".into()).into())
             }
@@ -93,7 +93,7 @@ impl Catalog {
         }
     }
 
-    /// `None`: it took too long.
+    /// `None` if it took too long.
     fn reading<T: Send + 'static>(
         &self,
         wait: Duration,

@@ -1,4 +1,4 @@
-//! What `/debug/actors` shows, put together without asking or locking any actor.
+//! The view at `/debug/actors`, assembled without asking or locking any actor.
 
 use crate::gauge::{Gauge, Totals};
 use crate::handle::SchedulerHandle;
@@ -17,52 +17,51 @@ use std::sync::atomic::Ordering::Relaxed;
 /// All actors of this node.
 #[derive(Clone, Debug, Serialize)]
 pub struct DebugView {
-    /// When it was looked.
+    /// When the view was made.
     pub at: Timestamp,
-    /// Why the store takes no changes now.
+    /// The current outage of the store, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Arc<Outage>>,
-    /// The supervisor first, then by name.
+    /// The supervisor first, then the others by name.
     pub actors: Vec<ActorView>,
 }
 
-/// One actor. Times in microseconds where the name says so.
+/// One actor. Durations are in microseconds where the name says so.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActorView {
     /// `supervisor`, `catalog` or `scheduler`.
     pub kind: &'static str,
-    /// Of the scheduler, or the kind again.
+    /// The scheduler's name; for other actors the same as `kind`.
     pub name: String,
     /// `running`, `stuck`, `loading`, `degraded`, `gone`, `shutting-down`.
     pub state: &'static str,
-    /// Messages that wait.
+    /// Number of waiting messages.
     pub mailbox_depth: u64,
-    /// How long the oldest of them has waited.
+    /// How long the oldest message has been waiting.
     pub oldest_message_us: u64,
-    /// The turn under way, with its age: a stuck actor is seen while it is stuck.
+    /// The current turn with its age, so a stuck actor is visible while it is stuck.
     pub turn: Option<TurnView>,
-    /// Its kind.
+    /// The kind of the last message.
     pub last_message: &'static str,
-    /// Messages since the start, by kind.
+    /// Number of messages by kind since the start.
     pub handled: BTreeMap<&'static str, u64>,
-    /// How long turns took, by kind; kinds that never came are left out.
+    /// Durations of turns by kind; kinds without any turn are omitted.
     pub turn_times: BTreeMap<&'static str, TurnTimesView>,
-    /// Since the start.
+    /// The longest turn since the start.
     pub longest_turn_us: u64,
-    /// Timers that came too late: the thread was busy.
+    /// Timers that fired late because the thread was busy.
     pub late_wakes: u64,
-    /// How often it was built anew, and why.
+    /// Number of restarts, and the last cause.
     pub restarts: RestartView,
-    /// Why it is left alone.
+    /// Why it is not restarted any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded_because: Option<String>,
-    /// What the owner of a scheduler has to show.
+    /// Details of a scheduler's owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<SchedulerView>,
 }
 
-/// Microseconds, rounded up to the bound of a bucket: half of the turns, and 99 of 100, took
-/// no longer. `None`: longer than the last bound, 8.4 s.
+/// Percentiles in microseconds, rounded up to the bound of a bucket. `None` if above the last bound, 8.4 s.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
 pub struct TurnTimesView {
     pub p50_us: Option<u64>,
@@ -87,7 +86,7 @@ pub struct TurnView {
     pub age_us: u64,
 }
 
-/// What only the owner of a scheduler has.
+/// Details of a scheduler's owner.
 #[derive(Clone, Debug, Serialize)]
 pub struct SchedulerView {
     /// When the actor published it.
@@ -111,12 +110,12 @@ pub struct WriterView {
     pub retries: u64,
 }
 
-/// Pings that were answered without a turn.
+/// Pings answered by the cache.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PingCacheView {
-    /// Since the owner's life began.
+    /// Number of pings answered in this incarnation.
     pub answered: u64,
-    /// Rooms whose last ping the actor has not been told of.
+    /// Rooms whose last ping has not been reported to the actor yet.
     pub waiting: usize,
 }
 

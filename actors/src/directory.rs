@@ -1,4 +1,4 @@
-//! Which schedulers there are and who owns them: the way from a name to a handle.
+//! The registry of schedulers: maps a name to the handle of its owner.
 
 use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
@@ -11,11 +11,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Names without a scheduler that may have an owner at a time: an order to switch such a name
-/// waits for its scheduler, for a minute, or for as long as the queues stand still.
+/// Maximum number of owners for names that no scheduler has. A switch ordered under such a name waits for its
+/// scheduler, for a minute or while the queues are paused.
 const STRANGERS_MAX: usize = 256;
 
-/// Looked up by every request from many threads; only clones leave it.
+/// Read by every request from many threads; lookups return clones.
 #[derive(Clone, Default)]
 pub struct Directory(Arc<Inner>);
 
@@ -23,18 +23,18 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     handles: DashMap<SchedulerName, SchedulerHandle>,
     closed: AtomicBool,
-    /// All schedulers of the store are in it: from now on absence means "no such scheduler".
+    /// All schedulers of the store are registered: from then on a missing name means "no such scheduler".
     complete: AtomicBool,
-    /// Names that got an owner though nobody had created them.
+    /// Names that have an owner although no scheduler was created.
     strangers: Mutex<HashSet<SchedulerName>>,
     counters: NodeCounters,
 }
 
 impl Directory {
-    /// The owner of a scheduler; `None`: there is no such scheduler.
+    /// The handle of a scheduler; `None` if there is no such scheduler.
     ///
     /// # Errors
-    /// When the node is shutting down, or has not found all schedulers yet.
+    /// When the node is shutting down, or has not listed all schedulers yet.
     pub fn find(&self, name: &str) -> Result<Option<SchedulerHandle>, CallError> {
         if self.0.closed.load(Relaxed) {
             return Err(CallError::ShuttingDown);
@@ -46,7 +46,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// The handle of a scheduler; made when there is none.
+    /// The handle of a scheduler; creates it if necessary.
     pub(crate) fn entry(&self, name: &SchedulerName, timeouts: AskTimeouts) -> SchedulerHandle {
         let made = || SchedulerHandle::new(name.clone(), timeouts);
         self.0
@@ -57,10 +57,10 @@ impl Directory {
             .clone()
     }
 
-    /// Notes a name that gets an owner though there is no such scheduler.
+    /// Registers a name that gets an owner although there is no such scheduler.
     ///
     /// # Errors
-    /// A refusal when there are too many of them already.
+    /// A refusal if there are too many of them.
     pub(crate) fn admit_stranger(&self, name: &str) -> Result<(), Refusal> {
         let mut strangers = self.0.strangers.lock();
         if strangers.len() >= STRANGERS_MAX && !strangers.contains(name) {
@@ -74,7 +74,7 @@ impl Directory {
         Ok(())
     }
 
-    /// It exists by now.
+    /// The scheduler exists now, so its name no longer counts as a stranger.
     pub(crate) fn created(&self, name: &str) {
         self.0.strangers.lock().remove(name);
     }
@@ -91,7 +91,7 @@ impl Directory {
     pub(crate) fn complete(&self) {
         self.0.complete.store(true, Relaxed);
     }
-    /// Whether all schedulers of the store were found.
+    /// Whether all schedulers of the store have been listed.
     pub fn is_complete(&self) -> bool {
         self.0.complete.load(Relaxed)
     }
@@ -100,7 +100,7 @@ impl Directory {
         &self.0.counters
     }
 
-    /// By name.
+    /// All handles, ordered by name.
     pub fn all(&self) -> Vec<SchedulerHandle> {
         let mut all: Vec<_> = self.0.handles.iter().map(|e| e.value().clone()).collect();
         all.sort_by(|a, b| a.name().cmp(b.name()));

@@ -3,64 +3,63 @@
 use maestro_core::domain::OperationId;
 use maestro_core::state::Refusal;
 
-/// Why an event was not forwarded; the text is what the room is told (contract 3, 6).
+/// Why an event was not forwarded. The text is sent to the room (contract 3, 6).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EventError {
-    /// The owner was not reached, or refused.
+    /// The owner could not be reached, or refused.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A forwarder did not take it.
+    /// A forwarder did not accept it.
     #[error(transparent)]
     Forward(#[from] maestro_core::ports::ForwardError),
 }
 
-/// What a caller of an actor may run into, beside its own mistakes. HTTP and gRPC turn
-/// it into an answer in one place each.
+/// Why a call on an actor failed, besides the caller's own mistakes. `api` converts it to a status in one place.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
-    /// As many calls as allowed are waiting already.
+    /// The maximum number of calls is waiting already.
     #[error("scheduler {0} has too many requests waiting; try again in a moment")]
     Busy(String),
-    /// No answer in time, to somebody who has ordered nothing that may still happen.
+    /// No answer in time; the call has no effect that may still happen.
     #[error("scheduler {0} did not answer in time; try again in a moment")]
     Timeout(String),
-    /// Its actor is held up, and somebody only wanted to look.
+    /// The actor is blocked, and the call was only a read.
     #[error("scheduler {0} does not answer now: its actor is held up; try again in a moment")]
     HeldUp(String),
-    /// No answer in time. What was ordered may still happen.
+    /// No answer in time. The command may still take effect.
     #[error("scheduler {0} did not answer in time; look at its operations before ordering again")]
     Unanswered(String),
-    /// It was decided and has become an operation, which is not stored in time; `cause`: since the store fails.
+    /// The command became an operation that could not be stored in time.
     #[error("{}", late(name, operation, cause.as_deref()))]
     Late {
         /// The scheduler.
         name: String,
-        /// What was ordered.
+        /// The operation.
         operation: OperationId,
-        /// Why the store fails.
+        /// Why the store fails, if it does.
         cause: Option<String>,
     },
-    /// Its actor is being built anew.
+    /// Its actor is being rebuilt.
     #[error("scheduler {0} is being loaded; try again in a moment")]
     Restarting(String),
-    /// It failed again and again and is left alone until an operator looks at it.
+    /// It failed repeatedly and is not restarted until an operator intervenes.
     #[error("scheduler {name} is degraded and does not run: {cause}")]
     Degraded {
         /// The scheduler.
         name: String,
-        /// Why it failed last.
+        /// The cause of the last failure.
         cause: String,
     },
     /// There is no such scheduler.
     #[error("scheduler {0} not found")]
     Gone(String),
-    /// The node is going down.
+    /// The node is shutting down.
     #[error("this node is shutting down; try again")]
     ShuttingDown,
-    /// The command itself was refused.
+    /// The owner refused the command.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The store cannot be read now.
+    /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] maestro_core::ports::StoreError),
 }

@@ -1,4 +1,4 @@
-//! Carrying out pieces of work on the runtime, as cancellable tasks with a deadline.
+//! Executes work on the runtime, as cancelable tasks with a deadline.
 
 use crate::lease::Lease;
 use crate::scope::{Scope, Task};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Gives work to tasks; each result goes to `done`, once.
+/// Spawns a task for each piece of work; its result is passed to `done` exactly once.
 #[derive(Clone)]
 pub(crate) struct Executor {
     pub scheduler: SchedulerName,
@@ -35,7 +35,7 @@ impl Executor {
         let task = async move {
             let kind = work.kind();
             let call = async {
-                // Calls on a runtime cannot be fenced: they begin only as the owner's.
+                // Calls on a runtime cannot be fenced, so they begin only while the lease is valid.
                 this.lease.usable(&*this.clock).await;
                 tokio::time::timeout(timeout, this.call(work)).await
             };

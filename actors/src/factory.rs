@@ -1,5 +1,5 @@
-//! Makes what a life of an owner begins with, always from the store: the way back after a
-//! panic, a lost write and a restart is the same as the first start.
+//! Loads what an incarnation of an owner begins with, always from the store: recovery after a panic, a lost write or a
+//! restart is the same as the first start.
 
 use crate::parts::NodeParts;
 use futures_util::FutureExt;
@@ -8,11 +8,11 @@ use maestro_core::ports::{Claim, StoreError};
 use maestro_core::state::SchedulerState;
 use std::panic::AssertUnwindSafe;
 
-/// What a factory brought, for a life that is to begin.
+/// The result of a factory: everything for a new incarnation.
 pub(crate) struct LoadedOwner {
     pub epoch: Epoch,
     pub seq: Seq,
-    /// Counted from the moment before the store was asked, as the store does at the latest.
+    /// Counted from the moment before the store was asked, so the store's own count ends no earlier.
     pub lease_until: Mono,
     pub state: SchedulerState,
 }
@@ -29,8 +29,7 @@ pub(crate) enum BuildError {
     GoingDown,
 }
 
-/// Acquires and loads a scheduler. A panic in here is an error like any other: nobody
-/// would be told of it otherwise.
+/// Acquires and loads a scheduler. A panic in here is turned into an error, because it would go unnoticed otherwise.
 pub(crate) async fn make(
     parts: &NodeParts,
     name: &SchedulerName,

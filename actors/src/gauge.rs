@@ -1,11 +1,11 @@
-//! What can be seen of an actor without asking it: a stuck one is seen as stuck.
+//! What can be observed of an actor without asking it: a stuck actor is seen as stuck.
 
 use crate::turns::{TURN_KINDS, Turn, TurnTimes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tokio::time::Instant;
 
-/// What is counted through all lives of an actor.
+/// Counters that survive the incarnations of an actor.
 #[derive(Default)]
 pub(crate) struct Totals {
     last_kind: AtomicUsize,
@@ -16,7 +16,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// A turn that took so long has ended.
+    /// Records a turn that has ended, with its duration.
     pub fn took(&self, kind: Turn, us: u64) {
         self.last_kind.store(kind as usize, Relaxed);
         self.count(kind as usize, us);
@@ -45,23 +45,24 @@ impl Totals {
     }
 }
 
-/// Enqueue times that are remembered: those of a deeper mailbox that found no place are counted only.
+/// Number of enqueue times that are tracked. In a deeper mailbox the others are only counted.
 const PLACES: usize = 128;
-/// A turn that takes longer, or a message that waits longer, shows the actor as stuck.
+/// An actor counts as stuck if a turn takes longer, or a message waits longer.
 const STUCK_US: u64 = 1_000_000;
-/// Places that are looked at for one message.
+/// Number of slots tried for each message.
 const LOOKS: usize = 4;
 
-/// Of one life: atomics that the handle and the actor write and `/debug/actors` reads. Nobody waits. An actor that
-/// lives on after its thread was given up writes to its own, not to its successor's.
+/// The state of one incarnation: atomics written by the handle and the actor, read by `/debug/actors`, without any
+/// waiting. An actor that is still running after its thread was given up writes to its own gauge, not to its
+/// successor's.
 pub(crate) struct Gauge {
     pub totals: Arc<Totals>,
     epoch: Instant,
     enqueued: AtomicU64,
     taken: AtomicU64,
-    /// Microseconds since `epoch` at which each message came that still waits; 0: free.
+    /// When each waiting message arrived, in microseconds since `epoch`; 0 marks a free slot.
     waiting: Box<[AtomicU64]>,
-    /// Likewise, at which the present turn began; 0: idle.
+    /// When the current turn began, in the same unit; 0 means idle.
     turn_began: AtomicU64,
     turns: AtomicU64,
 }
@@ -83,13 +84,13 @@ impl Gauge {
     }
 
     fn now_us(&self) -> u64 {
-        // 1 and up: zero means idle.
+        // Plus one, because zero means idle.
         self.epoch.elapsed().as_micros() as u64 + 1
     }
 
-    /// A message waits for as long as the guard lives: it travels with the message, so one
-    /// that dies with its mailbox does not count for ever. They are not taken in their order: they come on several
-    /// ways.
+    /// A message counts as waiting while its guard exists. The guard travels with the message, so a message that is
+    /// dropped with its mailbox is not counted forever. Messages are not handled in order of arrival, as they come on
+    /// several channels.
     pub fn enqueue(self: &Arc<Self>) -> Queued {
         let first = self.enqueued.fetch_add(1, Relaxed) as usize;
         let now = self.now_us();
@@ -111,18 +112,18 @@ impl Gauge {
         self.totals.count(kind, took);
         self.turns.fetch_add(1, Relaxed);
     }
-    /// A turn in which nothing was to be done.
+    /// Counts a turn in which there was nothing to do.
     pub fn count(&self, kind: Turn) {
         self.begin_turn(kind);
         self.end_turn();
     }
-    /// Grows with each turn that ended: the sign of life that the lease depends on.
+    /// Grows with each turn that ended: the progress that the lease depends on.
     pub fn progress(&self) -> u64 {
         self.turns.load(Relaxed)
     }
 
     pub fn depth(&self) -> u64 {
-        // In this order: one that is taken between the two looks is not counted as less than none.
+        // In this order: a message taken between the two reads must not make the difference negative.
         let taken = self.taken.load(Relaxed);
         self.enqueued.load(Relaxed).saturating_sub(taken)
     }
@@ -131,11 +132,11 @@ impl Gauge {
         let oldest = times.filter(|at| *at > 0).min();
         oldest.map_or(0, |at| self.now_us().saturating_sub(at))
     }
-    /// An idle actor is asked for a sign of life each second: on a thread that stands still that question grows old.
+    /// An idle actor is probed each second: on a blocked thread the probe grows old, so this detects it too.
     pub fn is_stuck(&self) -> bool {
         self.turn().is_some_and(|(_, age_us)| age_us > STUCK_US) || self.oldest_us() > STUCK_US
     }
-    /// Kind and age of the turn that is under way.
+    /// Kind and age of the current turn.
     pub fn turn(&self) -> Option<(&'static str, u64)> {
         let began = self.turn_began.load(Relaxed);
         (began > 0).then(|| {

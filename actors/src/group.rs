@@ -1,5 +1,5 @@
-//! What goes into one commit of an owner, and what is left of it while the store takes nothing: the last word about
-//! each room and operation. So what waits is bounded by what there is, not by how long the store is away.
+//! The content of one commit of an owner. While the store takes nothing it is reduced to the last change of each room
+//! and operation, so its size is bounded by the fleet's size, not by the length of the outage.
 
 use crate::turn_trace::TurnTrace;
 use crate::waiter::Waiter;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::Span;
 
-/// Items below which nothing is worth a sweep.
+/// Below this number of items a sweep is not worthwhile.
 const SWEEP_MIN: usize = 256;
 
 /// What happens once a batch is durable.
@@ -33,7 +33,7 @@ pub(crate) enum Outgoing {
 }
 
 impl Outgoing {
-    /// A reply that nobody waits for. An allocation is different: its room has to be given back.
+    /// A reply whose caller has stopped waiting. Not an allocation: its room has to be given back.
     fn is_idle(&self) -> bool {
         match self {
             Self::Reply { to, answer, .. } => {
@@ -47,17 +47,17 @@ impl Outgoing {
 /// Decisions that become durable together.
 #[derive(Default)]
 pub(crate) struct Group {
-    /// How many decisions these were.
+    /// Number of decisions.
     pub orders: u64,
     pub changes: Vec<Change>,
     pub outgoing: Vec<Outgoing>,
-    /// One for each batch that somebody traces, for as long as the commit takes.
+    /// One span for each traced batch, open for the duration of the commit.
     pub spans: Vec<Span>,
-    /// Items at which it is swept again.
+    /// Numbers of changes and of outgoing items at which it is swept again.
     sweep_at: (usize, usize),
 }
 
-/// What a change is the last word about.
+/// The subject of a change; a later change of the same subject replaces it.
 #[derive(PartialEq, Eq, Hash)]
 enum About<'a> {
     Room(&'a RoomId),
@@ -79,7 +79,7 @@ fn about(change: &Change) -> Option<About<'_>> {
     }
 }
 
-/// What comes before it is not what comes behind it.
+/// Whether changes before this one must not be merged with changes after it.
 fn divides(change: &Change) -> bool {
     matches!(
         change,
@@ -92,7 +92,7 @@ impl Group {
         self.changes.is_empty() && self.outgoing.is_empty()
     }
 
-    /// Leaves of what waits for long only what still matters. Returns the events that were dropped.
+    /// Drops items that are obsolete after a long wait. Returns the events that were dropped.
     pub fn sweep(&mut self) -> Vec<Arc<Forwarding>> {
         if self.changes.len() >= self.sweep_at.0.max(SWEEP_MIN) {
             self.sweep_changes();
@@ -120,7 +120,7 @@ impl Group {
         self.changes.retain(|_| keep.next().unwrap_or(true));
     }
 
-    /// The next ping says again what a room is; the last of them is kept.
+    /// A resync is repeated by the next ping, so only the last one of each room is kept.
     fn sweep_resyncs(&mut self) -> Vec<Arc<Forwarding>> {
         let mut last: HashMap<RoomId, usize> = HashMap::new();
         for (at, item) in self.outgoing.iter().enumerate() {
@@ -139,7 +139,7 @@ impl Group {
         dropped
     }
 
-    /// Those who gave a command hear of it now.
+    /// Tells callers that wait for commands about the outage now.
     pub fn not_stored(&mut self, cause: &str) {
         for item in &mut self.outgoing {
             if let Outgoing::Reply { to, .. } = item {

@@ -1,4 +1,4 @@
-//! How everybody else talks to the owner of a scheduler: bounded, with deadlines.
+//! How callers reach the owner of a scheduler: with bounds and deadlines.
 
 use crate::error::CallError;
 use crate::gauge::Totals;
@@ -21,12 +21,12 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-/// Asks in flight per scheduler; one more is [`CallError::Busy`] (architecture 4, Bounds).
+/// Maximum number of concurrent asks per scheduler; one more is [`CallError::Busy`] (architecture 4, Bounds).
 pub const ASKS_MAX: usize = 256;
-/// Requested events on their way to the forwarders, per scheduler: apart from the asks, so that
-/// a forwarder that hangs keeps nobody from allocating.
+/// Maximum number of requested events in progress per scheduler. They are limited separately from asks, so that a
+/// forwarder that hangs does not prevent allocations.
 pub const EVENTS_MAX: usize = 256;
-/// Pings waiting per scheduler.
+/// Maximum number of waiting pings per scheduler.
 pub const PINGS_MAX: usize = 4096;
 const PING_ENQUEUE_MAX: Duration = Duration::from_millis(250);
 
@@ -63,7 +63,7 @@ struct Shared {
     timeouts: AskTimeouts,
 }
 
-/// A stable way to one scheduler's owner, through all of its lives. Cheap to clone.
+/// A stable handle of a scheduler's owner, valid across all incarnations. Cheap to clone.
 #[derive(Clone)]
 pub struct SchedulerHandle(Arc<Shared>);
 
@@ -93,7 +93,7 @@ impl SchedulerHandle {
     pub(crate) fn status(&self) -> OwnerStatus {
         self.0.status.read().clone()
     }
-    /// It is being loaded, or is between two lives.
+    /// Whether it is being loaded or is between two incarnations.
     pub(crate) fn is_loading(&self) -> bool {
         matches!(&*self.0.status.read(), OwnerStatus::Loading)
     }
@@ -101,7 +101,7 @@ impl SchedulerHandle {
         matches!(&*self.0.status.read(), OwnerStatus::Degraded { .. })
     }
 
-    /// What is counted through all lives.
+    /// Counters that are kept across incarnations.
     pub(crate) fn counters(&self) -> &SchedulerCounters {
         &self.0.counters
     }
@@ -109,7 +109,7 @@ impl SchedulerHandle {
         &self.0.totals
     }
 
-    /// Shows what an owner says of itself, also when it has ended.
+    /// Publishes an owner's snapshot, which stays visible after the owner has ended.
     pub(crate) fn publish(&self, published: Published) {
         *self.0.published.lock() = Some(Arc::new(published));
     }
@@ -117,16 +117,16 @@ impl SchedulerHandle {
         self.0.published.lock().clone()
     }
 
-    /// Counts an end that needs another life; how long that waits. `None`: the budget is used up.
+    /// Counts an end that requires a restart, and returns how long to wait. `None` if the budget is used up.
     pub(crate) fn count_restart(&self, cause: &str, entropy: u128) -> Option<Duration> {
         let mut restarts = self.0.restarts.lock();
         restarts.next(cause, Instant::now(), entropy)
     }
-    /// Counts one that costs no budget.
+    /// Counts a restart that costs no budget.
     pub(crate) fn note_restart(&self, cause: &str) {
         self.0.restarts.lock().note(cause);
     }
-    /// An operator asks for a new life: it has its whole budget.
+    /// Restores the full budget, on an operator's order.
     pub(crate) fn forgive_restarts(&self) {
         self.0.restarts.lock().forgive();
     }
@@ -153,7 +153,7 @@ impl SchedulerHandle {
             return false;
         };
         let now = live.clock.now();
-        // Somebody else may own it by then, and know better what its rooms said last.
+        // Without a valid lease another node may own the scheduler and know newer states of its rooms.
         if live.lease.left(now.mono).is_zero() {
             return false;
         }
@@ -167,8 +167,8 @@ impl SchedulerHandle {
         }
     }
 
-    /// Sends a command and waits for its reply; `at_most` shortens the usual deadline. While `store` takes no changes
-    /// one that would change something is refused: what is decided is not undone.
+    /// Sends a command and waits for its reply; `at_most` shortens the usual deadline. While `store` takes no changes,
+    /// commands that change something are refused, because decisions cannot be undone.
     pub(crate) async fn ask(
         &self,
         order: Order,
@@ -184,7 +184,7 @@ impl SchedulerHandle {
         }
         let gives_a_room = matches!(command, Command::Allocate);
         let leaves_nothing = gives_a_room || command.only_looks();
-        // A request of a room that is to be forwarded is none of these: it waits as long as an order.
+        // Not for a room's request to forward an event: it has the deadline of a command.
         let looks = command.only_looks() && !matches!(command, Command::Forward(_));
         let usual = match gives_a_room || looks {
             true => self.0.timeouts.allocate,
@@ -192,7 +192,7 @@ impl SchedulerHandle {
         };
         let wait = at_most.map_or(usual, |at_most| at_most.min(usual));
         let live = self.live()?;
-        // Who only looks does not wait for a thread that stands still (architecture 4).
+        // A read does not wait for a blocked thread (architecture 4).
         if looks && live.gauge.is_stuck() {
             return Err(CallError::HeldUp(name()));
         }
@@ -202,8 +202,8 @@ impl SchedulerHandle {
         };
         let (to, answer) = oneshot::channel();
         let decided = Decided::default();
-        // One permit travels with each caller until the answer, also while that waits for
-        // a store that is away: so there is always a place in the queue.
+        // Each caller holds a permit until it is answered, also while the answer waits for an unavailable store, so
+        // there is always space in the queue.
         let ask = Ask {
             trace: TurnTrace::message(&self.0.name, command.kind()),
             order,
@@ -214,13 +214,13 @@ impl SchedulerHandle {
             return Err(self.live().err().unwrap_or(CallError::Restarting(name())));
         }
         match timeout(wait, answer).await {
-            // A room that nobody took is given back.
+            // An allocated room whose caller stopped waiting is given back.
             Err(_) | Ok(Ok(Err(_))) if gives_a_room && store.outage().is_some() => {
                 let outage = store.outage();
                 Err(outage.map_or_else(|| CallError::Timeout(name()), |o| o.refusal().into()))
             }
             Err(_) if looks && wait == usual => Err(CallError::HeldUp(name())),
-            // A look changes nothing, and a room that nobody took is given back.
+            // A read changes nothing, and an allocated room is given back.
             Err(_) if leaves_nothing => Err(CallError::Timeout(name())),
             Err(_) => Err(self.late(&decided, store.outage().map(|o| o.cause.clone()))),
             Ok(Err(_)) => Err(self.live().err().unwrap_or(CallError::Restarting(name()))),
@@ -229,7 +229,7 @@ impl SchedulerHandle {
         }
     }
 
-    /// What a caller is told who stops waiting.
+    /// The error for a caller that stops waiting.
     fn late(&self, decided: &Decided, cause: Option<String>) -> CallError {
         let name = self.0.name.to_string();
         match (decided.operation(), cause) {
@@ -247,20 +247,19 @@ impl SchedulerHandle {
         }
     }
 
-    /// A place among the requested events that are on their way.
+    /// A permit for a requested event.
     pub(crate) fn event_place(&self) -> Result<OwnedSemaphorePermit, CallError> {
         let place = self.0.events.clone().try_acquire_owned();
         place.map_err(|_| CallError::Busy(self.0.name.to_string()))
     }
 
-    /// Takes a ping: on the spot when it says what its room says all the time, else once the
-    /// owner has looked at it.
+    /// Handles a ping: at once if it repeats what the room has been saying, else when the owner has decided.
     ///
     /// # Errors
-    /// When too many pings wait, the owner does not answer in time, or there is none.
+    /// When too many pings are waiting, or the owner does not answer in time or does not exist.
     pub async fn ping(&self, ping: Ping) -> Result<(), CallError> {
         if self.answers_from_cache(&ping) {
-            // Nothing is waited for: a caller in a loop would keep its thread for ever.
+            // Yields now and then: a caller in a loop would otherwise never give up its thread.
             tokio::task::coop::consume_budget().await;
             return Ok(());
         }
@@ -290,8 +289,8 @@ impl SchedulerHandle {
             return Err(CallError::Busy(name()));
         }
         match timeout(self.0.timeouts.ping, answer).await {
-            // The owner has taken it, and the store is slow or takes nothing. No room can do anything about that; what
-            // it says next tells an owner who does not know of it.
+            // The owner has accepted it, but the store is slow or unavailable. The room cannot help that; if the change
+            // is lost, its next ping tells the next owner.
             Err(_) | Ok(Ok(Err(NotStored(_)))) if decided.is_taken() => Ok(()),
             Err(_) | Ok(Ok(Err(NotStored(_)))) => Err(CallError::Timeout(name())),
             Ok(Err(_)) => Err(CallError::Restarting(name())),

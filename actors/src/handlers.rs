@@ -14,13 +14,13 @@ use tracing::{error, info};
 impl StreamHandler<Counted<Ask>> for SchedulerActor {
     fn handle(&mut self, Counted(ask, queued): Counted<Ask>, ctx: &mut Self::Context) {
         drop(queued);
-        // The store may have failed while it waited here.
+        // The store may have failed while the command waited in the queue.
         let Order { command, request } = ask.order;
         if !command.only_looks()
             && let Some(outage) = self.store.outage()
         {
             let text = outage.refusal().to_string();
-            // Who asked may have left.
+            // The caller may have stopped waiting.
             let _ = ask
                 .to
                 .deliver(Err(Refusal::new(RefusalKind::Unavailable, text)));
@@ -44,7 +44,7 @@ impl StreamHandler<Counted<Ask>> for SchedulerActor {
         );
         self.looks = false;
     }
-    /// The default stops the actor when a stream ends.
+    /// The default implementation would stop the actor when a stream ends.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 

@@ -1,4 +1,4 @@
-//! Begins one life of an owner: its actor on an arbiter, its tasks on the I/O runtime.
+//! Starts one incarnation of an owner: its actor on an arbiter, its tasks on the I/O runtime.
 
 use crate::executor::Executor;
 use crate::factory::LoadedOwner;
@@ -24,16 +24,16 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-/// Room events between the watch and the actor; the watch waits when it is full, and the
-/// runtime then coalesces.
+/// Capacity of the channel from the watch to the actor. When it is full the watch waits, and the runtime coalesces
+/// events.
 const EVENTS_MAX: usize = 1024;
 const RELEASE_MAX: Duration = Duration::from_secs(1);
 
-/// What is left of a life to be ended.
+/// What is left of an incarnation and has to be ended.
 pub(crate) struct OwnerTasks {
     pub scope: Scope,
     pub epoch: Epoch,
-    /// Of [`crate::threads::Threads`].
+    /// Index in [`crate::threads::Threads`].
     pub thread: usize,
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn begin(
     (tasks, live)
 }
 
-/// Tells the actor of the end of its work.
+/// Returns a function that reports the end of a piece of work to the actor.
 fn ended_to(
     to: Addr<SchedulerActor>,
     seen: Arc<Gauge>,
@@ -127,7 +127,7 @@ fn ended_to(
     })
 }
 
-/// The writer of one epoch; `to` hears what becomes of the batches.
+/// The writer of one epoch; `to` receives the outcome of the batches.
 fn writer(
     parts: &NodeParts,
     executor: Executor,
@@ -151,9 +151,9 @@ fn writer(
     }
 }
 
-/// Hands the runtime's events to the actor, in their order. Asked for in a task of the I/O
-/// runtime, where whatever the runtime begins for it stays alive. A runtime whose watch ends
-/// is going down: the actor goes on without it.
+/// Passes the runtime's events to the actor, in their order. It subscribes inside a task of the I/O runtime, so that
+/// everything the runtime spawns for it stays alive. If the watch ends, the runtime is shutting down: the actor goes on
+/// without it.
 async fn watch(
     runtime: Arc<dyn Runtime>,
     name: SchedulerName,
@@ -168,7 +168,7 @@ async fn watch(
     }
 }
 
-/// Lets the next owner begin at once; without it, it waits until the lease has run out.
+/// Releases the lease, so that the next owner can begin at once instead of waiting until it expires.
 pub(crate) async fn release(parts: &NodeParts, name: &SchedulerName, epoch: Epoch) {
     let held = [(name.clone(), epoch)];
     let released = parts.ownership.release(&held);

@@ -1,4 +1,4 @@
-//! One owner's right to act, as a moment that passes unless it is renewed.
+//! One owner's right to act, which expires at a point in time unless it is renewed.
 
 use maestro_core::domain::{Epoch, Mono};
 use maestro_core::ports::Clock;
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Calls on a runtime cannot be fenced, so they begin only with this much left (architecture 5).
+/// Calls on a runtime cannot be fenced, so none begins with less than this left (architecture 5).
 const LEFT_MIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub epoch: Epoch,
-    /// Microseconds on the monotonic clock.
+    /// Expiry in microseconds on the monotonic clock.
     until: AtomicU64,
-    /// Given up for good: another life has the scheduler.
+    /// Given up for good: another incarnation owns the scheduler.
     over: AtomicBool,
     extended: Notify,
 }
@@ -37,7 +37,7 @@ impl Lease {
     pub fn lose(&self) {
         self.until.store(0, SeqCst);
     }
-    /// Of an owner whose thread stands still: whatever it does when it goes on is not done by the owner any more.
+    /// Gives up the lease of an owner whose thread is blocked: if it continues, it no longer acts as the owner.
     pub fn give_up(&self) {
         self.over.store(true, SeqCst);
         self.lose();
@@ -52,8 +52,8 @@ impl Lease {
         }
     }
 
-    /// Returns once enough of it is left to act. While the store is away, and a lease so
-    /// runs out, nothing is begun, and nothing fails for it either.
+    /// Returns once enough time is left to act. If the lease expires because the store is unavailable, work is delayed
+    /// but does not fail.
     pub async fn usable(&self, clock: &dyn Clock) {
         loop {
             let extended = self.extended.notified();

@@ -1,5 +1,5 @@
-//! Renews the leases of all owners of this node, but only of those that show progress: a
-//! stuck actor's lease alone runs out (architecture 5, One owner per scheduler).
+//! Renews the leases of all owners of this node that make progress: the lease of a stuck actor expires, and only that
+//! one (architecture 5, One owner per scheduler).
 
 use crate::Directory;
 use crate::messages::Control;
@@ -34,7 +34,7 @@ pub(crate) async fn keep(
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {
-                // Without it every lease would run out: a defect in one round ends no other.
+                // If this task ended, every lease would expire: a panic ends only the round.
                 let _ = AssertUnwindSafe(keeper.round()).catch_unwind().await;
             }
         }
@@ -45,9 +45,9 @@ struct LeaseKeeper {
     parts: NodeParts,
     directory: Directory,
     supervisor: SupervisorLink,
-    /// The last renewal failed: said once, not each second.
+    /// The last renewal failed. Used to log it once, not each second.
     failing: bool,
-    /// Progress of each owner when it was last asked for a sign of life, and rounds without any.
+    /// For each owner, its progress at the last probe, and the number of rounds without progress.
     seen: HashMap<SchedulerName, (u64, u32)>,
 }
 
@@ -87,7 +87,7 @@ impl LeaseKeeper {
     }
 
     fn not_renewed(&mut self, why: &str) {
-        // The store has told why, if it takes no changes.
+        // If the store has an outage, it has logged the cause already.
         let told = self.parts.store.outage().is_some();
         if !std::mem::replace(&mut self.failing, true) && !told {
             warn!(
@@ -97,7 +97,7 @@ impl LeaseKeeper {
         }
     }
 
-    /// Owners that did something since they were asked last, and asks them again.
+    /// Owners that made progress since the last round; probes all of them again.
     fn alive(&mut self) -> Vec<(SchedulerName, Live)> {
         let mut alive = Vec::new();
         let all = self.directory.all();
@@ -125,7 +125,7 @@ impl LeaseKeeper {
                     warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
                 }
             } else {
-                // One sign of life at a time: a stuck actor's mailbox does not grow.
+                // One probe at a time, so that the mailbox of a stuck actor does not grow.
                 if *idle == 0 {
                     live.tell(Control::Probe);
                 }

@@ -1,8 +1,8 @@
-//! The actors that own the schedulers, and the handles through which all others talk to them.
+//! The actors that own the schedulers, and the handles through which everything else calls them.
 //!
-//! An actor here is a shell: it takes a message, asks the pure state machine of
-//! `maestro-core`, and hands the outcome on. It never awaits I/O; what talks to a store or
-//! a runtime is a task on the I/O runtime, awaited by a [`scope::Scope`].
+//! An actor here is a shell: it takes a message, passes it to the pure state machine of `maestro-core`, and executes
+//! the decision. It never awaits I/O; calls to a store or a runtime are tasks on the I/O runtime, awaited by a
+//! [`scope::Scope`].
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]

@@ -1,4 +1,4 @@
-//! What the owner of a scheduler is told, and on which ways.
+//! Messages to the owner of a scheduler, and the channels that carry them.
 
 use crate::gauge::Queued;
 use crate::order::Order;
@@ -11,7 +11,7 @@ use maestro_core::ports::RuntimeEvent;
 use maestro_core::state::{Ping, WorkId, WorkResult};
 use tokio::sync::mpsc;
 
-/// A message, and that it waits: every input of an actor counts, whichever way it comes.
+/// A message with its entry in the mailbox count: every input of an actor is counted, on whichever channel it comes.
 pub(crate) struct Counted<M>(pub M, pub Queued);
 
 impl<M: 'static> Message for Counted<M> {
@@ -34,30 +34,30 @@ pub(crate) struct WorkEnded(pub WorkId, pub WorkResult, pub TurnTrace);
 pub(crate) struct FromWriter(pub WriterEvent);
 
 pub(crate) enum Control {
-    /// The ping cache has answered a ping, the first that this actor is to be told of.
+    /// The ping cache has answered a ping that is the first unreported one.
     Pinged,
-    /// A sign of life is asked for.
+    /// Asks for a sign of progress.
     Probe,
-    /// Flush what is coalesced and end; the supervisor loads it anew.
+    /// Flush coalesced changes and end; the supervisor loads the actor again.
     Reload,
-    /// Flush and end for good: the node goes down.
+    /// Flush and end for good: the node is shutting down.
     Stop,
-    /// Another node owns it now, or the store cannot say so.
+    /// Another node owns the scheduler now, or the store cannot confirm that we do.
     LeaseLost,
     Pushed(Box<OperationRecord>),
     CancelRequested(maestro_core::domain::OperationId),
-    /// For tests only: something that goes wrong in the middle of a turn.
+    /// For tests only: runs code, such as a panic, in the middle of a turn.
     #[cfg(feature = "faults")]
     Interrupt(Box<dyn FnOnce() + Send>),
 }
 
-/// Bulk input. Not through the mailbox, which is emptied before timers and streams get
-/// their turn; a stream yields after sixteen items.
+/// Channels for bulk input. They bypass the mailbox, which is emptied before timers and streams get a turn; a stream
+/// yields after sixteen items.
 pub(crate) struct Inboxes {
     pub asks: mpsc::Receiver<Counted<Ask>>,
     pub pings: mpsc::Receiver<Counted<PingCall>>,
     pub events: mpsc::Receiver<Counted<RuntimeEvent>>,
-    /// The actor's own reminder to go on: others get their turn in between.
+    /// The actor's signal to itself to continue; other inputs are handled in between.
     pub continue_signal: mpsc::Receiver<()>,
 }
 

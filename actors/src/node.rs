@@ -1,4 +1,4 @@
-//! One node's actors: started together, reached through one value, shut down in order.
+//! One node's actors: started together, reached through one handle, shut down in order.
 
 mod rooms;
 
@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-/// Between two looks at what is still being loaded.
+/// Interval at which [`Node::loaded`] checks the schedulers.
 const LOAD_LOOK: Duration = Duration::from_millis(5);
-/// A reload goes on, also when nobody waits for it any more.
+/// A reload continues even if its caller stops waiting.
 const RELOAD_MAX: Duration = Duration::from_secs(15);
 
 /// The actors of this node. Cheap to clone.
@@ -61,7 +61,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the actors. Has to be called on the thread of a running actix system.
+    /// Starts the actors. Must be called on the thread of a running actix system.
     pub fn start(parts: NodeParts) -> Self {
         let directory = Directory::default();
         let threads = Threads::start(parts.settings.threads);
@@ -71,7 +71,7 @@ impl Node {
             let (parts, directory, threads) = (parts.clone(), directory.clone(), threads.clone());
             let (gauge, restarts) = (Arc::new(Gauge::new()), supervisor_restarts.clone());
             let seen = gauge.clone();
-            // A thread of its own: no owner can hold it up.
+            // The supervisor has a thread of its own, so that no owner can block it.
             let own = threads::arbiter(parts.settings.threads > 0);
             let addr = SupervisorActor::start_in_arbiter(&own, move |context| {
                 let to = context.address().recipient();
@@ -115,8 +115,8 @@ impl Node {
         }
     }
 
-    /// Waits until every scheduler of the store has its owner here, but not for ever: one that
-    /// cannot be loaded does not keep the others from being used.
+    /// Waits until every scheduler of the store has its owner here, up to a limit: one that cannot be loaded does not
+    /// keep the others from being used.
     pub async fn loaded(&self, at_most: Duration) {
         let until = tokio::time::Instant::now() + at_most;
         while !self.directory.is_complete()
@@ -133,16 +133,15 @@ impl Node {
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
-    /// Who owns which scheduler.
+    /// The registry of schedulers and their owners.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Sends a command to the owner of a scheduler. Commands that bring a scheduler into
-    /// being get an owner made for them.
+    /// Sends a command to the owner of a scheduler. For a command that creates a scheduler, an owner is made first.
     ///
     /// # Errors
-    /// When the owner refuses, does not answer in time, or there is none.
+    /// When the owner refuses, does not answer in time, or does not exist.
     pub async fn ask(
         &self,
         name: &str,
@@ -153,14 +152,14 @@ impl Node {
         let command = &order.command;
         let found = self.directory.find(name)?;
         let (known, makes_it) = (found.is_some(), command.makes_scheduler());
-        // One that may come into being by this command is waited for while it is loaded.
+        // If the command may create the scheduler and its owner is being loaded, wait for the owner.
         let creates = refuse_unknown(&name.into(), command).is_none();
         let answer = match found.filter(|handle| !creates || handle.live().is_ok()) {
             Some(handle) => handle.ask(order, at_most, &*self.store).await,
             None => match refuse_unknown(&name.into(), command) {
                 Some(refusal) => Err(refusal.into()),
                 None => {
-                    // Nothing would come of an owner.
+                    // An owner could do nothing without the store.
                     if let Some(outage) = self.store.outage() {
                         return Err(outage.refusal().into());
                     }
@@ -181,7 +180,7 @@ impl Node {
         answer
     }
 
-    /// Hands a ping to the owner.
+    /// Passes a ping to the owner.
     ///
     /// # Errors
     /// See [`SchedulerHandle::ping`].
@@ -195,10 +194,10 @@ impl Node {
         }
     }
 
-    /// A ping whose caller waits no longer than this.
+    /// A ping whose caller waits at most this long.
     ///
     /// # Errors
-    /// As [`Self::ping`]; [`CallError::Timeout`] when the caller's time is over.
+    /// As for [`Self::ping`]; [`CallError::Timeout`] when that time has passed.
     pub async fn ping_within(
         &self,
         name: &str,
@@ -219,7 +218,7 @@ impl Node {
         made.await.map_err(|_| CallError::ShuttingDown)
     }
 
-    /// Flushes, ends and loads an owner anew. False: there is no such scheduler.
+    /// Flushes and ends the owner, and loads a new one. False if there is no such scheduler.
     ///
     /// # Errors
     /// When the owner does not end or load in time.
@@ -235,7 +234,7 @@ impl Node {
         }
     }
 
-    /// All actors as they are seen from outside, those of one scheduler only if asked.
+    /// All actors as seen from outside, optionally only those of one scheduler.
     pub fn debug(&self, scheduler: Option<&str>) -> DebugView {
         let now = self.clock.now();
         let mut actors = Vec::new();
@@ -257,7 +256,7 @@ impl Node {
         }
     }
 
-    /// Why the store takes no changes now, if it takes none.
+    /// The current outage, if the store takes no changes.
     pub fn outage(&self) -> Option<Arc<Outage>> {
         self.store.outage()
     }
@@ -274,7 +273,7 @@ impl Node {
         )
     }
 
-    /// A room's ping was not taken, for whatever reason.
+    /// Counts a ping that failed, for whatever reason.
     pub fn ping_failed(&self, scheduler: &str) {
         match self.directory.find(scheduler) {
             Ok(Some(handle)) => handle.counters().ping_failed(),
@@ -282,17 +281,17 @@ impl Node {
         };
     }
 
-    /// Refuses new work, lets every owner flush and end, and waits for all of their tasks.
-    /// Rooms stay as they are; operations under way are left for the next start.
+    /// Refuses new work, lets every owner flush and end, and waits for all of their tasks. Rooms keep running;
+    /// operations in progress are resumed at the next start.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
         self.supervisor.tell(Notice::Shutdown(done));
-        // An error means that the supervisor is gone already.
+        // An error means that the supervisor has ended already.
         if tokio::time::timeout(self.stop_within, ended).await.is_err() {
             error!("an owner did not end in time: abandoned");
         }
         self.stop.cancel();
-        // The last owners have said what they had to say.
+        // The last owners have queued all their events.
         self.outbox.shutdown().await;
         let left = async {
             for tasks in [&self.tasks, &self.background] {
@@ -305,13 +304,13 @@ impl Node {
         }
     }
 
-    /// A defect on purpose, in the middle of a turn.
+    /// Panics in the middle of a turn.
     #[cfg(feature = "faults")]
     pub fn panic(&self, name: &str) {
         self.interrupt(name, || panic!("a fault that a test asked for"));
     }
 
-    /// Does something in the middle of a turn: a test may hold the actor up there.
+    /// Runs code in the middle of a turn; a test may block the actor with it.
     #[cfg(feature = "faults")]
     pub fn interrupt(&self, name: &str, what: impl FnOnce() + Send + 'static) {
         if let Some(live) = live(&self.directory, name) {
@@ -319,13 +318,13 @@ impl Node {
         }
     }
 
-    /// As [`Self::interrupt`], of the supervisor.
+    /// Like [`Self::interrupt`], in a turn of the supervisor.
     #[cfg(feature = "faults")]
     pub fn interrupt_supervisor(&self, what: impl FnOnce() + Send + 'static) {
         self.supervisor.tell(Notice::Interrupt(Box::new(what)));
     }
 
-    /// Tasks that are still there, of all owners and of the node itself.
+    /// Remaining tasks of all owners and of the node itself.
     #[cfg(feature = "faults")]
     pub fn tasks_left(&self) -> usize {
         let others = self.background.len() + self.retiring.len();
@@ -333,7 +332,7 @@ impl Node {
     }
 }
 
-/// The owner of a scheduler, if it runs now.
+/// The owner of a scheduler, if it is running.
 fn live(directory: &Directory, name: &str) -> Option<Live> {
     directory.find(name).ok()??.live().ok()
 }
@@ -358,7 +357,7 @@ fn plain_view(kind: &'static str, gauge: &Gauge, restarts: RestartView) -> Actor
     }
 }
 
-/// Brings what other programs put into the store to the owners.
+/// Passes changes that other programs made in the store to the owners.
 async fn follow(feed: Arc<dyn Feed>, directory: Directory, stop: CancellationToken) {
     let mut events = feed.subscribe();
     loop {

@@ -1,4 +1,4 @@
-//! What is counted of a node, and of schedulers that are gone.
+//! Counters of a node, and those of deleted schedulers.
 
 use crate::handle::SchedulerHandle;
 use crate::turns::TurnTimes;
@@ -8,19 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The counters of a deleted scheduler are shown for so long: several scrapes, so that its
-/// deletion is seen as well.
+/// How long the counters of a deleted scheduler are still shown: several scrapes, so that its deletion is seen too.
 const SHOWN_AFTER_END: Duration = Duration::from_secs(300);
-/// As many of these at most.
+/// Maximum number of deleted schedulers whose counters are kept.
 const GONE_MAX: usize = 200;
 
 #[derive(Default)]
 pub(crate) struct NodeCounters {
-    /// Looks at whether every scheduler has its owner here.
+    /// Checks whether every scheduler has its owner here.
     pub syncs: AtomicU64,
-    /// Pings for schedulers that do not exist.
+    /// Pings for unknown schedulers.
     pub unknown_pings: AtomicU64,
-    /// Turns of actors whose schedulers are gone.
+    /// Turns of the actors of deleted schedulers.
     pub turns: TurnTimes,
     gone: Mutex<VecDeque<(Instant, SchedulerHandle)>>,
 }
@@ -44,7 +43,7 @@ impl NodeCounters {
         gone.push_back((Instant::now(), handle));
     }
 
-    /// Schedulers that have just gone.
+    /// Recently deleted schedulers.
     pub fn lately_gone(&self) -> Vec<SchedulerHandle> {
         let mut gone = self.gone.lock();
         gone.retain(|(at, _)| at.elapsed() < SHOWN_AFTER_END);

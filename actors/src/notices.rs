@@ -1,4 +1,4 @@
-//! The turns of the supervisor: each notice, and what is done about it.
+//! The turns of the supervisor: one per notice.
 
 use crate::error::CallError;
 use crate::factory::{BuildError, LoadedOwner};
@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 impl Handler<Counted<Notice>> for SupervisorActor {
     type Result = ();
 
-    /// One turn. Nobody makes a supervisor anew, so a defect in a turn ends that turn alone.
+    /// One turn. Nobody restarts the supervisor, so a panic ends only the turn.
     fn handle(&mut self, Counted(notice, queued): Counted<Notice>, ctx: &mut Self::Context) {
         drop(queued);
         self.link.gauge.begin_turn(notice.turn());
@@ -51,7 +51,7 @@ impl SupervisorActor {
         }
     }
 
-    /// After a turn that ended in the middle: whoever has no owner and gets none by itself is built.
+    /// Repairs after a turn that panicked halfway: schedulers that have no owner and would not get one are built.
     fn mend(&mut self, ctx: &mut Context<Self>) {
         self.restarts.lock().note("a turn of it panicked");
         if self.stopping.is_some() {
@@ -95,7 +95,7 @@ impl SupervisorActor {
 
     fn wanted(&mut self, name: SchedulerName, done: oneshot::Sender<SchedulerHandle>) {
         if self.stopping.is_some() {
-            return; // dropping `done` tells
+            return; // dropping `done` answers
         }
         let handle = self.ensure(&name);
         match (handle.live(), self.children.get_mut(&name)) {
@@ -103,7 +103,7 @@ impl SupervisorActor {
                 child.waiting.retain(|waiting| !waiting.is_closed());
                 child.waiting.push(done);
             }
-            // Who asked may have left.
+            // The caller may have stopped waiting.
             _ => drop(done.send(handle)),
         }
     }
@@ -120,13 +120,13 @@ impl SupervisorActor {
             Ok(loaded) => self.begin_incarnation(name, *loaded),
             Err(BuildError::Panicked) => self.restart(name, "loading it panicked"),
             Err(cause) => {
-                // The store's absence is no fault of the scheduler: it costs no budget.
+                // An unavailable store is not the scheduler's fault: the retry costs no budget.
                 self.build(name, DISCOVER_RETRY);
                 let Some(child) = self.children.get_mut(name) else {
                     return;
                 };
                 child.handle.counters().load_failed();
-                // Said once, not each second.
+                // Logged once, not each second.
                 if !std::mem::replace(&mut child.unloaded, true) {
                     warn!(scheduler_name = %name, %cause, "it cannot be loaded; it is tried each second");
                 }
@@ -156,7 +156,7 @@ impl SupervisorActor {
                 child.handle.set_status(OwnerStatus::Loading);
                 self.build(name, Duration::ZERO);
             }
-            // It is being loaded anyway.
+            // It is being loaded already.
             Err(_) => {}
         }
     }
@@ -173,15 +173,15 @@ impl SupervisorActor {
             match child.handle.live() {
                 Ok(live) => live.tell(Control::Stop),
                 Err(CallError::Degraded { .. }) => self.after(&name, EndCause::Stopped),
-                // Its factory is at work: `Built` comes.
+                // Its factory is running: `Built` will follow.
                 Err(_) => {}
             }
         }
         self.finish_shutdown();
     }
 
-    /// Gives up the owners on a thread that stands still; others are made on other threads. What they have decided
-    /// and not stored is lost to them, and nobody was told of it but rooms, which say it again.
+    /// Abandons the owners on a blocked thread; new ones are made on other threads. Decisions that were not stored are
+    /// lost, but they were acknowledged to nobody except pinging rooms, which repeat their status.
     fn leave(&mut self, thread: usize) {
         let on_it = |child: &Child| child.tasks.as_ref().is_some_and(|r| r.thread == thread);
         let all = self.children.iter().filter(|(_, child)| on_it(child));
@@ -192,18 +192,18 @@ impl SupervisorActor {
                 continue;
             };
             let Ok(live) = child.handle.live() else {
-                continue; // it has ended, and is built already
+                continue; // it has ended and is being rebuilt
             };
             live.lease.give_up();
             child.alive = false;
-            // What it says of its end does not count any more.
+            // A later report of its end is ignored.
             child.incarnation = self.last_incarnation;
             if let Some(tasks) = &child.tasks {
                 tasks.scope.abandon();
             }
-            // Who looks at it later sees that it was moved.
+            // The restart log shows later that it was moved.
             warn!(scheduler_name = %name, thread, "its thread stands still: it goes on on another");
-            // Of all on this thread only one can be in a turn: the others cannot help it.
+            // At most one of the owners on this thread is in a turn; the others are not to blame.
             let cause = match live.gauge.turn() {
                 Some((message, _)) => EndCause::Failed(format!(
                     "its turn ({message}) took longer than its lease: its thread stands still"

@@ -1,14 +1,15 @@
-//! The course of operations in the log: what somebody on call looks for first.
+//! Logs the progress of operations, which is what people on call look for first.
 
 use maestro_core::domain::SchedulerName;
 use maestro_core::state::{Named, Outcome, Report, RoomEnd, RoomHang};
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
-/// What runs every minute for every scheduler, and mostly finds nothing to do: told on debug level, unless it fails.
+/// Operations that run every minute for every scheduler and mostly find nothing to do: logged at debug level unless
+/// they fail.
 const PERIODIC: [&str; 2] = ["health_controller", "storage_clean_up"];
 
-/// Scheduler, level, phase, operation, more fields, message.
+/// Writes a line: scheduler, level, phase, operation, further fields, message.
 macro_rules! line {
     ($scheduler:expr, $level:ident, $phase:literal, $operation:expr, $($rest:tt)*) => {
         $level!(
@@ -21,7 +22,7 @@ macro_rules! line {
     };
 }
 
-/// As `line`, at the level of a step that is expected.
+/// Like `line`, at the level of an expected step.
 macro_rules! course {
     ($scheduler:expr, $phase:literal, $operation:expr, $($rest:tt)*) => {
         match is_periodic($operation) {
@@ -31,7 +32,7 @@ macro_rules! course {
     };
 }
 
-/// One line for each step of an operation, under the contract's field names (1.1).
+/// Writes one line for each step of an operation, with the contract's field names (1.1).
 pub(crate) fn record(scheduler: &SchedulerName, report: &Report) {
     match report {
         Report::Began { operation, text } => course!(scheduler, "Execution", operation, "{text}"),
@@ -104,7 +105,7 @@ pub(crate) fn record(scheduler: &SchedulerName, report: &Report) {
     }
 }
 
-/// Nobody ordered this end.
+/// Logs a room that does not come up or does not end.
 fn room_hangs(scheduler: &SchedulerName, hang: &RoomHang) {
     warn!(
         scheduler_name = %scheduler,
@@ -126,7 +127,7 @@ fn on_error(scheduler: &SchedulerName, failures: u32, cause: &str) {
     );
 }
 
-/// The end of an operation's execution; what failed is told at any level.
+/// Logs the end of an operation's execution; failures are logged whatever the operation.
 fn executed(scheduler: &SchedulerName, of: &Named, took: Duration, outcome: &Outcome, cause: &str) {
     let ms = took.as_millis() as u64;
     match outcome {
@@ -156,7 +157,7 @@ fn executed(scheduler: &SchedulerName, of: &Named, took: Duration, outcome: &Out
     }
 }
 
-/// One line for an end that nobody planned; the others are told on debug level.
+/// Logs the end of a room: an unexpected one as a warning, others at debug level.
 fn room_ended(scheduler: &SchedulerName, end: &RoomEnd) {
     macro_rules! line {
         ($level:ident, $text:literal) => {

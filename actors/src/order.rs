@@ -3,11 +3,11 @@
 use maestro_core::state::Command;
 use std::sync::Arc;
 
-/// A command, and the request on whose behalf it comes.
+/// A command, and the request it originates from.
 pub struct Order {
-    /// What is ordered.
+    /// The command.
     pub command: Command,
-    /// `X-Request-Id`: the operation that is ordered tells of it. `None`: no request has asked.
+    /// `X-Request-Id`, shown in the history of the resulting operation. `None` if no request is behind it.
     pub request: Option<Arc<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether the owner of a scheduler runs now, and the ways to it if it does.
+//! Whether the owner of a scheduler is running, and the channels to it if so.
 
 use crate::gauge::Gauge;
 use crate::lease::Lease;
@@ -10,7 +10,7 @@ use maestro_core::ports::Clock;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// An actor that runs now.
+/// A running actor.
 #[derive(Clone)]
 pub(crate) struct Live {
     pub control: Recipient<Counted<Control>>,
@@ -29,10 +29,10 @@ impl Live {
     }
 }
 
-/// Whether a scheduler has an owner that runs, as all its callers see it.
+/// The state of a scheduler's owner, as all its callers see it.
 #[derive(Clone)]
 pub(crate) enum OwnerStatus {
-    /// Being loaded, or between two lives.
+    /// Being loaded, or between two incarnations.
     Loading,
     Live(Live),
     Degraded {

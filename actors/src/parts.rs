@@ -1,4 +1,4 @@
-//! What a node is made of, and how its actors behave.
+//! The parts of a node, and the settings of its actors.
 
 use crate::forwarding::Outbox;
 use crate::handle::AskTimeouts;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How the actors of a node behave.
+/// Settings of a node's actors.
 #[derive(Clone, Copy, Debug)]
 pub struct ActorSettings {
     /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own. With 0 all
@@ -18,17 +18,17 @@ pub struct ActorSettings {
     pub threads: usize,
     /// How long callers wait for an owner.
     pub timeouts: AskTimeouts,
-    /// How long a lease lasts, and how often it is renewed.
+    /// Duration of a lease.
     pub lease_ttl: Duration,
-    /// See [`Self::lease_ttl`].
+    /// Interval at which leases are renewed.
     pub lease_renewal: Duration,
-    /// The end of a node waits this long for its owners, and then for its own tasks
-    /// (`workers.stopTimeoutDuration`). Writers get seconds for their last try; only an actor
-    /// that is stuck in a turn takes longer.
+    /// At shutdown the node waits this long for its owners, and then again for its own tasks
+    /// (`workers.stopTimeoutDuration`). Writers get seconds for their last attempt; only an actor stuck in a turn takes
+    /// longer.
     pub stop_within: Duration,
 }
 
-/// One per processor, and two where there is one: a thread that stands still leaves another.
+/// One per processor, but at least two, so that a blocked thread leaves another one.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
 }
@@ -45,44 +45,44 @@ impl Default for ActorSettings {
     }
 }
 
-/// What a node is made of: the ports, the settings, and the I/O runtime on which all of
-/// their clients live (they would die with an Arbiter).
+/// The parts of a node: ports, settings, and the I/O runtime on which all of their clients run (on an Arbiter's runtime
+/// they would end with the Arbiter).
 #[derive(Clone)]
 pub struct NodeParts {
-    /// Where owners write.
+    /// The store that owners write to.
     pub store: Arc<dyn Store>,
-    /// Reads past the owners.
+    /// Reads that bypass the owners.
     pub reads: Arc<dyn Reads>,
-    /// Who owns which scheduler.
+    /// Leases on schedulers.
     pub ownership: Arc<dyn Ownership>,
-    /// What other nodes change.
+    /// Changes made by other nodes.
     pub feed: Arc<dyn Feed>,
-    /// Where rooms live.
+    /// The runtime that runs the rooms.
     pub runtime: Arc<dyn Runtime>,
-    /// Time and chance.
+    /// Time and randomness.
     pub clock: Arc<dyn Clock>,
-    /// How the state machines behave.
+    /// Settings of the state machines.
     pub core: Arc<CoreSettings>,
-    /// How the actors behave.
+    /// Settings of the actors.
     pub settings: ActorSettings,
-    /// Counts refused creations under names that are taken, where somebody wants to know. The original finds out by
-    /// failing to insert them, so its dashboards look among the failures of the store (contract 15.27); here the owner
-    /// knows before any store is asked.
+    /// Counts creations that were refused because the name is taken. The original notices this when its insert fails,
+    /// so its dashboards look for it among the failures of the store (contract 15.27); here the owner refuses before
+    /// the store is asked.
     pub duplicate_creates: Option<IntCounter>,
-    /// The runtime of all I/O.
+    /// The tokio runtime for all I/O.
     pub io: tokio::runtime::Handle,
-    /// Short tasks of the supervisor, and reads; awaited when the node shuts down.
+    /// Short tasks of the supervisor, and reads; awaited at shutdown.
     pub(crate) tasks: TaskTracker,
-    /// What is on its way to the forwarders; outlives the owners.
+    /// Events on their way to the forwarders; outlives the owners.
     pub(crate) outbox: Outbox,
-    /// The tasks of owners that have ended.
+    /// The remaining tasks of owners that have ended.
     pub(crate) retiring: TaskTracker,
-    /// The node goes down: factories give up.
+    /// Canceled at shutdown: factories give up.
     pub(crate) going_down: CancellationToken,
 }
 
 impl NodeParts {
-    /// `store` serves all four ports of a store.
+    /// `store` implements all four ports of a store.
     pub fn new<S>(
         store: Arc<S>,
         runtime: Arc<dyn Runtime>,

@@ -1,5 +1,4 @@
-//! What is too long for one turn of the actor is done a piece a turn, so that whoever waits
-//! comes in between.
+//! Work that is too long for one turn of the actor is split into pieces, so that other messages are handled in between.
 
 use crate::scheduler::SchedulerActor;
 use crate::turns::Turn;
@@ -15,13 +14,13 @@ impl SchedulerActor {
         self.begin_telling();
     }
 
-    /// The ping cache tells of all that it answered until now.
+    /// Starts to report all pings that the cache has answered until now.
     fn begin_telling(&mut self) {
         self.backlog.tell = self.ping_cache.waiting();
         self.go_on_soon();
     }
 
-    /// The ping cache tells of what it answers within the next second (architecture 5).
+    /// Schedules a report of the pings that the cache answers within the next second (architecture 5).
     pub(crate) fn tell_later(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.backlog.tell_later, true) {
             return;
@@ -34,11 +33,11 @@ impl SchedulerActor {
     }
 
     pub(crate) fn go_on_soon(&self) {
-        // One reminder is enough; the actor itself holds the other end.
+        // One pending signal is enough; the actor itself holds the receiver.
         let _ = self.continue_signal.try_send(());
     }
 
-    /// One piece of each thing that is left to do.
+    /// Does one piece of each pending kind of work.
     pub(crate) fn go_on(&mut self, ctx: &mut Context<Self>) {
         if self.backlog.tell > 0 {
             let chunk = self.backlog.tell.min(self.state.settings().rooms_per_turn);

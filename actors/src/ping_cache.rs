@@ -1,7 +1,6 @@
-//! Answers steady pings where they arrive: almost all pings of a fleet say what the room said
-//! before, and a way through the actor and back would cost two hand-overs between threads
-//! each. The state machine says which pings these are ([`Steady`]); the ping cache takes them and
-//! tells the actor of the last one of each room, many at a time.
+//! Answers steady pings where they arrive. Almost all pings of a fleet repeat what the room said before, and a round
+//! trip through the actor costs two hand-overs between threads each. The state machine decides which pings these are
+//! ([`Steady`]); the ping cache answers them and reports the last one of each room to the actor, many at a time.
 
 use dashmap::DashMap;
 use maestro_core::domain::{Now, RoomId};
@@ -11,32 +10,32 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Locks by which the rooms of one scheduler are kept apart.
+/// Number of shards, each with a lock, over which the rooms of a scheduler are spread.
 const SHARDS: usize = 8;
 
-/// One for each life of an owner: it ends with it, and so does what may be answered.
+/// There is one for each incarnation of an owner, so cached answers end with it.
 pub(crate) struct PingCache {
     slots: DashMap<RoomId, Slot>,
-    /// Rooms with a ping that the actor has not been told of, each once.
+    /// Rooms with a ping that the actor has not been told of, without duplicates.
     fresh: Mutex<VecDeque<RoomId>>,
     answered: AtomicU64,
 }
 
 struct Slot {
-    /// `None`: the room was taken off, and its last ping is still to be told.
+    /// `None` if the room was removed from the cache while its last ping is still to be reported.
     steady: Option<Steady>,
     metadata: Arc<str>,
-    /// Of the last ping that was not told.
+    /// Time of the last ping that was not reported yet.
     fresh: Option<Now>,
 }
 
-/// What became of a ping.
+/// The result of offering a ping to the cache.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It has to be looked at.
+    /// The actor must decide.
     No,
     Yes,
-    /// And it is the first that the actor is to be told of.
+    /// Answered, and it is the first ping to be reported to the actor.
     First,
 }
 
@@ -49,7 +48,7 @@ impl PingCache {
         }
     }
 
-    /// Takes a ping that says what its room says all the time.
+    /// Answers a ping if it repeats what the room has been saying.
     pub fn take(&self, ping: &Ping, now: Now) -> Taken {
         let Some(mut slot) = self.slots.get_mut(ping.room.as_str()) else {
             return Taken::No;
@@ -78,7 +77,7 @@ impl PingCache {
         }
     }
 
-    /// Does what the state machine decided. What was answered before stays to be told.
+    /// Applies a change decided by the state machine. Answered pings remain to be reported.
     pub fn change(&self, change: PingCacheChange) {
         match change {
             PingCacheChange::Post(room, steady, metadata) => {
@@ -88,7 +87,7 @@ impl PingCache {
                     fresh: None,
                 });
                 slot.steady = Some(steady);
-                // A newer one may have come with a ping that is still to be told.
+                // A ping that is still to be reported may have brought newer metadata.
                 if slot.fresh.is_none() {
                     slot.metadata = metadata;
                 }
@@ -106,12 +105,12 @@ impl PingCache {
         }
     }
 
-    /// How many rooms have a ping that the actor has not been told of.
+    /// Number of rooms with a ping that the actor has not been told of.
     pub fn waiting(&self) -> usize {
         self.fresh.lock().len()
     }
 
-    /// The last pings of at most `amount` rooms, oldest rooms first.
+    /// The last pings of up to `amount` rooms; those that have waited longest come first.
     pub fn tell(&self, amount: usize) -> Vec<SteadyPing> {
         let mut fresh = self.fresh.lock();
         let few = amount.min(fresh.len());
@@ -133,7 +132,7 @@ impl PingCache {
         Some(SteadyPing { room, at, metadata })
     }
 
-    /// Pings that were answered here, since the owner's life began.
+    /// Number of pings answered here in this incarnation.
     pub fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
     }

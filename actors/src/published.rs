@@ -1,11 +1,11 @@
-//! What an owner shows of itself, for `/debug/actors` and the metrics: they ask no actor.
+//! What an owner publishes about itself, for `/debug/actors` and the metrics, which ask no actor.
 
 use jiff::Timestamp;
 use maestro_core::domain::{Epoch, Now};
 use maestro_core::state::{Figures, SchedulerState, StateView, TimersView};
 use serde::Serialize;
 
-/// What a SchedulerActor says of itself, at most every 100 ms.
+/// A snapshot of a SchedulerActor, published at most every 100 ms.
 pub(crate) struct Published {
     pub at: Timestamp,
     pub epoch: Epoch,
@@ -31,14 +31,14 @@ impl Published {
     }
 }
 
-/// The watch of one life of an owner, as `/debug/actors` shows it.
+/// The runtime watch of one incarnation of an owner, as `/debug/actors` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct WatchView {
-    /// `alive`, or `ended`: the owner hears nothing of its rooms any more.
+    /// `alive`, or `ended`: the owner receives no more events of its rooms.
     pub state: &'static str,
-    /// Events that were handled, lists among them.
+    /// Number of handled events, including lists.
     pub events: u64,
-    /// When the last complete list was taken in.
+    /// When the last complete list was processed.
     pub last_list_at: Option<Timestamp>,
 }
 

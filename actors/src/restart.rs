@@ -1,4 +1,4 @@
-//! How often an actor may be built anew: jittered back-off and a budget (architecture 4).
+//! Limits how often an actor is restarted: back-off with jitter, and a budget (architecture 4).
 
 use maestro_core::rules::back_off::doubled;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Five restarts in ten minutes; one more and the scheduler is shown as degraded.
+/// Five restarts in ten minutes; after one more the scheduler counts as degraded.
 const BUDGET: usize = 5;
 const WINDOW: Duration = Duration::from_secs(600);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub struct RestartView {
 }
 
 impl RestartLog {
-    /// Counts a restart. `None`: the budget is used up.
+    /// Counts a restart and returns how long to wait for it. `None` if the budget is used up.
     pub fn next(&mut self, cause: &str, now: Instant, entropy: u128) -> Option<Duration> {
         self.last_cause = Some(cause.to_owned());
         self.recent.retain(|at| now.duration_since(*at) < WINDOW);
@@ -38,18 +38,18 @@ impl RestartLog {
         self.recent.push_back(now);
         self.total += 1;
         let wait = doubled(BACKOFF_FIRST, doublings, BACKOFF_MAX);
-        // Between half and the whole of it, so that many do not come back at once.
+        // Between half of it and all of it, so that many actors do not restart at once.
         let share = (entropy >> 64) as u64 as f64 / u64::MAX as f64;
         Some(wait.mul_f64(0.5 + share / 2.0))
     }
 
-    /// Counts one that needs no budget: nothing was built anew.
+    /// Counts a restart that costs no budget.
     pub fn note(&mut self, cause: &str) {
         self.total += 1;
         self.last_cause = Some(cause.to_owned());
     }
 
-    /// An operator asked for it: it starts with a full budget.
+    /// Restores the full budget when an operator orders the restart.
     pub fn forgive(&mut self) {
         self.recent.clear();
     }

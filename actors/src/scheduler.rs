@@ -1,5 +1,5 @@
-//! The actor that owns one scheduler: mailbox, timer, room-watch stream, and the shell
-//! around the pure state machine. It never awaits.
+//! The actor that owns one scheduler: mailbox, timer, stream of room events, and the shell around the pure state
+//! machine. It never awaits.
 
 mod lifecycle;
 
@@ -31,12 +31,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The snapshot for `/debug/actors` is made at most this often (architecture 4).
+/// Minimum interval between snapshots for `/debug/actors` (architecture 4).
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
-/// A wake-up counts as late when it comes this much after its moment.
+/// A wake-up counts as late if it comes this long after its due time.
 const LATE: Duration = Duration::from_millis(100);
 
-/// What one life of an actor is made of.
+/// The parts of one incarnation of an actor.
 pub(crate) struct Parts {
     pub incarnation: u64,
     pub state: SchedulerState,
@@ -52,7 +52,7 @@ pub(crate) struct Parts {
     pub outbox: Outbox,
     pub supervisor: SupervisorLink,
     pub ping_cache: Arc<PingCache>,
-    /// The way to [`Inboxes::continue_signal`].
+    /// The sender of [`Inboxes::continue_signal`].
     pub continue_signal: mpsc::Sender<()>,
     pub inboxes: Inboxes,
 }
@@ -72,9 +72,9 @@ pub(crate) struct SchedulerActor {
     callers: HashMap<Caller, Waiter>,
     pub(crate) allocated: AllocatedTo,
     last_caller: u64,
-    /// Of the turn under way.
+    /// The trace of the current turn.
     trace: TurnTrace,
-    /// Whether the turn under way is for somebody who only looks: a look promises nothing, so it waits for no store.
+    /// Whether the current turn is for a read: a read promises nothing, so it does not wait for the store.
     pub(crate) looks: bool,
     timer: Option<(Mono, SpawnHandle)>,
     publishing: Throttle,
@@ -130,7 +130,7 @@ impl SchedulerActor {
         caller
     }
 
-    /// One turn: decide, hand on, arm the next wake-up.
+    /// One turn: decide, execute the decision, set the timer for the next wake-up.
     pub(crate) fn turn(&mut self, kind: Turn, input: Input, ctx: &mut Context<Self>) {
         if self.is_over(ctx) {
             return;
@@ -139,7 +139,7 @@ impl SchedulerActor {
         let decision = self
             .state
             .decide(input, self.clock.now(), self.clock.entropy());
-        // The thread may have stood still in the middle.
+        // The thread may have been blocked during the decision.
         if !self.is_over(ctx) {
             self.hand_on(kind, decision, ctx);
             self.arm(ctx);
@@ -148,8 +148,8 @@ impl SchedulerActor {
         self.gauge.end_turn();
     }
 
-    /// Whether another life has the scheduler: this one was given up while its thread stood still. It says nothing
-    /// more, to nobody, and ends.
+    /// Whether another incarnation owns the scheduler, because this one was given up while its thread was blocked. If
+    /// so, it ends without any further effect.
     pub(crate) fn is_over(&self, ctx: &mut Context<Self>) -> bool {
         let over = self.lease.is_over();
         if over {
@@ -158,7 +158,7 @@ impl SchedulerActor {
         over
     }
 
-    /// A turn on behalf of somebody, inside that one's span.
+    /// A turn for a message, inside the message's span.
     pub(crate) fn turn_for(
         &mut self,
         trace: TurnTrace,
@@ -173,7 +173,7 @@ impl SchedulerActor {
     }
 
     fn hand_on(&mut self, kind: Turn, decision: Decision, ctx: &mut Context<Self>) {
-        // Before anybody is answered: what a room says next meets the ping cache as it is now.
+        // Before any reply is sent: the room's next ping must find the ping cache in its new state.
         for change in decision.ping_cache {
             self.ping_cache.change(change);
         }
@@ -181,9 +181,8 @@ impl SchedulerActor {
             self.backlog.more = true;
             self.go_on_soon();
         }
-        // What only answers from memory goes out at once; all else keeps the order of the
-        // writer. So does the promise of a change, which an earlier caller may have made
-        // and the store may not have yet.
+        // Replies from memory are sent at once; everything else goes through the writer, in order. That includes a
+        // reply that promises a change: an earlier caller may have made the change, and it may not be stored yet.
         let from_memory = |effect: &Effect| match effect {
             Effect::Reply { answer, .. } => kind == Turn::Ping || self.looks || answer.is_err(),
             Effect::Forward(_) => true,
@@ -199,7 +198,7 @@ impl SchedulerActor {
         if only_answers {
             for item in outgoing {
                 match item {
-                    // No room is given out without a change.
+                    // Not an allocation, which always comes with a change.
                     Outgoing::Reply { to, answer, .. } => drop(to.deliver(answer)),
                     Outgoing::Forward(event) => self.forward_in_order(event, ctx),
                     _ => {}
@@ -220,8 +219,8 @@ impl SchedulerActor {
         }
     }
 
-    /// Hands to the writer what happens once these changes are durable. What a room says again is no business of
-    /// theirs, unless they are about that room.
+    /// Passes to the writer what must happen once these changes are durable. Resyncs need not wait for them, unless
+    /// they concern the same room.
     fn order(&mut self, changes: Vec<Change>, outgoing: Vec<Outgoing>, ctx: &mut Context<Self>) {
         let mut waits = Vec::with_capacity(outgoing.len());
         for item in outgoing {
@@ -247,7 +246,7 @@ impl SchedulerActor {
     fn forward_in_order(&mut self, event: Arc<Forwarding>, ctx: &mut Context<Self>) {
         if let Some(event) = self.outbox.push_in_order(event, &self.writer.held) {
             let behind = Batch {
-                // What waited for a forwarder has no span of its own.
+                // Events that waited have no span of their own.
                 trace: TurnTrace::default(),
                 changes: Vec::new(),
                 outgoing: vec![Outgoing::Forward(event)],
@@ -266,7 +265,7 @@ impl SchedulerActor {
                         .note(room.clone(), caller, rooms.len(), is_there);
                 }
                 let to = self.callers.remove(&caller)?;
-                // Before it is durable: who stops waiting can name it.
+                // Recorded before it is durable, so that a caller that stops waiting can name it.
                 if answer.is_ok() {
                     to.note_taken();
                 }
@@ -346,12 +345,12 @@ impl SchedulerActor {
     }
 }
 
-/// Whether a timer that was due at `due` fired noticeably late.
+/// Whether a timer due at `due` fired noticeably late.
 fn is_late(due: Mono, now: Mono) -> bool {
     now.since(due) > LATE
 }
 
-/// Whether a room only says again what it is, and nothing is to be stored of it first.
+/// Whether the event only repeats a room's status, and no change of that room has to be stored first.
 fn is_apart(event: &Forwarding, changes: &[Change]) -> bool {
     let about_it = |change: &Change| match change {
         Change::PutRoom(room) => room.id == event.room,

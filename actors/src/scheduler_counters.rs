@@ -1,6 +1,6 @@
-//! What is counted of one scheduler, through all lives of its actor (contract 9).
+//! Counters of one scheduler, kept across all incarnations of its actor (contract 9).
 //!
-//! It goes with the scheduler's handle: what is deleted leaves no series behind.
+//! They belong to the scheduler's handle, so a deleted scheduler leaves no series behind.
 
 use maestro_core::domain::{Instance, InstanceStatus, Scheduler};
 use maestro_core::ports::RuntimeEvent;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Names of operations that nobody knows, each a label of its own; then [`OTHER`].
+/// Maximum number of unknown operation names with a label of their own; the rest share [`OTHER`].
 const EVICTED_NAMES_MAX: usize = 20;
 pub(crate) const OTHER: &str = "other";
 
@@ -26,24 +26,24 @@ pub(crate) struct SchedulerCounters {
     pub adds_failed: AtomicU64,
     /// The owner could not be loaded, so its queue could not be read.
     pub loads_failed: AtomicU64,
-    /// The owner ended in a fault: what it had begun begins again.
+    /// The owner failed, so the operations it had begun are begun again.
     pub starts_failed: AtomicU64,
-    /// The document as it was last: it outlives its own deletion in here.
+    /// The latest document, kept after the scheduler's deletion.
     last: Mutex<Option<Arc<Scheduler>>>,
     operations: Mutex<Operations>,
 }
 
-/// Events of a runtime, by what they were about.
+/// Events of a runtime by type.
 #[derive(Default)]
 pub(crate) struct InstanceEvents {
     pub added: AtomicU64,
     pub updated: AtomicU64,
     pub deleted: AtomicU64,
-    /// Ready, and without an address to play at.
+    /// Ready instances without an address.
     pub unconverted: AtomicU64,
 }
 
-/// By operation and success.
+/// Latencies by operation and success.
 pub(crate) type Latencies = BTreeMap<(String, bool), Latency>;
 
 #[derive(Clone, Default)]
@@ -51,7 +51,7 @@ pub(crate) struct Operations {
     pub executed: Latencies,
     pub rolled_back: Latencies,
     pub evicted: BTreeMap<String, u64>,
-    /// Rooms that ended, by the word that says why ([`maestro_core::state::RoomEnd`]).
+    /// Rooms that ended, by reason ([`maestro_core::state::RoomEnd`]).
     pub rooms_ended: BTreeMap<&'static str, u64>,
 }
 
@@ -72,7 +72,7 @@ impl Latency {
         }
     }
 
-    /// Upper bounds with all that was not above them.
+    /// Upper bounds with cumulative counts.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         LATENCY_BUCKETS_MS.into_iter().zip(self.buckets)
     }
@@ -122,7 +122,7 @@ impl SchedulerCounters {
         }
     }
 
-    /// An event that is about to be decided on; `rooms` are those known before.
+    /// Counts an event before it is decided on; `rooms` are those known so far.
     pub fn record_event(&self, event: &RuntimeEvent, rooms: &RoomTable) {
         let seen = &self.instances;
         let changed = match event {
@@ -144,14 +144,14 @@ impl SchedulerCounters {
         }
     }
 
-    /// The answer to its creation is mostly the first that is heard of an instance.
+    /// Usually the answer to its creation is the first sign of an instance.
     pub fn record_created(&self, instance: &Instance, rooms: &RoomTable) {
         if !is_known(instance, rooms) {
             self.instances.added.fetch_add(1, Relaxed);
         }
     }
 
-    /// The document of a scheduler that is there.
+    /// Remembers the document of an existing scheduler.
     pub fn record_document(&self, scheduler: Option<&Arc<Scheduler>>) {
         if let Some(scheduler) = scheduler {
             *self.last.lock() = Some(scheduler.clone());

@@ -1,17 +1,18 @@
-//! All tasks of one owner of one scheduler: begun here, awaited here, none outlives it.
+//! All tasks of a scheduler's owner: started here, awaited here; none outlives the owner.
 
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The background tasks of an owner, and what ending means for each.
+/// The background tasks of an owner, and how each is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Makes batches durable. Ends when its queue is closed and empty; never canceled in a write, unless its owner's
-    /// thread stands still: the queue would never close, and the next owner's load finds out what was written.
+    /// Makes batches durable. Ends when its queue is closed and empty. A write is never canceled, unless the owner's
+    /// thread is blocked: then the queue would never close, and the next owner finds out what was written when it
+    /// loads.
     Writer,
     /// A call on the runtime. Canceled at once; its outcome is unknown and settled at the next load.
     Work,
-    /// Hands the runtime's events to the actor. Canceled at once; the next watch begins with a list.
+    /// Passes the runtime's events to the actor. Canceled at once; the next watch begins with a list.
     Watch,
 }
 
@@ -42,7 +43,7 @@ impl Scope {
                 let cancel = self.cancel.clone();
                 let work = async move {
                     tokio::select! {
-                        // What is canceled before it began does not begin.
+                        // A task that is canceled before it has begun must not begin.
                         biased;
                         () = cancel.cancelled() => {}
                         () = work => {}
@@ -53,27 +54,27 @@ impl Scope {
         }
     }
 
-    /// Cancels what may be canceled and waits for all of it. The writer's queue has to be
-    /// closed by then (its sender lives in the actor, which is gone).
+    /// Cancels what may be canceled and waits for all tasks. The writer's queue must be closed by then (its sender is
+    /// owned by the actor, which has ended).
     pub async fn end(&self) {
         self.cancel.cancel();
         self.writers.close();
-        // First the writer, whose last batches may still order work.
+        // The writer first, because its last batches may still start work.
         self.writers.wait().await;
         self.others.close();
         self.others.wait().await;
     }
 
-    /// The owner will not go away: its thread stands still. To be followed by [`Self::end`].
+    /// Gives up an owner that cannot end because its thread is blocked. [`Self::end`] must follow.
     pub fn abandon(&self) {
         self.abandoned.cancel();
     }
-    /// Told to the writer, see [`Self::abandon`].
+    /// Canceled by [`Self::abandon`]; observed by the writer.
     pub fn abandoned(&self) -> CancellationToken {
         self.abandoned.clone()
     }
 
-    /// Told to the writer: nobody is interested any more, so do not retry for ever.
+    /// Canceled when the owner ends; the writer then stops retrying.
     pub fn ending(&self) -> CancellationToken {
         self.cancel.clone()
     }

@@ -1,8 +1,7 @@
-//! The actor that gives every scheduler its owner, and a new one when that ends.
+//! The actor that gives every scheduler an owner, and a new one when that ends.
 //!
-//! actix' own supervision neither survives a panic nor rebuilds state, so this is ours: an
-//! exit guard in the child reports its end, and the next life is made by a factory that
-//! loads everything from the store again.
+//! actix' own supervision neither survives a panic nor rebuilds state. Here an exit guard in the child reports its end,
+//! and a factory makes the next incarnation by loading everything from the store again.
 
 use crate::Directory;
 use crate::factory::{self, BuildError, LoadedOwner};
@@ -24,20 +23,20 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-/// Between two tries to list the schedulers.
+/// Pause between two attempts to list the schedulers.
 pub(crate) const DISCOVER_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Child {
     pub(crate) handle: SchedulerHandle,
     pub(crate) incarnation: u64,
     pub(crate) tasks: Option<OwnerTasks>,
-    /// A life is under way that has not told of its end.
+    /// An incarnation is running that has not reported its end.
     pub(crate) alive: bool,
-    /// A factory is at work.
+    /// A factory is running.
     pub(crate) building: bool,
-    /// The last factory found no store.
+    /// The last factory could not reach the store.
     pub(crate) unloaded: bool,
-    /// Callers of `Ensure` and `Reload` who wait for the next life.
+    /// Callers of `Ensure` and `Reload` that wait for the next incarnation.
     pub(crate) waiting: Vec<oneshot::Sender<SchedulerHandle>>,
     pub(crate) reloading: Vec<oneshot::Sender<bool>>,
 }
@@ -49,9 +48,9 @@ pub(crate) struct SupervisorActor {
     pub(crate) children: HashMap<SchedulerName, Child>,
     pub(crate) last_incarnation: u64,
     pub(crate) stopping: Option<Vec<oneshot::Sender<()>>>,
-    /// Turns of its own that panicked.
+    /// Its own turns that panicked.
     pub(crate) restarts: Arc<Mutex<RestartLog>>,
-    /// To itself.
+    /// A link to itself.
     pub(crate) link: SupervisorLink,
 }
 
@@ -87,7 +86,7 @@ impl SupervisorActor {
         self.parts.tasks.spawn_on(work, &self.parts.io);
     }
 
-    /// Begins a life: waits for the tasks of the one before, then acquires and loads.
+    /// Begins an incarnation: waits for the tasks of the previous one, then acquires and loads the scheduler.
     pub(crate) fn build(&mut self, name: &SchedulerName, wait: Duration) {
         let Some(child) = self.children.get_mut(name) else {
             return;
@@ -103,7 +102,7 @@ impl SupervisorActor {
                 tokio::time::sleep(wait).await;
                 factory::make(&parts, &name).await
             };
-            // A store that never answers must not hold the shutdown up.
+            // A store that never answers must not delay the shutdown.
             let outcome = tokio::select! {
                 () = parts.going_down.cancelled() => Err(BuildError::GoingDown),
                 outcome = made => outcome,
@@ -151,7 +150,7 @@ impl SupervisorActor {
         child.tasks = Some(tasks);
         child.handle.set_status(OwnerStatus::Live(live));
         for waiting in child.waiting.drain(..) {
-            // Who asked may have left meanwhile.
+            // The caller may have stopped waiting.
             let _ = waiting.send(child.handle.clone());
         }
         for reloading in child.reloading.drain(..) {
@@ -159,7 +158,7 @@ impl SupervisorActor {
         }
     }
 
-    /// What comes after a life: another one, or none.
+    /// Decides what follows after an incarnation has ended: another one, or none.
     pub(crate) fn after(&mut self, name: &SchedulerName, cause: EndCause) {
         let Some(child) = self.children.get_mut(name) else {
             return;
@@ -196,7 +195,7 @@ impl SupervisorActor {
             Some(wait) => {
                 child.handle.set_status(OwnerStatus::Loading);
                 self.build(name, wait);
-                // Last: whatever becomes of the log, the actor comes back.
+                // Logged last: even if logging panics, the actor is rebuilt.
                 warn!(scheduler_name = %name, %cause, "its actor ended and is being rebuilt");
             }
             None => {
@@ -208,7 +207,7 @@ impl SupervisorActor {
         }
     }
 
-    /// Waits for the tasks of a life after which none comes.
+    /// Waits for the tasks of the last incarnation of a scheduler.
     fn retire(&mut self, name: &SchedulerName) {
         let Some(mut child) = self.children.remove(name) else {
             return;
@@ -225,16 +224,16 @@ impl SupervisorActor {
         let work = async move {
             if let Some(tasks) = tasks {
                 tasks.scope.end().await;
-                // What is said below counts, whatever becomes of the log.
+                // A panic in here must not prevent the notices below.
                 let release = incarnation::release(&parts, &name, tasks.epoch);
                 let _ = AssertUnwindSafe(release).catch_unwind().await;
             }
             match stopping {
                 true => me.tell(Notice::Retired),
-                // What it told is queued by now.
+                // Everything that it forwards is queued by now.
                 false => parts.outbox.ended(&name),
             }
-            // Somebody wanted it again while it was going away.
+            // Callers asked for it again while it was ending.
             for done in again {
                 me.tell(Notice::Ensure {
                     name: name.clone(),
@@ -245,7 +244,7 @@ impl SupervisorActor {
         self.parts.retiring.spawn_on(work, &self.parts.io);
     }
 
-    /// What became of events goes with the rest that is counted of a scheduler, some minutes after its end.
+    /// Forgets the outcomes of events together with the scheduler's other counters, some minutes after its end.
     fn forget_outcomes(&self) {
         let gone = self.directory.counters().lately_gone();
         let gone: HashSet<&str> = gone.iter().map(|handle| handle.name().as_str()).collect();

@@ -1,4 +1,4 @@
-//! What the supervisor is told: to make, load anew and end owners, and that one has ended.
+//! Messages to the supervisor: to create, reload and end owners, and reports that an owner has ended.
 
 use crate::factory::{BuildError, LoadedOwner};
 use crate::gauge::Gauge;
@@ -11,24 +11,24 @@ use maestro_core::ports::StoreError;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Why a life ended, and so what comes next.
+/// Why an incarnation ended; decides what follows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum EndCause {
     Panicked,
     /// The outcome of a write is unknown, or its queue overflowed.
     Failed(String),
     LeaseLost,
-    /// On an operator's order: loaded anew, without a mark in the restart log.
+    /// An operator ordered it: the actor is loaded again, without an entry in the restart log.
     Reload,
-    /// The scheduler was deleted, or never came to be.
+    /// The scheduler was deleted, or was never created.
     Gone,
     Stopped,
 }
 
 pub(crate) enum Notice {
-    /// The names that the store has, for the beginning of a node.
+    /// The names of all schedulers in the store, read at startup.
     Discovered(Result<Vec<SchedulerName>, StoreError>),
-    /// What a factory brought, for a life that is to begin.
+    /// The result of a factory, for a new incarnation.
     Built {
         name: SchedulerName,
         outcome: Result<Box<LoadedOwner>, BuildError>,
@@ -38,25 +38,25 @@ pub(crate) enum Notice {
         incarnation: u64,
         cause: EndCause,
     },
-    /// Makes sure that a scheduler has an owner; one that does not exist yet may be created by it.
+    /// Makes sure that a name has an owner, which may then create the scheduler.
     Ensure {
         name: SchedulerName,
         done: oneshot::Sender<SchedulerHandle>,
     },
-    /// Loads an actor anew. Answers whether there is such a scheduler.
+    /// Reloads an actor. Answers whether there is such a scheduler.
     Reload {
         name: SchedulerName,
         done: oneshot::Sender<bool>,
     },
-    /// Ends all owners: flushed, rooms left alone.
+    /// Ends all owners after they have flushed; rooms keep running.
     Shutdown(oneshot::Sender<()>),
-    /// All tasks of an owner that ends for good have ended.
+    /// All tasks of an owner that ended for good are done.
     Retired,
-    /// A thread of owners stands still.
+    /// A thread of owners is blocked.
     ThreadStuck(usize),
-    /// A sign of life is asked for.
+    /// Asks for a sign of progress.
     Probe,
-    /// For tests only: something that goes wrong in the middle of a turn.
+    /// For tests only: runs code, such as a panic, in the middle of a turn.
     #[cfg(feature = "faults")]
     Interrupt(Box<dyn FnOnce() + Send>),
 }
@@ -74,7 +74,7 @@ impl Notice {
     }
 }
 
-/// The way to the supervisor. Cheap to clone.
+/// The channel to the supervisor. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SupervisorLink {
     pub to: Recipient<Counted<Notice>>,
@@ -86,7 +86,7 @@ impl SupervisorLink {
         self.to.do_send(Counted(notice, self.gauge.enqueue()));
     }
 
-    /// Asks for a sign of life, if it does not owe one.
+    /// Sends a probe unless one is pending.
     pub fn probe(&self) {
         if self.gauge.depth() == 0 {
             self.tell(Notice::Probe);
@@ -94,7 +94,7 @@ impl SupervisorLink {
     }
 }
 
-/// Tells the supervisor of the end, however it came: also while unwinding.
+/// Reports the end of an actor to the supervisor, whatever its cause, also during unwinding.
 pub(crate) struct ExitGuard {
     pub name: SchedulerName,
     pub incarnation: u64,
@@ -108,7 +108,7 @@ impl Drop for ExitGuard {
             true => EndCause::Panicked,
             false => std::mem::replace(&mut self.cause, EndCause::Stopped),
         };
-        // Nothing here may panic: a second panic while unwinding aborts the process.
+        // Nothing here may panic: a panic while unwinding aborts the process.
         self.supervisor.tell(Notice::ChildEnded {
             name: self.name.clone(),
             incarnation: self.incarnation,

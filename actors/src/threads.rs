@@ -1,7 +1,7 @@
-//! The threads that the owners of schedulers live on, and which of them stands still.
+//! The threads on which the owners of schedulers run, and the detection of blocked ones.
 //!
-//! A turn that does not end (a defect, a call that blocks) holds up its whole thread. Its schedulers are then given
-//! to other threads; it may have new ones when it goes on.
+//! A turn that does not end (a defect, a blocking call) blocks its whole thread. The schedulers of that thread are then
+//! moved to other threads; if the thread continues later, it can be used again.
 
 use crate::supervisor_messages::{Notice, SupervisorLink};
 use actix::prelude::*;
@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Looks within the time of a lease. Looks are counted, not seconds: a process that was stopped as a whole, or a
-/// machine that slept, finds no thread that stands still.
+/// Checks per lease duration. Missed checks are counted rather than seconds, so that no thread counts as blocked after
+/// the whole process was stopped or the machine slept.
 const LOOKS: u32 = 12;
 const LOOK_MIN: Duration = Duration::from_millis(10);
-/// Threads that are made in place of those that stand still, when there is no other left.
+/// Maximum number of threads created as replacements when all others are blocked.
 const SPARE_MAX: usize = 16;
 
 pub(crate) struct Threads(Mutex<Vec<Thread>>);
@@ -27,7 +27,7 @@ struct Thread {
     arbiter: ArbiterHandle,
     asked: u64,
     answered: Arc<AtomicU64>,
-    /// Looks since it was asked.
+    /// Checks since it was probed.
     missed: u32,
     stuck: bool,
     spare: bool,
@@ -45,7 +45,7 @@ impl Thread {
         }
     }
 
-    /// Asks for a sign of life, one at a time.
+    /// Sends a probe, one at a time.
     fn ask(&mut self) {
         self.asked += 1;
         self.missed = 0;
@@ -64,7 +64,7 @@ pub(crate) fn arbiter(own: bool) -> ArbiterHandle {
     }
 }
 
-/// What one look found.
+/// The result of one check.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Stuck(usize),
@@ -78,8 +78,8 @@ impl Threads {
         Arc::new(Self(Mutex::new(threads.collect())))
     }
 
-    /// Where the next life of a scheduler begins: always on the same one of those that go on. To be called on the
-    /// thread of a running actix system.
+    /// The thread for the next incarnation of a scheduler: always the same one among those that are not blocked. Must
+    /// be called on the thread of a running actix system.
     pub fn pick(&self, name: &SchedulerName) -> (usize, ArbiterHandle) {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
@@ -119,7 +119,7 @@ impl Threads {
     }
 }
 
-/// Looks until `stop`; the supervisor hears of each thread that stands still for as long as a lease lasts.
+/// Checks until `stop`; reports each thread that is blocked for a whole lease duration to the supervisor.
 pub(crate) async fn watch(
     threads: Arc<Threads>,
     supervisor: SupervisorLink,

@@ -1,4 +1,4 @@
-//! Something is done at once, but not more often than every so often; the last time is never left out.
+//! Limits how often something is done: at once if possible, not more often than an interval, and never omitted.
 
 use maestro_core::domain::Mono;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 pub(crate) struct Throttle {
     every: Duration,
     last: Option<Mono>,
-    /// Somebody comes again later.
+    /// A later call is scheduled.
     promised: bool,
 }
 
-/// What to do now.
+/// What the caller should do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Now,
-    /// Come again after this time; nobody has promised to yet.
+    /// Schedule a call after this time; none is scheduled yet.
     Later(Duration),
-    /// Somebody comes again already.
+    /// A call is scheduled already.
     Promised,
 }
 
@@ -29,7 +29,7 @@ impl Throttle {
         }
     }
 
-    /// Somebody wants it done.
+    /// Called when the action is wanted.
     pub fn wanted(&mut self, now: Mono) -> Due {
         let early = self.last.is_some_and(|last| now.since(last) < self.every);
         if !early {
@@ -42,7 +42,7 @@ impl Throttle {
         }
     }
 
-    /// Who promised to come again is here.
+    /// Called when the scheduled time has come.
     pub fn came(&mut self) {
         self.promised = false;
     }

@@ -1,14 +1,14 @@
-//! On whose behalf a turn and what follows from it are done, as a trace shows it:
-//! request → message → commit and work → the message of its result, and so on.
+//! The trace context of a turn and of everything that follows from it: request → message → commit and work → message
+//! with the result, and so on.
 //!
-//! Spans are only made while somebody wants them (traces, or logs on debug level); otherwise
-//! a cause is empty and costs nothing.
+//! Spans are created only if someone collects them (traces, or logs at debug level); otherwise the context is empty and
+//! costs nothing.
 
 use maestro_core::domain::SchedulerName;
 use tracing::{Span, debug_span};
 
-/// Hand-overs from a message to work and back that one trace follows: what a fleet does
-/// because of what it did before would otherwise never end.
+/// Maximum number of steps from message to work and back in one trace: without a limit, a fleet's reactions to its own
+/// actions would extend it forever.
 const HOPS_MAX: u8 = 8;
 
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Default for TurnTrace {
 }
 
 impl TurnTrace {
-    /// A message that a caller sends, below the caller's own span.
+    /// The span of a message, below its sender's own span.
     pub fn message(scheduler: &SchedulerName, kind: &'static str) -> Self {
         Self {
             span: debug_span!("message", scheduler_name = %scheduler, kind),
@@ -35,13 +35,14 @@ impl TurnTrace {
         }
     }
 
-    /// Makes something durable, for as long as the span lives.
+    /// The span of a commit, open while it is being made durable.
     pub fn commit(&self, changes: usize) -> Option<Span> {
         let made = || debug_span!(parent: &self.span, "commit", changes);
         (!self.span.is_disabled()).then(made)
     }
 
-    /// A call on the runtime. One without a cause, or too far from it, begins a trace.
+    /// The span of a call on the runtime. Without a parent, or too many steps from the beginning, it starts a new
+    /// trace.
     pub fn work(&self, scheduler: &SchedulerName, id: u64, kind: &'static str) -> Self {
         let follows = !self.span.is_disabled() && self.hops < HOPS_MAX;
         let span = match follows {
@@ -58,7 +59,7 @@ impl TurnTrace {
         }
     }
 
-    /// The message that brings the result of work back.
+    /// The context of the message that returns the result of work.
     pub fn result(&self) -> Self {
         let span = match self.span.is_disabled() {
             true => Span::none(),

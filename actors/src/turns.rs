@@ -1,4 +1,4 @@
-//! The kinds of turns, and how long they take: fixed buckets of atomics, read by whoever looks.
+//! The kinds of turns and their durations, in fixed buckets of atomics that can be read at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -25,22 +25,22 @@ pub(crate) enum Turn {
     Command,
     Allocate,
     Ping,
-    /// Pings that the ping cache answered, many at a time.
+    /// A report of pings that the ping cache answered.
     Pinged,
     Runtime,
     WorkDone,
     Wake,
-    /// A piece of what is too long for one turn.
+    /// A piece of work that is too long for one turn.
     Continue,
     Untaken,
     Probe,
     Control,
 }
 
-/// Two buckets for each doubling, from 1 µs to 8.4 s; one more for what takes longer.
+/// Two buckets for each doubling from 1 µs to 8.4 s, and one for everything longer.
 const BUCKETS: usize = 47;
 
-/// Adding costs three atomic additions and no lock.
+/// Adding a duration costs three atomic additions and no lock.
 pub(crate) struct TurnTimes([Kind; TURN_KINDS.len()]);
 
 struct Kind {
@@ -63,7 +63,7 @@ impl Default for TurnTimes {
     }
 }
 
-/// The bucket of a time; the bounds of [`bound_us`] belong to the bucket below.
+/// The bucket for a duration; a duration equal to the bound of a bucket ([`bound_us`]) belongs to it.
 fn bucket_of(us: u64) -> usize {
     let above = us.saturating_sub(1);
     let bucket = match above {
@@ -78,7 +78,7 @@ fn bucket_of(us: u64) -> usize {
     bucket.min(BUCKETS - 1)
 }
 
-/// The longest time in a bucket; the last bucket has none.
+/// The longest duration in a bucket; the last bucket has no bound.
 fn bound_us(bucket: usize) -> u64 {
     match bucket {
         0 => 1,
@@ -88,7 +88,7 @@ fn bound_us(bucket: usize) -> u64 {
     }
 }
 
-/// The times of one kind at one moment.
+/// The durations of one kind at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Times {
     buckets: [u64; BUCKETS],
@@ -96,14 +96,14 @@ pub(crate) struct Times {
 }
 
 impl TurnTimes {
-    /// `kind` as in [`TURN_KINDS`].
+    /// `kind` is an index into [`TURN_KINDS`].
     pub fn add(&self, kind: usize, us: u64) {
         let kind = &self.0[kind];
         kind.buckets[bucket_of(us)].fetch_add(1, Relaxed);
         kind.sum_us.fetch_add(us, Relaxed);
     }
 
-    /// Takes in what an actor that is gone has done.
+    /// Adds the turns of an actor that has ended.
     pub fn merge(&self, other: &TurnTimes) {
         for (mine, theirs) in self.0.iter().zip(&other.0) {
             for (mine, theirs) in mine.buckets.iter().zip(&theirs.buckets) {
@@ -113,7 +113,7 @@ impl TurnTimes {
         }
     }
 
-    /// By kind, in the order of [`TURN_KINDS`].
+    /// The durations by kind, in the order of [`TURN_KINDS`].
     pub fn all(&self) -> impl Iterator<Item = (&'static str, Times)> {
         TURN_KINDS.into_iter().zip(self.0.iter().map(|kind| Times {
             buckets: std::array::from_fn(|i| kind.buckets[i].load(Relaxed)),
@@ -131,7 +131,7 @@ impl Times {
         self.sum_us as f64 / 1e6
     }
 
-    /// Bound in seconds and the turns up to it, for each doubling.
+    /// For each doubling, the bound in seconds and the cumulative number of turns.
     pub fn doublings(&self) -> impl Iterator<Item = (f64, u64)> {
         let mut turns = 0;
         self.buckets.iter().enumerate().filter_map(move |(i, n)| {
@@ -141,8 +141,8 @@ impl Times {
         })
     }
 
-    /// Microseconds that this share of the turns did not take longer than, to the precision
-    /// of a bucket; `None`: there was no turn, or it lies beyond the last bound.
+    /// The quantile in microseconds, rounded up to the bound of its bucket; `None` if there was no turn, or if it
+    /// exceeds the last bound.
     pub fn quantile_us(&self, share: f64) -> Option<u64> {
         let wanted = (self.count() as f64 * share).ceil().max(1.0) as u64;
         let mut turns = 0;

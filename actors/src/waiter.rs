@@ -1,4 +1,4 @@
-//! Somebody who waits for an answer of a scheduler's owner.
+//! A caller that waits for an answer of a scheduler's owner.
 
 use maestro_core::domain::{OperationId, RoomId};
 use maestro_core::state::{Answer, Reply};
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// What comes instead of an answer: it was decided, and the store cannot take it now. The text is the store's cause.
+/// Sent instead of an answer: the decision was made, but the store cannot take it now. The text is the store's cause.
 pub(crate) struct NotStored(pub String);
 
-/// What was decided about a call, told before it is durable: who stops waiting knows what became of it.
+/// What was decided about a call, visible before it is durable: a caller that stops waiting can tell the outcome.
 #[derive(Clone, Default)]
 pub(crate) struct Decided(Arc<Decision>);
 
@@ -20,12 +20,12 @@ struct Decision {
 }
 
 impl Decided {
-    /// The operation that a command became.
+    /// The operation that the command became.
     pub fn operation(&self) -> Option<OperationId> {
         self.0.operation.get().copied()
     }
 
-    /// Whether the owner has taken what was said: it is answered with success once it is durable.
+    /// Whether the owner has accepted the request: once that is durable, the answer is success.
     pub fn is_taken(&self) -> bool {
         self.0.taken.load(Relaxed)
     }
@@ -33,9 +33,9 @@ impl Decided {
 
 pub(crate) type Told = Result<Answer, NotStored>;
 
-/// The way to whoever waits, and the place among those who may.
+/// The channel to a waiting caller, with its permit.
 pub(crate) struct Waiter {
-    /// `None`: it was told [`NotStored`].
+    /// `None` after [`NotStored`] was sent.
     to: Option<oneshot::Sender<Told>>,
     permit: Option<OwnedSemaphorePermit>,
     decided: Decided,
@@ -65,7 +65,7 @@ impl Waiter {
     }
 
     pub fn note_operation(&self, id: OperationId) {
-        // Only the first counts: a command becomes one operation.
+        // Only the first one is kept: a command becomes one operation.
         let _ = self.decided.0.operation.set(id);
     }
 
@@ -73,7 +73,7 @@ impl Waiter {
         self.decided.0.taken.store(true, Relaxed);
     }
 
-    /// Hands an answer over. Returns the room of an allocation that nobody took.
+    /// Sends the answer. Returns the room of an allocation if the caller has stopped waiting.
     #[must_use]
     pub fn deliver(self, answer: Answer) -> Option<RoomId> {
         let answer = match self.to {
@@ -89,16 +89,16 @@ impl Waiter {
         }
     }
 
-    /// Nobody needs to wait to the end of the time when the store has failed.
+    /// Tells the caller now that the store has failed, instead of letting it wait for its timeout.
     pub fn not_stored(&mut self, cause: &str) {
         if let Some(to) = self.to.take() {
             self.permit = None;
-            // Who asked may have left.
+            // The caller may have stopped waiting.
             let _ = to.send(Err(NotStored(cause.to_owned())));
         }
     }
 
-    /// Nobody waits any more.
+    /// Whether the caller has stopped waiting.
     pub fn is_gone(&self) -> bool {
         self.to.as_ref().is_none_or(oneshot::Sender::is_closed)
     }

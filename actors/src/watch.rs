@@ -1,4 +1,4 @@
-//! The actor's ear: the stream of its runtime's room events.
+//! The actor's subscription to its runtime's room events.
 
 use crate::messages::Counted;
 use crate::scheduler::SchedulerActor;
@@ -21,7 +21,7 @@ impl StreamHandler<Counted<RuntimeEvent>> for SchedulerActor {
             .record_event(&event, self.state.rooms());
         self.turn(Turn::Runtime, Input::Runtime(event), ctx);
     }
-    /// The default stops the actor when a stream ends.
+    /// The default implementation would stop the actor when a stream ends.
     fn finished(&mut self, ctx: &mut Self::Context) {
         if self.is_over(ctx) {
             return;

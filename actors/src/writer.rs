@@ -1,5 +1,5 @@
-//! The ordered writer of one owner: batches become durable in the order in which they
-//! were decided, and only then their effects happen (architecture 5, Order).
+//! The ordered writer of one owner: batches become durable in the order in which they were decided, and their effects
+//! happen only after that (architecture 5, Order).
 
 use crate::executor::Executor;
 use crate::forwarding::{Held, Outbox};
@@ -20,15 +20,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-/// Decisions that may wait while the store is at one commit. Callers are bounded before that
-/// (256 asks, 4,096 pings), and once a commit has failed they are taken out of the queue and folded
-/// (`group`), so it is not filled by a store that is away.
+/// Capacity of the queue, in decisions that wait during a commit. Callers are limited before it fills up (256 asks,
+/// 4,096 pings), and once a commit has failed, the decisions are taken out of the queue and merged (`group`), so an
+/// outage does not fill it either.
 pub(crate) const QUEUE: usize = 8192;
-/// Batches that one commit takes: what has arrived, never waiting for more.
+/// Maximum number of batches per commit. It takes what has arrived and never waits for more.
 const GROUP: u64 = 512;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long the store may take for one answer; an owner that ends waits less.
+/// How long to wait for one answer of the store; an owner that is ending waits less.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const LAST_TRY_MAX: Duration = Duration::from_secs(2);
 const SILENT: &str = "the store did not answer in time";
@@ -41,7 +41,7 @@ pub(crate) struct Batch {
 
 pub(crate) enum Order {
     Batch(Batch),
-    /// Steady pings: behind whatever waits.
+    /// Steady pings; stored after everything else that waits.
     Touches(Vec<RoomTouch>),
 }
 
@@ -52,13 +52,13 @@ fn commit_span(batch: &Batch) -> Option<Span> {
     }
 }
 
-/// What the writer tells its actor.
+/// Reports of the writer to its actor.
 pub(crate) enum WriterEvent {
-    /// A reply that nobody took (the caller's deadline had passed).
+    /// A reply whose caller had stopped waiting (its deadline had passed).
     Untaken(RoomId, Caller),
-    /// The scheduler is gone from the store.
+    /// The scheduler was deleted from the store.
     Ended,
-    /// The outcome of a write is unknown, or another owner wrote: nothing in memory counts any more.
+    /// The outcome of a write is unknown, or another owner wrote: the state in memory is invalid.
     Lost(String),
 }
 
@@ -81,25 +81,25 @@ pub(crate) struct Writer {
     pub outbox: Outbox,
     pub gauge: Arc<WriterGauge>,
     pub tell: Arc<dyn Fn(WriterEvent) + Send + Sync>,
-    /// The owner is ending: one last try, then give up.
+    /// The owner is ending: make one last attempt, then give up.
     pub ending: CancellationToken,
-    /// The owner's thread stands still: give up now.
+    /// The owner's thread is blocked: give up now.
     pub abandoned: CancellationToken,
 }
 
-/// What the owner has sent and nothing was done about yet.
+/// What the owner has sent and the writer has not processed yet.
 struct Inbox {
     orders: mpsc::Receiver<Order>,
     gauge: Arc<WriterGauge>,
     outbox: Outbox,
-    /// What came while a commit before it failed again and again.
+    /// Decisions that arrived while an earlier commit was being retried, merged.
     folded: Group,
     touches: PendingTouches,
 }
 
 impl Inbox {
-    /// The next group, and how many decisions it is; what has arrived, waiting only when there is nothing else to do.
-    /// `None`: the owner is gone and everything is done.
+    /// The next group: everything that has arrived. Waits only if there is nothing else to do. `None` when the owner
+    /// has ended and everything is processed.
     async fn group(&mut self) -> Option<Group> {
         let mut group = std::mem::take(&mut self.folded);
         if group.is_empty() && self.touches.is_empty() {
@@ -133,7 +133,7 @@ impl Inbox {
         }
     }
 
-    /// Takes what comes for as long as it is polled.
+    /// Receives and merges decisions for as long as it is polled.
     async fn fold(&mut self, cause: Option<&str>) -> Infallible {
         loop {
             let Some(order) = self.orders.recv().await else {
@@ -154,7 +154,7 @@ impl Inbox {
 }
 
 impl Writer {
-    /// Runs it. A panic in a store must not leave the actor with a writer that is gone.
+    /// Runs the writer. If a store panics, the actor is told, so that it does not keep a dead writer.
     pub async fn watched(self, orders: mpsc::Receiver<Order>) {
         let tell = self.tell.clone();
         if AssertUnwindSafe(self.run(orders))
@@ -190,7 +190,7 @@ impl Writer {
             }
             group.spans.clear();
             self.carry_out(group.outgoing);
-            // One chunk of steady pings, then again what has arrived meanwhile.
+            // Store one chunk of steady pings, then look again for other work.
             let chunk = inbox.touches.take(TOUCH_CHUNK);
             if chunk.is_empty() {
                 continue;
@@ -202,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// Durable when it returns. Retries for as long as the batch certainly was not applied.
+    /// Returns once the group is durable or refused. Retries as long as it is certain that it was not applied.
     async fn commit(
         &mut self,
         changes: Arc<[Change]>,
@@ -216,7 +216,7 @@ impl Writer {
             seq: self.seq.next(),
         };
         let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
-        // Then a try may take as long as the store pauses: nobody waits for its end.
+        // During an outage an attempt may take until the store's next retry, so callers are told at once.
         let mut failed = self.store.outage().is_some();
         self.tell_those_who_wait(group);
         loop {
@@ -255,7 +255,7 @@ impl Writer {
         }
     }
 
-    /// Does something while what the owner sends is taken in.
+    /// Runs `work` while receiving and merging what the owner sends.
     async fn folding<T>(&self, inbox: &mut Inbox, work: impl Future<Output = T>) -> T {
         let outage = self.store.outage();
         let cause = outage.as_ref().map(|outage| outage.cause.as_str());
@@ -266,7 +266,7 @@ impl Writer {
         }
     }
 
-    /// Between two tries.
+    /// Waits between two attempts.
     async fn pause(&self, back_off: &mut BackOff, inbox: &mut Inbox) {
         let wait = back_off.pause();
         let pause = async {
@@ -278,7 +278,7 @@ impl Writer {
         self.folding(inbox, pause).await;
     }
 
-    /// `None`: no answer in time. A write that happens after all meets its own seq.
+    /// `None` if the store did not answer in time. If the write succeeds nevertheless, a retry finds its own seq.
     async fn within<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let ending = async {
             self.ending.cancelled().await;
@@ -334,14 +334,14 @@ impl Writer {
         }
     }
 
-    /// Nothing of this batch happened as far as anybody is told; the actor is built anew.
+    /// Discards a batch whose effects nobody was told about; the actor is then rebuilt.
     fn give_up(&self, error: CommitError, outgoing: Vec<Outgoing>) {
         let exists = matches!(error, CommitError::AlreadyExists);
         for item in outgoing {
             if let (Outgoing::Reply { to, .. }, true) = (item, exists) {
                 let text = format!("error creating scheduler {}: {error}", self.scheduler);
                 let refusal = Refusal::new(RefusalKind::AlreadyExists, text);
-                // A caller who left needs no answer.
+                // The caller may have stopped waiting.
                 let _ = to.deliver(Err(refusal));
             }
         }

@@ -1,4 +1,4 @@
-//! Threads that stand still, and what is seen of it.
+//! Blocked threads, and how they show.
 
 mod support;
 

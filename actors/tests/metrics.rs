@@ -1,4 +1,4 @@
-//! The page of metrics says what has happened, series by series (contract 9).
+//! The page of metrics reflects what has happened, series by series (contract 9).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a node answers for schedulers that are there, that are not, and that may come.
+//! Answers of a node for schedulers that exist, that do not exist, and that may be created.
 
 mod support;
 

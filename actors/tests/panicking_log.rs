@@ -1,6 +1,6 @@
-//! A log whose writer panics: whoever says something dies of it, and comes back.
+//! A log whose writer panics: actors that log something panic, and are restarted.
 //!
-//! Alone in its program, because the log is the program's.
+//! It is in a binary of its own because the log is global.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Steady pings are answered where they arrive, and still nothing of them is lost.
+//! Steady pings are answered where they arrive, and none of them is lost.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The end of a node: bounded whatever hangs, and nothing goes on behind it.
+//! Shutting down a node: it is bounded whatever hangs, and nothing continues afterwards.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! A store that takes no changes, or takes them late: who is told what, and what is left of what waits.
+//! A store that takes no changes, or takes them late: what callers are told, and what remains of what waits.
 
 mod support;
 

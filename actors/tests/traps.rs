@@ -1,4 +1,4 @@
-//! The traps of the actor library, each with the rule that keeps us out of it.
+//! The pitfalls of the actor library, each with the rule that avoids it.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The ordered writer: what is promised is durable, in its order, whatever the store does.
+//! The ordered writer: promised changes are durable and in order, whatever the store does.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Events that wait for no change of their own, but go behind those before them, of the same room, that do.
+//! Keeps the order of a room's events: those that need no commit must not overtake earlier ones that wait for theirs.
 
 use super::Outbox;
 use maestro_core::domain::RoomId;
@@ -11,25 +11,25 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// Events that may wait behind a slow store before those of steady pings are dropped.
+/// Number of events that may wait behind a slow store before those of steady pings are dropped.
 const WAITING_MAX: u64 = 1024;
 
-/// The events of one scheduler that its writer has: they are forwarded once the changes before them are durable.
+/// Events of one scheduler that wait in its writer, to be forwarded once the changes before them are durable.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// Of all rooms. With a store that is well it is 0, and nobody takes the lock.
+    /// Their total. While the store keeps up it is 0, and the lock need not be taken.
     all: AtomicU64,
     rooms: Mutex<HashMap<RoomId, u32>>,
 }
 
 impl Held {
-    /// Only the actor adds, so nothing comes between its question and what it does then.
+    /// Only the actor adds events, so its check and the following action are not interleaved with others.
     pub fn add(&self, room: &RoomId) {
         *self.rooms.lock().entry(room.clone()).or_default() += 1;
         self.all.fetch_add(1, Relaxed);
     }
 
-    /// It has been forwarded, or dropped.
+    /// An event has been forwarded or dropped.
     pub fn done(&self, room: &RoomId) {
         let mut rooms = self.rooms.lock();
         if let Some(left) = rooms.get_mut(room.as_str()) {
@@ -52,14 +52,14 @@ impl Held {
 }
 
 impl Outbox {
-    /// Queues an event at once, or gives it back for the writer to take, behind those of its room that wait there.
+    /// Queues an event at once, or returns it to be passed to the writer, behind earlier events of its room.
     pub fn push_in_order(&self, event: Arc<Forwarding>, held: &Held) -> Option<Arc<Forwarding>> {
         if !held.holds(&event.room) {
             self.push(&event);
             return None;
         }
         if held.all() >= WAITING_MAX {
-            // The store is away: the next ping says it again.
+            // The store is unavailable: the next ping repeats it.
             self.drop_event(&event);
             return None;
         }

@@ -1,11 +1,10 @@
-//! Carries events to the forwarders (contract 6): queued ones in the background, requested
-//! ones while somebody waits.
+//! Delivers events to forwarders (contract 6): queued ones in the background, requested ones while their caller waits.
 //!
-//! One queue per scheduler and forwarder, so that a forwarder that hangs or fails delays
-//! nobody but itself; several calls at once per queue, one per room, so that a call that
-//! hangs delays its own room only. The queues outlive the owner of a scheduler: the ends of
-//! its rooms are told although it is gone. There is no retry: the next ping says it again,
-//! and who missed an end hears nothing of that room any more.
+//! There is one queue per scheduler and forwarder, so that a forwarder that hangs or fails delays only its own events.
+//! Each queue makes several calls at once, at most one per room, so that a call that hangs delays only its own room.
+//! The queues outlive the owner of a scheduler: the ends of its rooms are delivered even after it is gone. Calls are
+//! not retried: the next ping repeats a status, and a forwarder that missed a room's end receives nothing more about
+//! that room.
 
 mod in_order;
 mod outcomes;
@@ -30,11 +29,11 @@ use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, info, warn};
 
-/// Calls at one time per forwarder; each is for another room.
+/// Maximum number of concurrent calls per forwarder; each is for another room.
 const CALLS_AT_ONCE: usize = 32;
-/// A forwarder that nothing was sent to for that long is forgotten.
+/// A forwarder that was sent nothing for this long is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// How long the end of a node waits for events that are queued.
+/// How long a shutdown waits for queued events.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// All forwarders of a node. Cheap to clone.
@@ -50,13 +49,14 @@ struct Shared {
     outcomes: Outcomes,
 }
 
-/// Those whom one scheduler tells something.
+/// The forwarders of one scheduler.
 struct Told {
     targets: Vec<Arc<Target>>,
     user: Arc<User>,
 }
 
-/// Held by everything that may still tell something for a scheduler. With the last one the port hears that it is over.
+/// Held by everything that may still send events of a scheduler. When the last one is dropped, the port is told that
+/// the scheduler has ended.
 struct User {
     scheduler: SchedulerName,
     port: Arc<dyn Forwarders>,
@@ -81,7 +81,7 @@ struct Inner {
     queue: Queue,
     calls: usize,
     used: Instant,
-    /// The last call failed: said once, not per event.
+    /// The last call failed. Used to log it once, not per event.
     failing: bool,
 }
 
@@ -97,12 +97,12 @@ impl Outbox {
         }))
     }
 
-    /// What became of all events, for whoever measures.
+    /// The outcomes of all events, for the metrics.
     pub fn outcomes(&self) -> &Outcomes {
         &self.0.outcomes
     }
 
-    /// Queues an event for each of its forwarders. Never waits.
+    /// Queues an event for each of its forwarders. Never blocks.
     pub fn push(&self, event: &Arc<Forwarding>) {
         let waiting = Waiting::new(event.clone());
         for forwarder in event.to.iter() {
@@ -112,7 +112,7 @@ impl Outbox {
             if inner.queue.push(waiting.clone()) == Pushed::Dropped {
                 self.0.outcomes.dropped(&target.scheduler, &target.name);
             }
-            // Those that are at it go on until no room is ready any more.
+            // Running tasks continue until no room is ready.
             if inner.calls < CALLS_AT_ONCE && inner.queue.is_ready() {
                 inner.calls += 1;
                 drop(inner);
@@ -121,7 +121,7 @@ impl Outbox {
         }
     }
 
-    /// Counts an event that is not told to anybody.
+    /// Counts an event that is dropped instead of delivered.
     pub fn drop_event(&self, event: &Forwarding) {
         for to in event.to.iter() {
             self.0.outcomes.dropped(&event.scheduler, &to.name);
@@ -137,7 +137,7 @@ impl Outbox {
         {
             return found.clone();
         }
-        // Rarely: so this is the moment to forget others.
+        // This is executed rarely, so it is a good moment to forget unused targets.
         told.retain(|_, told| {
             told.targets.retain(|target| target.is_used());
             !told.targets.is_empty()
@@ -159,9 +159,9 @@ impl Outbox {
         target
     }
 
-    /// A scheduler has gone for good, and told its last: once that is done, nothing is kept for it.
+    /// A scheduler has ended and queued its last events; its state is dropped once they are delivered.
     pub fn ended(&self, scheduler: &SchedulerName) {
-        // Let go outside the lock: connections may end with it.
+        // Dropped outside of the lock, because connections may close with it.
         let told = self.0.told.lock().remove(scheduler.as_str());
         drop(told);
     }
@@ -190,13 +190,13 @@ impl Outbox {
                 waiting
             };
             let event = &waiting.event;
-            // Options may have changed since this task began, name and address not.
+            // Options may have changed since this task began; name and address have not.
             let known = event.to.iter();
             let known = known.filter(|f| f.name == target.name && f.address == target.address);
             let forwarder = known.last().unwrap_or(forwarder);
-            // A trace of its own: a span above it would have to be kept for as long as the event has waited.
+            // Begins a new trace: a parent span would have to stay open while the event waits.
             let result = self.call(forwarder, event, &Span::none()).await;
-            // A log that fails must not take the queue with it.
+            // A panic in logging must not stop the queue.
             let _ = catch_unwind(AssertUnwindSafe(|| target.note(event, &result)));
             if result.is_err() && waiting.is_resync() && waiting.fails() {
                 self.0.outcomes.ping_failed(&event.scheduler);
@@ -205,7 +205,7 @@ impl Outbox {
         }
     }
 
-    /// Inside a span below `parent`; without one it begins a trace.
+    /// Calls inside a span below `parent`; without a parent it begins a new trace.
     async fn call(
         &self,
         forwarder: &Forwarder,
@@ -242,8 +242,8 @@ impl Outbox {
         result
     }
 
-    /// Calls the forwarders of an event in their order; the first failure ends it (contract 6.2).
-    /// Goes on to its end also when nobody waits any more; `place` is given back then.
+    /// Calls the forwarders of an event in order; the first failure ends it (contract 6.2). It continues to the end
+    /// even if the caller stops waiting; `place` is released then.
     pub async fn send(
         &self,
         event: Arc<Forwarding>,
@@ -280,7 +280,7 @@ impl Outbox {
         }
     }
 
-    /// Waits a little for what is queued, then gives it up.
+    /// Waits briefly for queued events, then drops them.
     pub async fn shutdown(&self) {
         self.0.tasks.close();
         if tokio::time::timeout(DRAIN_MAX, self.0.tasks.wait())
@@ -301,7 +301,7 @@ impl Outbox {
         self.0.tasks.wait().await;
     }
 
-    /// Tasks under way.
+    /// Number of running tasks.
     #[cfg(feature = "faults")]
     pub fn tasks_left(&self) -> usize {
         self.0.tasks.len()
@@ -330,7 +330,7 @@ impl Target {
         inner.calls > 0 || inner.used.elapsed() < FORGET_AFTER
     }
 
-    /// Says when a forwarder begins to fail and when that is over, not each event between.
+    /// Logs when a forwarder begins to fail and when it works again, not each event in between.
     fn note(&self, event: &Forwarding, result: &Result<(), ForwardError>) {
         let failed = result.is_err();
         let before = std::mem::replace(&mut self.inner.lock().failing, failed);

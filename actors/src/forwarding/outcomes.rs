@@ -1,25 +1,25 @@
-//! What became of events, by scheduler, for whoever measures (contract 6.5, 9).
+//! Outcomes of events by scheduler, for the metrics (contract 6.5, 9).
 //!
-//! Kept here and not with a recorder: what is deleted leaves no series behind.
+//! They are kept here rather than in a registry, so that a deleted scheduler leaves no series behind.
 
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{ForwardError, ForwardedEvent};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 
-/// Codes that one scheduler's forwarders may bring up, each a label of its own; then [`OTHER`].
+/// Maximum number of codes per scheduler with a label of their own; the rest share [`OTHER`].
 const CODES_MAX: usize = 32;
 const OTHER: &str = "other";
 const SUCCESS: &str = "OK";
 
-/// Of all schedulers that had something to tell.
+/// Counts of all schedulers that had events.
 #[derive(Default)]
 pub(crate) struct Outcomes(Mutex<HashMap<SchedulerName, Counts>>);
 
-/// Of one scheduler.
+/// Counts of one scheduler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
-    /// By the name of the code.
+    /// By the code's name.
     pub room: BTreeMap<String, u64>,
     pub player: BTreeMap<String, u64>,
     pub pings_failed: u64,
@@ -27,13 +27,13 @@ pub(crate) struct Counts {
     pub dropped: BTreeMap<String, u64>,
 }
 
-/// Whether a code is a success.
+/// Whether a code means success.
 pub(crate) fn is_success(code: &str) -> bool {
     code == SUCCESS
 }
 
 impl Outcomes {
-    /// A call came to its end. Those that could not be made are not counted.
+    /// Counts a finished call. Calls that could not be made are not counted.
     pub fn called(
         &self,
         scheduler: &SchedulerName,
@@ -56,12 +56,12 @@ impl Outcomes {
         });
     }
 
-    /// A resync that some forwarder did not take.
+    /// Counts a resync that a forwarder did not accept.
     pub fn ping_failed(&self, scheduler: &SchedulerName) {
         self.change(scheduler, |counts| counts.pings_failed += 1);
     }
 
-    /// An event was given up.
+    /// Counts an event that was dropped.
     pub fn dropped(&self, scheduler: &SchedulerName, forwarder: &str) {
         self.change(scheduler, |counts| count(&mut counts.dropped, forwarder));
     }
@@ -70,7 +70,7 @@ impl Outcomes {
         self.0.lock().get(scheduler).cloned()
     }
 
-    /// Forgets all others.
+    /// Keeps only the counts of known schedulers.
     pub fn keep(&self, known: impl Fn(&str) -> bool) {
         self.0.lock().retain(|name, _| known(name.as_str()));
     }

@@ -1,6 +1,6 @@
-//! What waits for one forwarder: in order within a room, rooms beside each other, bounded.
+//! The bounded queue of one forwarder: ordered within a room, concurrent across rooms.
 //!
-//! A plain value: never here is a call, a task or a lock.
+//! A plain data structure without calls, tasks or locks.
 
 use maestro_core::domain::RoomId;
 use maestro_core::ports::{ForwardedEvent, Forwarding};
@@ -8,16 +8,16 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Resyncs that wait for one forwarder (architecture 4, Bounds).
+/// Maximum number of waiting resyncs per forwarder (architecture 4, Bounds).
 pub(super) const RESYNCS_MAX: usize = 1024;
-/// Ends of rooms that wait for one forwarder: one per room, and more rooms than a scheduler
-/// may have by default.
+/// Maximum number of waiting ends of rooms per forwarder: one per room, and more than the default limit of a
+/// scheduler's rooms.
 pub(super) const ENDS_MAX: usize = 32_768;
 
-/// An event that waits for some forwarders.
+/// An event that waits for one or more forwarders.
 pub(super) struct Waiting {
     pub event: Arc<Forwarding>,
-    /// One of them did not take it: it counts once.
+    /// A forwarder has failed to accept it; this counts once.
     failed: AtomicBool,
 }
 
@@ -27,39 +27,39 @@ impl Waiting {
         Arc::new(Self { event, failed })
     }
 
-    /// Whether this is the first failure.
+    /// Records a failure; whether it is the first one.
     pub fn fails(&self) -> bool {
         !self.failed.swap(true, Relaxed)
     }
 
-    /// May be dropped: the next ping says it again.
+    /// Whether it may be dropped because the next ping repeats it.
     pub fn is_resync(&self) -> bool {
         matches!(self.event.event, ForwardedEvent::Resync(_))
     }
 }
 
-/// What became of an event that was to wait.
+/// The result of queuing an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     Waits,
-    /// It waits, and an older one had to go; or there was no place for it.
+    /// An event was dropped: an older one to make space, or this one.
     Dropped,
 }
 
 #[derive(Default)]
 pub(super) struct Queue {
     rooms: HashMap<RoomId, Line>,
-    /// Rooms with something to tell and no call under way, the longest waiting first.
+    /// Rooms with events and no call in progress; the one that has waited longest comes first.
     ready: VecDeque<RoomId>,
     resyncs: usize,
     ends: usize,
 }
 
-/// Of one room.
+/// The events of one room.
 #[derive(Default)]
 struct Line {
     events: VecDeque<Arc<Waiting>>,
-    /// A call for it is under way.
+    /// A call for this room is in progress.
     busy: bool,
 }
 
@@ -68,7 +68,7 @@ impl Queue {
         self.resyncs + self.ends
     }
 
-    /// Whether a call could begin now.
+    /// Whether a call could be started now.
     pub fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -99,7 +99,7 @@ impl Queue {
         }
     }
 
-    /// Takes the next event; its room has to be given back with [`Self::done`].
+    /// Takes the next event; the caller must call [`Self::done`] for its room.
     pub fn next(&mut self) -> Option<Arc<Waiting>> {
         let id = self.ready.pop_front()?;
         let line = self.rooms.get_mut(&id)?;
@@ -112,7 +112,7 @@ impl Queue {
         Some(waiting)
     }
 
-    /// The call for this room is over.
+    /// The call for this room has ended.
     pub fn done(&mut self, id: &RoomId) {
         let Some(line) = self.rooms.get_mut(id) else {
             return;
@@ -125,8 +125,7 @@ impl Queue {
         }
     }
 
-    /// The oldest of the same room; of a room that has none, the oldest of the room that has
-    /// waited longest.
+    /// Drops the oldest resync of the same room or, if it has none, the oldest one of the room that has waited longest.
     fn drop_a_resync(&mut self, same: &RoomId) {
         let has = |id: &&RoomId| {
             let line = self.rooms.get(*id);

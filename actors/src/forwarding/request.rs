@@ -1,4 +1,4 @@
-//! Events that somebody waits for: roomevent, playerevent and status (contract 3).
+//! Events whose caller waits for the outcome: roomevent, playerevent and status (contract 3).
 
 use crate::error::{CallError, EventError};
 use crate::node::Node;
@@ -7,11 +7,11 @@ use maestro_core::state::{Command, EventRequest, Reply};
 use std::time::Duration;
 
 impl Node {
-    /// Forwards an event to the forwarders of a scheduler, one after the other; the first
-    /// failure ends it (contract 6.2). Also `Ok` when nobody is to be told.
+    /// Forwards an event to the forwarders of a scheduler, one after the other; the first failure ends it (contract
+    /// 6.2). Also `Ok` if there are no forwarders.
     ///
     /// # Errors
-    /// What the room is told: its text is part of the contract.
+    /// The error's text is sent to the room and part of the contract.
     pub async fn forward(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Ours: what the actors themselves are doing, under `maestro_actor_`.
+//! Our own metrics about the actors themselves, named `maestro_actor_…`.
 
 use super::scrape::Scrape;
 use crate::Directory;
@@ -53,7 +53,7 @@ fn by_actor(
         let value = of(Some(gauge), &gauge.totals);
         family.value(&[("actor", actor), ("scheduler", "")], value);
     }
-    // Counters of actors that are gone stay as long as their scheduler's others.
+    // Counters of deleted actors are shown as long as the other counters of their schedulers.
     let shown = |gone: bool| kind == Kind::Counter || !gone;
     for seen in scrape.all.iter().filter(|seen| shown(seen.gone)) {
         let labels = [("actor", "scheduler"), ("scheduler", seen.name())];
@@ -62,8 +62,8 @@ fn by_actor(
     }
 }
 
-/// Over all schedulers: by scheduler there would be hundreds of series for each. What one of
-/// them takes is in `/debug/actors`.
+/// Summed over all schedulers: per scheduler there would be hundreds of series each. `/debug/actors` shows the times of
+/// a single scheduler.
 fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2]) {
     let owners = TurnTimes::default();
     owners.merge(&directory.counters().turns);
@@ -78,7 +78,7 @@ fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2])
     let [supervisor, catalog] = plain.map(|(actor, gauge)| (actor, &gauge.totals.times));
     for (actor, times) in [supervisor, catalog, ("scheduler", &owners)] {
         for (message, times) in times.all() {
-            // An owner may get messages of every kind, the other two only of some.
+            // Owners handle messages of every kind, the other two actors only some.
             if actor == "scheduler" || times.count() > 0 {
                 let labels = [("actor", actor), ("message", message)];
                 let (sum, count) = (times.sum_seconds(), times.count());
@@ -110,7 +110,7 @@ fn busy(scrape: &mut Scrape, catalog: &Catalog) {
     }
 }
 
-/// What only the owner of a scheduler has.
+/// Metrics that only owners of schedulers have.
 fn owners(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
         "maestro_actor_restarts_total",

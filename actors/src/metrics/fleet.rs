@@ -1,4 +1,4 @@
-//! What the original's health controller and metrics reporter say of a fleet.
+//! Metrics of a fleet, as the original's health controller and metrics reporter export them.
 
 use super::scrape::Scrape;
 use crate::published::Published;
@@ -7,7 +7,7 @@ use maestro_core::domain::{
 };
 use maestro_metrics::Kind;
 
-/// Terminated rooms had no gauge; they are gone at once.
+/// Without terminated rooms, which the original did not count: they are gone at once.
 const ROOMS: [RoomStatus; 8] = [
     RoomStatus::Ready,
     RoomStatus::Pending,
@@ -27,7 +27,7 @@ const INSTANCES: [(InstanceStatus, &str); 5] = [
     (InstanceStatus::Error, "error"),
 ];
 
-/// States that a scheduler of ours has; one of another program's words is a series of its own.
+/// Our states; a state written by another program gets a series of its own.
 const STATES: [SchedulerPhase; 4] = [
     SchedulerPhase::Creating,
     SchedulerPhase::InSync,
@@ -35,7 +35,7 @@ const STATES: [SchedulerPhase; 4] = [
     SchedulerPhase::Terminating,
 ];
 
-/// Ends that alerts are about: there from the start, so that the first one is an increase.
+/// Ends that alerts refer to: their series exist from the start, so that the first end is an increase.
 const ALERTED: [&str; 4] = ["failed", "killed", "restarted", "expired_room"];
 
 pub(super) fn render(scrape: &mut Scrape) {
@@ -143,7 +143,7 @@ fn matches(scrape: &mut Scrape) {
         "Matches that one room may have at a time (gauge)",
         |seen| scheduler(seen).map(|s| s.max_matches() as f64),
     );
-    // Whether the autoscaling is enabled or not, as in the original.
+    // Reported even if autoscaling is disabled, as in the original.
     scrape.gauges(
         "maestro_worker_ready_target",
         "Share of free matches that the policy roomOccupancy wants (gauge)",

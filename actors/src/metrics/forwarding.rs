@@ -1,4 +1,4 @@
-//! What became of events of rooms and players (contract 6.5, 9).
+//! Outcomes of events of rooms and players (contract 6.5, 9).
 
 use super::scrape::{Scrape, Seen};
 use crate::forwarding::{Counts, Outcomes, is_success};

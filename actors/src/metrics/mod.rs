@@ -1,9 +1,7 @@
-//! The metrics of a node's schedulers and actors, put together when somebody asks (contract 9;
-//! `docs/metrics.md` has the list).
+//! The metrics of a node's schedulers and actors, assembled at each scrape (contract 9; `docs/metrics.md` lists them).
 //!
-//! Nothing is asked or locked for it: gauges come from what the actors published, counters
-//! from the counters of their handles. A scheduler that is deleted takes its gauges with it at
-//! once and its counters after a few minutes.
+//! No actor is asked or locked: gauges come from what the actors published, counters from their handles. The gauges of
+//! a deleted scheduler vanish at once, its counters after a few minutes.
 
 mod actors;
 mod fleet;
@@ -20,7 +18,7 @@ use prometheus::proto::MetricFamily;
 use scrape::{Scrape, Seen};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Label of pings for schedulers that do not exist: anybody may make names up.
+/// Label of pings for unknown schedulers, whose names clients could make up at will.
 const UNKNOWN: &str = "unknown";
 
 /// Renders the page.
@@ -37,7 +35,7 @@ pub(crate) fn render(
         .filter_map(|handle| Seen::of(handle, false))
         .collect();
     for handle in directory.counters().lately_gone() {
-        // One that came back under its name counts anew.
+        // A scheduler that was created again under the same name starts with new counters.
         if !all.iter().any(|seen| seen.name() == handle.name().as_str()) {
             all.extend(Seen::of(handle, true));
         }
@@ -74,7 +72,7 @@ fn rooms_api(scrape: &mut Scrape, directory: &Directory) {
         let failures = seen.counters().ping_failures.load(Relaxed);
         family.value(&[("scheduler", seen.name())], failures as f64);
     }
-    // A scheduler may have that name: then it is counted as that one's.
+    // If a scheduler really has that name, it counts as that scheduler's.
     if !scrape.all.iter().any(|seen| seen.name() == UNKNOWN) {
         let failures = directory.counters().unknown_pings.load(Relaxed);
         family.value(&[("scheduler", UNKNOWN)], failures as f64);

@@ -1,4 +1,4 @@
-//! What the original's worker and watcher count: operations and events of the runtime.
+//! Metrics of the original's worker and watcher: operations and events of the runtime.
 
 use super::scrape::{Scrape, Seen};
 use crate::Directory;
@@ -6,7 +6,7 @@ use crate::scheduler_counters::{Latencies, SchedulerCounters};
 use maestro_metrics::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The parts of an owner that were processes of their own in the original.
+/// Parts of an owner that are separate processes in the original.
 const COMPONENTS: [&str; 3] = ["operation_execution", "runtime_watcher", "metrics_reporter"];
 
 pub(super) fn render(scrape: &mut Scrape, directory: &Directory) {
@@ -138,7 +138,7 @@ fn events(scrape: &mut Scrape) {
             ("deleted", &instances.deleted),
         ] {
             let events = events.load(Relaxed) as f64;
-            // Taking one in cannot fail here.
+            // Here, processing an event cannot fail.
             for (success, events) in [("true", events), ("false", 0.0)] {
                 let labels = [
                     ("scheduler", seen.name()),

@@ -1,4 +1,4 @@
-//! What all parts of the page are rendered from: each scheduler as it is seen at one moment.
+//! The input of all parts of the page: a view of each scheduler, taken at one moment.
 
 use crate::gauge::Totals;
 use crate::handle::SchedulerHandle;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// One scheduler as the page shows it.
 pub(super) struct Seen {
     pub handle: SchedulerHandle,
-    /// Its document, now or at last.
+    /// Its document, the last one if it is deleted.
     pub scheduler: Arc<Scheduler>,
     pub published: Option<Arc<Published>>,
     pub live: Option<Live>,
@@ -22,7 +22,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// `None`: a name without a scheduler, which somebody asked for.
+    /// `None` for a name that was requested but has no scheduler.
     pub fn of(handle: SchedulerHandle, gone: bool) -> Option<Self> {
         let scheduler = handle.counters().last_known()?;
         let published = handle.published();
@@ -48,14 +48,14 @@ impl Seen {
     }
 }
 
-/// All schedulers of a node and its page.
+/// All schedulers of a node, and the page to render.
 pub(super) struct Scrape {
     pub page: Page,
     pub all: Vec<Seen>,
 }
 
 impl Scrape {
-    /// A counter by scheduler, of those too that have just gone.
+    /// Writes a counter per scheduler, including recently deleted ones.
     pub fn counters(
         &mut self,
         name: &str,
@@ -71,7 +71,7 @@ impl Scrape {
         }
     }
 
-    /// A gauge by game and scheduler; `None`: that one has no such value.
+    /// Writes a gauge per game and scheduler; `None` skips the scheduler.
     pub fn gauges(&mut self, name: &str, help: &str, of: impl Fn(&Published) -> Option<f64>) {
         let mut family = self.page.family(name, Kind::Gauge, help);
         for seen in self.all.iter().filter(|seen| !seen.gone) {

@@ -1,4 +1,4 @@
-//! What a node says of rooms from where they run, past their owners.
+//! What the runtime knows about rooms, without asking their owners.
 
 use super::Node;
 use crate::error::CallError;
@@ -6,11 +6,11 @@ use maestro_core::ports::{ContainerProcess, RuntimeError};
 use maestro_core::state::{Refusal, RefusalKind};
 use std::time::Duration;
 
-/// How long a runtime may take to read a log.
+/// Time limit for reading a log.
 const LOG_MAX: Duration = Duration::from_secs(5);
 
 impl Node {
-    /// The processes of a room, where rooms are processes of this machine.
+    /// The processes of a room, if rooms are processes of this machine.
     pub fn room_processes(&self, scheduler: &str, room: &str) -> Vec<ContainerProcess> {
         self.runtime.processes(&scheduler.into(), &room.into())
     }
@@ -30,7 +30,7 @@ impl Node {
             CallError::from(Refusal::new(RefusalKind::NotFound, text))
         };
         let (runtime, name, id) = (self.runtime.clone(), scheduler.into(), room.into());
-        // The client of a runtime lives on the I/O runtime.
+        // Clients of a runtime must be used on the I/O runtime.
         let read = self.tasks.spawn_on(
             async move {
                 let read = runtime.log_tail(&name, &id, lines);

@@ -46,7 +46,7 @@ impl SchedulerActor {
         }
     }
 
-    /// Flushes what is coalesced and ends. Rooms stay as they are.
+    /// Flushes coalesced changes and ends. Rooms keep running.
     pub(crate) fn end(&mut self, cause: EndCause, ctx: &mut Context<Self>) {
         if self.is_over(ctx) {
             return;
