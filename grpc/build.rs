@@ -1,4 +1,4 @@
-//! Compiles `proto/` without protoc: stubs, and the descriptors that reflection serves.
+//! Compiles `proto/` without protoc: generates stubs, and the descriptors that reflection serves.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ const API: [&str; 4] = [
     "api/v1/rooms.proto",
     "api/v1/schedulers.proto",
 ];
-/// Ours, served to everybody who reaches the port.
+/// Our own services, served to every client of the port.
 const PUBLIC: [&str; 2] = ["maestro/v1/fleet.proto", "maestro/v1/operator.proto"];
-/// Ours, between nodes only: not described to the public either.
+/// Our own services for calls between nodes; reflection does not describe them to the public.
 const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     described("maestro.v1.bin", &PUBLIC)?;
     described("control.bin", &CONTROL)?;
 
-    // The services speak the messages of `maestro_api`: nothing is declared twice.
+    // The services use the messages of `maestro_api`, so no message is declared twice.
     let all = [&API[..], &PUBLIC, &CONTROL].concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(protox::compile(all, ["proto"])?)?;
 
     let events = protox::compile(EVENTS, ["proto"])?;
-    // The map of attributes sorted: the same event is the same bytes.
+    // Maps of attributes are sorted, so that the same event always encodes to the same bytes.
     tonic_prost_build::configure()
         .btree_map(".")
         .compile_fds(events)?;

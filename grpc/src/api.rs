@@ -1,4 +1,5 @@
-//! Packages `api.v1` (contract 16) and `maestro.v1` (ours): services and clients over the messages of `maestro_api`.
+//! Packages `api.v1` (contract 16) and `maestro.v1` (ours): generated services and clients that use the messages of
+//! `maestro_api`.
 
 #![allow(
     clippy::all,

@@ -1,5 +1,5 @@
-//! The calls of `maestro_api` as the client of another process: whoever holds a trait need not know whether the one who
-//! answers is here or there.
+//! A client that implements the APIs of `maestro_api` by calling another process. Callers that hold the trait need not
+//! know whether the implementation is local or remote.
 
 use std::time::Duration;
 
@@ -20,24 +20,24 @@ use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
 use crate::services::PUSHBACK;
 
-/// Largest answer in bytes: a listing of all schedulers, each with a spec of a request's size.
+/// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.
 const ANSWER_MAX: usize = 64 << 20;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
-/// A connection whose other end does not answer is given up after both.
+/// A connection whose peer does not answer a keep-alive ping is closed after both intervals.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// All calls of the process at one address. Cheap to clone; all clones share its connection.
+/// All calls of the process at one address. Cheap to clone; clones share one connection.
 #[derive(Clone, Debug)]
 pub struct GrpcClient {
     channel: Channel,
 }
 
 impl GrpcClient {
-    /// Connects with the first call, and again with the next one after a failure.
+    /// Connects on the first call, and reconnects on the next call after a failure.
     ///
     /// # Errors
-    /// When `url` is no URL.
+    /// Fails when `url` is not a valid URL.
     pub fn new(url: &str) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(url.to_owned())?
             .connect_timeout(CONNECTED_WITHIN)
@@ -50,7 +50,7 @@ impl GrpcClient {
     }
 }
 
-/// A call on behalf of a request: its id, its deadline and its trace go along.
+/// A call on behalf of a request: its id, deadline and trace context are sent along.
 fn outgoing<M>(context: &RequestContext, message: M) -> Request<M> {
     let mut request = Request::new(message);
     if let Some(left) = context.remaining() {
@@ -67,21 +67,21 @@ fn outgoing<M>(context: &RequestContext, message: M) -> Request<M> {
     request
 }
 
-/// What no header can hold is left out: the other side makes an id of its own, or begins a trace.
+/// A value that is no valid header is left out: the other side then generates an id or begins a trace.
 fn put(headers: &mut MetadataMap, name: &'static str, value: &str) {
     if let Ok(value) = value.parse() {
         headers.insert(name, value);
     }
 }
 
-/// The answer of a call, for whom nobody waits longer than its caller.
+/// Awaits the answer, at most until the caller's deadline.
 async fn incoming<T>(
     context: &RequestContext,
     call: impl Future<Output = Result<Response<T>, tonic::Status>>,
 ) -> Answer<T> {
     let answer = match context.remaining() {
         None => call.await,
-        // The library's own timeout does not count the time that it takes to connect, and is called Canceled.
+        // The library's own timeout excludes the time to connect, and is reported as `Canceled`.
         Some(left) => tokio::time::timeout(left, call)
             .await
             .unwrap_or_else(|_| Err(tonic::Status::cancelled("Timeout expired"))),
@@ -95,7 +95,7 @@ async fn incoming<T>(
     }
 }
 
-/// What the other side said, or why it could not be asked.
+/// The status that the other side answered, or why it could not be reached.
 fn failure(told: &tonic::Status) -> Status {
     let number = u8::try_from(told.code() as i32).unwrap_or_default();
     Status {
@@ -107,7 +107,7 @@ fn failure(told: &tonic::Status) -> Status {
     }
 }
 
-/// Implements an API by the clients of the services that have its calls.
+/// Implements an API with the generated clients of its services.
 macro_rules! remote {
     ($api:ident by $($client:ident { $($rpc:ident($request:ident) -> $response:ident;)* })*) => {
         #[tonic::async_trait]

@@ -1,6 +1,6 @@
-//! The names of gRPC codes as Go spells them; texts and metrics carry them.
+//! The names of gRPC codes as Go spells them, as error texts and metrics use them.
 
-/// By their numbers; `Canceled` with one l.
+/// Indexed by number; `Canceled` is spelled with one l.
 pub(crate) const NAMES: [&str; 17] = [
     "OK",
     "Canceled",
@@ -21,7 +21,7 @@ pub(crate) const NAMES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// A number that nobody knows is called by it.
+/// An unknown code is named by its number.
 pub(crate) fn name(code: i64) -> String {
     let known = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
     known.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned())
@@ -45,7 +45,7 @@ mod tests {
         ] {
             assert_eq!(name(code), expected);
         }
-        // Up to the last one they are those that tonic knows.
+        // From 2 on, the names are those of tonic.
         for code in 2..=16 {
             assert_eq!(name(code), format!("{:?}", tonic::Code::from(code as i32)));
         }

@@ -7,7 +7,7 @@ use prost::bytes::{Buf, BufMut};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// What the generated services and clients of `api.v1` read and write with.
+/// The codec that the generated services and clients of `api.v1` use.
 #[derive(Debug)]
 pub struct WireCodec<E, D>(PhantomData<(E, D)>);
 
@@ -32,7 +32,7 @@ impl<E: Message, D: Message> Codec for WireCodec<E, D> {
     }
 }
 
-/// Writes messages.
+/// Encodes messages.
 #[derive(Debug)]
 pub struct WireEncoder<E>(PhantomData<E>);
 
@@ -46,7 +46,7 @@ impl<E: Message> Encoder for WireEncoder<E> {
     }
 }
 
-/// Reads messages. Damaged ones are the caller's mistake, as over HTTP.
+/// Decodes messages. A malformed message is the caller's mistake, as over HTTP.
 #[derive(Debug)]
 pub struct WireDecoder<D>(PhantomData<D>);
 

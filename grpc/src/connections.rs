@@ -21,19 +21,19 @@ use tracing::warn;
 use crate::crowd::{Crowd, Line, Place};
 use crate::frames::Frames;
 
-/// What one client can cost the others.
+/// Limits that keep one client from starving the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Most connections at one time. For more, those that are idle for longest make room; while all have calls under
     /// way, one waits, and the others in the system's queue.
     pub connections_max: usize,
-    /// From a connection's beginning to its preface (RFC 9113, 3.4). Behind that, pings find out who does not answer:
-    /// also whoever trickles a frame, since the answer would have to stand in it.
+    /// Time limit from accepting a connection to its preface (RFC 9113, 3.4). After that, keep-alive pings detect dead
+    /// clients, and also a client that trickles one frame: its acknowledgement would have to interrupt that frame.
     pub preface_within: Duration,
 }
 
 impl Bounds {
-    /// With five seconds for the preface, as long as HTTP has for its first head.
+    /// Allows five seconds for the preface, as long as HTTP allows for its first request head.
     pub fn new(connections_max: usize) -> Self {
         Self {
             connections_max,
@@ -42,13 +42,13 @@ impl Bounds {
     }
 }
 
-/// Bytes of the preface.
+/// Length of the preface.
 const PREFACE: usize = 24;
 
-/// How long nothing is accepted once it has failed.
+/// How long the server waits after it failed to accept a connection.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Accepts connections that end when `cut` is canceled.
+/// Accepts connections, which are closed when `cut` is canceled.
 pub fn incoming(
     listener: TcpListener,
     cut: CancellationToken,
@@ -61,7 +61,7 @@ pub fn incoming(
             let accepted = match listener.accept().await {
                 Ok((stream, peer)) => {
                     let place = crowd.enter(&cut).await?;
-                    // Answers are small and waited for. Where it cannot be set, they are only slower.
+                    // Answers are small and latency matters. If it cannot be set, they are only slower.
                     let _ = stream.set_nodelay(true);
                     Ok(Connection {
                         stream,
@@ -76,7 +76,7 @@ pub fn incoming(
                     })
                 }
                 Err(error) => {
-                    // Such as too many open files: the next try would fail as fast, again and again.
+                    // For example, too many open files: an immediate retry would fail again.
                     warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     Err(error)
@@ -87,13 +87,13 @@ pub fn incoming(
     )
 }
 
-/// A client's connection, which takes one of the places.
+/// A client's connection, which holds one of the permits.
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
     frames: Frames,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Until it has come.
+    /// Set until the preface has been received.
     preface: Option<Preface>,
     place: Place,
 }
@@ -116,7 +116,7 @@ impl Connection {
     }
 
     fn flooded(&self) -> io::Error {
-        // Whoever does it may do it again and again.
+        // A client can provoke this line at will, so its rate is limited.
         static SAID: Seldom = Seldom::new();
         if let Some(unsaid) = SAID.next() {
             warn!(
@@ -137,7 +137,7 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    /// Whoever serves a connection reads it all the time, so this is where it hears of its end.
+    /// The server always has a read pending, so this is where it learns that the connection is to end.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,5 @@
-//! Package `eventforwarder`: what matchmakers implement to hear of rooms and players (contract 6 and 16).
+//! Package `eventforwarder`: the service that matchmakers implement to receive events of rooms and players (contract 6
+//! and 16).
 //!
 //! [`grpc_forwarder_client::GrpcForwarderClient`] is what Maestro calls, [`grpc_forwarder_server::GrpcForwarder`] what
 //! a forwarder implements.

@@ -1,28 +1,28 @@
-//! Frames of HTTP/2 that a client sends, counted on their way in (RFC 9113, 10.5).
+//! A budget for the HTTP/2 frames that a client sends (RFC 9113, 10.5).
 //!
-//! Most kinds of frame cost the server work and bring no call further: settings and pings have to be acknowledged,
-//! resets and empty data are looked at for nothing. The HTTP library bounds some kinds, not their number. Here each
-//! such frame is paid for from a purse that calls, their answers and time fill; who has nothing left is hung up on
-//! before the library sees what was sent.
+//! Most kinds of frame make the server work without advancing a call: settings and pings have to be acknowledged,
+//! resets and empty data are processed for nothing. The HTTP library bounds some of these kinds, but not their number.
+//! Here each such frame is charged to a budget that calls, their answers and time replenish. A connection whose budget
+//! is exhausted is closed before the library sees the frame.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a connection begins with, and the most that it can save up.
+/// The initial budget of a connection, and the most that it can accumulate.
 const PURSE: u64 = 2048;
-/// Time fills it, for clients that are silent and prove that they live.
+/// Replenished per second, for idle clients that send keep-alive pings.
 const PER_SECOND: u64 = 64;
-/// For the head of a call: its message, a window update, an acknowledgement.
+/// Replenished per request head: pays for the call's message, a window update and an acknowledgement.
 const PER_HEAD: u64 = 3;
-/// Bytes of answers for one more: whoever reads much tells how far it is.
+/// Replenished by one for so many bytes of answers: a client that reads much sends many window updates.
 const BYTES_PER_FRAME: u64 = 4096;
-/// A reset, which ends work that has begun: more than its call's head brings, so that calls which are all reset use the
-/// purse up.
+/// The price of a reset, which ends work in progress. It is higher than `PER_HEAD`, so that a client that resets each
+/// of its calls exhausts the budget.
 const RESET_COSTS: u64 = 4;
-/// Data of at least so many bytes brings a call further.
+/// Data of at least this many bytes advances a call and is free.
 const DATA_MIN: usize = 128;
 
-/// Of a frame's head.
+/// Length of a frame header.
 const HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -30,17 +30,17 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const ACK: u8 = 1;
 
-/// Reads the frames of one connection, behind its preface.
+/// Parses the frames of one connection, after its preface.
 pub struct Frames {
     head: [u8; HEAD],
-    /// Bytes of the head that are there.
+    /// Bytes of the current frame's header received so far.
     filled: usize,
-    /// Bytes of the payload that are still to come.
+    /// Bytes of the current frame's payload still to come.
     payload: usize,
     purse: u64,
-    /// Of answers, that did not make up a frame's worth yet.
+    /// Bytes of answers not yet credited, less than `BYTES_PER_FRAME`.
     answered: u64,
-    /// When time filled the purse last.
+    /// When time last replenished the budget.
     at: Instant,
 }
 
@@ -56,18 +56,18 @@ impl Frames {
         }
     }
 
-    /// Bytes of answers went out.
+    /// Credits bytes of answers that were sent.
     pub fn answered(&mut self, bytes: usize) {
         self.answered += bytes as u64;
         self.earn(self.answered / BYTES_PER_FRAME);
         self.answered %= BYTES_PER_FRAME;
     }
 
-    /// Takes what has come. False: it is too much of what brings no call further.
+    /// Processes bytes from the client. False when the budget is exhausted.
     pub fn take(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         let seconds = now.duration_since(self.at).as_secs();
         if seconds > 0 {
-            // What is less than a second counts for the next one.
+            // The remainder of a second is kept for the next call.
             self.at += Duration::from_secs(seconds);
             self.earn(seconds.saturating_mul(PER_SECOND));
         }
@@ -89,7 +89,7 @@ impl Frames {
         true
     }
 
-    /// For the frame whose head is there.
+    /// Charges or credits the frame whose header is complete.
     fn pay(&mut self) -> bool {
         let [a, b, c, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
@@ -99,7 +99,7 @@ impl Frames {
                 return true;
             }
             DATA if self.payload >= DATA_MIN => 0,
-            // The server itself asked for it, once.
+            // The acknowledgement of the server's own settings, which it sends once.
             SETTINGS if flags & ACK != 0 => 1,
             RST_STREAM => RESET_COSTS,
             _ => 1,
@@ -133,7 +133,7 @@ mod tests {
         frame
     }
 
-    /// How many of them pass at once; `MANY`: as many as they like.
+    /// How many repetitions of these frames are accepted; `MANY` means no limit was reached.
     fn pass(frames: &[Vec<u8>]) -> usize {
         const MANY: usize = 100_000;
         let (now, bytes) = (Instant::now(), frames.concat());
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(with(&[]), 100_000);
         assert_eq!(with(&[frame(PING, 8), frame(WINDOW_UPDATE, 4)]), 100_000);
         assert!(with(&[frame(RST_STREAM, 4)]) < 1025);
-        // A large message.
+        // A large request message.
         assert_eq!(pass(&[frame(DATA, 16_384)]), 100_000);
     }
 
@@ -182,7 +182,7 @@ mod tests {
         assert!(connection.take(&ping.repeat(2048), now));
         assert!(connection.take(&ping.repeat(64), now + Duration::from_secs(1)));
         assert!(!connection.take(&ping, now + Duration::from_secs(1)));
-        // A large answer, acknowledged on its way.
+        // A large answer, with acknowledgements while it is being sent.
         for _ in 0..100_000 {
             connection.answered(3000);
             connection.answered(1096);

@@ -1,6 +1,5 @@
-//! gRPC: the calls of `maestro_api` served and called, as the `api.v1` services (contract 16, decision D13) and those
-//! of
-//! `maestro.v1` beside them; and the client of matchmakers' forwarders.
+//! gRPC: a server and a client for the calls of `maestro_api`, as the services of `api.v1` (contract 16, decision D13)
+//! and `maestro.v1`; and the client of matchmakers' forwarders.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.
 
@@ -32,7 +31,7 @@ pub use services::Audience;
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.
 pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.v1.bin"));
-/// Those of package `maestro.v1`, as far as it is public.
+/// The compiled descriptors of the public services of package `maestro.v1`.
 pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/maestro.v1.bin"));
-/// Those of `maestro.v1` that only nodes hear of, with what they import.
+/// The compiled descriptors of the services of `maestro.v1` that only nodes can call, with their imports.
 pub const CONTROL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));

@@ -1,4 +1,4 @@
-//! For tests: all APIs, doing what they are told, and remembering how they were called.
+//! For tests: all APIs, with scripted behavior and a record of the calls received.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use maestro_api::{
     operator_calls, rooms_calls,
 };
 
-/// What every call does.
+/// How every call behaves.
 #[derive(Clone, Debug, Default)]
 pub enum Does {
     /// Answers with an empty message.
@@ -16,16 +16,16 @@ pub enum Does {
     Answer,
     Refuse(Status),
     Panic,
-    /// Never comes back.
+    /// Never returns.
     Hang,
-    /// Answers when the test says so.
+    /// Answers when the test completes the channel.
     Wait(Arc<tokio::sync::Mutex<tokio::sync::oneshot::Receiver<()>>>),
 }
 
 #[derive(Default)]
 pub struct Script {
     pub does: Mutex<Does>,
-    /// The method, its context, and the request as it prints.
+    /// The method, its context, and the request in debug format.
     pub heard: Mutex<Vec<(&'static str, RequestContext, String)>>,
 }
 

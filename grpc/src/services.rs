@@ -1,4 +1,4 @@
-//! The services: each call goes to the very implementation that HTTP calls.
+//! The gRPC services: each call goes to the same implementation that HTTP calls.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ use crate::api::operator_service_server::OperatorService;
 use crate::api::rooms_service_server::RoomsService;
 use crate::api::schedulers_service_server::SchedulersService;
 
-/// One call that can be made.
+/// A call that clients can make.
 #[derive(Debug)]
 pub struct Rpc {
     /// `/package.Service/Method`.
     pub path: &'static str,
     pub api: Api,
-    /// Whether it wants something changed: those are logged.
+    /// Whether it changes something; such calls are logged.
     pub mutating: bool,
 }
 
-/// Who reaches a server.
+/// Who can reach a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Rooms, matchmakers, operators: as for HTTP, nothing here shows or changes the process itself.
+    /// Rooms, matchmakers and operators. As over HTTP, no call of theirs shows or changes the process itself.
     Public,
-    /// Other nodes, which have every call.
+    /// Other nodes; they may make every call.
     Nodes,
 }
 
 impl Audience {
-    /// All calls that it has. Pings first: nearly every call is one.
+    /// The calls of this audience. Pings come first because nearly every call is one.
     pub fn calls(self) -> impl Iterator<Item = &'static Rpc> {
         let control = match self {
             Self::Public => &[],
@@ -52,10 +52,10 @@ impl Audience {
     }
 }
 
-/// Longest text of a message that a span takes in bytes: nobody has looked at it yet.
+/// Maximum length, in bytes, of a field that a span records: the message has not been validated yet.
 const RECORDED_MAX: usize = 256;
 
-/// Completes the span of a call by what its message tells.
+/// Records a field of the message in the call's span.
 fn record(field: &'static str, text: &str) {
     if !text.is_empty() {
         let end = text.floor_char_boundary(RECORDED_MAX);
@@ -66,7 +66,7 @@ fn record(field: &'static str, text: &str) {
     }
 }
 
-/// Which calls change something.
+/// Whether a call changes something.
 macro_rules! mutating {
     (reads) => {
         false
@@ -76,7 +76,7 @@ macro_rules! mutating {
     };
 }
 
-/// Implements a service by an API, and lists its calls.
+/// Implements a service on top of an API, and lists its calls.
 macro_rules! service {
     ($(#[$meta:meta])* $name:ident is $service:literal $trait:ident over $api:ident ($kind:expr), $list:ident {
         $($manner:ident $method:literal $rpc:ident($request:ident {$($field:ident is $attribute:literal),*}) -> $response:ident;)*
@@ -94,7 +94,7 @@ macro_rules! service {
         #[tonic::async_trait]
         impl $trait for $name {
             $(async fn $rpc(&self, mut request: Request<$request>) -> Result<Response<$response>, tonic::Status> {
-                // The server puts it there before it looks for the service.
+                // The server inserts it before the request is routed to a service.
                 let context = request.extensions_mut().remove().unwrap_or_else(RequestContext::internal);
                 let message = request.into_inner();
                 $(record($attribute, &message.$field);)*
@@ -177,15 +177,16 @@ service! {
     }
 }
 
-/// Tells a caller not to try again although the code says that it passes (gRFC A6, "pushback": a negative number).
+/// Trailer that tells a client not to retry although the code is a transient one (gRFC A6, "pushback": a negative
+/// number).
 pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// Longest message of a status in bytes. It travels as a header, each byte as up to three, and clients bound those (8
-/// KiB is
-/// usual): one that is longer would bring them another failure than ours. HTTP's bodies have all of it.
+/// Maximum length of a status message in bytes. The message travels as a header, with up to three bytes per byte of
+/// text, and clients limit header size (usually 8 KiB): a longer message would reach them as a different failure. HTTP
+/// bodies carry it in full.
 const MESSAGE_TEXT_MAX: usize = 2 << 10;
 
-/// The same code and message as over HTTP.
+/// The gRPC status with the code and message that HTTP answers.
 pub fn status(status: Status) -> tonic::Status {
     let code = tonic::Code::from_i32(i32::from(status.code.number()));
     let mut message = status.message;

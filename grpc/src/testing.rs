@@ -1,5 +1,5 @@
-//! For tests: a matchmaker's forwarder, a real gRPC server that keeps what it is told, and answers,
-//! fails, hangs, goes away and comes back as a test says.
+//! For tests: a matchmaker's forwarder. It is a real gRPC server that records the calls it receives, and answers,
+//! fails, hangs, goes away and comes back as the test requires.
 
 #![allow(clippy::expect_used, reason = "a panic is how a test fails")]
 
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-/// One call that came.
+/// One received call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
     Resync(RoomStatus),
@@ -35,7 +35,7 @@ impl Received {
         room.expect("every event names its room")
     }
 
-    /// Metadata of the event, wherever its message has it.
+    /// A value of the event's metadata, wherever the message carries it.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         let metadata = match self {
             Self::Player(m) => &m.metadata,
@@ -56,36 +56,36 @@ impl Received {
     }
 }
 
-/// A call that came with a place in a trace.
+/// A call that carried a trace context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traced {
-    /// Of the event.
+    /// The event, as [`Received::word`] abbreviates it.
     pub word: String,
     pub traceparent: String,
     pub tracestate: Option<String>,
 }
 
-/// Calls that wait until a test lets them go on.
+/// Calls that are blocked until the test releases them.
 #[derive(Clone, Debug)]
 pub struct Hold(Arc<Semaphore>);
 
 impl Hold {
-    /// Lets all calls through, now and from now on.
+    /// Releases all calls, including future ones.
     pub fn open(&self) {
         self.0.close();
     }
 
     async fn ended(&self) {
-        // There are no permits: it ends by being closed.
+        // The semaphore has no permits; the wait ends when it is closed.
         let _ = self.0.acquire().await;
     }
 }
 
-/// A forwarder on a port of the loopback. Gone when it is dropped.
+/// A forwarder on a loopback port. Stops when it is dropped.
 pub struct TestForwarder {
     address: SocketAddr,
     ear: Ear,
-    /// Its own, so that taking it away ends every connection at once.
+    /// A runtime of its own, so that shutting it down closes every connection at once.
     runtime: Option<Runtime>,
 }
 
@@ -95,7 +95,7 @@ struct Ear(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     received: Mutex<Vec<Received>>,
-    /// How long the last caller was ready to wait, as it said.
+    /// The timeout that the last caller sent, in the form of the `grpc-timeout` header.
     patience: Mutex<Option<String>>,
     traces: Mutex<Vec<Traced>>,
     answer: Mutex<Option<Result<Response, Status>>>,
@@ -113,12 +113,12 @@ impl TestForwarder {
         started
     }
 
-    /// For the `address` of a scheduler's forwarder.
+    /// The value for the `address` of a scheduler's forwarder.
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Ends it, if it runs, and starts it again on the same port. What it heard stays.
+    /// Restarts the server on the same port. Recorded calls are kept.
     pub fn restart(&mut self) {
         self.stop();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -141,25 +141,25 @@ impl TestForwarder {
         self.runtime = Some(runtime);
     }
 
-    /// From now on nobody listens, and what was under way is cut.
+    /// Closes the port and cuts off calls in progress.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 
-    /// Answers with this code and message; 200 is success.
+    /// Answers calls with this code and message; 200 means success.
     pub fn answer(&self, code: i32, message: &str) {
         let message = message.to_owned();
         *self.ear.0.answer.lock() = Some(Ok(Response { code, message }));
     }
 
-    /// Answers with a gRPC status.
+    /// Fails calls with this gRPC status.
     pub fn fail(&self, status: Status) {
         *self.ear.0.answer.lock() = Some(Err(status));
     }
 
-    /// Holds the calls for a room, of this player, or (`""`) all of them.
+    /// Blocks the calls that concern this room or player, or all calls if `name` is empty.
     pub fn hold(&self, name: &str) -> Hold {
         let hold = Hold(Arc::new(Semaphore::new(0)));
         self.ear
@@ -174,7 +174,7 @@ impl TestForwarder {
         self.ear.0.received.lock().clone()
     }
 
-    /// Words of what came of one room, in order.
+    /// What was received of one room, in order, as [`Received::word`] abbreviates it.
     pub fn words(&self, room: &str) -> Vec<String> {
         let received = self.ear.0.received.lock();
         let of = received.iter().filter(|r| r.room().room_id == room);

@@ -1,4 +1,4 @@
-//! What `proto/` declares, as it is compiled, against what `maestro_api` declares: one and the same.
+//! Compares what `proto/` declares, once compiled, with what `maestro_api` declares: both must agree.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-/// All files of ours, by name.
+/// All of our files, by name.
 fn files() -> BTreeMap<String, FileDescriptorProto> {
     [API_DESCRIPTORS, PUBLIC_DESCRIPTORS, CONTROL_DESCRIPTORS]
         .into_iter()
@@ -20,7 +20,7 @@ fn files() -> BTreeMap<String, FileDescriptorProto> {
         .collect()
 }
 
-/// A call: how the trait names it, its request and its answer.
+/// A call: its name in the trait, its request and its response.
 type Call = (&'static str, &'static Declaration, &'static Declaration);
 
 fn calls() -> Vec<Call> {
@@ -32,7 +32,7 @@ fn calls() -> Vec<Call> {
     [management_calls!(of), rooms_calls!(of), operator_calls!(of)].concat()
 }
 
-/// Every message of a call, and what they are made of.
+/// Every message that a call uses, directly or nested.
 fn declared() -> BTreeMap<&'static str, &'static Declaration> {
     let mut open: Vec<_> = calls()
         .into_iter()
@@ -55,7 +55,7 @@ fn declared() -> BTreeMap<&'static str, &'static Declaration> {
     found
 }
 
-/// A field in words: number, name, name in JSON, label and type.
+/// A field as text: number, name, JSON name, label and type.
 fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
     let name = field.proto.trim_start_matches("r#");
     let label = match field.kind {
@@ -77,7 +77,7 @@ fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
         Type::Object => ".google.protobuf.Struct",
         Type::Message(inner) => &format!(".{}.{}", packages[inner.name], inner.name),
     };
-    // A message that is not `optional` has presence all the same: that is what `msg` says of it.
+    // A message field has presence even if it is not `optional`: that is what `msg` stands for.
     let presence = matches!(
         field.of,
         Type::Message(_) | Type::Duration | Type::Timestamp | Type::Object
@@ -153,7 +153,7 @@ fn every_message_is_declared_as_the_proto_files_have_it() {
     }
 }
 
-/// `api.v1` is the contract's: what we add has numbers that it will never give out.
+/// `api.v1` belongs to the contract: our additions use numbers that it will never assign.
 #[test]
 fn what_is_ours_is_numbered_from_100() {
     for file in files().values() {

@@ -1,4 +1,4 @@
-//! The stubs of a forwarder: what is sent arrives, under the contract's names and numbers.
+//! The stubs of a forwarder: what is sent arrives under the contract's names and numbers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tonic::{Request, Status};
 
 type Answer = Result<tonic::Response<Response>, Status>;
 
-/// Keeps what it hears.
+/// Records the statuses that it receives.
 #[derive(Clone, Default)]
 struct Ear(Arc<Mutex<Vec<RoomStatus>>>);
 
@@ -91,7 +91,7 @@ async fn a_forwarder_hears_what_is_sent() {
     server.await.unwrap().unwrap();
 }
 
-/// By hand from contract 16: `Room` skips number 3.
+/// Written by hand from contract 16: `Room` skips number 3.
 #[test]
 fn the_numbers_on_the_wire_are_the_contracts() {
     let expected =

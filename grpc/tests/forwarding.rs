@@ -1,4 +1,4 @@
-//! The client of forwarders against real ones: what arrives, what is told when it does not.
+//! The client of forwarders against real servers: what arrives, and which error is reported when a call fails.
 
 use maestro_core::domain::{Address, Forwarder, ForwarderOptions, PingStatus, Port};
 use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
@@ -64,7 +64,7 @@ async fn failure(client: &GrpcForwarders, forwarder: &Forwarder) -> String {
         .to_string()
 }
 
-/// A port that nobody listens on.
+/// An address on which nothing listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").to_string()
@@ -134,7 +134,7 @@ async fn a_status_is_told_with_its_name_and_its_words() {
     }
 }
 
-/// Answers every call with a status that nobody knows.
+/// Answers every call with a status outside the standard range.
 #[derive(Clone)]
 struct Odd;
 
@@ -186,7 +186,7 @@ async fn a_forwarder_that_is_slow_is_waited_for_until_its_timeout() {
         r#"failed to forward event room at "mm" with code DeadlineExceeded: {address} did not answer within 150ms"#
     );
     assert_eq!(text, expected);
-    // Nobody is waited for when the time is over before it begins.
+    // A timeout that has expired before the call begins waits for nothing.
     for timeout in [0, -1, i64::MIN] {
         let text = failure(&client(), &forwarder(&address, timeout)).await;
         let cause = format!("with code DeadlineExceeded: its timeout is {timeout} ms");
@@ -194,7 +194,7 @@ async fn a_forwarder_that_is_slow_is_waited_for_until_its_timeout() {
     }
     assert_eq!(mm.received().len(), 1);
     gate.open();
-    // Without options it is a second.
+    // Without options the timeout is a second.
     let mut to = forwarder(&address, 1);
     to.options = None;
     client().forward(&to, &goal()).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_forwarder_that_cannot_be_reached_is_told_with_the_reason() {
         text.starts_with(&start) && text.contains("refused"),
         "{text}"
     );
-    // While it rests it is told at once, with the same reason.
+    // During the back-off a call fails at once, with the same reason.
     assert_eq!(failure(&client, &forwarder(&address, 5000)).await, text);
 
     for wrong in [
@@ -294,8 +294,8 @@ async fn a_call_that_is_cut_is_told() {
     assert!(text.starts_with(&start), "{text}");
 }
 
-/// A name of the loopback stands for 127.0.0.1, and on most machines for ::1 too: where nobody
-/// listens on one of them, the other one is called.
+/// `localhost` resolves to 127.0.0.1 and, on most machines, to ::1 as well: if nothing listens on one of them, the
+/// other one is called.
 #[tokio::test]
 async fn a_name_is_looked_up_and_all_that_it_stands_for_is_tried() {
     let mm = TestForwarder::start();
@@ -335,7 +335,7 @@ async fn an_event_that_cannot_be_told_calls_nobody() {
     assert!(mm.received().is_empty());
 }
 
-/// A forwarder that lets nobody call it: no stream may be open at a time.
+/// A forwarder that accepts no call: it allows no concurrent streams.
 #[tokio::test]
 async fn a_connection_on_which_no_call_ever_begins_ends_with_its_scheduler() {
     const NO_STREAMS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0];
@@ -346,7 +346,7 @@ async fn a_connection_on_which_no_call_ever_begins_ends_with_its_scheduler() {
     let serving = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("it connects");
         stream.write_all(NO_STREAMS).await.expect("it reads");
-        // To its end, as an error or in order.
+        // Reads until the connection ends, in an orderly way or with an error.
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said).await;
     });
@@ -354,7 +354,7 @@ async fn a_connection_on_which_no_call_ever_begins_ends_with_its_scheduler() {
     let to = forwarder(&address, 200);
     let mut event = goal();
     event.to = Arc::new([to.clone()]);
-    // The first may end before the settings have come.
+    // The first call may end before the settings arrive.
     for _ in 0..3 {
         client
             .forward(&to, &event)

@@ -1,17 +1,17 @@
-//! What is no call of gRPC, by its method and type. A proxy that speaks HTTP/2 to us may pass on whatever a browser
-//! sends it, and
-//! pages can send simple requests to anybody: those have other types (Fetch, 2.2.2).
+//! Rejects requests that are not gRPC, by method and content type. A proxy that speaks HTTP/2 to us may forward
+//! requests of browsers, and web pages can send simple requests to any server; those have other content types (Fetch,
+//! 2.2.2).
 
 use tonic::body::Body;
 use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// The answer to a request that is none.
+/// The answer to a request that is not a gRPC call.
 pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     let code = match () {
         () if request.method() != Method::POST => StatusCode::METHOD_NOT_ALLOWED,
-        // As the protocol wants it ("PROTOCOL-HTTP2", Responses).
+        // As the protocol specifies ("PROTOCOL-HTTP2", Responses).
         () if !is_grpc(request) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         () => return None,
     };
@@ -20,7 +20,7 @@ pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     Some(refused)
 }
 
-/// `application/grpc`, with a message format or parameters behind it; gRPC-Web is another protocol.
+/// `application/grpc`, optionally followed by a message format or parameters; gRPC-Web is another protocol.
 fn is_grpc(request: &Request<Body>) -> bool {
     let mut types = request.headers().get_all(header::CONTENT_TYPE).iter();
     let (first, more) = (types.next(), types.next());

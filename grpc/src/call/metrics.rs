@@ -1,6 +1,6 @@
-//! What is counted of our calls, under the names that interceptors of gRPC servers give it everywhere.
+//! Metrics of our calls, under the names that gRPC server interceptors commonly use.
 //!
-//! Most calls are pings: the handles of each method are kept, and a call makes no label.
+//! Most calls are pings, so the handles of each method are cached and a call builds no labels.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use prometheus::{
 use crate::code::NAMES;
 use crate::services::{Audience, Rpc};
 
-/// How long calls took, in seconds.
+/// Latency of calls in seconds.
 const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";
 const HANDLED: &str = "grpc_server_handled_total";
 
@@ -21,12 +21,12 @@ const TYPE: &str = "grpc_type";
 const SERVICE: &str = "grpc_service";
 const METHOD: &str = "grpc_method";
 const CODE: &str = "grpc_code";
-/// None of our methods is a stream.
+/// None of our methods is streaming.
 const KIND: &str = "unary";
-/// Service and method of everything that is not served; by name it would fill the metrics.
+/// Labels of calls to unknown methods; their own names would make the number of series unbounded.
 const UNKNOWN: (&str, &str) = ("unknown", "unknown");
 
-/// Handles of all methods.
+/// The cached handles of all methods.
 pub struct Metrics {
     counters: IntCounterVec,
     methods: Vec<Method>,
@@ -34,20 +34,20 @@ pub struct Metrics {
 }
 
 struct Method {
-    /// `/package.Service/Method`; empty: those that are not served.
+    /// `/package.Service/Method`; empty for unknown methods.
     path: &'static str,
     service: &'static str,
     name: &'static str,
     seconds: Histogram,
-    /// By the number of the code; made when a call ends with it first.
+    /// Indexed by the code's number; created when a call first ends with that code.
     handled: [OnceLock<IntCounter>; NAMES.len()],
 }
 
 impl Metrics {
-    /// Each method that this audience has is there from now on.
+    /// Registers the metrics, with the series of each method of this audience.
     ///
     /// # Errors
-    /// When the registry has them already.
+    /// Fails when the registry has them already.
     pub fn register(registry: &Registry, audience: Audience) -> prometheus::Result<Arc<Self>> {
         let about = Opts::new(HANDLED, "Calls over gRPC that were answered, by code");
         let counters = IntCounterVec::new(about, &[TYPE, SERVICE, METHOD, CODE])?;
@@ -64,7 +64,7 @@ impl Metrics {
             unknown: Method::new(&seconds, "", UNKNOWN),
             counters,
         };
-        // A counter that begins with what it counts shows no increase.
+        // A counter that first appears with its first event shows no increase, so the series exist from the start.
         for method in &metrics.methods {
             metrics.handled(method, None);
         }
@@ -103,7 +103,7 @@ impl Method {
     }
 }
 
-/// A call under way. Dropped without an end, it counts as canceled: its client has gone.
+/// A call in progress. If it is dropped without an end, its client has gone and it counts as canceled.
 pub struct Timed {
     metrics: Arc<Metrics>,
     path: &'static str,
@@ -112,7 +112,7 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Of a method that is served.
+    /// A call to a known method.
     pub fn begin(metrics: Arc<Metrics>, rpc: &'static Rpc, begun: Instant) -> Self {
         Self {
             metrics,
@@ -122,7 +122,7 @@ impl Timed {
         }
     }
 
-    /// Of one that is not.
+    /// A call to an unknown method.
     pub fn unknown(metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
@@ -132,7 +132,7 @@ impl Timed {
         }
     }
 
-    /// None: it succeeded.
+    /// Ends the call; `None` means success.
     pub fn end(mut self, code: Option<Code>) {
         self.code = code;
     }

@@ -1,5 +1,5 @@
-//! One call from its head to its answer, around the generated services: request id, span, deadline, size, access log,
-//! figures, panics.
+//! One call from its headers to its answer, around the generated services: request id, span, deadline, size limit,
+//! access log, metrics, panics.
 
 mod door;
 mod metrics;
@@ -28,19 +28,19 @@ use crate::services::{Audience, Rpc, status};
 pub use metrics::Metrics;
 use metrics::Timed;
 
-/// Largest message of a request in bytes; as over HTTP.
+/// Maximum size of a request message in bytes, the same as over HTTP.
 pub const MESSAGE_MAX: usize = 1 << 20;
-/// What stands before a message: a flag and its length.
+/// The prefix of a message: a flag and the message's length.
 const MESSAGE_HEAD: usize = 5;
-/// Longest time a message may take to arrive; as over HTTP.
+/// How long a message may take to arrive, the same as over HTTP.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer = Response<Body>;
 
-/// The services that are not ours.
+/// Standard services that we serve but do not implement.
 const STREAMS: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
-/// All services of the server, with what every call of ours has in common.
+/// All services of the server, wrapped in what our calls have in common.
 #[derive(Clone)]
 pub struct Calls {
     pub routes: Routes,
@@ -64,8 +64,8 @@ impl Service<Request<Body>> for Calls {
         let path = request.uri().path();
         match self.audience.call(path) {
             Some(rpc) => {
-                // Taken now, not when the future is first polled: tonic's own clock starts after this, and would answer
-                // with another code if it rang first.
+                // Taken now, not when the future is first polled: tonic's own timer starts after this, and would answer
+                // with another code if it fired first.
                 let begun = Instant::now();
                 let timed = Timed::begin(self.metrics.clone(), rpc, begun);
                 let under_way = request.extensions().get::<Line>().map(Line::call);
@@ -76,7 +76,7 @@ impl Service<Request<Body>> for Calls {
                     answer
                 })
             }
-            // Reflection and health, which are streams and bound themselves.
+            // Reflection and health are streams and limit themselves.
             None if STREAMS.iter().any(|service| path.starts_with(service)) => {
                 Box::pin(self.routes.call(request))
             }
@@ -160,7 +160,7 @@ async fn run(
     }
 }
 
-/// Waits for the whole message, which is one: a client that trickles holds no actor.
+/// Waits for the complete message before the call begins, so that a slow client occupies no actor.
 async fn arrived(request: Request<Body>) -> Result<Request<Body>, Status> {
     let (head, body) = request.into_parts();
     let limited = Limited::new(body, MESSAGE_MAX + MESSAGE_HEAD);
@@ -194,7 +194,7 @@ fn is_one_message(body: &[u8]) -> bool {
     usize::try_from(u32::from_be_bytes([a, b, c, d])).is_ok_and(|length| length == message.len())
 }
 
-/// `None` once the deadline has passed. Asks the clock too, so that nobody's later timer is ever first.
+/// `None` once the deadline has passed. It also checks the clock, so that a timer started later cannot fire first.
 async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut alarm = pin!(tokio::time::sleep_until(deadline.into()));
@@ -216,7 +216,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The code of an answer: failed calls have it in their head, the others succeed.
+/// The code of an answer. Failed calls have it in their headers; all others succeed.
 fn code(headers: &HeaderMap) -> Option<Code> {
     let number = text(headers, "grpc-status")?.parse().ok()?;
     Code::from_number(number)

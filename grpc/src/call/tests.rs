@@ -1,4 +1,4 @@
-//! Calls as they come off the wire, without a network.
+//! Calls as they arrive from the wire, without a network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
 pub const GET: &str = "/api.v1.SchedulersService/GetScheduler";
 
-/// A message as it travels: not compressed, its length, itself.
+/// A message as gRPC frames it: uncompressed, with its length in front.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[0], &length.to_be_bytes()[..], message].concat()
@@ -96,7 +96,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
     let script = Script::new(Does::Answer);
     let sets = [API_DESCRIPTORS, PUBLIC_DESCRIPTORS, CONTROL_DESCRIPTORS]
         .map(|set| FileDescriptorSet::decode(set).unwrap());
-    // Control's set has the files again that it imports.
+    // The descriptors of `ControlService` repeat the files that they import.
     let files: BTreeMap<_, _> = sets
         .iter()
         .flat_map(|set| &set.file)
@@ -112,7 +112,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
             let path = format!("/{package}.{}/{}", service.name(), method.name());
             let told = call(&script, &path, &[], framed(b"")).await;
             assert_eq!(told.code, "0", "{path}");
-            // An order is what is not called a reading.
+            // A call changes something unless its name begins with one of these verbs.
             let reads = ["Get", "List", "Read"]
                 .iter()
                 .any(|word| method.name().starts_with(word));
@@ -175,7 +175,7 @@ async fn messages_are_bounded_and_rubbish_is_refused() {
             ..Default::default()
         })
     };
-    // Key and length of the name are four bytes.
+    // The tag and the length of the name take four bytes.
     let told = call(&script, GET, &[], framed(&name(MESSAGE_MAX - 4))).await;
     assert_eq!(told.code, "0");
     let told = call(&script, GET, &[], framed(&name(MESSAGE_MAX - 3))).await;

@@ -1,4 +1,4 @@
-//! The client on a real connection, with a server that remembers how it was called.
+//! The client on a real connection, against a server that records how it was called.
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
-//! Attributes of an event as text, in the form that receivers know: Go's default formatting of
-//! JSON values, in which every number is a double (contract 6.3).
+//! Attributes of an event as text, in the format that receivers expect: Go's default formatting of JSON values, in
+//! which every number is a double (contract 6.3).
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What is sent: sorted, so that the same event is the same bytes.
+/// The attributes that are sent. Sorted, so that the same event always encodes to the same bytes.
 pub(super) type Attributes = BTreeMap<String, String>;
 
 /// Renders each value of an object.
@@ -16,7 +16,7 @@ pub(super) fn render(object: &Map<String, Value>) -> Attributes {
         .collect()
 }
 
-/// One value as Go's `%v` writes it.
+/// One value as Go's `%v` formats it.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -28,7 +28,7 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// At most as deep as `serde_json` reads: 128 levels.
+/// Recursion is limited by `serde_json`, which parses at most 128 levels.
 fn write(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("<nil>"),
@@ -62,11 +62,10 @@ fn write(out: &mut String, value: &Value) {
     }
 }
 
-/// `%g` with as many digits as it takes: with an exponent, of at least two digits, below 1e-4
-/// and from 1e6 on.
+/// Go's `%g` with the shortest precision: the exponent has at least two digits and is used below 1e-4 and from 1e6 on.
 fn write_number(out: &mut String, number: f64) {
     let shortest = format!("{number:e}");
-    // Only what is no number at all has none, and JSON has no such thing.
+    // Only NaN and the infinities lack an exponent, and JSON has neither.
     let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     // Writing to a string cannot fail.
@@ -82,7 +81,7 @@ fn write_number(out: &mut String, number: f64) {
 mod tests {
     use super::*;
 
-    /// JSON, and what Go's `fmt.Sprint` makes of it once it is a `float64`, a map, a slice.
+    /// JSON values, and what Go's `fmt.Sprint` prints for them after decoding to `float64`, map or slice.
     const TABLE: &[(&str, &str)] = &[
         (r#""text""#, "text"),
         (r#""""#, ""),
@@ -109,7 +108,7 @@ mod tests {
         ("0.00001", "1e-05"),
         ("1e-7", "1e-07"),
         ("-1.25e-300", "-1.25e-300"),
-        // Beyond what a double holds exactly.
+        // Beyond the integers that a double represents exactly.
         ("9007199254740993", "9.007199254740992e+15"),
         ("18446744073709551615", "1.8446744073709552e+19"),
         ("[]", "[]"),

@@ -1,5 +1,5 @@
-//! The connections of all forwarders: one shared target per address, renewed each day, ended with the last scheduler
-//! that uses it (contract 6.4).
+//! The connections of all forwarders: one shared target per address, renewed once a day and closed when the last
+//! scheduler that uses it ends (contract 6.4).
 
 use super::keep_alive::KeepAlive;
 use super::target::Target;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A connection is made anew after this time, used or not.
+/// A connection is replaced after this time, used or not.
 const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// One that nothing was sent on for that long is closed: its schedulers may have no forwarders any more.
+/// A target without calls for this long is closed: its schedulers may have no forwarders any more.
 const UNUSED_AFTER: Duration = Duration::from_secs(1800);
-/// How often such ones are looked for, while there are any at all.
+/// How often unused targets are looked for while there are any targets.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Addresses at one time; beyond, the one that was not used for longest goes.
+/// Maximum number of targets; beyond it, the least recently used one is closed.
 const TARGETS_MAX: usize = 1024;
 
 pub(super) struct Connections {
@@ -29,7 +29,7 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Kept {
     targets: HashMap<String, Entry>,
-    /// Whom each scheduler told something last.
+    /// The forwarders that each scheduler used last.
     users: HashMap<SchedulerName, User>,
     look: Option<AbortOnDropHandle<()>>,
 }
@@ -53,7 +53,7 @@ impl Connections {
         }
     }
 
-    /// For an event. Calls under way keep a target that is renewed or dropped meanwhile.
+    /// The target for an event. Calls in progress keep their target even if it is renewed or dropped meanwhile.
     pub fn target(&self, address: &str, event: &Forwarding) -> Arc<Target> {
         let now = Instant::now();
         let mut kept = self.kept.lock();
@@ -82,7 +82,7 @@ impl Connections {
         target
     }
 
-    /// Those that only this scheduler used are closed when the calls under way have ended.
+    /// Closes the targets that only this scheduler used, once their calls have ended.
     pub fn ended(&self, scheduler: &SchedulerName) {
         let mut kept = self.kept.lock();
         if kept.users.remove(scheduler.as_str()).is_some() {
@@ -92,7 +92,7 @@ impl Connections {
 }
 
 impl Kept {
-    /// Whom it told something before and not any more, it has no use for.
+    /// Releases the targets that the scheduler used before and no longer uses.
     fn used_by(&mut self, scheduler: &SchedulerName, to: &Arc<[Forwarder]>, now: Instant) {
         if let Some(user) = self.users.get_mut(scheduler.as_str()) {
             user.used = now;
@@ -122,7 +122,7 @@ impl Kept {
     }
 }
 
-/// Ends when there is nothing to look for.
+/// Runs until there is no target left to check.
 async fn look(kept: Weak<Mutex<Kept>>) {
     loop {
         sleep(LOOK_EVERY).await;
@@ -135,7 +135,7 @@ async fn look(kept: Weak<Mutex<Kept>>) {
             .retain(|_, entry| now - entry.used < UNUSED_AFTER);
         kept.users.retain(|_, user| now - user.used < UNUSED_AFTER);
         if kept.targets.is_empty() {
-            // The next one begins anew. It is this very task: ended, it needs no end.
+            // The next target starts a new task. This is the task itself, so it must not abort itself on drop.
             drop(kept.look.take().map(AbortOnDropHandle::detach));
             return;
         }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     impl Connections {
-        /// Tells all of them for a scheduler.
+        /// Asks for the targets of all of these addresses on behalf of a scheduler.
         fn tell(&self, scheduler: &str, addresses: &[&str]) -> Vec<Arc<Target>> {
             let event = event(scheduler, addresses);
             let all = addresses.iter();
@@ -207,7 +207,7 @@ mod tests {
         let known = |address: &str| connections.addresses().contains(&address.to_owned());
         assert_eq!(connections.addresses().len(), TARGETS_MAX);
         assert!(!known("mm:0") && known("mm:1"));
-        // Nobody has to call for it.
+        // Unused targets are closed without any further call.
         tokio::time::sleep(UNUSED_AFTER + LOOK_EVERY * 2).await;
         assert_eq!(connections.addresses().len(), 0);
         assert_eq!(connections.kept.lock().users.len(), 0);
@@ -225,7 +225,7 @@ mod tests {
         ended("nobody");
         ended("arena");
         assert_eq!(connections.addresses(), ["mm:1"]);
-        // Another version tells somebody else.
+        // Another version of the scheduler has other forwarders.
         connections.tell("duel", &["mm:3", "mm:1"]);
         connections.tell("duel", &["mm:3"]);
         assert_eq!(connections.addresses(), ["mm:3"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How connections are kept alive while calls are under way (`adapters.grpc.keepAlive`).
+/// Keep-alive pings on connections with calls in progress (`adapters.grpc.keepAlive`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
     pub(super) time: Duration,
@@ -20,7 +20,7 @@ impl KeepAlive {
     const TIME_MIN: Duration = Duration::from_secs(10);
     const TIMEOUT_UNSET: Duration = Duration::from_secs(5);
 
-    /// Zero means 15 s and 5 s; pings are never closer than 10 s (contract 1.4).
+    /// Zero selects the default of 15 s and 5 s; pings are never closer together than 10 s (contract 1.4).
     pub fn new(time: Duration, timeout: Duration) -> Self {
         let or = |given: Duration, unset| if given.is_zero() { unset } else { given };
         Self {

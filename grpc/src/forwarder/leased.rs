@@ -1,7 +1,7 @@
-//! A connection that ends when nobody needs it any more.
+//! A connection that closes as soon as its lease ends.
 //!
-//! The library closes one without calls by itself, but counts among them those that still wait for a place on it; and a
-//! forwarder may have none to give, for ever.
+//! The library closes an unused connection without help, but it counts calls that are still waiting for a stream as
+//! use; and a forwarder may never grant a stream.
 
 use std::io;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ impl Leased {
 }
 
 impl AsyncRead for Leased {
-    /// The library reads for as long as there is a connection: here it learns that there is none.
+    /// The library always has a read pending, so this is where it learns that the connection has ended.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,5 +1,5 @@
-//! One address that a forwarder is reached at: its connection, made when it is needed, and a
-//! short rest after each attempt that failed.
+//! One address of a forwarder: its connection, opened on first use, and a short back-off after each failed attempt to
+//! connect.
 
 use super::keep_alive::KeepAlive;
 use super::leased::Leased;
@@ -14,19 +14,19 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// How long one attempt to connect may take, whatever the timeouts of the calls that wait for it.
+/// Time limit of one attempt to connect, whatever the timeouts of the calls that wait for it.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The rest after the first failed attempt; it doubles up to the longest.
+/// The back-off after the first failed attempt; it doubles up to `REST_MAX`.
 const REST_FIRST: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Member {
     pub addr: SocketAddr,
-    /// For people: the forwarder's address, and this one if that is a name.
+    /// For error messages: the forwarder's address, followed by this one if the former is a name.
     pub label: String,
     pub channel: Channel,
     health: Arc<Health>,
-    /// Ends its connections with it.
+    /// Closes the connections when it is dropped.
     _lease: DropGuard,
 }
 
@@ -41,8 +41,7 @@ struct Down {
 }
 
 impl Member {
-    /// Connects to nothing yet. `origin` is the address as the scheduler has it, for the
-    /// header that tells a server who is called.
+    /// Opens no connection yet. `origin` is the address as the scheduler configures it, for the `:authority` header.
     pub fn new(addr: SocketAddr, origin: &str, keep_alive: KeepAlive) -> Result<Self, String> {
         let uri = format!("http://{origin}");
         let endpoint = Endpoint::from_shared(uri).map_err(|why| why.to_string())?;
@@ -74,7 +73,7 @@ impl Member {
         })
     }
 
-    /// Why it is not to be tried now: the last attempt failed a moment ago.
+    /// The last failure if this address is backing off from it.
     pub fn resting(&self) -> Option<String> {
         let down = self.health.0.lock();
         let down = down.as_ref().filter(|down| Instant::now() < down.until);

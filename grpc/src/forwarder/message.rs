@@ -1,5 +1,5 @@
-//! One event as the message that a forwarder gets: which fields are set, and whose metadata
-//! wins (contract 6.1, 6.3; D18).
+//! Converts an event to the message that a forwarder receives: which fields are set, and whose metadata takes
+//! precedence (contract 6.1, 6.3; D18).
 
 use super::attributes::{self, Attributes};
 use crate::events::player_event::PlayerEventType;
@@ -9,7 +9,7 @@ use maestro_core::domain::{Address, Forwarder, PingStatus, Port};
 use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarding};
 use serde_json::{Map, Value};
 
-/// A call that is to be made.
+/// A call that is ready to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
     Resync(RoomStatus),
@@ -18,7 +18,7 @@ pub(super) enum Message {
     Player(PlayerEvent),
 }
 
-/// The methods that are ever called, for metrics.
+/// All methods that can be called, for metrics.
 pub(super) const METHODS: [&str; 4] = [
     "SendRoomEvent",
     "SendRoomResync",
@@ -37,13 +37,13 @@ impl Message {
     }
 }
 
-/// The port that players use, where a room has several (contract 6.2).
+/// The name of the port that players connect to when a room has several (contract 6.2).
 const CLIENT_PORT: &str = "clientPort";
 
-/// What `forwarder` is to be told of `event`.
+/// The message that `forwarder` receives for `event`.
 ///
 /// # Errors
-/// The room has no address and the event needs one, or its metadata cannot be read.
+/// Fails when the room has no address and the event needs one, or when its metadata cannot be parsed.
 pub(super) fn of(forwarder: &Forwarder, event: &Forwarding) -> Result<Message, ForwardError> {
     if event.address.is_none() && !event.event.needs_no_address(&event.metadata) {
         return Err(ForwardError::NoPort {
@@ -88,7 +88,7 @@ pub(super) fn of(forwarder: &Forwarder, event: &Forwarding) -> Result<Message, F
                 event,
                 &[("eventType", "roomEvent"), ("roomEvent", word)],
             );
-            // Here the forwarder's own metadata wins, unlike everywhere else.
+            // Only here does the forwarder's own metadata take precedence.
             attributes.extend(rendered(own));
             Message::Event(RoomEvent {
                 room: Some(room(event, attributes)),
@@ -111,7 +111,7 @@ fn sent_by_the_room(metadata: &str) -> Result<Attributes, ForwardError> {
     Ok(attributes::render(&object))
 }
 
-/// Whatever the room sent under these names is replaced.
+/// Overwrites whatever the room sent under these names.
 fn control(attributes: &mut Attributes, event: &Forwarding, keys: &[(&str, &str)]) {
     for (key, value) in keys {
         attributes.insert((*key).to_owned(), (*value).to_owned());
@@ -182,7 +182,7 @@ fn room(event: &Forwarding, metadata: Attributes) -> Room {
     }
 }
 
-/// JSON with its keys in this order; of a room without an address, one port of nothing.
+/// The ports as JSON, with the keys in this order. A room without an address has one port with empty values.
 fn ports(address: Option<&Address>) -> String {
     let nothing = [Port {
         name: String::new(),
@@ -190,7 +190,7 @@ fn ports(address: Option<&Address>) -> String {
         protocol: String::new(),
     }];
     let ports = address.map_or(&nothing[..], |address| &address.ports);
-    // As the original writes JSON: these may not stand in it as they are.
+    // The original escapes these characters in JSON.
     let text = |text: &str| {
         let json = Value::from(text).to_string();
         let json = json.replace('<', "\\u003c").replace('>', "\\u003e");
@@ -207,7 +207,7 @@ fn ports(address: Option<&Address>) -> String {
     format!("[{}]", all.join(","))
 }
 
-/// A ping has one of four words; a room that never pinged is not heard of.
+/// The contract has four words for pings; a room that never pinged causes no events.
 fn status_of(status: PingStatus) -> (&'static str, RoomStatusType) {
     match status {
         PingStatus::Unknown | PingStatus::Ready => ("ready", RoomStatusType::Ready),

@@ -1,4 +1,4 @@
-//! How long calls of forwarders took (contract 6.5, 9). What became of events, the caller counts.
+//! Latency of calls to forwarders (contract 6.5, 9). The outcome of events is counted by the caller.
 
 use super::message::{METHODS, Message};
 use crate::code::NAMES;
@@ -8,18 +8,18 @@ use std::time::Duration;
 
 const LATENCY: &str = "maestro_worker_grpc_request_latency";
 const SERVICE: &str = "GRPCForwarder";
-/// A number that nobody knows has no name, and forwarders may send any.
+/// Label for unknown codes: forwarders may send any number.
 const OTHER: &str = "other";
 
-/// Calls of all forwarders, by method and outcome.
+/// Latency histogram of calls to all forwarders, by method and outcome.
 #[derive(Clone, Debug)]
 pub struct ForwarderMetrics(HistogramVec);
 
 impl ForwarderMetrics {
-    /// The latency of each method is there from now on.
+    /// Registers the histogram, with the series of every method.
     ///
     /// # Errors
-    /// When the registry has it already.
+    /// Fails when the registry has the histogram already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let about = HistogramOpts::new(
             LATENCY,
@@ -34,7 +34,7 @@ impl ForwarderMetrics {
         Ok(Self(latency))
     }
 
-    /// One call that was made, with the name of its outcome.
+    /// Records one finished call under the name of its outcome.
     pub(super) fn record(&self, message: &Message, code: &str, took: Duration) {
         let code = NAMES.into_iter().find(|name| *name == code);
         let labels = [SERVICE, message.method(), code.unwrap_or(OTHER)];

@@ -1,8 +1,7 @@
-//! The client of forwarders: the adapter of [`maestro_core::ports::Forwarders`] that speaks
-//! gRPC (contract 6.3, 6.4).
+//! The client of forwarders: the adapter of [`maestro_core::ports::Forwarders`] that speaks gRPC (contract 6.3, 6.4).
 //!
-//! Each call is made once, within the forwarder's own timeout; nobody waits for one that is
-//! away. Never here: queues, order, and which events there are.
+//! Each call is attempted once, within the forwarder's own timeout; a call never waits for an unreachable forwarder to
+//! come back. Queues, order, and the choice of events do not belong here.
 
 mod attributes;
 mod connections;
@@ -31,20 +30,20 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use watched::{Seen, Watched};
 
-/// Of a forwarder that is stored without options (contract 2.3; 15, 23).
+/// Timeout of a forwarder that was stored without options (contract 2.3; 15, 23).
 const TIMEOUT_DEFAULT_MS: i64 = 1000;
-/// As far ahead as a timer reaches.
+/// The longest timeout that a timer supports.
 const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// The code of a reply that is a success (D2).
+/// The code of a reply that means success (D2).
 const SUCCESS: i32 = 200;
 
-/// All forwarders of a node. To be used on the I/O runtime, where its connections live.
+/// All forwarders of a node. Must be used on the I/O runtime, which drives its connections.
 pub struct GrpcForwarders {
     connections: Connections,
     metrics: ForwarderMetrics,
 }
 
-/// A call that brought no reply.
+/// Why a call brought no reply.
 struct Failure {
     code: String,
     cause: String,
@@ -60,7 +59,7 @@ impl Failure {
 }
 
 impl GrpcForwarders {
-    /// Connects to nothing yet.
+    /// Opens no connection yet.
     pub fn new(keep_alive: KeepAlive, metrics: ForwarderMetrics) -> Self {
         Self {
             metrics,
@@ -68,7 +67,7 @@ impl GrpcForwarders {
         }
     }
 
-    /// The code of the reply.
+    /// The code of the forwarder's reply.
     async fn call(
         &self,
         forwarder: &Forwarder,
@@ -78,7 +77,7 @@ impl GrpcForwarders {
         let timeout = timeout_of(forwarder)?;
         let target = self.connections.target(&forwarder.address, event);
         tokio::select! {
-            // Before the library's own timeout, which calls it Canceled.
+            // Must win over the library's own timeout, which reports `Canceled`.
             biased;
             () = tokio::time::sleep(timeout) => {
                 let cause = format!("{} did not answer within {timeout:?}", forwarder.address);
@@ -117,7 +116,7 @@ impl Forwarders for GrpcForwarders {
     }
 }
 
-/// One that is not positive has passed before the call begins (contract 15.28).
+/// A timeout that is not positive has expired before the call begins (contract 15.28).
 fn timeout_of(forwarder: &Forwarder) -> Result<Duration, Failure> {
     let options = forwarder.options.as_ref();
     let milliseconds = options.map_or(TIMEOUT_DEFAULT_MS, |options| options.timeout);
@@ -130,7 +129,7 @@ fn timeout_of(forwarder: &Forwarder) -> Result<Duration, Failure> {
     }
 }
 
-/// Tries the next address in turn, and another one where nobody listens.
+/// Calls the next address in turn, and moves on to another one if nothing listens there.
 async fn call_any(target: &Target, message: &Message, timeout: Duration) -> Result<i32, Failure> {
     let mut tried = 0;
     loop {
@@ -139,7 +138,7 @@ async fn call_any(target: &Target, message: &Message, timeout: Duration) -> Resu
         let member = picked.map_err(unavailable)?;
         tried += 1;
         match call_one(&member, message, timeout).await {
-            // The call was never sent.
+            // The connection failed, so the call was never sent and another address may be tried.
             Err(_) if member.resting().is_some() && tried < target.spread().await => {}
             result => return result,
         }
@@ -152,7 +151,7 @@ async fn call_one(member: &Member, message: &Message, timeout: Duration) -> Resu
         channel: member.channel.clone(),
         seen: seen.clone(),
     });
-    // So that the forwarder knows how long it has.
+    // The `grpc-timeout` header tells the forwarder how long it has.
     let answer = match message {
         Message::Resync(m) => client.send_room_resync(request(m, timeout)).await,
         Message::Status(m) => client.send_room_status(request(m, timeout)).await,
@@ -172,20 +171,20 @@ fn request<T: Clone>(message: &T, timeout: Duration) -> tonic::Request<T> {
     request
 }
 
-/// So that what the forwarder does for it may become a part of the same trace.
+/// Propagates the trace context, so that the forwarder's work can join the same trace.
 fn trace_along(metadata: &mut MetadataMap) {
     let Some(TraceContext { parent, state }) = trace::current() else {
         return;
     };
     for (name, text) in [(TRACEPARENT, parent), (TRACESTATE, state)] {
-        // What a caller sent as its state may be no metadata: then it goes no further.
+        // A caller's `tracestate` may not be valid metadata; then it is not propagated.
         if let (false, Ok(value)) = (text.is_empty(), text.parse()) {
             metadata.insert(name, value);
         }
     }
 }
 
-/// What the forwarder said, or else what became of the way to it.
+/// Why the call failed: the forwarder's status if there is one, else the transport's error.
 fn failure(member: &Member, seen: &Seen, status: &Status) -> Failure {
     if let Some(number @ 1..) = seen.status() {
         return Failure {

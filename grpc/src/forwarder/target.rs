@@ -1,5 +1,5 @@
-//! The address of a forwarder as its scheduler has it: its name is looked up here, and calls
-//! are spread over all that it stands for (contract 6.4).
+//! The address of a forwarder as its scheduler configures it. Its name is resolved here, and calls are spread over all
+//! resulting addresses (contract 6.4).
 
 use super::keep_alive::KeepAlive;
 use super::member::Member;
@@ -9,20 +9,19 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// A name is looked up again after this time, and after each failure to connect, but not more
-/// often than the shorter one.
+/// A name is resolved again after this time and after each failure to connect, but at most once per `RESOLVE_REST`.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RESOLVE_REST: Duration = Duration::from_secs(1);
-/// While there are known addresses nobody waits longer for newer ones.
+/// How long a call waits for a new resolution while addresses are known.
 const RESOLVE_PATIENCE: Duration = Duration::from_millis(250);
-/// Addresses of one name that are used.
+/// Maximum number of addresses used per name.
 const MEMBERS_MAX: usize = 64;
 
 pub(super) struct Target {
-    /// As the scheduler has it.
+    /// The address as the scheduler configures it.
     pub address: String,
     keep_alive: KeepAlive,
-    /// Held while the name is looked up: one look-up at a time.
+    /// Locked while the name is being resolved, so that only one resolution runs at a time.
     route: Mutex<Route>,
 }
 
@@ -31,7 +30,7 @@ struct Route {
     members: Vec<Arc<Member>>,
     next: usize,
     looked_up: Option<Instant>,
-    /// Why the last look-up brought nothing.
+    /// Why the last resolution failed.
     failure: Option<String>,
 }
 
@@ -44,10 +43,11 @@ impl Target {
         }
     }
 
-    /// The next address in turn that is not resting.
+    /// The next address in turn that is not backing off.
     ///
     /// # Errors
-    /// Why none can be tried now, at once: nobody waits for a forwarder to come back.
+    /// Fails at once, with the reason, when no address can be tried now: calls do not wait for a forwarder to come
+    /// back.
     pub async fn pick(&self) -> Result<Arc<Member>, String> {
         let mut route = self.route.lock().await;
         if route.is_due() {
@@ -75,7 +75,7 @@ impl Target {
     async fn look_up(&self, route: &mut Route) {
         route.looked_up = Some(Instant::now());
         let found = match route.members.is_empty() {
-            // The call's own timeout ends this wait.
+            // The call's own timeout bounds this wait.
             true => resolve(&self.address).await,
             false => match tokio::time::timeout(RESOLVE_PATIENCE, resolve(&self.address)).await {
                 Ok(found) => found,
@@ -87,7 +87,7 @@ impl Target {
                 route.members = members;
                 route.failure = None;
             }
-            // What is known stays: a name server that is away ends no connection.
+            // Known addresses are kept: an unavailable name server closes no connection.
             Err(why) => route.failure = Some(why),
         }
     }
@@ -117,7 +117,7 @@ impl Route {
     }
 }
 
-/// Without the prefixes that the original's client library knows.
+/// Removes the scheme prefixes that the original's client library accepts.
 fn authority(address: &str) -> &str {
     let prefixes = ["dns:///", "passthrough:///", "dns:"];
     let stripped = prefixes
@@ -126,7 +126,7 @@ fn authority(address: &str) -> &str {
     stripped.unwrap_or(address)
 }
 
-/// All addresses of a name, each once, in the order in which they were given.
+/// All addresses of a name without duplicates, in the order in which the resolver returned them.
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     let shown = format!("{address:?}");
     let wrong = || format!("address {shown} is not of the form host:port");

@@ -1,5 +1,5 @@
-//! A channel that notes what its client library does not tell: the number of a status that
-//! nobody knows, and why a call did not get through.
+//! A channel that records what tonic does not expose: the number of a status outside the standard range, and why a call
+//! failed in transport.
 
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::Service;
 
-/// What was seen of one call.
+/// What was observed of one call.
 #[derive(Clone, Default)]
 pub(super) struct Seen(Arc<Mutex<Sight>>);
 
@@ -22,11 +22,11 @@ struct Sight {
 }
 
 impl Seen {
-    /// The number in `grpc-status`, if one came.
+    /// The number in `grpc-status`, if the response had one.
     pub fn status(&self) -> Option<i64> {
         self.0.lock().status
     }
-    /// Why the transport failed, if it did.
+    /// The transport's error, if the call failed there.
     pub fn lost(&self) -> Option<String> {
         self.0.lock().lost.clone()
     }
@@ -49,7 +49,7 @@ impl Seen {
     }
 }
 
-/// For one call.
+/// A channel for one call.
 #[derive(Clone)]
 pub(super) struct Watched {
     pub channel: Channel,

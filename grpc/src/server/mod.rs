@@ -23,15 +23,15 @@ use crate::connections::{Bounds, incoming};
 use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
 use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
-/// Calls under way on one connection; more wait for their turn at the client.
+/// Concurrent calls per connection; further calls wait at the client.
 const STREAMS_MAX: u32 = 256;
-/// Largest head of a call in bytes.
+/// Maximum size of a call's headers in bytes.
 const HEAD_MAX: u32 = 16 << 10;
-/// A connection whose other end does not answer is given up after both.
+/// A connection whose peer does not answer a keep-alive ping is closed after both intervals.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What health speaks of: everything, and each service.
+/// The names that the health service knows: the whole server, and each service.
 const HEALTH_NAMES: [&str; 6] = [
     "",
     "maestro.v1.FleetService",
@@ -41,7 +41,7 @@ const HEALTH_NAMES: [&str; 6] = [
     "api.v1.RoomsService",
 ];
 
-/// A server that holds its port. It serves while [`GrpcServer::run`] is polled.
+/// A bound server. It serves while [`GrpcServer::run`] is polled.
 pub struct GrpcServer {
     listener: TcpListener,
     bounds: Bounds,
@@ -50,7 +50,7 @@ pub struct GrpcServer {
     control: GrpcControl,
 }
 
-/// Ends a running server in two steps, and tells clients how it is.
+/// Shuts a running server down in two steps, and sets what its health service reports.
 #[derive(Clone)]
 pub struct GrpcControl {
     health: HealthReporter,
@@ -59,11 +59,11 @@ pub struct GrpcControl {
 }
 
 impl GrpcServer {
-    /// Over the implementations that HTTP calls, for whom `audience` names. Health says `NOT_SERVING` until
-    /// [`GrpcControl::ready`].
+    /// Serves `apis`, the implementations that HTTP also calls, with the calls that `audience` may make. The health
+    /// service reports `NOT_SERVING` until [`GrpcControl::ready`].
     ///
     /// # Errors
-    /// When the descriptors for reflection are damaged, or the registry has the metrics of a server already: defects.
+    /// Fails when the descriptors for reflection are damaged or the metrics are registered already. Both are defects.
     pub async fn new(
         listener: TcpListener,
         bounds: Bounds,
@@ -94,12 +94,12 @@ impl GrpcServer {
         })
     }
 
-    /// Ends the server; can be kept while it runs.
+    /// The handle that shuts the server down; it stays valid while the server runs.
     pub fn control(&self) -> GrpcControl {
         self.control.clone()
     }
 
-    /// Serves until it is drained: then no connection of it is left.
+    /// Serves until the server has been stopped and its last connection has closed.
     ///
     /// # Errors
     /// When the socket cannot be listened on.
@@ -107,7 +107,7 @@ impl GrpcServer {
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let GrpcControl { drain, cut, .. } = self.control;
-        // Bound before anything borrows it: health streams end with their senders.
+        // Bound to a local first: health streams end when their senders are dropped.
         let health = self.health;
         let signal = async move {
             drain.cancelled().await;
@@ -127,7 +127,7 @@ impl GrpcServer {
     }
 }
 
-/// The services that this audience has, and reflection, which tells of the public ones.
+/// The services of this audience, and reflection, which describes only the public ones.
 pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -164,17 +164,18 @@ pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
 }
 
 impl GrpcControl {
-    /// Health says `SERVING` from here on.
+    /// The health service reports `SERVING` from here on.
     pub async fn ready(&self) {
         self.say(ServingStatus::Serving).await;
     }
 
-    /// Health says `NOT_SERVING` from here on; calls are still answered.
+    /// The health service reports `NOT_SERVING` from here on; calls are still answered.
     pub async fn closing(&self) {
         self.say(ServingStatus::NotServing).await;
     }
 
-    /// No new connections and calls; those under way end within `grace`, or are cut off then. `run` returns after that.
+    /// Accepts no new connections or calls. Calls in progress get `grace` to end, then they are cut off; after that
+    /// `run` returns.
     pub async fn stop(&self, grace: Duration, running: impl Future<Output = ()>) {
         self.drain.cancel();
         let mut running = std::pin::pin!(running);

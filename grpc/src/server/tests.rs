@@ -46,7 +46,7 @@ impl Site {
         }
     }
 
-    /// A call under way, seen by the API.
+    /// A call in progress: the API has received it and not answered yet.
     async fn calling(&mut self) -> JoinHandle<Result<(), tonic::Status>> {
         let mut client = self.client.clone();
         let before = self.script.heard.lock().unwrap().len();
@@ -93,7 +93,7 @@ async fn a_panic_or_a_refusal_leaves_the_connection_alive() {
 async fn a_stop_waits_for_calls_under_way_and_cuts_off_the_rest() {
     let mut site = Site::start(Does::Hang).await;
     let call = site.calling().await;
-    // The client keeps its connection, and the call would never end.
+    // The client keeps its connection open, and the call would never end.
     site.stop(Duration::from_millis(50)).await;
     assert!(call.await.unwrap().is_err());
 
@@ -110,7 +110,7 @@ async fn a_stop_waits_for_calls_under_way_and_cuts_off_the_rest() {
 const LONG: Duration = Duration::from_secs(20);
 const GREETING: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Ready when the other side ends the connection.
+/// Completes when the other side closes the connection.
 async fn ended(mut client: TcpStream) {
     let mut buffer = [0; 256];
     let all = async { while matches!(client.read(&mut buffer).await, Ok(n) if n > 0) {} };
@@ -129,7 +129,7 @@ async fn a_connection_without_a_preface_ends() {
     half.write_all(&GREETING[..20]).await.unwrap();
     ended(silent).await;
     ended(half).await;
-    // Who has said it once may be silent for longer.
+    // A client that has sent its preface may be silent for longer.
     assert!(site.calling().await.await.unwrap().is_ok());
     site.stop(LONG).await;
 }
@@ -177,7 +177,7 @@ fn head(flags: u8, stream: u32) -> Vec<u8> {
     frame(1, 4 | flags, stream, &payload)
 }
 
-/// What a client sends again and again.
+/// The frame that a misbehaving client sends over and over.
 type Flood = Box<dyn FnMut() -> Vec<u8> + Send>;
 
 fn floods() -> Vec<(&'static str, Flood)> {
@@ -224,7 +224,7 @@ async fn a_flood_of_frames_that_no_call_needs_is_cut() {
                     sent += 500;
                 }
             };
-            // What is answered is read, so that nothing but the flood can end it.
+            // Answers are read, so that only the flood can end the connection.
             let mut buffer = [0; 4096];
             let read = async { while matches!(reader.read(&mut buffer).await, Ok(n) if n > 0) {} };
             tokio::select! {
@@ -235,7 +235,7 @@ async fn a_flood_of_frames_that_no_call_needs_is_cut() {
         let ended = tokio::time::timeout(LONG, attack).await;
         assert!(ended.is_ok(), "{name}: {sent} frames, and it goes on");
     }
-    // Nobody else notices.
+    // Other clients are not affected.
     assert!(site.calling().await.await.unwrap().is_ok());
     site.stop(LONG).await;
 }

@@ -1,4 +1,4 @@
-//! Calls and what was counted of them.
+//! Calls, and how they are counted.
 
 use futures_util::poll;
 use prometheus::TextEncoder;
@@ -9,7 +9,7 @@ use crate::call::tests::{GET, call_counted, calls, framed, request};
 use crate::script::{Does, Script};
 use maestro_api::Status;
 
-/// What Prometheus would see.
+/// The metrics page as Prometheus scrapes it.
 struct Pages(Registry);
 
 impl Pages {
@@ -28,7 +28,7 @@ impl Pages {
         text.expect("a page")
     }
 
-    /// The value of the one series of this method and code.
+    /// The value of the series for this method and code, if it exists.
     fn handled(&self, service: &str, method: &str, code: &str) -> Option<u64> {
         let labels = format!(
             r#"{{grpc_code="{code}",grpc_method="{method}",grpc_service="{service}",grpc_type="unary"}} "#

@@ -1,4 +1,4 @@
-//! The messages, as they were recorded of the original.
+//! The messages against those recorded from the original.
 
 use super::*;
 use maestro_core::domain::ForwarderOptions;
@@ -108,7 +108,7 @@ fn a_resync_has_the_room_and_what_its_ping_said() {
     );
     assert_eq!(place, ("g", "r1", "10.0.0.7", 40123));
     assert_eq!(room.room_type, "");
-    // No metadata at all is the same as an empty object.
+    // Absent metadata is treated like an empty object.
     let empty = of(&none, &event(resync(PingStatus::Occupied), "")).unwrap();
     assert_eq!(status(empty).2, attributes(&expected));
 }
@@ -214,7 +214,7 @@ fn the_room_type_is_the_forwarders_and_a_field_of_a_status_only() {
     let (message, metadata) = room_event(of(&to, &event(goal, "")).unwrap());
     assert_eq!(metadata["roomType"], "arena");
     assert_eq!(message.room.unwrap().room_type, "");
-    // Only a string is one.
+    // Only a string counts as a room type.
     let to = forwarder(json!({"roomType": 5}));
     let message = of(&to, &event(resync(PingStatus::Ready), "")).unwrap();
     let (room, _, metadata) = status(message);
@@ -288,7 +288,7 @@ fn of_a_room_that_is_gone_there_is_one_port_of_nothing() {
     let room = message.room.unwrap();
     assert_eq!((room.host.as_str(), room.port), ("", 0));
     assert_eq!(metadata["ports"], r#"[{"name":"","port":0,"protocol":""}]"#);
-    // Anything else needs the room's port.
+    // Every other event needs the room's port.
     gone.event = ForwardedEvent::RoomEvent("goal".into());
     let scheduler = "s".into();
     let forwarder_name = "mm".to_owned();
