@@ -1,4 +1,4 @@
-//! One line in the log per request: who ordered what, and what became of it. No bodies.
+//! One log line per request: what was requested by whom, and its outcome. Bodies are not logged.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -7,41 +7,41 @@ use tracing::{Level, debug, info, warn};
 
 use crate::{Api, Code};
 
-/// nginx's number for a client that went away before its answer.
+/// nginx's status for a client that closed the connection before the answer.
 const CLIENT_GONE: u16 = 499;
-/// What the contract answers to a method that a path does not have: the caller's mistake.
+/// The contract's status for a method that a path does not support: the caller's mistake.
 const WRONG_METHOD: u16 = 501;
-/// Of a path or a name, in bytes: nobody has looked at it yet.
+/// Maximum length of a logged path or name in bytes, since neither has been validated yet.
 const TOLD_MAX: usize = 512;
 
-/// The scheduler that a request is about, once somebody knows it.
+/// The scheduler that a request concerns, set once it is known.
 type Subject = Arc<OnceLock<Box<str>>>;
 
 tokio::task_local! {
     static SUBJECT: Subject;
 }
 
-/// Tells the log which scheduler the request under way is about, where only its message says so. Does nothing outside
-/// of [`Entry::hear`].
+/// Records which scheduler the current request concerns, for requests in which only the message says so. Has no effect
+/// outside of [`Entry::hear`].
 pub fn about_scheduler(name: &str) {
     if name.is_empty() {
         return;
     }
-    // The first word counts: that of the path.
+    // The first value is kept: that of the path.
     let _ = SUBJECT.try_with(|subject| subject.set(told(name).into()));
 }
 
-/// A request under way. Dropped without an end, it says that the client has gone.
+/// A request in progress. If it is dropped without an end, it is logged as abandoned by its client.
 pub struct Entry {
     api: Api,
     request_id: String,
-    /// `gRPC` for a call over gRPC.
+    /// The HTTP method, or `gRPC` for a call over gRPC.
     method: String,
-    /// Whether it wants something changed.
+    /// Whether the request changes something.
     mutating: bool,
-    /// As it was sent.
+    /// The path as it was sent.
     path: String,
-    /// None: nobody will hear of it.
+    /// `None` if the request will not be logged.
     subject: Option<Subject>,
     started: Instant,
     code: u16,
@@ -52,19 +52,19 @@ fn told(text: &str) -> &str {
 }
 
 impl Entry {
-    /// A request over HTTP.
+    /// Begins an HTTP request.
     pub fn request(api: Api, request_id: &str, method: &str, path: &str) -> Self {
         let mutating = matches!(method, "POST" | "PUT" | "PATCH" | "DELETE");
         Self::new(api, request_id, method, mutating, path)
     }
 
-    /// A call over gRPC; its `path` is `/package.Service/Method`.
+    /// Begins a call over gRPC; its `path` is `/package.Service/Method`.
     pub fn call(api: Api, request_id: &str, path: &'static str, mutating: bool) -> Self {
         Self::new(api, request_id, "gRPC", mutating, path)
     }
 
     fn new(api: Api, request_id: &str, method: &str, mutating: bool, path: &str) -> Self {
-        // Nothing that rooms ask is told above debug: without that a ping needs no copies.
+        // Requests of rooms are logged at debug level only; at other levels a ping needs no copies.
         let is_told = api == Api::Management || tracing::enabled!(Level::DEBUG);
         let kept = |text: &str| {
             if is_told {
@@ -85,15 +85,15 @@ impl Entry {
         }
     }
 
-    /// Which scheduler it is about, as far as the path tells.
+    /// Sets which scheduler the request concerns, as far as the path says.
     pub fn about(&self, scheduler: Option<&str>) {
         if let (Some(subject), Some(name)) = (&self.subject, scheduler) {
-            // There is one path.
+            // The path is set only once.
             let _ = subject.set(told(name).into());
         }
     }
 
-    /// Runs the call, which may say more with [`about_scheduler`].
+    /// Runs the call, which may set the scheduler with [`about_scheduler`].
     pub async fn hear<F: Future>(&self, call: F) -> F::Output {
         match &self.subject {
             Some(subject) => SUBJECT.scope(subject.clone(), call).await,
@@ -101,12 +101,12 @@ impl Entry {
         }
     }
 
-    /// Ends the call with a status of HTTP.
+    /// Ends the request with an HTTP status.
     pub fn end(mut self, code: u16) {
         self.code = code;
     }
 
-    /// Ends a call; the log knows one kind of status, HTTP's.
+    /// Ends a call over gRPC; its code is logged as an HTTP status.
     pub fn end_call(self, code: Option<Code>) {
         self.end(code.map_or(200, Code::http));
     }
@@ -140,7 +140,7 @@ impl Drop for Entry {
     }
 }
 
-/// Rooms ping all the time and people read all the time: that would drown what was ordered.
+/// Pings and reads are so frequent that they would drown the changes, so they are logged at a lower level.
 fn level(api: Api, mutating: bool, code: u16) -> Level {
     match (api, mutating) {
         (Api::Management, _) if code >= 500 && code != WRONG_METHOD => Level::WARN,

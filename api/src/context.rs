@@ -1,4 +1,4 @@
-//! What a call knows about its request beyond the message: how long it may take and what it is called in the logs.
+//! The context of a call beyond its message: how long it may take, and its id in the logs.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +9,17 @@ use crate::Status;
 /// The header that names a request, in both directions.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// Travels beside every request message.
+/// Accompanies every request message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestContext {
-    /// The caller's `X-Request-Id` when it is sane, else one of ours. Echoed in the answer.
+    /// The caller's `X-Request-Id` if it is valid, else a generated one. Echoed in the answer.
     pub request_id: String,
-    /// When the caller stops waiting (`Grpc-Timeout`); none when it waits for ever.
+    /// When the caller stops waiting (`Grpc-Timeout`); none if it waits indefinitely.
     pub deadline: Option<Instant>,
 }
 
 impl RequestContext {
-    /// A context for calls that no request stands behind.
+    /// A context for calls that do not originate from a request.
     pub fn internal() -> Self {
         Self {
             request_id: new_request_id(),
@@ -33,14 +33,14 @@ impl RequestContext {
             .is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Time left before the caller stops waiting; none when it waits for ever.
+    /// Time left until the caller stops waiting; none if it waits indefinitely.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
 
-/// The caller's name for the request if it can be logged and echoed as it is, else a new one.
+/// The caller's request id if it can be logged and echoed unchanged, else a new one.
 pub fn sane_request_id(given: Option<&str>) -> String {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
@@ -53,7 +53,7 @@ pub fn sane_request_id(given: Option<&str>) -> String {
         .map_or_else(new_request_id, str::to_owned)
 }
 
-/// Unique without asking the system for randomness on every ping: one random name per process, and a count.
+/// Unique without system randomness for every ping: one random name per process, and a counter.
 fn new_request_id() -> String {
     static PROCESS: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().simple().to_string());
     static COUNT: AtomicU64 = AtomicU64::new(1);
@@ -64,26 +64,26 @@ fn new_request_id() -> String {
     )
 }
 
-/// When the caller of a request over HTTP stops waiting, by its `Grpc-Timeout` and the moment it came (contract 2.1,
-/// 15.11). A time of zero is no deadline.
+/// When the caller of an HTTP request stops waiting, from its `Grpc-Timeout` and the time of its arrival (contract 2.1,
+/// 15.11). A timeout of zero is no deadline.
 ///
 /// # Errors
-/// When it is not a number and a unit.
+/// When `given` is not a number and a unit.
 pub fn http_deadline(given: &str, begun: Instant) -> Result<Option<Instant>, Status> {
     let (negative, span) = timeout(given)?;
     match (negative, span.is_zero()) {
         (_, true) => Ok(None),
         (true, _) => Ok(Some(begun)),
-        // A deadline that the clock cannot hold never comes.
+        // A deadline beyond the clock's range never comes.
         (false, _) => Ok(begun.checked_add(span)),
     }
 }
 
-/// When the caller of a gRPC call stops waiting, by its `grpc-timeout` and the moment it came. Unlike over HTTP,
-/// a time of zero has passed.
+/// When the caller of a gRPC call stops waiting, from its `grpc-timeout` and the time of its arrival. Unlike over HTTP,
+/// a timeout of zero has expired already.
 ///
 /// # Errors
-/// When it is not a number and a unit.
+/// When `given` is not a number and a unit.
 pub fn grpc_deadline(given: &str, begun: Instant) -> Result<Option<Instant>, Status> {
     let (negative, span) = timeout(given)?;
     Ok(if negative {
@@ -98,7 +98,7 @@ fn timeout(text: &str) -> Result<(bool, Duration), Status> {
         .ok_or_else(|| Status::invalid_argument(format!("invalid grpc-timeout: {text}")))
 }
 
-/// A number and a unit of `HMSmun`; the sign apart because a negative timeout has already passed.
+/// A number and a unit of `HMSmun`. The sign is separate: a negative timeout has expired already.
 fn parse_timeout(text: &str) -> Option<(bool, Duration)> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let nanos_per_unit: u64 = match unit {

@@ -1,4 +1,4 @@
-//! From what a call on an actor ran into to what its caller is told: the only place that knows (architecture 4).
+//! Maps errors of calls on actors to statuses for clients; nothing else does (architecture 4).
 
 use maestro_actors::CallError;
 use maestro_core::ports::StoreError;
@@ -59,7 +59,7 @@ impl From<TooDeep> for Status {
     }
 }
 
-/// A reply that its command never brings: a defect of ours.
+/// The status for a reply that does not belong to the command: a defect of ours.
 pub fn unexpected(reply: &Reply) -> Status {
     tracing::error!(?reply, "a command brought the reply of another");
     Status::internal("internal error")

@@ -1,8 +1,8 @@
-//! The calls of Maestro, for every transport: their messages, the traits that say what can be asked, and the services
-//! that answer by asking the actors.
+//! The API of Maestro, independent of transports: messages, traits that define the calls, and services that implement
+//! them by asking the actors.
 //!
-//! HTTP and gRPC adapt these traits and know nothing of each other. No transport is known here: what a call needs of
-//! its request is in its [`RequestContext`].
+//! HTTP and gRPC adapt these traits and do not know each other. No transport is known here: a call gets what it needs
+//! to know about its request as a [`RequestContext`].
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
@@ -31,10 +31,10 @@ pub use service::{
 };
 pub use status::{Code, Status};
 
-/// What a call answers.
+/// The result of a call.
 pub type Answer<T> = Result<T, Status>;
 
-/// The APIs, which differ in manners: how failures are told, and what is logged.
+/// The APIs, which differ in how failures are reported and what is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     /// Schedulers and their operations.

@@ -15,11 +15,10 @@ use crate::codec::messages::{
 };
 use crate::{Answer, RequestContext};
 
-/// What the management API can be asked; HTTP and gRPC alike.
+/// The calls of the management API, the same for HTTP and gRPC.
 ///
-/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
-/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
-/// with code 13.
+/// A call ends with its request: if the client goes away the future is dropped, so an implementation must hand work
+/// that has to finish to another task. Calls must not panic; a panic is answered with code 13.
 #[async_trait]
 pub trait ManagementApi: Send + Sync + 'static {
     /// Creates a scheduler.
@@ -36,35 +35,35 @@ pub trait ManagementApi: Send + Sync + 'static {
         request: ListSchedulersRequest,
     ) -> Answer<ListSchedulersResponse>;
 
-    /// Counts the rooms of every scheduler of a game.
+    /// Counts the rooms of each scheduler of a game.
     async fn get_schedulers_info(
         &self,
         context: &RequestContext,
         request: GetSchedulersInfoRequest,
     ) -> Answer<GetSchedulersInfoResponse>;
 
-    /// Reads a scheduler, at a version or the active one.
+    /// Reads a scheduler at a given version, or at the active one.
     async fn get_scheduler(
         &self,
         context: &RequestContext,
         request: GetSchedulerRequest,
     ) -> Answer<GetSchedulerResponse>;
 
-    /// Replaces the whole scheduler by a new version.
+    /// Replaces the whole scheduler with a new version.
     async fn new_scheduler_version(
         &self,
         context: &RequestContext,
         request: NewSchedulerVersionRequest,
     ) -> Answer<NewSchedulerVersionResponse>;
 
-    /// Makes a new version from some changed fields.
+    /// Creates a new version by changing some fields.
     async fn patch_scheduler(
         &self,
         context: &RequestContext,
         request: PatchSchedulerRequest,
     ) -> Answer<PatchSchedulerResponse>;
 
-    /// Makes another version the active one.
+    /// Activates another version.
     async fn switch_active_version(
         &self,
         context: &RequestContext,
@@ -113,7 +112,7 @@ pub trait ManagementApi: Send + Sync + 'static {
         request: GetOperationRequest,
     ) -> Answer<GetOperationResponse>;
 
-    /// Asks for an operation to be canceled.
+    /// Requests the cancelation of an operation.
     async fn cancel_operation(
         &self,
         context: &RequestContext,
@@ -121,8 +120,8 @@ pub trait ManagementApi: Send + Sync + 'static {
     ) -> Answer<CancelOperationResponse>;
 }
 
-/// Hands the list of all calls of [`ManagementApi`] to the macro `$then`, for adapters that treat each call alike. The
-/// messages ([`crate::codec::messages`]) have to be in scope there.
+/// Passes the list of all calls of [`ManagementApi`] to the macro `$then`, for adapters that treat all calls alike. The
+/// messages ([`crate::codec::messages`]) must be in scope at the place of use.
 #[macro_export]
 macro_rules! management_calls {
     ($then:ident) => {

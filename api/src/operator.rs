@@ -1,4 +1,4 @@
-//! The calls of operators beside the contract: rooms, rollouts, actors, backups.
+//! The operator's calls, in addition to the contract: rooms, rollouts, actors, backups.
 
 use async_trait::async_trait;
 
@@ -14,13 +14,13 @@ use crate::codec::messages::{
 };
 use crate::{Answer, RequestContext};
 
-/// What operators can ask beyond the contract. What each answers to the public, the transports decide; calls under
-/// `pause_scheduler` and below change or show the process itself and belong on the internal server.
+/// The operator's calls, in addition to the contract. The transports decide which calls the public may make; those from
+/// `pause_scheduler` on change or show the process itself and belong on the internal server.
 ///
-/// Calls outlive neither their request nor its connection, as those of [`crate::ManagementApi`].
+/// Like calls of [`crate::ManagementApi`], a call ends with its request.
 #[async_trait]
 pub trait OperatorApi: Send + Sync + 'static {
-    /// Lists rooms that are there, or the last ones that have ended.
+    /// Lists the current rooms, or those that ended last.
     async fn list_rooms(
         &self,
         context: &RequestContext,
@@ -34,21 +34,21 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: GetRoomsSummaryRequest,
     ) -> Answer<GetRoomsSummaryResponse>;
 
-    /// Reads a room with its past.
+    /// Reads a room with its history.
     async fn get_room(
         &self,
         context: &RequestContext,
         request: GetRoomRequest,
     ) -> Answer<GetRoomResponse>;
 
-    /// Reads the last lines that a room printed.
+    /// Reads the last lines of a room's output.
     async fn read_room_log(
         &self,
         context: &RequestContext,
         request: ReadRoomLogRequest,
     ) -> Answer<ReadRoomLogResponse>;
 
-    /// Tells how far a rolling update is and what it waits for.
+    /// Returns the progress of a rolling update and what it waits for.
     async fn get_rollout(
         &self,
         context: &RequestContext,
@@ -62,21 +62,21 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: RemoveRoomRequest,
     ) -> Answer<RemoveRoomResponse>;
 
-    /// Holds a rolling update.
+    /// Pauses a rolling update.
     async fn pause_rollout(
         &self,
         context: &RequestContext,
         request: PauseRolloutRequest,
     ) -> Answer<PauseRolloutResponse>;
 
-    /// Lets a rolling update go on.
+    /// Continues a rolling update.
     async fn resume_rollout(
         &self,
         context: &RequestContext,
         request: ResumeRolloutRequest,
     ) -> Answer<ResumeRolloutResponse>;
 
-    /// Goes back to the version before. Refused without a rollout under way.
+    /// Switches back to the previous version. Refused if no rollout is in progress.
     async fn abort_rollout(
         &self,
         context: &RequestContext,
@@ -90,28 +90,28 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: GetActorsRequest,
     ) -> Answer<GetActorsResponse>;
 
-    /// Lets the queues of a scheduler stand still; stored.
+    /// Pauses the queues of a scheduler. The change is stored.
     async fn pause_scheduler(
         &self,
         context: &RequestContext,
         request: PauseSchedulerRequest,
     ) -> Answer<PauseSchedulerResponse>;
 
-    /// Lets the queues of a scheduler go on, also where all others stand still; stored.
+    /// Continues the queues of a scheduler, even while all others are paused. The change is stored.
     async fn resume_scheduler(
         &self,
         context: &RequestContext,
         request: ResumeSchedulerRequest,
     ) -> Answer<ResumeSchedulerResponse>;
 
-    /// Builds the actor of a scheduler anew from the store.
+    /// Rebuilds the actor of a scheduler from the store.
     async fn reload_scheduler(
         &self,
         context: &RequestContext,
         request: ReloadSchedulerRequest,
     ) -> Answer<ReloadSchedulerResponse>;
 
-    /// Enqueues an operation that only takes time.
+    /// Enqueues an operation that does nothing but take time.
     async fn run_test_operation(
         &self,
         context: &RequestContext,
@@ -125,7 +125,7 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: BackUpRequest,
     ) -> Answer<BackUpResponse>;
 
-    /// Tells whether this process is ready, and why not (contract 1.2).
+    /// Returns whether this process is ready, and why not (contract 1.2).
     async fn get_readiness(
         &self,
         context: &RequestContext,
@@ -133,8 +133,8 @@ pub trait OperatorApi: Send + Sync + 'static {
     ) -> Answer<GetReadinessResponse>;
 }
 
-/// Hands the list of all calls of [`OperatorApi`] to the macro `$then`, for adapters that treat each call alike. The
-/// messages ([`crate::codec::messages`]) have to be in scope there.
+/// Passes the list of all calls of [`OperatorApi`] to the macro `$then`, for adapters that treat all calls alike. The
+/// messages ([`crate::codec::messages`]) must be in scope at the place of use.
 #[macro_export]
 macro_rules! operator_calls {
     ($then:ident) => {

@@ -10,14 +10,13 @@ use crate::codec::messages::{
 };
 use crate::{Answer, RequestContext};
 
-/// What the rooms API can be asked; HTTP and gRPC alike.
+/// The calls of the rooms API, the same for HTTP and gRPC.
 ///
-/// Calls outlive neither their request nor its connection: a client that goes away drops the future, so an
-/// implementation must hand work that has to finish to somebody else. No call may panic; one that does is answered
-/// with code 13.
+/// A call ends with its request: if the client goes away the future is dropped, so an implementation must hand work
+/// that has to finish to another task. Calls must not panic; a panic is answered with code 13.
 #[async_trait]
 pub trait RoomsApi: Send + Sync + 'static {
-    /// Hears from a room. An `Err` is for an unknown status only; other failures are `success: false`.
+    /// Processes a room's ping. Only an unknown status is an `Err`; other failures are `success: false`.
     async fn update_room_with_ping(
         &self,
         context: &RequestContext,
@@ -45,14 +44,14 @@ pub trait RoomsApi: Send + Sync + 'static {
         request: UpdateRoomStatusRequest,
     ) -> Answer<UpdateRoomStatusResponse>;
 
-    /// Tells where a room listens.
+    /// Returns the address of a room.
     async fn get_room_address(
         &self,
         context: &RequestContext,
         request: GetRoomAddressRequest,
     ) -> Answer<GetRoomAddressResponse>;
 
-    /// Takes one ready room.
+    /// Allocates one ready room.
     async fn allocate_room(
         &self,
         context: &RequestContext,
@@ -60,8 +59,8 @@ pub trait RoomsApi: Send + Sync + 'static {
     ) -> Answer<AllocateRoomResponse>;
 }
 
-/// Hands the list of all calls of [`RoomsApi`] to the macro `$then`, for adapters that treat each call alike. The
-/// messages ([`crate::codec::messages`]) have to be in scope there.
+/// Passes the list of all calls of [`RoomsApi`] to the macro `$then`, for adapters that treat all calls alike. The
+/// messages ([`crate::codec::messages`]) must be in scope at the place of use.
 #[macro_export]
 macro_rules! rooms_calls {
     ($then:ident) => {

@@ -1,9 +1,9 @@
-//! Lines of log that anybody could cause again and again: some of them, and the number of the others.
+//! Rate limit for log lines that clients could provoke at will: some are logged, and the others are counted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines within [`WINDOW`].
+/// Maximum number of lines within [`WINDOW`].
 const LINES_MAX: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -19,7 +19,7 @@ struct Lines {
 }
 
 impl Seldom {
-    /// Nothing was said yet.
+    /// A limit with its full budget.
     pub const fn new() -> Self {
         Self(Mutex::new(Lines {
             since: None,
@@ -28,7 +28,7 @@ impl Seldom {
         }))
     }
 
-    /// Whether there may be a line now, and for how many without one it stands too.
+    /// `Some` if a line may be logged now, with the number of lines suppressed since the last one.
     pub fn next(&self) -> Option<u64> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.next(Instant::now())

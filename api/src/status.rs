@@ -1,40 +1,40 @@
-//! The outcome of a call that failed, in gRPC's codes, and its HTTP form (contract 2.1 "Errors").
+//! The outcome of a failed call: a gRPC code with its HTTP form (contract 2.1 "Errors").
 
-/// gRPC status codes; `Ok` is not an error and therefore absent.
+/// gRPC status codes, without `Ok`, which is not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Code {
-    /// The caller gave up.
+    /// The caller canceled the call.
     Canceled = 1,
-    /// A failure that says nothing of its kind.
+    /// A failure without a more specific code.
     Unknown = 2,
-    /// The request itself is wrong.
+    /// The request itself is invalid.
     InvalidArgument = 3,
-    /// The caller's deadline came first.
+    /// The caller's deadline passed before the call ended.
     DeadlineExceeded = 4,
-    /// What was named is not there.
+    /// The requested object does not exist.
     NotFound = 5,
-    /// What was to be made is there.
+    /// The object to be created exists already.
     AlreadyExists = 6,
-    /// The caller may not do this.
+    /// The caller lacks the permission.
     PermissionDenied = 7,
-    /// A bound was reached.
+    /// A limit or quota was reached.
     ResourceExhausted = 8,
-    /// The state of things does not allow it.
+    /// The current state of the system does not allow the call.
     FailedPrecondition = 9,
-    /// It met something that happened meanwhile.
+    /// The call conflicted with a concurrent change.
     Aborted = 10,
-    /// A value beyond what there is.
+    /// A value is outside of the valid range.
     OutOfRange = 11,
-    /// There is no such call.
+    /// The call does not exist or is not supported.
     Unimplemented = 12,
-    /// A mistake of ours.
+    /// A defect of ours.
     Internal = 13,
-    /// Not now; another try may succeed.
+    /// A transient failure; a retry may succeed.
     Unavailable = 14,
-    /// Something stored cannot be read.
+    /// Stored data is lost or cannot be read.
     DataLoss = 15,
-    /// Nobody knows who calls.
+    /// The caller is not authenticated.
     Unauthenticated = 16,
 }
 
@@ -44,7 +44,7 @@ impl Code {
         self as u8
     }
 
-    /// The code with this number on the wire; none for 0, which is success, and for numbers that nobody has given out.
+    /// The code with this number on the wire; none for 0, which is success, and for unassigned numbers.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.number() == number)
     }
@@ -90,16 +90,16 @@ impl Code {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Status {
-    /// What kind of failure.
+    /// The kind of failure.
     pub code: Code,
-    /// What the caller is told.
+    /// The error message for the caller.
     pub message: String,
-    /// Another try brings the same although the code says that it passes: nobody is asked to try again.
+    /// A retry will fail the same way although the code is transient, so clients are told not to retry.
     pub lasts: bool,
 }
 
 impl Status {
-    /// A failure of this kind.
+    /// A failure with this code.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -108,27 +108,27 @@ impl Status {
         }
     }
 
-    /// See [`Code::InvalidArgument`].
+    /// A status with [`Code::InvalidArgument`].
     pub fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, message)
     }
 
-    /// See [`Code::NotFound`].
+    /// A status with [`Code::NotFound`].
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::NotFound, message)
     }
 
-    /// See [`Code::Unknown`].
+    /// A status with [`Code::Unknown`].
     pub fn unknown(message: impl Into<String>) -> Self {
         Self::new(Code::Unknown, message)
     }
 
-    /// See [`Code::Internal`].
+    /// A status with [`Code::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, message)
     }
 
-    /// See [`Code::Unavailable`].
+    /// A status with [`Code::Unavailable`].
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, message)
     }

@@ -1,59 +1,59 @@
-//! The span of a request, and traces across processes: its caller's trace is taken on, and ours is told to whom we call
-//! (W3C Trace Context).
+//! The span of a request, and traces across processes: the trace context of a caller is adopted, and ours is sent to
+//! the services we call (W3C Trace Context).
 //!
-//! What a trace is, the binary knows; without it, or while nobody traces, nothing is looked at.
+//! The implementation is supplied by the binary; without one, or while tracing is off, nothing is parsed.
 
 use std::sync::OnceLock;
 
 use tracing::{Span, debug_span};
 
-/// The header that names a trace and the span that calls.
+/// The header with the ids of the trace and of the calling span.
 pub const TRACEPARENT: &str = "traceparent";
-/// What others keep beside that name.
+/// The header with vendor-specific state of the trace.
 pub const TRACESTATE: &str = "tracestate";
 
-/// A place in a trace, as its two headers have it.
+/// A trace context, as its two headers carry it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceContext {
-    /// `traceparent`.
+    /// The value of `traceparent`.
     pub parent: String,
-    /// Empty: there is none.
+    /// The value of `tracestate`; empty if there is none.
     pub state: String,
 }
 
-/// How spans and headers meet.
+/// Converts between spans and headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Propagation {
-    /// Makes a span that has just been made part of the trace that these headers name: `traceparent`, and `tracestate`
-    /// or an empty text. Has to bear rubbish.
+    /// Makes a new span part of the trace that these headers name: `traceparent`, and `tracestate` or an empty string.
+    /// Must tolerate malformed values.
     pub adopt: fn(&Span, &str, &str),
-    /// Where a span stands; none when nobody traces it.
+    /// The context of a span; none if it is not traced.
     pub context: fn(&Span) -> Option<TraceContext>,
 }
 
 static PROPAGATION: OnceLock<Propagation> = OnceLock::new();
 
-/// To be called once, before the servers run; a second call changes nothing.
+/// Must be called once, before the servers run; later calls have no effect.
 pub fn propagate_with(propagation: Propagation) {
-    // The first one stays.
+    // The first value is kept.
     let _ = PROPAGATION.set(propagation);
 }
 
-/// What a request is about, as far as its path tells.
+/// What a request concerns, as far as its path says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'a> {
-    /// Its name.
+    /// The scheduler's name.
     pub scheduler: Option<&'a str>,
-    /// Its id.
+    /// The operation's id.
     pub operation: Option<&'a str>,
-    /// Its id.
+    /// The room's id.
     pub room: Option<&'a str>,
 }
 
-/// The span of a request, in its caller's trace if `header` finds one. What `subject` leaves out may be recorded later,
-/// under `scheduler_name`, `operation_id` and `room_id`.
+/// The span of a request, in its caller's trace if `header` finds one. Fields that `subject` leaves out can be recorded
+/// later as `scheduler_name`, `operation_id` and `room_id`.
 ///
-/// Debug, because a ping every 30 seconds from every room would drown everything else.
+/// Its level is debug, because rooms ping so often that the spans would drown everything else.
 pub fn request<'h>(
     handler: &str,
     request_id: &str,
@@ -78,7 +78,7 @@ pub fn request<'h>(
     span
 }
 
-/// Where the current span stands, to be sent along with a call that is made inside it.
+/// The context of the current span, to be sent with an outgoing call.
 pub fn current() -> Option<TraceContext> {
     let propagation = PROPAGATION.get()?;
     let span = Span::current();

@@ -1,8 +1,8 @@
-//! A client's connection that knows how long the head of the next request has been coming.
+//! A client's connection that limits how long the head of each request may take.
 //!
-//! The HTTP library bounds the head of a connection's first request only (5 s, then 408), and a connection on which
-//! nothing comes. A later head that comes drop by drop would keep its connection for as long as the client likes.
-//! Here such a connection ends as if the client had left: what was accepted before is still answered.
+//! The HTTP library limits only the head of a connection's first request (5 s, then 408), and the time without any
+//! data. A later head that trickles in would keep its connection open as long as the client likes. Here such a
+//! connection ends as if the client had closed it: requests accepted before are still answered.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -22,16 +22,16 @@ use crate::crowd::{Crowd, Place};
 /// How long connections wait for their clients.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
-    /// For a head, from its first byte to its last.
+    /// Time limit for a request head, from its first byte to its last.
     pub head: Duration,
-    /// From one request to the next.
+    /// Time limit between two requests.
     pub between: Duration,
-    /// For what was sent to them and they do not read. On Linux only.
+    /// Time limit for the client to read what was sent. On Linux only.
     pub unread: Duration,
 }
 
 impl Default for ConnectionTimeouts {
-    /// Between: longer than the 30 seconds between two pings of a room, so that rooms keep their connections.
+    /// `between` exceeds the 30 seconds between two pings of a room, so that rooms keep their connections.
     fn default() -> Self {
         Self {
             head: Duration::from_secs(5),
@@ -42,41 +42,41 @@ impl Default for ConnectionTimeouts {
 }
 
 impl ConnectionTimeouts {
-    /// The library's own timer comes first; this one is for connections that it has lost sight of.
+    /// The library's own timer fires first; this one is a backstop.
     fn at_most(&self) -> Duration {
         self.between + self.head
     }
 }
 
-/// Where a connection is between two requests.
+/// What a connection is doing.
 #[derive(Clone, Copy)]
 pub enum Phase {
-    /// Nothing of the next request has come. Since when.
+    /// Waiting for the next request, since this time.
     Between(Instant),
-    /// A part of its head has. Since when.
+    /// Receiving a request head, since this time.
     Head(Instant),
-    /// Its body is being read. Since when; how long that may take is the business of whoever reads it.
+    /// Receiving a body, since this time. Its reader limits how long that may take.
     Body(Instant),
-    /// It is being served.
+    /// Waiting for the response of a handler.
     Serving,
 }
 
-/// Shared by a connection and its requests, which all live on one thread.
+/// Shared by a connection and its requests, all on one thread.
 #[derive(Clone)]
 pub struct Progress(Rc<State>);
 
 struct State {
     phase: Cell<Phase>,
-    /// Since when an answer waits for its client to read.
+    /// Since when the client has not read data that was sent to it.
     unread: Cell<Option<Instant>>,
-    /// It has to make room for another one.
+    /// Whether the connection must close to make room for another one.
     ousted: Cell<bool>,
     /// The task that waits for the client.
     task: RefCell<Option<Waker>>,
 }
 
 impl Progress {
-    /// At the beginning of a connection.
+    /// The state of a new connection.
     pub fn new(now: Instant) -> Self {
         Self(Rc::new(State {
             phase: Cell::new(Phase::Between(now)),
@@ -86,12 +86,13 @@ impl Progress {
         }))
     }
 
-    /// Of the connection that this request came on.
+    /// The progress of the connection that this request came on.
     pub fn of(request: &Request) -> Option<Self> {
         request.conn_data::<Self>().cloned()
     }
 
-    /// Since when it has waited for its client, be it to send a whole request or to read an answer; none: for us.
+    /// Since when it has been waiting for its client, either to send a complete request or to read a response; `None`
+    /// while we are busy with a request.
     pub fn idle_since(&self) -> Option<Instant> {
         match self.0.phase.get() {
             Phase::Between(since) | Phase::Head(since) | Phase::Body(since) => Some(since),
@@ -99,7 +100,7 @@ impl Progress {
         }
     }
 
-    /// Ends the connection as soon as its task looks again, which is now.
+    /// Marks the connection for closing and wakes its task.
     pub fn oust(&self) {
         self.0.ousted.set(true);
         if let Some(task) = self.0.task.take() {
@@ -107,12 +108,12 @@ impl Progress {
         }
     }
 
-    /// It is about to end.
+    /// Whether the connection is about to close.
     pub fn is_ousted(&self) -> bool {
         self.0.ousted.get()
     }
 
-    /// [`Self::oust`] wakes this one.
+    /// Registers the task that [`Self::oust`] wakes.
     fn waits(&self, cx: &Context<'_>) {
         let mut task = self.0.task.borrow_mut();
         match &mut *task {
@@ -121,10 +122,10 @@ impl Progress {
         }
     }
 
-    /// Reads a request's body: meanwhile the connection waits for its client.
+    /// Reads a request's body; meanwhile the connection counts as waiting for its client.
     pub async fn reading<T>(&self, body: impl Future<Output = T>) -> T {
         let mut body = pin!(body);
-        // Nearly all come with their heads.
+        // Most bodies arrive together with their heads.
         if let Poll::Ready(body) = futures_util::poll!(body.as_mut()) {
             return body;
         }
@@ -134,7 +135,7 @@ impl Progress {
         body
     }
 
-    /// What became of a try to write. An ousted connection does not wait for its client.
+    /// Records the outcome of a write. An ousted connection does not wait for its client.
     fn written<T>(&self, cx: &Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if tried.is_ready() {
             return tried;
@@ -149,7 +150,7 @@ impl Progress {
         Poll::Pending
     }
 
-    /// The answer to a request; while it is made, the connection is not blamed for silence.
+    /// Runs a handler; meanwhile the connection is not considered idle.
     pub async fn during<T>(progress: Option<Self>, answer: impl Future<Output = T>) -> T {
         let mark = |phase| {
             if let Some(progress) = &progress {
@@ -166,10 +167,10 @@ impl Progress {
 pub struct Connection {
     io: TcpStream,
     progress: Progress,
-    /// Where it stands among the others.
+    /// Its membership in the worker's [`Crowd`].
     _place: Place,
     timeouts: ConnectionTimeouts,
-    /// Looks again when the timeout of what was there last would be over: it is not reset by each request.
+    /// Expires when the current phase may have timed out. It is not reset by each request.
     look: Pin<Box<Sleep>>,
 }
 
@@ -186,12 +187,12 @@ impl Connection {
         }
     }
 
-    /// For the requests of this connection, see [`Progress::of`].
+    /// Makes the progress available to the requests of this connection, see [`Progress::of`].
     pub fn introduce(&self, data: &mut Extensions) {
         data.insert(self.progress.clone());
     }
 
-    /// A part of something has come: whether it came in time.
+    /// Called when data has arrived; returns whether it was in time.
     fn came(&self) -> bool {
         match self.progress.0.phase.get() {
             Phase::Serving | Phase::Body(_) => true,
@@ -203,7 +204,7 @@ impl Connection {
         }
     }
 
-    /// Ready when nothing has come for too long.
+    /// Completes when the client has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.look.as_mut().poll(cx));
@@ -221,7 +222,7 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    /// Says that the client has left (no bytes, no error) when its time is up.
+    /// Reports the end of the stream, as if the client had closed it, once the connection has timed out.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -271,7 +272,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let tried = Pin::new(&mut self.io).poll_flush(cx);
         if tried.is_ready() {
-            // All that there was is with the client, or on its way.
+            // All data has been handed to the kernel.
             self.progress.0.unread.set(None);
         }
         self.progress.written(cx, tried)

@@ -1,36 +1,36 @@
-//! All connections of one worker. When nearly all places are taken, those that have been idle for longest go: whoever
-//! opens connections and says nothing on them keeps nobody else out.
+//! All connections of one worker. When it is nearly full, the connections that have been idle longest are closed:
+//! clients that open connections and stay silent cannot keep others out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::connection::Progress;
 
-/// The share of the places that stays free of idle connections, for those that have something to say.
+/// The fraction of the capacity (one in so many) that idle connections may not occupy.
 const RESERVE: usize = 8;
-/// The share of the connections that goes at a time, so that not each newcomer has to look at all of them.
+/// The fraction of the connections that is closed at a time, so that not every new connection causes a scan.
 const AT_ONCE: usize = 16;
 
 pub struct Crowd {
-    /// From this many on, idle ones go.
+    /// From this number of connections on, idle ones are closed.
     full: usize,
     members: RefCell<Vec<Member>>,
 }
 
 struct Member {
     progress: Progress,
-    /// Where it stands in the list, known to its [`Place`] too.
+    /// Its index in the list, shared with its [`Place`].
     at: Rc<Cell<usize>>,
 }
 
-/// What a connection holds while it is open.
+/// Held by a connection while it is open.
 pub struct Place {
     crowd: Rc<Crowd>,
     at: Rc<Cell<usize>>,
 }
 
 impl Crowd {
-    /// For a worker that takes up to `places` connections.
+    /// For a worker that accepts up to `places` connections.
     pub fn new(places: usize) -> Self {
         Self {
             full: places - places / RESERVE,
@@ -38,7 +38,7 @@ impl Crowd {
         }
     }
 
-    /// One more. It stays until the place is dropped.
+    /// Registers a connection until the place is dropped.
     pub fn enter(self: &Rc<Self>, progress: Progress) -> Place {
         let mut members = self.members.borrow_mut();
         if members.len() >= self.full {
@@ -56,7 +56,7 @@ impl Crowd {
     }
 }
 
-/// Those that are about to go count as gone.
+/// Closes idle connections. Those that were told to close already count as closed.
 fn make_room(members: &[Member], full: usize) {
     let stays = |member: &&Member| !member.progress.is_ousted();
     let staying: Vec<&Member> = members.iter().filter(stays).collect();
@@ -117,11 +117,11 @@ mod tests {
         let newcomer = Progress::new(Instant::now());
         let place = crowd.enter(newcomer.clone());
         assert_eq!(ousted(&open), [0, 2, 3]);
-        // They are about to go: no other has to for the next ones.
+        // Those three are about to close, so no others have to for the next ones.
         let more = [(); 2].map(|()| crowd.enter(Progress::new(began)));
         assert_eq!(ousted(&open), [0, 2, 3]);
         drop(more);
-        // They leave, in any order; the rest is still known.
+        // Connections close in any order; the index of each remaining one stays correct.
         for n in [3, 0, 2, 55] {
             open[n].1 = None;
         }

@@ -1,5 +1,4 @@
-//! What is served and described: routes of the contract's two APIs, and endpoints of ours beside them. Each says both
-//! in one place.
+//! Routes of the contract's two APIs and our own endpoints. Each is declared together with its documentation.
 
 use actix_web::Route;
 use actix_web::http::Method;
@@ -8,20 +7,20 @@ use maestro_api::codec::Declaration;
 
 use crate::openapi::Tree;
 
-/// What people read about a route.
+/// Documentation of a route.
 pub struct About {
     pub tag: Tag,
-    /// A few words, without a full stop.
+    /// A few words without a full stop.
     pub summary: &'static str,
-    /// Some sentences; may be empty.
+    /// Further sentences; may be empty.
     pub text: &'static str,
-    /// How it fails, beyond the ways in which every call can.
+    /// The ways in which it can fail, besides those that every call shares.
     pub fails: &'static [Code],
-    /// A body that works, as JSON.
+    /// A valid body as JSON.
     pub example: Option<&'static str>,
 }
 
-/// Groups of endpoints, in the order in which they are shown.
+/// Groups of endpoints, in display order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     Schedulers,
@@ -81,7 +80,7 @@ impl Tag {
     }
 }
 
-/// A route of the gateway, without the type of its API.
+/// A route of the gateway without its API's type parameter.
 pub struct Described {
     pub method: Method,
     pub template: &'static str,
@@ -95,15 +94,15 @@ pub struct Described {
 /// One method of one path.
 pub(crate) struct Endpoint {
     pub method: Method,
-    /// As actix-web writes it: `/schedulers/{scheduler}/rooms`.
+    /// In actix-web's syntax: `/schedulers/{scheduler}/rooms`.
     pub path: &'static str,
-    /// The handler; its method is set by whoever mounts it.
+    /// The handler; the caller that mounts it sets the method.
     pub handler: fn() -> Route,
-    /// Its name in the description.
+    /// Its `operationId` in the OpenAPI description.
     pub name: &'static str,
     pub about: About,
     pub query: &'static [Parameter],
-    /// Name of the schema of its body.
+    /// Name of the schema of its request body.
     pub body: Option<&'static str>,
     pub answer: Answer,
 }
@@ -115,9 +114,9 @@ pub(crate) struct Parameter {
     pub schema: fn() -> Tree,
 }
 
-/// What comes back with status 200.
+/// The content of a response with status 200.
 pub(crate) enum Answer {
-    /// JSON of the schema of this name.
+    /// JSON with the schema of this name.
     Json(&'static str),
     /// Any JSON object.
     Object,

@@ -1,6 +1,6 @@
-//! The HTTP servers: the two APIs, and the internal server beside them.
+//! The HTTP servers: the two APIs, and the internal server.
 //!
-//! Handlers parse, route and serialise; what is asked they ask of the traits of `maestro_api`.
+//! Handlers parse, route and serialize; the work itself is done by the traits of `maestro_api`.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 

@@ -1,7 +1,7 @@
 //! The metrics of the two APIs (contract 9).
 //!
-//! Each ping passes here twice, on all threads at once: the handlers of the route tables are found without a lock, and
-//! each thread counts for itself.
+//! Each ping passes through here twice, on all threads concurrently: handlers of the route tables are found without a
+//! lock, and each thread has its own counters.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +22,7 @@ const INFLIGHT: &str = "http_requests_inflight";
 const NANOS_PER_SECOND: f64 = 1e9;
 /// Bounds of [`DURATION_SECONDS`], in milliseconds.
 const DURATION_MS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
-/// Bounds of [`DURATION_SECONDS`], as they are compared.
+/// Bounds of [`DURATION_SECONDS`] in the unit in which they are compared.
 const DURATION_NANOS: [u64; DURATION_MS.len()] = {
     let mut bounds = DURATION_MS;
     let mut at = 0;
@@ -47,16 +47,16 @@ const SIZES: [u64; 8] = [
 const METHODS: [&str; 9] = [
     "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT",
 ];
-/// Label of methods that only a client knows; they would otherwise fill the metrics.
+/// Label of unknown methods: clients could otherwise create unlimited series.
 const OTHER_METHOD: &str = "other";
 
-/// The observer of one API. Its clones count together.
+/// The observer of one API. Clones share their counters.
 #[derive(Clone)]
 pub struct HttpMetrics(Arc<Service>);
 
 struct Service {
     name: &'static str,
-    /// Those of the route table.
+    /// The handlers of the route table.
     routes: Box<[(&'static str, Handler)]>,
     others: RwLock<HashMap<Box<str>, Arc<Handler>>>,
     desc: Desc,
@@ -65,7 +65,7 @@ struct Service {
 #[derive(Default)]
 struct Handler {
     flights: Sharded<Flights>,
-    /// Few: a route has one or two methods and a handful of codes.
+    /// A short list: a route has one or two methods and a handful of codes.
     ends: OnceLock<Box<Ends>>,
 }
 
@@ -75,7 +75,7 @@ struct Flights {
     ended: AtomicU64,
 }
 
-/// A list that only grows.
+/// An append-only list.
 struct Ends {
     method: &'static str,
     code: u16,
@@ -90,19 +90,19 @@ struct Answers {
 }
 
 impl HttpMetrics {
-    /// Under the label `management-api`.
+    /// Registers the metrics under the label `management-api`.
     ///
     /// # Errors
-    /// When the registry has it already.
+    /// Fails when the registry has them already.
     pub fn management(registry: &Registry) -> prometheus::Result<Self> {
         let labels = gateway::management_labels();
         Self::new("management-api", labels, registry)
     }
 
-    /// Under the label `rooms-api`.
+    /// Registers the metrics under the label `rooms-api`.
     ///
     /// # Errors
-    /// When the registry has it already.
+    /// Fails when the registry has them already.
     pub fn rooms(registry: &Registry) -> prometheus::Result<Self> {
         Self::new("rooms-api", gateway::rooms_labels(), registry)
     }
@@ -118,7 +118,7 @@ impl HttpMetrics {
                 routes.push((label, Handler::default()));
             }
         }
-        // What tells the two APIs apart in the registry.
+        // The constant label distinguishes the two APIs in the registry.
         let desc = Desc::new(
             INFLIGHT.to_owned(),
             INFLIGHT_HELP.to_owned(),
@@ -139,7 +139,7 @@ impl HttpMetrics {
 impl Service {
     fn with(&self, handler: &str, run: impl FnOnce(&Handler)) {
         let mut routes = self.routes.iter();
-        // As a rule it is the label of the table itself.
+        // Usually it is the very label of the table.
         let found = routes
             .find(|(label, _)| std::ptr::eq(*label, handler))
             .or_else(|| self.routes.iter().find(|(label, _)| *label == handler));
@@ -159,7 +159,7 @@ impl Service {
         others.entry(handler.into()).or_default().clone()
     }
 
-    /// All handlers that had a request.
+    /// Calls `show` for each handler that has had a request.
     fn each(&self, mut show: impl FnMut(&str, &Handler)) {
         let mut show = |label: &str, handler: &Handler| {
             if handler.flights.all().any(|f| f.begun.load(Relaxed) > 0) {
@@ -204,7 +204,7 @@ impl Handler {
         let sum = |of: fn(&Flights) -> &AtomicU64| -> u64 {
             self.flights.all().map(|f| of(f).load(Relaxed)).sum()
         };
-        // In this order: what ends meanwhile has begun before.
+        // In this order: a request that ends meanwhile was counted as begun before.
         let ended = sum(|flights| &flights.ended);
         sum(|flights| &flights.begun).saturating_sub(ended)
     }
@@ -220,7 +220,7 @@ impl RequestObserver for HttpMetrics {
     fn observe(&self, handler: &str, method: &str, code: u16, took: Duration, size: u64) {
         let known = METHODS.into_iter().find(|known| *known == method);
         let method = known.unwrap_or(OTHER_METHOD);
-        // Half a thousand years are enough.
+        // Saturates only after more than 500 years.
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.0.with(handler, |handler| {
             handler.flights.mine().ended.fetch_add(1, Relaxed);

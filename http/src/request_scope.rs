@@ -1,5 +1,5 @@
-//! What all endpoints beside the contract share: the id of a request (taken or made, echoed, logged, and passed on to
-//! what it orders), its span and its figures, and bounds of its body, read or not.
+//! What endpoints outside of the contract share: the request id (accepted or generated, echoed, logged, and passed on
+//! to operations), the span, metrics, and limits on the body, whether it is read or not.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};
@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use crate::gateway::{Observers, deadline, read_body, refusal, request_id};
 
-/// Puts everything of these endpoints around a resource. `template` is its path, and what its requests are called.
+/// Wraps a resource in all of this. `template` is its path and the name under which its requests are reported.
 pub(crate) fn scoped(
     resource: Resource,
     template: &'static str,
@@ -28,7 +28,7 @@ pub(crate) fn scoped(
     ))
 }
 
-/// The request's id is in its answer. Its body has come within its bounds, or the answer says that it did not.
+/// Adds the request id to the response, and reads the body within its limits or answers that it exceeded them.
 async fn around(
     observers: Observers,
     template: &'static str,
@@ -38,7 +38,7 @@ async fn around(
     let id = request_id(request.headers());
     let echoed = HeaderValue::from_str(&id);
     let watch = observers.watch(Some(template), request.path(), request.method());
-    // As it was sent: whoever reads the log wants to know which scheduler was paused.
+    // The actual path rather than the template: readers of the log want to know which scheduler was paused.
     let method = request.method().as_str();
     let entry = Entry::request(Api::Management, &id, method, request.path());
     entry.about(request.match_info().get("scheduler"));
@@ -89,7 +89,7 @@ fn span(template: &str, id: &str, request: &ServiceRequest) -> Span {
     trace::request(template, id, subject, header)
 }
 
-/// None of these answers is a stream.
+/// The size of the body; none of these responses is streamed.
 fn size(response: &ServiceResponse<BoxBody>) -> usize {
     match response.response().body().size() {
         BodySize::Sized(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -97,7 +97,7 @@ fn size(response: &ServiceResponse<BoxBody>) -> usize {
     }
 }
 
-/// What a call on behalf of this request knows about it.
+/// The context for a call on behalf of this request.
 pub(crate) fn context(request: &HttpRequest) -> RequestContext {
     let known = request.extensions().get::<RequestContext>().cloned();
     known.unwrap_or_else(RequestContext::internal)

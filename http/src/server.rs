@@ -1,7 +1,7 @@
-//! The three servers, on sockets that the caller has bound (a taken port is an error of its start). A server serves
-//! while it is polled; its handle's `stop(graceful)` ends it.
+//! The three servers, on sockets that the caller has bound, so that a taken port is an error at startup. A server runs
+//! while it is polled; `stop(graceful)` on its handle ends it.
 //!
-//! Their workers parse and serialise. They await the calls of `maestro_api` and hold no client of anything.
+//! Workers parse and serialize. They await calls of `maestro_api` and hold no clients of other services.
 
 use std::future::ready;
 use std::io;
@@ -31,33 +31,33 @@ use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::standby::configure_standby;
 
-/// How long a connection that ended may take to say so.
+/// How long the shutdown of a connection may take.
 const DISCONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// How a server runs.
+/// Settings of a server.
 #[derive(Debug)]
 pub struct ServerSettings {
-    /// Bound before the actors exist: rooms are told the rooms API's address.
+    /// Bound before the actors exist, because rooms are given the address of the rooms API.
     pub listener: TcpListener,
-    /// Threads.
+    /// Number of worker threads.
     pub workers: usize,
-    /// How long requests under way may take to end once the server is stopped gracefully.
+    /// How long requests in progress may take to end during a graceful stop.
     pub shutdown_timeout: Duration,
-    /// Most connections at a time. Before there are so many, those that have been idle for longest end; when all
-    /// are busy, whoever comes waits until one has ended.
+    /// Maximum number of open connections. When it is nearly reached, the connections that have been idle longest are
+    /// closed; if all are busy, new clients wait until one has closed.
     pub connections_max: usize,
-    /// With clients that send or read slowly, or nothing.
+    /// Timeouts for clients that send or read slowly, or not at all.
     pub timeouts: ConnectionTimeouts,
-    /// Beside this machine.
+    /// Hosts and origins that are trusted in addition to this machine.
     pub trusted: Trusted,
-    /// Where requests that the guard refuses are counted.
+    /// Counter of the requests that the guard refuses.
     pub refused: RefusedRequests,
 }
 
-/// Serves the management API. With `debug`, `/debug/actors` is on it too (`api.debug.enabled`).
+/// Serves the management API. With `debug` it also serves `/debug/actors` (`api.debug.enabled`).
 ///
 /// # Errors
-/// When the socket cannot be listened on.
+/// Fails when it cannot listen on the socket.
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
@@ -80,7 +80,7 @@ pub fn management(
 /// Serves the rooms API.
 ///
 /// # Errors
-/// When the socket cannot be listened on.
+/// Fails when it cannot listen on the socket.
 pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Result<Server> {
     let stands_before = (guard::Server::Rooms, gateway.observers());
     bind(settings, stands_before, move |config| {
@@ -92,15 +92,15 @@ pub fn rooms(settings: ServerSettings, gateway: Gateway<dyn RoomsApi>) -> io::Re
 /// Serves the internal server.
 ///
 /// # Errors
-/// When the socket cannot be listened on.
+/// Fails when it cannot listen on the socket.
 pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Server> {
     bind(settings, internally(), configure_internal(parts))
 }
 
-/// Serves the internal server of a process that hosts nothing.
+/// Serves the internal server of a process that hosts no schedulers.
 ///
 /// # Errors
-/// When the socket cannot be listened on.
+/// Fails when it cannot listen on the socket.
 pub fn standby(
     settings: ServerSettings,
     metrics: Option<MetricsPage>,
@@ -109,13 +109,13 @@ pub fn standby(
     bind(settings, internally(), configure_standby(metrics, health))
 }
 
-/// The HTTP metrics are those of the two APIs (contract 9).
+/// Without observers: the HTTP metrics cover only the two APIs (contract 9).
 fn internally() -> (guard::Server, Observers) {
     (guard::Server::Internal, Observers::default())
 }
 
-/// What actix-web's own `HttpServer` does, over connections that look after themselves ([`Connection`]) and behind a
-/// [`Guard`]. Signals are the binary's: it stops the servers in order.
+/// Does what actix-web's own `HttpServer` does, with connections that enforce their own timeouts ([`Connection`]) and
+/// behind a [`Guard`]. The binary handles signals: it stops the servers in order.
 fn bind(
     settings: ServerSettings,
     (server, observers): (guard::Server, Observers),
@@ -132,13 +132,13 @@ fn bind(
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(places)
-        // Whole seconds is all that it knows: a part of one is not cut to none.
+        // actix only accepts whole seconds; rounded up, so that a fraction does not become zero.
         .shutdown_timeout(settings.shutdown_timeout.as_millis().div_ceil(1000) as u64)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let server = builder.listen("http", settings.listener, move || {
         let (configure, stopping) = (configure.clone(), stopping.clone());
-        // Of this worker alone.
+        // Each worker has its own.
         let (guard, crowd) = (guard.clone(), Rc::new(Crowd::new(places)));
         let app = App::new().configure(configure).into_factory();
         let app = app.map_err(|error| error.error_response());
@@ -166,7 +166,7 @@ fn bind(
     Ok(server.run())
 }
 
-/// The answer of `app`, or of the guard before it.
+/// The response of `app`, or of the guard in front of it.
 fn guarded<S>(
     guard: &Guard,
     mut request: Request,
@@ -192,8 +192,8 @@ where
     }
 }
 
-/// actix-web waits for a client that reads nothing as long as it likes; the kernel does not have to. Connections
-/// inherit this from the socket that they come in by.
+/// Limits how long unread data may stay in the send buffer: actix-web itself waits indefinitely for a client that does
+/// not read. Accepted connections inherit the option from the listening socket.
 #[cfg(target_os = "linux")]
 fn bound_unread(listener: &TcpListener, at_most: Duration) -> io::Result<()> {
     let millis = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX);

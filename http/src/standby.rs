@@ -1,11 +1,11 @@
-//! The internal server of a process that hosts nothing: it is alive, ready, and has metrics of its own.
+//! The internal server of a process that hosts no schedulers: health pages, readiness, and its own metrics.
 
 use actix_web::Resource;
 use actix_web::web::{self, ServiceConfig};
 
 use crate::internal::{MetricsPage, alive, mount_metrics, not_found};
 
-/// Mounts the pages of a stand-by. There is no store of its own that could keep it from being ready.
+/// Mounts the pages of a standby process. It has no store that could make it unready.
 pub fn configure_standby(
     metrics: Option<MetricsPage>,
     health: bool,

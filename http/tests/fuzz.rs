@@ -1,5 +1,5 @@
-//! Bytes of all kinds for the codec and the routes, over the real actors of one node: nothing panics, nothing is
-//! answered as a fault of ours, and nothing takes more than its share of time.
+//! Fuzzes the codec and the routes over the real actors of one node: nothing panics, nothing is answered with a server
+//! error, and nothing exceeds its time budget.
 
 #[path = "service/fleet.rs"]
 #[allow(dead_code, reason = "shared with the tests of the services")]
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-/// Cases per property: some seconds in all. `PROPTEST_CASES` has more.
+/// Cases per property, for a few seconds in total. `PROPTEST_CASES` overrides it.
 const CASES: u32 = 400;
 
 fn runner() -> TestRunner {
@@ -34,19 +34,19 @@ fn runner() -> TestRunner {
     })
 }
 
-/// One change of a body.
+/// A mutation of a body.
 #[derive(Clone, Debug)]
 enum Change {
     Replace(usize, u8),
     Insert(usize, u8),
     Remove(usize, usize),
-    /// Repeats a part of it elsewhere.
+    /// Copies a part of it to another position.
     Copy(usize, usize, usize),
     Splice(usize, &'static [u8]),
     Cut(usize),
 }
 
-/// What breaks readers of JSON and YAML.
+/// Fragments that tend to break JSON and YAML parsers.
 const SPLICES: &[&[u8]] = &[
     b"null",
     b"{}",
@@ -136,7 +136,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(change, 0..6)
 }
 
-/// Bodies that are in order, for every shape that a request has.
+/// Valid bodies for every kind of request.
 fn valid() -> Vec<Vec<u8>> {
     let mut full = arena(2);
     full["autoscaling"] = json!({"enabled": true, "min": 1, "max": -1, "cooldown": 5, "policy": {"type": "roomOccupancy",
@@ -172,7 +172,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What is read is printed, and what is printed is read as the same.
+/// A body that can be decoded can be encoded and decoded again to the same message.
 fn reads<M: maestro_api::codec::Message + PartialEq + std::fmt::Debug>(body: &[u8]) {
     let Ok(message) = decode::<M>(body) else {
         return;
@@ -206,7 +206,7 @@ fn mutated_bodies_are_read_or_refused() {
     runner().run(&body(), property).expect("no body breaks it");
 }
 
-/// Pieces of paths and queries: names, escapes, rubbish.
+/// Fragments of paths and queries: names, escapes, malformed text.
 const PIECES: &[&str] = &[
     "schedulers",
     "scheduler",
@@ -314,8 +314,8 @@ fn request() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// Answers of 500 and above that are right: nobody has such a method, nobody is there to take the call, and what the
-/// contract wants (2.4 cancel, 15.9 text that is none, 15.11 a deadline that is over before it begins).
+/// Answers of 500 and above that are correct: unknown methods, unavailable owners, and cases that the contract defines
+/// (2.4 cancel, 15.9 invalid UTF-8, 15.11 a deadline that had already passed).
 fn is_allowed(reply: &Reply, path: &str, with_deadline: bool) -> bool {
     let says = |words| reply.text.contains(words);
     match reply.status {
@@ -363,13 +363,13 @@ fn mutated_requests_are_never_a_fault_of_ours() {
     runner()
         .run(&request(), property)
         .expect("no request breaks it");
-    // Whatever came, the one scheduler that was in order is still there.
+    // The valid scheduler has survived all requests.
     assert_eq!(system.block_on(fleet.get("/schedulers/arena")).status, 200);
 }
 
 const MEBIBYTE: usize = 1 << 20;
 
-/// As much as YAML may have.
+/// The maximum size of a YAML body.
 const YAML: usize = MEBIBYTE / 4;
 
 fn filled(begin: &str, part: &str, end: &str) -> Vec<u8> {
@@ -397,7 +397,7 @@ fn numbered_to(size: usize, begin: &str, part: impl Fn(usize) -> String, end: &s
     (body + end).into_bytes()
 }
 
-/// Bodies of a mebibyte at which a reader could lose its way.
+/// Bodies of one mebibyte that could take a parser disproportionate time.
 fn heavy() -> Vec<(&'static str, Vec<u8>)> {
     let half = MEBIBYTE / 2 - 20;
     let nested = |open: &str, close: &str, levels: usize| {
@@ -504,7 +504,7 @@ fn heavy() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What only YAML has.
+/// Constructs that exist only in YAML.
 fn heavy_yaml() -> Vec<(&'static str, Vec<u8>)> {
     let mut doubling = "a0: &a0 [x, x]\n".to_owned();
     for n in 1..30 {
@@ -535,13 +535,13 @@ fn heavy_yaml() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// CPU time of this thread: others on the machine do not count.
+/// CPU time of this thread, so that other load on the machine does not count.
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// 100 ms for the largest body, in a build that is optimised; ten times that without. Whoever is quadratic takes
+/// 100 ms for the largest body in an optimized build, ten times that in a debug build. Quadratic parsers would take
 /// minutes.
 const BUDGET: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
 

@@ -1,4 +1,4 @@
-//! Every numeric field of every request, at and beyond every limit (contract 2.1, 15.3).
+//! Every numeric field of every request, at and beyond its limits (contract 2.1, 15.3).
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::messages::*;
 use super::{Declaration, Kind, Message, Type, decode, encode};
 use crate::{management_calls, rooms_calls};
 
-/// Numbers as they may be written, with the integer that each stands for, if it is one.
+/// Spellings of numbers, with the integer that each represents, if it is one.
 const NUMBERS: &[(&str, Option<i128>)] = &[
     ("0", Some(0)),
     ("-0", Some(0)),
@@ -46,7 +46,7 @@ const NUMBERS: &[(&str, Option<i128>)] = &[
     ("5e-324", None),
 ];
 
-/// What no number is, written plainly and within a text.
+/// Texts that are not numbers, whether written plainly or as a string.
 const RUBBISH: &[&str] = &[
     "+1", "01", "1.", ".5", "0x10", "1_000", "--1", "1e", "NaN", "Infinity", "１",
 ];
@@ -54,7 +54,7 @@ const RUBBISH_TEXTS: &[&str] = &[
     "", " 1", "1 ", "1\\n", "0x10", "+1", "01", "nan", "infinity", "1,5", "1e", "\\u0000",
 ];
 
-/// What a value of this type is printed as after it was read; `None`: it is refused.
+/// What a value of this type is printed as after it was read; `None` if it is rejected.
 fn expected(of: Type, text: &str, integer: Option<i128>) -> Option<Value> {
     match of {
         Type::Int32 => integer.and_then(|n| i32::try_from(n).ok()).map(Value::from),
@@ -72,7 +72,7 @@ fn expected(of: Type, text: &str, integer: Option<i128>) -> Option<Value> {
     }
 }
 
-/// The same value? Floats are compared as the 32 bits that they are.
+/// Compares values; floats are compared with 32-bit precision.
 fn same(of: Type, printed: &Value, wanted: &Value) -> bool {
     match of {
         Type::Float => printed.as_f64().map(|n| n as f32) == wanted.as_f64().map(|n| n as f32),
@@ -80,7 +80,7 @@ fn same(of: Type, printed: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// The ways to every numeric field: names of members, `[]` for a list in between.
+/// The paths to every numeric field: names of members, with `[]` for a list in between.
 fn numeric(
     message: &'static Declaration,
     at: &[&'static str],
@@ -118,7 +118,7 @@ fn follow<'v>(way: &[&str], value: &'v Value) -> &'v Value {
     })
 }
 
-/// Returns how many fields were tried.
+/// Returns the number of fields checked.
 fn check<M: Message>() -> usize {
     let mut fields = Vec::new();
     numeric(M::DECLARATION, &[], &mut fields);
@@ -165,7 +165,7 @@ fn numbers_at_every_limit_are_read_exactly_or_refused() {
     assert!(fields > 40, "only {fields} numeric fields were found");
 }
 
-/// Numbers of a free object: what a double cannot hold is refused, anything else comes back as a double.
+/// Numbers in free objects: what a double cannot hold is rejected, anything else is returned as a double.
 #[test]
 fn numbers_within_free_objects_stay_within_a_double() {
     for (text, _) in NUMBERS {
@@ -174,7 +174,7 @@ fn numbers_within_free_objects_stay_within_a_double() {
         match decode::<UpdateRoomWithPingRequest>(body.as_bytes()) {
             Ok(message) => {
                 let printed = encode(&message);
-                // Read from its text: serde_json rounds the last digit its own way.
+                // Parsed from the text: serde_json may round the last digit differently.
                 let number = printed.split(['[', ']']).nth(1).expect("a list");
                 assert_eq!(number.parse(), Ok(double), "{text}: {printed}");
             }

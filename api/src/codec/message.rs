@@ -1,31 +1,31 @@
-//! What a message is, and the one declaration from which its struct, reader and writer are made.
+//! What a message is, and the macro that generates its struct, reader and writer from one declaration.
 
 use super::reader::{Fault, Reader};
 use super::wire::{Raw, WireFault};
 
-/// One field as it is declared: its names, and what may be in it.
+/// The declaration of a field.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Field {
-    /// As the proto file writes it: `rooms_replicas`.
+    /// The name in the proto file: `rooms_replicas`.
     pub proto: &'static str,
-    /// As JSON writes it: `roomsReplicas`. Requests may use either (contract 2.1).
+    /// The name in JSON: `roomsReplicas`. Requests may use either (contract 2.1).
     pub json: &'static str,
-    /// Whether a second value is an error of its own (a field declared `optional`).
+    /// Whether a repetition of the field is reported with an error of its own (fields declared `optional`).
     pub optional: bool,
-    /// As the proto file numbers it, for gRPC (contract 16).
+    /// The number in the proto file, for gRPC (contract 16).
     pub number: u32,
-    /// The lines of the comment at its declaration, for the people who set or read it.
+    /// The lines of the doc comment, which the API's users read.
     pub about: &'static [&'static str],
-    /// How often it may be there.
+    /// How many values it holds, and whether it can be absent.
     pub kind: Kind,
-    /// Of its value, or of each of its values.
+    /// The type of its value, or of each of its values.
     pub of: Type,
 }
 
-/// The kinds of field; [`super::slots`] says what each means.
+/// The kinds of field; [`super::slots`] describes how each is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A value; when it is absent its type's empty one.
+    /// A value; an absent one has its type's default.
     One,
     /// A value that may be absent.
     Opt,
@@ -33,11 +33,11 @@ pub enum Kind {
     Msg,
     /// A list of values.
     Many,
-    /// Texts by name.
+    /// A map from string to value.
     Map,
 }
 
-/// What a single value is.
+/// The type of a single value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// A string.
@@ -60,41 +60,41 @@ pub enum Type {
     Timestamp,
     /// A free JSON object.
     Object,
-    /// A message of its own.
+    /// A nested message.
     Message(&'static Declaration),
 }
 
-/// A message as it is declared.
+/// The declaration of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Declaration {
-    /// As the proto file spells it.
+    /// The name in the proto file.
     pub name: &'static str,
-    /// The lines of the comment at its declaration.
+    /// The lines of the doc comment.
     pub about: &'static [&'static str],
-    /// In the order of the proto file.
+    /// The fields in the order of the proto file.
     pub fields: &'static [Field],
 }
 
-/// Why a path or query parameter could not become a field.
+/// Why a path or query parameter could not be bound to a field.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BindError {
     /// The field is a message, a list or a map.
     NotScalar,
-    /// The text is not a value of the field's type; in Go's wording.
+    /// The text is not a value of the field's type; worded as Go does.
     Invalid(String),
 }
 
 /// A message of the API.
 pub trait Message: Default + Sized + Send + 'static {
-    /// How the message is declared.
+    /// The message's declaration.
     const DECLARATION: &'static Declaration;
-    /// Its fields, in the order of the proto file.
+    /// The message's fields, in the order of the proto file.
     const FIELDS: &'static [Field] = Self::DECLARATION.fields;
 
-    /// Reads the member called `name` if the message has it. `seen` marks fields that have come before.
+    /// Reads the member called `name` if the message has such a field. `seen` marks fields that have occurred.
     ///
     /// # Errors
-    /// When the value is none of the field's.
+    /// When the value does not fit the field.
     fn read_field(
         &mut self,
         name: &str,
@@ -102,26 +102,26 @@ pub trait Message: Default + Sized + Send + 'static {
         reader: &mut Reader<'_>,
     ) -> Result<bool, Fault>;
 
-    /// Sets the field with this position in [`Self::FIELDS`] from a path or query parameter.
+    /// Sets the field at this position of [`Self::FIELDS`] from a path or query parameter.
     ///
     /// # Errors
-    /// When the field takes no parameter, or not this text.
+    /// When the field cannot be a parameter, or the text is not a value of its type.
     fn bind(&mut self, position: usize, text: &str) -> Result<(), BindError>;
 
-    /// Writes all fields as JSON has them.
+    /// Writes all fields as JSON.
     fn write_fields(&self, object: &mut Object<'_>);
 
-    /// Takes the value of the field with this number, as gRPC carries it; unknown numbers are passed over.
+    /// Merges the value of the field with this number from the wire; unknown numbers are ignored.
     ///
     /// # Errors
-    /// When the value is none of the field's.
+    /// When the value does not fit the field.
     fn merge_field(&mut self, number: u32, raw: Raw<'_>) -> Result<(), WireFault>;
 
-    /// Writes all fields as gRPC carries them.
+    /// Encodes all fields for gRPC.
     fn encode_fields(&self, out: &mut Vec<u8>);
 }
 
-/// Marks a field as seen; the second time is an error, whichever spelling and even after a null (contract 15.2).
+/// Marks a field as seen. A repetition is an error, in either spelling and even after a null (contract 15.2).
 pub fn mark(seen: &mut u64, bit: u64, name: &str, reader: &Reader<'_>) -> Result<(), Fault> {
     if *seen & bit != 0 {
         return Err(reader.fault(format!("duplicate field {name:?}")));
@@ -150,20 +150,20 @@ pub fn write_message<M: Message>(message: &M, out: &mut String) {
     out.push('}');
 }
 
-/// The inside of an object that is being printed.
+/// Writes the members of a JSON object.
 pub struct Object<'a> {
     out: &'a mut String,
     empty: bool,
 }
 
 impl Object<'_> {
-    /// Writes the name of a field and hands out the place for its value.
+    /// Writes the name of a field; the caller appends the value to the returned buffer.
     pub fn field(&mut self, name: &str) -> &mut String {
         if !std::mem::replace(&mut self.empty, false) {
             self.out.push(',');
         }
         self.out.push('"');
-        // Field names are identifiers: nothing in them needs escaping.
+        // Field names are identifiers, so nothing needs escaping.
         self.out.push_str(name);
         self.out.push_str("\":");
         self.out
@@ -198,9 +198,9 @@ macro_rules! kind {
     };
 }
 
-/// Declares messages: per field the Rust name (the proto's), the JSON name, the kind, the type and the number, in proto
-/// order. Comments on messages and fields go into the OpenAPI description too. Behind them, `@[…]` stands for further
-/// attributes.
+/// Declares messages. Each field has a Rust name (that of the proto file), a JSON name, a kind, a type and a number, in
+/// proto order. Comments on messages and fields also go into the OpenAPI description; `@[…]` after them stands for
+/// further attributes.
 macro_rules! messages {
     ($($(#[doc = $about:literal])* $(@[$attribute:meta])* $name:ident {
         $($(#[doc = $text:literal])* $(@[$of_field:meta])* $field:ident $json:literal $kind:ident $type:ty = $number:literal;)*
@@ -297,7 +297,7 @@ macro_rules! messages {
         }
 
         impl $crate::codec::wire::Wire for $name {
-            /// Messages have presence of their own: one that is there is written.
+            /// A message has presence: it is encoded even if it is empty.
             fn is_default(&self) -> bool {
                 false
             }

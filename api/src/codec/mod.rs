@@ -1,9 +1,9 @@
-//! Proto-JSON (contract 2.1, 2.3, 15, 16): every message, read from and written to JSON.
+//! Proto-JSON (contract 2.1, 2.3, 15, 16): reads every message from JSON and writes it as JSON.
 //!
-//! Bodies are read in one pass. Only when that pass fails is the text walked again for its grammar alone, because a
-//! syntax error anywhere in the first value wins over a complaint about an earlier field. Numbers, presence and
-//! duplicates follow the wire, not serde's habits: that is why this is not derived. gRPC carries the same messages as
-//! protocol buffers ([`from_wire`], [`to_wire`]).
+//! Bodies are read in one pass. Only if that pass fails is the text checked again for its grammar alone, because a
+//! syntax error anywhere in the first value takes precedence over an error in an earlier field. Numbers, presence and
+//! duplicates follow proto-JSON's rules, not serde's; that is why the code is not derived. gRPC carries the same
+//! messages as protocol buffers ([`from_wire`], [`to_wire`]).
 
 mod message;
 pub mod messages;
@@ -28,23 +28,23 @@ pub use yaml::yaml_to_json;
 
 use reader::{Fault, Reader};
 
-/// Why a body is not the message it should be. Its text is the message of the 400 answer.
+/// Why a body is not a valid message. Its text is the message of the 400 answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DecodeError(String);
 
-/// Reads a message from a body. Blank is an empty message; text behind the first value is not read.
+/// Reads a message from a body. A blank body is an empty message; text after the first value is ignored.
 ///
 /// # Errors
-/// Syntax errors in Go's words, anything else with the prefix `proto:` (contract 15.1).
+/// Syntax errors in Go's wording, anything else with the prefix `proto:` (contract 15.1).
 pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     let start = syntax::skip_blanks(body, 0);
     let body = &body[start..];
     if body.is_empty() {
         return Ok(M::default());
     }
-    // Bytes behind the first value are never read, so bad ones there must not spoil it: read as far as the text is
-    // valid.
+    // Text after the first value is ignored, so invalid UTF-8 there must not cause an error: only the valid prefix is
+    // read.
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
@@ -55,7 +55,7 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
 /// Reads a message from a body in YAML (decision D25).
 ///
 /// # Errors
-/// As [`decode`], with lines and columns of the YAML.
+/// As for [`decode`], with lines and columns of the YAML.
 pub fn decode_yaml<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     let read = FromYaml::read(body).map_err(DecodeError)?;
     if read.json.is_empty() {
@@ -69,7 +69,7 @@ pub fn decode_yaml<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
 
 /// Writes a message.
 pub fn encode<M: Message>(message: &M) -> String {
-    // Enough for most answers; a ping's is a tenth of it.
+    // Enough for most answers; a ping's takes a tenth of it.
     let mut out = String::with_capacity(128);
     message::write_message(message, &mut out);
     out
@@ -78,7 +78,7 @@ pub fn encode<M: Message>(message: &M) -> String {
 /// Reads a message from the bytes that gRPC carries.
 ///
 /// # Errors
-/// What is damaged, with the prefix `proto:` as for a body.
+/// The defect in the bytes, with the prefix `proto:` as for a JSON body.
 pub fn from_wire<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let mut message = M::default();
     match wire::merge_message(&mut message, bytes) {
@@ -87,7 +87,7 @@ pub fn from_wire<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     }
 }
 
-/// Writes a message as the bytes that gRPC carries.
+/// Encodes a message for gRPC.
 pub fn to_wire<M: Message>(message: &M) -> Vec<u8> {
     let mut out = Vec::new();
     message.encode_fields(&mut out);
@@ -101,7 +101,7 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
     let before = &text[..text.floor_char_boundary(fault.at)];
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    // What is told is the token that began; what is wrong with it may be that the valid text ends in it.
+    // The error quotes the token at the fault; the cause may be that the valid text ends inside it.
     let cut = text.len() < body.len();
     let why = if cut && (fault.at >= text.len() || fault.why == "unexpected EOF") {
         "invalid UTF-8"
@@ -112,7 +112,7 @@ fn complaint(body: &[u8], text: &str, fault: &Fault) -> DecodeError {
 }
 
 fn told(line: u64, column: u64, why: &str) -> DecodeError {
-    // The original tells tokens out of place from values of a wrong kind.
+    // The original distinguishes misplaced tokens from values of a wrong type.
     let kind = if why.starts_with("unexpected token") {
         "syntax error "
     } else {

@@ -12,7 +12,7 @@ pub fn is_number(text: &str) -> bool {
         && syntax::number_end(bytes, 0) == Ok(bytes.len())
 }
 
-/// The integer a JSON number stands for: `2`, `2.0`, `20e-1` and `1e1` are integers, `2.5` is not.
+/// The integer that a JSON number represents: `2`, `2.0`, `20e-1` and `1e1` are integers, `2.5` is not.
 pub fn integer(number: &str) -> Option<i128> {
     if let Ok(plain) = number.parse::<i64>() {
         return Some(i128::from(plain));
@@ -35,7 +35,7 @@ pub fn integer(number: &str) -> Option<i128> {
     let scale = i64::from(exponent.parse::<i32>().ok()?) - i64::try_from(fraction.len()).ok()?
         + i64::try_from(trailing_zeros).ok()?;
     let leading_zeros = digits().take_while(|d| *d == b'0').count();
-    // 20 digits hold every 64-bit integer; more cannot be in range, and the value below cannot overflow.
+    // 20 digits hold every 64-bit integer; a longer number is out of range, and the value below cannot overflow.
     if scale < 0 || scale + i64::try_from(significant - leading_zeros).ok()? > 20 {
         return None;
     }

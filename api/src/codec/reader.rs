@@ -1,14 +1,14 @@
 //! A cursor over the text of one request body, read by the messages themselves.
 //!
-//! One pass, borrowing from the text wherever no escape forces a copy. It knows tokens, not fields; a [`Fault`] carries
-//! the place, and the entry point turns it into wording.
+//! It reads in one pass and borrows from the text unless an escape forces a copy. It knows tokens, not fields; a
+//! [`Fault`] carries the position, and the entry point words the error.
 
 use std::borrow::Cow;
 
 use super::structs::StructCheck;
 use super::syntax::{self, MAX_DEPTH, Stop, SyntaxError, Visitor};
 
-/// A complaint about the text: where, and why.
+/// An error in the text: its position and its reason.
 #[derive(Debug)]
 pub struct Fault {
     pub at: usize,
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A second cursor at the same place.
+    /// A copy of the cursor at the current position.
     pub fn bookmark(&self) -> Self {
         Self {
             text: self.text,
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next byte that is not blank, without taking it.
+    /// The next non-blank byte, without consuming it.
     pub fn peek(&mut self) -> Option<u8> {
         self.at = syntax::skip_blanks(self.text.as_bytes(), self.at);
         self.text.as_bytes().get(self.at).copied()
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Steps to the next member of the open container; false when it closes here.
+    /// Advances to the next member of the open container; false if the container closes here.
     pub fn next(&mut self, first: &mut bool, close: u8) -> Result<bool, Fault> {
         let was_first = std::mem::replace(first, false);
         if self.take(close) {
@@ -95,14 +95,14 @@ impl<'a> Reader<'a> {
         if !was_first && !self.take(b',') {
             return Err(self.unexpected());
         }
-        // `[1,]` and `{"a":1,}` must not pass: what follows a comma has to be a member.
+        // Rejects `[1,]` and `{"a":1,}`: a comma must be followed by a member.
         if !was_first && self.peek() == Some(close) {
             return Err(self.unexpected());
         }
         Ok(true)
     }
 
-    /// The name of the next member, with its colon taken.
+    /// Reads the name of the next member and its colon.
     pub fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
         let key = self.string()?;
         self.at = syntax::colon(self.text.as_bytes(), self.at).map_err(|e| self.syntax(&e))?;
@@ -131,12 +131,12 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    /// Steps over a value of any shape.
+    /// Skips a value of any type.
     pub fn skip(&mut self) -> Result<(), Fault> {
         self.walk(&mut EscapeCheck)
     }
 
-    /// Takes a `Struct` as validated text, without building it.
+    /// Reads a `Struct` as validated text, without building a map.
     pub fn struct_text(&mut self) -> Result<&'a str, Fault> {
         if self.peek() != Some(b'{') {
             return Err(self.unexpected());
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         self.fault(format!("unexpected token {token}"))
     }
 
-    /// The token at the cursor, for messages: enough to recognise it, never the whole of a large body.
+    /// The token at the cursor for error messages, truncated so that a large body is never quoted as a whole.
     pub fn token(&self) -> &'a str {
         const SHOWN: usize = 100;
         let rest = &self.text[self.at..];
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Checks what the grammar leaves open: `\u` escapes must form characters, in skipped values too.
+/// Checks what the grammar does not: `\u` escapes must form characters, in skipped values too.
 struct EscapeCheck;
 
 impl<'a> Visitor<'a> for EscapeCheck {
@@ -199,7 +199,7 @@ impl<'a> Visitor<'a> for EscapeCheck {
     }
 }
 
-/// The text of a raw string that the grammar has accepted.
+/// Decodes a raw string that the grammar has accepted.
 pub fn unquote(raw: &[u8]) -> Result<String, String> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     std::str::from_utf8(inner)
@@ -208,7 +208,7 @@ pub fn unquote(raw: &[u8]) -> Result<String, String> {
         .ok_or_else(|| "invalid escape code in string".to_owned())
 }
 
-/// Resolves escapes; `None` when a surrogate stands alone. The grammar has been checked before.
+/// Resolves escapes; `None` for an unpaired surrogate. The grammar has been checked before.
 fn unescape(inner: &str) -> Option<String> {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;

@@ -8,7 +8,7 @@
 //! | `many` | `Vec<T>` | empty | `[]` |
 //! | `map` | `Option<BTreeMap<String, T>>` | `None`, which `{}` is not | `{}` |
 
-/// Takes the value of a field from a body.
+/// Reads the value of a field from a JSON body.
 pub mod read {
     use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ pub mod read {
     }
 }
 
-/// Prints a field with its name, or nothing where the kind omits it.
+/// Writes a field with its name as JSON, or nothing if the kind omits it.
 pub mod write {
     use std::collections::BTreeMap;
 
@@ -130,7 +130,7 @@ pub mod write {
     }
 }
 
-/// Takes the value of a field from a path or query parameter.
+/// Sets a field from a path or query parameter.
 pub mod bind {
     use std::collections::BTreeMap;
 
@@ -163,7 +163,7 @@ pub mod bind {
     }
 }
 
-/// Writes a field as gRPC carries it, or nothing where it is unset.
+/// Encodes a field for gRPC, or nothing if it is unset.
 pub mod encode {
     use std::collections::BTreeMap;
 
@@ -199,7 +199,7 @@ pub mod encode {
     }
 }
 
-/// Takes the value of a field as gRPC carries it. An empty map does not travel: it is absent.
+/// Merges the value of a field from the wire. An empty map is not encoded, so it arrives as absent.
 pub mod merge {
     use std::collections::BTreeMap;
 

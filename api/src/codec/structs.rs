@@ -1,7 +1,7 @@
 //! `google.protobuf.Struct`: a free JSON object, kept as text.
 //!
-//! A ping carries one and nobody reads most of it, so decoding only validates: not building the map is what keeps pings
-//! cheap. Printing puts it in canonical form (sorted keys, numbers as doubles), as the contract's printer does.
+//! Pings carry one and most of it is never read, so decoding only validates: not building a map is what keeps pings
+//! cheap. Printing puts it into canonical form (sorted keys, numbers as doubles), as the contract's printer does.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,10 +23,10 @@ impl Default for Struct {
 }
 
 impl Struct {
-    /// Validates `text`: one JSON object and nothing behind it.
+    /// Validates `text`: it must be exactly one JSON object.
     ///
     /// # Errors
-    /// Says why the text is not an object that the API could carry.
+    /// The reason why the text is not an object that the API can carry.
     pub fn from_text(text: &str) -> Result<Self, String> {
         let mut reader = Reader::new(text);
         let object = reader.struct_text().map_err(|fault| fault.why)?;
@@ -36,7 +36,7 @@ impl Struct {
         Ok(Self(object.into()))
     }
 
-    /// Text that is known to be one object with distinct keys.
+    /// Wraps text that is known to be an object with distinct keys.
     pub(super) fn from_valid(text: String) -> Self {
         Self(text.into())
     }
@@ -77,12 +77,12 @@ impl Json for Struct {
     }
 }
 
-/// What a `Struct` asks beyond the grammar: keys once per object, numbers within a double, escapes that form
-/// characters.
+/// The rules of a `Struct` beyond the JSON grammar: keys are unique per object, numbers fit a double, escapes form
+/// valid characters.
 #[derive(Default)]
 pub struct StructCheck<'a> {
     keys: Vec<Cow<'a, [u8]>>,
-    /// For each open container, where its keys start.
+    /// For each open container, the index at which its keys begin.
     frames: Vec<usize>,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Visitor<'a> for StructCheck<'a> {
     fn close(&mut self) -> Result<(), String> {
         let start = self.frames.pop().unwrap_or_default();
         let keys = &mut self.keys[start..];
-        // Sorted, equal keys are neighbours: a body of a hundred thousand keys stays cheap to check.
+        // Equal keys are adjacent once sorted: a body with a hundred thousand keys stays cheap to check.
         keys.sort_unstable();
         if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!(
@@ -144,8 +144,8 @@ pub(super) fn double(raw: &[u8]) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// One value of the tree that is printed; containers name their members by index, so neither building nor dropping
-/// recurses.
+/// A value of the tree that is printed. Containers refer to their members by index, so neither building nor dropping
+/// the tree recurses.
 pub(super) enum Node<'a> {
     Raw(&'a [u8]),
     Number(&'a [u8]),
@@ -162,7 +162,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// The root first, members always behind their container.
+    /// All nodes: the root comes first, and members always come after their container.
     pub(super) fn nodes(&self) -> &[Node<'a>] {
         &self.nodes
     }

@@ -1,6 +1,6 @@
-//! `google.protobuf.Struct` between its text and its bytes, without recursion in either direction.
+//! Converts `google.protobuf.Struct` between text and bytes, without recursion in either direction.
 //!
-//! The numbers are those of `google/protobuf/struct.proto`.
+//! The field numbers are those of `google/protobuf/struct.proto`.
 
 use std::collections::{BTreeMap, btree_map};
 
@@ -21,20 +21,20 @@ impl Wire for Struct {
         put_bytes(number, &to_bytes(self.as_str()), out);
     }
 
-    /// A second one replaces the first: to merge them would cost their size again for each that a client repeats.
+    /// A repeated field replaces the earlier one: merging would let a client multiply the cost of its request.
     fn merge(&mut self, raw: Raw<'_>) -> Result<(), WireFault> {
         *self = Self::from_valid(to_text(raw.bytes()?)?);
         Ok(())
     }
 }
 
-/// An object or a list that is being printed: what is still to come of it.
+/// An object or a list being printed, with the members that are still to come.
 enum Open<'a> {
     Object(btree_map::IntoIter<&'a str, &'a [u8]>),
     List(&'a [u8]),
 }
 
-/// One `Value`. What has no kind is null, as the original reads it.
+/// A `Value`. One without a kind is null, as the original reads it.
 enum Kind<'a> {
     Null,
     Number(f64),
@@ -92,7 +92,7 @@ fn to_text(fields: &[u8]) -> Result<String, WireFault> {
 
 fn write_scalar(scalar: &Kind<'_>, out: &mut String) {
     match scalar {
-        // Texts where JSON has no number: NaN and the infinities.
+        // NaN and the infinities, for which JSON has no number, become strings.
         Kind::Number(number) => number::write_f64(out, *number),
         Kind::Text(text) => write_string(out, text),
         Kind::Bool(true) => out.push_str("true"),
@@ -101,7 +101,7 @@ fn write_scalar(scalar: &Kind<'_>, out: &mut String) {
     }
 }
 
-/// The fields of a `Struct`, by name: of two with one name the later counts.
+/// The fields of a `Struct` by name; of two with the same name, the later one wins.
 fn members(mut fields: &[u8]) -> Result<BTreeMap<&str, &[u8]>, WireFault> {
     let mut members = BTreeMap::new();
     while let Some((number, raw)) = next(&mut fields)? {
@@ -121,7 +121,7 @@ fn members(mut fields: &[u8]) -> Result<BTreeMap<&str, &[u8]>, WireFault> {
     Ok(members)
 }
 
-/// Takes the next item off a `ListValue`.
+/// Takes the next item from a `ListValue`.
 fn item<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, WireFault> {
     while let Some((number, raw)) = next(rest)? {
         if number == 1 {
@@ -193,8 +193,8 @@ enum Step<'s> {
     Item(usize),
 }
 
-/// Per node the size of what is in it: the fields of an object, the items of a list, the bytes of a text. Members come
-/// behind their container, so one pass from the end knows them first.
+/// The size of each node's content: the fields of an object, the items of a list, the bytes of a string. Members come
+/// after their container, so a single pass from the end knows them first.
 fn sizes(nodes: &[Node<'_>]) -> Vec<usize> {
     let mut sizes = vec![0; nodes.len()];
     for (index, node) in nodes.iter().enumerate().rev() {
@@ -214,7 +214,7 @@ fn sizes(nodes: &[Node<'_>]) -> Vec<usize> {
     sizes
 }
 
-/// The size of the `Value` around a node.
+/// The encoded size of the `Value` that wraps a node.
 fn value_size(nodes: &[Node<'_>], sizes: &[usize], index: usize) -> usize {
     match &nodes[index] {
         Node::Raw(_) => 2,
@@ -227,7 +227,7 @@ fn member_size(key: &str, value: usize) -> usize {
     with_head(key.len()) + with_head(value)
 }
 
-/// A key of one byte, a length, and as many bytes.
+/// The size of a one-byte key, a length, and that many bytes.
 fn with_head(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
@@ -237,7 +237,7 @@ fn put_head(number: u32, length: usize, out: &mut Vec<u8>) {
     encode_varint(length as u64, out);
 }
 
-/// Writes the `Value` around a node; of a container only the head.
+/// Writes the `Value` that wraps a node; of a container only the head.
 fn put_value(nodes: &[Node<'_>], sizes: &[usize], index: usize, out: &mut Vec<u8>) {
     match &nodes[index] {
         Node::Raw(b"null") => 0_i32.encode(1, out),
@@ -319,7 +319,7 @@ mod tests {
         let fields = [
             number("n", f64::NAN),
             number("m", 2.5),
-            // Without a value, and a name that comes again.
+            // A field without a value, and a name that occurs twice.
             b"\x0a\x03\x0a\x01k".to_vec(),
             number("m", -1.0),
         ];

@@ -1,21 +1,20 @@
-//! The JSON grammar: one iterative walk over a value, and Go's wording for what is wrong with it.
+//! The JSON grammar: an iterative walk over a value, and Go's wording of syntax errors.
 //!
-//! Everything that must look at JSON without knowing its shape goes through [`walk`]: skipping unknown fields,
-//! validating a `Struct`, printing one in canonical form, and finding the syntax error that wins over any other
-//! complaint. It keeps its own stack, so nesting costs heap and never the thread's stack. It never decides what a value
-//! means.
+//! Everything that handles JSON of unknown shape uses [`walk`]: skipping unknown fields, validating a `Struct`,
+//! printing one in canonical form, and finding the syntax error that takes precedence over any other error. The walk
+//! keeps its own stack, so nesting uses heap and never the thread's stack. It does not interpret values.
 
 use std::fmt;
 
-/// Deepest nesting the contract reads (contract 15.1); one level more is a syntax error.
+/// Maximum nesting that the contract allows (contract 15.1); one more level is a syntax error.
 pub const MAX_DEPTH: usize = 10_000;
 
-/// A place where the text stops being JSON.
+/// Why the text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyntaxError {
     /// The text ended inside a value.
     UnexpectedEof,
-    /// A byte that cannot stand where it stands.
+    /// A byte that the grammar does not allow at its position.
     Invalid { byte: u8, context: &'static str },
 }
 
@@ -52,7 +51,7 @@ impl fmt::Display for Quoted {
     }
 }
 
-/// What the walk passes by. Raw strings include their quotes. An `Err` stops the walk with the visitor's own complaint.
+/// Receives the tokens of a walk. Raw strings include their quotes. An `Err` stops the walk with the visitor's error.
 pub trait Visitor<'a> {
     fn open(&mut self, _object: bool) {}
     fn key(&mut self, _raw: &'a [u8], _escaped: bool) -> Result<(), String> {
@@ -70,7 +69,7 @@ pub trait Visitor<'a> {
     }
 }
 
-/// Looks at nothing: the walk then only checks the grammar.
+/// Ignores all tokens: the walk then only checks the grammar.
 pub struct Grammar;
 
 impl Visitor<'_> for Grammar {}
@@ -88,7 +87,7 @@ impl From<SyntaxError> for Stop {
     }
 }
 
-/// The syntax error of the first value in `text`, if there is one. Blank text has none.
+/// The syntax error of the first value in `text`, if any. Blank text has none.
 pub fn first_error(text: &[u8]) -> Option<SyntaxError> {
     let start = skip_blanks(text, 0);
     if start == text.len() {
@@ -115,7 +114,7 @@ enum Expect {
     AfterValue,
 }
 
-/// Walks the value that starts at `start`, inside `depth` open containers, and returns where it ends.
+/// Walks the value that starts at `start`, inside `depth` open containers, and returns the position after it.
 pub fn walk<'a, V: Visitor<'a>>(
     text: &'a [u8],
     start: usize,
@@ -244,7 +243,7 @@ fn literal_context(word: &str, offset: usize) -> &'static str {
     }
 }
 
-/// Steps over the colon behind a key.
+/// Skips the colon after a key.
 pub fn colon(text: &[u8], at: usize) -> Result<usize, SyntaxError> {
     let at = skip_blanks(text, at);
     match text.get(at) {
@@ -255,7 +254,7 @@ pub fn colon(text: &[u8], at: usize) -> Result<usize, SyntaxError> {
 }
 
 pub struct StringEnd {
-    /// Just behind the closing quote.
+    /// The position after the closing quote.
     pub at: usize,
     pub escaped: bool,
 }

@@ -8,28 +8,28 @@ use super::message::Type;
 use super::reader::{Fault, Reader};
 use super::value::Json;
 
-/// Largest span the contract reads, in seconds, in both directions.
+/// Longest span that the contract accepts, in seconds, in both directions.
 const SECONDS_MAX: u64 = 315_576_000_000;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// A span of time as the wire carries it; both parts have the same sign.
+/// A span of time as the wire carries it; both fields have the same sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Duration {
     /// Whole seconds.
     pub seconds: i64,
-    /// What is beyond them, in nanoseconds.
+    /// The fraction of a second, in nanoseconds.
     pub nanos: i32,
 }
 
 impl Duration {
-    /// Nanoseconds, saturated: the contract accepts spans of 10,000 years but stores 64 bits of nanoseconds.
+    /// Nanoseconds, saturated: the contract accepts spans of 10,000 years, but 64 bits of nanoseconds are stored.
     pub fn to_nanos(self) -> i64 {
         self.seconds
             .saturating_mul(NANOS_PER_SECOND)
             .saturating_add(i64::from(self.nanos))
     }
 
-    /// A span of so many nanoseconds.
+    /// A span of this many nanoseconds.
     pub fn from_nanos(nanos: i64) -> Self {
         // The remainder of a division by 10^9 fits 32 bits.
         Self {
@@ -38,7 +38,7 @@ impl Duration {
         }
     }
 
-    /// Reads `"90s"`, `"+1.5s"`, `".5s"`, `"1.s"`; and, as the seed writes it, `"100"` for seconds (decision D14).
+    /// Parses `"90s"`, `"+1.5s"`, `".5s"`, `"1.s"`; and `"100"` as seconds, as the seed data writes it (decision D14).
     fn parse(text: &str) -> Result<Self, &'static str> {
         const INVALID: &str = "invalid google.protobuf.Duration value";
         let plain_seconds = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -56,11 +56,11 @@ impl Duration {
             .bytes()
             .chain(fraction.bytes())
             .all(|b| b.is_ascii_digit());
-        // `.s` is nothing and a fraction of it, for the original too.
+        // `.s` is accepted as zero, as the original does.
         if !all_digits || number.is_empty() || fraction.len() > 9 {
             return Err(INVALID);
         }
-        // Extra leading zeros are not how a number is written.
+        // Extra leading zeros are not accepted.
         if whole.len() > 1 && whole.starts_with('0') && !plain_seconds {
             return Err(INVALID);
         }
@@ -137,8 +137,8 @@ impl Json for Timestamp {
 
     fn write(&self, out: &mut String) {
         let text = self.strftime("%Y-%m-%dT%H:%M:%S");
-        // Times before the epoch count their fraction downwards in jiff; the wire wants it upwards. strftime has done
-        // so for the seconds, and this does it for the rest.
+        // For times before the epoch jiff's fraction is negative; on the wire it counts forward. strftime has adjusted
+        // the seconds, and this adjusts the fraction.
         let nanos = self.subsec_nanosecond().rem_euclid(1_000_000_000);
         let _ = write!(out, "\"{text}");
         write_fraction(out, nanos.unsigned_abs());
@@ -146,7 +146,7 @@ impl Json for Timestamp {
     }
 }
 
-/// RFC 3339 only: jiff alone would take more.
+/// Accepts RFC 3339 only: jiff's own parser accepts more.
 fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let (date_time, zone) = match text.strip_suffix('Z') {
         Some(rest) => (rest, "Z"),

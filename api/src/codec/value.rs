@@ -8,19 +8,19 @@ use super::reader::{Fault, Reader};
 
 /// A type that can be the value of a field.
 pub trait Json: Sized {
-    /// What it is called in declarations.
+    /// The type's name in declarations.
     const TYPE: Type;
 
-    /// Reads one value; null has been dealt with by the caller. `field` names the field in complaints.
+    /// Reads one value; the caller has handled null. `field` is the field's name for error messages.
     ///
     /// # Errors
-    /// When it is no value of this type.
+    /// When the text is not a value of this type.
     fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault>;
 
-    /// Writes the value as JSON has it.
+    /// Writes the value as JSON.
     fn write(&self, out: &mut String);
 
-    /// Reads the value of a path or query parameter; `None` for types that cannot be one.
+    /// Parses a path or query parameter; `None` for types that cannot be one.
     fn from_parameter(_text: &str) -> Option<Result<Self, String>> {
         None
     }
@@ -95,7 +95,7 @@ impl Json for bool {
     }
 }
 
-/// The text of a number, written plainly or inside a string.
+/// The text of a number, which may be written as a number or as a string.
 fn number_text<'a>(reader: &mut Reader<'a>) -> Option<std::borrow::Cow<'a, str>> {
     match reader.peek()? {
         b'-' | b'0'..=b'9' => reader.number().ok().map(std::borrow::Cow::Borrowed),
@@ -104,7 +104,7 @@ fn number_text<'a>(reader: &mut Reader<'a>) -> Option<std::borrow::Cow<'a, str>>
     }
 }
 
-/// Runs `parse` on the number at the cursor; a refusal complains about the token as it was written.
+/// Runs `parse` on the number at the cursor. An error quotes the token as it was written.
 fn parse_number<T>(
     reader: &mut Reader<'_>,
     kind: &str,
@@ -125,7 +125,7 @@ macro_rules! integers {
 
             fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
                 parse_number(reader, $kind, field, |text| {
-                    // Rust's own parser takes `+2` and `02`; the grammar does not.
+                    // Rust's own parser accepts `+2` and `02`; the grammar does not.
                     number::is_number(text).then(|| number::integer(text))?.and_then(|n| Self::try_from(n).ok())
                 })
             }
@@ -147,7 +147,7 @@ integers! {
     u64: Uint64, "uint64", true, "ParseUint";
 }
 
-/// Reads a decimal parameter with the wording of Go's `strconv`.
+/// Parses a decimal parameter; errors are worded as Go's `strconv` words them.
 fn parameter<T: TryFrom<i128>>(text: &str, parser: &str) -> Result<T, String> {
     let unsigned = parser == "ParseUint";
     let digits = if unsigned {

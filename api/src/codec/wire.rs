@@ -1,8 +1,8 @@
 //! Protocol buffers: the same messages in the form that gRPC carries (contract 16).
 //!
-//! Keys and varints are prost's. Its derive is not used because the messages keep what it cannot: free objects as text,
-//! maps that may be absent, times of jiff. Nothing here recurses by what a client
-//! sends: messages are nested as deep as their declarations.
+//! Keys and varints are encoded with prost. Its derive is not used because it cannot represent some of our fields: free
+//! objects kept as text, maps that may be absent, jiff's times. Input cannot cause recursion here: messages are nested
+//! only as deep as their declarations.
 
 use jiff::Timestamp;
 use prost::encoding::{
@@ -12,7 +12,7 @@ use prost::encoding::{
 use super::message::Message;
 use super::time::Duration;
 
-/// Why bytes are not the message they should be.
+/// Why bytes are not a valid message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireFault(pub String);
 
@@ -32,7 +32,7 @@ impl WireFault {
     }
 }
 
-/// The value of a field before its type is known.
+/// The value of a field whose type is not known yet.
 #[derive(Clone, Copy, Debug)]
 pub enum Raw<'a> {
     Varint(u64),
@@ -85,7 +85,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Takes the next field off the front of a message; `None` at its end. Groups, which no file of ours has, are skipped.
+/// Takes the next field from the front of a message; `None` at its end. Groups, which none of our files has, are
+/// skipped.
 pub fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Raw<'a>)>, WireFault> {
     while !rest.is_empty() {
         let (number, wire_type) = decode_key(rest)?;
@@ -100,7 +101,7 @@ pub fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Raw<'a>)>, WireFault
                 Raw::Bytes(bytes)
             }
             WireType::StartGroup | WireType::EndGroup => {
-                // Bounded: prost refuses groups that are nested more than 100 deep.
+                // Recursion is bounded: prost rejects groups nested more than 100 deep.
                 skip_field(wire_type, number, rest, DecodeContext::default())?;
                 continue;
             }
@@ -120,7 +121,7 @@ fn cut_off() -> WireFault {
     WireFault("unexpected EOF".to_owned())
 }
 
-/// Reads the fields of a message into it. Fields with unknown numbers are passed over.
+/// Merges the fields of a message into `message`. Unknown field numbers are ignored.
 pub fn merge_message<M: Message>(message: &mut M, mut bytes: &[u8]) -> Result<(), WireFault> {
     while let Some((number, raw)) = next(&mut bytes)? {
         message.merge_field(number, raw)?;
@@ -130,13 +131,13 @@ pub fn merge_message<M: Message>(message: &mut M, mut bytes: &[u8]) -> Result<()
 
 /// A type that can be the value of a field.
 pub trait Wire: Default {
-    /// Whether a plain field that holds this is left out.
+    /// Whether the value is the default, which plain fields do not encode.
     fn is_default(&self) -> bool;
 
-    /// Writes the field, key included.
+    /// Encodes the field with its key.
     fn encode(&self, number: u32, out: &mut Vec<u8>);
 
-    /// Takes a value; messages are merged, everything else is replaced.
+    /// Merges a value: messages are merged, everything else is replaced.
     fn merge(&mut self, raw: Raw<'_>) -> Result<(), WireFault>;
 }
 
@@ -151,7 +152,7 @@ fn put_varint(number: u32, value: u64, out: &mut Vec<u8>) {
     encode_varint(value, out);
 }
 
-/// Whole numbers: what is too long for its type is cut, as the encoding demands.
+/// Integers: a value that is too long for its type is truncated, as the encoding demands.
 macro_rules! varints {
     ($($type:ty: $value:ident => $to:expr, $raw:ident => $from:expr;)*) => {$(
         impl Wire for $type {
@@ -173,7 +174,7 @@ macro_rules! varints {
 
 varints! {
     bool: value => u64::from(value), raw => raw != 0;
-    // Negative ones are extended to 64 bits.
+    // Negative values are sign-extended to 64 bits.
     i32: value => i64::from(value) as u64, raw => raw as Self;
     u32: value => u64::from(value), raw => raw as Self;
     i64: value => value as u64, raw => raw as Self;
@@ -207,7 +208,7 @@ impl Wire for String {
     }
 }
 
-/// Seconds and nanoseconds, as `Duration` and `Timestamp` are both written.
+/// Encodes seconds and nanoseconds, the form of both `Duration` and `Timestamp`.
 fn put_seconds(number: u32, seconds: i64, nanos: i32, out: &mut Vec<u8>) {
     let mut inner = Vec::new();
     if seconds != 0 {
@@ -238,7 +239,7 @@ impl Wire for Duration {
     fn encode(&self, number: u32, out: &mut Vec<u8>) {
         put_seconds(number, self.seconds, self.nanos, out);
     }
-    /// Any two numbers: who uses the span saturates it, and validation looks at the result.
+    /// Accepts any two numbers: users of the span saturate it, and validation checks the result.
     fn merge(&mut self, raw: Raw<'_>) -> Result<(), WireFault> {
         take_seconds(raw, &mut self.seconds, &mut self.nanos)
     }
@@ -249,7 +250,7 @@ impl Wire for Timestamp {
         *self == Self::default()
     }
     fn encode(&self, number: u32, out: &mut Vec<u8>) {
-        // Nanoseconds count upwards on the wire, for times before 1970 too.
+        // On the wire nanoseconds count forward, also for times before 1970.
         let nanos = self.as_nanosecond();
         let (seconds, nanos) = (
             nanos.div_euclid(1_000_000_000),
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(round(&span), span);
     }
 
-    /// By hand: -1 is ten bytes, and time before 1970 counts its fraction upwards.
+    /// Written by hand: -1 takes ten bytes, and times before 1970 count their fraction forward.
     #[test]
     fn the_bytes_are_those_of_the_encoding() {
         let written = |value: &dyn Fn(&mut Vec<u8>)| {

@@ -1,5 +1,5 @@
-//! Scheduler bodies in YAML (decision D25), turned into JSON so that one codec reads both. Where each piece of that
-//! JSON comes from is kept: complaints name lines of the document that was sent.
+//! Scheduler bodies in YAML (decision D25) are converted to JSON, so that one codec reads both. The origin of each
+//! piece of the JSON is kept, so that errors name lines of the YAML document.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,30 +9,30 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
-/// Fields whose bare number means seconds (decision D14): `terminationGracePeriod: 100`.
+/// Fields in which a bare number means seconds (decision D14): `terminationGracePeriod: 100`.
 const SECONDS_FIELDS: [&str; 2] = ["terminationGracePeriod", "termination_grace_period"];
 
 /// A YAML document as JSON.
 #[derive(Debug, Default)]
 pub struct FromYaml {
     pub json: String,
-    /// Where in the JSON a key or a value begins, and where in the YAML it stands. In order.
+    /// Where each key and value begins in the JSON, and its location in the YAML, in order.
     places: Vec<(usize, Location)>,
-    /// Numbers and flags that YAML writes otherwise than the JSON here: where in the JSON, and their own text. In
-    /// order.
+    /// Numbers and booleans whose YAML spelling differs from the JSON: their range in the JSON, and their original
+    /// text, in order.
     written: Vec<(Range<usize>, String)>,
 }
 
-/// Converts a YAML document to JSON text. The parser bounds depth, aliases and size by itself.
+/// Converts a YAML document to JSON text. The parser itself bounds depth, aliases and size.
 ///
 /// # Errors
-/// Says where the document is not YAML, or not representable in JSON.
+/// The position at which the document is not YAML or cannot be represented in JSON.
 pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, String> {
     FromYaml::read(body).map(|read| read.json.into_bytes())
 }
 
-/// Each level of a document costs its reader some KiB of stack, many in a build for debugging: more than the servers'
-/// threads have. What is not touched costs nothing.
+/// Stack of the parser thread. Each level of nesting takes some KiB of stack, much more in a debug build, and the
+/// servers' threads have too little. Untouched pages cost nothing.
 const STACK_BYTES: usize = 32 << 20;
 
 impl FromYaml {
@@ -56,7 +56,7 @@ impl FromYaml {
         }
         let document: Spanned<Node> = serde_saphyr::from_slice_with_options(body, options())
             .map_err(|error: serde_saphyr::Error| {
-                // Its usual words are for programmers.
+                // The parser's default messages are written for programmers.
                 complaint(&error.render_with_formatter(&UserMessageFormatter))
             })?;
         if !matches!(document.value, Node::Null) {
@@ -67,7 +67,7 @@ impl FromYaml {
         Ok(read)
     }
 
-    /// Line and column in the YAML of what stands at a place of the JSON, from 1.
+    /// Line and column in the YAML, from 1, for a position in the JSON.
     pub fn place(&self, at: usize) -> (u64, u64) {
         let before = self.places.partition_point(|(begin, _)| *begin <= at);
         match self.places.get(before.saturating_sub(1)) {
@@ -76,8 +76,7 @@ impl FromYaml {
         }
     }
 
-    /// A complaint about what stands at a place of the JSON, in the words of the YAML: `007`, and not the `7.0` it is
-    /// read as.
+    /// Replaces a value in an error message by its spelling in the YAML: `007`, not the `7.0` that it is read as.
     pub fn in_its_words(&self, at: usize, why: &str) -> String {
         let found = self
             .written
@@ -90,7 +89,7 @@ impl FromYaml {
         said.unwrap_or_else(|| why.to_owned())
     }
 
-    /// `field`: whose value it is. `text`: the document.
+    /// Writes a node as JSON. `field` is the field that it is the value of, `text` the document.
     fn write(
         &mut self,
         node: &Spanned<Node>,
@@ -143,7 +142,7 @@ impl FromYaml {
     }
 }
 
-/// What a document has in a place; `None`: it says more than the value, such as a tag.
+/// The source text of a value; `None` if it contains more than the value, such as a tag.
 fn own_text(text: &str, at: Location) -> Option<&str> {
     let span = at.span();
     let begin = usize::try_from(span.byte_offset()?).ok()?;
@@ -152,7 +151,8 @@ fn own_text(text: &str, at: Location) -> Option<&str> {
     (!own.is_empty() && !own.contains(['!', ' ', '\n'])).then_some(own)
 }
 
-/// Far beyond any scheduler, and few enough to be read in some tens of milliseconds: aliases make a small body large.
+/// Limits far beyond any scheduler, yet small enough to parse in some tens of milliseconds: aliases can make a small
+/// body large.
 fn options() -> serde_saphyr::Options {
     const EVENTS_MAX: usize = 100_000;
     const DEPTH_MAX: usize = 64;
@@ -168,13 +168,13 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-/// The parser shows the lines around a fault, however long they are.
+/// Shortens the excerpt of the document that the parser's messages contain.
 fn complaint(why: &str) -> String {
     const SHOWN: usize = 1_000;
     format!("invalid YAML: {}", &why[..why.floor_char_boundary(SHOWN)])
 }
 
-/// A value, with the places of what is in it.
+/// A value, with the locations of its members.
 enum Node {
     Null,
     Bool(bool),
@@ -223,7 +223,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Number(value.into()))
     }
 
-    /// JSON has no word for what is no number.
+    /// JSON cannot represent NaN and the infinities.
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
         Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
     }

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 use super::TooDeep;
 use crate::codec::{Struct, messages};
 
-/// Milliseconds, when a forwarder comes without options; options without a timeout have none and are refused.
+/// Timeout in milliseconds of a forwarder without options; options without a timeout are rejected.
 const TIMEOUT_DEFAULT: i64 = 1000;
-/// Stored documents wrap metadata in some levels of their own, and their reader stops at 128.
+/// Stored documents wrap metadata in further levels, and their parser stops at 128.
 const LEVELS_MAX: usize = 100;
 
 pub fn to_domain(forwarders: Vec<messages::Forwarder>) -> Result<Vec<Forwarder>, TooDeep> {
@@ -54,7 +54,7 @@ fn fits(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// A stored forwarder without options is shown without them.
+/// A forwarder that was stored without options is shown without them.
 pub fn to_message(forwarder: &Forwarder) -> messages::Forwarder {
     messages::Forwarder {
         name: forwarder.name.clone(),

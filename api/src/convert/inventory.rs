@@ -6,10 +6,10 @@ use maestro_core::state::{EndView, RolloutView, RoomDetail, RoomRow, RoomView, R
 
 use crate::codec::messages;
 
-/// The status that a listing of rooms names; `None`: rooms that have ended.
+/// The status that a listing of rooms filters by; `None` stands for rooms that have ended.
 ///
 /// # Errors
-/// Which words there are.
+/// The list of valid words.
 pub fn listed_status(word: &str) -> Result<Option<RoomStatus>, String> {
     let status = RoomStatus::ALL.into_iter().find(|s| s.as_str() == word);
     if status.is_some() || word == "ended" {
@@ -60,7 +60,7 @@ fn room_end(end: EndView) -> messages::RoomEnd {
     }
 }
 
-/// What its owner knows of a room, and what runs for it on this machine.
+/// A room's details from its owner, and its processes on this machine.
 pub fn room_detail(detail: RoomDetail, processes: Vec<ContainerProcess>) -> messages::RoomDetail {
     let process = |process: ContainerProcess| messages::RoomProcess {
         container: process.container,
@@ -105,7 +105,7 @@ fn instance(status: InstanceStatus) -> &'static str {
     }
 }
 
-/// Rooms counted by status.
+/// The rooms counted by status.
 pub fn rooms_summary(summary: RoomsSummary) -> messages::GetRoomsSummaryResponse {
     messages::GetRoomsSummaryResponse {
         name: summary.name.to_string(),
@@ -130,7 +130,7 @@ pub fn rooms_summary(summary: RoomsSummary) -> messages::GetRoomsSummaryResponse
     }
 }
 
-/// How far a rolling update is.
+/// The progress of a rolling update.
 pub fn rollout(view: RolloutView) -> messages::Rollout {
     messages::Rollout {
         in_progress: view.in_progress,
@@ -193,7 +193,7 @@ mod tests {
         })
     }
 
-    /// Clients of these endpoints rely on nulls, numbers as numbers, and what is left out.
+    /// Clients of these endpoints rely on the nulls, on numbers written as numbers, and on omitted fields.
     #[test]
     fn rooms_are_written_as_they_have_always_been() {
         let row = |ended| {

@@ -1,7 +1,7 @@
-//! Between the messages of the API and the values of the domain (contract 2.3).
+//! Converts between the messages of the API and the types of the domain (contract 2.3).
 //!
-//! Nothing here decides whether a value may be: that is validation's. What the wire leaves out gets its default here,
-//! and nowhere else.
+//! Nothing here decides whether a value is valid: validation does. Fields that a request leaves out get their defaults
+//! here, and nowhere else.
 
 mod forwarder;
 mod inventory;
@@ -21,7 +21,7 @@ pub use patch::patch;
 pub use room::ports;
 pub use scheduler::{Wanted, info, scheduler, to_domain, versions, without_spec};
 
-/// Metadata that no reader of documents could read back.
+/// A forwarder's metadata is nested too deeply to be read back once it is stored.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("metadata of forwarder {0:?} is nested too deeply: at most 100 levels")]
 pub struct TooDeep(String);

@@ -1,4 +1,4 @@
-//! Operations as they are listed and as they are shown alone (contract 2.3, 5.9).
+//! Operations as items of a listing and in full (contract 2.3, 5.9).
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::codec::{Struct, messages};
 
-/// What the contract's documents write for a moment that was not known when an edit was ordered.
+/// Go's zero time: what the contract's documents contain if the creation time was unknown when an edit was ordered.
 const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// An operation alone never shows its lease.
+/// The full form never shows the lease.
 pub fn operation(record: &OperationRecord) -> messages::Operation {
     let history = record.history.iter();
     messages::Operation {
@@ -31,8 +31,8 @@ pub fn operation(record: &OperationRecord) -> messages::Operation {
     }
 }
 
-/// A scheduler that came whole in a request is older than its row: its document has no moment yet, and the restart
-/// policy that it will have. One that was patched is the active one, as it is stored.
+/// The input of an operation. A scheduler that was sent in full had no stored row yet, so its document has a zero
+/// creation time and the default restart policy. A patched one is based on the active version, as it is stored.
 fn input(definition: &Definition) -> Map<String, Value> {
     let Value::Object(mut input) = definition.to_json() else {
         return Map::new();
@@ -53,7 +53,7 @@ fn input(definition: &Definition) -> Map<String, Value> {
     input
 }
 
-/// The items of a listing. Leases are shown with active operations only, and only when every one of them has one.
+/// The items of a listing. Leases are shown only for active operations, and only if every one of them has one.
 pub fn operation_items(
     records: &[Arc<OperationRecord>],
     active: bool,

@@ -6,7 +6,7 @@ use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPa
 use super::{TooDeep, forwarder, scaling, spec};
 use crate::codec::{Duration, messages};
 
-/// The name belongs to the path and is no part of the edit.
+/// The fields to edit. The scheduler's name comes from the path and is not one of them.
 ///
 /// # Errors
 /// When a free document in it is nested too deeply to be stored.

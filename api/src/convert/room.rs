@@ -1,10 +1,10 @@
-//! Where players reach a room (contract 3, address).
+//! The address of a room (contract 3, address).
 
 use maestro_core::domain::Address;
 
 use crate::codec::messages;
 
-/// Where players reach a room.
+/// The host ports of a room.
 pub fn ports(address: &Address) -> Vec<messages::Port> {
     address
         .ports

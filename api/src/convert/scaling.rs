@@ -1,4 +1,4 @@
-//! Autoscaling, and shares that travel as 32-bit floats (contract 2.3, decision D12).
+//! Autoscaling, and ratios that the wire carries as 32-bit floats (contract 2.3, decision D12).
 
 use maestro_core::domain::{
     Autoscaling, FixedBuffer, MatchAllocation, Policy, PolicyParameters, RoomOccupancy,
@@ -6,7 +6,7 @@ use maestro_core::domain::{
 
 use crate::codec::messages;
 
-/// Stands in for a `downThreshold` that is absent or zero.
+/// Replaces a `downThreshold` that is absent or zero.
 const DOWN_THRESHOLD_DEFAULT: f64 = 0.99;
 
 pub fn to_domain(autoscaling: messages::Autoscaling) -> Autoscaling {
@@ -43,9 +43,9 @@ fn occupancy_to_domain(occupancy: messages::RoomOccupancy) -> RoomOccupancy {
     }
 }
 
-/// By way of the shortest decimal, so that 0.3 stays 0.3.
+/// Converts through the shortest decimal, so that 0.3 stays 0.3.
 fn widen(share: f32) -> f64 {
-    // Every float prints as text that reads back as a float.
+    // The text of a float always parses.
     share.to_string().parse().unwrap_or(f64::from(share))
 }
 
@@ -76,7 +76,7 @@ fn policy_to_message(policy: &Policy) -> messages::AutoscalingPolicy {
     }
 }
 
-/// What the fleet listing tells of it.
+/// The autoscaling fields of the fleet listing.
 pub fn info_to_message(autoscaling: &Autoscaling) -> messages::AutoscalingInfo {
     messages::AutoscalingInfo {
         enabled: autoscaling.enabled,

@@ -1,4 +1,4 @@
-//! Whole schedulers: wanted by a request, and shown in the four forms of the API (contract 2.3).
+//! Whole schedulers: as requests describe them, and in the four forms in which the API shows them (contract 2.3).
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use maestro_core::ports::{RoomCounts, VersionRow};
 use super::{TooDeep, forwarder, scaling, spec};
 use crate::codec::messages;
 
-/// What creating a scheduler and replacing it by a new version ask alike.
+/// The common fields of the requests that create a scheduler and that replace it with a new version.
 pub struct Wanted {
-    /// The scheduler.
+    /// The scheduler's name.
     pub name: String,
-    /// What it is of.
+    /// The game that it belongs to.
     pub game: String,
-    /// What a room is made of.
+    /// The specification of a room.
     pub spec: Option<messages::Spec>,
-    /// Where host ports come from.
+    /// Range of the rooms' host ports.
     pub port_range: Option<messages::PortRange>,
-    /// Rooms beyond the wanted ones in a rolling update: a number or a percentage.
+    /// Rooms allowed beyond the desired number during a rolling update: a number or a percentage.
     pub max_surge: String,
-    /// How many rooms are wanted.
+    /// Desired number of rooms while autoscaling is off.
     pub rooms_replicas: i32,
-    /// How that number follows the matches.
+    /// The autoscaling policy with its bounds.
     pub autoscaling: Option<messages::Autoscaling>,
-    /// Who is told of events.
+    /// Receivers of events.
     pub forwarders: Vec<messages::Forwarder>,
-    /// Free texts, kept as they are.
+    /// Arbitrary texts, stored unchanged.
     pub annotations: Option<BTreeMap<String, String>>,
-    /// Free texts, kept as they are.
+    /// Arbitrary texts, stored unchanged.
     pub labels: Option<BTreeMap<String, String>>,
-    /// How many matches a room takes.
+    /// How many matches a room plays at a time.
     pub match_allocation: Option<messages::MatchAllocation>,
 }
 
@@ -58,7 +58,7 @@ macro_rules! wanted_from {
 
 wanted_from!(CreateSchedulerRequest, NewSchedulerVersionRequest);
 
-/// The scheduler that a request describes; its owner sets state, version and moments.
+/// The scheduler that a request describes; its owner sets state, version and times.
 ///
 /// # Errors
 /// When a free document in it is nested too deeply to be stored.
@@ -67,7 +67,7 @@ pub fn to_domain(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
     let matches = request.match_allocation.map(scaling::matches_to_domain);
     Ok(Scheduler {
         name: request.name.into(),
-        // Its column holds no NUL: the original drops them silently (contract 15.20).
+        // The original's database column holds no NUL: it drops them silently (contract 15.20).
         game: request.game.replace('\0', ""),
         spec: spec::to_domain(request.spec.unwrap_or_default()),
         port_range: request.port_range.map(spec::range_to_domain),
@@ -105,7 +105,7 @@ pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
     }
 }
 
-/// A scheduler as listings show it.
+/// A scheduler as a listing shows it.
 pub fn without_spec(scheduler: &Scheduler) -> messages::SchedulerWithoutSpec {
     messages::SchedulerWithoutSpec {
         name: scheduler.name.to_string(),
@@ -120,7 +120,7 @@ pub fn without_spec(scheduler: &Scheduler) -> messages::SchedulerWithoutSpec {
     }
 }
 
-/// Counts are 64 bits in memory and 32 on the wire. One match per room goes unsaid, as it always did.
+/// Counts have 64 bits in memory and 32 on the wire. The default of one match per room is omitted, as in the original.
 pub fn info(scheduler: &Scheduler, rooms: RoomCounts) -> messages::SchedulerInfo {
     let count = |status| i32::try_from(rooms.of(status)).unwrap_or(i32::MAX);
     let matches = scheduler
@@ -140,7 +140,7 @@ pub fn info(scheduler: &Scheduler, rooms: RoomCounts) -> messages::SchedulerInfo
     }
 }
 
-/// The versions of a scheduler, and which is active.
+/// The versions of a scheduler, and which one is active.
 pub fn versions(rows: &[VersionRow], active: &SchedulerVersion) -> Vec<messages::SchedulerVersion> {
     rows.iter()
         .map(|row| messages::SchedulerVersion {

@@ -7,7 +7,7 @@ use maestro_core::domain::{
 
 use crate::codec::{Duration, messages};
 
-/// The version is never the client's word; the scheduler's owner sets it.
+/// The version in a request is ignored; the scheduler's owner sets it.
 pub fn to_domain(spec: messages::Spec) -> Spec {
     Spec {
         version: SchedulerVersion::initial(),
@@ -23,7 +23,7 @@ pub fn to_domain(spec: messages::Spec) -> Spec {
     }
 }
 
-/// The default has one form in documents, the empty one; a word that nobody knows counts as absent (contract 2.3).
+/// Documents represent the default by an empty string; an unknown word counts as absent (contract 2.3).
 fn restart_policy(word: String) -> RestartPolicy {
     match word.into() {
         policy @ (RestartPolicy::Always | RestartPolicy::OnFailure) => policy,
@@ -68,7 +68,7 @@ pub fn environment_to_domain(variables: Vec<messages::ContainerEnvironment>) -> 
     variables.into_iter().map(variable_to_domain).collect()
 }
 
-/// A value, even an empty one, wins over a reference, and a secret over a field.
+/// A value, even an empty one, takes precedence over a reference, and a secret over a field.
 fn variable_to_domain(variable: messages::ContainerEnvironment) -> Environment {
     let reference = match variable.value {
         Some(_) => None,
@@ -120,7 +120,7 @@ pub fn range_to_domain(range: messages::PortRange) -> PortRange {
     }
 }
 
-/// A spec without a version is none (contract 15.22).
+/// A spec without a version is not shown (contract 15.22).
 pub fn to_message(spec: &Spec) -> Option<messages::Spec> {
     if spec.version.as_str().is_empty() {
         return None;
@@ -159,7 +159,7 @@ fn resources_to_message(resources: &Resources) -> messages::ContainerResources {
     }
 }
 
-/// An empty value is left out; at most one reference is shown.
+/// An empty value is omitted; at most one reference is shown.
 fn variable_to_message(variable: &Environment) -> messages::ContainerEnvironment {
     let value = (!variable.value.is_empty()).then(|| variable.value.clone());
     let value_from = match value {

@@ -1,4 +1,4 @@
-//! What comes in goes out again in the contract's form.
+//! Messages converted to the domain and back keep the contract's form.
 
 use maestro_core::domain::*;
 use maestro_core::ports::RoomCounts;
@@ -161,7 +161,7 @@ fn nul_characters_are_dropped_from_the_game_alone() {
         "spec": {"containers": [{"imagePullPolicy": "Al\0ways"}]},
     }));
     assert_eq!(scheduler.game, "cd");
-    // Names another scheduler than `ab`, and validation refuses it.
+    // Not the name `ab`, so validation rejects it.
     assert_eq!(scheduler.name.as_str(), "a\0b");
     assert_eq!(scheduler.labels.unwrap()["k\0"], "\0v");
     assert_eq!(scheduler.spec.containers[0].image_pull_policy, "Al\0ways");

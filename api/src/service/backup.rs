@@ -1,4 +1,4 @@
-//! Copies of the store while it is in use. What copies is given by the binary: no store is known here.
+//! Copies of the store while it is in use. The binary supplies the function that copies: no store is known here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::{Code, Status};
 
-/// Copies the store under a name of the operator's choice.
+/// Copies the store under a name that the operator chooses.
 pub type Backup = Arc<
     dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<BackupDone, BackupError>> + Send>>
         + Send
         + Sync,
 >;
 
-/// What was written.
+/// The result of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupDone {
     /// The new file, on the server's machine.
@@ -24,18 +24,18 @@ pub struct BackupDone {
     pub took: Duration,
 }
 
-/// Why nothing was written.
+/// Why no backup was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     #[error(
         "{0:?} is no name of a backup: 1 to 64 letters, digits, '-', '_' and '.', the first of them no '.'"
     )]
-    /// The name is none of a file in the folder of backups.
+    /// The name is not valid for a file in the folder of backups.
     Name(String),
-    /// There is a backup of this name.
+    /// A backup with this name exists.
     #[error("the backup {0:?} is there already: choose another name, or move the file away")]
     Taken(String),
-    /// The disk or the store failed; the text says how.
+    /// The disk or the store failed, for the given reason.
     #[error("the backup was not written: {0}")]
     NotWritten(String),
 }

@@ -1,21 +1,21 @@
-//! What callers are told whose deadline had passed before their call began (contract 2.1, 15.11).
+//! Answers for callers whose deadline had passed before their call began (contract 2.1, 15.11).
 //!
-//! Not 504: the original's stores notice that nobody waits, and wrap it in what they were about to do. The name of the
-//! store's operation is the one that its metrics have (contract 9).
+//! They are not 504: the original's stores notice the expired deadline and wrap it in the error of what they were about
+//! to do. The name of the store's operation is the one used in its metrics (contract 9).
 
 use crate::{RequestContext, Status};
 
-/// What a call is about to do, where the original says so.
+/// What a call was about to do, if the original's error says so.
 #[derive(Clone, Copy, Debug)]
 pub enum Doing<'a> {
     CreatingScheduler(&'a str),
-    /// Listing them, or counting their rooms.
+    /// Listing schedulers, or counting their rooms.
     GettingSchedulers,
-    /// With a version, or the active one when that is empty.
+    /// Reading a scheduler at a version; an empty version stands for the active one.
     GettingScheduler(&'a str, &'a str),
     GettingVersions(&'a str),
     GettingInstance,
-    /// No words of its own.
+    /// Anything else; the error does not name it.
     Other,
 }
 
@@ -45,7 +45,7 @@ impl Doing<'_> {
     }
 }
 
-/// Nothing is begun for a caller that has stopped waiting.
+/// Checks that the caller is still waiting, before work begins.
 ///
 /// # Errors
 /// When its deadline has passed: 500, code 2.

@@ -1,5 +1,5 @@
-//! The services: they answer the calls by asking the actors of a node. No rule about fleets lives here; those are the
-//! core's, applied by the owner of the scheduler.
+//! The services implement the calls by asking the actors of a node. They contain no rules about fleets: those are in
+//! `core` and applied by the scheduler's owner.
 
 mod backup;
 mod late;
@@ -17,19 +17,19 @@ pub use management::ManagementService;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use rooms::RoomsService;
 
-/// All calls of a node, as transports serve them.
+/// All APIs of a node, as the transports serve them.
 #[derive(Clone)]
 pub struct Apis {
     /// Schedulers and their operations.
     pub management: Arc<dyn ManagementApi>,
     /// Pings, events and allocation.
     pub rooms: Arc<dyn RoomsApi>,
-    /// What operators ask for, beside the contract.
+    /// Calls for operators, in addition to the contract.
     pub operator: Arc<dyn OperatorApi>,
 }
 
 impl Apis {
-    /// Answered by the actors of this node.
+    /// The APIs implemented by the actors of this node.
     pub fn of(node: &Node, backup: Backup) -> Self {
         Self {
             management: Arc::new(ManagementService::new(node.clone())),

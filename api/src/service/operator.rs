@@ -1,4 +1,4 @@
-//! What operators have beside the contract: each call asks the owner of the scheduler, the runtime, or the process.
+//! Calls for operators: each one asks the scheduler's owner, the runtime, or the process itself.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::codec::messages::*;
 use crate::error::unexpected;
 use crate::{Answer, Code, OperatorApi, RequestContext, Status, codec, convert};
 
-/// Rooms on a page of a listing, where the request does not say.
+/// Default number of rooms on a page of a listing.
 pub const ROOMS_PER_PAGE: u64 = 100;
-/// At most.
+/// Maximum number of rooms on a page of a listing.
 pub const ROOMS_PER_PAGE_MAX: u64 = 500;
-/// Lines of a room's log, where the request does not say.
+/// Default number of lines of a room's log.
 pub const LOG_LINES: u64 = 100;
-/// At most.
+/// Maximum number of lines of a room's log.
 pub const LOG_LINES_MAX: u64 = 10_000;
-/// How long the store may take to say that it is there.
+/// How long the readiness check waits for the store.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// The operator's calls over the actors of a node.
+/// Implements the operator's calls with the actors of a node.
 #[derive(Clone)]
 pub struct OperatorService {
     node: Node,
@@ -32,7 +32,7 @@ pub struct OperatorService {
 }
 
 impl OperatorService {
-    /// Over the actors of this node; `backup` copies its store.
+    /// A service over the actors of this node; `backup` copies its store.
     pub fn new(node: Node, backup: Backup) -> Self {
         Self { node, backup }
     }
@@ -42,7 +42,7 @@ impl OperatorService {
         Ok(self.node.ask(name, command, context.remaining()).await?)
     }
 
-    /// Orders something on behalf of a request: what it orders tells of it.
+    /// Sends a command on behalf of a request, whose id its operation will carry.
     async fn order(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
         in_time(context)?;
         let order = Order {
@@ -76,7 +76,7 @@ impl OperatorService {
         }
     }
 
-    /// `Err`: what keeps the store from taking changes.
+    /// Checks that the store answers; `Err` is the reason why it takes no changes.
     async fn store_answers(&self) -> Result<(), String> {
         if let Some(outage) = self.node.outage() {
             let Outage { since, cause } = &*outage;
@@ -106,7 +106,7 @@ fn in_time(context: &RequestContext) -> Answer<()> {
     }
 }
 
-/// The listing that a request asks for, with its page and the size of one.
+/// The listing that a request asks for, with the page's number and size.
 fn room_query(request: ListRoomsRequest) -> Answer<(RoomQuery, u64, u64)> {
     let page = request.page.unwrap_or(1);
     let size = request.per_page.unwrap_or(ROOMS_PER_PAGE);

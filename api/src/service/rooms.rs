@@ -1,6 +1,6 @@
-//! What the rooms API does (contract 3, 7): pings, addresses, allocation, and events.
+//! The rooms API (contract 3, 7): pings, addresses, allocation, and events.
 //!
-//! Pings and events answer 200 whatever happens, once they could be read; what went wrong is `success: false`.
+//! Pings and events that could be parsed are always answered with 200; failures are reported as `success: false`.
 
 use async_trait::async_trait;
 use maestro_actors::{CallError, Node};
@@ -14,14 +14,14 @@ use crate::codec::messages::*;
 use crate::error::unexpected;
 use crate::{Answer, RequestContext, RoomsApi, Status, convert};
 
-/// The rooms API over the actors of a node.
+/// Implements the rooms API with the actors of a node.
 #[derive(Clone)]
 pub struct RoomsService {
     node: Node,
 }
 
 impl RoomsService {
-    /// Over the actors of this node.
+    /// A service over the actors of this node.
     pub fn new(node: Node) -> Self {
         Self { node }
     }
@@ -31,7 +31,7 @@ impl RoomsService {
         tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 
-    /// Tells the forwarders; `Err`: what the room is told.
+    /// Passes an event to the forwarders; an `Err` is the message for the room.
     async fn forward(
         &self,
         context: &RequestContext,
@@ -51,9 +51,9 @@ fn event(room: &str, metadata: Option<&Struct>, event: RequestedEvent) -> EventR
     }
 }
 
-/// The metadata's `playerId`, if it is a string. Whether one is needed is not decided here.
+/// The metadata's `playerId` if it is a string. Whether one is required is decided elsewhere.
 fn player(metadata: Option<&Struct>) -> Option<String> {
-    /// Left raw: however deep the rest is, or this.
+    /// Kept raw, so that neither the other members nor this one can exceed the parser's depth.
     #[derive(serde::Deserialize)]
     struct Said<'a> {
         #[serde(borrow, default, rename = "playerId")]

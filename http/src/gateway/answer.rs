@@ -1,4 +1,4 @@
-//! What goes back over HTTP: the one place that turns outcomes into responses.
+//! HTTP responses: the one place that converts outcomes into responses.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,18 +12,18 @@ use actix_web::web::Bytes;
 use maestro_api::codec::write_string;
 use maestro_api::{Code, Status};
 
-/// A request that did not end in a message.
+/// Why a request was not answered with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
     Status(Status),
-    /// A status under another HTTP number than its code's: bodies that are too large or too slow.
+    /// A status sent with another HTTP status than its code's: for bodies that are too large or too slow.
     Http(StatusCode, Status),
-    /// Invalid UTF-8 that an answer would have to repeat; the original cannot print it either (contract 15.9).
+    /// The answer would repeat invalid UTF-8, which the original cannot print either (contract 15.9).
     Unprintable,
 }
 
 impl Failure {
-    /// Of a request with invalid UTF-8 somewhere: what would repeat that cannot be said.
+    /// The failure of a request with invalid UTF-8: a text that would repeat it is withheld.
     pub fn printable(self) -> Self {
         match self {
             Self::Status(status) if status.message.contains(char::REPLACEMENT_CHARACTER) => {
@@ -40,7 +40,7 @@ impl From<Status> for Failure {
     }
 }
 
-/// A response and the size of its body, which the observer wants.
+/// A response and the size of its body, which is reported to the observer.
 pub struct Answer {
     pub response: HttpResponse,
     pub size: usize,
@@ -78,7 +78,7 @@ impl Answer {
             Failure::Http(http, status) => Self::json(*http, error_body(status)),
             Failure::Status(status) => {
                 let mut answer = Self::json(http_status(status.code), error_body(status));
-                // Both pass: the caller may try again (architecture 4).
+                // Both are transient, so the caller may retry (architecture 4).
                 let passes = matches!(status.code, Code::ResourceExhausted | Code::Unavailable);
                 if passes && !status.lasts {
                     let one_second = header::HeaderValue::from_static("1");
@@ -92,7 +92,7 @@ impl Answer {
         }
     }
 
-    /// The request line itself is broken (contract 15.10).
+    /// The response to a malformed request line (contract 15.10).
     pub fn bad_request_line() -> Self {
         Self::text(
             StatusCode::BAD_REQUEST,
@@ -101,7 +101,7 @@ impl Answer {
         )
     }
 
-    /// Sends the client to the clean form of its path: 307, with a page for those who read (contract 15.5).
+    /// Redirects the client to the canonical form of its path: 307, with a small page for people (contract 15.5).
     pub fn redirect(method: &Method, location: &str) -> Self {
         let Ok(value) = header::HeaderValue::from_str(location) else {
             return Self::bad_request_line();
@@ -127,12 +127,12 @@ impl Answer {
     }
 }
 
-/// A failure told outside the two APIs in their form.
+/// A failure of an endpoint outside the two APIs, in their format.
 pub fn refusal(status: Status) -> HttpResponse {
     Answer::failure(&Failure::Status(status)).response
 }
 
-/// The same for a request whose body is not read, and the size of the answer.
+/// The same for a request whose body is not read; also returns the size of the response.
 pub fn refused_unread(status: Status, unread: Payload) -> (HttpResponse, usize) {
     let Answer { response, size } = Answer::failure(&Failure::Status(status));
     let response = response.map_body(|_, body| {
@@ -145,10 +145,10 @@ pub fn refused_unread(status: Status, unread: Payload) -> (HttpResponse, usize) 
     (response, size)
 }
 
-/// A response body that keeps the unread rest of the request until it is sent.
+/// A response body that holds the unread request body until the response is sent.
 ///
-/// actix-web closes the connection when it sees an unread request then; of one that was let go it would go on reading,
-/// without end and at the client's pace.
+/// actix-web then sees an unread body and closes the connection. If the body were dropped, actix-web would go on
+/// reading it without limit, at the client's pace.
 pub struct ClosesAfter {
     pub body: BoxBody,
     pub _unread: Payload,
@@ -169,7 +169,7 @@ impl MessageBody for ClosesAfter {
     }
 }
 
-/// Every code has a number that is one of HTTP's.
+/// Every code maps to a valid HTTP status.
 fn http_status(code: Code) -> StatusCode {
     StatusCode::from_u16(code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -1,4 +1,4 @@
-//! Reading a request body: within a size, within a time.
+//! Reads request bodies, with limits on size and time.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use maestro_api::{Code, Status};
 use super::answer::{Answer, ClosesAfter, Failure};
 use crate::connection::Progress;
 
-/// What a body may cost.
+/// Limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     pub bytes: usize,
-    /// actix-web's own request timeout ends with the head.
+    /// Time limit for the body: actix-web's own request timeout covers only the head.
     pub deadline: Duration,
 }
 
@@ -33,8 +33,9 @@ impl Default for BodyLimits {
 
 /// Reads the whole body.
 ///
-/// Too large is 413 with code 8 (`ResourceExhausted`, gRPC's answer to messages above its limit); too slow is 408 with
-/// code 4; a connection that breaks off is what the contract calls an unexpected end.
+/// A body that is too large is answered with 413 and code 8 (`ResourceExhausted`, as gRPC answers messages above its
+/// limit), one that is too slow with 408 and code 4; a broken connection is an "unexpected end" in the contract's
+/// terms.
 pub async fn read(
     payload: &mut Payload,
     headers: &HeaderMap,
@@ -64,7 +65,7 @@ pub async fn read(
     }
 }
 
-/// Reads the body of an endpoint beside the gateway, within the same bounds. The error is the answer.
+/// Reads the body for an endpoint outside of the gateway, with the same limits. The error is the response.
 pub async fn read_own(
     headers: &HeaderMap,
     mut payload: Payload,
@@ -84,7 +85,7 @@ pub async fn read_own(
 }
 
 async fn collect(payload: &mut Payload, limits: BodyLimits) -> Result<Bytes, Failure> {
-    // Nearly every body is one chunk: it is passed on without a copy.
+    // Nearly every body is one chunk, which is returned without a copy.
     let Some(first) = payload.next().await else {
         return Ok(Bytes::new());
     };

@@ -1,16 +1,16 @@
-//! What the headers of a request say about its call: its name, how long it may take, and metadata.
+//! The call's context from its headers: request id, deadline, and metadata.
 
 use std::time::Instant;
 
 use actix_web::http::header::HeaderMap;
 use maestro_api::{REQUEST_ID, Status, http_deadline, sane_request_id};
 
-/// The caller's name for the request; see [`sane_request_id`].
+/// The caller's request id; see [`sane_request_id`].
 pub fn request_id(headers: &HeaderMap) -> String {
     sane_request_id(headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()))
 }
 
-/// When the caller stops waiting, by its `Grpc-Timeout` header (contract 2.1, 15.11).
+/// When the caller stops waiting, from its `Grpc-Timeout` header (contract 2.1, 15.11).
 pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
     let given = headers
         .get("grpc-timeout")
@@ -21,7 +21,7 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
     }
 }
 
-/// Binary metadata must be base64, or the request is refused (contract 15.11). Otherwise metadata is ignored.
+/// Binary metadata must be valid base64 (contract 15.11). Apart from that, metadata is ignored.
 pub fn check_binary_metadata(headers: &HeaderMap) -> Result<(), Status> {
     for (name, value) in headers {
         let name = name.as_str();
@@ -39,7 +39,7 @@ pub fn check_binary_metadata(headers: &HeaderMap) -> Result<(), Status> {
     Ok(())
 }
 
-/// Where the text stops being standard base64, padded or not.
+/// The position at which the text is no longer standard base64, padded or not.
 fn base64_fault(text: &[u8]) -> Option<usize> {
     let trimmed = match text {
         [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len().is_multiple_of(4) => rest,
@@ -52,7 +52,7 @@ fn base64_fault(text: &[u8]) -> Option<usize> {
         .or((trimmed.len() % 4 == 1).then_some(trimmed.len()))
 }
 
-/// `grpc-metadata-x-bin` as Go spells header names: `Grpc-Metadata-X-Bin`.
+/// Formats a header name as Go does: `grpc-metadata-x-bin` becomes `Grpc-Metadata-X-Bin`.
 fn canonical(name: &str) -> String {
     let capital = |word: &str| match word.split_at_checked(1) {
         Some((first, rest)) => first.to_ascii_uppercase() + rest,

@@ -1,4 +1,5 @@
-//! From the parts of a request to its message: body or query first, then the path, which wins (contract 2.1).
+//! Builds the request message: from the body or the query first, then from the path, which takes precedence (contract
+//! 2.1).
 
 use actix_web::web::Bytes;
 use maestro_api::Status;
@@ -8,7 +9,7 @@ use super::answer::Failure;
 use super::query::Values;
 use super::route::Params;
 
-/// Where the fields that are not in the path come from.
+/// Source of the fields that are not in the path.
 pub enum Source {
     Body(Bytes),
     /// A body in YAML (decision D25).
@@ -16,7 +17,7 @@ pub enum Source {
     Query(Values),
 }
 
-/// A request that has found its route.
+/// The parts of a request whose route is known.
 pub struct Input<'a> {
     pub params: Params<'a>,
     pub source: Source,
@@ -35,7 +36,7 @@ impl Input<'_> {
         };
         for (name, value) in self.params.iter() {
             let position = M::FIELDS.iter().position(|field| field.proto == name);
-            // The route table names string fields of its request; a test holds it to that.
+            // Templates name only string fields of their request; a test checks that.
             if let Some(position) = position
                 && message.bind(position, value).is_err()
             {

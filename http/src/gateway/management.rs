@@ -17,8 +17,8 @@ use maestro_api::{Code, ManagementApi};
 use super::route::{Reads, Route, rpc};
 use crate::endpoint::{About, Tag};
 
-/// In order of precedence: `info` wins over a scheduler of that name. Two labels repeat an oddity of contract 9: `info`
-/// and `cancel` are counted under the route before them.
+/// In order of precedence: `info` takes precedence over a scheduler of that name. Two labels repeat an oddity of
+/// contract 9: requests of `info` and `cancel` are counted under the preceding route.
 pub(super) const ROUTES: &[Route<dyn ManagementApi>] = &[
     Route {
         method: Method::POST,

@@ -1,10 +1,10 @@
-//! The two HTTP APIs: routes, parameters, errors and headers as the contract has them (sections 2.1, 2.2, 3, 15).
+//! The two HTTP APIs: routes, parameters, errors and headers as the contract defines them (contract 2.1, 2.2, 3, 15).
 //!
-//! Requests become messages and calls of [`ManagementApi`] or [`RoomsApi`]; answers become JSON. No rule about
-//! schedulers or rooms lives here, and no HTTP type leaves: gRPC services call the same traits.
+//! Requests are converted to calls of [`ManagementApi`] or [`RoomsApi`], and results to JSON. There are no rules about
+//! schedulers or rooms here, and HTTP types do not leave this module: gRPC services call the same traits.
 //!
 //! The routes are our own table behind actix-web's default service, because the contract's matching (decoded segments,
-//! empty segments, 501 for a known path, redirects) is not actix-web's. Routes of others, mounted before, win.
+//! empty segments, 501 for a known path, redirects) differs from actix-web's. Services mounted earlier take precedence.
 
 mod answer;
 mod body;
@@ -35,7 +35,7 @@ use crate::endpoint::Described;
 use body::BodyLimits;
 use route::Route;
 
-/// One API, ready to be mounted in any number of actix apps.
+/// One API, which can be mounted in any number of actix apps.
 pub struct Gateway<A: ?Sized + 'static> {
     inner: Arc<Inner<A>>,
 }
@@ -48,22 +48,22 @@ struct Inner<A: ?Sized + 'static> {
     observers: Observers,
 }
 
-/// The management API (contract 2) over an implementation of its calls.
+/// The management API (contract 2), backed by an implementation of its calls.
 pub fn management(api: Arc<dyn ManagementApi>) -> Gateway<dyn ManagementApi> {
     Gateway::new(api, Api::Management, management::ROUTES)
 }
 
-/// The rooms API (contract 3) over an implementation of its calls.
+/// The rooms API (contract 3), backed by an implementation of its calls.
 pub fn rooms(api: Arc<dyn RoomsApi>) -> Gateway<dyn RoomsApi> {
     Gateway::new(api, Api::Rooms, rooms::ROUTES)
 }
 
-/// The routes of the management API, for its description.
+/// The routes of the management API, for the OpenAPI description.
 pub(crate) fn management_routes() -> Vec<Described> {
     management::ROUTES.iter().map(route::described).collect()
 }
 
-/// The routes of the rooms API, for its description.
+/// The routes of the rooms API, for the OpenAPI description.
 pub(crate) fn rooms_routes() -> Vec<Described> {
     rooms::ROUTES.iter().map(route::described).collect()
 }
@@ -109,18 +109,18 @@ impl<A: ?Sized + 'static> Gateway<A> {
         self.with(|inner| inner.observers = Observers::new(observer))
     }
 
-    /// Who hears of its requests: for the endpoints that stand beside it.
+    /// The observers of its requests, for endpoints mounted alongside it.
     pub(crate) fn observers(&self) -> Observers {
         self.inner.observers.clone()
     }
 
-    /// Largest body in bytes; default 1 MiB. Beyond: 413.
+    /// Maximum size of a body in bytes; the default is 1 MiB. Larger bodies are answered with 413.
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> Self {
         self.with(|inner| inner.limits.bytes = bytes)
     }
 
-    /// Longest time a body may take to arrive; default 10 s. Beyond: 408.
+    /// Time limit for receiving a body; the default is 10 s. Slower ones are answered with 408.
     #[must_use]
     pub fn body_deadline(self, deadline: Duration) -> Self {
         self.with(|inner| inner.limits.deadline = deadline)

@@ -1,4 +1,4 @@
-//! Telling somebody about every request: the HTTP metrics are theirs (contract 9).
+//! Reports every request to an observer, which keeps the HTTP metrics (contract 9).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,17 +10,17 @@ use actix_web::http::Method;
 /// Distinct unmatched paths, by method, that are reported by name. Scanners would otherwise fill the metrics: each has
 /// two histograms.
 const RAW_PATHS_MAX: usize = 50;
-/// Longest such name in bytes.
+/// Maximum length of such a path in bytes.
 const RAW_PATH_LENGTH_MAX: usize = 200;
-/// nginx's number for a client that went away before its answer.
+/// nginx's status for a client that closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
 
-/// Hears about every request. `handler` is the route's template, or the raw path of an unmatched one.
+/// Receives the start and end of every request. `handler` is the route's template, or the path of an unmatched one.
 pub trait RequestObserver: Send + Sync {
     /// A request has begun; `observe` follows exactly once.
     fn begin(&self, _handler: &str) {}
 
-    /// A request has ended with this HTTP code, after this time, with so many bytes of body.
+    /// A request has ended with this HTTP status, after this time, with this many bytes of body.
     fn observe(&self, handler: &str, method: &str, code: u16, took: Duration, size: u64);
 }
 
@@ -40,7 +40,7 @@ impl Observers {
         })))
     }
 
-    /// Begins to watch a request with a known route, or an unmatched one by its path.
+    /// Starts watching a request, by the label of its route or, if no route matches, by its path.
     pub fn watch(&self, label: Option<&'static str>, path: &str, method: &Method) -> Watch {
         let watched = self.0.as_ref().map(|known| {
             let label = label.map_or_else(|| known.raw_label(method, path), Cow::Borrowed);
@@ -72,7 +72,7 @@ impl Known {
     }
 }
 
-/// A request under way. Dropped without an end, it reports that the client has gone.
+/// A request in progress. If it is dropped without an end, its client is reported as gone.
 pub struct Watch(Option<Watched>);
 
 struct Watched {

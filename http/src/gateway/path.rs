@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-/// A decoded path. It is split only after decoding: `%2F` separates segments.
+/// A decoded path. It is split into segments only after decoding, so `%2F` separates segments.
 pub struct Decoded<'a> {
     pub text: Cow<'a, str>,
-    /// The bytes were not UTF-8; the text has replacement characters in their place.
+    /// Whether the path was invalid UTF-8; the text then contains replacement characters.
     pub damaged: bool,
 }
 
-/// Decodes `%XX`; `None` when an escape is broken.
+/// Decodes `%XX`; `None` if an escape is malformed.
 pub fn decode(path: &str) -> Option<Decoded<'_>> {
     if !path.contains('%') {
         return Some(Decoded {
@@ -24,7 +24,7 @@ pub fn decode(path: &str) -> Option<Decoded<'_>> {
     })
 }
 
-/// Decodes `%XX`, and `+` as a blank where `plus` says so. The error is the broken escape.
+/// Decodes `%XX`, and `+` as a blank if `plus` is set. The error is the malformed escape.
 pub fn unescape(text: &str, plus: bool) -> Result<Vec<u8>, &str> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -42,7 +42,7 @@ pub fn unescape(text: &str, plus: bool) -> Result<Vec<u8>, &str> {
                     let end = text.floor_char_boundary(at + 2);
                     return Err(&text[at - 1..end]);
                 };
-                // Two hexadecimal digits fit a byte.
+                // The value of two hexadecimal digits fits into a byte.
                 out.push((high * 16 + low) as u8);
                 at += 2;
             }
@@ -53,7 +53,7 @@ pub fn unescape(text: &str, plus: bool) -> Result<Vec<u8>, &str> {
     Ok(out)
 }
 
-/// The bytes as text, and whether some were not UTF-8.
+/// The bytes as text, and whether they contained invalid UTF-8.
 pub fn to_text(bytes: Vec<u8>) -> (String, bool) {
     match String::from_utf8(bytes) {
         Ok(text) => (text, false),
@@ -61,9 +61,9 @@ pub fn to_text(bytes: Vec<u8>) -> (String, bool) {
     }
 }
 
-/// The clean form of a path that is not clean: no empty, `.` or `..` segments; a final slash stays.
+/// The canonical form of a path without empty, `.` or `..` segments, if it differs; a trailing slash is kept.
 ///
-/// Works on the path as written: encoded dots are ordinary characters.
+/// Works on the path as it was sent: encoded dots are ordinary characters.
 pub fn cleaned(path: &str) -> Option<String> {
     let inner = &path[1..];
     let last = inner.split('/').count() - 1;

@@ -1,4 +1,4 @@
-//! Query strings and forms, and how their values become fields (contract 2.1, 15.7, 15.8).
+//! Query strings and forms, and how their values are bound to fields (contract 2.1, 15.7, 15.8).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,20 +11,20 @@ use super::answer::Failure;
 use super::path::{to_text, unescape};
 use super::route::Params;
 
-/// The values of a query or form, by name, in order of first appearance.
+/// The values of a query or form by name, in order of their first appearance.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Values {
     all: Vec<(String, Vec<String>)>,
-    /// Where each name stands: a form may have a quarter of a million of them.
+    /// Index of each name: a form may contain a quarter of a million names.
     places: HashMap<String, usize>,
     damaged: bool,
 }
 
 impl Values {
-    /// Adds the pairs of a form, then those of a query.
+    /// Adds the pairs of a form, followed by those of a query.
     ///
     /// # Errors
-    /// The form's fault, or the query's; both are read to their ends.
+    /// The error in the form, else that in the query; both are parsed to the end in any case.
     pub fn parse(&mut self, form: &[u8], query: &str) -> Result<(), Status> {
         let text = String::from_utf8_lossy(form);
         self.damaged |= matches!(text, Cow::Owned(_));
@@ -33,7 +33,7 @@ impl Values {
         form.and(query)
     }
 
-    /// Whether some of it was not UTF-8.
+    /// Whether there was invalid UTF-8.
     pub fn damaged(&self) -> bool {
         self.damaged
     }
@@ -100,7 +100,7 @@ impl Values {
     }
 }
 
-/// `name[key]=value` counts as a second value of `name`: the original reads it as map syntax.
+/// `name[key]=value` counts as a second value of `name`: the original parses it as map syntax.
 fn subscript<'v>(name: &'v str, values: &'v [String]) -> (&'v str, Cow<'v, [String]>) {
     match name
         .strip_suffix(']')

@@ -12,7 +12,7 @@ use maestro_api::{Code, RoomsApi};
 use super::route::{Reads, Route, rpc};
 use crate::endpoint::{About, Tag};
 
-/// Pings first: nearly every request is one.
+/// Pings come first because nearly every request is one.
 pub(super) const ROUTES: &[Route<dyn RoomsApi>] = &[
     Route {
         method: Method::PUT,

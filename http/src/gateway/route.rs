@@ -1,4 +1,4 @@
-//! The shape of a route, and matching of decoded paths (contract 2.1, 2.2).
+//! Routes, and how decoded paths are matched to them (contract 2.1, 2.2).
 
 use std::pin::Pin;
 
@@ -10,38 +10,38 @@ use super::answer::Failure;
 use super::input::Input;
 use crate::endpoint::{About, Described};
 
-/// Where a route's request comes from besides its path.
+/// The source of a request's fields, in addition to its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     Body,
-    /// The query; for a form POST also the form.
+    /// The query; for a form POST, the form as well.
     Query,
 }
 
 pub type Call<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + 'a>>;
 
-/// One line of the route table.
+/// An entry of the route table.
 pub struct Route<A: ?Sized> {
     pub method: Method,
-    /// Segments of text and `{field}`, where `field` is the proto name of a string field of the request.
+    /// Literal segments and `{field}`, where `field` is the proto name of a string field of the request.
     pub template: &'static str,
     /// The `handler` label of the HTTP metrics (contract 9).
     pub label: &'static str,
     pub reads: Reads,
     pub rpc: Rpc<A>,
-    /// For people: goes into the description of the API.
+    /// Documentation for the OpenAPI description.
     pub about: About,
 }
 
 impl<A: ?Sized> Route<A> {
-    /// Whether the query sets any field: where none is left for it, the original does not look at it.
+    /// Whether the query can set any field. If the path sets them all, the original does not parse the query.
     pub fn has_query(&self) -> bool {
         let in_path = |field: &Field| self.template.contains(&format!("{{{}}}", field.proto));
         self.reads == Reads::Query && !self.rpc.request.fields.iter().all(in_path)
     }
 }
 
-/// A route as its description needs it.
+/// The route as the OpenAPI description needs it.
 pub fn described<A: ?Sized>(route: &'static Route<A>) -> Described {
     Described {
         method: route.method.clone(),
@@ -54,16 +54,16 @@ pub fn described<A: ?Sized>(route: &'static Route<A>) -> Described {
     }
 }
 
-/// What a route calls.
+/// The call that a route makes.
 pub struct Rpc<A: ?Sized> {
-    /// As the trait names it.
+    /// The name of the trait's method.
     pub name: &'static str,
     pub request: &'static Declaration,
     pub answer: &'static Declaration,
     pub call: for<'a> fn(&'a A, &'a RequestContext, Input<'a>) -> Call<'a>,
 }
 
-/// Builds an [`Rpc`]: parts to message, message to answer.
+/// Builds an [`Rpc`]: converts the request's parts to a message, and the result to a response.
 macro_rules! rpc {
     ($name:ident($request:ty) -> $answer:ty) => {
         $crate::gateway::route::Rpc {
@@ -118,16 +118,16 @@ impl<'a> Params<'a> {
     }
 }
 
-/// What a method and a path lead to.
+/// The result of looking up a method and a path.
 pub enum Target<'r, 'p, A: ?Sized> {
     Found(&'r Route<A>, Params<'p>),
-    /// The path is known under other methods.
+    /// The path exists, but with other methods.
     WrongMethod(&'r Route<A>),
     Nowhere,
 }
 
 impl<A: ?Sized> Target<'_, '_, A> {
-    /// The metrics label of a known path, whatever the method.
+    /// The metrics label of the matched path, whatever the method.
     pub fn label(&self) -> Option<&'static str> {
         match self {
             Self::Found(route, _) => Some(route.label),
@@ -136,7 +136,7 @@ impl<A: ?Sized> Target<'_, '_, A> {
         }
     }
 
-    /// The scheduler that the path names.
+    /// The scheduler named in the path.
     pub fn scheduler(&self) -> Option<&str> {
         match self {
             Self::Found(_, params) => params.scheduler(),
@@ -190,8 +190,8 @@ fn matches<'p>(template: &'static str, path: &'p str) -> Option<Params<'p>> {
     (template.is_none() && path.is_none()).then_some(params)
 }
 
-/// The text up to the first slash, and what follows it. Each ping is matched with this: for a few bytes, the search
-/// that `split` prepares costs more than looking at them.
+/// The text up to the first slash, and what follows it. It runs for each ping: for a few bytes, a plain loop is cheaper
+/// than the search that `split` sets up.
 fn first_segment(text: &str) -> (&str, Option<&str>) {
     match text.bytes().position(|byte| byte == b'/') {
         Some(end) => (&text[..end], Some(&text[end + 1..])),

@@ -1,4 +1,4 @@
-//! One request from its head to its answer.
+//! Handles one request from its head to its response.
 
 use std::panic::AssertUnwindSafe;
 
@@ -21,9 +21,9 @@ use super::query::Values;
 use super::route::{self, Params, Reads, Route, Target};
 use super::{Inner, body};
 
-/// Only this exact type makes a POST a form (contract 15.6).
+/// A POST is a form only with exactly this type (contract 15.6).
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
-/// Largest YAML body in bytes: its reader is thirty times slower than that of JSON, and holds up a thread meanwhile.
+/// Maximum size of a YAML body: its parser is thirty times slower than that for JSON, and blocks a thread meanwhile.
 const YAML_MAX: usize = 256 << 10;
 const YAML: [&str; 3] = ["application/yaml", "text/yaml", "application/x-yaml"];
 
@@ -50,8 +50,8 @@ pub async fn serve<A: ?Sized>(
     );
     let entry = Entry::request(inner.kind, &request_id, method.as_str(), path);
     entry.about(target.as_ref().and_then(Target::scheduler));
-    // Every body is read, even one that nobody looks at (contract 2.1): the next request follows behind it. Behind an
-    // offer to speak another protocol, or to tunnel one, comes no request, and without a length no body either.
+    // Every body is read, even if its content is not needed (contract 2.1), because the next request follows it. After
+    // an offer to upgrade the protocol, or a CONNECT, no request follows, and without a length there is no body either.
     let upgrading = request.head().upgrade() || *request.method() == Method::CONNECT;
     let body = match upgrading && !has_body(request.headers()) {
         true => Ok(Bytes::new()),
@@ -91,8 +91,9 @@ pub async fn serve<A: ?Sized>(
         });
     }
     if upgrading {
-        // Nobody takes the offer up (as in the original), and actix-web ends the connection then: say so, or clients
-        // that offer HTTP/2 on every new connection would put their next request on a dead one.
+        // The offer to upgrade is ignored, as in the original, and actix-web then closes the connection. The response
+        // says so; otherwise clients that offer HTTP/2 on every new connection would send their next request on a
+        // closed one.
         response
             .head_mut()
             .set_connection_type(ConnectionType::Close);
@@ -103,13 +104,13 @@ pub async fn serve<A: ?Sized>(
     response
 }
 
-/// What is left of a request once its target is known.
+/// The parts of a request once its target is known.
 struct Parts<'a> {
     request: &'a HttpRequest,
     request_id: String,
     overridden: bool,
     body: Result<Bytes, Failure>,
-    /// Whether something in the path is not UTF-8.
+    /// Whether the path contains invalid UTF-8.
     damaged: bool,
 }
 
@@ -125,7 +126,7 @@ async fn respond<A: ?Sized>(
     let mut damaged = parts.damaged;
     match run(inner, parts, target, &mut damaged).await {
         Ok(body) => Answer::json(StatusCode::OK, body),
-        // Rooms are never told: their calls answer 200 whatever the name (contract 3).
+        // Answers to rooms never contain it: their calls answer 200 whatever the name (contract 3).
         Err(failure) if damaged && inner.kind == Api::Management => {
             Answer::failure(&failure.printable())
         }
@@ -155,8 +156,8 @@ async fn run<A: ?Sized>(
     let post = *request.method() == Method::POST;
     let falls_back =
         matches!(&target, Target::Found(route, _) if post && route.method == Method::GET);
-    // A POST that is to be something else is read as a form, whatever it becomes and wherever it leads (contract 2.1).
-    // That takes the body: an overridden call with a body sees an empty one, as in the original.
+    // A POST that stands for another method is read as a form, whatever its target (contract 2.1). That consumes the
+    // body: an overridden call sees an empty one, as in the original.
     let becomes = overridden || falls_back;
     if becomes {
         read(&std::mem::replace(&mut body, Ok(Bytes::new()))?)?;
@@ -224,7 +225,7 @@ fn content_type(headers: &HeaderMap) -> &[u8] {
         .map_or(b"", HeaderValue::as_bytes)
 }
 
-/// The method that a form POST asks for instead of its own (contract 2.1). An impossible one is nobody's method.
+/// The method that a form POST asks for with an override (contract 2.1). A malformed one matches no route.
 fn effective_method(request: &HttpRequest, form: bool) -> Option<Method> {
     if !form {
         return None;
@@ -243,7 +244,7 @@ fn with_query(path: String, query: Option<&str>) -> String {
     }
 }
 
-/// What the body is: YAML where its type says so (decision D25), everything else as it is (contract 2.1).
+/// The format of the body: YAML if the content type says so (decision D25), otherwise JSON (contract 2.1).
 fn source(headers: &HeaderMap, body: Bytes) -> Result<Source, Failure> {
     let kind = content_type(headers);
     let kind = kind

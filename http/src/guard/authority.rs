@@ -1,14 +1,13 @@
-//! Who is called, and from where: the values of `Host` and `Origin`, taken apart strictly. What a browser would not
-//! write is nobody.
+//! Strict parsers for the values of `Host` and `Origin`. What a browser would not write is rejected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A host as URLs name it.
+/// The host part of a URL.
 #[derive(Clone, Copy, Debug)]
 pub enum Host<'a> {
     Ip(IpAddr),
-    /// Without the dot that may end it.
+    /// Without the trailing dot that it may have.
     Name(&'a str),
 }
 
@@ -23,8 +22,8 @@ impl PartialEq for Host<'_> {
 }
 
 impl Host<'_> {
-    /// Never the name of another site: browsers look `localhost` up on this machine only, and an address is what the
-    /// client itself has connected to.
+    /// Whether the host cannot be the name of another site: browsers resolve `localhost` to this machine only, and an
+    /// address is what the client itself has connected to.
     pub fn is_local(&self) -> bool {
         const LOCALHOST: &str = "localhost";
         match self {
@@ -45,12 +44,13 @@ impl Host<'_> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Authority<'a> {
     pub host: Host<'a>,
-    /// None: the default of its scheme.
+    /// `None` stands for the default port of the scheme.
     pub port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// None: it is none, or has a user, a path, a name with strange characters, or a port that there is not.
+    /// `None` if the text is not a valid authority: also if it has a user, a path, unusual characters in the name, or
+    /// an invalid port.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -67,7 +67,7 @@ impl<'a> Authority<'a> {
             },
         };
         let port = match port {
-            // `host:` is in the grammar, and means the same as `host`.
+            // The grammar allows `host:`, which means the same as `host`.
             None | Some("") => None,
             Some(port) => Some(number(port)?),
         };
@@ -76,13 +76,13 @@ impl<'a> Authority<'a> {
 }
 
 fn number(port: &str) -> Option<u16> {
-    // The parser takes a sign.
+    // Rust's parser would accept a sign.
     port.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| port.parse().ok())?
 }
 
-/// An address may name the interface behind a `%` (RFC 6874).
+/// An address may be followed by `%` and a zone (RFC 6874).
 fn v6(inside: &str) -> Option<Host<'_>> {
     let (address, zone) = match inside.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
@@ -114,7 +114,7 @@ pub struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// None also for `null`: a page that says nothing about where it is from.
+    /// `None` also for `null`, which stands for a page that hides its origin.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -138,8 +138,8 @@ impl<'a> Origin<'a> {
         self.authority.port.or(self.default_port())
     }
 
-    /// Whether its page came from what is called here. The scheme makes no difference: a proxy may speak TLS for us. So
-    /// it is the origin's own default that a port is compared with which the call leaves out.
+    /// Whether the page comes from the authority that the request addresses. The scheme is ignored because a proxy may
+    /// terminate TLS for us; a missing port therefore stands for the default of the origin's scheme.
     pub fn is_at(&self, called: &Authority<'_>) -> bool {
         let port = self.port();
         port.is_some()
@@ -147,7 +147,7 @@ impl<'a> Origin<'a> {
             && self.authority.host == called.host
     }
 
-    /// Whether both are the same origin to a browser.
+    /// Whether a browser considers both the same origin.
     pub fn is(&self, other: &Origin<'_>) -> bool {
         self.scheme.eq_ignore_ascii_case(other.scheme)
             && self.port() == other.port()
@@ -181,7 +181,7 @@ mod tests {
             ("localhost.evil.example", false, None),
             ("xn--bcher-kva.example", false, None),
             ("under_score", false, None),
-            // Forms of addresses that browsers write out before they send them.
+            // Notations of addresses that browsers normalize before they send them.
             ("127.1", false, None),
             ("2130706433", false, None),
             ("0x7f.0.0.1", false, None),
@@ -247,7 +247,7 @@ mod tests {
             ("http://[::1]:8080", "[0:0::1]:8080", true),
             ("http://[::ffff:127.0.0.1]:8080", "127.0.0.1:8080", false),
             ("http://localhost.:8080", "localhost:8080", true),
-            // Their ports are not known.
+            // The default port of such a scheme is unknown.
             ("app://localhost", "localhost", false),
             ("app://localhost:8080", "localhost:8080", true),
         ] {

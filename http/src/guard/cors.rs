@@ -1,24 +1,24 @@
-//! What a browser has to be told before it lets a page of a trusted origin see an answer (Fetch, 3.2).
+//! The headers that make a browser let a page of a trusted origin read a response (Fetch, 3.2).
 
 use actix_http::Response;
 use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_web::body::BoxBody;
 use actix_web::http::{Method, StatusCode};
 
-/// What pages may send: all that our routes know.
+/// Methods that pages may use: all that our routes support.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What they may see beside the body.
+/// Response headers that pages may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, X-Request-Id");
-/// How long the browser need not ask again, in seconds.
+/// How long the browser may cache the answer to a preflight request, in seconds.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 const VARY: HeaderValue = HeaderValue::from_static("Origin");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// Headers that an answer gets on its way out.
+/// Headers that are added to a response.
 pub struct Marks {
-    /// Of the page that may see it.
+    /// The origin that may read it.
     origin: Option<HeaderValue>,
-    /// Whether another origin would have got another answer.
+    /// Whether the response depends on the `Origin` header.
     varies: bool,
 }
 
@@ -27,7 +27,7 @@ impl Marks {
         Self { origin, varies }
     }
 
-    /// No answer is anything else than its type says, whatever a browser finds in it.
+    /// Also stops browsers from guessing another content type.
     pub fn put(self, headers: &mut HeaderMap) {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         if self.varies {
@@ -44,7 +44,7 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Yes, to a trusted origin: whatever headers it wants to send, since we act upon none that could harm.
+/// Grants a preflight request of a trusted origin with any headers: none that we evaluate could do harm.
 pub fn preflight(origin: &HeaderValue, asked: &HeaderMap) -> Response<BoxBody> {
     let mut response = Response::new(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
-//! Keeps web pages out (decision D28): a browser sends requests for whatever page it shows, also to servers that only
-//! this machine can reach. Whoever could make it send one here could start commands.
+//! Protects against web pages (decision D28): a browser sends requests on behalf of any page it shows, also to servers
+//! that only this machine can reach, and a page that could send one here could start commands.
 //!
-//! Looked at are the head's words that no page can change. Bodies are not read, and no route is looked up.
+//! Only headers that a page cannot forge are examined. Bodies are not read, and no route is looked up.
 
 mod authority;
 mod cors;
@@ -25,41 +25,42 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Whom an operator trusts beside this machine.
+/// What operators trust in addition to this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trusted {
     /// Names under which the servers may be called (`api.allowedHosts`).
     pub hosts: Vec<TrustedHost>,
-    /// Names of the server itself, which other settings give away: known like `hosts`, but no reason to look at names
-    /// where those are not looked at.
+    /// Names of this server that other settings reveal. They are accepted like `hosts`, but do not by themselves cause
+    /// names to be checked.
     pub own_names: Vec<TrustedHost>,
-    /// Origins whose pages may call them (`api.allowedOrigins`).
+    /// Origins whose pages may call the servers (`api.allowedOrigins`).
     pub origins: Vec<TrustedOrigin>,
 }
 
-/// The rule for one listener.
+/// The guard's rules for one listener.
 #[derive(Clone, Debug)]
 struct Rule {
     trusted: Trusted,
-    /// Whether names are looked at: only who is on this machine, or in front of it, can have meant a loopback address.
+    /// Whether host names are checked. On a loopback listener they are: its clients are local processes or a local
+    /// proxy.
     names: bool,
 }
 
-/// Why a request is not served.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It calls a name that is not this server's: one that was made to lead here.
+    /// Its host name is not ours: a DNS name that was made to resolve to this server.
     ForeignHost,
-    /// It says that a page from elsewhere sends it.
+    /// Its `Origin` is a page from elsewhere.
     ForeignOrigin,
-    /// The browser says that a page of another site sends it.
+    /// The browser marked it as sent by a page of another site.
     CrossSite,
 }
 
 impl Reason {
     const ALL: [Self; 3] = [Self::ForeignHost, Self::ForeignOrigin, Self::CrossSite];
 
-    /// One word for logs and metrics.
+    /// The reason in one word, for logs and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::ForeignHost => "foreign-host",
@@ -86,26 +87,26 @@ impl Reason {
     }
 }
 
-/// What becomes of a request.
+/// The verdict on a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict<'a> {
     Serve,
-    /// For a page of this trusted origin, which has to be told so.
+    /// Serve, and tell the browser that this trusted origin may read the response.
     ServeFor(&'a HeaderValue),
-    /// The browser asks first whether it may.
+    /// Answer the browser's preflight request of this trusted origin.
     Preflight(&'a HeaderValue),
     Refuse(Reason),
 }
 
 impl Rule {
-    /// Says it of a request by its head alone.
+    /// Judges a request by its head alone.
     fn judge<'a>(&self, method: &Method, uri: &Uri, headers: &'a HeaderMap) -> Verdict<'a> {
         if self.names && !self.knows_names(uri, headers) {
             return Verdict::Refuse(Reason::ForeignHost);
         }
         let mut origins = headers.get_all(header::ORIGIN);
         if let Some(origin) = origins.next() {
-            // A browser writes one.
+            // Browsers send exactly one.
             let alone = origins.next().is_none();
             if alone && self.trusts(origin) {
                 return match cors::is_preflight(method, headers) {
@@ -124,13 +125,13 @@ impl Rule {
         Verdict::Serve
     }
 
-    /// All that it may be called by: a name in the request's target goes before `Host`, which has to be as good.
+    /// Whether all names in the request are ours: the one in its target, which takes precedence, and those in `Host`.
     fn knows_names(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let target = uri.authority().map(|authority| authority.as_str());
         target.is_none_or(|text| self.knows(text))
             && headers
                 .get_all(header::HOST)
-                // A client without a name for us leaves it empty (RFC 9112, 3.2).
+                // A client that has no name for us sends an empty one (RFC 9112, 3.2).
                 .filter(|host| !host.is_empty())
                 .all(|host| text(host).is_some_and(|text| self.knows(text)))
     }
@@ -161,7 +162,7 @@ fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok()
 }
 
-/// Whether the page came from where its request goes, by everything that says where that is.
+/// Whether the origin matches the target of the request, in every header that states it.
 fn is_ours(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
     let Some(origin) = text(origin).and_then(Origin::parse) else {
         return false;
@@ -173,7 +174,7 @@ fn is_ours(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
     named && target.is_none_or(is_at) && hosts.all(|host| text(host).is_some_and(is_at))
 }
 
-/// A word as structured headers have it: what stands behind a `;` describes it.
+/// The item of a structured header, without the parameters after a `;`.
 fn word(value: &HeaderValue) -> &[u8] {
     let bytes = value.as_bytes();
     let end = bytes.iter().position(|byte| *byte == b';');
@@ -187,7 +188,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Somebody follows a link, or types an address: they see the answer, and no page does.
+/// A user follows a link or types an address: the user sees the response, and no page can read it.
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let is = |name: HeaderName, wanted: &str| {
         let mut all = headers.get_all(name);
@@ -198,23 +199,23 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && is(SEC_FETCH_MODE, "navigate") && is(SEC_FETCH_DEST, "document")
 }
 
-/// What stands before one listener's routes.
+/// Stands in front of one listener's routes.
 pub(crate) struct Guard {
     rule: Rule,
     refusals: Refusals,
     observers: Observers,
 }
 
-/// What is to be done with a request.
+/// How to continue with a request.
 pub(crate) enum Step {
-    /// It is served; its answer gets these marks.
+    /// Serve it, and add these headers to its response.
     Serve(Marks),
-    /// This is the answer.
+    /// Send this response.
     Answer(actix_http::Response<actix_web::body::BoxBody>),
 }
 
 impl Guard {
-    /// `loopback`: only this machine reaches the listener.
+    /// `loopback` means that only this machine can reach the listener.
     pub fn new(
         trusted: Trusted,
         loopback: bool,
@@ -231,7 +232,7 @@ impl Guard {
         }
     }
 
-    /// Before anything of the request but its head is looked at.
+    /// Judges a request before anything but its head is processed.
     pub fn admit(&self, request: &mut Request) -> Step {
         let (method, uri) = (request.method(), request.uri());
         let varies = !self.rule.trusted.origins.is_empty();

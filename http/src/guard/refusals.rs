@@ -1,4 +1,4 @@
-//! What is told of refused requests: a count of all, and some lines of log, which no page can flood.
+//! Reports refused requests: a counter of all, and a rate-limited log that no web page can flood.
 
 use actix_http::header::{self, HeaderName};
 use actix_http::{HttpMessage, Request};
@@ -8,15 +8,15 @@ use tracing::warn;
 
 use super::Reason;
 
-/// Requests that were refused, by server and reason.
+/// Number of refused requests by server and reason.
 const REFUSED: &str = "maestro_http_refused_total";
-/// What they are called in the metrics of the APIs: they never came to a route.
+/// The handler label of refused requests in the APIs' metrics: they never reached a route.
 pub const HANDLER: &str = "refused";
 
-/// Longest value that a line shows in bytes.
+/// Maximum length of a header value in a log line, in bytes.
 const SHOWN_MAX: usize = 200;
 
-/// The servers by their names in logs and metrics.
+/// The servers, as logs and metrics name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     Management,
@@ -34,15 +34,15 @@ impl Server {
     }
 }
 
-/// Counts the refused requests of all servers of a process. Its clones count together.
+/// Counts the refused requests of all servers of a process. Clones share the counter.
 #[derive(Clone, Debug)]
 pub struct RefusedRequests(IntCounterVec);
 
 impl RefusedRequests {
-    /// Each server has its series once it is bound.
+    /// Registers the counter. Each server adds its series when it is bound.
     ///
     /// # Errors
-    /// When the registry has it already.
+    /// Fails when the registry has the counter already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let about = Opts::new(
             REFUSED,
@@ -98,7 +98,7 @@ impl Refusals {
     }
 }
 
-/// Whoever sends it chooses it: nothing in it may act upon a terminal.
+/// Clients control the value, so it must not contain terminal escape sequences.
 fn shown(value: &[u8]) -> String {
     value[..value.len().min(SHOWN_MAX)]
         .escape_ascii()

@@ -1,4 +1,4 @@
-//! The rule as a table: what a request's head says, and what becomes of it.
+//! The guard's rules as a table: request heads and the verdicts on them.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn rule(names: bool) -> Rule {
     }
 }
 
-/// `request`: method and target.
+/// `request` is a method and a target.
 fn judged(rule: &Rule, request: &str, lines: &[(&str, &str)]) -> &'static str {
     let (method, target) = request.split_once(' ').unwrap();
     let headers = headers(lines);
@@ -168,7 +168,7 @@ fn an_origin_has_to_be_the_only_one_and_at_everything_that_is_called() {
         (POST, &[LOCAL, own, own][..], "foreign-origin"),
         (POST, &[LOCAL, trusted, own], "foreign-origin"),
         (POST, &[LOCAL, trusted, trusted], "foreign-origin"),
-        // Nobody is called.
+        // Without a host.
         (POST, &[own], "foreign-origin"),
         (POST, &[("host", ""), own], "foreign-origin"),
         (POST, &[trusted], "serve for"),

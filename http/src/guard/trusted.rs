@@ -1,11 +1,11 @@
-//! Hosts and origins as an operator writes them.
+//! Trusted hosts and origins, as operators configure them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::authority::{Authority, Host, Origin};
 
-/// A name under which the servers may be called (`api.allowedHosts`).
+/// A host name under which clients may call the servers (`api.allowedHosts`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHost(String);
 
@@ -13,7 +13,7 @@ pub struct TrustedHost(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedOrigin(String);
 
-/// Why a text names neither.
+/// Why a text is not a valid host or origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     #[error(
@@ -31,7 +31,7 @@ impl TrustedHost {
         Authority::parse(&self.0).is_some_and(|known| known.host == *host)
     }
 
-    /// The host that a URL calls; none: there is no such in it.
+    /// The host of a URL; `None` if it has no valid host name.
     pub fn of_url(url: &str) -> Option<Self> {
         let (_, rest) = url.split_once("://")?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

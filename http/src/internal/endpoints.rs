@@ -1,4 +1,4 @@
-//! The pages of the internal server: what is mounted, and how it is described.
+//! The pages of the internal server: their routes and documentation.
 
 use actix_web::http::Method;
 use actix_web::web;
@@ -9,7 +9,7 @@ use super::readiness::ready;
 use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
 use crate::openapi::object;
 
-/// Health pages answer every method: probes differ.
+/// Health pages accept every method, because probes differ.
 pub(crate) const HEALTH: &[Endpoint] = &[
     Endpoint {
         method: Method::GET,
@@ -78,7 +78,7 @@ pub(crate) const METRICS: &[Endpoint] = &[Endpoint {
     answer: Answer::Text("text/plain"),
 }];
 
-/// Looks only: on the management API too (`api.debug.enabled`).
+/// Read-only; also available on the management API (`api.debug.enabled`).
 pub(crate) const ACTORS: &[Endpoint] = &[Endpoint {
     method: Method::GET,
     path: "/debug/actors",

@@ -1,4 +1,4 @@
-//! From requests on the internal server to calls of [`OperatorApi`], and back.
+//! Converts requests on the internal server to calls of [`OperatorApi`], and results to responses.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub async fn actors(
     }
 }
 
-/// Lets the owner of a scheduler end and load anew what the store has.
+/// Makes the owner of a scheduler end, and a new one load it from the store.
 pub async fn reload(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
     let wanted = ReloadSchedulerRequest {
         scheduler_name: at.into_inner(),
@@ -68,7 +68,7 @@ pub async fn pause(operator: Operator, at: Path<String>, request: HttpRequest) -
     answer(operator.pause_scheduler(&context(&request), wanted).await)
 }
 
-/// Also where all others stand still (`workers.paused`).
+/// Works even while all other schedulers are paused (`workers.paused`).
 pub async fn resume(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
     let wanted = ResumeSchedulerRequest {
         scheduler_name: at.into_inner(),
@@ -82,7 +82,7 @@ struct TestOperation {
     sleep_seconds: i64,
 }
 
-/// Enqueues a test operation: there is no other way to one without writing to a store.
+/// Enqueues a test operation; the only alternative would be to write to the store.
 pub async fn test_operation(
     operator: Operator,
     at: Path<String>,

@@ -1,6 +1,6 @@
-//! The internal server: health, metrics and a look at the actors (contract 1.2, 15.26; architecture 4).
+//! The internal server: health, metrics and a view of the actors (contract 1.2, 15.26; architecture 4).
 //!
-//! For operators only. What it shows of the actors is put together without asking any of them.
+//! For operators only. The view is assembled without asking any actor.
 
 mod endpoints;
 mod handlers;
@@ -25,24 +25,24 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Renders all metrics of the process.
 pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// What the internal server serves.
+/// The parts of the internal server.
 #[derive(Clone)]
 pub struct InternalParts {
     pub operator: Arc<dyn OperatorApi>,
-    /// `None`: no `/metrics` (`internalApi.metrics.enabled`).
+    /// `None` disables `/metrics` (`internalApi.metrics.enabled`).
     pub metrics: Option<MetricsPage>,
-    /// Whether there are health pages (`internalApi.healthcheck.enabled`).
+    /// Enables the health pages (`internalApi.healthcheck.enabled`).
     pub health: bool,
-    /// Readiness does not ask the store (`internalApi.healthcheck.skipPostgresCheck`).
+    /// Readiness skips the check of the store (`internalApi.healthcheck.skipPostgresCheck`).
     pub skip_store_check: bool,
 }
 
-/// Mounts the internal server's pages, and its 404 for all others.
+/// Mounts the internal server's pages, and a 404 for all other paths.
 pub fn configure_internal(
     parts: InternalParts,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let operator = Data::new(parts.operator);
-    // The HTTP metrics are those of the two APIs (contract 9).
+    // The HTTP metrics cover only the two APIs (contract 9).
     let nobody = Observers::default();
     move |config: &mut ServiceConfig| {
         config.app_data(operator.clone());
@@ -72,8 +72,8 @@ pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfi
     }
 }
 
-/// Mounts only the page that looks: for the management API (`api.debug.enabled`). To be called before the gateway's,
-/// whose observer hears of its requests too.
+/// Mounts only the read-only page, for the management API (`api.debug.enabled`). Must be called before the gateway's
+/// `configure`; the gateway's observers see its requests too.
 pub fn configure_debug(
     operator: Arc<dyn OperatorApi>,
     gateway: &Gateway<dyn ManagementApi>,
@@ -85,7 +85,7 @@ pub fn configure_debug(
     }
 }
 
-/// Each under its own method alone.
+/// Mounts each endpoint with its own method only.
 fn mount(config: &mut ServiceConfig, endpoints: &[Endpoint], observers: &Observers) {
     for endpoint in endpoints {
         let route = (endpoint.handler)().method(endpoint.method.clone());

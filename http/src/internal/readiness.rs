@@ -13,15 +13,15 @@ use maestro_core::text::escaped;
 use super::TEXT;
 use super::handlers::text;
 
-/// Why it is not ready.
+/// Response header with the reason why the process is not ready.
 const REASON: HeaderName = HeaderName::from_static("x-reason");
 
-/// What readiness asks.
+/// Settings of the readiness check.
 pub struct Readiness {
     pub skip_store_check: bool,
 }
 
-/// Ready once every scheduler has an owner here and the store answers.
+/// The process is ready once every scheduler has an owner here and the store answers.
 pub async fn ready(
     operator: Data<Arc<dyn OperatorApi>>,
     readiness: Data<Readiness>,
@@ -36,7 +36,7 @@ pub async fn ready(
     };
     match why {
         None => text(StatusCode::OK, TEXT, "OK"),
-        // The body is the contract's (1.2), so the reason goes beside it.
+        // The contract fixes the body (1.2), so the reason is in a header.
         Some(why) => {
             let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "Service Unavailable");
             if let Ok(why) = HeaderValue::from_bytes(escaped(&why).as_bytes()) {

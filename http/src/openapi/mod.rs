@@ -1,5 +1,5 @@
-//! The description of all our HTTP endpoints as OpenAPI 3.1, made of what serves them: the route tables, the tables of
-//! endpoints of ours, and the declarations of the messages with their comments.
+//! The description of all our HTTP endpoints as OpenAPI 3.1, generated from what serves them: the route tables, our
+//! tables of endpoints, and the declarations of the messages with their comments.
 //!
 //! It is checked in as `docs/openapi.json`; `cargo xtask openapi` writes that file, and a test compares it.
 
@@ -21,10 +21,10 @@ use schemas::Schemas;
 
 const TEXT: &str = "Maestro keeps fleets of dedicated game rooms alive. \
     There are three servers: the **management API** for operators and CI, the **rooms API** for game rooms and matchmakers, \
-    and the **internal server** for whoever runs Maestro; each path names its own.\n\n\
+    and the **internal server** for those who run Maestro; each path names its server.\n\n\
     - Bodies are read as JSON whatever their content type says, and as YAML when it says so. Field names may be written \
-    in camelCase or in snake_case, `null` is a field left out, and unknown fields are passed over. Whole numbers may be \
-    written as texts.\n\
+    in camelCase or in snake_case, `null` counts as absent, and unknown fields are ignored. Integers may be \
+    written as strings.\n\
     - A body is at most 1 MiB, one in YAML at most 256 KiB (413 beyond), and has 10 seconds to arrive (408 beyond).\n\
     - Failures have a JSON body with a gRPC status code and a message. 429 and 503 pass: try again after `Retry-After`. \
     A path that exists under other methods only answers 501.\n\
@@ -32,10 +32,10 @@ const TEXT: &str = "Maestro keeps fleets of dedicated game rooms alive. \
     `Grpc-Timeout: 5S` says how long the caller waits.\n\
     - There is no authentication: let only those reach a server who may use it.";
 
-/// The description as JSON text, as `docs/openapi.json` has it.
+/// The description as JSON text, identical to `docs/openapi.json`.
 pub fn document() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
-        // A tree of texts, numbers and lists always serialises.
+        // A tree of texts, numbers and lists can always be serialized.
         let text = serde_json::to_string_pretty(&build());
         text.unwrap_or_default() + "\n"
     });
@@ -48,7 +48,7 @@ fn build() -> Tree {
         (Server::Management, management_routes()),
         (Server::Rooms, rooms_routes()),
     ];
-    // All answers first: they decide what the schemas of requests are called.
+    // Answers come first: they decide how the schemas of requests are named.
     for (_, routes) in &routes {
         routes
             .iter()
@@ -101,7 +101,7 @@ fn build() -> Tree {
     }
 }
 
-/// Files of schemas, as `$defs`, of what is not a message.
+/// JSON schema files with `$defs`, for what is not a message.
 const FILES: [&str; 2] = [
     include_str!("../operator.schema.json"),
     include_str!("../internal.schema.json"),
@@ -128,7 +128,7 @@ fn all_schemas(messages: &Schemas) -> Vec<(String, Tree)> {
     all
 }
 
-/// The `$defs` of a file under the names that they have in the document.
+/// The `$defs` of a file, renamed for the document.
 fn definitions(file: &str, name: &impl Fn(&str) -> String) -> Vec<(String, Tree)> {
     match serde_json::from_str::<Tree>(file) {
         Ok(Tree::Object(mut members)) => match members.iter().position(|(n, _)| n == "$defs") {
@@ -145,7 +145,7 @@ fn definitions(file: &str, name: &impl Fn(&str) -> String) -> Vec<(String, Tree)
     }
 }
 
-/// A reference within a file as one within the document.
+/// Rewrites a reference within a file to one within the document.
 fn moved(text: String, name: &impl Fn(&str) -> String) -> String {
     match text.strip_prefix("#/$defs/") {
         Some(definition) => format!("#/components/schemas/{}", name(definition)),

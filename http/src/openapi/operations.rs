@@ -1,4 +1,4 @@
-//! Paths and what can be done with them.
+//! Paths and their operations.
 
 use actix_web::http::Method;
 use maestro_api::Code;
@@ -8,7 +8,7 @@ use super::schemas::{Schemas, Way, plain, reference, text_of};
 use super::tree::{Tree, object};
 use crate::endpoint::{About, Answer, Described, Endpoint};
 
-/// Who serves a path.
+/// The server that serves a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     Management,
@@ -17,7 +17,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// With the ports that it has unless settings say otherwise.
+    /// The server with its default port.
     pub fn described(self) -> Tree {
         let (name, port) = match self {
             Self::Management => ("management API", "8080"),
@@ -45,13 +45,13 @@ impl Described {
     }
 }
 
-/// The parameters of a template, as it writes them.
+/// The parameters of a path template.
 fn in_path(template: &'static str) -> Vec<&'static str> {
     let parameter = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
     template.split('/').filter_map(parameter).collect()
 }
 
-/// What a parameter of a path is called and what it is, whatever its route calls it.
+/// The name and description of a path parameter, whatever its route calls it.
 fn parameter(name: &str) -> (&str, &'static str) {
     match name {
         "name" | "scheduler" | "scheduler_name" => ("schedulerName", "Name of the scheduler."),
@@ -74,7 +74,7 @@ fn public_path(template: &'static str) -> String {
     segments.join("/")
 }
 
-/// `add_rooms` as `addRooms`.
+/// Converts `add_rooms` to `addRooms`.
 fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
@@ -84,7 +84,7 @@ fn camel(name: &str) -> String {
     })
 }
 
-/// What can be done with all paths.
+/// The operations of all paths.
 #[derive(Default)]
 pub struct Operations {
     paths: Vec<Path>,
@@ -93,7 +93,7 @@ pub struct Operations {
 struct Path {
     path: String,
     servers: Vec<Server>,
-    /// In the order in which they came.
+    /// In order of insertion.
     methods: Vec<(String, Tree)>,
 }
 
@@ -198,7 +198,7 @@ fn path_parameters(template: &'static str) -> Vec<Tree> {
     each.map(|(name, text)| {
         let schema = match name {
             "order" => object! { "enum" => ["pause", "resume", "abort"].map(Tree::from).to_vec() },
-            // An empty segment is a path of its own to most clients.
+            // Most clients treat an empty segment as another path.
             _ => plain(Type::Text).with("minLength", 1),
         };
         object! { "name" => name, "in" => "path", "required" => true }
@@ -228,7 +228,7 @@ fn done(kind: &str, schema: Tree, text: &str) -> Tree {
     object! { "description" => text, "content" => media }
 }
 
-/// How a call can end: as it should, as its route says, or as every call can.
+/// The possible responses of a call: success, the failures of its route, and those of every call.
 fn responses(done: Tree, fails: &[Code], bad_input: bool) -> Tree {
     let mut statuses: Vec<u16> = fails.iter().map(|code| code.http()).collect();
     if bad_input {
@@ -249,7 +249,7 @@ fn response(name: &str) -> Tree {
     object! { "$ref" => format!("#/components/responses/{name}") }
 }
 
-/// Status, name and meaning of the failures that routes name, and of all others.
+/// Status, name and meaning of each failure that routes list, and of all others.
 const FAILURES: &[(u16, &str, &str)] = &[
     (
         400,
@@ -280,7 +280,7 @@ fn failure_of(status: u16) -> Option<&'static (u16, &'static str, &'static str)>
     FAILURES.iter().find(|(known, ..)| *known == status)
 }
 
-/// The failures as components.
+/// The failures as reusable components.
 pub fn failures() -> Vec<(String, Tree)> {
     let each = FAILURES.iter();
     each.map(|(_, name, text)| {

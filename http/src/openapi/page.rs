@@ -1,5 +1,5 @@
-//! The description, served: as JSON, and as a page for people. The page is one file of ours and asks nobody else for
-//! anything, so it works offline.
+//! Serves the description as JSON and as a page for people. The page is a single file that loads nothing from other
+//! servers, so it works offline.
 
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
@@ -11,7 +11,7 @@ use crate::gateway::refusal;
 
 const PAGE: &str = include_str!("page.html");
 
-/// What the page may do: run what stands in it, and ask the server that it came from.
+/// The page may run its own scripts and styles, and send requests to the server that it came from.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -50,7 +50,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-/// Mounts both. To be called before the gateway's; every other path is the gateway's.
+/// Mounts both. Must be called before the gateway's `configure`, which handles every other path.
 pub(crate) fn configure_docs(config: &mut ServiceConfig) {
     for endpoint in ENDPOINTS {
         let route = (endpoint.handler)().method(endpoint.method.clone());

@@ -1,7 +1,7 @@
-//! Schemas of the messages, made of their declarations.
+//! Schemas of the messages, generated from their declarations.
 //!
-//! A message that is read and written has two: requests may leave anything out, answers leave out only what was
-//! declared `optional` (contract 2.1). The one of requests is called `…Input` then.
+//! A message that is used both ways has two schemas: requests may leave out any field, answers only those declared
+//! `optional` (contract 2.1). The schema for requests is then called `…Input`.
 
 use std::collections::BTreeSet;
 
@@ -9,38 +9,38 @@ use maestro_api::codec::{Declaration, Field, Kind, Type};
 
 use super::tree::{Tree, object};
 
-/// Which way a message travels.
+/// The direction in which a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     Request,
     Answer,
 }
 
-/// All messages that the routes need, in the order of their first use.
+/// All messages that the routes need, in order of first use.
 #[derive(Default)]
 pub struct Schemas {
     wanted: Vec<(Way, &'static Declaration, Vec<&'static str>)>,
     answers: BTreeSet<&'static str>,
 }
 
-/// Where in the document a schema stands.
+/// A reference to a schema of the document.
 pub fn reference(name: &str) -> Tree {
     object! { "$ref" => format!("#/components/schemas/{name}") }
 }
 
-/// The lines of a comment as one text.
+/// Joins the lines of a comment.
 pub fn text_of(lines: &[&str]) -> String {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     lines.join(" ")
 }
 
 impl Schemas {
-    /// Takes in a message and those that it is made of.
+    /// Adds a message and the messages it consists of.
     pub fn add(&mut self, way: Way, message: &'static Declaration) {
         self.add_without(way, message, &[]);
     }
 
-    /// The same for a message of which some fields come another way than in the body.
+    /// The same for a message some of whose fields are not in the body.
     pub fn add_without(
         &mut self,
         way: Way,
@@ -62,7 +62,7 @@ impl Schemas {
         }
     }
 
-    /// What a message's schema is called.
+    /// The name of a message's schema.
     pub fn name(&self, way: Way, message: &Declaration) -> String {
         match way {
             Way::Request if self.answers.contains(message.name) => format!("{}Input", message.name),
@@ -127,7 +127,7 @@ impl Schemas {
     }
 }
 
-/// A value as answers have it, and as requests should.
+/// The schema of a value, as answers contain it and requests should.
 pub fn plain(of: Type) -> Tree {
     match of {
         Type::Text => object! { "type" => "string" },

@@ -1,4 +1,4 @@
-//! The description is true, complete, and the one that is checked in.
+//! Checks that the description is correct, complete, and identical to the file in `docs/`.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn parsed() -> Value {
     serde_json::from_str(document()).expect("the description is JSON")
 }
 
-/// With `MAESTRO_UPDATE_OPENAPI=1` the file is written instead of compared.
+/// With `MAESTRO_UPDATE_OPENAPI=1` the file is rewritten instead of compared.
 #[test]
 fn the_file_in_docs_is_what_the_code_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
@@ -28,7 +28,7 @@ fn the_file_in_docs_is_what_the_code_says() {
     );
 }
 
-/// Every `$ref` leads somewhere, and every schema is led to.
+/// Every `$ref` can be resolved, and every schema is referenced.
 #[test]
 fn references_and_schemas_meet() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -87,7 +87,7 @@ fn everything_has_a_few_words() {
         .expect("schemas")
     {
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-            // A schema that stands elsewhere has its words there.
+            // A referenced schema is described at its definition.
             if !property["description"].is_string() && property.get("$ref").is_none() {
                 silent.push(format!("{name}.{field}"));
             }
@@ -121,7 +121,7 @@ fn operations_have_names_of_their_own_and_known_groups() {
     );
 }
 
-/// What serde accepts is what is described: it names its fields when it meets a foreign one.
+/// The documented parameters are those that serde accepts: its error for an unknown field lists them.
 #[test]
 fn every_query_parameter_of_ours_is_described() {
     for (endpoint, known) in crate::operator::known_parameters() {
@@ -151,7 +151,7 @@ fn the_statuses_of_rooms_are_all_of_them() {
     assert_eq!(described, known);
 }
 
-/// The examples are read by the codec, and name nothing that it would pass over.
+/// The codec accepts the examples, and they contain no field that it would ignore.
 #[test]
 fn examples_have_only_known_fields() {
     fn unknown(message: &maestro_api::codec::Declaration, value: &Value, found: &mut Vec<String>) {

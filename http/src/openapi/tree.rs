@@ -1,4 +1,4 @@
-//! JSON whose members keep their order: people read the description from top to bottom.
+//! JSON whose members keep their order, because people read the description from top to bottom.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Tree {
     Object(Vec<(String, Tree)>),
 }
 
-/// `object! { "name" => value, … }`.
+/// Builds an object: `object! { "name" => value, … }`.
 macro_rules! object {
     ($($name:expr => $value:expr),* $(,)?) => {
         $crate::openapi::Tree::Object(vec![
@@ -26,7 +26,7 @@ macro_rules! object {
 pub(crate) use object;
 
 impl Tree {
-    /// Adds a member to an object; anything else stays as it is.
+    /// Adds a member to an object; other values are unchanged.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Self>) -> Self {
         if let Self::Object(members) = &mut self {
@@ -35,7 +35,7 @@ impl Tree {
         self
     }
 
-    /// Adds a member where there is something to say.
+    /// Adds a member unless `text` is empty.
     #[must_use]
     pub fn with_text(self, name: &str, text: &str) -> Self {
         match text {
@@ -44,7 +44,7 @@ impl Tree {
         }
     }
 
-    /// Every text in it, changed.
+    /// Applies `change` to every text in the tree.
     #[must_use]
     pub fn map_texts(self, change: &impl Fn(String) -> String) -> Self {
         match self {

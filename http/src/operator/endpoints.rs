@@ -1,4 +1,4 @@
-//! The endpoints for operators: what is mounted, and how it is described.
+//! The endpoints for operators: their routes and documentation.
 
 use actix_web::http::Method;
 use actix_web::web;
@@ -9,7 +9,7 @@ use super::handlers::{log, remove_room, rollout, room, rooms, steer, summary};
 use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
 use crate::openapi::{Tree, object};
 
-/// What is mounted, and how it is described.
+/// The endpoints with their documentation.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: Method::GET,
@@ -46,7 +46,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         body: None,
         answer: Answer::Json("RoomPage"),
     },
-    // Before the rooms themselves: their ids begin with the scheduler's name and a hyphen, so none is called that.
+    // Must precede `rooms/{room}`. It hides no room: room ids begin with the scheduler's name and a hyphen.
     Endpoint {
         method: Method::GET,
         path: "/schedulers/{scheduler}/rooms/summary",

@@ -1,4 +1,4 @@
-//! From requests for operators to calls of [`OperatorApi`], and back.
+//! Converts operators' requests to calls of [`OperatorApi`], and results to responses.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::request_scope::context;
 
 type Operator = Data<Arc<dyn OperatorApi>>;
 
-/// The answer of a call as JSON.
+/// The result of a call as JSON.
 pub(crate) fn answer(outcome: Result<impl Serialize, Status>) -> HttpResponse {
     match outcome {
         Ok(body) => HttpResponse::Ok().json(body),
@@ -23,14 +23,14 @@ pub(crate) fn answer(outcome: Result<impl Serialize, Status>) -> HttpResponse {
     }
 }
 
-/// The same, its members in alphabetical order: so these endpoints have always written them.
+/// The same with sorted members: these endpoints have always written them in alphabetical order.
 fn sorted(outcome: Result<impl Serialize, Status>) -> HttpResponse {
     answer(outcome.and_then(|body| {
         serde_json::to_value(body).map_err(|error| Status::internal(error.to_string()))
     }))
 }
 
-/// The `status` of a listing.
+/// The `status` parameter of a listing.
 struct ListedStatus(String);
 
 impl<'de> Deserialize<'de> for ListedStatus {
@@ -102,7 +102,7 @@ struct Removal {
     force: bool,
 }
 
-/// Drains a room with a match unless `?force=true`; any other room goes at once.
+/// Drains a room that has a match unless `?force=true`; any other room is removed at once.
 pub async fn remove_room(
     operator: Operator,
     at: Path<(String, String)>,
@@ -186,7 +186,7 @@ pub async fn steer(
     }
 }
 
-/// The query parameters that are read, by endpoint: serde names them when it meets one that it does not know.
+/// The query parameters of each endpoint, taken from serde's error for an unknown parameter.
 #[cfg(test)]
 pub(crate) fn known_parameters() -> [(&'static str, Vec<String>); 3] {
     fn known<T: for<'de> Deserialize<'de>>() -> Vec<String> {

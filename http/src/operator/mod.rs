@@ -1,7 +1,7 @@
-//! What operators have beside the contract: the rooms of a scheduler, and its rollout.
+//! Endpoints for operators, in addition to the contract: a scheduler's rooms and its rollout.
 //!
-//! New data gets new endpoints, since strict clients refuse unknown fields in the old answers (contract 2.1).
-//! Mounted on the management API, before the gateway.
+//! New data gets new endpoints, because strict clients reject unknown fields in existing answers (contract 2.1). They
+//! are mounted on the management API, before the gateway.
 
 mod endpoints;
 mod handlers;
@@ -19,7 +19,8 @@ pub(crate) use handlers::answer;
 #[cfg(test)]
 pub(crate) use handlers::known_parameters;
 
-/// Mounts the endpoints. To be called before the gateway's, whose observer hears of their requests too.
+/// Mounts the endpoints. Must be called before the gateway's `configure`; the gateway's observers see their requests
+/// too.
 pub fn configure_operator(
     operator: Arc<dyn OperatorApi>,
     gateway: &Gateway<dyn ManagementApi>,
@@ -27,7 +28,7 @@ pub fn configure_operator(
     let (operator, observers) = (Data::new(operator), gateway.observers());
     move |config: &mut ServiceConfig| {
         config.app_data(operator.clone());
-        // Methods of one path stand together in the table.
+        // The table lists all methods of a path consecutively.
         for methods in ENDPOINTS.chunk_by(|a, b| a.path == b.path) {
             let mut resource = Resource::new(methods[0].path);
             for endpoint in methods {

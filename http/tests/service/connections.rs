@@ -1,4 +1,4 @@
-//! Real connections, and how long they may take at their other end.
+//! Timeouts of real connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::fleet::Fleet;
 const LONG: Duration = Duration::from_secs(20);
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// The library's clock moves twice a second: much less would be over before it began.
+/// The library's clock has a resolution of half a second, so much shorter timeouts would expire immediately.
 fn short() -> ConnectionTimeouts {
     ConnectionTimeouts {
         head: Duration::from_millis(1000),
@@ -39,7 +39,7 @@ fn settings(timeouts: ConnectionTimeouts, connections_max: usize) -> (ServerSett
     (settings, address)
 }
 
-/// A server with a page that costs nothing.
+/// A server with a trivial page.
 fn serve(timeouts: ConnectionTimeouts, connections_max: usize) -> SocketAddr {
     let (settings, address) = settings(timeouts, connections_max);
     actix_web::rt::spawn(server::standby(settings, None, true).expect("it listens"));
@@ -50,10 +50,10 @@ async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.expect("it listens")
 }
 
-/// Everything that comes until the other side ends the connection.
+/// Reads until the other side closes the connection.
 async fn rest(client: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    // Bytes that it did not read any more make the end a reset.
+    // If the server has not read all bytes, the connection ends with a reset.
     let _ = tokio::time::timeout(LONG, client.read_to_end(&mut all))
         .await
         .expect("it ends");
@@ -130,7 +130,7 @@ async fn an_answer_may_take_longer_than_any_request() {
     assert!(early.is_err(), "ended after {:?}", began.elapsed());
     gate.open();
     assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
-    // It was not given up meanwhile.
+    // The connection was not closed meanwhile.
     client.write_all(request).await.unwrap();
     assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
 }
@@ -151,7 +151,7 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
     }
     let mut waiting = connect(address).await;
     waiting.write_all(HEALTH).await.unwrap();
-    // Those that are served go on being served; whoever waits is not.
+    // Connections in use continue to be served; the waiting client is not.
     for _ in 0..20 {
         for client in &mut served {
             client.write_all(HEALTH).await.unwrap();
@@ -186,7 +186,7 @@ async fn idle_connections_make_room_for_whoever_has_something_to_say() {
     let mut probe = connect(address).await;
     probe.write_all(HEALTH).await.unwrap();
     assert!(answer(&mut probe).await.starts_with("HTTP/1.1 200"));
-    // Those that came first are gone, the last ones are not.
+    // The oldest connections are closed, the newest are not.
     let first = rest(&mut crowd.remove(0)).await;
     assert_eq!(first, "");
     let mut nothing = [0; 1];
@@ -213,7 +213,7 @@ async fn a_client_that_reads_nothing_loses_its_connection() {
     });
     let mut other = connect(address).await;
     other.write_all(HEALTH).await.unwrap();
-    // The one place is free again.
+    // The only place is available again.
     assert!(answer(&mut other).await.starts_with("HTTP/1.1 200"));
     tokio::time::timeout(LONG, asking).await.unwrap().unwrap();
 }

@@ -1,11 +1,12 @@
-//! Edits through the API: what a patch names, and the order in which an edit is refused (contract 2.4, 15.12, 15.13).
+//! Edits through the API: which fields a patch changes, and the order of the checks that reject an edit (contract 2.4,
+//! 15.12, 15.13).
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, arena};
 
-/// Creates a scheduler of this name that has everything a patch can name.
+/// Creates a scheduler of this name with every field that a patch can change.
 async fn create(fleet: &Fleet, name: &str) {
     let mut wanted = arena(1);
     wanted["name"] = name.into();
@@ -21,7 +22,7 @@ async fn create(fleet: &Fleet, name: &str) {
     fleet.send(Method::POST, "/schedulers", wanted).await.ok();
 }
 
-/// The document that a patch makes of it, as the operation tells.
+/// The document that results from a patch, as its operation shows it.
 async fn patched(fleet: &Fleet, name: &str, patch: &Value) -> Value {
     let path = format!("/schedulers/{name}");
     let ordered = fleet.send(Method::PATCH, &path, patch.clone()).await.ok();
@@ -86,7 +87,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
             json!({"matchAllocation": {"maxMatches": 1}}),
             vec![("/MatchAllocation/MaxMatches".into(), json!(1))],
         ),
-        // An empty list is an absent one: forwarders and containers cannot be taken away.
+        // An empty list counts as absent: forwarders and containers cannot be removed.
         (
             json!({"forwarders": [], "spec": {"containers": []}}),
             vec![],
@@ -137,7 +138,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
                 ("/Spec/Toleration".into(), json!("t")),
             ],
         ),
-        // Neither can be patched; a spec is still something.
+        // Neither field can be patched; a spec counts as a change nevertheless.
         (
             json!({"game": "go", "spec": {"restartPolicy": "Always", "version": "v3.0.0"}}),
             vec![],
@@ -256,7 +257,7 @@ async fn edits_are_refused_in_the_contracts_order() {
         (404, 5, text)
     };
     let no_version = missing("create new version for inexistent scheduler");
-    // Before anything is under way: the body, then whether it exists.
+    // Without an edit in progress: first the body is checked, then the scheduler's existence.
     let nobody = "/schedulers/nobody";
     assert_eq!(send(&patch, nobody, json!({})).await, unchanged("nobody"));
     let surge = json!({"maxSurge": "abc"});
@@ -269,7 +270,7 @@ async fn edits_are_refused_in_the_contracts_order() {
     let unknown = (404, 5, "scheduler nobody not found".to_owned());
     let add = "/schedulers/nobody/add-rooms";
     assert_eq!(send(&post, add, amount).await, unknown);
-    // While an edit of versions is under way: the body, then the conflict, then the rest.
+    // While an edit of versions is in progress: first the body, then the conflict, then the rest.
     let arena = "/schedulers/arena";
     let open = fleet
         .send(Method::PATCH, arena, json!({"maxSurge": "2"}))
@@ -291,7 +292,7 @@ async fn edits_are_refused_in_the_contracts_order() {
     let switching = conflict("switch active version");
     let version = json!({"version": "v1.0.0"});
     assert_eq!(send(&put, arena, version).await, switching);
-    // A deletion knows no conflict, and asked for twice it is the same.
+    // A deletion causes no conflict, and requesting it twice has the same effect as once.
     let first = fleet.send(Method::DELETE, arena, Value::Null).await.ok();
     let second = fleet.send(Method::DELETE, arena, Value::Null).await.ok();
     assert_eq!(first, second);
@@ -301,7 +302,7 @@ async fn edits_are_refused_in_the_contracts_order() {
 async fn the_name_in_the_path_wins_over_that_in_the_body() {
     let fleet = Fleet::start(true).await;
     create(&fleet, "arena").await;
-    // Not even looked at: it could not be a name.
+    // The name in the body is ignored, even if it is invalid.
     let mut wanted = arena(0);
     wanted["name"] = "BAD NAME".into();
     let ordered = fleet
@@ -315,7 +316,7 @@ async fn the_name_in_the_path_wins_over_that_in_the_body() {
         .ok();
     let input = &operation["operation"]["input"]["scheduler"];
     assert_eq!(input["Name"], "arena");
-    // What was left out of a whole document is not taken from the version before.
+    // Fields left out of a full document are not taken from the previous version.
     assert_eq!(input["MatchAllocation"], json!({"MaxMatches": 1}));
     assert_eq!(
         (&input["Labels"], &input["Autoscaling"]),
@@ -366,7 +367,8 @@ async fn the_listing_tells_when_a_scheduler_was_made_and_the_scheduler_when_its_
 
 #[actix_web::test]
 async fn the_same_document_again_makes_a_minor_version() {
-    // No look at differences (contract 2.4); an absent restart policy is `Never` (D4).
+    // A full document is not compared with the active version (contract 2.4); an absent restart policy means `Never`
+    // (D4).
     let fleet = Fleet::start(false).await;
     let mut same = arena(0);
     fleet

@@ -23,7 +23,7 @@ pub struct Fleet {
     pub node: Node,
 }
 
-/// What came back: code, headers that matter, and the body.
+/// A response: status, relevant headers, and body.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -91,7 +91,7 @@ impl Fleet {
         fleet
     }
 
-    /// A paused one with `arena`, whose reads wait at the gate.
+    /// A paused fleet with the scheduler `arena`, whose store reads block at the gate.
     pub async fn with_held_reads() -> (Self, Gate) {
         let fleet = Self::start(true).await;
         fleet.create(0).await;
@@ -101,7 +101,7 @@ impl Fleet {
         (fleet, gate)
     }
 
-    /// Waits for a level; five seconds at most.
+    /// Waits up to five seconds until a condition holds.
     pub async fn until(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         for _ in 0..500 {
             if reached(self).await {
@@ -112,7 +112,7 @@ impl Fleet {
         panic!("never came: {what}");
     }
 
-    /// What the servers serve; there is no store that could be copied.
+    /// The APIs of the servers; this store cannot be backed up.
     pub fn apis(&self) -> Apis {
         let refused = || Err(BackupError::NotWritten("there is no file".to_owned()));
         Apis::of(
@@ -149,7 +149,7 @@ impl Fleet {
         })(config);
     }
 
-    /// One request as it is.
+    /// Sends one request unchanged.
     pub async fn raw(&self, server: &Server, request: test::TestRequest) -> Reply {
         let app = App::new().configure(|config| self.configure(server, config));
         let app = test::init_service(app).await;

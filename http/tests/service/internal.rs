@@ -52,7 +52,7 @@ async fn health_pages_answer_any_method() {
     assert_eq!((reply.status, reply.text.as_str()), (200, "OK"));
 }
 
-/// The limit of two seconds is the contract's (1.2); a probe gives up soon after.
+/// The contract's limit is two seconds (1.2); a probe gives up soon after that.
 #[actix_web::test]
 async fn a_silent_store_is_not_waited_for() {
     let fleet = Fleet::start(false).await;

@@ -1,4 +1,4 @@
-//! What one caller can cost the others: names that do not exist, and time.
+//! Limits on what one caller can cost the others: unknown names, and time.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, arena};
 
-/// Owners of names that nobody created.
+/// Maximum number of owners for names that no scheduler has.
 const STRANGERS_MAX: usize = 256;
 
 #[actix_web::test]
@@ -31,7 +31,7 @@ async fn orders_for_schedulers_that_do_not_exist_are_bounded() {
         message.contains("one-more not found") && message.contains("create it first"),
         "{message}"
     );
-    // Who has a place keeps it, who exists needs none, and a creation makes room for one.
+    // A name that has an owner keeps it, an existing scheduler needs no place, and a creation evicts one.
     let (status, code, _) = switch("nobody-0").await.failure();
     assert_eq!((status, code), (400, 9));
     switch("arena").await.ok();
@@ -49,7 +49,7 @@ fn within(millis: u64) -> RequestContext {
     }
 }
 
-/// Shorter than the five seconds of a read, without a doubt.
+/// Clearly shorter than the five seconds after which a read times out.
 const SOON: Duration = Duration::from_secs(4);
 
 #[actix_web::test]
@@ -102,7 +102,7 @@ async fn a_callers_deadline_shortens_its_ping() {
             answer["success"] == Value::Bool(true)
         })
         .await;
-    // A change of status is answered once it is stored, and it will not be.
+    // The change of status is answered only once it is stored, and the store blocks.
     let gate = Gate::closed();
     fleet
         .store

@@ -1,4 +1,4 @@
-//! The life of a scheduler through the management API.
+//! The lifecycle of a scheduler through the management API.
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;

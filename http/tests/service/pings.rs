@@ -1,11 +1,11 @@
-//! What rooms say, in every form, and what becomes of it (contract 3, 4.4).
+//! Pings in every form, and their effects (contract 3, 4.4).
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, arena};
 
-/// A fleet of one room that runs; the path of its ping.
+/// A fleet with one running room, and the path of the room's ping.
 async fn one_room(max_matches: i32) -> (Fleet, String) {
     let fleet = Fleet::start(false).await;
     let mut wanted = arena(1);
@@ -54,12 +54,12 @@ async fn counts(fleet: &Fleet, (ready, occupied): (u64, u64)) {
 async fn a_ping_is_read_in_every_form_that_clients_send() {
     let (fleet, path) = one_room(1).await;
     for body in [
-        // As the seed's curl, the official client, and others send it.
+        // Bodies as the seed's curl, the official client and others send them.
         json!({"status": "ready", "timestamp": "12312312313"}),
         json!({"timestamp": 1.5e9, "status": "ready", "metadata": {"a": {"b": [1, null]}}, "running_matches": 0}),
         json!({"status": "ready", "runningMatches": "0", "metadata": null, "timestamp": null}),
         json!({"status": "ready", "runningMatches": 0.0, "unknown": {"status": "x"}}),
-        // The path wins.
+        // The path takes precedence over the body.
         json!({"status": "ready", "schedulerName": "other", "room_name": "other"}),
     ] {
         assert!(said(&fleet, &path, body.clone()).await, "{body}");
@@ -91,7 +91,7 @@ async fn a_ping_is_read_in_every_form_that_clients_send() {
         assert_eq!((status, code), (400, 3), "{body}");
         assert!(message.starts_with(text), "{body}: {message}");
     }
-    // None of those said anything of the room.
+    // None of these pings changed the room.
     counts(&fleet, (1, 0)).await;
 }
 
@@ -99,7 +99,7 @@ async fn a_ping_is_read_in_every_form_that_clients_send() {
 async fn a_room_goes_only_where_the_contract_lets_it() {
     let (fleet, path) = one_room(1).await;
     let ping = async |status: &str| said(&fleet, &path, json!({ "status": status })).await;
-    // Over only after it was ending.
+    // A room can report `terminated` only after `terminating`.
     assert!(!ping("terminated").await);
     assert!(ping("occupied").await);
     counts(&fleet, (0, 1)).await;
@@ -109,7 +109,7 @@ async fn a_room_goes_only_where_the_contract_lets_it() {
     assert!(ping("terminating").await);
     counts(&fleet, (0, 0)).await;
     assert!(ping("terminated").await);
-    // And then for good, until it is gone.
+    // From then on it stays so until the room is gone.
     assert!(!ping("ready").await);
     assert!(!ping("occupied").await);
 }
@@ -121,7 +121,7 @@ async fn a_room_of_many_matches_is_counted_by_them() {
         let body = json!({"status": status, "runningMatches": matches});
         assert!(said(&fleet, &path, body).await, "{status} {matches}");
     };
-    // Partly full it is active, which this listing counts nowhere, whatever the word.
+    // A partly full room is active, whatever word it sends; this listing does not count active rooms.
     ping("occupied", 0).await;
     counts(&fleet, (0, 0)).await;
     ping("ready", 2).await;
@@ -142,7 +142,7 @@ async fn an_allocated_room_is_its_takers_until_it_is_occupied() {
     let expected = taken.ok();
     let room = path.split('/').nth(4).expect("a room");
     assert_eq!(expected["roomId"], room);
-    // Field by field, with the protocol in capitals and the host's port.
+    // The fields in order, with the protocol in upper case and the host's port.
     let begin = format!(
         r#"{{"roomId":"{room}","success":true,"message":"","ports":[{{"name":"clientPort","protocol":"UDP","port":"#
     );

@@ -1,4 +1,4 @@
-//! Rooms talk, and matchmakers ask for them.
+//! Calls of rooms and matchmakers.
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;

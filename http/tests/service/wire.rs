@@ -1,5 +1,5 @@
-//! Answers word for word: their fields, the order of these, what is null and what is left out (contract 2.1, 2.3, 13).
-//! Clients decode them strictly, so a field more is as wrong as one too few.
+//! Answers compared literally: fields, their order, and what is null or omitted (contract 2.1, 2.3, 13). Clients decode
+//! strictly, so an additional field is as wrong as a missing one.
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn shown(fleet: &Fleet, path: &str) -> String {
 #[actix_web::test]
 async fn the_worked_example_is_answered_word_for_word() {
     let fleet = Fleet::start(true).await;
-    // Contract 13.1: spellings mixed, version and state ignored.
+    // Contract 13.1: both spellings of names are accepted, version and state are ignored.
     let request = json!({
         "name": "arena-eu", "game": "arena", "maxSurge": "25%", "rooms_replicas": 2, "state": "in-sync",
         "portRange": {"start": 40000, "end": 41000},
@@ -63,7 +63,7 @@ async fn the_worked_example_is_answered_word_for_word() {
     assert_eq!(shown(&fleet, "/schedulers/arena-eu").await, expected);
 }
 
-/// A scheduler that has everything.
+/// A scheduler with every field set.
 fn full() -> Value {
     let mut full = arena(3);
     full["autoscaling"] = json!({"enabled": true, "min": 1, "max": -1, "cooldown": 60, "policy": {
@@ -95,7 +95,7 @@ async fn every_answer_has_the_contracts_fields_in_their_order() {
         r#""state":"creating","portRange":null,"createdAt":"*","maxSurge":"10%","roomsReplicas":3,"spec":{"version":"v1.0.0","terminationGracePeriod":"90.500s","#,
         r#""environment":[{"name":"BOTH","value":"x"},{"name":"EMPTY"},{"name":"SECRET","valueFrom":{"secretKeyRef":{"name":"n","key":"k"}}},{"name":"NONE"}]"#,
         r#""ports":[{"name":"clientPort","protocol":"udp","port":7777,"hostPort":0,"hostPortRange":{"start":1,"end":2}}]"#,
-        // Without a threshold the answer has its default; shares are the shortest decimals.
+        // A threshold that was left out is shown with its default; ratios are printed as shortest decimals.
         r#""autoscaling":{"enabled":true,"min":1,"max":-1,"policy":{"type":"roomOccupancy","parameters":{"roomOccupancy":{"readyTarget":0.3,"downThreshold":0.99},"fixedBuffer":{"amount":2}}},"cooldown":60}"#,
         r#""forwarders":[{"name":"mm","enable":false,"type":"gRPC","address":"mm:80","options":{"timeout":"1500","metadata":{"a":[1,null,true],"z":1.5}}}]"#,
         r#""annotations":{"a":"1","b/c":"2"},"labels":{"team":"x"},"matchAllocation":{"maxMatches":3}}}"#,
@@ -169,7 +169,7 @@ async fn an_operation_shows_what_was_ordered() {
             "remove_rooms",
             json!({"amount": 1, "rooms_ids": null, "reason": "requested_by_user"}),
         ),
-        // Nobody looks whether the version exists, or whether there is one at all (contract 15.13).
+        // Whether the version or the scheduler exists is not checked (contract 15.13).
         (
             &put,
             "",

@@ -1,5 +1,5 @@
-//! Every message, declared once, in proto order: those of the `api.v1` services (contract 16), and in `operator` ours
-//! beside the contract, of the package `maestro.v1`.
+//! Every message, declared once, in proto order: those of the `api.v1` services (contract 16), and in `operator` those
+//! of our own package `maestro.v1`.
 
 mod operations;
 mod operator;

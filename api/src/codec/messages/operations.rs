@@ -7,24 +7,24 @@ messages! {
     ListOperationsRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// `createdAt asc` or `createdAt desc`; the latter when it is left out.
+        /// `createdAt asc` or `createdAt desc`; the default is `createdAt desc`.
         order_by "orderBy" one String = 2;
         /// `pending`, `active` or `final`. Required.
         stage "stage" one String = 3;
         /// Page, from 1. Only with stage `final`.
         page "page" opt u32 = 4;
-        /// Operations on a page, 1 to 100; 15 when it is left out. Only with stage `final`.
+        /// Operations per page, 1 to 100; the default is 15. Only with stage `final`.
         per_page "perPage" opt u32 = 5;
     }
     /// A page of operations.
     ListOperationsResponse {
-        /// This page.
+        /// The number of this page.
         page "page" opt u32 = 1;
-        /// Operations that fit on it.
+        /// The maximum number of operations per page.
         page_size "pageSize" opt u32 = 2;
         /// Operations on all pages.
         total "total" opt u32 = 3;
-        /// Those of this page.
+        /// The operations of this page.
         operations "operations" many ListOperationItem = 4;
     }
     CancelOperationRequest {
@@ -33,7 +33,7 @@ messages! {
         /// Id of the operation.
         operation_id "operationId" one String = 2;
     }
-    /// The wish was taken note of: the operation ends when it can.
+    /// The request was recorded: the operation will be canceled as soon as possible.
     CancelOperationResponse {}
     GetOperationRequest {
         /// Name of the scheduler.
@@ -43,7 +43,7 @@ messages! {
     }
     /// One operation.
     GetOperationResponse {
-        /// With its input and its history.
+        /// The operation with its input and its history.
         operation "operation" msg Operation = 1;
     }
 }

@@ -7,19 +7,19 @@ messages! {
     GetRoomAddressRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// Id of the room, as `MAESTRO_ROOM_ID` tells it.
+        /// Id of the room, as in `MAESTRO_ROOM_ID`.
         room_name "roomName" one String = 2;
     }
     /// Where players reach a room.
     GetRoomAddressResponse {
         /// Its host ports.
         ports "ports" many Port = 1;
-        /// Name or address of its host.
+        /// Host name or address.
         host "host" one String = 2;
-        /// Empty: kept for old clients.
+        /// Always empty; kept for old clients.
         ipv6_label "ipv6Label" one String = 3;
     }
-    /// A port as players see it.
+    /// A host port of a room.
     Port {
         /// Its name in the scheduler.
         name "name" one String = 1;
@@ -28,84 +28,84 @@ messages! {
         /// The port of the host.
         port "port" one i32 = 3;
     }
-    /// A status to forward, without any effect on the room.
+    /// A status to forward. It does not change the room.
     UpdateRoomStatusRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// Id of the room, as `MAESTRO_ROOM_ID` tells it.
+        /// Id of the room, as in `MAESTRO_ROOM_ID`.
         room_name "roomName" one String = 2;
-        /// Whatever the game wants its matchmaker to know of the room.
+        /// Anything that the game wants its matchmaker to know about the room.
         metadata "metadata" msg Struct = 3;
         /// `ready`, `occupied`, `terminating` or `terminated`, in any case.
         status "status" one String = 4;
-        /// When it was sent. Not looked at: the clock of the server counts.
+        /// When it was sent. Ignored: the server's clock counts.
         timestamp "timestamp" one i64 = 6;
-        /// Matches that the room plays now; 1 when it is `occupied` and says 0.
+        /// Matches in progress; 0 counts as 1 when the status is `occupied`.
         running_matches "runningMatches" one i64 = 7;
     }
-    /// What became of it.
+    /// The outcome.
     UpdateRoomStatusResponse {
-        /// Whether it was forwarded, or nobody wanted it.
+        /// True if it was forwarded, or if no forwarder wanted it.
         success "success" one bool = 1;
     }
-    /// Something that a player did.
+    /// An event of a player.
     ForwardPlayerEventRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// Id of the room, as `MAESTRO_ROOM_ID` tells it.
+        /// Id of the room, as in `MAESTRO_ROOM_ID`.
         room_name "roomName" one String = 2;
-        /// Goes along; `playerId`, a text, is required.
+        /// Passed on to the forwarders; `playerId`, a string, is required.
         metadata "metadata" msg Struct = 3;
         /// `playerJoin` or `playerLeft`.
         event "event" one String = 4;
-        /// When it was sent. Not looked at: the clock of the server counts.
+        /// When it was sent. Ignored: the server's clock counts.
         timestamp "timestamp" one i64 = 6;
     }
-    /// What became of it.
+    /// The outcome.
     ForwardPlayerEventResponse {
-        /// Whether it was forwarded, or nobody wanted it.
+        /// True if it was forwarded, or if no forwarder wanted it.
         success "success" one bool = 1;
-        /// Why not; empty otherwise.
+        /// The reason for a failure; empty otherwise.
         message "message" one String = 2;
     }
-    /// Something that happened in a room.
+    /// An event of a room.
     ForwardRoomEventRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// Id of the room, as `MAESTRO_ROOM_ID` tells it.
+        /// Id of the room, as in `MAESTRO_ROOM_ID`.
         room_name "roomName" one String = 2;
-        /// Goes along.
+        /// Passed on to the forwarders.
         metadata "metadata" msg Struct = 3;
-        /// What happened; the game's own word.
+        /// Name of the event; the game's own word.
         event "event" one String = 4;
-        /// When it was sent. Not looked at: the clock of the server counts.
+        /// When it was sent. Ignored: the server's clock counts.
         timestamp "timestamp" one i64 = 6;
     }
-    /// What became of it.
+    /// The outcome.
     ForwardRoomEventResponse {
-        /// Whether it was forwarded, or nobody wanted it.
+        /// True if it was forwarded, or if no forwarder wanted it.
         success "success" one bool = 1;
-        /// Why not; empty otherwise.
+        /// The reason for a failure; empty otherwise.
         message "message" one String = 2;
     }
-    /// A sign of life.
+    /// A ping: the room is alive, and this is its status.
     UpdateRoomWithPingRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// Id of the room, as `MAESTRO_ROOM_ID` tells it.
+        /// Id of the room, as in `MAESTRO_ROOM_ID`.
         room_name "roomName" one String = 2;
-        /// Whatever the game wants its matchmaker to know of the room.
+        /// Anything that the game wants its matchmaker to know about the room.
         metadata "metadata" msg Struct = 3;
         /// `ready`, `occupied`, `terminating` or `terminated`. Required.
         status "status" one String = 4;
-        /// When it was sent. Not looked at: the clock of the server counts.
+        /// When it was sent. Ignored: the server's clock counts.
         timestamp "timestamp" one i64 = 5;
-        /// Matches that the room plays now; 1 when it is `occupied` and says 0.
+        /// Matches in progress; 0 counts as 1 when the status is `occupied`.
         running_matches "runningMatches" one i64 = 6;
     }
-    /// What became of it.
+    /// The outcome.
     UpdateRoomWithPingResponse {
-        /// False when the room or its scheduler is not known, or the status cannot follow the one before: the room
+        /// False if the room or its scheduler is unknown, or if the status cannot follow the previous one: the room
         /// should ping again.
         success "success" one bool = 1;
     }
@@ -113,17 +113,17 @@ messages! {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
     }
-    /// A room for one match.
+    /// The room that was allocated for a match.
     AllocateRoomResponse {
         /// Id of the room.
         room_id "roomId" one String = 1;
-        /// True.
+        /// Always true.
         success "success" one bool = 2;
-        /// For people.
+        /// A text for people.
         message "message" one String = 3;
         /// Its host ports.
         ports "ports" many Port = 4;
-        /// Name or address of its host.
+        /// Host name or address.
         host "host" one String = 5;
     }
 }

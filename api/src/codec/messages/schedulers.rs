@@ -1,4 +1,4 @@
-//! Requests and responses of `SchedulersService` (`schedulers.proto`), and ours to add and remove rooms (decision D15).
+//! Requests and responses of `SchedulersService` (`schedulers.proto`).
 
 use super::shared::{
     Autoscaling, Forwarder, MatchAllocation, OptionalAutoscaling, OptionalSpec, PortRange,
@@ -17,12 +17,12 @@ messages! {
     }
     /// Schedulers as they are now.
     ListSchedulersResponse {
-        /// Those that all filters let through.
+        /// The schedulers that match all filters.
         schedulers "schedulers" many SchedulerWithoutSpec = 1;
     }
     /// The scheduler as it was stored.
     CreateSchedulerResponse {
-        /// In state `creating` until its operation has run.
+        /// In state `creating` until its operation has ended.
         scheduler "scheduler" msg Scheduler = 1;
     }
     /// A new fleet of rooms.
@@ -31,61 +31,61 @@ messages! {
         name "name" one String = 1;
         /// The game that the fleet belongs to: a text of at most 255 characters, to filter by. Required.
         game "game" one String = 2;
-        /// What a room is made of. Required.
+        /// The specification of a room. Required.
         spec "spec" msg Spec = 3;
-        /// Host ports that rooms get theirs from. Leave it out when every port of every container has a hostPortRange.
+        /// Range of the rooms' host ports. May be left out if every port of every container has a `hostPortRange`.
         port_range "portRange" opt PortRange = 4;
-        /// How many rooms a rolling update may have beyond the wanted number: a number (`2`) or a share of it (`10%`).
-        /// Required.
+        /// Maximum number of rooms beyond the desired number during a rolling update: a number (`2`) or a percentage
+        /// (`10%`). Required.
         max_surge "maxSurge" one String = 5;
-        /// How many rooms there are to be while no autoscaling is on.
+        /// Desired number of rooms while autoscaling is off.
         rooms_replicas "roomsReplicas" one i32 = 6;
-        /// Sets the number of rooms by the load instead.
+        /// Sets the number of rooms according to the load instead.
         autoscaling "autoscaling" opt Autoscaling = 7;
         /// Where the events of rooms and players go.
         forwarders "forwarders" many Forwarder = 8;
-        /// Free texts that are kept with the scheduler and its rooms.
+        /// Arbitrary texts that are stored with the scheduler and its rooms.
         annotations "annotations" map String = 9;
-        /// Like annotations, to select by.
+        /// Like annotations, but meant to select by.
         labels "labels" map String = 10;
-        /// How many matches one room plays at a time; one when it is left out.
+        /// How many matches a room plays at a time; the default is one.
         match_allocation "matchAllocation" opt MatchAllocation = 11;
     }
     GetSchedulerRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// A version of it, as `v1.2.0`; the active one when it is left out.
+        /// The version to read, such as `v1.2.0`; the default is the active one.
         version "version" one String = 2;
     }
     /// One scheduler.
     GetSchedulerResponse {
-        /// At the version that was asked for.
+        /// The scheduler at the requested version.
         scheduler "scheduler" msg Scheduler = 1;
     }
-    /// The whole scheduler as it is to be from now on: what is left out is gone.
+    /// The complete new definition of the scheduler: fields that are left out are removed.
     NewSchedulerVersionRequest {
         /// Name of the scheduler.
         name "name" one String = 1;
         /// The game that the fleet belongs to: a text of at most 255 characters, to filter by. Required.
         game "game" one String = 2;
-        /// What a room is made of. Required.
+        /// The specification of a room. Required.
         spec "spec" msg Spec = 3;
-        /// Host ports that rooms get theirs from. Leave it out when every port of every container has a hostPortRange.
+        /// Range of the rooms' host ports. May be left out if every port of every container has a `hostPortRange`.
         port_range "portRange" msg PortRange = 4;
-        /// How many rooms a rolling update may have beyond the wanted number: a number (`2`) or a share of it (`10%`).
-        /// Required.
+        /// Maximum number of rooms beyond the desired number during a rolling update: a number (`2`) or a percentage
+        /// (`10%`). Required.
         max_surge "maxSurge" one String = 5;
-        /// How many rooms there are to be while no autoscaling is on.
+        /// Desired number of rooms while autoscaling is off.
         rooms_replicas "roomsReplicas" one i32 = 6;
-        /// Sets the number of rooms by the load instead.
+        /// Sets the number of rooms according to the load instead.
         autoscaling "autoscaling" opt Autoscaling = 7;
         /// Where the events of rooms and players go.
         forwarders "forwarders" many Forwarder = 8;
-        /// Free texts that are kept with the scheduler and its rooms.
+        /// Arbitrary texts that are stored with the scheduler and its rooms.
         annotations "annotations" map String = 9;
-        /// Like annotations, to select by.
+        /// Like annotations, but meant to select by.
         labels "labels" map String = 10;
-        /// How many matches one room plays at a time; one when it is left out.
+        /// How many matches a room plays at a time; the default is one.
         match_allocation "matchAllocation" opt MatchAllocation = 11;
     }
     /// A new version was ordered.
@@ -93,25 +93,26 @@ messages! {
         /// The operation that does it: its progress is at `GET /schedulers/{schedulerName}/operations/{operationId}`.
         operation_id "operationId" one String = 1;
     }
-    /// What is to change. What is left out stays.
+    /// The fields to change. Fields that are left out keep their values.
     PatchSchedulerRequest {
         /// Name of the scheduler.
         name "name" one String = 1;
-        /// Changes of what a room is made of.
+        /// Changes to the specification of a room.
         spec "spec" opt OptionalSpec = 2;
         /// Replaces the whole range.
         port_range "portRange" opt PortRange = 3;
-        /// How many rooms a rolling update may have beyond the wanted number: a number (`2`) or a share of it (`10%`).
+        /// Maximum number of rooms beyond the desired number during a rolling update: a number (`2`) or a percentage
+        /// (`10%`).
         max_surge "maxSurge" opt String = 4;
-        /// How many rooms there are to be while no autoscaling is on.
+        /// Desired number of rooms while autoscaling is off.
         rooms_replicas "roomsReplicas" opt i32 = 5;
-        /// Changes of the autoscaling; each field on its own, the policy as a whole.
+        /// Changes to the autoscaling: fields are changed one by one, the policy as a whole.
         autoscaling "autoscaling" opt OptionalAutoscaling = 6;
         /// Replaces all forwarders. An empty list changes nothing.
         forwarders "forwarders" many Forwarder = 7;
-        /// Replaces all annotations; `{}` takes them away.
+        /// Replaces all annotations; `{}` removes them.
         annotations "annotations" map String = 8;
-        /// Replaces all labels; `{}` takes them away.
+        /// How many matches a room plays at a time.
         labels "labels" map String = 9;
         /// How many matches one room plays at a time.
         match_allocation "matchAllocation" opt MatchAllocation = 10;
@@ -127,16 +128,16 @@ messages! {
     }
     /// The versions of a scheduler.
     GetSchedulerVersionsResponse {
-        /// Newest first.
+        /// The versions, newest first.
         versions "versions" many SchedulerVersion = 1;
     }
     SwitchActiveVersionRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 1;
-        /// The version to make active, as `v1.2.0`. Required.
+        /// The version to activate, such as `v1.2.0`. Required.
         version "version" one String = 2;
     }
-    /// The switch was ordered. A version that does not exist makes the operation end in `error`.
+    /// The switch was ordered. If the version does not exist, the operation ends in `error`.
     SwitchActiveVersionResponse {
         /// The operation that does it: its progress is at `GET /schedulers/{schedulerName}/operations/{operationId}`.
         operation_id "operationId" one String = 1;
@@ -145,7 +146,7 @@ messages! {
         /// Only schedulers of exactly this game.
         game "game" one String = 1;
     }
-    /// Counts of rooms.
+    /// Room counts.
     GetSchedulersInfoResponse {
         /// One entry per scheduler.
         schedulers "schedulers" many SchedulerInfo = 1;

@@ -1,4 +1,4 @@
-//! What a listing of operations was asked for: order first, then pages, then the stage (contract 2.4, 15.16).
+//! Parameters of a listing of operations, checked in the contract's order: order, pages, stage (contract 2.4, 15.16).
 
 use maestro_core::ports::Stage;
 
@@ -9,12 +9,12 @@ const PAGE_SIZE_DEFAULT: u32 = 15;
 const PAGE_SIZE_MAX: u32 = 100;
 const SORTING_FIELD: &str = "createdAt";
 
-/// A listing that may be asked of a store.
+/// A valid listing, ready to be read from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
     pub stage: Stage,
     pub ascending: bool,
-    /// Number and size of the page; the two stages that are no history are one page.
+    /// Number and size of the page; only the stage `final` is paged.
     pub page: Option<(u32, u32)>,
 }
 
@@ -47,7 +47,7 @@ impl Listing {
     }
 }
 
-/// The direction of `createdAt [asc|desc]`.
+/// Parses the direction of `createdAt [asc|desc]`.
 fn ascending(order_by: &str) -> Result<bool, String> {
     let words: Vec<&str> = order_by.split_whitespace().collect();
     if words.len() > 2 {
@@ -63,7 +63,7 @@ fn ascending(order_by: &str) -> Result<bool, String> {
     }
 }
 
-/// Number and size of the page; the number is 1 or more.
+/// Number (from 1) and size of the page.
 fn page(request: &ListOperationsRequest) -> Result<(u32, u32), String> {
     let page = request.page.unwrap_or(1);
     let size = request.per_page.unwrap_or(PAGE_SIZE_DEFAULT);

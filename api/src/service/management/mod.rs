@@ -1,4 +1,4 @@
-//! What the management API does (contract 2.4): check the request, ask the owner or read the store, word the answer.
+//! The management API (contract 2.4): checks the request, asks the owner or reads the store, and words the answer.
 
 mod listing;
 mod operations;
@@ -18,14 +18,14 @@ use crate::codec::messages::*;
 use crate::error::unexpected;
 use crate::{Answer, Code, ManagementApi, RequestContext, Status, convert};
 
-/// The management API over the actors of a node.
+/// Implements the management API with the actors of a node.
 #[derive(Clone)]
 pub struct ManagementService {
     node: Node,
 }
 
 impl ManagementService {
-    /// Over the actors of this node.
+    /// A service over the actors of this node.
     pub fn new(node: Node) -> Self {
         Self { node }
     }
@@ -39,7 +39,7 @@ impl ManagementService {
         Ok(self.node.ask(name, order, context.remaining()).await?)
     }
 
-    /// Orders what becomes an operation; its id.
+    /// Sends a command that becomes an operation, and returns the operation's id.
     async fn order(
         &self,
         context: &RequestContext,
@@ -71,7 +71,7 @@ fn operation_not_found(id: &str, scheduler: &str) -> Status {
     Status::not_found(format!("operation {id} not found in scheduler {scheduler}"))
 }
 
-/// Ids are compared as texts: another spelling of the same id is another id.
+/// Ids are compared as text: another spelling of the same UUID is another id.
 fn operation_id(text: &str) -> Option<OperationId> {
     let id: OperationId = text.parse().ok()?;
     (id.to_string() == text).then_some(id)

@@ -76,8 +76,8 @@ impl ManagementService {
         })
     }
 
-    /// The owner knows what is open. What it does not know may have ended long ago, or under a scheduler that is gone:
-    /// the store tells.
+    /// Cancels an operation. The owner knows the open operations. One that it does not know may have ended long ago or
+    /// belong to a deleted scheduler, so the store is read.
     pub(super) async fn cancel(
         &self,
         context: &RequestContext,
@@ -88,7 +88,8 @@ impl ManagementService {
         let known = self.read(context, move |reads| {
             Box::pin(async move { reads.scheduler(&name).await })
         });
-        // Such a name may have operations all the same: those that wait for it, or what is left of one that is gone.
+        // Operations may exist under such a name all the same: those that wait for the scheduler's creation, or remains
+        // of a deleted one.
         if known.await?.is_none() {
             return Err(scheduler_not_found(scheduler));
         }
@@ -115,7 +116,7 @@ impl ManagementService {
     }
 }
 
-/// A page is cut by the moment of the end, then shown by the moment of the order (contract 2.4).
+/// Pages are cut by the time of the end, then each is sorted by the time of creation (contract 2.4).
 fn listed(page: OperationPage, listing: Listing) -> ListOperationsResponse {
     let OperationPage {
         total,

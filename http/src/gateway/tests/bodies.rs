@@ -1,4 +1,4 @@
-//! Bodies of every type, and damaged ones.
+//! Bodies of every type, including malformed ones.
 
 use super::*;
 
@@ -100,7 +100,7 @@ async fn bodies_are_json_whatever_their_type_and_yaml_where_it_says_so() {
     );
 }
 
-/// Random damage to valid requests is answered with 2xx or 4xx.
+/// Randomly damaged requests are answered with 2xx or 4xx.
 #[actix_web::test]
 async fn damaged_requests_are_never_server_errors() {
     let sample = r#"{"name":"a","game":"g","rooms_replicas":1e1,"spec":{"terminationGracePeriod":"90s","containers":[{"ports":[{"port":1}]}]},

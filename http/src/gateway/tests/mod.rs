@@ -1,4 +1,4 @@
-//! The gateway in process: a small echoing implementation behind the real routes.
+//! The gateway in-process: the real routes over an implementation that echoes requests.
 
 use std::sync::Mutex;
 
@@ -22,7 +22,7 @@ use maestro_api::{Code, RequestContext, Status};
 
 use super::*;
 
-/// Answers with what it was asked, mostly inside an error message.
+/// Answers with the request, mostly inside an error message.
 struct Echo;
 
 type Reply<T> = Result<T, Status>;
@@ -243,7 +243,7 @@ struct Got {
     body: String,
 }
 
-/// One request to both APIs' routes: paths under `/scheduler/` go to the rooms API.
+/// Sends a request to the routes of both APIs: paths under `/scheduler/` go to the rooms API.
 async fn send(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
     let mut request = http_test::TestRequest::with_uri(path)
         .method(Method::from_bytes(method.as_bytes()).unwrap())

@@ -65,7 +65,7 @@ async fn query_parameters_bind_like_the_original() {
         ("a;b", 400, error(3, "invalid semicolon separator in query")),
         ("stage=%FF", 500, UNPRINTABLE.into()),
         ("stage=final&page=1&page=%FF", 500, UNPRINTABLE.into()),
-        // Only what an answer would repeat cannot be said.
+        // Invalid UTF-8 is an error only if an answer would repeat it.
         ("stage=final&orderBy=%FF", 200, page(1, "")),
         ("stage=&game=%FF", 400, error(3, "invalid stage filter: ")),
     ];
@@ -123,7 +123,7 @@ async fn forms_reach_other_methods() {
             501,
             wrong(),
         ),
-        // Only where the query has a field left is it looked at, unless the form makes a POST something else.
+        // The query is parsed only if it can set a field, unless a form turns the POST into another method.
         (
             "GET",
             "/schedulers/s/versions?a=%zz",
@@ -239,7 +239,7 @@ async fn what_is_no_text_cannot_be_repeated() {
             error(3, "invalid stage filter: x"),
         ),
         ("GET", "/schedulers/%FF", &[], "", 500, UNPRINTABLE.into()),
-        // The character itself is text like any other.
+        // The replacement character itself is ordinary text.
         (
             "GET",
             "/schedulers/%EF%BF%BD",

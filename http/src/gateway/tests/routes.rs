@@ -1,4 +1,4 @@
-//! Which path and method lead where, and what the path sets (contract 2.1, 2.2, 15.10).
+//! Which route a path and a method select, and which fields the path sets (contract 2.1, 2.2, 15.10).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What needs a real connection, and what is told about requests.
+//! Tests that need a real connection, and tests of what the observer is told.
 
 use super::*;
 
@@ -41,7 +41,7 @@ async fn every_request_is_observed_under_a_bounded_label() {
     assert!(heard[52].starts_with("GET other 404"), "{}", heard[52]);
 }
 
-/// A real server on a free port; its address.
+/// Starts a server on a free port and returns its address.
 async fn serve_rooms() -> std::net::SocketAddr {
     let gateway = rooms(Arc::new(Echo))
         .body_deadline(Duration::from_millis(100))
@@ -122,7 +122,7 @@ async fn slow_and_large_bodies_are_cut() {
     }
 }
 
-/// Java's HTTP client offers HTTP/2 on every new connection, `curl --http2` too.
+/// Java's HTTP client offers HTTP/2 on every new connection, and so does `curl --http2`.
 #[actix_web::test]
 async fn an_offer_to_speak_another_protocol_is_answered_in_this_one_and_the_end_is_said() {
     let address = serve_rooms().await;
@@ -147,7 +147,7 @@ async fn an_offer_to_speak_another_protocol_is_answered_in_this_one_and_the_end_
     ] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        // Until the server closes.
+        // Reads until the server closes the connection.
         let got = read_until(&mut stream, "never").await;
         let status = if end.contains("success") {
             "200"

@@ -1,4 +1,4 @@
-//! A look at the actors and orders to them, and what the process itself can be asked (`maestro/v1/control.proto`).
+//! The state of the actors, orders to them, and calls that concern the process itself (`maestro/v1/control.proto`).
 
 use serde::ser::Serializer;
 
@@ -7,52 +7,51 @@ use crate::codec::message::{kind, messages, slot};
 
 messages! {
     GetActorsRequest {
-        /// Only the actor of this scheduler.
+        /// Limits the view to the actor of this scheduler.
         scheduler_name "schedulerName" opt String = 100;
     }
-    /// What every actor is doing. No actor is asked for it: a stuck one is seen while it is stuck.
+    /// What every actor is doing. No actor is asked, so a stuck one is shown while it is stuck.
     GetActorsResponse {
-        /// As JSON; `docs/debug-actors.schema.json` has its members. A text, since it changes with what there is to
-        /// see.
+        /// A JSON document; `docs/debug-actors.schema.json` describes it. It is a string because its members change
+        /// along with the implementation.
         view "view" one String = 100;
     }
     PauseSchedulerRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// Its queues stand still.
+    /// The scheduler's queues are paused.
     @[derive(serde::Serialize)]
     PauseSchedulerResponse {}
     ResumeSchedulerRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// Its queues go on.
+    /// The scheduler's queues continue.
     @[derive(serde::Serialize)]
     ResumeSchedulerResponse {}
     ReloadSchedulerRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// Its actor was built anew from the store.
+    /// The scheduler's actor was rebuilt from the store.
     @[derive(serde::Serialize)]
     ReloadSchedulerResponse {}
     RunTestOperationRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
-        /// How long it takes.
+        /// How many seconds the operation takes.
         sleep_seconds "sleepSeconds" one i64 = 101;
     }
-    /// The operation was ordered.
+    /// The test operation was ordered.
     @[derive(serde::Serialize)]
     @[serde(rename_all = "camelCase")]
     RunTestOperationResponse {
-        /// The operation, which only takes time.
+        /// The operation, which does nothing but take time.
         operation_id "operationId" one String = 100;
     }
     BackUpRequest {
-        /// Name of the file in the folder `backups`: 1 to 64 letters, digits, '-', '_' and '.', the first of them no
-        /// '.'.
+        /// Name of the file in the folder `backups`: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'.
         name "name" one String = 100;
     }
     /// The store was copied.
@@ -60,19 +59,19 @@ messages! {
     BackUpResponse {
         /// The new file, on the server's machine.
         path "path" one String = 100;
-        /// Its size.
+        /// The size of the file.
         bytes "bytes" one u64 = 101;
         /// How long the copy took.
         @[serde(rename = "seconds", serialize_with = "in_seconds")]
         took "took" msg Duration = 102;
     }
     GetReadinessRequest {
-        /// Does not ask the store.
+        /// Skips the check that the store answers.
         skip_store_check "skipStoreCheck" one bool = 100;
     }
     /// Whether the process is ready.
     GetReadinessResponse {
-        /// What keeps it from being ready; absent: it is.
+        /// Why the process is not ready; absent if it is.
         not_ready_because "notReadyBecause" opt String = 100;
     }
 }

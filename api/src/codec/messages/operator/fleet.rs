@@ -1,4 +1,4 @@
-//! Rooms by order (`maestro/v1/fleet.proto`, decision D15). These two have always been of the management API.
+//! Adding and removing rooms (`maestro/v1/fleet.proto`, decision D15). Both calls are part of the management API.
 
 use crate::codec::message::{kind, messages, slot};
 
@@ -17,9 +17,9 @@ messages! {
     RemoveRoomsRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
-        /// How many rooms, at least 1. Idle ones go first; those with a match go when it has ended. Required.
+        /// How many rooms, at least 1. Idle rooms are removed first, rooms with a match when it has ended. Required.
         amount "amount" one i32 = 101;
-        /// Ends rooms with a match at once too, after the idle ones.
+        /// Also removes rooms with a match at once, after the idle ones.
         force "force" one bool = 102;
     }
     /// The removal was ordered.

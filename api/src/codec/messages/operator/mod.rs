@@ -1,8 +1,7 @@
-//! Requests and responses of the operator's calls (`maestro.v1`). Their numbers begin at 100.
+//! Requests and responses of the operator's calls (`maestro.v1`). Field numbers begin at 100.
 //!
-//! Over HTTP they are not proto-JSON: these endpoints have always written numbers as numbers and what is unknown as
-//! `null`.
-//! That form is serde's, by the attributes here.
+//! Over HTTP they are not proto-JSON: these endpoints have always written numbers as numbers and unknown values as
+//! `null`. serde writes that form, as the attributes here specify.
 
 mod control;
 mod fleet;

@@ -11,74 +11,74 @@ messages! {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// How far a rolling update is.
+    /// Progress of a rolling update.
     @[derive(serde::Serialize)]
     GetRolloutResponse {
-        /// Of the active version.
+        /// Progress of the active version.
         rollout "rollout" msg Rollout = 100;
     }
-    /// How far the active version has replaced the rooms of others.
+    /// How far the active version has replaced the rooms of other versions.
     @[derive(serde::Serialize)]
     @[serde(rename_all = "camelCase")]
     Rollout {
-        /// Rooms of versions that have to be replaced are left.
+        /// Whether there are rooms left that have to be replaced.
         in_progress "inProgress" one bool = 100;
-        /// An operator holds it.
+        /// Whether an operator has paused it.
         paused "paused" one bool = 101;
-        /// The version of new rooms.
+        /// The version that new rooms get.
         active_version "activeVersion" one String = 102;
-        /// Where an abort goes back to; empty: nowhere.
+        /// The version that an abort switches to; empty if there is none.
         previous_version "previousVersion" one String = 103;
-        /// Available rooms that have to be replaced.
+        /// Available rooms that still have to be replaced.
         old "old" one u64 = 104;
-        /// Available rooms that need not be.
+        /// Available rooms that need no replacement.
         new "new" one u64 = 105;
-        /// Of the new ones, not up yet.
+        /// How many of the new rooms have not started up yet.
         starting "starting" one u64 = 106;
-        /// Rooms that go when their match ends.
+        /// Rooms that will be removed when their match ends.
         draining "draining" one u64 = 107;
-        /// Rooms that may be there beyond the wanted number.
+        /// Rooms allowed beyond the desired number.
         surge "surge" one i64 = 108;
         /// Available rooms by version.
         @[serde(serialize_with = "map_or_empty")]
         versions "versions" map u64 = 109;
-        /// What has to happen before it goes on, in plain words; absent: nothing, or it is over.
+        /// What it waits for, in plain words; absent if it waits for nothing or is complete.
         waiting_for "waitingFor" opt String = 110;
     }
     PauseRolloutRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// It stands still.
+    /// The rolling update is paused.
     @[derive(serde::Serialize)]
     PauseRolloutResponse {
-        /// As it is now.
+        /// Its progress now.
         rollout "rollout" msg Rollout = 100;
     }
     ResumeRolloutRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// It goes on.
+    /// The rolling update continues.
     @[derive(serde::Serialize)]
     ResumeRolloutResponse {
-        /// As it is now.
+        /// Its progress now.
         rollout "rollout" msg Rollout = 100;
     }
     AbortRolloutRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;
     }
-    /// The way back was ordered.
+    /// The rollback was ordered.
     @[derive(serde::Serialize)]
     @[serde(rename_all = "camelCase")]
     AbortRolloutResponse {
-        /// The operation that goes back to the version before.
+        /// The operation that switches to the previous version.
         operation_id "operationId" one String = 100;
     }
 }
 
-/// An empty map does not travel over gRPC: whoever gets none writes an empty one.
+/// gRPC does not transmit an empty map, so an absent one is written as an empty one.
 fn map_or_empty<S: Serializer>(
     map: &Option<BTreeMap<String, u64>>,
     serializer: S,
