@@ -1,4 +1,4 @@
-//! A bound on the rooms of a node, in front of whichever runtime it has (`limits.rooms.perNode`).
+//! A limit on the rooms of a node, in front of its actual runtime (`limits.rooms.perNode`).
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};

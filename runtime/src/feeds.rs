@@ -63,7 +63,7 @@ impl Feed {
 }
 
 impl Feeds {
-    /// `resource_version`: no observation that anyone remembers is newer.
+    /// `resource_version` must be at least that of every observation reported before.
     pub fn new(resource_version: u64, stopping: CancellationToken) -> Self {
         Self {
             state: Mutex::new(State {

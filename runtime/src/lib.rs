@@ -1,4 +1,4 @@
-//! Runtimes behind the ports of maestro-core: where rooms live.
+//! Implementations of the runtime port of `maestro-core`: they run the rooms.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 

@@ -1,7 +1,7 @@
 //! Kubernetes quantities (`100m`, `0.5`, `64Mi`, `1e3`) as whole thousandths.
 
-/// Thousandths of the unit, rounded up as Kubernetes does; `None` when the text is no
-/// quantity, is negative, or is too large to mean anything.
+/// Thousandths of the unit, rounded up as Kubernetes does; `None` if the text is not a quantity, is negative, or is
+/// absurdly large.
 pub fn parse_milli(text: &str) -> Option<u128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let split = text

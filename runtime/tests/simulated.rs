@@ -1,4 +1,4 @@
-//! Rooms on paper: the contract of all runtimes, and what is special to them.
+//! Simulated rooms: the contract of all runtimes, and their special features.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use maestro_core::{domain::*, ports::*};

@@ -1,4 +1,4 @@
-//! What a process runtime is opened with, and why opening may be refused.
+//! Settings of a process runtime, and the errors of opening it.
 
 use maestro_core::domain::PortRange;
 use std::{io, path::PathBuf, time::Duration};

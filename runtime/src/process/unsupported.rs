@@ -1,4 +1,4 @@
-//! The refusal on systems without pidfd and /proc. It can never be constructed.
+//! A placeholder for systems without pidfd and /proc. It cannot be constructed.
 
 use super::{OpenError, ProcessSettings, RoomProcess};
 use async_trait::async_trait;
@@ -31,12 +31,12 @@ pub fn unblock_signals() {}
 
 pub fn survive_file_limits() {}
 
-/// There are none.
+/// Always empty.
 pub fn room_processes(_: &str) -> io::Result<Vec<RoomProcess>> {
     Ok(Vec::new())
 }
 
-/// Rooms made nothing here.
+/// Removes a folder; rooms cannot have changed it here.
 ///
 /// # Errors
 /// As the standard library says.

@@ -1,4 +1,4 @@
-//! The table of rooms on paper: which exist, which ports they have, which are about to be ready.
+//! The table of simulated rooms: which exist, their ports, and when they become ready.
 
 use super::{ports::PortCounter, settings::SimulatedSettings};
 use crate::{feeds::Feeds, quantity::parse_milli};
@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How many events a watcher may lag behind: rooms on paper come by the thousand.
+/// How many events a watcher may lag behind: simulated rooms are created by the thousand.
 const BEHIND_MAX: usize = 8192;
 
 type Key = (SchedulerName, RoomId);

@@ -1,9 +1,8 @@
-//! Rooms that exist only on paper, for load tests of Maestro and of a matchmaker: no
-//! process, no file, no socket. A room costs an entry in a table, so a hundred thousand are
-//! cheap.
+//! Simulated rooms for load tests of Maestro and of a matchmaker: no process, no file, no socket. A room costs an entry
+//! in a table, so a hundred thousand are cheap.
 //!
-//! Nothing survives a restart: it lists only what it was told to create since. Never: a task per
-//! room, a port that is really bound.
+//! Nothing survives a restart: only rooms created since then are listed. There is no task per room, and ports are not
+//! actually bound.
 
 mod fleet;
 mod ports;
@@ -18,7 +17,7 @@ use maestro_core::{domain::*, ports::*};
 use std::{io, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A runtime without rooms. See the module's documentation.
+/// A runtime that only simulates rooms; see the module's documentation.
 pub struct SimulatedRuntime {
     fleet: Arc<SimulatedFleet>,
     tasks: TaskTracker,
@@ -83,7 +82,7 @@ impl Runtime for SimulatedRuntime {
         self.fleet.create(order)
     }
 
-    /// A room on paper ends at once, whatever its grace period.
+    /// A simulated room ends at once, whatever its grace period.
     async fn terminate(
         &self,
         scheduler: &SchedulerName,

@@ -1,4 +1,4 @@
-//! Host ports of rooms on paper: drawn in order, one number for one room at a time, never bound.
+//! Host ports of simulated rooms: drawn in order, each given to one room at a time, and never bound.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
-//! Settings of rooms on paper.
+//! Settings of simulated rooms.
 
 use maestro_core::domain::PortRange;
 use std::{path::PathBuf, time::Duration};
 
-/// How rooms on paper behave.
+/// The behavior of simulated rooms.
 #[derive(Clone, Debug)]
 pub struct SimulatedSettings {
     /// The address that players are given.

@@ -1,5 +1,5 @@
-//! What is recognized as a room: rooms of the old layout, programs that hide their marks, and
-//! records that name foreign processes.
+//! Which processes are recognized as rooms: old layouts, programs that hide their marks, and records that name foreign
+//! processes.
 
 use crate::site::{Site, eventually};
 use maestro_core::{domain::*, ports::*};

@@ -1,5 +1,5 @@
-//! Finds the rooms that were running before us: by their folders, and by the marks in the
-//! environment of processes that were spawned before their record was written.
+//! Finds rooms that an earlier process started: by their folders, and by the marks in the environment of processes that
+//! were spawned before their record was written.
 
 use super::{
     exit_watch::Ending,
@@ -36,11 +36,11 @@ pub struct Found {
 
 pub struct Survey {
     pub rooms: Vec<Found>,
-    /// Of any record.
+    /// The highest in any record.
     pub resource_version: u64,
 }
 
-/// Reads only.
+/// Finds running rooms without changing anything.
 pub fn survey(rooms: &RoomsFolder, installation: &str, boot_id: &str) -> io::Result<Survey> {
     let table = process_table::scan()?;
     let alive: Vec<_> = table.into_iter().filter(|row| row.stat.alive()).collect();
@@ -59,7 +59,7 @@ pub fn survey(rooms: &RoomsFolder, installation: &str, boot_id: &str) -> io::Res
         let key = (scheduler, room);
         let record = match RoomFile::read(&folder) {
             Ok(record) => record,
-            // A process that cannot be inspected is not taken for gone.
+            // A process that cannot be inspected does not count as gone.
             Err(error) if is_shortage(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(folder = %folder.path().display(), %error, "a room record cannot be read");

@@ -1,6 +1,5 @@
-//! Blocking work: bounded in number, awaited up to a deadline, never in the way of a shutdown. A
-//! hanging disk keeps its jobs; callers are answered all the same, and the jobs' permits stay taken
-//! until they end.
+//! Blocking work: limited in number, awaited up to a deadline, and never delaying a shutdown. A hanging disk blocks its
+//! jobs, whose permits stay taken until they end; callers are answered nevertheless.
 
 use maestro_core::ports::{Cause, RuntimeError};
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
-//! Resource limits of rooms by cgroup v2, where this process has the right: in a hierarchy that is
-//! delegated to it (a systemd scope with `Delegate=yes`, a container of its own). Not in the group
-//! of a systemd service: rooms live on in groups below it, and systemd can then put no new process
-//! of that service into it, so that it does not start again (219/CGROUP).
+//! Resource limits of rooms by cgroup v2, if this process may set them: in a hierarchy that is delegated to it (a
+//! systemd scope with `Delegate=yes`, a container of its own). The group of a systemd service is not used: rooms
+//! outlive the service in groups below it, and systemd could then not place a new process of the service there, so that
+//! it would fail to start (219/CGROUP).
 
 use super::{plan::Limits, ports::RoomKey};
 use std::{

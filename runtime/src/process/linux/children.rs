@@ -1,5 +1,5 @@
-//! The children of this process: those whose end is awaited here, and all others, which are reaped
-//! because nobody else does.
+//! The children of this process: those whose end is awaited here, and all others, which are reaped here because nobody
+//! else does.
 
 use parking_lot::{Mutex, RwLock};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -7,7 +7,7 @@ use std::{collections::HashSet, fs, io, process::Child};
 
 use super::process_table;
 
-/// Of the process, as children are.
+/// Global, because children belong to the process.
 static CHILDREN: Children = Children {
     births: RwLock::new(()),
     awaited: Mutex::new(None),
@@ -51,7 +51,7 @@ pub fn reaped(pid: i32) {
     }
 }
 
-/// Blocking, for a moment.
+/// Reaps ended children that nobody waits for. Blocks only briefly.
 pub fn reap_unattended() {
     CHILDREN.unattended.lock().retain(|pid| !reap(*pid));
 }

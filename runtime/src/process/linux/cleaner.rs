@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
-/// More is not remembered; the next start finds it.
+/// Maximum number of failures remembered; the next start finds the rest.
 const REMEMBERED_MAX: usize = 10_000;
 
 pub async fn run(host: Arc<Host>) {
@@ -131,7 +131,7 @@ impl Cleaner {
     }
 }
 
-/// What failed, and when it is tried again.
+/// Failed removals, with the time of the next attempt.
 struct Again<K>(HashMap<K, (Instant, BackOff)>);
 
 impl<K> Default for Again<K> {

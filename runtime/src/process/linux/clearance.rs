@@ -1,5 +1,5 @@
-//! Removes trees from the top: files are deleted, folders move up. So one folder is open at a time, however deep the
-//! tree is, and nothing recurses.
+//! Removes directory trees from the top: files are deleted, folders are moved up. Only one folder is open at a time,
+//! however deep the tree is, and nothing recurses.
 
 use rustix::{
     fd::{AsFd, OwnedFd},

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Why a room was not started.
 struct Unfinished {
     error: RuntimeError,
-    /// What of it runs; none: nothing was begun.
+    /// Processes started so far; `None` if nothing was begun.
     leaders: Option<Vec<ProcessId>>,
 }
 
@@ -92,7 +92,7 @@ impl Host {
         let found = self.feeds.instance(&key.0, &key.1);
         // A closed semaphore does not occur; its permit ends with the spawn.
         let permit = self.spawns.clone().acquire_owned().await.ok();
-        // However long it takes: started processes need their supervisor.
+        // Not limited in time: started processes need their supervisor.
         let started = self.jobs.run_to_the_end(move || {
             let _permit = permit;
             host.start_blocking(&order, found, &place)

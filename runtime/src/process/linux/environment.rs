@@ -14,7 +14,7 @@ pub const STANDARD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 const SECRET_BYTES_MAX: u64 = 128 * 1024;
 pub const ROOMS_API: &str = "MAESTRO_ROOMS_API_URL";
 
-/// What is the same for all rooms of this machine.
+/// Values that are the same for all rooms of this machine.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     /// Folder of our own binary, so that `maestro room` is found.
@@ -26,8 +26,8 @@ pub struct Surroundings {
 
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// Ours first, then the user's list, then what Maestro adds to every container: as in a
-/// pod, the user cannot override the last.
+/// Our defaults first, then the user's list, then what Maestro adds to every container; as in a pod, the user cannot
+/// override the latter.
 pub fn variables(
     room: &RoomFile,
     container: &Container,
@@ -69,8 +69,8 @@ fn search_path(surroundings: &Surroundings) -> OsString {
     path
 }
 
-/// All ports of the room for every container, so that a sidecar finds its neighbour; on
-/// equal names a container sees its own.
+/// Every container gets all ports of the room, so that a sidecar finds its neighbors; if names are equal, a container
+/// sees its own port.
 fn ports(room: &RoomFile, own: &Container) -> Vec<(String, u16)> {
     let mut others = Vec::new();
     let mut owned = Vec::new();

@@ -62,10 +62,10 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// The pidfd of exactly this process; `Ok(None)` when it is gone, whoever has its pid now.
+/// The pidfd of exactly this process; `Ok(None)` if it is gone, even if another process has its pid now.
 ///
 /// # Errors
-/// Nothing is known of the process then.
+/// Nothing is known about the process then.
 pub fn hold(id: ProcessId) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = Pid::from_raw(id.pid) else {
         return Ok(None);

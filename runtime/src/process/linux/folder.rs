@@ -1,5 +1,5 @@
-//! Where rooms are on disk: `rooms/<scheduler>/<room>/`. Names become paths only here, and only
-//! after they were checked.
+//! The folders of rooms: `rooms/<scheduler>/<room>/`. Names are converted to paths only here, and only after they were
+//! checked.
 
 use std::{
     fs, io,
@@ -15,7 +15,7 @@ pub const RECORD: &str = "room.json";
 const TRASH: &str = ".trash";
 const WORK: &str = "work";
 
-/// A name that is one path component, not hidden, of ordinary letters.
+/// Whether a name is a single path component, not hidden, and made of ordinary characters.
 pub fn is_safe_name(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && !name.starts_with('.')
@@ -72,7 +72,7 @@ impl RoomsFolder {
     pub fn trash(&self) -> PathBuf {
         self.0.join(TRASH)
     }
-    /// `None`: such a name was never one of ours.
+    /// `None` if the name cannot be one of ours.
     pub fn scheduler(&self, scheduler: &SchedulerName) -> Option<PathBuf> {
         is_safe_name(scheduler.as_str()).then(|| self.0.join(scheduler.as_str()))
     }
@@ -130,7 +130,7 @@ fn subfolders(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where a room works: beside our files, or among them.
+/// Where a room's working folder is: apart from our files, or mixed with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// In `work/`; record and logs are outside it.

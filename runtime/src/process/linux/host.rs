@@ -1,4 +1,4 @@
-//! What all rooms of this machine share.
+//! State shared by all rooms of this machine.
 
 use super::{
     blocking::Jobs,
@@ -69,7 +69,7 @@ pub struct State {
 }
 
 impl Host {
-    /// `None`: it failed, or takes too long; the reason is logged.
+    /// Runs blocking work; `None` if it failed or took too long. The reason is logged.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -114,8 +114,7 @@ impl Host {
         std::mem::take(&mut self.state.lock().refused)
     }
 
-    /// Removes the folder of a scheduler without living rooms. What cannot be removed now is
-    /// removed later. Blocking.
+    /// Removes the folder of a scheduler without running rooms. What cannot be removed now is removed later. Blocking.
     pub fn discard_scheduler(&self, scheduler: &SchedulerName, path: &Path) {
         if let Err(error) = self.trash.take(path) {
             tracing::warn!(folder = %path.display(), %error, "the folder of a removed scheduler cannot be removed as a whole");
@@ -153,7 +152,7 @@ impl Host {
         state.found.remove(key);
     }
 
-    /// Everything except telling the watchers, so that they find it done.
+    /// Does everything about the end of a room except notifying its watchers, who must find it done.
     pub fn room_ended(&self, key: &RoomKey, live: &Arc<LiveRoom>) {
         self.forget(key, live);
         self.note_ended(key, Timestamp::now());

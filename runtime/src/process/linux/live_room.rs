@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// When a grace period is over. An endless one is bounded, since instants are.
+/// The end of a grace period. An endless one is bounded, because instants are.
 pub fn after(grace: Duration) -> Instant {
     const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + grace.min(GRACE_MAX)
@@ -132,7 +132,7 @@ impl LiveRoom {
         };
     }
 
-    /// Takes the room from its supervisor without ending it.
+    /// Stops the room's supervisor without ending the room.
     pub async fn release_from_supervisor(&self) {
         let supervisor = self.state.lock().supervisor.take();
         if let Some(supervisor) = supervisor {

@@ -108,7 +108,7 @@ pub fn remove(pipe: &Path) -> io::Result<()> {
     }
 }
 
-/// `None`: its writer has it.
+/// `None` if the pipe's writer holds the lock.
 fn lock(source: OwnedFd) -> io::Result<Option<OwnedFd>> {
     match flock(&source, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(source)),

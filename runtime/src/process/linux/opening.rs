@@ -1,4 +1,4 @@
-//! Opening a runtime: what the machine has to offer, and the rooms that run already.
+//! Opening a runtime: detects what the machine offers, and adopts the rooms that are running.
 
 use super::{
     adoption,
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Far below the threads that the I/O runtime may have, which others use too.
+/// Far below the I/O runtime's limit of blocking threads, which it shares with others.
 const JOBS_MAX: usize = 64;
 const READS_MAX: usize = 16;
 /// For callers; the work itself continues.
@@ -107,7 +107,7 @@ fn check_pidfd() -> io::Result<()> {
     }
 }
 
-/// As many as descriptors allow: each takes some for a moment.
+/// Limited by descriptors, of which each spawn needs some for a moment.
 fn spawns_at_once(wanted: usize) -> usize {
     const DESCRIPTORS_PER_SPAWN: u64 = 64;
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

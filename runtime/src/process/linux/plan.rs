@@ -1,5 +1,4 @@
-//! From a record to a start plan: everything that can be refused is refused here, before anything
-//! runs.
+//! Converts a record to a start plan. Everything that can be rejected is rejected here, before anything runs.
 
 use super::{
     environment::{self, STANDARD_PATH, Surroundings, Variables},
@@ -189,7 +188,7 @@ fn add(sum: Option<u64>, quantity: u128) -> Option<u64> {
     sum?.checked_add(quantity)
 }
 
-/// Where players reach the room (contract 4.7).
+/// The room's address for players (contract 4.7).
 pub fn address(room: &RoomFile, host: &str) -> Address {
     let ports = room.spec.containers.iter().flat_map(|c| &c.ports);
     Address {

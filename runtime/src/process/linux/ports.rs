@@ -1,5 +1,5 @@
-//! The book of host ports: one for the machine, because schedulers share ranges. A port is given to
-//! one room at a time, whatever the protocol.
+//! The registry of host ports: one per machine, because schedulers share ranges. A port is given to one room at a time,
+//! whatever the protocol.
 
 mod proof;
 mod ranges;
@@ -36,7 +36,7 @@ struct State {
 
 struct Held {
     ports: Arc<[u16]>,
-    /// By a room that was created, not only reserved.
+    /// Held by a created room rather than only reserved.
     by_room: bool,
 }
 
@@ -82,7 +82,7 @@ impl PortBook {
         self.keep(key, drawn)
     }
 
-    /// `None`: there is none left.
+    /// Draws a port; `None` if none is left.
     ///
     /// # Errors
     /// The ports are unknown: no descriptor is left to try them.

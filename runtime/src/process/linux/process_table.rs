@@ -1,4 +1,4 @@
-//! /proc: which processes run, since when, in which session, and with which of our marks.
+//! The process table from /proc: running processes with their start times, sessions and marks of ours.
 
 use super::{blocking::Jobs, ports::RoomKey, shortage::is_shortage};
 use rustix::io::Errno;
@@ -31,7 +31,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Runs; a zombie does not.
+    /// Whether it is running; a zombie is not.
     pub fn alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
@@ -73,7 +73,7 @@ impl Marks {
         }
     }
 
-    /// The room that they name, if it is one of this installation.
+    /// The room that the marks name, if it belongs to this installation.
     pub fn of_room(&self, installation: &str) -> Option<RoomKey> {
         if self.installation.as_deref()? != installation {
             return None;
@@ -82,13 +82,13 @@ impl Marks {
         Some((scheduler.into(), room.into()))
     }
 
-    /// They name this container of this room.
+    /// Whether the marks name this container of this room.
     pub fn name(&self, installation: &str, room: &RoomKey, container: &str) -> bool {
         self.of_room(installation).as_ref() == Some(room)
             && self.container.as_deref().unwrap_or_default() == container
     }
 
-    /// They name something else.
+    /// Whether the marks name something else.
     pub fn contradict(&self, installation: &str, room: &RoomKey, container: &str) -> bool {
         let pairs = [
             (&self.installation, installation),
@@ -127,8 +127,8 @@ pub fn stat(pid: i32) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Whether exactly this process runs. When unknown, it counts as running: taking a living process
-/// for gone would lose it.
+/// Whether exactly this process is running. If that is unknown it counts as running, because a running process that
+/// counts as gone would be lost.
 pub fn may_run(id: ProcessId) -> bool {
     match stat(id.pid) {
         Ok(Some(stat)) => stat.alive() && stat.start_ticks == id.start_ticks,
@@ -174,7 +174,7 @@ pub fn pid_namespace() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
-/// Everything that runs now.
+/// All processes that are running now.
 ///
 /// # Errors
 /// Also when a single process could not be read for lack of descriptors or memory: an incomplete
@@ -249,7 +249,7 @@ impl Scanner {
     /// A table whose scan began after this call.
     ///
     /// # Errors
-    /// Unknown is not an empty table.
+    /// If the scan fails: an unreadable table is not an empty one.
     pub async fn table(&self) -> io::Result<Arc<Vec<Row>>> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut latest = self.latest.lock().await;

@@ -1,4 +1,4 @@
-//! `room.json`: what a later process must know of a room.
+//! `room.json`: what a later process must know about a room.
 
 use super::{
     folder::{Layout, RoomFolder},
@@ -13,7 +13,7 @@ use std::{
     io::{self, Write},
 };
 
-/// Up to 1 the record lies in the folder that the room works in.
+/// Up to format 1 the record is in the room's working folder.
 pub const FORMAT: u32 = 2;
 /// A record is a few kilobytes; a larger file is not ours and is not read into memory.
 const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
-/// A container that ran this long is healthy again: its next delay is the first.
+/// A container that ran this long is healthy again: its delays start over.
 const WELL_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// Whether a container that ended like this is started again. An unset policy means never
-/// (D4), and so does a word that nobody knows.
+/// Whether a container that ended like this is restarted. An unset policy means never (D4), and so does an unknown one.
 pub fn wants_restart(policy: &RestartPolicy, ending: &Ending) -> bool {
     match policy {
         RestartPolicy::Always => true,

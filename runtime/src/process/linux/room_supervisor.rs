@@ -1,12 +1,11 @@
-//! One task per room: it learns of exits, starts containers again, and ends the room.
+//! One task per room: it observes exits, restarts containers, and ends the room.
 //!
-//! A room is over when all its containers have ended, as a pod is. A container that exited 0
-//! changes nothing for the others (D31). A container that fails for good makes the instance
-//! `error`, and the others are then ended with the spec's grace period and KILL, so that no partial
-//! room lingers. A container that waits for its restart in place makes it `error` and `restarting`:
-//! the room keeps its place and its ports. Processes that a container leaves behind when it ends by
-//! itself are killed at once, as in a pod; when it was told to end, they have the rest of the grace
-//! period. Stopping the supervisor does not stop the room.
+//! A room is over when all its containers have ended, like a pod. A container that exited with 0 changes nothing for
+//! the others (D31). A container that fails for good makes the instance `error`, and the others are then ended with the
+//! spec's grace period and KILL, so that no partial room remains. A container that waits for its restart in place makes
+//! it `error` and `restarting`: the room keeps its place and its ports. Processes left behind by a container that ended
+//! on its own are killed at once, as in a pod; if it was told to end, they have the rest of the grace period. Stopping
+//! the supervisor does not stop the room.
 
 mod end;
 mod in_place;
@@ -34,8 +33,8 @@ const KILL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// One container.
 struct Slot {
     name: String,
-    /// Of its newest process; kept after its end until the room's leftovers are gone, since an
-    /// unreaped leader keeps its pid from being reused.
+    /// Its latest process, kept after its end until the room's leftovers are gone, because an unreaped leader keeps its
+    /// pid from being reused.
     process: Option<Arc<Watched>>,
     state: SlotState,
     since: Instant,
@@ -308,8 +307,8 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Returns when it is done, or when the supervisor has to stop: check which before taking anything for
-/// ended.
+/// Returns when the work is done or when the supervisor has to stop; callers must check which before they consider
+/// anything ended.
 async fn unless(stop: &CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}

@@ -1,6 +1,5 @@
-//! Keeping a log that its room holds open below a size: copied and truncated. This is for rooms
-//! whose output goes straight into a file, as all did before there was a writer between (see
-//! `log_writer`), and for those without a writer.
+//! Keeps a log that its room holds open below a size, by copying and truncating it. This is for rooms that write
+//! directly into a file: those started before log writers existed (see `log_writer`), and those without a writer.
 
 use super::{logs::rotated, safe_open};
 use std::{
@@ -9,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Makes room for a new `.1` among `files` files.
+/// Renames rotated files to make room for a new `.1`; there are at most `files` files.
 pub fn shift(log: &Path, files: usize) -> io::Result<()> {
     for number in (1..files.saturating_sub(1)).rev() {
         match fs::rename(rotated(log, number), rotated(log, number + 1)) {

@@ -19,7 +19,7 @@ use std::{fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// A creation has a queue of its own before it.
 const CREATION_PATIENCE: Duration = Duration::from_secs(120);
-/// Rooms live on without us, so nothing is lost with a task that does not end.
+/// Rooms outlive this process, so nothing is lost if a task does not end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rooms as processes of this machine. Dropping it, or shutting it down, stops no room: the next
@@ -42,7 +42,7 @@ impl ProcessRuntime {
         Ok(Arc::new(Self { host, domain, lock }))
     }
 
-    /// Where these rooms live: another boot, pid namespace or folder cannot reach them.
+    /// Identifies where these rooms run: another boot, pid namespace or folder cannot reach them.
     pub fn runtime_domain(&self) -> String {
         self.domain.clone()
     }
@@ -234,7 +234,7 @@ fn stopped<T>() -> Result<T, RuntimeError> {
     Err(RuntimeError::Unavailable("the runtime is stopping".into()))
 }
 
-/// One container: its log as it is. Several: a share of each, with the name before each line.
+/// The log of a single container, or a share of each container's log with its name before each line.
 fn tail_of_room(
     record: &RoomFile,
     folder: &folder::RoomFolder,

@@ -17,7 +17,7 @@ use std::{
 /// Files of ours are for the owner only, whatever the umask.
 pub const MODE: u32 = 0o600;
 
-/// For reading.
+/// Opens a file for reading.
 pub fn read(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path, OFlags::NOFOLLOW)
 }

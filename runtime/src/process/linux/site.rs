@@ -1,4 +1,4 @@
-//! The folder of all rooms, and its lock: one process of a machine hosts the rooms of a folder.
+//! The folder of all rooms, and its lock: only one process on a machine hosts the rooms of a folder.
 
 use super::{folder, safe_open};
 use crate::process::OpenError;

@@ -17,7 +17,7 @@ const ROUNDS_MAX: usize = 10;
 /// For one round: a process in uninterruptible sleep must not block its room forever.
 const ROUND_MAX: Duration = Duration::from_secs(5);
 
-/// Whose processes are meant.
+/// The processes to find.
 pub struct Scope<'a> {
     pub key: &'a RoomKey,
     /// `None`: the whole room.
@@ -56,8 +56,8 @@ impl Scope<'_> {
     }
 }
 
-/// The running members, once they are known (see `shortage`): while the table cannot be read, no
-/// process is taken for gone. Also empty when we are stopping.
+/// The running members, once they are known (see `shortage`): while the process table cannot be read, no process counts
+/// as gone. Also empty when the runtime is stopping.
 pub async fn members(host: &Host, scope: &Scope<'_>) -> Vec<ProcessId> {
     members_after(host, scope, None).await
 }
@@ -88,8 +88,8 @@ pub async fn ask_to_end(host: &Host, scope: &Scope<'_>) {
     }
 }
 
-/// KILL until nothing is left. Returns early when we are stopping: check that before taking the
-/// room for ended.
+/// Sends KILL until nothing is left. Returns early when the runtime is stopping, which callers must check before they
+/// consider the room ended.
 pub async fn kill_all(host: &Host, scope: &Scope<'_>) {
     for _ in 0..ROUNDS_MAX {
         let left = members_after(host, scope, Some(Signal::KILL)).await;

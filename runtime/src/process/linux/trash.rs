@@ -1,6 +1,6 @@
-//! Removes trees that rooms made. They may be deeper than any stack and longer than any path,
-//! unreadable, full of mounts. A tree is renamed away first, so that its name is free at once; then
-//! it is removed (`clearance`).
+//! Removes directory trees that rooms created. They may be nested deeper than a recursion allows, have longer paths
+//! than the system accepts, be unreadable, or contain mounts. A tree is moved into the trash first, so that its name is
+//! free at once; then it is removed (`clearance`).
 
 use super::clearance::{Clearance, Stuck, c_string, fresh_name, open_folder};
 use rustix::fs::CWD;

@@ -83,8 +83,8 @@ pub fn hear_of_children() {
     }
 }
 
-/// Our parent may have blocked signals, which is inherited: TERM would wait for ever. To be called before there are
-/// threads.
+/// Our parent may have blocked signals, and the mask is inherited: TERM would stay pending forever. Must be called
+/// before threads are created.
 pub fn unblock_signals() {
     // SAFETY: the set is plain data that sigemptyset(3) fills; it lives for the call, and nothing is read back.
     unsafe {

@@ -1,4 +1,4 @@
-//! Whether a port is free: tried, as nothing else tells.
+//! Checks whether a port is free by binding it, which is the only reliable way.
 
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
@@ -31,7 +31,7 @@ pub fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
     Ok(())
 }
 
-/// This machine, or this container, does not have the family: no port can be held in it.
+/// Whether the address family is missing on this machine or in this container: then no port can be in use in it.
 fn is_without_family(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

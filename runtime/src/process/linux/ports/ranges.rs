@@ -1,4 +1,4 @@
-//! Where the ports of a room come from.
+//! The ranges from which a room's ports are drawn.
 
 use super::proof::Protocol;
 use maestro_core::domain::{PortRange, Scheduler};
@@ -61,7 +61,7 @@ pub fn wanted(scheduler: &Scheduler, fallback: Option<PortRange>) -> Result<Vec<
         .collect()
 }
 
-/// Says that nothing is left of a range, and what to do.
+/// The error for an exhausted range, with advice.
 pub fn exhausted(scheduler: &Scheduler, range: &Wanted, skipped: &[(u16, io::Error)]) -> String {
     let skipped: Vec<_> = skipped
         .iter()

@@ -36,7 +36,7 @@ impl RoomSupervisor {
                 slot.state = SlotState::Ended;
             }
         }
-        // No room waits longer than that to be killed, or keeps another supervisor waiting.
+        // No longer than that: the room must be killed in time, and another supervisor may be waiting.
         let (kill_at, stop) = (self.kill_at(), self.stop.clone());
         let scope = self.scope();
         tokio::select! {
