@@ -1,7 +1,6 @@
-//! What one turn of the state machine costs: `decide_cost ROOMS TURNS` takes so many rooms and
-//! runs each kind of turn so often, each inside a function of its own. `cargo xtask guard`
-//! runs it under callgrind, counts the instructions inside these functions alone, and
-//! compares them with `core/decide-cost.tsv`.
+//! Measures the cost of turns of the state machine: `decide_cost ROOMS TURNS` creates this many rooms and runs each
+//! kind of turn this often, each kind inside a function of its own. `cargo xtask guard` runs it under callgrind, counts
+//! the instructions inside these functions only, and compares them with `core/decide-cost.tsv`.
 
 use maestro_core::domain::*;
 use maestro_core::ports::{Loaded, RuntimeEvent};
@@ -12,9 +11,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Far from every timeout, so that nothing but the turn itself is due.
+/// Far beyond all timeouts, so that nothing but the measured turn is due.
 const LONG: Duration = Duration::from_secs(86_400);
-/// One health look per tick.
+/// One health check per tick.
 const HEALTH: Duration = Duration::from_secs(60);
 const CALLER: Caller = Caller(1);
 
@@ -42,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     measured_match(&mut bench, pings);
     measured_allocate(&mut bench);
     measured_tick(&mut bench);
-    // The turns were to leave the fleet as it was, and nothing to be done.
+    // The turns must leave the fleet unchanged, with no work in flight.
     let ready = bench.state.room_counts().of(RoomStatus::Ready);
     if ready != rooms as u64 || bench.state.view().work_in_flight != 0 {
         return Err(format!("not the turns that were meant: {:?}", bench.state.view()).into());
@@ -50,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A ping that says what the one before said.
+/// A ping that repeats the previous one.
 #[inline(never)]
 fn measured_ping(bench: &mut Bench, pings: Vec<Ping>) {
     black_box("ping");
@@ -62,10 +61,10 @@ fn measured_ping(bench: &mut Bench, pings: Vec<Ping>) {
     }
 }
 
-/// A ping that begins or ends a match: a change of status, and a look at the fleet.
+/// A ping that begins or ends a match: a change of status, and an evaluation of the fleet.
 #[inline(never)]
 fn measured_match(bench: &mut Bench, pings: Vec<Ping>) {
-    // Without a difference the two functions would be made one.
+    // Without a difference the compiler would merge the two functions.
     black_box("match");
     for ping in pings {
         bench.turn(Input::Ping {
@@ -75,7 +74,7 @@ fn measured_match(bench: &mut Bench, pings: Vec<Ping>) {
     }
 }
 
-/// An allocation, and its room given back.
+/// An allocation, after which the room is given back.
 #[inline(never)]
 fn measured_allocate(bench: &mut Bench) {
     for _ in 0..bench.turns {
@@ -96,7 +95,7 @@ fn measured_allocate(bench: &mut Bench) {
     }
 }
 
-/// A health look that finds nothing to do.
+/// A health check that finds nothing to do.
 #[inline(never)]
 fn measured_tick(bench: &mut Bench) {
     for _ in 0..bench.turns {
@@ -156,7 +155,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Pings of rooms far apart from each other; two in a row come from the same one.
+    /// Pings of rooms that are far apart; two consecutive ones are from the same room.
     fn pings(&self, status: impl Fn(usize) -> PingStatus) -> Vec<Ping> {
         let ping = |turn: usize| Ping {
             room: self.rooms[(turn / 2 * 7919) % self.rooms.len()].clone(),
@@ -167,7 +166,7 @@ impl Bench {
         (0..self.turns / 2 * 2).map(ping).collect()
     }
 
-    /// All that the actor asks of the state machine in one turn.
+    /// Everything that the actor asks of the state machine in one turn.
     fn turn(&mut self, input: Input) -> Decision {
         self.entropy += 1;
         self.now.mono = self.now.mono.plus(Duration::from_micros(1));

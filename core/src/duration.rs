@@ -1,17 +1,17 @@
-//! Durations in Go syntax (`30s`, `1h30m`, `250ms`, `1.5s`), the form that settings and flags of Maestro have always
+//! Durations in Go syntax (`30s`, `1h30m`, `250ms`, `1.5s`), the form that Maestro's settings and flags have always
 //! had.
 //!
-//! No published crate reads this form as it is: they lack fractions, or take `M` and `y` for units that Go does not
-//! know.
+//! No published crate reads exactly this form: they lack fractions, or accept units such as `M` and `y` that Go does
+//! not have.
 
 #![warn(missing_docs)]
 
 use std::time::Duration;
 
-/// Why a text is no duration.
+/// Why a text is not a valid duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// It is none at all.
+    /// It is not a duration at all.
     #[error("invalid duration {0:?}: write it as 30s, 1h30m or 250ms")]
     Syntax(String),
     /// A number without a unit.
@@ -20,15 +20,15 @@ pub enum DurationError {
     /// A unit that Go does not have.
     #[error("unknown unit {unit:?} in duration {text:?}: use ns, us, ms, s, m or h")]
     UnknownUnit {
-        /// What was written.
+        /// The whole text.
         text: String,
-        /// The unit in it.
+        /// The unknown unit.
         unit: String,
     },
-    /// Less than nothing.
+    /// It is negative.
     #[error("duration {0:?} is negative")]
     Negative(String),
-    /// More than 64 bits of nanoseconds hold.
+    /// It does not fit 64 bits of nanoseconds.
     #[error("duration {0:?} is too long: at most 292 years")]
     TooLong(String),
 }
@@ -36,10 +36,10 @@ pub enum DurationError {
 /// Go keeps a duration in an `i64` of nanoseconds.
 const NANOS_MAX: u128 = i64::MAX as u128;
 
-/// Reads a duration that is not negative. A bare `0` needs no unit.
+/// Parses a non-negative duration. `0` needs no unit.
 ///
 /// # Errors
-/// On any other text; the message says which form is meant.
+/// For any other text; the message describes the expected form.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let body = text.strip_prefix('+').unwrap_or(text);
     if body == "0" {
@@ -65,7 +65,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// Writes a duration as briefly as [`parse`] reads it again: `1h30m`, `250ms`, `0s`.
+/// Formats a duration in the shortest form that [`parse`] accepts: `1h30m`, `250ms`, `0s`.
 pub fn show(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -89,7 +89,7 @@ pub fn show(duration: Duration) -> String {
     text
 }
 
-/// One number with its unit, as nanoseconds, and what follows it.
+/// Parses one number with its unit: its nanoseconds, and the remaining text.
 fn part<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError> {
     let (whole, rest) = split_digits(rest);
     let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), split_digits);
@@ -111,7 +111,7 @@ fn part<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError>
     Ok((whole.saturating_add(fraction_of(scale, fraction)), rest))
 }
 
-/// `fraction` are decimals after the point; digits below a nanosecond are cut, as Go does.
+/// `fraction` holds the decimals after the point; digits below a nanosecond are truncated, as in Go.
 fn fraction_of(scale: u128, fraction: &str) -> u128 {
     let (mut sum, mut place) = (0, scale * 1_000_000);
     for digit in fraction.bytes() {

@@ -1,5 +1,5 @@
-//! Domain types, rules, the pure state machine of a scheduler and the ports to
-//! the outside. Never here: I/O, clocks, spawning, actors, databases, HTTP.
+//! Domain types, rules, the pure state machine of a scheduler, and the ports to the outside. Never here: I/O, clocks,
+//! spawning, actors, databases, HTTP.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 

@@ -1,4 +1,4 @@
-//! What an operator may tune and `decide` needs: a plain value, checked by the binary.
+//! The settings that `decide` needs: a plain value, validated by the binary.
 
 #![warn(missing_docs)]
 
@@ -12,8 +12,8 @@ pub struct CoreSettings {
     pub ping_timeout: Duration,
     /// `services.roomManager.roomInitializationTimeoutMillis`
     pub initialization_timeout: Duration,
-    /// `services.roomManager.roomMinUptimeMillis`: a room that ends sooner after it was ready
-    /// is a failure of its version; zero: any end of a room that was ready is none (D30)
+    /// `services.roomManager.roomMinUptimeMillis`: a room that ends sooner after it was ready counts as a failure of
+    /// its version; zero: the end of a room that was ready never does (D30)
     pub room_min_uptime: Duration,
     /// `services.roomManager.roomDeletionTimeoutMillis`
     pub deletion_timeout: Duration,
@@ -25,8 +25,8 @@ pub struct CoreSettings {
     pub validation_accepts_occupied: bool,
     /// `services.roomManager.roomAllocationTTLMillis`
     pub allocation_hold: Duration,
-    /// `services.roomManager.allocationFreshMillis`: a room that was silent for longer is given
-    /// out when no other is there; `None`: however silent it is (D33)
+    /// `services.roomManager.allocationFreshMillis`: a room that was silent for longer is allocated only if there is no
+    /// other; `None`: there is no such limit (D33)
     pub allocation_fresh: Option<Duration>,
     /// `operations.rooms.add.limit`
     pub add_limit: i32,
@@ -40,7 +40,7 @@ pub struct CoreSettings {
     pub drain_deadline: Option<Duration>,
     /// `services.operationManager.operationLeaseTTLMillis`
     pub operation_lease_ttl: Duration,
-    /// `workers.redis.operationsTTL`: how long periodic operations are kept; zero: for ever
+    /// `workers.redis.operationsTTL`: how long periodic operations are kept; zero: forever
     pub periodic_operation_ttl: Duration,
     /// `workers.healthControllerInterval`
     pub health_interval: Duration,
@@ -50,21 +50,22 @@ pub struct CoreSettings {
     pub event_driven: bool,
     /// `workers.paused`
     pub paused: bool,
-    /// Steady pings are written behind at least this often (architecture 5).
+    /// Steady pings are written at least this often (architecture 5).
     pub touch_interval: Duration,
-    /// Rooms that one turn looks at where all of them have to be looked at.
+    /// Number of rooms handled per turn when all of them have to be looked at.
     pub rooms_per_turn: usize,
-    /// Ended operations kept per scheduler; older ones go first.
+    /// Maximum number of ended operations kept per scheduler; the oldest are deleted first.
     pub history_limit: usize,
-    /// Rooms that one scheduler may have; an order beyond that is refused, a policy stops there.
+    /// Maximum number of rooms per scheduler; orders beyond it are refused, policies stop there.
     pub rooms_limit: usize,
-    /// Versions kept per scheduler; the oldest go first, never the active or the one before it.
+    /// Maximum number of versions kept per scheduler; the oldest are deleted first, but never the active one or the one
+    /// before it.
     pub versions_limit: usize,
-    /// Operations that may wait per scheduler; one more is refused.
+    /// Maximum number of waiting operations per scheduler; one more is refused.
     pub queue_limit: usize,
-    /// Longest back-off of a version whose rooms end at once (D23).
+    /// Longest back-off for a version whose rooms end too soon (D23).
     pub crash_backoff_max: Duration,
-    /// Failures in a row before the scheduler is shown as on-error (D23).
+    /// Failures in a row after which the scheduler is `on-error` (D23).
     pub crash_error_after: u32,
     /// How long a runtime call may take.
     pub runtime_timeout: Duration,

@@ -1,16 +1,15 @@
-//! Foreign text on its way to a terminal or a text log.
+//! Makes foreign text safe for terminals and text logs.
 //!
-//! Names, reasons and answers come from rooms, forwarders, clients and servers that nobody has checked. A control
-//! character in them moves a cursor or forges a line; a bidirectional one makes a line read as another.
+//! Names, reasons and answers come from rooms, forwarders, clients and servers unchecked. A control character in them
+//! can move the cursor or forge a line; a bidirectional one can make a line read as another.
 
 #![warn(missing_docs)]
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Whether a character acts on a terminal or on the text around it instead of being seen: control characters (C0, DEL,
-/// C1), separators of lines and paragraphs, marks and overrides of the writing direction, and others without a shape of
-/// their own.
+/// Whether a character affects the terminal or the surrounding text instead of being visible: control characters (C0,
+/// DEL, C1), line and paragraph separators, marks and overrides of the writing direction, and others without a glyph.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -28,21 +27,21 @@ pub fn is_unprintable(c: char) -> bool {
         )
 }
 
-/// The text on one line, with escapes such as `\n` and `\u{1b}` for what cannot be printed.
+/// The text on one line, with unprintable characters escaped as `\n`, `\u{1b}` and so on.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     replaced(text, is_unprintable, write_escape)
 }
 
-/// As [`escaped`], for text of ours with foreign parts in it: its line breaks and tabs stay.
+/// Like [`escaped`], for our own text with foreign parts: its line breaks and tabs are kept.
 #[must_use]
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     let acts = |c| is_unprintable(c) && !matches!(c, '\n' | '\t');
     replaced(text, acts, write_escape)
 }
 
-/// A JSON document that says the same in characters that can be printed. Line breaks and tabs stay: a valid document
-/// has them between its values only. Other text (YAML's double quotes) may take the same escapes.
+/// An equivalent JSON document of printable characters. Line breaks and tabs are kept, because a valid document has
+/// them only between its values. Other formats (YAML's double quotes) accept the same escapes.
 #[must_use]
 pub fn escaped_json(text: &str) -> Cow<'_, str> {
     let acts = |c| is_unprintable(c) && !matches!(c, '\n' | '\t' | '\r');
@@ -67,7 +66,7 @@ fn replaced(
     out.push_str(&text[..first]);
     for c in text[first..].chars() {
         match acts(c) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             true => drop(write(c, &mut out)),
             false => out.push(c),
         }
@@ -79,7 +78,7 @@ fn write_escape(c: char, out: &mut String) -> fmt::Result {
     write!(out, "{}", c.escape_default())
 }
 
-/// Passes on what is written to it as [`escaped`] does, without a copy.
+/// A writer that escapes like [`escaped`], without a copy.
 pub struct Escaping<W>(pub W);
 
 impl<W: Write> Write for Escaping<W> {

@@ -1,13 +1,13 @@
-//! Why an adapter failed, as every port's errors carry it.
+//! Why an adapter failed; part of every port's errors.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Words for whoever reads a message, and the error beneath for whoever follows the chain. Cheap to clone, because one
-/// failed commit answers many callers.
+/// A message for people, and the underlying error for those who follow the chain. Cheap to clone, because one failed
+/// commit answers many callers.
 ///
-/// The errors of ports show the words in their own message, so their `source` is the error beneath and not this.
+/// The errors of ports include the message in their own, so their `source` is the underlying error and not this.
 #[derive(Clone, Debug)]
 pub struct Cause {
     text: Arc<str>,
@@ -15,7 +15,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// `text` says it all by itself; `source` is where it came from.
+    /// `text` is complete by itself; `source` is the error behind it.
     pub fn new(text: impl Into<Arc<str>>, source: impl Error + Send + Sync + 'static) -> Self {
         Self {
             text: text.into(),
@@ -23,11 +23,12 @@ impl Cause {
         }
     }
 
-    /// In the words of the error itself. Its own causes are the source.
+    /// Uses the error's own message. Its own causes remain reachable through the source.
     pub fn of(error: impl Error + Send + Sync + 'static) -> Self {
         Self::new(error.to_string(), error)
     }
 
+    /// The message for people, without the source.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -41,7 +42,7 @@ impl fmt::Display for Cause {
 
 impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // A reference to the shared error, not to its Arc: so that it can be downcast.
+        // A reference to the shared error rather than to its `Arc`, so that it can be downcast.
         self.source.as_deref().map(|error| error as _)
     }
 }

@@ -1,4 +1,4 @@
-//! Telling matchmakers: room and player events to their forwarders (contract 6).
+//! Forwarders: they tell matchmakers about events of rooms and players (contract 6).
 
 use crate::domain::{Address, Forwarder, PingStatus, RoomId, SchedulerName};
 use async_trait::async_trait;
@@ -9,25 +9,30 @@ use std::sync::Arc;
 /// What happened (contract 6.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardedEvent {
-    /// A ping that was taken.
+    /// A ping that was accepted.
     Resync(PingStatus),
-    /// The v9 status call; `word` as the room wrote it.
+    /// The status call of version 9.
     Status {
+        /// The status that `word` stands for.
         status: PingStatus,
+        /// The word as the room wrote it.
         word: String,
     },
     /// The room has ended.
     Terminated,
-    /// Free text.
+    /// An event of the game, in its own words.
     RoomEvent(String),
+    /// A player joined or left the room.
     Player {
+        /// False if the player left.
         joined: bool,
+        /// The `playerId` from the event's metadata.
         player: String,
     },
 }
 
 impl ForwardedEvent {
-    /// One word for traces.
+    /// The kind of event in one word, for traces.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Resync(_) => "resync",
@@ -38,8 +43,9 @@ impl ForwardedEvent {
         }
     }
 
-    /// Of these a room may be gone already, so nobody needs its address: `roomEvent` or `pingType` says that it ends,
-    /// by the event's own word or by its metadata (contract 6.2, 6.3).
+    /// Whether the event can be forwarded without the room's address, because the room may be gone: events of players,
+    /// and events whose own word, or whose metadata's `roomEvent` or `pingType`, says that the room ends (contract 6.2,
+    /// 6.3).
     pub fn needs_no_address(&self, metadata: &str) -> bool {
         match self {
             Self::Terminated | Self::Player { .. } => true,
@@ -55,7 +61,7 @@ impl ForwardedEvent {
     }
 }
 
-/// Case-sensitive, as the original compares them.
+/// Case-sensitive, like the original's comparison.
 fn ends(word: &str) -> bool {
     matches!(word, "terminating" | "terminated")
 }
@@ -64,7 +70,7 @@ fn is_end(value: &RawValue) -> bool {
     serde_json::from_str::<String>(value.get()).is_ok_and(|word| ends(&word))
 }
 
-/// The two words in a room's metadata that an event may lack itself. Left raw: however deep the rest is.
+/// Two members of a room's metadata. Kept raw, so that neither they nor the others can exceed the parser's depth.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Said<'a> {
@@ -78,52 +84,66 @@ fn said(metadata: &str) -> Said<'_> {
     serde_json::from_str(metadata).unwrap_or_default()
 }
 
-/// Everything that a forwarder is told of one event.
+/// An event with everything that forwarders receive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forwarding {
+    /// The scheduler that the room belongs to.
     pub scheduler: SchedulerName,
+    /// The scheduler's game, which some messages carry.
     pub game: Arc<str>,
     /// The enabled forwarders of the active version, in their order.
     pub to: Arc<[Forwarder]>,
+    /// The room that the event is about.
     pub room: RoomId,
-    /// `None`: not known (any more); only for events that need none, or no forwarder is called.
+    /// `None` if it is unknown, or no longer known; then only events that need none are forwarded.
     pub address: Option<Arc<Address>>,
+    /// What happened.
     pub event: ForwardedEvent,
-    /// JSON text of an object: what the room sent with the event. Empty: nothing.
+    /// JSON text of an object: the room's metadata for this event. Empty if it sent none.
     pub metadata: Arc<str>,
 }
 
-/// Why an event did not reach a forwarder; the text is what the room is told.
+/// Why an event was not forwarded. The text is sent to the room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
-    /// D3: the gRPC code's name, and the transport's own cause or the forwarder's words.
+    /// The call failed (D3): the gRPC code's name with the transport's error or the forwarder's message.
     #[error(
         "failed to forward event room at \"{forwarder}\" with code {code}{}",
         after_colon(cause)
     )]
     Failed {
+        /// The forwarder's name.
         forwarder: String,
+        /// The gRPC code's name as Go spells it.
         code: String,
+        /// The transport's error or the forwarder's message; may be empty.
         cause: String,
     },
-    /// D2: the forwarder answered with another code than 200.
+    /// The forwarder answered with a code other than 200 (D2).
     #[error("failed to forward event room at \"{forwarder}\"")]
-    Refused { forwarder: String, code: i32 },
+    Refused {
+        /// The forwarder's name.
+        forwarder: String,
+        /// The code in the forwarder's reply.
+        code: i32,
+    },
     /// The room has no address yet: no forwarder was called.
     #[error(
         "no room port found to forward roomEvent. Forwarder name: \"{forwarder}\", Scheduler: \"{scheduler}\""
     )]
     NoPort {
+        /// The first forwarder that would have been called.
         forwarder: String,
+        /// The scheduler that the room belongs to.
         scheduler: SchedulerName,
     },
-    /// The metadata cannot be put into an event.
+    /// The metadata cannot be converted for a forwarder.
     #[error("the metadata of this event cannot be forwarded: {0}")]
     Metadata(String),
 }
 
 impl ForwardError {
-    /// The name of the code that the call ended with; none: there was no call (contract 6.5).
+    /// The name of the code with which the call ended; none if there was no call (contract 6.5).
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Failed { code, .. } => Some(code),
@@ -133,7 +153,7 @@ impl ForwardError {
     }
 }
 
-/// The name that stands in the metrics for the HTTP-like code of a reply (contract 6.4).
+/// The name in the metrics for the HTTP-like code of a reply (contract 6.4).
 pub fn code_of_reply(code: i32) -> &'static str {
     match code {
         200 => "OK",
@@ -151,11 +171,12 @@ fn after_colon(cause: &str) -> String {
     }
 }
 
+/// The client of the matchmakers' forwarders. A call is made once: the caller decides about order and retries.
 #[async_trait]
 pub trait Forwarders: Send + Sync + 'static {
     /// Calls one forwarder once, within its own timeout.
     async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError>;
 
-    /// Nothing more is to be told for this scheduler: what is kept for it alone can go. A later event makes it anew.
+    /// The scheduler has ended: resources kept for it alone can be freed. A later event allocates them again.
     fn ended(&self, _scheduler: &SchedulerName) {}
 }

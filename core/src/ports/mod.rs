@@ -1,4 +1,4 @@
-//! What the core asks of the world: one trait per file, beside the types it speaks.
+//! What the core needs from its environment: one trait per file, together with the types it uses.
 
 mod cause;
 mod clock;

@@ -1,4 +1,4 @@
-//! The runtime: where rooms live, as pods or as local processes.
+//! The runtime that runs the rooms, as pods or as local processes.
 
 use super::Cause;
 use crate::domain::*;
@@ -6,74 +6,85 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use std::{sync::Arc, time::Duration};
 
-/// A room to be created, or met again when it exists already.
+/// An order to create a room, or to return the existing one.
 #[derive(Clone, Debug)]
 pub struct RoomOrder {
+    /// Id of the room, derived from its operation, so that a repeated order is recognized.
     pub room: RoomId,
+    /// The version of the scheduler that the room is created from.
     pub scheduler: Arc<Scheduler>,
+    /// Whether the room only tests a new version (architecture 7); the instance is marked with it.
     pub validation: bool,
-    /// One per port of the spec, in the order of containers and their ports.
+    /// One port per port of the spec, in the order of containers and their ports.
     pub host_ports: Arc<[u16]>,
 }
 
-/// What a runtime reports of one scheduler's instances. The events of one room come
-/// in the order in which they happened.
+/// What a runtime reports about one scheduler's instances. Events of the same room arrive in the order in which they
+/// happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RuntimeEvent {
-    /// The complete list at this moment: the first event of each watch, and after each gap.
+    /// The complete list at this moment: the first event of each watch, and repeated after each gap.
     Listed(Vec<Instance>),
+    /// A new observation of an instance that exists.
     Changed(Instance),
+    /// An instance no longer exists: its processes have ended, its pod is deleted.
     Gone {
+        /// The room that it belonged to.
         room: RoomId,
+        /// The instance's uid, since a namesake may exist by now.
         uid: String,
+        /// How it ended; `None` if the runtime does not know.
         exit: Option<Exit>,
     },
 }
 
-/// A process of a room on this machine, for whoever wants to attach to it or send it a signal.
+/// A process of a room on this machine, for tools that attach to it or send it a signal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ContainerProcess {
+    /// The container's name in the spec.
     pub container: String,
     /// The leader of the container's session.
     pub pid: u32,
 }
 
-/// Why the runtime did not do it, by what may be done about it.
+/// Why the runtime failed, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RuntimeError {
-    /// The order can never succeed as it is: no such command, bad quantity, foreign namespace.
+    /// The order can never succeed: unknown command, invalid quantity, foreign namespace.
     #[error(transparent)]
     Invalid(Cause),
-    /// No room left: ports, memory, processes. Worth another try later.
+    /// A resource is exhausted: ports, memory, processes. A later attempt may succeed.
     #[error(transparent)]
     Exhausted(Cause),
-    /// Passing trouble of the runtime.
+    /// A transient failure of the runtime.
     #[error(transparent)]
     Unavailable(Cause),
+    /// The runtime has no such room; for a termination that means success.
     #[error("no such room in the runtime")]
     NotFound,
 }
 
-/// Runs rooms. Every call is idempotent by room id, since an owner repeats after a
-/// restart what it had not seen done.
+/// Runs rooms. Every call is idempotent by room id, because after a restart an owner repeats what it has not seen
+/// completed.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
-    /// Makes the place for a scheduler's rooms (its namespace, its folder).
+    /// Creates the place for a scheduler's rooms (its namespace or its folder).
     async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError>;
-    /// Removes that place; what is not there is no error.
+    /// Removes that place; a missing one is not an error.
     async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError>;
-    /// Draws host ports for a room that is to be created: one per port of the spec, distinct,
-    /// in no use on this machine (D9). Reserved until [`Runtime::create`] or [`Runtime::release_ports`].
+    /// Draws host ports for a room that will be created: one per port of the spec, distinct, and not in use on this
+    /// machine (D9). They stay reserved until [`Runtime::create`] or [`Runtime::release_ports`].
     async fn reserve_ports(
         &self,
         room: &RoomId,
         scheduler: &Scheduler,
     ) -> Result<Arc<[u16]>, RuntimeError>;
+    /// Frees the reservation of a room that will not be created. Ports of a created room stay with it until it is gone.
     async fn release_ports(&self, room: &RoomId);
-    /// Starts the room; one that runs already under this id is returned as it is.
+    /// Starts the room; if one is running under this id, it is returned unchanged.
     async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError>;
-    /// Asks the room to end: TERM, then after `grace` KILL to all of it. Returns when the
-    /// order is accepted; the end is reported by the watch. `uid` guards against namesakes.
+    /// Tells the room to end: TERM, and after `grace` KILL to all of its processes. Returns once the order is accepted;
+    /// the watch reports the end. `uid` protects a namesake.
     async fn terminate(
         &self,
         scheduler: &SchedulerName,
@@ -82,9 +93,10 @@ pub trait Runtime: Send + Sync + 'static {
         grace: Duration,
         reason: RemovalReason,
     ) -> Result<(), RuntimeError>;
-    /// Begins with [`RuntimeEvent::Listed`]. Ends only when the runtime is shut down.
+    /// Events of a scheduler's instances, beginning with [`RuntimeEvent::Listed`]. Ends only when the runtime is shut
+    /// down.
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent>;
-    /// What runs for a room now, from memory. Nothing where rooms are no processes of this machine.
+    /// The current processes of a room, from memory. Empty if rooms are not processes of this machine.
     fn processes(&self, _: &SchedulerName, _: &RoomId) -> Vec<ContainerProcess> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! The store: what survives. Written only by the owner of a scheduler, read by anyone.
+//! The store: durable state, written only by the owner of a scheduler, and read by anyone.
 
 use super::Cause;
 use crate::domain::*;
@@ -9,66 +9,86 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Who writes, and where in the order of its writes. A store applies a batch only when
-/// the scheduler's stored epoch is `epoch` and its stored seq is `previous`.
+/// Identifies the writer and the position in the order of its writes. A store applies a batch only if the scheduler's
+/// stored epoch is `epoch` and its stored seq is `previous`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
+    /// The scheduler whose rows are written.
     pub scheduler: SchedulerName,
+    /// The writer's epoch, from [`Claim::Owned`](super::Claim::Owned).
     pub epoch: Epoch,
+    /// The seq of the batch before.
     pub previous: Seq,
+    /// The seq of this batch; stored together with its changes.
     pub seq: Seq,
 }
 
-/// One durable change. All of a batch are applied, or none.
+/// One durable change. All changes of a batch are applied, or none.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// Inserts the scheduler's row and its first version. [`CommitError::AlreadyExists`] when it is there.
+    /// Inserts the scheduler's row and its first version. [`CommitError::AlreadyExists`] if there is one.
     CreateScheduler(Arc<Scheduler>),
     /// Overwrites the active document; `created_at` of the row stays (contract 8.1).
     UpdateScheduler(Arc<Scheduler>),
-    /// A version's document; one that exists is left as it is (contract 8.1).
+    /// Stores a version's document; an existing one is not overwritten (contract 8.1).
     CreateVersion {
+        /// The version's document.
         scheduler: Arc<Scheduler>,
+        /// When the version was made, as listings show it.
         created_at: Timestamp,
     },
-    /// Overwrites the document of a version that is stored; when that came stays (D32).
+    /// Overwrites the document of a stored version; its creation time stays (D32).
     UpdateVersion(Arc<Scheduler>),
-    /// Row, versions, rooms and all operations but `keep`.
+    /// Deletes the row, versions, rooms and all operations except `keep`.
     DeleteScheduler {
+        /// The deletion itself, which clients read after the scheduler is gone.
         keep: OperationId,
     },
+    /// Inserts a room, or overwrites it.
     PutRoom(Box<RoomRecord>),
+    /// Deletes a room; one that does not exist is ignored.
     DeleteRoom(RoomId),
-    /// Steady pings, coalesced; rooms that are gone are passed over.
+    /// Coalesced steady pings; rooms that are gone are ignored.
     TouchRooms(Vec<RoomTouch>),
-    /// A version's document goes; the active one never does.
+    /// Deletes a version's document; the active version is never deleted.
     DeleteVersion(SchedulerVersion),
-    /// What an operator decided about the rollout under way.
+    /// Stores an operator's decisions about the rollout or the queues.
     PutOperator(OperatorRecord),
+    /// Inserts an operation, or overwrites it.
     PutOperation(Box<OperationRecord>),
+    /// Moves the end of a running operation's lease (contract 5.9); ignored once it has ended.
     RenewOperationLease {
+        /// The running operation.
         operation: OperationId,
+        /// The new end of the lease.
         until: Timestamp,
     },
+    /// Deletes ended operations whose retention is over; missing ones are ignored.
     DeleteOperations(Vec<OperationId>),
 }
 
-/// Why a commit did not succeed, by what the writer may do about it (architecture 5, Order).
+/// Why a commit failed, by what the writer may do about it (architecture 5, Order).
 #[derive(Debug, Clone)]
 pub enum CommitError {
-    /// Certainly not applied: the same batch may be sent again.
+    /// Certainly not applied: the same batch may be committed again.
     NotApplied(Cause),
-    /// May have been applied: read [`Store::stored_seq`] before anything else.
+    /// May have been applied: [`Store::stored_seq`] must be read before anything else.
     Unknown(Cause),
-    /// Another owner has the scheduler.
-    Fenced { stored: Epoch },
-    /// The stored seq is not the previous one: the store lost something, or got it twice.
-    Behind { stored: Seq },
-    /// [`Change::CreateScheduler`] of a name that exists. Not applied.
+    /// The scheduler has another owner.
+    Fenced {
+        /// The epoch in the store.
+        stored: Epoch,
+    },
+    /// The stored seq is not the expected one: the store lost a batch, or applied one twice.
+    Behind {
+        /// The seq in the store.
+        stored: Seq,
+    },
+    /// [`Change::CreateScheduler`] under a name that exists. Not applied.
     AlreadyExists,
 }
 
-// By hand, as with `StoreError`: a derived source would be the cause, whose words are in the message already.
+// Implemented by hand, as for `StoreError`: a derived source would be the cause, whose text is in the message already.
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,12 +114,12 @@ impl Error for CommitError {
     }
 }
 
-/// A read, or a take-over, that failed.
+/// A read or a take-over failed.
 #[derive(Debug, Clone)]
 pub enum StoreError {
-    /// Passing: the store is away, slow or full. The text says what to do.
+    /// Transient: the store is unreachable, slow or full. The text says what to do.
     Unavailable(Cause),
-    /// A stored document cannot be read.
+    /// A stored document cannot be parsed.
     Corrupt(Cause),
 }
 
@@ -119,16 +139,17 @@ impl Error for StoreError {
     }
 }
 
-/// A store that takes no changes now: a full disk, a failing one, a database that is away.
+/// A store that takes no changes now: its disk is full or failing, or its database is unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Outage {
+    /// When the first change failed.
     pub since: Timestamp,
-    /// As the system says it, such as `no space left on device`.
+    /// The system's own words, such as `no space left on device`.
     pub cause: String,
 }
 
 impl Outage {
-    /// What a caller is told whose change is refused for it.
+    /// The error for a caller whose change is refused because of the outage.
     pub fn refusal(&self) -> StoreError {
         let text = format!(
             "{}; nothing is changed until that is mended, then try again",
@@ -138,19 +159,21 @@ impl Outage {
     }
 }
 
-/// What the retention of ended operations has to know of one.
+/// The part of an ended operation that retention needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedOperation {
+    /// Its id.
     pub id: OperationId,
+    /// When it got its final status; retention counts from here.
     pub ended_at: Timestamp,
-    /// Finished without having done anything: not part of the history (contract 5.11).
+    /// Finished without having done anything, and therefore not part of the history (contract 5.11).
     pub no_action: bool,
-    /// Kept for a limited time only (contract 5.11).
+    /// Kept only for a limited time (contract 5.11).
     pub periodic: bool,
 }
 
 impl EndedOperation {
-    /// Of a record that has ended.
+    /// The entry for a record that has ended.
     pub fn of(record: &OperationRecord) -> Self {
         Self {
             id: record.id,
@@ -162,81 +185,102 @@ impl EndedOperation {
     }
 }
 
-/// What an operator decided about a scheduler, beside its document.
+/// An operator's decisions about a scheduler, in addition to its document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct OperatorRecord {
     /// No room is replaced until the rollout is resumed.
     #[serde(alias = "paused")]
     pub rollout_paused: bool,
-    /// Stands still, or moves although `settings.paused` holds all. `None`: as the settings say.
+    /// `Some(true)` pauses the queues, `Some(false)` runs them even if `settings.paused` is set. `None`: as the
+    /// settings say.
     pub held: Option<bool>,
 }
 
-/// Everything an owner needs to go on with a scheduler.
+/// Everything an owner needs to continue a scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// `None`: no such scheduler (leftover operations may still be there).
+    /// `None` if there is no such scheduler (operations may remain).
     pub scheduler: Option<Arc<Scheduler>>,
-    /// Every stored version, any order.
+    /// All stored versions, in any order.
     pub versions: Vec<Arc<Scheduler>>,
+    /// Every stored room, in any order.
     pub rooms: Vec<RoomRecord>,
     /// Operations that have not ended, in the order of their queue.
     pub operations: Vec<OperationRecord>,
-    /// Those that have ended and are still kept, oldest first.
+    /// Ended operations that are still kept, oldest first.
     pub ended: Vec<EndedOperation>,
+    /// The operator's decisions; the default if there are none.
     pub operator: OperatorRecord,
+    /// The last batch that was stored; the next one must name it as its previous.
     pub seq: Seq,
 }
 
 /// The owner's side of the store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies all `changes` or none. Durable when it returns `Ok`. They are shared, because a writer keeps them for
-    /// another try.
+    /// Applies all `changes` or none; they are durable when it returns `Ok`. They are shared, because a writer keeps
+    /// them for another attempt.
     async fn commit(&self, fence: Fence, changes: Arc<[Change]>) -> Result<(), CommitError>;
     /// The seq of the last batch applied for `scheduler` by `epoch`.
     async fn stored_seq(&self, scheduler: &SchedulerName, epoch: Epoch)
     -> Result<Seq, CommitError>;
+    /// Everything about one scheduler. A name without a scheduler is not an error, see [`Loaded::scheduler`].
+    ///
+    /// # Errors
+    /// If the store cannot be read, or contains documents that cannot be.
     async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError>;
-    /// `Some` from the first change that failed until the next one that succeeded. The store finds out by itself when
-    /// it is over. Asked for each change before it is decided, because a decision is not undone: so it is answered from
-    /// memory, and never waits.
+    /// `Some` from the first change that failed to the next one that succeeded; the store itself notices the end. It is
+    /// asked before each decision that changes something, because decisions cannot be undone, so it must answer from
+    /// memory and without waiting.
     fn outage(&self) -> Option<Arc<Outage>>;
 }
 
-/// Exact matches, ANDed; empty means any (contract 2.2).
+/// Exact matches, combined with AND; an empty field matches anything (contract 2.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchedulerFilter {
+    /// Name of the scheduler.
     pub name: String,
+    /// Game of the scheduler.
     pub game: String,
+    /// Active version of the scheduler.
     pub version: String,
 }
 
+/// A stored version of a scheduler, in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRow {
+    /// The version itself.
     pub version: SchedulerVersion,
+    /// When the version was made; later changes of its document do not move it (D32).
     pub created_at: Timestamp,
 }
 
-/// Which operations a listing shows (contract 2.4).
+/// The stage of the operations that a listing shows (contract 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Waiting in a queue, in the order in which they will run.
     Pending,
+    /// Running now.
     Active,
-    /// A window of the history, ordered by when operations ended. Finished operations
-    /// that took no action are not in it.
+    /// A page of the history, ordered by the time at which operations ended. Finished operations that took no action
+    /// are not part of it.
     Final {
+        /// How many operations to skip.
         offset: u64,
+        /// Maximum number of operations to return.
         limit: u64,
+        /// Oldest first instead of newest first.
         ascending: bool,
     },
 }
 
+/// A page of a scheduler's operations.
 #[derive(Clone, Debug, Default)]
 pub struct OperationPage {
-    /// Size of the whole history for `Final`, number of items otherwise.
+    /// For `Final` the size of the whole history, otherwise the number of items.
     pub total: u64,
+    /// The operations of this page, in the order of the [`Stage`].
     pub operations: Vec<Arc<OperationRecord>>,
 }
 
@@ -245,9 +289,11 @@ pub struct OperationPage {
 pub struct RoomCounts(pub [u64; 9]);
 
 impl RoomCounts {
+    /// Number of rooms in this status.
     pub fn of(&self, status: RoomStatus) -> u64 {
         self.0[status as usize]
     }
+    /// Number of rooms in any status.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
@@ -256,44 +302,55 @@ impl RoomCounts {
 /// Plain reads, on any node, with or without an owner.
 #[async_trait]
 pub trait Reads: Send + Sync + 'static {
-    /// Active schedulers, by name.
+    /// Active schedulers, ordered by name.
     async fn schedulers(&self, filter: &SchedulerFilter)
     -> Result<Vec<Arc<Scheduler>>, StoreError>;
+    /// The active version of a scheduler; `None` if there is no such scheduler.
     async fn scheduler(&self, name: &str) -> Result<Option<Arc<Scheduler>>, StoreError>;
+    /// One version of a scheduler; `None` if there is no such scheduler or version.
     async fn scheduler_version(
         &self,
         name: &str,
         version: &str,
     ) -> Result<Option<Arc<Scheduler>>, StoreError>;
-    /// Newest first; empty when there is no such scheduler.
+    /// Newest first; empty if there is no such scheduler.
     async fn versions(&self, name: &str) -> Result<Vec<VersionRow>, StoreError>;
+    /// A page of the scheduler's operations; empty if there is no such scheduler.
     async fn operations(&self, scheduler: &str, stage: Stage) -> Result<OperationPage, StoreError>;
+    /// One operation, open or ended; `None` if the scheduler has none of this id.
     async fn operation(
         &self,
         scheduler: &str,
         id: OperationId,
     ) -> Result<Option<Arc<OperationRecord>>, StoreError>;
+    /// The scheduler's rooms by status, as stored; zeros if there is no such scheduler.
     async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError>;
-    /// For readiness: can it be used now?
+    /// Checks that the store is usable now, for readiness.
     async fn check(&self) -> Result<(), StoreError>;
 }
 
-/// What other programs put into the store behind our back.
+/// What other programs put into the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FeedEvent {
-    /// An operation was pushed for this scheduler; load it.
+    /// An operation was pushed for this scheduler.
     Pushed {
+        /// The scheduler whose queue it was put into.
         scheduler: SchedulerName,
+        /// The operation as the other program wrote it.
         operation: Box<OperationRecord>,
     },
+    /// Another program asks for the cancelation of an operation (contract 5.10).
     CancelRequested {
+        /// The scheduler that the operation belongs to.
         scheduler: SchedulerName,
+        /// The operation to cancel.
         operation: OperationId,
     },
 }
 
-/// Foreign pushes and cancels. A store that nobody else can write (the embedded
-/// one) has a feed that never says anything.
+/// Pushed operations and cancelations of other programs. A store that nobody else can write (the embedded one) has a
+/// feed without events.
 pub trait Feed: Send + Sync + 'static {
+    /// A stream of the events from now on.
     fn subscribe(&self) -> BoxStream<'static, FeedEvent>;
 }

@@ -1,60 +1,74 @@
-//! How many rooms a scheduler wants by its autoscaling policy (contract 5.7, D12).
+//! The number of rooms that an autoscaling policy asks for (contract 5.7, D12).
 //!
-//! Whole numbers only: a target is taken as the decimal that was written, and what
-//! follows is exact. Floats would turn 35 / (1 - 0.3) into 51 rooms instead of 50.
+//! The computation uses integers only: a target is taken as the decimal that was written, so the result is exact.
+//! Floats would make 35 / (1 - 0.3) 51 rooms instead of 50.
 
 use super::surge::ceil_div;
 use crate::domain::{Autoscaling, Policy, PolicyKind, RoomOccupancy};
 
-/// Threshold of a scheduler that has none, as on the wire (contract 2.3).
+/// Threshold of a scheduler without one, the same as on the wire (contract 2.3).
 const DOWN_THRESHOLD_DEFAULT: f64 = 0.99;
 
-/// What the policies look at: rooms by status, matches.
+/// The input of the policies: rooms by status, and matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
+    /// Rooms that can be allocated.
     pub ready: i64,
+    /// Rooms with matches that can take more.
     pub active: i64,
+    /// Rooms with as many matches as they can take.
     pub occupied: i64,
+    /// Rooms whose match has not begun.
     pub allocated: i64,
+    /// Rooms that are being terminated.
     pub terminating: i64,
+    /// Rooms that failed.
     pub error: i64,
-    /// Rooms in all statuses, these included.
+    /// Rooms in any status, including these.
     pub total: i64,
-    /// Matches that rooms report, without those that allocated rooms will begin (contract 5.8).
+    /// Matches reported by rooms, without those that allocated rooms are about to begin (contract 5.8).
     pub running_matches: i64,
-    /// Matches that one room takes at once; less than one counts as one.
+    /// Matches per room; values below one count as one.
     pub max_matches: i64,
 }
 
-/// Why a policy has no answer: its scheduler was stored by another program.
+/// Why a policy has no result. Only schedulers stored by another program can cause this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
+    /// The policy's type is none of ours.
     #[error("unknown autoscaling policy type {0:?}, it must be roomOccupancy or fixedBuffer")]
     UnknownType(String),
+    /// The parameters for the policy's type are absent.
     #[error("autoscaling policy {0} has no parameters")]
     MissingParameters(PolicyKind),
+    /// A ratio is outside of its range, so the formula has no meaningful result.
     #[error("autoscaling parameter {name} is {value}, it must be at least 0 and less than 1")]
-    ShareOutOfRange { name: &'static str, value: String },
+    ShareOutOfRange {
+        /// The parameter's name in the document.
+        name: &'static str,
+        /// The value as text, which may be `NaN`.
+        value: String,
+    },
 }
 
-/// Rooms that the policy wants, within `min` and `max` (contract 5.7, autoscaler).
+/// The number of rooms that the policy asks for, between `min` and `max` (contract 5.7, autoscaler).
 ///
 /// # Errors
-/// When the policy is unknown, or lacks what it needs.
+/// When the policy is unknown or its parameters are missing or invalid.
 pub fn desired(autoscaling: &Autoscaling, occupancy: &Occupancy) -> Result<i64, PolicyError> {
     let wanted = wanted(&autoscaling.policy, occupancy)?;
     let at_least = wanted.max(i64::from(autoscaling.min));
     Ok(match autoscaling.max {
-        // Below zero: no limit.
+        // A negative maximum means no limit.
         ..0 => at_least,
         max => at_least.min(i64::from(max)),
     })
 }
 
-/// Whether the policy lets rooms go now (contract 5.7, CanDownscale).
+/// Whether the policy allows a scale-down now (contract 5.7, CanDownscale).
 ///
 /// # Errors
-/// As [`desired`].
+/// As for [`desired`].
 pub fn may_downscale(
     autoscaling: &Autoscaling,
     occupancy: &Occupancy,
@@ -91,7 +105,7 @@ fn policy_of(policy: &Policy) -> Result<Kind, PolicyError> {
     }
 }
 
-/// The policy's own number, before the scheduler's limits.
+/// The policy's result before the scheduler's limits are applied.
 fn wanted(policy: &Policy, occupancy: &Occupancy) -> Result<i64, PolicyError> {
     match policy_of(policy)? {
         Kind::FixedBuffer(amount) => Ok(occupancy.occupied + occupancy.allocated + amount),
@@ -106,14 +120,14 @@ fn wanted(policy: &Policy, occupancy: &Occupancy) -> Result<i64, PolicyError> {
     }
 }
 
-/// The wanted free slots must fit, with room to spare, into the free ones.
+/// The free slots that the smaller fleet needs must be at most the threshold's share of those that are free now.
 fn occupancy_allows(
     parameters: RoomOccupancy,
     occupancy: &Occupancy,
     wanted: i64,
 ) -> Result<bool, PolicyError> {
     let ready = Share::of("readyTarget", parameters.ready_target)?;
-    // Zero cannot be sent: it is an old document's absence, which means the default.
+    // Clients cannot send zero: it is the absent value of an old document and means the default.
     let threshold = match parameters.down_threshold {
         0.0 => DOWN_THRESHOLD_DEFAULT,
         threshold => threshold,
@@ -123,8 +137,8 @@ fn occupancy_allows(
     let rooms = occupancy.ready + occupancy.active + occupancy.occupied + occupancy.allocated;
     let slots = i128::from(rooms) * max_matches - i128::from(occupancy.running_matches);
     if slots <= 0 {
-        // None free: nothing to give away. Fewer than none (rooms report more matches
-        // than they take): the contract's quotient is negative, hence allowed.
+        // With no free slot there is nothing to give away. With a negative number (rooms report more matches than they
+        // can take) the contract's quotient is negative, hence allowed.
         return Ok(slots < 0);
     }
     let wanted_free = i128::from(wanted)
@@ -134,7 +148,7 @@ fn occupancy_allows(
     Ok(wanted_free.saturating_mul(threshold.whole) <= slots.saturating_mul(threshold.part))
 }
 
-/// A share of one as an exact fraction: `part / whole`, `0 <= part < whole`.
+/// A ratio as an exact fraction: `part / whole`, `0 <= part < whole`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Share {
     part: i128,
@@ -142,11 +156,10 @@ struct Share {
 }
 
 impl Share {
-    /// Decimals that count; a share's shortest text has fewer unless it is tiny.
+    /// Number of significant decimals; the shortest text of a ratio has fewer unless the ratio is tiny.
     const DECIMALS: usize = 18;
 
-    /// Takes the decimal that the float was written as, which is the shortest one
-    /// that reads as the same float.
+    /// Takes the decimal from which the float was parsed: the shortest one that yields the same float.
     fn of(name: &'static str, value: f64) -> Result<Self, PolicyError> {
         let invalid = || PolicyError::ShareOutOfRange {
             name,
@@ -207,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Rooms of one match each: `occupied` of `total`, the others ready.
+    /// Rooms of one match each: `occupied` of `total` are occupied, the others are ready.
     fn rooms(total: i64, occupied: i64) -> Occupancy {
         Occupancy {
             ready: total - occupied,
@@ -244,7 +257,7 @@ mod tests {
 
     #[test]
     fn floats_do_not_round_a_room_into_being() {
-        // What 32-bit floats made of them: 51, 6, 50 (contract 5.7).
+        // With 32-bit floats the results were 51, 6, 50 (contract 5.7).
         for (target, occupied, wanted) in [(0.3, 35, 50), (0.2, 4, 5), (0.9, 5, 50)] {
             let found = desired(&room_occupancy(target, 0.99), &rooms(100, occupied));
             assert_eq!(found, Ok(wanted));
@@ -318,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_scale_down_needs_free_slots_beyond_the_threshold() {
-        // 10 matches want 20 rooms, of them 10 free.
+        // 10 matches need 20 rooms, 10 of them free.
         let may =
             |total, threshold| may_downscale(&room_occupancy(0.5, threshold), &rooms(total, 10));
         assert_eq!(may(20, 0.99), Ok(false));
@@ -342,7 +355,7 @@ mod tests {
         };
         assert_eq!(may(4, 0.5), Ok(false));
         assert_eq!(may(4, 0.0), Ok(false));
-        // More matches than slots: the contract's quotient is below zero.
+        // More matches than slots: the contract's quotient is negative.
         assert_eq!(may(5, 0.5), Ok(true));
         assert_eq!(
             may_downscale(&room_occupancy(0.5, 0.9), &Occupancy::default()),

@@ -1,15 +1,15 @@
-//! Pauses between tries, each twice as long as the one before, up to a bound.
+//! Pauses between attempts, each twice as long as the previous one, up to a limit.
 
 use std::time::Duration;
 
-/// `first`, doubled so many times, at most `max`.
+/// `first`, doubled this many times, at most `max`.
 pub fn doubled(first: Duration, doublings: u32, max: Duration) -> Duration {
     first
         .saturating_mul(2_u32.saturating_pow(doublings))
         .min(max)
 }
 
-/// The pauses of one row of tries.
+/// The pauses of one series of attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct BackOff {
     first: Duration,
@@ -18,7 +18,7 @@ pub struct BackOff {
 }
 
 impl BackOff {
-    /// Begins with `first`, and stays at `max` once it is there.
+    /// Begins with `first` and stays at `max` once that is reached.
     pub const fn new(first: Duration, max: Duration) -> Self {
         Self {
             first,
@@ -27,14 +27,14 @@ impl BackOff {
         }
     }
 
-    /// How long to wait before the next try.
+    /// How long to wait before the next attempt.
     pub fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = doubled(pause, 1, self.max);
         pause
     }
 
-    /// A try went well: the next row begins with the first pause.
+    /// An attempt succeeded: the next series begins with the first pause.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

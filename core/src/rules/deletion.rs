@@ -1,12 +1,14 @@
-//! Which rooms go first when a fleet shrinks or is replaced (contract 5.6, D22).
+//! The order in which rooms are removed when a fleet shrinks or is replaced (contract 5.6, D22).
 
 use crate::domain::{RoomId, RoomStatus};
 use std::cmp::Reverse;
 
-/// A room that may have to go. Rooms that are draining are no candidates: they are on their way.
+/// A room that may be removed. Draining rooms are not candidates, because they are being removed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletionCandidate<'a> {
+    /// The room.
     pub id: &'a RoomId,
+    /// Its status, which decides how early it goes.
     pub status: RoomStatus,
     /// Its version has the active version's major number.
     pub same_major: bool,
@@ -16,30 +18,29 @@ pub struct DeletionCandidate<'a> {
     pub ping_expired: bool,
 }
 
-/// Rooms to let go, each list in its order.
+/// The rooms to remove, each list in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletion {
-    /// Nobody plays in them: to be removed now.
+    /// Rooms without players, to be removed now.
     pub remove: Vec<RoomId>,
-    /// Occupied, active or allocated: to be drained (D22). A user's own order to remove
-    /// an amount of rooms takes them as well, after `remove`.
+    /// Occupied, active or allocated rooms, to be drained (D22). A user's order to remove an amount of rooms takes them
+    /// as well, after `remove`.
     pub drain: Vec<RoomId>,
-    /// Are ending, and are told so once more: this heals a lost order. They do not count.
+    /// Rooms that are ending and are told to end once more, in case an order was lost. They do not count.
     pub terminating: Vec<RoomId>,
 }
 
-/// At most `amount` rooms in `remove` and `drain` together.
+/// Chooses at most `amount` rooms for `remove` and `drain` together.
 ///
-/// `candidates` are the rooms that may be chosen: in a rollout those to be replaced
-/// only. With others among them an idle room of the new version would go before an
-/// occupied one of the old, and be made anew, without end.
+/// `candidates` are the rooms that may be chosen; in a rollout only those to be replaced. Otherwise an idle room of the
+/// new version would be removed before an occupied one of the old, and be created again, without end.
 ///
-/// Order: rooms in error, rooms without pings, then pending,
-/// unready, ready ones, of other majors before those of the active major; at last rooms
-/// with players, which are only drained. Among equals other versions go before the
-/// active one; then the order of `candidates` is kept.
+/// The order is: rooms in error, rooms without pings, then pending, unready and ready ones, those of other majors
+/// before those of the active major; finally rooms with players, which are only drained. Among equals, other versions
+/// precede the active one; beyond that the order of `candidates` is kept.
 ///
-/// Unlike in the original, a room with players never goes before an idle one, and
+/// Unlike in the original, a room with players is never removed before an idle one, and unready rooms are candidates as
+/// well, because a rollout would otherwise wait for their timeout.
 /// unready rooms are candidates too: a rollout would wait for their timeout.
 pub fn deletion_order<'a>(
     candidates: impl Iterator<Item = DeletionCandidate<'a>>,
@@ -66,8 +67,7 @@ enum Class {
     Busy(Place),
 }
 
-/// Place in the order, smaller first: broken ones whatever their version, then other
-/// majors, then by status.
+/// Position in the order, smaller first: rooms in error whatever their version, then other majors, then by status.
 type Place = (Reverse<bool>, bool, u8, bool);
 
 impl Class {
@@ -82,7 +82,7 @@ impl Class {
             S::Error => Self::Idle(place(true, 0)),
             S::Active => Self::Busy(place(false, 0)),
             S::Occupied => Self::Busy(place(false, 1)),
-            // Its players are on their way: the last to be drained.
+            // Its players are on their way, so it is drained last.
             S::Allocated => Self::Busy(place(false, 2)),
             _ if candidate.ping_expired => Self::Idle(place(true, 1)),
             S::Pending => Self::Idle(place(false, 0)),
@@ -92,9 +92,9 @@ impl Class {
     }
 }
 
-/// The first `amount` in their order, without putting all of a large fleet in order.
+/// The first `amount` rooms in order, without sorting all of a large fleet.
 fn first(placed: Vec<(Place, &RoomId)>, amount: usize) -> Vec<RoomId> {
-    // With its index: equals keep the order of the candidates.
+    // The index keeps the order of equal candidates.
     let numbered = placed.into_iter().enumerate();
     let mut placed: Vec<_> = numbered.map(|(i, (place, id))| (place, i, id)).collect();
     if amount < placed.len() {
@@ -258,7 +258,7 @@ mod tests {
             let all = [&order.remove, &order.drain, &order.terminating].into_iter().flatten();
             let names: Vec<_> = all.collect();
             prop_assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
-            // As many as asked for, as far as there are any.
+            // As many as requested, as far as there are any.
             let ending = |r: &&Room| matches!(r.status, S::Terminating | S::Terminated);
             let idle = rooms.iter().filter(|r| !ending(r) && !plays(r)).count();
             prop_assert_eq!(order.remove.len(), idle.min(amount));

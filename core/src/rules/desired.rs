@@ -1,77 +1,75 @@
-//! How many rooms to add or to remove now, in calm times and in a rollout
-//! (contract 5.7, step 5 and 6).
+//! How many rooms to add or remove now, in normal operation and during a rollout (contract 5.7, step 5 and 6).
 //!
-//! What is better than the original's rule, whose traps 11.3 lists (items 35, 36):
+//! Differences from the original's rule, whose pitfalls 11.3 lists (items 35, 36):
 //!
-//! * A rollout has a budget of its own beyond the wanted number: `max` of the autoscaling
-//!   limits the wanted number, not the surge. So `max = -1` (no limit) does not stop a
-//!   rollout, and a fleet at its `max` is replaced like any other, through at most
-//!   `max + surge` rooms.
-//! * Replacing is no scale-down: it waits neither for the policy nor for the cooldown.
-//!   Where these forbid a scale-down they hold the *level* around which rooms are
-//!   replaced; the level is handed back by the caller ([`PlanInput::previous_level`]).
-//! * Rooms of the old version go only as far as rooms are up, so that a rollout never
-//!   has fewer rooms to play in than the level; old rooms that are not up go at once.
-//! * No more surge rooms than there are old rooms left, so that the end of a rollout
-//!   leaves no surplus behind.
-//! * A plan that removes nothing says so: no empty operations, no moved cooldown.
+//! * A rollout has its own budget beyond the desired number: the autoscaling's `max` limits the desired number, not the
+//!   surge. So `max = -1` (no limit) does not stop a rollout, and a fleet at its `max` is replaced like any other, with
+//!   at most `max + surge` rooms at a time.
+//! * Replacing rooms is not a scale-down: it waits neither for the policy nor for the cooldown. If these forbid a
+//!   scale-down, they keep the *level* around which rooms are replaced; the caller passes the level back
+//!   ([`PlanInput::previous_level`]).
+//! * Rooms of the old version are removed only while enough rooms are up, so that a rollout never leaves fewer rooms
+//!   for players than the level; old rooms that are not up are removed at once.
+//! * There are never more surge rooms than old rooms left, so that the end of a rollout leaves no surplus.
+//! * A plan that removes nothing says so, which avoids empty operations and a restarted cooldown.
 
 use super::surge::surge;
 use crate::domain::SurgeSize;
 
-/// What [`plan`] looks at. A room is *available* unless it is expired, ending or in
-/// error (contract 5.7, step 3); a draining room is available until its match ends,
-/// since the policies count its match too.
+/// The input of [`plan`]. A room is *available* unless it is expired, ending or in error (contract 5.7, step 3); a
+/// draining room is available until its match ends, because the policies count its match too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanInput {
-    /// `roomsReplicas`, or what the autoscaling wants.
+    /// `roomsReplicas`, or what the autoscaling policy computes.
     pub base: i64,
+    /// Available rooms of all versions.
     pub available: i64,
     /// Available rooms of other versions that must be replaced (a major difference).
     pub rolling_old: i64,
     /// Available rooms of `rolling_old` that are not up (pending, unready).
     pub rolling_old_starting: i64,
-    /// Other available rooms that are not up yet. Count only those within their time to
-    /// come up: in a full cluster a rollout would wait for the rest forever.
+    /// Other available rooms that are not up yet. Only rooms within their time to come up may be counted: in a full
+    /// cluster a rollout would otherwise wait for the rest forever.
     pub starting: i64,
-    /// As in the scheduler: a number or a share of the level.
+    /// The scheduler's setting: a number, or a percentage of the level.
     pub max_surge: Option<SurgeSize>,
-    /// No autoscaling, or policy and cooldown allow a scale-down now.
+    /// Whether there is no autoscaling, or its policy and cooldown allow a scale-down now.
     pub may_downscale: bool,
-    /// [`Plan::level`] of the plan before, of this scheduler; `None` after a load.
+    /// [`Plan::level`] of this scheduler's previous plan; `None` after a load.
     pub previous_level: Option<i64>,
 }
 
-/// What is to be done. `available + add - remove` is `desired`.
+/// What to do; `available + add - remove` equals `desired`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Rooms there should be after this plan: the metric, and the operations' amount.
+    /// Number of rooms after this plan, for the metric and for the operations' amounts.
     pub desired: i64,
+    /// Rooms to add, all of the active version.
     pub add: i64,
     /// Rooms to remove; in a rollout, of `rolling_old` only.
     pub remove: i64,
-    /// Rooms are being replaced: the reason of the removal is `rolling_update_replace`.
+    /// Rooms are being replaced, so the removal's reason is `rolling_update_replace`.
     pub rolling: bool,
-    /// The fleet shrinks: the moment of the last downscale is now.
+    /// The fleet shrinks, so the time of the last scale-down must be updated.
     pub downscale: bool,
-    /// Rooms that are wanted apart from the surge.
+    /// Desired number of rooms without the surge.
     pub level: i64,
 }
 
 impl Plan {
-    /// How many rooms are still to be chosen for this plan's removal: a plan whose rest
-    /// drains already has none, and an operation for it would do nothing.
+    /// How many rooms an operation for this plan's removal still has to choose. If all of them are draining already
+    /// there are none, and the operation would do nothing.
     ///
-    /// `idle` are the rooms without players that may go (in a rollout, old ones),
-    /// `draining` those with players that drain. A room that drains keeps no idle one:
-    /// that one goes at once instead of waiting for a match to end.
+    /// `idle` is the number of rooms without players that may be removed (in a rollout, old ones), `draining` that of
+    /// draining rooms with players. A draining room does not spare an idle one: the idle one is removed at once,
+    /// instead of waiting for a match to end.
     pub fn still_to_choose(&self, idle: i64, draining: i64) -> i64 {
         let idle = idle.clamp(0, self.remove);
         idle + (self.remove - idle - draining).max(0)
     }
 }
 
-/// The step from what is there towards what is wanted.
+/// The next step from the current number of rooms towards the desired one.
 pub fn plan(input: PlanInput) -> Plan {
     if input.rolling_old > 0 {
         roll(input)
@@ -116,9 +114,8 @@ fn roll(input: PlanInput) -> Plan {
     }
 }
 
-/// The wanted number; where a scale-down is not allowed, the level of before as far as
-/// it was reached. Without a level of before a rollout may be under way: its surge is
-/// then not taken for wanted rooms.
+/// The desired number or, where a scale-down is not allowed, the previous level as far as it was reached. Without a
+/// previous level a rollout may be in progress; its surge rooms must then not be taken for desired ones.
 fn rolling_level(input: &PlanInput) -> i64 {
     let base = input.base.max(0);
     if input.may_downscale {
@@ -150,7 +147,7 @@ mod tests {
         Surge::from(text).size()
     }
 
-    /// A fleet that is as it should be.
+    /// A fleet that needs no change.
     fn calm(rooms: i64) -> PlanInput {
         PlanInput {
             base: rooms,
@@ -227,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_fleet_at_its_maximum_is_replaced_too() {
-        // Trap of the original: no room above `max`, hence no surge and no progress. The
-        // maximum is in `base` already and does not limit the surge.
+        // A pitfall of the original: no rooms above `max`, hence no surge and no progress. `base` already respects the
+        // maximum, which does not limit the surge.
         let full = PlanInput {
             base: 10,
             rolling_old: 10,
@@ -254,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_forbidden_scale_down_holds_the_level_of_a_rollout() {
-        // The policy wants 4 rooms, may not shrink, and had 10 before.
+        // The policy computes 4 rooms, may not shrink the fleet, and had 10 before.
         let rollout = |available, rolling_old| {
             plan(PlanInput {
                 base: 4,
@@ -268,7 +265,7 @@ mod tests {
         assert_eq!(steps(rollout(10, 10)), (11, 1, 0));
         assert_eq!(steps(rollout(11, 10)), (10, 0, 1));
         assert_eq!(rollout(11, 10).level, 10);
-        // What was never reached is not held.
+        // A level that was never reached is not kept.
         assert_eq!(rollout(7, 7).level, 7);
     }
 
@@ -327,7 +324,7 @@ mod tests {
         assert_eq!(rollout(2, 0), 0);
         assert_eq!(rollout(1, 0), 1);
         assert_eq!(rollout(0, 0), 2);
-        // Old ones that are not up are no loss.
+        // Old rooms that are not up can be removed without loss.
         assert_eq!(rollout(2, 1), 1);
         assert_eq!(rollout(2, 10), 2);
     }

@@ -1,5 +1,5 @@
-//! The rules of the contract as plain functions, each with its table of cases.
-//! Never here: I/O, clocks, state that outlives a call.
+//! The rules of the contract as plain functions, each tested with a table of cases. Never here: I/O, clocks, state that
+//! outlives a call.
 
 pub mod autoscaling;
 pub mod back_off;

@@ -1,19 +1,18 @@
-//! Names that are computed, so that a repeated step names the same thing (contract 4.5).
+//! Computed names: a repeated step yields the same name again (contract 4.5).
 
 use crate::domain::{OperationId, RoomId, SchedulerName};
 use uuid::Uuid;
 
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
-/// The scheduler's part of the name (contract 4.5).
+/// Maximum length of the scheduler's part of the name (contract 4.5).
 const PREFIX_CHARS_MAX: usize = 58;
 
-/// Name of a room: scheduler, hyphen, five characters that depend on the operation that
-/// creates it, its index there and the attempt. A resumed operation therefore finds the
-/// rooms it made before.
+/// The name of a room: scheduler, hyphen, and five characters derived from the operation that creates it, its index in
+/// that operation, and the attempt. A resumed operation therefore finds the rooms that it created before.
 ///
-/// The suffix has 27^5 (14 million) values: two operations may come to the same name.
-/// Who creates a room looks whether the name is taken, and then raises `attempt`.
+/// The suffix has 27^5 (14 million) values, so two operations may produce the same name. The caller checks whether the
+/// name is taken, and then increments `attempt`.
 ///
 /// The suffix is the SHA-1 of a UUID v5 in the operation's namespace over index and
 /// attempt, big-endian. It must not change between releases.
@@ -31,7 +30,7 @@ pub fn room_id(
     let mut name: String = scheduler.as_str().chars().take(PREFIX_CHARS_MAX).collect();
     name.push('-');
     for _ in 0..SUFFIX_LENGTH {
-        // Below the alphabet's length, hence within it.
+        // The remainder is less than the alphabet's length.
         name.push(char::from(SUFFIX_ALPHABET[(number % letters) as usize]));
         number /= letters;
     }

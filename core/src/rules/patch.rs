@@ -1,7 +1,7 @@
 //! A partial edit of a scheduler (contract 2.4, PATCH).
 //!
-//! Absent fields stay. Lists inside it cannot be emptied: an empty list is an absent
-//! one, both look the same in the request. Maps can be emptied.
+//! Absent fields keep their values. Lists cannot be emptied, because a request does not distinguish an empty list from
+//! an absent one. Maps can be emptied.
 
 use crate::domain::{
     Autoscaling, Container, ContainerPort, Environment, Forwarder, MatchAllocation, Policy,
@@ -9,69 +9,87 @@ use crate::domain::{
 };
 use std::collections::BTreeMap;
 
+/// The fields of a PATCH request; `None` and empty lists leave the scheduler's field as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch {
+    /// Changes to the spec; all others make a minor version.
     pub spec: Option<SpecPatch>,
+    /// Replaces the whole range.
     pub port_range: Option<PortRange>,
+    /// Replaces the maximum surge.
     pub max_surge: Option<Surge>,
+    /// Replaces the number of rooms for times without autoscaling.
     pub rooms_replicas: Option<i32>,
+    /// Changes to the autoscaling.
     pub autoscaling: Option<AutoscalingPatch>,
-    /// Replaces all forwarders; empty: absent.
+    /// Replaces all forwarders; an empty list counts as absent.
     pub forwarders: Vec<Forwarder>,
     /// Replaces all annotations; an empty map removes them.
     pub annotations: Option<BTreeMap<String, String>>,
     /// Replaces all labels; an empty map removes them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Replaces the number of matches per room.
     pub match_allocation: Option<MatchAllocation>,
 }
 
+/// The fields of a spec that a PATCH can change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpecPatch {
     /// Nanoseconds.
     pub termination_grace_period: Option<i64>,
-    /// By index: the first entry edits the first container, entries beyond the last
-    /// container are appended.
+    /// By index: the first entry edits the first container, entries beyond the last container are appended.
     pub containers: Vec<ContainerPatch>,
+    /// Replaces the toleration; an empty text removes it.
     pub toleration: Option<String>,
+    /// Replaces the affinity; an empty text removes it.
     pub affinity: Option<String>,
 }
 
-/// Each present field replaces the container's whole field.
+/// Each field that is present replaces the container's whole field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerPatch {
+    /// Renames the container.
     pub name: Option<String>,
+    /// Replaces the image.
     pub image: Option<String>,
+    /// Replaces the pull policy.
     pub image_pull_policy: Option<String>,
-    /// Empty: absent.
+    /// An empty list counts as absent.
     pub command: Vec<String>,
-    /// Empty: absent.
+    /// An empty list counts as absent.
     pub environment: Vec<Environment>,
+    /// Replaces memory and CPU together.
     pub requests: Option<Resources>,
+    /// Replaces memory and CPU together.
     pub limits: Option<Resources>,
-    /// Empty: absent.
+    /// An empty list counts as absent.
     pub ports: Vec<ContainerPort>,
 }
 
-/// Fields one by one, the policy as a whole. A scheduler without autoscaling starts
-/// from zero values.
+/// The fields are replaced one by one, the policy as a whole. A scheduler without autoscaling starts from zero values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoscalingPatch {
+    /// Switches the autoscaling on or off.
     pub enabled: Option<bool>,
+    /// Minimum number of rooms.
     pub min: Option<i32>,
+    /// Maximum number of rooms; -1 means unlimited.
     pub max: Option<i32>,
+    /// Seconds between two scale-downs.
     pub cooldown: Option<i32>,
+    /// Replaces the policy with its parameters.
     pub policy: Option<Policy>,
 }
 
 impl Patch {
-    /// Whether nothing at all was sent. An empty object inside is something: `{"spec":{}}`
-    /// makes a version (contract 15.12).
+    /// Whether the request contained no fields at all. An empty object within it counts as a field: `{"spec":{}}` makes
+    /// a version (contract 15.12).
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The scheduler after the edit. What a patch cannot name (game, version, restart
-    /// policy, state) stays. The result still has to be validated.
+    /// The scheduler after the edit. Fields that a patch cannot change (game, version, restart policy, state) keep
+    /// their values. The result must still be validated.
     pub fn apply(&self, scheduler: &Scheduler) -> Scheduler {
         let mut patched = scheduler.clone();
         if let Some(spec) = &self.spec {

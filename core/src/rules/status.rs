@@ -1,11 +1,11 @@
-//! Room status: composed of what the room says and what its runtime says, and the
-//! changes of it that are allowed (contract 4.4). Never here: when a status is looked at.
+//! Room status: how it is composed of the room's and the runtime's reports, and which changes are allowed (contract
+//! 4.4). Callers decide when it is evaluated.
 
 use crate::domain::{InstanceStatus, PingStatus, RoomStatus};
 
-/// Composition of ping and instance status (contract 4.4, first table).
+/// Composes ping and instance status (contract 4.4, first table).
 ///
-/// An instance in error wins over whatever the room says.
+/// An instance in error takes precedence over anything the room reports.
 pub fn compose(ping: PingStatus, instance: InstanceStatus) -> RoomStatus {
     use InstanceStatus as I;
     use PingStatus as P;
@@ -20,24 +20,27 @@ pub fn compose(ping: PingStatus, instance: InstanceStatus) -> RoomStatus {
     }
 }
 
-/// What [`effective`] looks at.
+/// The input of [`effective`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusInput {
+    /// What the room said last.
     pub ping: PingStatus,
+    /// What the runtime says of the room's instance.
     pub instance: InstanceStatus,
+    /// Matches in progress, as the room reports them.
     pub running_matches: i64,
-    /// How many matches the room takes at once; one and less is a single-match room.
+    /// Matches per room; values up to one stand for a single-match room.
     pub max_matches: i64,
-    /// The status that is stored now.
+    /// The status that is currently stored.
     pub stored: RoomStatus,
-    /// The room has a moment of allocation and the allocation's time to live is not over.
+    /// The room is allocated and its allocation has not expired.
     pub allocation_fresh: bool,
 }
 
-/// The status that the room is to have (contract 4.4, calculator).
+/// The status that the room should have (contract 4.4, calculator).
 ///
-/// The guard of an allocation comes before the count of matches, in rooms of many
-/// matches too: such a room stays allocated while it pings ready, whatever it runs.
+/// An allocation is checked before the number of matches, also in multi-match rooms: such a room stays allocated while
+/// it pings ready, whatever it runs.
 pub fn effective(input: StatusInput) -> RoomStatus {
     let composed = compose(input.ping, input.instance);
     let allocated = input.stored == RoomStatus::Allocated && input.allocation_fresh;
@@ -55,11 +58,11 @@ pub fn effective(input: StatusInput) -> RoomStatus {
     }
 }
 
-/// Whether a room may go from one status to another (contract 4.4, second table).
+/// Whether a room may change from one status to another (contract 4.4, second table).
 ///
-/// To the same status is always allowed and changes nothing. The gaps of the table are
-/// those of contract 4.4 and 11.26, since pings answer by it: pending to active,
-/// a live room to terminated and error to occupied are refused, terminated is the end.
+/// Keeping the status is always allowed and changes nothing. The gaps of the table are those of contract 4.4 and 11.26,
+/// because answers to pings depend on them: from pending to active, from a running room to terminated, and from error
+/// to occupied is refused, and terminated is final.
 pub fn transition_allowed(from: RoomStatus, to: RoomStatus) -> bool {
     use RoomStatus as S;
     if from == to {

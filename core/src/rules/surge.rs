@@ -1,9 +1,9 @@
-//! How many rooms a rollout may have beyond the wanted number (contract 5.7).
+//! The number of rooms that a rollout may have beyond the desired number (contract 5.7).
 
 use crate::domain::SurgeSize;
 
-/// Rooms beyond `base`: a number, or a share of `base` rounded up; a text that is
-/// neither, and everything below one, counts as one, so that a rollout always moves.
+/// Rooms beyond `base`: a number, or a percentage of `base` rounded up. An invalid text, and everything below one,
+/// counts as one, so that a rollout always makes progress.
 pub fn surge(max_surge: Option<SurgeSize>, base: i64) -> i64 {
     let rooms = match max_surge {
         Some(SurgeSize::Rooms(rooms)) => i128::from(rooms),
@@ -15,7 +15,7 @@ pub fn surge(max_surge: Option<SurgeSize>, base: i64) -> i64 {
     i64::try_from(rooms).unwrap_or(i64::MAX).max(1)
 }
 
-/// Quotient rounded up, for a divisor above zero.
+/// The quotient rounded up, for a positive divisor.
 pub(super) fn ceil_div(dividend: i128, divisor: i128) -> i128 {
     let floor = dividend.div_euclid(divisor);
     if dividend.rem_euclid(divisor) == 0 {
@@ -43,7 +43,7 @@ mod tests {
             ("29%", 100, 29),
             ("100%", 7, 7),
             ("250%", 2, 5),
-            // Neither a number nor above zero: one, so that a rollout moves.
+            // Neither a number nor positive: one, so that a rollout makes progress.
             ("", 10, 1),
             ("%", 10, 1),
             ("abc", 10, 1),

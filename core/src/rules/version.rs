@@ -1,14 +1,13 @@
-//! Versions of a scheduler: which change is a major one, and the next number
-//! (contract 4.2, 4.3, D4, D5).
+//! Versions of a scheduler: which edits make a major version, and the number of the next one (contract 4.2, 4.3, D4,
+//! D5).
 
 use crate::domain::{Container, ContainerPort, Scheduler, SchedulerVersion, Spec};
 use std::collections::HashMap;
 
 /// Whether rooms of `active` must be replaced to become rooms of `new`.
 ///
-/// Major is what touches the room itself: spec, port range, annotations and labels
-/// (D5; forwarders are minor, unlike in the original). Absent and empty annotations or
-/// labels differ (contract 4.2).
+/// Changes that affect the room itself are major: spec, port range, annotations and labels (D5; forwarders are minor,
+/// unlike in the original). Absent and empty annotations or labels differ (contract 4.2).
 pub fn is_major(active: &Scheduler, new: &Scheduler) -> bool {
     active.port_range != new.port_range
         || active.annotations != new.annotations
@@ -46,9 +45,9 @@ fn containers_differ(active: &[Container], new: &[Container]) -> bool {
     })
 }
 
-/// Ports that are known are dropped from both lists before these are compared: order
-/// and removal are minor, an added or a changed port is major (contract 4.2). A list
-/// that is empty on one side only is major: the original tells absent from non-empty.
+/// Ports present in both lists are removed before the lists are compared: changing the order or removing a port is
+/// minor, adding or changing one is major (contract 4.2). A list that is empty on one side only is major, because the
+/// original distinguishes absent from non-empty lists.
 fn ports_differ(
     active: &[ContainerPort],
     new: &[ContainerPort],
@@ -73,7 +72,7 @@ fn ports_differ(
     }
 }
 
-/// The host port of the document is never the room's: it is drawn for each room.
+/// The document's host port does not matter: each room draws its own.
 fn same_port(a: &ContainerPort, b: &ContainerPort) -> bool {
     a.name == b.name
         && a.protocol == b.protocol
@@ -83,9 +82,9 @@ fn same_port(a: &ContainerPort, b: &ContainerPort) -> bool {
 
 /// Number of the next version (contract 4.3).
 ///
-/// Major: one above the highest major of the active and all stored versions. Minor: one
-/// above the highest minor of the active's major; the patch number is not used.
-/// Stored texts that are no version are passed over; an active one counts as v1.0.0.
+/// A major version is one above the highest major of the active and all stored versions, a minor one is one above the
+/// highest minor of the active major; the patch number is not used. Stored texts that are not versions are ignored; an
+/// active one counts as v1.0.0.
 pub fn next_version<'a>(
     active: &SchedulerVersion,
     stored: impl Iterator<Item = &'a SchedulerVersion>,
@@ -243,7 +242,7 @@ mod tests {
         assert!(major(
             |s| ports(s)[0].host_port_range = Some(PortRange::default())
         ));
-        // The original tells an absent list from a list.
+        // The original distinguishes an absent list from a present one.
         assert!(major(|s| ports(s).clear()));
     }
 

@@ -1,25 +1,24 @@
-//! What an owner's writer does with the outcome of a commit, and which steady pings it still
-//! has to write (architecture 5, Order). The writer of the actors and the one of the
-//! simulation both follow these.
+//! What an owner's writer does after a commit, and which steady pings it still has to write (architecture 5, Order).
+//! Both the actors' writer and the simulation's follow these rules.
 
 use crate::domain::{RoomId, RoomTouch, Seq};
 use crate::ports::{Change, CommitError, Fence};
 use std::collections::BTreeMap;
 
-/// What comes after one try to commit a batch.
+/// What follows after an attempt to commit a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterCommit {
     /// The batch is durable: its effects may happen.
     Durable,
-    /// It was certainly not applied: the same batch is sent again.
+    /// It was certainly not applied: the same batch is committed again.
     Again,
-    /// Nobody knows: the stored seq decides ([`after_lookup`]).
+    /// The outcome is unknown: the stored seq decides ([`after_lookup`]).
     LookUp,
-    /// Another owner wrote, or the store lost something: nothing in memory counts any more.
+    /// Another owner wrote, or the store lost data: the state in memory is invalid.
     Over,
 }
 
-/// Reads the outcome of a try to commit what `fence` guards.
+/// Interprets the outcome of committing the batch that `fence` guards.
 pub fn after_commit(fence: &Fence, outcome: &Result<(), CommitError>) -> AfterCommit {
     match outcome {
         Ok(()) => AfterCommit::Durable,
@@ -30,7 +29,7 @@ pub fn after_commit(fence: &Fence, outcome: &Result<(), CommitError>) -> AfterCo
     }
 }
 
-/// The same once the stored seq is known.
+/// The same, once the stored seq is known.
 pub fn after_lookup(fence: &Fence, stored: Seq) -> AfterCommit {
     match stored {
         seq if seq == fence.seq => AfterCommit::Durable,
@@ -39,22 +38,24 @@ pub fn after_lookup(fence: &Fence, stored: Seq) -> AfterCommit {
     }
 }
 
-/// Steady pings that wait to be written behind everything else, the last of each room.
+/// Steady pings that will be written after everything else, the last one of each room.
 #[derive(Debug, Default)]
 pub struct PendingTouches(BTreeMap<RoomId, RoomTouch>);
 
 impl PendingTouches {
+    /// Whether no steady ping waits to be written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds pings; a newer one takes the place of an older one of the same room.
+    /// Adds pings; a newer ping replaces an older one of the same room.
     pub fn add(&mut self, touches: impl IntoIterator<Item = RoomTouch>) {
         self.0
             .extend(touches.into_iter().map(|t| (t.room.clone(), t)));
     }
 
-    /// A room that is written itself carries its last ping: an older one must not follow it.
+    /// Drops pings of rooms that are written anyway: the row includes the last ping, and an older one must not follow
+    /// it.
     pub fn superseded_by(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
@@ -65,7 +66,7 @@ impl PendingTouches {
         }
     }
 
-    /// Takes at most `most` of them, for one write.
+    /// Takes at most `most` pings, for one write.
     pub fn take(&mut self, most: usize) -> Vec<RoomTouch> {
         let next = std::iter::from_fn(|| self.0.pop_first().map(|(_, touch)| touch));
         next.take(most).collect()

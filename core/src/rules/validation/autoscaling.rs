@@ -6,7 +6,7 @@ use crate::domain::{Autoscaling, Policy, PolicyKind, Scheduler, Surge, SurgeSize
 const MATCHES_PER_ROOM_MAX: i32 = 35;
 const MAX_UNLIMITED: i32 = -1;
 
-/// Checked even when it is not enabled.
+/// The autoscaling is checked even when it is disabled.
 pub fn check(autoscaling: &Autoscaling, findings: &mut Findings) {
     let path = "Scheduler.Autoscaling";
     let (min, max) = (autoscaling.min, autoscaling.max);
@@ -27,8 +27,8 @@ pub fn check(autoscaling: &Autoscaling, findings: &mut Findings) {
     check_policy(&autoscaling.policy, findings);
 }
 
-/// Parameters are checked whenever they are there, whatever the type; that those of the
-/// type are there comes last, under a path without `Parameters` (contract 15.19).
+/// Parameters are checked whenever they are present, whatever the policy's type. The check that the parameters of the
+/// type are present comes last, and reports a path without `Parameters` (contract 15.19).
 fn check_policy(policy: &Policy, findings: &mut Findings) {
     let path = "Scheduler.Autoscaling.Policy";
     let kind = &policy.kind;
@@ -94,8 +94,8 @@ pub fn check_size(scheduler: &Scheduler, findings: &mut Findings) {
     );
 }
 
-/// A share may be any whole number, even below zero: contract 2.5. It counts as one
-/// room then ([`crate::rules::surge`]).
+/// A percentage may be any integer, even a negative one (contract 2.5). It then counts as one room
+/// ([`crate::rules::surge`]).
 fn valid_max_surge(surge: &Surge) -> bool {
     match surge.size() {
         Some(SurgeSize::Percent(_)) => true,
@@ -104,7 +104,7 @@ fn valid_max_surge(surge: &Surge) -> bool {
     }
 }
 
-/// Absent, it means one match; the rest of a document's absence is its reader's.
+/// An absent allocation means one match; other defaults of old documents are applied where they are read.
 pub fn check_match_allocation(scheduler: &Scheduler, findings: &mut Findings) {
     if let Some(allocation) = scheduler.match_allocation {
         let matches = allocation.max_matches;

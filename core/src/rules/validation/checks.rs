@@ -1,19 +1,20 @@
-//! The list that violations are collected in, and the rules that many fields share.
+//! The collected violations, and the rules that many fields share.
 
 use super::invalid::{Invalid, Violation};
 use std::{borrow::Cow, fmt::Display};
 
-/// A rule that a value breaks: its tag and what the value has to be.
+/// A broken rule: its tag, and what it demands.
 pub type Broken = (&'static str, Cow<'static, str>);
 
-/// More violations than anybody reads. A body of a mebibyte can have millions, and an answer of hundreds of them.
+/// Limit of collected violations. A body of one mebibyte can have millions, and the answer would have hundreds of
+/// mebibytes.
 pub const FINDINGS_MAX: usize = 1_000;
 
 #[derive(Default)]
 pub struct Findings(Vec<Violation>);
 
 impl Findings {
-    /// Notes the first broken rule of a field.
+    /// Records the first broken rule of a field.
     pub fn field(
         &mut self,
         parent: &str,
@@ -30,7 +31,7 @@ impl Findings {
         }
     }
 
-    /// Enough has been found; a list need not be looked at any further.
+    /// Whether the limit is reached; the rest of a list need not be checked.
     pub fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_MAX
     }
@@ -43,7 +44,7 @@ impl Findings {
     }
 }
 
-/// A rule of one field alone.
+/// A rule that concerns one field only.
 pub fn rule(holds: bool, tag: &'static str, reason: &'static str) -> Option<Broken> {
     (!holds).then_some((tag, Cow::Borrowed(reason)))
 }
@@ -65,7 +66,7 @@ pub fn chars_at_most(text: &str, most: usize) -> Option<Broken> {
     (text.chars().count() > most).then(|| ("max", reason()))
 }
 
-/// What compares to nothing (NaN) is not greater.
+/// NaN compares as not greater.
 pub fn greater_than<T: PartialOrd + Display>(value: T, bound: T) -> Option<Broken> {
     let greater = value > bound;
     (!greater).then(|| ("gt", format!("must be greater than {bound}").into()))

@@ -24,7 +24,7 @@ pub fn check(forwarders: &[Forwarder], findings: &mut Findings) {
             ],
         );
         findings.field(&path, "Address", [required(!forwarder.address.is_empty())]);
-        // Absent options have a default; options without a timeout have none (contract 15.18).
+        // Absent options have defaults; options without a timeout do not (contract 15.18).
         if let Some(options) = &forwarder.options {
             let path = format!("{path}.Options");
             findings.field(&path, "Timeout", [required(options.timeout != 0)]);

@@ -1,36 +1,35 @@
-//! Why a scheduler may not exist, worded as the endpoint answers it (contract 2.4, 2.5).
+//! Why a scheduler is invalid, in the words of the endpoint's answer (contract 2.4, 2.5).
 
 use std::{borrow::Cow, fmt};
 
-/// One field that breaks a rule; of several broken rules, the first (contract 2.5).
+/// A field that breaks a rule; if it breaks several, the first one (contract 2.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Where, with Go field names: `Scheduler.Spec.Containers[0].Name`.
+    /// The path in Go field names: `Scheduler.Spec.Containers[0].Name`.
     pub path: String,
     /// The last name of the path.
     pub field: &'static str,
     /// The rule's name in the contract's patch messages.
     pub tag: &'static str,
-    /// What the field has to be: `must be 1 or greater`.
+    /// What the rule demands, for example `must be 1 or greater`.
     pub reason: Cow<'static, str>,
 }
 
-/// Why a scheduler was refused; [`fmt::Display`] is [`Invalid::to_message`].
+/// Why a scheduler was rejected; [`fmt::Display`] is [`Invalid::to_message`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalid {
     /// In the order of the scheduler's fields, never empty.
     Fields(Vec<Violation>),
-    /// Host ports are configured in both ways, in none, or in part.
+    /// Host ports are configured in both ways, in neither, or only partly.
     PortConfiguration(&'static str),
 }
 
-/// Paths of what is reported alone, and without the scheduler before it.
+/// Violations below these paths are reported alone, without the prefix `Scheduler`.
 const AUTOSCALING_ROOT: &str = "Scheduler.";
 const AUTOSCALING_PATH: &str = "Scheduler.Autoscaling.";
 
 impl Invalid {
-    /// The answer of create and new version. Problems of the autoscaling hide all
-    /// others (contract 2.5).
+    /// The answer of create and new version. Violations of the autoscaling hide all others (contract 2.5).
     pub fn to_message(&self) -> String {
         let violations = match self {
             Self::PortConfiguration(sentence) => return (*sentence).to_owned(),
@@ -49,7 +48,7 @@ impl Invalid {
         message
     }
 
-    /// The answer of PATCH: rules by their tags, all of them (contract 2.4).
+    /// The answer of PATCH: all violations, with the tags of their rules (contract 2.4).
     pub fn to_patch_message(&self) -> String {
         let lines = match self {
             Self::PortConfiguration(sentence) => (*sentence).to_owned(),

@@ -1,9 +1,9 @@
-//! Whether a scheduler may exist (contract 2.5). The checks are collected as a list of
-//! violations, which is then worded as the endpoint's answer.
+//! Whether a scheduler is valid (contract 2.5). Violations are collected in a list, which is then worded as the
+//! endpoint's answer.
 //!
-//! Never here: checks of the request's form (the codec's) and of what is stored already.
-//! The version is not checked: it is never the client's word. Quantities, port numbers
-//! and addresses pass as they do in the contract; their runtime refuses them.
+//! The form of the request is checked by the codec, and conflicts with stored data elsewhere. The version is not
+//! checked because clients do not set it. Quantities, port numbers and addresses are accepted as in the contract; the
+//! runtime rejects invalid ones.
 
 mod autoscaling;
 mod checks;
@@ -22,20 +22,19 @@ pub use names::valid_name;
 use crate::domain::{PortRange, Scheduler};
 use checks::Findings;
 
-/// Whether the scheduler may be created, or be the result of a patch.
+/// Validates a scheduler that is to be created, or the result of a patch.
 ///
 /// # Errors
-/// All that is wrong, in the order of the fields.
+/// All violations, in the order of the fields.
 pub fn validate_new(scheduler: &Scheduler) -> Result<(), Invalid> {
     validate(scheduler, scheduler.port_range)
 }
 
-/// Whether the scheduler may be a new version by POST. The port range may be absent
-/// only when every port has a range of its own (D6); otherwise its absence is reported as
-/// an empty range, as in the contract (2.3).
+/// Validates a new version sent by POST. The port range may be absent only if every port has a range of its own (D6);
+/// otherwise its absence is reported as an empty range, as in the contract (2.3).
 ///
 /// # Errors
-/// All that is wrong, in the order of the fields.
+/// All violations, in the order of the fields.
 pub fn validate_new_version(scheduler: &Scheduler) -> Result<(), Invalid> {
     let port_range = match scheduler.port_range {
         None if !ports::only_host_port_ranges(&scheduler.spec) => Some(PortRange::default()),
@@ -44,7 +43,7 @@ pub fn validate_new_version(scheduler: &Scheduler) -> Result<(), Invalid> {
     validate(scheduler, port_range)
 }
 
-/// The order of the checks is that of the scheduler's fields in the contract's document.
+/// Checks in the order of the scheduler's fields in the contract's document.
 fn validate(scheduler: &Scheduler, port_range: Option<PortRange>) -> Result<(), Invalid> {
     let mut findings = Findings::default();
     names::check(scheduler, &mut findings);

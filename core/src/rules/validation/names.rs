@@ -4,11 +4,11 @@ use super::checks::{Broken, Findings, chars_at_most, required, rule};
 use crate::domain::Scheduler;
 
 const NAME_BYTES_MAX: usize = 63;
-/// As wide as the column that holds it in an installation that is taken over (contract 8.1).
+/// The width of the column that stores it in an original's database (contract 8.1).
 const GAME_CHARS_MAX: usize = 255;
 
-/// Whether a text is a name: 1 to 63 lower-case letters, digits and hyphens, neither
-/// beginning nor ending with a hyphen (contract 2.5).
+/// Whether a text is a valid name: 1 to 63 lower-case letters, digits and hyphens, neither beginning nor ending with a
+/// hyphen (contract 2.5).
 pub fn valid_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     (1..=NAME_BYTES_MAX).contains(&name.len())
@@ -17,7 +17,7 @@ pub fn valid_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// Rules of a field that holds a name.
+/// The rules for a field that contains a name.
 pub fn name_rules(name: &str) -> [Option<Broken>; 2] {
     [
         required(!name.is_empty()),

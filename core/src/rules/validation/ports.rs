@@ -1,4 +1,4 @@
-//! Ports of containers and the ranges that host ports are drawn from (contract 2.5).
+//! Ports of containers, and the ranges from which host ports are drawn (contract 2.5).
 
 use super::checks::{Findings, chars_at_most, required, rule};
 use crate::domain::{ContainerPort, PortRange, Spec};
@@ -33,7 +33,7 @@ pub fn check_port(path: &str, port: &ContainerPort, findings: &mut Findings) {
     }
 }
 
-/// Both ends complain of a range that is empty (contract 15.18).
+/// An empty range is reported for both of its ends (contract 15.18).
 pub fn check_range(path: &str, range: PortRange, findings: &mut Findings) {
     let ordered = range.start < range.end;
     findings.field(
@@ -48,14 +48,14 @@ pub fn check_range(path: &str, range: PortRange, findings: &mut Findings) {
     );
 }
 
-/// Whether there are ports, and each has a range of its own.
+/// Whether there are ports, and each of them has a range of its own.
 pub fn only_host_port_ranges(spec: &Spec) -> bool {
     let ranges = |spec| ports(spec).map(|port| port.host_port_range.is_some());
     ranges(spec).any(|has| has) && ranges(spec).all(|has| has)
 }
 
-/// Either the scheduler has a range or each of its ports has one. Where there are ports, what
-/// is missing are theirs (contract 2.5, 15).
+/// Either the scheduler has a range, or each of its ports has one. If there are ports, missing ranges are theirs
+/// (contract 2.5, 15).
 pub fn check_configuration(range: Option<PortRange>, spec: &Spec) -> Result<(), &'static str> {
     let any = ports(spec).any(|port| port.host_port_range.is_some());
     let none_to_have_one = ports(spec).next().is_none();

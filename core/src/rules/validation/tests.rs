@@ -1,4 +1,4 @@
-//! The wordings, field by field, as the contract's recorded answers have them.
+//! The messages, field by field, as in the contract's recorded answers.
 
 use super::*;
 use crate::domain::{
@@ -85,7 +85,7 @@ fn valid() -> Scheduler {
     }
 }
 
-/// A body of a mebibyte can have a third of a million containers, each with eight faults.
+/// A body of one mebibyte can contain a third of a million containers with eight violations each.
 #[test]
 fn the_list_of_violations_ends_somewhere() {
     let mut scheduler = valid();
@@ -406,7 +406,7 @@ fn autoscaling_is_worded() {
             |s| scaling(s).policy.parameters.fixed_buffer = Some(FixedBuffer { amount: 0 }),
             "Autoscaling.Policy.Parameters.FixedBuffer.Amount: Amount must be greater than 0",
         ),
-        // Checked even when it is off, and it hides all other problems.
+        // It is checked even when it is disabled, and it hides all other violations.
         (
             |s| {
                 s.name = "BAD".into();
@@ -459,7 +459,7 @@ fn host_ports_are_configured_in_one_way() {
         message(|s| client_port(s).host_port_range = range(1, 2)),
         BOTH
     );
-    // Where there are ports, they are to have ranges.
+    // If there are ports, they need ranges.
     assert_eq!(message(|s| s.port_range = None), PARTLY);
     let without_ports: Change = |s| {
         s.port_range = None;
@@ -478,7 +478,7 @@ fn host_ports_are_configured_in_one_way() {
         s.spec.containers.push(container("sidecar"));
     };
     assert_eq!(message(partly), PARTLY);
-    // Only looked at when every field is right.
+    // Ports are checked only if every field is valid.
     let both_wrong: Change = |s| {
         s.port_range = None;
         s.game.clear();
@@ -516,7 +516,7 @@ fn a_new_version_may_leave_out_the_range_when_ports_have_their_own() {
     }
 }
 
-/// Path below the scheduler, field, tag.
+/// The path below the scheduler, the field, and the tag.
 type Tagged = (&'static str, &'static str, &'static str);
 
 #[test]
@@ -596,7 +596,7 @@ fn a_patch_is_answered_with_tags() {
             |s| game(s).name = "X".into(),
             &[("Spec.Containers[0].Name", "Name", "kube_resource_name")],
         ),
-        // Unlike at create, all problems are reported.
+        // Unlike on creation, all violations are reported.
         (
             |s| {
                 scaling(s).min = 0;
