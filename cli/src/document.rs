@@ -1,8 +1,6 @@
 //! The exported file: its format, and validation for the import.
 //!
-//! ```yaml
-//! format: 1
-//! schedulers:
+//! ```yaml format: 1 schedulers:
 //!   - name: arena
 //!     versions:             # newest first
 //!       - version: v1.1.0

@@ -1,6 +1,5 @@
-//! Connections: never more than a bound ([`Crowd`]), none with more frames than its calls are worth ([`Frames`]), and
-//! all of them
-//! ended when the time to drain is over.
+//! Limits on connections: their number ([`Crowd`]), the frames each may send ([`Frames`]), and their end when the time
+//! to drain is over.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,8 +23,8 @@ use crate::frames::Frames;
 /// Limits that keep one client from starving the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most connections at one time. For more, those that are idle for longest make room; while all have calls under
-    /// way, one waits, and the others in the system's queue.
+    /// Maximum number of open connections. Beyond it, the ones that have been idle longest are closed; while all have
+    /// calls in progress, one new connection waits, and the others stay in the kernel's backlog.
     pub connections_max: usize,
     /// Time limit from accepting a connection to its preface (RFC 9113, 3.4). After that, keep-alive pings detect dead
     /// clients, and also a client that trickles one frame: its acknowledgement would have to interrupt that frame.
@@ -87,7 +86,7 @@ pub fn incoming(
     )
 }
 
-/// A client's connection, which holds one of the permits.
+/// A client's connection, which holds its place in the crowd.
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,

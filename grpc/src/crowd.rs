@@ -1,5 +1,5 @@
-//! All connections of a server. When every place is taken, the one that has been idle for longest makes room for the
-//! next: a client that opens connections and calls nothing on them keeps nobody else out.
+//! All connections of a server. When the limit is reached, the connection that has been idle longest is closed for each
+//! new one: clients that open connections without making calls cannot keep others out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait for a connection that makes room, before the next one has to.
+/// How long to wait for an idle connection to close, before the next one is told to.
 const MAKES_ROOM_WITHIN: Duration = Duration::from_millis(100);
 
 /// The connections of one server.
@@ -21,29 +21,29 @@ pub struct Crowd {
 
 #[derive(Default)]
 struct Members {
-    /// The number of the next one.
+    /// The number of the next connection.
     next: u64,
     open: HashMap<u64, Line>,
 }
 
-/// A connection, as its calls know it.
+/// A connection, as its calls see it.
 #[derive(Clone)]
 pub struct Line(Arc<State>);
 
 struct State {
     calls: Mutex<Calls>,
-    /// It was told to make room.
+    /// It was told to close.
     ousted: AtomicBool,
     cut: CancellationToken,
 }
 
 struct Calls {
     under_way: usize,
-    /// When the last one ended; at first, when the connection began.
+    /// When the last call ended; before the first call, when the connection was opened.
     idle_since: Instant,
 }
 
-/// What a connection holds while it is open.
+/// Held by a connection while it is open.
 pub struct Place {
     crowd: Arc<Crowd>,
     number: u64,
@@ -51,7 +51,7 @@ pub struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A call under way.
+/// A call in progress.
 pub struct Call(Line);
 
 impl Crowd {
@@ -63,7 +63,7 @@ impl Crowd {
         })
     }
 
-    /// Waits for a place, while others make room. `cut`: ends all connections.
+    /// Waits for a place while idle connections are told to close. `cut` closes all connections.
     pub async fn enter(self: &Arc<Self>, cut: &CancellationToken) -> Option<Place> {
         let permit = loop {
             let free = self.places.clone().acquire_owned();
@@ -72,7 +72,7 @@ impl Crowd {
                 Err(_) => self.make_room(),
             }
             let freed = self.places.clone().acquire_owned();
-            // Where all have calls under way, one of them may be idle by then.
+            // If all of them have calls in progress, one may have become idle by then.
             if let Ok(permit) = timeout(MAKES_ROOM_WITHIN, freed).await {
                 break permit.ok()?;
             }
@@ -142,7 +142,7 @@ impl Place {
         self.line.clone()
     }
 
-    /// Canceled when the connection has to end.
+    /// Canceled when the connection must close.
     pub fn cut(&self) -> CancellationToken {
         self.line.0.cut.clone()
     }
@@ -181,7 +181,7 @@ mod tests {
             places.push(crowd.enter(&all).await.unwrap());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        // The first has called last, and the second is about to.
+        // The first has made the latest call, and the second is about to make one.
         drop(places[0].line().call());
         let call = places[1].line().call();
         let mut entering = Box::pin(crowd.enter(&all));
@@ -195,7 +195,7 @@ mod tests {
         drop(places.pop());
         let newcomer = entering.await.unwrap();
         assert!(!cut(&newcomer) && !cut(&places[0]));
-        // Nobody is idle: the next one waits until somebody is.
+        // No connection is idle: the new one waits until one is.
         let calls = [places[0].line().call(), newcomer.line().call()];
         let mut entering = Box::pin(crowd.enter(&all));
         for _ in 0..20 {

@@ -201,9 +201,8 @@ impl Site {
         }
     }
 
-    /// Messages of callers that the owner of `arena` took, once it does nothing: an answer may be there before the
-    /// turn that
-    /// it came from is counted.
+    /// Messages of callers that the owner of `arena` took, once it does nothing: an answer may be there before the turn
+    /// that it came from is counted.
     pub async fn messages(&self) -> u64 {
         let mut before = None;
         for _ in 0..2500 {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 
-/// Distinct unmatched paths, by method, that are reported by name. Scanners would otherwise fill the metrics: each has
-/// two histograms.
+/// Number of distinct unmatched paths, by method, that are reported by name: scanners could otherwise create unlimited
+/// series, and each path has two histograms.
 const RAW_PATHS_MAX: usize = 50;
 /// Maximum length of such a path in bytes.
 const RAW_PATH_LENGTH_MAX: usize = 200;

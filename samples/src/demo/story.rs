@@ -258,8 +258,7 @@ impl Story<'_> {
     }
 
     /// Sees what was begun to its end, unless somebody is in a hurry: without its matches the fleet may be too large
-    /// already,
-    /// and then nothing takes the place of the crashed room.
+    /// already, and then nothing takes the place of the crashed room.
     async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
         let mut hurry = interrupted;
         let began = Instant::now();

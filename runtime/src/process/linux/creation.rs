@@ -111,9 +111,8 @@ impl Host {
         }
     }
 
-    /// Takes a room back of which only a part could be started. Its processes may have started others by now: these
-    /// are found
-    /// while their leaders are still there, and before anybody else gets the ports.
+    /// Takes a room back of which only a part could be started. Its processes may have started others by now: these are
+    /// found while their leaders are still there, and before anybody else gets the ports.
     async fn undo(self: &Arc<Self>, key: &RoomKey, leaders: Vec<ProcessId>) {
         let scope = Scope {
             key,
