@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 /// Settings of a node's actors.
 #[derive(Clone, Copy, Debug)]
 pub struct ActorSettings {
-    /// Threads over which the schedulers are spread (`actors.threads`); the supervisor has one of its own. With 0 all
-    /// of them live on the thread of the actix system: tokio's time can be paused there, which tests do.
+    /// Number of threads for the owners of schedulers (`actors.threads`); the supervisor has one of its own. With 0 all
+    /// of them run on the thread of the actix system, where tests can pause tokio's time.
     pub threads: usize,
     /// How long callers wait for an owner.
     pub timeouts: AskTimeouts,

@@ -56,7 +56,7 @@ impl Thread {
     }
 }
 
-/// Where actors live: a thread of its own, or the one of the running actix system.
+/// Where actors run: on a thread of its own, or on that of the running actix system.
 pub(crate) fn arbiter(own: bool) -> ArbiterHandle {
     match own {
         true => Arbiter::new().handle(),
@@ -72,7 +72,7 @@ enum Found {
 }
 
 impl Threads {
-    /// On the thread of a running actix system, which is the only one when `amount` is 0.
+    /// Must be called on the thread of a running actix system. That thread is used for all actors if `amount` is 0.
     pub fn start(amount: usize) -> Arc<Self> {
         let threads = (0..amount.max(1)).map(|_| Thread::new(arbiter(amount > 0), false));
         Arc::new(Self(Mutex::new(threads.collect())))

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const ROOMS: usize = 1000;
-/// Callers that hold a room at a time; a few more ask than there are rooms.
+/// Number of concurrent callers; a few more than there are rooms.
 const HELD_MAX: usize = ROOMS + 3;
 const HOLD: Duration = Duration::from_secs(30);
 
@@ -100,11 +100,11 @@ impl Fleet {
         self.turn(Input::Ping { caller, ping });
     }
 
-    /// The ways in which a room comes back.
+    /// Gives a room back, in one of several ways.
     fn give_back(&mut self, room: RoomId, given: Mono, way: u128) {
         match way % 4 {
             0 => drop(self.turn(Input::AllocationUntaken { room })),
-            // It says that it is ready before anybody came: it stays held until its time is over.
+            // It reports ready before a match began: it stays allocated until the allocation expires.
             1 => {
                 self.ping(&room, PingStatus::Ready);
                 let fresh = self.now.mono.since(given) <= HOLD;
@@ -147,7 +147,7 @@ fn no_room_is_given_to_two_callers() {
                 refused += 1;
             }
         }
-        // The fleet runs dry again and again, and fills again to the half.
+        // The fleet runs out of rooms repeatedly, and half of them are given back each time.
         if refused % 2 == 1 || order.len() == HELD_MAX {
             while order.len() > ROOMS / 2 {
                 let Some((room, at)) = order.pop_front() else {

@@ -1,4 +1,4 @@
-//! Events on their way to the forwarders: who waits for whom, and who does not.
+//! Delivery of events to forwarders: which calls wait for others, and which do not.
 
 mod support;
 
@@ -67,7 +67,7 @@ fn a_call_that_hangs_holds_up_its_room_only() {
         }
         assert_eq!(told_of(&w, "one", 1, 3).await, [READY, READY, READY]);
         assert_eq!(told_of(&w, "one", 0, 1).await, [READY]);
-        // And nobody who asks something else.
+        // Nor does anyone who asks for something else.
         w.allocate().await.unwrap();
         gate.open();
         assert_eq!(told_of(&w, "one", 0, 3).await.len(), 3);
@@ -87,7 +87,7 @@ fn a_forwarder_that_hangs_or_fails_holds_up_no_other() {
             told_of(&w, "two", 0, count).await;
         }
         assert_eq!(w.forwarders.events("one", &room_id(0)), [READY]);
-        // The node goes down although a call hangs: see the end of every test.
+        // The node shuts down although a call hangs, which every test checks at its end.
     });
 }
 
@@ -143,7 +143,7 @@ fn what_depends_on_a_change_waits_until_it_is_durable() {
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
         let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
         gate.reached_by(1).await;
-        // Steady, and answered at once, but not told ahead of what is still being written.
+        // Steady and answered at once, but not forwarded before earlier events that are still being written.
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         request(&w, 0, "goal").await.unwrap();
         let heard = w.forwarders.events("one", &room_id(0));
@@ -160,7 +160,7 @@ fn a_change_that_cannot_be_stored_silences_its_room_only() {
     told(3).run(|w| async move {
         w.running(FLEET).await;
         w.store.set_down(true);
-        // Taken, and the store is no business of a room.
+        // Accepted: an outage of the store does not concern rooms.
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         for count in 1..=2 {
             for room in [1, 2] {
@@ -176,7 +176,7 @@ fn a_change_that_cannot_be_stored_silences_its_room_only() {
             told_of(&w, "one", 0, 3).await,
             [OCCUPIED, OCCUPIED, OCCUPIED]
         );
-        // And it waits for nothing any more.
+        // Now events wait for nothing.
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         assert_eq!(told_of(&w, "one", 0, 4).await.len(), 4);
     });
@@ -242,7 +242,7 @@ fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told
         gate.open();
         occupied.await.unwrap().unwrap();
         let heard = told_of(&w, "one", 0, 1024).await;
-        // Those that wait, and the few that were told before anything had to.
+        // The waiting ones, and the few that were delivered before any had to wait.
         assert!(heard.len() < 1100, "{}", heard.len());
         assert_eq!(w.restarts(), 0);
         let name = SchedulerName::from(FLEET);
@@ -275,7 +275,7 @@ fn dropped_and_failed_events_are_counted() {
         for _ in 0..pings {
             w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
         }
-        // One is under way, 1,024 wait.
+        // One is in progress, 1,024 are waiting.
         let count = || metric(&w, dropped);
         eventually(LONG, "the others are counted", || count() >= 5.0).await;
         assert_eq!(count(), 5.0, "{}", w.page());
@@ -302,7 +302,7 @@ fn the_end_of_one_scheduler_forgets_no_counts_of_others_and_its_own_not_at_once(
             ended.unwrap();
             let gone = || matches!(w.node.directory().find(name), Ok(None));
             eventually(LONG, "it is gone", gone).await;
-            // Whoever scrapes sees the last counts of what has ended.
+            // A scrape shows the final counts of a scheduler that has ended.
             assert!(all(), "after the end of {name}: {}", w.page());
         }
     });

@@ -70,7 +70,7 @@ fn a_thread_that_stands_still_gives_its_schedulers_to_another() {
         }
         let held = w.hold(&stuck).await;
         let began = Instant::now();
-        // It waits in the frozen actor, and must come to nothing there.
+        // It waits in the blocked actor, and must have no effect there.
         let name = stuck.clone();
         let waiting = w.spawn(move |w| {
             Box::pin(async move { w.node.ask(&name, Command::Allocate, None).await })
@@ -96,7 +96,7 @@ fn a_thread_that_stands_still_gives_its_schedulers_to_another() {
             longest = longest.max(asked.elapsed());
             tokio::task::yield_now().await;
         }
-        // The lease and a second, and one more for a machine that does other things too.
+        // The lease and a second, and one more for a busy machine.
         assert!(
             began.elapsed() < LEASE + Duration::from_secs(2),
             "{:?}",
@@ -113,7 +113,7 @@ fn a_thread_that_stands_still_gives_its_schedulers_to_another() {
         let view = w.view_of(&stuck);
         let cause = view.restarts.last_cause.unwrap();
         assert!(cause.contains("its thread stands still"), "{cause}");
-        // It could not help it, which shows all the same.
+        // It was not to blame, but the restart is shown nevertheless.
         let moved = w.view_of(&mate).restarts;
         assert_eq!(moved.total, 1);
         assert!(moved.last_cause.unwrap().contains("moved to another"));
@@ -238,7 +238,7 @@ fn one_that_stops_its_threads_again_and_again_is_degraded_and_the_others_go_on()
             w.view_of(&bad).state == "degraded"
         })
         .await;
-        // It took all threads with it: others are made in their place.
+        // It blocked all threads: others were created in their place.
         w.running(&well).await;
         let answer = w.node.ask(&well, Command::Address(room_id(0)), None).await;
         answer.unwrap();
@@ -253,12 +253,12 @@ fn every_input_counts_as_waiting() {
     setup.store.set_lease(LONG);
     setup.run_on_threads(|w| async move {
         w.running(FLEET).await;
-        // So that the next steady ping is one that it has to be told of.
+        // So that the next steady ping has to be reported to the actor.
         w.ping(&room_id(1), PingStatus::Ready).await.unwrap();
         let told = || w.view().scheduler.is_some_and(|s| s.board.waiting == 0);
         eventually(LONG, "it is told of the last ping", told).await;
         let held = w.hold(FLEET).await;
-        // What came after the hold waits behind it.
+        // Messages that arrived later wait behind it.
         let before = w.view().mailbox_depth;
         let depth = |n: u64| move |w: &World| w.view().mailbox_depth == before + n;
         w.runtime
@@ -275,9 +275,9 @@ fn every_input_counts_as_waiting() {
         assert!(w.view().oldest_message_us > 0);
         drop(held);
         ping.await.unwrap().unwrap();
-        // Whether a room is left for it is not the point.
+        // Whether a room was left does not matter here.
         let _ = ask.await.unwrap();
-        // Its own timers go on: there are moments in which nothing waits.
+        // Its own timers continue: at times no message is waiting.
         let idle = || w.view().mailbox_depth == 0 && w.view().oldest_message_us == 0;
         eventually(LONG, "nothing waits", idle).await;
     });

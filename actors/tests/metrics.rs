@@ -44,7 +44,7 @@ impl World {
         ];
         self.metric("maestro_worker_operation_execution_latency_count", &labels)
     }
-    /// Orders something and waits until its operation has ended.
+    /// Sends a command and waits until its operation has ended.
     async fn done(&self, command: Command) -> OperationStatus {
         let Ok(Reply::Operation(id)) = self.ask(command).await else {
             panic!("no operation");
@@ -84,7 +84,7 @@ fn gauges_are_those_of_the_fleet_and_go_with_it() {
         for (name, value) in FAMILIES_OF_A_FLEET {
             w.fleet_shows(name, value).await;
         }
-        // A policy that is not there has no target.
+        // Without a policy there is no target.
         assert_eq!(w.of_fleet("maestro_worker_ready_target"), None);
         assert_eq!(w.of_fleet("maestro_worker_fixed_buffer"), None);
         for component in ["operation_execution", "runtime_watcher", "metrics_reporter"] {
@@ -104,7 +104,7 @@ fn gauges_are_those_of_the_fleet_and_go_with_it() {
         w.ask(Command::DeleteScheduler).await.unwrap();
         let gone = || w.of_fleet("maestro_worker_gru_ready").is_none();
         eventually(LONG, "its gauges go", gone).await;
-        // What was counted is still shown for a while, as far as it went.
+        // The counters are still shown for a while, with their last values.
         assert!(w.metric(events, &ended) >= Some(1.0));
         let labels = [
             ("scheduler", FLEET),
@@ -165,7 +165,7 @@ fn operations_are_counted_by_how_they_ended() {
             ("success", "true"),
         ];
         let events = "maestro_watcher_number_of_events_processed_total";
-        // The two that were there are known from the store.
+        // The two existing ones are known from the store.
         w.shows(events, &created, 1.0).await;
 
         let away = RuntimeError::Invalid("no".into());
@@ -267,7 +267,7 @@ fn turns_faults_and_refused_pings_are_counted() {
         w.shows(faults, &reason, 1.0).await;
         let reason = [("scheduler", FLEET), ("reason", "next_operation_failed")];
         assert_eq!(w.metric(faults, &reason), Some(0.0));
-        // Through all lives of the actor.
+        // Across all incarnations of the actor.
         w.shows(count, &turns, 3.0).await;
         w.ask(Command::PauseRollout).await.unwrap();
         let commits = || w.of_fleet("maestro_actor_writer_commits_total");

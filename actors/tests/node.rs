@@ -39,7 +39,7 @@ fn what_is_asked_of_nobody_is_refused_and_makes_no_owner() {
         let owners: Vec<_> = w.node.directory().all();
         assert_eq!(owners.len(), 1);
         assert_eq!(owners[0].name().as_str(), FLEET);
-        // One that exists is loaded anew.
+        // An existing scheduler is reloaded.
         let before = w.view().scheduler.unwrap().epoch;
         assert!(w.node.reload(FLEET).await.unwrap());
         w.running(FLEET).await;
@@ -84,7 +84,7 @@ fn orders_for_schedulers_that_may_come_are_bounded() {
         let (kind, text) = refused(w.node.ask("one-more", switch(), None).await);
         assert_eq!(kind, RefusalKind::Exhausted);
         assert!(text.contains("scheduler one-more not found"), "{text}");
-        // One of them that is created makes room for another.
+        // Creating one of these schedulers frees a place for another name.
         let document = build::scheduler("stranger-7").replicas(0).build();
         let create = Command::CreateScheduler(Box::new(document));
         w.node.ask("stranger-7", create, None).await.unwrap();
@@ -208,9 +208,9 @@ fn the_view_of_an_owner_is_what_it_does() {
         }
         let said = || w.view().scheduler.map(|s| s.board.answered);
         assert_eq!(said(), Some(4), "the first one was looked at");
-        // Its turn ends after it was answered.
+        // The turn ends after the answer was sent.
         eventually(LONG, "its turn is over", || w.handled("ping") == 1).await;
-        // Signs of life are asked for now and then.
+        // The actor is probed now and then.
         let idle = || {
             let view = w.view();
             (view.mailbox_depth, view.oldest_message_us) == (0, 0)
@@ -220,7 +220,7 @@ fn the_view_of_an_owner_is_what_it_does() {
         assert!(view.turn_times.contains_key("ping"));
         assert!(!view.turn_times.contains_key("untaken"), "none came");
         assert_eq!(view.degraded_because, None);
-        // Told of within a second, in one turn.
+        // Reported within a second, in one turn.
         let told = || w.handled("pinged") == 1;
         eventually(LONG, "the owner is told", told).await;
         w.ask(Command::PauseRollout).await.unwrap();

@@ -13,7 +13,7 @@ use support::{FLEET, LONG, Setup};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Lines that are still to fail, and those that did.
+/// Number of lines that are still to panic, and of those that did.
 static TO_FAIL: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
@@ -48,10 +48,10 @@ fn an_actor_whose_log_line_panics_comes_back_whoever_else_tells_of_it() {
     Setup::fleet(2).settings(often).run(|w| async move {
         w.running(FLEET).await;
         for round in 1..=3 {
-            // The actor tells of the operation's beginning, the supervisor of the actor's end.
+            // The actor logs the operation's beginning, the supervisor the actor's end.
             let before = FAILED.load(Relaxed);
             TO_FAIL.store(2, Relaxed);
-            // Its caller may be told, or not.
+            // Its caller may or may not get an answer.
             let _ = w.ask(Command::AddRooms { amount: 1 }).await;
             let both = || FAILED.load(Relaxed) >= before + 2;
             eventually(LONG, "two lines fail", both).await;
@@ -59,7 +59,7 @@ fn an_actor_whose_log_line_panics_comes_back_whoever_else_tells_of_it() {
             eventually(LONG, "it is counted", || w.restarts() == round).await;
             w.running(FLEET).await;
         }
-        // So does who renews the leases.
+        // The same goes for the task that renews the leases.
         let before = FAILED.load(Relaxed);
         TO_FAIL.store(1, Relaxed);
         w.store.fail(StoreCall::Renew, StoreFault::NotApplied);

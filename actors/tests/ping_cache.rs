@@ -48,7 +48,7 @@ fn a_steady_ping_is_answered_while_the_actor_is_busy_and_another_waits_for_it() 
         assert!(!change.is_finished());
         drop(release);
         change.await.unwrap().unwrap();
-        // What the room says now is something else.
+        // The room now reports something else.
         let before = w.answered();
         w.say("{}").await;
         assert_eq!(w.answered(), before);
@@ -70,7 +70,7 @@ fn what_was_answered_from_the_board_is_written_soon_and_before_a_reload() {
         assert_eq!(w.answered(), 2);
         w.node.reload(FLEET).await.unwrap();
         assert_eq!(w.stored_metadata().as_deref(), Some(r#"{"map":"south"}"#));
-        // Another life has another board.
+        // Another incarnation has another cache.
         w.running(FLEET).await;
         assert_eq!(w.answered(), 0);
     });
@@ -87,7 +87,7 @@ fn nothing_is_answered_from_the_board_of_an_owner_without_a_lease() {
     setup.run(|w| async move {
         w.running(FLEET).await;
         w.say("{}").await;
-        // Nobody takes it over either.
+        // It is not taken over either.
         w.store
             .fail_always(StoreCall::Renew, StoreFault::NotApplied);
         w.store
@@ -98,7 +98,7 @@ fn nothing_is_answered_from_the_board_of_an_owner_without_a_lease() {
         let (answered, looked_at) = (w.answered(), w.handled("ping"));
         assert_eq!(answered, 1);
         eventually(LONG, "its lease runs out", || lease() == Some(0)).await;
-        // Less than a millisecond of it may be left.
+        // Less than a millisecond of the lease may be left.
         moment().await;
         w.say("{}").await;
         moment().await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use support::{FLEET, LONG, Setup, World, room_id};
 use tokio::time::Instant;
 
-/// The bound of a shutdown, with room for a machine that does other things too.
+/// The limit of a shutdown, with some margin for a busy machine.
 const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
 
 #[test]
@@ -49,7 +49,7 @@ fn a_shutdown_waits_for_a_call_that_cannot_be_dropped() {
         let (go, wait) = mpsc::channel::<()>();
         let begins = Arc::new(AtomicBool::new(false));
         let noted = begins.clone();
-        // It holds its thread, as a call that does not wait the right way.
+        // Blocks its thread, like a call that waits without yielding.
         w.runtime.fail_when(move |call, _| {
             if call == RuntimeCall::ReservePorts {
                 noted.store(true, Relaxed);
@@ -90,7 +90,7 @@ fn shutdown_returns_with(faults: impl FnOnce(&World)) {
         w.node.shutdown().await;
         assert!(began.elapsed() < SHUTDOWN_BOUND, "{:?}", began.elapsed());
         assert_eq!(w.node.tasks_left(), 0);
-        // It was taken; whether its caller hears of that or of the end is a race.
+        // It was accepted; whether its caller gets that answer or the error of the shutdown is a race.
         let _ = ping.await.expect("the task ends");
     });
 }

@@ -90,7 +90,7 @@ fn a_ping_that_was_taken_is_a_success_however_the_store_is() {
     };
     Setup::fleet(3).settings(hasty).run(|w| async move {
         w.running(FLEET).await;
-        // One that is slow: whoever pings waits as long as ever, and hears what holds.
+        // A slow store: pings wait as long as usual, and are answered correctly.
         let gate = Gate::closed();
         w.store
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
@@ -98,7 +98,7 @@ fn a_ping_that_was_taken_is_a_success_however_the_store_is() {
         let refused = w.ping(&room_id(9), PingStatus::Ready).await;
         assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
         gate.open();
-        // One that takes nothing: the same, and nobody waits.
+        // An unavailable store: the same answers, without waiting.
         w.store.set_down(true);
         w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
         w.ping(&room_id(2), PingStatus::Occupied).await.unwrap();
@@ -229,7 +229,7 @@ fn who_waits_when_the_store_fails_is_told_at_once() {
         let add =
             w.spawn(|w| Box::pin(async move { w.ask(Command::AddRooms { amount: 1 }).await }));
         gate.reached_by(1).await;
-        // Decided, and behind the first in the queue of the writer.
+        // Decided, and queued in the writer behind the first one.
         let allocation = w.spawn_allocate();
         eventually(LONG, "it is decided", || w.rooms("allocated") == 1).await;
         w.store.set_down(true);
@@ -264,7 +264,7 @@ fn what_happens_while_the_store_is_away_for_long_is_folded_and_written_when_it_i
         w.running(FLEET).await;
         w.store.set_down(true);
         let before = w.handled("runtime");
-        // More than the queue of the writer has places for.
+        // More than the capacity of the writer's queue.
         for round in 1..=ROUNDS {
             let status = match round % 2 {
                 0 => InstanceStatus::Ready,
@@ -273,7 +273,7 @@ fn what_happens_while_the_store_is_away_for_long_is_folded_and_written_when_it_i
             for room in 0..ROOMS {
                 w.runtime.set_status(FLEET, &room_id(room), status, "flaps");
             }
-            // Each is decided: the runtime folds what nobody has taken.
+            // Waits for each decision, because the runtime coalesces events that were not taken yet.
             let seen = || w.handled("runtime") >= before + u64::from(ROOMS) * round;
             eventually(LONG, "it is decided", seen).await;
         }

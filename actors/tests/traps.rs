@@ -56,10 +56,10 @@ fn who_waits_for_an_actor_that_panics_is_told() {
             assert!(matches!(ping.await.unwrap(), Err(CallError::Restarting(_))));
         }
         w.running(FLEET).await;
-        // A message tells its caller before it is counted out: the level comes soon after.
+        // A message answers its caller before it is counted as done, so the depth drops a little later.
         let emptied = || w.view().mailbox_depth == 0;
         eventually(LONG, "those who died with it wait no more", emptied).await;
-        // What was shown as running may have been the owner that was about to die.
+        // The owner shown as running may have been the one that was about to panic.
         let until = tokio::time::Instant::now() + LONG;
         while let Err(error) = w.allocate().await {
             let passing = matches!(error, CallError::Restarting(_));
@@ -97,7 +97,7 @@ fn one_that_panics_again_and_again_is_degraded_and_the_node_goes_on() {
 
 #[test]
 fn a_flood_starves_neither_timers_nor_runtime_events() {
-    // An operation that renews its lease each 20 ms: only a wake-up does that.
+    // An operation that renews its lease every 20 ms, which only a wake-up can do.
     let often = |c: &mut maestro_core::settings::CoreSettings| {
         c.operation_lease_ttl = Duration::from_millis(40);
     };
@@ -116,10 +116,10 @@ fn a_flood_starves_neither_timers_nor_runtime_events() {
                     Box::pin(async move {
                         while !stop.load(Relaxed) {
                             let count = answers.fetch_add(1, Relaxed);
-                            // Busy is an answer too: only the pressure counts.
+                            // `Busy` is fine as well: the test is about the load.
                             match (i % 3, count % 2) {
                                 (0, _) => drop(w.ask(Command::Address(room_id(0))).await),
-                                // The ping cache answers most of these, and keeps no thread.
+                                // The ping cache answers most of these, without occupying the thread.
                                 (1, _) => drop(w.ping(&room_id(0), PingStatus::Ready).await),
                                 (_, 0) => drop(w.ping(&room_id(1), PingStatus::Ready).await),
                                 (_, _) => drop(w.ping(&room_id(1), PingStatus::Occupied).await),
@@ -343,7 +343,7 @@ fn without_a_lease_nothing_is_begun_and_nothing_fails() {
             view.running.first().is_some_and(|r| r.in_flight == 1)
         })
         .await;
-        // The writer is past the order once a later change is answered; then a moment more.
+        // The writer has processed the order once a later change is answered; then a moment more.
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         let called = eventually(LONG, "it is called", || {
             w.runtime.calls(RuntimeCall::ReservePorts) > 0

@@ -65,7 +65,7 @@ fn an_unknown_outcome_is_looked_up() {
             w.running(FLEET).await;
             w.store.fail(StoreCall::Commit, fault);
             if i == 2 {
-                // And nobody can say for a while.
+                // And the outcome cannot be looked up for a while.
                 w.store.fail(StoreCall::StoredSeq, StoreFault::NotApplied);
                 w.store.fail(StoreCall::StoredSeq, StoreFault::NotApplied);
             }
@@ -141,7 +141,7 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
         let (order, intent, removal) = (Gate::closed(), Gate::closed(), Gate::closed());
         let held = (order.clone(), intent.clone(), removal.clone());
         w.store.fail_when(move |call, changes| {
-            // Decisions that come together share a commit: the last step in it is what counts.
+            // Decisions made together share a commit, of which the last step counts.
             let step = |change: &Change| match change {
                 Change::PutRoom(r) if r.removal.is_some() => Some((2, &held.2)),
                 Change::PutRoom(r) if r.instance.is_none() => Some((1, &held.1)),
@@ -272,7 +272,7 @@ fn a_caller_who_left_takes_no_room_from_the_next_one() {
         let soon = Some(Duration::from_millis(20));
         let left = w.node.ask(FLEET, Command::Allocate, soon).await;
         assert!(matches!(left, Err(CallError::Timeout(_))));
-        // A whole match, before anybody knows that the first caller had left.
+        // A whole match, before it is known that the first caller had stopped waiting.
         let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
         eventually(LONG, "it is decided", || w.rooms("occupied") == 1).await;
         let ready = w.spawn_ping(&room_id(0), PingStatus::Ready);
@@ -312,7 +312,7 @@ fn what_has_arrived_is_one_commit() {
         let touches = |batch: &&Vec<Change>| matches!(batch[..], [Change::TouchRooms(_)]);
         let steady = log[before..].iter().filter(touches).count();
         let commits = log.len() - before - steady;
-        // The one that was held, and all the others.
+        // One commit for the blocked decision, and one for all others.
         assert_eq!(commits, 2, "{log:#?}");
     });
 }

@@ -1,4 +1,4 @@
-//! One node with fakes around it, inside a running actix system.
+//! A node with fake ports, inside a running actix system.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use futures_util::FutureExt;
@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Far longer than anything takes, also on a machine that does other things too.
+/// Far longer than anything takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
 pub const FLEET: &str = "fleet";
 pub const IO_THREAD: &str = "io";
 
-/// What a test wants differently.
+/// The settings that a test can change.
 pub struct Setup {
     pub core: CoreSettings,
     pub settings: ActorSettings,
@@ -31,7 +31,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A node with nothing to own.
+    /// A node without schedulers.
     pub fn empty() -> Self {
         Self {
             core: CoreSettings::default(),
@@ -41,7 +41,7 @@ impl Setup {
             forwarders: FakeForwarders::new(),
         }
     }
-    /// One fleet of ready rooms, `r-00000` and so on, as another owner left it.
+    /// One fleet of ready rooms, `r-00000` and so on, as an earlier owner left it.
     pub fn fleet(rooms: u16) -> Self {
         let setup = Self::empty();
         setup.add_fleet(FLEET, rooms);
@@ -66,7 +66,7 @@ impl Setup {
         edit(&mut self.settings);
         self
     }
-    /// Callers wait as long as the test does.
+    /// Gives callers very long timeouts.
     pub fn patient(self) -> Self {
         self.settings(|s| {
             s.timeouts = AskTimeouts {
@@ -157,7 +157,7 @@ impl World {
 }
 
 impl World {
-    /// Holds an actor up in a turn until the sender is used or dropped; `then` ends the turn.
+    /// Blocks an actor in a turn until the sender is used or dropped; `then` ends the turn.
     pub async fn hold_then(
         &self,
         name: &str,
@@ -168,8 +168,8 @@ impl World {
             let _ = wait.recv();
             then();
         });
-        // Pings come another way, and go before an order that has not been taken yet; what was there before may have a
-        // turn under way.
+        // Pings use another channel, and overtake an order that was not taken yet; an earlier message may still be in
+        // its turn.
         let held = || {
             let turn = self.view_of(name).turn;
             turn.is_some_and(|turn| turn.message == "control")
@@ -211,7 +211,7 @@ impl World {
             a.state == "running" && listed
         })
     }
-    /// It has an owner that heard from the runtime.
+    /// Waits until the scheduler has an owner that has received the runtime's list.
     pub async fn running(&self, name: &str) {
         eventually(LONG, "the owner runs", || self.is_running(name)).await;
     }
@@ -238,7 +238,7 @@ impl World {
     pub async fn ping(&self, room: &RoomId, status: PingStatus) -> Result<(), CallError> {
         self.node.ping(FLEET, ping(room, status)).await
     }
-    /// Does it beside the test.
+    /// Runs it concurrently with the test.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl FnOnce(World) -> std::pin::Pin<Box<dyn Future<Output = T> + Send>>,
@@ -282,7 +282,7 @@ pub fn ping(room: &RoomId, status: PingStatus) -> Ping {
     }
 }
 
-/// Names whose owners live on this one of two threads.
+/// Names whose owners run on this one of two threads.
 pub fn names_on_thread(index: u64) -> impl Iterator<Item = String> {
     let on_it = move |name: &String| {
         let mut hasher = DefaultHasher::new();
