@@ -2,7 +2,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -111,12 +111,45 @@ async fn migrate_says_what_there_was_to_do() {
     let last = text.lines().last().expect("a line");
     let record: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(record["message"], up_to_date);
-    assert_eq!(record["format"], 2);
+    assert_eq!(record["format"], 3);
 
     std::fs::write(home.path().join("maestro.redb"), "a love letter").expect("written");
     let foreign = migrate(home.path(), &[]);
     assert_eq!(foreign.status.code(), Some(1));
     assert!(said(&foreign).contains("was not written by Maestro"));
+}
+
+/// `maestro.redb` of a server with local processes, and what its API said of the rooms.
+const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/store/tests/formats/2.redb");
+const ROOMS_2: &str = include_str!("../store/tests/formats/2-rooms.json");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_the_former_format_is_carried_over() {
+    let home = Home::new();
+    std::fs::copy(FORMAT_2, home.path().join("maestro.redb")).expect("copied");
+    let done = migrate(home.path(), &["-l", "production"]);
+    let text = said(&done);
+    assert!(done.status.success(), "{text}");
+    let last = text.lines().last().expect("a line");
+    let record: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(record["message"], "Database migration completed");
+    assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(3)));
+
+    // Its rooms do not run here: while it is paused that means nothing.
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
+    let before: Value = serde_json::from_str(ROOMS_2).expect("JSON");
+    for (scheduler, rooms) in before.as_object().expect("by scheduler") {
+        for before in rooms.as_array().expect("a list") {
+            let id = before["id"].as_str().expect("an id");
+            let path = format!("/schedulers/{scheduler}/rooms/{id}");
+            let (status, answer) = maestro.get(&path).await;
+            assert_eq!(status, 200, "{path}: {answer}");
+            for (name, value) in before.as_object().expect("fields") {
+                assert_eq!(&answer["room"][name], value, "{name} of {path}");
+            }
+        }
+    }
+    assert!(maestro.stop().success());
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl World {
     }
     fn stored_metadata(&self) -> Option<String> {
         let room = self.store.stored_room(FLEET, room_id(0).as_str())?;
-        room.metadata.as_deref().map(str::to_owned)
+        room.reported.metadata.as_deref().map(str::to_owned)
     }
 }
 
@@ -123,7 +123,7 @@ fn a_large_fleet_is_told_of_in_pieces() {
         }
         let last = |i: u16| {
             let room = w.store.stored_room(FLEET, room_id(i).as_str());
-            room.is_some_and(|r| r.metadata.as_deref() == Some(r#"{"round":2}"#))
+            room.is_some_and(|r| r.reported.metadata.as_deref() == Some(r#"{"round":2}"#))
         };
         eventually(LONG, "all are written", || (0..20).all(last)).await;
         assert!(w.handled("pinged") >= 7, "{}", w.handled("pinged"));

@@ -76,7 +76,7 @@ fn a_shutdown_stores_the_last_pings() {
         w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
         w.node.shutdown().await;
         let stored = w.store.stored_room(FLEET, room_id(0).as_str()).unwrap();
-        assert_eq!(stored.metadata.as_deref(), Some("{}"));
+        assert_eq!(stored.reported.metadata.as_deref(), Some("{}"));
     });
 }
 

@@ -108,7 +108,7 @@ fn a_ping_that_was_taken_is_a_success_however_the_store_is() {
         for room in 0..3 {
             let stored = || {
                 let room = w.store.stored_room(FLEET, room_id(room).as_str());
-                room.is_some_and(|r| r.ping_status == PingStatus::Occupied)
+                room.is_some_and(|r| r.reported.ping == PingStatus::Occupied)
             };
             eventually(LONG, "it is stored", stored).await;
         }

@@ -16,7 +16,7 @@ fn stored_statuses(w: &World, room: u16) -> Vec<RoomStatus> {
     let id = room_id(room);
     let log = w.store.log(FLEET);
     let of_it = log.iter().flatten().filter_map(|change| match change {
-        Change::PutRoom(record) if record.id == id => Some(record.status),
+        Change::PutRoom(record) if record.id == id => Some(record.reported.status),
         _ => None,
     });
     of_it.collect()
@@ -24,7 +24,7 @@ fn stored_statuses(w: &World, room: u16) -> Vec<RoomStatus> {
 
 fn stored_status(w: &World, room: u16) -> RoomStatus {
     let stored = w.store.stored_room(FLEET, room_id(room).as_str());
-    stored.expect("the room is stored").status
+    stored.expect("the room is stored").reported.status
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
         w.store.fail_when(move |call, changes| {
             // Decisions made together share a commit, of which the last step counts.
             let step = |change: &Change| match change {
-                Change::PutRoom(r) if r.removal.is_some() => Some((2, &held.2)),
+                Change::PutRoom(r) if r.intent.removal.is_some() => Some((2, &held.2)),
                 Change::PutRoom(r) if r.instance.is_none() => Some((1, &held.1)),
                 Change::PutOperation(o) if o.definition.name() == "add_rooms" => Some((0, &held.0)),
                 _ => None,
@@ -339,7 +339,7 @@ fn steady_pings_are_written_behind_and_together() {
         }
         eventually(LONG, "all are stored", || {
             let rooms = w.store.stored_rooms(FLEET);
-            rooms.iter().all(|r| r.metadata.is_some())
+            rooms.iter().all(|r| r.reported.metadata.is_some())
         })
         .await;
         let commits = touch_commits(&w);
@@ -378,7 +378,7 @@ fn an_older_steady_ping_does_not_undo_a_change() {
                 _ => None,
             });
             let touches = touches.flatten().filter(|t| t.room == room_id(0));
-            touches.map(|t| t.ping_status).collect()
+            touches.map(|t| t.ping).collect()
         };
         eventually(LONG, "its own steady ping is written", || {
             touches_of_it().contains(&PingStatus::Occupied)

@@ -186,32 +186,25 @@ fn ready_room(number: usize, version: &SchedulerVersion, now: Now) -> RoomRecord
             protocol: "udp".into(),
         }],
     };
-    RoomRecord {
-        id: id.clone(),
-        version: version.clone(),
-        status: RoomStatus::Ready,
-        ping_status: PingStatus::Ready,
-        running_matches: 0,
-        metadata: Some("{}".into()),
-        validation: false,
+    let intent = RoomIntent {
         made_by: Some(OperationId(uuid::Uuid::nil())),
-        created_at: now.wall,
-        last_ping_at: now.wall,
-        allocated_at: None,
-        first_ready_at: None,
-        played: false,
         host_ports: Arc::from([20_000]),
-        removal: None,
-        instance: Some(Instance {
-            room: id,
-            uid: "1".into(),
-            version: version.clone(),
-            validation: false,
-            status: InstanceStatus::Ready,
-            description: String::new(),
-            restarting: None,
-            address: Some(Arc::new(address)),
-            resource_version: 1,
-        }),
-    }
+        ..RoomIntent::new(version.clone(), now.wall)
+    };
+    let mut record = RoomRecord::new(id.clone(), intent);
+    record.reported.status = RoomStatus::Ready;
+    record.reported.ping = PingStatus::Ready;
+    record.reported.metadata = Some("{}".into());
+    record.instance = Some(Instance {
+        room: id,
+        uid: "1".into(),
+        version: version.clone(),
+        validation: false,
+        status: InstanceStatus::Ready,
+        description: String::new(),
+        restarting: None,
+        address: Some(Arc::new(address)),
+        resource_version: 1,
+    });
+    record
 }

@@ -27,9 +27,9 @@ impl World {
         match &work {
             Work::CreateRoom(order) => {
                 let is_ordered = |row: &RoomRecord| {
-                    row.host_ports == order.host_ports
-                        && row.version == *order.scheduler.version()
-                        && row.validation == order.validation
+                    row.intent.host_ports == order.host_ports
+                        && row.intent.version == *order.scheduler.version()
+                        && row.intent.validation == order.validation
                 };
                 assert!(
                     self.was_durable(&order.room, is_ordered),
@@ -40,7 +40,7 @@ impl World {
             Work::TerminateRoom { room, .. } => {
                 let known = self.stored.rooms.contains_key(room);
                 assert!(
-                    !known || self.was_durable(room, |row| row.removal.is_some()),
+                    !known || self.was_durable(room, |row| row.intent.removal.is_some()),
                     "{room} is told to end before that is durable"
                 );
             }

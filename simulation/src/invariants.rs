@@ -28,7 +28,7 @@ impl World {
 
     pub(crate) fn removals(&self) -> Removals {
         let rooms = self.state.rooms().iter();
-        let known = rooms.map(|r| (r.record.id.clone(), (r.status(), r.record.removal)));
+        let known = rooms.map(|r| (r.record.id.clone(), (r.status(), r.record.intent.removal)));
         known.collect()
     }
 
@@ -43,7 +43,7 @@ impl World {
                 continue;
             };
             let told = |r: Option<Removal>| r.filter(|r| !r.drain);
-            let Some(now) = told(room.record.removal) else {
+            let Some(now) = told(room.record.intent.removal) else {
                 continue;
             };
             let ours = matches!(
@@ -77,10 +77,8 @@ impl World {
         assert_eq!(known, written, "rooms in memory and rows");
         for (id, stored) in &self.written.rooms {
             let known = memory[id];
-            assert_eq!(known.status, stored.status, "{id}");
-            assert_eq!(known.removal, stored.removal, "{id}");
-            assert_eq!(known.allocated_at, stored.allocated_at, "{id}");
-            assert_eq!(known.host_ports, stored.host_ports, "{id}");
+            assert_eq!(known.reported.status, stored.reported.status, "{id}");
+            assert_eq!(known.intent, stored.intent, "{id}");
             let uid = |r: &RoomRecord| r.instance.as_ref().map(|i| i.uid.clone());
             assert_eq!(uid(known), uid(stored), "{id}");
         }

@@ -67,7 +67,12 @@ impl World {
         if !self.works.is_empty() || !self.begun.is_empty() {
             return Some(format!("calls are open: {:?}", self.works));
         }
-        if let Some(room) = self.stored.rooms.values().find(|r| r.removal.is_some()) {
+        if let Some(room) = self
+            .stored
+            .rooms
+            .values()
+            .find(|r| r.intent.removal.is_some())
+        {
             return Some(format!("{} is to go", room.id));
         }
         let rooms: BTreeSet<_> = self.stored.rooms.keys().collect();
@@ -95,10 +100,10 @@ impl World {
             return Some(format!("the scheduler is {}", scheduler.state));
         }
         let outdated = self.stored.rooms.values().find(|room| {
-            let document = self.stored.versions.get(&room.version);
+            let document = self.stored.versions.get(&room.intent.version);
             document.is_some_and(|d| is_major(d, scheduler))
         });
-        outdated.map(|room| format!("{} is of {}", room.id, room.version))
+        outdated.map(|room| format!("{} is of {}", room.id, room.intent.version))
     }
 }
 

@@ -103,10 +103,7 @@ impl Stored {
 
     pub(crate) fn touch(&mut self, touch: &RoomTouch) {
         if let Some(room) = self.rooms.get_mut(&touch.room) {
-            room.last_ping_at = touch.last_ping_at;
-            room.running_matches = touch.running_matches;
-            room.ping_status = touch.ping_status;
-            room.metadata.clone_from(&touch.metadata);
+            room.reported.touch(touch);
         }
     }
 

@@ -75,8 +75,8 @@ fn touch(room: RoomId) -> RoomTouch {
     RoomTouch {
         room,
         last_ping_at: jiff::Timestamp::now(),
-        running_matches: 1,
-        ping_status: maestro_core::domain::PingStatus::Occupied,
+        matches: 1,
+        ping: maestro_core::domain::PingStatus::Occupied,
         metadata: Some(r#"{"mode":"ranked"}"#.into()),
     }
 }

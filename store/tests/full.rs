@@ -20,7 +20,7 @@ const ROOM_BYTES: usize = 64 * 1024;
 async fn try_room(store: &Arc<EmbeddedStore>, owner: &mut Owner) -> bool {
     let fence = owner.fence();
     let mut room = samples::room(&format!("r-{}", fence.seq.0), RoomStatus::Ready);
-    room.metadata = Some("x".repeat(ROOM_BYTES).into());
+    room.reported.metadata = Some("x".repeat(ROOM_BYTES).into());
     match owner.commit(vec![Change::PutRoom(Box::new(room))]).await {
         Ok(()) => true,
         Err(CommitError::NotApplied(_)) => false,
@@ -138,7 +138,7 @@ async fn a_store_that_is_down_says_so_and_comes_back() {
     let last = loop {
         let mut room = samples::room("r", RoomStatus::Ready);
         room.id = format!("r-{}", owner.seq.0).into();
-        room.metadata = Some("x".repeat(ROOM_BYTES).into());
+        room.reported.metadata = Some("x".repeat(ROOM_BYTES).into());
         let sent = owner.commit(vec![Change::PutRoom(Box::new(room))]).await;
         if let Err(e) = sent {
             break e;

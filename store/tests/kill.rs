@@ -36,7 +36,7 @@ async fn writes_until_it_is_killed() {
             // In practice forever.
             for _ in 0..u32::MAX {
                 let mut room = samples::room(&room_of(owner.seq.next()), RoomStatus::Ready);
-                room.metadata = Some("x".repeat(300).into());
+                room.reported.metadata = Some("x".repeat(300).into());
                 owner.put(vec![Change::PutRoom(Box::new(room))]).await;
                 let line = format!("{number} {}\n", owner.seq.0);
                 std::io::stdout().write_all(line.as_bytes()).unwrap();

@@ -137,24 +137,11 @@ impl SchedulerBuilder {
 
 /// A room of version v1.0.0 that was ordered and of which nothing is known yet.
 pub fn room(id: &str) -> RoomBuilder {
-    RoomBuilder(RoomRecord {
-        id: id.into(),
-        version: SchedulerVersion::initial(),
-        status: RoomStatus::Pending,
-        ping_status: PingStatus::Unknown,
-        running_matches: 0,
-        metadata: None,
-        validation: false,
-        made_by: None,
-        created_at: moment(0),
-        last_ping_at: moment(0),
-        allocated_at: None,
-        first_ready_at: None,
-        played: false,
+    let intent = RoomIntent {
         host_ports: [20_000].into(),
-        removal: None,
-        instance: None,
-    })
+        ..RoomIntent::new(SchedulerVersion::initial(), moment(0))
+    };
+    RoomBuilder(RoomRecord::new(id.into(), intent))
 }
 
 #[derive(Clone, Debug)]
@@ -165,35 +152,35 @@ impl RoomBuilder {
     pub fn ready(self) -> Self {
         let instance = instance(self.0.id.as_str());
         self.edit(|r| {
-            r.status = RoomStatus::Ready;
-            r.ping_status = PingStatus::Ready;
+            r.reported.status = RoomStatus::Ready;
+            r.reported.ping = PingStatus::Ready;
             r.instance = Some(instance);
         })
     }
     /// A match is running in it.
     pub fn occupied(self) -> Self {
         self.ready().edit(|r| {
-            r.status = RoomStatus::Occupied;
-            r.ping_status = PingStatus::Occupied;
-            r.running_matches = 1;
+            r.reported.status = RoomStatus::Occupied;
+            r.reported.ping = PingStatus::Occupied;
+            r.reported.matches = 1;
         })
     }
     pub fn allocated(self, at: Timestamp) -> Self {
         self.ready().edit(|r| {
-            r.status = RoomStatus::Allocated;
-            r.allocated_at = Some(at);
+            r.reported.status = RoomStatus::Allocated;
+            r.intent.allocated_at = Some(at);
         })
     }
     pub fn version(self, version: &str) -> Self {
         self.edit(|r| {
-            r.version = version.into();
+            r.intent.version = version.into();
             if let Some(instance) = &mut r.instance {
                 instance.version = version.into();
             }
         })
     }
     pub fn host_ports(self, ports: &[u16]) -> Self {
-        self.edit(|r| r.host_ports = ports.into())
+        self.edit(|r| r.intent.host_ports = ports.into())
     }
     /// Any other detail.
     pub fn edit(mut self, edit: impl FnOnce(&mut RoomRecord)) -> Self {

@@ -1,6 +1,6 @@
 //! A room and the instance (pod, process group) behind it (contract 4.4–4.7).
 
-use super::ids::{OperationId, RoomId};
+use super::ids::RoomId;
 use super::reason::RemovalReason;
 use super::time::Mono;
 use super::version::SchedulerVersion;
@@ -115,15 +115,18 @@ pub struct Instance {
     /// Version that it was created from, as the runtime remembers it.
     pub version: SchedulerVersion,
     /// Validation rooms are flagged before creation (architecture 7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub validation: bool,
     pub status: InstanceStatus,
     /// Why, when there is something to say (reason and message of the runtime).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// A container waits to be started again in place: the room is in error and keeps its
     /// place meanwhile (D31).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restart>,
     /// `None` until a node is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Arc<Address>>,
     /// Grows with each observation of this instance; an older one is ignored.
     pub resource_version: u64,
@@ -149,45 +152,6 @@ pub struct Exit {
     pub reason: String,
     /// The last lines of its log, newest last; empty when the runtime has none.
     pub log_tail: Vec<String>,
-}
-
-/// A room as it is stored: what a restart needs to know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RoomRecord {
-    pub id: RoomId,
-    pub version: SchedulerVersion,
-    pub status: RoomStatus,
-    pub ping_status: PingStatus,
-    pub running_matches: i64,
-    /// JSON text of the last ping's metadata; `None` before the first.
-    pub metadata: Option<Arc<str>>,
-    pub validation: bool,
-    /// The operation that ordered it; `None` when it was rebuilt from the runtime.
-    #[serde(default)]
-    pub made_by: Option<OperationId>,
-    pub created_at: Timestamp,
-    pub last_ping_at: Timestamp,
-    pub allocated_at: Option<Timestamp>,
-    /// When it was up for the first time (ready, occupied or active) since its start, or since
-    /// its last restart in place (D30).
-    #[serde(default)]
-    pub first_ready_at: Option<Timestamp>,
-    /// A match has run in it since then (D30).
-    #[serde(default)]
-    pub played: bool,
-    /// Host ports in the order of the spec's ports, fixed before creation.
-    pub host_ports: Arc<[u16]>,
-    /// Durable intent: the runtime was, or is to be, told to end it.
-    pub removal: Option<Removal>,
-    pub instance: Option<Instance>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removal {
-    pub reason: RemovalReason,
-    pub at: Timestamp,
-    /// Wait for the match to end first (D22).
-    pub drain: bool,
 }
 
 /// Something that happened to a room, for people (`GET …/rooms/{room}`); in memory only.
@@ -231,23 +195,13 @@ impl RoomEvents {
     }
 }
 
-/// What a steady ping changes: written behind, coalesced (architecture 5).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RoomTouch {
-    pub room: RoomId,
-    pub last_ping_at: Timestamp,
-    pub running_matches: i64,
-    pub ping_status: PingStatus,
-    pub metadata: Option<Arc<str>>,
-}
-
 /// Moments of a room on the monotonic clock, rebuilt at each load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomClock {
     pub created: Mono,
     pub last_ping: Mono,
     pub allocated: Option<Mono>,
-    /// As [`RoomRecord::first_ready_at`].
+    /// When it was up for the first time since its start, or since its last restart in place.
     pub first_ready: Option<Mono>,
     pub status_since: Mono,
 }

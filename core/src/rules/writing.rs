@@ -91,8 +91,8 @@ mod tests {
         RoomTouch {
             room: room.into(),
             last_ping_at: "2026-01-02T03:04:05Z".parse().unwrap(),
-            running_matches: matches,
-            ping_status: PingStatus::Ready,
+            matches,
+            ping: PingStatus::Ready,
             metadata: None,
         }
     }

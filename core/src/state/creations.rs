@@ -117,7 +117,7 @@ pub(super) fn on_created(
     let leaving = fleet
         .rooms
         .get(room.as_str())
-        .is_some_and(|r| r.record.removal.is_some_and(|x| !x.drain));
+        .is_some_and(|r| r.record.intent.end().is_some());
     if leaving {
         fleet.order_termination(turn, &room, None);
     }

@@ -203,7 +203,7 @@ pub(super) fn on_absent(
     let Some(room) = fleet.rooms.get(id.as_str()) else {
         return;
     };
-    let validation = room.record.validation;
+    let validation = room.record.intent.validation;
     let unmade = room.record.instance.is_none() && !room.is_leaving();
     // Its intent stands: it is ordered again.
     if unmade && fleet.order_of(id).is_some() {

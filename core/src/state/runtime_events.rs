@@ -93,26 +93,13 @@ pub(super) fn adopt(
 ) {
     let id = instance.room.clone();
     let ports = instance.address.iter().flat_map(|a| a.ports.iter());
-    let record = RoomRecord {
-        id: id.clone(),
-        version: instance.version.clone(),
-        status: RoomStatus::Pending,
-        ping_status: PingStatus::Unknown,
-        running_matches: 0,
-        metadata: None,
+    let intent = RoomIntent {
         validation: instance.validation,
-        made_by: None,
-        created_at: turn.now.wall,
-        last_ping_at: turn.now.wall,
-        allocated_at: None,
-        first_ready_at: None,
-        played: false,
         host_ports: ports.filter_map(|p| u16::try_from(p.port).ok()).collect(),
-        removal: None,
-        instance: None,
+        ..RoomIntent::new(instance.version.clone(), turn.now.wall)
     };
     let hold = turn.now.mono.plus(fleet.settings.allocation_hold);
-    fleet.insert_room(turn, record);
+    fleet.insert_room(turn, RoomRecord::new(id.clone(), intent));
     fleet.rooms.update(id.as_str(), |room| {
         room.quarantined_until = Some(hold);
         room.was_ready = true;

@@ -79,7 +79,7 @@ pub(super) fn another_came_to_life(
     id: &RoomId,
 ) {
     let room = fleet.rooms.get(id.as_str());
-    let removal = room.and_then(|room| room.record.removal);
+    let removal = room.and_then(|room| room.record.intent.removal);
     if removal.is_some_and(|removal| !removal.drain) {
         return fleet.order_termination(turn, id, of.map(|(_, operation)| operation));
     }

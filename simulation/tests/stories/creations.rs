@@ -97,7 +97,7 @@ fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
     let row = row.expect("its row is durable").clone();
     // The book was lost with the machine that kept it, and somebody else draws first.
     fleet.machine.reserved.remove(&row.id);
-    let taken = ("arena-other".into(), row.host_ports.clone());
+    let taken = ("arena-other".into(), row.intent.host_ports.clone());
     fleet.machine.reserved.extend([taken]);
     fleet.restart();
     assert!(!fleet.stored.rooms.contains_key(&row.id));
@@ -147,7 +147,7 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
     fleet.carry_on();
     assert!(fleet.machine.running.contains_key(&order.room));
     let row = &fleet.stored.rooms[&order.room];
-    let removal = row.removal.expect("it is to go");
+    let removal = row.intent.removal.expect("it is to go");
     assert_eq!(removal.reason, RemovalReason::CreationFailed);
     fleet.release();
     assert_eq!(fleet.rooms().len(), 1);
@@ -176,7 +176,7 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     fleet.finish(0);
     fleet.carry_on();
     let row = &fleet.stored.rooms[&order.room];
-    let removal = row.removal.expect("it is to go");
+    let removal = row.intent.removal.expect("it is to go");
     assert_eq!(removal.reason, RemovalReason::CreationFailed);
     fleet.deaf = false;
     fleet.release();

@@ -41,7 +41,12 @@ fn an_order_to_remove_takes_idle_rooms_and_drains_those_with_a_match() {
     let record = fleet.operation(id);
     assert_eq!(record.status, OperationStatus::Finished);
     // Durable with the operation's end: a restart goes on with it.
-    let drains = |id: &&RoomId| fleet.stored.rooms[*id].removal.is_some_and(|r| r.drain);
+    let drains = |id: &&RoomId| {
+        fleet.stored.rooms[*id]
+            .intent
+            .removal
+            .is_some_and(|r| r.drain)
+    };
     let (drained, stays): (Vec<_>, Vec<_>) = rooms[..3].iter().partition(drains);
     assert_eq!((drained.len(), stays.len()), (2, 1));
     let text = history(&fleet, id);

@@ -20,7 +20,7 @@ fn draining() -> (Fleet, Vec<RoomId>) {
 /// Rooms whose row says that they are to be drained.
 fn drained(fleet: &Fleet) -> Vec<RoomId> {
     let rows = fleet.stored.rooms.values();
-    let drains = rows.filter(|r| r.removal.is_some_and(|r| r.drain));
+    let drains = rows.filter(|r| r.intent.removal.is_some_and(|r| r.drain));
     drains.map(|r| r.id.clone()).collect()
 }
 

@@ -247,7 +247,7 @@ fn the_first_ready_is_stored_and_counts_after_a_restart() {
             .stored
             .rooms
             .values()
-            .all(|r| r.first_ready_at == Some(ready_at))
+            .all(|r| r.reported.first_ready_at == Some(ready_at))
     );
     fleet.pass(MIN_UPTIME - seconds(5));
     fleet.restart();

@@ -177,9 +177,15 @@ fn a_silence_from_before_a_take_over_counts_for_allocation_only() {
     fleet.pass(100 * SECOND);
     fleet.ping(&rooms[1], Ready, 0).unwrap();
     // What is stored of the first one is older than a minute.
-    let silent = fleet.stored.rooms[&rooms[0]].last_ping_at;
+    let silent = fleet.stored.rooms[&rooms[0]].reported.last_ping_at;
     assert!(fleet.clock.wall.duration_since(silent).as_secs() > 60);
-    fleet.stored.rooms.get_mut(&rooms[1]).unwrap().last_ping_at = fleet.clock.wall;
+    fleet
+        .stored
+        .rooms
+        .get_mut(&rooms[1])
+        .unwrap()
+        .reported
+        .last_ping_at = fleet.clock.wall;
     fleet.restart();
     assert_eq!(given(&mut fleet), rooms[1]);
     fleet.pass(200 * SECOND);

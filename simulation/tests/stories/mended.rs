@@ -236,7 +236,7 @@ fn rooms_of_a_canceled_removal_are_not_forgotten() {
         .stored
         .rooms
         .values()
-        .filter(|r| r.made_by.is_some())
+        .filter(|r| r.intent.made_by.is_some())
         .collect();
     assert_eq!(silent.len(), 2);
     fleet.ping_all(PingStatus::Ready);

@@ -108,8 +108,8 @@ fn pings_that_were_answered_from_the_board_count_when_they_came() {
     };
     fleet.input(told(&room, at));
     let stored = &fleet.stored.rooms[&room];
-    assert_eq!(stored.last_ping_at, at.wall);
-    assert_eq!(stored.metadata.as_deref(), Some(r#"{"a":1}"#));
+    assert_eq!(stored.reported.last_ping_at, at.wall);
+    assert_eq!(stored.reported.metadata.as_deref(), Some(r#"{"a":1}"#));
     // 240 s from the ping, not from when it was told of.
     fleet.pass(seconds(209));
     assert!(fleet.rooms().contains(&room));
@@ -119,8 +119,8 @@ fn pings_that_were_answered_from_the_board_count_when_they_came() {
     fleet.input(told(&room, at));
     fleet.pass(seconds(2));
     let stored = &fleet.stored.rooms[&room];
-    assert_eq!(stored.last_ping_at, late.wall);
-    assert_eq!(stored.metadata.as_deref(), Some(""));
+    assert_eq!(stored.reported.last_ping_at, late.wall);
+    assert_eq!(stored.reported.metadata.as_deref(), Some(""));
     fleet.pass(seconds(239));
     assert!(!fleet.rooms().contains(&room));
     // And one of a room that has gone is nobody's.
@@ -141,7 +141,7 @@ fn steady_pings_are_written_behind_once_in_an_interval_and_in_pieces() {
     let pinged = fleet.clock.wall;
     let written = |fleet: &Fleet| {
         let rows = fleet.stored.rooms.values();
-        rows.filter(|r| r.last_ping_at == pinged).count()
+        rows.filter(|r| r.reported.last_ping_at == pinged).count()
     };
     assert_eq!(written(&fleet), 0, "not yet");
     fleet.pass(Duration::from_millis(999));
@@ -240,5 +240,5 @@ fn an_untaken_allocation_of_a_room_that_plays_by_now_changes_nothing() {
         room: "arena-nobody".into(),
     });
     let stored = &fleet.stored.rooms[&room];
-    assert!(stored.allocated_at.is_some(), "as it was");
+    assert!(stored.intent.allocated_at.is_some(), "as it was");
 }

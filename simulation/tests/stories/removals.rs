@@ -232,7 +232,11 @@ fn a_deletion_ends_all_rooms_a_bounded_number_at_a_time() {
     assert_eq!(fleet.works.len(), 64);
     assert_eq!(fleet.scheduler_state(), "terminating");
     assert!(history(fleet.operation(id)).contains("ending 70 rooms"));
-    let marked = fleet.stored.rooms.values().filter(|r| r.removal.is_some());
+    let marked = fleet
+        .stored
+        .rooms
+        .values()
+        .filter(|r| r.intent.removal.is_some());
     assert_eq!(marked.count(), 64, "as they are told");
     while fleet.machine.running.len() > 1 {
         assert!(fleet.position("remove_place").is_none());
@@ -274,7 +278,7 @@ fn what_appears_during_a_deletion_is_told_to_end() {
     let stranger = fleet.stranger(1);
     fleet.carry_on();
     let row = &fleet.stored.rooms[&stranger];
-    let removal = row.removal.expect("it is to go");
+    let removal = row.intent.removal.expect("it is to go");
     assert_eq!(removal.reason, RemovalReason::SchedulerDeleted);
     fleet.release();
     assert!(fleet.ended && fleet.rooms().is_empty());

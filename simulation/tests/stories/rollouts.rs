@@ -45,7 +45,7 @@ fn with_new_version(rooms: i32, occupied: bool) -> Fleet {
 fn new_rooms_come_up(fleet: &mut Fleet) {
     for room in fleet.rooms() {
         let stored = fleet.stored.rooms.get(&room);
-        if stored.is_some_and(|r| r.ping_status == PingStatus::Unknown) {
+        if stored.is_some_and(|r| r.reported.ping == PingStatus::Unknown) {
             fleet.ping(&room, PingStatus::Ready, 0).unwrap();
         }
     }

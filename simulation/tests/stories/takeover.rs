@@ -71,8 +71,8 @@ fn a_room_found_in_the_runtime_is_given_to_nobody_before_the_hold_time() {
     fleet.stored.rooms.clear();
     fleet.restart();
     fleet.ping(&made, PingStatus::Ready, 0).unwrap();
-    assert_eq!(fleet.stored.rooms[&made].made_by, None);
-    assert_eq!(fleet.stored.rooms[&made].host_ports.len(), 1);
+    assert_eq!(fleet.stored.rooms[&made].intent.made_by, None);
+    assert_eq!(fleet.stored.rooms[&made].intent.host_ports.len(), 1);
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.pass_pinging(seconds(150), PingStatus::Ready);
     fleet.restart();

@@ -100,7 +100,7 @@ impl Players {
                 (Some(Waiting::Ping { room, status }), Ok(_)) => {
                     // A room that the runtime has not shown yet stays pending, whatever it says.
                     let stored = world.stored.rooms.get(&room);
-                    let pending = stored.is_none_or(|r| r.status == RoomStatus::Pending);
+                    let pending = stored.is_none_or(|r| r.reported.status == RoomStatus::Pending);
                     if let Some(game) = self.games.get_mut(&room)
                         && !pending
                     {
@@ -148,7 +148,7 @@ impl Players {
         self.judged.retain(|room| runs(room));
         for room in world.state.rooms().iter() {
             let id = &room.record.id;
-            let Some(removal) = room.record.removal.filter(|r| !r.drain) else {
+            let Some(removal) = room.record.intent.end() else {
                 continue;
             };
             let ours = [
@@ -175,7 +175,10 @@ impl Players {
         for room in self.games.keys().filter(|room| self.is_played_in(room)) {
             if let Some(stored) = world.stored.rooms.get(room) {
                 let known = [RoomStatus::Occupied, RoomStatus::Terminating];
-                assert!(known.contains(&stored.status), "{room}: {stored:?}");
+                assert!(
+                    known.contains(&stored.reported.status),
+                    "{room}: {stored:?}"
+                );
             }
         }
     }

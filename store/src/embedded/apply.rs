@@ -201,10 +201,10 @@ impl Rows<'_, '_> {
 
     fn put_room(&mut self, room: &RoomRecord, document: &[u8]) -> Result<(), redb::Error> {
         let key = (self.scheduler.as_str(), room.id.as_str());
-        let row = (room.status as u8, document);
+        let row = (room.reported.status as u8, document);
         let old = self.tables.rooms.insert(key, row)?;
         let from = old.and_then(|row| tables::room_status(row.value().0));
-        let to = Some(room.status);
+        let to = Some(room.reported.status);
         if from != to {
             self.tell(ModelChange::Room { from, to });
         }
@@ -227,10 +227,7 @@ impl Rows<'_, '_> {
         let Some((status, mut room)) = self.room(key)? else {
             return Ok(());
         };
-        room.last_ping_at = touch.last_ping_at;
-        room.running_matches = touch.running_matches;
-        room.ping_status = touch.ping_status;
-        room.metadata.clone_from(&touch.metadata);
+        room.reported.touch(touch);
         if let Some(document) = written(&room) {
             let row = (status, document.as_slice());
             self.tables.rooms.insert(key, row)?;

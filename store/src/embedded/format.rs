@@ -2,11 +2,11 @@
 
 use super::{
     error::OpenError,
-    file,
-    tables::{self, HISTORY, META, SEQS, second},
+    file, former,
+    tables::{self, META, SEQS},
 };
 use maestro_core::domain::SchedulerName;
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase, WriteTransaction};
 use std::path::{Path, PathBuf};
 
 /// Migrates the tables from the format before `to`. Runs inside a transaction.
@@ -21,30 +21,21 @@ pub struct Formats {
     pub migrations: &'static [Migration],
 }
 
-/// Every change to the tables must raise `current` and add a migration.
+/// Every change to the tables must raise `current`, add a migration, and keep a file of the format before in
+/// `store/tests/formats`.
 pub const FORMATS: Formats = Formats {
-    current: 2,
-    migrations: &[Migration {
-        to: 2,
-        apply: history_by_seconds,
-    }],
+    current: 3,
+    migrations: &[
+        Migration {
+            to: 2,
+            apply: former::history_by_seconds,
+        },
+        Migration {
+            to: 3,
+            apply: former::rooms_in_parts,
+        },
+    ],
 };
-
-/// Format 1 stored microseconds in the history.
-fn history_by_seconds(txn: &WriteTransaction) -> Result<(), redb::Error> {
-    let mut history = txn.open_table(HISTORY)?;
-    let mut rows = Vec::new();
-    for row in history.iter()? {
-        let (key, ()) = (row?.0, ());
-        let (name, at, id) = key.value();
-        rows.push((name.to_owned(), second(at), id));
-    }
-    history.retain(|_, ()| false)?;
-    for (name, at, id) in &rows {
-        history.insert((name.as_str(), *at, *id), ())?;
-    }
-    Ok(())
-}
 
 const FORMAT: &str = "format";
 const INSTALLATION: &str = "installation";
@@ -198,10 +189,10 @@ fn text(path: &Path, db: &Database, key: &str) -> Result<String, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{opening, private};
+    use super::super::{opening, private, tables::HISTORY};
     use super::*;
     use maestro_core::ports::OperatorRecord;
-    use redb::TableDefinition;
+    use redb::{ReadableTable, TableDefinition};
 
     const ONE: Formats = Formats {
         current: 1,

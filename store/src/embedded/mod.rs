@@ -11,6 +11,7 @@ mod copy;
 mod error;
 mod file;
 mod format;
+mod former;
 mod lock;
 mod migrate;
 mod model;

@@ -177,8 +177,8 @@ mod tests {
         let touch = |i| RoomTouch {
             room: format!("room-{i}").into(),
             last_ping_at: jiff::Timestamp::UNIX_EPOCH,
-            running_matches: 0,
-            ping_status: PingStatus::Ready,
+            matches: 0,
+            ping: PingStatus::Ready,
             metadata: None,
         };
         vec![Change::TouchRooms((0..rows).map(touch).collect())]

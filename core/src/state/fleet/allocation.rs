@@ -61,7 +61,7 @@ impl Fleet {
             return;
         }
         self.rooms.update(id.as_str(), |room| {
-            room.record.allocated_at = None;
+            room.record.intent.allocated_at = None;
             room.clock.allocated = None;
         });
         // Back to what the room itself says, which is `ready` unless it changed meanwhile.
@@ -77,13 +77,8 @@ impl Fleet {
                 format!("room {id} not found in scheduler {}", self.name),
             ));
         };
-        match room
-            .record
-            .instance
-            .as_ref()
-            .and_then(|i| i.address.clone())
-        {
-            Some(address) => Ok(Reply::Address(address)),
+        match room.record.address() {
+            Some(address) => Ok(Reply::Address(address.clone())),
             None => Err(Refusal::new(
                 RefusalKind::Unavailable,
                 format!("room {id} has no address yet; ask again once it is placed"),
@@ -92,13 +87,7 @@ impl Fleet {
     }
 
     fn address_of(&self, id: &RoomId) -> Option<Arc<Address>> {
-        self.rooms
-            .get(id.as_str())?
-            .record
-            .instance
-            .as_ref()?
-            .address
-            .clone()
+        self.rooms.get(id.as_str())?.record.address().cloned()
     }
 
     fn why_no_ready_room(&self) -> String {

@@ -155,7 +155,9 @@ impl Fleet {
         let active = self.scheduler.as_ref().map(|s| s.version());
         let wait = self.settings.room_min_uptime;
         let of_active = self.rooms.iter().filter(move |room| {
-            !room.record.validation && active == Some(&room.record.version) && room.is_up()
+            !room.record.intent.validation
+                && active == Some(&room.record.intent.version)
+                && room.is_up()
         });
         of_active.filter_map(move |room| Some(room.clock.first_ready?.plus(wait)))
     }

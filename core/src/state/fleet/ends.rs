@@ -42,7 +42,7 @@ impl Fleet {
         if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
             return None;
         }
-        let told = room.record.removal.is_some_and(|removal| !removal.drain)
+        let told = room.record.intent.end().is_some()
             || matches!(
                 room.status(),
                 RoomStatus::Terminating | RoomStatus::Terminated
@@ -51,8 +51,8 @@ impl Fleet {
         let (code, signal) = exit.as_ref().map_or((None, None), |e| (e.code, e.signal));
         let verdict = self.judge(turn.now, room, code, signal);
         let leaving = room.is_leaving();
-        let (validation, made_by) = (room.record.validation, room.record.made_by);
-        let version = room.record.version.clone();
+        let (validation, made_by) = (room.record.intent.validation, room.record.intent.made_by);
+        let version = room.record.intent.version.clone();
         let text = self.describe_end(turn.now, room, exit.as_ref());
         self.report_end(turn, id, verdict, exit.as_ref());
         self.remember_end(turn.now, id, exit);
@@ -84,8 +84,8 @@ impl Fleet {
             return;
         };
         let verdict = self.judge(turn.now, room, restart.code, restart.signal);
-        let (validation, leaving) = (room.record.validation, room.is_leaving());
-        let version = room.record.version.clone();
+        let (validation, leaving) = (room.record.intent.validation, room.is_leaving());
+        let version = room.record.intent.version.clone();
         let instance = room.record.instance.as_ref();
         let words = instance.map(|i| i.description.clone()).unwrap_or_default();
         let text = format!("room {id} is started again in place: {words}");
@@ -96,13 +96,14 @@ impl Fleet {
         let alone = document.is_none_or(|s| s.spec.containers.len() < 2);
         let now = turn.now.mono;
         self.rooms.update(id.as_str(), |room| {
-            if alone || room.record.ping_status != PingStatus::Occupied {
-                room.record.ping_status = PingStatus::Unknown;
-                room.record.running_matches = 0;
+            let reported = &mut room.record.reported;
+            if alone || reported.ping != PingStatus::Occupied {
+                reported.ping = PingStatus::Unknown;
+                reported.matches = 0;
             }
+            reported.played = false;
+            reported.first_ready_at = None;
             room.was_ready = false;
-            room.record.played = false;
-            room.record.first_ready_at = None;
             room.clock.first_ready = None;
             room.restart_since.get_or_insert(now);
         });
@@ -125,21 +126,21 @@ impl Fleet {
     }
 
     fn judge(&self, now: Now, room: &Room, code: Option<i32>, signal: Option<i32>) -> Verdict {
-        if room.record.removal.is_some_and(|removal| !removal.drain) {
+        if room.record.intent.end().is_some() {
             return Verdict::Ordered;
         }
         if !room.was_ready {
             return Verdict::Failure;
         }
         let goodbye = matches!(
-            room.record.ping_status,
+            room.record.reported.ping,
             PingStatus::Terminating | PingStatus::Terminated
         );
         match (code, signal) {
-            (Some(0), _) if goodbye || room.record.played => return Verdict::Well,
+            (Some(0), _) if goodbye || room.record.reported.played => return Verdict::Well,
             // Adopted processes leave no exit code: what they said and did counts for them.
             (None, None) if goodbye => return Verdict::Well,
-            (None, None) if room.record.played => return Verdict::Late,
+            (None, None) if room.record.reported.played => return Verdict::Late,
             _ => {}
         }
         let wait = self.settings.room_min_uptime;
@@ -181,11 +182,11 @@ impl Fleet {
             return;
         };
         let (code, signal) = exit.map_or((None, None), |e| (e.code, e.signal));
-        let ordered = room.record.removal.filter(|removal| !removal.drain);
+        let ordered = room.record.intent.end();
         let planned = matches!(verdict, Verdict::Ordered | Verdict::Well);
         let end = RoomEnd {
             room: id.clone(),
-            version: room.record.version.clone(),
+            version: room.record.intent.version.clone(),
             reason: match ordered {
                 Some(removal) => removal.reason.as_str(),
                 None => end_reason(code, signal),
@@ -214,7 +215,7 @@ impl Fleet {
         };
         let end = RoomEnd {
             room: id.clone(),
-            version: room.record.version.clone(),
+            version: room.record.intent.version.clone(),
             reason: "restarted",
             code: restart.code,
             signal: restart.signal,
@@ -233,11 +234,11 @@ impl Fleet {
             return;
         };
         let (made, leaving) = (room.record.instance.is_some(), room.is_leaving());
-        let trial = room.record.validation;
+        let trial = room.record.intent.validation;
         if !made {
             return;
         }
-        let verdict = match room.record.removal.is_some_and(|removal| !removal.drain) {
+        let verdict = match room.record.intent.end().is_some() {
             true => Verdict::Ordered,
             false => Verdict::Late,
         };

@@ -49,7 +49,7 @@ impl Fleet {
             said => said,
         };
         let event = ForwardedEvent::Resync(said);
-        let metadata = room.record.metadata.clone().unwrap_or_default();
+        let metadata = room.record.reported.metadata.clone().unwrap_or_default();
         // A room may be up and ping before its runtime has said where it is (D34).
         let placed = instance.is_some_and(|i| i.address.is_some());
         let waits = !placed && !event.needs_no_address(&metadata);
@@ -79,7 +79,7 @@ impl Fleet {
         };
         // What never came to be is nobody's news.
         let lived =
-            room.record.instance.is_some() || room.record.ping_status != PingStatus::Unknown;
+            room.record.instance.is_some() || room.record.reported.ping != PingStatus::Unknown;
         if lived {
             self.forward(turn, id, ForwardedEvent::Terminated, Arc::default());
         }
@@ -87,7 +87,7 @@ impl Fleet {
 
     fn forward(&self, turn: &mut Turn, id: &RoomId, event: ForwardedEvent, metadata: Arc<str>) {
         let room = self.rooms.get(id.as_str());
-        if let Some(room) = room.filter(|room| !room.record.validation)
+        if let Some(room) = room.filter(|room| !room.record.intent.validation)
             && let Some(forwarding) = self.forwarding(id, Some(room), event, metadata)
         {
             turn.effects.push(Effect::Forward(Arc::new(forwarding)));
@@ -129,7 +129,7 @@ impl Fleet {
             event,
         } = request;
         let room = self.rooms.get(id.as_str());
-        let on_trial = room.is_some_and(|room| room.record.validation);
+        let on_trial = room.is_some_and(|room| room.record.intent.validation);
         let event = match event {
             RequestedEvent::Player { event, player } => {
                 // Nobody asks whether the room exists (contract 3).

@@ -23,7 +23,7 @@ impl Fleet {
     /// status' own beginning where the contract's clock would hide it (contract 11.32).
     fn expires_at(&self, now: Now, room: &Room) -> Option<Mono> {
         let s = &self.settings;
-        if let Some(removal) = &room.record.removal {
+        if let Some(removal) = &room.record.intent.removal {
             if removal.drain {
                 let asked = now.mono_of(removal.at);
                 let deadline = s.drain_deadline.map(|wait| asked.plus(wait));
@@ -79,7 +79,7 @@ impl Fleet {
             room.status(),
             RoomStatus::Terminating | RoomStatus::Terminated
         );
-        if ends || room.is_leaving() || room.record.validation {
+        if ends || room.is_leaving() || room.record.intent.validation {
             return None;
         }
         let clock = &room.clock;
@@ -97,7 +97,7 @@ impl Fleet {
         let seconds = now.mono.since(since).as_secs();
         Some(RoomHang {
             room: id.clone(),
-            version: room.record.version.clone(),
+            version: room.record.intent.version.clone(),
             why: format!("{what} for {seconds} s"),
             in_match: room.is_busy(),
         })
@@ -120,7 +120,7 @@ impl Fleet {
             match self.expires_at(now, room) {
                 Some(at) if at >= now.mono => self.schedule_health(now, &id),
                 Some(_) => {
-                    let ending = room.record.removal.is_some_and(|removal| !removal.drain)
+                    let ending = room.record.intent.end().is_some()
                         || room.status() == RoomStatus::Terminating;
                     self.ended.since_run.timed_out += u64::from(ending);
                     self.expired.insert(id);

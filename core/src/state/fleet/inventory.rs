@@ -11,19 +11,19 @@ use crate::state::views::{
 
 fn view_of(room: &Room) -> RoomView {
     let record = &room.record;
-    let address = record.instance.as_ref().and_then(|i| i.address.as_ref());
+    let address = record.address();
     RoomView {
         id: record.id.clone(),
-        status: record.status,
-        version: record.version.clone(),
+        status: record.reported.status,
+        version: record.intent.version.clone(),
         host: address.map(|a| a.host.clone()),
         ports: address.map(|a| a.ports.clone()).unwrap_or_default(),
-        created_at: record.created_at,
-        last_ping_at: record.last_ping_at,
-        running_matches: record.running_matches,
+        created_at: record.intent.created_at,
+        last_ping_at: record.reported.last_ping_at,
+        running_matches: record.reported.matches,
         draining: room.is_draining(),
         restarting: room.is_restarting(),
-        validation: record.validation,
+        validation: record.intent.validation,
     }
 }
 
@@ -32,10 +32,10 @@ fn detail_of(room: &Room) -> RoomDetail {
     let instance = record.instance.as_ref();
     RoomDetail {
         room: view_of(room),
-        instance: instance.map_or(InstanceStatus::Unknown, |i| i.status),
+        instance: record.instance_status(),
         description: instance.map(|i| i.description.clone()).unwrap_or_default(),
-        allocated_at: record.allocated_at,
-        removal: record.removal.map(|r| r.reason),
+        allocated_at: record.intent.allocated_at,
+        removal: record.intent.removal.map(|r| r.reason),
         ended: None,
         events: room.events.iter().copied().collect(),
     }
@@ -62,11 +62,11 @@ impl Fleet {
         let matches = |room: &&Room| {
             query
                 .status
-                .is_none_or(|status| room.record.status == status)
+                .is_none_or(|status| room.record.reported.status == status)
                 && query
                     .version
                     .as_ref()
-                    .is_none_or(|version| room.record.version == *version)
+                    .is_none_or(|version| room.record.intent.version == *version)
         };
         let limit = query.limit.min(ROOMS_PAGE_MAX);
         let (mut total, mut rooms) = (0, Vec::new());

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// Not made as far as anybody knows, or listed as begun: it may be that a creation was cut short, or that its runtime
 /// has lost
 /// what it knew of the room. One order finishes either, and tells nothing new to a room that is only slow.
-fn is_unfinished(room: &RoomRecord) -> bool {
+fn is_unfinished(instance: Option<&Instance>) -> bool {
     let begun = |i: &Instance| i.status == InstanceStatus::Pending && i.address.is_none();
-    room.instance.as_ref().is_none_or(begun)
+    instance.is_none_or(begun)
 }
 
 impl Fleet {
@@ -31,12 +31,12 @@ impl Fleet {
 
     pub fn order_of(&self, id: &RoomId) -> Option<RoomOrder> {
         let room = self.rooms.get(id.as_str())?;
-        let scheduler = self.document_of(&room.record.version)?;
+        let scheduler = self.document_of(&room.record.intent.version)?;
         Some(RoomOrder {
             room: id.clone(),
             scheduler,
-            validation: room.record.validation,
-            host_ports: room.record.host_ports.clone(),
+            validation: room.record.intent.validation,
+            host_ports: room.record.intent.host_ports.clone(),
         })
     }
 
@@ -62,9 +62,9 @@ impl Fleet {
         else {
             return;
         };
-        match room.record.removal {
+        match room.record.intent.removal {
             Some(removal) if !removal.drain => self.order_termination(turn, id, None),
-            None if is_unfinished(&room.record) => self.recreate(turn, id),
+            None if is_unfinished(room.record.instance.as_ref()) => self.recreate(turn, id),
             _ => {}
         }
     }
@@ -84,27 +84,14 @@ impl Fleet {
             self.scheduler.clone()
         };
         let Some(scheduler) = document else { return };
-        let now = turn.now.wall;
-        let record = RoomRecord {
-            id: room.clone(),
-            version: scheduler.version().clone(),
-            status: RoomStatus::Pending,
-            ping_status: PingStatus::Unknown,
-            running_matches: 0,
-            metadata: None,
+        let intent = RoomIntent {
             validation,
             made_by: Some(operation),
-            created_at: now,
-            last_ping_at: now,
-            allocated_at: None,
-            first_ready_at: None,
-            played: false,
             host_ports: ports.clone(),
-            removal: None,
-            instance: None,
+            ..RoomIntent::new(scheduler.version().clone(), turn.now.wall)
         };
-        self.insert_room(turn, record);
-        let order = crate::ports::RoomOrder {
+        self.insert_room(turn, RoomRecord::new(room.clone(), intent));
+        let order = RoomOrder {
             room: room.clone(),
             scheduler,
             validation,
@@ -129,10 +116,11 @@ impl Fleet {
         };
         let reason = room
             .record
+            .intent
             .removal
             .map_or(RemovalReason::RequestedByUser, |r| r.reason);
         let uid = room.record.instance.as_ref().map(|i| i.uid.clone());
-        let document = self.document_of(&room.record.version);
+        let document = self.document_of(&room.record.intent.version);
         let grace = document
             .or(self.scheduler.clone())
             .map_or(Duration::ZERO, |s| s.spec.grace());

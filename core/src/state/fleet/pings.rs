@@ -19,14 +19,15 @@ impl Fleet {
         };
         let passed_over = room.marks.silent;
         room.clock.last_ping = now.mono;
-        room.record.last_ping_at = now.wall;
         // Of a room that is started again in place it says whether a match runs in it.
         let counted = room.is_restarting();
+        let reported = &mut room.record.reported;
+        reported.last_ping_at = now.wall;
         if !counted {
-            room.record.ping_status = ping.status;
+            reported.ping = ping.status;
         }
-        if room.record.metadata.as_deref() != Some(&*ping.metadata) {
-            room.record.metadata = Some(ping.metadata.into());
+        if reported.metadata.as_deref() != Some(&*ping.metadata) {
+            reported.metadata = Some(ping.metadata.into());
         }
         let steady = Steady {
             status: ping.status,
@@ -37,10 +38,10 @@ impl Fleet {
             PingStatus::Occupied if ping.running_matches == 0 => 1,
             _ => ping.running_matches,
         };
-        if room.record.running_matches != matches || counted {
+        if reported.matches != matches || counted {
             self.rooms.update(ping.room.as_str(), |room| {
-                room.record.running_matches = matches;
-                room.record.ping_status = ping.status;
+                room.record.reported.matches = matches;
+                room.record.reported.ping = ping.status;
             });
             turn.reconsider = true;
         }

@@ -23,9 +23,9 @@ impl Fleet {
             _ => None,
         };
         let changed = self.rooms.update(id.as_str(), |room| {
-            let stronger = room.record.removal.is_none_or(|r| r.drain && !drain);
+            let stronger = room.record.intent.removal.is_none_or(|r| r.drain && !drain);
             if stronger {
-                room.record.removal = Some(Removal { reason, at, drain });
+                room.record.intent.removal = Some(Removal { reason, at, drain });
                 room.events.push(
                     at,
                     match drain {
@@ -60,11 +60,11 @@ impl Fleet {
         }
         for id in ids {
             let kept = self.rooms.update(id.as_str(), |room| {
-                let removal = room.record.removal;
+                let removal = room.record.intent.removal;
                 let asked =
                     removal.is_some_and(|r| r.drain && r.reason == RemovalReason::RequestedByUser);
                 if asked {
-                    room.record.removal = None;
+                    room.record.intent.removal = None;
                 }
                 asked
             });
@@ -82,7 +82,7 @@ impl Fleet {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return false;
         };
-        match (reason, room.record.removal) {
+        match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
             (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
@@ -110,12 +110,13 @@ impl Fleet {
         let now = now.mono;
         // A rollout replaces old rooms only: a new one would be made anew without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
-        let replaced = |room: &&Room| !rolling || self.outdated.contains(&room.record.version);
+        let replaced =
+            |room: &&Room| !rolling || self.outdated.contains(&room.record.intent.version);
         // Rooms that drain already are on their way: `amount` is about others.
         let candidates = self
             .rooms
             .iter()
-            .filter(|room| !room.is_leaving() && !room.record.validation)
+            .filter(|room| !room.is_leaving() && !room.record.intent.validation)
             .filter(replaced)
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,
@@ -124,8 +125,8 @@ impl Fleet {
                     true => RoomStatus::Occupied,
                     false => room.status(),
                 },
-                same_major: same_major.contains(&room.record.version),
-                same_version: room.record.version == *active.version(),
+                same_major: same_major.contains(&room.record.intent.version),
+                same_version: room.record.intent.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
             });
         deletion::deletion_order(candidates, amount)
@@ -134,8 +135,8 @@ impl Fleet {
     /// A room of a validation that nobody goes on with. That somebody wanted it drained
     /// keeps it no longer, and may be taken back.
     pub fn is_stray(&self, room: &Room) -> bool {
-        let told = room.record.removal.is_some_and(|removal| !removal.drain);
-        room.record.validation && !told && !self.is_on_trial(&room.record.id)
+        let told = room.record.intent.end().is_some();
+        room.record.intent.validation && !told && !self.is_on_trial(&room.record.id)
     }
 
     pub fn end_stray_validation_rooms(&mut self, turn: &mut Turn) {

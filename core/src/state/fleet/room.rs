@@ -40,55 +40,52 @@ pub struct Marks {
 
 impl Room {
     pub fn status(&self) -> RoomStatus {
-        self.record.status
+        self.record.reported.status
     }
     /// A match is running, or somebody is about to come: not to be ended before that is over (invariant 11).
     pub fn is_busy(&self) -> bool {
         matches!(
-            self.record.status,
+            self.status(),
             RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
-        ) || (self.record.ping_status == PingStatus::Occupied && self.is_restarting())
+        ) || (self.record.reported.ping == PingStatus::Occupied && self.is_restarting())
     }
     /// One of its containers waits to be started again in place: the room is broken, but it
     /// keeps its place (D31).
     pub fn is_restarting(&self) -> bool {
-        self.record.status == RoomStatus::Error
+        self.status() == RoomStatus::Error
             && (self.record.instance.as_ref()).is_some_and(|i| i.restarting.is_some())
     }
     /// Players may be in it.
     pub fn is_up(&self) -> bool {
         matches!(
-            self.record.status,
+            self.status(),
             RoomStatus::Ready | RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
         )
     }
     pub fn is_leaving(&self) -> bool {
-        self.record.removal.is_some()
+        self.record.intent.removal.is_some()
     }
     /// It is drained, and its match is not over: until then it counts like any other,
     /// since the policies count its match too.
     pub fn is_draining(&self) -> bool {
-        self.record.removal.is_some_and(|r| r.drain) && self.is_busy()
+        self.record.intent.removal.is_some_and(|r| r.drain) && self.is_busy()
     }
     /// Counts toward the desired number (contract 5.7, step 3).
     pub fn is_available(&self) -> bool {
-        !self.record.validation
+        !self.record.intent.validation
             && (!self.is_leaving() || self.is_draining())
             && (self.is_restarting()
                 || !matches!(
-                    self.record.status,
+                    self.status(),
                     RoomStatus::Terminating | RoomStatus::Terminated | RoomStatus::Error
                 ))
     }
     pub fn is_allocatable(&self) -> bool {
-        self.record.status == RoomStatus::Ready
-            && !self.record.validation
+        self.status() == RoomStatus::Ready
+            && !self.record.intent.validation
             && !self.is_leaving()
             && self.quarantined_until.is_none()
-            && self
-                .record
-                .instance
-                .as_ref()
-                .is_some_and(|i| i.address.is_some() && i.status == InstanceStatus::Ready)
+            && self.record.address().is_some()
+            && self.record.instance_status() == InstanceStatus::Ready
     }
 }

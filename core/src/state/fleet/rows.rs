@@ -12,7 +12,7 @@ impl Fleet {
         let now = turn.now.mono;
         let id = record.id.clone();
         let mut events = RoomEvents::default();
-        let made = record.made_by.is_some();
+        let made = record.intent.made_by.is_some();
         let event = if made {
             RoomHappening::Created
         } else {
@@ -42,29 +42,27 @@ impl Fleet {
     }
 
     pub fn restore_room(&mut self, now: Now, mut record: RoomRecord) {
-        let allocated = record.allocated_at.map(|at| now.mono_of(at));
         let id = record.id.clone();
-        let first_ready = record.first_ready_at.map(|at| now.mono_of(at));
+        let placed = record.address().is_some();
+        let (intent, reported) = (&record.intent, &mut record.reported);
+        let allocated = intent.allocated_at.map(|at| now.mono_of(at));
+        let first_ready = reported.first_ready_at.map(|at| now.mono_of(at));
         // What pinged once was up: its end after the restart is no crash at start.
-        let was_ready = first_ready.is_some() || record.ping_status != PingStatus::Unknown;
-        record.played |= matches!(record.status, RoomStatus::Occupied | RoomStatus::Active);
+        let was_ready = first_ready.is_some() || reported.ping != PingStatus::Unknown;
+        reported.played |= matches!(reported.status, RoomStatus::Occupied | RoomStatus::Active);
         let restarting = record.instance.as_ref().and_then(|i| i.restarting);
         // Found in the runtime by an owner before: still nobody knows whether it is held.
-        let found = record.made_by.is_none().then(|| {
-            let found = now.mono_of(record.created_at);
+        let found = intent.made_by.is_none().then(|| {
+            let found = now.mono_of(intent.created_at);
             found.plus(self.settings.allocation_hold)
         });
-        let silence = now.wall.duration_since(record.last_ping_at);
+        let silence = now.wall.duration_since(reported.last_ping_at);
         let fresh = self.settings.allocation_fresh;
         let silent =
             fresh.is_some_and(|fresh| silence.unsigned_abs() > fresh && !silence.is_negative());
         // It said so before anybody knew where it is, and no forwarder was told (D34).
-        let placed = record
-            .instance
-            .as_ref()
-            .is_some_and(|i| i.address.is_some());
-        let lives = matches!(record.ping_status, PingStatus::Ready | PingStatus::Occupied);
-        let untold = (lives && !placed).then_some(record.ping_status);
+        let lives = matches!(reported.ping, PingStatus::Ready | PingStatus::Occupied);
+        let untold = (lives && !placed).then_some(reported.ping);
         let mut events = RoomEvents::default();
         events.push(now.wall, RoomHappening::Adopted);
         self.rooms.insert(Room {
@@ -109,7 +107,7 @@ impl Fleet {
         loop {
             let id = room_id(&self.name, operation, index, attempt);
             match self.rooms.get(id.as_str()) {
-                Some(room) if room.record.made_by == Some(operation) => return None,
+                Some(room) if room.record.intent.made_by == Some(operation) => return None,
                 Some(_) => attempt += 1,
                 None => return Some(id),
             }
@@ -121,7 +119,7 @@ impl Fleet {
         let made = self
             .rooms
             .iter()
-            .filter(|r| r.record.made_by == Some(operation));
+            .filter(|r| r.record.intent.made_by == Some(operation));
         made.map(|r| r.record.id.clone()).collect()
     }
 

@@ -16,13 +16,9 @@ impl Fleet {
         let now = turn.now.mono;
         let stored = room.status();
         let status = status::effective(status::StatusInput {
-            ping: room.record.ping_status,
-            instance: room
-                .record
-                .instance
-                .as_ref()
-                .map_or(InstanceStatus::Unknown, |i| i.status),
-            running_matches: room.record.running_matches,
+            ping: room.record.reported.ping,
+            instance: room.record.instance_status(),
+            running_matches: room.record.reported.matches,
             max_matches: self.scheduler.as_ref().map_or(1, |s| s.max_matches()),
             stored,
             allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
@@ -60,15 +56,15 @@ impl Fleet {
     pub fn set_status(&mut self, turn: &mut Turn, id: &RoomId, status: RoomStatus) {
         let now = turn.now;
         let first_ready = self.rooms.update(id.as_str(), |room| {
-            room.record.status = status;
+            room.record.reported.status = status;
             room.clock.status_since = now.mono;
             room.events.push(now.wall, RoomHappening::Status(status));
             if status == RoomStatus::Allocated {
-                room.record.allocated_at = Some(now.wall);
+                room.record.intent.allocated_at = Some(now.wall);
                 room.clock.allocated = Some(now.mono);
             }
             let match_runs = matches!(status, RoomStatus::Occupied | RoomStatus::Active);
-            room.record.played |= match_runs;
+            room.record.reported.played |= match_runs;
             if !match_runs && status != RoomStatus::Ready {
                 return None;
             }
@@ -76,9 +72,9 @@ impl Fleet {
             if std::mem::replace(&mut room.was_ready, true) {
                 return None;
             }
-            room.record.first_ready_at = Some(now.wall);
+            room.record.reported.first_ready_at = Some(now.wall);
             room.clock.first_ready = Some(now.mono);
-            (!room.record.validation).then(|| room.record.version.clone())
+            (!room.record.intent.validation).then(|| room.record.intent.version.clone())
         });
         turn.changes.put_room(id);
         turn.reconsider = true;

@@ -29,23 +29,23 @@ struct Class {
 impl Class {
     pub fn of(room: &Room) -> Self {
         Self {
-            status: room.record.status,
-            counted: !room.record.validation,
-            kept: !room.record.validation && (!room.is_leaving() || room.is_draining()),
-            drained: room.record.removal.is_some_and(|r| r.drain) && !room.is_busy(),
+            status: room.record.reported.status,
+            counted: !room.record.intent.validation,
+            kept: !room.record.intent.validation && (!room.is_leaving() || room.is_draining()),
+            drained: room.record.intent.removal.is_some_and(|r| r.drain) && !room.is_busy(),
             available: room.is_available(),
             busy: room.is_busy(),
             draining: room.is_draining(),
             starting: room.is_restarting()
                 || matches!(
-                    room.record.status,
+                    room.record.reported.status,
                     RoomStatus::Pending | RoomStatus::Unready
                 ),
             allocatable: room.is_allocatable(),
             silent: room.marks.silent,
-            matches: room.record.running_matches.max(0),
+            matches: room.record.reported.matches.max(0),
             instance: room.record.instance.as_ref().map(|i| i.status),
-            version: room.record.version.clone(),
+            version: room.record.intent.version.clone(),
         }
     }
 }
@@ -249,7 +249,7 @@ impl RoomTable {
         self.active = version.clone();
         let all = self.rooms.values().filter(|r| r.is_allocatable());
         let keyed = all.map(|r| {
-            let key = (r.record.version != self.active, r.record.id.clone());
+            let key = (r.record.intent.version != self.active, r.record.id.clone());
             (key, r.marks.silent)
         });
         let (silent, heard): (Vec<_>, Vec<_>) = keyed.partition(|(_, silent)| *silent);
@@ -261,7 +261,7 @@ impl RoomTable {
     pub fn post(&mut self, id: &str, steady: Steady) {
         if let Some(room) = self.rooms.get_mut(id) {
             room.marks.posted = self.ping_cache.generation;
-            let metadata = room.record.metadata.clone().unwrap_or_default();
+            let metadata = room.record.reported.metadata.clone().unwrap_or_default();
             let post = PingCacheChange::Post(room.record.id.clone(), steady, metadata);
             self.ping_cache.changes.push(post);
         }

@@ -2,7 +2,6 @@
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
-use crate::state::fleet::room::Room;
 use crate::state::input::SteadyPing;
 use crate::state::turn::Turn;
 
@@ -48,12 +47,13 @@ impl Fleet {
                 continue;
             }
             room.clock.last_ping = ping.at.mono;
-            room.record.last_ping_at = ping.at.wall;
-            if room.record.metadata.as_deref() != Some(&*ping.metadata) {
-                room.record.metadata = Some(ping.metadata);
+            let reported = &mut room.record.reported;
+            reported.last_ping_at = ping.at.wall;
+            if reported.metadata.as_deref() != Some(&*ping.metadata) {
+                reported.metadata = Some(ping.metadata);
             }
             let passed_over = room.marks.silent;
-            touches.push(touch_of(room));
+            touches.push(RoomTouch::of(&room.record));
             if passed_over {
                 self.rooms.heard(ping.room.as_str());
             }
@@ -79,7 +79,7 @@ impl Fleet {
     fn take_touch(&mut self, id: &RoomId) -> Option<RoomTouch> {
         let room = self.rooms.touch(id.as_str())?;
         room.marks.touched = false;
-        Some(touch_of(room))
+        Some(RoomTouch::of(&room.record))
     }
 
     /// Pings that are not written yet, the last of the ping cache's with them: for the last write
@@ -92,15 +92,5 @@ impl Fleet {
             touches.extend(self.take_touch(&id));
         }
         touches
-    }
-}
-
-fn touch_of(room: &Room) -> RoomTouch {
-    RoomTouch {
-        room: room.record.id.clone(),
-        last_ping_at: room.record.last_ping_at,
-        running_matches: room.record.running_matches,
-        ping_status: room.record.ping_status,
-        metadata: room.record.metadata.clone(),
     }
 }

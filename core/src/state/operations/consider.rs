@@ -74,7 +74,13 @@ impl Operations {
     /// Drained rooms whose matches are over.
     fn remove_drained(&mut self, fleet: &Fleet, turn: &mut Turn) -> Option<String> {
         let first = fleet.rooms.drained().first()?;
-        let reason = fleet.rooms.get(first.as_str())?.record.removal?.reason;
+        let reason = fleet
+            .rooms
+            .get(first.as_str())?
+            .record
+            .intent
+            .removal?
+            .reason;
         if self.waits_for_removal(reason) {
             return None;
         }

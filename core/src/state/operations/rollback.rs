@@ -58,7 +58,7 @@ impl Operations {
                 }
             }
             Definition::CreateNewSchedulerVersion { .. } => {
-                let rooms = fleet.rooms.iter().filter(|r| r.record.validation);
+                let rooms = fleet.rooms.iter().filter(|r| r.record.intent.validation);
                 run.left = rooms.map(|r| r.record.id.clone()).collect();
                 for id in &run.left {
                     fleet.mark_removal(turn, id, RemovalReason::NewVersionRollback, false);

@@ -138,7 +138,7 @@ impl Operations {
         let Some(room) = fleet.rooms.get(id.as_str()) else {
             return;
         };
-        if !room.record.validation {
+        if !room.record.intent.validation {
             return;
         }
         let instance = room.record.instance.as_ref();

@@ -17,8 +17,8 @@ fn touch(id: &str) -> RoomTouch {
     RoomTouch {
         room: id.into(),
         last_ping_at: at(77),
-        running_matches: 2,
-        ping_status: PingStatus::Occupied,
+        matches: 2,
+        ping: PingStatus::Occupied,
         metadata: None,
     }
 }
@@ -65,12 +65,13 @@ pub async fn a_touch_changes_what_a_steady_ping_says(harness: &dyn Harness) {
     owner
         .put(vec![Change::TouchRooms(vec![touch("r-1")])])
         .await;
-    let expected = RoomRecord {
+    let mut expected = room("r-1", RoomStatus::Occupied);
+    expected.reported = RoomReport {
         last_ping_at: at(77),
-        running_matches: 2,
-        ping_status: PingStatus::Occupied,
+        matches: 2,
+        ping: PingStatus::Occupied,
         metadata: None,
-        ..room("r-1", RoomStatus::Occupied)
+        ..expected.reported
     };
     assert_eq!(owner.load().await.rooms, [expected]);
     let counts = ports.reads.room_counts("fleet").await.unwrap();
@@ -91,7 +92,7 @@ pub async fn a_touch_of_a_room_that_is_gone_is_passed_over(harness: &dyn Harness
     owner.put(vec![Change::TouchRooms(touches)]).await;
     let rooms = owner.load().await.rooms;
     assert_eq!(rooms.len(), 1);
-    assert_eq!(rooms[0].running_matches, 2);
+    assert_eq!(rooms[0].reported.matches, 2);
     let counts = ports.reads.room_counts("fleet").await.unwrap();
     assert_eq!(counts.total(), 1);
 }

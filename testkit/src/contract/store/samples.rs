@@ -33,41 +33,40 @@ pub fn scheduler(name: &str, version: &str) -> Arc<Scheduler> {
 }
 
 pub fn room(id: &str, status: RoomStatus) -> RoomRecord {
-    RoomRecord {
-        id: id.into(),
-        version: "v1.0.0".into(),
+    let intent = RoomIntent {
+        made_by: Some(operation_id(1)),
+        host_ports: [40_000, 40_001].into(),
+        ..RoomIntent::new("v1.0.0".into(), at(1))
+    };
+    let mut record = RoomRecord::new(id.into(), intent);
+    record.reported = RoomReport {
         status,
-        ping_status: PingStatus::Ready,
-        running_matches: 0,
+        ping: PingStatus::Ready,
+        matches: 0,
         metadata: Some(r#"{"mode":"ranked \"1v1\""}"#.into()),
-        validation: false,
-        created_at: at(1),
         last_ping_at: at(2),
-        allocated_at: None,
         first_ready_at: Some(at(2)),
         played: true,
-        host_ports: [40_000, 40_001].into(),
-        made_by: Some(operation_id(1)),
-        removal: None,
-        instance: Some(Instance {
-            room: id.into(),
-            uid: "uid".into(),
-            version: "v1.0.0".into(),
-            validation: false,
-            status: InstanceStatus::Ready,
-            description: String::new(),
-            restarting: Some(Restart {
-                count: 2,
-                code: Some(3),
-                signal: None,
-            }),
-            address: Some(Arc::new(Address {
-                host: "127.0.0.1".into(),
-                ports: vec![],
-            })),
-            resource_version: 7,
+    };
+    record.instance = Some(Instance {
+        room: id.into(),
+        uid: "uid".into(),
+        version: "v1.0.0".into(),
+        validation: false,
+        status: InstanceStatus::Ready,
+        description: String::new(),
+        restarting: Some(Restart {
+            count: 2,
+            code: Some(3),
+            signal: None,
         }),
-    }
+        address: Some(Arc::new(Address {
+            host: "127.0.0.1".into(),
+            ports: vec![],
+        })),
+        resource_version: 7,
+    });
+    record
 }
 
 /// A pending operation, created `number` seconds after the shared moment.

@@ -96,7 +96,7 @@ impl Reads for FakeStore {
         self.ask(StoreCall::Read).await?;
         let mut counts = RoomCounts::default();
         for room in self.stored_rooms(scheduler) {
-            counts.0[room.status as usize] += 1;
+            counts.0[room.reported.status as usize] += 1;
         }
         Ok(counts)
     }

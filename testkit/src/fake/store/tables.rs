@@ -71,11 +71,7 @@ impl Tables {
 
     fn touch(&mut self, touch: &RoomTouch) {
         if let Some(room) = self.rooms.get_mut(&touch.room) {
-            let room = Arc::make_mut(room);
-            room.last_ping_at = touch.last_ping_at;
-            room.running_matches = touch.running_matches;
-            room.ping_status = touch.ping_status;
-            room.metadata.clone_from(&touch.metadata);
+            Arc::make_mut(room).reported.touch(touch);
         }
     }
 

@@ -1,0 +1,208 @@
+//! A room as it is stored: what was decided about it, what it said, and what runs for it.
+
+use super::ids::{OperationId, RoomId};
+use super::reason::RemovalReason;
+use super::room::{Address, Instance, InstanceStatus, PingStatus, RoomStatus};
+use super::version::SchedulerVersion;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::ops::Not;
+use std::sync::Arc;
+
+/// A room as it is stored: what a restart needs to know, in three parts by who writes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomRecord {
+    /// Its identity, also the key of its row.
+    pub id: RoomId,
+    /// Written by decisions only.
+    pub intent: RoomIntent,
+    /// Written by the room's pings.
+    pub reported: RoomReport,
+    /// Written by what the runtime reports. `None`: it has not reported any yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+}
+
+/// What was decided about a room. The runtime is brought to it, after a restart too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomIntent {
+    /// It is created from the document of this version.
+    pub version: SchedulerVersion,
+    /// It only tries its version: it is not allocated and not counted.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub validation: bool,
+    /// The operation that ordered it; `None` when it was rebuilt from the runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<OperationId>,
+    /// When it was ordered, or found in the runtime.
+    pub created_at: Timestamp,
+    /// When it was given to a caller, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated_at: Option<Timestamp>,
+    /// Host ports in the order of the spec's ports, fixed before creation.
+    pub host_ports: Arc<[u16]>,
+    /// The runtime was, or is to be, told to end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
+}
+
+/// What a room says of itself, and what follows from that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomReport {
+    /// What its pings come to, with the status of its instance and an allocation that still holds
+    /// ([`crate::rules::status`]).
+    pub status: RoomStatus,
+    /// The word of its last ping.
+    pub ping: PingStatus,
+    /// How many matches run in it, by its last ping.
+    pub matches: i64,
+    /// JSON text of the last ping's metadata; `None` before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Arc<str>>,
+    /// Before the first ping: when it was created.
+    pub last_ping_at: Timestamp,
+    /// When it was up for the first time (ready, occupied or active) since its start, or since
+    /// its last restart in place (D30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ready_at: Option<Timestamp>,
+    /// A match has run in it since then (D30).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub played: bool,
+}
+
+/// The decision to remove a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Why it is removed.
+    pub reason: RemovalReason,
+    /// When that was decided.
+    pub at: Timestamp,
+    /// Wait for the match to end first (D22).
+    pub drain: bool,
+}
+
+impl RoomRecord {
+    /// A room of which nothing is known yet but what was decided. Its silence counts from its creation.
+    pub fn new(id: RoomId, intent: RoomIntent) -> Self {
+        let reported = RoomReport {
+            status: RoomStatus::Pending,
+            ping: PingStatus::Unknown,
+            matches: 0,
+            metadata: None,
+            last_ping_at: intent.created_at,
+            first_ready_at: None,
+            played: false,
+        };
+        Self {
+            id,
+            intent,
+            reported,
+            instance: None,
+        }
+    }
+
+    /// The runtime's word; unknown while there is no instance.
+    pub fn instance_status(&self) -> InstanceStatus {
+        let instance = self.instance.as_ref();
+        instance.map_or(InstanceStatus::Unknown, |instance| instance.status)
+    }
+
+    /// Where players reach it; `None` until it is placed.
+    pub fn address(&self) -> Option<&Arc<Address>> {
+        self.instance.as_ref()?.address.as_ref()
+    }
+}
+
+impl RoomIntent {
+    /// A room of this version, without host ports; nobody ordered it.
+    pub fn new(version: SchedulerVersion, created_at: Timestamp) -> Self {
+        Self {
+            version,
+            validation: false,
+            made_by: None,
+            created_at,
+            allocated_at: None,
+            host_ports: Arc::default(),
+            removal: None,
+        }
+    }
+
+    /// The order to end it, unless that waits for its match.
+    pub fn end(&self) -> Option<Removal> {
+        self.removal.filter(|removal| !removal.drain)
+    }
+}
+
+impl RoomReport {
+    /// A steady ping: the status stays.
+    pub fn touch(&mut self, touch: &RoomTouch) {
+        self.last_ping_at = touch.last_ping_at;
+        self.matches = touch.matches;
+        self.ping = touch.ping;
+        self.metadata.clone_from(&touch.metadata);
+    }
+}
+
+/// What a steady ping changes: written behind, coalesced (architecture 5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomTouch {
+    /// Whose ping it is.
+    pub room: RoomId,
+    /// As [`RoomReport::last_ping_at`].
+    pub last_ping_at: Timestamp,
+    /// As [`RoomReport::matches`].
+    pub matches: i64,
+    /// As [`RoomReport::ping`].
+    pub ping: PingStatus,
+    /// As [`RoomReport::metadata`].
+    pub metadata: Option<Arc<str>>,
+}
+
+impl RoomTouch {
+    /// As the record has it now.
+    pub fn of(record: &RoomRecord) -> Self {
+        Self {
+            room: record.id.clone(),
+            last_ping_at: record.reported.last_ping_at,
+            matches: record.reported.matches,
+            ping: record.reported.ping,
+            metadata: record.reported.metadata.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_takes_no_place_in_a_row() {
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let intent = RoomIntent::new(SchedulerVersion::initial(), at);
+        let record = RoomRecord::new("arena-1".into(), intent);
+        let text = serde_json::to_string(&record).unwrap();
+        let expected = concat!(
+            r#"{"id":"arena-1","intent":{"version":"v1.0.0","created_at":"2026-01-02T03:04:05Z","host_ports":[]},"#,
+            r#""reported":{"status":"pending","ping":"unknown","matches":0,"last_ping_at":"2026-01-02T03:04:05Z"}}"#,
+        );
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<RoomRecord>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn a_touch_is_taken_over_as_it_was_said() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let intent = RoomIntent::new(SchedulerVersion::initial(), at("2026-01-02T03:04:05Z"));
+        let mut record = RoomRecord::new("arena-1".into(), intent);
+        let touch = RoomTouch {
+            room: record.id.clone(),
+            last_ping_at: at("2026-01-02T03:04:06Z"),
+            matches: 2,
+            ping: PingStatus::Occupied,
+            metadata: Some("{}".into()),
+        };
+        record.reported.touch(&touch);
+        assert_eq!(RoomTouch::of(&record), touch);
+        assert_eq!(record.reported.status, RoomStatus::Pending);
+    }
+}

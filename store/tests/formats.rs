@@ -1,0 +1,153 @@
+//! Files of former formats, as the programs of their day wrote them.
+//!
+//! `formats/2.redb`: schedulers of local processes, with a room in each state, and one that has every field.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use maestro_core::{
+    domain::{Instance, RoomRecord, RoomStatus, SchedulerName},
+    ports::{Reads, SchedulerFilter, Store},
+};
+use maestro_store::embedded::EmbeddedStore;
+use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition, Value as RedbValue};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::Path};
+
+const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/2.redb");
+
+const SCHEDULERS: TableDefinition<&str, (i128, &[u8])> = TableDefinition::new("schedulers");
+const VERSIONS: TableDefinition<(&str, &str), (i128, &[u8])> = TableDefinition::new("versions");
+const ROOMS: TableDefinition<(&str, &str), (u8, &[u8])> = TableDefinition::new("rooms");
+
+/// By scheduler and room: the status of the row, the document.
+type RoomRows = BTreeMap<(String, String), (u8, Vec<u8>)>;
+
+fn rows<K, V, Row>(
+    file: &Path,
+    table: TableDefinition<'static, K, V>,
+    read: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> Row,
+) -> Vec<Row>
+where
+    K: Key + 'static,
+    V: RedbValue + 'static,
+{
+    let db = Database::open(file).unwrap();
+    let table = db.begin_read().unwrap().open_table(table).unwrap();
+    let rows = table.iter().unwrap().map(|row| {
+        let (key, value) = row.unwrap();
+        read(key.value(), value.value())
+    });
+    rows.collect()
+}
+
+fn room_rows(file: &Path) -> RoomRows {
+    let row = |(scheduler, room): (&str, &str), (status, document): (u8, &[u8])| {
+        let key = (scheduler.to_owned(), room.to_owned());
+        (key, (status, document.to_vec()))
+    };
+    rows(file, ROOMS, row).into_iter().collect()
+}
+
+/// The room as format 2 wrote it.
+fn flat(room: &RoomRecord) -> Value {
+    let (intent, reported) = (&room.intent, &room.reported);
+    json!({
+        "id": room.id, "version": intent.version, "status": reported.status, "ping_status": reported.ping,
+        "running_matches": reported.matches, "metadata": reported.metadata, "validation": intent.validation,
+        "made_by": intent.made_by, "created_at": intent.created_at, "last_ping_at": reported.last_ping_at,
+        "allocated_at": intent.allocated_at, "first_ready_at": reported.first_ready_at, "played": reported.played,
+        "host_ports": intent.host_ports, "removal": intent.removal,
+        "instance": room.instance.as_ref().map(flat_instance),
+    })
+}
+
+fn flat_instance(instance: &Instance) -> Value {
+    let mut flat = json!({
+        "room": instance.room, "uid": instance.uid, "version": instance.version, "validation": instance.validation,
+        "status": instance.status, "description": instance.description, "address": instance.address,
+        "resource_version": instance.resource_version,
+    });
+    if let Some(restarting) = instance.restarting {
+        flat["restarting"] = json!(restarting);
+    }
+    flat
+}
+
+#[tokio::test]
+async fn every_room_of_a_file_of_format_2_is_carried_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("maestro.redb");
+    fs::copy(FORMAT_2, &file).unwrap();
+    let before = room_rows(&file);
+
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let mut statuses = Vec::new();
+    let mut seen = 0;
+    for scheduler in store.schedulers(&SchedulerFilter::default()).await.unwrap() {
+        let name = scheduler.name.clone();
+        for room in store.load(&name).await.unwrap().rooms {
+            let (status, document) = &before[&(name.to_string(), room.id.to_string())];
+            let document: Value = serde_json::from_slice(document).unwrap();
+            assert_eq!(flat(&room), document);
+            assert_eq!(room.reported.status as u8, *status, "{}", room.id);
+            statuses.push(room.reported.status);
+            seen += 1;
+        }
+        let counts = store.room_counts(name.as_str()).await.unwrap();
+        let rooms = before.keys().filter(|(of, _)| of == name.as_str());
+        assert_eq!(counts.total(), rooms.count() as u64);
+    }
+    assert_eq!(seen, before.len());
+    // The file is worth looking at.
+    for status in [
+        RoomStatus::Pending,
+        RoomStatus::Unready,
+        RoomStatus::Ready,
+        RoomStatus::Allocated,
+        RoomStatus::Occupied,
+        RoomStatus::Active,
+        RoomStatus::Error,
+    ] {
+        assert!(statuses.contains(&status), "no room is {status:?}");
+    }
+    store.close().await;
+    drop(store);
+
+    let after = room_rows(&file);
+    assert!(after.keys().eq(before.keys()));
+    let bytes = |rows: &RoomRows| {
+        rows.values()
+            .map(|(_, document)| document.len())
+            .sum::<usize>()
+    };
+    assert!(bytes(&after) < bytes(&before), "rows have grown");
+    let copy = dir.path().join("maestro.redb.before-format-3");
+    assert_eq!(room_rows(&copy), before);
+}
+
+/// What is written again is what was read, byte for byte: another program may read it.
+#[tokio::test]
+async fn documents_of_a_file_of_format_2_are_written_as_they_were_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("maestro.redb");
+    fs::copy(FORMAT_2, &file).unwrap();
+    let text = |document: &[u8]| String::from_utf8(document.to_vec()).unwrap();
+    let active = rows(&file, SCHEDULERS, |name, (_, document)| {
+        (SchedulerName::from(name), text(document))
+    });
+    let versions = rows(&file, VERSIONS, |(name, version), (_, document)| {
+        (name.to_owned(), version.to_owned(), text(document))
+    });
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let mut written = Vec::new();
+    for (name, document) in &active {
+        let loaded = store.load(name).await.unwrap();
+        let active = serde_json::to_string(&loaded.scheduler).unwrap();
+        assert_eq!(&active, document);
+        written.extend(loaded.versions.iter().map(|of| {
+            let document = serde_json::to_string(of).unwrap();
+            (name.to_string(), of.version().to_string(), document)
+        }));
+    }
+    assert_eq!(written, versions);
+    assert_eq!(active.len(), 7);
+}
