@@ -8,12 +8,14 @@ use super::{
 use jiff::Timestamp;
 use maestro_core::{
     domain::{
-        OperationId, OperationRecord, RoomId, RoomRecord, RoomTouch, Scheduler, SchedulerName,
-        SchedulerVersion,
+        OperationId, OperationRecord, RoomId, RoomRecord, RoomReport, RoomTouch, Scheduler,
+        SchedulerName, SchedulerVersion,
     },
     ports::{Change, VersionRow},
 };
 use redb::{ReadableTable, Table, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// The changes of a transaction, by scheduler.
@@ -224,23 +226,18 @@ impl Rows<'_, '_> {
     /// Applies a steady ping: the status is unchanged, so no count changes.
     fn touch(&mut self, touch: &RoomTouch) -> Result<(), redb::Error> {
         let key = (self.scheduler.as_str(), touch.room.as_str());
-        let Some((status, mut room)) = self.room(key)? else {
-            return Ok(());
-        };
-        room.reported.touch(touch);
-        if let Some(document) = written(&room) {
-            let row = (status, document.as_slice());
-            self.tables.rooms.insert(key, row)?;
+        let row = self.tables.rooms.get(key)?.and_then(|row| {
+            let (status, document) = row.value();
+            let mut room: TouchedRoom = read("rooms", key.1, document)?;
+            room.reported.touch(touch);
+            Some((status, written(&room)?))
+        });
+        if let Some((status, document)) = row {
+            self.tables
+                .rooms
+                .insert(key, (status, document.as_slice()))?;
         }
         Ok(())
-    }
-
-    fn room(&self, key: (&str, &str)) -> Result<Option<(u8, RoomRecord)>, redb::Error> {
-        let Some(row) = self.tables.rooms.get(key)? else {
-            return Ok(None);
-        };
-        let (status, document) = row.value();
-        Ok(read::<RoomRecord>("rooms", key.1, document).map(|room| (status, room)))
     }
 
     fn put_operation(
@@ -324,18 +321,26 @@ impl Rows<'_, '_> {
     }
 }
 
+/// A [`RoomRecord`] as far as a steady ping changes it. The other parts are copied.
+#[derive(Serialize, Deserialize)]
+struct TouchedRoom<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
+    #[serde(borrow)]
+    intent: &'a RawValue,
+    reported: RoomReport,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a RawValue>,
+}
+
 /// An unreadable row is skipped: it must not block the other changes.
-fn read<T: serde::de::DeserializeOwned>(
-    table: &'static str,
-    key: &str,
-    document: &[u8],
-) -> Option<T> {
+fn read<'a, T: Deserialize<'a>>(table: &'static str, key: &str, document: &'a [u8]) -> Option<T> {
     tables::decode(table, key, document)
         .inspect_err(|error| tracing::error!(%error, "skipped a row that cannot be read"))
         .ok()
 }
 
-fn written(document: &impl serde::Serialize) -> Option<Vec<u8>> {
+fn written(document: &impl Serialize) -> Option<Vec<u8>> {
     tables::encode(document)
         .inspect_err(|error| tracing::error!(%error, "skipped a row that cannot be written"))
         .ok()

@@ -5,7 +5,7 @@
 
 use maestro_core::domain::{OperationRecord, OperationStatus, RoomStatus};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// `format`, `installation` and `epoch`, as text.
 pub const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
@@ -57,10 +57,10 @@ pub fn encode(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(document)
 }
 
-pub fn decode<T: DeserializeOwned>(
+pub fn decode<'a, T: Deserialize<'a>>(
     table: &'static str,
     key: &str,
-    bytes: &[u8],
+    bytes: &'a [u8],
 ) -> Result<T, RowError> {
     serde_json::from_slice(bytes).map_err(|source| RowError {
         table,
