@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use maestro_api::Apis;
-use maestro_grpc::{Audience, Bounds, GrpcControl, GrpcServer};
+use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ impl Grpc {
         connections_max: usize,
         registry: &Registry,
         apis: Apis,
+        actors_shown_to: ActorsShownTo,
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let server = GrpcServer::new(
@@ -35,7 +36,7 @@ impl Grpc {
             Bounds::new(connections_max),
             registry,
             apis,
-            Audience::Public,
+            Audience::Public(actors_shown_to),
         )
         .await;
         let server = server.context("cannot serve gRPC")?;

@@ -130,7 +130,17 @@ impl Serving {
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let Listeners { grpc, http } = listeners;
-        let grpc = Grpc::start(grpc, descriptors() / 8, registry, apis.clone(), io).await?;
+        let shown_to = settings.actors_shown_over_grpc();
+        let apis_over_grpc = apis.clone();
+        let grpc = Grpc::start(
+            grpc,
+            descriptors() / 8,
+            registry,
+            apis_over_grpc,
+            shown_to,
+            io,
+        )
+        .await?;
         let http = servers(settings, http, apis, parts, registry)?
             .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {

@@ -14,8 +14,9 @@ use crate::codec::messages::{
 };
 use crate::{Answer, RequestContext};
 
-/// The operator's calls, in addition to the contract. The transports decide which calls the public may make; those from
-/// `pause_scheduler` on change or show the process itself and belong on the internal server.
+/// The operator's calls, in addition to the contract. The transports decide which calls the public may make:
+/// `get_actors` shows the process itself, to those who may see it; those from `pause_scheduler` on change it, or are
+/// for its probes, and belong on the internal server.
 ///
 /// Like calls of [`crate::ManagementApi`], a call ends with its request.
 #[async_trait]
@@ -55,6 +56,13 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: GetRolloutRequest,
     ) -> Answer<GetRolloutResponse>;
 
+    /// Shows what every actor is doing, without asking any of them.
+    async fn get_actors(
+        &self,
+        context: &RequestContext,
+        request: GetActorsRequest,
+    ) -> Answer<GetActorsResponse>;
+
     /// Removes a room: at once, or when its match has ended.
     async fn remove_room(
         &self,
@@ -82,13 +90,6 @@ pub trait OperatorApi: Send + Sync + 'static {
         context: &RequestContext,
         request: AbortRolloutRequest,
     ) -> Answer<AbortRolloutResponse>;
-
-    /// Shows what every actor is doing, without asking any of them.
-    async fn get_actors(
-        &self,
-        context: &RequestContext,
-        request: GetActorsRequest,
-    ) -> Answer<GetActorsResponse>;
 
     /// Pauses the queues of a scheduler. The change is stored.
     async fn pause_scheduler(
@@ -144,11 +145,11 @@ macro_rules! operator_calls {
             get_room(GetRoomRequest) -> GetRoomResponse;
             read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
             get_rollout(GetRolloutRequest) -> GetRolloutResponse;
+            get_actors(GetActorsRequest) -> GetActorsResponse;
             remove_room(RemoveRoomRequest) -> RemoveRoomResponse;
             pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
             resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;
             abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse;
-            get_actors(GetActorsRequest) -> GetActorsResponse;
             pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse;
             resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse;
             reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;

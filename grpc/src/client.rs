@@ -165,13 +165,13 @@ remote! {
         get_room(GetRoomRequest) -> GetRoomResponse;
         read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
         get_rollout(GetRolloutRequest) -> GetRolloutResponse;
+        get_actors(GetActorsRequest) -> GetActorsResponse;
     }
     ControlServiceClient {
         remove_room(RemoveRoomRequest) -> RemoveRoomResponse;
         pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
         resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;
         abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse;
-        get_actors(GetActorsRequest) -> GetActorsResponse;
         pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse;
         resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse;
         reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;

@@ -97,6 +97,13 @@ pub struct Connection {
     place: Place,
 }
 
+/// The other end of a connection, as calls know it.
+#[derive(Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub line: Line,
+}
+
 struct Preface {
     left: usize,
     until: Pin<Box<Sleep>>,
@@ -128,10 +135,13 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Line;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Line {
-        self.place.line()
+    fn connect_info(&self) -> Peer {
+        Peer {
+            address: self.peer,
+            line: self.place.line(),
+        }
     }
 }
 

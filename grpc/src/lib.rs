@@ -27,7 +27,7 @@ pub use codec::WireCodec;
 pub use connections::Bounds;
 pub use forwarder::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 pub use server::{GrpcControl, GrpcServer};
-pub use services::Audience;
+pub use services::{ActorsShownTo, Audience};
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.
 pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.v1.bin"));

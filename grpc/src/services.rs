@@ -1,10 +1,11 @@
 //! The gRPC services: each call goes to the same implementation that HTTP calls.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
-use maestro_api::{Api, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status};
+use maestro_api::{Api, Code, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response};
 use tracing::Span;
@@ -24,22 +25,34 @@ pub struct Rpc {
     pub api: Api,
     /// Whether it changes something; such calls are logged.
     pub mutating: bool,
+    /// Whether it shows the process itself, which not everybody may see.
+    pub shows_process: bool,
 }
 
 /// Who can reach a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Rooms, matchmakers and operators. As over HTTP, no call of theirs shows or changes the process itself.
-    Public,
+    /// Rooms, matchmakers and operators. As over HTTP, no call of theirs changes the process itself, and not all of
+    /// them may see it.
+    Public(ActorsShownTo),
     /// Other nodes; they may make every call.
     Nodes,
+}
+
+/// Who may see what the actors of a public server are doing (`api.debug.enabled`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorsShownTo {
+    Nobody,
+    /// Whoever calls from this machine.
+    ThisMachine,
+    Everybody,
 }
 
 impl Audience {
     /// The calls of this audience. Pings come first because nearly every call is one.
     pub fn calls(self) -> impl Iterator<Item = &'static Rpc> {
         let control = match self {
-            Self::Public => &[],
+            Self::Public(_) => &[],
             Self::Nodes => CONTROL,
         };
         let lists = [ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, control];
@@ -49,6 +62,28 @@ impl Audience {
     /// Finds a call by its path.
     pub fn call(self, path: &str) -> Option<&'static Rpc> {
         self.calls().find(|rpc| rpc.path == path)
+    }
+
+    /// Whether a call is for this caller.
+    ///
+    /// # Errors
+    /// Where else it can be asked.
+    pub fn lets(self, rpc: &Rpc, peer: Option<SocketAddr>) -> Result<(), Status> {
+        let Self::Public(shown_to) = self else {
+            return Ok(());
+        };
+        let near = peer.is_some_and(|address| address.ip().to_canonical().is_loopback());
+        let who = match shown_to {
+            _ if !rpc.shows_process => return Ok(()),
+            ActorsShownTo::Everybody => return Ok(()),
+            ActorsShownTo::ThisMachine if near => return Ok(()),
+            ActorsShownTo::ThisMachine => "only to callers on its machine",
+            ActorsShownTo::Nobody => "to nobody",
+        };
+        let message = format!(
+            "this port shows the actors {who}: set api.debug.enabled to true, or ask the internal server for /debug/actors"
+        );
+        Err(Status::new(Code::PermissionDenied, message))
     }
 }
 
@@ -66,13 +101,16 @@ fn record(field: &'static str, text: &str) {
     }
 }
 
-/// Whether a call changes something.
-macro_rules! mutating {
+/// What a call does: whether it changes something, and whether it shows the process itself.
+macro_rules! manner {
     (reads) => {
-        false
+        (false, false)
     };
     (changes) => {
-        true
+        (true, false)
+    };
+    (looks) => {
+        (false, true)
     };
 }
 
@@ -88,7 +126,8 @@ macro_rules! service {
         const $list: &[Rpc] = &[$(Rpc {
             path: concat!("/", $service, "/", $method),
             api: $kind,
-            mutating: mutating!($manner),
+            mutating: manner!($manner).0,
+            shows_process: manner!($manner).1,
         }),*];
 
         #[tonic::async_trait]
@@ -157,6 +196,7 @@ service! {
         reads "GetRoom" get_room(GetRoomRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> GetRoomResponse;
         reads "ReadRoomLog" read_room_log(ReadRoomLogRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> ReadRoomLogResponse;
         reads "GetRollout" get_rollout(GetRolloutRequest {scheduler_name is "scheduler_name"}) -> GetRolloutResponse;
+        looks "GetActors" get_actors(GetActorsRequest {}) -> GetActorsResponse;
     }
 }
 
@@ -167,7 +207,6 @@ service! {
         changes "PauseRollout" pause_rollout(PauseRolloutRequest {scheduler_name is "scheduler_name"}) -> PauseRolloutResponse;
         changes "ResumeRollout" resume_rollout(ResumeRolloutRequest {scheduler_name is "scheduler_name"}) -> ResumeRolloutResponse;
         changes "AbortRollout" abort_rollout(AbortRolloutRequest {scheduler_name is "scheduler_name"}) -> AbortRolloutResponse;
-        reads "GetActors" get_actors(GetActorsRequest {}) -> GetActorsResponse;
         changes "PauseScheduler" pause_scheduler(PauseSchedulerRequest {scheduler_name is "scheduler_name"}) -> PauseSchedulerResponse;
         changes "ResumeScheduler" resume_scheduler(ResumeSchedulerRequest {scheduler_name is "scheduler_name"}) -> ResumeSchedulerResponse;
         changes "ReloadScheduler" reload_scheduler(ReloadSchedulerRequest {scheduler_name is "scheduler_name"}) -> ReloadSchedulerResponse;
@@ -200,4 +239,32 @@ pub fn status(status: Status) -> tonic::Status {
         told.metadata_mut().insert(PUSHBACK, never);
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_look_at_the_actors_depends_on_where_a_call_comes_from() {
+        let peer = |address: &str| Some(address.parse().unwrap());
+        let peers = [
+            (peer("127.0.0.1:1"), true),
+            (peer("[::1]:1"), true),
+            (peer("[::ffff:127.0.0.1]:1"), true),
+            (peer("10.1.2.3:1"), false),
+            (peer("[2001:db8::1]:1"), false),
+            (None, false),
+        ];
+        for rpc in Audience::Nodes.calls() {
+            for (peer, near) in peers {
+                let lets = |audience: Audience| audience.lets(rpc, peer).is_ok();
+                let to = |shown_to| lets(Audience::Public(shown_to));
+                let is_look = rpc.path == "/maestro.v1.OperatorService/GetActors";
+                assert!(lets(Audience::Nodes) && to(ActorsShownTo::Everybody));
+                assert_eq!(to(ActorsShownTo::ThisMachine), near || !is_look, "{rpc:?}");
+                assert_eq!(to(ActorsShownTo::Nobody), !is_look, "{rpc:?}");
+            }
+        }
+    }
 }

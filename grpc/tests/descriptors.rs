@@ -182,10 +182,10 @@ fn every_call_of_the_traits_is_a_method_of_one_service() {
     }
     services.sort_unstable();
     let expected = [
-        ("ControlService", 11),
+        ("ControlService", 10),
         ("FleetService", 2),
         ("OperationsService", 3),
-        ("OperatorService", 5),
+        ("OperatorService", 6),
         ("RoomsService", 6),
         ("SchedulersService", 9),
     ];

@@ -25,6 +25,7 @@ pub use traces::{Collector, TraceSettings};
 use maestro_actors::ActorSettings;
 use maestro_core::domain::PortRange;
 use maestro_core::settings::CoreSettings;
+use maestro_grpc::ActorsShownTo;
 use maestro_http::{Trusted, TrustedHost};
 use maestro_runtime::simulated::SimulatedSettings;
 use std::collections::BTreeMap;
@@ -123,7 +124,8 @@ pub struct Settings {
     pub traces: TraceSettings,
     /// Trusted hosts and origins of the HTTP servers (decision D28).
     pub trusted: Trusted,
-    /// `/debug/actors` on the management API; `None`: only when that is bound to loopback.
+    /// `/debug/actors` on the management API, and the actors over gRPC; `None`: only where that is bound to loopback,
+    /// and only to this machine.
     pub api_debug: Option<bool>,
     /// Threads of each API's server; `None`: by the number of processors.
     pub http_workers: Option<usize>,
@@ -194,6 +196,16 @@ impl Settings {
     /// Whether `/debug/actors` is served on the management API.
     pub fn serves_debug(&self) -> bool {
         self.api_debug.unwrap_or_else(|| self.api.is_loopback())
+    }
+
+    /// Who sees the actors over gRPC. Without a setting it is whoever reaches the internal server where that is left as
+    /// it is: this machine, however public the port is, so that `maestro actors` works on it.
+    pub fn actors_shown_over_grpc(&self) -> ActorsShownTo {
+        match self.api_debug {
+            None => ActorsShownTo::ThisMachine,
+            Some(true) => ActorsShownTo::Everybody,
+            Some(false) => ActorsShownTo::Nobody,
+        }
     }
 
     /// As [`Self::trusted`], with the name by which rooms call the rooms API.

@@ -23,7 +23,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::service::Routes;
 use tracing::Instrument;
 
-use crate::crowd::Line;
+use crate::connections::Peer;
 use crate::services::{Audience, Rpc, status};
 pub use metrics::Metrics;
 use metrics::Timed;
@@ -68,8 +68,10 @@ impl Service<Request<Body>> for Calls {
                 // with another code if it fired first.
                 let begun = Instant::now();
                 let timed = Timed::begin(self.metrics.clone(), rpc, begun);
-                let under_way = request.extensions().get::<Line>().map(Line::call);
-                let call = serve(self.routes.clone(), rpc, request, begun, timed);
+                let peer = request.extensions().get::<Peer>();
+                let under_way = peer.map(|peer| peer.line.call());
+                let (routes, audience) = (self.routes.clone(), self.audience);
+                let call = serve(routes, audience, rpc, request, begun, timed);
                 Box::pin(async move {
                     let answer = call.await;
                     drop(under_way);
@@ -95,6 +97,7 @@ impl Service<Request<Body>> for Calls {
 
 async fn serve(
     routes: Routes,
+    audience: Audience,
     rpc: &'static Rpc,
     request: Request<Body>,
     begun: Instant,
@@ -105,7 +108,7 @@ async fn serve(
     let echoed = HeaderValue::from_str(&request_id);
     let header = |name| text(request.headers(), name);
     let span = trace::request(rpc.path, &request_id, Subject::default(), header);
-    let run = run(routes, rpc, request, request_id, begun).instrument(span);
+    let run = run(routes, audience, rpc, request, request_id, begun).instrument(span);
     let mut answer = entry
         .hear(run)
         .await
@@ -121,11 +124,14 @@ async fn serve(
 
 async fn run(
     routes: Routes,
+    audience: Audience,
     rpc: &'static Rpc,
     request: Request<Body>,
     request_id: String,
     begun: Instant,
 ) -> Result<Answer, Status> {
+    let peer = request.extensions().get::<Peer>();
+    audience.lets(rpc, peer.map(|peer| peer.address))?;
     let deadline = match text(request.headers(), "grpc-timeout") {
         Some(given) => grpc_deadline(given, begun)?,
         None => None,

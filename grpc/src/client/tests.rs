@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::script::{Does, Script};
-use crate::{Audience, Bounds, GrpcServer};
+use crate::{ActorsShownTo, Audience, Bounds, GrpcServer};
 
 struct Site {
     script: Arc<Script>,
@@ -92,17 +92,41 @@ async fn nobody_waits_longer_than_its_caller() {
 
 #[tokio::test]
 async fn what_changes_a_process_is_not_public_and_who_is_away_is_unavailable() {
-    let site = Site::start(Does::Answer, Audience::Public).await;
+    let public = Audience::Public(ActorsShownTo::ThisMachine);
+    let site = Site::start(Does::Answer, public).await;
     let nobody = RequestContext::internal();
     let refused = site.pause(&nobody).await.unwrap_err();
     assert_eq!(refused.code, Code::Unimplemented);
     let request = GetRoomRequest::default();
     assert!(site.client.get_room(&nobody, request).await.is_ok());
 
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", port.local_addr().unwrap());
-    drop(port);
-    let away = GrpcClient::new(&url).unwrap();
+    let away = GrpcClient::new(&unused()).unwrap();
     let asked = away.get_room(&nobody, GetRoomRequest::default()).await;
     assert_eq!(asked.unwrap_err().code, Code::Unavailable);
+}
+
+#[tokio::test]
+async fn the_actors_are_shown_to_those_who_may_see_them() {
+    let nobody = RequestContext::internal();
+    for (shown_to, seen) in [
+        (ActorsShownTo::Nobody, false),
+        (ActorsShownTo::ThisMachine, true),
+        (ActorsShownTo::Everybody, true),
+    ] {
+        let site = Site::start(Does::Answer, Audience::Public(shown_to)).await;
+        let request = GetActorsRequest::default();
+        let answer = site.client.get_actors(&nobody, request).await;
+        assert_eq!(answer.is_ok(), seen, "{shown_to:?}: {answer:?}");
+        assert_eq!(site.script.heard.lock().unwrap().len(), usize::from(seen));
+        if let Err(refused) = answer {
+            assert_eq!(refused.code, Code::PermissionDenied);
+            assert!(refused.message.contains("api.debug.enabled"), "{refused}");
+        }
+    }
+}
+
+/// An address where nobody listens.
+fn unused() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", port.local_addr().unwrap())
 }

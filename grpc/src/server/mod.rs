@@ -155,7 +155,7 @@ pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
     let reads = OperatorServiceServer::new(Operator(operator.clone()));
     let routes = routes.add_service(reads.max_decoding_message_size(MESSAGE_MAX));
     Ok(match audience {
-        Audience::Public => routes,
+        Audience::Public(_) => routes,
         Audience::Nodes => {
             let control = ControlServiceServer::new(Control(operator));
             routes.add_service(control.max_decoding_message_size(MESSAGE_MAX))

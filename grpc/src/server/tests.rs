@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use super::*;
+use crate::ActorsShownTo;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
 use crate::script::{Does, Script};
 
@@ -32,7 +33,8 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
         let registry = prometheus::Registry::new();
-        let server = GrpcServer::new(listener, bounds, &registry, script.apis(), Audience::Public);
+        let audience = Audience::Public(ActorsShownTo::Nobody);
+        let server = GrpcServer::new(listener, bounds, &registry, script.apis(), audience);
         let server = server.await.unwrap();
         let control = server.control();
         let running = tokio::spawn(server.run());

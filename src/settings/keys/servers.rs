@@ -57,7 +57,7 @@ fn api() -> Vec<Key> {
             "api.debug.enabled",
             &AUTO_FLAG,
             |s| &mut s.api_debug,
-            "Serve /debug/actors on the management API too. auto: only while that listens on loopback.",
+            "Serve /debug/actors on the management API, and GetActors over gRPC. auto: the API only while it listens on loopback, gRPC only for callers on its machine.",
         ),
         Key::unused(
             "api.metrics.enabled",

@@ -7,6 +7,7 @@ use tonic::codegen::Service;
 use super::*;
 use crate::call::tests::{GET, call_counted, calls, framed, request};
 use crate::script::{Does, Script};
+use crate::services::ActorsShownTo;
 use maestro_api::Status;
 
 /// The metrics page as Prometheus scrapes it.
@@ -15,9 +16,9 @@ struct Pages(Registry);
 impl Pages {
     fn new() -> (Self, Arc<Metrics>) {
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry, Audience::Public).expect("the first");
+        let metrics = Metrics::register(&registry, PUBLIC).expect("the first");
         assert!(
-            Metrics::register(&registry, Audience::Public).is_err(),
+            Metrics::register(&registry, PUBLIC).is_err(),
             "it is there twice"
         );
         (Self(registry), metrics)
@@ -40,12 +41,13 @@ impl Pages {
     }
 }
 
+const PUBLIC: Audience = Audience::Public(ActorsShownTo::Nobody);
 const SCHEDULERS: &str = "api.v1.SchedulersService";
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_code_from_the_start() {
     let (pages, metrics) = Pages::new();
-    for rpc in Audience::Public.calls() {
+    for rpc in PUBLIC.calls() {
         let (service, method) = rpc.path[1..].split_once('/').unwrap();
         assert_eq!(pages.handled(service, method, "OK"), Some(0), "{rpc:?}");
     }

@@ -1,4 +1,4 @@
-//! The state of the actors, orders to them, and calls that concern the process itself (`maestro/v1/control.proto`).
+//! Orders to actors, and calls that concern the process itself (`maestro/v1/control.proto`).
 
 use serde::ser::Serializer;
 
@@ -6,16 +6,6 @@ use crate::codec::Duration;
 use crate::codec::message::{kind, messages, slot};
 
 messages! {
-    GetActorsRequest {
-        /// Limits the view to the actor of this scheduler.
-        scheduler_name "schedulerName" opt String = 100;
-    }
-    /// What every actor is doing. No actor is asked, so a stuck one is shown while it is stuck.
-    GetActorsResponse {
-        /// A JSON document; `docs/debug-actors.schema.json` describes it. It is a string because its members change
-        /// along with the implementation.
-        view "view" one String = 100;
-    }
     PauseSchedulerRequest {
         /// Name of the scheduler.
         scheduler_name "schedulerName" one String = 100;

@@ -3,11 +3,13 @@
 //! Over HTTP they are not proto-JSON: these endpoints have always written numbers as numbers and unknown values as
 //! `null`. serde writes that form, as the attributes here specify.
 
+mod actors;
 mod control;
 mod fleet;
 mod rollout;
 mod rooms;
 
+pub use actors::*;
 pub use control::*;
 pub use fleet::*;
 pub use rollout::*;
