@@ -31,8 +31,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("maestro-runtime", &["maestro-core"]),
     // What is around the state machine is a model of its own: no store, no runtime, no actor.
     ("maestro-simulation", &["maestro-core"]),
-    // The commands for operators: they call a server as any client does, with the messages of its API.
-    ("maestro-cli", &["maestro-core", "maestro-api"]),
+    // The commands for operators: they call a server as any client does, by the traits of its API over gRPC.
+    (
+        "maestro-cli",
+        &["maestro-core", "maestro-api", "maestro-grpc"],
+    ),
     // The demonstration finds and ends what earlier ones left: their rooms, by way of their store.
     (
         "maestro-samples",

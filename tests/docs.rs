@@ -33,7 +33,7 @@ async fn run(page: &str) {
     ];
     let own = blocks(page);
     // Here they are set: a reader's shell has none of them.
-    for variable in ["MANAGEMENT", "ROOMS", "INTERNAL", "DATA", "S"] {
+    for variable in ["MANAGEMENT", "ROOMS", "INTERNAL", "GRPC", "DATA", "S"] {
         let uses = own.iter().any(|block| {
             let quoted = [
                 format!("\"${variable}\""),
@@ -63,6 +63,7 @@ async fn run(page: &str) {
         .env("MANAGEMENT", &maestro.management)
         .env("ROOMS", &maestro.rooms)
         .env("INTERNAL", &maestro.internal)
+        .env("GRPC", &maestro.grpc)
         .env("DATA", home.path());
     let output = tokio::task::spawn_blocking(move || shell.output());
     let output = output.await.expect("it ran").expect("a shell");

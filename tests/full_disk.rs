@@ -152,7 +152,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     assert_eq!(ready.text().await.unwrap(), "Service Unavailable");
     let (_, view) = maestro.internal("GET", "/debug/actors", None).await;
     assert_eq!(view["store"]["cause"], CAUSE, "{view}");
-    let shown = run(&["actors", "--url", &maestro.internal]).stdout;
+    let shown = run(&["actors", "--url", &maestro.grpc]).stdout;
     let shown = String::from_utf8_lossy(&shown).into_owned();
     assert!(
         shown.contains("store: takes no changes since") && shown.contains(CAUSE),

@@ -1,9 +1,12 @@
 //! What people see in a terminal: a log as text, and nothing of strangers that acts on it.
 
+#[path = "support/scripted.rs"]
+mod scripted;
 mod support;
 #[path = "support/terminal.rs"]
 mod terminal;
 
+use maestro_api::Status;
 use maestro_core::text::is_unprintable;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -209,47 +212,51 @@ async fn what_strangers_write_stays_on_its_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
 }
 
-/// A server with arbitrary answers, until the test is over.
-fn hostile_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = [0; 2048];
-            let n = stream.read(&mut head).unwrap_or(0);
-            let head = String::from_utf8_lossy(&head[..n]);
-            let name = format!("{HOSTILE}\nforged");
-            let (status, body) = if head.contains("/debug/actors") {
+/// A server of gRPC that says the worst.
+fn hostile_server() -> scripted::Scripted {
+    scripted::start(|rpc, _| {
+        let name = format!("{HOSTILE}\nforged");
+        match rpc {
+            "get_actors" => {
                 let actor = json!({"kind": name, "name": name, "state": "degraded", "degraded_because": name,
                     "restarts": {"total": 1, "last_cause": name},
                     "scheduler": {"rooms": {name.clone(): 1}, "crash_failures": 1, "crash_cause": name}});
-                ("200 OK", json!({"actors": [actor]}))
-            } else if head.contains("/backup") {
-                ("409 Conflict", json!({"code": 6, "message": name}))
-            } else if head.starts_with("GET /schedulers HTTP") {
-                ("200 OK", json!({"schedulers": [{"name": "s"}]}))
-            } else {
-                ("500 Internal Server Error", Value::String(name))
-            };
-            let body = body.to_string();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
+                Ok(json!({"view": json!({"actors": [actor]}).to_string()}))
+            }
+            "list_schedulers" => Ok(json!({"schedulers": [{"name": "s"}]})),
+            _ => Err(Status::unknown(name)),
         }
+    })
+}
+
+/// The same for one request over HTTP.
+fn hostile_http_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else {
+            return;
+        };
+        let _ = stream.read(&mut [0; 2048]);
+        let name = format!("{HOSTILE}\nforged");
+        let body = json!({"code": 6, "message": name}).to_string();
+        let _ = write!(
+            stream,
+            "HTTP/1.1 409 Conflict\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
     });
     format!("http://{address}")
 }
 
 #[test]
 fn tools_show_what_a_server_says_and_do_not_act_it_out() {
-    let url = hostile_server();
-    let run = |arguments: &[&str]| {
-        let all = [arguments, &["--url", &url]].concat();
+    let (server, http) = (hostile_server(), hostile_http_server());
+    let run_at = |url: &str, arguments: &[&str]| {
+        let all = [arguments, &["--url", url]].concat();
         assert_harmless(&support::run(&all))
     };
+    let run = |arguments: &[&str]| run_at(&server.url, arguments);
     let table = run(&["actors"]);
     assert!(
         table.contains(r"x\u{1b}[2J\u{9b}31m") && table.contains("degraded: x"),
@@ -261,7 +268,7 @@ fn tools_show_what_a_server_says_and_do_not_act_it_out() {
     );
     let document: Value = serde_json::from_str(&run(&["actors", "--json"])).expect("JSON");
     assert_eq!(document["actors"][0]["name"], format!("{HOSTILE}\nforged"));
-    for refused in [run(&["backup", "x"]), run(&["export", "-"])] {
+    for refused in [run_at(&http, &["backup", "x"]), run(&["export", "-"])] {
         assert!(refused.contains("evil"), "{refused}");
         assert!(
             !refused.lines().any(|line| line.starts_with("forged")),

@@ -4,9 +4,12 @@
 mod command;
 #[path = "support/schema.rs"]
 mod schema;
+#[path = "support/scripted.rs"]
+mod scripted;
 mod support;
 
 use command::{bad, good};
+use maestro_api::{Code, Status};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -37,7 +40,7 @@ async fn the_actors_are_as_their_schema_says() {
     })
     .await;
     assert!(running, "no operation is shown");
-    let said = good(&["actors", "--json", "--url", &maestro.internal]);
+    let said = good(&["actors", "--json", "--url", &maestro.grpc]);
     let page: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(schema::violations(&schema, &page), Vec::<String>::new());
     assert_eq!(page["actors"].as_array().expect("a list").len(), 3);
@@ -60,11 +63,11 @@ async fn actors_are_shown_as_a_table() {
     maestro.post("/schedulers", &home.fleet("dome", 0)).await;
     maestro.test_operation("arena", 60).await;
     let shown = eventually(seconds(10), || async {
-        good(&["actors", "--url", &maestro.internal]).contains("test_operation: sleeping")
+        good(&["actors", "--url", &maestro.grpc]).contains("test_operation: sleeping")
     })
     .await;
-    assert!(shown, "{}", good(&["actors", "--url", &maestro.internal]));
-    let table = good(&["actors", "--url", &maestro.internal]);
+    assert!(shown, "{}", good(&["actors", "--url", &maestro.grpc]));
+    let table = good(&["actors", "--url", &maestro.grpc]);
     let lines: Vec<&str> = table.lines().collect();
     let column = lines[0].find("ROOMS").expect("a column of rooms");
     let arena = lines.iter().find(|l| l.contains("arena")).expect("a row");
@@ -73,26 +76,12 @@ async fn actors_are_shown_as_a_table() {
         table.contains("supervisor") && table.contains("catalog"),
         "{table}"
     );
-    // The page is on the management API too, on loopback.
-    let one = good(&[
-        "actors",
-        "--scheduler",
-        "dome",
-        "--url",
-        &maestro.management,
-    ]);
+    let one = good(&["actors", "--scheduler", "dome", "--url", &maestro.grpc]);
     assert!(one.contains("dome") && !one.contains("arena"), "{one}");
     bad(
-        &[
-            "actors",
-            "--scheduler",
-            "nowhere",
-            "--url",
-            &maestro.internal,
-        ],
+        &["actors", "--scheduler", "nowhere", "--url", &maestro.grpc],
         &["no actor has a scheduler called \"nowhere\""],
     );
-    bad(&["actors", "--url", &maestro.rooms], &["Not Found"]);
 }
 
 #[test]
@@ -103,9 +92,9 @@ fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
     let file = home.path().join("x.yaml");
     let file = file.to_str().expect("a text");
     for (arguments, server) in [
-        (vec!["actors"], "internal server"),
+        (vec!["actors"], "gRPC server"),
         (vec!["backup", "x"], "internal server"),
-        (vec!["export", file], "management API"),
+        (vec!["export", file], "gRPC server"),
     ] {
         let arguments: Vec<&str> = arguments.into_iter().chain(["--url", &url]).collect();
         bad(&arguments, &[server, &url, "maestro start", "--url"]);
@@ -118,6 +107,123 @@ fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
     bad(
         &["actors", "--url", "https://localhost"],
         &["no http:// address"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_another_protocol_is_told_with_the_one_to_name() {
+    let home = Home::new();
+    let maestro = home.start();
+    let file = home.path().join("x.yaml");
+    let file = file.to_str().expect("a text");
+    for url in [&maestro.management, &maestro.rooms, &maestro.internal] {
+        for command in [vec!["actors"], vec!["export", file]] {
+            let arguments = [&command[..], &["--url", url]].concat();
+            bad(
+                &arguments,
+                &["not answer over gRPC", url, "--url", "MAESTRO_GRPC_PORT"],
+            );
+        }
+    }
+    assert!(!Path::new(file).exists());
+    bad(
+        &["backup", "x", "--url", &maestro.grpc],
+        &["did not answer", "MAESTRO_INTERNALAPI_PORT"],
+    );
+    let page = format!("{}/debug/actors", maestro.internal);
+    bad(&["actors", "--url", &page], &["has a path"]);
+}
+
+#[test]
+fn a_server_that_hangs_is_not_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let began = std::time::Instant::now();
+    bad(
+        &["actors", "--url", &url],
+        &["did not answer within", &url, "see its log"],
+    );
+    assert!(began.elapsed() < seconds(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_actors_are_shown_where_the_settings_let_it() {
+    let (home, other) = (Home::new(), Home::new());
+    // On all addresses, and asked from this machine.
+    let open = home.start_with(&[("MAESTRO_GRPC_HOST", "0.0.0.0")]);
+    let url = open.grpc.replace("0.0.0.0", "127.0.0.1");
+    assert!(good(&["actors", "--url", &url]).contains("supervisor"));
+    let hidden = other.start_with(&[("MAESTRO_API_DEBUG_ENABLED", "false")]);
+    bad(
+        &["actors", "--url", &hidden.grpc],
+        &["api.debug.enabled", "internal server", "/debug/actors"],
+    );
+}
+
+/// A list of ten thousand, longer than what gRPC takes in one message where nobody says otherwise.
+#[test]
+fn a_long_list_of_schedulers_arrives_whole() {
+    let game = "g".repeat(500);
+    let server = scripted::start(move |rpc, _| match rpc {
+        "list_schedulers" => {
+            let row = |n| json!({"name": format!("s-{n}"), "game": game, "version": "v1.0.0"});
+            Ok(json!({"schedulers": (0..10_000).map(row).collect::<Vec<_>>()}))
+        }
+        _ => Err(Status::unknown("it is not asked for")),
+    });
+    let home = Home::new();
+    let entry = |name: &str| {
+        let mut scheduler = home.fleet(name, 0);
+        scheduler["name"] = json!(name);
+        json!({"name": name, "versions": [{"version": "v1.0.0", "active": true, "scheduler": scheduler}]})
+    };
+    let all = json!({"format": 1, "schedulers": [entry("s-0"), entry("s-9999"), entry("s-10000")]});
+    let file = home.path().join("x.yaml");
+    fs::write(&file, all.to_string()).expect("a file");
+    let file = file.to_str().expect("a text");
+    bad(
+        &["import", file, "--url", &server.url],
+        &["exist already: s-0, s-9999;"],
+    );
+}
+
+/// A server may forget a scheduler, or get one from somebody else, while a command is at work.
+#[test]
+fn what_changes_meanwhile_stops_neither_export_nor_import() {
+    let home = Home::new();
+    let body = home.fleet("there", 0);
+    let server = scripted::start(move |rpc, request| match rpc {
+        "list_schedulers" => Ok(json!({"schedulers": [{"name": "gone"}, {"name": "there"}]})),
+        "get_scheduler_versions" if request["schedulerName"] == "gone" => {
+            Err(Status::not_found("scheduler gone not found"))
+        }
+        "get_scheduler_versions" => {
+            Ok(json!({"versions": [{"version": "v1.0.0", "isActive": true}]}))
+        }
+        "get_scheduler" => Ok(json!({"scheduler": body.clone()})),
+        "create_scheduler" => Err(Status::new(Code::AlreadyExists, "it is there")),
+        _ => Err(Status::unknown("it is not asked for")),
+    });
+    let exported = good(&["export", "-", "--url", &server.url]);
+    assert!(
+        exported.contains("name: there") && !exported.contains("gone"),
+        "{exported}"
+    );
+    let file = home.path().join("x.yaml");
+    fs::write(&file, exported.replace("there", "new")).expect("a file");
+    let file = file.to_str().expect("a text");
+    bad(
+        &["import", file, "--url", &server.url],
+        &[
+            "scheduler new, after 0 of 1",
+            "CreateScheduler at http://",
+            "it is there",
+        ],
+    );
+    let said = good(&["import", file, "--skip-existing", "--url", &server.url]);
+    assert!(
+        said.contains("new: skipped, another client created it"),
+        "{said}"
     );
 }
 
@@ -164,21 +270,18 @@ async fn what_is_exported_and_imported_is_exported_alike() {
     }
     let file = home.path().join("all.yaml");
     let file = file.to_str().expect("a text");
-    let said = good(&["export", file, "--url", &maestro.management]);
+    let said = good(&["export", file, "--url", &maestro.grpc]);
     assert!(said.contains("2 schedulers, 2 versions"), "{said}");
     let exported = fs::read_to_string(file).expect("the file");
-    assert_eq!(
-        good(&["export", "-", "--url", &maestro.management]),
-        exported
-    );
+    assert_eq!(good(&["export", "-", "--url", &maestro.grpc]), exported);
 
     let empty = other.start();
-    let said = good(&["import", file, "--url", &empty.management]);
+    let said = good(&["import", file, "--url", &empty.grpc]);
     assert_eq!(said, "a-rich-one: created\nb-plain-one: created\n");
-    assert_eq!(good(&["export", "-", "--url", &empty.management]), exported);
+    assert_eq!(good(&["export", "-", "--url", &empty.grpc]), exported);
     // Again: nothing changes, whatever is said about those that are there.
     bad(
-        &["import", file, "--url", &empty.management],
+        &["import", file, "--url", &empty.grpc],
         &[
             "nothing was imported",
             "a-rich-one, b-plain-one",
@@ -186,17 +289,11 @@ async fn what_is_exported_and_imported_is_exported_alike() {
             "--replace",
         ],
     );
-    let said = good(&[
-        "import",
-        file,
-        "--skip-existing",
-        "--url",
-        &empty.management,
-    ]);
+    let said = good(&["import", file, "--skip-existing", "--url", &empty.grpc]);
     assert_eq!(said.matches("skipped").count(), 2, "{said}");
-    let said = good(&["import", file, "--replace", "--url", &empty.management]);
+    let said = good(&["import", file, "--replace", "--url", &empty.grpc]);
     assert_eq!(said.matches("unchanged").count(), 2, "{said}");
-    assert_eq!(good(&["export", "-", "--url", &empty.management]), exported);
+    assert_eq!(good(&["export", "-", "--url", &empty.grpc]), exported);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +306,7 @@ async fn of_several_versions_the_active_one_is_restored() {
         .done("arena", maestro.patch("/schedulers/arena", &patch).await)
         .await;
     let active = |server: &Maestro| {
-        let url = server.management.clone();
+        let url = server.grpc.clone();
         let file = good(&["export", "-", "--url", &url]);
         let document: Value = serde_saphyr::from_str(&file).expect("YAML");
         let versions = document["schedulers"][0]["versions"].as_array().cloned();
@@ -233,7 +330,7 @@ async fn of_several_versions_the_active_one_is_restored() {
     let file = file.to_str().expect("a text");
 
     let empty = other.start();
-    let said = good(&["import", file, "--url", &empty.management]);
+    let said = good(&["import", file, "--url", &empty.grpc]);
     assert_eq!(
         said,
         "arena: created from v1.1.0; 1 older versions stay in the file\n"
@@ -250,7 +347,7 @@ async fn of_several_versions_the_active_one_is_restored() {
         active(&empty).1 == 2 && active(&empty).2["version"] == "v1.1.0"
     });
     assert!(switched.await);
-    let said = good(&["import", file, "--replace", "--url", &empty.management]);
+    let said = good(&["import", file, "--replace", "--url", &empty.grpc]);
     assert!(said.starts_with("arena: gets a new version"), "{said}");
     let replaced = eventually(seconds(10), || async {
         active(&empty).2["scheduler"] == exported["scheduler"]
@@ -263,7 +360,7 @@ async fn a_file_with_mistakes_creates_nothing() {
     let home = Home::new();
     let maestro = home.start();
     create(&maestro, &home.fleet("arena", 0)).await;
-    let fine = good(&["export", "-", "--url", &maestro.management]);
+    let fine = good(&["export", "-", "--url", &maestro.grpc]);
     maestro.remove("arena").await;
     let twice = format!(
         "{fine}{}",
@@ -307,17 +404,17 @@ async fn a_file_with_mistakes_creates_nothing() {
     let path = file.to_str().expect("a text").to_owned();
     for (text, expected) in cases {
         fs::write(&file, text).expect("a file");
-        bad(&["import", &path, "--url", &maestro.management], &expected);
+        bad(&["import", &path, "--url", &maestro.grpc], &expected);
     }
     let (_, list) = maestro.get("/schedulers").await;
     assert_eq!(list["schedulers"], json!([]), "something was created");
     bad(
-        &["import", "/nowhere/at.all", "--url", &maestro.management],
+        &["import", "/nowhere/at.all", "--url", &maestro.grpc],
         &["/nowhere/at.all", "No such file"],
     );
     // What was fine still is.
     fs::write(&file, fine).expect("a file");
-    good(&["import", &path, "--url", &maestro.management]);
+    good(&["import", &path, "--url", &maestro.grpc]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,7 +492,7 @@ async fn an_export_goes_into_pipes_devices_and_behind_links() {
     let home = Home::new();
     let maestro = home.start();
     create(&maestro, &home.fleet("arena", 0)).await;
-    let url = maestro.management.clone();
+    let url = maestro.grpc.clone();
     let expected = good(&["export", "-", "--url", &url]);
     let path = |name: &str| home.path().join(name).to_str().expect("a text").to_owned();
     // As /dev/stdout is, in a folder of ours: a program that is wrong about it does no harm.

@@ -1,10 +1,12 @@
-//! `maestro actors`: `/debug/actors` as a table (its document: docs/debug-actors.schema.json).
+//! `maestro actors`: what every actor is doing, as a table (its document: docs/debug-actors.schema.json).
 
-use crate::client::{Client, INTERNAL_URL, Server, block_on};
+use crate::block_on::block_on;
 use crate::output;
+use crate::remote::{GRPC_URL, Remote};
 use crate::table::Table;
 use anyhow::{Context, bail};
 use clap::Args;
+use maestro_api::codec::messages::GetActorsRequest;
 use maestro_core::text::escaped;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -30,8 +32,8 @@ const NOTHING: &str = "-";
 /// The options of `maestro actors`.
 #[derive(Debug, Clone, Args)]
 pub struct ActorsArgs {
-    /// The internal server, or the management API if it serves this page
-    #[arg(long, default_value = INTERNAL_URL)]
+    /// The gRPC server
+    #[arg(long, default_value = GRPC_URL)]
     pub url: String,
     /// Only the actor of this scheduler
     #[arg(long, value_name = "NAME")]
@@ -116,19 +118,28 @@ struct Operation {
 /// # Errors
 /// If there is nothing to show; the text says why.
 pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.url, Server::Internal)?;
-    let scheduler = args.scheduler.as_deref();
-    let query: Vec<_> = scheduler.iter().map(|name| ("scheduler", *name)).collect();
-    let answer = block_on(client.get(&["debug", "actors"], &query))?;
-    let page: Page = serde_json::from_value(answer.json()?)
-        .with_context(|| format!("{} shows no actors: is it the internal server?", args.url))?;
-    if let (Some(name), []) = (scheduler, &page.actors[..]) {
+    let view = block_on(fetch(args))?;
+    let page: Page = serde_json::from_str(&view)
+        .with_context(|| format!("{} shows actors in a way that is not known here", args.url))?;
+    if let (Some(name), []) = (&args.scheduler, &page.actors[..]) {
         bail!("no actor has a scheduler called {name:?}");
     }
     match args.json {
-        true => output::print_document(&format!("{}\n", answer.text.trim_end())),
+        true => output::print_document(&format!("{}\n", view.trim_end())),
         false => output::print(&render(&page)),
     }
+}
+
+async fn fetch(args: &ActorsArgs) -> anyhow::Result<String> {
+    let server = Remote::connect(&args.url).await?;
+    let request = GetActorsRequest {
+        scheduler_name: args.scheduler.clone(),
+    };
+    let operator = &server.operator;
+    let shown = server.ask("GetActors", async |context| {
+        operator.get_actors(context, request).await
+    });
+    Ok(shown.await?.view)
 }
 
 /// The table, followed by what does not fit into a column.

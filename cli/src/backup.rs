@@ -1,10 +1,10 @@
 //! `maestro backup`: a copy of the server's store, in the server's own data folder.
 
-use crate::client::{Client, INTERNAL_URL, Server, block_on};
+use crate::block_on::block_on;
+use crate::internal::{INTERNAL_URL, Internal};
 use crate::output;
 use clap::Args;
 use maestro_core::text::escaped;
-use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
 
@@ -25,10 +25,9 @@ pub struct BackupArgs {
 /// # Errors
 /// If nothing was written; the text says why.
 pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.url, Server::Internal)?;
+    let internal = Internal::new(&args.url)?;
     let body = json!({ "name": args.name });
-    let call = client.call_within(COPY_TIMEOUT, Method::POST, &["backup"], &[], Some(&body));
-    let done = block_on(call)?.json()?;
+    let done = block_on(internal.post("backup", &body, COPY_TIMEOUT))?;
     let (path, bytes) = (&done["path"], &done["bytes"]);
     let path = path.as_str().unwrap_or_default();
     let seconds = done["seconds"].as_f64().unwrap_or_default();

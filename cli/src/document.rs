@@ -11,7 +11,7 @@
 
 use crate::unknown;
 use anyhow::{Context, bail};
-use maestro_api::codec::{self, messages::CreateSchedulerRequest};
+use maestro_api::codec::{self, Message, messages::CreateSchedulerRequest};
 use maestro_api::convert;
 use maestro_core::rules::validation;
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ impl Version {
         let line = self.scheduler.referenced.line();
         let body = &self.scheduler.value;
         let at = |problem: String| format!("line {line}: {problem}");
-        let request = match decode(body) {
+        let request: CreateSchedulerRequest = match decode(body) {
             Ok(request) => request,
             Err(problem) => {
                 let named = named_in(&problem);
@@ -167,11 +167,13 @@ fn named_in(problem: &str) -> Option<&str> {
 /// A body as the server would show it, with all defaults, so that bodies can be compared. `None`:
 /// it is not a body.
 pub fn shown(body: &Value) -> Option<Value> {
-    let scheduler = convert::to_domain(decode(body).ok()?).ok()?;
+    let request: CreateSchedulerRequest = decode(body).ok()?;
+    let scheduler = convert::to_domain(request).ok()?;
     serde_json::from_str(&codec::encode(&convert::scheduler(&scheduler))).ok()
 }
 
-fn decode(body: &Value) -> Result<CreateSchedulerRequest, String> {
+/// A body as the message that a call takes.
+pub fn decode<M: Message>(body: &Value) -> Result<M, String> {
     if !body.is_object() {
         return Err("`scheduler` must be a body of POST /schedulers".into());
     }

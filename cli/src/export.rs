@@ -1,12 +1,14 @@
 //! `maestro export`: all schedulers of a server, with all their versions, in one file.
 
-use crate::client::{Client, MANAGEMENT_URL, Server, block_on};
+use crate::block_on::block_on;
 use crate::document::{Document, Entry, FORMAT, Version};
 use crate::output;
+use crate::remote::{GRPC_URL, Refused, Remote};
 use anyhow::{Context, bail};
 use clap::Args;
+use maestro_api::Code;
+use maestro_api::codec::{self, messages::*};
 use maestro_core::text::escaped_json;
-use reqwest::StatusCode;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 use std::fs::{self, File, Metadata};
@@ -25,16 +27,15 @@ pub struct ExportArgs {
     /// File to write, - for stdout; an existing file is replaced atomically, a pipe or device is written to
     #[arg(value_name = "FILE")]
     pub file: String,
-    /// The management API
-    #[arg(long, default_value = MANAGEMENT_URL)]
+    /// The gRPC server
+    #[arg(long, default_value = GRPC_URL)]
     pub url: String,
 }
 
 /// # Errors
 /// If the export is not complete; then nothing is written.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.url, Server::Management)?;
-    let document = block_on(fetch(&client))?;
+    let document = block_on(async { fetch(&Remote::connect(&args.url).await?).await })?;
     let text = document.to_yaml()?;
     // A backup must be readable.
     let read = Document::parse(&text).context("the export does not read back")?;
@@ -70,13 +71,12 @@ fn same(a: &Document, b: &Document) -> bool {
     value(a) == value(b)
 }
 
-async fn fetch(client: &Client) -> anyhow::Result<Document> {
-    let list = client.get(&["schedulers"], &[]).await?.json()?;
-    let mut names: Vec<&str> = texts(&list["schedulers"], "name");
+async fn fetch(server: &Remote) -> anyhow::Result<Document> {
+    let mut names: Vec<String> = names(server).await?.collect();
     names.sort_unstable();
     let mut schedulers = Vec::new();
     for name in names {
-        schedulers.extend(fetch_scheduler(client, name).await?);
+        schedulers.extend(fetch_scheduler(server, name).await?);
     }
     Ok(Document {
         format: FORMAT,
@@ -84,38 +84,61 @@ async fn fetch(client: &Client) -> anyhow::Result<Document> {
     })
 }
 
-/// `None`: it was deleted meanwhile.
-async fn fetch_scheduler(client: &Client, name: &str) -> anyhow::Result<Option<Entry>> {
-    let answer = client.get(&["schedulers", name, "versions"], &[]).await?;
-    if answer.status == StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    let rows = answer.json()?;
-    let mut versions = Vec::new();
-    for row in rows["versions"].as_array().into_iter().flatten() {
-        let version = row["version"].as_str().unwrap_or_default();
-        let query = [("version", version)];
-        let answer = client.get(&["schedulers", name], &query).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            // A single version is deleted only with its scheduler.
-            return Ok(None);
-        }
-        let body = request_form(answer.json()?["scheduler"].take());
-        versions.push(Version {
-            version: version.to_owned(),
-            active: row["isActive"] == true,
-            scheduler: Spanned::new(body, Location::UNKNOWN, Location::UNKNOWN),
-        });
-    }
-    Ok(Some(Entry {
-        name: name.to_owned(),
-        versions,
-    }))
+/// The names of all schedulers.
+pub async fn names(server: &Remote) -> Result<impl Iterator<Item = String> + use<>, Refused> {
+    let api = &server.management;
+    let all = ListSchedulersRequest::default();
+    let list = server.ask("ListSchedulers", async |context| {
+        api.list_schedulers(context, all).await
+    });
+    Ok(list
+        .await?
+        .schedulers
+        .into_iter()
+        .map(|scheduler| scheduler.name))
 }
 
-fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
-    let items = list.as_array().into_iter().flatten();
-    items.filter_map(|item| item[field].as_str()).collect()
+/// `None`: it was deleted meanwhile.
+async fn fetch_scheduler(server: &Remote, name: String) -> anyhow::Result<Option<Entry>> {
+    let api = &server.management;
+    let request = GetSchedulerVersionsRequest {
+        scheduler_name: name.clone(),
+    };
+    let asked = server.ask("GetSchedulerVersions", async |context| {
+        api.get_scheduler_versions(context, request).await
+    });
+    let rows = match asked.await {
+        Err(refused) if refused.code == Code::NotFound => return Ok(None),
+        rows => rows?.versions,
+    };
+    let mut versions = Vec::new();
+    for row in rows {
+        match read_scheduler(server, &name, &row.version).await {
+            // A single version is deleted only with its scheduler.
+            Err(refused) if refused.code == Code::NotFound => return Ok(None),
+            body => versions.push(Version {
+                scheduler: Spanned::new(request_form(body?), Location::UNKNOWN, Location::UNKNOWN),
+                version: row.version,
+                active: row.is_active,
+            }),
+        }
+    }
+    Ok(Some(Entry { name, versions }))
+}
+
+/// A scheduler as the API shows it; the active version if `version` is empty.
+pub async fn read_scheduler(server: &Remote, name: &str, version: &str) -> Result<Value, Refused> {
+    let api = &server.management;
+    let request = GetSchedulerRequest {
+        scheduler_name: name.to_owned(),
+        version: version.to_owned(),
+    };
+    let asked = server.ask("GetScheduler", async |context| {
+        api.get_scheduler(context, request).await
+    });
+    let shown = asked.await?.scheduler.unwrap_or_default();
+    // The codec writes JSON.
+    Ok(serde_json::from_str(&codec::encode(&shown)).unwrap_or_default())
 }
 
 /// A shown scheduler as the body that creates it (contract 2.3): without what the server sets, and without empty

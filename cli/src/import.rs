@@ -3,14 +3,19 @@
 //! The active document is what is restored. Older versions stay in the file: to make them again the
 //! server would renumber them and start a validation room for each major one.
 
-use crate::client::{Answer, Client, MANAGEMENT_URL, Server, block_on};
+use crate::block_on::block_on;
 use crate::document::{self, Document, Entry};
-use crate::export::request_form;
+use crate::export::{names, read_scheduler, request_form};
 use crate::output;
+use crate::remote::{GRPC_URL, Remote};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use maestro_api::Code;
+use maestro_api::codec::{
+    Message,
+    messages::{CreateSchedulerRequest, NewSchedulerVersionRequest},
+};
 use maestro_core::text::escaped;
-use reqwest::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -25,8 +30,8 @@ pub struct ImportArgs {
     /// File that `maestro export` has written, - for stdin
     #[arg(value_name = "FILE")]
     pub file: String,
-    /// The management API
-    #[arg(long, default_value = MANAGEMENT_URL)]
+    /// The gRPC server
+    #[arg(long, default_value = GRPC_URL)]
     pub url: String,
     /// Give schedulers that are there a new version with the file's document
     #[arg(long, conflicts_with = "skip_existing")]
@@ -46,8 +51,7 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     if !problems.is_empty() {
         bail!("{}", listed(&args.file, &problems));
     }
-    let client = Client::new(&args.url, Server::Management)?;
-    block_on(import(&client, args, &document))
+    block_on(async { import(&Remote::connect(&args.url).await?, args, &document).await })
 }
 
 fn read(file: &str) -> anyhow::Result<String> {
@@ -70,8 +74,8 @@ fn listed(file: &str, problems: &[String]) -> String {
     text
 }
 
-async fn import(client: &Client, args: &ImportArgs, document: &Document) -> anyhow::Result<()> {
-    let there = existing(client).await?;
+async fn import(server: &Remote, args: &ImportArgs, document: &Document) -> anyhow::Result<()> {
+    let there: BTreeSet<String> = names(server).await?.collect();
     let taken: Vec<&str> = document
         .schedulers
         .iter()
@@ -86,7 +90,7 @@ async fn import(client: &Client, args: &ImportArgs, document: &Document) -> anyh
         );
     }
     for (done, entry) in document.schedulers.iter().enumerate() {
-        let outcome = import_one(client, args, entry, there.contains(&entry.name)).await;
+        let outcome = import_one(server, args, entry, there.contains(&entry.name)).await;
         let outcome = outcome.with_context(|| {
             format!(
                 "scheduler {}, after {done} of {} schedulers; those are there: run it again with --skip-existing or \
@@ -103,16 +107,9 @@ async fn import(client: &Client, args: &ImportArgs, document: &Document) -> anyh
     Ok(())
 }
 
-async fn existing(client: &Client) -> anyhow::Result<BTreeSet<String>> {
-    let list = client.get(&["schedulers"], &[]).await?.json()?;
-    let items = list["schedulers"].as_array().cloned().unwrap_or_default();
-    let names = items.iter().filter_map(|item| item["name"].as_str());
-    Ok(names.map(str::to_owned).collect())
-}
-
 /// What was done, in words.
 async fn import_one(
-    client: &Client,
+    server: &Remote,
     args: &ImportArgs,
     entry: &Entry,
     is_there: bool,
@@ -125,13 +122,18 @@ async fn import_one(
         return Ok("skipped, it exists already".into());
     }
     if is_there {
-        return replace(client, &entry.name, body).await;
+        return replace(server, &entry.name, body).await;
     }
-    let answer = client.post(&["schedulers"], body).await?;
-    if args.skip_existing && answer.status == StatusCode::CONFLICT {
-        return Ok("skipped, another client created it meanwhile".into());
-    }
-    answer.json()?;
+    let (api, request) = (&server.management, message::<CreateSchedulerRequest>(body)?);
+    let created = server.ask("CreateScheduler", async |context| {
+        api.create_scheduler(context, request).await
+    });
+    match created.await {
+        Err(refused) if args.skip_existing && refused.code == Code::AlreadyExists => {
+            return Ok("skipped, another client created it meanwhile".into());
+        }
+        created => created?,
+    };
     let older = entry.versions.len() - 1;
     Ok(match older {
         0 => "created".into(),
@@ -142,16 +144,25 @@ async fn import_one(
     })
 }
 
-async fn replace(client: &Client, name: &str, body: &Value) -> anyhow::Result<String> {
-    let shown = client.get(&["schedulers", name], &[]).await?;
-    let present = request_form(shown.json()?["scheduler"].take());
+async fn replace(server: &Remote, name: &str, body: &Value) -> anyhow::Result<String> {
+    let present = request_form(read_scheduler(server, name, "").await?);
     if document::shown(body).map(request_form) == Some(present) {
         return Ok("unchanged".into());
     }
-    let answer: Answer = client.post(&["schedulers", name], body).await?;
-    let operation = answer.json()?["operationId"].take();
-    let operation = operation.as_str().unwrap_or_default();
+    let (api, request) = (
+        &server.management,
+        message::<NewSchedulerVersionRequest>(body)?,
+    );
+    let ordered = server.ask("NewSchedulerVersion", async |context| {
+        api.new_scheduler_version(context, request).await
+    });
+    let operation = ordered.await?.operation_id;
     Ok(format!(
         "gets a new version; see GET /schedulers/{name}/operations/{operation}"
     ))
+}
+
+/// The message of a body that has been checked.
+fn message<M: Message>(body: &Value) -> anyhow::Result<M> {
+    document::decode(body).map_err(|problem| anyhow!(problem))
 }

@@ -1,18 +1,24 @@
 //! The commands that talk to a running server: for operators, not for rooms. And what every command prints with.
 //!
-//! Nothing here opens a store or a runtime; what a command can do, `curl` can do too.
+//! Nothing here opens a store or a runtime: the commands are clients of a server. They ask the traits of `maestro_api`,
+//! which the gRPC client answers (`remote`). What changes the process itself is not on the public ports: `backup` asks
+//! the internal server, over HTTP, until nodes have a listener of their own (`internal`). What a command can do, `curl`
+//! can do too.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod actors;
+mod address;
 mod backup;
-mod client;
+mod block_on;
 mod document;
 mod export;
 mod import;
+mod internal;
 mod output;
+mod remote;
 mod table;
 mod unknown;
 

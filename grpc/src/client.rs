@@ -1,7 +1,11 @@
 //! A client that implements the APIs of `maestro_api` by calling another process. Callers that hold the trait need not
 //! know whether the implementation is local or remote.
 
+mod reach;
+
 use std::time::Duration;
+
+pub use reach::Unreachable;
 
 use maestro_api::codec::messages::*;
 use maestro_api::trace::{self, TRACEPARENT, TRACESTATE};

@@ -22,7 +22,7 @@ mod services;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use client::GrpcClient;
+pub use client::{GrpcClient, Unreachable};
 pub use codec::WireCodec;
 pub use connections::Bounds;
 pub use forwarder::{ForwarderMetrics, GrpcForwarders, KeepAlive};

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -129,4 +130,43 @@ async fn the_actors_are_shown_to_those_who_may_see_them() {
 fn unused() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", port.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn it_is_known_why_no_server_answers() {
+    let within = Duration::from_millis(500);
+    let reach = async |url: &str| GrpcClient::new(url).unwrap().reach(within).await;
+    // Any answer will do: nothing else was asked for.
+    let site = Site::start(Does::Panic, Audience::Nodes).await;
+    assert_eq!(site.client.reach(Duration::from_secs(20)).await, Ok(()));
+
+    let refused = reach(&unused()).await.unwrap_err();
+    assert!(
+        matches!(&refused, Unreachable::NoConnection(cause) if cause.contains("refused")),
+        "{refused:?}"
+    );
+    // Nothing, the answer of a server of HTTP/1, and the end.
+    for (answer, ends) in [
+        ("", false),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", false),
+        ("", true),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !ends {
+                std::future::pending().await
+            }
+        });
+        let told = reach(&url).await.unwrap_err();
+        let silent = told == Unreachable::Silent;
+        assert_eq!(silent, answer.is_empty() && !ends, "{told:?}");
+        assert!(
+            silent || matches!(told, Unreachable::NotGrpc(_)),
+            "{told:?}"
+        );
+        server.abort();
+    }
 }

@@ -1,0 +1,75 @@
+//! A gRPC server in this process that answers as a test wants: what no real one would say, or could say so fast.
+
+use async_trait::async_trait;
+use maestro_api::codec::messages::*;
+use maestro_api::codec::{Message, decode, encode};
+use maestro_api::{
+    Answer, Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status, management_calls,
+    operator_calls, rooms_calls,
+};
+use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+/// From the name of a call and its request to the answer, all of it as JSON.
+type Script = dyn Fn(&'static str, Value) -> Answer<Value> + Send + Sync;
+
+/// Runs until it is dropped.
+pub struct Scripted {
+    pub url: String,
+    _running: tokio::runtime::Runtime,
+}
+
+pub fn start(
+    script: impl Fn(&'static str, Value) -> Answer<Value> + Send + Sync + 'static,
+) -> Scripted {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let actor = Arc::new(Actor(Box::new(script)));
+    let apis = Apis {
+        management: actor.clone(),
+        rooms: actor.clone(),
+        operator: actor,
+    };
+    let running = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    running.spawn(async move {
+        let registry = prometheus::Registry::new();
+        let audience = Audience::Public(ActorsShownTo::Everybody);
+        let server = GrpcServer::new(listener, Bounds::new(16), &registry, apis, audience);
+        server.await.expect("whole descriptors").run().await
+    });
+    Scripted {
+        url,
+        _running: running,
+    }
+}
+
+struct Actor(Box<Script>);
+
+impl Actor {
+    fn answer<M: Message>(&self, rpc: &'static str, request: &impl Message) -> Answer<M> {
+        let request = serde_json::from_str(&encode(request)).expect("JSON");
+        let answer = (self.0)(rpc, request)?.to_string();
+        decode(answer.as_bytes()).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+macro_rules! scripted {
+    ($api:ident { $($rpc:ident($request:ident) -> $answer:ident;)* }) => {
+        #[async_trait]
+        impl $api for Actor {
+            $(async fn $rpc(&self, _: &RequestContext, request: $request) -> Answer<$answer> {
+                self.answer(stringify!($rpc), &request)
+            })*
+        }
+    };
+}
+
+management_calls!(scripted);
+rooms_calls!(scripted);
+operator_calls!(scripted);
