@@ -10,10 +10,12 @@
 //!
 //! The stories are in `tests/`. Tests of the rules, which need no world, stay in `core`.
 
+mod callers;
 mod calls;
 pub mod documents;
 mod fleet;
 mod invariants;
+mod looks;
 mod machine;
 mod rest;
 pub mod steps;
