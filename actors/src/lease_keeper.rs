@@ -4,7 +4,7 @@
 use crate::Directory;
 use crate::messages::Control;
 use crate::owner_status::Live;
-use crate::parts::NodeParts;
+use crate::parts::{ActorSettings, NodeParts};
 use crate::supervisor_messages::SupervisorLink;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
@@ -47,8 +47,26 @@ struct LeaseKeeper {
     supervisor: SupervisorLink,
     /// The last renewal failed. Used to log it once, not each second.
     failing: bool,
-    /// For each owner, its progress at the last probe, and the number of rounds without progress.
-    seen: HashMap<SchedulerName, (u64, u32)>,
+    /// For each owner, what was seen of its progress.
+    seen: HashMap<SchedulerName, Pulse>,
+}
+
+/// Turns of an owner at the last round, and the number of rounds without any.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pulse {
+    turns: Option<u64>,
+    idle: u32,
+}
+
+impl Pulse {
+    /// Rounds since the owner made progress: 0 when it did in the last one.
+    fn look(&mut self, turns: u64) -> u32 {
+        self.idle = match self.turns.replace(turns) {
+            Some(before) if before == turns => self.idle + 1,
+            _ => 0,
+        };
+        self.idle
+    }
 }
 
 impl LeaseKeeper {
@@ -103,35 +121,230 @@ impl LeaseKeeper {
         let all = self.directory.all();
         self.seen
             .retain(|name, _| all.iter().any(|h| h.name() == name));
-        let patience = self.parts.settings.lease_ttl.as_millis()
-            / self
-                .parts
-                .settings
-                .lease_renewal
-                .max(Duration::from_millis(1))
-                .as_millis();
+        let patience = patience(&self.parts.settings);
         for handle in all {
             let Ok(live) = handle.live() else { continue };
-            let progress = live.gauge.progress();
-            let (last, idle) = self
-                .seen
-                .entry(handle.name().clone())
-                .or_insert((u64::MAX, 0));
-            *idle = if *last == progress { *idle + 1 } else { 0 };
-            *last = progress;
-            let stuck = u128::from(*idle) >= patience.max(1);
-            if stuck {
-                if u128::from(*idle) == patience.max(1) {
-                    warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
-                }
-            } else {
+            let pulse = self.seen.entry(handle.name().clone()).or_default();
+            let idle = pulse.look(live.gauge.progress());
+            if idle < patience {
                 // One probe at a time, so that the mailbox of a stuck actor does not grow.
-                if *idle == 0 {
+                if idle == 0 {
                     live.tell(Control::Probe);
                 }
                 alive.push((handle.name().clone(), live));
+            } else if idle == patience {
+                warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
             }
         }
         alive
+    }
+}
+
+/// Rounds without progress after which a lease is not renewed any more: as many as it lasts.
+fn patience(settings: &ActorSettings) -> u32 {
+    let every = settings.lease_renewal.max(Duration::from_millis(1));
+    let looks = settings.lease_ttl.as_millis() / every.as_millis();
+    u32::try_from(looks).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gauge::Gauge;
+    use crate::handle::AskTimeouts;
+    use crate::lease::Lease;
+    use crate::messages::Counted;
+    use crate::owner_status::OwnerStatus;
+    use crate::ping_cache::PingCache;
+    use crate::supervisor_messages::Notice;
+    use crate::turns::Turn;
+    use crate::writer::WriterGauge;
+    use actix::prelude::*;
+    use maestro_core::domain::Epoch;
+    use maestro_core::ports::{Clock, Ownership};
+    use maestro_core::settings::CoreSettings;
+    use maestro_testkit::fake::{
+        FakeForwarders, FakeRuntime, FakeStore, ManualClock, StoreCall, StoreFault,
+    };
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
+
+    const RENEWAL: Duration = Duration::from_secs(1);
+
+    /// Stands for an owner and for the supervisor: notes what it is told, and does nothing about it.
+    struct Deaf(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Actor for Deaf {
+        type Context = Context<Self>;
+    }
+    impl Handler<Counted<Control>> for Deaf {
+        type Result = ();
+        fn handle(&mut self, Counted(control, _): Counted<Control>, _: &mut Self::Context) {
+            self.0.lock().push(match control {
+                Control::Probe => "probe",
+                Control::LeaseLost => "lost",
+                _ => "?",
+            });
+        }
+    }
+    impl Handler<Counted<Notice>> for Deaf {
+        type Result = ();
+        fn handle(&mut self, _: Counted<Notice>, _: &mut Self::Context) {
+            self.0.lock().push("supervisor");
+        }
+    }
+
+    struct World {
+        keeper: LeaseKeeper,
+        store: Arc<FakeStore>,
+        clock: Arc<ManualClock>,
+        told: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (store, clock) = (FakeStore::new(), ManualClock::new());
+            let parts = NodeParts::new(
+                store.clone(),
+                FakeRuntime::new(),
+                FakeForwarders::new(),
+                clock.clone(),
+                CoreSettings::default(),
+                ActorSettings::default(),
+                tokio::runtime::Handle::current(),
+            );
+            let told = Arc::default();
+            let to = Deaf(Arc::clone(&told)).start().recipient();
+            let gauge = Arc::new(Gauge::new());
+            let keeper = LeaseKeeper {
+                parts,
+                directory: Directory::default(),
+                supervisor: SupervisorLink { to, gauge },
+                seen: HashMap::new(),
+                failing: false,
+            };
+            Self {
+                keeper,
+                store,
+                clock,
+                told,
+            }
+        }
+
+        async fn owner(&self, name: &str) -> Live {
+            let name = SchedulerName::from(name);
+            self.store
+                .acquire(std::slice::from_ref(&name))
+                .await
+                .unwrap();
+            let now = self.clock.now().mono;
+            let live = Live {
+                control: Deaf(self.told.clone()).start().recipient(),
+                asks: mpsc::channel(1).0,
+                pings: mpsc::channel(1).0,
+                lease: Arc::new(Lease::new(Epoch(1), now.plus(3 * RENEWAL))),
+                gauge: Arc::new(Gauge::new()),
+                writer: Arc::new(WriterGauge::default()),
+                ping_cache: Arc::new(PingCache::new()),
+                clock: self.clock.clone(),
+            };
+            let handle = self.keeper.directory.entry(&name, AskTimeouts::default());
+            handle.set_status(OwnerStatus::Live(live.clone()));
+            live
+        }
+
+        /// A round, a second later; what the actors were told in it.
+        async fn round(&mut self) -> Vec<&'static str> {
+            self.clock.advance(RENEWAL);
+            self.keeper.round().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut told = std::mem::take(&mut *self.told.lock());
+            told.retain(|what| *what != "supervisor");
+            told
+        }
+
+        fn left(&self, live: &Live) -> Duration {
+            live.lease.left(self.clock.now().mono)
+        }
+    }
+
+    fn test<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+        actix::System::new().block_on(async { test(World::new()).await });
+    }
+
+    #[test]
+    fn a_stuck_owner_s_lease_alone_runs_out() {
+        test(|mut w| async move {
+            let (well, stuck) = (w.owner("well").await, w.owner("stuck").await);
+            for round in 0..7 {
+                well.gauge.count(Turn::Probe);
+                let told = w.round().await;
+                // Whoever did something is asked again, who did not owes a sign of life.
+                assert_eq!(told.len(), if round == 0 { 2 } else { 1 }, "{round}");
+                assert_eq!(w.left(&well), 3 * RENEWAL);
+                // Renewed for the last time in the third of the rounds.
+                let left = (3 * RENEWAL).saturating_sub(RENEWAL * u32::saturating_sub(round, 2));
+                assert_eq!(w.left(&stuck), left, "{round}");
+            }
+            well.gauge.count(Turn::Probe);
+            stuck.gauge.count(Turn::Probe);
+            assert_eq!(w.round().await, ["probe", "probe"]);
+            assert_eq!(w.left(&stuck), 3 * RENEWAL);
+        });
+    }
+
+    #[test]
+    fn a_lost_lease_is_over_at_once() {
+        test(|mut w| async move {
+            let live = w.owner("fleet").await;
+            w.store.steal("fleet", "elsewhere:1");
+            let mut told = w.round().await;
+            told.sort_unstable();
+            assert_eq!(told, ["lost", "probe"]);
+            assert_eq!(w.left(&live), Duration::ZERO);
+        });
+    }
+
+    #[test]
+    fn a_store_that_does_not_renew_takes_nothing_away_at_once() {
+        test(|mut w| async move {
+            let live = w.owner("fleet").await;
+            w.store.fail(StoreCall::Renew, StoreFault::NotApplied);
+            assert_eq!(w.round().await, ["probe"]);
+            assert_eq!(w.left(&live), 2 * RENEWAL);
+            live.gauge.count(Turn::Probe);
+            assert_eq!(w.round().await, ["probe"]);
+            assert_eq!(w.left(&live), 3 * RENEWAL);
+        });
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten_and_without_owners_nobody_is_asked() {
+        test(|mut w| async move {
+            w.owner("fleet").await;
+            w.round().await;
+            assert_eq!(w.keeper.seen.len(), 1);
+            w.keeper.directory.remove("fleet");
+            assert_eq!(w.round().await, Vec::<&str>::new());
+            assert_eq!(
+                (w.keeper.seen.len(), w.store.calls(StoreCall::Renew)),
+                (0, 1)
+            );
+        });
+    }
+
+    #[test]
+    fn patience_is_as_long_as_a_lease() {
+        let of = |ttl: u64, renewal: u64| {
+            patience(&ActorSettings {
+                lease_ttl: Duration::from_millis(ttl),
+                lease_renewal: Duration::from_millis(renewal),
+                ..ActorSettings::default()
+            })
+        };
+        assert_eq!(of(3_000, 1_000), 3);
+        assert_eq!(of(3_500, 1_000), 3);
+        assert_eq!((of(500, 1_000), of(2, 0)), (1, 2));
     }
 }

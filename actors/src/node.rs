@@ -327,8 +327,9 @@ impl Node {
     /// Remaining tasks of all owners and of the node itself.
     #[cfg(feature = "faults")]
     pub fn tasks_left(&self) -> usize {
-        let others = self.background.len() + self.retiring.len();
-        self.tasks.len() + self.outbox.tasks_left() + others
+        let ours = [&self.tasks, &self.background, &self.retiring];
+        let all = ours.into_iter().chain([self.outbox.tasks()]);
+        all.map(TaskTracker::len).sum()
     }
 }
 

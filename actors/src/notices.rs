@@ -136,7 +136,8 @@ impl SupervisorActor {
 
     fn child_ended(&mut self, name: &SchedulerName, incarnation: u64, cause: EndCause) {
         let child = self.children.get_mut(name);
-        if let Some(child) = child.filter(|child| child.incarnation == incarnation) {
+        let is_it = |child: &&mut Child| child.alive && child.incarnation == incarnation;
+        if let Some(child) = child.filter(is_it) {
             child.alive = false;
             self.after(name, cause);
         }
@@ -187,7 +188,6 @@ impl SupervisorActor {
         let all = self.children.iter().filter(|(_, child)| on_it(child));
         let names: Vec<SchedulerName> = all.map(|(name, _)| name.clone()).collect();
         for name in names {
-            self.last_incarnation += 1;
             let Some(child) = self.children.get_mut(&name) else {
                 continue;
             };
@@ -195,9 +195,8 @@ impl SupervisorActor {
                 continue; // it has ended and is being rebuilt
             };
             live.lease.give_up();
-            child.alive = false;
             // A later report of its end is ignored.
-            child.incarnation = self.last_incarnation;
+            child.alive = false;
             if let Some(tasks) = &child.tasks {
                 tasks.scope.abandon();
             }

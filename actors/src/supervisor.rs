@@ -272,8 +272,7 @@ impl SupervisorActor {
 
 impl Actor for SupervisorActor {
     type Context = Context<Self>;
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(1 << 20);
+    fn started(&mut self, _: &mut Self::Context) {
         self.discover();
     }
 }

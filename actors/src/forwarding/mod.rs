@@ -301,10 +301,10 @@ impl Outbox {
         self.0.tasks.wait().await;
     }
 
-    /// Number of running tasks.
+    /// Running calls.
     #[cfg(feature = "faults")]
-    pub fn tasks_left(&self) -> usize {
-        self.0.tasks.len()
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
     }
 }
 

@@ -5,8 +5,9 @@ use crate::Directory;
 use crate::catalog::Catalog;
 use crate::gauge::{Gauge, Totals};
 use crate::turns::TurnTimes;
+use crate::writer::WriterGauge;
 use maestro_metrics::Kind;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(super) fn render(
     scrape: &mut Scrape,
@@ -130,33 +131,36 @@ fn owners(scrape: &mut Scrape) {
         let stale = seen.published.as_ref().map_or(0, |p| p.state.stale_results);
         family.value(&[("scheduler", seen.name())], stale as f64);
     }
-    let writers = [
+    writers(scrape);
+}
+
+fn writers(scrape: &mut Scrape) {
+    for (name, kind, help, of) in [
         (
             "maestro_actor_writer_queue",
             Kind::Gauge,
             "Decisions that are not durable yet",
+            (|writer| &writer.waiting) as fn(&WriterGauge) -> &AtomicU64,
         ),
         (
             "maestro_actor_writer_commits_total",
             Kind::Counter,
             "Commits of a writer since its owner was loaded",
+            |writer| &writer.commits,
         ),
         (
             "maestro_actor_writer_retries_total",
             Kind::Counter,
             "Commits that were tried again since the owner was loaded",
+            |writer| &writer.retries,
         ),
-    ];
-    for (name, kind, help) in writers {
+    ] {
         let mut family = scrape.page.family(name, kind, help);
         for seen in &scrape.all {
-            let Some(live) = &seen.live else { continue };
-            let value = match name {
-                "maestro_actor_writer_queue" => &live.writer.waiting,
-                "maestro_actor_writer_commits_total" => &live.writer.commits,
-                _ => &live.writer.retries,
-            };
-            family.value(&[("scheduler", seen.name())], value.load(Relaxed) as f64);
+            if let Some(live) = &seen.live {
+                let value = of(&live.writer).load(Relaxed);
+                family.value(&[("scheduler", seen.name())], value as f64);
+            }
         }
     }
 }

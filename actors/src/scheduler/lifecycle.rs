@@ -20,8 +20,6 @@ impl Actor for SchedulerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Results are bounded by the work that is out: the mailbox must not refuse them.
-        ctx.set_mailbox_capacity(usize::MAX >> 4);
         if let Some(inboxes) = self.inboxes.take() {
             ctx.add_stream(ReceiverStream::new(inboxes.asks));
             ctx.add_stream(ReceiverStream::new(inboxes.pings));
