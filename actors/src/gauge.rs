@@ -160,26 +160,92 @@ impl Drop for Queued {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
-    #[test]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the gauge measures, and has no clock to be told"
-    )]
-    fn the_oldest_is_the_oldest_whatever_is_taken_first() {
+    async fn pass(us: u64) {
+        tokio::time::advance(Duration::from_micros(us)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_is_the_oldest_whatever_is_taken_first() {
         let gauge = Arc::new(Gauge::new());
+        assert_eq!((gauge.depth(), gauge.oldest_us()), (0, 0));
         let first = gauge.enqueue();
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        pass(5_000).await;
         for _ in 0..3 * PLACES {
             drop(gauge.enqueue());
         }
-        let last = gauge.enqueue();
-        assert_eq!(gauge.depth(), 2);
-        assert!(gauge.oldest_us() >= 5_000);
+        let (second, third) = (gauge.enqueue(), gauge.enqueue());
+        pass(2_000).await;
+        assert_eq!((gauge.depth(), gauge.oldest_us()), (3, 7_000));
         drop(first);
-        assert!(gauge.oldest_us() < 5_000_000);
-        drop(last);
+        assert_eq!(gauge.oldest_us(), 2_000);
+        drop(second);
+        assert_eq!((gauge.depth(), gauge.oldest_us()), (1, 2_000));
+        drop(third);
         assert_eq!((gauge.depth(), gauge.oldest_us()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_of_the_first_messages_has_its_place() {
+        let gauge = Arc::new(Gauge::new());
+        let mut waiting = std::collections::VecDeque::new();
+        for _ in 0..PLACES {
+            waiting.push_back(gauge.enqueue());
+            pass(10).await;
+        }
+        for left in (1..=PLACES as u64).rev() {
+            assert_eq!((gauge.depth(), gauge.oldest_us()), (left, 10 * left));
+            drop(waiting.pop_front());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_seen_while_it_lasts_and_counted_when_it_ends() {
+        let gauge = Gauge::new();
+        let totals = gauge.totals.clone();
+        assert_eq!((gauge.turn(), gauge.progress()), (None, 0));
+        gauge.begin_turn(Turn::Wake);
+        assert_eq!(gauge.turn(), Some(("wake", 0)));
+        pass(300).await;
+        assert_eq!((gauge.turn(), gauge.progress()), (Some(("wake", 300)), 0));
+        assert_eq!(totals.longest_turn_us(), 0);
+        gauge.end_turn();
+        gauge.count(Turn::Ping);
+        assert_eq!((gauge.turn(), gauge.progress()), (None, 2));
+        assert_eq!(
+            (totals.last_kind(), totals.longest_turn_us()),
+            ("ping", 300)
+        );
+        let came: Vec<_> = totals.handled().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(came, [("ping", 1), ("wake", 1)]);
+        totals.took(Turn::Command, 400);
+        assert_eq!(
+            (totals.last_kind(), totals.longest_turn_us()),
+            ("command", 400)
+        );
+        assert_eq!(totals.late_wakes(), 0);
+        totals.late_wake();
+        assert_eq!(totals.late_wakes(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_stuck_in_a_turn_of_more_than_a_second_or_with_a_message_that_old() {
+        let gauge = Arc::new(Gauge::new());
+        gauge.begin_turn(Turn::Wake);
+        pass(STUCK_US).await;
+        assert!(!gauge.is_stuck());
+        pass(1).await;
+        assert!(gauge.is_stuck());
+        gauge.end_turn();
+        assert!(!gauge.is_stuck());
+        let waits = gauge.enqueue();
+        pass(STUCK_US).await;
+        assert!(!gauge.is_stuck());
+        pass(1).await;
+        assert!(gauge.is_stuck());
+        drop(waits);
+        assert!(!gauge.is_stuck());
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn resync(item: &Outgoing) -> Option<&Arc<Forwarding>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use maestro_core::domain::PingStatus;
+    use maestro_core::domain::{Address, Definition, PingStatus};
     use maestro_testkit::build;
 
     fn put(id: &str) -> Change {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn resyncs_give_way_to_newer_ones_and_ends_stay() {
-        let event = |room: &str, event| {
+        let event = |room: &str, event, text: &str| {
             Outgoing::Forward(Arc::new(Forwarding {
                 scheduler: "s".into(),
                 game: "g".into(),
@@ -211,22 +211,172 @@ mod tests {
                 room: room.into(),
                 address: None,
                 event,
-                metadata: "".into(),
+                metadata: text.into(),
             }))
         };
-        let resync = |room| event(room, ForwardedEvent::Resync(PingStatus::Ready));
+        let resync = |room, text| event(room, ForwardedEvent::Resync(PingStatus::Ready), text);
         let mut group = Group::default();
-        group.outgoing.push(event("a", ForwardedEvent::Terminated));
+        group
+            .outgoing
+            .push(event("a", ForwardedEvent::Terminated, ""));
         let mut dropped = 0;
         for n in 0..2_000 {
-            group.outgoing.push(resync(["a", "b"][n % 2]));
+            group.outgoing.push(resync(["a", "b"][n % 2], "old"));
             dropped += group.sweep().len();
         }
         assert!(group.outgoing.len() < 2 * SWEEP_MIN);
         assert_eq!(group.outgoing.len() + dropped, 2_001);
-        let Outgoing::Forward(first) = &group.outgoing[0] else {
-            panic!("only events here");
+        assert_eq!(told(&group)[0], "a: terminated");
+        // The last ones stay.
+        group.sweep_at.1 = 0;
+        for _ in 0..SWEEP_MIN {
+            group.outgoing.push(resync("a", "old"));
+        }
+        let goal = ForwardedEvent::RoomEvent("goal".into());
+        for last in [resync("a", "new"), resync("b", "new"), event("b", goal, "")] {
+            group.outgoing.push(last);
+        }
+        let dropped = group.sweep();
+        assert!(dropped.iter().all(|event| &*event.metadata == "old"));
+        assert_eq!(
+            told(&group),
+            ["a: terminated", "a: resync", "b: resync", "b: goal"]
+        );
+    }
+
+    #[test]
+    fn a_reply_that_nobody_waits_for_goes_but_for_a_room_that_is_to_be_given_back() {
+        let reply = |answer, waits: &mut Vec<_>, leaves: bool| {
+            let (to, answered) = tokio::sync::oneshot::channel();
+            if !leaves {
+                waits.push(answered);
+            }
+            Outgoing::Reply {
+                caller: Caller(1),
+                to: Waiter::of_ping(to, Default::default()),
+                answer,
+            }
         };
-        assert_eq!(first.event, ForwardedEvent::Terminated);
+        let allocated = || {
+            let address = Arc::new(Address {
+                host: "h".into(),
+                ports: Vec::new(),
+            });
+            let room = "a".into();
+            Ok(Reply::Allocated { room, address })
+        };
+        let mut waits = Vec::new();
+        let mut group = Group::default();
+        for n in 0..SWEEP_MIN {
+            let leaves = n % 2 == 0;
+            group
+                .outgoing
+                .push(reply(Ok(Reply::Done), &mut waits, leaves));
+        }
+        group.outgoing.push(reply(allocated(), &mut waits, true));
+        group.outgoing.push(Outgoing::Ended);
+        assert_eq!(group.sweep().len(), 0);
+        // Those who wait, the room, and the end.
+        assert_eq!(group.outgoing.len(), SWEEP_MIN / 2 + 2);
+    }
+
+    #[test]
+    fn the_last_word_about_each_operation_and_the_scheduler_itself_is_kept() {
+        let operation = |n| OperationId(uuid::Uuid::from_u128(n));
+        let lease = |n| Change::RenewOperationLease {
+            operation: operation(n),
+            until: build::moment(1),
+        };
+        let put = |n| {
+            let definition = Definition::TestOperation { sleep_seconds: 1 };
+            Change::PutOperation(Box::new(build::operation("s", n, definition)))
+        };
+        let update = || Change::UpdateScheduler(build::scheduler("s").arc());
+        let all = || {
+            [
+                lease(1),
+                put(1),
+                put(2),
+                update(),
+                Change::PutOperator(Default::default()),
+            ]
+        };
+        let mut group = Group {
+            changes: all().into_iter().chain(all()).collect(),
+            ..Group::default()
+        };
+        let last = names(&group)[5..].to_vec();
+        group.sweep_changes();
+        assert_eq!(names(&group), last);
+    }
+
+    #[test]
+    fn a_sweep_pays_for_itself() {
+        let mut group = Group::default();
+        for n in 1..SWEEP_MIN {
+            group.changes.push(put("same"));
+            group.sweep();
+            assert_eq!(group.changes.len(), n, "few are not worth it");
+        }
+        group.changes.push(put("same"));
+        group.sweep();
+        assert_eq!(group.changes.len(), 1);
+        for n in 1..SWEEP_MIN {
+            group.changes.push(put(&format!("r{n}")));
+            group.sweep();
+        }
+        // From now on not before there are twice as many.
+        for n in SWEEP_MIN + 1..2 * SWEEP_MIN {
+            group.changes.push(put("same"));
+            group.sweep();
+            assert_eq!(group.changes.len(), n);
+        }
+        group.changes.push(put("same"));
+        group.sweep();
+        assert_eq!(group.changes.len(), SWEEP_MIN);
+
+        let mut group = Group::default();
+        for n in 1..SWEEP_MIN {
+            group.outgoing.push(gone());
+            group.sweep();
+            assert_eq!(group.outgoing.len(), n, "few are not worth it");
+        }
+        group.outgoing.push(Outgoing::Ended);
+        group.sweep();
+        assert_eq!(group.outgoing.len(), 1);
+        for _ in 1..SWEEP_MIN {
+            group.outgoing.push(Outgoing::Ended);
+        }
+        group.sweep();
+        for n in SWEEP_MIN + 1..2 * SWEEP_MIN {
+            group.outgoing.push(gone());
+            group.sweep();
+            assert_eq!(group.outgoing.len(), n);
+        }
+        group.outgoing.push(gone());
+        group.sweep();
+        assert_eq!(group.outgoing.len(), SWEEP_MIN);
+    }
+
+    /// A reply to somebody who has left.
+    fn gone() -> Outgoing {
+        let to = Waiter::of_ping(tokio::sync::oneshot::channel().0, Default::default());
+        Outgoing::Reply {
+            caller: Caller(1),
+            to,
+            answer: Ok(Reply::Done),
+        }
+    }
+
+    fn told(group: &Group) -> Vec<String> {
+        let word = |item: &Outgoing| match item {
+            Outgoing::Forward(event) => match &event.event {
+                ForwardedEvent::Terminated => format!("{}: terminated", event.room),
+                ForwardedEvent::RoomEvent(word) => format!("{}: {word}", event.room),
+                _ => format!("{}: resync", event.room),
+            },
+            _ => "?".to_owned(),
+        };
+        group.outgoing.iter().map(word).collect()
     }
 }

@@ -50,3 +50,44 @@ impl NodeCounters {
         gone.iter().map(|(_, handle)| handle.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::AskTimeouts;
+
+    fn handle(name: &str) -> SchedulerHandle {
+        SchedulerHandle::new(name.into(), AskTimeouts::default())
+    }
+
+    fn names(counters: &NodeCounters) -> Vec<String> {
+        let gone = counters.lately_gone().into_iter();
+        gone.map(|handle| handle.name().to_string()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_gone_is_shown_for_some_minutes() {
+        let counters = NodeCounters::default();
+        counters.gone(handle("first"));
+        let moment = Duration::from_millis(1);
+        tokio::time::advance(SHOWN_AFTER_END - moment).await;
+        counters.gone(handle("second"));
+        assert_eq!(names(&counters), ["first", "second"]);
+        tokio::time::advance(moment).await;
+        assert_eq!(names(&counters), ["second"]);
+        // One that went twice is shown once, from its last end.
+        counters.gone(handle("second"));
+        tokio::time::advance(SHOWN_AFTER_END - moment).await;
+        assert_eq!(names(&counters), ["second"]);
+    }
+
+    #[test]
+    fn of_many_that_have_gone_the_last_are_shown() {
+        let counters = NodeCounters::default();
+        for n in 0..=GONE_MAX {
+            counters.gone(handle(&format!("fleet-{n}")));
+        }
+        let names = names(&counters);
+        assert_eq!((names.len(), names[0].as_str()), (GONE_MAX, "fleet-1"));
+    }
+}

@@ -71,12 +71,34 @@ mod tests {
         let mut log = RestartLog::default();
         let now = Instant::now();
         let waits: Vec<_> = (0..5)
-            .map(|_| log.next("x", now, u128::MAX).unwrap())
+            .map(|_| log.next("x", now, u128::MAX).unwrap().as_millis())
             .collect();
-        assert!(waits.windows(2).all(|w| w[0] < w[1]));
-        assert_eq!(log.next("x", now, 0), None);
+        assert_eq!(waits, [50, 100, 200, 400, 800]);
+        assert_eq!(log.next("y", now, 0), None);
+        let view = log.view();
+        assert_eq!((view.total, view.last_cause.as_deref()), (5, Some("y")));
         assert!(log.next("x", now + WINDOW, 0).is_some());
+        let almost = WINDOW - Duration::from_millis(1);
+        let mut log = RestartLog::default();
+        for _ in 0..5 {
+            log.next("x", now, 0);
+        }
+        assert_eq!(log.next("x", now + almost, 0), None);
         log.forgive();
-        assert!(log.next("x", now + WINDOW, 0).is_some());
+        assert!(log.next("x", now + almost, 0).is_some());
+        log.note("z");
+        assert_eq!(log.view().total, 7);
+    }
+
+    #[test]
+    fn chance_takes_up_to_half_of_a_wait() {
+        let wait = |entropy: u64| {
+            let mut log = RestartLog::default();
+            let wait = log.next("x", Instant::now(), u128::from(entropy) << 64);
+            wait.unwrap().as_micros()
+        };
+        assert_eq!(wait(0), 25_000);
+        assert_eq!(wait(u64::MAX / 2), 37_500);
+        assert_eq!(wait(u64::MAX), 50_000);
     }
 }

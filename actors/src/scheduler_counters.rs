@@ -224,6 +224,7 @@ mod tests {
         let operations = counters.operations();
         let of = |success| &operations.executed[&("add_rooms".to_owned(), success)];
         assert_eq!((of(true).count, of(false).count), (1, 2));
+        assert_eq!((of(true).sum_ms, of(false).sum_ms), (30.0, 60.0));
         let buckets: Vec<_> = of(true).buckets().collect();
         assert_eq!(buckets[2..4], [(25.0, 0), (50.0, 1)]);
     }

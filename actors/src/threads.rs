@@ -146,3 +146,91 @@ pub(crate) async fn watch(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads that are all the one of the system.
+    fn threads(amount: usize) -> Threads {
+        let thread = |_| Thread::new(arbiter(false), false);
+        Threads(Mutex::new((0..amount).map(thread).collect()))
+    }
+
+    fn test<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+        actix::System::new().block_on(async { test().await });
+    }
+
+    fn stop(threads: &Threads, at: usize) {
+        threads.0.lock()[at].stuck = true;
+    }
+
+    fn name_on(threads: &Threads, at: usize) -> SchedulerName {
+        let mut names = (0..).map(|n| SchedulerName::from(format!("fleet-{n}").as_str()));
+        names.find(|name| threads.pick(name).0 == at).unwrap()
+    }
+
+    #[test]
+    fn a_thread_that_does_not_answer_is_found_once_and_once_more_when_it_goes_on() {
+        test(|| async {
+            let threads = threads(2);
+            assert_eq!(threads.look(), [], "both are asked");
+            for look in 1..LOOKS {
+                assert_eq!(threads.look(), [], "{look}");
+            }
+            assert_eq!(threads.look(), [Found::Stuck(0), Found::Stuck(1)]);
+            assert_eq!(threads.look(), []);
+            // They answer now.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(threads.look(), [Found::GoesOn(0), Found::GoesOn(1)]);
+            for _ in 0..3 * LOOKS {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                assert_eq!(threads.look(), []);
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_stays_on_its_thread_while_that_goes_on() {
+        test(|| async {
+            let threads = threads(3);
+            for at in 0..3 {
+                let name = name_on(&threads, at);
+                stop(&threads, (at + 1) % 3);
+                assert_eq!(threads.pick(&name).0, at);
+                threads.0.lock()[(at + 1) % 3].stuck = false;
+            }
+        });
+    }
+
+    #[test]
+    fn others_are_found_for_the_names_of_a_stuck_thread_and_made_when_none_is_left() {
+        test(|| async {
+            let threads = threads(3);
+            let name = name_on(&threads, 1);
+            stop(&threads, 1);
+            let others: Vec<_> = (0..100)
+                .map(|n| {
+                    threads
+                        .pick(&SchedulerName::from(format!("other-{n}").as_str()))
+                        .0
+                })
+                .collect();
+            assert!(others.contains(&0) && others.contains(&2), "{others:?}");
+            assert!(!others.contains(&1), "{others:?}");
+            stop(&threads, 0);
+            assert_eq!(threads.pick(&name).0, 2, "the last one");
+            stop(&threads, 2);
+            for spare in 0..SPARE_MAX {
+                assert_eq!(threads.pick(&name).0, 3 + spare);
+                assert_eq!(threads.pick(&name).0, 3 + spare, "it is there by now");
+                stop(&threads, 3 + spare);
+            }
+            assert_eq!(threads.pick(&name).0, 1, "no more are made");
+            assert_eq!(threads.0.lock().len(), 3 + SPARE_MAX);
+            // A spare one is nobody's usual thread.
+            threads.0.lock()[1].stuck = false;
+            assert_eq!(threads.pick(&name).0, 1);
+        });
+    }
+}

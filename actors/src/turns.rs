@@ -136,7 +136,8 @@ impl Times {
         let mut turns = 0;
         self.buckets.iter().enumerate().filter_map(move |(i, n)| {
             turns += n;
-            let whole = (i == 0 || i % 2 == 1) && i < BUCKETS - 1;
+            // The last bucket, which has no bound, is an even one.
+            let whole = i == 0 || i % 2 == 1;
             whole.then(|| (bound_us(i) as f64 / 1e6, turns))
         })
     }
@@ -184,7 +185,12 @@ mod tests {
         assert_eq!((pings.count(), pings.sum_us), (100, 5050));
         assert_eq!(pings.quantile_us(0.5), Some(64));
         assert_eq!(pings.quantile_us(0.99), Some(128));
-        assert_eq!(pings.doublings().last(), Some((8.388_608, 100)));
+        assert_eq!(pings.sum_seconds(), 0.005_05);
+        let doublings: Vec<_> = pings.doublings().collect();
+        let few = [(1e-6, 1), (2e-6, 2), (4e-6, 4), (8e-6, 8), (16e-6, 16)];
+        assert_eq!(doublings[..5], few);
+        assert_eq!((doublings.len(), doublings[23]), (24, (8.388_608, 100)));
+        assert_eq!(of("wake").doublings().last(), Some((8.388_608, 0)));
         assert_eq!(of("wake").quantile_us(0.5), None);
         assert_eq!(of("command").quantile_us(0.5), None);
         let total = TurnTimes::default();

@@ -9,7 +9,9 @@ use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use maestro_testkit::{build, fake::FakeForwarders};
 use std::sync::Arc;
-use support::{FLEET, IO_THREAD, LONG, Setup, World, room_id};
+use std::time::Duration;
+use support::{FLEET, IO_THREAD, LONG, Setup, World, moment, ping, room_id};
+use tokio::time::Instant;
 
 fn forwarder(name: &str) -> Forwarder {
     Forwarder {
@@ -144,7 +146,9 @@ fn what_depends_on_a_change_waits_until_it_is_durable() {
         let occupied = w.spawn_ping(&room_id(0), PingStatus::Occupied);
         gate.reached_by(1).await;
         // Steady and answered at once, but not forwarded before earlier events that are still being written.
+        let began = Instant::now();
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(1));
         request(&w, 0, "goal").await.unwrap();
         let heard = w.forwarders.events("one", &room_id(0));
         assert_eq!(heard, [RoomEvent("goal".into())]);
@@ -244,6 +248,9 @@ fn while_the_store_is_away_steady_pings_are_answered_and_the_surplus_is_not_told
         let heard = told_of(&w, "one", 0, 1024).await;
         // The waiting ones, and the few that were delivered before any had to wait.
         assert!(heard.len() < 1100, "{}", heard.len());
+        let dropped =
+            r#"maestro_forwarding_dropped_events_total{scheduler="fleet",forwarder="one"}"#;
+        assert!(metric(&w, dropped) > 400.0, "{}", w.page());
         assert_eq!(w.restarts(), 0);
         let name = SchedulerName::from(FLEET);
         assert!(
@@ -305,5 +312,199 @@ fn the_end_of_one_scheduler_forgets_no_counts_of_others_and_its_own_not_at_once(
             // A scrape shows the final counts of a scheduler that has ended.
             assert!(all(), "after the end of {name}: {}", w.page());
         }
+    });
+}
+
+#[test]
+fn one_that_comes_back_after_long_counts_anew() {
+    let setup = told(1);
+    setup.add_fleet("other", 0);
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        w.running("other").await;
+        w.forwarders.fail("one");
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        let failed = r#"maestro_api_failed_ping_forwarding_total{scheduler="fleet"}"#;
+        eventually(LONG, "it is counted", || metric(&w, failed) == 1.0).await;
+        for name in [FLEET, "other"] {
+            let ended = w.node.ask(name, Command::DeleteScheduler, None).await;
+            ended.unwrap();
+            let gone = || matches!(w.node.directory().find(name), Ok(None));
+            eventually(LONG, "it is gone", gone).await;
+            tokio::time::sleep(Duration::from_secs(301)).await;
+        }
+        let again = build::scheduler(FLEET).replicas(0).build();
+        let again = Command::CreateScheduler(Box::new(again));
+        w.ask(again).await.unwrap();
+        w.running(FLEET).await;
+        assert_eq!(metric(&w, failed), 0.0);
+    });
+}
+
+fn calls_of(w: &World, forwarder: &str) -> usize {
+    let told = w.forwarders.told();
+    told.iter().filter(|t| t.forwarder == forwarder).count()
+}
+
+#[test]
+fn a_forwarder_has_so_many_calls_at_once_and_the_rest_waits() {
+    told(40).run(|w| async move {
+        w.running(FLEET).await;
+        for begun in [0, 40] {
+            let gate = w.forwarders.hold("one");
+            for room in 0..40 {
+                w.ping(&room_id(room), PingStatus::Ready).await.unwrap();
+            }
+            moment().await;
+            assert_eq!(calls_of(&w, "one"), begun + 32);
+            gate.let_one_pass();
+            moment().await;
+            assert_eq!(calls_of(&w, "one"), begun + 33);
+            gate.open();
+            moment().await;
+            assert_eq!(calls_of(&w, "one"), begun + 40);
+        }
+    });
+}
+
+#[test]
+fn forwarders_that_share_a_name_or_an_address_are_told_apart() {
+    let setup = Setup::empty().patient();
+    setup.runtime.insert(FLEET, build::instance("r-00000"));
+    let room = build::room("r-00000").ready().host_ports(&[20_000]);
+    let of = |name: &str, address: &str| Forwarder {
+        address: address.into(),
+        ..forwarder(name)
+    };
+    let forwarders = vec![of("one", "a:80"), of("two", "a:80"), of("one", "b:80")];
+    let scheduler = build::scheduler(FLEET)
+        .replicas(1)
+        .edit(|s| s.forwarders = forwarders);
+    setup.store.insert(scheduler.build(), [room.build()], []);
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        moment().await;
+        let told = w.forwarders.told();
+        let mut told: Vec<_> = told
+            .iter()
+            .map(|t| (t.forwarder.as_str(), t.address.as_str()))
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, [("one", "a:80"), ("one", "b:80"), ("two", "a:80")]);
+    });
+}
+
+/// A fleet of one ready room, with a forwarder of its own.
+fn add_told(setup: &Setup, name: &str) {
+    let room = format!("{name}-room");
+    setup.runtime.insert(name, build::instance(&room));
+    let record = build::room(&room).ready().build();
+    let scheduler = build::scheduler(name)
+        .replicas(1)
+        .edit(|s| s.forwarders = vec![forwarder(&format!("{name}-forwarder"))]);
+    setup.store.insert(scheduler.build(), [record], []);
+}
+
+#[test]
+fn a_forwarder_that_is_told_nothing_for_long_is_forgotten_when_another_is_told() {
+    let ages = Duration::from_secs(1_000_000);
+    let setup = Setup::empty().core(|c| c.ping_timeout = ages);
+    for name in ["first", "hangs", "second", "third"] {
+        add_told(&setup, name);
+    }
+    setup.run(|w| async move {
+        let say = async |name: &str| {
+            let room = format!("{name}-room").as_str().into();
+            w.node
+                .ping(name, ping(&room, PingStatus::Ready))
+                .await
+                .unwrap();
+        };
+        for name in ["first", "hangs", "second", "third"] {
+            w.running(name).await;
+        }
+        let gate = w.forwarders.hold("hangs-forwarder");
+        say("hangs").await;
+        let told_at = Instant::now();
+        say("first").await;
+        assert_eq!(told_at.elapsed(), Duration::ZERO);
+        moment().await;
+        assert_eq!(w.forwarders.told().len(), 2);
+        let long = Duration::from_secs(600);
+        tokio::time::advance(long - Duration::from_millis(1) - told_at.elapsed()).await;
+        say("second").await;
+        assert_eq!(w.forwarders.ended(), [], "it is not long enough");
+        tokio::time::advance(long - told_at.elapsed()).await;
+        assert_eq!(told_at.elapsed(), long);
+        say("third").await;
+        assert_eq!(w.forwarders.ended(), ["first".into()]);
+        moment().await;
+        // What is under way is as before: one call at a time.
+        say("hangs").await;
+        moment().await;
+        assert_eq!(calls_of(&w, "hangs-forwarder"), 1);
+        gate.open();
+        moment().await;
+        assert_eq!(calls_of(&w, "hangs-forwarder"), 2);
+    });
+}
+
+#[test]
+fn nothing_is_kept_for_a_scheduler_that_has_told_its_last() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        told_of(&w, "one", 0, 1).await;
+        let gate = w.forwarders.hold("one");
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        told_of(&w, "one", 0, 2).await;
+        let gone = || matches!(w.node.directory().find(FLEET), Ok(None));
+        eventually(LONG, "its owner is gone", gone).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(w.forwarders.ended(), [], "its last is still on its way");
+        gate.open();
+        let ended = || w.forwarders.ended() == [FLEET.into()];
+        eventually(LONG, "it is told", ended).await;
+    });
+}
+
+#[test]
+fn what_became_of_events_is_on_the_page() {
+    told(1).run(|w| async move {
+        w.running(FLEET).await;
+        let player = || EventRequest {
+            room: room_id(0),
+            metadata: "{}".into(),
+            event: RequestedEvent::Player {
+                event: "playerJoin".into(),
+                player: Some("p".into()),
+            },
+        };
+        let of = |result: &str, kind: &str, code: &str| {
+            let name = format!("maestro_api_{result}_{kind}_event_forwarding_total");
+            let labels = format!(r#"{{game="game",scheduler="fleet",code="{code}"}}"#);
+            metric(&w, &(name + &labels))
+        };
+        request(&w, 0, "goal").await.unwrap();
+        w.node.forward(FLEET, player(), None).await.unwrap();
+        assert_eq!(of("success", "room", "OK"), 2.0, "{}", w.page());
+        assert_eq!(of("success", "player", "OK"), 2.0);
+        for name in ["one", "two"] {
+            w.forwarders.fail(name);
+        }
+        w.node.forward(FLEET, player(), None).await.unwrap_err();
+        w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
+        moment().await;
+        let failed = r#"maestro_api_failed_ping_forwarding_total{scheduler="fleet"}"#;
+        assert_eq!(metric(&w, failed), 1.0, "however many do not take it");
+        assert_eq!(of("failed", "player", "Unavailable"), 1.0);
+        assert_eq!(of("failed", "room", "Unavailable"), 2.0);
+        assert_eq!(of("success", "room", "Unavailable"), 0.0);
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        let ends = || of("failed", "room", "Unavailable") == 4.0;
+        eventually(LONG, "its end is told to both", ends).await;
+        assert_eq!(metric(&w, failed), 1.0, "an end is no ping");
+        assert_eq!(of("success", "room", "OK"), 2.0);
     });
 }

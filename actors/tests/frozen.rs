@@ -3,10 +3,11 @@
 mod support;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use maestro_actors::{ActorSettings, ActorView, CallError, Query};
 use maestro_core::domain::{InstanceStatus, PingStatus};
 use maestro_core::ports::Reads;
-use maestro_core::state::Command;
+use maestro_core::state::{Command, EventRequest, RequestedEvent};
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use std::sync::Arc;
@@ -139,6 +140,7 @@ fn who_looks_at_a_frozen_scheduler_is_told_that_it_is_held_up() {
     let hasty = |s: &mut ActorSettings| {
         seldom(s);
         s.timeouts.allocate = Duration::from_millis(50);
+        s.timeouts.ping = Duration::from_millis(50);
     };
     let setup = Setup::fleet(1).patient().settings(hasty);
     setup.store.set_lease(LONG);
@@ -149,6 +151,9 @@ fn who_looks_at_a_frozen_scheduler_is_told_that_it_is_held_up() {
             let told = w.ask(look).await.unwrap_err();
             assert!(matches!(told, CallError::HeldUp(_)), "{told}");
         }
+        // Nobody has taken it.
+        let told = w.ping(&room_id(0), PingStatus::Occupied).await;
+        assert!(matches!(told, Err(CallError::Timeout(_))), "{told:?}");
         drop(held);
         eventually(LONG, "it goes on", || w.view().mailbox_depth == 0).await;
     });
@@ -175,14 +180,27 @@ fn who_looks_at_one_that_is_stuck_does_not_wait() {
                 let told = w.ask(look).now_or_never();
                 assert!(matches!(told, Some(Err(CallError::HeldUp(_)))), "{told:?}");
             }
-            assert_eq!(
-                w.view().mailbox_depth,
-                stuck.mailbox_depth,
-                "nobody waits for it"
-            );
-            (well, stuck)
+            // Who wants something else does wait, an event too.
+            let (it, other) = (w.clone(), w.clone());
+            let mut waits: Vec<BoxFuture<'static, bool>> = vec![
+                Box::pin(async move { it.allocate().await.is_ok() }),
+                Box::pin(async move {
+                    let event = EventRequest {
+                        room: room_id(0),
+                        metadata: "{}".into(),
+                        event: RequestedEvent::Room("goal".into()),
+                    };
+                    other.node.forward(FLEET, event, None).await.is_ok()
+                }),
+            ];
+            assert!(waits.iter_mut().all(|wait| wait.now_or_never().is_none()));
+            assert_eq!(w.view().mailbox_depth, stuck.mailbox_depth + 2);
+            (well, stuck, waits)
         });
-        let (well, stuck) = seen.await;
+        let (well, stuck, waits) = seen.await;
+        for wait in waits {
+            assert!(wait.await);
+        }
         assert_eq!((well.state, stuck.state), ("running", "stuck"));
         let turn = stuck.turn.unwrap();
         assert_eq!((turn.message, turn.age_us), ("control", 1_001_000));
@@ -377,10 +395,8 @@ fn reads_under_way_are_seen_and_end_in_time() {
         assert_eq!(counts(&w, FLEET).await, 1, "it holds up no other");
         gate.open();
         assert_eq!(read.await.unwrap(), 1);
-        eventually(LONG, "it is over", || {
-            plain(&w, "catalog").mailbox_depth == 0
-        })
-        .await;
+        let over = || plain(&w, "catalog").mailbox_depth == 0;
+        eventually(LONG, "it is over", over).await;
         assert!(plain(&w, "catalog").handled["command"] >= 2);
 
         w.store
@@ -393,5 +409,99 @@ fn reads_under_way_are_seen_and_end_in_time() {
         assert!(matches!(told, CallError::Store(_)), "{told}");
         assert!(told.to_string().contains("within 5 s"), "{told}");
         assert_eq!(began.elapsed().as_secs(), 5);
+        // Who waits less is told something else.
+        for (most, is_timeout) in [(50, true), (5_000, false)] {
+            w.store
+                .fail(StoreCall::Read, StoreFault::LostAcknowledgement);
+            let (began, most) = (Instant::now(), Duration::from_millis(most));
+            let read = w.node.catalog().read_within(Some(most), silent);
+            let told = read.await.unwrap_err();
+            assert_eq!(matches!(told, CallError::Timeout(_)), is_timeout, "{told}");
+            let late = began.elapsed() - most;
+            assert!(late < Duration::from_millis(10), "{late:?}");
+        }
+        let broken = |_: Arc<dyn Reads>| -> Query<()> {
+            Box::pin(async { panic!("a fault that a test asked for") })
+        };
+        let told = w.node.catalog().read(broken).await.unwrap_err();
+        assert!(told.to_string().contains("panicked"), "{told}");
+    });
+}
+
+#[test]
+fn reads_are_bounded_and_those_turned_away_are_counted() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail_always(StoreCall::Read, StoreFault::Held(gate.clone()));
+        let reads: Vec<_> = (0..1024)
+            .map(|_| w.spawn(|w| Box::pin(async move { counts(&w, FLEET).await })))
+            .collect();
+        gate.reached_by(1024).await;
+        let read = |reads: Arc<dyn Reads>| -> Query<_> {
+            Box::pin(async move { reads.room_counts(FLEET).await })
+        };
+        let told = w.node.catalog().read(read).await.unwrap_err();
+        assert!(matches!(told, CallError::Busy(_)), "{told}");
+        gate.open();
+        for read in reads {
+            assert_eq!(read.await.unwrap(), 1);
+        }
+        assert_eq!(counts(&w, FLEET).await, 1);
+        let turned_away =
+            r#"maestro_actor_busy_total{actor="catalog",scheduler="",message="read"} 1"#;
+        assert!(w.page().contains(turned_away), "{}", w.page());
+    });
+}
+
+#[test]
+fn timers_that_fire_late_are_counted() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        assert_eq!(w.view().late_wakes, 0);
+        w.during(FLEET, |_| pass(Duration::from_secs(100))).await;
+        let late = || w.view().late_wakes == 1;
+        eventually(LONG, "one is counted", late).await;
+    });
+}
+
+#[test]
+fn a_panic_of_the_supervisor_costs_no_owner_anything() {
+    let setup = Setup::fleet(1).patient();
+    for name in ["bad", "slow"] {
+        setup.add_fleet(name, 0);
+    }
+    setup.run(|w| async move {
+        for name in [FLEET, "bad", "slow"] {
+            w.running(name).await;
+        }
+        for panics in 1..=6 {
+            w.running("bad").await;
+            w.node.panic("bad");
+            let ended = || {
+                let view = w.view_of("bad");
+                view.restarts.total == panics || view.state == "degraded"
+            };
+            eventually(LONG, "it has ended", ended).await;
+        }
+        // One is degraded, one is being loaded, and one runs.
+        assert_eq!(w.view_of("bad").state, "degraded");
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Acquire, StoreFault::Held(gate.clone()));
+        let reload = w.spawn(|w| Box::pin(async move { w.node.reload("slow").await }));
+        gate.reached_by(1).await;
+        let calls = || [StoreCall::Acquire, StoreCall::Discover].map(|call| w.store.calls(call));
+        let before = calls();
+        w.node
+            .interrupt_supervisor(|| panic!("a fault that a test asked for"));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(calls(), before, "nobody is made anew");
+        assert_eq!(w.view_of("bad").state, "degraded");
+        assert_eq!((epoch(&w, FLEET), w.restarts()), (1, 0));
+        gate.open();
+        assert!(reload.await.unwrap().unwrap());
     });
 }

@@ -7,7 +7,8 @@ use maestro_core::ports::RuntimeError;
 use maestro_core::state::{Command, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{RuntimeCall, RuntimeFault};
+use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
+use std::time::Duration;
 use support::*;
 
 impl World {
@@ -275,5 +276,166 @@ fn turns_faults_and_refused_pings_are_counted() {
         w.fleet_shows("maestro_actor_writer_queue", 0.0).await;
         assert_eq!(w.of_fleet("maestro_actor_writer_retries_total"), Some(0.0));
         assert_eq!(w.of_fleet("maestro_actor_stale_results_total"), Some(0.0));
+    });
+}
+
+#[test]
+fn the_state_of_a_scheduler_is_one_of_the_known_words() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let state = "maestro_scheduler_state";
+        for (word, is) in [
+            ("in-sync", 1.0),
+            ("creating", 0.0),
+            ("on-error", 0.0),
+            ("terminating", 0.0),
+        ] {
+            let labels = [("scheduler", FLEET), ("state", word)];
+            w.shows(state, &labels, is).await;
+        }
+        let paused = "maestro_scheduler_paused";
+        w.fleet_shows(paused, 0.0).await;
+        w.ask(Command::SetPaused(true)).await.unwrap();
+        w.fleet_shows(paused, 1.0).await;
+        w.ask(Command::SetPaused(false)).await.unwrap();
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        let gone = || w.page().contains("maestro_worker_gru_ready{");
+        eventually(LONG, "it goes", || !gone()).await;
+        assert!(
+            !w.page().contains("maestro_scheduler_state{"),
+            "{}",
+            w.page()
+        );
+        assert!(!w.page().contains("maestro_scheduler_paused{"));
+        assert!(w.page().contains("maestro_rooms_ended_total{"));
+        // One that comes back under its name is one.
+        let again = build::scheduler(FLEET).replicas(0).build();
+        w.ask(Command::CreateScheduler(Box::new(again)))
+            .await
+            .unwrap();
+        w.running(FLEET).await;
+        w.fleet_shows(paused, 0.0).await;
+        assert_eq!(w.of_fleet("maestro_actor_late_wakes_total"), Some(0.0));
+    });
+}
+
+#[test]
+fn a_scheduler_may_be_called_unknown() {
+    let setup = Setup::empty();
+    setup.add_fleet("unknown", 0);
+    setup.run(|w| async move {
+        w.running("unknown").await;
+        w.node.ping_failed("nobody");
+        w.node.ping_failed("unknown");
+        let failures = "maestro_api_ping_handler_update_room_failures_total";
+        w.shows(failures, &[("scheduler", "unknown")], 1.0).await;
+    });
+}
+
+#[test]
+fn what_an_owner_hears_is_counted_and_that_it_hears() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let strange = "maestro_watcher_failed_instance_conversion_total";
+        w.fleet_shows(strange, 0.0).await;
+        let events = "maestro_watcher_number_of_events_processed_total";
+        let of = |kind| {
+            let labels = [
+                ("scheduler", FLEET),
+                ("instanceEventType", kind),
+                ("success", "true"),
+            ];
+            w.metric(events, &labels)
+        };
+        // The one that was known is in the list.
+        assert_eq!((of("added"), of("updated")), (Some(0.0), Some(1.0)));
+        let lost = Instance {
+            address: None,
+            ..build::instance("lost")
+        };
+        let pending = Instance {
+            status: InstanceStatus::Pending,
+            room: "pending".into(),
+            ..lost.clone()
+        };
+        w.runtime.insert(FLEET, lost);
+        w.runtime.insert(FLEET, pending);
+        let heard = || of("added") == Some(2.0);
+        eventually(LONG, "both are heard of", heard).await;
+        assert_eq!(w.of_fleet(strange), Some(1.0));
+        let runs = |component| {
+            let labels = [("scheduler", FLEET), ("maestro_component", component)];
+            w.metric("maestro_current_workers", &labels)
+        };
+        w.runtime.end_watches(FLEET);
+        let deaf = || runs("runtime_watcher") == Some(0.0);
+        eventually(LONG, "it hears nothing", deaf).await;
+        assert_eq!(runs("operation_execution"), Some(1.0));
+        // Nothing of it runs while it is loaded anew.
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Load, StoreFault::Held(gate.clone()));
+        let reload = w.spawn(|w| Box::pin(async move { w.node.reload(FLEET).await }));
+        gate.reached_by(1).await;
+        assert_eq!(runs("operation_execution"), Some(0.0));
+        assert_eq!(runs("runtime_watcher"), Some(0.0));
+        gate.open();
+        reload.await.unwrap().unwrap();
+        w.running(FLEET).await;
+        let hears = || runs("runtime_watcher") == Some(1.0);
+        eventually(LONG, "it hears again", hears).await;
+    });
+}
+
+#[test]
+fn what_cannot_be_loaded_and_what_waits_is_counted() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        for _ in 0..2 {
+            w.store.fail(StoreCall::Load, StoreFault::NotApplied);
+        }
+        let began = tokio::time::Instant::now();
+        assert!(w.node.reload(FLEET).await.unwrap());
+        assert_eq!(began.elapsed().as_secs(), 2, "it is tried each second");
+        let reason = [("scheduler", FLEET), ("reason", "next_operation_failed")];
+        let faults = "maestro_worker_operation_execution_worker_failed_total";
+        assert_eq!(w.metric(faults, &reason), Some(2.0));
+        w.running(FLEET).await;
+
+        let turns = "maestro_actor_turn_seconds_count";
+        let of = |actor, message| w.metric(turns, &[("actor", actor), ("message", message)]);
+        assert_eq!(of("scheduler", "untaken"), Some(0.0), "all are shown");
+        assert_eq!(of("supervisor", "ping"), None);
+        assert!(of("supervisor", "command") >= Some(1.0));
+        let handled = w.node.debug(None).actors.remove(0).handled;
+        assert!(!handled.contains_key("ping"), "{handled:?}");
+
+        // Seen in a turn that takes two seconds, while another message waits.
+        let depth = [("actor", "scheduler"), ("scheduler", FLEET)];
+        let seen = w.during(FLEET, move |w| {
+            w.node.interrupt(FLEET, || {});
+            pass(Duration::from_secs(2));
+            let age = "maestro_actor_oldest_message_seconds";
+            let of = |name| w.metric(name, &depth);
+            (of("maestro_actor_mailbox_depth"), of(age))
+        });
+        assert_eq!(seen.await, (Some(1.0), Some(2.0)));
+
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let waits = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        let next = w.spawn_ping(&room_id(0), PingStatus::Ready);
+        let queue = "maestro_actor_writer_queue";
+        eventually(LONG, "a decision waits", || w.of_fleet(queue) >= Some(1.0)).await;
+        gate.open();
+        waits.await.unwrap().unwrap();
+        next.await.unwrap().unwrap();
+        let retries = "maestro_actor_writer_retries_total";
+        assert_eq!(w.of_fleet(retries), Some(0.0));
+        w.store.fail(StoreCall::Commit, StoreFault::NotApplied);
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        assert_eq!(w.of_fleet(retries), Some(1.0));
     });
 }

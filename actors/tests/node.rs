@@ -11,6 +11,7 @@ use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, RuntimeFault, StoreCall, StoreFault};
 use std::time::Duration;
 use support::*;
+use tokio::time::Instant;
 
 fn refused(answer: Result<impl Sized, CallError>) -> (RefusalKind, String) {
     match answer.err() {
@@ -84,6 +85,12 @@ fn orders_for_schedulers_that_may_come_are_bounded() {
         let (kind, text) = refused(w.node.ask("one-more", switch(), None).await);
         assert_eq!(kind, RefusalKind::Exhausted);
         assert!(text.contains("scheduler one-more not found"), "{text}");
+        // A scheduler that is created takes none of these places.
+        let document = build::scheduler("fresh").replicas(0).build();
+        let create = Command::CreateScheduler(Box::new(document));
+        w.node.ask("fresh", create, None).await.unwrap();
+        let (kind, _) = refused(w.node.ask("one-more", switch(), None).await);
+        assert_eq!(kind, RefusalKind::Exhausted);
         // Creating one of these schedulers frees a place for another name.
         let document = build::scheduler("stranger-7").replicas(0).build();
         let create = Command::CreateScheduler(Box::new(document));
@@ -110,6 +117,68 @@ fn before_all_are_loaded_absence_means_nothing() {
         assert!(w.node.directory().is_complete());
         w.node.ask(FLEET, Command::Rollout, None).await.unwrap();
     });
+}
+
+#[test]
+fn a_node_is_loaded_once_every_owner_runs() {
+    let setup = Setup::fleet(1);
+    let gate = Gate::closed();
+    setup
+        .store
+        .fail(StoreCall::Acquire, StoreFault::Held(gate.clone()));
+    setup.run(|w| async move {
+        gate.reached_by(1).await;
+        let most = Duration::from_millis(100);
+        let began = Instant::now();
+        w.node.loaded(most).await;
+        let late = began.elapsed() - most;
+        assert!(late < Duration::from_millis(10), "{late:?}");
+        // Who may bring it into being waits for that, others are told.
+        let looked = w.ask(Command::Rollout).await;
+        assert!(
+            matches!(looked, Err(CallError::Restarting(_))),
+            "{looked:?}"
+        );
+        let create = |w: World| async move {
+            let document = build::scheduler(FLEET).build();
+            w.ask(Command::CreateScheduler(Box::new(document))).await
+        };
+        let created = [(); 2].map(|()| w.spawn(move |w| Box::pin(create(w))));
+        tokio::time::sleep(most).await;
+        assert!(created.iter().all(|created| !created.is_finished()));
+        gate.open();
+        let began = Instant::now();
+        w.node.loaded(LONG).await;
+        assert!(began.elapsed() < most);
+        for created in created {
+            let refused = refused(created.await.unwrap());
+            assert_eq!(refused.0, RefusalKind::AlreadyExists);
+        }
+    });
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_seen_wherever_one_looks() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let seen = || {
+            let fails = w.page().contains("\nmaestro_store_failing 1\n");
+            let shown = w.node.debug(None).store.is_some();
+            (w.node.outage().is_some(), shown, fails)
+        };
+        assert_eq!(seen(), (false, false, false));
+        w.store.set_down(true);
+        assert_eq!(seen(), (true, true, true));
+        w.store.set_down(false);
+        assert_eq!(seen(), (false, false, false));
+    });
+}
+
+#[test]
+fn there_are_two_threads_at_least() {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let settings = maestro_actors::ActorSettings::default();
+    assert_eq!(settings.threads, cores.max(2));
 }
 
 #[test]

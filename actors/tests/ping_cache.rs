@@ -126,7 +126,63 @@ fn a_large_fleet_is_told_of_in_pieces() {
             room.is_some_and(|r| r.reported.metadata.as_deref() == Some(r#"{"round":2}"#))
         };
         eventually(LONG, "all are written", || (0..20).all(last)).await;
-        assert!(w.handled("pinged") >= 7, "{}", w.handled("pinged"));
+        assert_eq!(w.handled("pinged"), 7, "three rooms each");
         assert_eq!(w.view().scheduler.unwrap().board.waiting, 0);
+    });
+}
+
+#[test]
+fn what_comes_while_the_actor_is_told_is_told_soon_as_well() {
+    let pieces = |c: &mut maestro_core::settings::CoreSettings| c.rooms_per_turn = 1;
+    // More than an actor does before anybody else has a turn.
+    const ROOMS: u16 = 1_200;
+    Setup::fleet(ROOMS).core(pieces).run(|w| async move {
+        w.running(FLEET).await;
+        let say = async |room, metadata: &str| {
+            let said = Ping {
+                room: room_id(room),
+                ..ping(PingStatus::Ready, metadata)
+            };
+            w.node.ping(FLEET, said).await.unwrap();
+        };
+        for _ in 0..2 {
+            for room in 0..ROOMS {
+                say(room, "{}").await;
+            }
+            moment().await;
+        }
+        let waiting = || w.view().scheduler.map_or(0, |s| s.board.waiting);
+        assert_eq!(waiting(), usize::from(ROOMS));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        while waiting() == usize::from(ROOMS) {
+            tokio::task::yield_now().await;
+        }
+        assert!(waiting() > 0, "it is in the middle of them");
+        say(0, r#"{"map":"north"}"#).await;
+        let stored = || w.stored_metadata().as_deref() == Some(r#"{"map":"north"}"#);
+        let soon = Duration::from_millis(1_500);
+        eventually(soon, "the last one is stored", stored).await;
+    });
+}
+
+#[test]
+fn a_room_whose_pings_are_answered_from_the_board_is_not_silent() {
+    let late = |c: &mut maestro_core::settings::CoreSettings| {
+        c.ping_timeout = Duration::from_secs(2);
+        c.health_interval = Duration::from_secs(1);
+        // The actor is told of them when it is about to look.
+        c.touch_interval = LONG * 10;
+    };
+    Setup::fleet(1).core(late).run(|w| async move {
+        w.running(FLEET).await;
+        for _ in 0..60 {
+            w.say("{}").await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert_eq!(w.runtime.terminations(), []);
+        assert!(w.answered() > 50);
+        let replaced = || !w.runtime.terminations().is_empty();
+        let soon = Duration::from_secs(10);
+        eventually(soon, "a silent one is replaced", replaced).await;
     });
 }

@@ -234,6 +234,7 @@ fn who_waits_when_the_store_fails_is_told_at_once() {
         eventually(LONG, "it is decided", || w.rooms("allocated") == 1).await;
         w.store.set_down(true);
         gate.open();
+        let began = Instant::now();
         let told = add.await.unwrap().unwrap_err();
         let text = told.to_string();
         let CallError::Late {
@@ -245,6 +246,12 @@ fn who_waits_when_the_store_fails_is_told_at_once() {
         assert_eq!(cause.as_deref(), Some(CAUSE));
         let told = allocation.await.unwrap().unwrap_err();
         assert!(matches!(told, CallError::Store(_)), "{told}");
+        let text = told.to_string();
+        assert!(
+            !text.contains("may still"),
+            "the room is given back: {text}"
+        );
+        assert!(began.elapsed() < Duration::from_secs(1), "nobody waits");
         w.store.set_down(false);
         let done = || {
             let stored = w.store.stored_operation(FLEET, operation);
@@ -287,7 +294,8 @@ fn what_happens_while_the_store_is_away_for_long_is_folded_and_written_when_it_i
         };
         let begun = written();
         w.store.set_down(false);
-        eventually(LONG, "all is written", || waiting() == 0).await;
+        let soon = Duration::from_secs(2);
+        eventually(soon, "all is written", || waiting() == 0).await;
         let rows = written() - begun;
         assert!(rows > 0 && rows < 2_000, "only what is left of it: {rows}");
         assert_eq!(w.restarts(), 0);

@@ -10,6 +10,7 @@ use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, StoreCall, StoreFault};
 use std::time::Duration;
 use support::{FLEET, LONG, Setup, World, room_id};
+use tokio::time::Instant;
 
 /// Every status of a room that was stored, in order.
 fn stored_statuses(w: &World, room: u16) -> Vec<RoomStatus> {
@@ -317,6 +318,46 @@ fn what_has_arrived_is_one_commit() {
     });
 }
 
+#[test]
+fn a_commit_takes_no_more_than_so_many_decisions() {
+    Setup::fleet(600).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let mut pings = vec![w.spawn_ping(&room_id(0), PingStatus::Occupied)];
+        gate.reached_by(1).await;
+        let before = w.store.commits();
+        pings.extend((1..600).map(|i| w.spawn_ping(&room_id(i), PingStatus::Occupied)));
+        eventually(LONG, "all are decided", || w.rooms("occupied") == 600).await;
+        gate.open();
+        for ping in pings {
+            ping.await.unwrap().unwrap();
+        }
+        let rooms = |batch: &Vec<Change>| {
+            let put = |change: &&Change| matches!(change, Change::PutRoom(_));
+            batch.iter().filter(put).count()
+        };
+        let commits: Vec<_> = w.store.log(FLEET)[before..].iter().map(rooms).collect();
+        let commits: Vec<_> = commits.into_iter().filter(|rooms| *rooms > 0).collect();
+        assert_eq!(commits, [1, 512, 87]);
+    });
+}
+
+#[test]
+fn a_store_that_says_nothing_is_asked_what_it_has() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.store
+            .fail(StoreCall::Commit, StoreFault::LostAcknowledgement);
+        let began = Instant::now();
+        w.allocate().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 10);
+        assert_eq!(stored_statuses(&w, 0), [RoomStatus::Allocated]);
+        assert_eq!(w.restarts(), 0);
+    });
+}
+
 fn touch_commits(w: &World) -> Vec<usize> {
     let log = w.store.log(FLEET);
     let touches = log.iter().flatten().filter_map(|change| match change {
@@ -331,7 +372,7 @@ fn steady_pings_are_written_behind_and_together() {
     Setup::fleet(600).patient().run(|w| async move {
         w.running(FLEET).await;
         let before = w.store.commits();
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         for _ in 0..5 {
             for i in 0..600 {
                 w.ping(&room_id(i), PingStatus::Ready).await.unwrap();
@@ -343,6 +384,7 @@ fn steady_pings_are_written_behind_and_together() {
         })
         .await;
         let commits = touch_commits(&w);
+        assert!(began.elapsed() < Duration::from_secs(2));
         // One write a second, of 600 rows at most: three chunks.
         let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
         assert!(commits.len() <= 3 * seconds, "{commits:?} in {seconds} s");

@@ -128,6 +128,18 @@ mod tests {
         let by_code: Vec<_> = counts.room.iter().map(|(c, n)| (c.as_str(), *n)).collect();
         assert_eq!(by_code, [("NotFound", 1), ("OK", 2), ("Unavailable", 1)]);
         assert!(counts.player.is_empty());
+        let player = ForwardedEvent::Player {
+            joined: true,
+            player: "p".into(),
+        };
+        outcomes.called(&name, &player, &Ok(()));
+        let counts = outcomes.of("fleet").unwrap();
+        assert_eq!((counts.player[SUCCESS], counts.room[SUCCESS]), (1, 2));
+        outcomes.ping_failed(&name);
+        outcomes.ping_failed(&name);
+        assert_eq!(outcomes.of("fleet").unwrap().pings_failed, 2);
+        outcomes.keep(|name| name == "fleet");
+        assert!(outcomes.of("fleet").is_some());
         outcomes.keep(|name| name != "fleet");
         assert!(outcomes.of("fleet").is_none());
     }

@@ -15,9 +15,14 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Far longer than anything takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
+/// Less than a node waits for an owner that does not end.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+/// Who renews leases, who looks for threads that stand still, who hears of other programs.
+const TASKS_OF_A_NODE: usize = 3;
 pub const FLEET: &str = "fleet";
 pub const IO_THREAD: &str = "io";
 
@@ -78,8 +83,7 @@ impl Setup {
     }
 
     /// Runs a test on a node that lives in one thread, under paused time: whoever waits is woken as soon as nothing
-    /// else
-    /// is left to do, and each run is like the one before.
+    /// else is left to do, and each run is like the one before.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
         let paused = || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -126,9 +130,13 @@ impl Setup {
                 forwarders: self.forwarders,
                 io,
             };
+            assert!(world.node.tasks_left() >= TASKS_OF_A_NODE);
             test(world.clone()).await;
             world.store.heal();
+            let began = Instant::now();
             world.node.shutdown().await;
+            // The last try of a writer, and the last call of a forwarder.
+            assert!(began.elapsed() < SHUTDOWN_MAX, "{:?}", began.elapsed());
             assert_eq!(world.node.tasks_left(), 0, "tasks are left");
             world.store.assert_clean();
             world.runtime.assert_clean();
@@ -181,8 +189,7 @@ impl World {
         self.hold_then(name, || {}).await
     }
     /// Does something in the middle of a turn, on the only thread of all: nothing else happens meanwhile, and time
-    /// passes
-    /// as [`pass`] says.
+    /// passes as [`pass`] says.
     pub async fn during<T: Send + 'static>(
         &self,
         name: &str,

@@ -2,7 +2,7 @@
 
 use super::{Gate, this_thread};
 use async_trait::async_trait;
-use maestro_core::domain::{Forwarder, RoomId};
+use maestro_core::domain::{Forwarder, RoomId, SchedulerName};
 use maestro_core::ports::{ForwardError, ForwardedEvent, Forwarders, Forwarding};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Told {
     pub forwarder: String,
+    pub address: String,
     pub event: Forwarding,
     /// Name of the thread that called.
     pub thread: String,
@@ -25,6 +26,8 @@ pub struct FakeForwarders {
     gates: Mutex<HashMap<String, Gate>>,
     /// These forwarders fail.
     down: Mutex<Vec<String>>,
+    /// Schedulers for which nothing more was to be told.
+    ended: Mutex<Vec<SchedulerName>>,
 }
 
 impl FakeForwarders {
@@ -39,6 +42,14 @@ impl FakeForwarders {
     }
     pub fn fail(&self, forwarder: &str) {
         self.down.lock().push(forwarder.to_owned());
+    }
+    /// Whoever failed takes events again.
+    pub fn heal(&self) {
+        self.down.lock().clear();
+    }
+    /// Schedulers for which nothing more was to be told, in that order.
+    pub fn ended(&self) -> Vec<SchedulerName> {
+        self.ended.lock().clone()
     }
     /// What came, in the order in which calls began.
     pub fn told(&self) -> Vec<Told> {
@@ -59,6 +70,7 @@ impl Forwarders for FakeForwarders {
     async fn forward(&self, forwarder: &Forwarder, event: &Forwarding) -> Result<(), ForwardError> {
         self.told.lock().push(Told {
             forwarder: forwarder.name.clone(),
+            address: forwarder.address.clone(),
             event: event.clone(),
             thread: this_thread(),
         });
@@ -77,5 +89,9 @@ impl Forwarders for FakeForwarders {
             });
         }
         Ok(())
+    }
+
+    fn ended(&self, scheduler: &SchedulerName) {
+        self.ended.lock().push(scheduler.clone());
     }
 }
