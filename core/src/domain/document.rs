@@ -1,8 +1,8 @@
-//! The stored document of a scheduler, as the contract has it (contract 5.5, 8.1): Go field
-//! names, durations in nanoseconds, and what the original writes for what is not there.
+//! The stored document of a scheduler in the contract's form (contract 5.5, 8.1): Go field names, durations in
+//! nanoseconds, and the original's representation of absent values.
 //!
-//! Each type here mirrors one of [`super::scheduler`] and names its fields in the order of the document.
-//! Nothing else knows this form. A field that is added there and not here does not compile.
+//! Each type here mirrors one of [`super::scheduler`], with its fields in the order of the document. Nothing else knows
+//! this form. A field that is added there but not here fails to compile.
 
 use super::ids::SchedulerName;
 use super::scheduler::{
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// A domain type is read and written as its document.
+/// Serializes and deserializes domain types as their documents.
 macro_rules! stored_as {
     ($($name:ident as $document:ident,)+) => {$(
         impl Serialize for $name {
@@ -285,7 +285,7 @@ struct ForwarderOptionsDocument {
     metadata: Map<String, Value>,
 }
 
-/// A moment that the original's documents write as year one when it is unset.
+/// A time that the original's documents write as year one when it is unset.
 mod go_time {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -322,7 +322,7 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// An empty list of a container is written as the original writes it (contract 15.25).
+/// An empty list of a container is written as null, as in the original (contract 15.25).
 fn empty_as_null<S, T>(list: &[T], serializer: S) -> Result<S::Ok, S::Error>
 where
     S: Serializer,
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// As it was written while the document was the domain type itself.
+    /// As it was written when the domain type itself was the document.
     const RECORDED: &str = include_str!("document.json");
 
     #[test]

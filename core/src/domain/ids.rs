@@ -1,4 +1,4 @@
-//! Identities as types of their own, so that one is never passed for another.
+//! Ids as separate types, so that one cannot be passed for another.
 
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, sync::Arc};
@@ -11,9 +11,11 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// Takes the text as it is; it is not validated here.
             pub fn new(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
+            /// The text as it was given.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -47,16 +49,16 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Name of a scheduler. Whether it is a *valid* one is decided once, by
-    /// [`crate::rules::validation`], before a scheduler of that name can exist.
+    /// Name of a scheduler. Whether it is *valid* is checked once, by [`crate::rules::validation`], before a scheduler
+    /// with that name can exist.
     SchedulerName
 );
 text_id!(
-    /// Identity of a room: the pod's name and the name of the room's folder.
+    /// Id of a room; also the name of its pod or of its folder.
     RoomId
 );
 
-/// Identity of an operation, a UUID (contract 5.1).
+/// Id of an operation, a UUID (contract 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OperationId(pub uuid::Uuid);
@@ -74,14 +76,14 @@ impl std::str::FromStr for OperationId {
     }
 }
 
-/// Raised by every take-over of a scheduler; a write with an older one is refused.
+/// Incremented by every take-over of a scheduler; writes with an older epoch are refused.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
-/// Number of a batch in the ordered writes of one scheduler (architecture: Order).
+/// Number of a batch in the ordered writes of one scheduler (architecture 5, Order).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -89,6 +91,7 @@ pub struct Epoch(pub u64);
 pub struct Seq(pub u64);
 
 impl Seq {
+    /// The number of the batch after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }

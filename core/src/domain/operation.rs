@@ -9,20 +9,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Status numbers are the stored ones, in their odd order (contract 5.1).
+/// Status of an operation. The numbers are stored, in the contract's odd order (contract 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum OperationStatus {
+    /// In its queue.
     Pending = 0,
+    /// It is running, or being rolled back.
     InProgress = 1,
+    /// It was canceled, before or while it ran.
     Canceled = 2,
+    /// It succeeded.
     Finished = 3,
+    /// It was not run, because its kind is unknown (D19).
     Evicted = 4,
+    /// It failed and was rolled back as far as possible.
     Error = 5,
 }
 
 impl OperationStatus {
+    /// The word in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -33,6 +40,7 @@ impl OperationStatus {
             Self::Error => "error",
         }
     }
+    /// Whether the operation has ended.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::InProgress)
     }
@@ -42,50 +50,73 @@ impl OperationStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
+    /// Create, new version, switch, delete.
     Version,
+    /// Add, remove, health, clean-up, test.
     Room,
 }
 
-/// What an operation is to do, with its input (contract 5.5).
+/// The kind of an operation, with its input (contract 5.5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Definition {
+    /// Creates the scheduler's row and prepares its place in the runtime.
     CreateScheduler {
+        /// The complete scheduler, at version `v1.0.0`.
         scheduler: Arc<Scheduler>,
     },
+    /// Makes an edit a version: validates it if it is a major one, stores it, then orders the switch to it.
     CreateNewSchedulerVersion {
+        /// The complete scheduler as it is to be.
         scheduler: Arc<Scheduler>,
     },
+    /// Makes a stored version the active one.
     SwitchActiveVersion {
+        /// The version to activate.
         new_active_version: SchedulerVersion,
     },
+    /// Adds rooms of the active version.
     AddRooms {
+        /// How many.
         amount: i32,
     },
+    /// Removes rooms, either an amount or those that are named.
     RemoveRooms {
+        /// How many; 0 if rooms are named.
         amount: i32,
+        /// The rooms to remove; `None` leaves the choice to [`crate::rules::deletion`].
         rooms_ids: Option<Vec<RoomId>>,
+        /// Why, as histories and metrics show it.
         reason: ReasonWord,
-        /// A user's order by amount ends rooms with a match too, at once (D27).
+        /// Set for a user's order by amount that also ends rooms with a match, at once (D27).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
+    /// Replaces rooms that were silent, unready or ending for too long, and scales the fleet.
     HealthController {
+        /// Whether there was anything to do; `None` until it has run.
         took_action: Option<bool>,
     },
+    /// Deletes ended operations whose retention is over.
     StorageCleanUp,
+    /// Removes all rooms, then the scheduler.
     DeleteScheduler,
+    /// Does nothing but take time; for tests of the queue.
     TestOperation {
+        /// How many seconds it takes.
         sleep_seconds: i64,
     },
-    /// A definition nobody knows, kept as found and evicted (D19).
+    /// A kind that is unknown here; it is kept as found and evicted (D19).
     Unknown {
+        /// The kind that another program gave it.
         name: String,
+        /// Its input as JSON text.
         contents: String,
     },
 }
 
 impl Definition {
+    /// The kind's name in documents, in the API and in metrics.
     pub fn name(&self) -> &str {
         match self {
             Self::CreateScheduler { .. } => "create_scheduler",
@@ -101,6 +132,7 @@ impl Definition {
         }
     }
 
+    /// The lane whose queue it waits in.
     pub fn lane(&self) -> Lane {
         match self {
             Self::CreateScheduler { .. }
@@ -111,7 +143,7 @@ impl Definition {
         }
     }
 
-    /// Version operations exclude each other's edits (contract 2.4, conflicts).
+    /// Edits of versions exclude each other (contract 2.4, conflicts).
     pub fn is_version_edit(&self) -> bool {
         matches!(
             self,
@@ -119,7 +151,7 @@ impl Definition {
         )
     }
 
-    /// Whether a *finished* one took no action and stays out of the history (contract 5.11).
+    /// Whether a *finished* operation took no action and therefore stays out of the history (contract 5.11).
     pub fn is_no_action(&self) -> bool {
         match self {
             Self::HealthController { took_action } => *took_action != Some(true),
@@ -128,7 +160,7 @@ impl Definition {
         }
     }
 
-    /// Kept for a day only; the others stay until the retention's bound (contract 5.11).
+    /// Whether it is kept for a day only; others are kept up to the retention's limit (contract 5.11).
     pub fn is_periodic(&self) -> bool {
         matches!(
             self,
@@ -139,7 +171,7 @@ impl Definition {
         )
     }
 
-    /// The definition as the contract stores and shows it (`input` of GetOperation).
+    /// The input as the contract stores and shows it (`input` of GetOperation).
     pub fn to_json(&self) -> Value {
         match self {
             Self::CreateScheduler { scheduler } | Self::CreateNewSchedulerVersion { scheduler } => {
@@ -157,7 +189,7 @@ impl Definition {
             } => {
                 let mut input =
                     json!({ "amount": amount, "rooms_ids": rooms_ids, "reason": reason });
-                // Absent unless asked for: the contract's input has no such field.
+                // Omitted unless set: the contract's input has no such field.
                 if *force {
                     input["force"] = json!(true);
                 }
@@ -177,51 +209,62 @@ impl Definition {
     }
 }
 
+/// An entry of an operation's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationEvent {
+    /// When it happened.
     pub created_at: Timestamp,
+    /// What happened, in words that are part of the contract.
     pub event: String,
 }
 
 /// An operation as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperationRecord {
+    /// Unique among all schedulers; rooms that it creates derive their ids from it.
     pub id: OperationId,
+    /// The scheduler whose queue it is in.
     pub scheduler: SchedulerName,
+    /// What it does, with its input.
     pub definition: Definition,
+    /// Where it stands.
     pub status: OperationStatus,
+    /// When it was ordered.
     pub created_at: Timestamp,
-    /// When it came to its present status: the order of the history (contract 2.4).
+    /// When it got its present status, which orders the history (contract 2.4).
     pub status_at: Timestamp,
+    /// What happened, oldest first.
     pub history: Vec<OperationEvent>,
-    /// Ahead of ordinary ones in its lane (contract 5.2).
+    /// Queued before ordinary operations of its lane (contract 5.2).
     pub priority: bool,
-    /// End of its lease; `None` while it is queued and once it has ended (contract 5.9).
+    /// When its lease ends; `None` while it is queued and after its end (contract 5.9).
     pub lease_until: Option<Timestamp>,
+    /// What the next owner needs in order to resume it.
     #[serde(rename = "journal")]
     pub resume: ResumeState,
 }
 
-/// What a resumed attempt has to know; not part of the contract's documents.
+/// What a resumed attempt needs to know; not part of the contract's documents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResumeState {
-    /// Grows with each (re)start, so that late results of an older one are dropped.
+    /// Incremented at each start and restart, so that late results of an earlier attempt are dropped.
     pub attempt: u32,
+    /// Its cancelation was requested and has not been carried out yet.
     pub cancel_requested: bool,
-    /// A user's order rather than our own decision (D16).
+    /// Ordered by a user rather than decided by us (D16).
     pub by_user: bool,
-    /// Another program put it into the queue: carried out as the original does (D27).
+    /// Queued by another program, and executed as the original would (D27).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pushed: bool,
-    /// Rooms that this operation created or is to remove.
+    /// Rooms that this operation created or will remove.
     pub rooms: Vec<RoomId>,
-    /// Word for where it stands, for people and for `/debug/actors`.
+    /// The current step in words, for people and `/debug/actors`.
     pub step: String,
-    /// Attempts of validation that failed.
+    /// Number of failed validation attempts.
     pub validation_attempts: u32,
-    /// Set once it is being rolled back: the cause of it.
+    /// The cause of its failure; set when the rollback begins.
     pub failure: Option<String>,
-    /// Id of the request that asked for it (X-Request-Id).
+    /// Id of the request that ordered it (X-Request-Id).
     pub request_id: Option<String>,
 }

@@ -1,23 +1,29 @@
-//! Why rooms are to go.
+//! Why rooms are removed.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Why Maestro wants a room gone: the reason strings of contract 5.4, and ours.
+/// Why Maestro removes a room: the reasons of contract 5.4, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalReason {
+    /// More rooms than the autoscaling or the replicas ask for.
     ScaleDown,
+    /// It was silent, unready or ending for too long.
     ExpiredRoom,
+    /// A validation room whose operation failed or was canceled.
     NewVersionRollback,
+    /// A validation room that has served its purpose.
     NewVersionValidationFinished,
+    /// A room of another version replaces it.
     RollingUpdateReplace,
-    /// Its operation was rolled back (D16).
+    /// The operation that added it was rolled back (D16).
     AddRoomsRollback,
-    /// A user's order.
+    /// A user ordered it.
     RequestedByUser,
+    /// Its scheduler is being deleted.
     SchedulerDeleted,
-    /// Its runtime could not create it.
+    /// The runtime could not create it.
     CreationFailed,
 }
 
@@ -34,6 +40,7 @@ impl RemovalReason {
         Self::CreationFailed,
     ];
 
+    /// The word in documents, histories and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ScaleDown => "scale_down",
@@ -49,16 +56,17 @@ impl RemovalReason {
     }
 }
 
-/// The reason that an operation names: one of ours, or the word of another program, which is
-/// kept as it was found.
+/// The reason in an operation's input: one of ours, or the word of another program, which is kept unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReasonWord {
+    /// One of our reasons.
     Known(RemovalReason),
-    /// Never the word of a [`RemovalReason`].
+    /// Never the word of one of our reasons.
     Other(String),
 }
 
 impl ReasonWord {
+    /// The word in the operation's input.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Known(reason) => reason.as_str(),
@@ -66,7 +74,7 @@ impl ReasonWord {
         }
     }
 
-    /// What is noted at the rooms that go: a word that nobody knows counts as a user's order.
+    /// The reason recorded at the removed rooms; an unknown word counts as a user's order.
     pub fn reason(&self) -> RemovalReason {
         match self {
             Self::Known(reason) => *reason,

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::{fmt, sync::Arc};
 
-/// Version of a scheduler, `v` and a semantic version (contract 4.3); a text of other tools
-/// that is none stays as it is. Two versions are the same when their texts are. They are
-/// ordered by their numbers, v10 behind v9; texts without a number come first.
+/// Version of a scheduler: `v` and a semantic version (contract 4.3). Other texts, written by other tools, are kept
+/// unchanged. Two versions are equal if their texts are. They are ordered by number, v10 after v9; texts without a
+/// number come first.
 ///
 /// Cheap to clone and to compare with its clones: each room and each count of rooms carries one.
 #[derive(Clone, Default)]
@@ -20,13 +20,15 @@ struct Parsed {
 }
 
 impl SchedulerVersion {
+    /// The version of a scheduler when it is created: `v1.0.0`.
     pub fn initial() -> Self {
         "v1.0.0".into()
     }
+    /// The text as it was written, with its `v`.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
-    /// The number behind the `v`; `None` for texts of other tools that are none.
+    /// The number after the `v`; `None` for other texts.
     pub fn semver(&self) -> Option<&semver::Version> {
         self.0.number.as_ref()
     }

@@ -1,24 +1,24 @@
-//! Words of the contract's documents. One that nobody knows passes through as it was written:
-//! another program may know it.
+//! Words of the contract's documents. Unknown words are kept unchanged, because another program may know them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// An enum of words, each with its text; any other text is `Other`.
+/// Declares an enum of words with their texts; any other text is `Other`.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum $name {
             $($(#[$word_doc])* $word,)+
-            /// A word of another program. Never the text of one of the others.
+            /// A word of another program; never the text of a known word.
             Other(String),
         }
 
         impl $name {
-            /// The words that are known.
+            /// The known words.
             pub const KNOWN: &[$name] = &[$(Self::$word),+];
 
+            /// The text in documents.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$word => $text,)+
@@ -48,7 +48,7 @@ macro_rules! words {
     };
 }
 
-/// As people and documents have it: its text.
+/// Displays and serializes a type as its text.
 macro_rules! text_form {
     ($name:ident) => {
         impl fmt::Display for $name {
@@ -72,28 +72,33 @@ macro_rules! text_form {
 words! {
     /// State of a scheduler (contract 4.1).
     SchedulerPhase {
-        /// From its creation, or the start of an edit of versions, to the end of that.
+        /// From its creation, or from the start of an edit of its versions, until that has ended.
         Creating = "creating",
+        /// No edit is in progress, and its rooms do not keep failing.
         InSync = "in-sync",
+        /// Its deletion is in progress; it accepts no edits.
         Terminating = "terminating",
-        /// Its rooms fail again and again (D23).
+        /// Its rooms fail repeatedly (D23).
         OnError = "on-error",
     }
 }
 
 words! {
-    /// When a container that has ended is started again (contract 4.8).
+    /// When a container that has ended is restarted (contract 4.8).
     RestartPolicy {
-        /// Means [`Self::Never`] (D4).
+        /// Absent; means [`Self::Never`] (D4).
         Unset = "",
+        /// Restarted whatever its exit code.
         Always = "Always",
+        /// Restarted unless it exited with code 0.
         OnFailure = "OnFailure",
+        /// Not restarted; the room is replaced once all its containers have ended.
         Never = "Never",
     }
 }
 
 impl RestartPolicy {
-    /// What it comes to: absent and empty mean [`Self::Never`] (D4).
+    /// The policy in effect: absent and empty mean [`Self::Never`] (D4).
     pub fn effective(&self) -> &Self {
         match self {
             Self::Unset => &Self::Never,
@@ -105,32 +110,36 @@ impl RestartPolicy {
 words! {
     /// Kind of an autoscaling policy (contract 5.7).
     PolicyKind {
+        /// Keeps a share of the match slots free.
         RoomOccupancy = "roomOccupancy",
+        /// Keeps a fixed number of rooms ready.
         FixedBuffer = "fixedBuffer",
     }
 }
 
-/// How many rooms a rollout may have beyond the wanted number (contract 5.7): the text as it
-/// was written, since `+3` and `3` are two documents, and what it means.
+/// The number of rooms that a rollout may have beyond the desired number (contract 5.7): the text as it was written,
+/// because `+3` and `3` are different documents, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Surge {
     text: String,
     size: Option<SurgeSize>,
 }
 
-/// What a [`Surge`] means, if it means anything.
+/// The meaning of a valid [`Surge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SurgeSize {
+    /// A number of rooms.
     Rooms(i64),
-    /// Of the wanted number.
+    /// A percentage of the desired number.
     Percent(i64),
 }
 
 impl Surge {
+    /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
-    /// `None`: the text is neither a number nor a share.
+    /// `None` if the text is neither a number nor a percentage.
     pub fn size(&self) -> Option<SurgeSize> {
         self.size
     }

@@ -1,4 +1,4 @@
-//! What users order (contract 2.4), and what they get at once: an operation's id.
+//! Commands of users (contract 2.4), and their immediate answers: mostly an operation's id.
 
 use super::operations::Enqueue;
 use crate::domain::*;
@@ -25,7 +25,7 @@ pub(super) fn on_command(
 ) {
     turn.request = request;
     let answer = obey(fleet, operations, turn, command);
-    // What else comes of this decision was not ordered by the request.
+    // Further effects of this decision were not ordered by the request.
     turn.request = None;
     turn.reply(caller, answer);
 }
@@ -123,7 +123,7 @@ pub(super) fn new_version(
     operations.order(turn, Definition::CreateNewSchedulerVersion { scheduler })
 }
 
-/// The caller has refused an empty patch: that comes before all else (contract 2.4).
+/// The caller has rejected an empty patch, which precedes all other checks (contract 2.4).
 pub(super) fn patch(
     fleet: &Fleet,
     operations: &mut Operations,
@@ -148,7 +148,7 @@ pub(super) fn patch(
     )
 }
 
-/// No check whether the version exists: the operation tells (contract 2.4, "MUST").
+/// Whether the version exists is not checked here: the operation does (contract 2.4, "MUST").
 pub(super) fn switch_version(
     fleet: &Fleet,
     operations: &mut Operations,
@@ -160,19 +160,19 @@ pub(super) fn switch_version(
     let definition = Definition::SwitchActiveVersion {
         new_active_version: version,
     };
-    // Without a scheduler it waits for one, and ends in error when none comes.
+    // Without a scheduler the operation waits for one, and ends in error if none is created.
     operations.order(turn, definition)
 }
 
 pub(super) fn delete(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) -> Answer {
     fleet.active(missing_for_delete)?;
-    // Asked for twice: it is the same deletion, and its id stays known after the end.
+    // A repeated request refers to the same deletion, whose id stays known after its end.
     let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
     if let Some(open) = operations.open().find(under_way) {
         return Ok(Reply::Operation(open.id));
     }
     let answer = operations.order_first(turn, Definition::DeleteScheduler)?;
-    // Its rooms and versions go anyway: nobody waits for a validation of minutes.
+    // All rooms and versions will be deleted, so a validation that may take minutes is canceled.
     if !fleet.is_paused() {
         operations.cancel_version_edit(fleet, turn, "the scheduler is to be deleted");
     }
@@ -218,7 +218,7 @@ pub(super) fn remove_rooms(
     Ok(id)
 }
 
-/// Drained unless forced (architecture 6, Drain).
+/// Removes a room: drained unless forced (architecture 6, Drain).
 pub(super) fn remove_room(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -245,7 +245,7 @@ pub(super) fn remove_room(
         },
     )?;
     if !force {
-        // A match that begins before the operation runs is played to its end.
+        // If a match begins before the operation runs, it is played to its end.
         fleet.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
     }
     Ok(answer)
@@ -262,7 +262,7 @@ pub(super) fn test_operation(
     operations.order(turn, Definition::TestOperation { sleep_seconds })
 }
 
-/// Stored: whoever holds a fleet to look at it finds it held after a crash too.
+/// Pauses or resumes the queues. It is stored, so that a paused fleet is still paused after a crash.
 pub(super) fn set_paused(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -271,7 +271,7 @@ pub(super) fn set_paused(
 ) -> Answer {
     fleet.active(missing)?;
     let was_paused = fleet.is_paused();
-    // A pause holds whatever the settings say later. To move as all others is no word of its own.
+    // A pause holds even if the settings change later. Resuming is not stored if the settings say the same.
     fleet.operator.held = (paused || fleet.settings.paused).then_some(paused);
     turn.changes.push(Change::PutOperator(fleet.operator));
     if was_paused && !fleet.is_paused() && fleet.listing.complete {

@@ -1,10 +1,9 @@
 //! The state machine of one scheduler: `decide(input, now) -> decision`.
 //!
-//! The state has two parts: the [`fleet`], which is everything that is true about the rooms,
-//! and the [`operations`], which is the work under way. What one decision brings is gathered
-//! in a [`turn`]. A rule is given the parts that it needs. Nothing here waits, asks the time
-//! or talks to anybody: the shell around it (an actor) makes the changes durable and carries
-//! the effects out.
+//! The state has two parts: the [`fleet`] holds everything about the rooms, and the [`operations`] are the work in
+//! progress. The results of a decision are collected in a [`turn`]. Each rule gets only the parts it needs. Nothing
+//! here waits, reads a clock or does I/O: the surrounding shell (an actor) makes the changes durable and executes the
+//! effects.
 
 mod commands;
 mod creations;
@@ -40,55 +39,61 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use turn::Turn;
 
-/// All that the owner of one scheduler knows.
+/// Everything that the owner of one scheduler knows.
 pub struct SchedulerState {
     fleet: Fleet,
     operations: Operations,
 }
 
-/// Rooms in one write of steady pings (architecture 5).
+/// Maximum number of rooms in one write of steady pings (architecture 5).
 pub const TOUCH_CHUNK: usize = 256;
 
 impl SchedulerState {
+    /// The name, also of a scheduler that does not exist yet.
     pub fn name(&self) -> &SchedulerName {
         &self.fleet.name
     }
+    /// The active version; `None` before the creation and after the deletion.
     pub fn scheduler(&self) -> Option<&Arc<Scheduler>> {
         self.fleet.scheduler.as_ref()
     }
+    /// The settings that all schedulers of a node share.
     pub fn settings(&self) -> &CoreSettings {
         &self.fleet.settings
     }
+    /// All rooms, validation rooms among them.
     pub fn rooms(&self) -> &RoomTable {
         &self.fleet.rooms
     }
+    /// Rooms by status, validation rooms left out.
     pub fn room_counts(&self) -> &RoomCounts {
         self.fleet.rooms.counts()
     }
+    /// Whether its queues are paused, by an operator or by the settings.
     pub fn is_paused(&self) -> bool {
         self.fleet.is_paused()
     }
+    /// The numbers for metrics.
     pub fn figures(&self) -> Figures {
         self.fleet.figures()
     }
-    /// Pings that are not written yet, the last of the board's with them: for the last write
-    /// before the actor ends.
+    /// Steady pings that are not written yet, including the last ones of the ping cache: for the final write of an
+    /// ending actor.
     pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
         self.fleet.flush(last)
     }
-    /// Results of work that nobody expected any more.
+    /// Number of results of work that was not expected any more.
     pub fn stale_results(&self) -> u64 {
         self.fleet.work.stale
     }
 
-    /// Takes one input at `now`. `entropy` are 128 bits nobody has seen before: all the
-    /// chance that this decision may use.
+    /// Processes one input at `now`. `entropy` are 128 fresh random bits, the only randomness this decision may use.
     pub fn decide(&mut self, input: Input, now: Now, entropy: u128) -> Decision {
         let Self { fleet, operations } = self;
         let mut turn = Turn::new(now, entropy);
         let t = &mut turn;
         match input {
-            // The hot path first: a steady ping changes nothing that the rest looks at.
+            // The hot path first: a steady ping affects nothing else.
             Input::Ping { caller, ping } => pings::on_ping(fleet, operations, t, caller, ping),
             Input::Pinged(pings) => fleet.on_pinged(&mut t.touches, pings),
             Input::Command {
@@ -110,7 +115,7 @@ impl SchedulerState {
         take_decision(fleet, turn)
     }
 
-    /// When the shell has to send [`Input::Wake`] at the latest.
+    /// When the shell must send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
         let (t, l) = (&self.fleet.timers, &self.operations.timers);
         let always = [t.touches, l.leases, self.operations.operations_wake()];
@@ -130,7 +135,7 @@ impl SchedulerState {
         all.flatten().min()
     }
 
-    /// Operations that have not ended, waiting ones among them.
+    /// Operations that have not ended, including waiting ones.
     pub fn open_operations(&self) -> BTreeSet<OperationId> {
         self.operations.open().map(|r| r.id).collect()
     }
@@ -155,11 +160,11 @@ fn on_runtime(
     }
 }
 
-/// Moves the queues and looks at the fleet again until nothing is left to decide now.
+/// Advances the queues and evaluates the fleet until there is nothing left to decide now.
 fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
-    // Whatever took a room away, a deletion may have waited for it.
+    // If a room is gone, a deletion may have been waiting for it.
     operations.continue_delete(fleet, turn);
-    // Each round starts or ends at least one operation; the queue's bound bounds the rounds.
+    // Each round starts or ends at least one operation, so the queue's limit bounds the rounds.
     for _ in 0..=fleet.settings.queue_limit {
         let reconsider = std::mem::take(&mut turn.reconsider);
         if reconsider && fleet.settings.event_driven {

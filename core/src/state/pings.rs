@@ -1,12 +1,12 @@
-//! What a room says of itself (contract 3, Ping).
+//! Pings (contract 3, Ping).
 
 use crate::state::fleet::Fleet;
 use crate::state::input::{Caller, Ping, Reply};
 use crate::state::operations::Operations;
 use crate::state::turn::Turn;
 
-/// A ping that changes no status is answered from memory and written behind; one that
-/// does is answered once the change is durable (architecture 5).
+/// A ping that does not change the status is answered from memory and written later; one that does is answered once the
+/// change is durable (architecture 5).
 pub(super) fn on_ping(
     fleet: &mut Fleet,
     operations: &mut Operations,

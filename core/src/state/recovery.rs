@@ -1,4 +1,4 @@
-//! Becoming the owner: from what is stored to a state that goes on (architecture 5, 6).
+//! Becoming the owner: builds a running state from the stored rows (architecture 5, 6).
 
 use crate::domain::*;
 use crate::ports::Loaded;
@@ -10,8 +10,8 @@ use crate::state::turn::Turn;
 use std::sync::Arc;
 
 impl SchedulerState {
-    /// The state of an owner that begins now. Rooms get their times from this moment: a
-    /// silence counts from the take-over, never from an older stored time.
+    /// The state of a new owner. The rooms' times are measured from now: a silence counts from the take-over, never
+    /// from an older stored time.
     pub fn load(
         name: SchedulerName,
         loaded: Loaded,
@@ -28,7 +28,7 @@ impl SchedulerState {
         }
         let operations = Operations::new(fleet.name.clone(), fleet.settings.clone());
         let mut state = Self { fleet, operations };
-        // What had begun goes on before what was waiting.
+        // Operations that had begun continue before those that were waiting.
         let (begun, waiting): (Vec<_>, Vec<_>) = loaded
             .operations
             .into_iter()

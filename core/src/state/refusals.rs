@@ -1,4 +1,4 @@
-//! The words with which commands are refused (contract 2.4).
+//! The wording of refused commands (contract 2.4).
 
 use crate::domain::*;
 use crate::state::input::{Command, Refusal, RefusalKind};
@@ -43,8 +43,7 @@ pub(super) fn absent_for_allocation(name: &SchedulerName) -> Refusal {
     Refusal::new(RefusalKind::Absent, text)
 }
 
-/// The answer to a command for a scheduler that nobody has ever heard of. `None`: the
-/// command does not need the scheduler to exist.
+/// The refusal of a command for an unknown scheduler. `None` if the command does not need an existing one.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {
         Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,

@@ -1,4 +1,4 @@
-//! What the results of calls on the runtime mean for operations.
+//! Applies the results of calls on the runtime to operations.
 
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
@@ -49,7 +49,7 @@ pub(in crate::state) fn on_work_done(
         Purpose::Sweep => {}
     }
     reconcile::reconcile(fleet, operations, turn);
-    // A rollback waits for everything that was still under way when it began.
+    // A rollback waits for all work that was in flight when it began.
     if let Some(lane) = lane {
         operations.rollback_step(fleet, turn, lane);
     }

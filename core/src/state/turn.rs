@@ -1,5 +1,5 @@
-//! What one decision gathers, beside what it changes in memory: each rule adds its share to
-//! the turn that it is given, and the turn becomes the [`super::Decision`].
+//! What a decision collects, in addition to its changes in memory. Each rule adds to the turn, which finally becomes
+//! the [`super::Decision`].
 
 use super::input::{Answer, Caller, Effect};
 use super::report::Report;
@@ -8,7 +8,7 @@ use crate::ports::Change;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The decision under way: the time and the chance it has, and what it has brought so far.
+/// The current decision: its time and entropy, and its results so far.
 pub(super) struct Turn {
     pub now: Now,
     entropy: u128,
@@ -19,7 +19,7 @@ pub(super) struct Turn {
     pub reports: Vec<Report>,
     /// Steady pings to be written.
     pub touches: Vec<RoomTouch>,
-    /// Something happened that the desired number of rooms may depend on.
+    /// Something happened that can affect the desired number of rooms.
     pub reconsider: bool,
 }
 
@@ -41,9 +41,9 @@ impl Turn {
         self.effects.push(Effect::Reply { caller, answer });
     }
 
-    /// The next bits drawn from this decision's entropy.
+    /// The next bits of this decision's entropy.
     pub fn fresh_bits(&mut self) -> u128 {
-        // SplitMix-like steps over both halves: enough to give the ids of one decision apart.
+        // SplitMix-like steps over both halves, good enough to keep the ids of one decision distinct.
         self.entropy = self
             .entropy
             .wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
@@ -58,7 +58,7 @@ impl Turn {
     }
 }
 
-/// Which stored documents the decision has changed: each is written once, as it is at the end.
+/// The stored documents that the decision changed; each is written once, in its final form.
 #[derive(Default)]
 pub(super) struct Changes {
     /// Written first, in this order.
@@ -74,12 +74,12 @@ impl Changes {
         self.ordered.push(change);
     }
 
-    /// The active document is written.
+    /// Marks the active document as changed.
     pub fn put_scheduler(&mut self) {
         self.scheduler = true;
     }
 
-    /// The room's row is written, or deleted when the room is gone by the end of the decision.
+    /// Marks the room as changed: its row is written, or deleted if the room is gone at the end of the decision.
     pub fn put_room(&mut self, id: &RoomId) {
         self.rooms.insert(id.clone());
     }
@@ -97,7 +97,7 @@ impl Changes {
         self.forgotten.push(id);
     }
 
-    /// Deletes the scheduler with all that belongs to it but the operation `keep`.
+    /// Deletes the scheduler and everything that belongs to it, except the operation `keep`.
     pub fn delete_scheduler(&mut self, keep: OperationId) {
         self.ordered.push(Change::DeleteScheduler { keep });
         self.scheduler = false;
@@ -114,15 +114,15 @@ impl Changes {
             && self.forgotten.is_empty()
     }
 
-    /// The batch that makes the decision durable. `room` is the record of a room at the end of
-    /// the decision, `None` when it is gone.
+    /// The batch that makes the decision durable. `room` returns a room's record at the end of the decision, `None` if
+    /// it is gone.
     pub fn into_batch(
         self,
         active: Option<&Arc<Scheduler>>,
         room: impl Fn(&RoomId) -> Option<RoomRecord>,
     ) -> Vec<Change> {
         if self.is_empty() {
-            // So it is with nearly all pings.
+            // The common case: nearly all pings change nothing.
             return Vec::new();
         }
         let mut batch = self.ordered;

@@ -1,4 +1,4 @@
-//! What people may see of a state: the core's part of `/debug/actors`.
+//! The state as people see it: the core's part of `/debug/actors`.
 
 use super::operations::Progress;
 use crate::domain::*;
@@ -6,6 +6,7 @@ use crate::state::SchedulerState;
 use crate::state::views::{OperationView, StateView, TimersView};
 
 impl SchedulerState {
+    /// When each timer fires, for `/debug/actors`.
     pub fn timers(&self, now: Mono) -> TimersView {
         let until = |at: Option<Mono>| at.map(|at| at.since(now).as_millis() as u64);
         let moving = |at: Option<Mono>| until(at.filter(|_| !self.fleet.is_paused()));
@@ -22,6 +23,7 @@ impl SchedulerState {
         }
     }
 
+    /// A snapshot of the state, for `/debug/actors`.
     pub fn view(&self) -> StateView {
         let counts = self.fleet.rooms.counts();
         let active = self.fleet.scheduler.as_ref();

@@ -1,193 +1,253 @@
-//! What people may see of a scheduler and its rooms: plain values.
+//! A scheduler and its rooms as people see them: plain values.
 
 use crate::domain::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Rooms of one page at the most.
+/// Maximum number of rooms per page.
 pub const ROOMS_PAGE_MAX: usize = 500;
 
-/// Which rooms a listing shows.
+/// The filter and the page of a listing of rooms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomQuery {
+    /// Only rooms in this status.
     pub status: Option<RoomStatus>,
-    /// Rooms that have ended instead, the newest first, as far as they are remembered.
+    /// Lists rooms that have ended instead, newest first, as far as they are remembered.
     pub ended: bool,
+    /// Only rooms of this version.
     pub version: Option<SchedulerVersion>,
+    /// How many rooms to skip.
     pub offset: usize,
-    /// At most [`ROOMS_PAGE_MAX`].
+    /// Maximum number of rooms to return, at most [`ROOMS_PAGE_MAX`].
     pub limit: usize,
 }
 
+/// A page of a listing of rooms.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomPage {
-    /// Rooms that match, on all pages.
+    /// Number of matching rooms on all pages.
     pub total: usize,
+    /// The rooms of this page: by id, or those that ended last first.
     pub rooms: Vec<RoomRow>,
 }
 
+/// A room in a listing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomRow {
+    /// What is shown of every room.
     #[serde(flatten)]
     pub room: RoomView,
-    /// How it ended, with the last line that it printed; `None` while it runs.
+    /// How it ended, with the last line of its output; `None` while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<EndView>,
 }
 
-/// Rooms by status and what else is to be known of a fleet at one glance.
+/// Rooms counted by status, and an overview of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomsSummary {
+    /// Name of the scheduler.
     pub name: SchedulerName,
+    /// Word of the scheduler's state.
     pub state: String,
+    /// The active version, which new rooms get.
     pub version: SchedulerVersion,
+    /// Whether its queues are paused, by an operator or by the settings.
     pub paused: bool,
+    /// Rooms in status `pending`; the next eight fields likewise, validation rooms left out.
     pub rooms_pending: u64,
+    /// Rooms in status `unready`.
     pub rooms_unready: u64,
+    /// Rooms in status `ready`.
     pub rooms_ready: u64,
+    /// Rooms in status `allocated`.
     pub rooms_allocated: u64,
+    /// Rooms in status `active`.
     pub rooms_active: u64,
+    /// Rooms in status `occupied`.
     pub rooms_occupied: u64,
+    /// Rooms in status `terminating`.
     pub rooms_terminating: u64,
+    /// Rooms in status `terminated`.
     pub rooms_terminated: u64,
+    /// Rooms in status `error`.
     pub rooms_error: u64,
-    /// All of these.
+    /// The sum of these.
     pub rooms_total: u64,
-    /// Of those in error, to be started again in place (D31).
+    /// How many of the rooms in error will be restarted in place (D31).
     pub rooms_restarting: u64,
-    /// Rooms that go when their match ends.
+    /// Rooms that will be removed when their match ends.
     pub rooms_draining: u64,
-    /// Rooms that count toward the desired ones.
+    /// Rooms that count towards the desired number.
     pub rooms_available: u64,
-    /// `None`: nothing has been planned since the load.
+    /// Desired number of rooms; `None` if nothing was planned since the load.
     pub rooms_desired: Option<i64>,
+    /// Matches in rooms that are to stay.
     pub running_matches: i64,
 }
 
+/// What clients see of a room.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomView {
+    /// Id, which is also the name of its pod or folder.
     pub id: RoomId,
+    /// Its status, as stored.
     pub status: RoomStatus,
+    /// The version that it was created from.
     pub version: SchedulerVersion,
-    /// Where players reach it; `None` until it is placed.
+    /// Host for players; `None` until the room is placed.
     pub host: Option<String>,
+    /// Its host ports; empty until it has an address.
     pub ports: Vec<Port>,
+    /// When its creation was ordered.
     pub created_at: jiff::Timestamp,
+    /// When it last pinged; the time of its creation if it never did.
     pub last_ping_at: jiff::Timestamp,
+    /// Matches in progress, as it reports them.
     pub running_matches: i64,
-    /// Is to be removed when its match ends.
+    /// Whether it will be removed when its match ends.
     pub draining: bool,
-    /// A container of it waits to be started again in place (D31).
+    /// Whether a container waits for its restart in place (D31).
     pub restarting: bool,
+    /// It only tests a version and is never allocated.
     pub validation: bool,
 }
 
+/// A room with its history.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomDetail {
+    /// What is shown of every room.
     #[serde(flatten)]
     pub room: RoomView,
+    /// State of its instance, as the runtime reports it.
     pub instance: InstanceStatus,
-    /// What the runtime has to say of it.
+    /// The runtime's description of the instance; may be empty.
     pub description: String,
+    /// When it was allocated; `None` if it is not.
     pub allocated_at: Option<jiff::Timestamp>,
-    /// Why it is to go.
+    /// Why it is to be removed; `None` if it is not.
     pub removal: Option<RemovalReason>,
     /// How it ended; `None` while it runs.
     pub ended: Option<EndView>,
+    /// Its last events, oldest first.
     pub events: Vec<RoomEvent>,
 }
 
+/// How a room ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndView {
+    /// When its end was observed.
     pub at: jiff::Timestamp,
-    /// `None`: unknown.
+    /// The exit code; `None` if unknown.
     pub exit_code: Option<i32>,
+    /// The signal that ended it; `None` if it exited, or if that is unknown.
     pub signal: Option<i32>,
+    /// In words; may be empty.
     pub reason: String,
+    /// The last lines of its output, as far as the runtime kept them.
     pub last_log_lines: Vec<String>,
 }
 
-/// The rollout under way.
+/// The progress of the current rollout.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutView {
-    /// Rooms of versions that have to be replaced are left.
+    /// Whether there are rooms left that have to be replaced.
     pub in_progress: bool,
+    /// Whether an operator has paused it.
     pub paused: bool,
+    /// The version that new rooms get.
     pub active_version: SchedulerVersion,
-    /// Where an abort goes back to; empty: nowhere.
+    /// The version that an abort switches to; empty if there is none.
     pub previous_version: String,
-    /// Available rooms that have to be replaced.
+    /// Available rooms that still have to be replaced.
     pub old: u64,
-    /// Available rooms that need not be.
+    /// Available rooms that need no replacement.
     pub new: u64,
-    /// Of the new ones, not up yet.
+    /// How many of the new rooms are not up yet.
     pub starting: u64,
-    /// Rooms that go when their match ends.
+    /// Rooms that will be removed when their match ends.
     pub draining: u64,
-    /// Rooms that may be there beyond the wanted number.
+    /// Rooms allowed beyond the desired number.
     pub surge: i64,
     /// Available rooms by version.
     pub versions: BTreeMap<String, u64>,
-    /// What has to happen before it goes on; `None`: nothing, or it is over.
+    /// What it waits for; `None` if it waits for nothing or is complete.
     pub waiting_for: Option<String>,
 }
 
-/// A snapshot; cheap to make, and a plain value from then on.
+/// A snapshot for `/debug/actors`; cheap to make.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct StateView {
-    /// Word of the scheduler's state; `absent` when there is none.
+    /// The word of the scheduler's state; `absent` if there is no scheduler.
     pub state: String,
+    /// The active version; empty if there is no scheduler.
     pub version: String,
+    /// Whether its queues are paused, by an operator or by the settings.
     pub paused: bool,
-    /// The runtime's first complete list has come.
+    /// Whether the runtime's first complete list has been processed.
     pub listed: bool,
+    /// Number of rooms by the word of their status, validation rooms left out.
     pub rooms: BTreeMap<&'static str, u64>,
+    /// The operations that run now, at most one per lane.
     pub running: Vec<OperationView>,
+    /// Operations that wait, in both lanes.
     pub queued: usize,
+    /// Pieces of [`Work`](super::Work) whose results are expected.
     pub work_in_flight: usize,
+    /// Results that came after nobody expected them any more.
     pub stale_results: u64,
-    /// Failures in a row of the active version, and the last cause (D23).
+    /// Failures of the active version in a row, with the last cause (D23).
     pub crash_failures: u32,
+    /// `None` if there was no failure.
     pub crash_cause: Option<String>,
 }
 
+/// A running operation.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct OperationView {
+    /// The id, as the API shows it.
     pub id: OperationId,
+    /// Its name, such as `add_rooms`.
     pub kind: String,
+    /// The lane that it occupies.
     pub lane: Lane,
+    /// Where it stands, in words.
     pub step: String,
+    /// How often it was started, resumptions included.
     pub attempt: u32,
+    /// When it came to run, resumptions not included.
     pub started_at: jiff::Timestamp,
+    /// When its lease ends unless it is renewed.
     pub lease_until: Option<jiff::Timestamp>,
+    /// Whether it failed or was canceled and is being undone.
     pub rolling_back: bool,
+    /// Pieces of work that it waits for.
     pub in_flight: usize,
 }
 
-/// Milliseconds until each timer fires; `None`: it is not set, or stands still while paused.
+/// Milliseconds until each timer fires; `None` if it is not set, or suspended by a pause.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
 pub struct TimersView {
-    /// The next health look at the fleet.
+    /// The next health check.
     pub health: Option<u64>,
     /// The next clean-up of ended operations.
     pub cleanup: Option<u64>,
     /// The next write of steady pings.
     pub touches: Option<u64>,
-    /// The next renewal of the leases of operations that run.
+    /// The next renewal of the leases of running operations.
     pub leases: Option<u64>,
     /// The end of a cooldown or a back-off that scaling waits for.
     pub consider: Option<u64>,
-    /// While rooms of the active version fail: the next look for a success (D30).
+    /// While rooms of the active version fail: the next check for a success (D30).
     pub proof: Option<u64>,
-    /// The next moment at which a room's health has to be looked at.
+    /// The next time that a room's health has to be checked.
     pub rooms: Option<u64>,
-    /// The next moment that an operation waits for.
+    /// The next time that an operation waits for.
     pub operations: Option<u64>,
 }

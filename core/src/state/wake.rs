@@ -1,4 +1,4 @@
-//! What is due at a moment that the state asked to be woken at.
+//! Handles timers that are due.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -34,7 +34,7 @@ pub(super) fn on_wake(fleet: &mut Fleet, operations: &mut Operations, turn: &mut
         fleet.timers.consider = None;
     }
     let expired = fleet.collect_expired(turn.now);
-    // A deletion keeps the ticks out, so it cannot wait for one.
+    // A deletion suppresses ticks, so it cannot wait for one.
     if waited || (expired && (fleet.settings.event_driven || operations.is_deleting())) {
         operations.consider(fleet, turn);
     }

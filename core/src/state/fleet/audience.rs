@@ -1,9 +1,9 @@
-//! Whom a scheduler's rooms are reported to.
+//! The receivers of a scheduler's events.
 
 use crate::domain::*;
 use std::sync::Arc;
 
-/// Who is to be told: worked out once per active version, not per event.
+/// The receivers of events, computed once per active version rather than per event.
 #[derive(Clone)]
 pub(in crate::state) struct Audience {
     pub game: Arc<str>,

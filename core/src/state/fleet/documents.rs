@@ -1,4 +1,4 @@
-//! The active document and the stored versions that rooms are made from.
+//! The active document, and the stored versions from which rooms are created.
 
 use crate::domain::*;
 use crate::ports::Change;
@@ -8,7 +8,7 @@ use crate::state::turn::Turn;
 use std::sync::Arc;
 
 impl Fleet {
-    /// Changes the active document; it is stored with this decision.
+    /// Changes the active document, which is stored with this decision.
     pub fn edit_scheduler(&mut self, turn: &mut Turn, edit: impl FnOnce(&mut Scheduler)) {
         if let Some(scheduler) = &mut self.scheduler {
             edit(Arc::make_mut(scheduler));
@@ -22,7 +22,7 @@ impl Fleet {
         }
     }
 
-    /// The document of a version: the active one, a stored one, or one under validation.
+    /// The document of a version: the active, a stored, or the validated one.
     pub fn document_of(&self, version: &SchedulerVersion) -> Option<Arc<Scheduler>> {
         let active = self.scheduler.as_ref()?;
         if active.version() == version {
@@ -48,7 +48,7 @@ impl Fleet {
         self.candidate().filter(|c| c.version() == version)
     }
 
-    /// A switch begins a rollout of its own: whatever held the one before is over.
+    /// A switch begins a new rollout: a pause of the previous one is over.
     pub fn begin_rollout(&mut self, turn: &mut Turn) {
         if self.operator.rollout_paused {
             self.operator.rollout_paused = false;
@@ -56,7 +56,7 @@ impl Fleet {
         }
     }
 
-    /// Keeps the number of stored versions within its bound, before another is added.
+    /// Keeps the number of stored versions within its limit, before another is added.
     pub fn forget_old_versions(&mut self, turn: &mut Turn) {
         let Some(active) = self.scheduler.clone() else {
             return;
@@ -81,7 +81,7 @@ impl Fleet {
         }
     }
 
-    /// Works out again what depends on which document is the active one.
+    /// Updates everything that depends on which document is active.
     pub fn active_changed(&mut self, turn: &mut Turn) {
         let Some(active) = self.scheduler.clone() else {
             return;
@@ -98,8 +98,8 @@ impl Fleet {
         turn.reconsider = true;
     }
 
-    /// Else the next look at the fleet would undo the order (D15). The version's own document
-    /// says the same, so that a switch back to it keeps the number (D32).
+    /// Otherwise the next evaluation of the fleet would undo the order (D15). The stored version is changed as well, so
+    /// that a switch back to it keeps the number (D32).
     pub fn move_replicas(&mut self, turn: &mut Turn, by: i32) {
         let scaled = |s: &Arc<Scheduler>| s.autoscaling.as_ref().is_some_and(|a| a.enabled);
         if self.scheduler.as_ref().is_some_and(scaled) {
@@ -119,7 +119,7 @@ impl Fleet {
         }
     }
 
-    /// An order to add that came to nothing leaves the wanted number as it was (D15, D16).
+    /// An order to add rooms that failed leaves the desired number unchanged (D15, D16).
     pub fn take_back_replicas(&mut self, turn: &mut Turn, record: &OperationRecord) {
         if !record.resume.by_user {
             return;

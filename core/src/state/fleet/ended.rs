@@ -1,20 +1,20 @@
-//! What is remembered of rooms that ended, for people and for histories; in memory only.
+//! Rooms that have ended, remembered for people and for histories; in memory only.
 
 use crate::state::report::RoomEnds;
 use crate::state::views::RoomDetail;
 use std::collections::VecDeque;
 
-/// Ended rooms that are remembered.
+/// Maximum number of ended rooms that are remembered.
 const ENDED_MAX: usize = 50;
 
-/// The last rooms that ended, each as it was at its end, and how many did.
+/// The last rooms that ended, each in its final state, and their counts.
 #[derive(Default)]
 pub(in crate::state) struct EndedRooms {
     /// Newest last.
     last: VecDeque<RoomDetail>,
     /// Ends that were due since the last health run.
     pub since_run: RoomEnds,
-    /// Between the last two health runs.
+    /// Ends that were due between the last two health runs.
     pub last_run: RoomEnds,
 }
 
@@ -36,15 +36,14 @@ impl EndedRooms {
     }
 }
 
-/// Unordered ends since rooms were last added, for the history of the operation that makes
-/// others in their place.
+/// Unordered ends since rooms were last added, for the history of the operation that creates their replacements.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Replaced {
     named: Vec<String>,
     more: usize,
 }
 
-/// Rooms that one line of a history names.
+/// Maximum number of rooms named in one line of a history.
 const NAMED_MAX: usize = 5;
 
 impl Replaced {
@@ -60,7 +59,7 @@ impl Replaced {
         self.more = 0;
     }
 
-    /// One line for a history; `None`: nothing is replaced.
+    /// A line for a history; `None` if nothing is replaced.
     pub fn line(&self) -> Option<String> {
         let named = self.named.join(", ");
         match (self.named.len(), self.more) {

@@ -1,11 +1,11 @@
-//! Rooms whose removal was ordered although their creation had no known outcome yet: should
-//! one of them come to life, it is ended.
+//! Rooms that were removed while the outcome of their creation was unknown. If one of them starts after all, it is
+//! ended.
 
 use crate::domain::*;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How long an id stays in the graveyard: far longer than any call on a runtime.
+/// How long an id is kept: far longer than any call on a runtime takes.
 const KEPT: Duration = Duration::from_secs(600);
 const MAX: usize = 4096;
 

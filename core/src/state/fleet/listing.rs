@@ -1,45 +1,45 @@
-//! The comparison with the runtime's complete list: which rooms it speaks of, and how old it is.
+//! The state of the comparison with the runtime's complete list.
 
 use crate::domain::*;
 use std::collections::HashSet;
 
-/// A comparison that is under way. What the runtime reports meanwhile is newer than the list.
+/// A comparison in progress. What the runtime reports meanwhile is newer than the list.
 pub(in crate::state) struct Reconciliation {
-    /// Tells the rooms that this list has from others.
+    /// Marks the rooms on this list.
     pub number: u64,
     pub step: Step,
-    /// Not looked at yet.
+    /// Not processed yet.
     pub instances: Vec<Instance>,
-    /// Reported anew since the list was made: what it says of them is old.
+    /// Rooms reported again since the list was made: their entries are outdated.
     pub overtaken: HashSet<RoomId>,
-    /// Same id, another start.
+    /// Entries with a known id but another start.
     pub namesakes: Vec<Instance>,
 }
 
 pub(in crate::state) enum Step {
-    /// Takes in what is on the list.
+    /// Processes the entries of the list.
     Listed,
-    /// Looks for rooms that are not on it, in the order of their ids.
+    /// Looks for rooms that are not on the list, in the order of their ids.
     Absent(Option<RoomId>),
-    /// What had the names of these is gone: they are instances that no row knows.
+    /// The rooms that these shared their names with are gone: they are instances without a row.
     Namesakes,
-    /// Orders what is written down and not done.
+    /// Repeats orders whose intent is stored but not executed.
     Intents(Option<RoomId>),
 }
 
-/// Calls on the runtime that may be open when an intent is repeated.
+/// Maximum number of calls in flight on the runtime when an intent is repeated.
 pub(in crate::state) const INTENTS_AT_ONCE: usize = 64;
 
-/// What is known of the runtime's complete lists.
+/// The runtime's complete lists, as far as they have been compared.
 #[derive(Default)]
 pub(in crate::state) struct Listing {
-    /// The first one has been compared: from now on absence means something.
+    /// The first list has been compared: from now on absence is meaningful.
     pub complete: bool,
-    /// How many have come.
+    /// Number of lists received.
     pub taken: u64,
-    /// The comparison that is under way.
+    /// The comparison in progress.
     pub current: Option<Reconciliation>,
-    /// One that came to absent rooms while the scheduler was paused.
+    /// A comparison that reached absent rooms while the scheduler was paused.
     pub parked: Option<Reconciliation>,
 }
 
@@ -56,15 +56,14 @@ impl Reconciliation {
 }
 
 impl Listing {
-    /// The runtime has reported this room anew: what a list says of it is old.
+    /// The runtime has reported this room again: its entry in a list is outdated.
     pub fn overtake(&mut self, room: &RoomId) {
         for comparison in self.current.iter_mut().chain(&mut self.parked) {
             comparison.overtaken.insert(room.clone());
         }
     }
 
-    /// There is something to compare that waits for nothing but a turn. `calls`: those on the
-    /// runtime that are under way.
+    /// Whether a comparison can continue in the next turn. `calls` is the number of calls in flight on the runtime.
     pub fn can_go_on(&self, calls: usize) -> bool {
         match self.current.as_ref().map(|r| &r.step) {
             Some(Step::Intents(_)) => calls < INTENTS_AT_ONCE,

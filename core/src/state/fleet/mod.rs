@@ -1,6 +1,5 @@
-//! The fleet of one scheduler: its rooms, the documents they are made from, and everything
-//! that happens to a room. What is *done* about them, operation by operation, is decided
-//! elsewhere.
+//! The fleet of one scheduler: its rooms, the documents they are created from, and everything that happens to a room.
+//! What is *done* about it, operation by operation, is decided elsewhere.
 
 mod allocation;
 mod audience;
@@ -41,81 +40,81 @@ pub use room::Room;
 pub use table::RoomTable;
 pub(super) use work::Purpose;
 
-/// Everything that is true about the rooms of one scheduler while it is owned.
+/// Everything that is known about the rooms of one scheduler while it is owned.
 pub(in crate::state) struct Fleet {
     pub name: SchedulerName,
     pub settings: Arc<CoreSettings>,
-    /// The active document. `None`: there is no such scheduler (yet, or any more).
+    /// The active document; `None` if the scheduler does not exist (yet, or any more).
     pub scheduler: Option<Arc<Scheduler>>,
     pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
-    /// Versions whose rooms have to be replaced by ones of the active version.
+    /// Versions whose rooms must be replaced by rooms of the active version.
     pub outdated: BTreeSet<SchedulerVersion>,
-    /// The version that is being validated.
+    /// The version under validation.
     pub trial: Option<Trial>,
     pub operator: OperatorRecord,
     pub rooms: RoomTable,
-    /// Rooms whose time is over.
+    /// Rooms that have expired.
     pub expired: BTreeSet<RoomId>,
-    /// Rooms whose last ping is to be written.
+    /// Rooms whose last ping has to be written.
     pub touched: VecDeque<RoomId>,
     pub graveyard: Graveyard,
     pub ended: EndedRooms,
     pub replaced: Replaced,
     pub crash_loop: CrashLoop,
-    /// Somebody was told that the scheduler is on-error.
+    /// It was reported that the scheduler is `on-error`.
     pub on_error_told: bool,
-    /// Who is told of what happens in the rooms. `None`: nobody.
+    /// The receivers of the rooms' events; `None` if there are none.
     pub audience: Option<Audience>,
-    /// The calls on the runtime that are under way.
+    /// Calls on the runtime in flight.
     pub work: WorkTable,
     pub listing: Listing,
     pub scaling: Scaling,
     pub timers: FleetTimers,
 }
 
-/// What the last plan came to.
+/// Results of the last plan.
 #[derive(Default)]
 pub(in crate::state) struct Scaling {
-    /// Rooms wanted apart from the surge, as the plan before had it.
+    /// Desired number of rooms without the surge, according to the last plan.
     pub level: Option<i64>,
-    /// Rooms there should be after the last plan.
+    /// Desired number of rooms after the last plan.
     pub desired: Option<i64>,
-    /// Scaling found nothing that it could do: it waits until then.
+    /// Scaling could not do anything and waits until then.
     pub hold_until: Option<Mono>,
 }
 
-/// Moments at which the fleet has to be looked at. `None`: not needed.
+/// When the fleet has to be evaluated; `None` if it need not be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::state) struct FleetTimers {
     pub touches: Option<Mono>,
     /// The end of a cooldown or a back-off that `consider` waits for.
     pub consider: Option<Mono>,
-    /// While there is a back-off: when a room may have been up for long enough (D30).
+    /// During a back-off, the time at which a room may have been up for long enough (D30).
     pub proof: Option<Mono>,
 }
 
-/// A version that is tried in validation rooms before it is stored.
+/// A version that is being tested in validation rooms before it is stored.
 pub(in crate::state) struct Trial {
     pub candidate: Arc<Scheduler>,
-    /// The room that is to become ready; `None` between two attempts.
+    /// The room that must become ready; `None` between two attempts.
     pub room: Option<RoomId>,
 }
 
-/// Failures in a row of the active version.
+/// Failures of the active version in a row.
 #[derive(Clone, Debug, Default)]
 pub(in crate::state) struct CrashLoop {
     pub version: SchedulerVersion,
     pub failures: u32,
-    /// No new room before then.
+    /// No new rooms before then.
     pub until: Option<Mono>,
-    /// What happened last, for people.
+    /// The last failure, for people.
     pub cause: String,
-    /// When the last failure happened that counted: who was up before then proves nothing.
+    /// When the last counted failure happened; rooms that were up before prove nothing.
     pub last: Option<Mono>,
 }
 
 impl Fleet {
-    /// A fleet without rooms, of the documents that are stored.
+    /// A fleet without rooms, with the stored documents.
     pub fn new(
         name: SchedulerName,
         settings: Arc<CoreSettings>,
@@ -156,7 +155,7 @@ impl Fleet {
         self.is_in(SchedulerPhase::Terminating)
     }
 
-    /// The active document is in this state.
+    /// Whether the active document is in this state.
     pub fn is_in(&self, phase: SchedulerPhase) -> bool {
         self.scheduler.as_ref().is_some_and(|s| s.state == phase)
     }

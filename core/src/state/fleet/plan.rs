@@ -1,4 +1,4 @@
-//! What the fleet should do next, by the rules alone: the input of the rules is gathered here.
+//! Collects the input of the scaling rules and applies them.
 
 use crate::domain::*;
 use crate::rules::autoscaling::{self, Occupancy};
@@ -7,7 +7,7 @@ use crate::state::fleet::Fleet;
 use std::time::Duration;
 
 impl Fleet {
-    /// What the fleet should do next, by the rules alone.
+    /// What the fleet should do next according to the rules.
     pub fn plan(&mut self, now: Now, scheduler: &Scheduler) -> Option<Plan> {
         let autoscaling = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
         let (base, may_downscale) = match autoscaling {
@@ -17,7 +17,7 @@ impl Fleet {
                 let desired = autoscaling::desired(autoscaling, &occupancy);
                 let allowed = autoscaling::may_downscale(autoscaling, &occupancy);
                 let (Ok(desired), Ok(allowed)) = (desired, allowed) else {
-                    // A document of another program: the fleet is left as it is.
+                    // A document of another program: the fleet is left unchanged.
                     return None;
                 };
                 let cooled = self.cooldown_over(now, scheduler, autoscaling);
@@ -34,7 +34,7 @@ impl Fleet {
             }
         }
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        // A room whose time is over is on its way out: it is not there any more.
+        // An expired room is about to be removed and does not count any more.
         let expired = self
             .expired
             .iter()
@@ -69,7 +69,7 @@ impl Fleet {
         }
     }
 
-    /// Arms a look at the end of the cooldown when it is not over.
+    /// Schedules an evaluation at the end of the cooldown if it is not over.
     fn cooldown_over(
         &mut self,
         now: Now,
@@ -88,9 +88,8 @@ impl Fleet {
         false
     }
 
-    /// Rooms that drain already are on their way: they are not asked for again. In a
-    /// rollout an idle old room still goes at once; in a scale-down it stays instead of
-    /// them, else the fleet would be too small once they are gone.
+    /// Draining rooms are being removed already and are not chosen again. In a rollout an idle old room is still
+    /// removed at once; in a scale-down it stays, because the fleet would otherwise be too small once they are gone.
     pub fn still_to_choose(&self, plan: &Plan) -> i64 {
         let (mut idle, mut draining) = (0, 0);
         for (version, count) in self.rooms.by_version() {

@@ -1,11 +1,11 @@
-//! Calls on the runtime that operations give out, and what their results mean.
+//! Calls on the runtime, and the meaning of their results.
 
 use crate::domain::*;
 use crate::state::input::WorkId;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// What a piece of work was given out for.
+/// The purpose of a piece of work.
 #[derive(Clone, Debug)]
 pub(in crate::state) enum Purpose {
     Prepare(OperationId),
@@ -18,7 +18,7 @@ pub(in crate::state) enum Purpose {
         operation: OperationId,
         room: RoomId,
     },
-    /// An intent of an earlier owner, repeated.
+    /// A repeated intent of an earlier owner.
     Recreate {
         room: RoomId,
     },
@@ -28,20 +28,20 @@ pub(in crate::state) enum Purpose {
         /// The instance that was known when it was told to end.
         uid: Option<String>,
     },
-    /// Its result changes nothing.
+    /// The result changes nothing.
     Sweep,
 }
 
-/// What was given out and has not come back.
+/// Work in flight.
 #[derive(Debug, Default)]
 pub(in crate::state) struct WorkTable {
     purposes: BTreeMap<WorkId, Purpose>,
-    /// How many pieces are about a room.
+    /// Number of pieces in flight per room.
     about: HashMap<RoomId, usize>,
-    /// How many pieces each operation waits for.
+    /// Number of pieces that each operation waits for.
     of: HashMap<OperationId, usize>,
     last: u64,
-    /// Results of work that nobody expected any more.
+    /// Number of results that were not expected any more.
     pub stale: u64,
 }
 
@@ -70,11 +70,11 @@ impl WorkTable {
         Some(purpose)
     }
 
-    /// Pieces of this operation's work that have not come back.
+    /// Number of pieces in flight for this operation.
     pub fn in_flight(&self, operation: OperationId) -> usize {
         self.of.get(&operation).copied().unwrap_or_default()
     }
-    /// A call about this room has not come back yet.
+    /// Whether a call about this room is in flight.
     pub fn is_about(&self, room: &RoomId) -> bool {
         self.about.contains_key(room)
     }

@@ -1,4 +1,4 @@
-//! `add_rooms`: a user's order is all or nothing, our own keeps what succeeded (D16).
+//! `add_rooms`: a user's order is all or nothing, our own keeps the rooms that succeeded (D16).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -24,7 +24,7 @@ impl Operations {
         self.continue_add(fleet, turn);
     }
 
-    /// Keeps up to `add_batch` creations under way, and ends when none is left.
+    /// Keeps up to `add_batch` creations in flight; ends the operation when none is left.
     pub fn continue_add(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let Some(scheduler) = fleet.scheduler.clone() else {
             return;
@@ -52,7 +52,7 @@ impl Operations {
             let index = run.next;
             run.next += 1;
             let Some(room) = fleet.free_room_id(operation, index) else {
-                // Its row is there: an attempt before this one made it (architecture 6, Every operation ends).
+                // Its row exists: an earlier attempt created it (architecture 6, Every operation ends).
                 if let Some(Running {
                     progress: Progress::Add(run),
                     ..

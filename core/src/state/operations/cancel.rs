@@ -1,4 +1,4 @@
-//! Ending operations early (contract 2.4, 5.10; D1).
+//! Cancels operations (contract 2.4, 5.10; D1).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -10,7 +10,7 @@ use crate::state::report::Report;
 use crate::state::turn::Turn;
 
 impl Operations {
-    /// A request to end an operation early (contract 2.4, 5.10; D1).
+    /// Handles a request to cancel an operation (contract 2.4, 5.10; D1).
     pub fn cancel(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: OperationId) -> Answer {
         let paused = fleet.is_paused();
         for queue in &mut self.queues {
@@ -18,8 +18,8 @@ impl Operations {
                 continue;
             };
             if paused || queue[at].resume.attempt > 0 {
-                // Stored, not applied: the queues stand still (architecture 6), or what it
-                // did before a restart is to be undone.
+                // The request is stored but not applied: the queues are paused (architecture 6), or work done before a
+                // restart has to be undone first.
                 queue[at].resume.cancel_requested = true;
                 turn.changes.put_operation(queue[at].clone());
             } else if let Some(record) = queue.remove(at) {
@@ -64,12 +64,12 @@ impl Operations {
         let creation = matches!(record.definition, Definition::CreateScheduler { .. });
         self.archive(fleet, turn, record, OperationStatus::Canceled);
         if creation {
-            // As its rollback does: a scheduler that nobody goes on making is none (D17).
+            // As its rollback does: a scheduler whose creation was canceled does not exist (D17).
             self.drop_scheduler(fleet, turn, id);
         }
     }
 
-    /// Ends the edit of versions that runs, if one does.
+    /// Cancels the running edit of versions, if there is one.
     pub fn cancel_version_edit(&mut self, fleet: &mut Fleet, turn: &mut Turn, cause: &str) {
         let running = self.running(Lane::Version);
         if running.is_some_and(|r| r.record.definition.is_version_edit()) {
@@ -84,7 +84,7 @@ impl Operations {
         running.record.resume.cancel_requested = true;
         match &mut running.progress {
             Progress::RollBack(_) => {}
-            // Rooms are ending already: there is no way back, so it goes on to its end.
+            // Rooms are ending already and cannot be brought back, so the deletion continues.
             Progress::Delete(_) => {
                 self.note(
                     turn,

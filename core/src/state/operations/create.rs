@@ -1,4 +1,4 @@
-//! `create_scheduler`: makes the place for the rooms (contract 5.5; D17).
+//! `create_scheduler`: creates the place for the rooms (contract 5.5; D17).
 
 use crate::domain::*;
 use crate::ports::OperatorRecord;
@@ -41,7 +41,7 @@ impl Operations {
         }
     }
 
-    /// Takes the scheduler away with all that belongs to it; `keep` stays to tell of it.
+    /// Deletes the scheduler and everything that belongs to it, except the operation `keep`.
     pub fn drop_scheduler(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
         turn.changes.delete_scheduler(keep);
         fleet.rooms = RoomTable::default();
@@ -51,7 +51,7 @@ impl Operations {
         fleet.expired.clear();
         fleet.touched.clear();
         fleet.scheduler = None;
-        // Nobody could take a pause back any more, and what waits for the name would wait for ever.
+        // Nobody could lift a pause any more, and operations under this name would wait forever.
         fleet.operator = OperatorRecord::default();
         fleet.audience = None;
         fleet.versions.clear();

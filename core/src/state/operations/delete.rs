@@ -1,4 +1,4 @@
-//! `delete_scheduler`: ends every room, then the place, then the rows (contract 5.5, 11.16).
+//! `delete_scheduler`: ends every room, then removes the place, then the rows (contract 5.5, 11.16).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -29,7 +29,7 @@ impl Operations {
         self.continue_delete(fleet, turn);
     }
 
-    /// Called again whenever a room was told to end, or has gone.
+    /// Called whenever a room was told to end or is gone.
     pub fn continue_delete(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let deletes = |r: &Running| matches!(r.progress, Progress::Delete(_));
         if !self.running(LANE).is_some_and(deletes) {
@@ -37,7 +37,7 @@ impl Operations {
         }
         loop {
             let rooms_left = !fleet.rooms.is_empty();
-            // One that is being made would be left in a place that is gone.
+            // A room that is still being created would be left behind without its place.
             let making = fleet.work.iter().any(|(_, purpose)| purpose.makes_room());
             let Some(running) = self.running_mut(LANE) else {
                 return;
@@ -51,7 +51,7 @@ impl Operations {
                 return;
             }
             if let Some(id) = run.left.pop_front() {
-                // Written down as they are told, not all at once: a turn stays short.
+                // Marked as they are told, not all at once, to keep turns short.
                 fleet.mark_removal(turn, &id, RemovalReason::SchedulerDeleted, false);
                 fleet.order_termination(turn, &id, Some(operation));
                 continue;

@@ -9,14 +9,14 @@ use crate::state::operations::queue::Operations;
 use crate::state::report::Outcome;
 use crate::state::turn::Turn;
 
-/// Periodic operations without action that are kept.
+/// Maximum number of periodic operations without action that are kept.
 const NO_ACTION_MAX: usize = 100;
 
-/// Ended add_rooms operations that may still be told of their rooms' failures.
+/// Maximum number of ended `add_rooms` operations in whose history failures of rooms can still be noted.
 const RECENT_MAX: usize = 16;
 
 impl Operations {
-    /// Appends a line to the history of an add_rooms that may have ended already.
+    /// Appends a line to the history of an `add_rooms` that may have ended already.
     pub fn note_in_ended(&mut self, turn: &mut Turn, id: OperationId, text: &str) {
         if let Some(lane) = self.lane_of(id) {
             return self.note(turn, lane, text);
@@ -34,7 +34,7 @@ impl Operations {
         self.end(fleet, turn, lane, OperationStatus::Finished);
     }
 
-    /// Ends what runs in `lane`; the next one starts in the same decision, so in one commit.
+    /// Ends the operation running in `lane`; the next one starts in the same decision, and so in one commit.
     pub fn end(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, status: OperationStatus) {
         let Some(running) = self.running[lane as usize].take() else {
             return;
@@ -47,7 +47,7 @@ impl Operations {
             fleet.trial = None;
         }
         let id = running.record.id;
-        // Results that still come are late ones of an ended attempt.
+        // Results that still arrive belong to an ended attempt.
         let late: Vec<WorkId> = fleet
             .work
             .iter()
@@ -67,7 +67,7 @@ impl Operations {
         turn.reconsider = true;
     }
 
-    /// Stores an operation in its final status, and drops what the retention has no room for.
+    /// Stores an operation in its final status, and deletes ended ones beyond the retention's limit.
     pub fn archive(
         &mut self,
         fleet: &mut Fleet,
@@ -94,8 +94,8 @@ impl Operations {
         }
     }
 
-    /// The scheduler is `creating` from the start of a version edit to its switch: when
-    /// none of the two goes on, nobody else would end that.
+    /// From the start of a version edit to its switch the scheduler is `creating`; if neither of them continues, this
+    /// ends that state.
     fn version_edit_came_to_nothing(&self, fleet: &mut Fleet, turn: &mut Turn) {
         let open = self.any_open(|r| {
             r.definition.is_version_edit()
@@ -114,7 +114,7 @@ impl Operations {
             (false, acted, self.settings.history_limit),
         ];
         for (no_action, kept, limit) in limits {
-            // Nearly always none or one, and that one among the oldest.
+            // Nearly always none or one, and that one is among the oldest.
             for _ in limit..kept {
                 let ended = &mut self.ended;
                 let oldest = ended.iter().position(|e| e.no_action == no_action);

@@ -1,13 +1,13 @@
-//! The history of an operation: what happened, one line for each thing, within bounds.
+//! The history of an operation: one line per event, within limits.
 
 use crate::domain::*;
 use std::borrow::Cow;
 
-/// Lines that one operation's history may hold.
+/// Maximum number of lines per operation.
 const LINES_MAX: usize = 200;
-/// Of all lines together: a history is stored as a whole with each new line.
+/// Maximum size of all lines: the whole history is stored with each new line.
 const BYTES_MAX: usize = 64 * 1024;
-/// Of one line.
+/// Maximum size of one line.
 const EVENT_BYTES_MAX: usize = 16 * 1024;
 
 /// Adds a line to the history of an operation.
@@ -15,8 +15,8 @@ pub(super) fn append(record: &mut OperationRecord, at: jiff::Timestamp, event: &
     push_line(&mut record.history, at, event);
 }
 
-/// Adds a line to a history; beyond its bounds (lines, bytes) the last places are written
-/// again. Texts of rooms get into histories, and rooms say what they like.
+/// Adds a line to a history. Beyond the limits (lines, bytes) the last lines are overwritten. Histories contain texts
+/// of rooms, which can be of any length.
 fn push_line(history: &mut Vec<OperationEvent>, at: jiff::Timestamp, event: &str) {
     let event = without_middle(event, EVENT_BYTES_MAX);
     let mut bytes: usize = history.iter().map(|earlier| earlier.event.len()).sum();
@@ -30,7 +30,7 @@ fn push_line(history: &mut Vec<OperationEvent>, at: jiff::Timestamp, event: &str
     });
 }
 
-/// What happened stands at the beginning, what a room said last at the end.
+/// The beginning says what happened, the end has the last words of a room.
 fn without_middle(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max {
         return text.into();

@@ -1,5 +1,5 @@
-//! The life of operations: queued in two lanes, run, ended, kept for a while
-//! (contract 5; architecture 6). What each kind does stands in a file of its own.
+//! The lifecycle of operations: queued in two lanes, run, ended, kept for a while (contract 5; architecture 6). Each
+//! kind has a file of its own.
 
 mod add;
 mod cancel;

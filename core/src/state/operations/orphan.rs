@@ -13,13 +13,13 @@ use std::time::Duration;
 const ORPHAN_WAIT: Duration = Duration::from_secs(60);
 
 impl Operations {
-    /// Until then an operation waits for the row of its scheduler: other programs may write
-    /// them in either order (architecture 6).
+    /// How long an operation waits for the row of its scheduler: other programs may write them in either order
+    /// (architecture 6).
     pub fn orphan_until(&self, now: Now, record: &OperationRecord) -> Mono {
         now.mono_of(record.created_at).plus(ORPHAN_WAIT)
     }
 
-    /// When the first operation without a scheduler is to be ended.
+    /// When the first operation without a scheduler must be ended.
     pub fn orphans_wake(&self, fleet: &Fleet, now: Now) -> Option<Mono> {
         if fleet.scheduler.is_some() {
             return None;
@@ -28,7 +28,7 @@ impl Operations {
         heads.map(|head| self.orphan_until(now, head)).min()
     }
 
-    /// What was left under a name does not become part of the scheduler that gets it.
+    /// Operations left under a name do not become part of a new scheduler with that name.
     pub fn end_orphans(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         for queue in std::mem::take(&mut self.queues) {
             for record in queue {

@@ -1,13 +1,13 @@
-//! Where a running operation stands.
+//! The progress of running operations.
 
 use crate::domain::*;
 use crate::state::report::{Named, Outcome, Report};
 use std::collections::VecDeque;
 
-/// Calls on the runtime that one operation has open at a time, beside its own batch size.
+/// Maximum number of concurrent calls on the runtime per operation, apart from its own batch size.
 pub(in crate::state) const TERMINATIONS_AT_ONCE: usize = 64;
 
-/// Where a running operation stands.
+/// The progress of a running operation.
 #[derive(Debug)]
 pub(in crate::state) enum Progress {
     Starting,
@@ -29,7 +29,7 @@ pub(in crate::state) struct Running {
 }
 
 impl Running {
-    /// Its work is over; a rollback may follow.
+    /// The report that its work has ended; a rollback may follow.
     pub fn executed(&self, now: Mono, outcome: Outcome, cause: &str) -> Report {
         Report::Executed {
             operation: Named::of(&self.record),
@@ -43,13 +43,13 @@ impl Running {
 #[derive(Debug, Default)]
 pub(in crate::state) struct AddRun {
     pub amount: u32,
-    /// Index of the next room to make.
+    /// Index of the next room to create.
     pub next: u32,
     pub created: u32,
     pub failed: u32,
-    /// Why the first one failed.
+    /// Why the first room failed.
     pub cause: Option<String>,
-    /// No more rooms are made: somebody wants it to end.
+    /// Why no more rooms are created: the operation is to end.
     pub stopped: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl AddRun {
 pub(in crate::state) struct RemoveRun {
     pub left: VecDeque<RoomId>,
     pub removed: Vec<RoomId>,
-    /// Rooms with a match that were told to go after it.
+    /// Rooms with a match that will be removed after it.
     pub drained: Vec<RoomId>,
     pub failed: usize,
     pub cause: Option<String>,
@@ -90,9 +90,9 @@ pub(in crate::state) struct VersionRun {
 
 #[derive(Debug, PartialEq)]
 pub(in crate::state) enum Phase {
-    /// The room on trial is to become ready before then.
+    /// The validation room must become ready before then.
     Trying { until: Mono },
-    /// Its room is being ended; `error` is why it failed.
+    /// The attempt's room is being ended; `error` is why the attempt failed.
     Ending { room: RoomId, error: Option<String> },
     /// The next attempt begins then.
     Waiting { until: Mono },

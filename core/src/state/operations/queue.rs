@@ -1,4 +1,4 @@
-//! The two lanes of operations: what waits, what runs, and what is noted about it.
+//! The two lanes of operations: waiting and running ones, and notes about them.
 
 use crate::domain::*;
 use crate::ports::{Change, EndedOperation};
@@ -11,7 +11,7 @@ use crate::state::turn::Turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Moments at which operations are due. `None`: not needed.
+/// When operations are due; `None` if nothing is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::state) struct LaneTimers {
     pub health: Option<Mono>,
@@ -19,19 +19,19 @@ pub(in crate::state) struct LaneTimers {
     pub leases: Option<Mono>,
 }
 
-/// The operations of one scheduler: those that wait, those that run, and the last that ended.
+/// The operations of one scheduler: waiting, running, and recently ended ones.
 pub(in crate::state) struct Operations {
-    /// Of the scheduler.
+    /// The scheduler's name.
     pub name: SchedulerName,
     pub settings: Arc<CoreSettings>,
     pub queues: [VecDeque<OperationRecord>; 2],
     pub running: [Option<Running>; 2],
     /// Oldest first.
     pub ended: VecDeque<EndedOperation>,
-    /// The last ended add_rooms: their rooms may still fail, and their history tells of it.
+    /// The last ended `add_rooms` operations: their rooms may still fail, which is noted in their history.
     pub recent: VecDeque<OperationRecord>,
     pub timers: LaneTimers,
-    /// When the first operation that waits for its scheduler's row is to be ended.
+    /// When the first operation that waits for its scheduler's row will be ended.
     pub orphans_due: Option<Mono>,
 }
 
@@ -58,14 +58,13 @@ impl Operations {
     pub fn queue(&self, lane: Lane) -> &VecDeque<OperationRecord> {
         &self.queues[lane as usize]
     }
-    /// Everything that has not ended.
+    /// All operations that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &OperationRecord> {
         let running = self.running.iter().flatten().map(|r| &r.record);
         running.chain(self.queues.iter().flatten())
     }
-    /// Whether one of them is like that. Each look at the fleet asks: running and waiting ones are gone through one
-    /// after the
-    /// other, which costs a third of the same question to [`Self::open`].
+    /// Whether any open operation satisfies `is`. It runs at each evaluation of the fleet: two plain loops over running
+    /// and waiting operations cost a third of a search in [`Self::open`].
     pub fn any_open(&self, is: impl Fn(&OperationRecord) -> bool) -> bool {
         let running = self.running.iter().flatten();
         running.map(|r| &r.record).any(&is) || self.queues.iter().any(|q| q.iter().any(&is))
@@ -83,7 +82,7 @@ impl Operations {
     }
 }
 
-/// How an operation comes into the queue.
+/// How an operation is enqueued.
 #[derive(Clone, Debug, Default)]
 pub(in crate::state) struct Enqueue {
     pub priority: bool,
@@ -128,7 +127,7 @@ impl Operations {
         turn.changes.put_operation(record.clone());
         let queue = &mut self.queues[record.definition.lane() as usize];
         if how.priority {
-            // Not before what had begun before a restart: one runs per lane.
+            // Not before operations that had begun before a restart, since one runs per lane.
             let begun = queue.iter().take_while(|r| r.resume.attempt > 0).count();
             queue.insert(begun, record)
         } else {
@@ -137,7 +136,7 @@ impl Operations {
         id
     }
 
-    /// Starts what may start. True when something moved.
+    /// Starts operations that may start. True if anything changed.
     pub fn advance(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> bool {
         let idle = self.queues.iter().all(VecDeque::is_empty);
         if idle || fleet.is_paused() {
@@ -162,14 +161,14 @@ impl Operations {
         }
     }
 
-    /// Says where it stands, for people; stored with its next write.
+    /// Sets the current step, for people; stored with the operation's next write.
     pub fn set_step(&mut self, lane: Lane, step: &str) {
         if let Some(running) = self.running_mut(lane) {
             running.record.resume.step = step.into();
         }
     }
 
-    /// Appends a line to the history of the operation that runs in `lane`.
+    /// Appends a line to the history of the operation running in `lane`.
     pub fn note(&mut self, turn: &mut Turn, lane: Lane, text: &str) {
         let now = turn.now.wall;
         if let Some(running) = self.running_mut(lane) {
@@ -190,7 +189,7 @@ impl Operations {
             .min()
     }
 
-    /// Looks at the operations that wait for a moment.
+    /// Handles operations whose waiting time has passed.
     pub fn operations_due(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let now = turn.now.mono;
         let slept = self
@@ -208,7 +207,7 @@ impl Operations {
             .unwrap_or(now.wall)
     }
 
-    /// Renewed at half its time, to an absolute end (contract 5.9).
+    /// Renews the leases at half their time, with an absolute end (contract 5.9).
     pub fn renew_operation_leases(&mut self, turn: &mut Turn) {
         let until = self.lease_end(turn.now);
         for running in self.running.iter_mut().flatten() {
@@ -224,9 +223,9 @@ impl Operations {
         self.timers.leases = running.then_some(next);
     }
 
-    /// An operation that another program put into the queue (contract 5.2).
+    /// An operation that another program queued (contract 5.2).
     pub fn on_pushed(&mut self, turn: &mut Turn, mut record: OperationRecord) {
-        // A hint may come twice, and late.
+        // The notification may arrive twice, and late.
         let known =
             self.any_open(|r| r.id == record.id) || self.ended.iter().any(|e| e.id == record.id);
         if known || record.status.is_final() {
@@ -245,7 +244,7 @@ impl Operations {
         self.order_with(turn, definition, false)
     }
 
-    /// Ahead of what waits in its lane.
+    /// Queues it before others that wait in its lane.
     pub fn order_first(&mut self, turn: &mut Turn, definition: Definition) -> Answer {
         self.order_with(turn, definition, true)
     }
@@ -268,7 +267,7 @@ impl Operations {
         Ok(Reply::Operation(self.enqueue(turn, definition, how)))
     }
 
-    /// One edit of versions at a time (contract 2.4, conflicts).
+    /// Only one edit of versions at a time (contract 2.4, conflicts).
     pub fn no_version_edit(&self, what: &str) -> Result<(), Refusal> {
         match self.open().find(|r| r.definition.is_version_edit()) {
             None => Ok(()),
@@ -282,7 +281,7 @@ impl Operations {
         }
     }
 
-    /// A scheduler whose deletion has begun takes no orders but the next deletion: they would wait in vain.
+    /// A scheduler that is being deleted accepts only another deletion: other orders would never be executed.
     pub fn not_terminating(&self, fleet: &Fleet) -> Result<(), Refusal> {
         if !fleet.is_terminating() {
             return Ok(());

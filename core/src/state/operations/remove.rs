@@ -1,4 +1,4 @@
-//! `remove_rooms`: by ids, or as many as asked in the order of deletion (contract 5.5, 5.6; D22, D27).
+//! `remove_rooms`: by ids, or a number of rooms in the order of deletion (contract 5.5, 5.6; D22, D27).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 const LANE: Lane = Lane::Room;
 
-/// Ids that one line of a history names.
+/// Maximum number of ids named in one line of a history.
 const IDS_SHOWN: usize = 20;
-/// After a removal that found nothing to remove.
+/// Wait after a removal that found nothing to remove.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
 impl Operations {
@@ -37,7 +37,7 @@ impl Operations {
         } else {
             run.left.extend(ids);
             let amount = amount.clamp(0, self.settings.remove_limit);
-            // The original ends what the order names, whatever happened since.
+            // The original ends the rooms that the order names, whatever happened since.
             run.left
                 .retain(|id| pushed || fleet.may_still_go(turn.now, id, reason));
             pick(
@@ -64,7 +64,7 @@ impl Operations {
         self.continue_remove(fleet, turn);
     }
 
-    /// Stored with the drains themselves, so that a restart loses neither.
+    /// Stored together with the drains, so that a restart loses neither.
     fn note_drained(&mut self, turn: &mut Turn) {
         let Some(Running {
             progress: Progress::Remove(run),
@@ -84,8 +84,8 @@ impl Operations {
     }
 }
 
-/// Chooses by the order of deletion, idle rooms first; those with a match are only marked
-/// to be drained, unless they are to go `at_once` (D27).
+/// Chooses rooms in the order of deletion, idle ones first. Rooms with a match are only marked for draining, unless
+/// they are to end `at_once` (D27).
 fn pick(
     fleet: &mut Fleet,
     turn: &mut Turn,
@@ -144,7 +144,7 @@ impl Operations {
         };
         let run = std::mem::take(run);
         if run.removed.is_empty() && run.drained.is_empty() {
-            // Nothing could go: another look at once would only order the same again.
+            // No room could be removed: an immediate evaluation would only order the same again.
             fleet.scaling.hold_until = Some(turn.now.mono.plus(IDLE_WAIT));
         }
         if run.failed > 0 {
@@ -172,7 +172,7 @@ impl Operations {
     }
 }
 
-/// The first of these ids, for a line of a history; `None`: there are none.
+/// The first of these ids, for a line of a history; `None` if there are none.
 fn some_of(ids: &[RoomId]) -> Option<String> {
     let shown: Vec<&str> = ids.iter().take(IDS_SHOWN).map(RoomId::as_str).collect();
     let others = if ids.len() > IDS_SHOWN {

@@ -11,8 +11,8 @@ use crate::state::turn::Turn;
 use std::time::Duration;
 
 impl Operations {
-    /// Create and delete exclude the room lane (architecture 6); nothing touches rooms
-    /// before the runtime has said which there are.
+    /// Create and delete exclude the room lane (architecture 6), and nothing touches rooms before the runtime has
+    /// listed them.
     pub fn may_start(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane) -> bool {
         let Some(head) = self.queue(lane).front() else {
             return false;
@@ -21,7 +21,7 @@ impl Operations {
             return head.resume.cancel_requested
                 || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
-        // Nothing is done for these; one that had begun is undone, in its turn.
+        // These need no work; an operation that had begun is rolled back in its turn.
         let untouched = head.resume.attempt == 0;
         let settled = (head.resume.cancel_requested && untouched)
             || matches!(head.definition, Definition::Unknown { .. });
@@ -165,7 +165,7 @@ impl Operations {
                 self.set_step(lane, "sleeping");
                 self.operations_due(fleet, turn);
             }
-            // Evicted before it comes here.
+            // Evicted before it gets here.
             Definition::Unknown { .. } => self.finish(fleet, turn, lane, "nothing to do"),
         }
     }

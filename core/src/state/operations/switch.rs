@@ -1,4 +1,4 @@
-//! `switch_active_version`: another stored document becomes the active one (contract 5.5).
+//! `switch_active_version`: makes another stored document the active one (contract 5.5).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -35,7 +35,7 @@ impl Operations {
         );
     }
 
-    /// It is active already: nothing of what was decided since it became so is undone (D32).
+    /// The version is active already: decisions made since then are kept (D32).
     fn stay_at(&mut self, fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion) {
         if fleet.is_in(SchedulerPhase::Creating) {
             fleet.set_phase(turn, SchedulerPhase::InSync);

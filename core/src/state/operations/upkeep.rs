@@ -9,7 +9,7 @@ use std::time::Duration;
 const LANE: Lane = Lane::Room;
 
 impl Operations {
-    /// One of a kind waits at a time: a tick behind a long operation adds nothing (contract 11.11).
+    /// At most one of a kind waits: further ticks behind a long operation add nothing (contract 11.11).
     pub fn enqueue_periodic(&mut self, fleet: &Fleet, turn: &mut Turn, definition: Definition) {
         let waiting = self.any_open(|r| r.definition.name() == definition.name());
         if !waiting && fleet.scheduler.is_some() {
@@ -17,7 +17,7 @@ impl Operations {
         }
     }
 
-    /// The same look at the fleet that every event takes, on record (architecture 3).
+    /// The same evaluation that follows every event, but as a recorded operation (architecture 3).
     pub fn run_health(&mut self, fleet: &mut Fleet, turn: &mut Turn, resumed: bool) {
         let enqueued = if resumed {
             Vec::new()
@@ -36,7 +36,7 @@ impl Operations {
         self.end(fleet, turn, LANE, OperationStatus::Finished);
     }
 
-    /// Forgets ended operations whose time is over.
+    /// Deletes ended operations whose retention has passed.
     pub fn run_clean_up(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let ttl = self.settings.periodic_operation_ttl;
         let now = turn.now;
@@ -65,12 +65,12 @@ impl Operations {
 
     pub fn arm_periodic(&mut self, turn: &mut Turn) {
         let wait = self.cleanup_wait(turn);
-        // The first tick after one full period, not at start (contract 5.3).
+        // The first tick comes after one full period, not at the start (contract 5.3).
         self.timers.health = Some(turn.now.mono.plus(self.settings.health_interval));
         self.timers.cleanup = Some(turn.now.mono.plus(wait));
     }
 
-    /// Exponential around the setting, clamped to [0.1, 2.5] of it (contract 5.3).
+    /// Exponentially distributed around the setting, clamped to 0.1 to 2.5 times of it (contract 5.3).
     pub fn cleanup_wait(&self, turn: &mut Turn) -> Duration {
         let unit = (turn.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
         let factor = (-(1.0 - unit).ln()).clamp(0.1, 2.5);
