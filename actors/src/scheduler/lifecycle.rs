@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::warn;
 
-/// How long an owner waits for the creation of its scheduler.
+/// How long an owner without a scheduler waits for its creation.
 const VACANT_MAX: Duration = Duration::from_secs(5);
 
 impl Actor for SchedulerActor {
@@ -37,7 +37,7 @@ impl Actor for SchedulerActor {
 }
 
 impl SchedulerActor {
-    /// What it was made for has not come to be: its creation was never stored, or was not asked for any more.
+    /// Ends the owner if its scheduler was never created: the creation was not stored, or is not wanted any more.
     fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
         if self.state.scheduler().is_none() {
             self.end(EndCause::Gone, ctx);
