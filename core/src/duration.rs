@@ -4,8 +4,6 @@
 //! No published crate reads exactly this form: they lack fractions, or accept units such as `M` and `y` that Go does
 //! not have.
 
-#![warn(missing_docs)]
-
 use std::time::Duration;
 
 /// Why a text is not a valid duration.

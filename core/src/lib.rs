@@ -1,6 +1,7 @@
 //! Domain types, rules, the pure state machine of a scheduler, and the ports to the outside. Never here: I/O, clocks,
 //! spawning, actors, databases, HTTP.
 
+#![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
 pub mod domain;

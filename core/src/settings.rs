@@ -1,7 +1,5 @@
 //! The settings that `decide` needs: a plain value, validated by the binary.
 
-#![warn(missing_docs)]
-
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

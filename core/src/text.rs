@@ -3,8 +3,6 @@
 //! Names, reasons and answers come from rooms, forwarders, clients and servers unchecked. A control character in them
 //! can move the cursor or forge a line; a bidirectional one can make a line read as another.
 
-#![warn(missing_docs)]
-
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! The nouns of the field: what a scheduler, a room and an operation are.
+//! The vocabulary of the domain: schedulers, rooms, operations, and their parts.
 
 mod document;
 mod ids;

@@ -8,23 +8,33 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What Maestro says of a room. The numbers are the stored scores (contract 4.4).
+/// The status of a room as Maestro sees it. The numbers are the stored scores (contract 4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum RoomStatus {
+    /// Its instance is being started.
     Pending = 0,
+    /// Its instance runs, and the room has not reported that it is ready.
     Unready = 1,
+    /// It can be allocated.
     Ready = 2,
+    /// It has as many matches as it can take.
     Occupied = 3,
+    /// It is ending, by its own report or its runtime's.
     Terminating = 4,
+    /// Its instance failed, or a container of it waits for its restart in place (D31).
     Error = 5,
+    /// It has reported its end. Final: the room takes no other status any more.
     Terminated = 6,
+    /// It has matches and can take more; only rooms of several matches have this status.
     Active = 7,
+    /// It was given to a caller whose match has not begun.
     Allocated = 8,
 }
 
 impl RoomStatus {
+    /// All statuses in the order of their numbers.
     pub const ALL: [RoomStatus; 9] = [
         Self::Pending,
         Self::Unready,
@@ -37,6 +47,7 @@ impl RoomStatus {
         Self::Allocated,
     ];
 
+    /// The word in the API and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -52,21 +63,26 @@ impl RoomStatus {
     }
 }
 
-/// What the room says of itself.
+/// What a room reports about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum PingStatus {
+    /// It has not pinged yet.
     #[default]
     Unknown = 0,
+    /// It waits for a match.
     Ready = 1,
+    /// A match is running.
     Occupied = 2,
+    /// It is about to end.
     Terminating = 3,
+    /// It has ended.
     Terminated = 4,
 }
 
 impl PingStatus {
-    /// The words a ping may carry, case-sensitive (contract 3, Ping).
+    /// Parses the word of a ping, case-sensitively (contract 3, Ping).
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "ready" => Self::Ready,
@@ -78,130 +94,157 @@ impl PingStatus {
     }
 }
 
-/// What the runtime says of the instance.
+/// What the runtime reports about an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum InstanceStatus {
+    /// No instance is known yet, or the runtime cannot tell its state.
     #[default]
     Unknown = 0,
+    /// It is being started.
     Pending = 1,
+    /// All its containers run.
     Ready = 2,
+    /// It was told to end.
     Terminating = 3,
+    /// A container failed or cannot be started.
     Error = 4,
 }
 
-/// A port as players see it: the host port, upper-case protocol (contract 4.7).
+/// A port as players see it: the host port, and the protocol in upper case (contract 4.7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
+    /// Its name in the spec.
     pub name: String,
+    /// The port on the host.
     pub port: i32,
+    /// `TCP` or `UDP`.
     pub protocol: String,
 }
 
 /// Where players reach a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
+    /// Host name or address.
     pub host: String,
+    /// The host ports in the order of the spec.
     pub ports: Vec<Port>,
 }
 
 /// The runtime's view of a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
+    /// The room that it runs.
     pub room: RoomId,
-    /// Tells a namesake from the instance that was created: pod uid, or start time of the process.
+    /// Distinguishes the instance from a namesake: the pod's uid, or the start time of the process.
     pub uid: String,
-    /// Version that it was created from, as the runtime remembers it.
+    /// The version that it was created from, as the runtime remembers it.
     pub version: SchedulerVersion,
-    /// Validation rooms are flagged before creation (architecture 7).
+    /// Whether it is a validation room; marked before its creation (architecture 7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub validation: bool,
+    /// Its state as last observed.
     pub status: InstanceStatus,
-    /// Why, when there is something to say (reason and message of the runtime).
+    /// The runtime's reason and message; empty if there is nothing to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// A container waits to be started again in place: the room is in error and keeps its
-    /// place meanwhile (D31).
+    /// Set while a container waits for its restart in place: the room is in status `error` meanwhile and keeps its
+    /// place (D31).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restart>,
-    /// `None` until a node is known.
+    /// `None` until the instance is assigned to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Arc<Address>>,
-    /// Grows with each observation of this instance; an older one is ignored.
+    /// Incremented with each observation of this instance; older observations are ignored.
     pub resource_version: u64,
 }
 
-/// A container ended and is to be started again by its restart policy.
+/// A container has ended and will be restarted by its restart policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
-    /// Restarts of this instance so far, this one among them: tells one end from the next.
+    /// Number of restarts of this instance, including this one; distinguishes one end from the next.
     pub count: u32,
-    /// Of the container that ended; `None`: unknown.
+    /// Exit code of the container that ended; `None` if unknown.
     pub code: Option<i32>,
+    /// The signal that ended the container; `None` if it exited, or if that is unknown.
     pub signal: Option<i32>,
 }
 
 /// How an instance ended, as far as the runtime knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// `None`: unknown (an adopted process, a pod that is gone).
+    /// The exit code; `None` if unknown (an adopted process, a deleted pod).
     pub code: Option<i32>,
+    /// The signal that ended it; `None` if it exited, or if that is unknown.
     pub signal: Option<i32>,
-    /// Words for people: container, reason.
+    /// A text for people: container and reason.
     pub reason: String,
-    /// The last lines of its log, newest last; empty when the runtime has none.
+    /// The last lines of its log, oldest first; empty if the runtime has none.
     pub log_tail: Vec<String>,
 }
 
-/// Something that happened to a room, for people (`GET …/rooms/{room}`); in memory only.
+/// An event in a room's history, for people (`GET …/rooms/{room}`); kept in memory only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RoomEvent {
+    /// When it happened.
     pub at: Timestamp,
+    /// What happened.
     pub event: RoomHappening,
 }
 
+/// The kinds of events in a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RoomHappening {
+    /// Its creation was ordered.
     Created,
     /// Known again after a take-over, or found in the runtime.
     Adopted,
+    /// Its status became this.
     Status(RoomStatus),
+    /// Its instance's status became this.
     Instance(InstanceStatus),
-    /// To be removed once its match is over.
+    /// It will be removed when its match has ended.
     Draining(RemovalReason),
-    /// To be removed now.
+    /// It is being removed.
     Removing(RemovalReason),
+    /// It no longer exists in the runtime.
     Ended,
 }
 
-/// The last happenings of a room, oldest first.
+/// The last events of a room, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoomEvents(std::collections::VecDeque<RoomEvent>);
 
-/// Happenings that are kept per room.
+/// Maximum number of events kept per room.
 const ROOM_EVENTS_MAX: usize = 16;
 
 impl RoomEvents {
+    /// Appends an event; the oldest one is dropped if there are too many.
     pub fn push(&mut self, at: Timestamp, event: RoomHappening) {
         if self.0.len() >= ROOM_EVENTS_MAX {
             self.0.pop_front();
         }
         self.0.push_back(RoomEvent { at, event });
     }
+    /// The events, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &RoomEvent> {
         self.0.iter()
     }
 }
 
-/// Moments of a room on the monotonic clock, rebuilt at each load.
+/// Times of a room on the monotonic clock, computed again at each load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomClock {
+    /// When its creation was ordered.
     pub created: Mono,
+    /// When it last pinged; until its first ping, when it was created. Never before the take-over by this owner.
     pub last_ping: Mono,
+    /// When it was allocated; `None` while nobody holds it.
     pub allocated: Option<Mono>,
     /// When it was up for the first time since its start, or since its last restart in place.
     pub first_ready: Option<Mono>,
+    /// When it came to its present status.
     pub status_since: Mono,
 }

@@ -1,4 +1,4 @@
-//! A room as it is stored: what was decided about it, what it said, and what runs for it.
+//! A room as it is stored: what was decided about it, what it reported, and its instance.
 
 use super::ids::{OperationId, RoomId};
 use super::reason::RemovalReason;
@@ -9,63 +9,61 @@ use serde::{Deserialize, Serialize};
 use std::ops::Not;
 use std::sync::Arc;
 
-/// A room as it is stored: what a restart needs to know, in three parts by who writes them.
+/// A room as it is stored: everything a restart needs, in three parts by who writes them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRecord {
-    /// Its identity, also the key of its row.
+    /// Id, which is also the key of its row.
     pub id: RoomId,
     /// Written by decisions only.
     pub intent: RoomIntent,
     /// Written by the room's pings.
     pub reported: RoomReport,
-    /// Written by what the runtime reports. `None`: it has not reported any yet.
+    /// Written from the runtime's reports; `None` until the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
 }
 
-/// What was decided about a room. The runtime is brought to it, after a restart too.
+/// What was decided about a room. The owner makes the runtime follow it, also after a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomIntent {
-    /// It is created from the document of this version.
+    /// The version of the scheduler from whose document it is created.
     pub version: SchedulerVersion,
-    /// It only tries its version: it is not allocated and not counted.
+    /// Whether it only tests its version: it is then not allocated, not counted, and causes no events (architecture 7).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub validation: bool,
-    /// The operation that ordered it; `None` when it was rebuilt from the runtime.
+    /// The operation that ordered it; `None` if the row was rebuilt from the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<OperationId>,
-    /// When it was ordered, or found in the runtime.
+    /// When its creation was ordered, or when it was found in the runtime.
     pub created_at: Timestamp,
-    /// When it was given to a caller, the last time.
+    /// When it was last allocated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated_at: Option<Timestamp>,
-    /// Host ports in the order of the spec's ports, fixed before creation.
+    /// Host ports in the order of the spec's ports, reserved before creation.
     pub host_ports: Arc<[u16]>,
-    /// The runtime was, or is to be, told to end it.
+    /// Set once it was decided to end it, now or after its match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
 }
 
-/// What a room says of itself, and what follows from that.
+/// What a room reports about itself, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomReport {
-    /// What its pings come to, with the status of its instance and an allocation that still holds
-    /// ([`crate::rules::status`]).
+    /// Derived from its pings, the status of its instance and an unexpired allocation ([`crate::rules::status`]).
     pub status: RoomStatus,
-    /// The word of its last ping.
+    /// The status in its last ping.
     pub ping: PingStatus,
-    /// How many matches run in it, by its last ping.
+    /// Matches in progress, according to its last ping.
     pub matches: i64,
-    /// JSON text of the last ping's metadata; `None` before the first.
+    /// JSON text of the last ping's metadata; `None` before the first ping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Arc<str>>,
-    /// Before the first ping: when it was created.
+    /// When it last pinged; until the first ping, the time of its creation. Stored up to a second late.
     pub last_ping_at: Timestamp,
-    /// When it was up for the first time (ready, occupied or active) since its start, or since
-    /// its last restart in place (D30).
+    /// When it was first up (ready, occupied or active) since its start or its last restart in place (D30).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_ready_at: Option<Timestamp>,
-    /// A match has run in it since then (D30).
+    /// Whether it has had a match since then (D30).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub played: bool,
 }
@@ -77,12 +75,12 @@ pub struct Removal {
     pub reason: RemovalReason,
     /// When that was decided.
     pub at: Timestamp,
-    /// Wait for the match to end first (D22).
+    /// Waits for the room's match to end first (D22).
     pub drain: bool,
 }
 
 impl RoomRecord {
-    /// A room of which nothing is known yet but what was decided. Its silence counts from its creation.
+    /// A room of which only the decision is known yet. Its silence is measured from its creation.
     pub fn new(id: RoomId, intent: RoomIntent) -> Self {
         let reported = RoomReport {
             status: RoomStatus::Pending,
@@ -101,20 +99,20 @@ impl RoomRecord {
         }
     }
 
-    /// The runtime's word; unknown while there is no instance.
+    /// The status that the runtime reports; unknown while there is no instance.
     pub fn instance_status(&self) -> InstanceStatus {
         let instance = self.instance.as_ref();
         instance.map_or(InstanceStatus::Unknown, |instance| instance.status)
     }
 
-    /// Where players reach it; `None` until it is placed.
+    /// The room's address for players; `None` until it is placed.
     pub fn address(&self) -> Option<&Arc<Address>> {
         self.instance.as_ref()?.address.as_ref()
     }
 }
 
 impl RoomIntent {
-    /// A room of this version, without host ports; nobody ordered it.
+    /// The intent for a room of this version, without host ports and without an operation that ordered it.
     pub fn new(version: SchedulerVersion, created_at: Timestamp) -> Self {
         Self {
             version,
@@ -127,14 +125,14 @@ impl RoomIntent {
         }
     }
 
-    /// The order to end it, unless that waits for its match.
+    /// The removal, unless it waits for the room's match.
     pub fn end(&self) -> Option<Removal> {
         self.removal.filter(|removal| !removal.drain)
     }
 }
 
 impl RoomReport {
-    /// A steady ping: the status stays.
+    /// Applies a steady ping; the status is unchanged.
     pub fn touch(&mut self, touch: &RoomTouch) {
         self.last_ping_at = touch.last_ping_at;
         self.matches = touch.matches;
@@ -143,10 +141,10 @@ impl RoomReport {
     }
 }
 
-/// What a steady ping changes: written behind, coalesced (architecture 5).
+/// The effect of a steady ping: coalesced and written later (architecture 5).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoomTouch {
-    /// Whose ping it is.
+    /// The room that pinged.
     pub room: RoomId,
     /// As [`RoomReport::last_ping_at`].
     pub last_ping_at: Timestamp,
@@ -159,7 +157,7 @@ pub struct RoomTouch {
 }
 
 impl RoomTouch {
-    /// As the record has it now.
+    /// The present values of a record.
     pub fn of(record: &RoomRecord) -> Self {
         Self {
             room: record.id.clone(),

@@ -1,4 +1,4 @@
-//! What came of creations: ports, rows and instances of rooms that were ordered.
+//! Results of creations: ports, rows and instances of ordered rooms.
 
 use crate::domain::*;
 use crate::ports::RuntimeError;
@@ -10,7 +10,7 @@ use crate::state::operations::{Progress, Running};
 use crate::state::runtime_events;
 use crate::state::turn::Turn;
 
-/// Ports are fixed: the room's row is written, and only then the runtime is asked for it.
+/// The ports are known: the room's row is written, and only then is the runtime asked to create it.
 pub(super) fn on_ports(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -25,7 +25,7 @@ pub(super) fn on_ports(
     };
     let wanted = match operations.running(lane).map(|r| &r.progress) {
         Some(Progress::Add(run)) => run.stopped.is_none(),
-        // A late answer is about the room of an attempt that is over.
+        // A late answer belongs to the room of an attempt that is over.
         Some(Progress::Version(_)) => fleet.is_on_trial(&room),
         _ => false,
     };
@@ -39,7 +39,7 @@ pub(super) fn on_ports(
             creation_ended(fleet, operations, turn, lane, &room, Some(why.to_string()))
         }
         WorkResult::Unknown(why) => {
-            // They may have been drawn all the same: nobody else would give them back.
+            // Ports may have been reserved nevertheless, and nobody else would release them.
             let room_too = room.clone();
             fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
             creation_ended(fleet, operations, turn, lane, &room, Some(why));
@@ -55,7 +55,7 @@ pub(super) fn on_ports(
     }
 }
 
-/// `operation` is `None` for an intent of an earlier owner that was repeated.
+/// `operation` is `None` for a repeated intent of an earlier owner.
 pub(super) fn on_created(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -72,18 +72,18 @@ pub(super) fn on_created(
     let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
     let failure = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
-            // It has ended, or was given up, before we got to know that it had begun.
+            // It ended, or was given up, before its creation was confirmed.
             fleet.graveyard.bury(turn.now, room.clone());
             runtime_events::on_instance(fleet, operations, turn, instance);
             None
         }
         WorkResult::Created(instance) => {
             let now = turn.now.mono;
-            // As news of the runtime's own: a list from before it may be compared late.
+            // Like a report of the runtime: an older list may be compared later.
             fleet.listing.overtake(&room);
             fleet.rooms.update(room.as_str(), |room| {
                 room.made_at = Some(now);
-                // Asked twice, it may have made a second one after the end of the first.
+                // After a repeated order the runtime may have created a second instance when the first had ended.
                 let known = room.record.instance.as_ref();
                 if known.is_some_and(|known| {
                     known.uid != instance.uid && known.resource_version < instance.resource_version
@@ -103,7 +103,7 @@ pub(super) fn on_created(
             );
             Some(why.to_string())
         }
-        // Nobody knows whether it is there: it is ended, whatever it is.
+        // It is unknown whether the room exists, so it is ended in any case.
         other => {
             fleet.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
             Some(match other {
@@ -113,7 +113,7 @@ pub(super) fn on_created(
             })
         }
     };
-    // Somebody ordered its end while it was being made.
+    // Its removal was ordered while it was being created.
     let leaving = fleet
         .rooms
         .get(room.as_str())

@@ -1,5 +1,5 @@
-//! Comparing what is known with the runtime's complete list, a piece a turn: a fleet of ten
-//! thousand rooms must not keep its actor from answering (architecture 4).
+//! Compares the known rooms with the runtime's complete list, a piece per turn: a fleet of ten thousand rooms must not
+//! block its actor (architecture 4).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -9,8 +9,8 @@ use crate::state::runtime_events;
 use crate::state::turn::Turn;
 use std::collections::HashSet;
 
-/// A complete list: what is not on it is gone, what was ordered is ordered again. A newer
-/// one takes the place of one that is still being compared.
+/// A complete list: rooms that are not on it are gone, and intents are ordered again. A newer list replaces one that is
+/// still being compared.
 pub(super) fn on_listed(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -27,10 +27,10 @@ pub(super) fn on_listed(
     reconcile(fleet, operations, turn);
 }
 
-/// After a pause: what the last list lacks is gone after all, and what an owner before, or
-/// the pause, may have left undone is ordered: the runtime takes every order twice.
+/// After a pause: rooms that the last list lacked are gone after all, and intents that an earlier owner or the pause
+/// left undone are ordered. The runtime accepts repeated orders.
 pub(super) fn reconcile_again(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
-    // A comparison that is under way ends with just this.
+    // A comparison in progress ends with this anyway.
     if fleet.listing.current.is_none() {
         let listing = &mut fleet.listing;
         let intents = || Reconciliation::new(listing.taken, Step::Intents(None), Vec::new());
@@ -39,7 +39,7 @@ pub(super) fn reconcile_again(fleet: &mut Fleet, operations: &mut Operations, tu
     reconcile(fleet, operations, turn);
 }
 
-/// Goes on with it, for one turn's worth of rooms.
+/// Continues the comparison, for as many rooms as one turn allows.
 pub(super) fn reconcile(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
     let mut left = fleet.settings.rooms_per_turn.max(1);
     while left > 0
@@ -49,7 +49,7 @@ pub(super) fn reconcile(fleet: &mut Fleet, operations: &mut Operations, turn: &m
         left -= used.min(left);
         match reconciliation.step {
             _ if more => fleet.listing.current = Some(reconciliation),
-            // To be gone on with after the pause.
+            // Continued after the pause.
             Step::Absent(_) if fleet.scheduler.is_some() => {
                 fleet.listing.parked = Some(reconciliation)
             }
@@ -61,8 +61,8 @@ pub(super) fn reconcile(fleet: &mut Fleet, operations: &mut Operations, turn: &m
     }
 }
 
-/// One step, or a part of it: the rooms that it looked at (at least 1, 0 when it has to
-/// wait), and whether anything is left.
+/// Executes one step, or a part of it. Returns the number of rooms processed (at least 1, or 0 if it has to wait), and
+/// whether anything is left.
 pub(super) fn reconcile_step(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -89,7 +89,7 @@ pub(super) fn reconcile_step(
             }
             (left, true)
         }
-        // A paused scheduler takes absence for an unfinished report (architecture 6).
+        // While paused, a missing room is not taken for gone (architecture 6).
         Step::Absent(_) if fleet.is_paused() || fleet.scheduler.is_none() => {
             list_is_complete(fleet, turn);
             (1, false)
@@ -124,7 +124,7 @@ pub(super) fn reconcile_step(
             }
             (1, true)
         }
-        // What is to be ended is told so by the deletion.
+        // During a deletion rooms are told to end by the deletion itself.
         Step::Intents(_) if fleet.is_paused() || operations.is_deleting() => (1, false),
         Step::Intents(_) if fleet.work.len() >= INTENTS_AT_ONCE => (0, true),
         Step::Intents(after) => {
@@ -141,7 +141,7 @@ pub(super) fn reconcile_step(
     }
 }
 
-/// From now on absence means something.
+/// From now on absence is meaningful.
 pub(super) fn list_is_complete(fleet: &mut Fleet, turn: &mut Turn) {
     fleet.listing.complete = true;
     turn.reconsider = true;
@@ -170,7 +170,7 @@ pub(super) fn take_listed(
     }
 }
 
-/// A room that is not on the list is gone, unless the list may be older than it.
+/// A room that is not on the list is gone, unless the list may be older than the room.
 pub(super) fn look_for(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -190,7 +190,7 @@ pub(super) fn look_for(
     }
 }
 
-/// A row without an instance: it was never made (the intent is repeated), or it has ended.
+/// A row without an instance: it was never created (the intent is repeated), or it has ended.
 pub(super) fn on_absent(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -205,12 +205,12 @@ pub(super) fn on_absent(
     };
     let validation = room.record.intent.validation;
     let unmade = room.record.instance.is_none() && !room.is_leaving();
-    // Its intent stands: it is ordered again.
+    // Its intent stands, so it is ordered again.
     if unmade && fleet.order_of(id).is_some() {
         return;
     }
     if room.is_leaving() {
-        // A creation of an owner before may still come to life.
+        // A creation of an earlier owner may still take effect.
         fleet.graveyard.bury(turn.now, id.clone());
     }
     fleet.ended_unwatched(turn, id);

@@ -1,5 +1,4 @@
-//! The rollout under way: what it has done, what it waits for, and what an operator may
-//! do about it (pause, resume, back to the version before).
+//! The current rollout: its progress, what it waits for, and an operator's control over it (pause, resume, abort).
 
 use crate::domain::*;
 use crate::ports::Change;
@@ -46,7 +45,7 @@ pub(super) fn rollout_view(fleet: &Fleet, operations: &Operations, now: Now) -> 
         view.waiting_for = Some(rollout_waits_for(fleet, operations, now, &view));
     }
     if fleet.is_paused() {
-        // Nothing moves, be it that rooms are left to be replaced or that a version waits.
+        // Nothing moves while it is paused, whether rooms have to be replaced or a version waits.
         let rollout = view.waiting_for.filter(|_| view.paused);
         let held = fleet.pause_waits_for();
         view.waiting_for = Some(match rollout {
@@ -108,7 +107,7 @@ pub(super) fn set_rollout_paused(
     rollout_view(fleet, operations, turn.now)
 }
 
-/// Switches back to the version that was active before, whose rooms then replace the new ones.
+/// Switches back to the previously active version, whose rooms then replace the new ones.
 pub(super) fn abort_rollout(fleet: &Fleet, operations: &mut Operations, turn: &mut Turn) -> Answer {
     let active = fleet.active(crate::state::refusals::missing)?;
     operations.no_version_edit("abort the rollout")?;

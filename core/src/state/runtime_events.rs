@@ -1,4 +1,4 @@
-//! What the runtime reports: instances that appeared, changed and went (contract 4.5).
+//! Reports of the runtime: instances that appeared, changed or are gone (contract 4.5).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -30,7 +30,7 @@ pub(super) fn on_instance(
     let replaced = fleet.rooms.update(id.as_str(), |room| {
         let before = room.record.instance.replace(instance);
         let after = room.record.instance.as_ref();
-        // Only the counter moved: not worth a write.
+        // Only the counter changed, which is not worth a write.
         match (before, after) {
             (Some(before), Some(after)) => {
                 before.status != after.status
@@ -50,15 +50,15 @@ pub(super) fn on_instance(
         (Some(_), None) if status == InstanceStatus::Ready => fleet.on_restarted(turn, &id),
         _ => {}
     }
-    // A refused transition leaves the status: the instance is still recorded.
+    // If the transition is refused the status stays, but the instance is recorded.
     let _ = fleet.recompute_status(turn, &id);
     fleet.schedule_health(turn.now, &id);
     fleet.forward_untold(turn, &id);
     operations.validation_room_changed(fleet, turn, &id);
 }
 
-/// An instance that no row knows. After a loss of the store the fleet is rebuilt from
-/// these. What was to be ended gets a row too, so that it is told again until it has.
+/// An instance without a row. After a loss of the store the fleet is rebuilt from these. Instances that should end get
+/// a row as well, so that they are told again until they have ended.
 pub(super) fn on_unknown_instance(
     fleet: &mut Fleet,
     operations: &mut Operations,

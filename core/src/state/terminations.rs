@@ -1,4 +1,4 @@
-//! What came of telling rooms to end.
+//! Results of terminations.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -10,7 +10,7 @@ use crate::state::operations::Progress;
 use crate::state::report::Report;
 use crate::state::turn::Turn;
 
-/// `uid` is the instance that was told to end; `None`: none was known.
+/// `uid` is the instance that was told to end; `None` if none was known.
 pub(super) fn on_terminated(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -44,7 +44,7 @@ pub(super) fn on_terminated(
             None
         }
         WorkResult::Failed(crate::ports::RuntimeError::NotFound) => {
-            // A creation that still comes back would bring it to life again.
+            // A pending creation could still start it.
             fleet.graveyard.bury(turn.now, id.clone());
             fleet.forget_room(turn, id);
             fleet.run(
@@ -59,7 +59,7 @@ pub(super) fn on_terminated(
         other => Some(format!("the runtime answered a termination with {other:?}")),
     };
     if failure.is_some() {
-        // Tried again when its time to end is over, counted from now.
+        // Repeated when its time to end, counted from now, has passed.
         let now = turn.now.mono;
         fleet
             .rooms
@@ -70,7 +70,7 @@ pub(super) fn on_terminated(
     termination_ended(fleet, operations, turn, lane, id, failure);
 }
 
-/// It did so after the runtime had looked for the room: a creation took effect late.
+/// A new instance appeared after the runtime had looked for the room: a creation took effect late.
 pub(super) fn another_came_to_life(
     fleet: &mut Fleet,
     operations: &mut Operations,
@@ -83,7 +83,7 @@ pub(super) fn another_came_to_life(
     if removal.is_some_and(|removal| !removal.drain) {
         return fleet.order_termination(turn, id, of.map(|(_, operation)| operation));
     }
-    // Its row is another one too: what was told to end has ended.
+    // Its row is a new one as well: the room that was told to end has ended.
     if let Some((lane, _)) = of {
         termination_ended(fleet, operations, turn, lane, id, None);
     }

@@ -1,4 +1,4 @@
-//! Giving ready rooms to callers, each to one (contract 7, invariant 12; D33).
+//! Allocates ready rooms, each to one caller (contract 7, invariant 12; D33).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -13,7 +13,7 @@ impl Fleet {
             let text = format!("scheduler {} is being deleted", self.name);
             return Err(Refusal::new(RefusalKind::Absent, text));
         }
-        // A creation may wait for its store, and come to nothing.
+        // The creation may still wait for its store, and fail.
         if self.scheduler.is_none() {
             return Err(absent_for_allocation(&self.name));
         }
@@ -25,7 +25,7 @@ impl Fleet {
         };
         self.set_status(turn, &id, RoomStatus::Allocated);
         let address = self.address_of(&id);
-        // The index holds only rooms with an address.
+        // The index contains only rooms with an address.
         let Some(address) = address else {
             return Err(Refusal::new(
                 RefusalKind::Unavailable,
@@ -35,15 +35,14 @@ impl Fleet {
         Ok(Reply::Allocated { room: id, address })
     }
 
-    /// The smallest id among those that were heard of lately; silent ones only when no other is
-    /// there.
+    /// The smallest id among rooms that pinged lately; silent ones only if there is no other.
     fn next_room(&mut self, now: Now) -> Option<RoomId> {
         let now = now.mono;
         let Some(fresh) = self.settings.allocation_fresh else {
             return self.rooms.next_to_give(0, |_, _| false);
         };
         let moves = self.settings.rooms_per_turn.max(1);
-        // What the ping cache answers is told a moment later, so a room on it gets that much more.
+        // Pings answered by the cache are reported later, so a room in it gets that much more time.
         let at_most = fresh.saturating_add(self.settings.touch_interval);
         self.rooms.next_to_give(moves, |room, posted| {
             let silence = now.since(room.clock.last_ping);
@@ -51,7 +50,7 @@ impl Fleet {
         })
     }
 
-    /// Takes back an allocation that nobody got to know of.
+    /// Takes back an allocation whose caller did not receive it.
     pub fn release_allocation(&mut self, turn: &mut Turn, id: &RoomId) {
         let held = self
             .rooms
@@ -64,7 +63,7 @@ impl Fleet {
             room.record.intent.allocated_at = None;
             room.clock.allocated = None;
         });
-        // Back to what the room itself says, which is `ready` unless it changed meanwhile.
+        // Back to the status that the room reports, usually `ready`.
         if self.recompute_status(turn, id).is_err() {
             turn.changes.put_room(id);
         }

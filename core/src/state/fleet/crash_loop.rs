@@ -1,10 +1,9 @@
-//! Versions whose rooms do not stay up: rooms that end before they were ever ready, or soon
-//! after, are made again ever more seldom (D23, D30).
+//! Versions whose rooms do not stay up: if rooms end before they were ready, or soon afterwards, replacements are
+//! created with a growing back-off (D23, D30).
 //!
-//! A failure is the end of a room, or of a container that is started again in place, as
-//! `ends` judges it. A success ends the back-off: a room that was up for
-//! `services.roomManager.roomMinUptimeMillis`, one that ended well, or a fleet that is whole
-//! and quiet again. Only while there is a back-off is anything looked at for it.
+//! A failure is the end of a room, or of a container that is restarted in place, as `ends` judges it. A success ends
+//! the back-off: a room that was up for `services.roomManager.roomMinUptimeMillis`, one that ended well, or a fleet
+//! that is complete and quiet again. Successes are only looked for while there is a back-off.
 
 use crate::domain::*;
 use crate::rules::back_off::doubled;
@@ -17,9 +16,9 @@ use std::time::Duration;
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 
 impl Fleet {
-    /// A room of `version` ended too soon, or could not be made.
+    /// A room of `version` ended too soon, or could not be created.
     pub fn version_failed(&mut self, turn: &mut Turn, version: &SchedulerVersion, cause: String) {
-        // Rooms are made of the active version only: no other one has a next try.
+        // Rooms are created from the active version only, so no other one has a next attempt.
         if self
             .scheduler
             .as_ref()
@@ -35,7 +34,7 @@ impl Fleet {
         }
         self.crash_loop.cause = cause;
         let now = turn.now.mono;
-        // Rooms of one wave end together: they are one failure.
+        // Rooms created together often end together: that is one failure.
         if self.crash_loop.until.is_some_and(|until| until > now) {
             return;
         }
@@ -51,8 +50,8 @@ impl Fleet {
         turn.reconsider = true;
     }
 
-    /// Only its state is stored. A loop goes on with the wait that it had come to at the least: an owner
-    /// that is restarted again and again must not run it at full speed.
+    /// Only the scheduler's state is stored. A loop continues with at least the back-off that made it `on-error`:
+    /// otherwise an owner that restarts often would run it at full speed.
     pub fn restore_crash_loop(&mut self) {
         let on_error = |s: &&Arc<Scheduler>| s.state == SchedulerPhase::OnError;
         if let Some(scheduler) = self.scheduler.as_ref().filter(on_error) {
@@ -65,7 +64,7 @@ impl Fleet {
         }
     }
 
-    /// A room of `version` has shown that it works.
+    /// A room of `version` has proved that it works.
     pub fn version_works(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         if self.crash_loop.version == *version {
             if self.backing_off(turn.now).is_some() {
@@ -80,7 +79,7 @@ impl Fleet {
         }
     }
 
-    /// The state of a scheduler that no edit is under way of: `in-sync`, unless its rooms loop.
+    /// Sets the state of a scheduler without an edit in progress: `in-sync`, unless its rooms keep failing.
     pub fn settle_phase(&mut self, turn: &mut Turn) {
         let looping = self.active_failures() >= self.settings.crash_error_after;
         if !looping {
@@ -94,7 +93,7 @@ impl Fleet {
         self.set_phase(turn, SchedulerPhase::OnError);
     }
 
-    /// Whoever was told that the rooms loop is told when that is over, however it came to it.
+    /// Whoever was told that the rooms keep failing is told when that is over, whatever the reason.
     pub fn tell_recovery(&mut self, turn: &mut Turn) {
         if self.on_error_told && self.is_in(SchedulerPhase::InSync) {
             self.on_error_told = false;
@@ -110,14 +109,14 @@ impl Fleet {
         }
     }
 
-    /// The moment before which no room of the active version is made, if it lies ahead.
+    /// The time before which no room of the active version is created, if it is in the future.
     pub fn backing_off(&self, now: Now) -> Option<Mono> {
         let active = self.scheduler.as_ref()?.version();
         let until = self.crash_loop.until?;
         (self.crash_loop.version == *active && until > now.mono).then_some(until)
     }
 
-    /// Nothing waits for a success.
+    /// Whether no success is being waited for.
     fn is_clean(&self) -> bool {
         self.active_failures() == 0 && !self.is_in(SchedulerPhase::OnError)
     }
@@ -134,8 +133,8 @@ impl Fleet {
         }
     }
 
-    /// Looks for a success at the next moment at which there may be one. Also after a load:
-    /// the scheduler may have been on-error before.
+    /// Schedules the next check for a success. Also after a load, because the scheduler may have been `on-error`
+    /// before.
     pub fn arm_proof(&mut self, now: Now) {
         let wait = self.settings.room_min_uptime;
         if wait.is_zero() || self.is_clean() {
@@ -143,14 +142,14 @@ impl Fleet {
             return;
         }
         let now = now.mono;
-        // Once the back-off is over and a try has had its time, the fleet may be whole.
+        // Once the back-off is over and a new attempt has had its time, the fleet may be complete.
         let tried = self.crash_loop.until.map_or(now, |until| until.max(now));
         let quiet = tried.plus(wait);
         let next = self.proofs().filter(|at| *at > now).min();
         self.timers.proof = Some(next.map_or(quiet, |next| next.min(quiet)));
     }
 
-    /// When each room of the active version that is up has been, or will have been, for long enough.
+    /// For each room of the active version that is up, the time at which it has been up long enough.
     fn proofs(&self) -> impl Iterator<Item = Mono> {
         let active = self.scheduler.as_ref().map(|s| s.version());
         let wait = self.settings.room_min_uptime;
@@ -179,7 +178,7 @@ impl Fleet {
         self.arm_proof(turn.now);
     }
 
-    /// The back-off was over for long enough, no room failed, and none is missing.
+    /// Whether the back-off has been over for long enough, with no failures and no missing rooms.
     fn is_quiet(&self, now: Now) -> bool {
         let wait = self.settings.room_min_uptime;
         let since = self.crash_loop.until;

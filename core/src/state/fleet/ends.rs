@@ -1,5 +1,5 @@
-//! How rooms end: on an order, well, or as a failure of their version (D30, D31), and who is
-//! told of it. Never here: what is made in their place.
+//! How rooms end: on an order, well, or as a failure of their version (D30, D31), and who is told. Replacements are
+//! decided elsewhere.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -7,30 +7,31 @@ use crate::state::fleet::room::Room;
 use crate::state::report::{Report, RoomEnd};
 use crate::state::turn::Turn;
 
-/// What the end of a room, or of a container that is started again, says of its version.
+/// What the end of a room, or of a container that is restarted, says about its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// It was told to end.
     Ordered,
-    /// With exit code 0, after a match or after it had said good-bye.
+    /// With exit code 0, after a match or after it had announced its end.
     Well,
-    /// Unordered, and the version has shown before that it works.
+    /// Unordered, but the version has proved before that it works.
     Late,
-    /// Unordered: before it was up, or too soon after.
+    /// Unordered, before it was up or too soon afterwards.
     Failure,
 }
 
-/// A room that ended, for the operations that care.
+/// A room that ended, for the operations that depend on it.
 pub(in crate::state) struct Gone {
     pub validation: bool,
-    /// The operation that made it, when its end is a failure of its version.
+    /// The operation that created it, if its end is a failure of its version.
     pub failed: Option<OperationId>,
     /// How it ended, in one line.
     pub text: String,
 }
 
 impl Fleet {
-    /// The runtime has no instance of it any more. `None`: that is no news.
+    /// The runtime has no instance of this room any more. `None` if the room is unknown, or has another instance by
+    /// now.
     pub fn room_gone(
         &mut self,
         turn: &mut Turn,
@@ -77,8 +78,7 @@ impl Fleet {
         Some(gone)
     }
 
-    /// A container ended and is to be started again in place: the room keeps its place, and
-    /// begins anew (D31).
+    /// A container ended and will be restarted in place: the room keeps its place and begins again (D31).
     pub fn on_restart(&mut self, turn: &mut Turn, id: &RoomId, restart: Restart) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
@@ -90,8 +90,8 @@ impl Fleet {
         let words = instance.map(|i| i.description.clone()).unwrap_or_default();
         let text = format!("room {id} is started again in place: {words}");
         self.report_restart(turn, id, verdict, restart, words);
-        // Of several containers another one may hold the match: what it says holds until it
-        // says something else.
+        // If there are several containers, another one may hold the match: its last report stays valid until the next
+        // one.
         let document = self.document_of(&version);
         let alone = document.is_none_or(|s| s.spec.containers.len() < 2);
         let now = turn.now.mono;
@@ -117,8 +117,8 @@ impl Fleet {
         }
     }
 
-    /// All of its containers run again. What it said since then may say more than that it has
-    /// begun, but the contract knows no way from error to occupied (4.4).
+    /// All of its containers run again. Its reports since then may say that it is occupied, but the contract has no
+    /// transition from error to occupied (4.4).
     pub fn on_restarted(&mut self, turn: &mut Turn, id: &RoomId) {
         if self.rooms.get(id.as_str()).map(Room::status) == Some(RoomStatus::Error) {
             self.set_status(turn, id, RoomStatus::Unready);
@@ -138,7 +138,7 @@ impl Fleet {
         );
         match (code, signal) {
             (Some(0), _) if goodbye || room.record.reported.played => return Verdict::Well,
-            // Adopted processes leave no exit code: what they said and did counts for them.
+            // Adopted processes leave no exit code, so their last reports count.
             (None, None) if goodbye => return Verdict::Well,
             (None, None) if room.record.reported.played => return Verdict::Late,
             _ => {}
@@ -151,7 +151,7 @@ impl Fleet {
         }
     }
 
-    /// One line for the history: how it ended, and its last words.
+    /// A line for the history: how it ended, and its last output.
     fn describe_end(&self, now: Now, room: &Room, exit: Option<&Exit>) -> String {
         let mut text = format!("room {} ended", room.record.id);
         match room.clock.first_ready {
@@ -228,7 +228,7 @@ impl Fleet {
         turn.reports.push(Report::RoomEnded(Box::new(end)));
     }
 
-    /// It ended while nobody watched: nobody knows how.
+    /// It ended while nobody watched, so how is unknown.
     pub fn ended_unwatched(&mut self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
@@ -255,7 +255,7 @@ impl Fleet {
     }
 }
 
-/// The word of `maestro_rooms_ended_total` for an end that nobody ordered.
+/// The label of `maestro_rooms_ended_total` for an end that nobody ordered.
 fn end_reason(code: Option<i32>, signal: Option<i32>) -> &'static str {
     match (code, signal) {
         (Some(0), _) => "completed",
@@ -265,7 +265,7 @@ fn end_reason(code: Option<i32>, signal: Option<i32>) -> &'static str {
     }
 }
 
-/// Few words for the history of what came of it.
+/// How it ended, in a few words for the history.
 fn how(code: Option<i32>, signal: Option<i32>) -> String {
     match (code, signal) {
         (Some(code), _) => format!("exit code {code}"),

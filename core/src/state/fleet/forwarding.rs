@@ -1,5 +1,5 @@
-//! What matchmakers are told (contract 6): of which rooms, what, and to which forwarders.
-//! Never here: how it gets there, and what becomes of it.
+//! What matchmakers are told (contract 6): about which rooms, what, and which forwarders. Delivery and its outcome are
+//! handled elsewhere.
 
 use crate::domain::*;
 use crate::ports::{ForwardError, ForwardedEvent, Forwarding};
@@ -13,14 +13,14 @@ use crate::state::refusals::missing;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
-/// A ping that is to be forwarded once it is taken.
+/// A ping that will be forwarded once it is accepted.
 pub(in crate::state) struct Heard {
     room: RoomId,
     said: PingStatus,
 }
 
 impl Fleet {
-    /// Whether anybody is told of anything. Without an enabled forwarder nothing else of this file runs.
+    /// Whether there are any receivers. Without an enabled forwarder nothing else in this file runs.
     pub fn forwards(&self) -> bool {
         self.audience.is_some()
     }
@@ -36,21 +36,21 @@ impl Fleet {
         }
     }
 
-    /// The resync of a ping that was taken.
+    /// Forwards an accepted ping as a resync.
     pub fn forward_ping(&mut self, turn: &mut Turn, heard: Heard) {
         let Some(room) = self.rooms.touch(heard.room.as_str()) else {
             return;
         };
         let instance = room.record.instance.as_ref();
         let ends = instance.is_some_and(|i| i.status == InstanceStatus::Terminating);
-        // No match is to begin in a room that goes (contract 11.33).
+        // No match should begin in a room that is being removed (contract 11.33).
         let said = match heard.said {
             PingStatus::Ready if room.is_leaving() || ends => PingStatus::Terminating,
             said => said,
         };
         let event = ForwardedEvent::Resync(said);
         let metadata = room.record.reported.metadata.clone().unwrap_or_default();
-        // A room may be up and ping before its runtime has said where it is (D34).
+        // A room may be up and ping before its runtime has reported its address (D34).
         let placed = instance.is_some_and(|i| i.address.is_some());
         let waits = !placed && !event.needs_no_address(&metadata);
         room.untold = waits.then_some(heard.said);
@@ -59,8 +59,8 @@ impl Fleet {
         }
     }
 
-    /// What a room said before anybody knew where it is; the last of it, since each word
-    /// replaces the one before.
+    /// Forwards what a room reported before its address was known; only the last report, because each one supersedes
+    /// the one before.
     pub fn forward_untold(&mut self, turn: &mut Turn, id: &RoomId) {
         let room = self.rooms.touch(id.as_str());
         if let Some(said) = room.and_then(|room| room.untold.take())
@@ -71,13 +71,13 @@ impl Fleet {
         }
     }
 
-    /// A room has ended: the last that is told of it (D34). While it ends it may play its match
-    /// out, and what it says meanwhile is told too.
+    /// Forwards the end of a room, the last event about it (D34). While it is ending it may still play its match, and
+    /// its reports are forwarded too.
     pub fn forward_end(&self, turn: &mut Turn, id: &RoomId) {
         let Some(room) = self.rooms.get(id.as_str()).filter(|_| self.forwards()) else {
             return;
         };
-        // What never came to be is nobody's news.
+        // A room that never started concerns nobody.
         let lived =
             room.record.instance.is_some() || room.record.reported.ping != PingStatus::Unknown;
         if lived {
@@ -116,8 +116,8 @@ impl Fleet {
         })
     }
 
-    /// What is to be forwarded for a request; the caller does it and waits for the outcome,
-    /// which changes nothing here.
+    /// What has to be forwarded for a request; the caller delivers it and waits for the outcome, which changes nothing
+    /// here.
     pub fn plan_event(&self, request: EventRequest) -> Answer {
         self.active(missing)?;
         let Some(first) = self.audience.as_ref().and_then(|all| all.to.first()) else {
@@ -132,7 +132,7 @@ impl Fleet {
         let on_trial = room.is_some_and(|room| room.record.intent.validation);
         let event = match event {
             RequestedEvent::Player { event, player } => {
-                // Nobody asks whether the room exists (contract 3).
+                // The room's existence is not checked (contract 3).
                 let event = player_event(&event, player, first, &self.name)?;
                 let planned = self.forwarding(&id, None, event, metadata);
                 return Ok(Reply::Forward(planned.map(Arc::new)));

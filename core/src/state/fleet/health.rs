@@ -1,4 +1,4 @@
-//! When a room has been silent, or unready, or ending for too long (contract 5.7, step 3).
+//! When a room has been silent, unready or ending for too long (contract 5.7, step 3).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -7,7 +7,7 @@ use crate::state::report::RoomHang;
 use std::time::Duration;
 
 impl Fleet {
-    /// Arms the moment at which this room's health is looked at next.
+    /// Sets the time of this room's next health check.
     pub fn schedule_health(&mut self, now: Now, id: &RoomId) {
         if let Some(at) = self
             .rooms
@@ -19,19 +19,19 @@ impl Fleet {
         }
     }
 
-    /// When this room counts as expired if it does nothing more. Measured from the present
-    /// status' own beginning where the contract's clock would hide it (contract 11.32).
+    /// When this room expires if nothing happens. Measured from the beginning of the present status where the
+    /// contract's clock would hide it (contract 11.32).
     fn expires_at(&self, now: Now, room: &Room) -> Option<Mono> {
         let s = &self.settings;
         if let Some(removal) = &room.record.intent.removal {
             if removal.drain {
                 let asked = now.mono_of(removal.at);
                 let deadline = s.drain_deadline.map(|wait| asked.plus(wait));
-                // One that drains may hang as any other.
+                // A draining room may hang like any other.
                 let own = self.falls_silent_at(room);
                 return Some(deadline.map_or(own, |deadline| deadline.min(own)));
             }
-            // Told to end: its grace, and then the time the contract gives it.
+            // It was told to end: its grace period, followed by the contract's time.
             let told = room.terminated_at.unwrap_or(room.clock.status_since);
             let grace = self
                 .scheduler
@@ -45,13 +45,13 @@ impl Fleet {
     fn falls_silent_at(&self, room: &Room) -> Mono {
         let s = &self.settings;
         let clock = &room.clock;
-        // A match in another container of it is played to its end.
+        // A match in another container is played to its end.
         if let Some(since) = room.restart_since.filter(|_| !room.is_busy()) {
             return since.plus(s.initialization_timeout);
         }
         match room.status() {
             RoomStatus::Error if room.is_busy() => clock.last_ping.plus(s.ping_timeout),
-            // One that was up before has just lost its instance's readiness.
+            // It was up before and has lost its instance's readiness.
             RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
                 clock.status_since.plus(s.initialization_timeout)
             }
@@ -60,7 +60,7 @@ impl Fleet {
             }
             RoomStatus::Terminating => clock.status_since.plus(s.deletion_timeout),
             RoomStatus::Terminated => clock.status_since,
-            // It may go on pinging, and still nobody can play there.
+            // It may keep pinging, but nobody can play there.
             RoomStatus::Error => clock.last_ping.min(clock.status_since).plus(s.ping_timeout),
             _ => clock.last_ping.plus(s.ping_timeout),
         }
@@ -72,7 +72,7 @@ impl Fleet {
             .is_some_and(|at| at < now.mono)
     }
 
-    /// What is wrong with a room that has expired. `None`: it was on its way out, as somebody wanted.
+    /// Why a room has expired. `None` if it was being removed anyway.
     pub fn hang_of(&self, now: Now, id: &RoomId) -> Option<RoomHang> {
         let room = self.rooms.get(id.as_str())?;
         let ends = matches!(
@@ -103,8 +103,8 @@ impl Fleet {
         })
     }
 
-    /// Moves rooms whose time is over to `expired`, as many as one turn has time for; one
-    /// that pinged meanwhile goes back with its new moment. True when there was one.
+    /// Moves expired rooms to `expired`, as many as one turn has time for. A room that pinged meanwhile gets a new
+    /// deadline. True if any room expired.
     pub fn collect_expired(&mut self, now: Now) -> bool {
         let before = self.expired.len();
         for _ in 0..self.settings.rooms_per_turn.max(1) {

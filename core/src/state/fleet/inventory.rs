@@ -1,4 +1,4 @@
-//! The rooms of a scheduler as people see them: pages, single rooms, rooms that have ended.
+//! The rooms of a scheduler as people see them: pages, single rooms, ended rooms.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -149,7 +149,7 @@ impl Fleet {
         }
     }
 
-    /// Keeps what is known of a room beyond its end, so that somebody can still ask why.
+    /// Remembers a room after its end, so that people can still see why it ended.
     pub fn remember_end(&mut self, now: Now, id: &RoomId, exit: Option<Exit>) {
         let at = now.wall;
         let Some(room) = self.rooms.get(id.as_str()) else {

@@ -9,16 +9,15 @@ use crate::state::turn::Turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Not made as far as anybody knows, or listed as begun: it may be that a creation was cut short, or that its runtime
-/// has lost
-/// what it knew of the room. One order finishes either, and tells nothing new to a room that is only slow.
+/// Whether it was not created as far as is known, or is listed as begun: its creation may have been cut short, or its
+/// runtime may have lost track of it. One order fixes either, and is harmless for a room that is only slow.
 fn is_unfinished(instance: Option<&Instance>) -> bool {
     let begun = |i: &Instance| i.status == InstanceStatus::Pending && i.address.is_none();
     instance.is_none_or(begun)
 }
 
 impl Fleet {
-    /// Gives out a call on the runtime; `purpose` says what its result means.
+    /// Starts a call on the runtime; `purpose` determines what its result means.
     pub fn run(&mut self, turn: &mut Turn, purpose: Purpose, work: Work) -> WorkId {
         let timeout = match &work {
             Work::CreateRoom(_) | Work::ReservePorts { .. } => self.settings.add_timeout,
@@ -104,7 +103,7 @@ impl Fleet {
         );
     }
 
-    /// Asks the runtime to end a room, once what says so is durable.
+    /// Tells the runtime to end a room, once the intent is durable.
     pub fn order_termination(
         &mut self,
         turn: &mut Turn,
@@ -135,7 +134,7 @@ impl Fleet {
             room: id.clone(),
             uid,
         };
-        // Until this is answered it is not told again, however long ago it was told before.
+        // It is not told again before this call is answered, however long that takes.
         let now = turn.now.mono;
         self.rooms
             .update(id.as_str(), |room| room.terminated_at = Some(now));

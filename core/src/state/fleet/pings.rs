@@ -1,4 +1,4 @@
-//! What a room says of itself (contract 3, Ping).
+//! Pings (contract 3, Ping).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -6,10 +6,10 @@ use crate::state::input::{Ping, Refusal, RefusalKind, Steady};
 use crate::state::turn::Turn;
 
 impl Fleet {
-    /// Takes in what a room says of itself (contract 3, Ping). True when its status changed.
+    /// Processes a room's report about itself (contract 3, Ping). True if its status changed.
     pub fn take_ping(&mut self, turn: &mut Turn, ping: Ping) -> Result<bool, Refusal> {
         let now = turn.now;
-        // Refused or not: what it says now is something else.
+        // Even if it is refused, the room now reports something else.
         self.rooms.take_off(ping.room.as_str());
         let Some(room) = self.rooms.touch(ping.room.as_str()) else {
             return Err(Refusal::new(
@@ -19,7 +19,7 @@ impl Fleet {
         };
         let passed_over = room.marks.silent;
         room.clock.last_ping = now.mono;
-        // Of a room that is started again in place it says whether a match runs in it.
+        // For a room that is being restarted in place, a ping still tells whether a match is running.
         let counted = room.is_restarting();
         let reported = &mut room.record.reported;
         reported.last_ping_at = now.wall;
@@ -33,7 +33,7 @@ impl Fleet {
             status: ping.status,
             running_matches: ping.running_matches,
         };
-        // An occupied room has at least one match, whatever it says (contract 3).
+        // An occupied room has at least one match, whatever number it sends (contract 3).
         let matches = match ping.status {
             PingStatus::Occupied if ping.running_matches == 0 => 1,
             _ => ping.running_matches,

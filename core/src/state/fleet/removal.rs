@@ -1,4 +1,4 @@
-//! Which rooms are to go: marks that a room is to end, and the choice among those that may.
+//! Marks rooms for removal, and chooses among those that may be removed.
 
 use crate::domain::*;
 use crate::rules::deletion;
@@ -9,7 +9,7 @@ use crate::state::turn::Turn;
 use std::collections::HashSet;
 
 impl Fleet {
-    /// Writes down that a room is to end; it is not given out any more from now on.
+    /// Records that a room will be removed; from now on it is not allocated.
     pub fn mark_removal(
         &mut self,
         turn: &mut Turn,
@@ -46,7 +46,7 @@ impl Fleet {
         }
     }
 
-    /// Rooms that a user wanted gone, and then not, before anything happened to them.
+    /// Keeps rooms whose removal a user ordered and canceled before anything happened to them.
     pub fn keep_rooms_of(&mut self, turn: &mut Turn, canceled: &OperationRecord) {
         let Definition::RemoveRooms {
             rooms_ids: Some(ids),
@@ -76,8 +76,8 @@ impl Fleet {
         }
     }
 
-    /// Much may have happened since a room was chosen: a ping of one that was silent, a
-    /// match in one that was to be drained first.
+    /// Whether a chosen room may still be removed. It may have changed since: a silent one may have pinged, and one
+    /// that should be drained first may have a match.
     pub fn may_still_go(&self, now: Now, id: &RoomId, reason: RemovalReason) -> bool {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return false;
@@ -103,16 +103,16 @@ impl Fleet {
         };
         let major_of = |version: &SchedulerVersion| version.semver().map(|v| v.major);
         let major = major_of(active.version());
-        // Few versions have many rooms: their numbers are read once.
+        // There are few versions and many rooms, so the version numbers are compared once.
         let in_use = self.rooms.by_version().keys();
         let same_major: HashSet<&SchedulerVersion> =
             in_use.filter(|v| major_of(v) == major).collect();
         let now = now.mono;
-        // A rollout replaces old rooms only: a new one would be made anew without end.
+        // A rollout replaces old rooms only: new ones would be replaced without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
         let replaced =
             |room: &&Room| !rolling || self.outdated.contains(&room.record.intent.version);
-        // Rooms that drain already are on their way: `amount` is about others.
+        // Rooms that drain already are being removed: `amount` counts others.
         let candidates = self
             .rooms
             .iter()
@@ -120,7 +120,7 @@ impl Fleet {
             .filter(replaced)
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,
-                // In error while a container of it is started again, and a match runs in another.
+                // It is in error while a container is being restarted, but a match runs in another one.
                 status: match room.is_restarting() && room.is_busy() {
                     true => RoomStatus::Occupied,
                     false => room.status(),
@@ -132,8 +132,8 @@ impl Fleet {
         deletion::deletion_order(candidates, amount)
     }
 
-    /// A room of a validation that nobody goes on with. That somebody wanted it drained
-    /// keeps it no longer, and may be taken back.
+    /// Whether it is a validation room that no operation uses any more. A drain that was ordered does not keep it, and
+    /// may be canceled.
     pub fn is_stray(&self, room: &Room) -> bool {
         let told = room.record.intent.end().is_some();
         room.record.intent.validation && !told && !self.is_on_trial(&room.record.id)

@@ -1,4 +1,4 @@
-//! How a room's row comes and goes, and how its instance is told from others of its name.
+//! How a room's row is created and deleted, and how its instance is distinguished from namesakes.
 
 use crate::domain::*;
 use crate::rules::names::room_id;
@@ -47,11 +47,11 @@ impl Fleet {
         let (intent, reported) = (&record.intent, &mut record.reported);
         let allocated = intent.allocated_at.map(|at| now.mono_of(at));
         let first_ready = reported.first_ready_at.map(|at| now.mono_of(at));
-        // What pinged once was up: its end after the restart is no crash at start.
+        // A room that has pinged was up: its end after the restart is no crash at startup.
         let was_ready = first_ready.is_some() || reported.ping != PingStatus::Unknown;
         reported.played |= matches!(reported.status, RoomStatus::Occupied | RoomStatus::Active);
         let restarting = record.instance.as_ref().and_then(|i| i.restarting);
-        // Found in the runtime by an owner before: still nobody knows whether it is held.
+        // An earlier owner found it in the runtime: it is still unknown whether someone holds it.
         let found = intent.made_by.is_none().then(|| {
             let found = now.mono_of(intent.created_at);
             found.plus(self.settings.allocation_hold)
@@ -60,7 +60,7 @@ impl Fleet {
         let fresh = self.settings.allocation_fresh;
         let silent =
             fresh.is_some_and(|fresh| silence.unsigned_abs() > fresh && !silence.is_negative());
-        // It said so before anybody knew where it is, and no forwarder was told (D34).
+        // It pinged before its address was known, and no forwarder was told (D34).
         let lives = matches!(reported.ping, PingStatus::Ready | PingStatus::Occupied);
         let untold = (lives && !placed).then_some(reported.ping);
         let mut events = RoomEvents::default();
@@ -83,14 +83,14 @@ impl Fleet {
             events,
             marks: Marks::default(),
         });
-        // Its silence before the take-over is no reason to end it, but one to prefer others (D33).
+        // Its silence before the take-over is no reason to end it, but others are preferred (D33).
         if silent {
             self.rooms.pass_over(id.as_str());
         }
         self.schedule_health(now, &id);
     }
 
-    /// Takes a room's row away: the runtime has no instance of it any more.
+    /// Deletes a room's row, because the runtime has no instance of it any more.
     pub fn forget_room(&mut self, turn: &mut Turn, id: &RoomId) {
         self.expired.remove(id);
         self.forward_end(turn, id);
@@ -100,8 +100,8 @@ impl Fleet {
         }
     }
 
-    /// The id of an operation's room, or `None` when that room is there already. A name that
-    /// another room has is passed over: names are short hashes.
+    /// The id for an operation's room, or `None` if that room exists already. A name used by another room is skipped,
+    /// because names are short hashes.
     pub fn free_room_id(&self, operation: OperationId, index: u32) -> Option<RoomId> {
         let mut attempt = 0;
         loop {
@@ -114,7 +114,7 @@ impl Fleet {
         }
     }
 
-    /// Rooms that this operation made.
+    /// Rooms that this operation created.
     pub fn rooms_made_by(&self, operation: OperationId) -> Vec<RoomId> {
         let made = self
             .rooms
@@ -123,7 +123,7 @@ impl Fleet {
         made.map(|r| r.record.id.clone()).collect()
     }
 
-    /// The cap of one scheduler (`limits.rooms.perScheduler`).
+    /// Checks the limit of one scheduler (`limits.rooms.perScheduler`).
     pub fn room_for(&self, amount: i32) -> Result<(), Refusal> {
         let limit = self.settings.rooms_limit;
         let there = self.rooms.len();
@@ -137,14 +137,15 @@ impl Fleet {
         Err(Refusal::new(RefusalKind::Exhausted, text))
     }
 
-    /// A list may be older than the answer to a creation: that it lacks the room says nothing.
+    /// Whether it was just created: a list may be older than the answer to its creation, so a missing room means
+    /// nothing.
     pub fn is_just_made(&self, now: Now, id: &RoomId) -> bool {
         let room = self.rooms.get(id.as_str());
         let made = room.and_then(|room| room.made_at);
         made.is_some_and(|at| now.mono.since(at) < self.settings.runtime_timeout)
     }
 
-    /// Same id, another start: foreign (architecture 3).
+    /// The same id with another start belongs to another instance (architecture 3).
     pub fn is_namesake(&self, instance: &Instance) -> bool {
         let known = self.rooms.get(instance.room.as_str());
         known
@@ -152,7 +153,7 @@ impl Fleet {
             .is_some_and(|known| known.uid != instance.uid)
     }
 
-    /// The room's instance that is known by now is not this one.
+    /// Whether the room's known instance is a different one.
     pub fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
         let room = self.rooms.get(id.as_str());
         let known = room.and_then(|room| room.record.instance.as_ref());

@@ -1,4 +1,4 @@
-//! A room's status: what its ping and its instance come to (contract 4.4).
+//! A room's status, derived from its ping and its instance (contract 4.4).
 
 use crate::domain::*;
 use crate::rules::status;
@@ -7,7 +7,7 @@ use crate::state::input::{Refusal, RefusalKind};
 use crate::state::turn::Turn;
 
 impl Fleet {
-    /// Brings a room's status up to date with its ping and its instance (contract 4.4). True when it changed.
+    /// Updates a room's status from its ping and its instance (contract 4.4). True if it changed.
     pub fn recompute_status(&mut self, turn: &mut Turn, id: &RoomId) -> Result<bool, Refusal> {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return Ok(false);
@@ -34,7 +34,7 @@ impl Fleet {
         if status == stored {
             return Ok(false);
         }
-        // What it says until its end does not bring it back.
+        // Reports after an order to end do not bring it back.
         if told && !matches!(status, RoomStatus::Error | RoomStatus::Terminated) {
             return Ok(false);
         }
@@ -52,7 +52,7 @@ impl Fleet {
         Ok(true)
     }
 
-    /// Sets a status; durable with this decision.
+    /// Sets a status, which is stored with this decision.
     pub fn set_status(&mut self, turn: &mut Turn, id: &RoomId, status: RoomStatus) {
         let now = turn.now;
         let first_ready = self.rooms.update(id.as_str(), |room| {

@@ -1,5 +1,5 @@
-//! The rooms of one scheduler with the counts and indexes that decisions need, kept
-//! current on every change so that no decision has to walk over all rooms.
+//! The rooms of one scheduler, with the counts and indexes that decisions need. They are updated on every change, so
+//! that no decision has to iterate over all rooms.
 
 use super::room::Room;
 use crate::domain::*;
@@ -7,13 +7,13 @@ use crate::ports::RoomCounts;
 use crate::state::input::{PingCacheChange, Steady};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// What of a room the counts depend on.
+/// The properties of a room that counts depend on.
 #[derive(Clone, PartialEq)]
 struct Class {
     status: RoomStatus,
     counted: bool,
     kept: bool,
-    /// Was to be drained, and is idle now.
+    /// It was being drained and is idle now.
     drained: bool,
     available: bool,
     busy: bool,
@@ -54,19 +54,20 @@ impl Class {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VersionCount {
     pub available: u64,
-    /// Of these, not up yet.
+    /// How many of these are not up yet.
     pub starting: u64,
-    /// Of these, with a match or about to have one.
+    /// How many of these have a match or are about to have one.
     pub busy: u64,
-    /// Of the busy ones, waiting for their match to end.
+    /// How many of the busy ones wait for their match to end.
     pub draining: u64,
 }
 
+/// All rooms of one scheduler. Every change goes through it, so that its counts and indexes are always current.
 #[derive(Default)]
 pub struct RoomTable {
-    /// Boxed: a table that grows moves its entries, in one turn of the actor.
+    /// Boxed, because a growing table moves its entries within one turn of the actor.
     rooms: HashMap<RoomId, Box<Room>>,
-    /// For listings: pages have an order that stays.
+    /// For listings, whose pages need a stable order.
     names: BTreeSet<RoomId>,
     active: SchedulerVersion,
     counts: RoomCounts,
@@ -78,16 +79,16 @@ pub struct RoomTable {
     running_matches: i64,
     /// Rooms of the active version first, then by id (contract 7).
     allocatable: BTreeSet<(bool, RoomId)>,
-    /// Those of them that are known to be silent: given out when no other is there (D33).
+    /// Allocatable rooms that are known to be silent: allocated only if there is no other (D33).
     silent: BTreeSet<(bool, RoomId)>,
-    /// One entry per room: the earliest moment at which its health has to be looked at.
+    /// One entry per room: when its health has to be checked next.
     deadlines: BTreeSet<(Mono, RoomId)>,
     ping_cache: PingCacheChanges,
 }
 
-/// Which rooms the shell may answer without asking: see [`Steady`].
+/// Which pings the shell may answer from its cache: see [`Steady`].
 struct PingCacheChanges {
-    /// Grows when everything is taken off at once.
+    /// Incremented when the whole cache is cleared.
     generation: u64,
     changes: Vec<PingCacheChange>,
 }
@@ -112,55 +113,60 @@ impl PingCacheChanges {
 }
 
 impl RoomTable {
+    /// The room with this id.
     pub fn get(&self, id: &str) -> Option<&Room> {
         self.rooms.get(id).map(|room| &**room)
     }
+    /// All rooms in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.values().map(|room| &**room)
     }
-    /// By id.
+    /// All rooms, ordered by id.
     pub fn in_order(&self) -> impl Iterator<Item = &Room> {
         self.names.iter().filter_map(|id| self.get(id.as_str()))
     }
+    /// Number of rooms, validation rooms among them.
     pub fn len(&self) -> usize {
         self.rooms.len()
     }
+    /// Whether there is no room, not even a validation room.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
-    /// Rooms by status, validation rooms left out.
+    /// Rooms by status, without validation rooms.
     pub fn counts(&self) -> &RoomCounts {
         &self.counts
     }
-    /// Instances by `InstanceStatus as usize`, those of validation rooms among them.
+    /// Instances by `InstanceStatus as usize`, including those of validation rooms.
     pub fn instances(&self) -> &[u64; 5] {
         &self.instances
     }
-    /// Rooms by status that are to stay: what a scaling policy looks at.
+    /// Rooms that are not to be removed, by status: the input of scaling policies.
     pub fn kept(&self) -> &RoomCounts {
         &self.kept
     }
-    /// Rooms that were to be drained and hold no match any more.
+    /// Rooms that were being drained and have no match any more.
     pub fn drained(&self) -> &BTreeSet<RoomId> {
         &self.drained
     }
+    /// Rooms that count towards the desired number.
     pub fn available(&self) -> u64 {
         self.available
     }
+    /// Available rooms by version; versions without any are absent.
     pub fn by_version(&self) -> &BTreeMap<SchedulerVersion, VersionCount> {
         &self.by_version
     }
-    /// Matches in rooms that are to stay.
+    /// Matches in rooms that are not to be removed.
     pub fn running_matches(&self) -> i64 {
         self.running_matches
     }
-    /// The room that the next caller gets: one that is not silent, while there is one. Which
-    /// are silent is found out here, by asking those whose turn it is; so a steady ping moves no
-    /// index, and a room is passed over once per silence. When a whole fleet has fallen silent,
-    /// at most `moves` rooms change their index in one turn; the others are only looked at.
+    /// The room for the next caller: one that is not silent, if there is any. Silent rooms are detected here, when it
+    /// is their turn; so a steady ping moves no index, and a room is skipped once per silence. If a whole fleet has
+    /// fallen silent, at most `moves` rooms change their index in one turn; the others are only inspected.
     ///
-    /// `is_silent` is also told whether the room is on the ping cache: then pings may have been
-    /// answered that are not known here yet.
+    /// `is_silent` also gets whether the room is in the ping cache: then pings may have been answered that are not
+    /// known here yet.
     pub fn next_to_give(
         &mut self,
         moves: usize,
@@ -187,20 +193,21 @@ impl RoomTable {
         };
         heard.or_else(|| first().min().map(|(_, id)| id.clone()))
     }
-    /// As [`Self::next_to_give`], as far as is known without asking who has fallen silent.
+    /// Like [`Self::next_to_give`], but without detecting silent rooms.
     pub fn next_allocatable(&self) -> Option<&RoomId> {
         let first = self.allocatable.first().or_else(|| self.silent.first());
         first.map(|(_, id)| id)
     }
-    /// It is given out after all others until it pings. That ping is looked at: it is off the ping cache.
+    /// It is allocated after all others until it pings. It also leaves the ping cache, so that its ping is noticed.
     pub fn pass_over(&mut self, id: &str) {
         self.update(id, |room| room.marks.silent = true);
     }
-    /// A room that was passed over pinged.
+    /// A room that was skipped has pinged.
     pub fn heard(&mut self, id: &str) {
         self.update(id, |room| room.marks.silent = false);
     }
 
+    /// Adds a room, or replaces the one with its id.
     pub fn insert(&mut self, room: Room) {
         let id = room.record.id.clone();
         self.remove(id.as_str());
@@ -209,6 +216,7 @@ impl RoomTable {
         self.rooms.insert(id, Box::new(room));
     }
 
+    /// Removes a room with its indexes; `None` if it is unknown.
     pub fn remove(&mut self, id: &str) -> Option<Room> {
         let mut room = self.rooms.remove(id)?;
         self.names.remove(id);
@@ -220,13 +228,13 @@ impl RoomTable {
         Some(*room)
     }
 
-    /// The only way to change a room: counts and indexes follow.
+    /// The only way to change a room: counts and indexes are updated.
     pub fn update<R>(&mut self, id: &str, change: impl FnOnce(&mut Room) -> R) -> Option<R> {
         let room = self.rooms.get_mut(id)?;
         let before = Class::of(room);
         let result = change(room);
         let after = Class::of(room);
-        // Whatever changed, the next ping may have to be looked at.
+        // Any change may affect how the next ping has to be handled.
         self.ping_cache.take_off(room);
         if before != after {
             let id = room.record.id.clone();
@@ -236,12 +244,12 @@ impl RoomTable {
         Some(result)
     }
 
-    /// For what no count depends on: the moments and the metadata of a steady ping.
+    /// For changes that no count depends on: times and metadata of a steady ping.
     pub fn touch(&mut self, id: &str) -> Option<&mut Room> {
         self.rooms.get_mut(id).map(|room| &mut **room)
     }
 
-    /// Rooms of the active version are given out first.
+    /// Rooms of the active version are allocated first.
     pub fn set_active(&mut self, version: &SchedulerVersion) {
         if self.active == *version {
             return;
@@ -257,7 +265,7 @@ impl RoomTable {
         (self.allocatable, self.silent) = (keys(heard), keys(silent));
     }
 
-    /// The shell may answer pings of this room that say just this.
+    /// The shell may answer pings of this room that repeat this.
     pub fn post(&mut self, id: &str, steady: Steady) {
         if let Some(room) = self.rooms.get_mut(id) {
             room.marks.posted = self.ping_cache.generation;
@@ -266,23 +274,24 @@ impl RoomTable {
             self.ping_cache.changes.push(post);
         }
     }
-    /// The next ping of this room is to be looked at.
+    /// The next ping of this room must be decided on.
     pub fn take_off(&mut self, id: &str) {
         if let Some(room) = self.rooms.get_mut(id) {
             self.ping_cache.take_off(room);
         }
     }
-    /// The next ping of every room is to be looked at.
+    /// The next ping of every room must be decided on.
     pub fn clear_ping_cache(&mut self) {
         self.ping_cache.generation += 1;
         self.ping_cache.changes.clear();
         self.ping_cache.changes.push(PingCacheChange::Clear);
     }
+    /// The changes of the ping cache since the last call, for the decision.
     pub fn take_ping_cache_changes(&mut self) -> Vec<PingCacheChange> {
         std::mem::take(&mut self.ping_cache.changes)
     }
 
-    /// At most `amount` ids behind `after`, in their order.
+    /// At most `amount` ids after `after`, in order.
     pub fn ids_after(&self, after: Option<&RoomId>, amount: usize) -> Vec<RoomId> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
@@ -290,7 +299,7 @@ impl RoomTable {
         ids.take(amount).cloned().collect()
     }
 
-    /// Looks at this room's health again at `at`; a room has one such moment at a time.
+    /// Sets the time of this room's next health check; a room has only one.
     pub fn set_deadline(&mut self, id: &RoomId, at: Mono) {
         let Some(room) = self.rooms.get_mut(id.as_str()) else {
             return;
@@ -303,10 +312,11 @@ impl RoomTable {
         }
         self.deadlines.insert((at, id.clone()));
     }
+    /// When the next health check of a room is due; `None` if no room has one.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.deadlines.first().map(|(at, _)| *at)
     }
-    /// Takes one room whose moment has come.
+    /// Takes one room whose health check is due.
     pub fn pop_due(&mut self, now: Mono) -> Option<RoomId> {
         let (at, _) = self.deadlines.first()?;
         if *at > now {

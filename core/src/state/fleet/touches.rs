@@ -1,4 +1,4 @@
-//! Steady pings: which of them need no look, and when they are written.
+//! Steady pings: which pings need no decision, and when they are written.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -6,7 +6,7 @@ use crate::state::input::SteadyPing;
 use crate::state::turn::Turn;
 
 impl Fleet {
-    /// Its last ping is to be written, with those of others.
+    /// Marks the room's last ping for the next write.
     pub fn touched(&mut self, now: Now, id: &RoomId) {
         let Some(room) = self.rooms.touch(id.as_str()) else {
             return;
@@ -20,8 +20,8 @@ impl Fleet {
         }
     }
 
-    /// The same ping would change nothing whenever it came: no moment that lies ahead, and
-    /// nobody who is told of each.
+    /// Whether an identical ping would change nothing whenever it came: no deadline is ahead, and nobody receives each
+    /// ping.
     pub fn is_steady(&self, now: Now, id: &RoomId) -> bool {
         if self.forwards() {
             return false;
@@ -36,8 +36,7 @@ impl Fleet {
         !held && room.quarantined_until.is_none()
     }
 
-    /// Pings that were answered from the ping cache. One that is older than what the room said
-    /// here since then is passed over.
+    /// Applies pings that were answered from the ping cache. One older than the room's last ping here is ignored.
     pub fn on_pinged(&mut self, touches: &mut Vec<RoomTouch>, pings: Vec<SteadyPing>) {
         for ping in pings {
             let Some(room) = self.rooms.touch(ping.room.as_str()) else {
@@ -60,7 +59,7 @@ impl Fleet {
         }
     }
 
-    /// The next write of pings that came here, at most one chunk.
+    /// Writes due steady pings, at most one chunk.
     pub fn flush_due_touches(&mut self, turn: &mut Turn) {
         let now = turn.now.mono;
         if self.timers.touches.is_none_or(|at| at > now) {
@@ -72,7 +71,7 @@ impl Fleet {
             };
             turn.touches.extend(self.take_touch(&id));
         }
-        // What is left goes in the next turns.
+        // The rest is written in the next turns.
         self.timers.touches = (!self.touched.is_empty()).then_some(now);
     }
 
@@ -82,8 +81,8 @@ impl Fleet {
         Some(RoomTouch::of(&room.record))
     }
 
-    /// Pings that are not written yet, the last of the ping cache's with them: for the last write
-    /// before the actor ends.
+    /// Steady pings that are not written yet, including the last ones of the ping cache: for the final write of an
+    /// ending actor.
     pub fn flush(&mut self, last: Vec<SteadyPing>) -> Vec<RoomTouch> {
         let mut touches = Vec::new();
         self.on_pinged(&mut touches, last);

@@ -1,5 +1,5 @@
-//! The one look at the fleet: tick, event, restart and take-over all end here
-//! (architecture 3). It compares what is with what is wanted and enqueues the difference.
+//! The evaluation of the fleet, in which tick, event, restart and take-over all end (architecture 3). It compares the
+//! actual with the desired state and enqueues operations for the difference.
 
 use crate::domain::*;
 use crate::rules::desired::Plan;
@@ -11,7 +11,7 @@ use crate::state::turn::Turn;
 use std::collections::BTreeSet;
 
 impl Operations {
-    /// Takes no input. Returns a line for each operation that it enqueued.
+    /// Evaluates the fleet without any input. Returns a line for each operation that it enqueued.
     pub fn consider(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Vec<String> {
         fleet.timers.consider = None;
         if !self.may_consider(fleet) {
@@ -33,8 +33,8 @@ impl Operations {
         settled && !self.any_open(|r| matches!(r.definition, Definition::CreateScheduler { .. }))
     }
 
-    /// While the scheduler is deleted, rooms that did not end in their time are told again.
-    /// After a deletion that failed it stays without rooms until it is deleted again.
+    /// While the scheduler is being deleted, rooms that did not end in time are told again. After a failed deletion it
+    /// stays without rooms until it is deleted again.
     fn end_again(&self, fleet: &mut Fleet, turn: &mut Turn) {
         let mut due = std::mem::take(&mut fleet.expired);
         if !self.is_deleting() {
@@ -49,20 +49,20 @@ impl Operations {
     }
 
     fn remove_expired(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Option<String> {
-        // One that pinged since then is not expired any more.
+        // Rooms that pinged since then are not expired any more.
         let (ids, alive): (BTreeSet<RoomId>, BTreeSet<RoomId>) = std::mem::take(&mut fleet.expired)
             .into_iter()
             .partition(|id| fleet.is_expired(turn.now, id));
         alive
             .iter()
             .for_each(|id| fleet.schedule_health(turn.now, id));
-        // They stay listed until a removal takes them: one that is canceled is ordered anew.
+        // They stay listed until a removal takes them: if that is canceled, it is ordered again.
         fleet.expired = ids;
         if fleet.expired.is_empty() || self.waits_for_removal(RemovalReason::ExpiredRoom) {
             return None;
         }
         let ids: Vec<RoomId> = fleet.expired.iter().cloned().collect();
-        // From now on others are made in their place, though they are still there.
+        // From now on replacements are created, although these rooms still exist.
         for id in &ids {
             if let Some(hang) = fleet.hang_of(turn.now, id) {
                 fleet.replaced.push(format!("{id} ({})", hang.why));
@@ -71,7 +71,7 @@ impl Operations {
         Some(self.enqueue_removal_by_id(turn, ids, RemovalReason::ExpiredRoom))
     }
 
-    /// Drained rooms whose matches are over.
+    /// Removes drained rooms whose matches have ended.
     fn remove_drained(&mut self, fleet: &Fleet, turn: &mut Turn) -> Option<String> {
         let first = fleet.rooms.drained().first()?;
         let reason = fleet
@@ -112,7 +112,7 @@ impl Operations {
         format!("enqueued operation {id}: {text}")
     }
 
-    /// A removal by ids for this reason is under way: what it leaves is taken next time.
+    /// Whether a removal by ids for this reason is pending; what it leaves is handled next time.
     fn waits_for_removal(&self, reason: RemovalReason) -> bool {
         self.any_open(|r| {
             matches!(&r.definition, Definition::RemoveRooms { rooms_ids: Some(_), reason: word, .. }
@@ -120,7 +120,7 @@ impl Operations {
         })
     }
 
-    /// One scaling operation at a time: its end brings the next look.
+    /// Only one scaling operation at a time; its end causes the next evaluation.
     fn scales_already(&self) -> bool {
         self.any_open(|r| {
             matches!(
@@ -153,7 +153,7 @@ impl Operations {
         if plan.add > 0 {
             return self.scale_up(fleet, turn, plan);
         }
-        // Nothing is made in the place of those that ended.
+        // No replacements are created for rooms that ended.
         fleet.replaced.clear();
         let remove = fleet.still_to_choose(&plan);
         (remove > 0).then(|| self.scale_down(fleet, turn, plan, remove))
@@ -170,7 +170,7 @@ impl Operations {
             .min(self.settings.add_limit)
             .min(i32::try_from(left).unwrap_or(i32::MAX));
         if amount == 0 {
-            // At the cap: another look when a room has gone.
+            // At the limit: it is evaluated again when a room is gone.
             return None;
         }
         let failures = fleet.active_failures();

@@ -1,4 +1,4 @@
-//! Undoing what an operation did before it failed or was canceled (contract 5.3; D1, D16, D17).
+//! Undoes the effects of an operation that failed or was canceled (contract 5.3; D1, D16, D17).
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -10,12 +10,13 @@ use crate::state::report::{Named, Outcome, Report};
 use crate::state::turn::Turn;
 
 impl Operations {
-    /// Ends the operation in `lane` as an error, after its rollback.
+    /// Ends the operation in `lane` in status `error`, after its rollback.
     pub fn fail(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane, cause: String) {
         self.roll_back(fleet, turn, lane, cause, false);
     }
 
-    /// The cause is stored first: a restart goes on with the rollback, not with the work.
+    /// Begins a rollback. The cause is stored first, so that a restart continues with the rollback rather than the
+    /// work.
     pub fn roll_back(
         &mut self,
         fleet: &mut Fleet,
@@ -75,7 +76,7 @@ impl Operations {
         self.rollback_step(fleet, turn, lane);
     }
 
-    /// From here on the clock runs for the rollback.
+    /// From here on the rollback's time is measured.
     fn report_failed(&mut self, turn: &mut Turn, lane: Lane, canceled: bool, cause: &str) {
         let outcome = if canceled {
             Outcome::Canceled
@@ -93,7 +94,7 @@ impl Operations {
         turn.reports.extend([report, rolls_back]);
     }
 
-    /// Goes on with a rollback; ends the operation when nothing is left to undo.
+    /// Continues a rollback; ends the operation when nothing is left to undo.
     pub fn rollback_step(&mut self, fleet: &mut Fleet, turn: &mut Turn, lane: Lane) {
         loop {
             let Some(running) = self.running_mut(lane) else {
@@ -126,7 +127,7 @@ impl Operations {
         }
     }
 
-    /// The rollback of `create_scheduler` leaves nothing behind but the operation (D17).
+    /// The rollback of `create_scheduler` removes everything except the operation (D17).
     pub fn place_rolled_back(
         &mut self,
         fleet: &mut Fleet,

@@ -1,5 +1,5 @@
-//! `create_new_scheduler_version`: numbers a document, tries it in validation rooms when it
-//! is a major change, stores it and enqueues the switch (contract 5.5).
+//! `create_new_scheduler_version`: numbers a document, tests it in validation rooms if it is a major change, stores it
+//! and enqueues the switch (contract 5.5).
 
 use crate::domain::*;
 use crate::ports::Change;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const LANE: Lane = Lane::Version;
-/// First wait between two attempts; doubles (contract 5.5).
+/// First wait between two attempts; it doubles (contract 5.5).
 const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
 const ATTEMPT_BACKOFF_MAX: Duration = Duration::from_millis(25_600);
 
@@ -71,7 +71,7 @@ impl Operations {
         }
     }
 
-    /// Begins the next attempt, or ends one whose time is over.
+    /// Begins the next attempt, or ends one that has timed out.
     pub fn version_due(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
@@ -95,7 +95,7 @@ impl Operations {
             return;
         };
         let (operation, journal) = (running.record.id, &running.record.resume);
-        // Attempts before a restart had rooms of their own: their ids are used up.
+        // Attempts before a restart had their own rooms, whose ids are used up.
         let index = journal.attempt.saturating_mul(1000);
         let Some(run) = self.version_run() else {
             return;
@@ -133,7 +133,7 @@ impl Operations {
         );
     }
 
-    /// A room's status or instance changed: is it the one under validation, and what of it?
+    /// A room's status or instance has changed; evaluates it if it is the validation room.
     pub fn validation_room_changed(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: &RoomId) {
         let Some(room) = fleet.rooms.get(id.as_str()) else {
             return;
@@ -162,7 +162,7 @@ impl Operations {
         }
     }
 
-    /// The room under validation is gone, or could not be made.
+    /// The validation room is gone, or could not be created.
     pub fn validation_room_ended(
         &mut self,
         fleet: &mut Fleet,
@@ -182,7 +182,7 @@ impl Operations {
         }
     }
 
-    /// Ends the attempt's room, whatever came of it.
+    /// Ends the attempt's room, whatever the outcome.
     fn end_attempt(
         &mut self,
         fleet: &mut Fleet,
@@ -213,7 +213,7 @@ impl Operations {
         }
     }
 
-    /// The attempt's room was told to end: the outcome counts now.
+    /// The attempt's room was told to end: now the outcome is evaluated.
     pub fn validation_room_terminated(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: &RoomId) {
         let attempts = self.settings.validation_attempts.max(1);
         let now = turn.now.mono;
@@ -227,7 +227,7 @@ impl Operations {
             return;
         }
         let (error, attempt) = (error.take(), run.attempt);
-        // Once: a second report of the same room finds another phase.
+        // Only once: a second report about the same room finds another phase.
         run.phase = Phase::Waiting {
             until: now.plus(doubled(ATTEMPT_BACKOFF, attempt, ATTEMPT_BACKOFF_MAX)),
         };
