@@ -209,9 +209,21 @@ async fn a_page_of_another_site_gets_no_command_to_run() {
         .spawn()
         .expect("it starts");
 
-    // Without the guard all of them get in: a command runs for each way.
+    without_the_guard_all_get_in(&maestro, &home, &story, controls).await;
+    with_it_none_does(&maestro, &story, guarded).await;
+    let _ = running.kill().await;
+    nothing_was_ordered(&maestro, &home, guarded).await;
+}
+
+/// A command runs for each way.
+async fn without_the_guard_all_get_in(
+    maestro: &Maestro,
+    home: &Home,
+    story: &Arc<Mutex<Story>>,
+    controls: [&str; 3],
+) {
     for tag in controls {
-        seen(&story, tag).await;
+        seen(story, tag).await;
         for name in ordered(tag) {
             let mark = home.path().join(format!("mark-{name}"));
             let ran = eventually(seconds(30), || async { mark.exists() }).await;
@@ -222,30 +234,29 @@ async fn a_page_of_another_site_gets_no_command_to_run() {
             );
         }
     }
-    let read = seen(&story, controls[2]).await;
+    let read = seen(story, controls[2]).await;
     assert!(
         read.contains("v1.0.0"),
         "a rebound name reads everything: {read}"
     );
     let backup = home.path().join("backups/c-port.redb");
     assert!(eventually(seconds(10), || async { backup.exists() }).await);
+}
 
-    // With it none does. All that they sent is in the log, also what no page waits for.
+/// All that they sent is in the log, also what no page waits for.
+async fn with_it_none_does(maestro: &Maestro, story: &Arc<Mutex<Story>>, guarded: [&str; 4]) {
     for tag in guarded {
-        let read = seen(&story, tag).await;
+        let read = seen(story, tag).await;
         assert!(!read.contains("v1.0.0"), "{tag}: {read}");
     }
     // Of the first two: create in three ways, delete (asked for first), back up, pause, read. Of the others all but the
     // middle two; the name is what is looked at first.
     let expected = 7 + 7 + 5 + 5;
-    let came = eventually(seconds(20), || async { refusals(&maestro) >= expected }).await;
-    assert!(
-        came,
-        "{} refusals\n{}",
-        refusals(&maestro),
-        maestro.logged()
-    );
-    let _ = running.kill().await;
+    let came = eventually(seconds(20), || async { refusals(maestro) >= expected }).await;
+    assert!(came, "{} refusals\n{}", refusals(maestro), maestro.logged());
+}
+
+async fn nothing_was_ordered(maestro: &Maestro, home: &Home, guarded: [&str; 4]) {
     let (_, all) = maestro.get("/schedulers").await;
     let names = all["schedulers"].as_array().expect("a list").iter();
     let names: Vec<&str> = names.filter_map(|s| s["name"].as_str()).collect();

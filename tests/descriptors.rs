@@ -143,21 +143,14 @@ fn child_of(parent: u32) -> Option<i32> {
         .ok()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn as_the_first_process_of_a_container_it_reaps_what_lost_its_parent() {
-    let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    let possible = Command::new("unshare")
-        .args(unshare)
-        .arg("true")
-        .stderr(Stdio::null())
-        .status();
-    if !possible.is_ok_and(|status| status.success()) {
-        return skip("no pid namespace can be made");
-    }
-    let home = Home::new();
+/// The options of `unshare`: a process that is the first of its own.
+const CONTAINER: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+
+/// The server in one.
+fn contained(home: &Home) -> Command {
     let mut command = Command::new("unshare");
     command
-        .args(unshare)
+        .args(CONTAINER)
         .arg(BINARY)
         .args(["start", "all", "--data-dir"])
         .arg(home.path());
@@ -165,8 +158,23 @@ async fn as_the_first_process_of_a_container_it_reaps_what_lost_its_parent() {
         .envs(home.environment())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut container = command.process_group(0).spawn().expect("unshare");
+        .stderr(Stdio::null())
+        .process_group(0);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_the_first_process_of_a_container_it_reaps_what_lost_its_parent() {
+    let possible = Command::new("unshare")
+        .args(CONTAINER)
+        .arg("true")
+        .stderr(Stdio::null())
+        .status();
+    if !possible.is_ok_and(|status| status.success()) {
+        return skip("no pid namespace can be made");
+    }
+    let home = Home::new();
+    let mut container = contained(&home).spawn().expect("unshare");
     let ports = home.environment();
     let url = |name: &str| {
         let port = ports

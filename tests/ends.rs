@@ -190,35 +190,11 @@ async fn rooms_that_end_again_and_again_are_tried_seldom_and_their_ends_are_seen
     )
     .await;
     let fleets = ["failing", "always", "flapping"];
-    let mut most = [0; 3];
-    let mut on_error = BTreeSet::new();
-    let all = async {
-        let until = std::time::Instant::now() + seconds(60);
-        while on_error.len() < 3 && std::time::Instant::now() < until {
-            for (fleet, most) in fleets.iter().zip(&mut most) {
-                *most = rooms(&maestro, fleet).await.len().max(*most);
-                if maestro.state(fleet).await == "on-error" {
-                    on_error.insert(*fleet);
-                }
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    all.await;
+    let (on_error, most) = until_on_error(&maestro, fleets).await;
     assert_eq!(on_error, fleets.into(), "after five failures");
     assert_eq!(most, [2, 2, 1], "no more rooms than wanted at any time");
     for fleet in ["failing", "always"] {
-        let operations = maestro.operations(fleet, "final").await;
-        assert!(operations.len() <= 3, "{operations:?}");
-        assert_eq!(
-            ended(&maestro, fleet).await.len(),
-            0,
-            "they keep their places"
-        );
-        let page = metrics(&maestro).await;
-        let begin =
-            format!("maestro_rooms_ended_total{{scheduler=\"{fleet}\",reason=\"restarted\"}} ");
-        assert!(page.contains(&begin), "{page}");
+        they_keep_their_places(&maestro, fleet).await;
     }
     let operations = maestro.operations("flapping", "final").await;
     assert!(operations.len() <= 8, "{operations:?}");
@@ -241,6 +217,39 @@ async fn rooms_that_end_again_and_again_are_tried_seldom_and_their_ends_are_seen
     for fleet in fleets {
         maestro.remove(fleet).await;
     }
+}
+
+/// Which of the fleets got there within a minute, and the most rooms that each had meanwhile.
+async fn until_on_error<'a>(
+    maestro: &Maestro,
+    fleets: [&'a str; 3],
+) -> (BTreeSet<&'a str>, [usize; 3]) {
+    let mut most = [0; 3];
+    let mut on_error = BTreeSet::new();
+    let until = std::time::Instant::now() + seconds(60);
+    while on_error.len() < 3 && std::time::Instant::now() < until {
+        for (fleet, most) in fleets.iter().zip(&mut most) {
+            *most = rooms(maestro, fleet).await.len().max(*most);
+            if maestro.state(fleet).await == "on-error" {
+                on_error.insert(*fleet);
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    (on_error, most)
+}
+
+async fn they_keep_their_places(maestro: &Maestro, fleet: &str) {
+    let operations = maestro.operations(fleet, "final").await;
+    assert!(operations.len() <= 3, "{operations:?}");
+    assert_eq!(
+        ended(maestro, fleet).await.len(),
+        0,
+        "they keep their places"
+    );
+    let page = metrics(maestro).await;
+    let begin = format!("maestro_rooms_ended_total{{scheduler=\"{fleet}\",reason=\"restarted\"}} ");
+    assert!(page.contains(&begin), "{page}");
 }
 
 /// The log, the metrics, the inventory and the history of what came of it.

@@ -93,7 +93,28 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     let ballast = fill(home.path());
     let accepted = run_into_it(&maestro, CAUSE).await;
 
-    // Changes and allocations: at once, with the cause, and nothing comes of them.
+    changes_are_refused_with_the_cause(&maestro, &home).await;
+    what_is_known_is_answered(&maestro, &home, &rooms[0].0).await;
+    who_is_on_call_sees_it(&maestro).await;
+    assert_eq!(home.pids("full"), rooms, "rooms go on");
+
+    fs::remove_file(ballast).unwrap();
+    it_goes_on(&maestro).await;
+    if let Some(id) = accepted {
+        assert_eq!(maestro.ended("full", &id).await["status"], "finished");
+    }
+    assert_eq!(
+        maestro.get("/schedulers/another").await.0,
+        404,
+        "it was refused"
+    );
+    assert_eq!(maestro.allocate("full").await.0, 200);
+    it_is_logged_once(&maestro);
+    maestro.remove("full").await;
+}
+
+/// Changes and allocations: at once, with the cause, and nothing comes of them.
+async fn changes_are_refused_with_the_cause(maestro: &Maestro, home: &Home) {
     let fleet = home.mute_fleet("another", 1);
     for (what, answer) in [
         ("an allocation", refused(maestro.allocate("full")).await),
@@ -116,8 +137,10 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
             "{what}: {answer}"
         );
     }
-    // What is known is answered as before.
-    let room = &rooms[0].0;
+}
+
+/// As before, also a ping with a new status.
+async fn what_is_known_is_answered(maestro: &Maestro, home: &Home, room: &str) {
     for path in [
         "/schedulers".to_owned(),
         "/schedulers/full".to_owned(),
@@ -131,7 +154,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
         let (status, body) = maestro.get(&path).await;
         assert_eq!(status, 200, "{path}: {body}");
     }
-    assert!(ping_each(&maestro, &home).await, "pings go on");
+    assert!(ping_each(maestro, home).await, "pings go on");
     // A new status too: it was taken, and shows.
     let began = Instant::now();
     let occupied = json!({"status": "occupied", "runningMatches": 1});
@@ -143,13 +166,25 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     let ready = json!({"status": "ready", "runningMatches": 0});
     let told = maestro.ping("full", room, &ready).await;
     assert_eq!(told, (200, json!({"success": true})));
-    // Who is on call sees it.
+}
+
+/// The metric of a store that fails.
+async fn failing(maestro: &Maestro, value: &str) -> bool {
+    let (_, page) = maestro.internal("GET", "/metrics", None).await;
+    let line = format!("maestro_store_failing {value}");
+    page.as_str().unwrap_or_default().lines().any(|l| l == line)
+}
+
+async fn who_is_on_call_sees_it(maestro: &Maestro) {
     assert_eq!(maestro.internal("GET", "/healthz", None).await.0, 200);
     let ready = reqwest::get(format!("{}/readyz", maestro.internal)).await;
-    let ready = ready.unwrap();
-    let why = ready.headers()["x-reason"].to_str().unwrap().to_owned();
+    let ready = ready.expect("an answer");
+    let why = ready.headers()["x-reason"]
+        .to_str()
+        .expect("text")
+        .to_owned();
     assert!(ready.status() == 503 && why.contains(CAUSE), "{why}");
-    assert_eq!(ready.text().await.unwrap(), "Service Unavailable");
+    assert_eq!(ready.text().await.expect("text"), "Service Unavailable");
     let (_, view) = maestro.internal("GET", "/debug/actors", None).await;
     assert_eq!(view["store"]["cause"], CAUSE, "{view}");
     let shown = run(&["actors", "--url", &maestro.grpc]).stdout;
@@ -158,12 +193,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
         shown.contains("store: takes no changes since") && shown.contains(CAUSE),
         "{shown}"
     );
-    let gauge = async |value: &str| {
-        let (_, page) = maestro.internal("GET", "/metrics", None).await;
-        let line = format!("maestro_store_failing {value}");
-        page.as_str().unwrap_or_default().lines().any(|l| l == line)
-    };
-    assert!(gauge("1").await);
+    assert!(failing(maestro, "1").await);
     // Long enough for a log that tells of each try.
     let retries = async || {
         let (_, view) = maestro
@@ -173,27 +203,21 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     };
     let tried = eventually(seconds(30), || async { retries().await >= Some(4) });
     assert!(tried.await, "it is tried again and again");
-    assert_eq!(home.pids("full"), rooms, "rooms go on");
+}
 
-    fs::remove_file(ballast).unwrap();
+/// There is space again.
+async fn it_goes_on(maestro: &Maestro) {
     let ready = eventually(seconds(20), || async {
         maestro.internal("GET", "/readyz", None).await.0 == 200
     });
     assert!(ready.await, "{}", maestro.logged());
-    assert!(gauge("0").await);
+    assert!(failing(maestro, "0").await);
     let (_, view) = maestro.internal("GET", "/debug/actors", None).await;
     assert!(view.get("store").is_none(), "{view}");
-    if let Some(id) = accepted {
-        assert_eq!(maestro.ended("full", &id).await["status"], "finished");
-    }
-    assert_eq!(
-        maestro.get("/schedulers/another").await.0,
-        404,
-        "it was refused"
-    );
-    assert_eq!(maestro.allocate("full").await.0, 200);
+}
 
-    let records = records(&maestro);
+fn it_is_logged_once(maestro: &Maestro) {
+    let records = records(maestro);
     let about_it = |record: &&Value| record.to_string().contains(CAUSE) && record["path"].is_null();
     let about_it: Vec<_> = records.iter().filter(about_it).collect();
     let told: Vec<_> = about_it
@@ -208,7 +232,6 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     assert_eq!(told, told_once, "{about_it:#?}");
     let errors = records.iter().filter(|record| record["level"] == "ERROR");
     assert_eq!(errors.count(), 1, "{}", maestro.logged());
-    maestro.remove("full").await;
 }
 
 /// Needs no rights: a store that may not grow fails like one on a full disk. The signal that comes with it ended the

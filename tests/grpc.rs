@@ -68,6 +68,19 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     let maestro = home.start();
     let grpc = GrpcClient::connect(&maestro.grpc).await;
     let order = full(home.fleet("arena", 1));
+    create(&maestro, &grpc, &order).await;
+    read(&maestro, &grpc, &order).await;
+    let patch = patch(&maestro, &grpc).await;
+    switch_back(&maestro, &grpc, patch).await;
+    cancel(&maestro, &grpc).await;
+    delete(&grpc).await;
+}
+
+fn arena() -> Value {
+    json!({"schedulerName": "arena"})
+}
+
+async fn create(maestro: &Maestro, grpc: &GrpcClient, order: &Value) {
     let made = grpc
         .send(
             "SchedulersService/CreateScheduler",
@@ -77,7 +90,8 @@ async fn a_fleets_life_is_the_same_over_grpc() {
         .await;
     let (made, metadata) = made.expect("it is created");
     assert_eq!(made["scheduler"]["name"], "arena");
-    assert_eq!(metadata.get("x-request-id").unwrap(), "made-by-grpc");
+    let id = metadata.get("x-request-id").expect("an id");
+    assert_eq!(id, "made-by-grpc");
     let told = eventually(seconds(10), || async {
         let log = maestro.logged();
         log.lines().any(|line| {
@@ -87,13 +101,14 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     });
     assert!(told.await, "{}", maestro.logged());
     maestro.wait_ready("arena", 1).await;
+}
 
-    let name = json!({"schedulerName": "arena"});
+async fn read(maestro: &Maestro, grpc: &GrpcClient, order: &Value) {
     let read = same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "SchedulersService/GetScheduler",
-        name.clone(),
+        arena(),
         "/schedulers/arena",
     )
     .await;
@@ -109,56 +124,59 @@ async fn a_fleets_life_is_the_same_over_grpc() {
         json!([{"name": "A"}, order["spec"]["containers"][0]["environment"][1]])
     );
     same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "SchedulersService/ListSchedulers",
         json!({"game": "tests"}),
         "/schedulers?game=tests",
     )
     .await;
     same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "SchedulersService/GetSchedulersInfo",
         json!({}),
         "/schedulers/info",
     )
     .await;
+}
 
+/// The operation that has patched it, as it is asked for.
+async fn patch(maestro: &Maestro, grpc: &GrpcClient) -> Value {
     let patch = json!({"name": "arena", "maxSurge": "50%", "autoscaling": {"cooldown": 9}});
     let named = [("x-request-id", "patched-by-grpc")];
     let patched = grpc
         .send("SchedulersService/PatchScheduler", patch, &named)
         .await;
     let (patched, _) = patched.expect("a patch");
-    let id = patched["operationId"].as_str().unwrap().to_owned();
+    let id = patched["operationId"].as_str().expect("an id").to_owned();
     let ended = maestro.ended("arena", &id).await;
     assert_eq!(ended["status"], "finished");
     assert!(history(&ended).contains("patched-by-grpc"), "{ended}");
     let operation = json!({"schedulerName": "arena", "operationId": id});
     let path = format!("/schedulers/arena/operations/{id}");
     same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "OperationsService/GetOperation",
         operation.clone(),
         &path,
     )
     .await;
     let versions = same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "SchedulersService/GetSchedulerVersions",
-        name.clone(),
+        arena(),
         "/schedulers/arena/versions",
     )
     .await;
     assert_eq!(versions["versions"][0]["version"], "v1.1.0");
     let read = same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "SchedulersService/GetScheduler",
-        name.clone(),
+        arena(),
         "/schedulers/arena",
     )
     .await;
@@ -167,29 +185,33 @@ async fn a_fleets_life_is_the_same_over_grpc() {
         read["scheduler"]["autoscaling"]["max"], 3,
         "what a patch leaves out stays"
     );
+    operation
+}
 
+/// To the version before the patch, which has ended by then.
+async fn switch_back(maestro: &Maestro, grpc: &GrpcClient, patch: Value) {
     let back = json!({"schedulerName": "arena", "version": "v1.0.0"});
     let switched = grpc
         .call("SchedulersService/SwitchActiveVersion", back)
         .await
         .expect("a switch");
-    let id = switched["operationId"].as_str().unwrap();
+    let id = switched["operationId"].as_str().expect("an id");
     assert_eq!(maestro.ended("arena", id).await["status"], "finished");
     let stage = json!({"schedulerName": "arena", "stage": "final", "perPage": 2});
     let path = "/schedulers/arena/operations?stage=final&perPage=2";
     same(
-        &maestro,
-        &grpc,
+        maestro,
+        grpc,
         "OperationsService/ListOperations",
         stage,
         path,
     )
     .await;
-    let late = grpc
-        .call("OperationsService/CancelOperation", operation)
-        .await;
-    assert_eq!(late.unwrap_err().code(), Code::Aborted);
+    let late = grpc.call("OperationsService/CancelOperation", patch).await;
+    assert_eq!(late.expect_err("it has ended").code(), Code::Aborted);
+}
 
+async fn cancel(maestro: &Maestro, grpc: &GrpcClient) {
     let test = maestro.test_operation("arena", 600).await;
     let cancel = json!({"schedulerName": "arena", "operationId": test});
     let running = eventually(seconds(10), || async {
@@ -201,18 +223,18 @@ async fn a_fleets_life_is_the_same_over_grpc() {
     });
     assert!(running.await);
     let cancelled = grpc.call("OperationsService/CancelOperation", cancel).await;
-    assert_eq!(cancelled.unwrap(), json!({}));
+    assert_eq!(cancelled.expect("it is"), json!({}));
     assert_eq!(maestro.ended("arena", &test).await["status"], "canceled");
+}
 
+async fn delete(grpc: &GrpcClient) {
     let gone = grpc
-        .call("SchedulersService/DeleteScheduler", name.clone())
+        .call("SchedulersService/DeleteScheduler", arena())
         .await
         .expect("a deletion");
     assert!(gone["operationId"].is_string());
     let gone = eventually(seconds(30), || async {
-        let read = grpc
-            .call("SchedulersService/GetScheduler", name.clone())
-            .await;
+        let read = grpc.call("SchedulersService/GetScheduler", arena()).await;
         read.is_err_and(|error| error.code() == Code::NotFound)
     });
     assert!(gone.await);
@@ -286,22 +308,16 @@ async fn rooms_and_matchmakers_are_served_over_grpc() {
     maestro.remove("arena").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn mistakes_are_told_as_over_http() {
-    let home = Home::new();
-    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
-    let grpc = GrpcClient::connect(&maestro.grpc).await;
-    let order = home.fleet("arena", 0);
-    let created = grpc
-        .call("SchedulersService/CreateScheduler", order.clone())
-        .await;
-    assert!(created.is_ok(), "{created:?}");
+/// A call with a mistake, the same over HTTP, and what both answer.
+type Mistake = (&'static str, Value, &'static str, String, Code);
+
+/// `order` has been created.
+fn scheduler_mistakes(order: &Value) -> Vec<Mistake> {
     let mut bad = order.clone();
     bad["name"] = json!("Not A Name");
     bad["maxSurge"] = json!("");
     let ghost = json!({"schedulerName": "ghost"});
-    let id = "7f6ad3a5-5b6e-4a68-8b0c-8ba4f2d2a6c1";
-    for (method, body, verb, path, code) in [
+    vec![
         (
             "SchedulersService/CreateScheduler",
             order.clone(),
@@ -351,6 +367,12 @@ async fn mistakes_are_told_as_over_http() {
             "/schedulers/arena".into(),
             Code::InvalidArgument,
         ),
+    ]
+}
+
+fn operation_mistakes() -> Vec<Mistake> {
+    let id = "7f6ad3a5-5b6e-4a68-8b0c-8ba4f2d2a6c1";
+    vec![
         (
             "OperationsService/ListOperations",
             json!({"schedulerName": "arena"}),
@@ -379,7 +401,21 @@ async fn mistakes_are_told_as_over_http() {
             format!("/schedulers/arena/operations/{id}/cancel"),
             Code::NotFound,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_told_as_over_http() {
+    let home = Home::new();
+    let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
+    let grpc = GrpcClient::connect(&maestro.grpc).await;
+    let order = home.fleet("arena", 0);
+    let created = grpc
+        .call("SchedulersService/CreateScheduler", order.clone())
+        .await;
+    assert!(created.is_ok(), "{created:?}");
+    let all = [scheduler_mistakes(&order), operation_mistakes()].concat();
+    for (method, body, verb, path, code) in all {
         let url = format!("{}{path}", maestro.management);
         let (_, http) = maestro.call(verb, &url, Some(&body)).await;
         let grpc = grpc.call(method, body).await.expect_err(method);

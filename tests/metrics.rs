@@ -140,8 +140,29 @@ fn of<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("scheduler", "measured")], more].concat()
 }
 
+const EVENTS: &str = "maestro_watcher_number_of_events_processed_total";
+const LATENCY: &str = "maestro_worker_operation_execution_latency_count";
+
 /// Create, ping, allocate, crash, add, remove, roll back, delete, and a path that nobody has.
 async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
+    bring_up(home, maestro, seen).await;
+    ping_and_allocate(maestro, seen).await;
+    lose_and_resize(home, maestro, seen).await;
+    roll_back(maestro, seen).await;
+    let (status, _) = maestro.get("/no/such/path").await;
+    assert_eq!(status, 404);
+    seen.scrape(maestro).await;
+    let raw = [("handler", "/no/such/path"), ("code", "404")];
+    assert_eq!(
+        seen.value("http_request_duration_seconds_count", &raw),
+        Some(1.0)
+    );
+    over_grpc(maestro, seen).await;
+    beside_the_gateway(maestro, seen).await;
+    remove(maestro, seen).await;
+}
+
+async fn bring_up(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     seen.scrape(maestro).await;
     let store = [
         ("storage", "scheduler-storage"),
@@ -175,13 +196,13 @@ async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     assert_eq!(seen.value("maestro_worker_fixed_buffer", FLEET), None);
     let workers = seen.all("maestro_current_workers", &of(&[]));
     assert_eq!(workers, [1.0; 3]);
-    let events = "maestro_watcher_number_of_events_processed_total";
     let added = of(&[("instanceEventType", "added"), ("success", "true")]);
-    assert_eq!(seen.value(events, &added), Some(2.0));
-    let latency = "maestro_worker_operation_execution_latency_count";
+    assert_eq!(seen.value(EVENTS, &added), Some(2.0));
     let created = of(&[("operation", "create_scheduler"), ("success", "true")]);
-    assert_eq!(seen.value(latency, &created), Some(1.0));
+    assert_eq!(seen.value(LATENCY, &created), Some(1.0));
+}
 
+async fn ping_and_allocate(maestro: &Maestro, seen: &mut Seen) {
     assert_eq!(maestro.allocate("measured").await.0, 200);
     until(maestro, seen, ("maestro_worker_gru_allocated", FLEET), 1.0).await;
     let ping = json!({"status": "ready"});
@@ -193,33 +214,27 @@ async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     until(maestro, seen, (pings, &of(&[])), 1.0).await;
     assert_eq!(seen.value(pings, &[("scheduler", "unknown")]), Some(1.0));
     assert_eq!(seen.all(pings, &[("scheduler", "nowhere")]), [0.0; 0]);
+}
 
+/// A room crashes, one is added, and one removed.
+async fn lose_and_resize(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     let deleted = of(&[("instanceEventType", "deleted"), ("success", "true")]);
     let (_, pid) = home.pids("measured")[0].clone();
     support::signal(pid, rustix::process::Signal::KILL);
-    until(maestro, seen, (events, &deleted), 1.0).await;
+    until(maestro, seen, (EVENTS, &deleted), 1.0).await;
     for order in ["add-rooms", "remove-rooms"] {
         let path = format!("/schedulers/measured/{order}");
         let answer = maestro.post(&path, &json!({"amount": 1})).await;
         let operation = maestro.done("measured", answer).await;
         assert_eq!(operation["status"], "finished", "{operation}");
     }
-    roll_back(maestro, seen).await;
-    let (status, _) = maestro.get("/no/such/path").await;
-    assert_eq!(status, 404);
-    seen.scrape(maestro).await;
-    let raw = [("handler", "/no/such/path"), ("code", "404")];
-    assert_eq!(
-        seen.value("http_request_duration_seconds_count", &raw),
-        Some(1.0)
-    );
+}
 
-    over_grpc(maestro, seen).await;
-    beside_the_gateway(maestro, seen).await;
-
+/// What is told of a scheduler goes with it.
+async fn remove(maestro: &Maestro, seen: &mut Seen) {
     maestro.remove("measured").await;
     let delete = of(&[("operation", "delete_scheduler"), ("success", "true")]);
-    until(maestro, seen, (latency, &delete), 1.0).await;
+    until(maestro, seen, (LATENCY, &delete), 1.0).await;
     for gauge in [
         "maestro_worker_gru_ready",
         "maestro_current_workers",

@@ -114,9 +114,29 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
     );
     let old = rooms(&maestro, "steer", "").await;
     occupy(&maestro, "steer", &old).await;
-    patch_done(&maestro, "steer", &another("2")).await;
+    it_waits_for_matches(&maestro, &home, &old).await;
+    a_pause_holds_it(&maestro, &home, &old).await;
+
+    let (status, body) = steer(&maestro, "steer", "resume").await;
+    assert_eq!(
+        (status, &body["rollout"]["paused"]),
+        (200, &json!(false)),
+        "{body}"
+    );
+    let view = until_rollout(&maestro, "steer", "over", |v| v["inProgress"] == false).await;
+    assert_eq!(
+        (&view["old"], &view["waitingFor"]),
+        (&json!(0), &Value::Null)
+    );
+    maestro.wait_ready("steer", 3).await;
+    assert_eq!(rooms(&maestro, "steer", "?version=v2.0.0").await.len(), 3);
+    maestro.remove("steer").await;
+}
+
+async fn it_waits_for_matches(maestro: &Maestro, home: &Home, old: &[(String, u16)]) {
+    patch_done(maestro, "steer", &another("2")).await;
     // One new room is there beyond the three, and one old room is to go after its match.
-    let view = until_rollout(&maestro, "steer", "waiting for a match", |view| {
+    let view = until_rollout(maestro, "steer", "waiting for a match", |view| {
         view["draining"] == 1
             && view["new"] == 1
             && view["starting"] == 0
@@ -140,19 +160,22 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
         (&json!("v2.0.0"), &json!("v1.0.0")),
         "{view}"
     );
-    assert!(old.iter().all(|(id, _)| lives(&home, "steer", id)));
+    assert!(old.iter().all(|(id, _)| lives(home, "steer", id)));
+}
 
-    let (status, body) = steer(&maestro, "steer", "pause").await;
+/// The matches end, and only the room that was to go by then goes.
+async fn a_pause_holds_it(maestro: &Maestro, home: &Home, old: &[(String, u16)]) {
+    let (status, body) = steer(maestro, "steer", "pause").await;
     assert_eq!(
         (status, &body["rollout"]["paused"]),
         (200, &json!(true)),
         "{body}"
     );
-    for (_, port) in &old {
+    for (_, port) in old {
         end_match(*port);
     }
     // The one that was to go goes; the others stay, look after look.
-    let view = until_rollout(&maestro, "steer", "two old rooms", |v| v["old"] == 2).await;
+    let view = until_rollout(maestro, "steer", "two old rooms", |v| v["old"] == 2).await;
     assert!(
         view["waitingFor"]
             .as_str()
@@ -164,7 +187,7 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
         let operation = maestro.test_operation("steer", 0).await;
         maestro.ended("steer", &operation).await;
     }
-    let view = rollout(&maestro, "steer").await;
+    let view = rollout(maestro, "steer").await;
     assert_eq!(
         (&view["inProgress"], &view["old"], &view["draining"]),
         (&json!(true), &json!(2), &json!(0)),
@@ -173,7 +196,7 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
     // The process of the third may take a moment to go.
     let left = || {
         old.iter()
-            .filter(|(id, _)| lives(&home, "steer", id))
+            .filter(|(id, _)| lives(home, "steer", id))
             .count()
     };
     assert!(
@@ -181,21 +204,6 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
         "{}",
         left()
     );
-
-    let (status, body) = steer(&maestro, "steer", "resume").await;
-    assert_eq!(
-        (status, &body["rollout"]["paused"]),
-        (200, &json!(false)),
-        "{body}"
-    );
-    let view = until_rollout(&maestro, "steer", "over", |v| v["inProgress"] == false).await;
-    assert_eq!(
-        (&view["old"], &view["waitingFor"]),
-        (&json!(0), &Value::Null)
-    );
-    maestro.wait_ready("steer", 3).await;
-    assert_eq!(rooms(&maestro, "steer", "?version=v2.0.0").await.len(), 3);
-    maestro.remove("steer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

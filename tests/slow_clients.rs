@@ -183,16 +183,14 @@ async fn held(maestro: &Maestro) -> usize {
     actors.iter().filter(busy).count()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
-    let home = Home::new();
-    let maestro = home.start();
-    maestro.bring_up(&home.fleet("steady", 1)).await;
-    let body = "Host: localhost\r\nContent-Length: 100000\r\n\r\n{";
-    let room = "DELETE /schedulers/steady/rooms/nobody HTTP/1.1\r\n";
-    let ping = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
-    // Where, what comes at once, what comes drop by drop, what may be answered.
-    let clients = [
+/// Where, what comes at once, what comes drop by drop, what may be answered.
+type Trickle<'a> = (&'a str, String, &'static str, &'static str);
+
+const PING: &str = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
+
+fn trickled_heads(maestro: &Maestro) -> Vec<Trickle<'_>> {
+    let ping = PING;
+    vec![
         (&maestro.management, "GET /sche".to_owned(), "a", "408"),
         (
             &maestro.rooms,
@@ -214,6 +212,14 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
             "a",
             "400",
         ),
+    ]
+}
+
+fn trickled_bodies(maestro: &Maestro) -> Vec<Trickle<'_>> {
+    let ping = PING;
+    let body = "Host: localhost\r\nContent-Length: 100000\r\n\r\n{";
+    let room = "DELETE /schedulers/steady/rooms/nobody HTTP/1.1\r\n";
+    vec![
         (
             &maestro.management,
             format!("POST /schedulers HTTP/1.1\r\n{body}"),
@@ -258,11 +264,19 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
             " ",
             "",
         ),
-    ];
-    let crowd: Vec<_> = clients
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
+    let home = Home::new();
+    let maestro = home.start();
+    maestro.bring_up(&home.fleet("steady", 1)).await;
+    let crowd: Vec<_> = [trickled_heads(&maestro), trickled_bodies(&maestro)]
+        .concat()
         .into_iter()
         .map(|(url, begin, drops, expected)| {
-            let (url, shown) = (url.clone(), begin.clone());
+            let (url, shown) = (url.to_owned(), begin.clone());
             let client =
                 tokio::task::spawn_blocking(move || trickle(&url, &begin, drops.as_bytes()));
             (shown, expected, client)

@@ -252,6 +252,9 @@ async fn told_room(home: &Home, maestro: &Maestro, mm: &TestForwarder) -> String
     id().await.expect("it was there")
 }
 
+/// The requests about one room begin so.
+const ROOM: &str = "/scheduler/:schedulerName/rooms/:roomID";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_forwarders_are_traced_and_know_the_trace() {
     let (collector, url) = Collector::start().await;
@@ -281,13 +284,24 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
     mm.answer(500, "no");
     assert!(!post("PUT", "status", json!({"status": "occupied"})).await);
     // A span above another closes after it, and may come with the next batch.
-    let path = "/scheduler/:schedulerName/rooms/:roomID";
-    let status = format!("{path}/status");
+    let status = format!("{ROOM}/status");
     let both =
         |spans: &[Span]| forward(spans, "status").is_some() && request(spans, &status).is_some();
     let spans = collector.until("status", both).await;
 
-    // `forward` would find two if this one had been traced.
+    a_call_that_is_not_traced_says_so(&mm);
+    each_call_has_its_span(&spans, &mm, &room);
+    maestro.remove("told").await;
+    let ended = |span: &Span| {
+        has(span, "kind", "terminated") && span.name == "forward" && span.parent_span_id.is_empty()
+    };
+    collector
+        .until("end", |spans| spans.iter().any(ended))
+        .await;
+}
+
+/// `forward` would find two if this one had been traced.
+fn a_call_that_is_not_traced_says_so(mm: &TestForwarder) {
     let mut quiet = mm.traces();
     quiet.retain(|traced| traced.word == "event:quiet");
     let [quiet] = &quiet[..] else {
@@ -296,8 +310,11 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
     let [trace, _] = CALLER;
     assert!(quiet.traceparent.contains(trace), "{quiet:?}");
     assert!(quiet.traceparent.ends_with("-00"), "{quiet:?}");
+}
 
-    let find = |kind| forward(&spans, kind).expect(kind);
+/// Below the request that it waits for, and the forwarder heard of it.
+fn each_call_has_its_span(spans: &[Span], mm: &TestForwarder, room: &str) {
+    let find = |kind| forward(spans, kind).expect(kind);
     let words = [
         ("room_event", "event:goal", Some("roomevent")),
         ("player_event", "player:p1", Some("playerevent")),
@@ -310,12 +327,12 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
         for (key, value) in [
             ("scheduler_name", "told"),
             ("forwarder", "mm"),
-            ("room_id", &room),
+            ("room_id", room),
         ] {
             assert!(has(span, key, value), "{key}: {span:?}");
         }
         let parent = caller.map(|caller| {
-            let caller = request(&spans, &format!("{path}/{caller}")).expect(caller);
+            let caller = request(spans, &format!("{ROOM}/{caller}")).expect(caller);
             assert_eq!(span.trace_id, caller.trace_id, "{kind}");
             caller.span_id.clone()
         });
@@ -334,13 +351,6 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
             .is_some_and(|s| s.code() == StatusCode::Error);
         assert_eq!(failed, kind == "status", "{span:?}");
     }
-    maestro.remove("told").await;
-    let ended = |span: &Span| {
-        has(span, "kind", "terminated") && span.name == "forward" && span.parent_span_id.is_empty()
-    };
-    collector
-        .until("end", |spans| spans.iter().any(ended))
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
