@@ -4,20 +4,19 @@
 //! data. A later head that trickles in would keep its connection open as long as the client likes. Here such a
 //! connection ends as if the client had closed it: requests accepted before are still answered.
 
-use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_http::Request;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::crowd::{Crowd, Place};
+use crate::progress::{Phase, Progress};
 
 /// How long connections wait for their clients.
 #[derive(Clone, Copy, Debug)]
@@ -45,122 +44,6 @@ impl ConnectionTimeouts {
     /// The library's own timer fires first; this one is a backstop.
     fn at_most(&self) -> Duration {
         self.between + self.head
-    }
-}
-
-/// What a connection is doing.
-#[derive(Clone, Copy)]
-pub enum Phase {
-    /// Waiting for the next request, since this time.
-    Between(Instant),
-    /// Receiving a request head, since this time.
-    Head(Instant),
-    /// Receiving a body, since this time. Its reader limits how long that may take.
-    Body(Instant),
-    /// Waiting for the response of a handler.
-    Serving,
-}
-
-/// Shared by a connection and its requests, all on one thread.
-#[derive(Clone)]
-pub struct Progress(Rc<State>);
-
-struct State {
-    phase: Cell<Phase>,
-    /// Since when the client has not read data that was sent to it.
-    unread: Cell<Option<Instant>>,
-    /// Whether the connection must close to make room for another one.
-    ousted: Cell<bool>,
-    /// The task that waits for the client.
-    task: RefCell<Option<Waker>>,
-}
-
-impl Progress {
-    /// The state of a new connection.
-    pub fn new(now: Instant) -> Self {
-        Self(Rc::new(State {
-            phase: Cell::new(Phase::Between(now)),
-            unread: Cell::new(None),
-            ousted: Cell::new(false),
-            task: RefCell::default(),
-        }))
-    }
-
-    /// The progress of the connection that this request came on.
-    pub fn of(request: &Request) -> Option<Self> {
-        request.conn_data::<Self>().cloned()
-    }
-
-    /// Since when it has been waiting for its client, either to send a complete request or to read a response; `None`
-    /// while we are busy with a request.
-    pub fn idle_since(&self) -> Option<Instant> {
-        match self.0.phase.get() {
-            Phase::Between(since) | Phase::Head(since) | Phase::Body(since) => Some(since),
-            Phase::Serving => self.0.unread.get(),
-        }
-    }
-
-    /// Marks the connection for closing and wakes its task.
-    pub fn oust(&self) {
-        self.0.ousted.set(true);
-        if let Some(task) = self.0.task.take() {
-            task.wake();
-        }
-    }
-
-    /// Whether the connection is about to close.
-    pub fn is_ousted(&self) -> bool {
-        self.0.ousted.get()
-    }
-
-    /// Registers the task that [`Self::oust`] wakes.
-    fn waits(&self, cx: &Context<'_>) {
-        let mut task = self.0.task.borrow_mut();
-        match &mut *task {
-            Some(known) => known.clone_from(cx.waker()),
-            None => *task = Some(cx.waker().clone()),
-        }
-    }
-
-    /// Reads a request's body; meanwhile the connection counts as waiting for its client.
-    pub async fn reading<T>(&self, body: impl Future<Output = T>) -> T {
-        let mut body = pin!(body);
-        // Most bodies arrive together with their heads.
-        if let Poll::Ready(body) = futures_util::poll!(body.as_mut()) {
-            return body;
-        }
-        self.0.phase.set(Phase::Body(Instant::now()));
-        let body = body.await;
-        self.0.phase.set(Phase::Serving);
-        body
-    }
-
-    /// Records the outcome of a write. An ousted connection does not wait for its client.
-    fn written<T>(&self, cx: &Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if tried.is_ready() {
-            return tried;
-        }
-        if self.is_ousted() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        if self.0.unread.get().is_none() {
-            self.0.unread.set(Some(Instant::now()));
-        }
-        self.waits(cx);
-        Poll::Pending
-    }
-
-    /// Runs a handler; meanwhile the connection is not considered idle.
-    pub async fn during<T>(progress: Option<Self>, answer: impl Future<Output = T>) -> T {
-        let mark = |phase| {
-            if let Some(progress) = &progress {
-                progress.0.phase.set(phase);
-            }
-        };
-        mark(Phase::Serving);
-        let answer = answer.await;
-        mark(Phase::Between(Instant::now()));
-        answer
     }
 }
 
@@ -194,10 +77,10 @@ impl Connection {
 
     /// Called when data has arrived; returns whether it was in time.
     fn came(&self) -> bool {
-        match self.progress.0.phase.get() {
+        match self.progress.phase() {
             Phase::Serving | Phase::Body(_) => true,
             Phase::Between(_) => {
-                self.progress.0.phase.set(Phase::Head(Instant::now()));
+                self.progress.enter(Phase::Head(Instant::now()));
                 true
             }
             Phase::Head(since) => since.elapsed() < self.timeouts.head,
@@ -209,7 +92,7 @@ impl Connection {
         loop {
             ready!(self.look.as_mut().poll(cx));
             let now = Instant::now();
-            let until = match self.progress.0.phase.get() {
+            let until = match self.progress.phase() {
                 Phase::Between(since) | Phase::Head(since) => since + self.timeouts.at_most(),
                 Phase::Serving | Phase::Body(_) => now + self.timeouts.at_most(),
             };
@@ -273,7 +156,7 @@ impl AsyncWrite for Connection {
         let tried = Pin::new(&mut self.io).poll_flush(cx);
         if tried.is_ready() {
             // All data has been handed to the kernel.
-            self.progress.0.unread.set(None);
+            self.progress.all_read();
         }
         self.progress.written(cx, tried)
     }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::connection::Progress;
+use crate::progress::Progress;
 
 /// The fraction of the capacity (one in so many) that idle connections may not occupy.
 const RESERVE: usize = 8;

@@ -13,6 +13,7 @@ pub mod internal;
 pub mod metrics;
 pub mod openapi;
 pub mod operator;
+mod progress;
 mod request_scope;
 pub mod server;
 mod standby;

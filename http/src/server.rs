@@ -22,13 +22,14 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use maestro_api::{ManagementApi, OperatorApi, RoomsApi};
 
-use crate::connection::{Connection, ConnectionTimeouts, Progress};
+use crate::connection::{Connection, ConnectionTimeouts};
 use crate::crowd::Crowd;
 use crate::gateway::{Gateway, Observers};
 use crate::guard::{self, Guard, RefusedRequests, Step, Trusted};
 use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
+use crate::progress::Progress;
 use crate::standby::configure_standby;
 
 /// How long the shutdown of a connection may take.

@@ -1,9 +1,11 @@
 //! Documents and orders that many stories need.
 
-use crate::world::{NAME, World};
 use maestro_core::domain::*;
 use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
 use maestro_core::state::{Answer, Command, Reply};
+
+/// The scheduler of every story.
+pub const NAME: &str = "arena";
 
 /// A scheduler of one container with one port.
 pub fn spec(replicas: i32) -> Scheduler {
@@ -109,14 +111,14 @@ pub fn history(record: &OperationRecord) -> String {
 }
 
 /// An operation as another program pushes it, with a number for an id.
-pub fn pending(world: &World, number: u128, definition: Definition) -> OperationRecord {
+pub fn pending(at: Now, number: u128, definition: Definition) -> OperationRecord {
     OperationRecord {
         id: OperationId(uuid::Uuid::from_u128(number)),
         scheduler: NAME.into(),
         definition,
         status: OperationStatus::Pending,
-        created_at: world.clock.wall,
-        status_at: world.clock.wall,
+        created_at: at.wall,
+        status_at: at.wall,
         history: Vec::new(),
         priority: false,
         lease_until: None,

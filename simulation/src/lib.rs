@@ -10,6 +10,7 @@
 //!
 //! The stories are in `tests/`. Tests of the rules, which need no world, stay in `core`.
 
+mod batch;
 mod callers;
 mod calls;
 pub mod documents;

@@ -69,7 +69,7 @@ fn pushed(world: &mut World, kind: u8) -> OperationRecord {
         },
     };
     let number = u128::from(world.caller().0);
-    pending(world, number, definition)
+    pending(world.clock, number, definition)
 }
 
 /// One of `all`, if there is any.

@@ -1,10 +1,10 @@
 //! A scheduler in a hostile world: its writes lag, its calls fail, hang and come late, its
 //! watch has gaps, its rooms crash, and its owner dies at any moment.
 
-use crate::documents::spec;
+use crate::batch::Batch;
+use crate::documents::{NAME, spec};
 use crate::machine::Machine;
 use crate::stored::Stored;
-use crate::writes::Batch;
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::rules::writing::PendingTouches;
@@ -13,9 +13,6 @@ use maestro_core::state::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The scheduler of every story.
-pub const NAME: &str = "arena";
 
 /// Limit of decisions in one world: a loop that waits in vain ends.
 const DECISIONS_MAX: usize = 100_000;

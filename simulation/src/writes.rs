@@ -2,19 +2,12 @@
 //! they were decided, and only then their effects happen. Its decisions are those of
 //! [`maestro_core::rules::writing`].
 
+use crate::documents::NAME;
 use crate::stored::StoreFault;
 use crate::world::World;
-use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup};
 use maestro_core::state::*;
-
-/// A pending write, and what waits for it.
-pub(crate) struct Batch {
-    pub changes: Vec<Change>,
-    pub touches: Vec<RoomTouch>,
-    pub effects: Vec<Effect>,
-}
 
 impl World {
     /// The first pending write arrives, and its effects happen.
@@ -64,7 +57,7 @@ impl World {
     /// True: it is durable. False: again later, or the owner has ended.
     fn write(&mut self, changes: &[Change], fault: Option<StoreFault>) -> bool {
         let fence = Fence {
-            scheduler: crate::world::NAME.into(),
+            scheduler: NAME.into(),
             epoch: self.epoch,
             previous: self.seq,
             seq: self.seq.next(),

@@ -5,11 +5,15 @@
 //! duplicates follow proto-JSON's rules, not serde's; that is why the code is not derived. gRPC carries the same
 //! messages as protocol buffers ([`from_wire`], [`to_wire`]).
 
+mod declaration;
+mod escapes;
+mod macros;
 mod message;
 pub mod messages;
 mod number;
 mod reader;
 mod slots;
+mod struct_check;
 mod structs;
 mod structs_wire;
 mod syntax;
@@ -18,7 +22,8 @@ mod value;
 mod wire;
 mod yaml;
 
-pub use message::{BindError, Declaration, Field, Kind, Message, Type};
+pub use declaration::{Declaration, Field, Kind, Type};
+pub use message::{BindError, Message};
 pub use structs::Struct;
 pub use syntax::MAX_DEPTH;
 pub use time::Duration;
@@ -81,7 +86,7 @@ pub fn encode<M: Message>(message: &M) -> String {
 /// The defect in the bytes, with the prefix `proto:` as for a JSON body.
 pub fn from_wire<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let mut message = M::default();
-    match wire::merge_message(&mut message, bytes) {
+    match message::merge_message(&mut message, bytes) {
         Ok(()) => Ok(message),
         Err(fault) => Err(DecodeError(format!("proto: {}", fault.0))),
     }

@@ -77,6 +77,14 @@ macro_rules! write_float {
 write_float!(write_f32, f32);
 write_float!(write_f64, f64);
 
+/// The number that a text accepted by the grammar stands for; an infinity beyond the range of a double.
+pub fn double(raw: &[u8]) -> f64 {
+    std::str::from_utf8(raw)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

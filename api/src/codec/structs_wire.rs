@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, btree_map};
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use super::number;
-use super::structs::{Builder, Node, Struct, double};
+use super::number::{self, double};
+use super::structs::{Builder, Node, Struct};
 use super::syntax::{self, MAX_DEPTH};
 use super::value::write_string;
 use super::wire::{Raw, Wire, WireFault, next, put_bytes};

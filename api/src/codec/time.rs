@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::message::Type;
+use super::declaration::Type;
 use super::reader::{Fault, Reader};
 use super::value::Json;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::message::Type;
+use super::declaration::Type;
 use super::number;
 use super::reader::{Fault, Reader};
 

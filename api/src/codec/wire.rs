@@ -9,7 +9,6 @@ use prost::encoding::{
     DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
 };
 
-use super::message::Message;
 use super::time::Duration;
 
 /// Why bytes are not a valid message.
@@ -119,14 +118,6 @@ fn fixed<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], WireFault> {
 
 fn cut_off() -> WireFault {
     WireFault("unexpected EOF".to_owned())
-}
-
-/// Merges the fields of a message into `message`. Unknown field numbers are ignored.
-pub fn merge_message<M: Message>(message: &mut M, mut bytes: &[u8]) -> Result<(), WireFault> {
-    while let Some((number, raw)) = next(&mut bytes)? {
-        message.merge_field(number, raw)?;
-    }
-    Ok(())
 }
 
 /// A type that can be the value of a field.

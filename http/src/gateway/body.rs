@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use maestro_api::{Code, Status};
 
 use super::answer::{Answer, ClosesAfter, Failure};
-use crate::connection::Progress;
+use crate::progress::Progress;
 
 /// Limits of a body.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,8 @@ use maestro_api::Status;
 use maestro_api::codec::{Message, decode, decode_yaml};
 
 use super::answer::Failure;
+use super::params::Params;
 use super::query::Values;
-use super::route::Params;
 
 /// Source of the fields that are not in the path.
 pub enum Source {

@@ -12,6 +12,7 @@ mod context;
 mod input;
 mod management;
 mod observer;
+mod params;
 mod path;
 mod query;
 mod rooms;
@@ -34,18 +35,11 @@ pub use observer::RequestObserver;
 use crate::endpoint::Described;
 use body::BodyLimits;
 use route::Route;
+use serve::Served;
 
 /// One API, which can be mounted in any number of actix apps.
 pub struct Gateway<A: ?Sized + 'static> {
-    inner: Arc<Inner<A>>,
-}
-
-struct Inner<A: ?Sized + 'static> {
-    api: Arc<A>,
-    kind: Api,
-    routes: &'static [Route<A>],
-    limits: BodyLimits,
-    observers: Observers,
+    inner: Arc<Served<A>>,
 }
 
 /// The management API (contract 2), backed by an implementation of its calls.
@@ -72,7 +66,7 @@ impl<A: ?Sized + 'static> Gateway<A> {
     fn new(api: Arc<A>, kind: Api, routes: &'static [Route<A>]) -> Self {
         let (limits, observers) = (BodyLimits::default(), Observers::default());
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(Served {
                 api,
                 kind,
                 routes,
@@ -82,15 +76,15 @@ impl<A: ?Sized + 'static> Gateway<A> {
         }
     }
 
-    fn with(self, change: impl FnOnce(&mut Inner<A>)) -> Self {
-        let Inner {
+    fn with(self, change: impl FnOnce(&mut Served<A>)) -> Self {
+        let Served {
             api,
             kind,
             routes,
             limits,
             observers,
         } = &*self.inner;
-        let mut inner = Inner {
+        let mut inner = Served {
             api: api.clone(),
             kind: *kind,
             routes,

@@ -8,8 +8,8 @@ use maestro_api::Status;
 use maestro_api::codec::{BindError, Field, Message};
 
 use super::answer::Failure;
+use super::params::Params;
 use super::path::{to_text, unescape};
-use super::route::Params;
 
 /// The values of a query or form by name, in order of their first appearance.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Handles one request from its head to its response.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -14,12 +15,14 @@ use maestro_api::{Api, Code, REQUEST_ID, RequestContext, Status};
 use tracing::Instrument;
 
 use super::answer::{Answer, ClosesAfter, Failure};
+use super::body::{self, BodyLimits};
 use super::context;
 use super::input::{Input, Source};
+use super::observer::Observers;
+use super::params::Params;
 use super::path;
 use super::query::Values;
-use super::route::{self, Params, Reads, Route, Target};
-use super::{Inner, body};
+use super::route::{self, Reads, Route, Target};
 
 /// A POST is a form only with exactly this type (contract 15.6).
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -27,8 +30,17 @@ const FORM: &[u8] = b"application/x-www-form-urlencoded";
 const YAML_MAX: usize = 256 << 10;
 const YAML: [&str; 3] = ["application/yaml", "text/yaml", "application/x-yaml"];
 
+/// One API as it is served.
+pub struct Served<A: ?Sized + 'static> {
+    pub api: Arc<A>,
+    pub kind: Api,
+    pub routes: &'static [Route<A>],
+    pub limits: BodyLimits,
+    pub observers: Observers,
+}
+
 pub async fn serve<A: ?Sized>(
-    inner: &Inner<A>,
+    served: &Served<A>,
     request: &HttpRequest,
     mut payload: Payload,
 ) -> HttpResponse {
@@ -42,13 +54,13 @@ pub async fn serve<A: ?Sized>(
     let falls_back = form && *method == Method::POST;
     let target = decoded
         .as_ref()
-        .map(|decoded| route::find(inner.routes, method, &decoded.text, falls_back));
-    let watch = inner.observers.watch(
+        .map(|decoded| route::find(served.routes, method, &decoded.text, falls_back));
+    let watch = served.observers.watch(
         target.as_ref().and_then(Target::label),
         path,
         request.method(),
     );
-    let entry = Entry::request(inner.kind, &request_id, method.as_str(), path);
+    let entry = Entry::request(served.kind, &request_id, method.as_str(), path);
     entry.about(target.as_ref().and_then(Target::scheduler));
     // Every body is read, even if its content is not needed (contract 2.1), because the next request follows it. After
     // an offer to upgrade the protocol, or a CONNECT, no request follows, and without a length there is no body either.
@@ -57,7 +69,7 @@ pub async fn serve<A: ?Sized>(
         true => Ok(Bytes::new()),
         false => {
             let progress = request.conn_data();
-            body::read(&mut payload, request.headers(), inner.limits, progress).await
+            body::read(&mut payload, request.headers(), served.limits, progress).await
         }
     };
     let unread = body.is_err().then_some(payload);
@@ -71,7 +83,7 @@ pub async fn serve<A: ?Sized>(
                 body,
                 damaged: decoded.damaged,
             };
-            entry.hear(respond(inner, parts, target)).await
+            entry.hear(respond(served, parts, target)).await
         }
         _ => Answer::bad_request_line(),
     };
@@ -115,7 +127,7 @@ struct Parts<'a> {
 }
 
 async fn respond<A: ?Sized>(
-    inner: &Inner<A>,
+    served: &Served<A>,
     parts: Parts<'_>,
     target: Target<'_, '_, A>,
 ) -> Answer {
@@ -124,10 +136,10 @@ async fn respond<A: ?Sized>(
         return Answer::redirect(request.method(), &with_query(clean, request.uri().query()));
     }
     let mut damaged = parts.damaged;
-    match run(inner, parts, target, &mut damaged).await {
+    match run(served, parts, target, &mut damaged).await {
         Ok(body) => Answer::json(StatusCode::OK, body),
         // Answers to rooms never contain it: their calls answer 200 whatever the name (contract 3).
-        Err(failure) if damaged && inner.kind == Api::Management => {
+        Err(failure) if damaged && served.kind == Api::Management => {
             Answer::failure(&failure.printable())
         }
         Err(failure) => Answer::failure(&failure),
@@ -135,7 +147,7 @@ async fn respond<A: ?Sized>(
 }
 
 async fn run<A: ?Sized>(
-    inner: &Inner<A>,
+    served: &Served<A>,
     parts: Parts<'_>,
     target: Target<'_, '_, A>,
     damaged: &mut bool,
@@ -185,7 +197,7 @@ async fn run<A: ?Sized>(
     };
     let span = span(route.label, &context, &params, headers);
     let input = Input { params, source };
-    let call = AssertUnwindSafe((route.rpc.call)(&inner.api, &context, input));
+    let call = AssertUnwindSafe((route.rpc.call)(&served.api, &context, input));
     call.catch_unwind()
         .instrument(span)
         .await

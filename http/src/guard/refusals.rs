@@ -6,7 +6,7 @@ use maestro_api::Seldom;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tracing::warn;
 
-use super::Reason;
+use super::rule::{Reason, SEC_FETCH_SITE};
 
 /// Number of refused requests by server and reason.
 const REFUSED: &str = "maestro_http_refused_total";
@@ -90,7 +90,7 @@ impl Refusals {
             path = shown(request.uri().path().as_bytes()),
             host = called.map(|called| shown(called.as_str().as_bytes())).or_else(|| of(header::HOST)),
             origin = of(header::ORIGIN),
-            site = of(super::SEC_FETCH_SITE),
+            site = of(SEC_FETCH_SITE),
             not_logged = unsaid,
             "refused a request that a web page of another site may have sent; if it was meant to come, see \
              api.allowedHosts and api.allowedOrigins"

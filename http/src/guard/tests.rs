@@ -1,5 +1,7 @@
 //! The guard's rules as a table: request heads and the verdicts on them.
 
+use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
+
 use super::*;
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {

@@ -9,18 +9,17 @@ use maestro_api::codec::messages::*;
 use maestro_api::{OperatorApi, Status};
 use serde::Deserialize;
 
-use super::{METRICS_TEXT, MetricsPage, TEXT};
+use super::text::{TEXT, text};
 use crate::gateway::refusal;
 use crate::operator::answer;
 use crate::request_scope::context;
 
 type Operator = Data<Arc<dyn OperatorApi>>;
 
-pub fn text(status: StatusCode, kind: &'static str, body: impl Into<String>) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type(kind)
-        .body(body.into())
-}
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Renders all metrics of the process.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
 pub async fn metrics(page: Data<MetricsPage>) -> HttpResponse {
     text(StatusCode::OK, METRICS_TEXT, page())

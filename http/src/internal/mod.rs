@@ -5,6 +5,7 @@
 mod endpoints;
 mod handlers;
 mod readiness;
+mod text;
 
 use std::sync::Arc;
 
@@ -16,14 +17,9 @@ use crate::endpoint::Endpoint;
 use crate::gateway::{Gateway, Observers};
 use crate::request_scope::scoped;
 pub(crate) use endpoints::{ACTORS, BACKUP, HEALTH, METRICS, ORDERS};
+pub use handlers::MetricsPage;
 pub(crate) use handlers::{alive, not_found};
 use readiness::Readiness;
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Renders all metrics of the process.
-pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The parts of the internal server.
 #[derive(Clone)]

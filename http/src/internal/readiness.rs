@@ -10,8 +10,7 @@ use maestro_api::codec::messages::GetReadinessRequest;
 use maestro_api::{OperatorApi, RequestContext};
 use maestro_core::text::escaped;
 
-use super::TEXT;
-use super::handlers::text;
+use super::text::{TEXT, text};
 
 /// Response header with the reason why the process is not ready.
 const REASON: HeaderName = HeaderName::from_static("x-reason");

@@ -10,9 +10,10 @@ mod tree;
 
 use std::sync::LazyLock;
 
+use actix_web::web::ServiceConfig;
+
 use crate::endpoint::Tag;
 
-pub(crate) use page::configure_docs;
 pub(crate) use tree::{Tree, object};
 
 use crate::gateway::{management_routes, rooms_routes};
@@ -40,6 +41,11 @@ pub fn document() -> &'static str {
         text.unwrap_or_default() + "\n"
     });
     &TEXT
+}
+
+/// Serves the description and its page. Must be called before the gateway's `configure`.
+pub(crate) fn configure_docs(config: &mut ServiceConfig) {
+    page::configure(document, config);
 }
 
 fn build() -> Tree {

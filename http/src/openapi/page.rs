@@ -2,7 +2,7 @@
 //! servers, so it works offline.
 
 use actix_web::http::{Method, header};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use maestro_api::{Code, Status};
 
@@ -50,8 +50,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
+/// The description as JSON text, made when it is asked for first.
+type Description = fn() -> &'static str;
+
 /// Mounts both. Must be called before the gateway's `configure`, which handles every other path.
-pub(crate) fn configure_docs(config: &mut ServiceConfig) {
+pub(crate) fn configure(description: Description, config: &mut ServiceConfig) {
+    config.app_data(Data::new(description));
     for endpoint in ENDPOINTS {
         let route = (endpoint.handler)().method(endpoint.method.clone());
         let resource = Resource::new(endpoint.path).route(route);
@@ -59,10 +63,10 @@ pub(crate) fn configure_docs(config: &mut ServiceConfig) {
     }
 }
 
-async fn description() -> HttpResponse {
+async fn description(text: Data<Description>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
-        .body(super::document())
+        .body(text())
 }
 
 async fn page() -> HttpResponse {

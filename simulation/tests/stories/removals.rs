@@ -186,7 +186,7 @@ fn a_removal_that_found_nothing_waits_before_the_next() {
     let room = fleet.rooms()[0].clone();
     // A list of rooms that are gone already: it finishes, and says so.
     let record = maestro_simulation::documents::pending(
-        &fleet,
+        fleet.clock,
         9,
         Definition::RemoveRooms {
             amount: 0,

@@ -216,7 +216,7 @@ fn an_interrupted_sleep_ends_in_error() {
 fn a_look_that_was_interrupted_looks_no_more() {
     let mut fleet = Fleet::up(1);
     let mut record = maestro_simulation::documents::pending(
-        &fleet,
+        fleet.clock,
         5,
         Definition::HealthController { took_action: None },
     );

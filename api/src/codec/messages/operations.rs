@@ -1,7 +1,7 @@
 //! Requests and responses of `OperationsService` (`operations.proto`).
 
 use super::shared::{ListOperationItem, Operation};
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     ListOperationsRequest {

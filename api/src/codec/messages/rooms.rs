@@ -1,6 +1,6 @@
 //! Requests and responses of `RoomsService` (`rooms.proto`).
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 use crate::codec::structs::Struct;
 
 messages! {

@@ -4,7 +4,7 @@ use super::shared::{
     Autoscaling, Forwarder, MatchAllocation, OptionalAutoscaling, OptionalSpec, PortRange,
     Scheduler, SchedulerInfo, SchedulerVersion, SchedulerWithoutSpec, Spec,
 };
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     ListSchedulersRequest {

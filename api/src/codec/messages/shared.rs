@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 use crate::codec::structs::Struct;
 use crate::codec::time::Duration;
 

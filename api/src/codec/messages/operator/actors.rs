@@ -1,6 +1,6 @@
 //! The state of the actors (`maestro/v1/operator.proto`).
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     GetActorsRequest {

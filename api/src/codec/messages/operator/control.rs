@@ -3,7 +3,7 @@
 use serde::ser::Serializer;
 
 use crate::codec::Duration;
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     PauseSchedulerRequest {

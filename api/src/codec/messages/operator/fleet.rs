@@ -1,6 +1,6 @@
 //! Adding and removing rooms (`maestro/v1/fleet.proto`, decision D15). Both calls are part of the management API.
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     AddRoomsRequest {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, Serializer};
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     GetRolloutRequest {

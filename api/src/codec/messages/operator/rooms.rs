@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::codec::message::{kind, messages, slot};
+use crate::codec::macros::{kind, messages, slot};
 
 messages! {
     ListRoomsRequest {
