@@ -12,7 +12,6 @@ use maestro_actors::NodeParts;
 use maestro_api::Backup;
 use maestro_core::ports::Runtime;
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
-use maestro_runtime::CappedRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
@@ -115,10 +114,7 @@ impl Adapters {
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
         let mut parts = NodeParts::new(
             Arc::new(Observed::new(self.store.clone(), &self.store_metrics)),
-            Arc::new(CappedRuntime::new(
-                self.runtime.port(),
-                settings.rooms_per_node,
-            )),
+            self.runtime.port(),
             self.forwarders.clone(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
@@ -156,6 +152,7 @@ impl Rooms {
         if settings.runtime == RuntimeKind::Simulated {
             let mut simulated = settings.simulated.clone();
             simulated.default_ports = Some(settings.default_ports);
+            simulated.rooms_max = settings.rooms_per_node;
             let opened = SimulatedRuntime::open(simulated);
             let opened = opened.context("cannot write runtime.simulated.roomList")?;
             return Ok(Self::Simulated(opened));
@@ -164,6 +161,7 @@ impl Rooms {
         process.rooms_api_url = rooms_api_url;
         process.host.clone_from(&settings.room_host);
         process.default_ports = Some(settings.default_ports);
+        process.rooms_max = settings.rooms_per_node;
         // The running program, even if an update has replaced its file.
         process.log_writer = Some("/proc/self/exe".into());
         let opened = tokio::task::spawn_blocking(move || ProcessRuntime::open(process));

@@ -1,5 +1,9 @@
 //! What watchers receive: the instances of each scheduler as last observed, and the events between
 //! one observation and the next.
+//!
+//! This is what owners of schedulers are told, and nothing else: whether a room runs is up to who observes it (the
+//! supervisor of a process, the table of rooms on paper), which alone writes here. An instance is forgotten with its
+//! end, a scheduler with its last instance and its last watch.
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_core::{domain::*, ports::RuntimeEvent};
@@ -202,6 +206,13 @@ impl Drop for Watch {
 }
 
 #[cfg(test)]
+impl Feeds {
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().schedulers.is_empty()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -264,6 +275,28 @@ mod tests {
         stopping.cancel();
         assert_eq!(watch.next().await, None);
         drop(watch);
-        assert!(feeds.state.lock().schedulers.is_empty());
+        assert!(feeds.is_empty());
+    }
+
+    #[tokio::test]
+    async fn schedulers_come_and_go_without_a_trace() {
+        let feeds = Arc::new(Feeds::new(0, CancellationToken::new()));
+        for number in 0..1_000 {
+            let scheduler = SchedulerName::from(format!("s{number}"));
+            let mut watch = feeds.watch(&scheduler);
+            feeds.observe(&scheduler, instance("a", InstanceStatus::Ready));
+            assert!(watch.next().await.is_some());
+            // The owner may leave before its last room, or after it.
+            if number % 2 == 0 {
+                drop(watch);
+                feeds.gone(&scheduler, &"a".into(), Exit::default());
+            } else {
+                feeds.gone(&scheduler, &"a".into(), Exit::default());
+                drop(watch);
+            }
+            feeds.gone(&scheduler, &"a".into(), Exit::default());
+            assert_eq!(feeds.instance(&scheduler, &"a".into()), None);
+            assert!(feeds.is_empty(), "{scheduler}");
+        }
     }
 }

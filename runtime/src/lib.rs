@@ -2,11 +2,9 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
-mod capped;
 mod feeds;
+mod limit;
 mod quantity;
 
 pub mod process;
 pub mod simulated;
-
-pub use capped::CappedRuntime;

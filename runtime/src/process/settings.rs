@@ -31,6 +31,8 @@ pub struct ProcessSettings {
     /// Folders of ended rooms per scheduler.
     pub keep_ended: usize,
     pub keep_ended_for: Duration,
+    /// Rooms that this process may have, for all schedulers together (`limits.rooms.perNode`).
+    pub rooms_max: usize,
     /// Rooms that are being spawned at the same time.
     pub spawns_at_once: usize,
 }
@@ -64,6 +66,7 @@ impl ProcessSettings {
             log_check_every: Duration::from_secs(5),
             keep_ended: 50,
             keep_ended_for: Duration::from_secs(24 * 60 * 60),
+            rooms_max: usize::MAX,
             spawns_at_once: 16,
         }
     }

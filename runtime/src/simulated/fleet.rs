@@ -1,7 +1,9 @@
 //! The table of simulated rooms: which exist, their ports, and when they become ready.
+//!
+//! As in the registry of the process runtime, a room counts from its reservation until its end, with or without ports.
 
 use super::{ports::PortCounter, settings::SimulatedSettings};
-use crate::{feeds::Feeds, quantity::parse_milli};
+use crate::{feeds::Feeds, limit::no_place, quantity::parse_milli};
 use maestro_core::{domain::*, ports::*};
 use parking_lot::Mutex;
 use std::{
@@ -32,7 +34,8 @@ pub struct SimulatedFleet {
 #[derive(Default)]
 struct State {
     ports: PortCounter,
-    reserved: HashMap<RoomId, Arc<[u16]>>,
+    /// By rooms that are about to be created.
+    reserved: HashMap<RoomId, (SchedulerName, Arc<[u16]>)>,
     rooms: HashMap<Key, Arc<[u16]>>,
     created: u64,
     /// Pending rooms by the time at which they become ready.
@@ -67,8 +70,13 @@ impl SimulatedFleet {
         scheduler: &Scheduler,
     ) -> Result<Arc<[u16]>, RuntimeError> {
         let mut state = self.state.lock();
-        if let Some(ports) = state.reserved.get(room) {
+        let existing = state.rooms.get(&(scheduler.name.clone(), room.clone()));
+        let known = existing.or_else(|| Some(&state.reserved.get(room)?.1));
+        if let Some(ports) = known {
             return Ok(ports.clone());
+        }
+        if state.places() >= self.settings.rooms_max {
+            return Err(no_place(state.places()));
         }
         let mut drawn = Vec::new();
         for (start, end) in wanted(scheduler, self.settings.default_ports)? {
@@ -81,15 +89,14 @@ impl SimulatedFleet {
             drawn.push(port);
         }
         let ports: Arc<[u16]> = drawn.into();
-        state.reserved.insert(room.clone(), ports.clone());
+        let reserved = (scheduler.name.clone(), ports.clone());
+        state.reserved.insert(room.clone(), reserved);
         Ok(ports)
     }
 
     pub fn release(&self, room: &RoomId) {
         let mut state = self.state.lock();
-        if let Some(ports) = state.reserved.remove(room) {
-            state.ports.free(&ports);
-        }
+        state.release(room);
     }
 
     pub fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
@@ -152,6 +159,10 @@ impl SimulatedFleet {
         for key in of_it.cloned().collect::<Vec<_>>() {
             self.end(&mut state, &key);
         }
+        let reserved = state.reserved.iter().filter(|(_, (of, _))| of == scheduler);
+        for room in reserved.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
+            state.release(&room);
+        }
     }
 
     fn end(&self, state: &mut State, key: &Key) {
@@ -200,11 +211,19 @@ impl SimulatedFleet {
 }
 
 impl State {
+    fn places(&self) -> usize {
+        self.rooms.len() + self.reserved.len()
+    }
+
+    fn release(&mut self, room: &RoomId) {
+        if let Some((_, ports)) = self.reserved.remove(room) {
+            self.ports.free(&ports);
+        }
+    }
+
     /// The ports of an order: reserved for this room, or from a row that is older than this run.
     fn claim(&mut self, key: &Key, ports: &Arc<[u16]>) -> Result<(), RuntimeError> {
-        if let Some(reserved) = self.reserved.remove(&key.1) {
-            self.ports.free(&reserved);
-        }
+        self.release(&key.1);
         if let Some(port) = ports.iter().find(|port| self.ports.is_taken(**port)) {
             let text = format!("host port {port} belongs to another simulated room");
             return Err(RuntimeError::Exhausted(text.into()));
@@ -278,5 +297,59 @@ fn address(order: &RoomOrder, host: &str) -> Address {
                 protocol: spec.protocol.to_uppercase(),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maestro_testkit::contract::runtime::{RUNS, scheduler};
+
+    fn fleet(rooms_max: usize) -> SimulatedFleet {
+        let settings = SimulatedSettings {
+            rooms_max,
+            ..SimulatedSettings::default()
+        };
+        SimulatedFleet::new(settings, CancellationToken::new()).unwrap()
+    }
+
+    fn order(fleet: &SimulatedFleet, scheduler: &Arc<Scheduler>, room: &str) -> RoomOrder {
+        RoomOrder {
+            room: room.into(),
+            host_ports: fleet.reserve(&room.into(), scheduler).unwrap(),
+            scheduler: scheduler.clone(),
+            validation: false,
+        }
+    }
+
+    /// Three rooms fit: one that stayed in a table would keep others out.
+    #[test]
+    fn rooms_and_schedulers_leave_no_trace_in_any_table() {
+        let fleet = fleet(3);
+        for number in 0..100 {
+            let scheduler = Arc::new(scheduler(&format!("paper-{number}"), RUNS));
+            let created = order(&fleet, &scheduler, "paper-a");
+            fleet.create(&created).unwrap();
+            assert_eq!(
+                fleet.reserve(&"paper-a".into(), &scheduler).unwrap(),
+                created.host_ports,
+                "it has its ports already"
+            );
+            order(&fleet, &scheduler, "paper-b");
+            order(&fleet, &scheduler, "paper-c");
+            let full = fleet.reserve(&"paper-d".into(), &scheduler);
+            assert!(matches!(full, Err(RuntimeError::Exhausted(_))), "{full:?}");
+            fleet.release(&"paper-c".into());
+            if number % 2 == 0 {
+                fleet
+                    .terminate(&scheduler.name, &"paper-a".into(), None)
+                    .unwrap();
+            }
+            fleet.remove(&scheduler.name);
+            let state = fleet.state.lock();
+            assert_eq!(state.places(), 0, "round {number}");
+            assert!((1..=u16::MAX).all(|port| !state.ports.is_taken(port)));
+            assert!(fleet.feeds.is_empty());
+        }
     }
 }

@@ -12,6 +12,8 @@ pub struct SimulatedSettings {
     pub startup: Duration,
     /// For ports without a range of their own (`adapters.portAllocator.random.range`).
     pub default_ports: Option<PortRange>,
+    /// Rooms that this process may have, for all schedulers together (`limits.rooms.perNode`).
+    pub rooms_max: usize,
     /// A file to which the id of each created room is appended, one a line.
     pub room_list: Option<PathBuf>,
 }
@@ -22,6 +24,7 @@ impl Default for SimulatedSettings {
             host: "127.0.0.1".into(),
             startup: Duration::ZERO,
             default_ports: None,
+            rooms_max: usize::MAX,
             room_list: None,
         }
     }

@@ -296,7 +296,7 @@ impl Host {
     }
 
     fn claim_found(&self, key: &RoomKey, ports: &[u16]) {
-        if let Err((port, holder)) = self.ports.claim(key, ports) {
+        if let Some((port, holder)) = self.ports.enter_found(key, ports) {
             tracing::warn!(room_id = %key.1, port, %holder, "two rooms were found with one host port");
         }
     }

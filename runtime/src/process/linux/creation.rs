@@ -72,12 +72,11 @@ impl Host {
             leaders: Vec::new(),
         };
         sweep::kill_all(self, &scope).await;
-        self.room_ended(key, live);
         let exit = Exit {
             reason: format!("its creation was cut short and cannot be completed: {error}"),
             ..Exit::default()
         };
-        self.feeds.gone(&key.0, &key.1, exit);
+        self.room_ended(key, live, exit);
     }
 
     async fn start(

@@ -57,8 +57,11 @@ pub struct Host {
     pub state: Mutex<State>,
 }
 
+/// Which rooms run here is a fact of `live` alone. What owners were told of them is in [`Feeds`], their places and
+/// ports are in the [`PortBook`]; [`Host::room_ended`] is the end of a room in all three.
 #[derive(Default)]
 pub struct State {
+    /// From the creation of a room, or from when it is found, until its last process has ended.
     live: HashMap<RoomKey, Arc<LiveRoom>>,
     /// Oldest first.
     ended: HashMap<SchedulerName, VecDeque<(Timestamp, RoomId)>>,
@@ -152,14 +155,15 @@ impl Host {
         state.found.remove(key);
     }
 
-    /// Does everything about the end of a room except notifying its watchers, who must find it done.
-    pub fn room_ended(&self, key: &RoomKey, live: &Arc<LiveRoom>) {
+    /// Ends a room in every table. Watchers are notified last, because they must find it done.
+    pub fn room_ended(&self, key: &RoomKey, live: &Arc<LiveRoom>, exit: Exit) {
         self.forget(key, live);
         self.note_ended(key, Timestamp::now());
         self.ports.release(key);
         if let Some(cgroups) = &self.cgroups {
             cgroups.remove(key);
         }
+        self.feeds.gone(&key.0, &key.1, exit);
     }
 
     pub fn note_ended(&self, key: &RoomKey, at: Timestamp) {
@@ -219,5 +223,19 @@ pub fn folder_trouble(path: &Path, error: io::Error) -> RuntimeError {
             RuntimeError::Exhausted(cause)
         }
         _ => RuntimeError::Unavailable(cause),
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// Rooms that have ended do not count: their logs are kept for a while.
+    pub fn knows_no_room(&self) -> bool {
+        let state = self.state.lock();
+        let here = state.live.len() + state.found.len() + state.refused.len();
+        here == 0 && self.ports.is_empty() && self.feeds.is_empty()
+    }
+
+    pub fn ended_rooms(&self) -> usize {
+        self.state.lock().ended.values().map(VecDeque::len).sum()
     }
 }

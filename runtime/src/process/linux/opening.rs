@@ -74,7 +74,7 @@ pub fn open(settings: ProcessSettings) -> Result<(Arc<Host>, String, File), Open
             newer_than(survey.resource_version),
             stopping.clone(),
         )),
-        ports: ports::PortBook::new(settings.default_ports),
+        ports: ports::PortBook::new(settings.default_ports, settings.rooms_max),
         scanner: Scanner::new(handle.clone()),
         cgroups: open_cgroups(),
         spawns: Arc::new(Semaphore::new(spawns_at_once(settings.spawns_at_once))),

@@ -1,5 +1,8 @@
-//! The registry of host ports: one per machine, because schedulers share ranges. A port is given to one room at a time,
-//! whatever the protocol.
+//! The registry of rooms and their host ports: one per machine, because schedulers share ranges. A port is given to one
+//! room at a time, whatever the protocol.
+//!
+//! A room is registered from its reservation, or from when it is found, until its end, even if it has no ports. So the
+//! registry knows how many rooms this process has, and enforces `limits.rooms.perNode`. Nothing else counts them.
 
 mod proof;
 mod ranges;
@@ -7,6 +10,7 @@ mod ranges;
 pub use proof::{Proof, bind};
 
 use super::shortage::is_shortage;
+use crate::limit::no_place;
 use maestro_core::{domain::*, ports::RuntimeError};
 use parking_lot::Mutex;
 use ranges::{Wanted, exhausted, wanted};
@@ -19,10 +23,10 @@ use std::{
 
 pub type RoomKey = (SchedulerName, RoomId);
 
-#[derive(Default)]
 pub struct PortBook {
     /// For ports without a range of their own.
     fallback: Option<PortRange>,
+    rooms_max: usize,
     state: Mutex<State>,
 }
 
@@ -34,6 +38,7 @@ struct State {
     told: HashSet<SchedulerName>,
 }
 
+#[derive(Clone)]
 struct Held {
     ports: Arc<[u16]>,
     /// Held by a created room rather than only reserved.
@@ -41,9 +46,10 @@ struct Held {
 }
 
 impl PortBook {
-    pub fn new(fallback: Option<PortRange>) -> Self {
+    pub fn new(fallback: Option<PortRange>, rooms_max: usize) -> Self {
         Self {
             fallback,
+            rooms_max,
             state: Mutex::default(),
         }
     }
@@ -56,13 +62,14 @@ impl PortBook {
         scheduler: &Scheduler,
         proof: Proof,
     ) -> Result<Arc<[u16]>, RuntimeError> {
+        let key = (scheduler.name.clone(), room.clone());
+        let known = self.state.lock().known(&key, self.rooms_max)?;
         let wanted =
             wanted(scheduler, self.fallback).map_err(|text| RuntimeError::Invalid(text.into()))?;
-        let key = (scheduler.name.clone(), room.clone());
-        if let Some(held) = self.state.lock().rooms.get(&key)
-            && held.ports.len() == wanted.len()
+        if let Some(held) = known
+            && (held.by_room || held.ports.len() == wanted.len())
         {
-            return Ok(held.ports.clone());
+            return Ok(held.ports);
         }
         let mut drawn = Vec::with_capacity(wanted.len());
         let mut skipped = Vec::new();
@@ -124,13 +131,23 @@ impl PortBook {
 
     fn keep(&self, key: RoomKey, drawn: Vec<u16>) -> Result<Arc<[u16]>, RuntimeError> {
         let mut state = self.state.lock();
-        if let Some(held) = state.rooms.get(&key)
-            && held.ports.len() == drawn.len()
-        {
+        // Others may have taken the last place meanwhile.
+        let known = match state.known(&key, self.rooms_max) {
+            Ok(known) => known,
+            Err(refused) => {
+                state.free(&key, &drawn);
+                return Err(refused);
+            }
+        };
+        match known {
             // Two draws for the same room at once: the first wins.
-            let ports = held.ports.clone();
-            state.free(&key, &drawn);
-            return Ok(ports);
+            Some(held) if held.by_room || held.ports.len() == drawn.len() => {
+                state.free(&key, &drawn);
+                return Ok(held.ports);
+            }
+            // Reserved before its scheduler wanted another number of ports.
+            Some(held) => state.free(&key, &held.ports),
+            None => {}
         }
         let ports: Arc<[u16]> = drawn.into();
         let held = Held {
@@ -145,29 +162,24 @@ impl PortBook {
         self.state.lock().free(key, ports);
     }
 
-    /// Records the ports of a room that is created or was found. `Err`: the port that another room
-    /// has, and that room.
+    /// Records the ports of a room that is to be created. `Err`: the port that another room has, and that room.
     pub fn claim(&self, key: &RoomKey, ports: &[u16]) -> Result<(), (u16, RoomId)> {
         let mut state = self.state.lock();
-        for port in ports.iter().filter(|port| **port != 0) {
-            if let Some(holder) = state.taken.get(port)
-                && holder != key
-            {
-                return Err((*port, holder.1.clone()));
+        match state.conflict(key, ports) {
+            Some(conflict) => Err(conflict),
+            None => {
+                state.enter(key, ports);
+                Ok(())
             }
         }
-        if let Some(held) = state.rooms.remove(key) {
-            state.free(key, &held.ports);
-        }
-        for port in ports.iter().filter(|port| **port != 0) {
-            state.taken.insert(*port, key.clone());
-        }
-        let held = Held {
-            ports: ports.into(),
-            by_room: true,
-        };
-        state.rooms.insert(key.clone(), held);
-        Ok(())
+    }
+
+    /// Records a room that was found: it has what it has. The answer: the first port that another room has too.
+    pub fn enter_found(&self, key: &RoomKey, ports: &[u16]) -> Option<(u16, RoomId)> {
+        let mut state = self.state.lock();
+        let conflict = state.conflict(key, ports);
+        state.enter(key, ports);
+        conflict
     }
 
     /// Releases what was reserved for a room that will not be created; a created one keeps its
@@ -224,6 +236,34 @@ impl PortBook {
 }
 
 impl State {
+    /// What a room has; `None`: it may have a place. At the limit, only known rooms go on.
+    fn known(&self, key: &RoomKey, rooms_max: usize) -> Result<Option<Held>, RuntimeError> {
+        match self.rooms.get(key) {
+            None if self.rooms.len() >= rooms_max => Err(no_place(self.rooms.len())),
+            known => Ok(known.cloned()),
+        }
+    }
+
+    fn conflict(&self, key: &RoomKey, ports: &[u16]) -> Option<(u16, RoomId)> {
+        ports.iter().find_map(|port| {
+            let holder = self.taken.get(port).filter(|holder| *holder != key)?;
+            Some((*port, holder.1.clone()))
+        })
+    }
+
+    /// Ports of other rooms stay theirs.
+    fn enter(&mut self, key: &RoomKey, ports: &[u16]) {
+        self.release(key);
+        for port in ports.iter().filter(|port| **port != 0) {
+            self.taken.entry(*port).or_insert_with(|| key.clone());
+        }
+        let held = Held {
+            ports: ports.into(),
+            by_room: true,
+        };
+        self.rooms.insert(key.clone(), held);
+    }
+
     fn free(&mut self, key: &RoomKey, ports: &[u16]) {
         for port in ports {
             if self.taken.get(port) == Some(key) {
@@ -239,9 +279,21 @@ impl State {
 }
 
 #[cfg(test)]
+impl PortBook {
+    pub fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.taken.is_empty() && state.rooms.is_empty() && state.told.is_empty()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use rustix::io::Errno;
+
+    fn book() -> PortBook {
+        PortBook::new(None, usize::MAX)
+    }
 
     const ALL: Proof = |_, _| Ok(());
 
@@ -272,7 +324,7 @@ mod tests {
 
     #[test]
     fn every_number_of_the_range_is_given_once() {
-        let book = PortBook::default();
+        let book = book();
         let fleet = scheduler(20_000, 20_009, 2);
         let mut seen = HashSet::new();
         for number in 0..5 {
@@ -294,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_repeated_draw_gives_the_same_ports() {
-        let book = PortBook::default();
+        let book = book();
         let fleet = scheduler(20_000, 20_099, 3);
         let first = book.reserve(&room(1), &fleet, ALL).unwrap();
         assert_eq!(book.reserve(&room(1), &fleet, ALL).unwrap(), first);
@@ -302,7 +354,7 @@ mod tests {
 
     #[test]
     fn ports_of_a_created_room_stay_until_it_is_gone() {
-        let book = PortBook::default();
+        let book = book();
         let fleet = scheduler(20_000, 20_001, 2);
         let ports = book.reserve(&room(1), &fleet, ALL).unwrap();
         let key = (fleet.name.clone(), room(1));
@@ -321,7 +373,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_bound_is_skipped_and_said() {
-        let book = PortBook::default();
+        let book = book();
         let refuse: Proof = |port, _| match port {
             20_001 => Ok(()),
             _ => Err(io::ErrorKind::AddrInUse.into()),
@@ -336,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_shortage_of_descriptors_uses_up_no_range() {
-        let book = PortBook::default();
+        let book = book();
         let fleet = scheduler(20_000, 20_009, 1);
         let short: Proof = |_, _| Err(Errno::MFILE.into());
         let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(1), &fleet, short) else {
@@ -355,18 +407,105 @@ mod tests {
     fn a_port_without_a_range_is_drawn_from_the_fallback() {
         let mut fleet = scheduler(0, 0, 2);
         fleet.port_range = None;
-        let nowhere = PortBook::default().reserve(&room(1), &fleet, ALL);
+        let nowhere = book().reserve(&room(1), &fleet, ALL);
         assert!(matches!(nowhere, Err(RuntimeError::Invalid(_))));
         let (start, end) = (60_001, 60_002);
-        let book = PortBook::new(Some(PortRange { start, end }));
+        let book = PortBook::new(Some(PortRange { start, end }), usize::MAX);
         let mut drawn = book.reserve(&room(1), &fleet, ALL).unwrap().to_vec();
         drawn.sort_unstable();
         assert_eq!(drawn, [60_001, 60_002]);
     }
 
     #[test]
+    fn a_full_node_takes_known_rooms_only() {
+        let book = PortBook::new(None, 2);
+        let mut fleet = scheduler(0, 0, 0);
+        fleet.port_range = None;
+        let found = (fleet.name.clone(), room(1));
+        assert_eq!(
+            book.enter_found(&found, &[]),
+            None,
+            "rooms without ports count too"
+        );
+        assert!(book.reserve(&room(2), &fleet, ALL).is_ok());
+        let Err(RuntimeError::Exhausted(text)) = book.reserve(&room(3), &fleet, ALL) else {
+            panic!("there is no place");
+        };
+        assert_eq!(
+            text.text(),
+            "this node has 2 rooms, as many as limits.rooms.perNode allows; remove rooms, or raise the limit"
+        );
+        assert!(book.reserve(&room(2), &fleet, ALL).is_ok());
+        book.release(&found);
+        assert!(book.reserve(&room(3), &fleet, ALL).is_ok());
+    }
+
+    #[test]
+    fn the_last_place_is_given_once() {
+        let book = PortBook::new(None, 1);
+        let fleet = scheduler(20_000, 20_009, 1);
+        let key = (fleet.name.clone(), room(1));
+        let drawn = book.reserve(&room(2), &fleet, ALL);
+        // Both had found a place before they drew.
+        assert!(drawn.is_ok() && book.keep(key, vec![20_009]).is_err());
+        book.release_reserved(&room(2));
+        assert!(book.is_empty());
+    }
+
+    #[test]
+    fn rooms_that_were_found_with_one_port_are_both_in_the_book() {
+        let book = PortBook::new(None, 2);
+        let fleet = scheduler(20_000, 20_009, 1);
+        let keys = [1, 2].map(|number| (fleet.name.clone(), room(number)));
+        assert_eq!(book.enter_found(&keys[0], &[20_001]), None);
+        let conflict = book.enter_found(&keys[1], &[20_000, 20_001]);
+        assert_eq!(conflict, Some((20_001, room(1))));
+        assert!(book.reserve(&room(3), &fleet, ALL).is_err(), "both count");
+        book.release(&keys[1]);
+        let third = (fleet.name.clone(), room(3));
+        assert_eq!(book.claim(&third, &[20_001]), Err((20_001, room(1))));
+        book.release(&keys[0]);
+        assert!(book.is_empty());
+    }
+
+    #[test]
+    fn whatever_becomes_of_rooms_nothing_stays_in_the_book() {
+        let book = book();
+        let ports_of = |number| scheduler(20_000, 20_009, number);
+        for round in 0..100 {
+            let (room, key) = (room(round), ("fleet".into(), room(round)));
+            let first = book.reserve(&room, &ports_of(1), ALL).unwrap();
+            let ports = book.reserve(&room, &ports_of(2), ALL).unwrap();
+            assert_eq!((first.len(), ports.len()), (1, 2));
+            match round % 4 {
+                0 => book.release_reserved(&room),
+                1 => {
+                    book.claim(&key, &ports).unwrap();
+                    book.unclaim(&key);
+                    book.release_reserved(&room);
+                }
+                2 => {
+                    book.claim(&key, &ports).unwrap();
+                    let again = book.reserve(&room, &ports_of(1), ALL).unwrap();
+                    assert_eq!(again, ports, "it exists with these");
+                    book.release(&key);
+                }
+                _ => {
+                    let refuse: Proof = |_, _| Err(io::ErrorKind::AddrInUse.into());
+                    assert!(
+                        book.reserve(&RoomId::from("x"), &ports_of(1), refuse)
+                            .is_err()
+                    );
+                    book.release_scheduler(&"fleet".into());
+                }
+            }
+            assert!(book.is_empty(), "after round {round}");
+        }
+    }
+
+    #[test]
     fn ranges_that_are_none_are_invalid() {
-        let book = PortBook::default();
+        let book = book();
         for (start, end) in [(0, 10), (10, 70_000), (-5, 5), (20, 10)] {
             let drawn = book.reserve(&room(1), &scheduler(start, end, 1), ALL);
             assert!(matches!(drawn, Err(RuntimeError::Invalid(_))));

@@ -265,6 +265,78 @@ fn tail_of_room(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maestro_testkit::contract::runtime::{Harness, RUNS, Stage, scheduler};
+
+    struct Site {
+        _folder: tempfile::TempDir,
+        runtime: Arc<ProcessRuntime>,
+    }
+
+    impl Site {
+        const KEPT: usize = 3;
+
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let installation = uuid::Uuid::new_v4().to_string();
+            let mut settings = ProcessSettings::new(folder.path(), installation);
+            settings.keep_ended = Self::KEPT;
+            settings.rooms_max = 2;
+            let runtime = ProcessRuntime::open(settings).unwrap();
+            Self {
+                _folder: folder,
+                runtime,
+            }
+        }
+    }
+
+    impl Harness for Site {
+        fn runtime(&self) -> Arc<dyn Runtime> {
+            self.runtime.clone()
+        }
+    }
+
+    /// Two rooms fit: one that stayed in a table would soon keep others out.
+    #[tokio::test]
+    async fn rooms_and_schedulers_leave_no_trace_in_any_table() {
+        let site = Site::new();
+        let host = &site.runtime.host;
+        let ended = "exit 3";
+        for round in 0..3 {
+            for (name, script) in [("runs", RUNS), ("ends", ended)] {
+                let mut stage = Stage::set(&site, scheduler(name, script)).await;
+                for number in 0..3 {
+                    let room = format!("{name}-{round}-{number}");
+                    stage.create(&room).await.unwrap();
+                    if script == RUNS {
+                        stage.terminate(&room, None).await.unwrap();
+                    }
+                    stage.until_gone(&room.as_str().into()).await;
+                }
+                // Reserved and never created, by an owner that is gone.
+                stage.order(&format!("{name}-{round}-never")).await.unwrap();
+                stage.strike().await;
+                assert!(host.knows_no_room(), "{name}, round {round}");
+                assert_eq!(host.ended_rooms(), 0, "their folder is gone");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_creation_that_fails_leaves_its_reservation_alone() {
+        let site = Site::new();
+        let mut bad = scheduler("fails", RUNS);
+        bad.spec.containers[0].command = vec!["/nowhere/to/be/found".into()];
+        let stage = Stage::set(&site, bad).await;
+        for number in 0..5 {
+            let room = format!("fails-{number}");
+            assert!(stage.create(&room).await.is_err());
+            assert!(site.runtime.host.live_rooms().is_empty());
+            stage.runtime.release_ports(&room.as_str().into()).await;
+            assert!(site.runtime.host.ports.is_empty(), "{room}");
+        }
+        stage.strike().await;
+        assert!(site.runtime.host.knows_no_room());
+    }
 
     #[tokio::test]
     async fn a_shutdown_leaves_behind_what_hangs() {

@@ -113,8 +113,7 @@ impl RoomSupervisor {
         self.record.ended_at = Some(jiff::Timestamp::now());
         self.record.end = Some(exit.reason.clone());
         self.write_record().await;
-        self.host.room_ended(&self.key, &self.live);
-        self.host.feeds.gone(&self.key.0, &self.key.1, exit);
+        self.host.room_ended(&self.key, &self.live, exit);
     }
 }
 
