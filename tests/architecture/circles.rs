@@ -129,8 +129,11 @@ impl Module {
                     module.items.insert(after(1).to_owned());
                 }
                 "pub" => {
+                    let restricted = matches!(after(2), "crate" | "super" | "self" | "in");
                     let skipped = match after(1) {
-                        "(" => tokens[at..].iter().position(|&t| t == ")").unwrap_or(0),
+                        "(" if restricted => {
+                            tokens[at..].iter().position(|&t| t == ")").unwrap_or(0)
+                        }
                         _ => 0,
                     };
                     if tokens.get(at + skipped + 1) == Some(&"use") {
@@ -139,6 +142,8 @@ impl Module {
                         module.exports.extend(paths);
                         continue;
                     }
+                    // Who may see an item is not what it knows.
+                    at += skipped;
                 }
                 word if is_word(word) && (after(1) == "::" || before_is_use(tokens, at)) => {
                     let mut paths = Vec::new();
@@ -256,7 +261,7 @@ fn a_circle_is_found_through_a_reexport() {
     );
     write(
         "c.rs",
-        "struct C; #[cfg(test)] mod tests { use super::super::a; }",
+        "pub(in crate::a) struct C; #[cfg(test)] mod tests { use super::super::a; }",
     );
     let circles = Modules::read(&folder.path().join("lib.rs")).circles();
     assert_eq!(circles, ["a -> b", "b -> a"]);
