@@ -87,6 +87,8 @@ impl World {
             let version = &self.written.versions[active.version()];
             assert_eq!(version.rooms_replicas, active.rooms_replicas);
         }
+        let unknown = self.board.keys().find(|room| !memory.contains_key(room));
+        assert_eq!(unknown, None, "pings are answered for no room");
         self.check_counts();
         self.check_operations();
         self.machine.check_ports();

@@ -22,4 +22,5 @@ mod retention;
 mod rollouts;
 mod scaling;
 mod takeover;
+mod traces;
 mod versions;
