@@ -112,11 +112,13 @@ impl World {
     }
 
     /// An allocation whose reply was not taken is released.
-    pub fn untaken(&mut self) {
+    pub fn untaken(&mut self) -> bool {
         let known = self.held.iter().find(|(_, held)| held.acknowledged);
-        if let Some((room, caller)) = known.map(|(room, held)| (room.clone(), held.caller)) {
-            self.untaken_by(&room, caller);
+        let known = known.map(|(room, held)| (room.clone(), held.caller));
+        if let Some((room, caller)) = &known {
+            self.untaken_by(room, *caller);
         }
+        known.is_some()
     }
 
     /// The caller that this room was allocated to has left. As in the shell, the room is released

@@ -59,6 +59,7 @@ impl World {
     }
 
     /// One issued call ends.
+    #[must_use = "a story asserts that it happens"]
     pub fn work(&mut self, index: usize, outcome: Outcome) -> bool {
         if self.works.is_empty() {
             return false;
@@ -93,6 +94,7 @@ impl World {
     }
 
     /// The runtime carries a call out; from then on its answer is on its way.
+    #[must_use = "a story asserts that it happens"]
     pub fn begin(&mut self, index: usize) -> bool {
         if self.works.is_empty() {
             return false;
@@ -106,6 +108,7 @@ impl World {
     }
 
     /// The answer to a call that has begun arrives.
+    #[must_use = "a story asserts that it happens"]
     pub fn finish(&mut self, index: usize) -> bool {
         if self.begun.is_empty() {
             return false;
@@ -146,6 +149,7 @@ impl World {
     }
 
     /// An abandoned call takes effect.
+    #[must_use = "a story asserts that it happens"]
     pub fn late(&mut self, index: usize) -> bool {
         if self.late.is_empty() {
             return false;
@@ -179,12 +183,14 @@ impl World {
     }
 
     /// A result is reported once more.
-    pub fn repeat_result(&mut self, index: usize) {
-        if !self.answered.is_empty() {
-            let (id, result) = self.answered[index % self.answered.len()].clone();
-            let stale = self.state.stale_results();
-            self.decide(Input::WorkDone { id, result });
-            assert_eq!(self.state.stale_results(), stale + 1);
+    pub fn repeat_result(&mut self, index: usize) -> bool {
+        if self.answered.is_empty() {
+            return false;
         }
+        let (id, result) = self.answered[index % self.answered.len()].clone();
+        let stale = self.state.stale_results();
+        self.decide(Input::WorkDone { id, result });
+        assert_eq!(self.state.stale_results(), stale + 1);
+        true
     }
 }

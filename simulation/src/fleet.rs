@@ -95,6 +95,7 @@ impl Fleet {
     }
 
     /// Carries the first held piece of work out.
+    #[must_use = "a story asserts that it happens"]
     pub fn release_one(&mut self) -> bool {
         let released = self.world.work(0, Outcome::Works);
         self.carry_on();
@@ -102,6 +103,7 @@ impl Fleet {
     }
 
     /// The first held call comes to this end.
+    #[must_use = "a story asserts that it happens"]
     pub fn release_with(&mut self, outcome: Outcome) -> bool {
         let released = self.world.work(0, outcome);
         self.carry_on();
@@ -115,7 +117,7 @@ impl Fleet {
     pub fn release_kind(&mut self, kind: &str, outcome: Outcome) {
         let at = self.world.position(kind);
         let at = at.unwrap_or_else(|| panic!("no {kind} among {:?}", self.world.works));
-        self.world.work(at, outcome);
+        let _ = self.world.work(at, outcome);
         self.carry_on();
     }
 

@@ -2,10 +2,11 @@
 //! lives at random; a failing one is copied into a story.
 
 use crate::calls::Outcome;
-use crate::documents::{buffer, major, patch, pending};
+use crate::documents::{buffer, major, patch, pending, spec};
 use crate::world::World;
 use maestro_core::domain::*;
-use maestro_core::state::Command;
+use maestro_core::state::{Caller, Command};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One thing that happens; numbers choose among what exists at that moment.
@@ -51,6 +52,14 @@ pub enum Step {
     CancelPushed(usize),
 }
 
+impl Step {
+    /// Its name without its numbers.
+    fn kind(&self) -> String {
+        let text = format!("{self:?}");
+        text.split('(').next().unwrap_or_default().to_owned()
+    }
+}
+
 fn pushed(world: &mut World, kind: u8) -> OperationRecord {
     let definition = match kind {
         0 => Definition::AddRooms { amount: 1 },
@@ -77,9 +86,14 @@ fn one_of<T: Clone>(all: &[T], index: usize) -> Option<T> {
     (!all.is_empty()).then(|| all[index % all.len()].clone())
 }
 
-fn order(world: &mut World, step: Step, max_matches: i32) {
-    let command = match step {
-        Step::Create(replicas) => return world.create(replicas, max_matches),
+/// `None`: there is nothing that it could be about.
+fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
+    let command = match *step {
+        Step::Create(replicas) => {
+            let mut document = spec(replicas);
+            document.match_allocation = Some(MatchAllocation { max_matches });
+            Command::CreateScheduler(Box::new(document))
+        }
         Step::Minor => patch(|p| p.max_surge = Some("50%".into())),
         Step::Major(word) => major(&format!("game-{word}")),
         Step::Switch(index) => {
@@ -97,64 +111,93 @@ fn order(world: &mut World, step: Step, max_matches: i32) {
             amount,
             force: amount % 2 == 0,
         },
-        Step::RemoveRoom(index, force) => match one_of(&world.room_ids(), index) {
-            Some(room) => Command::RemoveRoom { room, force },
-            None => return,
-        },
-        Step::Cancel(index) => match one_of(&world.operation_ids(), index) {
-            Some(id) => Command::Cancel(id),
-            None => return,
-        },
+        Step::RemoveRoom(index, force) => {
+            let room = one_of(&world.room_ids(), index)?;
+            Command::RemoveRoom { room, force }
+        }
+        Step::Cancel(index) => Command::Cancel(one_of(&world.operation_ids(), index)?),
         Step::Sleep(sleep_seconds) => Command::TestOperation { sleep_seconds },
         Step::Allocate => Command::Allocate,
         Step::Pause(paused) => Command::SetPaused(paused),
-        _ => return,
+        _ => return None,
     };
-    world.command(command);
+    Some(world.command(command))
 }
 
-fn take(world: &mut World, step: Step, max_matches: i32) {
-    match step {
+/// What happens that nobody orders. False: there is nothing that it could happen to.
+fn happen(world: &mut World, step: &Step) -> bool {
+    let running = |world: &World, index: usize| {
+        let known = one_of(&world.room_ids(), index);
+        known.filter(|room| world.machine.running.contains_key(room))
+    };
+    match *step {
         Step::GiveBack => world.untaken(),
-        Step::Ping(index, status, matches) => {
-            if let Some(room) = one_of(&world.room_ids(), index) {
+        Step::Ping(index, status, matches) => match one_of(&world.room_ids(), index) {
+            Some(room) => {
                 world.ping(&room, status, matches);
+                true
             }
-        }
+            None => false,
+        },
         Step::PingAll(status) => {
-            for room in world.room_ids() {
-                world.ping(&room, status, i64::from(status == PingStatus::Occupied));
+            let rooms = world.room_ids();
+            for room in &rooms {
+                world.ping(room, status, i64::from(status == PingStatus::Occupied));
             }
+            !rooms.is_empty()
         }
-        Step::PingUnknown => world.ping(&"arena-nobody".into(), PingStatus::Ready, 0),
-        Step::Commit => drop(world.commit()),
-        Step::Work(index, outcome) => drop(world.work(index, outcome)),
-        Step::WorkDone(index) => drop(world.work(index, Outcome::Works)),
-        Step::Begin(index) => drop(world.begin(index)),
-        Step::Finish(index) => drop(world.finish(index)),
+        Step::PingUnknown => {
+            world.ping(&"arena-nobody".into(), PingStatus::Ready, 0);
+            true
+        }
+        Step::Commit => world.commit(),
+        Step::Work(index, outcome) => world.work(index, outcome),
+        Step::WorkDone(index) => world.work(index, Outcome::Works),
+        Step::Begin(index) => world.begin(index),
+        Step::Finish(index) => world.finish(index),
         Step::RepeatResult(index) => world.repeat_result(index),
-        Step::Late(index) => drop(world.late(index)),
-        Step::Event => drop(world.event()),
+        Step::Late(index) => world.late(index),
+        Step::Event => world.event(),
+        Step::Crash(index) => match running(world, index) {
+            Some(room) => {
+                world.machine.gone(&room, Some(Exit::default()));
+                true
+            }
+            None => false,
+        },
+        Step::Instance(index, status) => match running(world, index) {
+            Some(room) => {
+                world.machine.change(&room, status);
+                true
+            }
+            None => false,
+        },
+        Step::Namesake(index, heard) => match running(world, index) {
+            Some(room) => {
+                world.replace_by_namesake(&room, heard);
+                true
+            }
+            None => false,
+        },
+        Step::FinishEnding => world.machine.finish_ending(),
+        Step::CancelPushed(index) => match one_of(&world.operation_ids(), index) {
+            Some(id) => {
+                world.cancel_requested(id);
+                true
+            }
+            None => false,
+        },
+        _ => happen_anyway(world, step),
+    }
+}
+
+/// What needs nothing to happen to.
+fn happen_anyway(world: &mut World, step: &Step) -> bool {
+    match *step {
         Step::Relist => world.machine.relist(),
         Step::WrongList(index) => world.wrong_list(index),
-        Step::Crash(index) => {
-            if let Some(room) = one_of(&world.room_ids(), index) {
-                world.machine.gone(&room, Some(Exit::default()));
-            }
-        }
-        Step::Instance(index, status) => {
-            if let Some(room) = one_of(&world.room_ids(), index) {
-                world.machine.change(&room, status);
-            }
-        }
-        Step::Namesake(index, heard) => {
-            if let Some(room) = one_of(&world.room_ids(), index) {
-                world.replace_by_namesake(&room, heard);
-            }
-        }
         Step::Stranger(number) => drop(world.stranger(number)),
         Step::SlowEndings(slow) => world.machine.slow_endings = slow,
-        Step::FinishEnding => drop(world.machine.finish_ending()),
         Step::Restart => world.restart(),
         Step::Pass(millis) => world.pass(Duration::from_millis(millis)),
         Step::Push(kind) => {
@@ -162,43 +205,93 @@ fn take(world: &mut World, step: Step, max_matches: i32) {
             world.allowed += 1;
             world.pushed(record);
         }
-        Step::CancelPushed(index) => {
-            if let Some(id) = one_of(&world.operation_ids(), index) {
-                world.cancel_requested(id);
-            }
-        }
-        order_of_user => order(world, order_of_user, max_matches),
+        _ => return false,
     }
+    true
 }
 
 /// The time within which an undisturbed fleet must recover.
 const MENDED_WITHIN: Duration = Duration::from_secs(3 * 3600);
 
-/// Lives through these steps, each with whether writes arrive at once after it; then all faults
-/// end, and the fleet has to become what it should be and to rest.
-pub fn live(steps: Vec<(Step, bool)>, max_matches: i32, event_driven: bool) {
-    // Lists and wake-ups in pieces, so that everything else comes between them.
-    let mut world = World::in_pieces(max_matches, event_driven, 2);
-    // Replicas, the buffer's limit, and the surge.
-    world.allowed += 4 + 4 + 2;
-    world.commit_all();
-    for (step, commit) in steps {
-        take(&mut world, step, max_matches);
-        if commit {
-            world.commit_all();
+/// A fleet that lives through steps, one by one.
+pub struct Life {
+    pub world: World,
+    max_matches: i32,
+    /// Who waits for the answer to which order.
+    ordered: Vec<(String, Caller)>,
+    /// How often each kind of step had an effect: something happened, or an order was accepted.
+    pub effects: BTreeMap<String, u64>,
+}
+
+impl Life {
+    /// A scheduler with three rooms has been ordered.
+    pub fn new(max_matches: i32, event_driven: bool) -> Self {
+        // Lists and wake-ups in pieces, so that everything else comes between them.
+        let mut world = World::in_pieces(max_matches, event_driven, 2);
+        // Replicas, the buffer's limit, and the surge.
+        world.allowed += 4 + 4 + 2;
+        world.commit_all();
+        Self {
+            world,
+            max_matches,
+            ordered: Vec::new(),
+            effects: BTreeMap::new(),
         }
     }
-    world.heal();
-    let begun = world.clock.mono;
-    while let Some(why) = world.unsettled() {
-        let waited = world.clock.mono.since(begun);
-        assert!(waited < MENDED_WITHIN, "does not mend: {why}");
-        world.quiet_moment();
+
+    /// The same, and its rooms are up.
+    pub fn up(max_matches: i32, event_driven: bool) -> Self {
+        let mut life = Self::new(max_matches, event_driven);
+        life.heal();
+        life
     }
-    let rooms = world.room_ids();
-    for _ in 0..5 {
-        world.quiet_moment();
+
+    /// One step, and whether writes arrive at once after it. False: there was nothing that it could happen to, or be
+    /// ordered for.
+    pub fn take(&mut self, step: &Step, commit: bool) -> bool {
+        let given = order(&mut self.world, step, self.max_matches);
+        let taken = match given {
+            Some(caller) => {
+                self.ordered.push((step.kind(), caller));
+                true
+            }
+            None => {
+                let happened = happen(&mut self.world, step);
+                *self.effects.entry(step.kind()).or_default() += u64::from(happened);
+                happened
+            }
+        };
+        if commit {
+            self.world.commit_all();
+        }
+        taken
     }
-    assert_eq!(world.unsettled(), None, "does not rest");
-    assert_eq!(world.room_ids(), rooms, "replaces rooms without need");
+
+    /// All faults end, and the fleet has to become what it should be.
+    fn heal(&mut self) {
+        let world = &mut self.world;
+        world.heal();
+        let begun = world.clock.mono;
+        while let Some(why) = world.unsettled() {
+            let waited = world.clock.mono.since(begun);
+            assert!(waited < MENDED_WITHIN, "does not mend: {why}");
+            world.quiet_moment();
+        }
+    }
+
+    /// All faults end, and the fleet has to become what it should be and to rest.
+    pub fn mend(&mut self) {
+        self.heal();
+        let world = &mut self.world;
+        let rooms = world.room_ids();
+        for _ in 0..5 {
+            world.quiet_moment();
+        }
+        assert_eq!(world.unsettled(), None, "does not rest");
+        assert_eq!(world.room_ids(), rooms, "replaces rooms without need");
+        for (kind, caller) in self.ordered.drain(..) {
+            let accepted = matches!(world.answers.get(&caller), Some(Ok(_)));
+            *self.effects.entry(kind).or_default() += u64::from(accepted);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 impl World {
     /// Delivers the next event of the watch.
+    #[must_use = "a story asserts that it happens"]
     pub fn event(&mut self) -> bool {
         let Some(event) = self.machine.events.pop_front() else {
             return false;

@@ -71,7 +71,7 @@ fn a_room_that_was_written_and_not_made_is_ordered_again_with_its_ports() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
-    fleet.release_one();
+    assert!(fleet.release_one());
     let (_, work) = fleet.works.front().expect("the room is being made");
     let Work::CreateRoom(asked) = work.clone() else {
         panic!("{work:?}");
@@ -91,7 +91,7 @@ fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
-    fleet.release_one();
+    assert!(fleet.release_one());
     let mut rows = fleet.stored.rooms.values();
     let row = rows.find(|r| r.instance.is_none());
     let row = row.expect("its row is durable").clone();
@@ -114,7 +114,7 @@ fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
-    fleet.release_one();
+    assert!(fleet.release_one());
     fleet.release_kind("create_room", Outcome::Invalid);
     assert_eq!(fleet.operation(id).status, OperationStatus::Error);
     assert!(fleet.position("release_ports").is_some());
@@ -134,16 +134,16 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
-    fleet.release_one();
+    assert!(fleet.release_one());
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
     // It is unknown whether it exists; it does not, and then it does.
-    fleet.release_with(Outcome::LateUnknown);
+    assert!(fleet.release_with(Outcome::LateUnknown));
     fleet.release();
     assert!(!fleet.stored.rooms.contains_key(&order.room));
     fleet.hold = true;
-    fleet.late(0);
+    assert!(fleet.late(0));
     fleet.carry_on();
     assert!(fleet.machine.running.contains_key(&order.room));
     let row = &fleet.stored.rooms[&order.room];
@@ -160,7 +160,7 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     fleet.hold = true;
     fleet.deaf = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
-    fleet.release_one();
+    assert!(fleet.release_one());
     assert!(fleet.begin(0), "the room is there, its answer on the way");
     let (_, work, _) = fleet.begun.front().expect("it was begun");
     let Work::CreateRoom(order) = work.clone() else {
@@ -173,7 +173,7 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
         exit: None,
     }));
     assert!(!fleet.stored.rooms.contains_key(&order.room));
-    fleet.finish(0);
+    assert!(fleet.finish(0));
     fleet.carry_on();
     let row = &fleet.stored.rooms[&order.room];
     let removal = row.intent.removal.expect("it is to go");
@@ -291,18 +291,18 @@ fn a_room_that_comes_to_life_after_it_was_looked_for_is_told_to_end() {
     let crashed = fleet.rooms()[0].clone();
     fleet.hold = true;
     fleet.crash(&crashed, 1);
-    fleet.release_one();
+    assert!(fleet.release_one());
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
-    fleet.release_with(Outcome::LateUnknown);
+    assert!(fleet.release_with(Outcome::LateUnknown));
     // It is told to end and not there yet; the answer is on its way when it comes to life.
     let at = fleet.position("terminate_room").expect("it is told to end");
-    fleet.begin(at);
-    fleet.late(0);
+    assert!(fleet.begin(at));
+    assert!(fleet.late(0));
     fleet.carry_on();
     assert!(fleet.stored.rooms[&order.room].instance.is_some());
-    fleet.finish(0);
+    assert!(fleet.finish(0));
     fleet.release();
     assert!(!fleet.machine.running.contains_key(&order.room));
     assert!(!fleet.stored.rooms.contains_key(&order.room));

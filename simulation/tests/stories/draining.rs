@@ -85,7 +85,7 @@ fn a_removal_that_is_resumed_ends_what_was_chosen_and_chooses_no_more() {
     }));
     let chosen: Vec<_> = fleet.operation(id).resume.rooms.clone();
     assert_eq!(chosen.len(), 2);
-    fleet.release_one();
+    assert!(fleet.release_one());
     fleet.restart();
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
     assert_eq!(fleet.rooms().len(), 3);

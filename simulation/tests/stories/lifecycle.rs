@@ -132,7 +132,7 @@ fn a_users_order_to_add_is_all_or_nothing() {
     fleet.hold = true;
     let id = operation_of(fleet.order(Command::AddRooms { amount: 3 }));
     for _ in 0..4 {
-        fleet.release_one(); // three ports, one room
+        assert!(fleet.release_one(), "three ports, one room");
     }
     fleet.machine.creation_fails = Some("no more".into());
     fleet.hold = false;
@@ -375,7 +375,8 @@ fn a_running_operation_is_canceled_after_its_rollback() {
 
 #[test]
 fn a_restart_resumes_what_had_begun() {
-    for crash_after in 0..8 {
+    const CALLS: usize = 6;
+    for crash_after in 0..=CALLS {
         let mut fleet = Fleet::new(CoreSettings::default());
         fleet
             .order(Command::CreateScheduler(Box::new(spec(3))))
@@ -383,8 +384,9 @@ fn a_restart_resumes_what_had_begun() {
         fleet.hold = true;
         fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
         for _ in 0..crash_after {
-            fleet.release_one();
+            assert!(fleet.release_one());
         }
+        assert_eq!(fleet.works.is_empty(), crash_after == CALLS);
         fleet.restart();
         assert_eq!(
             fleet.machine.running.len(),

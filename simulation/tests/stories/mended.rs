@@ -6,7 +6,7 @@ use maestro_core::rules::patch::Patch;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use maestro_simulation::documents::{major, operation_of, patch};
-use maestro_simulation::steps::{Step, live};
+use maestro_simulation::steps::{Life, Step};
 use maestro_simulation::{Fleet, spec};
 use maestro_simulation::{Outcome, World};
 use std::sync::Arc;
@@ -16,9 +16,25 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
+/// Lives through steps that a property has found. Each has to have an effect: without it, the situation that the life
+/// was kept for does not come about.
+fn lives(life: &mut Life, steps: &[(Step, bool)]) {
+    for (step, commit) in steps {
+        assert!(life.take(step, *commit), "{step:?} has no effect");
+    }
+}
+
+/// The kinds of the operations in this status, once all writes have arrived.
+fn in_status(life: &Life, status: OperationStatus) -> Vec<&str> {
+    let all = life.world.written.operations.values();
+    let in_status = all.filter(|o| o.status == status);
+    in_status.map(|o| o.definition.name()).collect()
+}
+
 #[test]
 fn what_had_begun_goes_on_before_a_priority_operation() {
     use Step::*;
+    let mut life = Life::new(1, true);
     let steps = [
         (Sleep(20), false),
         (Event, false),
@@ -26,14 +42,26 @@ fn what_had_begun_goes_on_before_a_priority_operation() {
         (WorkDone(0), true),
         (Restart, false),
         (Pass(120_001), false),
-        (Event, true),
     ];
-    live(steps.to_vec(), 1, true);
+    lives(&mut life, &steps);
+    assert_eq!(in_status(&life, OperationStatus::InProgress), ["add_rooms"]);
+    assert!(
+        life.world.state.view().running.is_empty(),
+        "it is not resumed"
+    );
+    lives(&mut life, &[(Event, true)]);
+    let mut waiting = life.world.stored.operations.values();
+    assert!(waiting.any(|o| o.priority && o.status == OperationStatus::Pending));
+    let running = life.world.state.view().running;
+    let running: Vec<_> = running.iter().map(|o| (&*o.kind, o.attempt)).collect();
+    assert_eq!(running, [("add_rooms", 2)]);
+    life.mend();
 }
 
 #[test]
 fn a_canceled_operation_that_had_begun_still_waits_for_the_deletion() {
     use Step::*;
+    let mut life = Life::new(1, true);
     let steps = [
         (Pass(27_500), false),
         (Event, false),
@@ -43,15 +71,29 @@ fn a_canceled_operation_that_had_begun_still_waits_for_the_deletion() {
         (Delete, false),
         (Minor, false),
         (Event, false),
-        (CancelPushed(14), false),
     ];
-    live(steps.to_vec(), 1, true);
+    lives(&mut life, &steps);
+    assert_eq!(in_status(&life, OperationStatus::InProgress), ["add_rooms"]);
+    let begun = life.world.written.operations.values();
+    let begun = begun
+        .into_iter()
+        .position(|o| o.status == OperationStatus::InProgress);
+    let waiting = in_status(&life, OperationStatus::Pending);
+    assert!(waiting.contains(&"delete_scheduler"), "{waiting:?}");
+    lives(&mut life, &[(CancelPushed(begun.expect("one")), true)]);
+    let mut going_on = in_status(&life, OperationStatus::InProgress);
+    going_on.sort_unstable();
+    assert_eq!(going_on, ["add_rooms", "delete_scheduler"]);
+    life.mend();
+    assert!(life.world.stored.scheduler.is_none(), "it is deleted");
 }
 
 #[test]
 fn a_room_found_in_the_runtime_stays_in_quarantine_over_a_restart() {
     use PingStatus::Ready;
     use Step::*;
+    let found = RoomId::from("arena-stranger-1");
+    let mut life = Life::new(1, true);
     let steps = [
         (Event, false),
         (Work(0, Outcome::Works), false),
@@ -61,30 +103,53 @@ fn a_room_found_in_the_runtime_stays_in_quarantine_over_a_restart() {
         (Pass(300_000), false),
         (Ping(0, Ready, 0), false),
         (Allocate, false),
-        (WrongList(0), false),
-        (Event, true),
-        (Restart, false),
-        (PingAll(Ready), false),
-        (Allocate, false),
     ];
-    live(steps.to_vec(), 1, true);
+    lives(&mut life, &steps);
+    assert_eq!(life.world.status(&found), Some(RoomStatus::Allocated));
+    lives(&mut life, &[(WrongList(0), false)]);
+    assert_eq!(life.world.status(&found), None, "it is missing on the list");
+    lives(
+        &mut life,
+        &[(Event, true), (Restart, false), (PingAll(Ready), false)],
+    );
+    assert_eq!(life.world.status(&found), Some(RoomStatus::Ready));
+    lives(&mut life, &[(Allocate, false)]);
+    assert_eq!(
+        life.world.status(&found),
+        Some(RoomStatus::Ready),
+        "it is not given out"
+    );
+    life.mend();
 }
 
 #[test]
 fn a_validation_room_of_an_owner_before_ends_though_the_list_came_in_a_pause() {
     use Step::*;
-    let steps = [
-        (Work(0, Outcome::Works), false),
-        (Event, false),
-        (Replicas(0), false),
-        (Major(0), false),
-        (Replicas(0), true),
-        (Work(2, Outcome::Works), true),
-        (Restart, false),
-        (Pause(true), false),
-        (Event, false),
-    ];
-    live(steps.to_vec(), 1, false);
+    let mut life = Life::new(1, false);
+    life.mend();
+    lives(&mut life, &[(Replicas(0), true), (Major(0), true)]);
+    let trial = |life: &Life| {
+        let mut running = life.world.machine.running.values();
+        running.find(|i| i.validation).map(|i| i.room.clone())
+    };
+    let steps = 40;
+    for _ in 0..steps {
+        if trial(&life).is_some() {
+            break;
+        }
+        assert!(life.world.work(0, Outcome::Works));
+        life.world.commit_all();
+        life.world.pass(seconds(1));
+    }
+    let room = trial(&life).expect("the version is validated");
+    lives(
+        &mut life,
+        &[(Restart, false), (Pause(true), false), (Event, false)],
+    );
+    assert!(life.world.state.is_paused() && trial(&life).is_some());
+    assert!(life.world.state.rooms().get(room.as_str()).is_some());
+    life.mend();
+    assert_ne!(trial(&life), Some(room));
 }
 
 #[test]
@@ -92,10 +157,10 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
     let mut world = World::new(1, true);
     world.allowed = 10;
     world.commit_all();
-    world.work(0, Outcome::Works);
-    world.event();
+    assert!(world.work(0, Outcome::Works));
+    assert!(world.event());
     world.commit_all();
-    world.work(0, Outcome::Works);
+    assert!(world.work(0, Outcome::Works));
     world.commit_all();
     let creation = world
         .works
@@ -139,7 +204,7 @@ fn ports_that_come_after_their_attempt_make_no_room() {
     fleet.ping_all(PingStatus::Ready);
     // Two attempts asked for ports; the first answer is late.
     assert_eq!(fleet.works.len(), 2);
-    fleet.release_one();
+    assert!(fleet.release_one());
     assert_eq!(fleet.state.rooms().len(), 1, "no room of the first attempt");
 }
 
@@ -300,7 +365,8 @@ fn a_deletion_on_ticks_alone_tells_rooms_again() {
     world.command(Command::DeleteScheduler);
     world.commit_all();
     for _ in 0..3 {
-        world.work(0, Outcome::Unavailable);
+        assert_eq!(world.position("terminate_room"), Some(0));
+        assert!(world.work(0, Outcome::Unavailable));
     }
     for _ in 0..10 {
         world.quiet_moment();
@@ -368,7 +434,7 @@ fn a_room_told_to_end_is_not_brought_back_by_its_ping() {
         force: true,
     });
     world.commit_all();
-    world.work(0, Outcome::Works);
+    assert!(world.work(0, Outcome::Works));
     world.ping(&room, PingStatus::Ready, 0);
     let status = world.state.rooms().get(room.as_str()).map(Room::status);
     assert_eq!(status, Some(RoomStatus::Terminating));
@@ -406,11 +472,12 @@ fn a_deletion_whose_place_stays_keeps_the_fleet_empty() {
     world.command(Command::DeleteScheduler);
     world.commit_all();
     while world.works.iter().any(|(_, w)| w.kind() != "remove_place") {
-        world.work(0, Outcome::Works);
+        assert!(world.work(0, Outcome::Works));
         while world.event() {}
         world.commit_all();
     }
-    world.work(0, Outcome::Unavailable);
+    assert!(world.position("remove_place").is_some());
+    assert!(world.work(0, Outcome::Unavailable));
     for _ in 0..10 {
         world.quiet_moment();
     }
@@ -515,23 +582,23 @@ fn a_room_that_is_made_twice_is_the_second_one() {
     let mut world = World::new(1, true);
     world.allowed = 10;
     world.commit_all();
-    world.event();
+    assert!(world.event());
     for _ in 0..3 {
-        world.work(0, Outcome::Works);
+        assert!(world.work(0, Outcome::Works));
         world.commit_all();
     }
     let room = world.room_ids()[0].clone();
     // Its creation comes to its end after its owner's, and it crashes unheard.
     world.restart();
     let creation = world.late_creation_of(&room);
-    world.late(creation);
-    world.event();
-    world.event();
+    assert!(world.late(creation));
+    assert!(world.event());
+    assert!(world.event());
     world.machine.gone(&room, None);
     world.commit_all();
     world.machine.relist();
     while !world.works.is_empty() {
-        world.work(0, Outcome::Works);
+        assert!(world.work(0, Outcome::Works));
         world.commit_all();
     }
     let uid = |i: Option<&Instance>| i.map(|i| i.uid.clone());
@@ -611,9 +678,9 @@ fn what_happens_while_a_list_is_compared_is_newer_than_the_list() {
     assert_eq!(rooms.len(), 3);
     world.restart();
     // The first of its rooms is taken; the one that ends now comes last.
-    world.event();
+    assert!(world.event());
     world.machine.gone(&rooms[0], None);
-    world.event();
+    assert!(world.event());
     assert!(world.go_on(), "it was one turn");
     world.go_on_to_the_end();
     assert!(world.state.rooms().get(rooms[0].as_str()).is_none());

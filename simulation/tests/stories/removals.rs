@@ -74,8 +74,8 @@ fn rooms_that_cannot_be_ended_fail_the_order_and_are_told_again() {
         amount: 2,
         force: false,
     }));
-    fleet.release_with(Outcome::Unavailable);
-    fleet.release_with(Outcome::Works);
+    assert!(fleet.release_with(Outcome::Unavailable));
+    assert!(fleet.release_with(Outcome::Works));
     let end = fleet.operation(id);
     let told = history(end);
     assert_eq!(end.status, OperationStatus::Error, "{told}");
@@ -140,7 +140,7 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
         force: false,
     }));
     assert_eq!(fleet.works.len(), 64);
-    fleet.release_one();
+    assert!(fleet.release_one());
     assert_eq!(fleet.works.len(), 64, "one more for each that was answered");
     fleet.release();
     assert_eq!(fleet.rooms().len(), 50);
@@ -244,7 +244,7 @@ fn a_deletion_ends_all_rooms_a_bounded_number_at_a_time() {
     }
     // One that is still there, whatever was answered, keeps the place.
     assert!(fleet.position("remove_place").is_none());
-    fleet.release_one();
+    assert!(fleet.release_one());
     assert!(fleet.position("remove_place").is_some());
     fleet.release();
     assert!(fleet.ended);

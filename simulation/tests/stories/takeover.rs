@@ -130,7 +130,7 @@ fn intents_are_repeated_a_bounded_number_at_a_time() {
     assert_eq!(fleet.stored.rooms.len(), 100);
     fleet.restart_held();
     assert_eq!(fleet.works.len(), 64);
-    fleet.release_one();
+    assert!(fleet.release_one());
     assert_eq!(fleet.works.len(), 64);
     fleet.release();
     assert_eq!(fleet.rooms().len(), 100);
@@ -235,7 +235,7 @@ fn a_cancel_that_was_stored_is_obeyed_by_the_next_owner() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
-    fleet.release_one();
+    assert!(fleet.release_one());
     fleet.order(Command::SetPaused(true)).unwrap();
     fleet.order(Command::Cancel(id)).unwrap();
     assert!(fleet.operation(id).resume.cancel_requested);

@@ -61,14 +61,14 @@ impl Story {
         match self.rng.below(100) {
             0..20 => {
                 self.note(|| "an event is heard".into());
-                self.world.event();
+                let _ = self.world.event();
             }
             20..40 => self.commit(),
             40..58 => self.call(),
             58..70 => {
                 let begun = self.rng.below(self.world.begun.len());
                 self.note(|| format!("answer {begun} comes"));
-                self.world.finish(begun);
+                let _ = self.world.finish(begun);
             }
             70..82 => {
                 let rooms = self.rooms();
@@ -126,7 +126,7 @@ impl Story {
         let lucky = !self.faulty || self.rng.below(16) > 5;
         if lucky {
             self.note(|| format!("call {at} is done"));
-            self.world.begin(at);
+            let _ = self.world.begin(at);
             return;
         }
         let outcomes = [
@@ -140,10 +140,10 @@ impl Story {
         ];
         if let Some(outcome) = self.rng.pick(&outcomes) {
             self.note(|| format!("call {at}: {outcome:?}"));
-            self.world.work(at, outcome);
+            let _ = self.world.work(at, outcome);
         }
         if self.rng.one_in(2) {
-            self.world.late(0);
+            let _ = self.world.late(0);
         }
     }
 
@@ -193,7 +193,7 @@ impl Story {
         self.world.restart();
         while self.world.late_calls() > 0 {
             if self.rng.one_in(2) {
-                self.world.late(0);
+                let _ = self.world.late(0);
             } else {
                 self.world.never(0);
             }
