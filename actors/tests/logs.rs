@@ -331,3 +331,35 @@ fn a_trace_follows_an_order_to_its_commits_and_its_work_and_comes_to_an_end() {
         assert!(has(&created), "{ways:#?}");
     });
 }
+
+#[test]
+fn a_trace_that_goes_on_and_on_is_followed_for_eight_calls() {
+    let one_by_one = |c: &mut maestro_core::settings::CoreSettings| c.add_batch = 1;
+    logged(Setup::fleet(1).core(one_by_one), |w, log| async move {
+        w.running(FLEET).await;
+        log.0.lock().spans.clear();
+        w.ask(Command::AddRooms { amount: 10 }).await.unwrap();
+        ended(&w, 1).await;
+        let kept = log.0.lock();
+        // Calls on the way to the order; `None`: it belongs to another trace.
+        let calls = |id: usize| {
+            let (mut at, mut calls) = (id as u64, 0);
+            loop {
+                let (name, above, _) = &kept.spans[at as usize - 1];
+                calls += usize::from(*name == "work");
+                match above {
+                    Some(above) => at = *above,
+                    None => return (*name == "message").then_some(calls),
+                }
+            }
+        };
+        let longest = (1..=kept.spans.len()).filter_map(calls).max();
+        assert_eq!(longest, Some(8));
+        let begins =
+            |(name, above, _): &&(&str, Option<u64>, Fields)| *name == "work" && above.is_none();
+        assert!(
+            kept.spans.iter().any(|span| begins(&span)),
+            "another begins"
+        );
+    });
+}

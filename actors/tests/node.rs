@@ -4,7 +4,7 @@ mod support;
 
 use maestro_actors::CallError;
 use maestro_core::domain::*;
-use maestro_core::ports::RuntimeError;
+use maestro_core::ports::{ContainerProcess, RuntimeError};
 use maestro_core::state::{Command, RefusalKind, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
@@ -192,6 +192,13 @@ fn the_last_lines_of_a_room_are_those_of_its_runtime() {
             .await
             .unwrap();
         assert_eq!(lines, ["two", "three"]);
+        let process = ContainerProcess {
+            container: "room".into(),
+            pid: 7,
+        };
+        w.runtime.set_processes(&room_id(0), vec![process.clone()]);
+        let processes = w.node.room_processes(FLEET, room_id(0).as_str());
+        assert_eq!(processes, [process]);
         let missing = refused(w.node.log_tail(FLEET, "r-99999", 2).await);
         assert_eq!(missing.0, RefusalKind::NotFound);
         assert!(missing.1.contains("r-99999"), "{}", missing.1);

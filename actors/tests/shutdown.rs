@@ -34,6 +34,8 @@ fn nothing_is_left_after_a_shutdown_with_a_call_that_hangs() {
             assert_eq!(w.node.tasks_left(), 0);
             assert_eq!(w.runtime.rooms(FLEET), [room_id(0)], "rooms stay");
             assert!(matches!(w.allocate().await, Err(CallError::ShuttingDown)));
+            let nobody = w.node.ask("nobody", Command::Allocate, None).await;
+            assert!(matches!(nobody, Err(CallError::ShuttingDown)), "{nobody:?}");
             assert_eq!(
                 w.store.owner_of(FLEET),
                 None,

@@ -77,6 +77,11 @@ impl FakeRuntime {
     pub fn end_watches(&self, scheduler: &str) {
         self.inner.lock().rooms.end_watches(&scheduler.into());
     }
+    /// What [`Runtime::processes`] answers for a room.
+    pub fn set_processes(&self, room: &RoomId, processes: Vec<ContainerProcess>) {
+        let mut inner = self.inner.lock();
+        inner.rooms.processes.insert(room.clone(), processes);
+    }
     pub fn set_log(&self, room: &RoomId, lines: &[&str]) {
         let lines = lines.iter().map(|l| (*l).to_owned()).collect();
         self.inner.lock().rooms.logs.insert(room.clone(), lines);

@@ -179,6 +179,11 @@ impl Runtime for FakeRuntime {
         Box::pin(UnboundedReceiverStream::new(events))
     }
 
+    fn processes(&self, _: &SchedulerName, room: &RoomId) -> Vec<ContainerProcess> {
+        let inner = self.inner.lock();
+        inner.rooms.processes.get(room).cloned().unwrap_or_default()
+    }
+
     async fn log_tail(
         &self,
         scheduler: &SchedulerName,

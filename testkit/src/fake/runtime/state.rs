@@ -33,6 +33,7 @@ pub(super) struct Rooms {
     pub muted: BTreeSet<SchedulerName>,
     pub ended: Vec<(RoomId, RemovalReason)>,
     pub logs: HashMap<RoomId, Vec<String>>,
+    pub processes: HashMap<RoomId, Vec<ContainerProcess>>,
     pub peak: usize,
     started: u64,
     observed: u64,
