@@ -311,6 +311,17 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_empty_without_changes_and_without_anything_that_follows() {
+        let mut group = Group::default();
+        assert!(group.is_empty());
+        group.outgoing.push(Outgoing::Ended);
+        assert!(!group.is_empty());
+        group.changes.push(put("a"));
+        group.outgoing.clear();
+        assert!(!group.is_empty(), "a change alone is to be written too");
+    }
+
+    #[test]
     fn a_sweep_pays_for_itself() {
         let mut group = Group::default();
         for n in 1..SWEEP_MIN {
