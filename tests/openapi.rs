@@ -282,7 +282,7 @@ async fn the_page_shows_every_operation_in_a_browser_without_a_network() {
     for part in [
         "curl -X POST '",
         "sample-rooms",
-        "Host ports that rooms get theirs from",
+        "Range of the rooms' host ports",
         "Send to this server",
     ] {
         assert!(shown.contains(part), "no {part:?}: {shown}");
