@@ -227,7 +227,7 @@ mod tests {
         assert!(group.outgoing.len() < 2 * SWEEP_MIN);
         assert_eq!(group.outgoing.len() + dropped, 2_001);
         assert_eq!(told(&group)[0], "a: terminated");
-        // The last ones stay.
+        // The last ones are kept.
         group.sweep_at.1 = 0;
         for _ in 0..SWEEP_MIN {
             group.outgoing.push(resync("a", "old"));
@@ -336,7 +336,7 @@ mod tests {
             group.changes.push(put(&format!("r{n}")));
             group.sweep();
         }
-        // From now on not before there are twice as many.
+        // The next sweep happens only when there are twice as many.
         for n in SWEEP_MIN + 1..2 * SWEEP_MIN {
             group.changes.push(put("same"));
             group.sweep();
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(group.outgoing.len(), SWEEP_MIN);
     }
 
-    /// A reply to somebody who has left.
+    /// A reply whose caller has stopped waiting.
     fn gone() -> Outgoing {
         let to = Waiter::of_ping(tokio::sync::oneshot::channel().0, Default::default());
         Outgoing::Reply {

@@ -92,7 +92,7 @@ fn one_that_panics_again_and_again_is_degraded_and_the_node_goes_on() {
         w.running(FLEET).await;
         w.allocate().await.unwrap();
         assert_eq!(w.restarts(), 5, "a reload is no restart");
-        // It has its whole budget again.
+        // It has its full budget again.
         w.node.panic(FLEET);
         eventually(LONG, "it is restarted", || w.restarts() == 6).await;
         w.running(FLEET).await;

@@ -97,7 +97,7 @@ pub struct Connection {
     place: Place,
 }
 
-/// The other end of a connection, as calls know it.
+/// The peer of a connection, as its calls see it.
 #[derive(Clone)]
 pub struct Peer {
     pub address: SocketAddr,

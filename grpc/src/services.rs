@@ -25,7 +25,7 @@ pub struct Rpc {
     pub api: Api,
     /// Whether it changes something; such calls are logged.
     pub mutating: bool,
-    /// Whether it shows the process itself, which not everybody may see.
+    /// Whether it shows the process itself, which not every caller may see.
     pub shows_process: bool,
 }
 
@@ -43,7 +43,7 @@ pub enum Audience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorsShownTo {
     Nobody,
-    /// Whoever calls from this machine.
+    /// Callers on this machine.
     ThisMachine,
     Everybody,
 }
@@ -64,10 +64,10 @@ impl Audience {
         self.calls().find(|rpc| rpc.path == path)
     }
 
-    /// Whether a call is for this caller.
+    /// Checks that this caller may make the call.
     ///
     /// # Errors
-    /// Where else it can be asked.
+    /// A status that says where the call is available.
     pub fn lets(self, rpc: &Rpc, peer: Option<SocketAddr>) -> Result<(), Status> {
         let Self::Public(shown_to) = self else {
             return Ok(());

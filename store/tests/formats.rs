@@ -1,4 +1,4 @@
-//! Files of former formats, as the programs of their day wrote them.
+//! Files of earlier formats, as the programs of that time wrote them.
 //!
 //! `formats/2.redb`: schedulers of local processes, with a room in each state, and one that has every field.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -124,7 +124,7 @@ async fn every_room_of_a_file_of_format_2_is_carried_over() {
     assert_eq!(room_rows(&copy), before);
 }
 
-/// What is written again is what was read, byte for byte: another program may read it.
+/// Rewritten rows equal those that were read, byte for byte, because another program may read them.
 #[tokio::test]
 async fn documents_of_a_file_of_format_2_are_written_as_they_were_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -301,7 +301,7 @@ impl Outbox {
         self.0.tasks.wait().await;
     }
 
-    /// Running calls.
+    /// Number of calls in progress.
     #[cfg(feature = "faults")]
     pub fn tasks(&self) -> &TaskTracker {
         &self.0.tasks

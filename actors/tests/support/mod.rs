@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 /// Far longer than anything takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
-/// Less than a node waits for an owner that does not end.
+/// Shorter than a node's wait for an owner that does not end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
-/// Who renews leases, who looks for threads that stand still, who hears of other programs.
+/// The tasks that renew leases, look for blocked threads, and follow other programs' changes.
 const TASKS_OF_A_NODE: usize = 3;
 pub const FLEET: &str = "fleet";
 pub const IO_THREAD: &str = "io";
@@ -82,8 +82,8 @@ impl Setup {
         })
     }
 
-    /// Runs a test on a node that lives in one thread, under paused time: whoever waits is woken as soon as nothing
-    /// else is left to do, and each run is like the one before.
+    /// Runs a test on a node that uses a single thread, under paused time: waiting ends as soon as nothing else is left
+    /// to do, and every run is the same.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
         let paused = || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -95,7 +95,7 @@ impl Setup {
         self.settings(|s| s.threads = 0).run_in(system, io, test);
     }
 
-    /// Runs a test on a node with threads as in earnest, in real time: for what happens while a thread is held up.
+    /// Runs a test on a node with real threads and real time, for behavior while a thread is blocked.
     pub fn run_on_threads<F: Future<Output = ()>>(self, test: impl FnOnce(World) -> F) {
         let io = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -106,7 +106,7 @@ impl Setup {
         self.run_in(actix::System::new(), io.handle().clone(), test);
     }
 
-    /// Ends the node after the test, and looks whether the fakes have complaints.
+    /// Shuts the node down after the test, and checks that the fakes found no violations.
     fn run_in<F: Future<Output = ()>>(
         self,
         system: actix::SystemRunner,
@@ -135,7 +135,7 @@ impl Setup {
             world.store.heal();
             let began = Instant::now();
             world.node.shutdown().await;
-            // The last try of a writer, and the last call of a forwarder.
+            // Includes the last attempt of a writer and the last call of a forwarder.
             assert!(began.elapsed() < SHUTDOWN_MAX, "{:?}", began.elapsed());
             assert_eq!(world.node.tasks_left(), 0, "tasks are left");
             world.store.assert_clean();
@@ -188,8 +188,8 @@ impl World {
     pub async fn hold(&self, name: &str) -> mpsc::Sender<()> {
         self.hold_then(name, || {}).await
     }
-    /// Does something in the middle of a turn, on the only thread of all: nothing else happens meanwhile, and time
-    /// passes as [`pass`] says.
+    /// Runs `what` in the middle of a turn, on the only thread: nothing else happens meanwhile, and time passes as
+    /// described at [`pass`].
     pub async fn during<T: Send + 'static>(
         &self,
         name: &str,
@@ -198,7 +198,7 @@ impl World {
         let (tell, told) = oneshot::channel();
         let world = self.clone();
         self.node.interrupt(name, move || {
-            // Whoever waits below hears of a panic in here.
+            // A panic in here is reported to the waiting code below.
             let _ = tell.send(catch_unwind(AssertUnwindSafe(|| what(world))));
         });
         let done = told.await.expect("the actor lives");
@@ -265,13 +265,13 @@ impl World {
     }
 }
 
-/// Lets paused time pass while nothing happens, not even what is due.
+/// Advances paused time without running anything, not even what becomes due.
 pub fn pass(time: Duration) {
-    // It moves the clock before it lets others have their turn.
+    // The clock is advanced before the future yields to other tasks.
     let _ = tokio::time::advance(time).now_or_never();
 }
 
-/// Lets what is under way happen, and a moment pass.
+/// Lets pending work run and a moment pass.
 pub async fn moment() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

@@ -95,7 +95,7 @@ impl OperatorService {
     }
 }
 
-/// Nothing is begun for a caller that has stopped waiting.
+/// Checks that the caller is still waiting, before work begins.
 fn in_time(context: &RequestContext) -> Answer<()> {
     match context.expired() {
         true => Err(Status::new(

@@ -191,8 +191,8 @@ async fn arrived(request: Request<Body>) -> Result<Request<Body>, Status> {
     Ok(Request::from_parts(head, Body::new(Full::new(body))))
 }
 
-/// A flag and a length with as many bytes behind them ("PROTOCOL-HTTP2", Length-Prefixed-Message). The server's library
-/// would call anything else a fault of its own.
+/// Whether the body is one message: a flag, a length, and that many bytes ("PROTOCOL-HTTP2", Length-Prefixed-Message).
+/// The server's library would report anything else as an internal error.
 fn is_one_message(body: &[u8]) -> bool {
     let Some((&[_, a, b, c, d], message)) = body.split_first_chunk() else {
         return false;

@@ -200,7 +200,7 @@ async fn messages_are_bounded_and_rubbish_is_refused() {
         let told = call(&script, GET, &[], broken.to_vec()).await;
         assert_eq!(told.code, "3", "{broken:?}: {told:?}");
     }
-    // A flag that nobody knows.
+    // An unknown flag.
     let told = call(&script, GET, &[], b"\x02\x00\x00\x00\x00".to_vec()).await;
     assert_ne!(told.code, "0");
     assert_eq!(

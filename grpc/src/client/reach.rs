@@ -1,4 +1,4 @@
-//! Whether a server of gRPC answers: for those who want to know why not before they ask for anything.
+//! Checks whether a gRPC server answers, and why not, before any call is made.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use super::GrpcClient;
 /// Why no server of gRPC answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreachable {
-    /// There is no connection: the cause.
+    /// The connection failed, with this cause.
     NoConnection(String),
-    /// There is one, and what came on it is not gRPC: what it was taken for.
+    /// A connection exists, but the answer is not gRPC; the text describes it.
     NotGrpc(String),
-    /// There may be one, and nothing came.
+    /// A connection may exist, but no answer arrived.
     Silent,
 }
 
 impl GrpcClient {
-    /// Asks for the server's health. Whatever it answers, it is there.
+    /// Calls the server's health service. Any gRPC answer counts as reached.
     ///
     /// # Errors
-    /// When no answer came within this time, or none of gRPC.
+    /// When there was no answer within this time, or none that is gRPC.
     pub async fn reach(&self, within: Duration) -> Result<(), Unreachable> {
         let mut health = HealthClient::new(self.channel.clone());
         let asked = health.check(HealthCheckRequest::default());
         let Ok(answer) = tokio::time::timeout(within, asked).await else {
             return Err(Unreachable::Silent);
         };
-        // What the other side said has no source: only failures on this side have.
+        // A status sent by the server has no source; only local failures have one.
         match answer.as_ref().err().and_then(Error::source) {
             None => Ok(()),
             Some(source) => Err(unreachable(source)),
@@ -41,7 +41,7 @@ impl GrpcClient {
 
 fn unreachable(error: &(dyn Error + 'static)) -> Unreachable {
     let chain = || std::iter::successors(Some(error), |error| (**error).source());
-    // The others repeat it, or say less.
+    // The other errors of the chain repeat it or are less specific.
     let cause = chain().last().unwrap_or(error).to_string();
     match chain().any(|error| error.is::<ConnectError>()) {
         true => Unreachable::NoConnection(cause),

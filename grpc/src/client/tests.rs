@@ -126,7 +126,7 @@ async fn the_actors_are_shown_to_those_who_may_see_them() {
     }
 }
 
-/// An address where nobody listens.
+/// An address on which nothing listens.
 fn unused() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", port.local_addr().unwrap())
@@ -136,7 +136,7 @@ fn unused() -> String {
 async fn it_is_known_why_no_server_answers() {
     let within = Duration::from_millis(500);
     let reach = async |url: &str| GrpcClient::new(url).unwrap().reach(within).await;
-    // Any answer will do: nothing else was asked for.
+    // Any answer counts as reached.
     let site = Site::start(Does::Panic, Audience::Nodes).await;
     assert_eq!(site.client.reach(Duration::from_secs(20)).await, Ok(()));
 
@@ -145,7 +145,7 @@ async fn it_is_known_why_no_server_answers() {
         matches!(&refused, Unreachable::NoConnection(cause) if cause.contains("refused")),
         "{refused:?}"
     );
-    // Nothing, the answer of a server of HTTP/1, and the end.
+    // No answer, the answer of an HTTP/1 server, and a closed connection.
     for (answer, ends) in [
         ("", false),
         ("HTTP/1.1 400 Bad Request\r\n\r\n", false),

@@ -321,7 +321,7 @@ impl Rows<'_, '_> {
     }
 }
 
-/// A [`RoomRecord`] as far as a steady ping changes it. The other parts are copied.
+/// The part of a [`RoomRecord`] that a steady ping changes. The other parts are copied unparsed.
 #[derive(Serialize, Deserialize)]
 struct TouchedRoom<'a> {
     #[serde(borrow)]

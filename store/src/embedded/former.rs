@@ -1,5 +1,5 @@
-//! Migrations from former formats. They work on the stored rows and use no type of the domain, so that they still
-//! produce the same rows when those types change.
+//! Migrations from earlier formats. They work on stored rows and use no domain types, so that they still produce the
+//! same rows when those types change.
 
 use super::tables::{HISTORY, ROOMS, second};
 use redb::{ReadableTable, WriteTransaction};
@@ -41,7 +41,7 @@ const REPORTED: &[(&str, &str)] = &[
     ("played", "played"),
 ];
 
-/// Format 2 stored all fields of a room side by side.
+/// Format 2 stored all fields of a room in one flat object.
 pub fn rooms_in_parts(txn: &WriteTransaction) -> Result<(), redb::Error> {
     let mut rooms = txn.open_table(ROOMS)?;
     let mut rows = Vec::new();
@@ -51,7 +51,7 @@ pub fn rooms_in_parts(txn: &WriteTransaction) -> Result<(), redb::Error> {
         let (status, document) = row.value();
         match in_parts(document) {
             Ok(document) => rows.push((scheduler.to_owned(), room.to_owned(), status, document)),
-            // Loading its scheduler reports it.
+            // It is reported when its scheduler is loaded.
             Err(error) => {
                 tracing::error!(scheduler, room, %error, "kept a row that cannot be read")
             }

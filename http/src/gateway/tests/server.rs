@@ -29,7 +29,7 @@ async fn every_request_is_observed_under_a_bounded_label() {
     for path in &paths {
         http_test::call_service(&app, http_test::TestRequest::get().uri(path).to_request()).await;
     }
-    // Another method would be another row of each metric.
+    // Another method would add another series to each metric.
     let post = http_test::TestRequest::post().uri("/none/0");
     http_test::call_service(&app, post.to_request()).await;
     let heard = heard.0.lock().unwrap();

@@ -93,7 +93,7 @@ impl LiveRoom {
         state.logs.iter().map(|(_, log)| log.clone()).collect()
     }
 
-    /// Each log with the process that writes to it, if that runs.
+    /// Each log with the running process that writes to it, if there is one.
     pub fn logs_with_leaders(&self) -> Vec<(PathBuf, Option<i32>)> {
         let logs = self.state.lock().logs.clone();
         let running = self.running.lock();

@@ -48,7 +48,7 @@ pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<Fil
     remove(&path)?;
     let private = Mode::from_raw_mode(safe_open::MODE);
     mknodat(CWD, &path, FileType::Fifo, private, 0)?;
-    // The umask may have taken from the mode. Nobody else can put anything at this path: its folder is ours.
+    // The umask may have restricted the mode. Nobody else can create anything at this path, because its folder is ours.
     chmodat(CWD, &path, private, AtFlags::empty())?;
     let both = open_pipe(&path, OFlags::RDWR)?;
     let source = open_pipe(&path, OFlags::RDONLY)?;
@@ -57,8 +57,8 @@ pub fn attach(program: &Path, log: &Path, rotation: &Rotation) -> io::Result<Fil
     Ok(both.into())
 }
 
-/// Gives the pipe of a log a new writer if it has lost its own. False: this log has no pipe.
-/// `leader` writes to it, if it runs.
+/// Starts a new writer for the pipe of a log if it has lost its own. False if this log has no pipe. `leader` is the
+/// process that writes to the log, if it is running.
 pub fn ensure(
     program: &Path,
     log: &Path,
@@ -80,10 +80,10 @@ pub fn ensure(
     Ok(true)
 }
 
-/// The pipe of this log, whose name was removed, from the process that still writes to it.
+/// Opens a log's pipe whose name was removed, through the process that still writes to it.
 fn nameless_pipe_of(log: &Path, leader: i32) -> Option<OwnedFd> {
     let output = PathBuf::from(format!("/proc/{leader}/fd/1"));
-    // A room may have another pipe there, of its own: whoever read that would take its bytes.
+    // The room may have opened another pipe of its own there; reading that would steal its bytes.
     let mut removed = pipe_of(log).into_os_string();
     removed.push(" (deleted)");
     if fs::read_link(&output).ok()?.as_os_str() != removed {
@@ -168,7 +168,8 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// The log, relative to its folder, where this process stays: so it follows a folder that is moved.
+/// The log's path relative to its folder, which becomes the working directory, so that the writer follows a moved
+/// folder.
 fn within(log: PathBuf) -> PathBuf {
     match (log.parent(), log.file_name()) {
         (Some(folder), Some(name)) if std::env::set_current_dir(folder).is_ok() => name.into(),

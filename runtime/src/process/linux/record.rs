@@ -46,9 +46,9 @@ pub struct ContainerProcess {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRestarts {
     pub container: String,
-    /// Ends since its last good run.
+    /// Number of ends since its last healthy run.
     pub in_a_row: u32,
-    /// `None`: it was started again.
+    /// `None` if it has been restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<WaitsForRestart>,
 }
@@ -56,7 +56,7 @@ pub struct ContainerRestarts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitsForRestart {
     pub until: Timestamp,
-    /// How it ended, for people.
+    /// How it ended, as a text for people.
     pub description: String,
 }
 
@@ -83,7 +83,7 @@ pub struct RoomFile {
     /// The latest restart in place of any container, as it was reported.
     #[serde(default)]
     pub restart: Option<Restart>,
-    /// Containers that were started again, or are to be.
+    /// Containers that were or will be restarted in place.
     #[serde(default)]
     pub restarted: Vec<ContainerRestarts>,
     pub created_at: Timestamp,
@@ -133,7 +133,7 @@ impl RoomFile {
         }
     }
 
-    /// A container waits to be started again. Of several, the one that waits longest.
+    /// The container that waits for its restart; of several, the one that has waited longest.
     pub fn waits_for_restart(&self) -> Option<&WaitsForRestart> {
         let waits = self.restarted.iter().filter_map(|r| r.waits.as_ref());
         waits.max_by_key(|waits| waits.until)

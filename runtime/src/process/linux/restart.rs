@@ -26,12 +26,12 @@ pub struct RestartDelays {
 }
 
 impl RestartDelays {
-    /// So many ends have followed each other already.
+    /// The delays after this many consecutive ends.
     pub fn after(in_a_row: u32) -> Self {
         Self { in_a_row }
     }
 
-    /// Ends since the last good run.
+    /// Number of ends since the last healthy run.
     pub fn in_a_row(self) -> u32 {
         self.in_a_row
     }

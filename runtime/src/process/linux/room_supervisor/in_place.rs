@@ -1,5 +1,5 @@
-//! Restarts in place: a container that ended waits, and is started again. The record keeps what is waited
-//! for, so that a server that is killed meanwhile forgets neither how it ended nor the pace.
+//! Restarts in place: a container that ended is restarted after a delay. The record stores the pending restart, so that
+//! a server that is killed meanwhile forgets neither how the container ended nor the back-off.
 
 use super::super::{
     exit_watch::Ending,
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const LAST_LINE_CHARS: usize = 200;
 
 impl RoomSupervisor {
-    /// A container ended and is to be started again.
+    /// Schedules the restart of a container that ended.
     pub(super) async fn wait_for_restart(&mut self, index: usize, ending: Ending, words: String) {
         let slot = &mut self.slots[index];
         let delay = slot.delays.next(slot.since.elapsed());
@@ -31,7 +31,7 @@ impl RoomSupervisor {
         self.write_record().await;
     }
 
-    /// Whether this container waits for a restart that an earlier process planned: then this one does, too.
+    /// Continues a restart that an earlier process scheduled for this container; false if there is none.
     pub(super) fn waits_on(&mut self, index: usize) -> bool {
         let slot = &mut self.slots[index];
         let restarts = self.record.restarts_of(&slot.name);
@@ -39,7 +39,7 @@ impl RoomSupervisor {
             return false;
         };
         let left = Duration::try_from(waits.until.duration_since(Timestamp::now()));
-        // A clock that was set back must not postpone it.
+        // A wall clock that was set back must not delay the restart.
         let at_most = slot.delays.clone().next(Duration::ZERO);
         slot.state = SlotState::RestartAt(Instant::now() + left.unwrap_or_default().min(at_most));
         true
