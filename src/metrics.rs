@@ -3,7 +3,7 @@
 use crate::{logging, process_metrics};
 use maestro_actors::Node;
 use maestro_http::MetricsPage;
-use maestro_metrics::{Kind, Page};
+use maestro_metrics::{MetricKind, Page};
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn process() -> Vec<prometheus::proto::MetricFamily> {
     process_metrics::render(&mut page);
     page.family(
         LINES_DROPPED,
-        Kind::Counter,
+        MetricKind::Counter,
         "Lines of the log that nobody took in time, or that could not be written.",
     )
     .value(&[], logging::lines_dropped() as f64);

@@ -1,6 +1,6 @@
 //! `process_*`, as in Prometheus clients of other languages, read from `/proc` at the scrape.
 
-use maestro_metrics::{Kind, Page};
+use maestro_metrics::{MetricKind, Page};
 use std::fs;
 
 /// The metrics of this process. `None` where the system does not provide one.
@@ -29,43 +29,43 @@ pub fn render(page: &mut Page) {
     let metrics = [
         (
             "process_cpu_seconds_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Total user and system CPU time spent in seconds.",
             process.cpu_seconds,
         ),
         (
             "process_resident_memory_bytes",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Resident memory size in bytes.",
             process.resident_bytes,
         ),
         (
             "process_virtual_memory_bytes",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Virtual memory size in bytes.",
             process.virtual_bytes,
         ),
         (
             "process_start_time_seconds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Start time of the process since unix epoch in seconds.",
             process.start_seconds,
         ),
         (
             "process_threads",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Number of threads of the process.",
             process.threads,
         ),
         (
             "process_open_fds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Number of open file descriptors.",
             process.open_fds,
         ),
         (
             "process_max_fds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Maximum number of open file descriptors.",
             process.max_fds,
         ),

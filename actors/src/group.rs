@@ -5,7 +5,7 @@ use crate::turn_trace::TurnTrace;
 use crate::waiter::Waiter;
 use maestro_core::domain::{OperationId, RoomId};
 use maestro_core::ports::{Change, ForwardedEvent, Forwarding};
-use maestro_core::state::{Answer, Caller, Reply, Work, WorkId};
+use maestro_core::state::{Caller, CommandResult, Reply, Work, WorkId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) enum Outgoing {
     Reply {
         caller: Caller,
         to: Waiter,
-        answer: Answer,
+        answer: CommandResult,
     },
     Run {
         trace: TurnTrace,

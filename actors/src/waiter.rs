@@ -1,7 +1,7 @@
 //! A caller that waits for an answer of a scheduler's owner.
 
 use maestro_core::domain::{OperationId, RoomId};
-use maestro_core::state::{Answer, Reply};
+use maestro_core::state::{CommandResult, Reply};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -31,7 +31,7 @@ impl Decided {
     }
 }
 
-pub(crate) type Told = Result<Answer, NotStored>;
+pub(crate) type Told = Result<CommandResult, NotStored>;
 
 /// The channel to a waiting caller, with its permit.
 pub(crate) struct Waiter {
@@ -75,7 +75,7 @@ impl Waiter {
 
     /// Sends the answer. Returns the room of an allocation if the caller has stopped waiting.
     #[must_use]
-    pub fn deliver(self, answer: Answer) -> Option<RoomId> {
+    pub fn deliver(self, answer: CommandResult) -> Option<RoomId> {
         let answer = match self.to {
             Some(to) => match to.send(Ok(answer)) {
                 Err(Ok(answer)) => answer,

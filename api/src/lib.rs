@@ -32,7 +32,7 @@ pub use service::{
 pub use status::{Code, Status};
 
 /// The result of a call.
-pub type Answer<T> = Result<T, Status>;
+pub type ApiResult<T> = Result<T, Status>;
 
 /// The APIs, which differ in how failures are reported and what is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

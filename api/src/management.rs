@@ -13,7 +13,7 @@ use crate::codec::messages::{
     PatchSchedulerResponse, RemoveRoomsRequest, RemoveRoomsResponse, SwitchActiveVersionRequest,
     SwitchActiveVersionResponse,
 };
-use crate::{Answer, RequestContext};
+use crate::{ApiResult, RequestContext};
 
 /// The calls of the management API, the same for HTTP and gRPC.
 ///
@@ -26,98 +26,98 @@ pub trait ManagementApi: Send + Sync + 'static {
         &self,
         context: &RequestContext,
         request: CreateSchedulerRequest,
-    ) -> Answer<CreateSchedulerResponse>;
+    ) -> ApiResult<CreateSchedulerResponse>;
 
     /// Lists schedulers by exact name, game and version.
     async fn list_schedulers(
         &self,
         context: &RequestContext,
         request: ListSchedulersRequest,
-    ) -> Answer<ListSchedulersResponse>;
+    ) -> ApiResult<ListSchedulersResponse>;
 
     /// Counts the rooms of each scheduler of a game.
     async fn get_schedulers_info(
         &self,
         context: &RequestContext,
         request: GetSchedulersInfoRequest,
-    ) -> Answer<GetSchedulersInfoResponse>;
+    ) -> ApiResult<GetSchedulersInfoResponse>;
 
     /// Reads a scheduler at a given version, or at the active one.
     async fn get_scheduler(
         &self,
         context: &RequestContext,
         request: GetSchedulerRequest,
-    ) -> Answer<GetSchedulerResponse>;
+    ) -> ApiResult<GetSchedulerResponse>;
 
     /// Replaces the whole scheduler with a new version.
     async fn new_scheduler_version(
         &self,
         context: &RequestContext,
         request: NewSchedulerVersionRequest,
-    ) -> Answer<NewSchedulerVersionResponse>;
+    ) -> ApiResult<NewSchedulerVersionResponse>;
 
     /// Creates a new version by changing some fields.
     async fn patch_scheduler(
         &self,
         context: &RequestContext,
         request: PatchSchedulerRequest,
-    ) -> Answer<PatchSchedulerResponse>;
+    ) -> ApiResult<PatchSchedulerResponse>;
 
     /// Activates another version.
     async fn switch_active_version(
         &self,
         context: &RequestContext,
         request: SwitchActiveVersionRequest,
-    ) -> Answer<SwitchActiveVersionResponse>;
+    ) -> ApiResult<SwitchActiveVersionResponse>;
 
     /// Deletes a scheduler and its rooms.
     async fn delete_scheduler(
         &self,
         context: &RequestContext,
         request: DeleteSchedulerRequest,
-    ) -> Answer<DeleteSchedulerResponse>;
+    ) -> ApiResult<DeleteSchedulerResponse>;
 
     /// Lists the versions of a scheduler, newest first.
     async fn get_scheduler_versions(
         &self,
         context: &RequestContext,
         request: GetSchedulerVersionsRequest,
-    ) -> Answer<GetSchedulerVersionsResponse>;
+    ) -> ApiResult<GetSchedulerVersionsResponse>;
 
     /// Adds rooms (decision D15).
     async fn add_rooms(
         &self,
         context: &RequestContext,
         request: AddRoomsRequest,
-    ) -> Answer<AddRoomsResponse>;
+    ) -> ApiResult<AddRoomsResponse>;
 
     /// Removes rooms (decision D15).
     async fn remove_rooms(
         &self,
         context: &RequestContext,
         request: RemoveRoomsRequest,
-    ) -> Answer<RemoveRoomsResponse>;
+    ) -> ApiResult<RemoveRoomsResponse>;
 
     /// Lists the operations of a scheduler in one stage.
     async fn list_operations(
         &self,
         context: &RequestContext,
         request: ListOperationsRequest,
-    ) -> Answer<ListOperationsResponse>;
+    ) -> ApiResult<ListOperationsResponse>;
 
     /// Reads an operation with its input and history.
     async fn get_operation(
         &self,
         context: &RequestContext,
         request: GetOperationRequest,
-    ) -> Answer<GetOperationResponse>;
+    ) -> ApiResult<GetOperationResponse>;
 
     /// Requests the cancelation of an operation.
     async fn cancel_operation(
         &self,
         context: &RequestContext,
         request: CancelOperationRequest,
-    ) -> Answer<CancelOperationResponse>;
+    ) -> ApiResult<CancelOperationResponse>;
 }
 
 /// Passes the list of all calls of [`ManagementApi`] to the macro `$then`, for adapters that treat all calls alike. The

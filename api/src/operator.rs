@@ -12,7 +12,7 @@ use crate::codec::messages::{
     RemoveRoomResponse, ResumeRolloutRequest, ResumeRolloutResponse, ResumeSchedulerRequest,
     ResumeSchedulerResponse, RunTestOperationRequest, RunTestOperationResponse,
 };
-use crate::{Answer, RequestContext};
+use crate::{ApiResult, RequestContext};
 
 /// The operator's calls, in addition to the contract. The transports decide which calls the public may make:
 /// `get_actors` shows the process itself, to those who may see it; those from `pause_scheduler` on change it, or are
@@ -26,112 +26,112 @@ pub trait OperatorApi: Send + Sync + 'static {
         &self,
         context: &RequestContext,
         request: ListRoomsRequest,
-    ) -> Answer<ListRoomsResponse>;
+    ) -> ApiResult<ListRoomsResponse>;
 
     /// Counts the rooms of a scheduler by status.
     async fn get_rooms_summary(
         &self,
         context: &RequestContext,
         request: GetRoomsSummaryRequest,
-    ) -> Answer<GetRoomsSummaryResponse>;
+    ) -> ApiResult<GetRoomsSummaryResponse>;
 
     /// Reads a room with its history.
     async fn get_room(
         &self,
         context: &RequestContext,
         request: GetRoomRequest,
-    ) -> Answer<GetRoomResponse>;
+    ) -> ApiResult<GetRoomResponse>;
 
     /// Reads the last lines of a room's output.
     async fn read_room_log(
         &self,
         context: &RequestContext,
         request: ReadRoomLogRequest,
-    ) -> Answer<ReadRoomLogResponse>;
+    ) -> ApiResult<ReadRoomLogResponse>;
 
     /// Returns the progress of a rolling update and what it waits for.
     async fn get_rollout(
         &self,
         context: &RequestContext,
         request: GetRolloutRequest,
-    ) -> Answer<GetRolloutResponse>;
+    ) -> ApiResult<GetRolloutResponse>;
 
     /// Shows what every actor is doing, without asking any of them.
     async fn get_actors(
         &self,
         context: &RequestContext,
         request: GetActorsRequest,
-    ) -> Answer<GetActorsResponse>;
+    ) -> ApiResult<GetActorsResponse>;
 
     /// Removes a room: at once, or when its match has ended.
     async fn remove_room(
         &self,
         context: &RequestContext,
         request: RemoveRoomRequest,
-    ) -> Answer<RemoveRoomResponse>;
+    ) -> ApiResult<RemoveRoomResponse>;
 
     /// Pauses a rolling update.
     async fn pause_rollout(
         &self,
         context: &RequestContext,
         request: PauseRolloutRequest,
-    ) -> Answer<PauseRolloutResponse>;
+    ) -> ApiResult<PauseRolloutResponse>;
 
     /// Continues a rolling update.
     async fn resume_rollout(
         &self,
         context: &RequestContext,
         request: ResumeRolloutRequest,
-    ) -> Answer<ResumeRolloutResponse>;
+    ) -> ApiResult<ResumeRolloutResponse>;
 
     /// Switches back to the previous version. Refused if no rollout is in progress.
     async fn abort_rollout(
         &self,
         context: &RequestContext,
         request: AbortRolloutRequest,
-    ) -> Answer<AbortRolloutResponse>;
+    ) -> ApiResult<AbortRolloutResponse>;
 
     /// Pauses the queues of a scheduler. The change is stored.
     async fn pause_scheduler(
         &self,
         context: &RequestContext,
         request: PauseSchedulerRequest,
-    ) -> Answer<PauseSchedulerResponse>;
+    ) -> ApiResult<PauseSchedulerResponse>;
 
     /// Continues the queues of a scheduler, even while all others are paused. The change is stored.
     async fn resume_scheduler(
         &self,
         context: &RequestContext,
         request: ResumeSchedulerRequest,
-    ) -> Answer<ResumeSchedulerResponse>;
+    ) -> ApiResult<ResumeSchedulerResponse>;
 
     /// Rebuilds the actor of a scheduler from the store.
     async fn reload_scheduler(
         &self,
         context: &RequestContext,
         request: ReloadSchedulerRequest,
-    ) -> Answer<ReloadSchedulerResponse>;
+    ) -> ApiResult<ReloadSchedulerResponse>;
 
     /// Enqueues an operation that does nothing but take time.
     async fn run_test_operation(
         &self,
         context: &RequestContext,
         request: RunTestOperationRequest,
-    ) -> Answer<RunTestOperationResponse>;
+    ) -> ApiResult<RunTestOperationResponse>;
 
     /// Copies the store while it is in use.
     async fn back_up(
         &self,
         context: &RequestContext,
         request: BackUpRequest,
-    ) -> Answer<BackUpResponse>;
+    ) -> ApiResult<BackUpResponse>;
 
     /// Returns whether this process is ready, and why not (contract 1.2).
     async fn get_readiness(
         &self,
         context: &RequestContext,
         request: GetReadinessRequest,
-    ) -> Answer<GetReadinessResponse>;
+    ) -> ApiResult<GetReadinessResponse>;
 }
 
 /// Passes the list of all calls of [`OperatorApi`] to the macro `$then`, for adapters that treat all calls alike. The

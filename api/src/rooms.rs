@@ -8,7 +8,7 @@ use crate::codec::messages::{
     GetRoomAddressRequest, GetRoomAddressResponse, UpdateRoomStatusRequest,
     UpdateRoomStatusResponse, UpdateRoomWithPingRequest, UpdateRoomWithPingResponse,
 };
-use crate::{Answer, RequestContext};
+use crate::{ApiResult, RequestContext};
 
 /// The calls of the rooms API, the same for HTTP and gRPC.
 ///
@@ -21,42 +21,42 @@ pub trait RoomsApi: Send + Sync + 'static {
         &self,
         context: &RequestContext,
         request: UpdateRoomWithPingRequest,
-    ) -> Answer<UpdateRoomWithPingResponse>;
+    ) -> ApiResult<UpdateRoomWithPingResponse>;
 
     /// Forwards an event of a room.
     async fn forward_room_event(
         &self,
         context: &RequestContext,
         request: ForwardRoomEventRequest,
-    ) -> Answer<ForwardRoomEventResponse>;
+    ) -> ApiResult<ForwardRoomEventResponse>;
 
     /// Forwards an event of a player.
     async fn forward_player_event(
         &self,
         context: &RequestContext,
         request: ForwardPlayerEventRequest,
-    ) -> Answer<ForwardPlayerEventResponse>;
+    ) -> ApiResult<ForwardPlayerEventResponse>;
 
     /// Forwards a status, for clients of version 9.
     async fn update_room_status(
         &self,
         context: &RequestContext,
         request: UpdateRoomStatusRequest,
-    ) -> Answer<UpdateRoomStatusResponse>;
+    ) -> ApiResult<UpdateRoomStatusResponse>;
 
     /// Returns the address of a room.
     async fn get_room_address(
         &self,
         context: &RequestContext,
         request: GetRoomAddressRequest,
-    ) -> Answer<GetRoomAddressResponse>;
+    ) -> ApiResult<GetRoomAddressResponse>;
 
     /// Allocates one ready room.
     async fn allocate_room(
         &self,
         context: &RequestContext,
         request: AllocateRoomRequest,
-    ) -> Answer<AllocateRoomResponse>;
+    ) -> ApiResult<AllocateRoomResponse>;
 }
 
 /// Passes the list of all calls of [`RoomsApi`] to the macro `$then`, for adapters that treat all calls alike. The

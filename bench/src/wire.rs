@@ -14,7 +14,7 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     pub body: Body,
 }
@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Sends one request and reads its answer.
-    pub async fn call(&mut self, request: &[u8]) -> io::Result<Answer> {
+    pub async fn call(&mut self, request: &[u8]) -> io::Result<HttpAnswer> {
         self.buffer.clear();
         self.stream.write_all(request).await?;
         let head = loop {
@@ -75,14 +75,14 @@ impl Connection {
                 self.read_more().await?;
             },
         };
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: head.status,
             body,
         })
     }
 
     /// The body of the last answer.
-    pub fn body<'a>(&'a self, answer: &'a Answer) -> &'a [u8] {
+    pub fn body<'a>(&'a self, answer: &'a HttpAnswer) -> &'a [u8] {
         match &answer.body {
             Body::Buffered { start, end } => &self.buffer[*start..*end],
             Body::Joined(bytes) => bytes,

@@ -2,7 +2,7 @@
 
 use crate::address;
 use anyhow::{anyhow, bail};
-use maestro_api::{Answer, Code, ManagementApi, OperatorApi, RequestContext};
+use maestro_api::{ApiResult, Code, ManagementApi, OperatorApi, RequestContext};
 use maestro_core::text::escaped;
 use maestro_grpc::{GrpcClient, Unreachable};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Remote {
     pub async fn ask<T>(
         &self,
         rpc: &'static str,
-        call: impl AsyncFnOnce(&RequestContext) -> Answer<T>,
+        call: impl AsyncFnOnce(&RequestContext) -> ApiResult<T>,
     ) -> Result<T, Refused> {
         let context = RequestContext {
             deadline: Some(Instant::now() + CALL_TIMEOUT),

@@ -10,7 +10,7 @@ pub use reach::Unreachable;
 use maestro_api::codec::messages::*;
 use maestro_api::trace::{self, TRACEPARENT, TRACESTATE};
 use maestro_api::{
-    Answer, Code, ManagementApi, OperatorApi, REQUEST_ID, RequestContext, RoomsApi, Status,
+    ApiResult, Code, ManagementApi, OperatorApi, REQUEST_ID, RequestContext, RoomsApi, Status,
 };
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -82,7 +82,7 @@ fn put(headers: &mut MetadataMap, name: &'static str, value: &str) {
 async fn incoming<T>(
     context: &RequestContext,
     call: impl Future<Output = Result<Response<T>, tonic::Status>>,
-) -> Answer<T> {
+) -> ApiResult<T> {
     let answer = match context.remaining() {
         None => call.await,
         // The library's own timeout excludes the time to connect, and is reported as `Canceled`.
@@ -116,7 +116,7 @@ macro_rules! remote {
     ($api:ident by $($client:ident { $($rpc:ident($request:ident) -> $response:ident;)* })*) => {
         #[tonic::async_trait]
         impl $api for GrpcClient {
-            $($(async fn $rpc(&self, context: &RequestContext, request: $request) -> Answer<$response> {
+            $($(async fn $rpc(&self, context: &RequestContext, request: $request) -> ApiResult<$response> {
                 let client = $client::new(self.channel.clone());
                 let mut client = client.max_decoding_message_size(ANSWER_MAX);
                 incoming(context, client.$rpc(outgoing(context, request))).await

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maestro_api::codec::messages::*;
-use maestro_api::codec::{Declaration, Field, Kind, Message, Type};
+use maestro_api::codec::{Declaration, Field, FieldKind, Message, Type};
 use maestro_api::{management_calls, operator_calls, rooms_calls};
 use maestro_grpc::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 use prost::Message as _;
@@ -59,10 +59,10 @@ fn declared() -> BTreeMap<&'static str, &'static Declaration> {
 fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
     let name = field.proto.trim_start_matches("r#");
     let label = match field.kind {
-        Kind::One | Kind::Msg => "",
-        Kind::Opt => "optional ",
-        Kind::Many => "repeated ",
-        Kind::Map => "map of ",
+        FieldKind::One | FieldKind::Msg => "",
+        FieldKind::Opt => "optional ",
+        FieldKind::Many => "repeated ",
+        FieldKind::Map => "map of ",
     };
     let of = match field.of {
         Type::Text => "string",
@@ -82,8 +82,14 @@ fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
         field.of,
         Type::Message(_) | Type::Duration | Type::Timestamp | Type::Object
     );
-    assert!(field.kind != Kind::One || !presence, "{name} has to be msg");
-    assert!(field.kind != Kind::Msg || presence, "{name} is no message");
+    assert!(
+        field.kind != FieldKind::One || !presence,
+        "{name} has to be msg"
+    );
+    assert!(
+        field.kind != FieldKind::Msg || presence,
+        "{name} is no message"
+    );
     format!("{} {name} {} {label}{of}", field.number, field.json)
 }
 

@@ -104,7 +104,7 @@ pub(crate) struct Endpoint {
     pub query: &'static [Parameter],
     /// Name of the schema of its request body.
     pub body: Option<&'static str>,
-    pub answer: Answer,
+    pub answer: Content,
 }
 
 /// A query parameter.
@@ -115,7 +115,7 @@ pub(crate) struct Parameter {
 }
 
 /// The content of a response with status 200.
-pub(crate) enum Answer {
+pub(crate) enum Content {
     /// JSON with the schema of this name.
     Json(&'static str),
     /// Any JSON object.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use maestro_metrics::{Distribution, Kind, Page, Reading, Sharded};
+use maestro_metrics::{Distribution, MetricKind, Page, Reading, Sharded};
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -241,13 +241,13 @@ impl Collector for HttpMetrics {
     fn collect(&self) -> Vec<MetricFamily> {
         let service = &*self.0;
         let mut page = Page::default();
-        let mut inflight = page.family(INFLIGHT, Kind::Gauge, INFLIGHT_HELP);
+        let mut inflight = page.family(INFLIGHT, MetricKind::Gauge, INFLIGHT_HELP);
         service.each(|label, handler| {
             let labels = [("service", service.name), ("handler", label)];
             inflight.value(&labels, handler.inflight() as f64);
         });
         let help = "The latency of the HTTP requests.";
-        let mut seconds = page.family(DURATION_SECONDS, Kind::Histogram, help);
+        let mut seconds = page.family(DURATION_SECONDS, MetricKind::Histogram, help);
         service.each_end(|labels, end| {
             let read = Reading::of(end.answers.all().map(|answers| &answers.nanos));
             let bounds = DURATION_MS.map(|ms| ms as f64 / 1000.0);
@@ -256,7 +256,7 @@ impl Collector for HttpMetrics {
             seconds.histogram(labels, buckets, sum, read.count);
         });
         let help = "The size of the HTTP responses.";
-        let mut bytes = page.family(RESPONSE_BYTES, Kind::Histogram, help);
+        let mut bytes = page.family(RESPONSE_BYTES, MetricKind::Histogram, help);
         service.each_end(|labels, end| {
             let read = Reading::of(end.answers.all().map(|answers| &answers.bytes));
             let bounds = SIZES.map(|size| size as f64);

@@ -8,7 +8,7 @@
 mod page;
 mod sharded;
 
-pub use page::{Family, Kind, Labels, Page};
+pub use page::{Family, Labels, MetricKind, Page};
 pub use sharded::{Distribution, Reading, Sharded};
 
 /// Milliseconds, as all latencies of the contract (contract 9).

@@ -10,7 +10,7 @@ use prometheus::proto::{
 pub struct Page(Vec<MetricFamily>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -24,14 +24,14 @@ pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Page {
     /// Begins a metric. `help` is one line.
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
+    pub fn family(&mut self, name: &str, kind: MetricKind, help: &str) -> Family<'_> {
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(match kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
-            Kind::Histogram => MetricType::HISTOGRAM,
+            MetricKind::Counter => MetricType::COUNTER,
+            MetricKind::Gauge => MetricType::GAUGE,
+            MetricKind::Histogram => MetricType::HISTOGRAM,
         });
         Family(self.0.push_mut(family))
     }
@@ -104,11 +104,11 @@ mod tests {
     #[test]
     fn a_page_is_what_prometheus_reads() {
         let mut page = Page::default();
-        let mut things = page.family("things", Kind::Gauge, "Things there are.");
+        let mut things = page.family("things", MetricKind::Gauge, "Things there are.");
         things.value(&[], 1.5);
         things.value(&[("a", "say \"x\\y\"\n"), ("b", "")], 20_000_000.0);
-        page.family("none", Kind::Counter, "Nothing.");
-        let mut times = page.family("times", Kind::Histogram, "Times.");
+        page.family("none", MetricKind::Counter, "Nothing.");
+        let mut times = page.family("times", MetricKind::Histogram, "Times.");
         times.histogram(&[("k", "v")], [(0.005, 1), (1.0, 3)], 2.25, 4);
         let wanted = r#"# HELP things Things there are.
 # TYPE things gauge

@@ -2,7 +2,7 @@
 
 use maestro_core::domain::*;
 use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
-use maestro_core::state::{Answer, Command, Reply};
+use maestro_core::state::{Command, CommandResult, Reply};
 
 /// The scheduler of every story.
 pub const NAME: &str = "arena";
@@ -97,7 +97,7 @@ pub fn buffer(amount: Option<i32>) -> Command {
 ///
 /// # Panics
 /// If the answer is something else.
-pub fn operation_of(answer: Answer) -> OperationId {
+pub fn operation_of(answer: CommandResult) -> OperationId {
     match answer {
         Ok(Reply::Operation(id)) => id,
         other => panic!("no operation: {other:?}"),

@@ -145,7 +145,7 @@ impl Fleet {
     ///
     /// # Errors
     /// What the owner refuses.
-    pub fn order(&mut self, command: Command) -> Answer {
+    pub fn order(&mut self, command: Command) -> CommandResult {
         self.order_of(None, command)
     }
 
@@ -153,7 +153,7 @@ impl Fleet {
     ///
     /// # Errors
     /// What the owner refuses.
-    pub fn order_of(&mut self, request: Option<Arc<str>>, command: Command) -> Answer {
+    pub fn order_of(&mut self, request: Option<Arc<str>>, command: Command) -> CommandResult {
         let caller = self.world.command_of(request, command);
         self.answer_of(caller)
     }
@@ -162,12 +162,12 @@ impl Fleet {
     ///
     /// # Errors
     /// What the owner refuses.
-    pub fn ping(&mut self, room: &RoomId, status: PingStatus, matches: i64) -> Answer {
+    pub fn ping(&mut self, room: &RoomId, status: PingStatus, matches: i64) -> CommandResult {
         let caller = self.world.ping_owner(room, status, matches);
         self.answer_of(caller)
     }
 
-    fn answer_of(&mut self, caller: Caller) -> Answer {
+    fn answer_of(&mut self, caller: Caller) -> CommandResult {
         self.carry_on();
         let answer = self.world.answers.remove(&caller);
         answer.expect("every caller is answered")

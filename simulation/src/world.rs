@@ -52,7 +52,7 @@ pub struct World {
     /// Calls that the owner abandoned before their answer came.
     pub abandoned: Vec<Work>,
     /// Replies to callers, once durable.
-    pub answers: BTreeMap<Caller, Answer>,
+    pub answers: BTreeMap<Caller, CommandResult>,
     /// Events sent to forwarders, in order.
     pub forwarded: Vec<Arc<Forwarding>>,
     pub reports: Vec<Report>,

@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    fn reply(&mut self, caller: Caller, answer: Answer) {
+    fn reply(&mut self, caller: Caller, answer: CommandResult) {
         match &answer {
             Ok(Reply::Allocated { room, .. }) => {
                 let held = self.held.get_mut(room);

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use maestro_api::codec::messages::*;
 use maestro_api::codec::{Message, decode, encode};
 use maestro_api::{
-    Answer, Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status, management_calls,
-    operator_calls, rooms_calls,
+    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status,
+    management_calls, operator_calls, rooms_calls,
 };
 use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 /// From the name of a call and its request to the answer, all of it as JSON.
-type Script = dyn Fn(&'static str, Value) -> Answer<Value> + Send + Sync;
+type Script = dyn Fn(&'static str, Value) -> ApiResult<Value> + Send + Sync;
 
 /// Runs until it is dropped.
 pub struct Scripted {
@@ -22,7 +22,7 @@ pub struct Scripted {
 }
 
 pub fn start(
-    script: impl Fn(&'static str, Value) -> Answer<Value> + Send + Sync + 'static,
+    script: impl Fn(&'static str, Value) -> ApiResult<Value> + Send + Sync + 'static,
 ) -> Scripted {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -52,7 +52,7 @@ pub fn start(
 struct Actor(Box<Script>);
 
 impl Actor {
-    fn answer<M: Message>(&self, rpc: &'static str, request: &impl Message) -> Answer<M> {
+    fn answer<M: Message>(&self, rpc: &'static str, request: &impl Message) -> ApiResult<M> {
         let request = serde_json::from_str(&encode(request)).expect("JSON");
         let answer = (self.0)(rpc, request)?.to_string();
         decode(answer.as_bytes()).map_err(|error| Status::internal(error.to_string()))
@@ -63,7 +63,7 @@ macro_rules! scripted {
     ($api:ident { $($rpc:ident($request:ident) -> $answer:ident;)* }) => {
         #[async_trait]
         impl $api for Actor {
-            $(async fn $rpc(&self, _: &RequestContext, request: $request) -> Answer<$answer> {
+            $(async fn $rpc(&self, _: &RequestContext, request: $request) -> ApiResult<$answer> {
                 self.answer(stringify!($rpc), &request)
             })*
         }

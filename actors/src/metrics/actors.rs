@@ -6,7 +6,7 @@ use crate::catalog::Catalog;
 use crate::gauge::{Gauge, Totals};
 use crate::turns::TurnTimes;
 use crate::writer::WriterGauge;
-use maestro_metrics::Kind;
+use maestro_metrics::MetricKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(super) fn render(
@@ -19,21 +19,21 @@ pub(super) fn render(
     by_actor(
         scrape,
         plain,
-        ("maestro_actor_mailbox_depth", Kind::Gauge),
+        ("maestro_actor_mailbox_depth", MetricKind::Gauge),
         "Messages that wait for an actor",
         |gauge, _| gauge.map_or(0.0, |gauge| gauge.depth() as f64),
     );
     by_actor(
         scrape,
         plain,
-        ("maestro_actor_oldest_message_seconds", Kind::Gauge),
+        ("maestro_actor_oldest_message_seconds", MetricKind::Gauge),
         "How long the oldest message of an actor has waited",
         |gauge, _| gauge.map_or(0.0, |gauge| gauge.oldest_us() as f64 / 1e6),
     );
     by_actor(
         scrape,
         plain,
-        ("maestro_actor_late_wakes_total", Kind::Counter),
+        ("maestro_actor_late_wakes_total", MetricKind::Counter),
         "Timers that fired noticeably late",
         |_, totals| totals.late_wakes() as f64,
     );
@@ -45,7 +45,7 @@ pub(super) fn render(
 fn by_actor(
     scrape: &mut Scrape,
     plain: [(&str, &Gauge); 2],
-    (name, kind): (&str, Kind),
+    (name, kind): (&str, MetricKind),
     help: &str,
     of: fn(Option<&Gauge>, &Totals) -> f64,
 ) {
@@ -55,7 +55,7 @@ fn by_actor(
         family.value(&[("actor", actor), ("scheduler", "")], value);
     }
     // Counters of deleted actors are shown as long as the other counters of their schedulers.
-    let shown = |gone: bool| kind == Kind::Counter || !gone;
+    let shown = |gone: bool| kind == MetricKind::Counter || !gone;
     for seen in scrape.all.iter().filter(|seen| shown(seen.gone)) {
         let labels = [("actor", "scheduler"), ("scheduler", seen.name())];
         let gauge = seen.live.as_ref().map(|live| &*live.gauge);
@@ -73,7 +73,7 @@ fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2])
     }
     let mut family = scrape.page.family(
         "maestro_actor_turn_seconds",
-        Kind::Histogram,
+        MetricKind::Histogram,
         "How long actors worked on one message",
     );
     let [supervisor, catalog] = plain.map(|(actor, gauge)| (actor, &gauge.totals.times));
@@ -92,7 +92,7 @@ fn turns(scrape: &mut Scrape, directory: &Directory, plain: [(&str, &Gauge); 2])
 fn busy(scrape: &mut Scrape, catalog: &Catalog) {
     let mut family = scrape.page.family(
         "maestro_actor_busy_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Callers that were turned away because too many were waiting",
     );
     let refused = catalog.refused.load(Relaxed) as f64;
@@ -115,7 +115,7 @@ fn busy(scrape: &mut Scrape, catalog: &Catalog) {
 fn owners(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
         "maestro_actor_restarts_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "How often an actor was built anew after a fault",
     );
     for seen in &scrape.all {
@@ -124,7 +124,7 @@ fn owners(scrape: &mut Scrape) {
     }
     let mut family = scrape.page.family(
         "maestro_actor_stale_results_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Results of work that came when nobody wanted them any more",
     );
     for seen in &scrape.all {
@@ -138,19 +138,19 @@ fn writers(scrape: &mut Scrape) {
     for (name, kind, help, of) in [
         (
             "maestro_actor_writer_queue",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Decisions that are not durable yet",
             (|writer| &writer.waiting) as fn(&WriterGauge) -> &AtomicU64,
         ),
         (
             "maestro_actor_writer_commits_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Commits of a writer since its owner was loaded",
             |writer| &writer.commits,
         ),
         (
             "maestro_actor_writer_retries_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Commits that were tried again since the owner was loaded",
             |writer| &writer.retries,
         ),

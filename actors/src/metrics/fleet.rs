@@ -5,7 +5,7 @@ use crate::published::Published;
 use maestro_core::domain::{
     Autoscaling, InstanceStatus, PolicyKind, RoomStatus, Scheduler, SchedulerPhase,
 };
-use maestro_metrics::Kind;
+use maestro_metrics::MetricKind;
 
 /// Without terminated rooms, which the original did not count: they are gone at once.
 const ROOMS: [RoomStatus; 8] = [
@@ -64,7 +64,7 @@ fn states(scrape: &mut Scrape) {
     let there = || scrape.all.iter().filter(|seen| !seen.gone);
     let mut family = scrape.page.family(
         "maestro_scheduler_state",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "1 for the state that a scheduler is in, 0 for the others (gauge)",
     );
     for seen in there() {
@@ -80,7 +80,7 @@ fn states(scrape: &mut Scrape) {
     }
     let mut family = scrape.page.family(
         "maestro_scheduler_paused",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "1 while a scheduler is held by an operator or by workers.paused (gauge)",
     );
     for seen in there() {
@@ -94,7 +94,7 @@ fn states(scrape: &mut Scrape) {
 fn ends(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
         "maestro_rooms_ended_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Rooms that ended, and containers that were started again in place (counter)",
     );
     for seen in &scrape.all {

@@ -2,7 +2,7 @@
 
 use super::scrape::{Scrape, Seen};
 use crate::forwarding::{Counts, Outcomes, is_success};
-use maestro_metrics::Kind;
+use maestro_metrics::MetricKind;
 use std::collections::BTreeMap;
 
 pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {
@@ -36,7 +36,7 @@ pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {
             |counts| &counts.player,
         ),
     ] {
-        let mut family = scrape.page.family(name, Kind::Counter, &help);
+        let mut family = scrape.page.family(name, MetricKind::Counter, &help);
         for (seen, counts) in scrape.all.iter().zip(&all) {
             for (code, count) in counts.iter().flat_map(of) {
                 if is_success(code) == success {
@@ -52,7 +52,7 @@ pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {
     }
     let mut family = scrape.page.family(
         "maestro_api_failed_ping_forwarding_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Pings that a forwarder did not take (counter)",
     );
     for (seen, counts) in scrape.all.iter().zip(&all) {
@@ -62,7 +62,7 @@ pub(super) fn render(scrape: &mut Scrape, outcomes: &Outcomes) {
     }
     let mut family = scrape.page.family(
         "maestro_forwarding_dropped_events_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Events that were not forwarded because too many waited for their forwarder (counter)",
     );
     for (seen, counts) in scrape.all.iter().zip(&all) {

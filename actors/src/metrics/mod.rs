@@ -13,7 +13,7 @@ use crate::Directory;
 use crate::catalog::Catalog;
 use crate::forwarding::Outcomes;
 use crate::gauge::Gauge;
-use maestro_metrics::{Kind, Page};
+use maestro_metrics::{MetricKind, Page};
 use prometheus::proto::MetricFamily;
 use scrape::{Scrape, Seen};
 use std::sync::atomic::Ordering::Relaxed;
@@ -56,7 +56,7 @@ pub(crate) fn render(
 fn store(scrape: &mut Scrape, fails: bool) {
     let mut family = scrape.page.family(
         "maestro_store_failing",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "1 while the store takes no changes",
     );
     family.value(&[], f64::from(u8::from(fails)));
@@ -65,7 +65,7 @@ fn store(scrape: &mut Scrape, fails: bool) {
 fn rooms_api(scrape: &mut Scrape, directory: &Directory) {
     let mut family = scrape.page.family(
         "maestro_api_ping_handler_update_room_failures_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Pings whose room could not be updated (counter)",
     );
     for seen in &scrape.all {

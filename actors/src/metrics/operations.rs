@@ -3,7 +3,7 @@
 use super::scrape::{Scrape, Seen};
 use crate::Directory;
 use crate::scheduler_counters::{Latencies, SchedulerCounters};
-use maestro_metrics::Kind;
+use maestro_metrics::MetricKind;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Parts of an owner that are separate processes in the original.
@@ -42,7 +42,7 @@ pub(super) fn render(scrape: &mut Scrape, directory: &Directory) {
 fn workers(scrape: &mut Scrape, directory: &Directory) {
     let mut family = scrape.page.family(
         "maestro_current_workers",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Parts of each scheduler's owner that run (gauge)",
     );
     for seen in scrape.all.iter().filter(|seen| !seen.gone) {
@@ -56,7 +56,7 @@ fn workers(scrape: &mut Scrape, directory: &Directory) {
         .page
         .family(
             "maestro_workers_sync_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Looks at whether every scheduler has its owner (counter)",
         )
         .value(&[], syncs as f64);
@@ -71,7 +71,7 @@ fn runs(seen: &Seen, component: &str) -> bool {
 }
 
 fn latencies(scrape: &mut Scrape, name: &str, help: &str, of: fn(&SchedulerCounters) -> Latencies) {
-    let mut family = scrape.page.family(name, Kind::Histogram, help);
+    let mut family = scrape.page.family(name, MetricKind::Histogram, help);
     for seen in &scrape.all {
         for ((operation, success), latency) in of(seen.counters()) {
             let labels = [
@@ -89,7 +89,7 @@ fn latencies(scrape: &mut Scrape, name: &str, help: &str, of: fn(&SchedulerCount
 fn failures(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
         "maestro_worker_operation_evicted_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Operations that nobody knows how to carry out (counter)",
     );
     for seen in &scrape.all {
@@ -105,7 +105,7 @@ fn failures(scrape: &mut Scrape) {
     }
     let mut family = scrape.page.family(
         "maestro_worker_operation_execution_worker_failed_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Faults that kept the queue of a scheduler from moving (counter)",
     );
     for seen in &scrape.all {
@@ -127,7 +127,7 @@ fn failures(scrape: &mut Scrape) {
 fn events(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
         "maestro_watcher_number_of_events_processed_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Events of the runtime that an owner took in (counter)",
     );
     for seen in &scrape.all {

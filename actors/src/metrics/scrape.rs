@@ -6,7 +6,7 @@ use crate::owner_status::Live;
 use crate::published::Published;
 use crate::scheduler_counters::SchedulerCounters;
 use maestro_core::domain::Scheduler;
-use maestro_metrics::{Kind, Labels, Page};
+use maestro_metrics::{Labels, MetricKind, Page};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -63,7 +63,7 @@ impl Scrape {
         more: Labels<'_>,
         of: fn(&SchedulerCounters) -> &AtomicU64,
     ) {
-        let mut family = self.page.family(name, Kind::Counter, help);
+        let mut family = self.page.family(name, MetricKind::Counter, help);
         for seen in &self.all {
             let mut labels = vec![("scheduler", seen.name())];
             labels.extend(more);
@@ -73,7 +73,7 @@ impl Scrape {
 
     /// Writes a gauge per game and scheduler; `None` skips the scheduler.
     pub fn gauges(&mut self, name: &str, help: &str, of: impl Fn(&Published) -> Option<f64>) {
-        let mut family = self.page.family(name, Kind::Gauge, help);
+        let mut family = self.page.family(name, MetricKind::Gauge, help);
         for seen in self.all.iter().filter(|seen| !seen.gone) {
             if let Some(value) = seen.published.as_deref().and_then(&of) {
                 let labels = [("game", seen.game()), ("scheduler", seen.name())];

@@ -14,14 +14,14 @@ pub struct Field {
     /// The lines of the doc comment, which the API's users read.
     pub about: &'static [&'static str],
     /// How many values it holds, and whether it can be absent.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// The type of its value, or of each of its values.
     pub of: Type,
 }
 
 /// The kinds of field; [`super::slots`] describes how each is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// A value; an absent one has its type's default.
     One,
     /// A value that may be absent.

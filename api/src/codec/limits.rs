@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::messages::*;
-use super::{Declaration, Kind, Message, Type, decode, encode};
+use super::{Declaration, FieldKind, Message, Type, decode, encode};
 use crate::{management_calls, rooms_calls};
 
 /// Spellings of numbers, with the integer that each represents, if it is one.
@@ -89,7 +89,7 @@ fn numeric(
     for field in message.fields {
         let mut way = at.to_vec();
         way.push(field.json);
-        if field.kind == Kind::Many {
+        if field.kind == FieldKind::Many {
             way.push("[]");
         }
         match field.of {

@@ -9,22 +9,22 @@ macro_rules! slot {
     (map $type:ty) => { Option<std::collections::BTreeMap<String, $type>> };
 }
 
-/// The [`Kind`] that a declaration names.
+/// The [`FieldKind`] that a declaration names.
 macro_rules! kind {
     (one) => {
-        $crate::codec::Kind::One
+        $crate::codec::FieldKind::One
     };
     (opt) => {
-        $crate::codec::Kind::Opt
+        $crate::codec::FieldKind::Opt
     };
     (msg) => {
-        $crate::codec::Kind::Msg
+        $crate::codec::FieldKind::Msg
     };
     (many) => {
-        $crate::codec::Kind::Many
+        $crate::codec::FieldKind::Many
     };
     (map) => {
-        $crate::codec::Kind::Map
+        $crate::codec::FieldKind::Map
     };
 }
 

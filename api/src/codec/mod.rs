@@ -22,7 +22,7 @@ mod value;
 mod wire;
 mod yaml;
 
-pub use declaration::{Declaration, Field, Kind, Type};
+pub use declaration::{Declaration, Field, FieldKind, Type};
 pub use message::{BindError, Message};
 pub use structs::Struct;
 pub use syntax::MAX_DEPTH;

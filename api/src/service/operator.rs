@@ -11,7 +11,7 @@ use maestro_core::state::{Command, Reply, RoomQuery};
 use super::Backup;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{Answer, Code, OperatorApi, RequestContext, Status, codec, convert};
+use crate::{ApiResult, Code, OperatorApi, RequestContext, Status, codec, convert};
 
 /// Default number of rooms on a page of a listing.
 pub const ROOMS_PER_PAGE: u64 = 100;
@@ -37,13 +37,23 @@ impl OperatorService {
         Self { node, backup }
     }
 
-    async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        command: Command,
+    ) -> ApiResult<Reply> {
         in_time(context)?;
         Ok(self.node.ask(name, command, context.remaining()).await?)
     }
 
     /// Sends a command on behalf of a request, whose id its operation will carry.
-    async fn order(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+    async fn order(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        command: Command,
+    ) -> ApiResult<Reply> {
         in_time(context)?;
         let order = Order {
             command,
@@ -57,7 +67,7 @@ impl OperatorService {
         context: &RequestContext,
         name: &str,
         command: Command,
-    ) -> Answer<Option<Rollout>> {
+    ) -> ApiResult<Option<Rollout>> {
         match self.order(context, name, command).await? {
             Reply::Rollout(view) => Ok(Some(convert::rollout(*view))),
             other => Err(unexpected(&other)),
@@ -69,7 +79,7 @@ impl OperatorService {
         context: &RequestContext,
         name: &str,
         command: Command,
-    ) -> Answer<String> {
+    ) -> ApiResult<String> {
         match self.order(context, name, command).await? {
             Reply::Operation(id) => Ok(id.to_string()),
             other => Err(unexpected(&other)),
@@ -96,7 +106,7 @@ impl OperatorService {
 }
 
 /// Checks that the caller is still waiting, before work begins.
-fn in_time(context: &RequestContext) -> Answer<()> {
+fn in_time(context: &RequestContext) -> ApiResult<()> {
     match context.expired() {
         true => Err(Status::new(
             Code::DeadlineExceeded,
@@ -107,7 +117,7 @@ fn in_time(context: &RequestContext) -> Answer<()> {
 }
 
 /// The listing that a request asks for, with the page's number and size.
-fn room_query(request: ListRoomsRequest) -> Answer<(RoomQuery, u64, u64)> {
+fn room_query(request: ListRoomsRequest) -> ApiResult<(RoomQuery, u64, u64)> {
     let page = request.page.unwrap_or(1);
     let size = request.per_page.unwrap_or(ROOMS_PER_PAGE);
     if page == 0 || size == 0 || size > ROOMS_PER_PAGE_MAX {
@@ -137,7 +147,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         mut request: ListRoomsRequest,
-    ) -> Answer<ListRoomsResponse> {
+    ) -> ApiResult<ListRoomsResponse> {
         let name = std::mem::take(&mut request.scheduler_name);
         let (query, page, page_size) = room_query(request)?;
         match self.ask(context, &name, Command::Rooms(query)).await? {
@@ -155,7 +165,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: GetRoomsSummaryRequest,
-    ) -> Answer<GetRoomsSummaryResponse> {
+    ) -> ApiResult<GetRoomsSummaryResponse> {
         let command = Command::RoomsSummary;
         match self.ask(context, &request.scheduler_name, command).await? {
             Reply::Summary(summary) => Ok(convert::rooms_summary(*summary)),
@@ -167,7 +177,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: GetRoomRequest,
-    ) -> Answer<GetRoomResponse> {
+    ) -> ApiResult<GetRoomResponse> {
         let (name, room) = (request.scheduler_name, request.room_id);
         let command = Command::Room(room.as_str().into());
         match self.ask(context, &name, command).await? {
@@ -185,7 +195,7 @@ impl OperatorApi for OperatorService {
         &self,
         _: &RequestContext,
         request: ReadRoomLogRequest,
-    ) -> Answer<ReadRoomLogResponse> {
+    ) -> ApiResult<ReadRoomLogResponse> {
         let lines = request.tail.unwrap_or(LOG_LINES);
         if lines > LOG_LINES_MAX {
             return Err(Status::invalid_argument(format!(
@@ -201,7 +211,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: GetRolloutRequest,
-    ) -> Answer<GetRolloutResponse> {
+    ) -> ApiResult<GetRolloutResponse> {
         let command = Command::Rollout;
         match self.ask(context, &request.scheduler_name, command).await? {
             Reply::Rollout(view) => Ok(GetRolloutResponse {
@@ -215,7 +225,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: RemoveRoomRequest,
-    ) -> Answer<RemoveRoomResponse> {
+    ) -> ApiResult<RemoveRoomResponse> {
         let command = Command::RemoveRoom {
             room: request.room_id.into(),
             force: request.force,
@@ -236,7 +246,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: PauseRolloutRequest,
-    ) -> Answer<PauseRolloutResponse> {
+    ) -> ApiResult<PauseRolloutResponse> {
         let ordered = self.order_rollout(context, &request.scheduler_name, Command::PauseRollout);
         Ok(PauseRolloutResponse {
             rollout: ordered.await?,
@@ -247,7 +257,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: ResumeRolloutRequest,
-    ) -> Answer<ResumeRolloutResponse> {
+    ) -> ApiResult<ResumeRolloutResponse> {
         let ordered = self.order_rollout(context, &request.scheduler_name, Command::ResumeRollout);
         Ok(ResumeRolloutResponse {
             rollout: ordered.await?,
@@ -258,7 +268,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: AbortRolloutRequest,
-    ) -> Answer<AbortRolloutResponse> {
+    ) -> ApiResult<AbortRolloutResponse> {
         let ordered = self.order_operation(context, &request.scheduler_name, Command::AbortRollout);
         Ok(AbortRolloutResponse {
             operation_id: ordered.await?,
@@ -269,7 +279,7 @@ impl OperatorApi for OperatorService {
         &self,
         _: &RequestContext,
         request: GetActorsRequest,
-    ) -> Answer<GetActorsResponse> {
+    ) -> ApiResult<GetActorsResponse> {
         let view = self.node.debug(request.scheduler_name.as_deref());
         match serde_json::to_string(&view) {
             Ok(view) => Ok(GetActorsResponse { view }),
@@ -281,7 +291,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: PauseSchedulerRequest,
-    ) -> Answer<PauseSchedulerResponse> {
+    ) -> ApiResult<PauseSchedulerResponse> {
         let command = Command::SetPaused(true);
         self.ask(context, &request.scheduler_name, command).await?;
         Ok(PauseSchedulerResponse {})
@@ -291,7 +301,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: ResumeSchedulerRequest,
-    ) -> Answer<ResumeSchedulerResponse> {
+    ) -> ApiResult<ResumeSchedulerResponse> {
         let command = Command::SetPaused(false);
         self.ask(context, &request.scheduler_name, command).await?;
         Ok(ResumeSchedulerResponse {})
@@ -301,7 +311,7 @@ impl OperatorApi for OperatorService {
         &self,
         _: &RequestContext,
         request: ReloadSchedulerRequest,
-    ) -> Answer<ReloadSchedulerResponse> {
+    ) -> ApiResult<ReloadSchedulerResponse> {
         let name = request.scheduler_name;
         match self.node.reload(&name).await? {
             true => Ok(ReloadSchedulerResponse {}),
@@ -313,7 +323,7 @@ impl OperatorApi for OperatorService {
         &self,
         context: &RequestContext,
         request: RunTestOperationRequest,
-    ) -> Answer<RunTestOperationResponse> {
+    ) -> ApiResult<RunTestOperationResponse> {
         let command = Command::TestOperation {
             sleep_seconds: request.sleep_seconds,
         };
@@ -323,7 +333,11 @@ impl OperatorApi for OperatorService {
         })
     }
 
-    async fn back_up(&self, _: &RequestContext, request: BackUpRequest) -> Answer<BackUpResponse> {
+    async fn back_up(
+        &self,
+        _: &RequestContext,
+        request: BackUpRequest,
+    ) -> ApiResult<BackUpResponse> {
         let done = (self.backup)(request.name).await?;
         let nanos = i64::try_from(done.took.as_nanos()).unwrap_or(i64::MAX);
         Ok(BackUpResponse {
@@ -337,7 +351,7 @@ impl OperatorApi for OperatorService {
         &self,
         _: &RequestContext,
         request: GetReadinessRequest,
-    ) -> Answer<GetReadinessResponse> {
+    ) -> ApiResult<GetReadinessResponse> {
         let store = match request.skip_store_check {
             true => Ok(()),
             false => self.store_answers().await,

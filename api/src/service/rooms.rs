@@ -12,7 +12,7 @@ use super::late::{Doing, in_time};
 use crate::codec::Struct;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{Answer, RequestContext, RoomsApi, Status, convert};
+use crate::{ApiResult, RequestContext, RoomsApi, Status, convert};
 
 /// Implements the rooms API with the actors of a node.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: UpdateRoomWithPingRequest,
-    ) -> Answer<UpdateRoomWithPingResponse> {
+    ) -> ApiResult<UpdateRoomWithPingResponse> {
         let Some(status) = PingStatus::from_word(&request.status) else {
             let word = request.status;
             return Err(Status::invalid_argument(format!(
@@ -99,7 +99,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: ForwardRoomEventRequest,
-    ) -> Answer<ForwardRoomEventResponse> {
+    ) -> ApiResult<ForwardRoomEventResponse> {
         let word = RequestedEvent::Room(request.event);
         let event = event(&request.room_name, request.metadata.as_ref(), word);
         let outcome = self.forward(context, &request.scheduler_name, event).await;
@@ -113,7 +113,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: ForwardPlayerEventRequest,
-    ) -> Answer<ForwardPlayerEventResponse> {
+    ) -> ApiResult<ForwardPlayerEventResponse> {
         let metadata = request.metadata.as_ref();
         let word = RequestedEvent::Player {
             event: request.event,
@@ -131,7 +131,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: UpdateRoomStatusRequest,
-    ) -> Answer<UpdateRoomStatusResponse> {
+    ) -> ApiResult<UpdateRoomStatusResponse> {
         let word = RequestedEvent::Status(request.status);
         let event = event(&request.room_name, request.metadata.as_ref(), word);
         let outcome = self.forward(context, &request.scheduler_name, event).await;
@@ -148,7 +148,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: GetRoomAddressRequest,
-    ) -> Answer<GetRoomAddressResponse> {
+    ) -> ApiResult<GetRoomAddressResponse> {
         in_time(context, Doing::GettingInstance)?;
         let command = Command::Address(request.room_name.into());
         let asked = self
@@ -168,7 +168,7 @@ impl RoomsApi for RoomsService {
         &self,
         context: &RequestContext,
         request: AllocateRoomRequest,
-    ) -> Answer<AllocateRoomResponse> {
+    ) -> ApiResult<AllocateRoomResponse> {
         in_time(context, Doing::Other)?;
         let name = &request.scheduler_name;
         let asked = self.node.ask(name, Command::Allocate, context.remaining());

@@ -5,7 +5,7 @@ use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::{patch::Patch, validation};
 use crate::state::fleet::Fleet;
-use crate::state::input::{Answer, Caller, Command, Refusal, RefusalKind, Reply};
+use crate::state::input::{Caller, Command, CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::Operations;
 use crate::state::refusals::{
     already_exists, check_amount, missing, missing_for_delete, missing_for_version,
@@ -35,7 +35,7 @@ pub(super) fn obey(
     operations: &mut Operations,
     turn: &mut Turn,
     command: Command,
-) -> Answer {
+) -> CommandResult {
     match command {
         Command::CreateScheduler(scheduler) => create(fleet, operations, turn, *scheduler),
         Command::NewVersion(scheduler) => new_version(fleet, operations, turn, *scheduler),
@@ -70,7 +70,7 @@ pub(super) fn create(
     operations: &mut Operations,
     turn: &mut Turn,
     mut scheduler: Scheduler,
-) -> Answer {
+) -> CommandResult {
     if fleet.scheduler.is_some() {
         turn.reports.push(Report::DuplicateCreate);
         return Err(already_exists(&fleet.name));
@@ -110,7 +110,7 @@ pub(super) fn new_version(
     operations: &mut Operations,
     turn: &mut Turn,
     mut wanted: Scheduler,
-) -> Answer {
+) -> CommandResult {
     operations.no_version_edit("create new scheduler version")?;
     let active = fleet.active(missing_for_version)?;
     operations.not_terminating(fleet)?;
@@ -129,7 +129,7 @@ pub(super) fn patch(
     operations: &mut Operations,
     turn: &mut Turn,
     patch: &Patch,
-) -> Answer {
+) -> CommandResult {
     operations.no_version_edit("patch scheduler")?;
     let active = fleet.active(missing_for_version)?;
     operations.not_terminating(fleet)?;
@@ -154,7 +154,7 @@ pub(super) fn switch_version(
     operations: &mut Operations,
     turn: &mut Turn,
     version: SchedulerVersion,
-) -> Answer {
+) -> CommandResult {
     operations.no_version_edit("switch active version")?;
     operations.not_terminating(fleet)?;
     let definition = Definition::SwitchActiveVersion {
@@ -164,7 +164,11 @@ pub(super) fn switch_version(
     operations.order(turn, definition)
 }
 
-pub(super) fn delete(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) -> Answer {
+pub(super) fn delete(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+) -> CommandResult {
     fleet.active(missing_for_delete)?;
     // A repeated request refers to the same deletion, whose id stays known after its end.
     let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
@@ -184,7 +188,7 @@ pub(super) fn add_rooms(
     operations: &mut Operations,
     turn: &mut Turn,
     amount: i32,
-) -> Answer {
+) -> CommandResult {
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     check_amount(amount, fleet.settings.add_limit)?;
@@ -200,7 +204,7 @@ pub(super) fn remove_rooms(
     turn: &mut Turn,
     amount: i32,
     force: bool,
-) -> Answer {
+) -> CommandResult {
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     check_amount(amount, fleet.settings.remove_limit)?;
@@ -225,7 +229,7 @@ pub(super) fn remove_room(
     turn: &mut Turn,
     id: &RoomId,
     force: bool,
-) -> Answer {
+) -> CommandResult {
     fleet.active(missing)?;
     let Some(room) = fleet.rooms.get(id.as_str()) else {
         let text = format!("room {id} not found in scheduler {}", fleet.name);
@@ -256,7 +260,7 @@ pub(super) fn test_operation(
     operations: &mut Operations,
     turn: &mut Turn,
     sleep_seconds: i64,
-) -> Answer {
+) -> CommandResult {
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     operations.order(turn, Definition::TestOperation { sleep_seconds })
@@ -268,7 +272,7 @@ pub(super) fn set_paused(
     operations: &mut Operations,
     turn: &mut Turn,
     paused: bool,
-) -> Answer {
+) -> CommandResult {
     fleet.active(missing)?;
     let was_paused = fleet.is_paused();
     // A pause holds even if the settings change later. Resuming is not stored if the settings say the same.

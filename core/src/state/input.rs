@@ -257,7 +257,7 @@ impl Command {
 }
 
 /// The answer to a command.
-pub type Answer = Result<Reply, Refusal>;
+pub type CommandResult = Result<Reply, Refusal>;
 
 /// What a command brings, by its kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -402,7 +402,7 @@ pub enum Effect {
         /// Who waits.
         caller: Caller,
         /// The reply or the refusal.
-        answer: Answer,
+        answer: CommandResult,
     },
     /// Starts a piece of work outside of the actor.
     Run {

@@ -4,13 +4,13 @@ use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::surge::surge;
 use crate::state::fleet::Fleet;
-use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::Operations;
 use crate::state::turn::Turn;
 use crate::state::views::RolloutView;
 use std::collections::BTreeMap;
 
-pub(super) fn rollout_view(fleet: &Fleet, operations: &Operations, now: Now) -> Answer {
+pub(super) fn rollout_view(fleet: &Fleet, operations: &Operations, now: Now) -> CommandResult {
     let scheduler = fleet.active(crate::state::refusals::missing)?;
     let mut view = RolloutView {
         in_progress: false,
@@ -99,7 +99,7 @@ pub(super) fn set_rollout_paused(
     operations: &Operations,
     turn: &mut Turn,
     paused: bool,
-) -> Answer {
+) -> CommandResult {
     fleet.active(crate::state::refusals::missing)?;
     fleet.operator.rollout_paused = paused;
     turn.changes.push(Change::PutOperator(fleet.operator));
@@ -108,7 +108,11 @@ pub(super) fn set_rollout_paused(
 }
 
 /// Switches back to the previously active version, whose rooms then replace the new ones.
-pub(super) fn abort_rollout(fleet: &Fleet, operations: &mut Operations, turn: &mut Turn) -> Answer {
+pub(super) fn abort_rollout(
+    fleet: &Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+) -> CommandResult {
     let active = fleet.active(crate::state::refusals::missing)?;
     operations.no_version_edit("abort the rollout")?;
     operations.not_terminating(fleet)?;

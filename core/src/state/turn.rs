@@ -1,7 +1,7 @@
 //! What a decision collects, in addition to its changes in memory. Each rule adds to the turn, which finally becomes
 //! the [`super::Decision`].
 
-use super::input::{Answer, Caller, Effect};
+use super::input::{Caller, CommandResult, Effect};
 use super::report::Report;
 use crate::domain::*;
 use crate::ports::Change;
@@ -37,7 +37,7 @@ impl Turn {
         }
     }
 
-    pub fn reply(&mut self, caller: Caller, answer: Answer) {
+    pub fn reply(&mut self, caller: Caller, answer: CommandResult) {
         self.effects.push(Effect::Reply { caller, answer });
     }
 

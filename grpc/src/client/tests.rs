@@ -38,7 +38,7 @@ impl Site {
         }
     }
 
-    async fn pause(&self, context: &RequestContext) -> Answer<PauseSchedulerResponse> {
+    async fn pause(&self, context: &RequestContext) -> ApiResult<PauseSchedulerResponse> {
         let request = PauseSchedulerRequest::default();
         self.client.pause_scheduler(context, request).await
     }

@@ -41,12 +41,12 @@ impl From<Status> for Failure {
 }
 
 /// A response and the size of its body, which is reported to the observer.
-pub struct Answer {
+pub struct SizedResponse {
     pub response: HttpResponse,
     pub size: usize,
 }
 
-impl Answer {
+impl SizedResponse {
     pub fn json(status: StatusCode, body: String) -> Self {
         let size = body.len();
         let response = HttpResponse::build(status)
@@ -129,12 +129,12 @@ impl Answer {
 
 /// A failure of an endpoint outside the two APIs, in their format.
 pub fn refusal(status: Status) -> HttpResponse {
-    Answer::failure(&Failure::Status(status)).response
+    SizedResponse::failure(&Failure::Status(status)).response
 }
 
 /// The same for a request whose body is not read; also returns the size of the response.
 pub fn refused_unread(status: Status, unread: Payload) -> (HttpResponse, usize) {
-    let Answer { response, size } = Answer::failure(&Failure::Status(status));
+    let SizedResponse { response, size } = SizedResponse::failure(&Failure::Status(status));
     let response = response.map_body(|_, body| {
         ClosesAfter {
             body,

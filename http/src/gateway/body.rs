@@ -11,7 +11,7 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use maestro_api::{Code, Status};
 
-use super::answer::{Answer, ClosesAfter, Failure};
+use super::answer::{ClosesAfter, Failure, SizedResponse};
 use crate::progress::Progress;
 
 /// Limits of a body.
@@ -73,7 +73,7 @@ pub async fn read_own(
 ) -> Result<Bytes, HttpResponse> {
     let read = read(&mut payload, headers, BodyLimits::default(), progress).await;
     read.map_err(|failure| {
-        let answer = Answer::failure(&failure).response;
+        let answer = SizedResponse::failure(&failure).response;
         answer.map_body(|_, body| {
             ClosesAfter {
                 body,

@@ -14,7 +14,7 @@ use maestro_api::trace;
 use maestro_api::{Api, Code, REQUEST_ID, RequestContext, Status};
 use tracing::Instrument;
 
-use super::answer::{Answer, ClosesAfter, Failure};
+use super::answer::{ClosesAfter, Failure, SizedResponse};
 use super::body::{self, BodyLimits};
 use super::context;
 use super::input::{Input, Source};
@@ -85,9 +85,9 @@ pub async fn serve<A: ?Sized>(
             };
             entry.hear(respond(served, parts, target)).await
         }
-        _ => Answer::bad_request_line(),
+        _ => SizedResponse::bad_request_line(),
     };
-    let Answer { mut response, size } = answer;
+    let SizedResponse { mut response, size } = answer;
     if let Ok(id) = echoed {
         response
             .headers_mut()
@@ -130,19 +130,22 @@ async fn respond<A: ?Sized>(
     served: &Served<A>,
     parts: Parts<'_>,
     target: Target<'_, '_, A>,
-) -> Answer {
+) -> SizedResponse {
     let request = parts.request;
     if let Some(clean) = path::cleaned(request.uri().path()) {
-        return Answer::redirect(request.method(), &with_query(clean, request.uri().query()));
+        return SizedResponse::redirect(
+            request.method(),
+            &with_query(clean, request.uri().query()),
+        );
     }
     let mut damaged = parts.damaged;
     match run(served, parts, target, &mut damaged).await {
-        Ok(body) => Answer::json(StatusCode::OK, body),
+        Ok(body) => SizedResponse::json(StatusCode::OK, body),
         // Answers to rooms never contain it: their calls answer 200 whatever the name (contract 3).
         Err(failure) if damaged && served.kind == Api::Management => {
-            Answer::failure(&failure.printable())
+            SizedResponse::failure(&failure.printable())
         }
-        Err(failure) => Answer::failure(&failure),
+        Err(failure) => SizedResponse::failure(&failure),
     }
 }
 

@@ -6,7 +6,7 @@ use maestro_api::Code;
 
 use super::handlers::{actors, alive, back_up, metrics, pause, reload, resume, test_operation};
 use super::readiness::ready;
-use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
+use crate::endpoint::{About, Content, Endpoint, Parameter, Tag};
 use crate::openapi::object;
 
 /// Health pages accept every method, because probes differ.
@@ -25,7 +25,7 @@ pub(crate) const HEALTH: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Text("text/plain"),
+        answer: Content::Text("text/plain"),
     },
     Endpoint {
         method: Method::GET,
@@ -41,7 +41,7 @@ pub(crate) const HEALTH: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Text("text/plain"),
+        answer: Content::Text("text/plain"),
     },
     Endpoint {
         method: Method::GET,
@@ -57,7 +57,7 @@ pub(crate) const HEALTH: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Text("text/plain"),
+        answer: Content::Text("text/plain"),
     },
 ];
 
@@ -75,7 +75,7 @@ pub(crate) const METRICS: &[Endpoint] = &[Endpoint {
     },
     query: &[],
     body: None,
-    answer: Answer::Text("text/plain"),
+    answer: Content::Text("text/plain"),
 }];
 
 /// Read-only; also available on the management API (`api.debug.enabled`).
@@ -97,7 +97,7 @@ pub(crate) const ACTORS: &[Endpoint] = &[Endpoint {
         schema: || object! { "type" => "string" },
     }],
     body: None,
-    answer: Answer::Json("DebugActors"),
+    answer: Content::Json("DebugActors"),
 }];
 
 /// Orders to an actor.
@@ -116,7 +116,7 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Json("Done"),
+        answer: Content::Json("Done"),
     },
     Endpoint {
         method: Method::POST,
@@ -133,7 +133,7 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Json("Done"),
+        answer: Content::Json("Done"),
     },
     Endpoint {
         method: Method::POST,
@@ -149,7 +149,7 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Json("Done"),
+        answer: Content::Json("Done"),
     },
     Endpoint {
         method: Method::POST,
@@ -165,7 +165,7 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         },
         query: &[],
         body: Some("TestOperation"),
-        answer: Answer::Json("Ordered"),
+        answer: Content::Json("Ordered"),
     },
 ];
 
@@ -183,5 +183,5 @@ pub(crate) const BACKUP: &[Endpoint] = &[Endpoint {
     },
     query: &[],
     body: Some("BackupWanted"),
-    answer: Answer::Json("BackupDone"),
+    answer: Content::Json("BackupDone"),
 }];

@@ -6,7 +6,7 @@ use maestro_api::codec::{Field, Type};
 
 use super::schemas::{Schemas, Way, plain, reference, text_of};
 use super::tree::{Tree, object};
-use crate::endpoint::{About, Answer, Described, Endpoint};
+use crate::endpoint::{About, Content, Described, Endpoint};
 
 /// The server that serves a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +139,9 @@ impl Operations {
             operation = operation.with("requestBody", body);
         }
         let done = match endpoint.answer {
-            Answer::Json(schema) => done("application/json", reference(schema), ""),
-            Answer::Object => done("application/json", plain(Type::Object), ""),
-            Answer::Text(kind) => done(kind, plain(Type::Text), ""),
+            Content::Json(schema) => done("application/json", reference(schema), ""),
+            Content::Object => done("application/json", plain(Type::Object), ""),
+            Content::Text(kind) => done(kind, plain(Type::Text), ""),
         };
         let bad_input = endpoint.body.is_some() || !endpoint.query.is_empty();
         let operation = operation.with(

@@ -6,7 +6,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use maestro_api::{Code, Status};
 
-use crate::endpoint::{About, Answer, Endpoint, Tag};
+use crate::endpoint::{About, Content, Endpoint, Tag};
 use crate::gateway::refusal;
 
 const PAGE: &str = include_str!("page.html");
@@ -30,7 +30,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Object,
+        answer: Content::Object,
     },
     Endpoint {
         method: Method::GET,
@@ -46,7 +46,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         },
         query: &[],
         body: None,
-        answer: Answer::Text("text/html"),
+        answer: Content::Text("text/html"),
     },
 ];
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use maestro_api::codec::{Declaration, Field, Kind, Type};
+use maestro_api::codec::{Declaration, Field, FieldKind, Type};
 
 use super::tree::{Tree, object};
 
@@ -86,7 +86,7 @@ impl Schemas {
             .map(|field| (field.json.to_owned(), self.field(way, field)))
             .collect();
         let always: Vec<Tree> = fields()
-            .filter(|field| way == Way::Answer && field.kind != Kind::Opt)
+            .filter(|field| way == Way::Answer && field.kind != FieldKind::Opt)
             .map(|field| field.json.into())
             .collect();
         let mut schema = object! { "type" => "object" }
@@ -101,11 +101,11 @@ impl Schemas {
     fn field(&self, way: Way, field: &Field) -> Tree {
         let one = self.value(way, field.of);
         let schema = match field.kind {
-            Kind::One | Kind::Opt => one,
-            Kind::Msg if way == Way::Request => one,
-            Kind::Msg => object! { "oneOf" => vec![one, object! { "type" => "null" }] },
-            Kind::Many => object! { "type" => "array", "items" => one },
-            Kind::Map => object! { "type" => "object", "additionalProperties" => one },
+            FieldKind::One | FieldKind::Opt => one,
+            FieldKind::Msg if way == Way::Request => one,
+            FieldKind::Msg => object! { "oneOf" => vec![one, object! { "type" => "null" }] },
+            FieldKind::Many => object! { "type" => "array", "items" => one },
+            FieldKind::Map => object! { "type" => "object", "additionalProperties" => one },
         };
         schema.with_text("description", &text_of(field.about))
     }

@@ -6,7 +6,7 @@ use maestro_api::{Code, LOG_LINES, LOG_LINES_MAX, ROOMS_PER_PAGE, ROOMS_PER_PAGE
 use maestro_core::domain::RoomStatus;
 
 use super::handlers::{log, remove_room, rollout, room, rooms, steer, summary};
-use crate::endpoint::{About, Answer, Endpoint, Parameter, Tag};
+use crate::endpoint::{About, Content, Endpoint, Parameter, Tag};
 use crate::openapi::{Tree, object};
 
 /// The endpoints with their documentation.
@@ -44,7 +44,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             },
         ],
         body: None,
-        answer: Answer::Json("RoomPage"),
+        answer: Content::Json("RoomPage"),
     },
     // Must precede `rooms/{room}`. It hides no room: room ids begin with the scheduler's name and a hyphen.
     Endpoint {
@@ -59,7 +59,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ),
         query: &[],
         body: None,
-        answer: Answer::Json("RoomsSummary"),
+        answer: Content::Json("RoomsSummary"),
     },
     Endpoint {
         method: Method::GET,
@@ -73,7 +73,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ),
         query: &[],
         body: None,
-        answer: Answer::Json("RoomAnswer"),
+        answer: Content::Json("RoomAnswer"),
     },
     Endpoint {
         method: Method::DELETE,
@@ -91,7 +91,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             schema: || object! { "type" => "boolean", "default" => false },
         }],
         body: None,
-        answer: Answer::Json("OrderedOrDone"),
+        answer: Content::Json("OrderedOrDone"),
     },
     Endpoint {
         method: Method::GET,
@@ -109,7 +109,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             schema: || bounded(0, LOG_LINES, LOG_LINES_MAX),
         }],
         body: None,
-        answer: Answer::Text("text/plain"),
+        answer: Content::Text("text/plain"),
     },
     Endpoint {
         method: Method::GET,
@@ -123,7 +123,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ),
         query: &[],
         body: None,
-        answer: Answer::Json("RolloutAnswer"),
+        answer: Content::Json("RolloutAnswer"),
     },
     Endpoint {
         method: Method::POST,
@@ -137,7 +137,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ),
         query: &[],
         body: None,
-        answer: Answer::Json("RolloutOrdered"),
+        answer: Content::Json("RolloutOrdered"),
     },
 ];
 

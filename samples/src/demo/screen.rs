@@ -20,7 +20,7 @@ const USUAL: Size = Size {
 };
 
 /// The state of the fleet at a moment.
-pub struct State {
+pub struct FleetState {
     pub at: Duration,
     pub counts: Counts,
     pub matches: u64,
@@ -96,7 +96,7 @@ impl Screen {
         self.say(&format!("       {text}"));
     }
 
-    pub fn show(&mut self, state: &State) {
+    pub fn show(&mut self, state: &FleetState) {
         if !self.live {
             self.put(&format!("{}\n", escaped(&plain(state))));
             return;
@@ -174,7 +174,7 @@ fn progress(rollout: &Rollout) -> String {
     }
 }
 
-fn plain(state: &State) -> String {
+fn plain(state: &FleetState) -> String {
     let counts = state.counts;
     format!(
         "{:4} s  ready {:4}  occupied {:4}  pending {:3}  terminating {:3}  matches played {}  \
@@ -190,7 +190,7 @@ fn plain(state: &State) -> String {
     )
 }
 
-fn table(state: &State) -> Vec<String> {
+fn table(state: &FleetState) -> Vec<String> {
     let counts = state.counts;
     let load = if state.load_is_high { "high" } else { "low" };
     let mut lines = vec![

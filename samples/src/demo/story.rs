@@ -5,7 +5,7 @@
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
 use super::look::{replacement_after, unended, wait_for_ready};
 use super::matchmaker::{self, Load, Stop, Tally};
-use super::screen::{Screen, State};
+use super::screen::{FleetState, Screen};
 use super::script::Script;
 use super::server::Server;
 use super::signals::Signals;
@@ -165,7 +165,7 @@ impl Story<'_> {
         let counts = self.api.counts().await?;
         let open = self.api.open_operations().await?;
         let name = |o: &Value| Some(o["definitionName"].as_str()?.to_owned());
-        let mut state = State {
+        let mut state = FleetState {
             at,
             counts,
             matches: self.tally.matches.load(Relaxed),

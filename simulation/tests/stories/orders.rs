@@ -7,7 +7,7 @@ use maestro_simulation::documents::{history, major, operation_of, patch};
 use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
-fn refused(answer: Answer) -> (RefusalKind, String) {
+fn refused(answer: CommandResult) -> (RefusalKind, String) {
     let refusal = answer.unwrap_err();
     (refusal.kind, refusal.message)
 }

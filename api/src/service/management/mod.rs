@@ -16,7 +16,7 @@ use super::late::{Doing, in_time};
 use crate::access_log::about_scheduler;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{Answer, Code, ManagementApi, RequestContext, Status, convert};
+use crate::{ApiResult, Code, ManagementApi, RequestContext, Status, convert};
 
 /// Implements the management API with the actors of a node.
 #[derive(Clone)]
@@ -30,7 +30,12 @@ impl ManagementService {
         Self { node }
     }
 
-    async fn ask(&self, context: &RequestContext, name: &str, command: Command) -> Answer<Reply> {
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        command: Command,
+    ) -> ApiResult<Reply> {
         in_time(context, Doing::Other)?;
         let order = Order {
             command,
@@ -45,7 +50,7 @@ impl ManagementService {
         context: &RequestContext,
         name: &str,
         command: Command,
-    ) -> Answer<String> {
+    ) -> ApiResult<String> {
         match self.ask(context, name, command).await? {
             Reply::Operation(id) => Ok(id.to_string()),
             other => Err(unexpected(&other)),
@@ -56,7 +61,7 @@ impl ManagementService {
         &self,
         context: &RequestContext,
         query: impl FnOnce(Arc<dyn Reads>) -> Query<T> + Send + 'static,
-    ) -> Answer<T> {
+    ) -> ApiResult<T> {
         in_time(context, Doing::Other)?;
         let catalog = self.node.catalog();
         Ok(catalog.read_within(context.remaining(), query).await?)
@@ -83,7 +88,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: CreateSchedulerRequest,
-    ) -> Answer<CreateSchedulerResponse> {
+    ) -> ApiResult<CreateSchedulerResponse> {
         about_scheduler(&request.name);
         let scheduler = convert::to_domain(request)?;
         validation::validate_new(&scheduler)?;
@@ -102,7 +107,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: ListSchedulersRequest,
-    ) -> Answer<ListSchedulersResponse> {
+    ) -> ApiResult<ListSchedulersResponse> {
         in_time(context, Doing::GettingSchedulers)?;
         let filter = SchedulerFilter {
             name: request.name,
@@ -123,7 +128,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: GetSchedulersInfoRequest,
-    ) -> Answer<GetSchedulersInfoResponse> {
+    ) -> ApiResult<GetSchedulersInfoResponse> {
         in_time(context, Doing::GettingSchedulers)?;
         let filter = SchedulerFilter {
             game: request.game,
@@ -148,7 +153,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: GetSchedulerRequest,
-    ) -> Answer<GetSchedulerResponse> {
+    ) -> ApiResult<GetSchedulerResponse> {
         let GetSchedulerRequest {
             scheduler_name: name,
             version,
@@ -175,7 +180,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: NewSchedulerVersionRequest,
-    ) -> Answer<NewSchedulerVersionResponse> {
+    ) -> ApiResult<NewSchedulerVersionResponse> {
         let scheduler = convert::to_domain(request)?;
         validation::validate_new_version(&scheduler)?;
         let name = scheduler.name.clone();
@@ -188,7 +193,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: PatchSchedulerRequest,
-    ) -> Answer<PatchSchedulerResponse> {
+    ) -> ApiResult<PatchSchedulerResponse> {
         let name = request.name.clone();
         let patch = convert::patch(request)?;
         if patch.is_empty() {
@@ -204,7 +209,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: SwitchActiveVersionRequest,
-    ) -> Answer<SwitchActiveVersionResponse> {
+    ) -> ApiResult<SwitchActiveVersionResponse> {
         let command = Command::SwitchVersion(request.version.into());
         let operation_id = self
             .order(context, &request.scheduler_name, command)
@@ -216,7 +221,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: DeleteSchedulerRequest,
-    ) -> Answer<DeleteSchedulerResponse> {
+    ) -> ApiResult<DeleteSchedulerResponse> {
         let operation_id = self
             .order(context, &request.scheduler_name, Command::DeleteScheduler)
             .await?;
@@ -227,7 +232,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: GetSchedulerVersionsRequest,
-    ) -> Answer<GetSchedulerVersionsResponse> {
+    ) -> ApiResult<GetSchedulerVersionsResponse> {
         in_time(context, Doing::GettingVersions(&request.scheduler_name))?;
         let name = request.scheduler_name.clone();
         let (rows, active) = self
@@ -251,7 +256,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: AddRoomsRequest,
-    ) -> Answer<AddRoomsResponse> {
+    ) -> ApiResult<AddRoomsResponse> {
         let command = Command::AddRooms {
             amount: request.amount,
         };
@@ -265,7 +270,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: RemoveRoomsRequest,
-    ) -> Answer<RemoveRoomsResponse> {
+    ) -> ApiResult<RemoveRoomsResponse> {
         let command = Command::RemoveRooms {
             amount: request.amount,
             force: request.force,
@@ -280,7 +285,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: ListOperationsRequest,
-    ) -> Answer<ListOperationsResponse> {
+    ) -> ApiResult<ListOperationsResponse> {
         self.operations(context, request).await
     }
 
@@ -288,7 +293,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: GetOperationRequest,
-    ) -> Answer<GetOperationResponse> {
+    ) -> ApiResult<GetOperationResponse> {
         self.operation(context, &request.scheduler_name, &request.operation_id)
             .await
     }
@@ -297,7 +302,7 @@ impl ManagementApi for ManagementService {
         &self,
         context: &RequestContext,
         request: CancelOperationRequest,
-    ) -> Answer<CancelOperationResponse> {
+    ) -> ApiResult<CancelOperationResponse> {
         self.cancel(context, &request.scheduler_name, &request.operation_id)
             .await
     }

@@ -13,14 +13,14 @@ use crate::codec::messages::{
     CancelOperationResponse, GetOperationResponse, ListOperationsRequest, ListOperationsResponse,
 };
 use crate::service::late::{Doing, in_time};
-use crate::{Answer, Code, RequestContext, Status, convert};
+use crate::{ApiResult, Code, RequestContext, Status, convert};
 
 impl ManagementService {
     pub(super) async fn operations(
         &self,
         context: &RequestContext,
         request: ListOperationsRequest,
-    ) -> Answer<ListOperationsResponse> {
+    ) -> ApiResult<ListOperationsResponse> {
         let listing = Listing::parse(&request)?;
         let ListOperationsRequest {
             scheduler_name: name,
@@ -48,7 +48,7 @@ impl ManagementService {
         context: &RequestContext,
         scheduler: &str,
         id: OperationId,
-    ) -> Answer<Option<Arc<OperationRecord>>> {
+    ) -> ApiResult<Option<Arc<OperationRecord>>> {
         let name = scheduler.to_owned();
         self.read(context, move |reads| {
             Box::pin(async move { reads.operation(&name, id).await })
@@ -61,7 +61,7 @@ impl ManagementService {
         context: &RequestContext,
         scheduler: &str,
         id: &str,
-    ) -> Answer<GetOperationResponse> {
+    ) -> ApiResult<GetOperationResponse> {
         let found = match operation_id(id) {
             Some(id) => self.find(context, scheduler, id).await?,
             None => None,
@@ -83,7 +83,7 @@ impl ManagementService {
         context: &RequestContext,
         scheduler: &str,
         id: &str,
-    ) -> Answer<CancelOperationResponse> {
+    ) -> ApiResult<CancelOperationResponse> {
         let name = scheduler.to_owned();
         let known = self.read(context, move |reads| {
             Box::pin(async move { reads.scheduler(&name).await })

@@ -2,13 +2,13 @@
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
-use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::refusals::absent_for_allocation;
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
 impl Fleet {
-    pub fn allocate(&mut self, turn: &mut Turn) -> Answer {
+    pub fn allocate(&mut self, turn: &mut Turn) -> CommandResult {
         if self.is_terminating() {
             let text = format!("scheduler {} is being deleted", self.name);
             return Err(Refusal::new(RefusalKind::Absent, text));
@@ -69,7 +69,7 @@ impl Fleet {
         }
     }
 
-    pub fn room_address(&self, id: &RoomId) -> Answer {
+    pub fn room_address(&self, id: &RoomId) -> CommandResult {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return Err(Refusal::new(
                 RefusalKind::NotFound,

@@ -7,7 +7,7 @@ use crate::state::fleet::Fleet;
 use crate::state::fleet::audience::Audience;
 use crate::state::fleet::room::Room;
 use crate::state::input::{
-    Answer, Effect, EventRequest, Ping, Refusal, RefusalKind, Reply, RequestedEvent,
+    CommandResult, Effect, EventRequest, Ping, Refusal, RefusalKind, Reply, RequestedEvent,
 };
 use crate::state::refusals::missing;
 use crate::state::turn::Turn;
@@ -118,7 +118,7 @@ impl Fleet {
 
     /// What has to be forwarded for a request; the caller delivers it and waits for the outcome, which changes nothing
     /// here.
-    pub fn plan_event(&self, request: EventRequest) -> Answer {
+    pub fn plan_event(&self, request: EventRequest) -> CommandResult {
         self.active(missing)?;
         let Some(first) = self.audience.as_ref().and_then(|all| all.to.first()) else {
             return Ok(Reply::Forward(None));

@@ -3,7 +3,7 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::room::Room;
-use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::report::Figures;
 use crate::state::views::{
     EndView, ROOMS_PAGE_MAX, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary,
@@ -105,7 +105,7 @@ impl Fleet {
         }
     }
 
-    pub fn rooms_summary(&self) -> Answer {
+    pub fn rooms_summary(&self) -> CommandResult {
         let scheduler = self.active(crate::state::refusals::missing)?;
         let counts = self.rooms.counts();
         let restarting = match counts.of(RoomStatus::Error) {
@@ -135,7 +135,7 @@ impl Fleet {
         })))
     }
 
-    pub fn room_detail(&self, id: &RoomId) -> Answer {
+    pub fn room_detail(&self, id: &RoomId) -> CommandResult {
         if let Some(room) = self.rooms.get(id.as_str()) {
             return Ok(Reply::Room(Box::new(detail_of(room))));
         }

@@ -2,7 +2,7 @@
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
-use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::history::append;
 use crate::state::operations::progress::Progress;
 use crate::state::operations::queue::Operations;
@@ -11,7 +11,7 @@ use crate::state::turn::Turn;
 
 impl Operations {
     /// Handles a request to cancel an operation (contract 2.4, 5.10; D1).
-    pub fn cancel(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: OperationId) -> Answer {
+    pub fn cancel(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: OperationId) -> CommandResult {
         let paused = fleet.is_paused();
         for queue in &mut self.queues {
             let Some(at) = queue.iter().position(|r| r.id == id) else {

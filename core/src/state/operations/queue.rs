@@ -4,7 +4,7 @@ use crate::domain::*;
 use crate::ports::{Change, EndedOperation};
 use crate::settings::CoreSettings;
 use crate::state::fleet::Fleet;
-use crate::state::input::{Answer, Refusal, RefusalKind, Reply};
+use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::history::append;
 use crate::state::operations::progress::{Progress, Running};
 use crate::state::turn::Turn;
@@ -240,16 +240,21 @@ impl Operations {
         self.any_open(|r| matches!(r.definition, Definition::DeleteScheduler))
     }
 
-    pub fn order(&mut self, turn: &mut Turn, definition: Definition) -> Answer {
+    pub fn order(&mut self, turn: &mut Turn, definition: Definition) -> CommandResult {
         self.order_with(turn, definition, false)
     }
 
     /// Queues it before others that wait in its lane.
-    pub fn order_first(&mut self, turn: &mut Turn, definition: Definition) -> Answer {
+    pub fn order_first(&mut self, turn: &mut Turn, definition: Definition) -> CommandResult {
         self.order_with(turn, definition, true)
     }
 
-    fn order_with(&mut self, turn: &mut Turn, definition: Definition, priority: bool) -> Answer {
+    fn order_with(
+        &mut self,
+        turn: &mut Turn,
+        definition: Definition,
+        priority: bool,
+    ) -> CommandResult {
         if self.queue_is_full() {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,

@@ -54,13 +54,13 @@ pub struct Host {
     pub stopping: CancellationToken,
     /// The I/O runtime: callers may live on others.
     pub handle: Handle,
-    pub state: Mutex<State>,
+    pub state: Mutex<HostState>,
 }
 
 /// Which rooms run here is a fact of `live` alone. What owners were told of them is in [`Feeds`], their places and
 /// ports are in the [`PortBook`]; [`Host::room_ended`] is the end of a room in all three.
 #[derive(Default)]
-pub struct State {
+pub struct HostState {
     /// From the creation of a room, or from when it is found, until its last process has ended.
     live: HashMap<RoomKey, Arc<LiveRoom>>,
     /// Oldest first.
@@ -178,7 +178,7 @@ impl Host {
         let keep_for = self.settings.keep_ended_for;
         let mut outdated = Vec::new();
         let mut state = self.state.lock();
-        let State { live, ended, .. } = &mut *state;
+        let HostState { live, ended, .. } = &mut *state;
         for (scheduler, rooms) in ended.iter_mut() {
             while let Some((at, _)) = rooms.front() {
                 let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
