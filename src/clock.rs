@@ -1,4 +1,5 @@
-//! The real clock: the only place that reads the system's time and randomness.
+//! The real clock: where the state machine, the actors and the API get the time and randomness from. Adapters measure
+//! their own waits, and stamp what they write themselves.
 
 use maestro_core::domain::{Mono, Now};
 use maestro_core::ports::Clock;

@@ -296,25 +296,61 @@ fn each_crate_warns_of_long_functions_and_panics() {
 #[test]
 fn comments_are_120_wide_at_most() {
     const WIDTH: usize = 120;
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()];
     let mut wide = Vec::new();
+    each_source(&mut |path, text| {
+        if path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("codec/messages"))
+        {
+            return;
+        }
+        let is_wide = |line: &&str| {
+            let text = line.trim_start();
+            text.starts_with("//") && !text.contains('|') && line.chars().count() > WIDTH
+        };
+        let lines = text.lines().filter(is_wide);
+        wide.extend(lines.map(|line| format!("{}: {line}", path.display())));
+    });
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
+}
+
+/// Every source file of the repository, by its path below the root.
+fn each_source(look: &mut dyn FnMut(&Path, &str)) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
-            let path = entry.path();
-            let name = entry.file_name();
+            let (path, name) = (entry.path(), entry.file_name());
             let is_ours = name != "target" && !name.as_encoded_bytes().starts_with(b".");
-            if path.is_dir() && is_ours && !path.ends_with("codec/messages") {
+            if path.is_dir() && is_ours {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source");
-                let is_wide = |line: &&str| {
-                    let text = line.trim_start();
-                    text.starts_with("//") && !text.contains('|') && line.chars().count() > WIDTH
-                };
-                let lines = text.lines().filter(is_wide);
-                wide.extend(lines.map(|line| format!("{}: {line}", path.display())));
+                look(path.strip_prefix(root).expect("below the root"), &text);
             }
         }
     }
-    assert!(wide.is_empty(), "{}", wide.join("\n"));
+}
+
+/// Lines of a file before its tests.
+const LINES_MAX: usize = 400;
+
+#[test]
+fn a_file_is_one_idea() {
+    let mut long = Vec::new();
+    each_source(&mut |path, text| {
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "mod tests {")
+            .count();
+        let is_test = path.components().any(|part| part.as_os_str() == "tests");
+        if lines > LINES_MAX && !is_test {
+            long.push(format!("{}: {lines}", path.display()));
+        }
+    });
+    assert!(
+        long.is_empty(),
+        "longer than {LINES_MAX} lines: {}",
+        long.join("\n")
+    );
 }

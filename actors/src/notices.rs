@@ -201,7 +201,7 @@ impl SupervisorActor {
                 tasks.scope.abandon();
             }
             // The restart log shows later that it was moved.
-            warn!(scheduler_name = %name, thread, "its thread stands still: it goes on on another");
+            warn!(scheduler_name = %name, thread, "its thread is blocked: it continues on another");
             // At most one of the owners on this thread is in a turn; the others are not to blame.
             let cause = match live.gauge.turn() {
                 Some((message, _)) => EndCause::Failed(format!(

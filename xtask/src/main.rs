@@ -1,5 +1,4 @@
-//! Development tasks: `cargo xtask <task>`. Only the standard library and a command-line parser, so that it builds
-//! fast.
+//! Development tasks: `cargo xtask <task>`. Few dependencies, so that it builds fast.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 

@@ -4,8 +4,8 @@ use super::operations::Enqueue;
 use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::{patch::Patch, validation};
+use crate::state::command::{Caller, Command, CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{Caller, Command, CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::Operations;
 use crate::state::refusals::{
     already_exists, check_amount, missing, missing_for_delete, missing_for_version,

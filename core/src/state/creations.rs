@@ -4,11 +4,11 @@ use crate::domain::*;
 use crate::ports::RuntimeError;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
-use crate::state::input::{Work, WorkResult};
 use crate::state::operations::Operations;
 use crate::state::operations::{Progress, Running};
 use crate::state::runtime_events;
 use crate::state::turn::Turn;
+use crate::state::work::{Work, WorkResult};
 
 /// The ports are known: the room's row is written, and only then is the runtime asked to create it.
 pub(super) fn on_ports(

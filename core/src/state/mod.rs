@@ -5,8 +5,10 @@
 //! here waits, reads a clock or does I/O: the surrounding shell (an actor) makes the changes durable and executes the
 //! effects.
 
+mod command;
 mod commands;
 mod creations;
+mod decision;
 mod fleet;
 mod input;
 mod operations;
@@ -23,12 +25,16 @@ mod turn;
 mod view;
 mod views;
 mod wake;
+mod work;
 
+pub use command::*;
+pub use decision::*;
 pub use fleet::{Room, RoomTable};
 pub use input::*;
 pub use refusals::refuse_unknown;
 pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds, RoomHang};
 pub use views::*;
+pub use work::*;
 
 use crate::domain::*;
 use crate::ports::{RoomCounts, RuntimeEvent};

@@ -1,7 +1,8 @@
 //! Pings (contract 3, Ping).
 
+use crate::state::command::{Caller, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{Caller, Ping, Reply};
+use crate::state::input::Ping;
 use crate::state::operations::Operations;
 use crate::state::turn::Turn;
 

@@ -1,7 +1,7 @@
 //! The wording of refused commands (contract 2.4).
 
 use crate::domain::*;
-use crate::state::input::{Command, Refusal, RefusalKind};
+use crate::state::command::{Command, Refusal, RefusalKind};
 
 pub(super) fn check_amount(amount: i32, limit: i32) -> Result<(), Refusal> {
     if (1..=limit).contains(&amount) {

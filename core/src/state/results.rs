@@ -2,9 +2,9 @@
 
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
-use crate::state::input::{WorkId, WorkResult};
 use crate::state::operations::Operations;
 use crate::state::turn::Turn;
+use crate::state::work::{WorkId, WorkResult};
 use crate::state::{creations, reconcile, terminations};
 
 pub(in crate::state) fn on_work_done(

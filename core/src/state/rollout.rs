@@ -3,8 +3,8 @@
 use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::surge::surge;
+use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::Operations;
 use crate::state::turn::Turn;
 use crate::state::views::RolloutView;

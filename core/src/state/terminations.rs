@@ -4,11 +4,11 @@ use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
 use crate::state::fleet::Room;
-use crate::state::input::{Work, WorkResult};
 use crate::state::operations::Operations;
 use crate::state::operations::Progress;
 use crate::state::report::Report;
 use crate::state::turn::Turn;
+use crate::state::work::{Work, WorkResult};
 
 /// `uid` is the instance that was told to end; `None` if none was known.
 pub(super) fn on_terminated(

@@ -1,7 +1,8 @@
 //! What a decision collects, in addition to its changes in memory. Each rule adds to the turn, which finally becomes
 //! the [`super::Decision`].
 
-use super::input::{Caller, CommandResult, Effect};
+use super::command::{Caller, CommandResult};
+use super::decision::Effect;
 use super::report::Report;
 use crate::domain::*;
 use crate::ports::Change;

@@ -45,10 +45,6 @@ impl ManualClock {
         now.mono = now.mono.plus(by);
         now.wall = now.wall.saturating_add(by).unwrap_or(Timestamp::MAX);
     }
-    /// Sets the wall clock alone, as an operator or NTP does.
-    pub fn set_wall(&self, wall: Timestamp) {
-        self.now.lock().wall = wall;
-    }
 }
 
 impl Clock for ManualClock {

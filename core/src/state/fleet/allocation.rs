@@ -1,8 +1,8 @@
 //! Allocates ready rooms, each to one caller (contract 7, invariant 12; D33).
 
 use crate::domain::*;
+use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::refusals::absent_for_allocation;
 use crate::state::turn::Turn;
 use std::sync::Arc;

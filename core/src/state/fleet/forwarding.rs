@@ -3,12 +3,14 @@
 
 use crate::domain::*;
 use crate::ports::{ForwardError, ForwardedEvent, Forwarding};
+use crate::state::command::{
+    CommandResult, EventRequest, Refusal, RefusalKind, Reply, RequestedEvent,
+};
+use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::audience::Audience;
 use crate::state::fleet::room::Room;
-use crate::state::input::{
-    CommandResult, Effect, EventRequest, Ping, Refusal, RefusalKind, Reply, RequestedEvent,
-};
+use crate::state::input::Ping;
 use crate::state::refusals::missing;
 use crate::state::turn::Turn;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The rooms of a scheduler as people see them: pages, single rooms, ended rooms.
 
 use crate::domain::*;
+use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
 use crate::state::fleet::room::Room;
-use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::report::Figures;
 use crate::state::views::{
     EndView, ROOMS_PAGE_MAX, RoomDetail, RoomPage, RoomQuery, RoomRow, RoomView, RoomsSummary,

@@ -26,7 +26,7 @@ mod work;
 use crate::domain::*;
 use crate::ports::OperatorRecord;
 use crate::settings::CoreSettings;
-use crate::state::input::Refusal;
+use crate::state::command::Refusal;
 use audience::Audience;
 use ended::{EndedRooms, Replaced};
 use graveyard::Graveyard;

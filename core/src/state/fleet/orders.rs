@@ -2,10 +2,11 @@
 
 use crate::domain::*;
 use crate::ports::RoomOrder;
+use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::work::Purpose;
-use crate::state::input::{Effect, Work, WorkId};
 use crate::state::turn::Turn;
+use crate::state::work::{Work, WorkId};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! Pings (contract 3, Ping).
 
 use crate::domain::*;
+use crate::state::command::{Refusal, RefusalKind};
 use crate::state::fleet::Fleet;
-use crate::state::input::{Ping, Refusal, RefusalKind, Steady};
+use crate::state::input::{Ping, Steady};
 use crate::state::turn::Turn;
 
 impl Fleet {

@@ -2,9 +2,9 @@
 
 use crate::domain::*;
 use crate::rules::names::room_id;
+use crate::state::command::{Refusal, RefusalKind};
 use crate::state::fleet::Fleet;
 use crate::state::fleet::room::{Marks, Room};
-use crate::state::input::{Refusal, RefusalKind};
 use crate::state::turn::Turn;
 
 impl Fleet {

@@ -2,8 +2,8 @@
 
 use crate::domain::*;
 use crate::rules::status;
+use crate::state::command::{Refusal, RefusalKind};
 use crate::state::fleet::Fleet;
-use crate::state::input::{Refusal, RefusalKind};
 use crate::state::turn::Turn;
 
 impl Fleet {

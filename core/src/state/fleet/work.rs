@@ -1,7 +1,7 @@
 //! Calls on the runtime, and the meaning of their results.
 
 use crate::domain::*;
-use crate::state::input::WorkId;
+use crate::state::work::WorkId;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 

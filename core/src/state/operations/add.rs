@@ -3,10 +3,10 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
-use crate::state::input::Work;
 use crate::state::operations::progress::{AddRun, Progress, Running};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
+use crate::state::work::Work;
 
 const LANE: Lane = Lane::Room;
 

@@ -1,8 +1,8 @@
 //! Cancels operations (contract 2.4, 5.10; D1).
 
 use crate::domain::*;
+use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::history::append;
 use crate::state::operations::progress::Progress;
 use crate::state::operations::queue::Operations;

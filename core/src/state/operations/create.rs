@@ -2,13 +2,14 @@
 
 use crate::domain::*;
 use crate::ports::OperatorRecord;
+use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
 use crate::state::fleet::RoomTable;
-use crate::state::input::{Effect, Work, WorkResult};
 use crate::state::operations::progress::Progress;
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
+use crate::state::work::{Work, WorkResult};
 
 const LANE: Lane = Lane::Version;
 

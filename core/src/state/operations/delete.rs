@@ -3,10 +3,10 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
-use crate::state::input::{Work, WorkResult};
 use crate::state::operations::progress::{DeleteRun, Progress, Running, TERMINATIONS_AT_ONCE};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
+use crate::state::work::{Work, WorkResult};
 use std::collections::VecDeque;
 
 const LANE: Lane = Lane::Version;

@@ -2,12 +2,13 @@
 
 use crate::domain::*;
 use crate::ports::EndedOperation;
+use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
-use crate::state::input::{Effect, WorkId};
 use crate::state::operations::history::append;
 use crate::state::operations::queue::Operations;
 use crate::state::report::Outcome;
 use crate::state::turn::Turn;
+use crate::state::work::WorkId;
 
 /// Maximum number of periodic operations without action that are kept.
 const NO_ACTION_MAX: usize = 100;

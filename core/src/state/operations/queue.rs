@@ -3,8 +3,8 @@
 use crate::domain::*;
 use crate::ports::{Change, EndedOperation};
 use crate::settings::CoreSettings;
+use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::input::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::operations::history::append;
 use crate::state::operations::progress::{Progress, Running};
 use crate::state::turn::Turn;

@@ -3,11 +3,11 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
-use crate::state::input::Work;
 use crate::state::operations::progress::{Progress, RollbackRun, Running, TERMINATIONS_AT_ONCE};
 use crate::state::operations::queue::Operations;
 use crate::state::report::{Named, Outcome, Report};
 use crate::state::turn::Turn;
+use crate::state::work::Work;
 
 impl Operations {
     /// Ends the operation in `lane` in status `error`, after its rollback.

@@ -1,8 +1,8 @@
 //! When an operation may start, and its first step (contract 5.3).
 
 use crate::domain::*;
+use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
-use crate::state::input::Effect;
 use crate::state::operations::history::append;
 use crate::state::operations::progress::{Progress, Running};
 use crate::state::operations::queue::Operations;

@@ -7,10 +7,10 @@ use crate::rules::back_off::doubled;
 use crate::rules::version::{is_major, next_version};
 use crate::state::fleet::Purpose;
 use crate::state::fleet::{Fleet, Trial};
-use crate::state::input::Work;
 use crate::state::operations::progress::{Phase, Progress, Running, VersionRun};
 use crate::state::operations::queue::{Enqueue, Operations};
 use crate::state::turn::Turn;
+use crate::state::work::Work;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -171,9 +171,8 @@ impl Host {
         let earlier = match RoomFile::read(folder) {
             Ok(earlier) => earlier,
             Err(error) if is_shortage(&error) => {
-                return Err(RuntimeError::Exhausted(
-                    format!("the room's record: {error}").into(),
-                ));
+                let text = format!("the room's record: {error}");
+                return Err(RuntimeError::Exhausted(Cause::new(text, error)));
             }
             Err(error) => {
                 tracing::warn!(room_id = %order.room, %error, "an unreadable room record is replaced");
@@ -285,9 +284,8 @@ impl Host {
             .create(key, &plan.limits)
             .map(Some)
             .map_err(|error| {
-                RuntimeError::Unavailable(
-                    format!("the limits of the room cannot be set: {error}").into(),
-                )
+                let text = format!("the limits of the room cannot be set: {error}");
+                RuntimeError::Unavailable(Cause::new(text, error))
             })
     }
 

@@ -213,9 +213,8 @@ impl ProcessRuntime {
                 .ok_or(RuntimeError::NotFound)?;
             let record = match RoomFile::read(&folder) {
                 Err(error) if is_shortage(&error) => {
-                    return Err(RuntimeError::Unavailable(
-                        format!("the room's record: {error}").into(),
-                    ));
+                    let text = format!("the room's record: {error}");
+                    return Err(RuntimeError::Unavailable(Cause::new(text, error)));
                 }
                 other => other.ok().flatten().ok_or(RuntimeError::NotFound)?,
             };

@@ -1,6 +1,6 @@
 //! What a test can do with a fake runtime, and what it can inspect.
 
-use super::{FakeRuntime, RuntimeCall, Termination, state::Key};
+use super::{FakeRuntime, RuntimeCall, state::Key};
 use maestro_core::{domain::*, ports::*};
 
 fn key(scheduler: &str, room: &RoomId) -> Key {
@@ -8,14 +8,6 @@ fn key(scheduler: &str, room: &RoomId) -> Key {
 }
 
 impl FakeRuntime {
-    /// Status of instances that are created from now on; ready at first.
-    pub fn set_created_status(&self, status: InstanceStatus) {
-        self.inner.lock().rooms.created_status = Some(status);
-    }
-    pub fn set_termination(&self, termination: Termination) {
-        self.inner.lock().rooms.termination = termination;
-    }
-
     /// The room's process ends by itself.
     pub fn crash(&self, scheduler: &str, room: &RoomId, exit: Exit) {
         let key = key(scheduler, room);
@@ -96,9 +88,6 @@ impl FakeRuntime {
         let instances = self.instances(scheduler);
         instances.into_iter().map(|i| i.room).collect()
     }
-    pub fn has_place(&self, scheduler: &str) -> bool {
-        self.inner.lock().rooms.places.contains(scheduler)
-    }
     /// The order that a room was made from; `None` for one that was inserted.
     pub fn order_of(&self, scheduler: &str, room: &RoomId) -> Option<RoomOrder> {
         let inner = self.inner.lock();
@@ -112,10 +101,6 @@ impl FakeRuntime {
     /// Rooms that were told to end and why, in order.
     pub fn terminations(&self) -> Vec<(RoomId, RemovalReason)> {
         self.inner.lock().rooms.ended.clone()
-    }
-    /// Rooms with reserved ports, those that run among them.
-    pub fn reservations(&self) -> Vec<RoomId> {
-        self.inner.lock().rooms.reserved.keys().cloned().collect()
     }
     /// Most rooms that ran at one time.
     pub fn peak(&self) -> usize {

@@ -1,0 +1,73 @@
+//! Calls on the runtime, as the state machine orders them.
+
+use crate::domain::*;
+use crate::ports::{RoomOrder, RuntimeError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Identifies a piece of [`Work`]. Results of work that is not expected any more are dropped and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkId(pub u64);
+
+/// A call on the runtime, executed outside of the actor.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Creates the place for the scheduler's rooms.
+    Prepare(Arc<Scheduler>),
+    /// Removes that place.
+    RemoveNamespace,
+    /// Draws host ports for a room that is to be created.
+    ReservePorts {
+        /// The room, which has no row yet.
+        room: RoomId,
+        /// The version that it will be created from.
+        scheduler: Arc<Scheduler>,
+    },
+    /// Gives back the ports of a room that will not be created.
+    ReleasePorts {
+        /// The room that they were reserved for.
+        room: RoomId,
+    },
+    /// Creates a room whose row is durable.
+    CreateRoom(RoomOrder),
+    /// Ends a room whose removal is durable.
+    TerminateRoom {
+        /// The room to end.
+        room: RoomId,
+        /// The instance to end, so that a namesake is spared; `None` if none was observed yet.
+        uid: Option<String>,
+        /// Time between TERM and KILL.
+        grace: Duration,
+        /// Why, for logs and metrics.
+        reason: RemovalReason,
+    },
+}
+
+impl Work {
+    /// The name in `/debug/actors` and traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::RemoveNamespace => "remove_place",
+            Self::ReservePorts { .. } => "reserve_ports",
+            Self::ReleasePorts { .. } => "release_ports",
+            Self::CreateRoom(_) => "create_room",
+            Self::TerminateRoom { .. } => "terminate_room",
+        }
+    }
+}
+
+/// The outcome of a piece of [`Work`].
+#[derive(Clone, Debug)]
+pub enum WorkResult {
+    /// It succeeded.
+    Done,
+    /// The host ports that were drawn, in the order of the spec.
+    Ports(Arc<[u16]>),
+    /// The new instance, or the one that existed already.
+    Created(Instance),
+    /// The runtime did not do it.
+    Failed(RuntimeError),
+    /// It timed out or was canceled: whether it took effect is unknown.
+    Unknown(String),
+}
