@@ -60,8 +60,8 @@ async fn copy(
     Ok(BackupDone { path, bytes, took })
 }
 
-/// It contains what the store contains. An existing folder, or a link to another disk, belongs to
-/// the user.
+/// Creates the folder for its owner only: a copy contains everything that the store contains. An
+/// existing folder, or a link to another disk, belongs to the user and keeps its mode.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -72,7 +72,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One path component, not hidden, of ordinary letters.
+/// Whether it is one path component that is not hidden and consists of letters, digits and `-_.`.
 fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && !name.starts_with('.')

@@ -1,7 +1,7 @@
 //! The only place that names a port and its adapter together: it composes a node.
 //!
 //! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has one file as the store, and
-//! as the runtime local processes, or rooms on paper for load tests; matchmakers get events over gRPC.
+//! local processes as the runtime, or simulated rooms for load tests; matchmakers get events over gRPC.
 
 use crate::backup;
 use crate::clock::SystemClock;
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often to retry a data folder in use.
+/// The interval between retries while the data folder is in use.
 const IN_USE_LOOK: Duration = Duration::from_millis(20);
 
 /// A large commit on a slow disk may take seconds.

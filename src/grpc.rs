@@ -1,4 +1,4 @@
-//! The gRPC server's life in this process. Its task is on the I/O runtime and ends in [`Grpc::stop`].
+//! The life cycle of the gRPC server in this process. Its task is on the I/O runtime and ends in [`Grpc::stop`].
 
 use std::io;
 use std::net::TcpListener;

@@ -21,7 +21,7 @@ pub struct Addresses {
     pub installation: String,
 }
 
-/// All listeners of a process that does everything.
+/// All listeners of a process that runs every module.
 pub struct Listeners {
     pub http: HttpListeners,
     pub grpc: TcpListener,
@@ -29,7 +29,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// # Errors
-    /// Names the address that cannot be had, and what to do.
+    /// If an address is not available; the error names it and says what to do.
     pub async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self {
             http: HttpListeners {
@@ -42,7 +42,7 @@ impl Listeners {
     }
 
     /// # Errors
-    /// When a listener has lost its address.
+    /// If the address of a listener cannot be read.
     pub fn addresses(&self, installation: &str) -> anyhow::Result<Addresses> {
         Ok(Addresses {
             management: url_of(&self.http.management)?,
@@ -61,7 +61,7 @@ pub struct HttpListeners {
 }
 
 /// # Errors
-/// Names the address that cannot be had, and what to do.
+/// If an address is not available; the error names it and says what to do.
 pub async fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
     let Listen { host, port } = listen;
     let address =
@@ -99,7 +99,7 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 }
 
 /// # Errors
-/// When the listener has lost its address.
+/// If the listener's address cannot be read.
 pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
     let address = listener
         .local_addr()

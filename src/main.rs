@@ -25,7 +25,7 @@ mod start;
 mod traces;
 
 fn main() -> std::process::ExitCode {
-    // Before anything that allocates memory: there is one such process per container.
+    // Comes before anything that allocates memory: there is one such process per container.
     if let Some(ended) = maestro_runtime::process::write_log(std::env::args_os()) {
         return ended;
     }

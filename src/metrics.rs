@@ -16,7 +16,7 @@ pub fn page(registry: Registry, node: Option<Node>) -> MetricsPage {
         let mut families = registry.gather();
         families.extend(node.iter().flat_map(Node::metrics));
         families.extend(process());
-        // Only a family without samples is refused, and there is none.
+        // The encoder refuses only a family without samples, and there are none.
         let text = TextEncoder::new().encode_to_string(&families);
         text.unwrap_or_else(|error| {
             tracing::error!(%error, "the page of metrics cannot be rendered");

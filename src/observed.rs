@@ -143,9 +143,10 @@ pub struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// The series exist from then on.
+    /// Registers all series, so that they exist before the first call.
     pub fn new(inner: Arc<S>, metrics: &StoreMetrics) -> Self {
-        // By names: nothing here asks so, but dashboards list it (contract 9).
+        // The query for several schedulers by name. No code here makes it, but dashboards list it
+        // (contract 9).
         metrics.sql("GetSchedulers");
         let roles = Roles {
             get_scheduler: metrics.sql("GetScheduler"),

@@ -88,7 +88,7 @@ impl Process {
         };
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let mut process = Self::of_stat(&stat, &units).unwrap_or_default();
-        // One of them is the folder itself.
+        // One of them is this listing of the folder itself.
         let fds = fs::read_dir("/proc/self/fd").map(|fds| fds.count().saturating_sub(1));
         process.open_fds = fds.ok().map(|fds| fds as f64);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -96,11 +96,12 @@ impl Process {
         process
     }
 
-    /// By the fields of `man 5 proc_pid_stat`; the name before them may hold anything.
+    /// Parses the fields of `man 5 proc_pid_stat`. The process name before them may contain
+    /// anything, brackets too.
     fn of_stat(stat: &str, units: &Units) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-        // The first is field 3.
+        // What follows the name begins with field 3.
         let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
         let started = field(22)? / units.ticks_per_second;
         Some(Self {

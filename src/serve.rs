@@ -27,7 +27,8 @@ const IN_USE_FOR: Duration = Duration::from_secs(2);
 /// How long the start waits for the stored schedulers; requests are served meanwhile.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 
-/// For the I/O runtime: everything of ours is closed by then, only idle timers of libraries are left.
+/// How long the I/O runtime may take to shut down. Our own work has ended by then; only idle timers of libraries are
+/// left.
 pub const UPKEEP_LEFT: Duration = Duration::from_secs(1);
 
 /// Opens everything, runs `until`, and closes everything in order: no new requests, owners
@@ -92,8 +93,9 @@ where
     result?
 }
 
-/// The folder first: if it is in use, its holder has the ports too, and those would be blamed. The store only after the
-/// ports, so that a refused start creates nothing. Rooms need an address, so they come last.
+/// The folder is claimed first: if it is in use, its holder has the ports too, and the error would blame those. The
+/// store is opened only after the ports are bound, so that a refused start creates nothing. The runtime comes last,
+/// because rooms need the servers' addresses.
 async fn open(
     settings: &Settings,
     io: &tokio::runtime::Runtime,
@@ -216,12 +218,12 @@ fn servers(
     ])
 }
 
-/// Files and sockets that a server has open when nobody asks it anything, and some to work with.
+/// Files and sockets that an idle server has open, and some spare ones.
 const DESCRIPTORS_AT_REST: u64 = 64;
-/// More of them for each thread of the APIs and actors.
+/// Additional ones for each thread of the APIs and actors.
 const DESCRIPTORS_PER_THREAD: u64 = 12;
 
-/// With fewer the libraries panic halfway, and a process is left that serves nothing.
+/// Refuses a start with too few descriptors: libraries would panic halfway, and leave a process that serves nothing.
 fn ensure_descriptors(settings: &Settings) -> anyhow::Result<()> {
     let threads = settings
         .http_threads()

@@ -176,7 +176,7 @@ fn warn_all(warnings: &[String]) {
     }
 }
 
-/// Anyone who can reach the management API can run commands on this machine.
+/// Warns about a public address: anyone who can reach the management API can run commands on this machine.
 fn warn_if_open(what: &str, listen: &Listen) {
     if !listen.is_loopback() {
         warn!(

@@ -1,7 +1,7 @@
-//! Logs on stderr: text for eyes, JSON for programs (contract 1.1). `RUST_LOG` overrides the level.
+//! Logs on stderr: text for people, JSON for programs (contract 1.1). `RUST_LOG` overrides the level.
 //!
-//! Fields have the contract's names (`scheduler_name`, `operation_id`, `room_id`, …) and are beside `message`. Logging
-//! never waits for a reader, or fails without one.
+//! Fields have the contract's names (`scheduler_name`, `operation_id`, `room_id`, …) and are siblings of `message`.
+//! Logging never waits for a reader and never fails without one.
 
 mod text;
 mod writer;
@@ -25,8 +25,8 @@ use writer::LogWriter;
 const INFO: &str = "info";
 /// Libraries at debug level are off: they log about themselves.
 const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
-/// The HTTP library below warnings is off too; so are its connections, which log an error for each malformed request of
-/// a client. `RUST_LOG` can enable them.
+/// The HTTP library logs warnings and errors only. Its connections are off entirely: they log an error for each
+/// malformed request of a client. `RUST_LOG` can enable them.
 const ALWAYS: &str =
     "actix=warn,actix_server=warn,actix_web=warn,actix_http=warn,actix_http::h1::dispatcher=off";
 /// Errors only, for commands that print their own output.
@@ -70,7 +70,7 @@ pub fn init_quiet() {
 fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
     let finish: fn(&str) -> Cow<'_, str> = match form {
         Form::Json => escaped_json,
-        // Its fields are escaped one by one: the formatter's colours are around them.
+        // The formatter escapes each field itself: the line also contains its colour codes.
         Form::Text => |record| Cow::Borrowed(record),
     };
     let writer = match LogWriter::start(stderr(), finish) {

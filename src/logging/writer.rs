@@ -41,7 +41,7 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     records: VecDeque<Box<[u8]>>,
-    /// Of the queued lines, and of the one being written.
+    /// Size of the queued lines and of the one being written.
     bytes: usize,
 }
 
@@ -205,7 +205,7 @@ mod tests {
         let began = Instant::now();
         log.flush(SECOND / 10);
         assert!(began.elapsed() < SECOND * 5);
-        // Read on, everything that was taken comes, whole.
+        // Once the pipe is read again, every accepted line arrives complete.
         let kept = 3 * WAITING_BYTES_MAX / line.len() - usize::try_from(dropped).unwrap();
         let mut read = vec![0; kept * line.len()];
         reader.read_exact(&mut read).unwrap();
@@ -234,7 +234,7 @@ mod tests {
             log.push("one\n");
             log.push("two\n");
             log.flush(SECOND * 20);
-            // The last one is counted after it was taken off the queue.
+            // The last line is counted only after it has left the queue.
             while log.dropped() < 2 {
                 std::thread::yield_now();
             }

@@ -1,4 +1,4 @@
-//! A build without traces reports that instead of staying silent.
+//! The build without traces: a configured collector is reported as unsupported, not ignored.
 
 use super::SpanLayer;
 use crate::settings::Collector;
