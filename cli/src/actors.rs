@@ -51,7 +51,7 @@ struct Page {
     actors: Vec<Actor>,
 }
 
-/// The store accepts no changes.
+/// Reports that the store accepts no changes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Outage {
@@ -116,7 +116,7 @@ struct Operation {
 }
 
 /// # Errors
-/// If there is nothing to show; the text says why.
+/// If there is nothing to show; the message says why.
 pub fn run(args: &ActorsArgs) -> anyhow::Result<()> {
     let view = block_on(fetch(args))?;
     let page: Page = serde_json::from_str(&view)

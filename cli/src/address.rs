@@ -14,7 +14,7 @@ pub fn parse(given: &str, example: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-/// Nobody listens there. `port` is how the server's port is set.
+/// The error for an address where nobody listens. `port` says how the server's port is set.
 pub fn unreachable(server: &str, url: &str, cause: &str, port: &str) -> anyhow::Error {
     anyhow!(
         "cannot reach the {server} at {url}: {cause}; start it with `maestro start`, or name another one with --url (its \

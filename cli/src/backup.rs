@@ -8,7 +8,7 @@ use maestro_core::text::escaped;
 use serde_json::json;
 use std::time::Duration;
 
-/// A store of gigabytes takes long.
+/// Copying a store of gigabytes takes long.
 const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The options of `maestro backup`.
@@ -23,7 +23,7 @@ pub struct BackupArgs {
 }
 
 /// # Errors
-/// If nothing was written; the text says why.
+/// If nothing was written; the message says why.
 pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let internal = Internal::new(&args.url)?;
     let body = json!({ "name": args.name });

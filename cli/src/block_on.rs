@@ -1,4 +1,4 @@
-//! Where the calls of a command run.
+//! The runtime for the calls of a command.
 
 use anyhow::Context;
 

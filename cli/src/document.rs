@@ -1,6 +1,8 @@
 //! The exported file: its format, and validation for the import.
 //!
-//! ```yaml format: 1 schedulers:
+//! ```yaml
+//! format: 1
+//! schedulers:
 //!   - name: arena
 //!     versions:             # newest first
 //!       - version: v1.1.0
@@ -70,7 +72,7 @@ impl Document {
     /// Reads a file as it was written by [`Self::to_yaml`] or by hand. It is not checked yet.
     ///
     /// # Errors
-    /// Where the file is not YAML, or not of this format.
+    /// If the file is not YAML, or not of this format.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let head: Head = read(text)?;
         match head.format {

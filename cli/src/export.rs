@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// In place of the file name: to stdout.
 const STDOUT: &str = "-";
-/// An export has whatever stands in the environment of containers.
+/// For the owner only: an export contains the environments of containers, which may hold secrets.
 const PRIVATE: u32 = 0o600;
 
 /// The options of `maestro export`.
@@ -65,7 +65,7 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Apart from positions in a text.
+/// Compares documents, ignoring positions in the text.
 fn same(a: &Document, b: &Document) -> bool {
     let value = |document| serde_json::to_value(document).ok();
     value(a) == value(b)
@@ -176,7 +176,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let present = fs::symlink_metadata(path).ok();
     let target = match &present {
         None => Some(path.to_owned()),
-        // The last link of the chain may lead to something that has no name any more.
+        // The link may be dangling, or lead to an open file that has no name any more.
         Some(_) => fs::canonicalize(path)
             .ok()
             .filter(|target| target.is_file()),
@@ -200,7 +200,7 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The umask may have taken from the mode of a new file. A volume without modes is no error.
+/// Sets the mode explicitly, because the umask may have reduced that of a new file. A volume without modes is no error.
 fn make_private(file: &File) -> anyhow::Result<()> {
     match file.set_permissions(fs::Permissions::from_mode(PRIVATE)) {
         Err(error)
@@ -224,7 +224,7 @@ fn fill(path: &Path, text: &str) -> anyhow::Result<()> {
             file
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            // What is there keeps its mode. It may be a link to nothing yet, or a device.
+            // An existing target keeps its mode. It may be a dangling link or a device.
             options.create(true).truncate(true).open(path)?
         }
         Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! `maestro import`: creates the schedulers of an exported file through the API.
 //!
-//! The active document is what is restored. Older versions stay in the file: to make them again the
-//! server would renumber them and start a validation room for each major one.
+//! Only the active document is restored. Older versions stay in the file: if they were created
+//! again, the server would renumber them and start a validation room for each major one.
 
 use crate::block_on::block_on;
 use crate::document::{self, Document, Entry};
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 const STDIN: &str = "-";
-/// Problems of a file that are told at once.
+/// Maximum number of problems of a file that are reported.
 const PROBLEMS_SHOWN: usize = 50;
 
 /// The options of `maestro import`.
@@ -42,8 +42,8 @@ pub struct ImportArgs {
 }
 
 /// # Errors
-/// Before anything is created: what is wrong with the file, or is there already.
-/// Afterwards: which scheduler the server refused; those before it are created.
+/// Before anything is created: problems of the file, and schedulers that exist already. Afterwards:
+/// the scheduler that the server refused; those before it are created.
 pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let text = read(&args.file).with_context(|| format!("cannot read {}", args.file))?;
     let document = Document::parse(&text).with_context(|| args.file.clone())?;
@@ -107,7 +107,7 @@ async fn import(server: &Remote, args: &ImportArgs, document: &Document) -> anyh
     Ok(())
 }
 
-/// What was done, in words.
+/// Imports one scheduler. Returns what was done, in words.
 async fn import_one(
     server: &Remote,
     args: &ImportArgs,

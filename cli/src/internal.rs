@@ -1,7 +1,7 @@
 //! The internal server of a running Maestro, over HTTP.
 //!
-//! What changes the process is not on the public ports (architecture 8). Over gRPC only nodes have such calls, and no
-//! node listens for others yet: until one does, the commands that need them ask here.
+//! Calls that change the process are not on the public ports (architecture 8). Over gRPC only nodes may make them, and
+//! no node listens for other nodes yet. Until one does, the commands that need such calls use this server.
 
 use crate::address;
 use anyhow::{Context, anyhow};

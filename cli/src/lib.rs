@@ -1,9 +1,9 @@
-//! The commands that talk to a running server: for operators, not for rooms. And what every command prints with.
+//! The operators' commands that talk to a running server, and the output functions of every command.
 //!
-//! Nothing here opens a store or a runtime: the commands are clients of a server. They ask the traits of `maestro_api`,
-//! which the gRPC client answers (`remote`). What changes the process itself is not on the public ports: `backup` asks
-//! the internal server, over HTTP, until nodes have a listener of their own (`internal`). What a command can do, `curl`
-//! can do too.
+//! Nothing here opens a store or a runtime: the commands are clients of a server. They call the traits of
+//! `maestro_api`, which the gRPC client implements (`remote`). Calls that change the process itself are not on the
+//! public ports: `backup` uses the internal server, over HTTP, until nodes have a listener of their own (`internal`).
+//! Whatever a command does, `curl` can do too.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `print`.

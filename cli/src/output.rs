@@ -11,7 +11,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     write(&escaped_lines(text))
 }
 
-/// As [`print()`], for a JSON or YAML document that must stay valid.
+/// Like [`print()`], for a JSON or YAML document that must stay valid.
 ///
 /// # Errors
 /// If stdout cannot be written, as on a full disk.

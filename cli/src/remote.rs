@@ -1,4 +1,5 @@
-//! A running server as the commands see it: the traits of `maestro_api`, answered over gRPC.
+//! A running server as the commands see it: the traits of `maestro_api`, implemented by the gRPC
+//! client.
 
 use crate::address;
 use anyhow::{anyhow, bail};
@@ -13,11 +14,11 @@ pub const GRPC_URL: &str = "http://127.0.0.1:50051";
 /// How its port is set; for errors.
 const PORT: &str = "MAESTRO_GRPC_PORT, 50051 by default";
 
-/// A server says at once that it is there, unless it hangs.
+/// The connection timeout. A server that is up accepts at once, unless it hangs.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The calls of a server, and where it is.
+/// A server: its calls and its address.
 pub struct Remote {
     pub management: Arc<dyn ManagementApi>,
     pub operator: Arc<dyn OperatorApi>,
@@ -35,10 +36,10 @@ pub struct Refused {
 }
 
 impl Remote {
-    /// Makes sure first that a server is there, so that the error says what to do if none is.
+    /// Checks first that a server is reachable; if none is, the error says what to do.
     ///
     /// # Errors
-    /// If `url` cannot be called, or no server of gRPC answers there.
+    /// If `url` cannot be called, or no gRPC server answers there.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let address = address::parse(url, GRPC_URL)?;
         if address.path() != "/" {
@@ -79,7 +80,7 @@ impl Remote {
     }
 }
 
-/// Why nobody answered, and what to do about it.
+/// The error for a server that did not answer, with what to do about it.
 fn unreachable(url: &str, why: &Unreachable) -> anyhow::Error {
     match why {
         Unreachable::NoConnection(cause) => address::unreachable("gRPC server", url, cause, PORT),

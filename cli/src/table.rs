@@ -2,7 +2,7 @@
 
 use maestro_core::text::escaped;
 
-/// Lines of equal width but for their last column; numbers to the right.
+/// A table. All columns but the last are padded; numbers are aligned to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [usize],
@@ -17,7 +17,7 @@ impl Table {
         }
     }
 
-    /// A cell's text cannot leave its cell.
+    /// Adds a row. Control characters in a cell are escaped, so its text cannot leave the cell.
     pub fn row(&mut self, cells: Vec<String>) {
         let printable = |cell: String| escaped(&cell).into_owned();
         self.rows.push(cells.into_iter().map(printable).collect());

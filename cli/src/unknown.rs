@@ -1,10 +1,10 @@
-//! Fields that no server knows. The API ignores them (contract 2.1); in a file that restores a
-//! fleet they are mistakes.
+//! Finds unknown fields. The API ignores them (contract 2.1), but in a file that restores a fleet
+//! they are mistakes.
 
 use serde_json::Value;
 
-/// Paths of the members of `given` that are not in `understood`, which is what a codec made
-/// of it: it writes every field of every message that it has read.
+/// Paths of the members of `given` that are not in `understood`, its round trip through a codec.
+/// The codec writes every field that it knows, so a missing member is an unknown one.
 pub fn fields(given: &Value, understood: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare(given, understood, "", &mut found);
@@ -22,7 +22,7 @@ fn compare(given: &Value, understood: &Value, path: &str, found: &mut Vec<String
                 let known = understood.get(name);
                 match known.or_else(|| understood.get(&json_name(name))) {
                     Some(known) => compare(value, known, &path, found),
-                    // Says nothing, whatever it is called.
+                    // A null sets nothing, whatever its name.
                     None if value.is_null() => {}
                     None => found.push(path),
                 }
