@@ -1,5 +1,5 @@
-//! The cost of a decision in instructions: it is the same on every machine, so a change that makes
-//! decisions more expensive is seen at once. Compared with `core/decide-cost.tsv`.
+//! Measures the cost of a decision in instructions and compares it with `core/decide-cost.tsv`. It
+//! is the same on every machine, so a more expensive decision is noticed at once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ const FILE: &str = "core/decide-cost.tsv";
 /// Kinds of turns, as the example's functions `measured_…` are called.
 const KINDS: [&str; 4] = ["ping", "match", "allocate", "tick"];
 const ROOMS: [u64; 3] = [10, 1_000, 100_000];
-/// Enough to average out rare events (a growing table).
+/// Enough turns to average out rare events, such as a growing table.
 const TURNS: u64 = 1_000;
 /// An increase by this percentage is an error.
 const TOLERANCE: u64 = 10;
@@ -31,10 +31,10 @@ const HEAD: &str = "\
 /// Instructions per turn.
 type Costs = BTreeMap<(String, u64), u64>;
 
-/// Measures, then compares or, to update, writes down.
+/// Measures, then compares with the recorded costs or, with `update`, records new ones.
 ///
 /// # Errors
-/// When the measurement itself does not work.
+/// If the measurement itself fails.
 pub fn run(update: bool, summary: &mut Summary) -> Result<()> {
     if let Err(line) = VALGRIND.meet() {
         summary.skip("guard", &format!("valgrind is missing; type: {line}"));
@@ -87,7 +87,7 @@ fn measure(rooms: u64, costs: &mut Costs) -> Result<()> {
     Ok(())
 }
 
-/// From `16,473,673 (29.37%)  ???:decide_cost::measured_ping [/…]`.
+/// Parses `16,473,673 (29.37%)  ???:decide_cost::measured_ping [/…]`.
 fn inclusive(text: &str, kind: &str) -> Option<u64> {
     let function = format!(":{EXAMPLE}::measured_{kind} ");
     let line = text.lines().find(|line| line.contains(&function))?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::shell;
 
-/// Runs all of it; the first failure ends it.
+/// Runs all checks; the first failure ends the run.
 ///
 /// # Errors
 /// On any failure.
@@ -28,8 +28,8 @@ pub fn run() -> Result<()> {
     dependencies()
 }
 
-/// What `deny.toml` says, but for the advisories, which need the network. The tests hold licences and bans without the
-/// tool.
+/// Checks `deny.toml`, except for the advisories, which need the network. Without the tool, the tests still check
+/// licences and bans.
 fn dependencies() -> Result<()> {
     if !shell::exists("cargo-deny") {
         println!("cargo-deny: skipped, it is not installed (cargo install --locked cargo-deny)");
@@ -40,10 +40,10 @@ fn dependencies() -> Result<()> {
     ]))
 }
 
-/// Whether something is known against a dependency. Fetches the database of advisories.
+/// Checks the dependencies for known vulnerabilities. Fetches the database of advisories.
 ///
 /// # Errors
-/// When there is, and without cargo-deny or a network.
+/// If there are any, or without cargo-deny or a network.
 pub fn advisories() -> Result<()> {
     shell::run(&mut shell::cargo(&["deny", "check", "advisories"]))
 }

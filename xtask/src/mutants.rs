@@ -1,8 +1,8 @@
-//! Mutation tests: one change of the code after another, each of which some test should notice. A shard of them at a
-//! time, about sixty, with numbers that stay the same.
+//! Mutation tests: changes the code in one place at a time, and some test should notice each change. A run does one
+//! shard of about sixty mutants; a shard's number always stands for the same ones.
 //!
-//! Mutated code does unexpected things: a sweep that ends processes may take any for its own. So it only runs where it
-//! sees no other process and no network.
+//! Mutated code does unexpected things: a sweep that kills processes may take any process for its own. So it runs only
+//! in namespaces where it sees no other process and no network.
 
 use std::fs;
 use std::process::Command;
@@ -13,13 +13,13 @@ use clap::ValueEnum;
 use crate::shell;
 use crate::summary::Summary;
 
-/// Mutants of one shard, at least.
+/// The minimum number of mutants in one shard.
 const SIZE: usize = 60;
 /// The percentage of viable mutants that must be noticed.
 const NOTICED: usize = 90;
-/// Lives of each kind that judge one mutant: fewer than in CI, since each mutant needs them.
+/// Simulation runs of each kind per mutant: fewer than in CI, because every mutant repeats them.
 const LIVES: &str = "32";
-/// Allocations that do, likewise (`actors/tests/allocations.rs`).
+/// Allocations per mutant, fewer than in CI likewise (`actors/tests/allocations.rs`).
 const ALLOCATIONS: &str = "2000";
 
 /// What is mutated, and by whose tests it is judged.
@@ -59,10 +59,10 @@ impl Subject {
     }
 }
 
-/// Runs one shard and counts what was noticed.
+/// Runs one shard and counts the mutants that were noticed.
 ///
 /// # Errors
-/// When `cargo mutants` or a namespace is not available, or the unchanged code does not pass.
+/// If `cargo mutants` or namespaces are not available, or the unchanged code does not pass.
 pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> {
     shell::run(&mut isolated("true")).context(
         "mutated code must not see other processes, and no namespace of its own can be made here; \
@@ -89,10 +89,10 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     command.args(["--no-shuffle", "--cargo-arg=--offline", "--output"]);
     command.arg(&output);
     command.env("PROPTEST_CASES", LIVES).env("SIM_SEEDS", LIVES);
-    // A failing life is enough: no shrinking.
+    // Any failing run is enough: no shrinking.
     command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
     command.env("ALLOCATIONS", ALLOCATIONS);
-    // Mutants are not debugged, and each is linked.
+    // Nobody debugs a mutant, and debug information makes linking each of them slower.
     command.env("CARGO_PROFILE_DEV_DEBUG", "none");
     shell::show(&command);
     let status = command.status().context("cannot run cargo mutants")?;
@@ -117,7 +117,7 @@ pub fn run(subject: Subject, shard: usize, summary: &mut Summary) -> Result<()> 
     Ok(())
 }
 
-/// A hanging mutant counts as noticed: a person would see it.
+/// Reports the result of one shard. A hanging mutant counts as noticed: a developer would see it.
 fn judge(subject: Subject, noticed: usize, missed: &[String], summary: &mut Summary) {
     let viable = noticed + missed.len();
     println!(
@@ -155,7 +155,7 @@ fn install() -> Result<()> {
     shell::run(&mut shell::cargo(&["install", "--locked", "cargo-mutants"]))
 }
 
-/// A program in namespaces of its own: processes, network (loopback only). They end with it.
+/// A program in its own namespaces for processes and network (loopback only). Its processes end with it.
 fn isolated(program: &str) -> Command {
     let mut command = shell::program("unshare");
     if !shell::is_root() {

@@ -1,4 +1,4 @@
-//! What is generated from the declarations of the settings: the shipped file and the reference of all keys.
+//! Generates the shipped settings file and the reference of all keys from the declarations of the settings.
 
 use std::fs;
 use std::process::Stdio;
@@ -12,10 +12,10 @@ const PAGE: &str = "docs/configuration.md";
 const TABLE_STARTS: &str = "| key, variable |";
 const TABLE_ENDS: &str = "<!-- end of settings -->";
 
-/// Rewrites both.
+/// Rewrites both files.
 ///
 /// # Errors
-/// When the program does not print them, or the page has no place for the table.
+/// If the program cannot print them, or the page has no place for the table.
 pub fn run() -> Result<()> {
     shell::run(&mut shell::cargo(&["build", "--package", "maestro"]))?;
     fs::write(shell::root().join(FILE), printed("yaml")?)?;
@@ -27,7 +27,7 @@ pub fn run() -> Result<()> {
     fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))
 }
 
-/// The shipped settings: nothing of this machine counts.
+/// The default settings in this format, unaffected by this machine's environment.
 fn printed(format: &str) -> Result<String> {
     let binary = shell::target().join("debug/maestro");
     let mut command = shell::program(&binary.to_string_lossy());

@@ -1,4 +1,4 @@
-//! What the tests need beside the Rust toolchain, installed where this machine allows it.
+//! Installs what the tests need besides the Rust toolchain, where this machine allows it.
 
 use anyhow::{Result, bail};
 
@@ -28,7 +28,7 @@ pub const PROMTOOL: Need = Need {
     package: "prometheus",
 };
 
-/// Shows the page of the API, and pages of others that attack it.
+/// Shows the API's page, and pages of other sites that attack it.
 pub const CHROMIUM: Need = Need {
     program: "chromium",
     package: "chromium",
@@ -39,7 +39,7 @@ const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL, CHROMIUM];
 /// Installs everything.
 ///
 /// # Errors
-/// When something is missing and cannot be installed here; the message is the line to type.
+/// If something is missing and cannot be installed here; the message is the command to type.
 pub fn run() -> Result<()> {
     for need in ALL {
         if let Err(line) = need.meet() {
@@ -54,7 +54,7 @@ impl Need {
     /// Finds the program, or installs it.
     ///
     /// # Errors
-    /// The command to type, when only a person can install it.
+    /// The command to type, if it cannot be installed without a password.
     pub fn meet(&self) -> Result<(), String> {
         if !shell::exists(self.program) && may_install() {
             let mut update = shell::program("apt-get");
@@ -84,7 +84,7 @@ impl Need {
     }
 }
 
-/// apt where available, and only as root: a task never asks for a password.
+/// Whether a task may use apt: only as root, because a task never asks for a password.
 fn may_install() -> bool {
     shell::is_root() && shell::exists("apt-get")
 }

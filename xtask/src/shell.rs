@@ -20,7 +20,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Whether a submission is being judged: what would be skipped elsewhere fails then.
+/// Whether this is CI: tests that would be skipped elsewhere fail there.
 pub fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
@@ -42,7 +42,7 @@ pub fn program(name: &str) -> Command {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// When it cannot start or does not succeed.
+/// If it cannot start or does not succeed.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     let status = command

@@ -1,4 +1,4 @@
-//! What was tested and what was not: counted over all parts, printed at the end.
+//! Counts what was tested and what was skipped, over all parts, and prints it at the end.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ impl Summary {
         self.counts.skipped += counts.skipped;
     }
 
-    /// Something could not run for lack of a tool that this machine could have: in CI that is a failure.
+    /// Records a test that could not run because a tool is missing. In CI that is a failure.
     pub fn skip(&mut self, what: &str, why: &str) {
         if shell::in_ci() {
             self.fail(format!("{what}: skipped, because {why}"));
@@ -36,24 +36,24 @@ impl Summary {
         }
     }
 
-    /// Something is not applicable here.
+    /// Records a test that does not apply to this machine.
     pub fn pass_over(&mut self, what: &str, why: &str) {
         self.counts.skipped += 1;
         self.skips.push(format!("{what}: skipped, because {why}"));
     }
 
-    /// Something failed that is no counted case.
+    /// Records a failure that is no counted case.
     pub fn fail(&mut self, why: String) {
         self.counts.failed += 1;
         self.note_failure(why);
     }
 
-    /// Names a failure whose cases are counted already.
+    /// Describes a failure whose cases are counted already.
     pub fn note_failure(&mut self, why: String) {
         self.failures.push(why);
     }
 
-    /// Prints the last lines and gives the status to exit with.
+    /// Prints the summary and returns the exit status.
     pub fn close(self) -> ExitCode {
         println!();
         for line in self.skips.iter().chain(&self.failures) {

@@ -11,17 +11,17 @@ use crate::summary::{Counts, Summary};
 /// Runs every test of the workspace; a failing one does not hide the others.
 ///
 /// # Errors
-/// When cargo cannot be started.
+/// If cargo cannot be started.
 pub fn run(summary: &mut Summary) -> Result<()> {
     let command = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
     counted(command, "", summary, |_| {}).map(drop)
 }
 
-/// Runs `cargo test`, passes its output on and counts its results. `started` is told the
-/// process id; `hint` goes with a failure. Gives how it ended.
+/// Runs `cargo test`, passes its output on and counts its results. `started` receives the process
+/// id; `hint` is appended to a failure. Returns the exit status.
 ///
 /// # Errors
-/// When cargo cannot be started.
+/// If cargo cannot be started.
 pub fn counted(
     mut command: Command,
     hint: &str,
@@ -48,7 +48,7 @@ pub fn counted(
         }
     }
     let status = child.wait()?;
-    // Without a code it was ended from outside.
+    // Without an exit code it was killed by a signal.
     if status.code().is_some_and(|code| code != 0) {
         let why = format!("{shown}: {status}{hint}");
         if counted_failures > 0 {
