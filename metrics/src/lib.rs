@@ -1,5 +1,5 @@
-//! What measuring crates need beside the library: families of values that are collected when `/metrics` is scraped, and
-//! counters cheap enough for every ping.
+//! What measuring crates need in addition to the Prometheus library: families of values that are collected when
+//! `/metrics` is scraped, and counters cheap enough for every ping.
 //!
 //! There is one registry (`prometheus::Registry`), created by the binary and passed to everything that measures.
 

@@ -1,5 +1,5 @@
-//! Families of metrics whose values are collected at the scrape: what is gone disappears from the page too, which
-//! handles of a registry cannot do by themselves.
+//! Families of metrics whose values are collected at the scrape. Series of deleted things disappear from the page,
+//! which they would not do in a registry.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -36,7 +36,7 @@ impl Page {
         Family(self.0.push_mut(family))
     }
 
-    /// All families that have a sample: the format cannot express others.
+    /// All families with at least one sample: the format cannot express empty ones.
     pub fn into_families(self) -> Vec<MetricFamily> {
         let has_sample = |family: &MetricFamily| !family.get_metric().is_empty();
         self.0.into_iter().filter(has_sample).collect()
@@ -44,7 +44,7 @@ impl Page {
 }
 
 impl Family<'_> {
-    /// One value of a counter or gauge.
+    /// Adds one value of a counter or gauge.
     pub fn value(&mut self, labels: Labels<'_>, value: f64) {
         let mut metric = labelled(labels);
         match self.0.get_field_type() {
@@ -62,7 +62,7 @@ impl Family<'_> {
         self.0.mut_metric().push(metric);
     }
 
-    /// One histogram: `buckets` are upper bounds with all that is not above them.
+    /// Adds a histogram. Each of `buckets` is an upper bound with the cumulative count of values up to it.
     pub fn histogram(
         &mut self,
         labels: Labels<'_>,

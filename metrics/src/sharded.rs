@@ -10,7 +10,7 @@ const SHARDS: usize = 8;
 #[derive(Debug)]
 pub struct Sharded<T>([Shard<T>; SHARDS]);
 
-/// Two lines of cache: processors fetch them in pairs.
+/// Aligned to two cache lines: processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard<T>(T);
@@ -28,7 +28,7 @@ impl<T> Sharded<T> {
         thread_local! {
             static MINE: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
         }
-        // A thread that is ending has none any more.
+        // A thread that is ending has lost its thread-local value.
         let shard = MINE.try_with(|mine| *mine).unwrap_or_default();
         &self.0[shard].0
     }
@@ -39,10 +39,10 @@ impl<T> Sharded<T> {
     }
 }
 
-/// How often values fell under which of `N` bounds, and their sum, in whole units.
+/// A histogram with `N` upper bounds: counts of values per bucket and their sum, in whole units.
 #[derive(Debug)]
 pub struct Distribution<const N: usize> {
-    /// By the first bound that a value is not above.
+    /// Counts by the first bound that is not below the value.
     up_to: [AtomicU64; N],
     above: AtomicU64,
     sum: AtomicU64,
@@ -59,7 +59,7 @@ impl<const N: usize> Default for Distribution<N> {
 }
 
 impl<const N: usize> Distribution<N> {
-    /// `bounds` ascend, and are the same in all calls.
+    /// Records a value. `bounds` ascend, and are the same in all calls.
     pub fn record(&self, bounds: &[u64; N], value: u64) {
         let bucket = bounds.iter().position(|bound| value <= *bound);
         let bucket = bucket.map_or(&self.above, |at| &self.up_to[at]);
@@ -71,14 +71,14 @@ impl<const N: usize> Distribution<N> {
 /// The sum of distributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading<const N: usize> {
-    /// By bound: all values that are not above it.
+    /// Cumulative counts by bound: all values up to it.
     pub up_to: [u64; N],
     pub count: u64,
     pub sum: u64,
 }
 
 impl<const N: usize> Reading<N> {
-    /// Adds up `parts`. What is recorded meanwhile may be in the sum only, or in the counts only.
+    /// Adds up `parts`. A value recorded meanwhile may be in the sum only, or in the counts only.
     pub fn of<'a>(parts: impl Iterator<Item = &'a Distribution<N>>) -> Self {
         let mut reading = Self {
             up_to: [0; N],
