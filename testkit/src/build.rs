@@ -1,4 +1,5 @@
-//! Builders of the domain's values: a valid one at once, and each detail by its name.
+//! Builders of domain values: each starts with a valid value, and every detail can be changed by
+//! name.
 
 use jiff::Timestamp;
 use maestro_core::domain::*;
@@ -47,7 +48,7 @@ pub fn scheduler(name: &str) -> SchedulerBuilder {
     })
 }
 
-/// `seconds` after a moment that all builders share.
+/// `seconds` after a fixed time that all builders share.
 pub fn moment(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1_767_000_000 + seconds)
 }
@@ -85,7 +86,7 @@ impl SchedulerBuilder {
         let nanos = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
         self.edit(|s| s.spec.termination_grace_period = nanos)
     }
-    /// Of the first container: another one makes a major version.
+    /// Sets the command of the first container: a change of it makes a major version.
     pub fn command(self, words: &[&str]) -> Self {
         self.edit(|s| {
             s.spec.containers[0].command = words.iter().map(|w| (*w).to_owned()).collect();
@@ -122,7 +123,7 @@ impl SchedulerBuilder {
         };
         self.edit(|s| s.autoscaling = Some(autoscaling))
     }
-    /// Any other detail.
+    /// Changes any other detail.
     pub fn edit(mut self, edit: impl FnOnce(&mut Scheduler)) -> Self {
         edit(&mut self.0);
         self
@@ -135,7 +136,7 @@ impl SchedulerBuilder {
     }
 }
 
-/// A room of version v1.0.0 that was ordered and of which nothing is known yet.
+/// A room of version v1.0.0 that was ordered and has not been observed yet.
 pub fn room(id: &str) -> RoomBuilder {
     let intent = RoomIntent {
         host_ports: [20_000].into(),
@@ -148,7 +149,7 @@ pub fn room(id: &str) -> RoomBuilder {
 pub struct RoomBuilder(RoomRecord);
 
 impl RoomBuilder {
-    /// Up, and it has said so.
+    /// The room is up and has pinged ready.
     pub fn ready(self) -> Self {
         let instance = instance(self.0.id.as_str());
         self.edit(|r| {
@@ -182,7 +183,7 @@ impl RoomBuilder {
     pub fn host_ports(self, ports: &[u16]) -> Self {
         self.edit(|r| r.intent.host_ports = ports.into())
     }
-    /// Any other detail.
+    /// Changes any other detail.
     pub fn edit(mut self, edit: impl FnOnce(&mut RoomRecord)) -> Self {
         edit(&mut self.0);
         self
@@ -215,7 +216,7 @@ pub fn instance(room: &str) -> Instance {
     }
 }
 
-/// A user's order that waits. `number` makes its id, and its place in the order.
+/// A pending operation of a user. `number` determines its id and its place in the queue.
 pub fn operation(scheduler: &str, number: u32, definition: Definition) -> OperationRecord {
     let at = moment(i64::from(number));
     let created = OperationEvent {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the condition is checked.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Returns once `level` holds; panics with `what` when it does not within `at_most`. For conditions

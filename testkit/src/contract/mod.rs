@@ -1,4 +1,4 @@
-//! What every adapter of a port must do, as checks that its tests run.
+//! Contract suites: what every adapter of a port must do, as checks that its tests run.
 
 pub mod runtime;
 pub mod store;

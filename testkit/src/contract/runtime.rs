@@ -166,7 +166,7 @@ impl Stage {
         }
     }
 
-    /// Ends what is left and removes the scheduler's namespace.
+    /// Ends the remaining rooms and removes the scheduler's namespace.
     pub async fn strike(mut self) {
         for instance in self.listed().await {
             let _ = self.terminate(instance.room.as_str(), None).await;

@@ -1,4 +1,4 @@
-//! Clocks that move only when a test wants it.
+//! Clocks under a test's control.
 
 use jiff::Timestamp;
 use maestro_core::{
@@ -17,7 +17,7 @@ fn wall_start() -> Timestamp {
         .expect("a constant moment is well-formed")
 }
 
-/// Stands still until it is told to move.
+/// Does not advance by itself: a test moves it.
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<Now>,
@@ -56,7 +56,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Follows tokio's clock: under paused time it moves as timers fire.
+/// Follows tokio's clock: under paused time it advances as timers fire.
 #[derive(Debug)]
 pub struct TokioClock {
     begun: tokio::time::Instant,
@@ -64,7 +64,7 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// Create it in the runtime whose time it tells.
+    /// Must be created within the runtime whose time it follows.
     pub fn new() -> Arc<Self> {
         Self::seeded(1)
     }

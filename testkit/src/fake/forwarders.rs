@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// One call that came.
+/// One received call.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub forwarder: String,
@@ -26,7 +26,7 @@ pub struct FakeForwarders {
     gates: Mutex<HashMap<String, Gate>>,
     /// These forwarders fail.
     down: Mutex<Vec<String>>,
-    /// Schedulers for which nothing more was to be told.
+    /// Schedulers whose last event has been sent.
     ended: Mutex<Vec<SchedulerName>>,
 }
 
@@ -43,19 +43,19 @@ impl FakeForwarders {
     pub fn fail(&self, forwarder: &str) {
         self.down.lock().push(forwarder.to_owned());
     }
-    /// Whoever failed takes events again.
+    /// Failing forwarders accept events again.
     pub fn heal(&self) {
         self.down.lock().clear();
     }
-    /// Schedulers for which nothing more was to be told, in that order.
+    /// Schedulers whose last event has been sent, in that order.
     pub fn ended(&self) -> Vec<SchedulerName> {
         self.ended.lock().clone()
     }
-    /// What came, in the order in which calls began.
+    /// All received calls, in the order in which they began.
     pub fn told(&self) -> Vec<Told> {
         self.told.lock().clone()
     }
-    /// Of one room, at one forwarder.
+    /// The events of one room at one forwarder.
     pub fn events(&self, forwarder: &str, room: &RoomId) -> Vec<ForwardedEvent> {
         let told = self.told.lock();
         let of = told.iter().filter(|t| t.forwarder == forwarder);

@@ -28,7 +28,7 @@ impl Gate {
     pub fn open(&self) {
         self.0.passes.close();
     }
-    /// How many wait now.
+    /// The number of calls that wait now.
     pub fn waiting(&self) -> usize {
         *self.0.waiting.borrow()
     }

@@ -1,4 +1,4 @@
-//! The ports of the core in memory, with faults on order. Fakes never assert: they record
+//! The ports of the core in memory, with faults on demand. Fakes never assert: they record
 //! violations of their port's rules, and the test checks the record.
 
 mod clock;

@@ -1,4 +1,4 @@
-//! Which call meets which fault, and how often each was called.
+//! Assigns faults to calls, and counts the calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// Opens one store again and again.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// Empty the first time, later with what was stored. An opening ends when the last of
-    /// its ports is dropped; there is one at a time.
+    /// Opens the store: empty the first time, later with what was stored. An opening ends when the
+    /// last of its ports is dropped; there is one at a time.
     async fn open(&self) -> Ports;
 }
 

@@ -24,7 +24,7 @@ async fn page(ports: &Ports, stage: Stage) -> OperationPage {
     ports.reads.operations("fleet", stage).await.unwrap()
 }
 
-/// The numbers that the samples of a stage were made with.
+/// The numbers of the listed samples of a stage.
 async fn listed(ports: &Ports, stage: Stage) -> Vec<u8> {
     let page = page(ports, stage).await;
     page.operations.iter().map(|o| number(o.id)).collect()
@@ -44,7 +44,8 @@ pub async fn the_queue_has_priority_ones_first_and_the_latest_of_them_before(
         operation.priority = priority;
         owner.put(vec![put(operation)]).await;
     }
-    // Two of one moment, in one batch: in the order in which they were given.
+    // Two operations of the same moment in one batch are listed in the order in which they were
+    // written.
     let same_moment = |number| OperationRecord {
         created_at: at(9),
         ..operation("fleet", number)
@@ -120,12 +121,12 @@ pub async fn the_history_is_cut_by_when_operations_ended(harness: &dyn Harness) 
     assert_eq!((beyond.total, beyond.operations.len()), (7, 0));
     let far = page(&ports, window(u64::MAX, 100, false)).await;
     assert_eq!((far.total, far.operations.len()), (7, 0));
-    // One that is written again with another moment is there once.
+    // An operation that is written again with another time of its end is listed once.
     let again = ended(operation("fleet", 7), OperationStatus::Error, 500);
     owner.put(vec![put(again)]).await;
     assert_eq!(listed(&ports, window(0, 2, false)).await, [7, 1]);
     assert_eq!(page(&ports, NEWEST).await.total, 7);
-    // Within a second the ids tell (contract 2.4), not which part of it was earlier.
+    // Within one second the ids decide the order (contract 2.4), not the fractions of the second.
     let mut six = ended(operation("fleet", 6), OperationStatus::Error, 600);
     let mut five = ended(operation("fleet", 5), OperationStatus::Error, 600);
     six.status_at += Duration::from_millis(900);
@@ -232,7 +233,7 @@ pub async fn deleted_operations_are_gone_from_every_stage(harness: &dyn Harness)
     assert!(owner.load().await.operations.is_empty());
 }
 
-/// What the retention goes by after a restart.
+/// The retention depends on this after a restart.
 pub async fn ended_operations_are_known_to_the_next_owner(harness: &dyn Harness) {
     let ports = harness.open().await;
     let mut owner = Owner::of(&ports, "fleet").await;

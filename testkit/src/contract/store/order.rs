@@ -106,7 +106,7 @@ pub async fn all_changes_of_a_batch_are_applied_or_none(harness: &dyn Harness) {
     assert_eq!(format!("{after:?}"), format!("{before:?}"));
     let pending = ports.reads.operations("fleet", Stage::Pending).await;
     assert_eq!(pending.unwrap().total, 0);
-    // Gone and there again within one batch.
+    // Deleted and created again within one batch.
     let keep = operation_id(1);
     let changes = vec![
         Change::DeleteScheduler { keep },
@@ -183,7 +183,7 @@ pub async fn sixty_four_writers_do_not_disturb_each_other(harness: &dyn Harness)
             let create = Change::CreateScheduler(scheduler(&name, "v1.0.0"));
             owner.put(vec![create]).await;
             for batch in 0..BATCHES {
-                // Every third batch is one that is refused, which harms nobody.
+                // Every third batch is refused, which must not affect the others.
                 if batch % 3 == 0 {
                     let again = Change::CreateScheduler(scheduler(&name, "v1.0.0"));
                     let refused = owner.commit(vec![again]).await;

@@ -76,7 +76,7 @@ pub async fn a_touch_changes_what_a_steady_ping_says(harness: &dyn Harness) {
     assert_eq!(owner.load().await.rooms, [expected]);
     let counts = ports.reads.room_counts("fleet").await.unwrap();
     assert_eq!(counts.of(RoomStatus::Occupied), 1);
-    // A whole record overwrites earlier pings.
+    // Writing a whole record overwrites earlier pings.
     owner.put(vec![put("r-1", RoomStatus::Ready)]).await;
     let rooms = owner.load().await.rooms;
     assert_eq!(rooms, [room("r-1", RoomStatus::Ready)]);

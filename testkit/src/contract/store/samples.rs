@@ -88,7 +88,7 @@ pub fn operation(scheduler: &str, number: u8) -> OperationRecord {
     }
 }
 
-/// Ids run against the order of creation, so that no order of ids passes for one of time.
+/// Ids descend with the order of creation, so that an order by id cannot pass for one by time.
 pub fn operation_id(number: u8) -> OperationId {
     OperationId(uuid::Uuid::from_u128(u128::MAX - u128::from(number)))
 }

@@ -62,7 +62,7 @@ pub async fn a_second_creation_is_refused_as_a_whole(harness: &dyn Harness) {
     let loaded = owner.load().await;
     assert_eq!(loaded.scheduler, Some(first));
     assert!(loaded.rooms.is_empty());
-    // The order goes on as if nothing had been sent.
+    // The sequence continues as if nothing had been sent.
     owner.put(vec![Change::DeleteRoom("none".into())]).await;
 }
 
@@ -196,7 +196,7 @@ pub async fn filters_are_exact_and_all_have_to_match(harness: &dyn Harness) {
     }
 }
 
-/// A scheduler with a version more, a room and three operations: pending, ended, kept.
+/// Adds a second version, a room and three operations: one pending, one ended, one to be kept.
 async fn populated(owner: &mut Owner) {
     let name = owner.name.to_string();
     let finished = OperationStatus::Finished;

@@ -13,11 +13,11 @@ impl FakeRuntime {
         let key = key(scheduler, room);
         self.inner.lock().rooms.gone(&key, Some(exit));
     }
-    /// The room that was told to end has ended.
+    /// A room with an order to end has ended.
     pub fn finish(&self, scheduler: &str, room: &RoomId) {
         self.inner.lock().rooms.gone(&key(scheduler, room), None);
     }
-    /// The instance changes; watchers hear of it.
+    /// Changes the instance and notifies watchers.
     pub fn set_status(
         &self,
         scheduler: &str,
@@ -32,8 +32,8 @@ impl FakeRuntime {
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }
-    /// A container of the room ended and waits to be started again in place, until
-    /// [`Self::set_status`] says that it runs.
+    /// A container of the room has ended and waits for its restart in place, until
+    /// [`Self::set_status`] reports it running.
     pub fn restart(&self, scheduler: &str, room: &RoomId, restart: Restart) {
         let edit = |instance: &mut Instance| {
             instance.status = InstanceStatus::Error;
@@ -42,12 +42,12 @@ impl FakeRuntime {
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }
-    /// An instance that was not ordered here: left by another owner, or a namesake.
+    /// Adds an instance that was not ordered here: a leftover of another owner, or a namesake.
     pub fn insert(&self, scheduler: &str, instance: Instance) {
         let key = key(scheduler, &instance.room);
         self.inner.lock().rooms.put(key, instance, None);
     }
-    /// The room is gone, and no watcher is told.
+    /// The room is gone, and no watcher is notified.
     pub fn vanish(&self, scheduler: &str, room: &RoomId) {
         let mut inner = self.inner.lock();
         inner.rooms.running.remove(&key(scheduler, room));
@@ -57,7 +57,7 @@ impl FakeRuntime {
     pub fn mute(&self, scheduler: &str) {
         self.inner.lock().rooms.muted.insert(scheduler.into());
     }
-    /// Watchers get the complete list again, and hear of changes from now on.
+    /// Watchers get the complete list again, and all changes from now on.
     pub fn relist(&self, scheduler: &str) {
         let mut inner = self.inner.lock();
         let name = SchedulerName::from(scheduler);
@@ -102,11 +102,11 @@ impl FakeRuntime {
     pub fn terminations(&self) -> Vec<(RoomId, RemovalReason)> {
         self.inner.lock().rooms.ended.clone()
     }
-    /// Most rooms that ran at one time.
+    /// The highest number of rooms that ran at the same time.
     pub fn peak(&self) -> usize {
         self.inner.lock().rooms.peak
     }
-    /// Calls so far, also those that failed.
+    /// The number of calls so far, failed ones included.
     pub fn calls(&self, call: RuntimeCall) -> u64 {
         self.inner.lock().script.calls(call)
     }

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-/// What can be asked of a runtime. Each kind has faults of its own.
+/// The kinds of calls of a runtime, each with its own faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RuntimeCall {
     Prepare,
@@ -27,18 +27,18 @@ pub enum RuntimeCall {
     LogTail,
 }
 
-/// What goes wrong with one call.
+/// The fault of one call.
 #[derive(Clone, Debug)]
 pub enum RuntimeFault {
     /// Nothing is done.
     Fails(RuntimeError),
-    /// It is done, and reported as failed.
+    /// The call is carried out, and reported as failed.
     FailsAfter(RuntimeError),
     /// Takes that long on tokio's clock, and then continues as usual.
     Slow(Duration),
     /// Waits at the gate before anything is done; if the gate never opens, it hangs.
     Held(Gate),
-    /// Is done, and then waits at the gate before it answers.
+    /// Is carried out, and then waits at the gate before it answers.
     HeldAnswer(Gate),
 }
 

@@ -1,4 +1,4 @@
-//! The rooms of a fake runtime and who watches them.
+//! The rooms of a fake runtime and their watchers.
 
 use maestro_core::{domain::*, ports::*};
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How a room that was told to end ends.
+/// How a room ends after an order to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Termination {
     /// At once: the watch says `Gone`.
@@ -121,14 +121,14 @@ impl Rooms {
         shared
     }
 
-    /// Only a reservation: the ports of a room that runs stay its own.
+    /// Releases only a reservation: a running room keeps its ports.
     pub fn release(&mut self, room: &RoomId) {
         if !self.running.keys().any(|(_, id)| id == room) {
             self.reserved.remove(room);
         }
     }
 
-    /// Refused when another room has one of the ports by now: one book decides, whatever an
+    /// Refuses if another room has one of the ports by now: the book of ports decides, whatever an
     /// older intent says.
     pub fn create(&mut self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
         let key = (order.scheduler.name.clone(), order.room.clone());

@@ -1,12 +1,12 @@
-//! What an owner must never write, recorded as it happens.
+//! Records writes that no owner may make.
 
 use super::tables::Tables;
 use maestro_core::{domain::*, ports::*};
 
-/// Rows of steady pings in one write (architecture 5).
+/// Maximum rows of steady pings in one write (architecture 5).
 const TOUCHES_MAX: usize = 256;
 
-/// Notes about one batch that is applied.
+/// The violations in one applied batch.
 pub(super) fn batch(
     before: &Tables,
     after: &Tables,

@@ -14,7 +14,7 @@ impl FakeStore {
         let found = self.violations();
         assert!(found.is_empty(), "the store was misused: {found:#?}");
     }
-    /// Calls so far, also those that failed.
+    /// The number of calls so far, failed ones included.
     pub fn calls(&self, call: StoreCall) -> u64 {
         self.inner.lock().script.calls(call)
     }
@@ -35,7 +35,7 @@ impl FakeStore {
             .filter(|(f, _)| f.scheduler.as_str() == name);
         of_it.map(|(_, changes)| changes.to_vec()).collect()
     }
-    /// Of each batch that was applied, oldest first.
+    /// The epoch of each applied batch, oldest first.
     pub fn epochs(&self, name: &str) -> Vec<Epoch> {
         let inner = self.inner.lock();
         let of_it = |fence: &&Fence| fence.scheduler.as_str() == name;
@@ -58,7 +58,7 @@ impl FakeStore {
             .map(|r| r.seq)
             .unwrap_or_default()
     }
-    /// Address of the node that has it.
+    /// Address of the owning node.
     pub fn owner_of(&self, name: &str) -> Option<String> {
         self.inner.lock().schedulers.get(name)?.owner.clone()
     }
@@ -79,7 +79,7 @@ impl FakeStore {
     pub fn stored_room(&self, name: &str, room: &str) -> Option<Arc<RoomRecord>> {
         self.of(name, |t| t.rooms.get(room).cloned())
     }
-    /// In the order in which they came.
+    /// In the order in which they were first written.
     pub fn stored_operations(&self, name: &str) -> Vec<Arc<OperationRecord>> {
         let mut rows = self.of(name, |t| t.operations.values().cloned().collect::<Vec<_>>());
         rows.sort_by_key(|(came, _)| *came);

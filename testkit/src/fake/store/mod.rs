@@ -23,7 +23,7 @@ use tables::{Row, loaded};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-/// What can be asked of a store.
+/// The kinds of calls of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreCall {
     Commit,
@@ -38,14 +38,14 @@ pub enum StoreCall {
     Release,
 }
 
-/// What goes wrong with one call.
+/// The fault of one call.
 #[derive(Clone, Debug)]
 pub enum StoreFault {
     /// Fails before anything was done.
     NotApplied,
-    /// A commit is applied, and the caller is told that its outcome is unknown.
+    /// A commit is applied, and its outcome is reported as unknown.
     AppliedUnknown,
-    /// A commit is not applied, and the caller is told that its outcome is unknown.
+    /// A commit is not applied, and its outcome is reported as unknown.
     NotAppliedUnknown,
     /// A commit is applied, and never answered.
     LostAcknowledgement,
@@ -55,7 +55,7 @@ pub enum StoreFault {
     Slow(Duration),
     /// Waits at the gate, and then continues as usual.
     Held(Gate),
-    /// Is done, and then waits at the gate before it answers.
+    /// Is carried out, and then waits at the gate before it answers.
     HeldAnswer(Gate),
 }
 
@@ -102,7 +102,7 @@ impl FakeStore {
     ) {
         self.inner.lock().hook = Some(Box::new(hook));
     }
-    /// Down: every call fails at once, commits certainly not applied.
+    /// Takes the store down: every call fails at once, and commits are certainly not applied.
     pub fn set_down(&self, down: bool) {
         let outage = || Outage {
             since: jiff::Timestamp::UNIX_EPOCH,
@@ -117,18 +117,18 @@ impl FakeStore {
         inner.hook = None;
         inner.down = None;
     }
-    /// How long a renewal lasts; 3 s at first.
+    /// Sets the duration of a renewed lease; 3 s at first.
     pub fn set_lease(&self, lease: Duration) {
         self.inner.lock().lease = Some(lease);
     }
-    /// Forgets the last batch of a scheduler, as a Redis that fails over does.
+    /// Loses the last batch of a scheduler, as a fail-over of Redis can.
     pub fn lose_last_commit(&self, name: &str) {
         if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
             row.lose_last();
         }
     }
 
-    /// The owner as another node sees it: `address` tells it in `Claim::HeldBy`.
+    /// A node with this address, which other nodes see in `Claim::HeldBy`.
     pub fn node(self: &Arc<Self>, address: &str) -> Arc<FakeNode> {
         Arc::new(FakeNode::new(self.clone(), address))
     }
@@ -207,7 +207,7 @@ impl FakeStore {
         is_down.then_some(StoreFault::NotApplied)
     }
 
-    /// For calls that change nothing: whatever the fault, they fail or wait.
+    /// Enters a call that changes nothing: whatever the fault, it fails or waits.
     async fn ask(&self, call: StoreCall) -> Result<(), StoreError> {
         match self.enter(call, &[]).await {
             None => Ok(()),
@@ -252,7 +252,7 @@ impl Inner {
     }
 }
 
-/// Removes the mark of a running commit, also when its caller goes away.
+/// Removes the mark of a running commit on drop, even if its caller is gone.
 struct UnderWay<'a>(&'a FakeStore, SchedulerName);
 
 impl Drop for UnderWay<'_> {

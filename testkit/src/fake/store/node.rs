@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use maestro_core::{domain::*, ports::*};
 use std::{sync::Arc, time::Duration};
 
-/// The node of a [`FakeStore`] that is used as [`Ownership`] itself.
+/// The node's address if the [`FakeStore`] itself is used as [`Ownership`].
 const ONLY_NODE: &str = "127.0.0.1:8081";
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -31,7 +31,7 @@ impl Inner {
             Some(owner) if owner != address => Claim::HeldBy {
                 address: owner.clone(),
             },
-            // Its own owner too: the previous writer is fenced off.
+            // The same node may claim again: its previous writer is fenced off.
             _ => {
                 row.owner = Some(address.into());
                 row.epoch.0 += 1;

@@ -1,4 +1,4 @@
-//! Plain reads of what was applied.
+//! Plain reads of the applied state.
 
 use super::{FakeStore, StoreCall};
 use async_trait::async_trait;

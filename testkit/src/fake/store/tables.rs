@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Clone, Default)]
 pub(super) struct Tables {
     pub scheduler: Option<Arc<Scheduler>>,
-    /// When its row came: an update does not move it.
+    /// Creation time of the row: an update does not change it.
     pub created_at: Timestamp,
     pub versions: BTreeMap<SchedulerVersion, (Timestamp, Arc<Scheduler>)>,
     pub rooms: BTreeMap<RoomId, Arc<RoomRecord>>,
-    /// With their place in the order in which they came.
+    /// Operations with their sequence number of arrival.
     pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
     pub operator: OperatorRecord,
     came: u64,
@@ -90,7 +90,8 @@ impl Tables {
         }
     }
 
-    /// In the order of the queue: priority ones first, the latest of them before.
+    /// The queue in its order: operations with priority come first, the latest of them before the
+    /// others.
     pub fn queue(&self) -> Vec<Arc<OperationRecord>> {
         let open = self.operations.values();
         let mut open: Vec<_> = open.filter(|(_, o)| !o.status.is_final()).collect();
@@ -115,10 +116,10 @@ impl Tables {
 pub(super) struct Row {
     pub epoch: Epoch,
     pub seq: Seq,
-    /// Address of the node that has it.
+    /// Address of the owning node.
     pub owner: Option<String>,
     pub tables: Tables,
-    /// As it was before the last batch.
+    /// The state before the last batch.
     pub before: Option<(Seq, Tables)>,
 }
 
