@@ -9,7 +9,7 @@ pub const SCHEDULER: &str = "demo";
 pub const FIRST_VERSION: &str = "v1.0.0";
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PAGE_SIZE: usize = 100;
-/// As many operations as are kept.
+/// Enough pages for all operations that a scheduler keeps.
 const PAGES_MAX: usize = 10;
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Rooms that are not ending.
+    /// The number of rooms that are not ending.
     pub fn there(self) -> u64 {
         self.ready + self.occupied + self.pending
     }
@@ -132,7 +132,8 @@ impl Api {
         }))
     }
 
-    /// A major change: every room has to be replaced. The id of the operation.
+    /// Makes a major change, for which every room has to be replaced. Returns the id of the
+    /// operation.
     pub async fn update(&self) -> anyhow::Result<String> {
         let body = json!({"spec": {"containers": [
             {"environment": [{"name": "BUILD", "value": "2"}]},

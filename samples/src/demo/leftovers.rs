@@ -16,13 +16,13 @@ const FOLDERS_MAX: usize = 1000;
 const RANDOM_LETTERS: usize = 6;
 const LOCK: &str = "LOCK";
 const STORE: &str = "maestro.redb";
-/// All that demonstrations without a marker left in their folders.
+/// Everything that old demonstrations, which wrote no marker, left in their folders.
 const UNMARKED: [&str; 3] = [LOCK, STORE, "rooms"];
-/// Behind the program in their rooms' command.
+/// The arguments of the program in their rooms' command.
 const ARGUMENTS: [&str; 3] = ["room", "--ping-interval", "1s"];
 
-/// Ends the rooms and deletes the folders of dead demonstrations; how many there were. What may be anything else stays,
-/// and so does what a living process works in.
+/// Ends the rooms and deletes the folders of dead demonstrations; returns their number. A folder that may be anything
+/// else is kept, and so is one that a running process works in.
 pub fn sweep(temporary: &Path) -> usize {
     let Ok(entries) = fs::read_dir(temporary) else {
         return 0;
@@ -39,7 +39,7 @@ pub fn sweep(temporary: &Path) -> usize {
 
 fn sweep_one(folder: &Path) -> bool {
     if let Some(left) = marker::abandoned(folder) {
-        // Whoever serves from a folder that was left has its lock.
+        // A server that was started on an abandoned folder holds its lock.
         return !is_served(folder) && clean(folder, &left.installation);
     }
     if marker::is_marked(folder) || !looks_unmarked(folder) {
@@ -53,17 +53,18 @@ fn sweep_one(folder: &Path) -> bool {
             [only] if is_the_demos(only) => clean(folder, &contents.installation),
             _ => false,
         },
-        // Nobody can say whose rooms were in it.
+        // The store cannot be read, so the owner of its rooms is unknown.
         Err(_) => false,
     }
 }
 
-/// A folder without a store has nothing to serve, and no lock is made to find that out.
+/// Whether a server holds the folder's lock. A folder without a lock file is not served, and none is created to find
+/// out.
 fn is_served(folder: &Path) -> bool {
     is_file(&folder.join(LOCK)) && ClaimedFolder::claim(folder).is_err()
 }
 
-/// Whether nothing speaks against a demonstration of a version that left no marker: nothing of anybody else is in it.
+/// Whether the folder looks like one of an old demonstration that wrote no marker: nothing else is in it.
 fn looks_unmarked(folder: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str());
     let random = name.and_then(|name| name.strip_prefix(PREFIX));
@@ -85,7 +86,7 @@ fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
 }
 
-/// Its name and game, and the sample room as its only container.
+/// Whether it has the demonstration's name and game, and the sample room as its only container.
 fn is_the_demos(scheduler: &Scheduler) -> bool {
     scheduler.name.as_str() == SCHEDULER
         && scheduler.game == SCHEDULER

@@ -1,4 +1,4 @@
-//! What the demonstration waits for and looks up on the server.
+//! Conditions that the demonstration waits for, and facts that it looks up on the server.
 
 use super::api::Api;
 use super::summary::created_at;
@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// All rooms have to be ready within this time, plus some per room.
+/// The time within which all rooms must be ready, plus some per room.
 const UP_WAIT: Duration = Duration::from_secs(30);
-/// Waits until so many rooms are ready.
+/// Waits until this many rooms are ready.
 ///
 /// # Errors
 /// If they are not in time.
@@ -32,7 +32,7 @@ pub async fn wait_for_ready(api: &Api, rooms: u64) -> anyhow::Result<()> {
     }
 }
 
-/// From the crash to the end of the operation that made the new room, and that operation.
+/// The operation that replaced a crashed room, and the time from the crash to the operation's end.
 ///
 /// # Errors
 /// If the server does not answer.
@@ -40,7 +40,7 @@ pub async fn replacement_after(
     api: &Api,
     crash: Timestamp,
 ) -> anyhow::Result<Option<(String, Duration)>> {
-    // The first one after the crash: what the load asks for comes later.
+    // It is the first operation after the crash: those for the load come later.
     for operation in api.ended_operations().await?.iter().rev() {
         let is_add =
             operation["definitionName"] == "add_rooms" && operation["status"] == "finished";
@@ -57,7 +57,7 @@ pub async fn replacement_after(
     Ok(None)
 }
 
-/// Operations that did not end in time.
+/// Waits for the open operations; returns those that did not end in time.
 ///
 /// # Errors
 /// If the server does not answer.

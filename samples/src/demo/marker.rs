@@ -1,7 +1,7 @@
-//! The file that says that a folder was made by a demonstration, and whose rooms ran in it.
+//! The file that marks a folder as created by a demonstration, and names the installation whose rooms ran in it.
 //!
-//! What is deleted without being asked for has to be ours beyond doubt. A name proves nothing: people name their own
-//! folders and copies of ours like that. So the marker names the folder that it was written in, by name and inode.
+//! A folder that is deleted without asking must be ours beyond doubt. A name proves nothing: users may give such names
+//! to their own folders or to copies of ours. So the marker names the folder that it was written in, by name and inode.
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::getuid;
@@ -21,32 +21,32 @@ const BYTES_MAX: u64 = 4096;
 pub struct Marker(File);
 
 impl Marker {
-    /// Marks a folder that was just made.
+    /// Marks a folder that was just created.
     ///
     /// # Errors
-    /// When the file cannot be written, or is there already.
+    /// If the file cannot be written, or exists already.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let head = head(folder)?;
         let mut options = OpenOptions::new();
         options.append(true).create_new(true).mode(0o600);
         let mut file = options.open(folder.join(NAME))?;
-        // Before it says anything: whoever can read it knows that we live.
+        // The lock comes before the content: who can read the marker sees that we are running.
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(head.as_bytes())?;
         Ok(Self(file))
     }
 
-    /// Adds whose rooms will run in the folder. To be done before there is one.
+    /// Adds the installation whose rooms will run in the folder. Must be called before the first room.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// If the file cannot be written.
     pub fn add_installation(&mut self, installation: &str) -> io::Result<()> {
         let line = format!("{INSTALLATION}{installation}\n");
         self.0.write_all(line.as_bytes())
     }
 }
 
-/// Whether a demonstration of this user made this very folder.
+/// Whether a demonstration of this user created this very folder.
 pub fn is_marked(folder: &Path) -> bool {
     read(folder).is_some()
 }
@@ -55,11 +55,11 @@ pub fn is_marked(folder: &Path) -> bool {
 pub struct Abandoned {
     /// Empty: it had no rooms yet.
     pub installation: String,
-    /// Nobody else takes it meanwhile.
+    /// Keeps others from cleaning it up at the same time.
     _lock: File,
 }
 
-/// `None`: it is no demonstration's, or that still runs.
+/// `None`: the folder belongs to no demonstration, or to a running one.
 pub fn abandoned(folder: &Path) -> Option<Abandoned> {
     let (file, installation) = read(folder)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
@@ -89,12 +89,12 @@ fn read(folder: &Path) -> Option<(File, String)> {
     Some((file, installation.to_owned()))
 }
 
-/// The part that is there from the beginning.
+/// The first part of the marker, written at its creation.
 fn head(folder: &Path) -> io::Result<String> {
     let name = folder.file_name().and_then(OsStr::to_str);
     let name = name.filter(|name| name.starts_with(PREFIX));
     let name = name.ok_or(io::ErrorKind::InvalidFilename)?;
-    // No link is followed: what it leads to is not named like that.
+    // Links are not followed: their targets have other names.
     let metadata = fs::symlink_metadata(folder)?;
     if !metadata.is_dir() || metadata.uid() != getuid().as_raw() {
         return Err(io::ErrorKind::NotADirectory.into());

@@ -21,14 +21,14 @@ const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Tally {
     pub matches: AtomicU64,
-    /// Finished matches; the others were cut short.
+    /// Completed matches; the others were cut short.
     whole: AtomicU64,
     /// Rooms that were allocated while we still had them: must stay zero.
     pub twice: AtomicU64,
     held: Mutex<HashSet<String>>,
 }
 
-/// How many matches begin in a second. May change at any time.
+/// The number of matches that begin per second. May change at any time.
 pub struct Load(AtomicU64);
 
 impl Load {
@@ -45,12 +45,12 @@ impl Load {
     }
 }
 
-/// When it ends.
+/// How the matchmaker is stopped.
 #[derive(Clone, Default)]
 pub struct Stop {
     /// No new match begins; running ones finish.
     pub soon: CancellationToken,
-    /// Matches that run are left alone.
+    /// Running matches are abandoned.
     pub now: CancellationToken,
 }
 
@@ -81,7 +81,7 @@ async fn play(room: Allocation, tally: &Tally) {
     let started = command(&room.game, &format!("match {MATCH_SECONDS} {PLAYERS}")).await;
     if started.is_ok_and(|answer| answer.starts_with("ok")) {
         tally.matches.fetch_add(1, Relaxed);
-        // Released shortly before the room pings `ready` again.
+        // The room is released shortly before it pings `ready` again.
         tokio::time::sleep(Duration::from_secs(MATCH_SECONDS) - Duration::from_millis(100)).await;
         if plays_on(&room.game).await {
             tally.whole.fetch_add(1, Relaxed);
@@ -90,7 +90,8 @@ async fn play(room: Allocation, tally: &Tally) {
     tally.give_back(&room.room);
 }
 
-/// Whether a room with our match exists shortly before its end, and was not told to end.
+/// Whether the room of our match still exists shortly before the match ends, and is not
+/// terminating.
 async fn plays_on(game: &str) -> bool {
     for _ in 0..LOOKS {
         match command(game, "status").await {

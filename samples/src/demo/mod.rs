@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 use watchdog::{Watchdog, clean};
 
-/// How long processes may take to end after the last room was told to end.
+/// How long processes may take to end after the last room's order to end.
 const LEFT_WAIT: Duration = Duration::from_secs(5);
 
 /// The options of `maestro demo`.
@@ -48,12 +48,11 @@ pub type Play<'a> = Box<dyn FnOnce(Server) -> Playing + 'a>;
 pub type Playing = Pin<Box<dyn Future<Output = anyhow::Result<Summary>> + Send>>;
 
 /// Runs the demonstration until Ctrl-C, or for the given time. `serve` opens a server with its data in the given
-/// folder, runs the play on it and closes it: the binary knows how, this crate does not.
+/// folder, runs the play on it and closes it. It is passed in because only the binary can compose a server.
 ///
 /// # Errors
-/// When it cannot start, and when what it saw is not as it should be: a room allocated
-/// twice, an operation or a rolling update that did not end, a crashed room that was not
-/// replaced, a process or a folder that is left.
+/// If it cannot start, or if it saw something wrong: a room allocated twice, an operation or a rolling update that did
+/// not end, a crashed room that was not replaced, a leftover process or folder.
 pub fn run(
     args: &DemoArgs,
     serve: impl FnOnce(&Path, Play<'_>) -> anyhow::Result<Summary>,
@@ -63,7 +62,7 @@ pub fn run(
     let folder = folder.context("cannot make a temporary folder")?;
     let mut marker = Marker::create(folder.path()).context("cannot mark the temporary folder")?;
     let mut watchdog = Watchdog::start(folder.path())?;
-    // From here on the watchdog deletes it, however this process ends.
+    // From here on the watchdog deletes the folder, however this process ends.
     let folder = folder.keep();
     let (rooms, time) = (args.rooms, args.duration);
     let mut installation = String::new();
@@ -80,11 +79,11 @@ pub fn run(
     let told = serve(&folder, play);
     let left = match &told {
         Ok(_) => wait_until_gone(&installation),
-        // Its rooms were not told to end.
+        // The demonstration failed before its rooms were told to end, so they are not counted as left over.
         Err(_) => 0,
     };
     drop(watchdog);
-    // Somebody may have killed it.
+    // Cleans up here too: the watchdog may have been killed.
     let is_clean = clean(&folder, &installation);
     let summary = told?;
     summary.print(left)?;

@@ -54,7 +54,7 @@ pub struct Screen {
     size: Size,
     /// Lines of the table that are on the screen.
     drawn: usize,
-    /// The last lines that stay.
+    /// The last permanent lines.
     said: VecDeque<String>,
     is_lost: bool,
 }
@@ -79,7 +79,7 @@ impl Screen {
         self.is_lost
     }
 
-    /// A line that stays.
+    /// Prints a permanent line above the table.
     pub fn say(&mut self, text: &str) {
         let line = escaped(text).into_owned();
         let text = format!("{}{line}\n", self.over_the_table());
@@ -116,7 +116,7 @@ impl Screen {
         self.drawn = lines.len();
     }
 
-    /// Back to where the table begins, if there is one.
+    /// Moves the cursor back to the beginning of the table, if there is one.
     fn over_the_table(&self) -> String {
         match self.drawn {
             0 => String::new(),
@@ -124,7 +124,7 @@ impl Screen {
         }
     }
 
-    /// An empty screen with what was said, as far as there is room above a table.
+    /// Clears the screen and repeats the permanent lines, as far as they fit above the table.
     fn anew(&self, size: Size, table: usize) -> String {
         let room = size.rows.saturating_sub(table + 1);
         let skipped = self.said.len().saturating_sub(room);
@@ -140,7 +140,8 @@ impl Screen {
     }
 }
 
-/// What fits: a line that wraps would not be drawn over, nor one that has left the screen.
+/// Cuts the table to the screen: a wrapped line, or one that has scrolled away, could not be
+/// redrawn.
 fn cut(mut lines: Vec<String>, size: Size) -> Vec<String> {
     let rows = size.rows.saturating_sub(1).max(1);
     if lines.len() > rows {

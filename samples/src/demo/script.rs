@@ -1,4 +1,4 @@
-//! The schedule: the acts of the demonstration, scaled to its duration.
+//! The schedule of the demonstration, scaled to its duration.
 
 use super::matchmaker::MATCH_SECONDS;
 use std::time::Duration;
@@ -12,10 +12,10 @@ const CRASH_LATEST: Duration = Duration::from_secs(5);
 /// Rooms allowed beyond the minimum.
 const GROWTH_MAX: u32 = 100;
 
-/// Matches a second, so that some are played in a small fleet too.
+/// The minimum of matches per second, so that some are played in a small fleet too.
 const LOAD_MIN: f64 = 0.5;
 
-/// Shares of the whole in percent.
+/// Shares of the duration in percent.
 const RISE: u32 = 20;
 const UPDATE: u32 = 40;
 const FALL: u32 = 65;
@@ -50,12 +50,13 @@ impl Script {
         self.whole * percent / 100
     }
 
-    /// While the load is still low, so that the fleet needs every room that it has.
+    /// The time of the crash. The load is still low then, so the fleet needs every room that it
+    /// has.
     pub fn crash_at(&self) -> Duration {
         self.share(10).clamp(CRASH_EARLIEST, CRASH_LATEST)
     }
 
-    /// `None`: there is no time for it.
+    /// The time of the rolling update; `None`: there is no time for it.
     pub fn update_at(&self) -> Option<Duration> {
         (self.whole >= UPDATE_NEEDS).then(|| self.share(UPDATE))
     }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What ends the demonstration.
+/// The signals that end the demonstration.
 pub struct Signals {
     int: Signal,
     term: Signal,

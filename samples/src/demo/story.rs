@@ -1,6 +1,5 @@
-//! The course of the demonstration: rooms come up, matches are played, the fleet grows and shrinks
-//! with them, one room crashes and is replaced, all rooms are replaced by those of a new version,
-//! and in the end everything is removed.
+//! The course of the demonstration: rooms come up, matches are played, the fleet grows and shrinks with them, one room
+//! crashes and is replaced, a rolling update replaces all rooms, and in the end everything is removed.
 
 use super::api::{Api, FIRST_VERSION, Rollout, SCHEDULER};
 use super::look::{replacement_after, unended, wait_for_ready};
@@ -21,7 +20,7 @@ use std::time::{Duration, Instant};
 const CRASH_WAIT: Duration = Duration::from_millis(800);
 /// Steps that have begun may take this much longer than the demonstration.
 const SETTLE_WAIT: Duration = Duration::from_secs(30);
-/// Everything has to be gone within this time.
+/// The time within which everything must be gone.
 const GONE_WAIT: Duration = Duration::from_secs(30);
 
 /// Steps in progress.
@@ -101,7 +100,7 @@ fn urls(server: &Server, script: &Script) -> [String; 9] {
 }
 
 impl Story<'_> {
-    /// The acts with the matchmaker at work, and the end of what they began.
+    /// Runs the schedule with the matchmaker at work, then waits for what it has begun.
     async fn play(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let stop = Stop::default();
         let mut player = tokio::spawn(matchmaker::run(
@@ -130,7 +129,7 @@ impl Story<'_> {
         self.settle(interrupted, signals).await
     }
 
-    /// Until its time is over; `true`: it was stopped before.
+    /// Runs the schedule until its time is over; `true`: it was stopped before.
     async fn act(&mut self, signals: &mut Signals) -> anyhow::Result<bool> {
         let began = Instant::now();
         let mut beat = tokio::time::interval(self.screen.pause());
@@ -174,7 +173,7 @@ impl Story<'_> {
             rollout: self.api.rollout().await?,
             operation: open.first().and_then(name),
         };
-        // Until its new version is active a rolling update is not seen in the rooms.
+        // A rolling update shows in the rooms only once its new version is active.
         if self.update_runs() && state.rollout.waits_for.is_empty() {
             state.rollout.waits_for = "the new version to become active".into();
         }
@@ -199,7 +198,7 @@ impl Story<'_> {
         self.tally.take(&room);
         self.crashed_at = Some(Timestamp::now());
         self.summary.crash = Crash::Open;
-        // It ends without an answer.
+        // The room ends without an answer.
         let _ = matchmaker::command(&room.game, "crash").await;
         let text = format!("room {} was made to crash", room.room);
         self.screen.note(&text);
@@ -257,8 +256,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Sees what was begun to its end, unless somebody is in a hurry: without its matches the fleet may be too large
-    /// already, and then nothing takes the place of the crashed room.
+    /// Waits for the crash and the update to be handled, unless the demonstration was interrupted: without its matches
+    /// the fleet may be too large already, and then the crashed room is not replaced.
     async fn settle(&mut self, interrupted: bool, signals: &mut Signals) -> anyhow::Result<()> {
         let mut hurry = interrupted;
         let began = Instant::now();
@@ -298,7 +297,7 @@ impl Story<'_> {
         self.others.update = began.map(|at| (at, Timestamp::now()));
     }
 
-    /// Counts what was done, and deletes the fleet.
+    /// Collects the summary, and deletes the fleet.
     async fn take_away(&mut self) -> anyhow::Result<()> {
         let api = self.api;
         self.summary.matches = self.tally.matches.load(Relaxed);

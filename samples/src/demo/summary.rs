@@ -20,16 +20,16 @@ pub enum Update {
     Failed(String),
 }
 
-/// What became of the room that was made to crash.
+/// The outcome of the crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Crash {
-    /// There was none.
+    /// No room was made to crash.
     #[default]
     None,
     /// The new room is not ready yet.
     Open,
     ReplacedAfter(Duration),
-    /// Somebody ended the demonstration before.
+    /// The demonstration was stopped before.
     Interrupted,
 }
 
@@ -41,14 +41,15 @@ pub struct Summary {
     pub scale_downs: u64,
     pub update: Update,
     pub matches: u64,
-    /// Their room ended before them; also those that ran when the demonstration was interrupted.
+    /// Matches whose room ended first, and those that were running when the demonstration was
+    /// interrupted.
     pub cut_short: u64,
     pub twice: u64,
     pub crash: Crash,
     pub unended: Vec<String>,
 }
 
-/// When rooms were added for another reason than the load.
+/// Additions of rooms for other reasons than the load.
 #[derive(Debug, Default)]
 pub struct OtherReasons {
     /// The operation that replaced the crashed room.
@@ -72,13 +73,13 @@ pub fn created_at(record: &Value) -> Option<Timestamp> {
 }
 
 impl Summary {
-    /// Counts what was done by the operations that have ended.
+    /// Counts the results of the ended operations.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// If the server does not answer.
     pub async fn count(&mut self, api: &Api, others: &OtherReasons) -> anyhow::Result<()> {
         let mut additions = 0;
-        // Oldest first: the first addition is the fleet itself.
+        // Oldest first: the first addition creates the fleet itself.
         for operation in api.ended_operations().await?.iter().rev() {
             if operation["status"] != "finished" {
                 continue;
@@ -135,10 +136,10 @@ impl Summary {
         print(&text.concat())
     }
 
-    /// Whether all was well.
+    /// Checks that nothing went wrong.
     ///
     /// # Errors
-    /// What was not as it should be.
+    /// Everything that went wrong.
     pub fn verdict(&self) -> anyhow::Result<()> {
         if self.twice > 0 {
             bail!("{} rooms were allocated twice", self.twice);

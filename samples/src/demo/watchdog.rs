@@ -1,7 +1,8 @@
 //! A process that outlives the demonstration and cleans up after it, however it ended.
 //!
 //! Rooms outlive the orchestrator by design, so a killed demonstration would leave its rooms forever. The watchdog
-//! holds the reading end of a pipe whose other end only the demonstration has: when that closes, it is over.
+//! holds the reading end of a pipe whose other end only the demonstration has: when that closes, the demonstration is
+//! over.
 
 use super::marker;
 use anyhow::{Context, bail};
@@ -18,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long a clean-up tries.
 const CLEAN_MAX: Duration = Duration::from_secs(20);
 const CLEAN_LOOK: Duration = Duration::from_millis(20);
-/// What it prints once only KILL can end it.
+/// What it prints once it ignores all signals but KILL.
 const LISTENING: u8 = b'.';
 
 /// The options of `maestro demo-watchdog`.
@@ -28,7 +29,7 @@ pub struct WatchdogArgs {
     pub folder: PathBuf,
 }
 
-/// The demonstration's end. Dropping it waits for the clean-up.
+/// The watchdog as the demonstration holds it. Dropping it waits for the clean-up.
 pub struct Watchdog(Child);
 
 impl Watchdog {
@@ -58,10 +59,10 @@ impl Watchdog {
         }
     }
 
-    /// Tells it the demonstration's installation. Call it before there is a room.
+    /// Passes the demonstration's installation to the watchdog. Must be called before the first room.
     ///
     /// # Errors
-    /// When it is gone.
+    /// If the watchdog is gone.
     pub fn guard(&mut self, installation: &str) -> anyhow::Result<()> {
         let to = self.0.stdin.as_mut().context("it is told once")?;
         let told = to.write_all(installation.as_bytes());
@@ -74,13 +75,13 @@ impl Drop for Watchdog {
         drop(self.0.stdin.take());
         // While a panic unwinds, the server's threads keep replacing killed rooms: the process ends first.
         if !std::thread::panicking() {
-            // It bounds itself.
+            // The clean-up has its own time limit.
             let _ = self.0.wait();
         }
     }
 }
 
-/// Waits for the end of the demonstration and cleans up behind it.
+/// Waits for the end of the demonstration and cleans up after it.
 ///
 /// # Errors
 /// If the folder does not belong to a demonstration, or something is left.
@@ -96,7 +97,7 @@ pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
         .build()
         .context("no runtime")?;
     let _entered = runtime.enter();
-    // They are ignored: a signal with a handler does not end the process.
+    // The signals are ignored: one with a handler does not end the process.
     let mut unheard = Vec::new();
     for kind in [
         SignalKind::terminate(),
@@ -116,8 +117,8 @@ pub fn watch(args: &WatchdogArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Ends the rooms of an installation and deletes its folder; false: something is left. Without an `installation` there
-/// were no rooms.
+/// Ends the rooms of an installation and deletes its folder; false: something is left. An empty `installation` had no
+/// rooms.
 #[expect(clippy::disallowed_methods, reason = "nobody else needs this thread")]
 pub fn clean(folder: &Path, installation: &str) -> bool {
     let until = Instant::now() + CLEAN_MAX;
@@ -140,7 +141,7 @@ pub fn clean(folder: &Path, installation: &str) -> bool {
     }
 }
 
-/// The marker goes last: a clean-up that is killed in the middle is gone on with by the next demonstration.
+/// Deletes the marker last, so that the next demonstration continues a clean-up that was killed.
 fn remove(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub struct Line {
     /// `resync`, `status`, `event` or `player`.
     kind: &'static str,
-    /// The status, the game's own word, or `joined` and `left`.
+    /// The status, the event's name as the game gives it, or `joined` and `left`.
     word: String,
     player: Option<String>,
     room: Room,

@@ -1,6 +1,6 @@
 //! `maestro forwarder`: a sample forwarder, as matchmakers implement it, which prints the events it receives.
 //!
-//! It answers every call with success, or with a code or a delay of your choice, to see how rooms and dashboards react.
+//! It answers every call with success, or with a chosen code or delay, to see how rooms and dashboards react.
 
 mod line;
 

@@ -106,7 +106,7 @@ impl RoomArgs {
             matches_max: self.max_matches,
             players_max: self.players,
             auto: (self.matches == Matches::Auto).then(|| Auto {
-                // Rooms that start together should not run in step.
+                // Random, so that rooms that start together do not stay in step.
                 first: spread(self.match_every),
                 every: self.match_every,
                 length: self.match_length,

@@ -1,4 +1,4 @@
-//! The game as a plain state machine: matches, status, and requested faults. It reads no clock.
+//! The game as a pure state machine: matches, status, and requested faults. It reads no clock.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -141,7 +141,7 @@ impl Game {
         game
     }
 
-    /// Advances everything that is due; returns a due fault.
+    /// Carries out everything that is due; returns a due fault.
     pub fn advance(&mut self, now: Instant) -> Option<Fault> {
         if due(self.crash_at, now) {
             return Some(Fault::Crash);
@@ -191,7 +191,7 @@ impl Game {
         let fits = matches!(self.phase, Phase::Open)
             && self.running() < self.rules.matches_max
             && players <= self.rules.players_max;
-        // A match beyond the clock's range is the caller's mistake.
+        // A match whose end is beyond the clock's range is not started.
         let ends_at = now.checked_add(length).filter(|_| fits)?;
         self.last_id += 1;
         self.matches.push(Match {
@@ -207,7 +207,7 @@ impl Game {
         (!self.matches.is_empty()).then(|| self.matches.remove(0).id)
     }
 
-    /// Begins to close; asked again, it changes nothing.
+    /// Begins to close; further calls change nothing.
     pub fn close(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Starting | Phase::Open) {
             self.phase = Phase::Closing {

@@ -14,13 +14,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Accepted,
-    /// Answered, but not with `success: true`.
+    /// The answer was not `success: true`.
     Refused(String),
-    /// Not answered.
+    /// No answer came.
     Unreachable(String),
 }
 
-/// The way to the room's own ping route.
+/// The connection to the room's own ping route.
 #[derive(Debug)]
 pub struct Link {
     client: reqwest::Client,
@@ -56,7 +56,7 @@ impl Link {
             .no_proxy()
             .timeout(ANSWER_MAX)
             .pool_max_idle_per_host(1)
-            // The server decides how long an idle connection lives: a room may ping seldom.
+            // The server decides how long an idle connection stays open: a room may ping rarely.
             .pool_idle_timeout(None)
             .build()
             .context("no HTTP client")?;
@@ -91,7 +91,7 @@ impl Link {
     }
 }
 
-/// The cause at the bottom: "connection refused" says more than "error sending request".
+/// The innermost cause: "connection refused" says more than "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

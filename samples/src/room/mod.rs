@@ -33,7 +33,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How many client commands may wait.
 const COMMANDS_MAX: usize = 16;
 
-/// The command of a scheduler whose rooms are this program, under whatever name it was put.
+/// The command of a scheduler whose rooms run this program, whatever its file is called.
 pub fn command() -> [String; 4] {
     let own = std::env::current_exe().ok().filter(|path| path.exists());
     let own = own.and_then(|path| path.into_os_string().into_string().ok());
@@ -41,7 +41,7 @@ pub fn command() -> [String; 4] {
     [own, "room".into(), "--ping-interval".into(), "1s".into()]
 }
 
-/// How the room's life ended.
+/// How the room ended.
 enum End {
     Closed,
     Crashed,
@@ -103,7 +103,7 @@ async fn live(args: RoomArgs) -> anyhow::Result<End> {
             },
             () = until(game.next_wake()) => {}
             () = &mut serving => {}
-            // It goes on until the status below is terminated, which ends this loop first.
+            // Pinging continues until it has sent `terminated`. The loop ends before that, when the game is closed.
             () = &mut pinging => break,
         }
         if let Some(fault) = game.advance(Instant::now()) {
@@ -153,7 +153,7 @@ fn on_term(args: &RoomArgs, game: &mut Game) {
     }
 }
 
-/// Carries a client's command out; a fault is left to the caller.
+/// Carries out a client's command. A requested fault is returned to the caller.
 fn obey(request: Request, game: &mut Game) -> Option<Fault> {
     let now = Instant::now();
     let answer = match request.command {

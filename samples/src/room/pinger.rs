@@ -1,5 +1,4 @@
-//! When to ping: at once on changes, otherwise each period; with growing pauses while the orchestrator is unreachable,
-//! forever.
+//! When to ping: at once on changes, otherwise once per period. Failed pings are retried forever, with growing pauses.
 
 use maestro_core::rules::back_off::doubled;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,10 +13,11 @@ use super::output::log;
 /// First pause after a ping that was not accepted.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 
-/// Longest such pause, unless the period itself is longer: a restarted orchestrator gets a ping soon.
+/// Longest such pause, unless the period itself is longer. It is short, so that a restarted orchestrator gets a ping
+/// soon.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Pings the status of `reports` until `terminated` was sent, and never that before `terminating`.
+/// Pings the status of `reports` until `terminated` was sent, which always comes after `terminating`.
 pub async fn ping_until_terminated(
     link: Option<Link>,
     mut reports: watch::Receiver<Report>,
@@ -28,7 +28,8 @@ pub async fn ping_until_terminated(
     loop {
         let mut report = *reports.borrow_and_update();
         let last = report.status == Status::Terminated;
-        // A change that was faster than the pings: the contract has no other transition to `terminated`.
+        // The change was faster than the pings. `terminating` is sent first: the contract has no other transition to
+        // `terminated`.
         if last && !said_terminating {
             report.status = Status::Terminating;
             say(link.as_ref(), &report, &mut failures).await;
@@ -80,7 +81,7 @@ async fn say(link: Option<&Link>, report: &Report, failures: &mut u32) {
 
 fn pause(period: Duration, failures: u32) -> Duration {
     if failures == 0 {
-        // Within a tenth of the period, so that a fleet does not ping in step.
+        // Varies the period by a tenth, so that a fleet does not ping in step.
         return period.mul_f64(0.9) + spread(period.mul_f64(0.2));
     }
     let longest = doubled(PAUSE_FIRST, failures - 1, PAUSE_MAX);

@@ -88,7 +88,7 @@ async fn talk(stream: TcpStream, game: mpsc::Sender<Request>) {
     }
 }
 
-/// `None` once the game is over.
+/// The answer to one line; `None` once the game is over.
 async fn answer(line: &str, game: &mpsc::Sender<Request>) -> Option<String> {
     let command = match parse(line) {
         Ok(command) => command,
