@@ -1,4 +1,4 @@
-//! The calls that prepare a measurement and read its outcome, as JSON.
+//! The API calls that prepare a measurement and read its outcome, as JSON.
 
 use crate::wire::{self, Connection};
 use anyhow::{Context, bail};
@@ -22,7 +22,7 @@ impl Api {
         Ok(Self { connection, host })
     }
 
-    /// Status and body of the answer.
+    /// Makes a call; returns the status and body of the answer.
     pub async fn call(
         &mut self,
         method: &str,
@@ -39,7 +39,7 @@ impl Api {
         Ok((answer.status, value))
     }
 
-    /// The body of an answer, which must be 200.
+    /// Makes a call that must be answered 200; returns the body.
     pub async fn ok(
         &mut self,
         method: &str,
@@ -57,7 +57,7 @@ impl Api {
         Ok(())
     }
 
-    /// Rooms of this game that are ready.
+    /// The number of ready rooms of this game.
     pub async fn ready(&mut self, game: &str) -> anyhow::Result<u64> {
         let path = format!("/schedulers/info?game={game}");
         let body = self.ok("GET", &path, None).await?;

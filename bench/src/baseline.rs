@@ -1,11 +1,11 @@
-//! The least that an actix-web server can do with a ping: read the body into a map and answer.
-//! Maestro is measured against it; a separate process.
+//! The baseline that Maestro is compared with, in a separate process: the least that an actix-web
+//! server can do with a ping is to read the body into a map and answer.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use std::collections::HashMap;
 
-/// As many threads as the server has on this machine.
+/// The number of threads that the server has on this machine.
 fn workers() -> usize {
     std::thread::available_parallelism()
         .map_or(2, usize::from)

@@ -1,5 +1,5 @@
-//! How long the embedded store takes to make one row durable: the reference for the figures of
-//! operations, on the same disk and in the same run.
+//! Measures how long the embedded store takes to make one row durable, on the same disk and in the
+//! same run as the operations: their figures are compared with it.
 
 use anyhow::{Context, bail};
 use maestro_core::domain::{Scheduler, SchedulerName, Seq};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const COMMITS: u64 = 500;
 
-/// In a separate store, in a folder beside the measured one.
+/// The median time to commit one row, in a separate store next to the measured one.
 ///
 /// # Errors
 /// If the store fails.

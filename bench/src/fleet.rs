@@ -1,4 +1,4 @@
-//! A fleet on paper: from nothing to ready, its memory, and a restart.
+//! A simulated fleet: the time from nothing to ready, its memory, and a restart.
 
 use crate::api::{self, Api};
 use crate::args::FleetArgs;
@@ -7,9 +7,10 @@ use crate::report::{Report, Table, maybe, median, millis};
 use crate::site::{PATIENCE, Site};
 use std::time::{Duration, Instant};
 
-/// Before memory is read: freed memory is returned, pending writes are written.
+/// The pause before memory is read, in which freed memory is returned and pending writes are
+/// written.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Schedulers without rooms whose way to `in-sync` is timed.
+/// The number of schedulers without rooms whose time to `in-sync` is measured.
 const EMPTY: usize = 20;
 const FLEET: &str = "bench-fleet";
 
@@ -61,7 +62,7 @@ pub async fn run(args: &FleetArgs) -> anyhow::Result<Report> {
         "start → its owner is loaded, ms",
         millis(site.server.started_in),
     );
-    // Those from before the restart are in the list too.
+    // The list contains those from before the restart too.
     site.until_created(2 * u64::from(args.rooms)).await?;
     row(
         "start → rooms replaced, ms",
@@ -96,7 +97,7 @@ async fn in_sync(site: &Site) -> anyhow::Result<String> {
     Ok(format!("{:.2}", median(times)))
 }
 
-/// The 99th percentile of turns of a kind, the worst of all schedulers.
+/// The 99th percentile of the duration of turns of a kind: the worst of all schedulers.
 pub async fn turn_p99_us(internal: &str, kind: &str) -> anyhow::Result<Option<u64>> {
     let mut api = Api::connect(internal).await?;
     let view = api.ok("GET", "/debug/actors", None).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Linux counts CPU time for `/proc` in hundredths of a second on every machine that we build for.
 const TICK: Duration = Duration::from_millis(10);
 
-/// User and system time of all threads so far; `None`: no such process.
+/// User and system time of all threads so far; `None`: there is no such process.
 pub fn cpu(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     ticks(&stat).map(|ticks| TICK * ticks)
@@ -20,7 +20,8 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Fields 14 and 15; the name before them is in brackets and may hold anything.
+/// The sum of fields 14 and 15. The process name before them is in brackets and may contain
+/// anything.
 fn ticks(stat: &str) -> Option<u32> {
     let after_name = stat.rsplit_once(')')?.1;
     let mut fields = after_name.split_whitespace().skip(11);

@@ -2,17 +2,17 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `args` | what can be asked for |
+//! | `args` | the arguments of `maestro bench` |
 //! | `wire`, `api` | HTTP/1.1 over one connection: raw for the load, JSON for what prepares it |
 //! | `load`, `rounds` | many connections for a slice of time; contestants in turn |
-//! | `server`, `baseline`, `gauge` | the processes that are measured, and what the kernel says of them |
+//! | `server`, `baseline`, `gauge` | the measured processes, with their CPU time and memory |
 //! | `site`, `scratch` | a server with a fleet on it, in a temporary folder |
 //! | `commit` | the time of one durable row, to compare with |
 //! | `ping`, `allocate`, `fleet`, `processes`, `operations` | the measurements |
 //! | `report` | tables for people |
 //!
-//! Server, generator and baseline are separate processes. Never: a loop without a bound in count or
-//! time, a process left behind, an address other than the named ones.
+//! Server, generator and baseline are separate processes. Every loop is bounded in count or time,
+//! no process is left behind, and only the named addresses are used.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 // They panic where stdout or stderr is closed: see `maestro_cli::print`.
@@ -45,7 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the measurement and prints the result.
 ///
 /// # Errors
-/// If it cannot be measured, and if something forbidden was seen: a room allocated twice.
+/// If it cannot be measured, or if a violation was seen: a room allocated twice.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let Bench::Baseline = args.bench {
         return baseline::serve();
@@ -58,7 +58,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
         .build()
         .context("cannot start the generator")?;
     let report = runtime.block_on(async {
-        // On a worker, not on this thread: `--threads` counts.
+        // Runs on a worker thread, not on this one, so that `--threads` is the real number.
         let mut measuring = tokio::spawn(measure(args.bench));
         tokio::select! {
             told = &mut measuring => told.context("the measurement was interrupted")?,

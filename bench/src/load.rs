@@ -1,5 +1,5 @@
-//! Many connections that send for a slice of time: each the next request after its answer (closed
-//! loop), or at times given by a rate (open loop).
+//! Many connections that send requests for a slice of time. Each sends its next request after the
+//! answer to the last one (closed loop), or at times given by a rate (open loop).
 
 use crate::wire::Connection;
 use anyhow::Context;
@@ -16,21 +16,21 @@ const LATE_MAX: Duration = Duration::from_secs(60);
 /// The pause after a failure, so that an unavailable server is not hammered.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
-/// What is sent, and which answers are good.
+/// The requests that are sent, and which answers are good.
 pub struct Requests {
     pub bytes: Vec<Vec<u8>>,
-    /// Each at most once; otherwise they repeat.
+    /// Send each request at most once; otherwise they repeat.
     pub once: bool,
     /// What the body of a good answer contains.
     pub expect: &'static [u8],
     /// Whether to keep bodies of good answers.
     pub keep: bool,
-    /// The first answer that is not good ends the slice: nothing is left.
+    /// The first answer that is not good ends the slice: nothing is left to allocate.
     pub until_refused: bool,
 }
 
 impl Requests {
-    /// Requests that go round; a good answer contains `expect`.
+    /// Requests that repeat; a good answer contains `expect`.
     pub fn cycle(bytes: Vec<Vec<u8>>, expect: &'static [u8]) -> Self {
         Self {
             bytes,
@@ -99,10 +99,10 @@ impl Slice {
     }
 }
 
-/// Three digits, up to the longest latency.
+/// A histogram with three significant digits, up to the highest latency.
 fn histogram() -> Histogram<u64> {
     let made = Histogram::new_with_bounds(1, LATENCY_MAX, 3);
-    // The bounds are constants that it takes: see the test.
+    // The bounds are constants that the library accepts: see the test.
     #[allow(clippy::expect_used, reason = "constant bounds, tested")]
     made.expect("valid bounds")
 }
@@ -211,7 +211,7 @@ impl Sender {
         (self.connection, self.seen)
     }
 
-    /// Whether the answer was good.
+    /// Sends one request; returns whether the answer was good.
     async fn request(&mut self, number: usize, from: Instant) -> bool {
         let work = self.work.clone();
         let connection = match &mut self.connection {

@@ -59,7 +59,7 @@ pub async fn run(args: &OperationsArgs) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Reads of one, lists of a hundred, creations.
+/// Measures reads of one scheduler, lists of a hundred, and creations.
 async fn schedulers(args: &OperationsArgs, target: &Target) -> anyhow::Result<Vec<Turns>> {
     let url = target.management_url()?;
     let host = wire::address_of(url);
@@ -101,7 +101,7 @@ async fn schedulers(args: &OperationsArgs, target: &Target) -> anyhow::Result<Ve
     Ok(all)
 }
 
-/// Operations that do nothing, on a scheduler without rooms.
+/// Measures operations that do nothing, on a scheduler without rooms.
 async fn operations(count: u32) -> anyhow::Result<Table> {
     let site = Site::simulated(&[]).await?;
     let mut api = Api::connect(&site.server.management).await?;
@@ -145,7 +145,7 @@ async fn starts(site: &Site, api: &mut Api) -> anyhow::Result<Vec<f64>> {
     Ok(waits)
 }
 
-/// Polls until it has ended: its first event is that it has started.
+/// Polls until the operation has ended; its first event says when it started.
 async fn wait_of(api: &mut Api, id: &str) -> anyhow::Result<f64> {
     let path = format!("/schedulers/{NAME}/operations/{id}");
     let until = Instant::now() + Duration::from_secs(10);
@@ -173,7 +173,7 @@ async fn wait_of(api: &mut Api, id: &str) -> anyhow::Result<f64> {
     }
 }
 
-/// Many at once: they wait in the queue while the first of them run.
+/// Enqueues many operations at once: they wait in the queue while the first of them run.
 async fn crowd(site: &Site, count: u32) -> anyhow::Result<()> {
     let host = wire::address_of(&site.server.internal);
     let path = format!("/debug/actors/{NAME}/test-operation");

@@ -1,4 +1,5 @@
-//! Real room processes: from nothing to ready, a crash and its replacement, a restart that adopts them.
+//! Measures real room processes: the time from nothing to ready, the replacement of a crashed room, and a restart that
+//! adopts them.
 
 use crate::api::{self, Api};
 use crate::report::{Report, Table, millis};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
 const FLEET: &str = "bench-process";
-/// Crashes whose replacement is timed.
+/// The number of crashes whose replacement is measured.
 const CRASHES: usize = 5;
 
 pub async fn run(rooms: u32) -> anyhow::Result<Report> {
@@ -68,7 +69,7 @@ async fn crash(api: &mut Api, site: &Site, wanted: u64) -> anyhow::Result<(Durat
     Ok((requested, began.elapsed()))
 }
 
-/// When the first room operation after `since` was created.
+/// The creation time of the first operation since `since` that adds rooms.
 async fn next_addition(api: &mut Api, since: Timestamp) -> anyhow::Result<Option<Timestamp>> {
     let mut first: Option<Timestamp> = None;
     for stage in ["final", "active", "pending"] {

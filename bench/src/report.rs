@@ -32,7 +32,7 @@ impl Table {
         self.rows.push(row.to_vec());
     }
 
-    /// Padded, so that it is readable as plain text.
+    /// Renders the table, padded so that it is readable as plain text.
     fn markdown(&self) -> String {
         let lines = || std::iter::once(&self.head).chain(&self.rows);
         let width = |column: usize| {
@@ -125,7 +125,7 @@ impl Report {
     }
 }
 
-/// The middle one; the lower of two.
+/// The median; of two middle ones the lower.
 pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len().saturating_sub(1) / 2;

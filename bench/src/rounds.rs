@@ -1,11 +1,12 @@
-//! Contestants in alternating slices: other load on the machine affects all of them.
+//! Measures contestants in alternating slices, so that other load on the machine affects all of
+//! them.
 
 use crate::gauge;
 use crate::load::{Generator, Slice};
 use crate::report::{Table, maybe, median, quantile};
 use std::time::Duration;
 
-/// Before the first slice that counts.
+/// The time before the first slice that counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 pub struct Contestant {
@@ -121,7 +122,7 @@ pub fn table(all: &[Turns]) -> Table {
     table
 }
 
-/// Of the first contestant to the second, round by round: rate, and CPU.
+/// Ratios of the first contestant to the second, round by round: rate and CPU time.
 pub fn ratios(all: &[Turns]) -> Option<(Table, f64, Option<f64>)> {
     let [one, two, ..] = all else { return None };
     let mut table = Table::new(["round", &one.name, &two.name, "ratio", "CPU ratio"]);

@@ -1,4 +1,4 @@
-//! The measured processes: our own binary, started and ended here.
+//! The measured processes: our own binary, which is started and ended here.
 
 use crate::api::Api;
 use crate::gauge;
@@ -62,17 +62,17 @@ pub struct Server {
     pub management: String,
     pub rooms: String,
     pub internal: String,
-    /// From the start of the process to its ready message.
+    /// The time from the start of the process to its ready message.
     pub started_in: Duration,
-    /// From the start of the process to the first 200 of the management API.
+    /// The time from the start of the process to the first 200 of the management API.
     pub first_200: Duration,
 }
 
 impl Server {
-    /// On free ports of the loopback, with its data and its log in `folder`.
+    /// Starts a server on free loopback ports, with its data and its log in `folder`.
     ///
     /// # Errors
-    /// Its output if it did not come up.
+    /// If it did not come up; the error contains its output.
     pub async fn start(folder: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let log = folder.join("server.log");
         let mut command = clean_command()?;
@@ -130,7 +130,7 @@ impl Server {
     }
 }
 
-/// When a new server answers its list of schedulers for the first time.
+/// The time until a new server first answers its list of schedulers.
 async fn first_200(url: String, began: Instant) -> anyhow::Result<Duration> {
     while began.elapsed() < START_MAX {
         if let Ok(mut api) = Api::connect(&url).await
@@ -166,7 +166,7 @@ async fn wait_until_ready(
     bail!("the server was not ready within {START_MAX:?}")
 }
 
-/// The bare handler, and where it listens.
+/// The baseline process and its address.
 pub struct Baseline {
     pub process: Process,
     pub url: String,

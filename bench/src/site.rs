@@ -31,7 +31,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// With rooms on paper whose ping timeout is an hour.
+    /// A server with simulated rooms whose ping timeout is an hour.
     pub async fn simulated(more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let hour = || "3600000".to_owned();
         let mut settings = vec![
@@ -76,10 +76,10 @@ impl Site {
         read_rooms(&self.room_list())
     }
 
-    /// Waits until so many rooms were created since the server first started.
+    /// Waits until this many rooms were created since the server first started.
     ///
     /// # Errors
-    /// If they do not come.
+    /// If they are not created in time.
     pub async fn until_created(&self, rooms: u64) -> anyhow::Result<()> {
         let mut list = File::open(self.room_list()).context("the list of rooms is gone")?;
         let (mut seen, mut fresh) = (0, Vec::new());
@@ -98,9 +98,10 @@ impl Site {
         }
     }
 
-    /// TERM and a new start on the same data: the new site, and how long the end took.
+    /// Ends the server with TERM and starts it again on the same data. Returns the new site, and
+    /// how long the end took.
     pub async fn restart(self) -> anyhow::Result<(Self, Duration)> {
-        // On the same ports: surviving rooms ping there.
+        // On the same ports, because surviving rooms ping there.
         let mut settings = self.settings.clone();
         for (name, url) in [
             ("MAESTRO_API_PORT", &self.server.management),
@@ -119,7 +120,7 @@ impl Site {
         Ok((site, ended_in))
     }
 
-    /// Creates a fleet on paper and pings each of its rooms once: times until all were
+    /// Creates a simulated fleet and pings each of its rooms once. Returns the times until all were
     /// created, and until all were ready.
     pub async fn ready_fleet(
         &self,
@@ -167,7 +168,7 @@ impl Target {
         }
     }
 
-    /// The named one, if any.
+    /// The running server that the arguments name, if any.
     pub fn named(args: &TargetArgs) -> Option<Self> {
         (args.target_management.is_some() || args.target_rooms.is_some()).then(|| Self {
             management: args.target_management.clone(),
@@ -201,7 +202,7 @@ pub fn read_rooms(file: &std::path::Path) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// One request a room.
+/// One ping request for each room.
 pub fn pings(url: &str, scheduler: &str, rooms: &[String]) -> Vec<Vec<u8>> {
     let host = wire::address_of(url);
     let path = |room: &String| format!("/scheduler/{scheduler}/rooms/{room}/ping");
@@ -209,7 +210,7 @@ pub fn pings(url: &str, scheduler: &str, rooms: &[String]) -> Vec<Vec<u8>> {
     rooms.iter().map(request).collect()
 }
 
-/// Makes rooms ready.
+/// Pings each room once, which makes it ready.
 pub async fn ping_once(
     url: &str,
     scheduler: &str,

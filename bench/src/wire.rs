@@ -1,4 +1,5 @@
-//! HTTP/1.1 over one kept connection, as lean as a generator needs it beside what it measures.
+//! HTTP/1.1 over one kept connection, lean enough for a load generator on the same machine as the
+//! server.
 
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,9 +22,9 @@ pub struct HttpAnswer {
 
 /// Where the body is.
 pub enum Body {
-    /// This part of the connection's buffer, until the next call.
+    /// The body is this part of the connection's buffer, until the next call.
     Buffered { start: usize, end: usize },
-    /// It came in chunks.
+    /// The body came in chunks, which are joined here.
     Joined(Vec<u8>),
 }
 
@@ -143,7 +144,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
     }))
 }
 
-/// `None`: the last chunk has not come yet.
+/// Joins the chunks; `None`: the last one has not arrived yet.
 fn join_chunks(mut rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut joined = Vec::new();
     loop {
