@@ -1,10 +1,10 @@
-//! What one decision leaves behind for the writer.
+//! The output of one decision for the writer.
 
 use maestro_core::domain::RoomTouch;
 use maestro_core::ports::Change;
 use maestro_core::state::Effect;
 
-/// A pending write, and what waits for it.
+/// A pending write, and the effects that wait for it.
 pub(crate) struct Batch {
     pub changes: Vec<Change>,
     pub touches: Vec<RoomTouch>,

@@ -1,4 +1,4 @@
-//! What comes to a scheduler from outside: commands, pings, and what other programs do to its operations.
+//! External inputs of a scheduler: commands, pings, and changes that other programs make to its operations.
 
 use crate::world::World;
 use maestro_core::domain::*;
@@ -17,7 +17,7 @@ impl World {
         self.command_of(None, command)
     }
 
-    /// A command that the request of this id brings.
+    /// Sends a command with the id of its request.
     pub fn command_of(&mut self, request: Option<Arc<str>>, command: Command) -> Caller {
         let caller = self.caller();
         self.decide(Input::Command {
@@ -46,7 +46,7 @@ impl World {
         self.ping_owner(room, status, running_matches);
     }
 
-    /// The same, past the board.
+    /// Sends the ping to the owner, bypassing the board.
     pub fn ping_owner(
         &mut self,
         room: &RoomId,
@@ -69,7 +69,7 @@ impl World {
         let before = self.status(room);
         self.decide(Input::Ping { caller, ping });
         if posted {
-            // What may be answered from the board changes nothing when it is looked at.
+            // A ping that may be answered from the board must change nothing when the owner handles it.
             assert_eq!(self.status(room), before, "{room} was posted with {said:?}");
             assert_eq!(self.board.get(room), Some(&said), "{room}");
             let changes = self.batches.back().map(|b| b.changes.as_slice());
@@ -79,8 +79,8 @@ impl World {
         caller
     }
 
-    /// A room that says that it plays, or ends, has taken up its allocation; one that is
-    /// ready again gives it back when the hold time is over.
+    /// A room that reports a match or its end has used its allocation; one that is ready again after the hold time
+    /// returns it.
     fn takes_up(&mut self, room: &RoomId, status: PingStatus) {
         if status != PingStatus::Ready || self.hold_is_over(room) {
             self.held.remove(room);
@@ -100,7 +100,7 @@ impl World {
         held.is_some_and(|h| self.clock.mono.since(h.at) > self.settings.allocation_hold)
     }
 
-    /// Another program puts an operation into the queue, and says so.
+    /// Another program puts an operation into the queue and notifies the owner.
     pub fn pushed(&mut self, record: OperationRecord) {
         self.stored.put(&record);
         self.written.put(&record);
@@ -111,7 +111,7 @@ impl World {
         self.decide(Input::CancelRequested(id));
     }
 
-    /// An allocation whose reply was not taken is released.
+    /// Releases an allocation whose caller left before it took the reply.
     pub fn untaken(&mut self) -> bool {
         let known = self.held.iter().find(|(_, held)| held.acknowledged);
         let known = known.map(|(room, held)| (room.clone(), held.caller));

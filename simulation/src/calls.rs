@@ -12,13 +12,13 @@ pub enum Outcome {
     Invalid,
     Exhausted,
     Unavailable,
-    /// Done, and reported as failed.
+    /// It is carried out, and reported as failed.
     DoneUnavailable,
-    /// Its deadline passed before anything was done.
+    /// Its deadline passes, and it is not carried out.
     Unknown,
-    /// Its deadline passed, and it was done.
+    /// Its deadline passes, and it is carried out.
     DoneUnknown,
-    /// Its deadline passed, and it is done later.
+    /// Its deadline passes, and it is carried out later.
     LateUnknown,
 }
 
@@ -49,7 +49,8 @@ impl World {
         self.works.push_back((id, work));
     }
 
-    /// There is such a row, or there was one in the commit whose effects happen now.
+    /// Whether the room's row satisfies `is` in the store, or did in the commit whose effects are
+    /// being carried out.
     fn was_durable(&self, room: &RoomId, is: impl Fn(&RoomRecord) -> bool) -> bool {
         let just = self.committed.iter().filter_map(|change| match change {
             Change::PutRoom(row) if row.id == *room => Some(&**row),
@@ -58,7 +59,7 @@ impl World {
         self.stored.rooms.get(room).into_iter().chain(just).any(is)
     }
 
-    /// One issued call ends.
+    /// An issued call begins and ends at once, with this outcome.
     #[must_use = "a story asserts that it happens"]
     pub fn work(&mut self, index: usize, outcome: Outcome) -> bool {
         if self.works.is_empty() {
@@ -93,7 +94,7 @@ impl World {
         true
     }
 
-    /// The runtime carries a call out; from then on its answer is on its way.
+    /// The runtime carries out an issued call, whose answer is delivered by [`World::finish`].
     #[must_use = "a story asserts that it happens"]
     pub fn begin(&mut self, index: usize) -> bool {
         if self.works.is_empty() {
@@ -128,8 +129,8 @@ impl World {
         self.decide(Input::WorkDone { id, result });
     }
 
-    /// Calls are abandoned: those that have not begun never happen, those that have begun are not
-    /// undone. Either way no answer is expected any more.
+    /// The owner abandons calls: those that have not begun never happen, those that have begun are
+    /// not undone. It must not expect an answer to either.
     pub(crate) fn abandon(&mut self, ids: &[WorkId]) {
         for id in ids {
             let given = self.works.iter().position(|(given, _)| given == id);
@@ -148,7 +149,7 @@ impl World {
         }
     }
 
-    /// An abandoned call takes effect.
+    /// A late call takes effect.
     #[must_use = "a story asserts that it happens"]
     pub fn late(&mut self, index: usize) -> bool {
         if self.late.is_empty() {
@@ -159,19 +160,19 @@ impl World {
         true
     }
 
-    /// An abandoned call never happens.
+    /// A late call never takes effect.
     pub fn never(&mut self, index: usize) {
         if !self.late.is_empty() {
             self.late.remove(index % self.late.len());
         }
     }
 
-    /// Abandoned calls that may still take effect.
+    /// The number of late calls, which may still take effect.
     pub fn late_calls(&self) -> usize {
         self.late.len()
     }
 
-    /// Index of the late call that makes this room.
+    /// Index of the late call that creates this room.
     pub fn late_creation_of(&self, room: &RoomId) -> usize {
         let makes = |w: &Work| matches!(w, Work::CreateRoom(order) if order.room == *room);
         self.late.iter().position(makes).expect("it was being made")

@@ -1,4 +1,4 @@
-//! Documents and orders that many stories need.
+//! Documents and commands that many stories need.
 
 use maestro_core::domain::*;
 use maestro_core::rules::patch::{AutoscalingPatch, ContainerPatch, Patch, SpecPatch};
@@ -56,12 +56,12 @@ pub fn patch(edit: impl FnOnce(&mut Patch)) -> Command {
     Command::Patch(Box::new(patch))
 }
 
-/// A patch that makes a major version: its rooms run another command.
+/// A patch that creates a major version: its rooms run another command.
 pub fn major(word: &str) -> Command {
     patch(|p| p.spec = Some(command(word)))
 }
 
-/// The part of [`major`] that makes it one.
+/// The change of the command that makes [`major`] a major version.
 pub fn command(word: &str) -> SpecPatch {
     SpecPatch {
         containers: vec![ContainerPatch {
@@ -93,7 +93,7 @@ pub fn buffer(amount: Option<i32>) -> Command {
     patch(|p| p.autoscaling = Some(autoscaling))
 }
 
-/// The operation that answers an order.
+/// The operation in the answer to a command.
 ///
 /// # Panics
 /// If the answer is something else.

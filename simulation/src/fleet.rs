@@ -1,4 +1,4 @@
-//! A world that carries everything out promptly, unless the story holds it back.
+//! A world that carries everything out at once, unless the story holds it back.
 
 use crate::calls::Outcome;
 use crate::documents::spec;
@@ -79,7 +79,7 @@ impl Fleet {
         self.carry_on();
     }
 
-    /// Everything that is not held back happens.
+    /// Carries out everything that is not held back.
     pub fn carry_on(&mut self) {
         for _ in 0..TURNS_MAX {
             let more = self.world.commit()
@@ -94,7 +94,7 @@ impl Fleet {
         panic!("never comes to rest: {:?}", self.world.state.view());
     }
 
-    /// Carries the first held piece of work out.
+    /// Carries out the first held call.
     #[must_use = "a story asserts that it happens"]
     pub fn release_one(&mut self) -> bool {
         let released = self.world.work(0, Outcome::Works);
@@ -102,7 +102,7 @@ impl Fleet {
         released
     }
 
-    /// The first held call comes to this end.
+    /// Ends the first held call with this outcome.
     #[must_use = "a story asserts that it happens"]
     pub fn release_with(&mut self, outcome: Outcome) -> bool {
         let released = self.world.work(0, outcome);
@@ -110,10 +110,10 @@ impl Fleet {
         released
     }
 
-    /// The first held call of this kind comes to this end.
+    /// Ends the first held call of this kind with this outcome.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     pub fn release_kind(&mut self, kind: &str, outcome: Outcome) {
         let at = self.world.position(kind);
         let at = at.unwrap_or_else(|| panic!("no {kind} among {:?}", self.world.works));
@@ -134,7 +134,7 @@ impl Fleet {
         self.restart_held();
     }
 
-    /// The same, and calls are held back as before.
+    /// Like [`Fleet::restart`], but calls are still held back.
     pub fn restart_held(&mut self) {
         self.world.works.clear();
         self.world.restart();
@@ -144,15 +144,15 @@ impl Fleet {
     /// Sends a command to the owner.
     ///
     /// # Errors
-    /// What the owner refuses.
+    /// If the owner refuses it.
     pub fn order(&mut self, command: Command) -> CommandResult {
         self.order_of(None, command)
     }
 
-    /// An order that the request of this id brings.
+    /// Sends a command with the id of its request.
     ///
     /// # Errors
-    /// What the owner refuses.
+    /// If the owner refuses it.
     pub fn order_of(&mut self, request: Option<Arc<str>>, command: Command) -> CommandResult {
         let caller = self.world.command_of(request, command);
         self.answer_of(caller)
@@ -161,7 +161,7 @@ impl Fleet {
     /// Sends a ping of a room.
     ///
     /// # Errors
-    /// What the owner refuses.
+    /// If the owner refuses it.
     pub fn ping(&mut self, room: &RoomId, status: PingStatus, matches: i64) -> CommandResult {
         let caller = self.world.ping_owner(room, status, matches);
         self.answer_of(caller)
@@ -173,19 +173,19 @@ impl Fleet {
         answer.expect("every caller is answered")
     }
 
-    /// Every running room pings this status, with no running matches given.
+    /// Every running room pings this status, without a number of running matches.
     pub fn ping_all(&mut self, status: PingStatus) {
         for room in self.rooms() {
             let _ = self.ping(&room, status, 0);
         }
     }
 
-    /// Lets time pass, waking the state machine whenever it asked for it.
+    /// Lets time pass, waking the state machine whenever it has asked for it.
     pub fn pass(&mut self, time: Duration) {
         let end = self.world.clock.mono.plus(time);
         let mut at_once = 0;
         while let Some(wake) = self.world.state.next_wake().filter(|wake| *wake <= end) {
-            // What is too much for one turn continues in the next.
+            // Work that is too much for one turn continues in the next.
             let again = wake <= self.world.clock.mono;
             at_once = if again { at_once + 1 } else { 0 };
             assert!(
@@ -197,7 +197,7 @@ impl Fleet {
             self.input(Input::Wake);
         }
         self.world.advance_to(end);
-        // Stories wait for events; what does not come within a day does not come at all.
+        // A story that waits longer than a day waits for an event that never comes.
         let told = end.since(BEGINNING);
         assert!(told < DAY, "waits in vain: {:?}", self.world.state.view());
     }
@@ -235,7 +235,7 @@ impl Fleet {
     /// The room under validation.
     ///
     /// # Panics
-    /// When none runs.
+    /// If none runs.
     pub fn trial(&self) -> RoomId {
         let mut running = self.world.machine.running.values();
         let trial = running.find(|i| i.validation);

@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// What was acknowledged exists after a take-over.
+    /// Acknowledged changes survive a take-over.
     pub(crate) fn check_promises(&mut self) {
         if self.forgetful {
             return self.promised.clear();
@@ -94,7 +94,7 @@ impl World {
         self.machine.check_ports();
     }
 
-    /// Counts and indexes are those of the rooms.
+    /// Counts and indexes agree with the rooms.
     fn check_counts(&self) {
         let rooms = self.state.rooms();
         let mut recount = RoomTable::default();
@@ -133,7 +133,7 @@ impl World {
         }
         let (history, queue) = (self.settings.history_limit, self.settings.queue_limit);
         let ended = all().filter(|o| o.status.is_final()).count();
-        // Ordinary ones, those without action, and some of a scheduler before.
+        // Ordinary operations, those without action, and some of an earlier scheduler of this name.
         let kept = history + NO_ACTION_KEPT + 8;
         assert!(ended <= kept, "{ended} ended operations are kept");
         assert!(all().all(|o| o.history.len() <= 200));

@@ -1,4 +1,4 @@
-//! What a story may look at.
+//! The parts of a world that a story may inspect.
 
 use crate::world::World;
 use maestro_core::domain::*;
@@ -6,7 +6,7 @@ use maestro_core::state::*;
 use std::collections::BTreeSet;
 
 impl World {
-    /// What the shell may answer by itself for this room.
+    /// The ping of this room that the shell may answer by itself.
     pub fn posted(&self, room: &RoomId) -> Option<Steady> {
         self.board.get(room).copied()
     }
@@ -15,7 +15,7 @@ impl World {
     pub fn status(&self, room: &RoomId) -> Option<RoomStatus> {
         self.state.rooms().get(room.as_str()).map(Room::status)
     }
-    /// Rooms that the owner knows or that run, by id.
+    /// Rooms that the owner knows or that are running, by id.
     pub fn room_ids(&self) -> Vec<RoomId> {
         let mut ids: BTreeSet<RoomId> = self.machine.running.keys().cloned().collect();
         ids.extend(self.state.rooms().iter().map(|r| r.record.id.clone()));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A room was told to end.
+/// An order to end a room.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Termination {
     pub room: RoomId,
@@ -19,21 +19,21 @@ pub struct Termination {
 #[derive(Default)]
 pub struct Machine {
     pub running: BTreeMap<RoomId, Instance>,
-    /// Ports by the room that they are reserved for, those of running rooms among them.
+    /// Ports by the room that they are reserved for, including those of running rooms.
     pub reserved: BTreeMap<RoomId, Arc<[u16]>>,
-    /// Creations that were accepted, oldest first; repeated ones too.
+    /// Accepted creations, oldest first, including repeated ones.
     pub orders: Vec<RoomOrder>,
-    /// Rooms that were told to end, oldest first; repeated ones too.
+    /// Orders to end a room, oldest first, including repeated ones.
     pub terminations: Vec<Termination>,
-    /// Calls so far by their kind, also those that failed.
+    /// The number of calls by kind, including failed ones.
     pub calls: BTreeMap<&'static str, usize>,
-    /// Creations fail with this text.
+    /// If set, creations fail with this text.
     pub creation_fails: Option<String>,
-    /// Terminations only begin; they end when told.
+    /// Terminations only begin, and end by [`Machine::finish_ending`].
     pub slow_endings: bool,
-    /// Instances that are made have no address before [`Machine::place`].
+    /// New instances have no address before [`Machine::place`].
     pub unplaced: bool,
-    /// Most rooms that ran at one time.
+    /// The highest number of rooms that ran at the same time.
     pub peak: usize,
     pub(crate) events: VecDeque<RuntimeEvent>,
     ending: BTreeSet<RoomId>,
@@ -41,17 +41,17 @@ pub struct Machine {
     observed: u64,
 }
 
-/// The book draws from here on where the document names no range.
+/// The first port for documents that name no range.
 const FIRST_PORT: u16 = 20_000;
 
 impl Machine {
-    /// Does a piece of work, and returns its result.
+    /// Carries out a call, and returns its result.
     pub fn call(&mut self, work: &Work) -> WorkResult {
         *self.calls.entry(work.kind()).or_default() += 1;
         match work {
             Work::ReservePorts { room, scheduler } => self.reserve(room, scheduler),
             Work::ReleasePorts { room } => {
-                // Only a reservation: the ports of a room that runs stay its own.
+                // Releases only a reservation: a running room keeps its ports.
                 if !self.running.contains_key(room) {
                     self.reserved.remove(room);
                 }
@@ -102,8 +102,8 @@ impl Machine {
         WorkResult::Ports(ports)
     }
 
-    /// A running one is found again. Refused when another room has one of the ports by now: one
-    /// book decides, whatever an older intent says.
+    /// Creates a room, or finds it if it is running. Refuses if another room has one of the ports
+    /// by now: the book of ports decides, whatever an older intent says.
     fn create(&mut self, order: &RoomOrder) -> WorkResult {
         if let Some(why) = &self.creation_fails {
             return WorkResult::Failed(RuntimeError::Invalid(why.as_str().into()));
@@ -123,7 +123,7 @@ impl Machine {
         WorkResult::Created(self.make(order))
     }
 
-    /// Starts a room, whoever ordered it.
+    /// Starts a room, whether this scheduler ordered it or not.
     pub fn make(&mut self, order: &RoomOrder) -> Instance {
         self.reserved
             .insert(order.room.clone(), order.host_ports.clone());
@@ -155,7 +155,7 @@ impl Machine {
         reason: RemovalReason,
     ) -> WorkResult {
         let known = self.running.get(room);
-        // A namesake is none of ours.
+        // A namesake is not this scheduler's room.
         if known.is_none_or(|i| uid.is_some_and(|uid| i.uid != uid)) {
             return WorkResult::Failed(RuntimeError::NotFound);
         }
@@ -214,7 +214,8 @@ impl Machine {
         Some(instance.uid)
     }
 
-    /// Another instance takes a room's name; only what came after it may be heard.
+    /// Another instance takes a room's name. Without `heard`, the watch reports only the new one
+    /// and not the end of the old one.
     pub fn replace_by_namesake(&mut self, room: &RoomId, heard: bool) {
         let Some(mut instance) = self.running.get(room).cloned() else {
             return;
@@ -230,20 +231,20 @@ impl Machine {
         self.events.push_back(RuntimeEvent::Changed(instance));
     }
 
-    /// A room that was told to end has ended.
+    /// Completes the termination of a room.
     pub fn finish_ending(&mut self) -> bool {
         let room = self.ending.pop_first();
         room.inspect(|room| self.gone(room, None)).is_some()
     }
 
-    /// The watch has a gap: undelivered events are lost, and a list follows.
+    /// The watch has a gap: undelivered events are lost, and a new list follows.
     pub fn relist(&mut self) {
         self.events.clear();
         let all = self.running.values().cloned().collect();
         self.events.push_back(RuntimeEvent::Listed(all));
     }
 
-    /// Rooms that share a host port; never any.
+    /// Checks that no two rooms share a host port.
     pub(crate) fn check_ports(&self) {
         let mut holders = BTreeMap::new();
         for (room, ports) in &self.reserved {

@@ -1,4 +1,4 @@
-//! The end of all faults: everything broken is repaired, and the fleet becomes what it should be.
+//! The end of all faults: everything broken is repaired, and the fleet must reach its wanted state.
 
 use crate::calls::Outcome;
 use crate::world::{TURNS_MAX, WAKES_MAX, World};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl World {
-    /// The runtime is healthy, rooms are ready and ping so.
+    /// Ends all faults: the runtime works, its rooms are ready, and the scheduler is resumed.
     pub fn heal(&mut self) {
         self.machine.slow_endings = false;
         self.machine.creation_fails = None;
@@ -19,13 +19,13 @@ impl World {
         for room in self.machine.running.keys().cloned().collect::<Vec<_>>() {
             self.machine.change(&room, InstanceStatus::Ready);
         }
-        // Before the end of a pause: what it says has to be looked at then all the same.
+        // The list comes before the end of a pause: the owner must still act on it afterwards.
         self.machine.relist();
         self.command(Command::SetPaused(false));
         self.settle();
     }
 
-    /// Everything on its way arrives, and all calls succeed.
+    /// Delivers everything that is pending; all calls succeed.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             let more = self.go_on()
@@ -40,7 +40,7 @@ impl World {
         panic!("never comes to rest: {:?}", self.state.view());
     }
 
-    /// Half a minute in which all is well.
+    /// Half a minute without faults, in which all rooms ping ready.
     pub fn quiet_moment(&mut self) {
         for room in self.machine.running.keys().cloned().collect::<Vec<_>>() {
             self.ping(&room, PingStatus::Ready, 0);
@@ -58,7 +58,7 @@ impl World {
         self.pass(end.since(self.clock.mono));
     }
 
-    /// Why the fleet is not yet what it should be.
+    /// Why the fleet has not reached its wanted state yet.
     pub fn unsettled(&self) -> Option<String> {
         let open = self.state.open_operations();
         if !open.is_empty() {
@@ -111,7 +111,7 @@ fn wanted(scheduler: &Scheduler) -> u64 {
     let scaled = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
     let wanted = match scaled {
         None => i64::from(scheduler.rooms_replicas),
-        // Without players it is the buffer, within its limits.
+        // Without players the buffer is wanted, within its limits.
         Some(a) => {
             let buffer = a.policy.parameters.fixed_buffer.map_or(0, |b| b.amount);
             i64::from(buffer.clamp(a.min, a.max))

@@ -1,5 +1,5 @@
-//! A life in steps: what happens to a fleet, one thing after another. The properties draw
-//! lives at random; a failing one is copied into a story.
+//! A life: one simulated run of a fleet, as a sequence of steps. The property tests generate lives at random; a failing
+//! one is copied into a story.
 
 use crate::calls::Outcome;
 use crate::documents::{buffer, major, patch, pending, spec};
@@ -9,7 +9,7 @@ use maestro_core::state::{Caller, Command};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One thing that happens; numbers choose among what exists at that moment.
+/// One step. Its numbers choose among the things that exist at that moment.
 #[derive(Clone, Debug)]
 pub enum Step {
     Create(i32),
@@ -53,7 +53,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Its name without its numbers.
+    /// The step's name without its numbers.
     fn kind(&self) -> String {
         let text = format!("{self:?}");
         text.split('(').next().unwrap_or_default().to_owned()
@@ -86,7 +86,7 @@ fn one_of<T: Clone>(all: &[T], index: usize) -> Option<T> {
     (!all.is_empty()).then(|| all[index % all.len()].clone())
 }
 
-/// `None`: there is nothing that it could be about.
+/// Sends the step's command; `None`: the step is no command, or has no target.
 fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
     let command = match *step {
         Step::Create(replicas) => {
@@ -124,7 +124,7 @@ fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
     Some(world.command(command))
 }
 
-/// What happens that nobody orders. False: there is nothing that it could happen to.
+/// Carries out a step that is no command. False: it has no target.
 fn happen(world: &mut World, step: &Step) -> bool {
     let running = |world: &World, index: usize| {
         let known = one_of(&world.room_ids(), index);
@@ -191,7 +191,7 @@ fn happen(world: &mut World, step: &Step) -> bool {
     }
 }
 
-/// What needs nothing to happen to.
+/// Carries out a step that needs no target.
 fn happen_anyway(world: &mut World, step: &Step) -> bool {
     match *step {
         Step::Relist => world.machine.relist(),
@@ -210,25 +210,25 @@ fn happen_anyway(world: &mut World, step: &Step) -> bool {
     true
 }
 
-/// The time within which an undisturbed fleet must recover.
+/// The time within which a fleet must recover once the faults end.
 const MENDED_WITHIN: Duration = Duration::from_secs(3 * 3600);
 
-/// A fleet that lives through steps, one by one.
+/// A fleet to which steps happen, one by one.
 pub struct Life {
     pub world: World,
     max_matches: i32,
-    /// Who waits for the answer to which order.
+    /// Callers that wait for an answer, by the kind of their step.
     ordered: Vec<(String, Caller)>,
-    /// How often each kind of step had an effect: something happened, or an order was accepted.
+    /// How often each kind of step had an effect: something happened, or a command was accepted.
     pub effects: BTreeMap<String, u64>,
 }
 
 impl Life {
-    /// A scheduler with three rooms has been ordered.
+    /// A life that begins with the command to create a scheduler with three rooms.
     pub fn new(max_matches: i32, event_driven: bool) -> Self {
-        // Lists and wake-ups in pieces, so that everything else comes between them.
+        // Lists and wake-ups take several turns, so that everything else can come between them.
         let mut world = World::in_pieces(max_matches, event_driven, 2);
-        // Replicas, the buffer's limit, and the surge.
+        // The limits of replicas and buffer, and the surge.
         world.allowed += 4 + 4 + 2;
         world.commit_all();
         Self {
@@ -239,15 +239,14 @@ impl Life {
         }
     }
 
-    /// The same, and its rooms are up.
+    /// A life that begins with running rooms.
     pub fn up(max_matches: i32, event_driven: bool) -> Self {
         let mut life = Self::new(max_matches, event_driven);
         life.heal();
         life
     }
 
-    /// One step, and whether writes arrive at once after it. False: there was nothing that it could happen to, or be
-    /// ordered for.
+    /// Takes one step; with `commit`, all writes become durable after it. False: the step had no target.
     pub fn take(&mut self, step: &Step, commit: bool) -> bool {
         let given = order(&mut self.world, step, self.max_matches);
         let taken = match given {
@@ -267,7 +266,7 @@ impl Life {
         taken
     }
 
-    /// All faults end, and the fleet has to become what it should be.
+    /// Ends all faults, and waits until the fleet has its wanted state.
     fn heal(&mut self) {
         let world = &mut self.world;
         world.heal();
@@ -279,7 +278,7 @@ impl Life {
         }
     }
 
-    /// All faults end, and the fleet has to become what it should be and to rest.
+    /// Ends all faults. The fleet must reach its wanted state and stay in it.
     pub fn mend(&mut self) {
         self.heal();
         let world = &mut self.world;

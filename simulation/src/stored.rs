@@ -8,17 +8,17 @@ use std::sync::Arc;
 /// A fault of one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFault {
-    /// It is not applied, and says so.
+    /// It is not applied, and reported as such.
     NotApplied,
     /// It is not applied, and the outcome is unknown.
     NotAppliedUnknown,
-    /// It is applied, and the outcome is unknown.
+    /// It is applied, but its outcome is unknown.
     AppliedUnknown,
-    /// The commit before it is lost, as by a fail-over.
+    /// The commit before it is lost, as in a fail-over.
     Behind,
 }
 
-/// Everything that is stored of one scheduler.
+/// Everything that is stored for one scheduler.
 #[derive(Clone, Default)]
 pub struct Stored {
     pub scheduler: Option<Arc<Scheduler>>,
@@ -27,20 +27,20 @@ pub struct Stored {
     pub operations: BTreeMap<OperationId, OperationRecord>,
     pub operator: OperatorRecord,
     pub seq: Seq,
-    /// The order in which the operations came.
+    /// The sequence numbers of the operations' arrival.
     came: BTreeMap<OperationId, u64>,
     last: u64,
 }
 
 impl Stored {
-    /// A scheduler that was stored before this world began.
+    /// A store with a scheduler from before this world began.
     pub fn with(scheduler: Scheduler) -> Self {
         let mut stored = Self::default();
         stored.apply(&Change::CreateScheduler(Arc::new(scheduler)));
         stored
     }
 
-    /// Applies one change, and panics when it breaks a rule of the store.
+    /// Applies one change, and panics if it breaks a rule of the store.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::CreateScheduler(s) => {
@@ -90,7 +90,7 @@ impl Stored {
         }
     }
 
-    /// Puts an operation there, as its owner or another program does.
+    /// Stores an operation, as its owner or another program does.
     pub fn put(&mut self, record: &OperationRecord) {
         self.last += 1;
         self.came.entry(record.id).or_insert(self.last);
@@ -107,7 +107,7 @@ impl Stored {
         }
     }
 
-    /// One batch under its fence: all of it, or nothing.
+    /// Commits one batch under its fence, atomically.
     pub(crate) fn commit(
         &mut self,
         fence: &Fence,
@@ -132,7 +132,7 @@ impl Stored {
         }
     }
 
-    /// What an owner that starts now loads.
+    /// The state that an owner loads at its start.
     pub fn loaded(&self) -> Loaded {
         let came = |o: &OperationRecord| self.came.get(&o.id).copied().unwrap_or_default();
         let mut open: Vec<_> = self.operations.values().cloned().collect();

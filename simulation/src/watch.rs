@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    /// A list that was true once, or is not complete: another follows.
+    /// Delivers a list that is outdated or incomplete; a correct one follows.
     pub fn wrong_list(&mut self, missing: usize) {
         let mut some: Vec<_> = self.machine.running.values().cloned().collect();
         if !some.is_empty() {
@@ -45,13 +45,14 @@ impl World {
         self.allowed = self.allowed.saturating_add(1);
     }
 
-    /// Another instance takes a room's name; only what came after it may be heard.
+    /// Another instance takes a room's name. Without `heard`, the watch reports only the new one
+    /// and not the end of the old one.
     pub fn replace_by_namesake(&mut self, room: &RoomId, heard: bool) {
         self.machine.replace_by_namesake(room, heard);
         self.allowed = self.allowed.saturating_add(1);
     }
 
-    /// A foreign leftover appears.
+    /// An unknown room appears in the runtime.
     pub fn stranger(&mut self, number: u8) -> RoomId {
         let order = RoomOrder {
             room: format!("arena-stranger-{number}").into(),

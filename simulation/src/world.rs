@@ -1,5 +1,5 @@
-//! A scheduler in a hostile world: its writes lag, its calls fail, hang and come late, its
-//! watch has gaps, its rooms crash, and its owner dies at any moment.
+//! A scheduler under faults: its writes lag, its calls fail, hang and take effect late, its watch
+//! has gaps, its rooms crash, and its owner dies at any moment.
 
 use crate::batch::Batch;
 use crate::documents::{NAME, spec};
@@ -14,22 +14,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Limit of decisions in one world: a loop that waits in vain ends.
+/// Maximum decisions in one world, so that a loop that never ends is noticed.
 const DECISIONS_MAX: usize = 100_000;
 
-/// Turns in a row, and steps until a world comes to rest; far more than a small fleet needs.
+/// Maximum turns in a row, and steps until a world settles; far more than a small fleet needs.
 pub(crate) const TURNS_MAX: usize = 20_000;
 
-/// The moment at which every world begins, far from zero, so that ages are not cut off.
+/// The monotonic time at which every world begins. It is far from zero, so that ages are not
+/// truncated.
 pub(crate) const BEGINNING: Mono = Mono(Duration::from_secs(1_000_000));
 
-/// Wake-ups in one stretch of time; far more than the timers of a small fleet ask for.
+/// Maximum wake-ups in one period; far more than the timers of a small fleet need.
 pub(crate) const WAKES_MAX: usize = 5_000;
 
 /// An allocation that was decided.
 pub(crate) struct Held {
     pub caller: Caller,
-    /// The instance that was given: another one of the same name is another room.
+    /// The allocated instance: another one of the same name is another room.
     pub uid: Option<String>,
     pub at: Mono,
     /// Its caller knows of it, or will: the reply's change is durable.
@@ -41,48 +42,49 @@ pub struct World {
     pub settings: Arc<CoreSettings>,
     pub clock: Now,
     pub machine: Machine,
-    /// What is durable.
+    /// The durable state.
     pub stored: Stored,
-    /// What is durable once all writes have arrived.
+    /// The durable state once all pending writes are committed.
     pub written: Stored,
     /// Calls on the runtime that were issued and have not begun.
     pub works: VecDeque<(WorkId, Work)>,
-    /// Calls whose answer is on its way.
+    /// Calls that were carried out and whose answer has not been delivered.
     pub begun: VecDeque<(WorkId, Work, WorkResult)>,
-    /// Calls that the owner abandoned before their answer came.
+    /// Calls that the owner abandoned before their answer was delivered.
     pub abandoned: Vec<Work>,
-    /// Replies to callers, once durable.
+    /// Replies to callers, sent once durable.
     pub answers: BTreeMap<Caller, CommandResult>,
     /// Events sent to forwarders, in order.
     pub forwarded: Vec<Arc<Forwarding>>,
     pub reports: Vec<Report>,
-    /// The scheduler is gone, and its owner with it.
+    /// The scheduler is deleted, and its owner has ended.
     pub ended: bool,
     /// A new owner starts whenever the last one has ended.
     pub revives: bool,
-    /// Owners so far.
+    /// The number of owners so far.
     pub lives: u32,
-    /// The store may lose what it had acknowledged: then no promise can be kept.
+    /// The store may lose acknowledged commits; then no promise can be checked.
     pub forgetful: bool,
-    /// Rooms there may be at most, by all that was ever wanted.
+    /// The maximum number of rooms, from all numbers that were ever wanted.
     pub allowed: u64,
-    /// Another tool has pushed a removal by a reason of ours: it ends what it picks (D27).
+    /// Another tool has pushed a removal with one of our reasons, which ends the rooms that it
+    /// picks (D27).
     pub(crate) foreign: bool,
     pub(crate) epoch: Epoch,
     pub(crate) seq: Seq,
-    /// What was durable before the last commit, for a store that forgets.
+    /// The durable state before the last commit, for a store that may lose it.
     pub(crate) before: Option<Box<Stored>>,
     pub(crate) batches: VecDeque<Batch>,
-    /// The changes of the commit whose effects happen now.
+    /// The changes of the commit whose effects are being carried out.
     pub(crate) committed: Vec<Change>,
     pub(crate) touches: PendingTouches,
     pub(crate) answered: VecDeque<(WorkId, WorkResult)>,
-    /// Abandoned calls that take effect later.
+    /// Calls without an answer that may take effect later.
     pub(crate) late: Vec<Work>,
     pub(crate) held: BTreeMap<RoomId, Held>,
     /// Operations whose ids callers know and that no durable change removed.
     pub(crate) promised: BTreeSet<OperationId>,
-    /// Pings that the shell may answer by itself, and those it has not reported yet.
+    /// Pings that the shell may answer by itself; `pinged` has those it has not reported yet.
     pub(crate) board: BTreeMap<RoomId, Steady>,
     pub(crate) pinged: Vec<SteadyPing>,
     /// The last decision was not complete.
@@ -93,13 +95,13 @@ pub struct World {
 }
 
 impl World {
-    /// A scheduler with three rooms is to be created; the settings are small, so that bounds
-    /// are reached.
+    /// A world with a command to create three rooms. The settings are small, so that bounds are
+    /// reached.
     pub fn new(max_matches: i32, event_driven: bool) -> Self {
         Self::in_pieces(max_matches, event_driven, 256)
     }
 
-    /// Lists and wake-ups that take several turns.
+    /// Like [`World::new`], with lists and wake-ups that take several turns.
     pub fn in_pieces(max_matches: i32, event_driven: bool, rooms_per_turn: usize) -> Self {
         let mut world = Self::of(
             Stored::default(),
@@ -119,7 +121,7 @@ impl World {
         world
     }
 
-    /// An owner begins with what is stored; its watch is silent as yet.
+    /// A world whose owner begins with this stored state; its watch has reported nothing yet.
     pub fn of(stored: Stored, settings: CoreSettings) -> Self {
         let clock = Now {
             wall: "2026-01-02T03:04:05Z".parse().expect("a moment"),
@@ -165,14 +167,14 @@ impl World {
         }
     }
 
-    /// Orders the scheduler; it gets this number of rooms.
+    /// Creates the scheduler with this number of rooms.
     pub fn create(&mut self, replicas: i32, max_matches: i32) {
         let mut document = spec(replicas);
         document.match_allocation = Some(MatchAllocation { max_matches });
         self.command(Command::CreateScheduler(Box::new(document)));
     }
 
-    /// The next piece of what was too long for one turn.
+    /// Continues work that was too long for one turn. False: there is none.
     pub fn go_on(&mut self) -> bool {
         let more = std::mem::take(&mut self.more);
         if more {
@@ -181,7 +183,7 @@ impl World {
         more
     }
 
-    /// All of what was too long for one turn.
+    /// Continues until no work is left over from a turn.
     pub fn go_on_to_the_end(&mut self) {
         for _ in 0..TURNS_MAX {
             if !self.go_on() {
@@ -260,7 +262,7 @@ impl World {
         self.check();
     }
 
-    /// Lets time pass, with the wake-ups that are asked for.
+    /// Lets time pass, waking the state machine when it asks for it.
     pub fn pass(&mut self, time: Duration) {
         let end = self.clock.mono.plus(time);
         let mut wakes = 0;
@@ -270,14 +272,14 @@ impl World {
             self.advance_to(wake.max(self.clock.mono));
             self.decide(Input::Wake);
             self.go_on_to_the_end();
-            // A turn that was not enough wakes the state machine again at once.
+            // If one turn is not enough, the state machine is woken again at once.
             wakes += 1;
             assert!(wakes < WAKES_MAX, "wakes without end");
         }
         self.advance_to(end);
     }
 
-    /// Both clocks move; nobody is woken.
+    /// Advances both clocks without waking the state machine.
     pub fn advance_to(&mut self, moment: Mono) {
         let step = moment.since(self.clock.mono);
         self.clock.mono = self.clock.mono.plus(step);
@@ -285,7 +287,7 @@ impl World {
     }
 }
 
-/// A removal whose reason promises to wait for matches.
+/// Whether it is a removal whose reason promises to wait for matches.
 fn is_ours(definition: &Definition) -> bool {
     matches!(definition, Definition::RemoveRooms { reason, .. }
         if *reason != RemovalReason::RequestedByUser.into())

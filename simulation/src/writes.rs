@@ -1,5 +1,5 @@
-//! The ordered writer of the simulated world: batches become durable in the order in which
-//! they were decided, and only then their effects happen. Its decisions are those of
+//! The ordered writer of the simulated world: batches become durable in the order in which they
+//! were decided, and only then are their effects carried out. It follows
 //! [`maestro_core::rules::writing`].
 
 use crate::documents::NAME;
@@ -10,7 +10,7 @@ use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup};
 use maestro_core::state::*;
 
 impl World {
-    /// The first pending write arrives, and its effects happen.
+    /// Commits the first pending write and carries out its effects.
     pub fn commit(&mut self) -> bool {
         self.commit_group(1, None)
     }
@@ -19,12 +19,12 @@ impl World {
         while self.commit() {}
     }
 
-    /// Decisions that wait to be written.
+    /// The number of decisions that wait to be written.
     pub fn waiting_writes(&self) -> usize {
         self.batches.len()
     }
 
-    /// Up to `most` waiting writes in one commit, which may fail. False: none waits.
+    /// Writes up to `most` waiting decisions in one commit, which may fail. False: none waits.
     pub fn commit_group(&mut self, most: usize, fault: Option<StoreFault>) -> bool {
         let most = most.max(1).min(self.batches.len());
         if most == 0 {
@@ -54,7 +54,7 @@ impl World {
         true
     }
 
-    /// True: it is durable. False: again later, or the owner has ended.
+    /// True: the commit is durable. False: it is to be retried, or the owner has ended.
     fn write(&mut self, changes: &[Change], fault: Option<StoreFault>) -> bool {
         let fence = Fence {
             scheduler: NAME.into(),
@@ -121,7 +121,7 @@ impl World {
         self.answers.insert(caller, answer);
     }
 
-    /// What the owner takes away by a durable change was not lost.
+    /// An operation that the owner deletes by a durable change was not lost.
     fn keep_promises(&mut self, changes: &[Change]) {
         for change in changes {
             match change {

@@ -11,7 +11,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// One room that runs and has said nothing yet.
+/// A fleet with one running room that has not pinged yet.
 fn silent_room() -> (Fleet, RoomId) {
     let mut fleet = Fleet::new(CoreSettings::default());
     fleet
@@ -52,7 +52,7 @@ fn a_room_that_is_silent_is_replaced_after_its_ping_time() {
 
 #[test]
 fn a_room_that_says_it_ends_and_does_not_is_ended_after_its_deletion_time() {
-    // Contract 5.7, step 3 (c), measured from the word (contract 11.32).
+    // Contract 5.7, step 3 (c), measured from the ping (contract 11.32).
     let (mut fleet, room) = silent_room();
     fleet.ping(&room, PingStatus::Ready, 0).unwrap();
     fleet.ping(&room, PingStatus::Terminating, 0).unwrap();
@@ -126,7 +126,7 @@ fn an_operation_of_a_kind_that_nobody_knows_is_evicted_and_says_so() {
     assert_eq!(end.status, OperationStatus::Evicted);
     let last = end.history.last().expect("a reason").event.clone();
     assert!(last.contains("\"no_such_operation\""), "{last}");
-    // It blocked nothing.
+    // It has blocked nothing.
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
     assert_eq!(fleet.rooms().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! From the decision for a room to its end: ports, orders, late answers, canceled orders.
+//! Creations of rooms, from the decision to the end: ports, orders, late answers, canceled orders.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -7,7 +7,7 @@ use maestro_simulation::documents::{command, history, major, operation_of, patch
 use maestro_simulation::{Fleet, Outcome};
 use std::time::Duration;
 
-/// Ports are reserved for the rooms that run, and for nobody else.
+/// Ports are reserved for the running rooms only.
 fn no_port_is_lost(fleet: &Fleet) {
     let reserved: Vec<_> = fleet.machine.reserved.keys().cloned().collect();
     assert_eq!(reserved, fleet.rooms());
@@ -22,7 +22,8 @@ fn the_order_of_a_validation_room_carries_the_new_versions_document() {
     assert_eq!((&order.room, order.validation), (&trial, true));
     assert_eq!(order.scheduler.version().as_str(), "v2.0.0");
     assert_eq!(order.scheduler.spec.containers[0].command, ["false"]);
-    // What crashes meanwhile, after it was up for long, is replaced by the active version.
+    // A room that crashes meanwhile, after it was up for long, is replaced by one of the active
+    // version.
     fleet.pass(Duration::from_secs(31));
     let old = fleet.rooms().into_iter().find(|r| *r != trial).unwrap();
     fleet.crash(&old, 1);
@@ -95,7 +96,7 @@ fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
     let mut rows = fleet.stored.rooms.values();
     let row = rows.find(|r| r.instance.is_none());
     let row = row.expect("its row is durable").clone();
-    // The book was lost with the machine that kept it, and somebody else draws first.
+    // The book of ports was lost with its machine, and another room gets the ports first.
     fleet.machine.reserved.remove(&row.id);
     let taken = ("arena-other".into(), row.intent.host_ports.clone());
     fleet.machine.reserved.extend([taken]);
@@ -118,7 +119,7 @@ fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
     fleet.release_kind("create_room", Outcome::Invalid);
     assert_eq!(fleet.operation(id).status, OperationStatus::Error);
     assert!(fleet.position("release_ports").is_some());
-    // Operations of both lanes end before the ports were released.
+    // Operations of both lanes end before the ports are released.
     let slept = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 0 }));
     let surge = operation_of(fleet.order(patch(|p| p.max_surge = Some("2".into()))));
     for id in [slept, surge] {
@@ -138,7 +139,7 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
-    // It is unknown whether it exists; it does not, and then it does.
+    // Whether the room exists is unknown; it does not at first, and then it does.
     assert!(fleet.release_with(Outcome::LateUnknown));
     fleet.release();
     assert!(!fleet.stored.rooms.contains_key(&order.room));
@@ -166,7 +167,7 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     let Work::CreateRoom(order) = work.clone() else {
         panic!("{work:?}");
     };
-    // An end that nobody can tell from its own takes the row away.
+    // An end that cannot be told from the room's own removes the row.
     fleet.input(Input::Runtime(RuntimeEvent::Gone {
         room: order.room.clone(),
         uid: "an earlier one".into(),
@@ -208,7 +209,7 @@ fn a_canceled_order_of_500_rooms_asks_for_no_further_one() {
     let id = operation_of(fleet.order(Command::AddRooms { amount: 500 }));
     let batch = fleet.settings.add_batch;
     assert_eq!(fleet.works.len(), batch);
-    // One is made, one has its ports, the others wait for theirs.
+    // One room is created, one has its ports, the others wait for theirs.
     for _ in 0..2 {
         fleet.release_kind("reserve_ports", Outcome::Works);
     }
@@ -273,7 +274,7 @@ fn a_deletion_does_not_overtake_what_had_begun_before_a_restart() {
     let edit = operation_of(fleet.order(major("false")));
     fleet.deaf = true;
     fleet.restart();
-    // Nothing goes on before the runtime was listed.
+    // Nothing continues before the runtime has sent its list.
     let deletion = operation_of(fleet.order(Command::DeleteScheduler));
     assert_eq!(fleet.works.len(), 0);
     fleet.deaf = false;
@@ -296,7 +297,7 @@ fn a_room_that_comes_to_life_after_it_was_looked_for_is_told_to_end() {
         panic!("{:?}", fleet.works);
     };
     assert!(fleet.release_with(Outcome::LateUnknown));
-    // It is told to end and not there yet; the answer is on its way when it comes to life.
+    // The order to end finds no room yet. Its answer is pending when the room appears.
     let at = fleet.position("terminate_room").expect("it is told to end");
     assert!(fleet.begin(at));
     assert!(fleet.late(0));

@@ -1,4 +1,5 @@
-//! Removals on request and switches, where they differ from the original on purpose (D27, D32).
+//! Requested removals and switches of versions, where they deliberately differ from the original
+//! (D27, D32).
 
 use PingStatus::{Occupied, Ready};
 use maestro_core::domain::*;
@@ -22,7 +23,7 @@ fn replicas(fleet: &Fleet) -> i32 {
     fleet.stored.scheduler.as_ref().unwrap().rooms_replicas
 }
 
-/// What the versions' own documents say, by version.
+/// The replicas in each version's own document.
 fn documents(fleet: &Fleet) -> Vec<(String, i32)> {
     let all = fleet.stored.versions.values();
     all.map(|v| (v.version().to_string(), v.rooms_replicas))
@@ -40,7 +41,7 @@ fn an_order_to_remove_takes_idle_rooms_and_drains_those_with_a_match() {
     assert_eq!(fleet.rooms(), rooms[..3], "the idle one is gone");
     let record = fleet.operation(id);
     assert_eq!(record.status, OperationStatus::Finished);
-    // Durable with the operation's end: a restart goes on with it.
+    // The drain orders are durable with the operation's end, so they survive a restart.
     let drains = |id: &&RoomId| {
         fleet.stored.rooms[*id]
             .intent
@@ -126,7 +127,7 @@ fn what_another_tool_pushes_ends_the_rooms_it_picks() {
             resume: ResumeState::default(),
         };
         let id = record.id;
-        // Also when its owner dies before it begins.
+        // This also holds if its owner dies before it begins.
         fleet.order(Command::SetPaused(true)).unwrap();
         fleet.input(Input::Pushed(Box::new(record)));
         fleet.restart();
@@ -164,7 +165,7 @@ fn an_order_by_number_is_written_to_the_version_and_the_row() {
     assert_eq!((replicas(&fleet), documents(&fleet)), (5, said(5)));
     remove(&mut fleet, 1, false);
     assert_eq!((replicas(&fleet), documents(&fleet)), (4, said(4)));
-    // To another version and back: the order holds.
+    // The number survives a switch to another version and back.
     let patch = Patch {
         rooms_replicas: Some(1),
         ..Patch::default()

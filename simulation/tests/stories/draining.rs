@@ -1,4 +1,4 @@
-//! Rooms that drain (D22), and what may happen between the choice of a room and its end.
+//! Draining rooms (D22), and what may happen between the choice of a room and its end.
 
 use maestro_core::domain::*;
 use maestro_core::ports::RuntimeEvent;
@@ -7,7 +7,7 @@ use maestro_simulation::Fleet;
 use maestro_simulation::documents::{operation_of, patch};
 use std::time::Duration;
 
-/// Three rooms with a match, of which two are to go; the second is who drains.
+/// A fleet of three rooms with a match, two of which drain, and the ids of those two.
 fn draining() -> (Fleet, Vec<RoomId>) {
     let mut fleet = Fleet::up(3);
     fleet.ping_all(PingStatus::Occupied);
@@ -17,14 +17,14 @@ fn draining() -> (Fleet, Vec<RoomId>) {
     (fleet, drains)
 }
 
-/// Rooms whose row says that they are to be drained.
+/// Rooms whose row says that they drain.
 fn drained(fleet: &Fleet) -> Vec<RoomId> {
     let rows = fleet.stored.rooms.values();
     let drains = rows.filter(|r| r.intent.removal.is_some_and(|r| r.drain));
     drains.map(|r| r.id.clone()).collect()
 }
 
-/// The lane of the rooms is busy until the operation is canceled.
+/// Keeps the room lane busy until the operation is canceled.
 fn busy(fleet: &mut Fleet) -> OperationId {
     operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }))
 }
@@ -39,7 +39,7 @@ fn rooms_that_drain_play_on_over_a_restart_and_a_new_list() {
     assert_eq!(fleet.machine.terminations, [], "nobody was told to end");
     assert_eq!(fleet.rooms().len(), 3);
     assert_eq!(drained(&fleet), drains);
-    // A pause and its end repeat what was ordered: these were not.
+    // A resume repeats the orders to end; these rooms have none yet.
     fleet.order(Command::SetPaused(true)).unwrap();
     fleet.order(Command::SetPaused(false)).unwrap();
     assert_eq!(fleet.rooms().len(), 3);

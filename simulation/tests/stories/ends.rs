@@ -1,4 +1,4 @@
-//! Rooms that end too soon, restart in place, or end well, and the consequences (D30, D31).
+//! Rooms that end too soon, restart in place, or end properly, and the consequences (D30, D31).
 
 use maestro_core::domain::*;
 use maestro_core::ports::RuntimeEvent;
@@ -28,7 +28,7 @@ fn restarting(fleet: &mut Fleet, room: &RoomId, count: u32, code: i32) {
     fleet.input(Input::Runtime(event));
 }
 
-/// It runs again.
+/// The room runs again.
 fn runs_again(fleet: &mut Fleet, room: &RoomId) {
     let instance = fleet.machine.running.get_mut(room).expect("it runs");
     instance.status = InstanceStatus::Ready;
@@ -90,7 +90,7 @@ fn rooms_that_end_soon_after_they_were_ready_are_tried_ever_more_seldom() {
         told(|r| matches!(r, Report::OnError { failures: 5, .. })),
         1
     );
-    // A room that stays up is the success.
+    // A room that stays up counts as a success.
     fleet.pass(MIN_UPTIME - seconds(1));
     assert_eq!(fleet.scheduler_state(), "on-error");
     fleet.pass(seconds(1));
@@ -112,7 +112,7 @@ fn who_was_up_before_the_failures_is_no_success() {
             fleet.pass(Duration::from_millis(500));
         }
         let room = young(&fleet).unwrap();
-        // It starts slowly: somebody looks for a success meanwhile.
+        // The room starts slowly, so successes are looked for meanwhile.
         fleet.pass(MIN_UPTIME + seconds(5));
         fleet.ping_all(PingStatus::Ready);
         fleet.pass(seconds(5));
@@ -141,7 +141,7 @@ fn a_fleet_that_is_whole_and_quiet_again_is_a_success() {
     fleet.pass(MIN_UPTIME + seconds(1));
     let old = fleet.rooms();
     assert_eq!(old.len(), 2);
-    // A match wants a third room, which does not live.
+    // A match requires a third room, which keeps crashing.
     fleet.ping(&old[0], PingStatus::Occupied, 1).unwrap();
     for _ in 0..5 {
         while fleet.machine.running.len() < 3 {
@@ -151,7 +151,7 @@ fn a_fleet_that_is_whole_and_quiet_again_is_a_success() {
         fleet.crash(&room.unwrap(), 1);
     }
     assert_eq!(fleet.scheduler_state(), "on-error");
-    // Its place is not wanted any more.
+    // The third room is not wanted any more.
     fleet.ping(&old[0], PingStatus::Ready, 0).unwrap();
     fleet.pass(seconds(16) + MIN_UPTIME - seconds(1));
     assert_eq!(fleet.scheduler_state(), "on-error");
@@ -171,7 +171,7 @@ fn a_room_that_plays_one_match_and_ends_is_fine() {
         assert_eq!(fleet.machine.running.len(), 1, "made anew at once");
         fleet.ping_all(PingStatus::Ready);
     }
-    // So is one that said good-bye.
+    // A room that pinged terminating before it ended is fine too.
     let room = fleet.rooms()[0].clone();
     fleet.ping(&room, PingStatus::Terminating, 0).unwrap();
     fleet.crash(&room, 0);
@@ -181,7 +181,7 @@ fn a_room_that_plays_one_match_and_ends_is_fine() {
         .iter()
         .filter(|end| end.planned && end.reason == "completed");
     assert_eq!((all.len(), fine.count()), (9, 9));
-    // One that ends in its match in another way is not.
+    // A room that crashes in its match is not.
     fleet.ping_all(PingStatus::Occupied);
     let room = fleet.rooms()[0].clone();
     fleet.crash(&room, 139);
@@ -260,7 +260,7 @@ fn the_first_ready_is_stored_and_counts_after_a_restart() {
     assert_eq!(fleet.operations_of("add_rooms").len(), replacements + 1);
 }
 
-/// After a restart nobody knows the failures of before, but the scheduler is on-error.
+/// The earlier failures are not known after a restart, but the scheduler is still on-error.
 #[test]
 fn a_scheduler_that_was_on_error_before_a_restart_gets_well() {
     let mut fleet = Fleet::up(1);
@@ -283,7 +283,7 @@ fn a_scheduler_that_was_on_error_before_a_restart_gets_well() {
 #[test]
 fn nothing_is_looked_at_while_there_is_no_back_off() {
     let mut fleet = Fleet::up(1);
-    // Its pings are written by then.
+    // By then its pings are written.
     fleet.pass(seconds(2));
     let wake = fleet.state.next_wake().unwrap();
     assert!(wake > fleet.clock.mono.plus(MIN_UPTIME), "{wake:?}");
@@ -333,7 +333,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     restarting(&mut fleet, &rooms[0], 1, 3);
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Error);
     assert_eq!(fleet.state.rooms().available(), 2);
-    // It is not allocated: the other one is, and then none.
+    // The restarting room is not allocated: only the other one is.
     assert!(matches!(
         fleet.order(Command::Allocate),
         Ok(Reply::Allocated { room, .. }) if room == rooms[1]
@@ -341,7 +341,7 @@ fn a_room_in_its_restart_delay_keeps_its_place() {
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.pass(seconds(1));
     runs_again(&mut fleet, &rooms[0]);
-    // What it pinged before its restart no longer holds.
+    // Its pings from before the restart no longer count.
     assert_eq!(status(&fleet, &rooms[0]), RoomStatus::Unready);
     assert!(fleet.order(Command::Allocate).is_err());
     fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
@@ -404,7 +404,7 @@ fn a_room_that_restarts_goes_first_in_a_scale_down() {
     assert_eq!(fleet.machine.running.len(), 2);
 }
 
-/// A helper that is started again beside a match.
+/// A helper container restarts while a match runs in another container.
 #[test]
 fn a_match_in_another_container_is_played_to_its_end() {
     let mut scheduler = spec(2);
@@ -447,7 +447,7 @@ fn what_a_replacement_replaces_is_in_its_history() {
     assert_eq!(texts.len(), 1);
     let line = format!("replaces room {} (exit code 42)", rooms[0]);
     assert!(texts[0].contains(&line), "{}", texts[0]);
-    // Many are named in part.
+    // Of many replaced rooms only some are named.
     fleet.order(Command::SetPaused(true)).unwrap();
     for room in &rooms[1..] {
         fleet.crash(room, 1);
@@ -541,7 +541,7 @@ fn a_paused_scheduler_says_what_its_rollout_waits_for() {
     assert!(fleet.state.figures().paused);
 }
 
-/// A room that ended while its owner was away is told of, and found among the ended ones.
+/// A room that ended while its owner was away is reported, and found among the ended rooms.
 #[test]
 fn an_end_that_nobody_saw_is_told_once_it_is_known() {
     let mut fleet = Fleet::up(2);
@@ -558,7 +558,7 @@ fn an_end_that_nobody_saw_is_told_once_it_is_known() {
     assert!(matches!(detail, Ok(Reply::Room(room)) if room.ended.is_some()));
 }
 
-/// As in the grace period of a container that failed for good: the room is over, and is replaced now.
+/// As in the grace period after a container failed for good: the room is over, and is replaced at once.
 #[test]
 fn a_room_in_error_that_waits_for_no_restart_is_replaced_at_once() {
     let mut fleet = Fleet::up(2);
@@ -573,7 +573,7 @@ fn a_room_in_error_that_waits_for_no_restart_is_replaced_at_once() {
     assert_eq!(fleet.machine.running.len(), 3, "another takes its place");
 }
 
-/// A loop that is on-error, with its back-off over and one room made.
+/// A crash loop that is on-error, with its back-off over and one new room.
 fn looping(rooms: i32) -> (Fleet, RoomId) {
     let mut fleet = Fleet::up(rooms);
     for _ in 0..5 {
@@ -619,7 +619,7 @@ fn a_room_that_was_ready_and_is_going_proves_nothing() {
     assert_eq!(fleet.scheduler_state(), "on-error");
 }
 
-/// The next owner counts from when the room was ready, not from its own start.
+/// The next owner counts from the time when the room became ready, not from its own start.
 #[test]
 fn a_room_that_proves_its_version_is_not_set_back_by_a_restart() {
     let (mut fleet, up) = looping(2);
@@ -632,7 +632,7 @@ fn a_room_that_proves_its_version_is_not_set_back_by_a_restart() {
     assert_eq!(fleet.scheduler_state(), "in-sync");
 }
 
-/// Quiet is no success while somebody is still to show that it lives.
+/// A time without failures is no success while a room has still to prove that it stays up.
 #[test]
 fn a_slow_starter_has_its_time_too_before_the_version_works_again() {
     let (mut fleet, room) = looping(1);
@@ -644,7 +644,7 @@ fn a_slow_starter_has_its_time_too_before_the_version_works_again() {
     assert_eq!(fleet.scheduler_state(), "in-sync");
 }
 
-/// A server that crashes again and again must not run the loop at full speed.
+/// A Maestro server that keeps crashing must not run a crash loop at full speed.
 #[test]
 fn a_loop_that_was_on_error_goes_on_slowly_after_a_restart() {
     let (mut fleet, room) = looping(1);
@@ -675,7 +675,7 @@ fn a_restart_in_place_says_whether_it_ended_a_match() {
     let told = ends(&fleet);
     assert_eq!(told.len(), 3);
     for end in told {
-        // A player is on the way to one that was allocated.
+        // An allocated room counts: a player is on the way to it.
         let busy = end.room == rooms[0] || end.room == allocated;
         assert_eq!(end.in_match, busy, "{end:?}");
     }

@@ -20,7 +20,7 @@ fn forwarder(name: &str, enabled: bool) -> Forwarder {
     }
 }
 
-/// A fleet with a forwarder that is off and two that are on, told of nothing yet.
+/// A fleet with one disabled and two enabled forwarders, to which nothing has been sent yet.
 fn told(rooms: i32) -> Fleet {
     let mut scheduler = spec(rooms);
     scheduler.forwarders = vec![
@@ -92,7 +92,7 @@ fn a_ping_that_was_taken_is_told_to_the_enabled_forwarders_in_their_order() {
     let names: Vec<&str> = told.to.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
     assert_eq!(told.address.as_ref().unwrap().host, "127.0.0.1");
-    // A steady one too; a refused one not.
+    // Steady pings are forwarded too, refused ones are not.
     fleet.ping(&room, Occupied, 1).unwrap();
     fleet.ping(&"ghost".into(), Ready, 0).unwrap_err();
     fleet.ping(&room, PingStatus::Terminated, 0).unwrap_err();
@@ -129,7 +129,7 @@ fn the_end_of_a_room_is_told_once_and_last() {
             force: true,
         })
         .unwrap();
-    // Ordered, not told to the runtime yet: no new match may begin in it.
+    // The removal is ordered but has not reached the runtime: no new match may begin in the room.
     fleet.ping(&room, Ready, 0).unwrap();
     assert_eq!(events(&mut fleet), [Resync(Terminating)]);
     while fleet.machine.running.contains_key(&room) {
@@ -269,7 +269,7 @@ fn an_event_whose_metadata_tells_of_the_end_needs_no_room() {
             r#"{"pingType":"terminating","x":[[1]]}"#,
             true,
         ),
-        // The event's own word goes over what the metadata says in its place.
+        // The event itself takes precedence over the metadata.
         (word("goal"), r#"{"roomEvent":"terminated"}"#, false),
         (status(), r#"{"roomEvent":"terminated"}"#, true),
         (status(), r#"{"pingType":"terminated"}"#, false),
@@ -307,7 +307,7 @@ fn who_is_told_follows_the_active_version() {
 
 #[test]
 fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
-    // It ran, and had said nothing yet.
+    // The room ran, and had not pinged yet.
     let mut scheduler = spec(1);
     scheduler.forwarders = vec![forwarder("one", true)];
     let mut fleet = Fleet::created(scheduler, CoreSettings::default());
@@ -315,7 +315,7 @@ fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
     fleet.crash(&room, 1);
     assert_eq!(events(&mut fleet), [Terminated]);
 
-    // It never came to be.
+    // The room was never created.
     let mut fleet = told(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
@@ -325,7 +325,7 @@ fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
     assert_eq!(fleet.rooms().len(), 1);
     assert_eq!(events(&mut fleet), []);
 
-    // It said something before anybody knew where it is.
+    // The room pinged before its address was known.
     let mut fleet = told(1);
     fleet.hold = true;
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();

@@ -37,7 +37,7 @@ fn allocation_gives_each_room_once_and_says_why_there_is_none() {
         refusal.message,
         "no ready rooms available for scheduler arena: 2 allocated"
     );
-    // A ready ping within the hold keeps it; after the hold it gives it back.
+    // A ready ping within the hold time keeps the allocation; after that it returns it.
     fleet.ping(&given[0], PingStatus::Ready, 0).unwrap();
     assert_eq!(fleet.count(RoomStatus::Allocated), 2);
     fleet.pass(Duration::from_secs(200));
@@ -209,7 +209,7 @@ fn silent_rooms_expire_and_are_replaced() {
     assert_eq!(fleet.count(RoomStatus::Ready), 2);
 }
 
-/// Who hangs, why and whether in a match, as the log tells it.
+/// Hanging rooms as the log reports them: why they hang, and whether in a match.
 fn hangs(fleet: &Fleet) -> Vec<(RoomId, String, bool)> {
     let hang = |report: &Report| match report {
         Report::RoomHangs(hang) => Some((hang.room.clone(), hang.why.clone(), hang.in_match)),
@@ -237,7 +237,7 @@ fn of_a_room_that_hangs_people_are_told_and_its_replacement_names_it() {
     assert_eq!((room, *in_match), (&silent, true));
     assert!(why.starts_with("silent for 24"), "{why}");
     assert!(is_said_to_be_replaced(&fleet, &silent, why));
-    // The one in its place never says ready.
+    // The replacement never pings ready.
     let mute = fleet.rooms()[0].clone();
     fleet.pass(Duration::from_secs(122));
     let told = hangs(&fleet);
@@ -246,7 +246,7 @@ fn of_a_room_that_hangs_people_are_told_and_its_replacement_names_it() {
     assert_eq!((room, *in_match), (&mute, false));
     assert!(why.starts_with("not ready for 12"), "{why}");
     assert!(is_said_to_be_replaced(&fleet, &mute, why));
-    // One that was told to end, or says good-bye, does not hang.
+    // A room that is terminating does not hang.
     let rooms = fleet.rooms();
     fleet.ping(&rooms[0], PingStatus::Ready, 0).unwrap();
     fleet.ping(&rooms[0], PingStatus::Terminating, 0).unwrap();

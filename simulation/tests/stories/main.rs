@@ -1,4 +1,4 @@
-//! Stories of one fleet, told to the state machine in a simulated world.
+//! Stories: scripted tests of one fleet's state machine in a simulated world.
 
 #![allow(
     clippy::unwrap_used,

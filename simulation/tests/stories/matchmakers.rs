@@ -1,4 +1,4 @@
-//! Which rooms matchmakers are given, and the events about them (D33, D34).
+//! Which rooms are allocated to matchmakers, and the events about them (D33, D34).
 
 use ForwardedEvent::{Resync, Terminated};
 use PingStatus::{Occupied, Ready, Terminating};
@@ -18,7 +18,7 @@ fn given(fleet: &mut Fleet) -> RoomId {
     }
 }
 
-/// What a room says on the board: the owner hears of it later, if at all.
+/// Reports a ping that was answered from the board.
 fn pinged(fleet: &mut Fleet, room: &RoomId, at: Now) {
     let ping = SteadyPing {
         room: room.clone(),
@@ -43,9 +43,10 @@ fn a_room_that_was_silent_for_a_minute_is_given_when_no_other_is_there() {
         "the smallest of those that pinged"
     );
     assert_eq!(given(&mut fleet), rooms[3]);
-    // No other is left: better one that may be up than none.
+    // No other room is left: one that may be up is better than none.
     assert_eq!(given(&mut fleet), rooms[0]);
-    // Heard again, it is as good as any: the ping is looked at, for it is off the board.
+    // A room that pings again is allocated like any other. Its ping reaches the owner, because the
+    // room is off the board.
     fleet.ping(&rooms[1], Ready, 0).unwrap();
     assert_eq!(given(&mut fleet), rooms[1]);
     fleet.order(Command::Allocate).unwrap_err();
@@ -56,7 +57,7 @@ fn a_room_whose_pings_are_answered_from_the_board_is_not_silent() {
     let mut fleet = Fleet::up(2);
     let rooms = fleet.rooms();
     fleet.pass(60 * SECOND + SECOND / 2);
-    // Within the second in which the owner is told of what the board has answered.
+    // Within the second in which pings answered from the board may still be unreported.
     assert_eq!(given(&mut fleet), rooms[0]);
     fleet.pass(SECOND);
     let at = fleet.clock;
@@ -82,7 +83,7 @@ fn a_passed_over_room_comes_back_by_a_ping_that_is_told_late() {
     let answered = fleet.clock;
     assert_eq!(given(&mut fleet), rooms[1], "the other one is silent");
     fleet.pass(SECOND);
-    // The board had answered it before it was skipped.
+    // The board had answered this ping before the room was skipped.
     pinged(&mut fleet, &rooms[0], answered);
     fleet.order(Command::AddRooms { amount: 1 }).unwrap();
     let new = fleet
@@ -144,13 +145,14 @@ fn a_fleet_that_fell_silent_is_passed_over_a_piece_a_turn() {
     let create = Command::CreateScheduler(Box::new(spec(7)));
     fleet.order(create).unwrap();
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
-    // The list is taken in pieces too.
+    // The list takes several turns too.
     (0..4).for_each(|_| fleet.input(Input::Continue));
     fleet.ping_all(Ready);
     let rooms = fleet.rooms();
     assert_eq!(rooms.len(), 7);
     fleet.clock.mono = fleet.clock.mono.plus(100 * SECOND);
-    // No room pinged lately: the smallest id, though the others are not known to be silent yet.
+    // No room pinged lately: the smallest id is allocated, though not all rooms have been examined
+    // yet.
     assert_eq!(given(&mut fleet), rooms[0]);
     fleet.ping(&rooms[6], Ready, 0).unwrap();
     assert_eq!(
@@ -176,7 +178,7 @@ fn a_silence_from_before_a_take_over_counts_for_allocation_only() {
     let rooms = fleet.rooms();
     fleet.pass(100 * SECOND);
     fleet.ping(&rooms[1], Ready, 0).unwrap();
-    // What is stored of the first one is older than a minute.
+    // The stored ping of the first room is older than a minute.
     let silent = fleet.stored.rooms[&rooms[0]].reported.last_ping_at;
     assert!(fleet.clock.wall.duration_since(silent).as_secs() > 60);
     fleet
@@ -211,7 +213,7 @@ fn heard(fleet: &mut Fleet) -> Vec<(RoomId, ForwardedEvent, bool)> {
     all.iter().map(told).collect()
 }
 
-/// The runtime says where a room is, or takes it back.
+/// The runtime reports a room's address, or withdraws it.
 fn place(fleet: &mut Fleet, room: &RoomId, address: Option<Arc<Address>>) {
     let instance = fleet.machine.running.get_mut(room).unwrap();
     instance.address = address;
@@ -232,7 +234,7 @@ fn a_ready_before_the_rooms_address_is_told_once_the_address_is_known() {
     for room in &rooms {
         place(&mut fleet, room, address.clone());
         assert_eq!(heard(&mut fleet), [(room.clone(), Resync(Ready), true)]);
-        // Once: the next word is that of the next ping.
+        // It is sent once: the next event is that of the next ping.
         place(&mut fleet, room, address.clone());
         assert_eq!(heard(&mut fleet), []);
     }
@@ -265,7 +267,7 @@ fn of_several_words_before_the_address_the_last_one_is_told() {
     place(&mut fleet, &room, address.clone());
     assert_eq!(heard(&mut fleet), [(room.clone(), Resync(Occupied), true)]);
 
-    // A word that needs no address is told at once, and nothing older after it.
+    // An event that needs no address is sent at once, and no older one after it.
     place(&mut fleet, &room, None);
     fleet.ping(&room, Ready, 0).unwrap();
     fleet.ping(&room, Terminating, 0).unwrap();

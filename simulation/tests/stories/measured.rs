@@ -7,7 +7,7 @@ use maestro_core::state::*;
 use maestro_simulation::{Fleet, spec};
 use std::time::Duration;
 
-/// Operations whose work ended, with how.
+/// Operations whose work has ended, with their outcome.
 fn executed(fleet: &Fleet) -> Vec<(&str, Outcome)> {
     let reports = fleet.reports.iter().filter_map(|report| match report {
         Report::Executed {
@@ -157,7 +157,7 @@ fn the_ends_of_rooms_are_those_between_two_health_runs() {
     fleet.ping_all(PingStatus::Ready);
     fleet.pass(minute);
     assert_eq!(fleet.state.figures().ends, ends(0, 0));
-    // One that is told to end, and does not.
+    // A room with an order to end that does not end.
     fleet.hold = true;
     fleet
         .order(Command::RemoveRooms {
@@ -196,7 +196,7 @@ fn the_figures_are_those_of_the_fleet() {
     assert_eq!(figures.desired, Some(0));
 }
 
-/// Properly ends who was told to, or said that it would; a crash in a match that was waited for is none of both.
+/// A room ends properly after an order to end or a terminating ping. A crash while draining is neither.
 #[test]
 fn a_room_that_says_good_bye_ends_properly_and_one_that_crashes_while_it_drains_does_not() {
     let mut fleet = Fleet::up(2);

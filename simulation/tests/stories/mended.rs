@@ -1,4 +1,4 @@
-//! Regressions; the first ones are lives that the properties found.
+//! Regression tests. The first ones are lives that the property tests found.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -16,8 +16,8 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Lives through steps that a property has found. Each has to have an effect: without it, the situation that the life
-/// was kept for does not come about.
+/// Takes the steps that a property test has found. Each must have an effect: otherwise the situation that the life was
+/// kept for does not arise.
 fn lives(life: &mut Life, steps: &[(Step, bool)]) {
     for (step, commit) in steps {
         assert!(life.take(step, *commit), "{step:?} has no effect");
@@ -170,7 +170,7 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
     let Work::CreateRoom(order) = world.works[creation].1.clone() else {
         panic!("not a creation");
     };
-    // The watch is faster than the call's answer.
+    // The watch reports the room before the call's answer arrives.
     let made = Instance {
         room: order.room.clone(),
         uid: "short-lived".into(),
@@ -202,7 +202,7 @@ fn ports_that_come_after_their_attempt_make_no_room() {
     operation_of(fleet.order(major("game-1")));
     fleet.pass(seconds(121));
     fleet.ping_all(PingStatus::Ready);
-    // Two attempts asked for ports; the first answer is late.
+    // Two attempts have asked for ports; the answer to the first one is late.
     assert_eq!(fleet.works.len(), 2);
     assert!(fleet.release_one());
     assert_eq!(fleet.state.rooms().len(), 1, "no room of the first attempt");
@@ -254,7 +254,7 @@ fn rooms_that_went_during_a_pause_are_missed_at_its_end() {
     fleet.restart();
     let knows = |fleet: &Fleet, room: &RoomId| fleet.state.rooms().get(room.as_str()).is_some();
     assert!(knows(&fleet, &rooms[0]), "a pause takes nothing for gone");
-    // News of a room are newer than the list.
+    // A report about a single room is newer than the list.
     let back = fleet.machine.running.remove(&rooms[1]).unwrap();
     fleet.restart();
     fleet.input(Input::Runtime(RuntimeEvent::Changed(back)));
@@ -278,7 +278,7 @@ fn a_pause_holds_whatever_the_settings_say_later() {
     fleet.settings = Arc::new(paused(false));
     fleet.restart();
     assert!(fleet.state.is_paused());
-    // Moving as all others is nothing that the setting could not end.
+    // A resume that equals the setting is not stored, so a later setting can pause the scheduler.
     fleet.order(Command::SetPaused(false)).unwrap();
     fleet.settings = Arc::new(paused(true));
     fleet.restart();
@@ -412,7 +412,7 @@ fn a_room_whose_instance_lost_its_readiness_is_not_given_out() {
     instance.status = InstanceStatus::Pending;
     instance.resource_version += 1;
     fleet.input(Input::Runtime(RuntimeEvent::Changed(instance.clone())));
-    // The contract's table has no way from ready to pending.
+    // The contract's table has no transition from ready to pending.
     assert_eq!(fleet.count(RoomStatus::Ready), 1);
     assert!(fleet.order(Command::Allocate).is_err());
     instance.status = InstanceStatus::Ready;
@@ -566,7 +566,7 @@ fn a_list_that_is_older_than_a_creation_ends_no_room() {
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
     assert_eq!(fleet.rooms(), before);
     assert_eq!(fleet.count(RoomStatus::Ready), 2);
-    // What stays away from the lists is gone after all.
+    // A room that stays missing from the lists is gone after all.
     fleet.pass(seconds(31));
     fleet.machine.running.clear();
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
@@ -588,7 +588,7 @@ fn a_room_that_is_made_twice_is_the_second_one() {
         world.commit_all();
     }
     let room = world.room_ids()[0].clone();
-    // Its creation comes to its end after its owner's, and it crashes unheard.
+    // The room is created after its owner's end, and crashes before the watch reports it.
     world.restart();
     let creation = world.late_creation_of(&room);
     assert!(world.late(creation));
@@ -677,7 +677,7 @@ fn what_happens_while_a_list_is_compared_is_newer_than_the_list() {
     let rooms = world.room_ids();
     assert_eq!(rooms.len(), 3);
     world.restart();
-    // The first of its rooms is taken; the one that ends now comes last.
+    // The first room of the list is compared; the one that ends now comes last.
     assert!(world.event());
     world.machine.gone(&rooms[0], None);
     assert!(world.event());

@@ -1,4 +1,4 @@
-//! Commands of users and their immediate answers: refusals by kind and text (contract 2.4).
+//! Commands of users and their immediate answers, with refusals by kind and text (contract 2.4).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;
@@ -47,7 +47,7 @@ fn orders_for_a_scheduler_that_is_not_there_say_so_each_in_its_words() {
         (Command::SetPaused(true), missing),
     ] {
         let kind = command.kind();
-        // A directory that has never heard of the name answers with the same words.
+        // A directory that does not know the name gives the same answer.
         let never = refuse_unknown(&"arena".into(), &command).expect(kind);
         assert_eq!(
             (never.kind, never.message.as_str()),
@@ -250,7 +250,7 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
     assert_eq!(fleet.reports.iter().filter(not_begun).count(), 2);
     fleet.order(Command::Cancel(busy)).unwrap();
     assert_eq!(fleet.rooms().len(), 3);
-    // What a policy wants is no order's to move.
+    // A command cannot change the number of rooms that a policy wants.
     fleet
         .order(maestro_simulation::documents::buffer(Some(2)))
         .unwrap();
@@ -266,7 +266,7 @@ fn an_order_carries_the_id_of_its_request() {
     let record = fleet.operation(id);
     assert_eq!(record.resume.request_id.as_deref(), Some("r-17"));
     assert!(history(record).contains("Starting operation, ordered by request r-17"));
-    // The next one is nobody's.
+    // The next operation has no request id.
     let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
     assert_eq!(fleet.operation(id).resume.request_id, None);
 }

@@ -1,5 +1,4 @@
-//! Pings: what they change, what is answered from the board, and what is written behind
-//! (contract 3, Ping).
+//! Pings: their changes, answers from the board, and writes behind (contract 3, Ping).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;
@@ -33,7 +32,7 @@ fn what_a_room_says_all_the_time_is_posted_as_it_says_it() {
     assert_eq!(fleet.posted(&room), steady(PingStatus::Occupied, 0));
     fleet.ping(&room, PingStatus::Occupied, 2).unwrap();
     assert_eq!(fleet.posted(&room), steady(PingStatus::Occupied, 2));
-    // Refused or not, what was posted is something else now.
+    // The refused ping reached the owner, so nothing is posted any more.
     let refused = fleet.ping(&room, PingStatus::Terminated, 0).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Invalid);
     let text = format!("room {room} cannot go from occupied to terminated");
@@ -110,12 +109,12 @@ fn pings_that_were_answered_from_the_board_count_when_they_came() {
     let stored = &fleet.stored.rooms[&room];
     assert_eq!(stored.reported.last_ping_at, at.wall);
     assert_eq!(stored.reported.metadata.as_deref(), Some(r#"{"a":1}"#));
-    // 240 s from the ping, not from when it was told of.
+    // 240 s count from the ping, not from its report.
     fleet.pass(seconds(209));
     assert!(fleet.rooms().contains(&room));
     let late = fleet.clock;
     fleet.ping(&room, PingStatus::Ready, 0).unwrap();
-    // One that is older than what the room said since then changes nothing.
+    // A reported ping that is older than the room's last one changes nothing.
     fleet.input(told(&room, at));
     fleet.pass(seconds(2));
     let stored = &fleet.stored.rooms[&room];
@@ -123,7 +122,7 @@ fn pings_that_were_answered_from_the_board_count_when_they_came() {
     assert_eq!(stored.reported.metadata.as_deref(), Some(""));
     fleet.pass(seconds(239));
     assert!(!fleet.rooms().contains(&room));
-    // And one of a room that has gone is nobody's.
+    // A reported ping of a room that is gone changes nothing either.
     let now = fleet.clock;
     fleet.input(told(&room, now));
     assert!(!fleet.stored.rooms.contains_key(&room));

@@ -1,4 +1,4 @@
-//! Which rooms are removed, how often they are told to end, and the history of a removal.
+//! Which rooms are removed, how often the order to end is repeated, and the history of a removal.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -86,7 +86,7 @@ fn rooms_that_cannot_be_ended_fail_the_order_and_are_told_again() {
     let failed = |r: &&Report| **r == Report::RoomNotRemoved;
     assert_eq!(fleet.reports.iter().filter(failed).count(), 1);
     assert_eq!(fleet.rooms().len(), 2);
-    // Its order is durable: it is told again when its time to end is over.
+    // The order to end is durable, and is repeated when the room's time to end is over.
     fleet.hold = false;
     fleet.ping_all(PingStatus::Ready);
     let patience = fleet.settings.deletion_timeout + seconds(1);
@@ -112,7 +112,7 @@ fn a_room_that_was_told_to_end_is_told_again_only_when_its_time_is_over() {
     };
     assert_eq!(told(&fleet), 1);
     assert_eq!(fleet.status(&room), Some(RoomStatus::Terminating));
-    // One second of grace, and then the time that the contract gives it.
+    // One second of grace, plus the deletion timeout of the contract.
     let patience = fleet.settings.deletion_timeout + seconds(1);
     fleet.pass(patience);
     assert_eq!(told(&fleet), 1);
@@ -150,7 +150,7 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
         force: false,
     });
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Invalid);
-    // A scale-down goes in steps of the limit.
+    // A scale-down removes rooms in steps of the limit.
     fleet.order(Command::AddRooms { amount: 150 }).unwrap();
     fleet.ping_all(PingStatus::Ready);
     fleet.order(patch(|p| p.rooms_replicas = Some(0))).unwrap();
@@ -164,7 +164,7 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
 fn rooms_of_older_versions_go_first() {
     let mut fleet = Fleet::up(2);
     let old = fleet.rooms();
-    // A minor version replaces nothing; what is made from now on is of it.
+    // A minor version replaces no room, but new rooms have it.
     fleet
         .order(patch(|p| p.max_surge = Some("2".into())))
         .unwrap();
@@ -184,7 +184,7 @@ fn rooms_of_older_versions_go_first() {
 fn a_removal_that_found_nothing_waits_before_the_next() {
     let mut fleet = Fleet::up(1);
     let room = fleet.rooms()[0].clone();
-    // A list of rooms that are gone already: it finishes, and says so.
+    // A removal of rooms that are gone already: it finishes, and its history says so.
     let record = maestro_simulation::documents::pending(
         fleet.clock,
         9,
@@ -198,7 +198,7 @@ fn a_removal_that_found_nothing_waits_before_the_next() {
     let id = record.id;
     fleet.input(Input::Pushed(Box::new(record)));
     assert!(history(fleet.operation(id)).contains("removed 0 rooms"));
-    // Scaling waits for a second, and not for longer.
+    // Scaling waits for one second, and no longer.
     fleet.crash(&room, 0);
     assert_eq!(fleet.rooms().len(), 0);
     fleet.pass(Duration::from_millis(999));
@@ -242,7 +242,7 @@ fn a_deletion_ends_all_rooms_a_bounded_number_at_a_time() {
         assert!(fleet.position("remove_place").is_none());
         assert!(fleet.release_one());
     }
-    // One that is still there, whatever was answered, keeps the place.
+    // The scheduler's place is kept while any room exists, whatever the calls were answered.
     assert!(fleet.position("remove_place").is_none());
     assert!(fleet.release_one());
     assert!(fleet.position("remove_place").is_some());
@@ -258,7 +258,7 @@ fn a_deletion_tells_a_room_again_that_does_not_end() {
     fleet.machine.slow_endings = true;
     fleet.order(Command::DeleteScheduler).unwrap();
     assert_eq!(fleet.machine.terminations.len(), 1);
-    // A list repeats no order here: the deletion itself sees to it.
+    // A list does not repeat the order here: the deletion itself does.
     fleet.machine.relist();
     fleet.carry_on();
     assert_eq!(fleet.machine.terminations.len(), 1);
@@ -295,7 +295,7 @@ fn a_stranger_is_taken_in_and_one_of_a_validation_is_not() {
     let told = |t: &&maestro_simulation::Termination| t.room == trial;
     let told = fleet.machine.terminations.iter().find(told).unwrap();
     assert_eq!(told.reason, RemovalReason::NewVersionValidationFinished);
-    // One is wanted and two are there: the one that says nothing goes.
+    // One room is wanted and two exist: the one without pings is removed.
     assert_eq!(fleet.rooms(), [known]);
     assert_eq!(fleet.status(&stranger), None);
 }
@@ -338,7 +338,7 @@ fn a_validation_that_came_late_is_no_failure_of_the_fleet() {
     assert!(history(fleet.operation(id)).contains("validation attempt 1 failed"));
     assert!(history(fleet.operation(id)).contains("exit code 5"));
     assert_eq!(fleet.state.view().crash_failures, 0);
-    // The next attempt comes after a moment, with another room.
+    // The next attempt starts after 200 ms, with another room.
     assert!(fleet.machine.running.values().all(|i| !i.validation));
     fleet.pass(Duration::from_millis(199));
     assert!(fleet.machine.running.values().all(|i| !i.validation));

@@ -1,4 +1,4 @@
-//! Retention of ended operations, and the periodic ones (contract 5.5, 5.11).
+//! Retention of ended operations, and periodic operations (contract 5.5, 5.11).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;
@@ -35,12 +35,12 @@ fn the_oldest_ended_operations_are_forgotten_first() {
         .map(|id| fleet.stored.operations.contains_key(id))
         .collect();
     assert_eq!(kept, [false, false, true, true, true, true]);
-    // Who owns it next counts on from there.
+    // The next owner continues with the same count.
     fleet.restart();
     let last = slept(&mut fleet);
     assert!(!fleet.stored.operations.contains_key(&ids[2]));
     assert!(fleet.stored.operations.contains_key(&ids[3]));
-    // One that is forgotten is unknown, one that is kept has ended.
+    // A dropped operation is unknown; a kept one has ended.
     let kind = |fleet: &mut Fleet, id| fleet.order(Command::Cancel(id)).unwrap_err().kind;
     assert_eq!(kind(&mut fleet, ids[0]), RefusalKind::NotFound);
     assert_eq!(kind(&mut fleet, last), RefusalKind::Ended);
@@ -67,7 +67,7 @@ fn a_look_says_whether_it_did_something() {
         event_driven: false,
         ..CoreSettings::default()
     });
-    // Only ticks look at the fleet: nothing is there before the first.
+    // Only ticks examine the fleet, so there is no room before the first tick.
     assert_eq!(fleet.rooms().len(), 0);
     fleet.pass(seconds(59));
     assert_eq!(fleet.rooms().len(), 0);
@@ -111,7 +111,7 @@ fn a_clean_up_forgets_periodic_operations_whose_time_is_over() {
     let now = fleet.clock.wall;
     let age = |o: &OperationRecord| now.duration_since(o.status_at).as_secs();
     let looks = fleet.operations_of("health_controller");
-    // An hour, and at most two and a half intervals until the next clean-up.
+    // The maximum age is one hour plus two and a half intervals until the next clean-up.
     assert!(
         looks.iter().all(|o| age(o) <= 3600 + 1500),
         "{}",
@@ -125,7 +125,8 @@ fn a_clean_up_forgets_periodic_operations_whose_time_is_over() {
         text.contains("expired operations") && !text.contains("removed 0 expired")
     });
     assert!(removed.count() > 0);
-    // Each comes after a tenth of the interval at the earliest, two and a half at the latest.
+    // Each clean-up comes between a tenth of the interval and two and a half intervals after the
+    // last.
     let mut moments: Vec<_> = cleaned.iter().map(|o| o.created_at).collect();
     moments.sort();
     for two in moments.windows(2) {
@@ -171,7 +172,7 @@ fn a_history_has_a_bound_and_keeps_its_last_line() {
     let first = fleet.operations_of("add_rooms")[0].id;
     let waits = fleet.operation(first).history.len();
     assert!(waits < 20, "{waits}");
-    // An order to remove one room after another, each a line of its own.
+    // An operation with a full history, like a removal with a line for each room.
     let mut record = fleet.operation(first).clone();
     record.id = OperationId(uuid::Uuid::from_u128(7));
     record.status = OperationStatus::Pending;

@@ -1,4 +1,4 @@
-//! Rollouts and the inventory, as an operator sees and steers them.
+//! Rollouts and the inventory, as an operator sees and controls them.
 
 use maestro_core::domain::*;
 use maestro_core::rules::patch::{ContainerPatch, Patch, SpecPatch};
@@ -13,7 +13,7 @@ fn rollout(fleet: &mut Fleet) -> RolloutView {
     }
 }
 
-/// A major version whose validation has succeeded and that is active.
+/// A fleet whose new major version was validated and is active.
 fn with_new_version(rooms: i32, occupied: bool) -> Fleet {
     let mut fleet = Fleet::up(rooms);
     if occupied {
@@ -41,7 +41,7 @@ fn with_new_version(rooms: i32, occupied: bool) -> Fleet {
     fleet
 }
 
-/// Rooms that were just made say that they are ready; the others go on as they are.
+/// New rooms ping ready; the others do not ping.
 fn new_rooms_come_up(fleet: &mut Fleet) {
     for room in fleet.rooms() {
         let stored = fleet.stored.rooms.get(&room);

@@ -46,7 +46,7 @@ fn by_occupancy(ready_target: f64, down_threshold: f64) -> Fleet {
     scaled(0, "roomOccupancy", parameters)
 }
 
-/// The oldest rooms have a match, so many of them; the others say that they are ready.
+/// The oldest `matches` rooms ping occupied, the others ready.
 fn play(fleet: &mut Fleet, matches: usize) {
     let made = fleet.machine.orders.iter().map(|o| o.room.clone());
     let rooms: Vec<_> = made.filter(|r| fleet.rooms().contains(r)).collect();
@@ -80,7 +80,7 @@ fn no_second_scale_down_within_the_cooldown() {
     assert_eq!((fleet.rooms().len(), removals(&fleet)), (3, 1));
     fleet.pass(seconds(60));
     play(&mut fleet, 0);
-    // Who owns it next knows of the cooldown too.
+    // The cooldown survives a change of the owner.
     fleet.restart();
     play(&mut fleet, 0);
     fleet.pass(seconds(39));
@@ -91,7 +91,7 @@ fn no_second_scale_down_within_the_cooldown() {
 
 #[test]
 fn no_scale_down_below_the_threshold_however_long_ago_the_last_was() {
-    // Two rooms for each match; 4 of 6 free slots are too few for 2 at 0.4.
+    // Two rooms per match. With 2 matches 4 of 6 slots are free, too few for a scale-down at 0.4.
     let mut fleet = by_occupancy(0.5, 0.4);
     play(&mut fleet, 1);
     play(&mut fleet, 2);
@@ -122,7 +122,7 @@ fn an_occupied_room_counts_its_matches_and_at_least_one() {
     fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
     assert_eq!(matches(&fleet), 2);
     assert_eq!(fleet.count(RoomStatus::Active), 2);
-    // Written behind, within the interval of steady pings.
+    // The number of matches is written behind, within the interval of steady pings.
     fleet.pass(fleet.settings.touch_interval);
     fleet.restart();
     assert_eq!(matches(&fleet), 2, "as it was stored");
@@ -143,7 +143,7 @@ fn the_policy_counts_each_match_of_a_room() {
     };
     let mut fleet = scaled(0, "roomOccupancy", parameters);
     let room = fleet.rooms()[0].clone();
-    // Three matches of one a room want six.
+    // Three matches in one room require six rooms.
     fleet.ping(&room, PingStatus::Occupied, 3).unwrap();
     assert_eq!(fleet.rooms().len(), 6);
 }
@@ -156,7 +156,7 @@ fn what_the_fleet_needs_goes_before_what_waits() {
     };
     let busy = operation_of(fleet.order(sleep(600)));
     let waits = operation_of(fleet.order(sleep(600)));
-    // One match begins, so a room is missing; then it is over, and one is too many.
+    // A match begins, so a room is missing; then it ends, and one room is too many.
     for (matches, kind) in [(1, "add_rooms"), (0, "remove_rooms")] {
         play(&mut fleet, matches);
         let urgent = fleet.operations_of(kind);
@@ -238,7 +238,7 @@ fn while_scaling_is_under_way_no_second_order_is_given() {
     assert_eq!(fleet.operations_of("add_rooms").len(), 3);
 }
 
-/// A validation room does not count (architecture 7): its match asks for no other room.
+/// A validation room does not count (architecture 7): its match requires no further room.
 #[test]
 fn a_match_in_a_validation_room_counts_for_no_policy() {
     let mut fleet = buffered(2, 0);

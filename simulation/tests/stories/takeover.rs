@@ -1,4 +1,4 @@
-//! Becoming the owner: what the next owner takes over, and the runtime's list.
+//! Take-over: what the next owner inherits, and the runtime's list.
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
@@ -260,7 +260,7 @@ fn nothing_is_begun_before_the_runtime_was_listed() {
     for id in [id, edit] {
         assert_eq!(fleet.operation(id).status, OperationStatus::Pending);
     }
-    // Rooms of before are given out and ping all the same.
+    // Existing rooms can still be allocated and can ping.
     fleet.ping_all(PingStatus::Ready);
     assert!(fleet.order(Command::Allocate).is_ok());
     fleet.deaf = false;
@@ -298,7 +298,7 @@ fn a_pause_in_the_middle_of_a_list_holds_what_was_not_repeated_yet() {
         fleet.release_kind("reserve_ports", Outcome::Works);
     }
     let id = fleet.operations_of("add_rooms")[0].id;
-    // The next owner takes one room a turn, and is paused after the second.
+    // The next owner compares one room per turn, and is paused after the second.
     fleet.works.clear();
     World::restart(&mut fleet);
     let repeated = |fleet: &Fleet| fleet.state.view().work_in_flight;
@@ -325,7 +325,7 @@ fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
     let mut fleet = Fleet::up(1);
     fleet.order(major("false")).unwrap();
     let before = fleet.trial();
-    // The lane of the rooms is busy, before and after the restart.
+    // The room lane is busy before and after the restart.
     fleet.hold = true;
     let busy = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
     let remove = Command::RemoveRoom {
@@ -333,7 +333,7 @@ fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
         force: false,
     };
     let removal = operation_of(fleet.order(remove));
-    // The removal is taken back before it is carried out: the room is nobody's then.
+    // The removal is canceled before it is carried out, so the room belongs to no operation.
     fleet.restart_held();
     fleet.order(Command::Cancel(removal)).unwrap();
     assert_eq!(fleet.operation(removal).status, OperationStatus::Canceled);
@@ -343,7 +343,7 @@ fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
     assert_ne!(fleet.trial(), before);
 }
 
-/// As after a record that is gone: it runs, and nobody knows where it can be reached.
+/// As after the loss of the runtime's record: the room runs, but its address is unknown.
 #[test]
 fn a_room_that_its_runtime_lists_as_begun_is_ordered_again() {
     let mut fleet = Fleet::up(2);

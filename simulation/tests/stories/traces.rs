@@ -1,10 +1,10 @@
-//! What ended leaves nothing behind.
+//! Ended rooms, operations and schedulers leave nothing behind.
 
 use maestro_core::domain::*;
 use maestro_core::state::*;
 use maestro_simulation::World;
 
-/// Until the fleet is what it should be.
+/// Waits until the fleet has its wanted state.
 fn rest(world: &mut World) {
     const MOMENTS: usize = 20;
     world.heal();
@@ -58,7 +58,7 @@ fn rooms_and_schedulers_come_and_go_without_a_trace() {
         let stored = &world.stored;
         assert!(stored.scheduler.is_none() && stored.versions.is_empty());
         assert_eq!(stored.rooms.len(), 0);
-        // The next one under this name has an owner of its own.
+        // The next scheduler of this name has a new owner.
         world.ended = false;
         world.restart();
         world.create(3, 1);

@@ -1,4 +1,4 @@
-//! New versions: validation, numbers, rollouts and what they wait for (contract 5.5).
+//! New versions: validation, version numbers, rollouts and what they wait for (contract 5.5).
 
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;
@@ -171,7 +171,7 @@ fn a_rollout_says_what_it_waits_for() {
     let words = waits_for(&mut fleet);
     assert!(words.starts_with("an operator to resume it"), "{words}");
     fleet.order(Command::ResumeRollout).unwrap();
-    // The new room ends before it was ready: the next try waits.
+    // The new room ends before it was ready, so the next try waits.
     let new = fleet
         .machine
         .running
@@ -214,7 +214,7 @@ fn a_rollout_in_numbers() {
     assert_eq!(rolling.active_version.as_str(), "v2.0.0");
     let versions: Vec<_> = rolling.versions.into_iter().collect();
     assert_eq!(versions, [("v1.0.0".into(), 4), ("v2.0.0".into(), 2)]);
-    // A switch begins a new rollout: a pause of the previous one is over.
+    // A switch begins a new rollout, which ends the pause of the previous one.
     fleet.order(Command::PauseRollout).unwrap();
     assert!(view(&mut fleet).paused && fleet.stored.operator.rollout_paused);
     fleet.order(Command::AbortRollout).unwrap();
@@ -294,7 +294,7 @@ fn old_rooms_that_never_came_up_are_waited_for_by_nobody() {
     }
 }
 
-/// The version that the active one was made after is what an abort goes back to.
+/// An abort goes back to the version that the active one was made from.
 #[test]
 fn the_version_to_go_back_to_is_kept_however_old_it_is() {
     let mut fleet = Fleet::up_with(

@@ -1,4 +1,4 @@
-//! The games in the rooms as their players see them, and what Maestro has promised them.
+//! The games in the rooms as their players see them, and what Maestro has promised to the players.
 
 use maestro_core::domain::*;
 use maestro_core::state::*;
@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Game {
     uid: String,
     pub playing: bool,
-    /// What Maestro has acknowledged.
+    /// The last acknowledged ping.
     acknowledged: PingStatus,
     /// The turn in which its last match ended.
     ended: u64,
 }
 
-/// Who waits for an answer, and what for.
+/// What a caller waits for.
 #[derive(Clone, Debug)]
 enum Waiting {
     Allocation { since: Mono, turn: u64 },
@@ -26,10 +26,10 @@ enum Waiting {
 #[derive(Default)]
 pub struct Players {
     games: BTreeMap<RoomId, Game>,
-    /// Rooms that a caller has been told of, and since when they are held for it.
+    /// Allocated rooms whose caller knows of them, with the start of their hold time.
     held: BTreeMap<RoomId, Mono>,
     waiting: BTreeMap<Caller, Waiting>,
-    /// Rooms whose end was decided and judged.
+    /// Rooms whose end was decided and already checked.
     judged: BTreeSet<RoomId>,
     turn: u64,
     pub allocations: u32,
@@ -38,7 +38,7 @@ pub struct Players {
 }
 
 impl Players {
-    /// Callers that waited for the dead owner stop waiting.
+    /// Callers of the dead owner stop waiting.
     pub fn owner_died(&mut self) {
         self.waiting.clear();
     }
@@ -54,7 +54,7 @@ impl Players {
         self.waiting.insert(caller, waiting);
     }
 
-    /// The game in this room pings, after its match has ended or begun if it is time.
+    /// The game in this room ends or begins a match, if asked to and possible, and pings.
     pub fn ping(&mut self, world: &mut World, room: &RoomId, ends: bool, begins: bool) {
         let Some(instance) = world.machine.running.get(room) else {
             return;
@@ -85,7 +85,7 @@ impl Players {
         self.waiting.insert(caller, Waiting::Ping { room, status });
     }
 
-    /// Takes the answers that have come. `leaves`: the caller of an allocation has left.
+    /// Handles the received answers. `leaves` says whether the caller of an allocation has left.
     pub fn hear(&mut self, world: &mut World, mut leaves: impl FnMut() -> bool) {
         while let Some((caller, answer)) = world.answers.pop_first() {
             let waiting = self.waiting.remove(&caller);
@@ -98,7 +98,8 @@ impl Players {
                     }
                 }
                 (Some(Waiting::Ping { room, status }), Ok(_)) => {
-                    // A room that the runtime has not shown yet stays pending, whatever it says.
+                    // A room that the runtime has not reported yet stays pending, whatever it
+                    // pings.
                     let stored = world.stored.rooms.get(&room);
                     let pending = stored.is_none_or(|r| r.reported.status == RoomStatus::Pending);
                     if let Some(game) = self.games.get_mut(&room)
@@ -112,7 +113,7 @@ impl Players {
         }
     }
 
-    /// No room is given to two callers, or to one while a match runs.
+    /// Checks an allocation: no room is given to two callers, or given out during a match.
     fn given(&mut self, world: &World, room: RoomId, since: Mono, turn: u64) {
         if !world.forgetful {
             let twice = self.is_held_now(world, &room);
@@ -121,7 +122,7 @@ impl Players {
             assert!(!played, "{room} is given out during a match");
         }
         self.allocations += 1;
-        // A whole match, or the room's end, may have passed before the caller was told.
+        // The room may have ended, or played a whole match, before the answer reached the caller.
         let runs = world.machine.running.contains_key(&room);
         if runs && self.games.get(&room).is_none_or(|g| g.ended < turn) {
             self.held.insert(room, since);
@@ -139,8 +140,8 @@ impl Players {
         self.games.get(room).is_some_and(known)
     }
 
-    /// Games of rooms that are gone are over; a room that is in use is not ended by a
-    /// scale-down or a rollout, whatever the owner takes it for.
+    /// Drops the games of rooms that are gone. Checks that no room in use is ended by a scale-down
+    /// or a rollout, whatever state the owner takes it to be in.
     pub fn check(&mut self, world: &World) {
         let runs = |room: &RoomId| world.machine.running.contains_key(room);
         self.games.retain(|room, _| runs(room));
@@ -167,7 +168,7 @@ impl Players {
         }
     }
 
-    /// What was acknowledged exists after a take-over.
+    /// Acknowledged changes survive a take-over.
     pub fn promises_hold(&self, world: &World) {
         if world.forgetful {
             return;

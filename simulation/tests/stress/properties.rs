@@ -1,5 +1,5 @@
-//! Random lives of one fleet: whatever happens and in whatever order, the invariants hold
-//! after every decision, and once the faults end the fleet becomes what it should be.
+//! Random runs of one fleet: whatever happens in whatever order, the invariants hold after every
+//! decision, and once the faults end the fleet reaches its wanted state.
 
 use maestro_core::domain::*;
 use maestro_simulation::Outcome;
@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Kinds of steps that are drawn.
+/// The number of kinds of steps.
 const KINDS: usize = 38;
 
 const CASES: u32 = 256;
@@ -97,8 +97,8 @@ fn events() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What happens, and whether writes arrive at once after it. Shown in one line: a failure
-/// can be copied into a story.
+/// Steps, each with whether its writes are committed at once. Printed in one line, so that a
+/// failure can be copied into a story.
 #[derive(Clone)]
 struct Steps(Vec<(Step, bool)>);
 
@@ -114,7 +114,7 @@ fn steps() -> impl Strategy<Value = Steps> {
 }
 
 fn config() -> ProptestConfig {
-    // What the environment says goes before what is said here.
+    // The environment takes precedence over these values.
     let mut config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -158,7 +158,8 @@ fn a_fleet_keeps_its_invariants_and_mends_itself() {
     }
     let effects = effects.into_inner();
     println!("{effects:?}");
-    // Steps that never have an effect find nothing. In fewer lives a rare one may be missing.
+    // Every kind of step must have had an effect, or it tests nothing. In fewer runs a rare one may
+    // be missing.
     if config().cases >= CASES {
         assert_eq!(effects.len(), KINDS, "{effects:?}");
         let vain = effects.iter().find(|(_, count)| **count == 0);

@@ -1,6 +1,6 @@
-//! One owner after another in a world of faults, decided by a seed: the store loses
-//! acknowledgements, fails before and after applying, calls on the runtime fail, hang and come
-//! late, rooms crash, and the owner dies at any moment.
+//! Runs a fleet under faults that a seed determines: the store loses acknowledgements and fails
+//! before and after applying, calls on the runtime fail, hang and take effect late, rooms crash,
+//! and owners die at any moment.
 
 use crate::players::Players;
 use crate::rng::Rng;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 300;
-/// Rounds in which a world without faults has to come to rest.
+/// Maximum rounds until a world without faults settles.
 const ROUNDS: usize = 600;
 
 struct Story {
@@ -88,7 +88,7 @@ impl Story {
         self.look();
     }
 
-    /// After each step: who was answered, and whether all promises were kept.
+    /// Follows each step: delivers the answers and checks the promises.
     fn look(&mut self) {
         if self.world.lives != self.lives {
             self.lives = self.world.lives;
@@ -133,7 +133,7 @@ impl Story {
             Outcome::Unavailable,
             Outcome::DoneUnavailable,
             Outcome::Exhausted,
-            // It hangs, and never happened; or did; or will.
+            // The call hangs: it never happened, did happen, or will happen later.
             Outcome::Unknown,
             Outcome::DoneUnknown,
             Outcome::LateUnknown,
@@ -187,7 +187,7 @@ impl Story {
         }
     }
 
-    /// Its memory is gone; calls that were out may have happened, or never do.
+    /// The owner dies with its memory. Its open calls take effect, or never do.
     fn die(&mut self) {
         self.note(|| "the owner dies".into());
         self.world.restart();
@@ -198,7 +198,7 @@ impl Story {
                 self.world.never(0);
             }
         }
-        // The list is made after whatever those calls have done.
+        // The list is taken after those calls.
         self.world.machine.relist();
     }
 
@@ -213,8 +213,8 @@ impl Story {
         self.world.go_on();
     }
 
-    /// Without faults everything comes to rest: every operation ends, rows and instances
-    /// are the same rooms, and there are as many as are wanted.
+    /// Ends the faults. Then every operation must end, rows and instances must be the same rooms,
+    /// and their number must be the wanted one.
     fn settle(&mut self, deleted: bool) {
         self.faulty = false;
         while self.world.late(0) {}
@@ -295,6 +295,6 @@ fn whatever_fails_no_promise_is_broken_and_all_comes_to_rest() {
         matches += u64::from(story.players.matches);
     }
     println!("{seeds} seeds, {lives} owners, {allocations} allocations, {matches} matches");
-    // A simulation in which nothing happens finds nothing.
+    // A simulation in which nothing happens would test nothing.
     assert!(lives > seeds && allocations > seeds / 2 && matches > seeds / 2);
 }
