@@ -1,5 +1,5 @@
-//! One suite of calls asked of the services, over HTTP, and over gRPC by its client: the answers are the same, and each
-//! request that changes something is one message to the owner of its scheduler.
+//! One suite of calls, made directly to the services, over HTTP, and over gRPC with its client. The answers must be the
+//! same, and each request that changes something must be one message to the owner of its scheduler.
 
 #[path = "apis/site.rs"]
 mod site;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use site::{Request, Server, Site, Way};
 
-/// What a call was answered, by the name of the call.
+/// The answers to the calls, with the call's name.
 type Answers = Vec<(&'static str, Value)>;
 
 /// The suite under way on one site.
@@ -23,10 +23,10 @@ struct Suite {
     answers: Answers,
 }
 
-/// How many messages a call brings the owner of `arena`.
+/// How many messages a call sends to the owner of `arena`.
 #[derive(Clone, Copy)]
 enum Brings {
-    /// It only reads, or nobody owns what it is about.
+    /// Not checked: the call only reads, or its target has no owner.
     Whatever,
     Messages(u64),
 }
@@ -37,7 +37,7 @@ fn contract<M: Message>(message: &M) -> Value {
     serde_json::from_str(&encode(message)).expect("JSON")
 }
 
-/// A message of ours, as HTTP has always written it.
+/// A message of our own, in the JSON of the HTTP endpoints.
 fn ours<M: Serialize>(message: &M) -> Value {
     serde_json::to_value(message).expect("JSON")
 }
@@ -60,7 +60,7 @@ fn readiness(answer: &GetReadinessResponse) -> Value {
     "OK".into()
 }
 
-/// Asks for a call with these fields; over HTTP: by this request.
+/// Makes a call with these fields; over HTTP, with this request.
 macro_rules! ask {
     ($suite:ident, $brings:expr, $api:ident.$rpc:ident as $show:ident, $fields:tt, $server:ident $method:ident $path:expr, $body:tt) => {{
         let path = $path;
@@ -90,7 +90,7 @@ macro_rules! ask {
 }
 
 impl Suite {
-    /// A fleet of one room, which runs and has said that it is ready. Its id.
+    /// Creates a fleet of one room, which has pinged ready. Returns the room's id.
     async fn create(&mut self) -> String {
         let body = arena();
         ask!(self, Whatever, operator.get_readiness as readiness, {}, Internal GET "/readyz", null);
@@ -124,9 +124,9 @@ impl Suite {
             Rooms PUT format!("/scheduler/arena/rooms/{room}/ping"), (body.clone()))
     }
 
-    /// What rooms and matchmakers ask.
+    /// The calls of rooms and matchmakers.
     async fn talk(&mut self, room: &str) {
-        // A steady ping is answered beside the owner.
+        // A steady ping is answered without the owner.
         self.ping(room, "ready", Messages(0)).await;
         self.ping(room, "asleep", Messages(0)).await;
         let fields = json!({"schedulerName": "arena", "roomName": room});
@@ -156,7 +156,7 @@ impl Suite {
             Rooms POST "/scheduler/nobody/rooms/allocate", {});
     }
 
-    /// What is read of a scheduler and its rooms.
+    /// The calls that read a scheduler and its rooms.
     async fn read(&mut self, room: &str) {
         ask!(self, Whatever, management.list_schedulers as contract, {"game": "chess"}, Management GET "/schedulers?game=chess", null);
         ask!(self, Whatever, management.get_schedulers_info as contract, {"game": "chess"}, Management GET "/schedulers/info?game=chess", null);
@@ -178,7 +178,7 @@ impl Suite {
         }
     }
 
-    /// What is ordered of a scheduler that stands still: nothing that is ordered begins.
+    /// The commands to a scheduler. It is paused, so that no operation begins.
     async fn order(&mut self, room: &str) {
         let at = "/debug/actors/arena";
         let fields = json!({"schedulerName": "arena"});
@@ -195,7 +195,7 @@ impl Suite {
             Management DELETE format!("/schedulers/arena/rooms/{room}"), null);
         ask!(self, Messages(1), operator.pause_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/pause", null);
         ask!(self, Messages(1), operator.resume_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/resume", null);
-        // None is under way: the owner refuses it.
+        // No rollout is in progress, so the owner refuses it.
         ask!(self, Messages(1), operator.abort_rollout as ours, {"schedulerName": "arena"}, Management POST "/schedulers/arena/rollout/abort", null);
         ask!(self, Messages(1), management.patch_scheduler as contract, {"name": "arena", "roomsReplicas": 3},
             Management PATCH "/schedulers/arena", {"roomsReplicas": 3});
@@ -216,11 +216,11 @@ impl Suite {
         ask!(self, Messages(1), management.delete_scheduler as contract, {"schedulerName": "arena"}, Management DELETE "/schedulers/arena", null);
     }
 
-    /// What concerns the process.
+    /// The calls that concern the process.
     async fn control(&mut self) {
         ask!(self, Whatever, operator.back_up as ours, {"name": "monday"}, Internal POST "/backup", {"name": "monday"});
         for name in ["arena", "nobody"] {
-            // A message to the supervisor, none to the owner.
+            // This is a message to the supervisor, not to the owner.
             ask!(self, Whatever, operator.reload_scheduler as ours, {"schedulerName": name}, Internal POST format!("/debug/actors/{name}/reload"), null);
         }
         ask!(self, Whatever, operator.pause_scheduler as ours, {"schedulerName": "nobody"}, Internal POST "/debug/actors/nobody/pause", null);
@@ -241,7 +241,7 @@ fn arena() -> Value {
     })
 }
 
-/// Everything that differs from one run to the next is replaced by what it is.
+/// Replaces every value that differs between runs by a placeholder.
 fn masked(value: Value) -> Value {
     let masks = [
         ("ID", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -249,7 +249,7 @@ fn masked(value: Value) -> Value {
         ("ROOM", r"arena-[0-9a-z]+"),
     ];
     let mut text = match value.get("actors").and_then(Value::as_array) {
-        // What each of them is doing is another thing at each moment.
+        // What each actor is doing changes all the time.
         Some(all) => {
             let known = ["kind", "name", "state"];
             let seen = all

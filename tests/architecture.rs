@@ -1,5 +1,5 @@
-//! Who may know whom: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never
-//! see.
+//! Dependency rules: the edges of ARCHITECTURE.md between the crates of this workspace, and what `core` must never
+//! depend on.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -10,10 +10,10 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// Every edge that is allowed. An edge that nothing uses is harmless, an edge that is not here fails.
+/// All allowed edges. An unused edge is harmless; an edge that is not listed here fails.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("maestro-core", &[]),
-    // Beside the library of Prometheus: knows nothing of Maestro.
+    // It extends the Prometheus library, and knows nothing about Maestro.
     ("maestro-metrics", &[]),
     ("maestro-actors", &["maestro-core", "maestro-metrics"]),
     // Services speak to actors through their handles, never to a store or a runtime.
@@ -29,14 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
-    // What is around the state machine is a model of its own: no store, no runtime, no actor.
+    // The world around the state machine is its own model, without store, runtime or actors.
     ("maestro-simulation", &["maestro-core"]),
-    // The commands for operators: they call a server as any client does, by the traits of its API over gRPC.
+    // The commands for operators call a server as any client does, through the traits of its API over gRPC.
     (
         "maestro-cli",
         &["maestro-core", "maestro-api", "maestro-grpc"],
     ),
-    // The demonstration finds and ends what earlier ones left: their rooms, by way of their store.
+    // The demonstration finds the leftover rooms of earlier ones through their stores, and ends them.
     (
         "maestro-samples",
         &[
@@ -47,7 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "maestro-runtime",
         ],
     ),
-    // Its servers are processes of their own; the store is there to time one commit.
+    // Its servers are separate processes; the store is needed to time one commit.
     (
         "maestro-bench",
         &[
@@ -80,7 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// For tests only, but available to all crates.
 const TESTKIT: &str = "maestro-testkit";
-/// Beside that, for tests only: the HTTP servers are tested over the actors, which they do not know.
+/// Further edges for tests only: the HTTP servers are tested with the actors, which they do not depend on otherwise.
 const FOR_TESTS: &[(&str, &str)] = &[("maestro-http", "maestro-actors")];
 
 /// Crates that do I/O must not be dependencies of `core`.
@@ -102,7 +102,7 @@ const NEVER_IN_CORE: &[&str] = &[
     "tokio-stream",
 ];
 
-/// The calls are the same over every transport: `api` knows none.
+/// Calls are the same over every transport, so `api` depends on none.
 const NEVER_IN_API: &[&str] = &["actix-web", "actix-http", "hyper", "reqwest", "tonic"];
 
 fn metadata() -> Metadata {
@@ -148,7 +148,7 @@ fn crates_depend_only_on_those_they_may_know() {
     );
 }
 
-/// Which of `never` a crate depends on outside of its tests.
+/// The crates of `never` that a crate depends on, outside of its tests.
 fn forbidden(name: &str, never: &[&str]) -> Vec<String> {
     let metadata = metadata();
     let package = metadata
@@ -177,7 +177,7 @@ fn api_knows_no_transport() {
     assert!(wrong.is_empty(), "api depends on {wrong:?}");
 }
 
-/// The web framework's HTTP/2 is built on a version of h2 that is not mended any more. Its servers refuse h2c anyway.
+/// The web framework's HTTP/2 uses a version of h2 that is not maintained any more. Our servers refuse h2c anyway.
 #[test]
 fn there_is_one_http2_and_it_is_a_kept_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
@@ -245,7 +245,7 @@ fn denied(after: &str) -> Vec<String> {
         .collect()
 }
 
-/// What `cargo deny check bans licenses` finds too, for machines without it.
+/// The checks of `cargo deny check bans licenses`, for machines without it.
 #[test]
 fn dependencies_are_those_that_deny_toml_lets_in() {
     let (allowed, banned) = (denied("\nallow = ["), denied("\ndeny = ["));
@@ -255,7 +255,7 @@ fn dependencies_are_those_that_deny_toml_lets_in() {
         .exec()
         .expect("cargo metadata runs where cargo test does")
         .packages;
-    // `A AND B`: both; `A OR B`, in older ones `A/B`: either.
+    // `A AND B` means both; `A OR B`, in older manifests `A/B`, means either.
     let may = |licence: &str| {
         licence.split(" AND ").all(|part| {
             let part = part.trim_matches(['(', ')']).replace('/', " OR ");
@@ -274,7 +274,7 @@ fn dependencies_are_those_that_deny_toml_lets_in() {
     }
 }
 
-/// Tools of tests end with a panic, and are told so by those who use them.
+/// Test tools may panic, which is how a check fails.
 const PANICS: &[&str] = &["maestro-testkit", "maestro-simulation"];
 
 #[test]

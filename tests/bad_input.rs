@@ -1,4 +1,4 @@
-//! Invalid input from outside: refused where it arrives, and everything else continues.
+//! Invalid input is refused where it arrives, and everything else continues.
 
 mod support;
 
@@ -71,7 +71,7 @@ async fn a_body_of_more_than_a_mebibyte_is_too_large() {
     let url = format!("{}/scheduler/x/rooms/y/ping", maestro.rooms);
     let answer = maestro.http.put(url).body(body).send().await.unwrap();
     assert_eq!(answer.status(), 413);
-    // Just below it is read, and judged.
+    // A body just below the limit is read and validated.
     let body = format!("{{\"name\":\"{}\"}}", "x".repeat(1024 * 1024 - 100));
     let (status, _) = raw(&maestro, "POST", "/schedulers", body.into_bytes()).await;
     assert_eq!(status, 400);
@@ -137,7 +137,7 @@ async fn two_creations_of_one_name_at_once_make_one_scheduler() {
     let answers = futures_util::future::join_all(calls).await;
     let created = answers.iter().filter(|(status, _)| *status == 200).count();
     assert_eq!(created, 1, "{answers:?}");
-    // A caller during the take-over may be told to try again.
+    // A caller during the take-over may be asked to try again.
     let refused = |(status, _): &&support::Answer| matches!(*status, 409 | 503);
     assert_eq!(answers.iter().filter(refused).count(), 7, "{answers:?}");
     maestro.wait_ready("race", 2).await;
@@ -153,7 +153,7 @@ async fn ten_thousand_pings_to_rooms_that_do_not_exist_harm_nobody() {
     let body = json!({"status": "ready", "runningMatches": 0});
     for wave in 0..100 {
         let pings = (0..100).map(|n| {
-            // Half of them for schedulers that do not exist either.
+            // Half of the rooms belong to schedulers that do not exist either.
             let scheduler = match n % 2 {
                 0 => "alive".to_owned(),
                 _ => format!("ghost-{wave}-{n}"),
@@ -184,7 +184,7 @@ async fn ten_thousand_pings_to_rooms_that_do_not_exist_harm_nobody() {
     maestro.remove("alive").await;
 }
 
-/// Sends bytes as they are and reads until the other side ends, or for a while.
+/// Sends raw bytes and reads until the other side closes the connection, or for a while.
 fn speak(url: &str, bytes: &[u8]) -> String {
     let address = url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("it listens");
@@ -243,12 +243,12 @@ async fn broken_requests_are_refused_and_paths_lead_nowhere_else() {
     let address = url.clone();
     let _ = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
-        // It may hang up in the middle: that is what it should do.
+        // The server may close the connection in the middle, as it should.
         stream.write_all(flood.as_bytes())
     })
     .await
     .unwrap();
-    // A name that would leave the folder of the rooms is none.
+    // A name that would leave the folder of the rooms is invalid.
     for name in ["../up", "a/b", "..", "", "a b", "ä"] {
         let (status, body) = maestro.post("/schedulers", &home.fleet(name, 1)).await;
         assert_eq!(status, 400, "{name:?}: {body}");
@@ -281,7 +281,7 @@ async fn a_body_that_does_not_come_is_cut_off_and_holds_up_nobody() {
             let read = stream.read(&mut bytes);
             read.map(|n| String::from_utf8_lossy(&bytes[..n]).into_owned())
         });
-        // An answer, or the end of the connection, but not endless silence.
+        // An answer or the end of the connection must come; the server must not stay silent.
         let answer = answer.await.unwrap().expect("cut in time");
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     }

@@ -1,4 +1,4 @@
-//! Requests that want to be something else: two requests in one, lines in the log, names without end.
+//! Malicious requests: two requests in one, forged lines in the log, endless names.
 
 mod support;
 
@@ -7,14 +7,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use support::{Home, eventually, seconds};
 
-/// Sends bytes as they are and reads until the other side ends, or says nothing more for a moment.
+/// Sends raw bytes and reads until the other side closes the connection or is silent for a moment.
 fn speak(url: &str, bytes: &[u8]) -> String {
     let address = url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
         .set_read_timeout(Some(seconds(2)))
         .expect("a timeout");
-    // It may hang up in the middle.
+    // The server may close the connection in the middle.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -34,7 +34,8 @@ async fn a_request_within_a_request_is_not_answered() {
     let inner = "DELETE /schedulers/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let length = inner.len();
     let post = "POST /schedulers HTTP/1.1\r\nHost: localhost\r\n";
-    // Each names its end in two ways, or in none that there is. What stands behind must never be a request of its own.
+    // Each body has two contradicting lengths, or an invalid one. The text in it must never become a request of its
+    // own.
     let doubtful = [
         format!("Content-Length: {length}\r\nContent-Length: 0\r\n\r\n{inner}"),
         format!("Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{inner}"),
@@ -66,7 +67,7 @@ async fn a_request_within_a_request_is_not_answered() {
             .await
             .expect("it ran");
         let statuses = statuses(&answer);
-        // The inner request would be answered 404: there is no such scheduler.
+        // The inner request would be answered 404, since there is no such scheduler.
         assert!(statuses.len() <= 1, "{request:?}: {answer}");
         assert!(
             statuses
@@ -242,7 +243,7 @@ async fn nobody_writes_lines_into_the_log() {
         .expect("an answer");
     let given = named.headers()["x-request-id"].to_str().expect("a text");
     assert_ne!(given, "a b\u{e9}");
-    // Lines come in their order, and a moment after the answer.
+    // Log lines keep their order, but may appear a moment after the answer.
     let all = eventually(seconds(10), || async { maestro.logged().contains(given) });
     assert!(all.await, "{}", maestro.logged());
     let logged = maestro.logged();
@@ -275,7 +276,7 @@ async fn a_body_in_yaml_is_bounded_by_what_it_costs() {
     let (status, text) = post(format!("name: x\n{}", "#\n".repeat(200_000))).await;
     assert_eq!(status, 413, "{text}");
     assert!(text.contains("as JSON"), "{text}");
-    // A kilobyte that stands for more than any machine has.
+    // A kilobyte that expands to more memory than any machine has.
     let mut doubling = "a0: &a0 [x, x]\n".to_owned();
     for n in 1..30 {
         doubling += &format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1);
@@ -285,7 +286,7 @@ async fn a_body_in_yaml_is_bounded_by_what_it_costs() {
     assert!(text.contains("invalid YAML"), "{text}");
 }
 
-/// What follows on such a request would be a tunnel, so there is no body to wait for, and no next request.
+/// The bytes after a CONNECT request would belong to a tunnel: there is no body to wait for, and no next request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_a_tunnel_is_refused_at_once() {
     let home = Home::new();
@@ -305,7 +306,7 @@ async fn a_request_for_a_tunnel_is_refused_at_once() {
         assert_eq!(statuses(&answer), [status], "{target}: {answer}");
         assert!(begun.elapsed() < seconds(2), "{target}: {answer}");
     }
-    // Requests that the library cannot read are their clients' business: no error of ours.
+    // A request that the library cannot parse is its client's mistake, so no error is logged.
     for bad in [
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET /\r\n\r\n",
@@ -314,7 +315,7 @@ async fn a_request_for_a_tunnel_is_refused_at_once() {
             speak(&maestro.management, bad.as_bytes());
         }
     }
-    // Lines come in their order: what stands before this one's is all that there is of them.
+    // Log lines keep their order: every line about them stands before the line of this request.
     let marked =
         "POST /schedulers HTTP/1.1\r\nHost: localhost\r\nOrigin: http://last.example\r\n\r\n";
     speak(&maestro.management, marked.as_bytes());

@@ -1,8 +1,9 @@
-//! Each measurement once, tiny, on the built binary: that it runs, ends and leaves nothing.
+//! Runs each measurement once, with tiny sizes, on the built binary: it runs, ends and leaves
+//! nothing behind.
 
 use std::process::Command;
 
-/// What it printed.
+/// Runs a measurement and returns its output.
 fn bench(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_maestro"))
         .arg("bench")
@@ -17,7 +18,7 @@ fn bench(args: &[&str]) -> String {
     stdout
 }
 
-/// The cells of the line that begins with this one.
+/// The cells of the line whose first cell is this one.
 fn line<'a>(report: &'a str, first: &str) -> Vec<&'a str> {
     let cells = |line: &'a str| line.split('|').map(str::trim).skip(1).collect::<Vec<_>>();
     let mut lines = report.lines().map(cells);

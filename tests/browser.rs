@@ -1,7 +1,7 @@
-//! Web pages in a real browser: they get no command to run on this machine (decision D28), and would without the guard.
+//! Web pages in a real browser cannot run a command on this machine (decision D28), and could without the guard.
 //!
-//! The same pages attack twice. First through a door that takes away what the guard looks at: so it is proven that the
-//! browser lets them. Then Maestro itself.
+//! The same pages attack twice: first through a proxy that removes the headers that the guard checks, which proves that
+//! the browser permits the attacks, and then directly.
 
 #[path = "support/chromium.rs"]
 mod chromium;
@@ -17,28 +17,28 @@ use support::{Home, Maestro, eventually, seconds, skip};
 
 const PAGE: &str = include_str!("browser/attack.html");
 
-/// What the pages did, and where they go next.
+/// The results of the pages, and the attacks to come.
 #[derive(Default)]
 struct Story {
     page: String,
-    /// Addresses of attacks to come.
+    /// URLs of the attacks to come.
     next: VecDeque<String>,
-    /// What each attack could read of Maestro, by its tag.
+    /// What each attack could read from Maestro, by its tag.
     seen: BTreeMap<String, String>,
 }
 
-/// A site with the attacking page. What it does not know itself, it passes on.
+/// A site with the attacking page. It passes on all other requests.
 struct Site {
     port: u16,
 }
 
-/// Where other requests go, and how.
+/// Where other requests are passed on to, and how.
 #[derive(Clone)]
 enum Passes {
     Nothing,
-    /// As they came: the site's name has been made to lead to Maestro.
+    /// Unchanged, as if the site's name had been rebound to Maestro's address.
     On(String),
-    /// Without what tells a page from a program.
+    /// Without the headers that distinguish a page from a program.
     Disguised(String),
 }
 
@@ -61,7 +61,7 @@ impl Site {
     }
 }
 
-/// One request. What is behind its head is passed on as it is.
+/// Serves one request. The bytes after its head are passed on unchanged.
 fn serve(mut stream: TcpStream, story: &Mutex<Story>, passes: &Passes) -> Option<()> {
     let mut bytes = Vec::new();
     let end = loop {
@@ -115,7 +115,7 @@ fn pass(mut client: TcpStream, head: &str, rest: &[u8], passes: &Passes) -> Opti
         let name = line.split(':').next().unwrap_or_default();
         let name = name.to_ascii_lowercase();
         match name.as_str() {
-            // The next request would not come by here.
+            // Later requests on the connection would bypass this code.
             "connection" | "keep-alive" => false,
             "host" | "origin" => !disguised,
             other => !(disguised && other.starts_with("sec-")),
@@ -138,7 +138,7 @@ fn pass(mut client: TcpStream, head: &str, rest: &[u8], passes: &Passes) -> Opti
     client.shutdown(Shutdown::Both).ok()
 }
 
-/// The page, which orders fleets of a room that leaves a mark.
+/// The attacking page, which creates fleets whose room leaves a mark.
 fn page(home: &Home) -> String {
     let mark = format!("{}/mark-$MAESTRO_SCHEDULER_NAME", home.path().display());
     let command = format!("A=1; touch {mark}; exec sleep 600");
@@ -146,7 +146,7 @@ fn page(home: &Home) -> String {
     PAGE.replace("FLEET", &fleet.to_string())
 }
 
-/// The schedulers that an attack orders.
+/// The schedulers that an attack creates.
 fn ordered(tag: &str) -> [String; 3] {
     ["fetch", "beacon", "form"].map(|way| format!("{tag}-{way}"))
 }
@@ -156,7 +156,7 @@ fn attack(page: &str, tag: &str, management: &str, internal: Option<&str>) -> St
     format!("{page}/attack?tag={tag}&management={management}{internal}")
 }
 
-/// How many requests the log says were refused.
+/// The number of refused requests in the log.
 fn refusals(maestro: &Maestro) -> usize {
     let log = maestro.logged();
     let lines = log.lines();
@@ -164,7 +164,7 @@ fn refusals(maestro: &Maestro) -> usize {
     lines.filter(|line| line["status"] == 403).count()
 }
 
-/// What became of the attacks on Maestro as a page sees it.
+/// The results of the attacks as the page sees them.
 async fn seen(story: &Arc<Mutex<Story>>, tag: &str) -> String {
     let read = || story.lock().expect("whole").seen.get(tag).cloned();
     let came = eventually(seconds(60), || async { read().is_some() }).await;
@@ -215,7 +215,7 @@ async fn a_page_of_another_site_gets_no_command_to_run() {
     nothing_was_ordered(&maestro, &home, guarded).await;
 }
 
-/// A command runs for each way.
+/// Without the guard, every kind of attack runs a command.
 async fn without_the_guard_all_get_in(
     maestro: &Maestro,
     home: &Home,
@@ -243,14 +243,14 @@ async fn without_the_guard_all_get_in(
     assert!(eventually(seconds(10), || async { backup.exists() }).await);
 }
 
-/// All that they sent is in the log, also what no page waits for.
+/// With the guard no attack succeeds. All their requests are in the log, including those that no page waits for.
 async fn with_it_none_does(maestro: &Maestro, story: &Arc<Mutex<Story>>, guarded: [&str; 4]) {
     for tag in guarded {
         let read = seen(story, tag).await;
         assert!(!read.contains("v1.0.0"), "{tag}: {read}");
     }
-    // Of the first two: create in three ways, delete (asked for first), back up, pause, read. Of the others all but the
-    // middle two; the name is what is looked at first.
+    // The first two each send: create in three ways, delete (with a preflight), back up, pause, read. The other two
+    // send all of these but the middle two. The host name is checked first.
     let expected = 7 + 7 + 5 + 5;
     let came = eventually(seconds(20), || async { refusals(maestro) >= expected }).await;
     assert!(came, "{} refusals\n{}", refusals(maestro), maestro.logged());

@@ -1,6 +1,6 @@
-//! What comments, settings and pages cite is there: sections and items of `docs/contract.md` ("contract 2.4"),
+//! Everything that comments, settings and pages cite exists: sections and items of `docs/contract.md` ("contract 2.4"),
 //! decisions ("D22", in the contract and in `docs/compatibility.md`), parts of ARCHITECTURE.md ("architecture 5,
-//! Order") and its invariants ("invariant 3"). Links between pages lead somewhere.
+//! Order") and its invariants ("invariant 3"). Links between pages are not broken.
 
 #[path = "support/sources.rs"]
 mod sources;
@@ -86,7 +86,7 @@ impl Pages {
         }
     }
 
-    /// The citations in a text that lead nowhere.
+    /// The citations in a text whose target does not exist.
     fn lost(&self, text: &str) -> Vec<String> {
         let text = flat(text);
         let mut lost = Vec::new();
@@ -118,7 +118,7 @@ impl Pages {
     }
 }
 
-/// The text without line ends and the marks of comments, so that a citation may go over two lines.
+/// The text without line ends and comment markers, so that a citation may span two lines.
 fn flat(text: &str) -> String {
     let marks = ['/', '!', '#', ' ', '\t'];
     let lines = text.lines().map(|line| line.trim_start_matches(marks));
@@ -131,7 +131,7 @@ fn what_is_cited_is_there() {
     let mut lost = Vec::new();
     let mut files = 0;
     sources(CITING, &mut |path, text| {
-        // This one cites what is not there on purpose.
+        // This file has broken citations on purpose.
         if path != Path::new(file!()) {
             files += 1;
             let found = pages.lost(text);
@@ -174,7 +174,7 @@ fn a_citation_that_leads_nowhere_is_found() {
         ["architecture 5, Bounds)"]
     );
     assert_eq!(lost("(invariant 3)"), ["invariant 3"]);
-    // One that is only in one of the two pages, and one that is in none.
+    // A decision that is in only one of the two pages, and one that is in neither.
     assert_eq!(lost("(D23)"), ["D23"]);
     assert_eq!(lost("(D24)"), ["D24"]);
     // The page without its anchor.
@@ -182,7 +182,7 @@ fn a_citation_that_leads_nowhere_is_found() {
     assert_eq!(pages.lost("(contract 5.7)"), ["contract 5.7"]);
 }
 
-/// As GitHub makes them of headings.
+/// The anchor that GitHub creates for a heading.
 fn slug(heading: &str) -> String {
     let heading = heading.trim().trim_start_matches('#').trim();
     let kept = heading.chars().filter_map(|c| match c {

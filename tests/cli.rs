@@ -1,4 +1,4 @@
-//! The command line as the contract has it.
+//! The command line as the contract specifies it.
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,4 @@
-//! Settings, on the built binary: what is shipped, what is said of it, and `check-config`.
+//! Settings of the built binary: the shipped file, its documentation, and `check-config`.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("a text")
 }
 
-/// What it printed, when all is well.
+/// Runs a command that must succeed, and returns its output.
 fn good(args: &[&str], variables: &[(&str, &str)]) -> String {
     let output = maestro(args, variables);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -1,4 +1,5 @@
-//! Rooms that cannot live: told with their last words, tried ever more seldom, and healed by a better version.
+//! Rooms that keep crashing: they are reported with their last output, retried ever more rarely, and healed by a better
+//! version.
 
 mod support;
 
@@ -38,7 +39,7 @@ async fn a_command_that_exits_at_once_is_on_record_with_its_last_words_and_tried
         text.contains("exit code 7") && text.contains("no licence found")
     });
     assert!(on_record.await, "{}", told(&maestro, "exits").await);
-    // 1 + 2 + 4 + 8 s lie between five failures: after that the scheduler says so.
+    // 1 + 2 + 4 + 8 s lie between five failures; then the scheduler is on-error.
     let on_error = eventually(seconds(60), || async {
         maestro.state("exits").await == "on-error"
     });
@@ -46,7 +47,7 @@ async fn a_command_that_exits_at_once_is_on_record_with_its_last_words_and_tried
     let tried = additions(&maestro, "exits").await.len();
     assert!(tried <= 12, "{tried} operations: a hot loop");
 
-    // The first version whose rooms live brings it back.
+    // The first version whose rooms stay up brings it back in sync.
     let command = ["maestro", "room", "--ping-interval", "300ms"];
     let patch = json!({"spec": {"containers": [{"command": command}]}});
     let answer = maestro.patch("/schedulers/exits", &patch).await;
@@ -66,7 +67,7 @@ async fn a_port_range_that_is_used_up_is_told_and_not_tried_without_end() {
     let maestro = home.start();
     let mut fleet = home.fleet("ports", 5);
     let start = fleet["portRange"]["start"].as_u64().unwrap();
-    // Both ends belong to it: room for three.
+    // The range includes both ends, so it has three ports.
     fleet["portRange"] = json!({"start": start, "end": start + 2});
     let (status, body) = maestro.post("/schedulers", &fleet).await;
     assert_eq!(status, 200, "{body}");
@@ -83,14 +84,14 @@ async fn a_port_range_that_is_used_up_is_told_and_not_tried_without_end() {
         additions(&maestro, "ports").await.len() >= first + 10
     });
     assert!(!looped.await, "a hot loop");
-    // On a user's order nothing of it is kept.
+    // A user's own order fails as a whole: no room of it is kept.
     let answer = maestro
         .post("/schedulers/ports/add-rooms", &json!({"amount": 2}))
         .await;
     let added = maestro.done("ports", answer).await;
     assert_eq!(added["status"], "error", "{}", history(&added));
     assert_eq!(home.pids("ports").len(), 3);
-    // More ports, and the fleet is filled up.
+    // With more ports, the fleet is filled up.
     let wider = json!({"portRange": {"start": start, "end": start + 100}});
     let answer = maestro.patch("/schedulers/ports", &wider).await;
     assert_eq!(answer.0, 200, "{}", answer.1);

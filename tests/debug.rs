@@ -1,4 +1,5 @@
-//! What an operator sees at 3 a.m.: every actor, health, metrics; and what can be done about one.
+//! What an operator sees at 3 a.m.: every actor, health and metrics; and what can be done about an
+//! actor.
 
 mod support;
 
@@ -28,7 +29,7 @@ async fn every_actor_shows_what_it_is_doing() {
     for kind in ["supervisor", "catalog", "scheduler"] {
         assert!(kinds.iter().any(|k| k == kind), "{kinds:?}");
     }
-    // The supervisor is asked for a sign of life like the others, and owes none.
+    // The supervisor is probed like the others, and answers.
     let alive = eventually(seconds(10), || async {
         let supervisor = actor(&maestro, "supervisor").await;
         supervisor["handled"]["probe"].as_u64() > Some(1)
@@ -44,7 +45,7 @@ async fn every_actor_shows_what_it_is_doing() {
         seen["scheduler"]["lease_left_ms"].as_u64() > Some(0),
         "{seen}"
     );
-    // The operation under way, with the step it is in.
+    // The running operation, with its current step.
     let id = maestro.test_operation("seen", 600).await;
     let shown = eventually(seconds(10), || async {
         actor(&maestro, "seen").await.to_string().contains(&id)
@@ -166,7 +167,8 @@ async fn a_pause_at_run_time_outlives_a_reload_and_a_kill() {
             .map(|room| room["id"].clone())
             .collect::<Vec<_>>()
     };
-    // Nothing is taken for gone while it stands still, and nothing that went is kept after it.
+    // While the scheduler is paused, no room counts as gone; after the resume, gone rooms are
+    // replaced.
     assert_eq!(ids().await, [json!(gone)]);
     assert_eq!(maestro.internal("POST", &path("resume"), None).await.0, 200);
     assert!(eventually(seconds(5), || is_paused(&maestro, false)).await);
@@ -175,7 +177,7 @@ async fn a_pause_at_run_time_outlives_a_reload_and_a_kill() {
         ids.len() == 1 && ids[0] != json!(gone)
     };
     assert!(eventually(seconds(30), replaced).await, "{gone} is kept");
-    // What the settings say already is nothing to be kept.
+    // A resume is not stored if it equals the settings.
     maestro.stop();
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
     assert!(eventually(seconds(10), || is_paused(&maestro, true)).await);
@@ -202,7 +204,7 @@ async fn a_paused_orchestrator_takes_orders_and_makes_nothing() {
     assert_eq!(maestro.internal("GET", "/readyz", None).await.0, 200);
     assert!(maestro.stop().success());
     assert!(home.processes().is_empty());
-    // Without the setting the same folder comes to life.
+    // Without the setting, the same data folder gets its rooms.
     let maestro = home.start();
     maestro.wait_ready("still", 2).await;
     maestro.remove("still").await;

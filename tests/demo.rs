@@ -49,7 +49,7 @@ impl Demo {
         }
     }
 
-    /// The next line; `None`: it ended.
+    /// The next line; `None`: the output has ended.
     fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(Duration::from_secs(60)) {
             Ok(line) => {
@@ -73,7 +73,7 @@ impl Demo {
         panic!("no {part:?} in {:#?}", self.said);
     }
 
-    /// Waits for its end: whether all was well, and everything it said.
+    /// Waits for its end. Returns whether it succeeded, and its whole output.
     fn end(&mut self) -> (bool, String) {
         while self.line().is_some() {}
         let status = self.child.wait().expect("it ended");
@@ -186,7 +186,7 @@ fn number(said: &str, label: &str) -> u64 {
 
 #[test]
 fn the_demo_plays_for_its_time_and_sums_up() {
-    // Its rooms are this program, whatever its file is called.
+    // Its rooms run this program, whatever its file is called.
     let folder = tempfile::tempdir().expect("a folder");
     let binary = folder.path().join("orchestrator");
     std::fs::copy(BINARY, &binary).expect("a copy");
@@ -287,7 +287,7 @@ fn a_kill_leaves_nothing() {
     let mut demo = Demo::start(&["--rooms", "3"]);
     demo.until("  0 s  ready");
     assert_eq!(demo.processes().len(), 3);
-    // Neither the keys of a terminal nor a kind word end the watchdog.
+    // Neither the signals of a terminal nor TERM end the watchdog.
     let watchdogs = watchdogs_of(demo.folder.path());
     assert_eq!(watchdogs.len(), 1);
     for unheard in [Signal::INT, Signal::TERM, Signal::HUP] {
@@ -323,7 +323,7 @@ async fn ctrl_c_before_the_crashed_room_is_replaced_is_no_fault() {
         let answer = told.send().await.expect("an answer");
         assert!(answer.status().is_success(), "{answer:?}");
     };
-    // Nothing replaces rooms.
+    // While the scheduler is paused, no room is replaced.
     tell("pause").await;
     demo.until("was made to crash");
     signal(demo.child.id() as i32, Signal::INT);
@@ -335,7 +335,8 @@ async fn ctrl_c_before_the_crashed_room_is_replaced_is_no_fault() {
     demo.assert_nothing_is_left();
 }
 
-/// A demo that is killed together with its watchdog while its rooms run: whose folder that was, and the folder.
+/// Kills a demo together with its watchdog while its rooms run. Returns the temporary folder and the demo's folder in
+/// it.
 fn killed_with_all(demo: &mut Demo) -> (PathBuf, PathBuf) {
     let folder = demo.folder.path().to_owned();
     for watchdog in watchdogs_of(&folder) {
@@ -361,11 +362,11 @@ fn next_demo(folder: &Path) {
 fn what_a_kill_of_all_left_is_swept_by_the_next_demo() {
     let mut demo = Demo::start(&["--rooms", "2"]);
     demo.until("  0 s  ready");
-    // Another one at the same time sweeps nothing of a living one.
+    // Another demo at the same time does not touch a running one.
     next_demo(demo.folder.path());
     assert_eq!(demo.processes().len(), 2);
     let (folder, data) = killed_with_all(&mut demo);
-    // The marker says whose rooms are to end, so its store may be broken.
+    // The marker names the installation whose rooms must be ended, so the store may be broken.
     std::fs::write(data.join("maestro.redb"), "redb, and then nothing").expect("written");
     next_demo(&folder);
     wait_until_nothing_is_left(&folder);
@@ -376,7 +377,7 @@ fn folders_of_demos_without_a_marker_are_swept_for_what_is_in_their_store() {
     let mut demo = Demo::start(&["--rooms", "2"]);
     demo.until("  0 s  ready");
     let (folder, data) = killed_with_all(&mut demo);
-    // As earlier versions left it.
+    // The folder looks as earlier versions left it.
     std::fs::remove_file(data.join("MAESTRO-DEMO")).expect("removed");
     let notes = data.join("notes");
     std::fs::write(&notes, "what I saw").expect("written");
@@ -387,7 +388,7 @@ fn folders_of_demos_without_a_marker_are_swept_for_what_is_in_their_store() {
     wait_until_nothing_is_left(&folder);
 }
 
-/// All that is below a folder, with what is in the files.
+/// All paths below a folder, with the content of files.
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("it is there").flatten() {
@@ -429,7 +430,7 @@ fn folders_that_only_look_like_a_demos_stay_as_they_are() {
             }
         }
     }
-    // A fleet of somebody, in a folder of such a name.
+    // A user's own fleet in a folder with such a name.
     let fleet = folder.join("maestro-demo-fleet1");
     drop(EmbeddedStore::open(&fleet).expect("a store"));
     demo.child.kill().expect("it can be killed");
@@ -442,7 +443,7 @@ fn folders_that_only_look_like_a_demos_stay_as_they_are() {
     let names = |all: &BTreeMap<PathBuf, Vec<u8>>| all.keys().cloned().collect::<Vec<_>>();
     let before = content(&folder);
     next_demo(&folder);
-    // A watchdog that somebody starts touches them as little.
+    // A watchdog that a user starts does not touch them either.
     for mine in left_in(&folder).files {
         let mut watchdog = Command::new(BINARY);
         watchdog.arg("demo-watchdog").arg(folder.join(mine));
@@ -451,7 +452,7 @@ fn folders_that_only_look_like_a_demos_stay_as_they_are() {
     }
     let mut after = content(&folder);
     assert_eq!(names(&after), names(&before));
-    // Its store was looked at, and its lock says by whom.
+    // The fleet's store was opened to look at it, which changed its lock file.
     after.extend(
         before
             .iter()
@@ -472,7 +473,7 @@ fn a_reader_that_has_seen_enough_ends_the_demo_and_leaves_nothing() {
         .spawn()
         .expect("the binary starts");
     let out = BufReader::new(child.stdout.take().expect("piped"));
-    // As `head` does: ten lines, then it goes.
+    // Like `head`: the reader closes the pipe after ten lines.
     assert!(out.lines().take(10).all(|line| line.is_ok()));
     let output = child.wait_with_output().expect("it ended");
     assert!(
@@ -498,10 +499,10 @@ fn a_reader_that_has_seen_enough_ends_the_demo_and_leaves_nothing() {
     wait_until_nothing_is_left(folder.path());
 }
 
-/// The tables of a terminal's text, each as its lines.
+/// The tables in a terminal's output, each as its lines.
 fn tables(seen: &str) -> Vec<Vec<String>> {
     let frames = seen.split("\u{1b}[J").skip(1);
-    // What begins with an escape leads to the next one.
+    // A line that begins with an escape belongs to the next frame.
     let lines = |frame: &str| {
         let lines = frame.lines().filter(|line| !line.starts_with('\u{1b}'));
         lines.map(str::to_owned).collect()
@@ -538,10 +539,10 @@ fn the_table_fits_into_the_terminal_whatever_its_size() {
         anew(&terminal).is_some_and(|seen| tables(&seen).len() > 3)
     });
     let after = tables(&anew(&terminal).expect("seen"));
-    // The last one may still be under way.
+    // The last one may be incomplete.
     assert!(widest(&after) <= 20, "{after:?}");
     assert!(after.iter().all(|table| table.len() <= 5), "{after:?}");
-    // The terminal is gone, as when its window is closed.
+    // The terminal goes away, as when its window is closed.
     drop(terminal);
     signal(child.id() as i32, Signal::HUP);
     child.wait().expect("it ended");

@@ -1,5 +1,5 @@
-//! Started with few descriptors, with ignored signals, or as the first process of a container:
-//! rooms live as usual, and how they end is known.
+//! A server that is started with few descriptors, with ignored signals, or as the first process of
+//! a container: rooms work as usual, and their exits are known.
 
 mod support;
 
@@ -31,7 +31,7 @@ async fn at_the_limit_of_descriptors_no_living_room_is_taken_for_ended() {
     let came = eventually(seconds(60), full).await;
     let before = leaders(&home, "many");
     assert!(came, "{} rooms:\n{}", before.len(), maestro.logged());
-    // An end is noticed and mended, and nobody else's room is.
+    // Ended rooms are noticed and replaced, and no others are.
     let victims: Vec<_> = before.iter().step_by(25).copied().collect();
     for pid in &victims {
         support::signal(*pid, Signal::KILL);
@@ -45,7 +45,7 @@ async fn at_the_limit_of_descriptors_no_living_room_is_taken_for_ended() {
     assert!(mended, "{} rooms:\n{}", now.len(), maestro.logged());
     let same = now.intersection(&before).count();
     assert_eq!(same, ROOMS - victims.len(), "living rooms were replaced");
-    // The next one finds them too, and nothing is left when they are to go.
+    // The next server finds the rooms too, and a deletion leaves nothing behind.
     maestro.kill();
     let maestro = home.start_after("ulimit -n 128");
     let listed = eventually(seconds(20), || async {
@@ -69,7 +69,7 @@ async fn at_the_limit_of_descriptors_no_living_room_is_taken_for_ended() {
     assert_eq!(leaders(&home, "many").len(), 0, "rooms are left behind");
 }
 
-/// The first room of a scheduler, which lives for a moment.
+/// The first room of a scheduler, which exits after a moment.
 async fn room_of(home: &Home, scheduler: &str) -> String {
     let came = eventually(seconds(30), || async { !home.pids(scheduler).is_empty() });
     assert!(came.await, "no room of {scheduler}");
@@ -103,7 +103,7 @@ async fn rooms_get_limits_and_signals_as_if_we_had_not_been_there() {
     let lines = end["lastLogLines"].as_array().cloned().unwrap_or_default();
     let said: Vec<_> = lines.iter().filter_map(Value::as_str).collect();
     assert_eq!(said[0], "300");
-    // 32 and 33 belong to the C library, which lets nobody set them.
+    // Signals 32 and 33 belong to the C library and cannot be set.
     const OF_LIBRARY: u64 = 0b11 << 31;
     for line in &said[1..] {
         let mask = line.split_whitespace().last().unwrap_or_default();
@@ -120,7 +120,7 @@ async fn rooms_get_limits_and_signals_as_if_we_had_not_been_there() {
     maestro.remove("plain").await;
 }
 
-/// The children of a process that nobody has reaped.
+/// The children of a process that have not been reaped.
 fn zombies_of(parent: i32) -> Vec<i32> {
     let pids = fs::read_dir("/proc").expect("/proc").flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -143,10 +143,10 @@ fn child_of(parent: u32) -> Option<i32> {
         .ok()
 }
 
-/// The options of `unshare`: a process that is the first of its own.
+/// The options of `unshare` for a new process namespace.
 const CONTAINER: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
 
-/// The server in one.
+/// The server as the first process of its namespace.
 fn contained(home: &Home) -> Command {
     let mut command = Command::new("unshare");
     command

@@ -1,4 +1,4 @@
-//! The commands of the pages in `docs/`, word for word, after the beginning of the README's walk-through.
+//! Runs the commands of the pages in `docs/` unchanged, after the beginning of the README's walk-through.
 
 mod support;
 
@@ -26,13 +26,13 @@ async fn run(page: &str) {
     };
     let mut script = vec![
         "set -e".to_owned(),
-        // What a page starts in the background does not outlive it.
+        // Background processes of a page end with it.
         "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT".to_owned(),
         beginning("--url \"$MANAGEMENT/schedulers\""),
         beginning("\"roomsReady\":2"),
     ];
     let own = blocks(page);
-    // Here they are set: a reader's shell has none of them.
+    // They are set in this environment, but not in a reader's shell.
     for variable in ["MANAGEMENT", "ROOMS", "INTERNAL", "GRPC", "DATA", "S"] {
         let uses = own.iter().any(|block| {
             let quoted = [

@@ -88,7 +88,7 @@ async fn another_command_is_a_major_version_that_replaces_every_room() {
         (&json!("v2.0.0"), &json!(true))
     );
 
-    // And back again, by a switch.
+    // A switch goes back to it.
     let answer = maestro
         .call(
             "PUT",
@@ -245,7 +245,7 @@ async fn a_room_with_a_match_outlives_a_scale_down_until_the_match_ends() {
     });
     assert!(occupied.await);
     patched(&maestro, "drain", json!({"roomsReplicas": 0})).await;
-    // Both are to go, but none does while it plays: the fleet has settled without a removal.
+    // Both rooms drain, but none is removed during its match: the fleet settles without a removal.
     let idle = eventually(seconds(10), || async {
         let open = maestro.operations("drain", "active").await.len()
             + maestro.operations("drain", "pending").await.len();

@@ -1,5 +1,5 @@
-//! Rooms of several containers, restarts in place, and rooms that end again and again: what is kept, what is tried ever
-//! more seldom, and where their ends are seen.
+//! Rooms of several containers, restarts in place, and rooms that keep ending: what is kept, what is retried ever more
+//! rarely, and where their ends are visible.
 
 mod support;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{Home, Maestro, eventually, history, seconds, signal};
 
-/// A fleet with a second container beside its rooms.
+/// A fleet whose rooms have a second container.
 fn with(mut fleet: Value, name: &str, command: &[&str]) -> Value {
     let mut other = fleet["spec"]["containers"][0].clone();
     other["name"] = name.into();
@@ -89,7 +89,7 @@ async fn containers_that_complete_end_nothing_and_one_that_restarts_keeps_its_pl
     let body = json!({"status": "occupied", "runningMatches": 1});
     maestro.ping("helped", &room, &body).await;
     std::fs::write(home.room_folder("helped", &room).join("work/stop"), "").expect("a file");
-    // One room's process ends: it is started again in its place.
+    // One room's process ends and is restarted in place.
     let kept = rooms(&maestro, "again").await;
     let operations = maestro.operations("again", "final").await.len();
     let (crashed, pid) = home.pids("again")[0].clone();
@@ -106,7 +106,7 @@ async fn containers_that_complete_end_nothing_and_one_that_restarts_keeps_its_pl
             .iter()
             .any(|(r, p)| *r == crashed && *p != pid)
     );
-    // In four seconds nothing ends, nothing is made, and no operation is begun.
+    // For four seconds no room ends, none is created, and no operation begins.
     let setup = home.pids("setup");
     assert_eq!(setup.len(), 2, "{setup:?}");
     let trouble = eventually(seconds(4), || async {
@@ -133,7 +133,7 @@ async fn containers_that_complete_end_nothing_and_one_that_restarts_keeps_its_pl
     }
 }
 
-/// A pause is seen in the rollout, in the summary and in the metrics.
+/// Checks that a pause is visible in the rollout, in the summary and in the metrics.
 async fn paused(maestro: &Maestro, scheduler: &str) {
     let order = |what: &str| format!("/debug/actors/{scheduler}/{what}");
     let gauge =
@@ -177,7 +177,7 @@ async fn rooms_that_end_again_and_again_are_tried_seldom_and_their_ends_are_seen
         &restarting(home.fleet_of("always", 2, &fails), "Always"),
     )
     .await;
-    // Ready, and then it ends; until there is a file.
+    // The room becomes ready and then crashes, until a file exists.
     let well = home.path().join("well");
     let script = format!(
         "[ -e {} ] && exec maestro room --ping-interval 100ms; \
@@ -199,7 +199,7 @@ async fn rooms_that_end_again_and_again_are_tried_seldom_and_their_ends_are_seen
     let operations = maestro.operations("flapping", "final").await;
     assert!(operations.len() <= 8, "{operations:?}");
     ends_are_seen(&maestro, "flapping").await;
-    // The next try stays up: that is the success.
+    // The next try stays up, which counts as a success.
     std::fs::write(&well, "").expect("a file");
     let back = eventually(seconds(40), || async {
         maestro.state("flapping").await == "in-sync"
@@ -219,7 +219,7 @@ async fn rooms_that_end_again_and_again_are_tried_seldom_and_their_ends_are_seen
     }
 }
 
-/// Which of the fleets got there within a minute, and the most rooms that each had meanwhile.
+/// The fleets that became on-error within a minute, and the highest number of rooms that each had meanwhile.
 async fn until_on_error<'a>(
     maestro: &Maestro,
     fleets: [&'a str; 3],
@@ -252,7 +252,7 @@ async fn they_keep_their_places(maestro: &Maestro, fleet: &str) {
     assert!(page.contains(&begin), "{page}");
 }
 
-/// The log, the metrics, the inventory and the history of what came of it.
+/// Checks that ends are visible in the log, the metrics, the inventory and the history.
 async fn ends_are_seen(maestro: &Maestro, scheduler: &str) {
     let warned = eventually(seconds(5), || async {
         let lines = logged(maestro, "WARN", scheduler);
@@ -284,7 +284,7 @@ async fn ends_are_seen(maestro: &Maestro, scheduler: &str) {
     assert!(gone.len() >= 5, "{gone:?}");
     assert_eq!(gone[0]["ended"]["exitCode"], 42, "{}", gone[0]);
     assert_eq!(gone[0]["status"], "terminated", "{}", gone[0]);
-    // What is shown is at most 100 ms old.
+    // The published state is at most 100 ms old.
     for (state, value) in [("on-error", 1), ("in-sync", 0)] {
         let line = format!(
             "maestro_scheduler_state{{scheduler=\"{scheduler}\",state=\"{state}\"}} {value}\n"
@@ -349,7 +349,7 @@ async fn a_summary_and_ended_rooms_have_their_own_addresses() {
         "{few}"
     );
     assert_eq!(few["state"], "in-sync");
-    // Ended on an order: no warning.
+    // A room that ends by an order causes no warning.
     let path = format!("/schedulers/few/rooms/{room}?force=true");
     maestro.delete(&path).await;
     let listed = eventually(seconds(10), || async {

@@ -1,4 +1,4 @@
-//! The schedulers in `examples/`: both spellings say the same, and their commands are ones that the binary understands.
+//! The schedulers in `examples/`: both formats are equal, and the binary understands their commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn their_commands_are_understood() {
                 .filter_map(Value::as_str)
                 .collect();
             assert_eq!(words[0], "maestro", "{}", path.display());
-            // Help is given only once everything before it was understood.
+            // Help is printed only if everything before it is valid.
             let binary = env!("CARGO_BIN_EXE_maestro");
             let output = Command::new(binary)
                 .args(&words[1..])

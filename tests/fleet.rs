@@ -166,7 +166,7 @@ async fn every_example_comes_up_from_its_json_and_from_its_yaml() {
         let wanted: Value = serde_json::from_str(&json).unwrap();
         let name = wanted["name"].as_str().unwrap();
         for (kind, text) in [("application/json", json), ("application/yaml", yaml)] {
-            // Its own ports, and no long good-byes: these are the only words that are changed.
+            // The text gets the test's own ports and a short shutdown; nothing else is changed.
             let text = text.replace("30s", "1s");
             let request = maestro
                 .http

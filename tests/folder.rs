@@ -1,4 +1,4 @@
-//! The data folder is not as it should be: torn, foreign, read-only, full.
+//! A bad data folder: torn, foreign, read-only or full.
 
 mod support;
 
@@ -24,7 +24,7 @@ async fn a_foreign_file_is_refused_and_left_alone() {
 async fn a_folder_in_use_is_told_before_any_port_is_tried() {
     let home = Home::new();
     let maestro = home.start();
-    // The same ports: they are taken too, and not to blame.
+    // The ports are in use too, but the error must blame the folder.
     let said = home.try_start(&[]).err().expect("it is refused");
     let holder = format!("in use by process {}", maestro.pid());
     assert!(
@@ -70,7 +70,7 @@ async fn a_torn_file_is_refused_with_what_to_do_and_works_again_when_it_is_whole
         assert!(!said.contains("panicked"), "{what}: {said}");
         assert_eq!(fs::read(&file).unwrap(), bytes, "{what}: it was changed");
     }
-    // A hole that hits no page in use does no harm; one that does is told.
+    // A hole outside the pages in use does no harm; any other is reported.
     fs::write(&file, &holed).unwrap();
     if let Err(said) = home.try_start(&[]) {
         assert!(said.contains("damaged"), "{said}");
@@ -91,7 +91,7 @@ async fn a_lost_file_loses_no_room() {
     assert!(maestro.stop().success());
     fs::remove_file(home.path().join("maestro.redb")).unwrap();
     let before = home.pids("kept");
-    // A new store is another installation: what it does not know, it does not touch.
+    // A new store is another installation, which does not touch rooms that it does not know.
     let maestro = home.start();
     assert_eq!(maestro.get("/schedulers").await.1["schedulers"], json!([]));
     assert_eq!(home.pids("kept"), before);
@@ -176,7 +176,7 @@ async fn a_full_disk_stops_changes_and_nothing_else_and_is_survived() {
 
     let ballast = fill(home.path());
     let refused = eventually(seconds(60), || async {
-        // What still fits into the file's own free pages may be taken.
+        // A change that fits into the file's free pages may still be accepted.
         let metadata = json!({"note": "x".repeat(200_000)});
         let patch = json!({"forwarders": [{
             "name": "far", "enable": false, "type": "gRPC", "address": "far:80",
@@ -236,7 +236,7 @@ async fn a_full_disk_at_a_kill_loses_nothing() {
     let before = home.pids("held");
     let ballast = fill(home.path());
     maestro.kill();
-    // Either it comes up on the full disk, or it says what is wrong; the rooms stay.
+    // Either it starts on the full disk, or it reports the cause; the rooms stay.
     match home.try_start(&[]) {
         Ok(maestro) => maestro.kill(),
         Err(said) => assert!(

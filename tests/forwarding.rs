@@ -1,4 +1,4 @@
-//! Events on their way from rooms to matchmakers, through the built binary.
+//! Forwarding of events from rooms to matchmakers, with the built binary.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::{BINARY, Home, Maestro, eventually, seconds};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Rooms that send nothing by themselves, and a matchmaker that receives events.
+/// Creates rooms that send nothing by themselves, and whose events go to the matchmaker at `to`.
 async fn fleet(home: &Home, maestro: &Maestro, name: &str, rooms: u32, to: &str) -> Vec<String> {
     let mut fleet = home.mute_fleet(name, rooms);
     fleet["forwarders"] = json!([
@@ -117,7 +117,7 @@ async fn a_forwarder_hears_of_everything_that_happens_in_a_room() {
     let labels = r#"{game="tests",scheduler="arena",code="OK"}"#;
     let player = format!("maestro_api_success_player_event_forwarding_total{labels} 1");
     let rooms = format!("maestro_api_success_room_event_forwarding_total{labels} ");
-    // The matchmaker has a call a moment before it is counted as answered.
+    // The matchmaker receives a call a moment before it is counted as answered.
     let counted = eventually(seconds(5), || async {
         let (_, page) = maestro.internal("GET", "/metrics", None).await;
         let page = page.as_str().expect("a page");
@@ -177,7 +177,7 @@ async fn a_forwarder_that_hangs_delays_no_ping_and_no_other_room() {
     }
     told(&mm, &rooms[1], &["resync:ready"; 3]).await;
     assert_eq!(mm.words(&rooms[0]), ["resync:ready"]);
-    // The actor goes on with everything else.
+    // The actor still does everything else.
     assert_eq!(maestro.allocate("arena").await.0, 200);
     gate.open();
     told(&mm, &rooms[0], &["resync:ready"; 3]).await;
@@ -234,7 +234,7 @@ async fn the_sample_forwarder_prints_what_it_is_told_and_answers_as_asked() {
     sample.wait().expect("it ended");
 }
 
-/// A way to a matchmaker that counts who is on it.
+/// A proxy to a matchmaker that counts its connections.
 struct Wire {
     address: String,
     open: Arc<AtomicUsize>,
@@ -252,7 +252,7 @@ impl Wire {
                 counted.fetch_add(1, SeqCst);
                 tokio::spawn(async move {
                     let mut to = TcpStream::connect(matchmaker).await.expect("it listens");
-                    // Until one side ends it.
+                    // Runs until one side closes the connection.
                     let _ = copy_bidirectional(&mut from, &mut to).await;
                     counted.fetch_sub(1, SeqCst);
                 });
@@ -282,7 +282,7 @@ async fn a_connection_to_a_matchmaker_ends_with_the_last_scheduler_that_uses_it(
     }
     shared.until_open(1).await;
     maestro.remove("arena").await;
-    // The other scheduler still tells over the same one.
+    // The other scheduler still uses the same connection.
     let room = ids(&maestro, "duel").await.remove(0);
     maestro
         .ping("duel", &room, &json!({"status": "occupied"}))
@@ -300,7 +300,7 @@ async fn a_connection_to_a_matchmaker_ends_with_the_last_scheduler_that_uses_it(
         .await;
     other.until_open(1).await;
     shared.until_open(0).await;
-    // The end of its rooms is sent, and then nothing is left.
+    // The ends of its rooms are sent, and then the connection is closed.
     maestro.remove("duel").await;
     let ended = || async { mm.words(&room).contains(&"status:terminated".to_owned()) };
     assert!(

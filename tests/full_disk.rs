@@ -33,8 +33,8 @@ async fn ping_each(maestro: &Maestro, home: &Home) -> bool {
     true
 }
 
-/// Orders something that fits into no page that is free already, until that is refused. What it became, if it was
-/// accepted before the store knew.
+/// Sends a change that is too large for the free pages, until it is refused. Returns its operation if it was accepted
+/// before the store knew that the disk is full.
 async fn run_into_it(maestro: &Maestro, cause: &str) -> Option<String> {
     let until = Instant::now() + seconds(60);
     loop {
@@ -45,7 +45,7 @@ async fn run_into_it(maestro: &Maestro, cause: &str) -> Option<String> {
         }]});
         let began = Instant::now();
         let (status, body) = maestro.patch("/schedulers/full", &patch).await;
-        // What still fitted may be taken, and the next is in its way for a moment.
+        // A change that still fits may be accepted, and conflicts with the next one for a moment.
         if status == 200 || body["code"] == 9 {
             assert!(Instant::now() < until, "the disk does not run full: {body}");
             continue;
@@ -113,7 +113,7 @@ async fn a_full_disk_is_told_at_once_and_reads_pings_and_rooms_go_on() {
     maestro.remove("full").await;
 }
 
-/// Changes and allocations: at once, with the cause, and nothing comes of them.
+/// Changes and allocations are refused at once, with the cause, and have no effect.
 async fn changes_are_refused_with_the_cause(maestro: &Maestro, home: &Home) {
     let fleet = home.mute_fleet("another", 1);
     for (what, answer) in [
@@ -139,7 +139,7 @@ async fn changes_are_refused_with_the_cause(maestro: &Maestro, home: &Home) {
     }
 }
 
-/// As before, also a ping with a new status.
+/// Reads and pings are answered as before, including a ping with a new status.
 async fn what_is_known_is_answered(maestro: &Maestro, home: &Home, room: &str) {
     for path in [
         "/schedulers".to_owned(),
@@ -155,7 +155,7 @@ async fn what_is_known_is_answered(maestro: &Maestro, home: &Home, room: &str) {
         assert_eq!(status, 200, "{path}: {body}");
     }
     assert!(ping_each(maestro, home).await, "pings go on");
-    // A new status too: it was taken, and shows.
+    // A new status is accepted too, and is visible.
     let began = Instant::now();
     let occupied = json!({"status": "occupied", "runningMatches": 1});
     let told = maestro.ping("full", room, &occupied).await;
@@ -168,7 +168,7 @@ async fn what_is_known_is_answered(maestro: &Maestro, home: &Home, room: &str) {
     assert_eq!(told, (200, json!({"success": true})));
 }
 
-/// The metric of a store that fails.
+/// Whether the metric of a failing store has this value.
 async fn failing(maestro: &Maestro, value: &str) -> bool {
     let (_, page) = maestro.internal("GET", "/metrics", None).await;
     let line = format!("maestro_store_failing {value}");
@@ -194,7 +194,7 @@ async fn who_is_on_call_sees_it(maestro: &Maestro) {
         "{shown}"
     );
     assert!(failing(maestro, "1").await);
-    // Long enough for a log that tells of each try.
+    // Waits for several retries, to see that the log does not report each of them.
     let retries = async || {
         let (_, view) = maestro
             .internal("GET", "/debug/actors?scheduler=full", None)
@@ -205,7 +205,7 @@ async fn who_is_on_call_sees_it(maestro: &Maestro) {
     assert!(tried.await, "it is tried again and again");
 }
 
-/// There is space again.
+/// Checks that everything continues once there is space again.
 async fn it_goes_on(maestro: &Maestro) {
     let ready = eventually(seconds(20), || async {
         maestro.internal("GET", "/readyz", None).await.0 == 200
@@ -234,12 +234,12 @@ fn it_is_logged_once(maestro: &Maestro) {
     assert_eq!(errors.count(), 1, "{}", maestro.logged());
 }
 
-/// Needs no rights: a store that may not grow fails like one on a full disk. The signal that comes with it ended the
-/// server.
+/// This needs no privileges: a store file that may not grow fails like one on a full disk. The signal that comes with
+/// it (SIGXFSZ) once killed the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_file_sizes_is_a_full_disk_and_nothing_else() {
     let home = Home::new();
-    // Blocks of 512 bytes or of 1 KiB, as the shell has it.
+    // The shell's blocks have 512 bytes or 1 KiB.
     let maestro = home.start_after("ulimit -f 8192");
     let (status, body) = maestro
         .post("/schedulers", &home.mute_fleet("full", 1))
@@ -251,18 +251,18 @@ async fn a_limit_of_file_sizes_is_a_full_disk_and_nothing_else() {
     assert!(there.await);
     maestro.wait_ready("full", 1).await;
     let rooms = home.pids("full");
-    // What is smaller still fits, so whether it is ready changes.
+    // Smaller changes still fit, so the readiness varies and is not checked.
     run_into_it(&maestro, "file too large").await;
     assert!(ping_each(&maestro, &home).await, "pings go on");
     assert_eq!(maestro.internal("GET", "/healthz", None).await.0, 200);
-    // With more room all goes on, with the rooms that ran.
+    // Without the limit everything continues, with the same rooms.
     maestro.kill();
     let maestro = home.start();
     assert_eq!(home.pids("full"), rooms);
     maestro.remove("full").await;
 }
 
-/// An answer that comes at once, and refuses for now.
+/// The body of an answer that must come at once and be a temporary refusal.
 async fn refused(answer: impl Future<Output = support::Answer>) -> Value {
     let began = Instant::now();
     let (status, body) = answer.await;

@@ -1,6 +1,5 @@
-//! The files that ARCHITECTURE.md, CONTRIBUTING.md and `docs/glossary.md` name are there, with the names that stand
-//! beside them; and the file that answers a newcomer's question is named in the part of ARCHITECTURE.md that the
-//! question is sent to.
+//! The files that ARCHITECTURE.md, CONTRIBUTING.md and `docs/glossary.md` name exist, and contain the names that are
+//! given with them. The part of ARCHITECTURE.md that a newcomer's question refers to names the file with the answer.
 
 use regex::Regex;
 use std::fs;
@@ -16,7 +15,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).expect(name)
 }
 
-/// The folders that paths begin with, and no other words between backticks.
+/// Whether a word between backticks is a path, which begins with a folder of the repository.
 fn is_path(word: &str) -> bool {
     let top = word.split('/').next().unwrap_or_default();
     let plain = word
@@ -25,12 +24,12 @@ fn is_path(word: &str) -> bool {
     plain && word.contains('/') && !top.is_empty() && root().join(top).is_dir()
 }
 
-/// What a page names and the repository does not have.
+/// The files and names in a page that the repository does not have.
 fn missing(text: &str) -> Vec<String> {
     let named = Regex::new(r"`([^`\s]+)`(?: \(`(\w+)`\))?").expect("a pattern");
     let mut missing = Vec::new();
     for line in text.lines() {
-        // Rows of the table of crates name files from the crate's folder on.
+        // Rows of the table of crates name files relative to the crate's folder.
         let folder = line
             .strip_prefix("| `")
             .and_then(|rest| rest.split_once("/`"));

@@ -1,5 +1,5 @@
-//! gRPC on the built binary, by a client that knows only what reflection tells (decision D13): it has to hear the very
-//! answers that HTTP gives.
+//! gRPC on the built binary, with a client that knows only what reflection reports (decision D13). It must get exactly
+//! the answers that HTTP gives.
 
 #[path = "support/grpc.rs"]
 mod grpc;
@@ -27,7 +27,7 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// Asks over both and compares; the answer.
+/// Makes a call over both transports and compares; returns the answer.
 async fn same(
     maestro: &Maestro,
     grpc: &GrpcClient,
@@ -42,7 +42,7 @@ async fn same(
     answer
 }
 
-/// A scheduler with everything that a message can carry.
+/// A scheduler with every field of the message set.
 fn full(mut fleet: Value) -> Value {
     fleet["annotations"] = json!({"imageregistry": "docker.io"});
     fleet["labels"] = json!({"team": "a"});
@@ -141,7 +141,7 @@ async fn read(maestro: &Maestro, grpc: &GrpcClient, order: &Value) {
     .await;
 }
 
-/// The operation that has patched it, as it is asked for.
+/// Patches the scheduler; returns the request for its operation.
 async fn patch(maestro: &Maestro, grpc: &GrpcClient) -> Value {
     let patch = json!({"name": "arena", "maxSurge": "50%", "autoscaling": {"cooldown": 9}});
     let named = [("x-request-id", "patched-by-grpc")];
@@ -188,7 +188,7 @@ async fn patch(maestro: &Maestro, grpc: &GrpcClient) -> Value {
     operation
 }
 
-/// To the version before the patch, which has ended by then.
+/// Switches to the version before the patch, which has ended already.
 async fn switch_back(maestro: &Maestro, grpc: &GrpcClient, patch: Value) {
     let back = json!({"schedulerName": "arena", "version": "v1.0.0"});
     let switched = grpc
@@ -308,10 +308,10 @@ async fn rooms_and_matchmakers_are_served_over_grpc() {
     maestro.remove("arena").await;
 }
 
-/// A call with a mistake, the same over HTTP, and what both answer.
+/// A call with a mistake, its HTTP request, and the expected code of both answers.
 type Mistake = (&'static str, Value, &'static str, String, Code);
 
-/// `order` has been created.
+/// Mistakes in calls of a scheduler; `order` was created before.
 fn scheduler_mistakes(order: &Value) -> Vec<Mistake> {
     let mut bad = order.clone();
     bad["name"] = json!("Not A Name");
@@ -462,7 +462,7 @@ async fn reflection_and_health_tell_what_is_there() {
             grpc.services
         );
     }
-    // What changes a process is for nodes, and nobody else hears of it.
+    // Calls that change a process are for nodes only, and reflection does not list them.
     let control = |service: &String| service.contains("Control");
     assert!(!grpc.services.iter().any(control), "{:?}", grpc.services);
     let mut health = HealthClient::new(grpc.channel.clone());
@@ -476,7 +476,7 @@ async fn reflection_and_health_tell_what_is_there() {
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();
         assert_eq!(answer.into_inner().status().as_str_name(), "SERVING");
     }
-    // One who watches hears of the end, and does not hold it up.
+    // A watching client is told of the shutdown, and does not delay it.
     let service = String::new();
     let watched = health.watch(HealthCheckRequest { service }).await.unwrap();
     let mut watched = watched.into_inner();

@@ -40,12 +40,12 @@ fn connect(url: &str) -> TcpStream {
     stream
 }
 
-/// Sends a head as it is; what is answered until the connection ends.
+/// Sends a raw head; returns everything that is answered until the connection ends.
 fn say(url: &str, head: &str) -> Said {
     let mut stream = connect(url);
     stream.write_all(head.as_bytes()).expect("it reads");
     let mut answer = Vec::new();
-    // What it did not read makes the end a reset.
+    // If the server did not read everything, the connection ends with a reset.
     let _ = stream.read_to_end(&mut answer);
     let text = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -58,7 +58,7 @@ fn say(url: &str, head: &str) -> Said {
 /// A request without a body.
 fn ask(url: &str, request: &str, lines: &[&str]) -> Said {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    // Only the older version may leave the host out.
+    // Only HTTP/1.0 may omit the host.
     let version = if lines.contains("Host") { 1 } else { 0 };
     let head = format!("{request} HTTP/1.{version}\r\n{lines}Connection: close\r\n\r\n");
     say(url, &head)
@@ -71,7 +71,7 @@ const EVIL: &str = "Origin: http://evil.example";
 const SCRIPT: [&str; 2] = ["Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"];
 const PERSON: [&str; 2] = ["Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
 
-/// What is refused, and the setting that could allow it.
+/// Requests that are refused, and the setting that could allow them.
 const REFUSED: &[(&str, &[&str], &str)] = &[
     ("GET /", &[LOCAL, EVIL], ORIGINS),
     ("POST /", &[LOCAL, EVIL], ORIGINS),
@@ -115,7 +115,7 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     ("GET /", &["Host: \u{202e}evil"], HOSTS),
 ];
 
-/// What is served, or finds nothing.
+/// Requests that pass the guard.
 const SERVED: &[(&str, &[&str])] = &[
     ("GET /", &[]),
     ("GET /", &["Host:"]),
@@ -176,10 +176,10 @@ fn check(server: &str) {
             said.head
         );
     }
-    // Two of them are no request at all.
+    // A request with two hosts is malformed.
     let said = ask(server, "GET /", &[LOCAL, "Host: evil.example"]);
     assert_eq!(said.status(), "400", "{}", said.head);
-    // The body of a refused request is not waited for, whatever it is to be, and nothing behind it is a request.
+    // The server does not wait for the body of a refused request, and takes nothing after the head for a request.
     for length in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
         let inner = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let head = format!("POST / HTTP/1.1\r\n{LOCAL}\r\n{EVIL}\r\n{length}\r\n\r\n{inner}");
@@ -230,11 +230,11 @@ async fn what_a_web_page_sends_is_refused_by_every_server() {
             );
         }
     }
-    // In the metrics of the APIs too.
+    // Refusals are in the APIs' metrics too.
     let (_, page) = maestro.internal("GET", "/metrics", None).await;
     let series = r#"http_request_duration_seconds_count{service="rooms-api",handler="refused",method="POST",code="403"}"#;
     assert!(page.as_str().expect("a page").contains(series), "{page}");
-    // A line for each, and no more than twenty for each server: a page must not write the log full.
+    // Each refusal is logged, but at most twenty per server: a page must not be able to fill the log.
     tokio::task::block_in_place(|| {
         for _ in 0..30 {
             ask(&maestro.rooms, "GET /", &["Host: evil.example"]);
@@ -290,7 +290,7 @@ async fn nothing_is_done_for_a_page_and_whoever_is_trusted_is_served() {
         assert_eq!(post(origin, "evil").status(), "403", "{origin}");
     }
     assert_eq!(maestro.get("/schedulers").await.1["schedulers"], json!([]));
-    // Also what it would read.
+    // This also holds for reads.
     let trusted = "Origin: https://tools.example";
     let site = "Sec-Fetch-Site: cross-site";
     let said = tokio::task::block_in_place(|| {
@@ -328,7 +328,7 @@ async fn nothing_is_done_for_a_page_and_whoever_is_trusted_is_served() {
         (&maestro.management, "maestro.example:8080", true),
         (&maestro.internal, "MAESTRO", true),
         (&maestro.management, "other.example", false),
-        // Rooms were told this one.
+        // Rooms call the rooms API by this name.
         (&maestro.rooms, "host.docker.internal:1", true),
         (&maestro.management, "host.docker.internal", false),
     ] {
@@ -339,7 +339,7 @@ async fn nothing_is_done_for_a_page_and_whoever_is_trusted_is_served() {
     maestro.remove("good").await;
 }
 
-/// Ended in any case.
+/// Killed on drop.
 struct Standby(Child);
 
 impl Drop for Standby {
@@ -373,7 +373,7 @@ fn a_standby_refuses_too() {
     assert_eq!(ask(&internal, "GET /healthz", &[]).status(), "200");
 }
 
-/// What a browser could send to the port of gRPC: it speaks HTTP/2 over TLS only.
+/// Everything that a browser could send to the gRPC port is HTTP/1.1: browsers speak HTTP/2 only over TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_answers_nothing_that_a_browser_could_send() {
     let home = Home::new();
@@ -398,7 +398,8 @@ async fn grpc_answers_nothing_that_a_browser_could_send() {
             assert!(!said.head.contains("HTTP/1.1"), "{kind}: {}", said.head);
         }
     }
-    // A proxy may speak HTTP/2 to us: what a page can send without asking is no call there either.
+    // A proxy may forward a page's request over HTTP/2. A request that a page can send without a preflight is no gRPC
+    // call either.
     let channel = Endpoint::from_shared(maestro.grpc.clone()).expect("an address");
     let mut channel = channel.connect().await.expect("a connection");
     for kind in ["text/plain", "application/grpc-web", "multipart/form-data"] {

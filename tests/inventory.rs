@@ -1,4 +1,4 @@
-//! What operators have beside the contract: the rooms of a scheduler, one by one and in pages.
+//! The inventory, an addition to the contract: the rooms of a scheduler, one by one and in pages.
 
 mod support;
 
@@ -24,7 +24,7 @@ async fn room(maestro: &Maestro, scheduler: &str, room: &str) -> Value {
     maestro.get(&path).await.1["room"].clone()
 }
 
-/// Waits for a level of one room; the room at it.
+/// Waits until a room satisfies a condition; returns the room.
 async fn until_room(
     maestro: &Maestro,
     (scheduler, id): (&str, &str),
@@ -40,7 +40,7 @@ async fn until_room(
     now
 }
 
-/// Says that a match runs in a mute room (or that it is over), until it is known.
+/// Pings for a mute room that a match runs in it (or has ended), until that is visible.
 async fn occupy(maestro: &Maestro, scheduler: &str, room: &str, occupied: bool) {
     let (status, matches) = if occupied {
         ("occupied", 1)
@@ -275,7 +275,7 @@ async fn an_occupied_room_is_removed_when_its_match_ends_or_at_once_by_force() {
     let pids = || home.pids("prune").into_iter().map(|(room, _)| room);
     let gone = eventually(seconds(10), || async { pids().all(|room| room != *forced) });
     assert!(gone.await, "{forced} is still there");
-    // The other one plays on, although a whole removal went by.
+    // The other room plays on, although a whole removal has finished.
     let draining = room(&maestro, "prune", patient).await;
     assert_eq!(
         (&draining["draining"], &draining["status"]),

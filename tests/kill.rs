@@ -1,4 +1,4 @@
-//! The orchestrator is killed again and again while its users edit: what was acknowledged holds.
+//! The orchestrator is killed again and again while its users edit: acknowledged changes survive.
 //!
 //! `KILL_COUNT` sets how often (20), `KILL_SEED` repeats a run.
 
@@ -14,7 +14,7 @@ use support::{Home, Maestro, eventually, history, seconds};
 const MAIN: &str = "main";
 const GUEST: &str = "guest";
 
-/// Numbers that look random and come again with their seed.
+/// Pseudo-random numbers that are the same for the same seed.
 struct Chance(Mutex<fastrand::Rng>);
 
 impl Chance {
@@ -30,7 +30,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// What users were told.
+/// The acknowledgements that users got.
 #[derive(Default)]
 struct Acknowledged {
     operations: Vec<String>,
@@ -139,7 +139,7 @@ impl Users {
         }
     }
 
-    /// Makes a second scheduler and takes it away again; only this user touches it.
+    /// Creates and deletes a second scheduler again and again; only this user touches it.
     async fn come_and_go(self: Arc<Self>) {
         while self.goes_on() {
             if let Some((200, _)) = self.manage("POST", "", self.guest.clone()).await {
@@ -175,7 +175,7 @@ impl Users {
         let gone = eventually(seconds(60), || async {
             match self.manage("GET", &path, Value::Null).await {
                 Some((200, body)) => body["operation"]["status"] == "finished",
-                // An order before this one, that nobody was told of, took it away with all it had.
+                // An earlier, unacknowledged deletion removed the scheduler with its operations.
                 Some((404, body)) => match self.manage("GET", &name, Value::Null).await {
                     Some((200, _)) => panic!("an acknowledged deletion is not known: {body}"),
                     Some((404, _)) => true,
@@ -192,7 +192,7 @@ impl Users {
     }
 }
 
-/// What was ever seen of rooms: an id keeps its process for life.
+/// All rooms that were ever seen: a room's id belongs to one process only.
 #[derive(Default)]
 struct Sightings(BTreeMap<String, i32>);
 
@@ -258,7 +258,7 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
         seen.look(&home);
         maestro.kill();
         seen.look(&home);
-        // Not waiting until it is ready: the next kill may come while it takes over.
+        // Does not wait until it is ready: the next kill may come during the take-over.
         maestro = home.start_only(&SETTINGS);
         seen.look(&home);
         assert_eq!(
@@ -279,7 +279,7 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
     check_promises(&maestro, &users).await;
     check_rooms(&maestro, &home).await;
 
-    // Once more, with nobody editing: not one process changes.
+    // Once more without edits: no process changes.
     let before = home.pids(MAIN);
     maestro.kill();
     let maestro = home.start_with(&SETTINGS);
@@ -297,7 +297,7 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
 async fn settle(maestro: &Maestro) {
     let settled = eventually(seconds(60), || async {
         for name in [MAIN, GUEST] {
-            // A tick of the periodic operations is no work under way.
+            // Periodic operations do not count as open work.
             for stage in ["active", "pending"] {
                 let open = maestro.operations(name, stage).await;
                 if open.iter().any(|o| !is_periodic(o)) {
@@ -342,7 +342,7 @@ async fn check_promises(maestro: &Maestro, users: &Users) {
             "{operation}"
         );
         if let Some((mark, _)) = edits.iter().find(|(_, edit)| edit == id) {
-            // Nothing but a kill hinders an edit, and a kill only delays it.
+            // Only a kill can disturb an edit, and it only delays the edit.
             assert_eq!(word, "finished", "edit {mark}: {}", history(operation));
             last_mark = last_mark.max(*mark);
         }
@@ -362,7 +362,7 @@ async fn check_promises(maestro: &Maestro, users: &Users) {
     assert_eq!(once.len(), allocated.len(), "given twice: {allocated:?}");
 }
 
-/// Every living process is a known room's, and there are as many as are wanted.
+/// Every running process belongs to a known room, and their number is the wanted one.
 async fn check_rooms(maestro: &Maestro, home: &Home) {
     let sized = eventually(seconds(60), || async {
         let wanted = maestro.info(MAIN).await["roomsReplicas"].as_u64();

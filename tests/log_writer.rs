@@ -8,7 +8,7 @@ use std::fs::File;
 use std::process::{Child, Command, Stdio};
 use support::{BINARY, Home, eventually, seconds, signal};
 
-/// A server whose stderr is given, ended with its rooms when the test is over.
+/// A server with a given stderr, which is ended with its rooms at the end of the test.
 struct Server {
     child: Child,
     management: String,
@@ -22,7 +22,7 @@ impl Server {
         Self::start_by(Command::new(BINARY), home, stderr).await
     }
 
-    /// `command`: the binary, or what becomes it.
+    /// `command` is the binary, or a program that executes it.
     async fn start_by(mut command: Command, home: &Home, stderr: impl Into<Stdio>) -> Self {
         let ports = home.environment();
         command.args(["start", "--data-dir"]).arg(home.path());
@@ -71,7 +71,7 @@ impl Server {
         line.expect("the metric").parse().expect("a number")
     }
 
-    /// Lists, pings, readiness and a room's whole life.
+    /// Checks lists, pings, readiness and a room from creation to removal.
     async fn assert_it_works(&self, home: &Home, name: &str) {
         let fleet = home.fleet(name, 1);
         let created = self
@@ -152,7 +152,7 @@ async fn a_full_disk_under_the_log_costs_lines_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_may_not_grow_costs_lines_and_nothing_else() {
     let home = Home::new();
-    // At the limit of both kinds of shells, whose blocks are 512 bytes or 1 KiB.
+    // The file is at the limit for both kinds of shells, whose blocks are 512 bytes or 1 KiB.
     let path = home.path().with_extension("log");
     let log = File::create(&path).expect("a file");
     log.set_len(16 << 20).expect("a long file");

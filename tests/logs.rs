@@ -1,11 +1,11 @@
-//! What is logged, as a collector reads it.
+//! The log as a collector reads it.
 
 mod support;
 
 use serde_json::Value;
 use support::{Home, eventually, seconds};
 
-/// The contract's names (1.1); ours for the same things must not stand beside them.
+/// Names that must not be used, because the contract has its own for the same things (1.1).
 const NOT_OURS: [&str; 6] = [
     "scheduler",
     "room",
@@ -37,7 +37,7 @@ async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract()
     });
     assert!(came.await, "no scheduler_name in:\n{}", maestro.logged());
     let records = records(&maestro.logged());
-    // The course of each operation, findable by its id.
+    // The course of each operation can be found by its id.
     for (definition, words) in [
         ("create_scheduler", "Starting operation"),
         ("create_scheduler", "Operation finished"),
@@ -65,7 +65,7 @@ async fn production_logs_one_json_object_a_line_with_the_names_of_the_contract()
             assert!(record.get(name).is_none(), "{name} in {record}");
         }
     }
-    // These tests run where the shipped file is.
+    // These tests run in the folder with the shipped file.
     let read = |record: &Value| record["config_path"] == "config/config.yaml";
     assert!(records.iter().any(read));
     let idle = |record: &&Value| record["message"].to_string().contains("without effect");

@@ -1,4 +1,5 @@
-//! What matchmakers are given and told, and what orders leave of their matches, on the built binary.
+//! Allocations and events for matchmakers, and the effect of removals on their matches, on the
+//! built binary.
 
 mod support;
 
@@ -21,7 +22,7 @@ async fn ids(maestro: &Maestro, scheduler: &str) -> Vec<String> {
     ids
 }
 
-/// Mute rooms, all of them ready by the test's word; their ids in order.
+/// Creates mute rooms and pings them ready; returns their ids in order.
 async fn mute(home: &Home, maestro: &Maestro, name: &str, count: u32) -> Vec<String> {
     let answer = maestro
         .post("/schedulers", &home.mute_fleet(name, count))
@@ -74,7 +75,8 @@ async fn an_order_to_remove_waits_for_matches_unless_it_is_forced() {
     assert_eq!(one["input"].get("force"), None, "{one}");
     until_rooms(&maestro, "count", &[&all[0], &all[1]]).await;
 
-    // Only rooms with a match are left: it is finished at once, and says which will go.
+    // Only rooms with a match are left: the removal finishes at once, and names the rooms that will
+    // go.
     let drained = remove(&maestro, "count", json!({"amount": 1})).await;
     let text = history(&drained);
     let goes = all[..2].iter().find(|id| text.contains(id.as_str()));
@@ -94,7 +96,8 @@ async fn an_order_to_remove_waits_for_matches_unless_it_is_forced() {
     assert_eq!(forced["input"]["force"], true, "{forced}");
     until_rooms(&maestro, "count", &[]).await;
 
-    // The version's own document followed, so a switch to where it is changes nothing.
+    // The version's own document was updated too, so a switch to the active version changes
+    // nothing.
     let added = maestro
         .post("/schedulers/count/add-rooms", &json!({"amount": 1}))
         .await;
@@ -142,7 +145,8 @@ async fn a_silent_room_is_given_when_no_other_is_there() {
             (200, Some(expected.as_str()))
         );
     }
-    // A scheduler that is not there has no room a second later either.
+    // An unknown scheduler will not have a room a second later either, so there is no
+    // `Retry-After`.
     let client = reqwest::Client::new();
     for (scheduler, retry) in [("arena", Some("1")), ("nobody", None)] {
         let url = format!("{}/scheduler/{scheduler}/rooms/allocate", maestro.rooms);
@@ -160,7 +164,7 @@ async fn a_silent_room_is_given_when_no_other_is_there() {
         "error getting schedulers (operation: GetSchedulersWithFilter): context deadline exceeded";
     let expected = json!({"code": 2, "message": text, "details": []});
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
-    // What is ours and not the contract's has no old words to keep.
+    // Our own endpoints need not keep the contract's texts.
     for (given, expected) in [("-1S", 504), ("soon", 400), ("20S", 200)] {
         let url = format!("{}/schedulers/arena/rooms/summary", maestro.management);
         let asked = client.get(url).header("grpc-timeout", given);
@@ -196,7 +200,7 @@ async fn rooms_made_together_are_all_told_at_once_and_their_ends_last() {
             mm.words(id)
         );
     }
-    // Each says that it ends before it does: its own words come first.
+    // Each room pings that it ends before it does, so its own events come first.
     maestro.remove("arena").await;
     for id in &all {
         let ended = || async {

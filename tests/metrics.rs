@@ -1,5 +1,5 @@
-//! `/metrics` of the built binary against `docs/metrics.md`, both ways: names, types and labels;
-//! values where they tell something; the page and the alerts for `promtool`.
+//! Compares `/metrics` of the built binary with `docs/metrics.md` in both directions: names, types,
+//! labels, and meaningful values. `promtool` checks the page and the alerts.
 
 #[path = "support/grpc.rs"]
 mod grpc;
@@ -61,7 +61,7 @@ fn parse(line: &str) -> (String, BTreeMap<String, String>, f64) {
     (name.to_owned(), pairs.collect(), value)
 }
 
-/// What a page shows, over all scrapes of a test.
+/// Everything that the page has shown in the scrapes of a test.
 #[derive(Default)]
 struct Seen {
     metrics: BTreeMap<String, Metric>,
@@ -143,7 +143,8 @@ fn of<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 const EVENTS: &str = "maestro_watcher_number_of_events_processed_total";
 const LATENCY: &str = "maestro_worker_operation_execution_latency_count";
 
-/// Create, ping, allocate, crash, add, remove, roll back, delete, and a path that nobody has.
+/// Creates, pings, allocates, crashes, adds, removes, rolls back, deletes, and requests an unknown
+/// path.
 async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     bring_up(home, maestro, seen).await;
     ping_and_allocate(maestro, seen).await;
@@ -230,7 +231,7 @@ async fn lose_and_resize(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     }
 }
 
-/// What is told of a scheduler goes with it.
+/// A scheduler's series disappear with it.
 async fn remove(maestro: &Maestro, seen: &mut Seen) {
     maestro.remove("measured").await;
     let delete = of(&[("operation", "delete_scheduler"), ("success", "true")]);
@@ -244,7 +245,7 @@ async fn remove(maestro: &Maestro, seen: &mut Seen) {
     }
 }
 
-/// A version whose validation room cannot live.
+/// Creates a version whose validation room crashes.
 async fn roll_back(maestro: &Maestro, seen: &mut Seen) {
     let patch = json!({"spec": {"containers": [{"command": ["sh", "-c", "exit 3"]}]}});
     let answer = maestro.patch("/schedulers/measured", &patch).await;
@@ -264,7 +265,7 @@ async fn roll_back(maestro: &Maestro, seen: &mut Seen) {
     assert_eq!(seen.value(executed, &failed), Some(1.0));
 }
 
-/// The client asks reflection for all that it knows, which counts nowhere.
+/// Makes calls over gRPC. The client's use of reflection is not counted.
 async fn over_grpc(maestro: &Maestro, seen: &mut Seen) {
     let handled = "grpc_server_handled_total";
     let service = ("grpc_service", "api.v1.SchedulersService");
@@ -293,7 +294,8 @@ async fn over_grpc(maestro: &Maestro, seen: &mut Seen) {
     assert_eq!(seen.value(buckets, &within), Some(3.0));
 }
 
-/// Endpoints that the gateway does not know; those of the internal server are none of the APIs'.
+/// Calls endpoints that the gateway does not know. Those of the internal server do not belong to
+/// the APIs.
 async fn beside_the_gateway(maestro: &Maestro, seen: &mut Seen) {
     let rooms = "/schedulers/{scheduler}/rooms";
     assert_eq!(maestro.get("/schedulers/measured/rooms").await.0, 200);
@@ -352,7 +354,7 @@ async fn the_first_unmatched_paths_have_labels_of_their_own_and_no_more() {
     assert_eq!(seen.value(count, &[("handler", "other")]), Some(160.0));
 }
 
-/// Names of the original that its linter does not like: they cannot be changed.
+/// Names of the original that `promtool` complains about: they cannot be changed.
 const UNLIKED: [&str; 1] = [
     "maestro_watcher_number_of_events_processed_total label names should be written in 'snake_case' not 'camelCase'",
 ];

@@ -35,7 +35,7 @@ fn a_module_that_needs_a_shared_store_says_what_to_run_instead() {
     assert!(!data.exists());
 }
 
-/// Ended in any case: a test that fails leaves no process.
+/// Killed on drop: a failing test leaves no process.
 struct Standby(std::process::Child);
 
 impl Drop for Standby {
@@ -119,7 +119,7 @@ async fn migrate_says_what_there_was_to_do() {
     assert!(said(&foreign).contains("was not written by Maestro"));
 }
 
-/// `maestro.redb` of a server with local processes, and what its API said of the rooms.
+/// The `maestro.redb` of a server with local processes, and its API's answer about the rooms.
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/store/tests/formats/2.redb");
 const ROOMS_2: &str = include_str!("../store/tests/formats/2-rooms.json");
 
@@ -135,7 +135,7 @@ async fn a_store_of_the_former_format_is_carried_over() {
     assert_eq!(record["message"], "Database migration completed");
     assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(3)));
 
-    // Its rooms do not run here: while it is paused that means nothing.
+    // The rooms do not run here, which has no effect while the server is paused.
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
     let before: Value = serde_json::from_str(ROOMS_2).expect("JSON");
     for (scheduler, rooms) in before.as_object().expect("by scheduler") {

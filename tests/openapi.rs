@@ -1,4 +1,4 @@
-//! The description of the API against the built binary: every operation in it is called, and every answer fits.
+//! Checks the description of the API against the built binary: every operation is called, and every answer matches.
 
 #[path = "support/chromium.rs"]
 mod chromium;
@@ -36,7 +36,7 @@ async fn the_description_is_served_and_all_other_paths_are_as_before() {
         let policy = page.headers()["content-security-policy"].to_str();
         assert!(policy.expect("text").contains("connect-src 'self'"));
         let text = page.text().await.expect("a body");
-        // Whatever the page loads, it loads from where it came from.
+        // The page loads everything from its own server.
         assert!(!text.contains("http://") && !text.contains("https://"));
         for path in [
             "/",
@@ -56,7 +56,7 @@ async fn the_description_is_served_and_all_other_paths_are_as_before() {
     }
 }
 
-/// Calls operations of the description and holds their answers against it.
+/// Calls operations of the description and checks their answers against it.
 struct Caller<'a> {
     maestro: &'a Maestro,
     document: &'a Value,
@@ -176,7 +176,7 @@ async fn every_operation_answers_as_it_is_described() {
     }
     maestro.wait_ready("described", 1).await;
     orders(&mut caller, &home).await;
-    // How things fail is described too.
+    // Failures are described too.
     caller.know("operationId", &operations["operations"][0]["id"]);
     assert_eq!(caller.call("cancelOperation", None).await.0, 409);
     caller.know("roomId", &json!("nobody"));
@@ -196,7 +196,7 @@ async fn every_operation_answers_as_it_is_described() {
     assert_eq!(caller.called, described, "operations that nobody called");
 }
 
-/// All that only looks, and what rooms and matchmakers say.
+/// All reads, and the calls of rooms and matchmakers.
 async fn looks(caller: &mut Caller<'_>) {
     for item in caller.document["paths"]
         .as_object()
@@ -219,7 +219,7 @@ async fn looks(caller: &mut Caller<'_>) {
     }
 }
 
-/// What ends as an operation, and what changes rooms.
+/// The calls that create operations, and those that change rooms.
 async fn orders(caller: &mut Caller<'_>, home: &Home) {
     let maestro = caller.maestro;
     for name in ["addRooms", "removeRooms", "orderTestOperation"] {
@@ -244,7 +244,7 @@ async fn orders(caller: &mut Caller<'_>, home: &Home) {
     caller.works("removeRoom", None).await;
 }
 
-/// The path has the name.
+/// The name is in the path.
 fn without_name(mut fleet: Value) -> Value {
     fleet.as_object_mut().expect("an object").remove("name");
     fleet
@@ -278,7 +278,7 @@ async fn the_page_shows_every_operation_in_a_browser_without_a_network() {
             );
         }
     }
-    // The operation that the address names is open: a command to copy, fields with their words, and a try.
+    // The operation that the URL names is opened, with a command to copy, described fields, and a form to try it.
     for part in [
         "curl -X POST '",
         "sample-rooms",

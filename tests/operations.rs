@@ -1,4 +1,4 @@
-//! Operations: ordered, shown, canceled, and each with its history.
+//! Operations: they are created, shown and canceled, and each has its history.
 
 mod support;
 
@@ -162,7 +162,7 @@ async fn a_long_operation_on_rooms_does_not_hold_up_a_patch() {
     assert!(home.processes().is_empty());
 }
 
-/// Ids of operations that the log of requests does not show: taken from the active and pending stages.
+/// The id of a periodic operation, taken from the active and pending stages.
 async fn seen_periodic(maestro: &Maestro, name: &str) -> Option<String> {
     let found = std::cell::RefCell::new(None);
     let came = eventually(seconds(30), || async {
@@ -188,7 +188,7 @@ async fn periodic_operations_run_on_their_ticks_and_stay_out_of_the_history() {
     ]);
     maestro.bring_up(&home.fleet("tick", 1)).await;
     for name in ["health_controller", "storage_clean_up"] {
-        // Behind a long one it is seen while it waits.
+        // It waits behind a long operation, where it can be seen.
         let long = maestro.test_operation("tick", 600).await;
         let id = seen_periodic(&maestro, name).await;
         let id = id.unwrap_or_else(|| panic!("no {name} was seen"));

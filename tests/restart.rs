@@ -1,4 +1,4 @@
-//! The orchestrator comes and goes; its rooms and its promises stay.
+//! Restarts of the orchestrator: its rooms and its promises survive.
 
 mod support;
 
@@ -18,7 +18,7 @@ async fn rooms_outlive_a_stop_and_are_found_again() {
     assert_eq!(home.pids("stay"), before, "rooms stay");
 
     let maestro = home.start();
-    // Who was allocated is still held; the others are ready at once or at their next ping.
+    // The allocated room is still held; the others are ready at once or at their next ping.
     maestro.wait_ready("stay", 3).await;
     assert_eq!(home.pids("stay"), before);
     for _ in 0..3 {
@@ -109,7 +109,7 @@ async fn a_kill_between_two_starts_of_a_container_forgets_neither_its_end_nor_th
     let fourth = "exited with code 7, next start in 8 s";
     let waits = eventually(seconds(15), || async { maestro.logged().contains(fourth) });
     assert!(waits.await, "{}", maestro.logged());
-    // Not the third either, unless it was logged in the moment before the kill.
+    // The third failure is not forgotten either, unless it was logged just before the kill.
     for forgotten in ["next start in 1 s", "exit code unknown"] {
         assert!(
             !maestro.logged().contains(forgotten),
@@ -213,7 +213,7 @@ async fn a_second_process_on_the_same_folder_is_told_who_has_it() {
         "{said}"
     );
     assert!(said.contains("--data-dir"), "{said}");
-    // The first one did not notice.
+    // The first server is not affected.
     assert_eq!(maestro.get("/schedulers").await.0, 200);
 }
 
@@ -236,7 +236,7 @@ fn a_port_that_is_taken_for_a_moment_keeps_nobody_from_starting() {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    // The last word before it listens.
+    // The last message before it listens.
     let chosen = lines.find(|line| {
         line.as_ref()
             .is_ok_and(|l| l.contains("store and runtime chosen"))

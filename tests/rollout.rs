@@ -1,4 +1,4 @@
-//! Rolling updates as operators see and steer them, the names of requests, and the caps on rooms.
+//! Rolling updates as operators see and control them, request ids, and the limits of rooms.
 
 mod support;
 
@@ -135,7 +135,7 @@ async fn a_rollout_waits_for_matches_is_held_by_a_pause_and_goes_on_after_it() {
 
 async fn it_waits_for_matches(maestro: &Maestro, home: &Home, old: &[(String, u16)]) {
     patch_done(maestro, "steer", &another("2")).await;
-    // One new room is there beyond the three, and one old room is to go after its match.
+    // There is one new room in addition to the three, and one old room drains.
     let view = until_rollout(maestro, "steer", "waiting for a match", |view| {
         view["draining"] == 1
             && view["new"] == 1
@@ -163,7 +163,7 @@ async fn it_waits_for_matches(maestro: &Maestro, home: &Home, old: &[(String, u1
     assert!(old.iter().all(|(id, _)| lives(home, "steer", id)));
 }
 
-/// The matches end, and only the room that was to go by then goes.
+/// The matches end, and only the room that was draining goes.
 async fn a_pause_holds_it(maestro: &Maestro, home: &Home, old: &[(String, u16)]) {
     let (status, body) = steer(maestro, "steer", "pause").await;
     assert_eq!(
@@ -174,7 +174,7 @@ async fn a_pause_holds_it(maestro: &Maestro, home: &Home, old: &[(String, u16)])
     for (_, port) in old {
         end_match(*port);
     }
-    // The one that was to go goes; the others stay, look after look.
+    // The draining room goes; the others stay, however often the rollout is examined.
     let view = until_rollout(maestro, "steer", "two old rooms", |v| v["old"] == 2).await;
     assert!(
         view["waitingFor"]

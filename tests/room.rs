@@ -1,4 +1,4 @@
-//! The sample room as a process, against a rooms API that only listens and records.
+//! The sample room as a process, with a fake rooms API that only records.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -116,7 +116,7 @@ fn answer_all(
     }
 }
 
-/// A room process; it is killed when a test leaves it behind.
+/// A room process, which is killed on drop.
 struct Room {
     child: Child,
     output: Option<BufReader<ChildStdout>>,

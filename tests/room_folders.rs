@@ -1,5 +1,5 @@
-//! What rooms leave in their folders stops nothing, and folders of the version before are
-//! taken over with the rooms that run in them.
+//! Whatever rooms leave in their folders causes no harm, and folders of the previous version are
+//! taken over with their running rooms.
 
 mod support;
 
@@ -78,7 +78,7 @@ async fn pipes_and_endless_trees_stop_neither_creations_nor_the_server() {
     });
     assert!(told.await, "{}", maestro.logged());
 
-    // After all this rooms are made, and end, as ever.
+    // After all this, rooms are created and ended as usual.
     maestro.bring_up(&home.fleet("after", 1)).await;
     maestro.remove("traps").await;
     assert!(!home.path().join("rooms/traps").exists());
@@ -89,7 +89,7 @@ async fn pipes_and_endless_trees_stop_neither_creations_nor_the_server() {
     assert!(removed, "{}", maestro.logged());
     println!("the trash was emptied in {:?}", begun.elapsed());
 
-    // What a kill left in the trash is met again by the next start.
+    // The next start deletes what a kill left in the trash.
     maestro.kill();
     fs::create_dir(trash.join("left")).expect("a folder");
     nest(&trash.join("left"), DEPTH);
@@ -111,14 +111,15 @@ async fn pipes_and_endless_trees_stop_neither_creations_nor_the_server() {
     );
 }
 
-/// A process that leads a session of its own, as the version before started containers.
+/// A process that leads its own session, as the previous version started containers.
 struct Session(Child);
 
 impl Session {
     fn start(folder: &Path, log: &Path, variables: &[(String, String)]) -> Self {
         let log = fs::File::options().append(true).create(true).open(log);
         let log = log.expect("a log");
-        // It becomes the program, since it leads no process group: the pid stays.
+        // `setsid` executes the program in place, because it leads no process group: the pid stays
+        // the same.
         let child = Command::new("setsid")
             .args(["/bin/sh", "-c", "echo here; exec sleep 600"])
             .env_clear()
@@ -136,7 +137,7 @@ impl Session {
         self.0.id() as i32
     }
 
-    /// As a record names it, once it leads its session.
+    /// The process in the form of a room's record, once it leads its session.
     async fn process(&self) -> Value {
         let pid = self.pid();
         let stat = || {
@@ -168,8 +169,8 @@ fn read_record(folder: &Path) -> Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
-/// Turns a room into one that the version before started: its process works where its
-/// record and its log are.
+/// Turns a room into one that the previous version started: its process runs in the folder of its
+/// record and its log.
 async fn as_before(home: &Home, scheduler: &str, room: &str, pid: i32) -> Session {
     let folder = home.room_folder(scheduler, room);
     let mut variables = variables_of(pid).expect("its environment");
@@ -208,7 +209,7 @@ async fn a_room_of_the_layout_before_is_taken_over_and_a_forged_record_takes_not
     assert!(maestro.stop().success());
 
     let mut session = as_before(&home, "old", &room, pid).await;
-    // Somebody's own program, which a record in a room's old place claims.
+    // A foreign program that a forged record in a room's old place claims.
     let elsewhere = tempfile::tempdir().expect("a folder");
     let mut foreign = Session::start(elsewhere.path(), Path::new("/dev/null"), &[]);
     let forged = home.room_folder("old", "old-forged");
@@ -218,7 +219,7 @@ async fn a_room_of_the_layout_before_is_taken_over_and_a_forged_record_takes_not
     record["processes"] = json!([foreign.process().await]);
     fs::write(forged.join("room.json"), record.to_string()).expect("a record");
 
-    // Twice, since the second start reads what the first one wrote.
+    // Twice, because the second start reads what the first one wrote.
     for _ in 0..2 {
         let maestro = home.start();
         maestro.wait_ready("old", 1).await;
@@ -231,7 +232,7 @@ async fn a_room_of_the_layout_before_is_taken_over_and_a_forged_record_takes_not
         assert!(shown.await, "{:?}", maestro.get(&path).await);
         assert!(maestro.logged().contains("left alone"), "it is told");
         maestro.kill();
-        // It was found to have ended; the next start is to see it as a room that runs.
+        // The forged room was recorded as ended; the next start must see it as running again.
         fs::write(forged.join("room.json"), record.to_string()).expect("a record");
     }
     let maestro = home.start();
@@ -293,14 +294,14 @@ async fn files_are_the_owners_alone_and_a_folder_is_closed_only_when_it_is_ours(
     }
     assert!(maestro.stop().success());
 
-    // Files that an earlier version left open are closed, as the folder is.
+    // Files that an earlier version left readable get private modes, like the folder.
     fs::set_permissions(&own[0], fs::Permissions::from_mode(0o644)).expect("our file");
     let maestro = home.start();
     assert_eq!([mode(home.path()), mode(&own[0])], [0o700, 0o600]);
     maestro.remove("closed").await;
     assert!(maestro.stop().success());
 
-    // What is everybody's stays so, store or not.
+    // A folder that everybody may use keeps its mode, with or without a store in it.
     set(0o1777);
     let maestro = home.start();
     assert_eq!(mode(home.path()), 0o1777);

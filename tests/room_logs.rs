@@ -1,5 +1,5 @@
-//! Rooms say what they like, as fast as they like, into an output that they may reopen:
-//! their logs stay whole, bounded, and cheap to read.
+//! Rooms may write anything, as fast as they can, and may reopen their output: their logs stay
+//! complete, bounded, and cheap to read.
 
 mod support;
 
@@ -93,7 +93,7 @@ async fn until_said(maestro: &Maestro, scheduler: &str, room: &str, words: &str)
 async fn an_output_that_is_reopened_and_a_flood_leave_the_log_whole_and_bounded() {
     let home = Home::new();
     let maestro = home.start();
-    // What /dev/stdout and /dev/stderr lead to.
+    // The targets of /dev/stdout and /dev/stderr.
     let script = "echo before; echo between > /proc/self/fd/1; echo error > /proc/self/fd/2; \
                   exec > /proc/self/fd/1; echo after; exec sleep 600";
     let room = start(&maestro, &home, &of_script(&home, "reopens", script)).await;
@@ -119,7 +119,7 @@ async fn an_output_that_is_reopened_and_a_flood_leave_the_log_whole_and_bounded(
     assert!(most > LOG_BYTES / 2, "{most}: there was no flood");
     assert!(most <= 3 * LOG_BYTES + 1_000, "{most} bytes of logs");
     assert_eq!(logs(&home, "floods").len(), 3);
-    // None of it is torn, also where one file ends and the next begins.
+    // No line is torn, not even between two files.
     let newest = tail(&maestro, "floods", &room, 10_000).await;
     let mut lines = newest.lines().rev();
     assert_eq!(lines.next(), Some("it is over"));
@@ -146,7 +146,7 @@ async fn a_log_outlives_the_server_and_its_own_writer() {
     let [writer] = writers(&home, "talks")[..] else {
         panic!("not one writer");
     };
-    // Who ends processes by name does not make rooms silent.
+    // TERM to the writer, as from a kill by name, does not silence the room.
     support::signal(writer, Signal::TERM);
     maestro.kill();
     go(0);
@@ -175,7 +175,7 @@ async fn a_log_outlives_the_server_and_its_own_writer() {
     );
     assert_ne!(writers(&home, "talks"), [writer]);
 
-    // A log that is moved away: the next lines are in a new one.
+    // The log is moved away: the next lines go to a new file.
     let [log] = &logs(&home, "talks")[..] else {
         panic!("not one log");
     };
@@ -186,7 +186,7 @@ async fn a_log_outlives_the_server_and_its_own_writer() {
     assert_eq!(text, "said 3\n");
     let before = fs::read_to_string(kept).expect("kept");
     assert_eq!(before, "up\nsaid 1\nsaid 2\n");
-    // A pipe that lost its name: its next writer finds it at the room.
+    // The pipe has lost its name: its next writer finds it through the room's process.
     fs::remove_file(log.with_extension("pipe")).expect("a pipe");
     for writer in writers(&home, "talks") {
         support::signal(writer, Signal::KILL);
@@ -230,7 +230,7 @@ async fn whatever_is_in_a_log_reading_it_costs_little() {
     let [log] = &logs(&home, "strange")[..] else {
         panic!("not one log");
     };
-    // One line of 1 GiB, and what else a room may put beside it.
+    // One line of 1 GiB, and other files that a room may create next to it.
     File::options()
         .write(true)
         .open(log)
@@ -250,7 +250,7 @@ async fn whatever_is_in_a_log_reading_it_costs_little() {
     }
     let grown = memory_peak_kib(&maestro).saturating_sub(before);
     assert!(grown < 32 * 1024, "{grown} KiB more");
-    // What it says last goes into histories and into the inventory.
+    // The last lines of a room go into histories and into the inventory.
     let room_says = "head -c 3000000 /dev/zero; echo; echo last words; exit 3";
     let (status, body) = maestro
         .post("/schedulers", &of_script(&home, "shouts", room_says))

@@ -1,4 +1,4 @@
-//! Rooms as processes of this machine: what they are given, and what becomes of them.
+//! Rooms as processes of this machine: their environment, and their fate.
 
 mod support;
 
@@ -97,7 +97,7 @@ async fn a_room_of_two_containers_is_one_room_with_two_logs() {
     let ports: Vec<_> = given["ports"].as_array().unwrap().iter().collect();
     assert_eq!(ports.len(), 2, "{given}");
     assert_ne!(ports[0]["port"], ports[1]["port"]);
-    // When one of them ends for good, the room is over and another one takes its place.
+    // When one container ends for good, the room is over and is replaced.
     let chat = home.processes().into_iter().find(|p| p.container == "chat");
     signal(chat.unwrap().pid, Signal::KILL);
     let replaced = eventually(seconds(20), || async {
@@ -125,7 +125,7 @@ async fn a_container_that_is_to_be_restarted_starts_again_in_its_room() {
         text.matches("started").count() == 2
     });
     assert!(again.await, "{:?}", std::fs::read_to_string(&log));
-    // A fleet that was filled up meanwhile is brought back to its size.
+    // A fleet that was filled up meanwhile shrinks to its size.
     let settled = eventually(seconds(20), || async {
         home.pids("back").len() == 1 && maestro.ready_rooms("back").await == 1
     });
@@ -159,7 +159,7 @@ async fn a_room_that_ignores_term_is_killed_after_its_grace() {
 async fn what_a_room_has_started_ends_with_it() {
     let home = Home::new();
     let maestro = home.start();
-    // A child in a session of its own, that takes no notice of TERM.
+    // A child in its own session that ignores TERM.
     let script = "trap '' TERM; setsid sleep 601 & exec maestro room --ping-interval 300ms";
     maestro
         .bring_up(&home.fleet_of("family", 1, &["sh", "-c", script]))
@@ -215,7 +215,7 @@ async fn a_room_that_falls_silent_is_replaced() {
     maestro.remove("mute").await;
 }
 
-/// The newest ended operation that says all of these words.
+/// Waits for the newest ended operation whose history contains all of these words.
 async fn told(maestro: &Maestro, scheduler: &str, status: &str, words: &[&str]) -> Value {
     let found = std::sync::Mutex::new(Value::Null);
     let came = eventually(seconds(20), || async {

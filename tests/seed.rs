@@ -1,5 +1,5 @@
-//! The documentation's own commands and documents, byte for byte but for what they leave to be filled in
-//! (decisions D14, D25, D26).
+//! The documentation's own commands and documents, byte for byte except for their placeholders (decisions D14, D25,
+//! D26).
 
 mod support;
 
@@ -24,7 +24,7 @@ fn run(command: &str, filled_in: &[(&str, &str)]) -> Value {
     serde_json::from_str(&said).unwrap_or_else(|why| panic!("{why}: {said}"))
 }
 
-/// What both commands ask of a container alike.
+/// The part of the container that both commands have in common.
 fn container(name: &str, image: &str) -> Value {
     json!({
         "name": name, "image": image, "imagePullPolicy": "IfNotPresent", "command": [], "environment": [],
@@ -158,7 +158,7 @@ async fn the_documents_in_yaml_are_read_as_their_json() {
         expected["name"] = json!(name);
         assert_eq!(timeless(&answer), expected, "{kind}");
     }
-    // Bare numbers are seconds there; of another type it is no JSON.
+    // Bare numbers are seconds there; with another content type the body is not read as JSON.
     let bare = document
         .replace("'100'", "100")
         .replace("scheduler-test", "bare");

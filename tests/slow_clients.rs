@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use support::{Home, Maestro, seconds};
 
-/// Longest head, body or pause that is waited for, with room for a busy machine.
+/// The longest time that the server waits for a head, a body or a pause, plus a margin for a busy machine.
 const CUT_WITHIN: Duration = Duration::from_secs(25);
 
 fn connect(url: &str) -> TcpStream {
@@ -20,8 +20,8 @@ fn connect(url: &str) -> TcpStream {
     stream
 }
 
-/// Sends `begin`, then a byte of `drops` again and again, until the other side ends it. What it answered, and when it
-/// ended.
+/// Sends `begin`, then `drops` byte by byte, until the other side closes the connection. Returns the answer, and the
+/// time until the end.
 fn trickle(url: &str, begin: &str, drops: &[u8]) -> (String, Duration) {
     let mut stream = connect(url);
     stream.write_all(begin.as_bytes()).expect("it reads");
@@ -93,7 +93,7 @@ fn health(url: &str) -> TcpStream {
 #[test]
 fn idle_connections_keep_no_probe_out() {
     let home = Home::new();
-    // 32 of them for the internal server.
+    // This limit leaves 32 connections to the internal server.
     let maestro = home.start_after("ulimit -n 512");
     let mut crowd = Vec::new();
     for _ in 0..100 {
@@ -105,11 +105,11 @@ fn idle_connections_keep_no_probe_out() {
     }
 }
 
-/// A client that is not idle, and not done either.
+/// A client that is neither idle nor done.
 fn busy(url: &str, head: &str, times: usize) -> TcpStream {
     let mut stream = connect(url);
     stream.set_nonblocking(true).expect("a mode");
-    // As much as it takes: what does not fit any more waits at the other end.
+    // Writes as much as the socket accepts.
     let _ = stream.write_all(head.repeat(times).as_bytes());
     stream
 }
@@ -117,7 +117,7 @@ fn busy(url: &str, head: &str, times: usize) -> TcpStream {
 #[test]
 fn clients_that_read_nothing_or_send_half_a_body_keep_no_probe_out() {
     let home = Home::new();
-    // 32 of them for the internal server.
+    // This limit leaves 32 connections to the internal server.
     let maestro = home.start_after("ulimit -n 512");
     for (head, times) in [
         ("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 600),
@@ -150,7 +150,7 @@ fn whoever_floods_grpc_with_settings_is_hung_up_on() {
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         .expect("it reads");
-    // What is acknowledged is read, so that nothing but the flood can end it.
+    // Acknowledgements are read, so that only the flood can end the connection.
     let reading = std::thread::spawn(move || {
         let mut buffer = [0; 65_536];
         loop {
@@ -168,14 +168,14 @@ fn whoever_floods_grpc_with_settings_is_hung_up_on() {
         assert!(began.elapsed() < CUT_WITHIN, "the flood goes on");
     }
     reading.join().expect("it ended");
-    // The line comes a moment after the cut.
+    // The log line appears a moment after the connection is closed.
     while !maestro.logged().contains("frames that no call needs") {
         assert!(began.elapsed() < CUT_WITHIN + seconds(10), "nobody is told");
         std::thread::yield_now();
     }
 }
 
-/// Messages that wait for actors, and turns that are under way.
+/// The number of messages that wait for actors, plus running turns.
 async fn held(maestro: &Maestro) -> usize {
     let (_, body) = maestro.internal("GET", "/debug/actors", None).await;
     let busy = |actor: &&Value| actor["mailbox_depth"] != 0 || actor["state"] == "stuck";
@@ -183,7 +183,7 @@ async fn held(maestro: &Maestro) -> usize {
     actors.iter().filter(busy).count()
 }
 
-/// Where, what comes at once, what comes drop by drop, what may be answered.
+/// The server, the bytes that come at once, those that come slowly, and the allowed answer.
 type Trickle<'a> = (&'a str, String, &'static str, &'static str);
 
 const PING: &str = "PUT /scheduler/steady/rooms/nobody/ping HTTP/1.1\r\n";
@@ -199,7 +199,7 @@ fn trickled_heads(maestro: &Maestro) -> Vec<Trickle<'_>> {
             "408",
         ),
         (&maestro.internal, "GET /hea".to_owned(), "a", "408"),
-        // The second head of a connection, and one that came along with the first request.
+        // The second head on a connection: alone, and in one packet with the first request.
         (
             &maestro.management,
             "GET /schedulers HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
@@ -282,7 +282,7 @@ async fn whoever_trickles_is_cut_off_and_holds_no_actor() {
             (shown, expected, client)
         })
         .collect();
-    // Meanwhile everybody else is served.
+    // Meanwhile all other clients are served.
     for _ in 0..20 {
         assert_eq!(maestro.get("/schedulers").await.0, 200);
         assert_eq!(held(&maestro).await, 0);

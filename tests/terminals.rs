@@ -1,4 +1,4 @@
-//! What people see in a terminal: a log as text, and nothing of strangers that acts on it.
+//! Output in a terminal: the log is text, and foreign text cannot control the terminal.
 
 #[path = "support/scripted.rs"]
 mod scripted;
@@ -16,7 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use support::{BINARY, Home, eventually, seconds, signal};
 use terminal::Terminal;
 
-/// Every kind of character that acts on a terminal or hides.
+/// Every kind of character that controls a terminal or is invisible.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{7f}\r\u{202e}evil\u{2066}\u{2028}";
 
 fn acts(c: char) -> bool {
@@ -39,7 +39,7 @@ impl Drop for Ended {
     }
 }
 
-/// What a start says on a terminal, until it has ended again.
+/// The output of a server on a terminal, from its start to its end.
 async fn said_on_a_terminal(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let terminal = Terminal::new(200, 50);
     let mut command = Command::new(BINARY);
@@ -102,7 +102,7 @@ async fn a_start_on_a_terminal_is_told_in_text_and_ends_with_the_addresses() {
     ] {
         assert!(ready.contains(part), "no {part:?} in {ready}");
     }
-    // Behind it only the word of its end.
+    // Only the message about the shutdown follows.
     assert!(lines[last + 1].contains("shutting down"), "{plain}");
     let folder = home.path().join("relative");
     let folder = folder.to_str().expect("a text");
@@ -212,7 +212,7 @@ async fn what_strangers_write_stays_on_its_line_of_the_log() {
     assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
 }
 
-/// A server of gRPC that says the worst.
+/// A gRPC server with hostile answers.
 fn hostile_server() -> scripted::Scripted {
     scripted::start(|rpc, _| {
         let name = format!("{HOSTILE}\nforged");
@@ -229,7 +229,7 @@ fn hostile_server() -> scripted::Scripted {
     })
 }
 
-/// The same for one request over HTTP.
+/// A hostile HTTP server for one request.
 fn hostile_http_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

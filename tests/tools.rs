@@ -149,7 +149,7 @@ fn a_server_that_hangs_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_actors_are_shown_where_the_settings_let_it() {
     let (home, other) = (Home::new(), Home::new());
-    // On all addresses, and asked from this machine.
+    // The server listens on all addresses, and is called from this machine.
     let open = home.start_with(&[("MAESTRO_GRPC_HOST", "0.0.0.0")]);
     let url = open.grpc.replace("0.0.0.0", "127.0.0.1");
     assert!(good(&["actors", "--url", &url]).contains("supervisor"));
@@ -160,7 +160,7 @@ async fn the_actors_are_shown_where_the_settings_let_it() {
     );
 }
 
-/// A list of ten thousand, longer than what gRPC takes in one message where nobody says otherwise.
+/// A list of ten thousand schedulers, longer than gRPC's default limit of a message.
 #[test]
 fn a_long_list_of_schedulers_arrives_whole() {
     let game = "g".repeat(500);
@@ -187,7 +187,7 @@ fn a_long_list_of_schedulers_arrives_whole() {
     );
 }
 
-/// A server may forget a scheduler, or get one from somebody else, while a command is at work.
+/// A scheduler may be deleted or created by others while a command runs.
 #[test]
 fn what_changes_meanwhile_stops_neither_export_nor_import() {
     let home = Home::new();
@@ -227,7 +227,7 @@ fn what_changes_meanwhile_stops_neither_export_nor_import() {
     );
 }
 
-/// Schedulers with everything that a file might lose.
+/// Schedulers with every field that a file might lose.
 fn rich(home: &Home) -> [Value; 2] {
     let mut first = home.fleet("a-rich-one", 0);
     first["maxSurge"] = json!("25%");
@@ -246,7 +246,7 @@ fn rich(home: &Home) -> [Value; 2] {
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
         {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ]);
-    // Nothing may come up: its policy would want rooms.
+    // Disabled, so that no room starts: its policy would want rooms.
     first["autoscaling"]["enabled"] = json!(false);
     [first, home.fleet("b-plain-one", 0)]
 }
@@ -279,7 +279,7 @@ async fn what_is_exported_and_imported_is_exported_alike() {
     let said = good(&["import", file, "--url", &empty.grpc]);
     assert_eq!(said, "a-rich-one: created\nb-plain-one: created\n");
     assert_eq!(good(&["export", "-", "--url", &empty.grpc]), exported);
-    // Again: nothing changes, whatever is said about those that are there.
+    // A second import changes nothing, whatever the options for existing schedulers are.
     bad(
         &["import", file, "--url", &empty.grpc],
         &[
@@ -338,7 +338,7 @@ async fn of_several_versions_the_active_one_is_restored() {
     let (_, versions, imported) = active(&empty);
     assert_eq!((versions, &imported["version"]), (1, &json!("v1.0.0")));
     assert_eq!(imported["scheduler"], exported["scheduler"]);
-    // Something else is there meanwhile: --replace makes a version of the file's document.
+    // The scheduler has changed meanwhile: --replace creates a version from the file's document.
     let patch = json!({"maxSurge": "1"});
     empty
         .done("arena", empty.patch("/schedulers/arena", &patch).await)
@@ -412,7 +412,7 @@ async fn a_file_with_mistakes_creates_nothing() {
         &["import", "/nowhere/at.all", "--url", &maestro.grpc],
         &["/nowhere/at.all", "No such file"],
     );
-    // What was fine still is.
+    // The valid file is still accepted.
     fs::write(&file, fine).expect("a file");
     good(&["import", &path, "--url", &maestro.grpc]);
 }
@@ -456,7 +456,7 @@ async fn a_backup_of_a_running_server_can_be_started_from() {
         2
     );
 
-    // Into the same folder: what came after it is forgotten, the rooms are found again.
+    // Restored into the same folder: later changes are lost, and the rooms are adopted.
     let patch = json!({"maxSurge": "40%"});
     maestro
         .done("arena", maestro.patch("/schedulers/arena", &patch).await)
@@ -476,10 +476,10 @@ async fn a_backup_of_a_running_server_can_be_started_from() {
     maestro.remove("arena").await;
     assert!(maestro.stop().success());
 
-    // Into an empty folder: the rooms are made again.
+    // Restored into an empty folder: the rooms are created again.
     fs::copy(&backup, other.path().join("maestro.redb")).expect("a copy");
     let maestro = other.start();
-    // The file says that there are two; what is not there is made anew.
+    // The file has two rooms; missing ones are created again.
     let made = eventually(seconds(20), || async { other.pids("arena").len() == 2 });
     assert!(made.await, "{:?}", other.pids("arena"));
     maestro.wait_ready("arena", 2).await;
@@ -495,10 +495,10 @@ async fn an_export_goes_into_pipes_devices_and_behind_links() {
     let url = maestro.grpc.clone();
     let expected = good(&["export", "-", "--url", &url]);
     let path = |name: &str| home.path().join(name).to_str().expect("a text").to_owned();
-    // As /dev/stdout is, in a folder of ours: a program that is wrong about it does no harm.
+    // A link like /dev/stdout, but in the test's folder, so that a defect does no harm.
     let stdout = path("stdout");
     symlink("/proc/self/fd/1", &stdout).expect("a link");
-    // Nothing else is said where the export goes.
+    // Nothing else is printed where the export goes.
     assert_eq!(good(&["export", &stdout, "--url", &url]), expected);
     let redirected = path("redirected.yaml");
     let status = std::process::Command::new(support::BINARY)
@@ -524,7 +524,8 @@ async fn an_export_goes_into_pipes_devices_and_behind_links() {
             .is_fifo()
     );
 
-    // A file behind links is replaced where it is, and one that a link only promises is made.
+    // A file behind links is replaced in its place, and the missing target of a dangling link is
+    // created.
     let (file, promised) = (path("file.yaml"), path("promised.yaml"));
     fs::write(&file, "old").expect("a file");
     symlink(&file, path("one")).expect("a link");

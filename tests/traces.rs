@@ -1,5 +1,6 @@
-//! Traces of the built binary, as a collector gets them: one tree from the request to what follows
-//! from it, a caller's own trace taken on, and nothing that a collector which is away holds up.
+//! Traces of the built binary, as a collector gets them: a request and everything that follows from
+//! it form one tree, a caller's own trace is continued, and an unavailable collector delays
+//! nothing.
 
 #[path = "support/collector.rs"]
 mod collector;
@@ -17,7 +18,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use support::{Home, Maestro, eventually, seconds};
 
-/// The trace and the span of a caller, and what it sends of them.
+/// The trace id and the span id that a caller sends.
 const CALLER: [&str; 2] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
 
 fn traceparent() -> String {
@@ -25,7 +26,7 @@ fn traceparent() -> String {
     format!("00-{trace}-{span}-01")
 }
 
-/// Whether it is the child of that caller.
+/// Whether the span is a child of the caller's.
 fn is_callers(span: &Span) -> bool {
     [hex(&span.trace_id), hex(&span.parent_span_id)] == CALLER
 }
@@ -98,7 +99,7 @@ async fn a_request_its_message_its_commit_and_its_work_are_one_trace() {
 async fn a_callers_trace_goes_on_and_its_choice_is_followed() {
     let (collector, url) = Collector::start().await;
     let home = Home::new();
-    // By itself it would trace nothing.
+    // Without a caller's choice nothing would be traced.
     let quiet = [("MAESTRO_TRACING_OTLP_SAMPLER", "0")];
     let maestro = start(&home, &url, &quiet);
     let get = |path: &str, parent: Option<String>| {
@@ -121,7 +122,7 @@ async fn a_callers_trace_goes_on_and_its_choice_is_followed() {
     assert!(is_callers(&spans[0]), "{:?}", spans[0]);
 }
 
-/// A span of a request below the caller's, and what it says.
+/// Checks that a request's span is a child of the caller's, and has these attributes.
 fn assert_request(span: &Span, attributes: &[(&str, &str)]) {
     assert_eq!(span.kind, SpanKind::Server as i32, "{span:?}");
     assert!(is_callers(span), "{span:?}");
@@ -221,7 +222,7 @@ async fn endpoints_beside_the_contract_are_traced_like_requests() {
     maestro.remove("beside").await;
 }
 
-/// The one call of a forwarder that tells of such an event.
+/// The only forwarder call with such an event.
 fn forward<'a>(spans: &'a [Span], kind: &str) -> Option<&'a Span> {
     let forwards = spans.iter().filter(|span| span.name == "forward");
     let mut forwards = forwards.filter(|span| has(span, "kind", kind));
@@ -230,7 +231,7 @@ fn forward<'a>(spans: &'a [Span], kind: &str) -> Option<&'a Span> {
     first
 }
 
-/// A room without a voice of its own, that has an address, and its matchmaker.
+/// A mute room with an address, whose events go to the matchmaker.
 async fn told_room(home: &Home, maestro: &Maestro, mm: &TestForwarder) -> String {
     let mut fleet = home.mute_fleet("told", 1);
     fleet["forwarders"] = json!([
@@ -252,7 +253,7 @@ async fn told_room(home: &Home, maestro: &Maestro, mm: &TestForwarder) -> String
     id().await.expect("it was there")
 }
 
-/// The requests about one room begin so.
+/// The beginning of the routes about one room.
 const ROOM: &str = "/scheduler/:schedulerName/rooms/:roomID";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +284,7 @@ async fn calls_of_forwarders_are_traced_and_know_the_trace() {
         .await;
     mm.answer(500, "no");
     assert!(!post("PUT", "status", json!({"status": "occupied"})).await);
-    // A span above another closes after it, and may come with the next batch.
+    // A parent span closes after its child, and may arrive with the next batch.
     let status = format!("{ROOM}/status");
     let both =
         |spans: &[Span]| forward(spans, "status").is_some() && request(spans, &status).is_some();
@@ -312,7 +313,8 @@ fn a_call_that_is_not_traced_says_so(mm: &TestForwarder) {
     assert!(quiet.traceparent.ends_with("-00"), "{quiet:?}");
 }
 
-/// Below the request that it waits for, and the forwarder heard of it.
+/// Checks that each call's span is below the request that waits for it, and that the forwarder
+/// received its context.
 fn each_call_has_its_span(spans: &[Span], mm: &TestForwarder, room: &str) {
     let find = |kind| forward(spans, kind).expect(kind);
     let words = [

@@ -1,4 +1,4 @@
-//! The README's walk-through, word for word.
+//! Runs the README's walk-through unchanged.
 
 mod support;
 

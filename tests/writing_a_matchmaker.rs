@@ -1,4 +1,4 @@
-//! The matchmaker of `docs/writing-a-matchmaker.md`, as it stands there, before the built binary.
+//! Runs the matchmaker of `docs/writing-a-matchmaker.md` unchanged against the built binary.
 
 mod support;
 
@@ -36,7 +36,7 @@ impl Matchmaker {
         command.spawn().expect("it starts")
     }
 
-    /// What it printed, what it complained of, and whether it ended well.
+    /// Runs it; returns its stdout, its stderr, and whether it succeeded.
     fn run(&self, scheduler: &str, patience: &str) -> (String, String, bool) {
         let child = self.start(scheduler, patience);
         let output = child.wait_with_output().expect("it ends");
@@ -102,7 +102,7 @@ async fn the_matchmaker_in_python_takes_rooms_as_the_page_says() {
     assert_is_room(&last, &ids(&maestro).await);
     assert!(waits.wait().expect("it ends").success());
 
-    // It gives up in time, and at once where waiting is in vain.
+    // It gives up in time, and at once if waiting is useless.
     let (said, why, well) = matchmaker.run("page", "0.5");
     assert_eq!((said.as_str(), well), ("", false));
     assert!(

@@ -1,4 +1,4 @@
-//! The rooms of `docs/writing-a-room.md`, as they stand there, as rooms of the built binary.
+//! Runs the rooms of `docs/writing-a-room.md` unchanged as rooms of the built binary.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn block(language: &str) -> String {
     rest.split("```").next().expect("a block ends").to_owned()
 }
 
-/// Where an interpreter really is: rooms do not see the `PATH` of this test.
+/// The absolute path of an interpreter: rooms do not get the `PATH` of this test.
 fn interpreter(program: &str, says_its_path: &[&str]) -> Option<String> {
     let output = Command::new(program).args(says_its_path).output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?.trim().to_owned();
@@ -60,7 +60,7 @@ fn join(room: &Value) -> TcpStream {
     TcpStream::connect((host, port as u16)).expect("the room listens on its host port")
 }
 
-/// Ready, occupied, ready again, and a clean end that waits for the match.
+/// Checks a room: ready, occupied, ready again, and a clean end that waits for the match.
 async fn lives_as_the_page_says(source: &str, file: &str, interpreter: &str) {
     let lines = source.trim().lines().count();
     assert!(lines <= LINES_MAX, "{lines} lines are no short client");

@@ -1,4 +1,5 @@
-//! One node with a store and a runtime in memory, and the ways to ask it: the services, HTTP, and gRPC by its client.
+//! One node with a store and a runtime in memory, and the ways to call it: the services, HTTP, and gRPC with its
+//! client.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// Every request has this id: what it orders tells of it.
+/// Every request has this id, which its operations show.
 const REQUEST_ID: &str = "suite";
 
-/// How a node is asked.
+/// How a node is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Service,
@@ -52,7 +53,7 @@ enum Asked {
 pub struct Site {
     pub runtime: Arc<FakeRuntime>,
     node: Node,
-    /// Whatever way is taken: for what the suite waits for.
+    /// For the conditions that the suite waits for, whatever transport is tested.
     services: Apis,
     asked: Asked,
     servers: Vec<ServerHandle>,
@@ -153,7 +154,7 @@ impl Site {
         });
     }
 
-    /// Asks by the call, or over HTTP by the request.
+    /// Makes the call, or over HTTP the request.
     pub async fn ask(
         &self,
         request: &Request<'_>,
@@ -201,8 +202,8 @@ impl Site {
         }
     }
 
-    /// Messages of callers that the owner of `arena` took, once it does nothing: an answer may be there before the turn
-    /// that it came from is counted.
+    /// The number of callers' messages that the owner of `arena` has handled. Waits until it is idle: an answer may
+    /// arrive before its turn is counted.
     pub async fn messages(&self) -> u64 {
         let mut before = None;
         for _ in 0..2500 {
@@ -216,7 +217,7 @@ impl Site {
         panic!("the owner never rests");
     }
 
-    /// `None`: it does something.
+    /// `None`: the owner is busy.
     fn idle_messages(&self) -> Option<u64> {
         let view = self.node.debug(Some("arena"));
         let Some(owner) = view.actors.first() else {
@@ -241,7 +242,7 @@ impl Site {
         answer.expect("there it is").state
     }
 
-    /// Waits for a level; five seconds at most.
+    /// Waits for a condition, for five seconds at most.
     pub async fn until(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         for _ in 0..500 {
             if reached(self).await {

@@ -1,7 +1,7 @@
-//! Which module of a crate names items of which other, read from the sources.
+//! Finds out from the sources which module of a crate names items of which other module.
 //!
-//! An edge goes to the module in which an item is declared: a `pub use` is followed, and is no edge itself. What only
-//! tests name does not count. Macros and methods are not looked into.
+//! An edge goes to the module that declares an item: a `pub use` is followed, and is no edge itself. Names in tests do
+//! not count. Macros and methods are not analysed.
 
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ type ModulePath = Vec<String>;
 #[derive(Default)]
 struct Module {
     children: BTreeSet<String>,
-    /// What it declares, as far as that can be re-exported by `*`.
+    /// The declared items that a `*` can re-export.
     items: BTreeSet<String>,
     /// Paths as they are written, relative to this module.
     named: BTreeSet<Vec<String>>,
@@ -47,7 +47,7 @@ impl Modules {
         self.0.insert(path, module);
     }
 
-    /// The edges that are in a circle, or between two circles.
+    /// The edges that are part of a cycle, or connect two cycles.
     pub fn circles(&self) -> Vec<String> {
         let mut edges = BTreeSet::new();
         for (from, module) in &self.0 {
@@ -142,7 +142,7 @@ impl Module {
                         module.exports.extend(paths);
                         continue;
                     }
-                    // Who may see an item is not what it knows.
+                    // A visibility is no dependency.
                     at += skipped;
                 }
                 word if is_word(word) && (after(1) == "::" || before_is_use(tokens, at)) => {
@@ -167,7 +167,7 @@ fn before_is_use(tokens: &[&str], at: usize) -> bool {
     at > 0 && tokens[at - 1] == "use"
 }
 
-/// Reads `a::{b, c as d}` from `at`: each path with the name that it gets. What follows it.
+/// Reads `a::{b, c as d}` from `at`: each path with its name. Returns the position after it.
 fn path_tree(
     tokens: &[&str],
     mut at: usize,
@@ -210,7 +210,7 @@ fn path_tree(
     at
 }
 
-/// Words and the signs that matter, without comments and literals.
+/// Identifiers and relevant punctuation, without comments and literals.
 fn tokens(source: &str) -> Vec<&str> {
     let comments = r"//[^\n]*|/\*.*?\*/";
     let texts = r##"b?r"[^"]*"|b?r#".*?"#|b?"(?:\\.|[^"\\])*"|'(?:\\[^']+|[^'\\])'"##;
@@ -223,7 +223,7 @@ fn tokens(source: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Without the items that are compiled for tests only.
+/// Removes the items that are compiled for tests only.
 fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
     let mut kept = Vec::new();
     let mut at = 0;

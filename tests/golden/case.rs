@@ -1,4 +1,4 @@
-//! A case as it is written down.
+//! A recorded case as it is stored.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,13 +45,13 @@ pub struct Request {
     pub path: String,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// As it is written: the order of its keys is the case's.
+    /// Sent as it is written, with the case's order of keys.
     pub body: Option<Box<RawValue>>,
     pub raw: Option<String>,
     pub generate: Option<Generate>,
 }
 
-/// A body that is too large or too deep to be written down.
+/// A body that is too large or too deep to be stored.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Generate {

@@ -1,4 +1,4 @@
-//! What an answer has to be, placeholders included.
+//! Compares an answer with the expected one, which may contain placeholders.
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -11,7 +11,7 @@ const TIMESTAMP_ANY: &str = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 /// How far a time may be from now.
 const NEAR_SECONDS: i64 = 3600;
 
-/// Each difference, with where it is.
+/// Each difference, with its path.
 pub fn differences(expected: &Value, actual: &Value, path: &str) -> Vec<String> {
     let other = || vec![format!("{path}: expected {expected}, got {actual}")];
     match (expected, actual) {
@@ -65,7 +65,7 @@ fn is_near(time: &str) -> bool {
     time.is_some_and(|time| (Timestamp::now().as_second() - time.as_second()).abs() < NEAR_SECONDS)
 }
 
-/// Puts each item where it is expected, so that the order of the list does not count.
+/// Moves each item to its expected place, so that the order of the list does not matter.
 pub fn arrange(list: &mut [Value], expected: &[Value]) {
     for (at, expected) in expected.iter().enumerate() {
         let far = |other: &usize| differences(expected, &list[*other], "").len();

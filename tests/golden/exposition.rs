@@ -1,12 +1,12 @@
-//! A page of metrics, as far as cases look at it.
+//! The parts of a page of metrics that cases check.
 
 use super::case::Metrics;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names, types and labels of the families, and the values of the labels that count. Other families and other values
-/// than those that are expected may be there, and are left out.
+/// Names, types and labels of the families, and the values of selected labels. Families and values that are not
+/// expected are left out.
 pub fn read(status: &Value, page: &str, metrics: &Metrics, expected: &Value) -> Value {
     let (mut types, mut labels) = (
         BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as it is on the wire: some cases send what no library would.
+//! HTTP/1.1 on the wire: some cases send requests that no library would.
 
 use super::case::{Generate, Request};
 use super::variables::Variables;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// Sends a request of a case to the server at `address`: the answer as cases write it, and its body as it came.
+/// Sends a request of a case to the server at `address`. Returns the answer as cases write it, and its raw body.
 pub fn call(address: &str, request: &Request, variables: &Variables) -> (Value, String) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let limit = Some(ANSWER_MAX);
     stream.set_read_timeout(limit).expect("a socket");
-    // A server may answer and close before it has read all.
+    // A server may answer and close the connection before it has read everything.
     let _ = stream.write_all(&bytes_of(address, request, variables));
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
@@ -77,7 +77,7 @@ fn body_of(request: &Request) -> Option<String> {
     Some(format!("{before}{inner}{after}"))
 }
 
-/// An answer as cases write it, and its body as it came.
+/// Parses an answer into the form of cases, and its raw body.
 fn read(answer: &[u8]) -> (Value, String) {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");

@@ -1,11 +1,10 @@
-//! Recorded answers of the original, played against the built binary (`cargo xtask golden`).
+//! Plays recorded cases of the original against the built binary (`cargo xtask golden`).
 //!
 //! `cases/<area>.jsonl` holds one case a line:
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `setup` | steps before: `{"use": fixture}` of `fixtures.json`, or `{"http": request, "expect": status, "save":
-//! {VARIABLE: path}}` |
+//! | `setup` | steps before: `{"use": fixture}` of `fixtures.json`, or `{"http": request, "expect": status, "save": {VARIABLE: path}}` |
 //! | `request` | `api`, `method`, `path`, `headers`, and `body` (JSON), `raw` (text) or `generate` |
 //! | `parallel` | how often the request is sent at once; their answers are `replies`, in any order |
 //! | `receivers` | forwarders that the scheduler has, as `{{FWD1}}`; what reached them is `forwarded` |
@@ -14,10 +13,10 @@
 //! | `order` | keys of the answer in their order; `unordered`: the lists whose order does not count |
 //! | `after` | requests after it, each with what is expected; `{{OPID}}` is the operation that it ordered |
 //!
-//! `{{S}}`, `{{S2}}` are names of schedulers and `{{G}}` of a game, of this case alone. In what is expected stand
-//! `<uuid>`, `<timestamp>` (RFC 3339 in UTC, of now), `<timestamp-any>` (with any offset) and `<any>`.
+//! `{{S}}`, `{{S2}}` are names of schedulers and `{{G}}` of a game, unique to this case. Expected answers may contain
+//! `<uuid>`, `<timestamp>` (RFC 3339 in UTC, near now), `<timestamp-any>` (with any offset) and `<any>`.
 //!
-//! Here are the cases that need HTTP only. Those that prepare or look at Postgres and Redis come with that store.
+//! These cases need HTTP only. Those that prepare or inspect Postgres and Redis will come with that store.
 
 mod case;
 mod compare;
@@ -35,10 +34,10 @@ fn cases(file: &str) -> PathBuf {
     tests.join("golden/cases").join(file)
 }
 
-/// Plays all cases of an area on a server of their own, and tells of each difference.
+/// Plays all cases of an area on their own server, and reports each difference.
 fn play_area(area: &str) {
     let folder = tempfile::tempdir().expect("a folder");
-    // What was ordered stays in its queue.
+    // Paused, so that operations stay in the queue.
     let paused = [("MAESTRO_WORKERS_PAUSED", "true")];
     let maestro = support::Maestro::start_with(folder.path(), &paused);
     let stage = play::Stage::new(&maestro, &cases("fixtures.json"));

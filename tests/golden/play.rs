@@ -1,4 +1,4 @@
-//! How a case is played: what it needs, its request, what is seen afterwards.
+//! Plays a case: its setup, its request, and the checks after it.
 
 use super::case::{Case, Request, Step};
 use super::variables::Variables;
@@ -30,7 +30,7 @@ impl Stage {
         }
     }
 
-    /// What is not as the case expects.
+    /// Plays a case; returns the differences from what it expects.
     pub fn play(&self, case: &Case) -> Vec<String> {
         let mut variables = Variables::of(&case.id);
         let receivers: Vec<_> = case
@@ -44,7 +44,7 @@ impl Stage {
         self.set_up(&case.setup, &mut variables);
         let (mut answer, text) = self.answer(case, &variables);
         if !receivers.is_empty() {
-            // An answer comes after what it says was forwarded.
+            // The answer comes after the events that it reports as forwarded.
             let heard = receivers
                 .iter()
                 .map(|receiver| receiver.received().iter().map(shown).collect());
@@ -134,7 +134,7 @@ fn receiver_name(at: usize) -> String {
     format!("FWD{}", at + 1)
 }
 
-/// The differences from the answer that is nearest.
+/// The differences from the most similar expected answer.
 fn best(expected: &[Value], answer: &Value, variables: &Variables) -> Vec<String> {
     let each = expected
         .iter()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Those that each case has.
+    /// The variables that every case has.
     pub fn of(case: &str) -> Self {
         let s: String = case.chars().filter(char::is_ascii_alphanumeric).collect();
         let name = format!("{s}-golden");
@@ -29,7 +29,7 @@ impl Variables {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
-    /// A text with the values in the place of `{{NAME}}`; `{{NOW-5}}` are Unix seconds.
+    /// Replaces `{{NAME}}` in a text by its value; `{{NOW-5}}` are Unix seconds.
     pub fn fill(&self, text: &str) -> String {
         let place = Regex::new(r"\{\{([A-Z0-9]+)([+-][0-9]+)?\}\}").expect("a regular expression");
         let value = |found: &regex::Captures<'_>| match &found[1] {
@@ -48,7 +48,7 @@ impl Variables {
         place.replace_all(text, value).into_owned()
     }
 
-    /// The same everywhere in a document.
+    /// Does the same everywhere in a document.
     pub fn fill_all(&self, document: &Value) -> Value {
         match document {
             Value::String(text) => self.fill(text).into(),

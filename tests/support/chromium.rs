@@ -1,4 +1,4 @@
-//! A browser, for what only a browser does.
+//! A real browser, for behaviour that only a browser has.
 
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ pub fn browser() -> Option<&'static str> {
         .find(works)
 }
 
-/// It shows pages of this machine only, with a profile of its own; `names` are mapped to this machine.
+/// The command of a browser with its own profile that reaches this machine only; `names` resolve to this machine.
 pub fn command(browser: &str, profile: &TempDir, names: &[&str]) -> tokio::process::Command {
     let mapped: String = names
         .iter()

@@ -1,4 +1,4 @@
-//! Where traces go: a real receiver of OTLP that keeps what it gets.
+//! A trace collector: a real OTLP receiver that keeps what it gets.
 
 use crate::support::{eventually, seconds};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -28,7 +28,7 @@ impl TraceService for Collector {
 }
 
 impl Collector {
-    /// With its URL.
+    /// Starts a collector; returns it with its URL.
     pub async fn start() -> (Self, String) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a port");
@@ -59,7 +59,7 @@ impl Collector {
             .collect()
     }
 
-    /// Waits for spans that satisfy.
+    /// Waits until the received spans satisfy a condition.
     pub async fn until(&self, what: &str, level: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let came = eventually(seconds(30), || async { level(&self.spans()) }).await;
         let spans = self.spans();

@@ -3,7 +3,7 @@
 use super::support::BINARY;
 use std::process::{Command, Output};
 
-/// Runs the binary; what it said, good or bad.
+/// Runs the binary; returns whether it succeeded, and its output.
 pub fn run(arguments: &[&str]) -> (bool, String) {
     let output: Output = Command::new(BINARY)
         .args(arguments)
@@ -22,7 +22,7 @@ pub fn good(arguments: &[&str]) -> String {
     said
 }
 
-/// Runs what must fail, and checks that it says all of `texts`.
+/// Runs a command that must fail, and checks that its output contains all of `texts`.
 pub fn bad(arguments: &[&str], texts: &[&str]) {
     let (ended_well, said) = run(arguments);
     assert!(!ended_well, "{arguments:?}: {said}");

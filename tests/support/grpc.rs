@@ -1,4 +1,4 @@
-//! A foreign client of gRPC: it knows nothing but what reflection tells it, and speaks proto-JSON to the tests.
+//! A foreign gRPC client: it knows only what reflection reports, and speaks proto-JSON to the tests.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::collections::BTreeMap;
@@ -60,12 +60,12 @@ impl GrpcClient {
         }
     }
 
-    /// Calls `Service/Method` of `api.v1`: proto-JSON there and back, with all fields that are unset shown.
+    /// Calls `Service/Method` of `api.v1` with proto-JSON. The answer shows unset fields too.
     pub async fn call(&self, method: &str, body: Value) -> Result<Value, Status> {
         Ok(self.send(method, body, &[]).await?.0)
     }
 
-    /// The same with metadata; answers with the metadata of the answer too.
+    /// Does the same with metadata; returns the metadata of the answer too.
     pub async fn send(
         &self,
         method: &str,

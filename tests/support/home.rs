@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Instant;
 use tempfile::TempDir;
 
-/// Below the ports that the system draws from.
+/// Below the system's ephemeral ports.
 const LISTEN: Blocks = Blocks {
     first: 10_000,
     size: 3,
@@ -24,8 +24,8 @@ const ROOMS: Blocks = Blocks {
 };
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// Ports in blocks. One is taken by holding a UDP socket on its first number, so that test
-/// programs that run at the same time do not take it too, not even while nobody listens.
+/// Blocks of ports. A block is reserved by a UDP socket on its first port, so that concurrent test
+/// programs do not take it too, even while nobody listens on it.
 struct Blocks {
     first: u16,
     size: u16,
@@ -41,7 +41,7 @@ impl Blocks {
             let Ok(held) = UdpSocket::bind(("127.0.0.1", port)) else {
                 continue;
             };
-            // Of the long blocks a room looks for itself.
+            // In long blocks, the runtime itself looks for free ports.
             let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
             if self.size > 3 || (port..port + self.size).all(free) {
                 return (port, held);
@@ -69,12 +69,12 @@ impl Home {
         Self::below("")
     }
 
-    /// With its data in a folder further down (where a test mounts something).
+    /// With its data in a subfolder, where a test can mount something.
     pub fn below(name: &str) -> Self {
         Self::within(tempfile::tempdir().expect("a temporary folder"), name)
     }
 
-    /// In memory where that is to be had: for more folders than a disk makes in a second.
+    /// In memory if possible, for tests that create more folders than a disk can in a second.
     pub fn in_memory() -> Self {
         let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::within(memory.expect("a temporary folder"), "")
@@ -95,7 +95,8 @@ impl Home {
         &self.data
     }
 
-    /// Always on the same ports, so that rooms find it again after a restart.
+    /// The server's environment, always with the same ports, so that rooms find it again after a
+    /// restart.
     pub fn environment(&self) -> Vec<(String, String)> {
         ["API", "ROOMSAPI", "INTERNALAPI"]
             .iter()
@@ -108,7 +109,7 @@ impl Home {
         self.start_with(&[])
     }
 
-    /// Started, and the owner of all its schedulers.
+    /// Starts a server and waits until it owns all its schedulers.
     pub fn start_with(&self, environment: &[(&str, &str)]) -> Maestro {
         let maestro = self.start_only(environment);
         let until = Instant::now() + seconds(30);
@@ -119,7 +120,7 @@ impl Home {
         maestro
     }
 
-    /// Started: it listens, and takes over what it finds.
+    /// Starts a server that listens, but may still be taking over its schedulers.
     pub fn start_only(&self, environment: &[(&str, &str)]) -> Maestro {
         match self.try_start(environment) {
             Ok(maestro) => maestro,
@@ -127,7 +128,7 @@ impl Home {
         }
     }
 
-    /// Started by a shell that runs `prelude` first.
+    /// Starts a server from a shell that runs `prelude` first.
     pub fn start_after(&self, prelude: &str) -> Maestro {
         let ports = self.environment();
         let all = ports.iter().map(|(k, v)| (k.as_str(), v.as_str()));
@@ -138,7 +139,7 @@ impl Home {
         }
     }
 
-    /// `Err`: what it said before it ended.
+    /// `Err`: its output before it ended.
     pub fn try_start(&self, environment: &[(&str, &str)]) -> Result<Maestro, String> {
         let ports = self.environment();
         let mut all: Vec<(&str, &str)> = ports
@@ -163,7 +164,7 @@ impl Home {
         )
     }
 
-    /// A fleet of rooms that say nothing by themselves: the test pings for them.
+    /// A fleet of rooms that do not ping: the test pings for them.
     pub fn mute_fleet(&self, name: &str, rooms: u32) -> Value {
         self.fleet_of(name, rooms, &["sleep", "600"])
     }
@@ -174,7 +175,7 @@ impl Home {
         fleet
     }
 
-    /// Everything that runs in a room's folder of this installation.
+    /// All processes that run in a room's folder of this installation.
     pub fn processes(&self) -> Vec<RoomProcess> {
         processes_below(&self.data)
     }
@@ -209,7 +210,7 @@ impl Drop for Home {
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        // Where a test failed it may be too deep for the library that removes the folder.
+        // After a failed test the folder may be nested too deeply for the library that removes it.
         let rooms = self.data.join("rooms");
         let _ = std::process::Command::new("rm")
             .args(["-rf", "--one-file-system"])
@@ -218,7 +219,7 @@ impl Drop for Home {
     }
 }
 
-/// What `/readyz` says, asked without a runtime.
+/// Whether `/readyz` reports readiness. Needs no async runtime.
 fn is_ready(url: &str) -> bool {
     let address = url.strip_prefix("http://").expect("a URL");
     let ask = || -> std::io::Result<String> {
@@ -255,11 +256,11 @@ fn processes_below(folder: &Path) -> Vec<RoomProcess> {
     pids.filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let variables = variables_of(pid)?;
-        // Its own binary is started in a room's folder only by the orchestrator.
+        // Only processes of rooms have their home in a room's folder.
         if !Path::new(variables.get("HOME")?).starts_with(&folder) {
             return None;
         }
-        // One that ends while it is looked at may show only a part of its own.
+        // A process that is just ending may show only a part of its environment.
         let of = |name: &str| variables.get(name).cloned();
         Some(RoomProcess {
             pid,
@@ -298,7 +299,7 @@ pub fn memory_kib(pid: u32) -> u64 {
     number.and_then(|n| n.parse().ok()).expect("a number")
 }
 
-/// A small file system of its own for a folder; `Err` says why there is none.
+/// A small file system mounted on a folder; `Err` says why it could not be mounted.
 pub struct Mounted {
     at: PathBuf,
 }
@@ -325,7 +326,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Lazily: what is still open goes with its last user.
+        // A lazy unmount: open files go with their last user.
         let _ = std::process::Command::new("umount")
             .arg("--lazy")
             .arg(&self.at)

@@ -1,4 +1,4 @@
-//! The built binary as a user has it: started in a folder of its own, on free ports.
+//! The built binary as a user runs it, in its own folder and on free ports.
 #![allow(
     dead_code,
     unused_imports,
@@ -19,14 +19,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long it may say nothing before it is ready.
+/// How long it may be silent before it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to end.
 const STOP_MAX: Duration = Duration::from_secs(40);
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_maestro");
 
-/// Waits for a level: true when it came in time.
+/// Waits for a condition; true if it holds in time.
 pub async fn eventually<F: Future<Output = bool>>(
     within: Duration,
     mut level: impl FnMut() -> F,
@@ -74,12 +74,12 @@ impl Maestro {
         }
     }
 
-    /// `Err`: what it said before it ended.
+    /// `Err`: its output before it ended.
     pub fn try_start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         Self::try_start_after(":", folder, environment)
     }
 
-    /// Started by a shell that runs `prelude` first, as one with limits or signals of its own.
+    /// Starts from a shell that runs `prelude` first, which can set limits or signals.
     pub fn try_start_after(
         prelude: &str,
         folder: &Path,
@@ -117,7 +117,7 @@ impl Maestro {
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 all.lock().expect("whole").push(line.clone());
-                // Nothing reads it any more once it is up.
+                // Nobody receives lines any more once it is up.
                 let _ = sender.send(line);
             }
         });
@@ -130,7 +130,7 @@ impl Maestro {
                     }
                 }
                 Err(error) => {
-                    // Its output ended, or it hangs.
+                    // Its output has ended, or it hangs.
                     let _ = child.kill();
                     let status = child.wait().expect("it ended");
                     let log = log.lock().expect("whole").join("\n");
@@ -258,7 +258,7 @@ impl Maestro {
         );
     }
 
-    /// Waits until an operation has ended; its whole record.
+    /// Waits until an operation has ended; returns its whole record.
     pub async fn ended(&self, scheduler: &str, operation: &str) -> Value {
         let path = format!("/schedulers/{scheduler}/operations/{operation}");
         let is_open = |o: &Value| o["status"] == "pending" || o["status"] == "in_progress";
@@ -272,14 +272,14 @@ impl Maestro {
         body["operation"].clone()
     }
 
-    /// An operation that has just been ordered.
+    /// The id of an operation that was just created.
     pub fn id(answer: &Answer) -> String {
         let (status, body) = answer;
         assert_eq!(*status, 200, "{body}");
         body["operationId"].as_str().expect("an id").to_owned()
     }
 
-    /// Waits until what was ordered has ended.
+    /// Waits until the operation of an answer has ended.
     pub async fn done(&self, scheduler: &str, answer: Answer) -> Value {
         self.ended(scheduler, &Self::id(&answer)).await
     }
@@ -302,7 +302,7 @@ impl Maestro {
         body["operations"].as_array().expect("a list").clone()
     }
 
-    /// Waits for a level of one scheduler's counts.
+    /// Waits until one scheduler's counts satisfy a condition.
     pub async fn until_info(&self, scheduler: &str, what: &str, level: impl Fn(&Value) -> bool) {
         let came = eventually(seconds(30), || async { level(&self.info(scheduler).await) }).await;
         assert!(came, "not {what}: {}", self.info(scheduler).await);
@@ -318,7 +318,7 @@ impl Maestro {
             .await
     }
 
-    /// Orders an operation that only takes time.
+    /// Enqueues an operation that only takes time.
     pub async fn test_operation(&self, scheduler: &str, sleep_seconds: i64) -> String {
         let path = format!("/debug/actors/{scheduler}/test-operation");
         let body = json!({ "sleepSeconds": sleep_seconds });
@@ -339,7 +339,7 @@ impl Maestro {
 
 impl Drop for Maestro {
     fn drop(&mut self) {
-        // A test that failed: nothing of it may be left.
+        // A failed test must leave nothing behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -378,7 +378,7 @@ pub fn history(operation: &Value) -> String {
     events.collect::<Vec<_>>().join("\n")
 }
 
-/// Says why a test does not run here.
+/// Prints why a test is skipped.
 pub fn skip(because: impl std::fmt::Display) {
     eprintln!("skipped, because {because}");
 }

@@ -1,10 +1,10 @@
-//! As much of JSON Schema 2020-12 as the schemas in `docs/` use. A keyword that it does not know is a failure: nothing
-//! goes unchecked in silence.
+//! The part of JSON Schema 2020-12 that the schemas in `docs/` use. An unknown keyword is a failure, so that nothing is
+//! silently unchecked.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use serde_json::{Map, Value};
 
-/// What `value` breaks of `schema`, each with its place.
+/// The violations of `schema` in `value`, each with its path.
 pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
     violations_in(schema, schema, value)
 }
@@ -19,7 +19,7 @@ pub fn violations_in(document: &Value, schema: &Value, value: &Value) -> Vec<Str
     checker.found
 }
 
-/// Members of objects that the schema describes without a word.
+/// Members of objects without a description in the schema.
 pub fn undescribed(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let objects = schema["$defs"].as_object().into_iter().flatten();

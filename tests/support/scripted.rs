@@ -1,4 +1,5 @@
-//! A gRPC server in this process that answers as a test wants: what no real one would say, or could say so fast.
+//! A gRPC server in this process that answers as a test wants: answers that no real server would give, or could give so
+//! quickly.
 
 use async_trait::async_trait;
 use maestro_api::codec::messages::*;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-/// From the name of a call and its request to the answer, all of it as JSON.
+/// Maps the name of a call and its request to the answer, as JSON.
 type Script = dyn Fn(&'static str, Value) -> ApiResult<Value> + Send + Sync;
 
 /// Runs until it is dropped.

@@ -1,4 +1,4 @@
-//! The files of this repository, for tests that hold what pages and comments say of each other.
+//! The files of this repository, for tests that check references between pages and comments.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn walk(folder: &Path, extensions: &[&str], each: &mut dyn FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let (path, name) = (entry.path(), entry.file_name());
         if path.is_dir() {
-            // What is built, and what a server that was tried here has left.
+            // Build output, and the data of a server that was run here.
             let foreign = name == "target" || name == "maestro-data";
             if !foreign && !name.to_string_lossy().starts_with('.') {
                 walk(&path, extensions, each);

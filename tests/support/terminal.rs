@@ -1,4 +1,4 @@
-//! A terminal for a program: what it writes there, and the size that it sees.
+//! A terminal for a program: its output, and its size.
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -23,7 +23,7 @@ impl Terminal {
         let controller = File::from(controller);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut reading, into) = (controller.try_clone().expect("a descriptor"), seen.clone());
-        // It ends when nobody has the terminal open any more.
+        // The thread ends when nobody has the terminal open any more.
         std::thread::spawn(move || {
             let mut some = [0; 4096];
             while let Ok(n @ 1..) = reading.read(&mut some) {
@@ -55,7 +55,7 @@ impl Terminal {
         opened.expect("the program's end").into()
     }
 
-    /// Everything so far, with the line ends of the program.
+    /// The whole output so far, with the line ends of the program.
     pub fn seen(&self) -> String {
         let seen = self.seen.lock().expect("whole");
         String::from_utf8_lossy(&seen).replace("\r\n", "\n")
