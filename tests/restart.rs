@@ -69,20 +69,41 @@ async fn a_room_that_ended_while_nobody_looked_is_replaced_at_the_next_start() {
 async fn a_room_whose_record_is_lost_is_found_with_its_address() {
     let home = Home::new();
     let maestro = home.start();
-    maestro.bring_up(&home.fleet("lost", 1)).await;
+    let mut fleet = home.fleet("lost", 3);
+    let containers = fleet["spec"]["containers"].as_array_mut().expect("a list");
+    let mut setup = containers[0].clone();
+    setup["name"] = "setup".into();
+    // A second run would end the room.
+    setup["command"] = json!(["sh", "-c", "[ ! -e done ] && touch done"]);
+    setup["ports"] = json!([]);
+    containers.push(setup);
+    maestro.bring_up(&fleet).await;
+    let alone = eventually(seconds(10), || async { home.pids("lost").len() == 3 });
+    assert!(alone.await, "their setup has ended");
     let before = home.pids("lost");
     maestro.kill();
-    let record = home.room_folder("lost", &before[0].0).join("room.json");
+    let record_of = |index: usize| home.room_folder("lost", &before[index].0).join("room.json");
+    let record = record_of(0);
     std::fs::remove_file(&record).expect("it is there");
+    // One that cannot be written either, and one of a later version.
+    std::fs::remove_file(record_of(1)).expect("it is there");
+    std::fs::create_dir(record_of(1)).expect("a folder");
+    let text = std::fs::read_to_string(record_of(2)).expect("it is there");
+    let newer = text.replace("\"format\": 2", "\"format\": 99");
+    assert_ne!(text, newer);
+    std::fs::write(record_of(2), newer).expect("written");
     let maestro = home.start();
-    maestro.wait_ready("lost", 1).await;
-    let (status, room) = maestro.allocate("lost").await;
-    assert_eq!(
-        (status, &room["roomId"]),
-        (200, &json!(before[0].0)),
-        "{room}"
-    );
-    assert!(room["ports"][0]["port"].as_u64().is_some(), "{room}");
+    maestro.wait_ready("lost", 3).await;
+    let mut given = Vec::new();
+    for _ in 0..3 {
+        let (status, room) = maestro.allocate("lost").await;
+        assert_eq!(status, 200, "{room}");
+        assert!(room["ports"][0]["port"].as_u64().is_some(), "{room}");
+        given.push(room["roomId"].clone());
+    }
+    given.sort_by_key(ToString::to_string);
+    let known: Vec<_> = before.iter().map(|(room, _)| json!(room)).collect();
+    assert_eq!(given, known);
     assert_eq!(home.pids("lost"), before, "nothing was started or ended");
     assert!(record.exists(), "the next start finds it");
     maestro.remove("lost").await;

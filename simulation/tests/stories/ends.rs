@@ -404,6 +404,29 @@ fn a_room_that_restarts_goes_first_in_a_scale_down() {
     assert_eq!(fleet.machine.running.len(), 2);
 }
 
+/// As after a restart of the runtime that lost the record of a room in its restart delay.
+#[test]
+fn a_room_that_its_runtime_forgot_in_a_restart_keeps_its_match() {
+    let mut fleet = Fleet::up(2);
+    let rooms = fleet.rooms();
+    fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
+    restarting(&mut fleet, &rooms[0], 1, 1);
+    let _ = fleet.ping(&rooms[0], PingStatus::Occupied, 1);
+    let instance = fleet.machine.running.get_mut(&rooms[0]).expect("it runs");
+    instance.status = InstanceStatus::Pending;
+    instance.address = None;
+    instance.restarting = None;
+    instance.resource_version += 1;
+    let event = RuntimeEvent::Changed(instance.clone());
+    fleet.input(Input::Runtime(event));
+    let none = Command::RemoveRooms {
+        amount: 2,
+        force: false,
+    };
+    fleet.order(none).unwrap();
+    assert_eq!(fleet.rooms(), vec![rooms[0].clone()], "drained");
+}
+
 /// A helper container restarts while a match runs in another container.
 #[test]
 fn a_match_in_another_container_is_played_to_its_end() {

@@ -54,10 +54,13 @@ impl Room {
             RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
         ) || (self.record.reported.ping == PingStatus::Occupied && self.is_restarting())
     }
-    /// Whether a container waits for its restart in place: the room is broken, but keeps its place (D31).
+    /// Whether a container waits for its restart in place: the room is broken, but keeps its place (D31). A runtime
+    /// that
+    /// has lost what it knew of the room lists it as pending, and completes it when it is ordered again.
     pub fn is_restarting(&self) -> bool {
-        self.status() == RoomStatus::Error
-            && (self.record.instance.as_ref()).is_some_and(|i| i.restarting.is_some())
+        let is_coming =
+            |i: &Instance| i.restarting.is_some() || i.status == InstanceStatus::Pending;
+        self.status() == RoomStatus::Error && self.record.instance.as_ref().is_some_and(is_coming)
     }
     /// Whether players may be in it.
     pub fn is_up(&self) -> bool {

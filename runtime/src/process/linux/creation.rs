@@ -2,7 +2,7 @@
 //! and completed, never started twice.
 
 use super::{
-    exit_watch,
+    exit_watch::{self, Ending},
     folder::{Layout, RoomFolder},
     host::{Host, folder_trouble},
     live_room::LiveRoom,
@@ -10,6 +10,7 @@ use super::{
     ports::RoomKey,
     process_table::{self, ProcessId},
     record::{Phase, RoomFile, format_of},
+    restart::wants_restart,
     shortage::is_shortage,
     spawn,
     sweep::{self, Scope},
@@ -22,6 +23,18 @@ struct Unfinished {
     error: RuntimeError,
     /// Processes started so far; `None` if nothing was begun.
     leaders: Option<Vec<ProcessId>>,
+}
+
+/// Containers of a room that runs without a record, and that do not run themselves. Nobody knows how they ended: as
+/// ever, that counts as a failure. What would not be started again then is not started a second time now (D31).
+fn ended_unseen(record: &RoomFile) -> Vec<String> {
+    if wants_restart(&record.spec.restart_policy, &Ending::default()) {
+        return Vec::new();
+    }
+    let names = record.spec.containers.iter().map(|c| c.name.clone());
+    names
+        .filter(|name| record.process(name).is_none())
+        .collect()
 }
 
 impl From<RuntimeError> for Unfinished {
@@ -196,6 +209,7 @@ impl Host {
                 ));
             }
         }
+        let completed = earlier.as_ref().map(|earlier| earlier.completed.clone());
         let key = (order.scheduler.name.clone(), order.room.clone());
         let running: Vec<_> = self
             .take_found(&key)
@@ -224,13 +238,20 @@ impl Host {
             completed: Vec::new(),
             restart: None,
             restarted: Vec::new(),
-            created_at: earlier.map_or_else(jiff::Timestamp::now, |earlier| earlier.created_at),
+            created_at: earlier
+                .as_ref()
+                .map_or_else(jiff::Timestamp::now, |earlier| earlier.created_at),
             ended_at: None,
             end: None,
         };
         for (container, id) in running {
             record.set_process(&container, id);
         }
+        record.completed = match (completed, record.processes.is_empty()) {
+            (_, true) => Vec::new(),
+            (Some(completed), false) => completed,
+            (None, false) => ended_unseen(&record),
+        };
         Ok(record)
     }
 
@@ -242,10 +263,24 @@ impl Host {
         key: &RoomKey,
     ) -> Result<(), RuntimeError> {
         let trouble = |error| folder_trouble(folder.path(), error);
-        folder.create().map_err(trouble)?;
-        record.write(folder).map_err(trouble)?;
+        let is_up = !record.processes.is_empty();
+        let write = |record: &RoomFile| match record.write(folder) {
+            // Players may be in it: it goes on, and the record is written with the next change.
+            Err(error) if is_up => {
+                tracing::warn!(room_id = %record.room, %error, "a room record cannot be written; the room continues");
+                Ok(())
+            }
+            written => written.map_err(trouble),
+        };
+        let missing = |record: &RoomFile, name: &String| {
+            record.process(name).is_none() && !record.completed.contains(name)
+        };
+        if plan.containers.iter().any(|c| missing(record, &c.name)) {
+            folder.create().map_err(trouble)?;
+        }
+        write(record)?;
         for container in &plan.containers {
-            if record.process(&container.name).is_some() {
+            if !missing(record, &container.name) {
                 continue;
             }
             let group = self.cgroup_of(key, plan)?;
@@ -256,7 +291,7 @@ impl Host {
             record.uid = self.uid(record);
         }
         record.phase = Phase::Running;
-        record.write(folder).map_err(trouble)
+        write(record)
     }
 
     fn spawn(

@@ -82,14 +82,13 @@ pub fn ensure(
 
 /// Opens a log's pipe whose name was removed, through the process that still writes to it.
 fn nameless_pipe_of(log: &Path, leader: i32) -> Option<OwnedFd> {
-    let output = PathBuf::from(format!("/proc/{leader}/fd/1"));
+    let outputs = [1, 2].map(|number| PathBuf::from(format!("/proc/{leader}/fd/{number}")));
     // The room may have opened another pipe of its own there; reading that would steal its bytes.
     let mut removed = pipe_of(log).into_os_string();
     removed.push(" (deleted)");
-    if fs::read_link(&output).ok()?.as_os_str() != removed {
-        return None;
-    }
-    open_fifo(&output, OFlags::RDONLY).ok()
+    let is_it = |output: &&PathBuf| fs::read_link(output).is_ok_and(|at| at.as_os_str() == removed);
+    let output = outputs.iter().find(is_it)?;
+    open_fifo(output, OFlags::RDONLY).ok()
 }
 
 /// Whether all output is in the log: there is no writer, or no pipe. Unknown when no descriptor is
