@@ -8,7 +8,7 @@ mod schema;
 mod scripted;
 mod support;
 
-use command::{bad, good};
+use command::{bad, good, run};
 use maestro_api::{Code, Status};
 use serde_json::{Value, json};
 use std::fs;
@@ -130,6 +130,24 @@ async fn a_port_of_another_protocol_is_told_with_the_one_to_name() {
         &["backup", "x", "--url", &maestro.grpc],
         &["did not answer", "MAESTRO_INTERNALAPI_PORT"],
     );
+    for url in [&maestro.management, &maestro.rooms] {
+        bad(
+            &["backup", "x", "--url", url],
+            &["no internal server", "--url", "MAESTRO_INTERNALAPI_PORT"],
+        );
+    }
+    // What may be a password is not shown.
+    for url in [
+        "http://me:s3cret@127.0.0.1:1",
+        "ftp://me:s3cret@127.0.0.1",
+        "me:s3cret@",
+    ] {
+        for command in [vec!["actors"], vec!["backup", "x"]] {
+            let (ended_well, said) = run(&[&command[..], &["--url", url]].concat());
+            assert!(!ended_well && said.contains("--url"), "{said}");
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
     let page = format!("{}/debug/actors", maestro.internal);
     bad(&["actors", "--url", &page], &["has a path"]);
 }
@@ -143,7 +161,8 @@ fn a_server_that_hangs_is_not_waited_for() {
         &["actors", "--url", &url],
         &["did not answer within", &url, "see its log"],
     );
-    assert!(began.elapsed() < seconds(20), "{:?}", began.elapsed());
+    bad(&["backup", "x", "--url", &url], &["did not answer", &url]);
+    assert!(began.elapsed() < seconds(30), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,10 @@ pub struct BackupArgs {
 pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let internal = Internal::new(&args.url)?;
     let body = json!({ "name": args.name });
-    let done = block_on(internal.post("backup", &body, COPY_TIMEOUT))?;
+    let done = block_on(async {
+        internal.reach().await?;
+        internal.post("backup", &body, COPY_TIMEOUT).await
+    })?;
     let (path, bytes) = (&done["path"], &done["bytes"]);
     let path = path.as_str().unwrap_or_default();
     let seconds = done["seconds"].as_f64().unwrap_or_default();

@@ -17,6 +17,8 @@ pub const INTERNAL_URL: &str = "http://127.0.0.1:8081";
 const PORT: &str = "MAESTRO_INTERNALAPI_PORT, 8081 by default";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to say that it is there.
+const REACHED_WITHIN: Duration = Duration::from_secs(10);
 /// How much of a foreign answer to show in an error.
 const EXCERPT_MAX: usize = 200;
 
@@ -43,13 +45,33 @@ impl Internal {
     }
 
     /// # Errors
-    /// The server's own, or that it did not answer.
-    pub async fn post(&self, page: &str, body: &Value, within: Duration) -> anyhow::Result<Value> {
+    /// If no internal server of Maestro answers there; the message says what to name instead.
+    pub async fn reach(&self) -> anyhow::Result<()> {
+        let asked = self.http.get(self.page("healthz")?).timeout(REACHED_WITHIN);
+        let answer = asked.send().await.map_err(|e| self.unreachable(&e))?;
+        if !answer.status().is_success() {
+            return Err(anyhow!(
+                "what listens at {} is no internal server of Maestro ({}); name that with --url (its port: {PORT})",
+                self.base,
+                answer.status()
+            ));
+        }
+        Ok(())
+    }
+
+    fn page(&self, page: &str) -> anyhow::Result<Url> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} has no path", self.base))?
             .pop_if_empty()
             .push(page);
+        Ok(url)
+    }
+
+    /// # Errors
+    /// The server's own, or that it did not answer.
+    pub async fn post(&self, page: &str, body: &Value, within: Duration) -> anyhow::Result<Value> {
+        let url = self.page(page)?;
         let asked = format!("POST {url}");
         let request = self.http.post(url).timeout(within);
         let request = request

@@ -56,13 +56,21 @@ pub fn guarded<T>(
 pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
     unfinished.push(".new");
-    remove_if_there(Path::new(&unfinished))?;
-    io::copy(
-        &mut File::open(from)?,
-        &mut private::create_file(Path::new(&unfinished))?,
-    )?;
-    File::open(&unfinished)?.sync_all()?;
-    fs::rename(&unfinished, to)?;
+    let unfinished = Path::new(&unfinished);
+    remove_if_there(unfinished)?;
+    let copied = (|| {
+        io::copy(
+            &mut File::open(from)?,
+            &mut private::create_file(unfinished)?,
+        )?;
+        File::open(unfinished)?.sync_all()?;
+        fs::rename(unfinished, to)
+    })();
+    if let Err(error) = copied {
+        // A full disk needs the space.
+        let _ = fs::remove_file(unfinished);
+        return Err(error);
+    }
     to.parent().map_or(Ok(()), sync_folder)
 }
 

@@ -89,11 +89,15 @@ pub fn bring_up(path: &Path, db: Database, formats: &Formats) -> Result<Database
     let db = file::open_existing(path)?;
     migrate(&db, found, formats).map_err(|reason| OpenError::Migration {
         file: path.into(),
-        copy,
+        copy: copy.clone(),
         from: found,
         to: formats.current,
         reason,
     })?;
+    tracing::info!(
+        from = found, to = formats.current, copy = %copy.display(),
+        "the store was migrated; the copy is for going back to the version before, and may be deleted"
+    );
     Ok(db)
 }
 
