@@ -26,7 +26,7 @@ struct Suite {
 /// How many messages a call sends to the owner of `arena`.
 #[derive(Clone, Copy)]
 enum Brings {
-    /// Not checked: the call only reads, or its target has no owner.
+    /// Not checked: the call only reads.
     Whatever,
     Messages(u64),
 }
@@ -90,12 +90,19 @@ macro_rules! ask {
 }
 
 impl Suite {
+    async fn start(way: Way) -> Self {
+        Self {
+            site: Site::start(way).await,
+            answers: Vec::new(),
+        }
+    }
+
     /// Creates a fleet of one room, which has pinged ready. Returns the room's id.
-    async fn create(&mut self) -> String {
-        let body = arena();
+    async fn create(&mut self, body: Value) -> String {
         ask!(self, Whatever, operator.get_readiness as readiness, {}, Internal GET "/readyz", null);
         ask!(self, Messages(1), management.create_scheduler as contract, (body.clone()), Management POST "/schedulers", (body.clone()));
-        ask!(self, Whatever, management.create_scheduler as contract, (body.clone()), Management POST "/schedulers", (body.clone()));
+        // The name is taken: the owner refuses.
+        ask!(self, Messages(1), management.create_scheduler as contract, (body.clone()), Management POST "/schedulers", (body.clone()));
         let running = async |site: &Site| site.runtime.rooms("arena").len() == 1;
         self.site.until("the room runs", running).await;
         let room = self.site.runtime.rooms("arena")[0].clone();
@@ -103,7 +110,8 @@ impl Suite {
         let room = room.to_string();
         let mut pinged = false;
         for _ in 0..500 {
-            pinged = self.ping(&room, "ready", Whatever).await["success"] == true;
+            // The owner decides, also about a room that it does not know yet.
+            pinged = self.ping(&room, "ready", Messages(1)).await["success"] == true;
             if pinged {
                 break;
             }
@@ -124,14 +132,27 @@ impl Suite {
             Rooms PUT format!("/scheduler/arena/rooms/{room}/ping"), (body.clone()))
     }
 
-    /// The calls of rooms and matchmakers.
-    async fn talk(&mut self, room: &str) {
-        // A steady ping is answered without the owner.
-        self.ping(room, "ready", Messages(0)).await;
-        self.ping(room, "asleep", Messages(0)).await;
-        let fields = json!({"schedulerName": "arena", "roomName": room});
-        ask!(self, Whatever, rooms.get_room_address as contract, (fields.clone()),
-            Rooms GET format!("/scheduler/arena/rooms/{room}/address"), null);
+    /// The pings of a room.
+    async fn pings(&mut self, room: &str) {
+        // A steady ping is answered without the owner. An unknown status is rejected before the owner is asked.
+        for (status, brings, success) in [
+            ("ready", 0, json!(true)),
+            ("occupied", 1, json!(true)),
+            ("occupied", 0, json!(true)),
+            ("ready", 1, json!(true)),
+            ("ready", 0, json!(true)),
+            ("asleep", 0, Value::Null),
+        ] {
+            let answer = self.ping(room, status, Messages(brings)).await;
+            assert_eq!(answer["success"], success, "{status}: {answer}");
+        }
+        let stranger = self.ping("stranger", "ready", Messages(1)).await;
+        assert_eq!(stranger["success"], false);
+    }
+
+    /// The events of a room.
+    async fn events(&mut self, room: &str) {
+        let sent = |answer: &Value| assert_eq!(answer["success"], true, "{answer}");
         for (event, path) in [("roundStarted", "roomevent"), ("playerJoin", "playerevent")] {
             let metadata = json!({"playerId": "p-1"});
             let body = json!({"event": event, "timestamp": 1, "metadata": metadata});
@@ -140,19 +161,32 @@ impl Suite {
             fields["roomName"] = room.into();
             let path = format!("/scheduler/arena/rooms/{room}/{path}");
             if event == "playerJoin" {
-                ask!(self, Whatever, rooms.forward_player_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone()));
+                sent(
+                    &ask!(self, Messages(1), rooms.forward_player_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone())),
+                );
             } else {
-                ask!(self, Whatever, rooms.forward_room_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone()));
+                sent(
+                    &ask!(self, Messages(1), rooms.forward_room_event as contract, (fields.clone()), Rooms POST path.clone(), (body.clone())),
+                );
             }
         }
-        ask!(self, Whatever, rooms.update_room_status as contract,
+        sent(
+            &ask!(self, Messages(1), rooms.update_room_status as contract,
             {"schedulerName": "arena", "roomName": room, "status": "ready", "timestamp": 1},
-            Rooms PUT format!("/scheduler/arena/rooms/{room}/status"), {"status": "ready", "timestamp": 1});
+            Rooms PUT format!("/scheduler/arena/rooms/{room}/status"), {"status": "ready", "timestamp": 1}),
+        );
+    }
+
+    /// The calls of matchmakers.
+    async fn allocate(&mut self, room: &str) {
+        let fields = json!({"schedulerName": "arena", "roomName": room});
+        ask!(self, Whatever, rooms.get_room_address as contract, (fields.clone()),
+            Rooms GET format!("/scheduler/arena/rooms/{room}/address"), null);
         for _ in 0..2 {
             ask!(self, Messages(1), rooms.allocate_room as contract, {"schedulerName": "arena"},
                 Rooms POST "/scheduler/arena/rooms/allocate", {});
         }
-        ask!(self, Whatever, rooms.allocate_room as contract, {"schedulerName": "nobody"},
+        ask!(self, Messages(0), rooms.allocate_room as contract, {"schedulerName": "nobody"},
             Rooms POST "/scheduler/nobody/rooms/allocate", {});
     }
 
@@ -201,7 +235,8 @@ impl Suite {
             Management PATCH "/schedulers/arena", {"roomsReplicas": 3});
         ask!(self, Messages(1), management.switch_active_version as contract, {"schedulerName": "arena", "version": "v1.0.0"},
             Management PUT "/schedulers/arena", {"version": "v1.0.0"});
-        ask!(self, Whatever, management.patch_scheduler as contract, {"name": "arena"}, Management PATCH "/schedulers/arena", {});
+        // An empty patch is rejected before the owner is asked.
+        ask!(self, Messages(0), management.patch_scheduler as contract, {"name": "arena"}, Management PATCH "/schedulers/arena", {});
         let mut changed = arena();
         changed["roomsReplicas"] = 4.into();
         ask!(self, Messages(1), management.new_scheduler_version as contract, (changed.clone()), Management POST "/schedulers/arena", (changed.clone()));
@@ -218,12 +253,12 @@ impl Suite {
 
     /// The calls that concern the process.
     async fn control(&mut self) {
-        ask!(self, Whatever, operator.back_up as ours, {"name": "monday"}, Internal POST "/backup", {"name": "monday"});
+        ask!(self, Messages(0), operator.back_up as ours, {"name": "monday"}, Internal POST "/backup", {"name": "monday"});
         for name in ["arena", "nobody"] {
             // This is a message to the supervisor, not to the owner.
-            ask!(self, Whatever, operator.reload_scheduler as ours, {"schedulerName": name}, Internal POST format!("/debug/actors/{name}/reload"), null);
+            ask!(self, Messages(0), operator.reload_scheduler as ours, {"schedulerName": name}, Internal POST format!("/debug/actors/{name}/reload"), null);
         }
-        ask!(self, Whatever, operator.pause_scheduler as ours, {"schedulerName": "nobody"}, Internal POST "/debug/actors/nobody/pause", null);
+        ask!(self, Messages(0), operator.pause_scheduler as ours, {"schedulerName": "nobody"}, Internal POST "/debug/actors/nobody/pause", null);
     }
 }
 
@@ -267,13 +302,11 @@ fn masked(value: Value) -> Value {
 }
 
 async fn run(way: Way) -> Answers {
-    let site = Site::start(way).await;
-    let mut suite = Suite {
-        site,
-        answers: Vec::new(),
-    };
-    let room = suite.create().await;
-    suite.talk(&room).await;
+    let mut suite = Suite::start(way).await;
+    let room = suite.create(arena()).await;
+    suite.pings(&room).await;
+    suite.events(&room).await;
+    suite.allocate(&room).await;
     suite.read(&room).await;
     suite.order(&room).await;
     suite.control().await;
@@ -307,5 +340,24 @@ async fn every_way_to_ask_brings_the_same_answers() {
         for (n, (found, wanted)) in answers.iter().zip(&services).enumerate() {
             assert_eq!(found, wanted, "{way:?}, answer {n}");
         }
+    }
+}
+
+/// The forwarder is called outside the owner, and the outcome of the call is not a second message.
+#[actix_web::test]
+async fn an_event_for_a_forwarder_is_one_message() {
+    let mut fleet = arena();
+    fleet["forwarders"] = json!([
+        {"name": "matchmaker", "enable": true, "type": "gRPC", "address": "matchmaker:8080"},
+    ]);
+    for way in [Way::Service, Way::Http, Way::Grpc] {
+        let mut suite = Suite::start(way).await;
+        let room = suite.create(fleet.clone()).await;
+        // The forwarder is sent each ping, so no ping is steady.
+        for status in ["ready", "occupied", "occupied", "ready"] {
+            suite.ping(&room, status, Messages(1)).await;
+        }
+        suite.events(&room).await;
+        suite.site.stop().await;
     }
 }
