@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The initial budget of a connection, and the most that it can accumulate.
-const PURSE: u64 = 2048;
+const BUDGET: u64 = 2048;
 /// Replenished per second, for idle clients that send keep-alive pings.
 const PER_SECOND: u64 = 64;
 /// Replenished per request head: pays for the call's message, a window update and an acknowledgement.
@@ -37,7 +37,7 @@ pub struct Frames {
     filled: usize,
     /// Bytes of the current frame's payload still to come.
     payload: usize,
-    purse: u64,
+    budget: u64,
     /// Bytes of answers not yet credited, less than `BYTES_PER_FRAME`.
     answered: u64,
     /// When time last replenished the budget.
@@ -50,7 +50,7 @@ impl Frames {
             head: [0; HEAD],
             filled: 0,
             payload: 0,
-            purse: PURSE,
+            budget: BUDGET,
             answered: 0,
             at: now,
         }
@@ -104,9 +104,9 @@ impl Frames {
             RST_STREAM => RESET_COSTS,
             _ => 1,
         };
-        match self.purse.checked_sub(costs) {
+        match self.budget.checked_sub(costs) {
             Some(left) => {
-                self.purse = left;
+                self.budget = left;
                 true
             }
             None => false,
@@ -114,7 +114,7 @@ impl Frames {
     }
 
     fn earn(&mut self, frames: u64) {
-        self.purse = self.purse.saturating_add(frames).min(PURSE);
+        self.budget = self.budget.saturating_add(frames).min(BUDGET);
     }
 }
 
@@ -169,13 +169,13 @@ mod tests {
             for part in bytes.chunks(size) {
                 assert!(connection.take(part, now));
             }
-            assert_eq!(connection.purse, PURSE - 2, "{size}");
+            assert_eq!(connection.budget, BUDGET - 2, "{size}");
             assert_eq!((connection.filled, connection.payload), (0, 0));
         }
     }
 
     #[test]
-    fn time_and_answers_fill_the_purse() {
+    fn time_and_answers_fill_the_budget() {
         let now = Instant::now();
         let mut connection = Frames::new(now);
         let ping = frame(PING, 8);

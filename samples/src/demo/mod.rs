@@ -23,6 +23,8 @@ use clap::Args;
 use maestro_core::duration;
 use maestro_runtime::process::room_processes;
 use marker::Marker;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -60,6 +62,9 @@ pub fn run(
     leftovers::sweep(&std::env::temp_dir());
     let folder = tempfile::Builder::new().prefix(marker::PREFIX).tempdir();
     let folder = folder.context("cannot make a temporary folder")?;
+    // The umask may have taken even its owner's rights.
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700))
+        .context("cannot open the temporary folder to its owner")?;
     let mut marker = Marker::create(folder.path()).context("cannot mark the temporary folder")?;
     let mut watchdog = Watchdog::start(folder.path())?;
     // From here on the watchdog deletes the folder, however this process ends.
