@@ -67,8 +67,8 @@ fn of<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 const EVENTS: &str = "maestro_watcher_number_of_events_processed_total";
 const LATENCY: &str = "maestro_worker_operation_execution_latency_count";
 
-/// Creates, pings, allocates, crashes, adds, removes, rolls back, sends events, deletes, and requests an unknown path and
-/// one as a foreign page.
+/// Creates, pings, allocates, crashes, adds, removes, rolls back, sends events, and deletes. Requests an unknown path,
+/// and a known one as a page of another site would.
 async fn drive(home: &Home, maestro: &Maestro, seen: &mut Seen) {
     bring_up(home, maestro, seen).await;
     ping_and_allocate(maestro, seen).await;
