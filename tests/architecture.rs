@@ -29,7 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
-    // The world around the state machine is its own model, without store, runtime or actors.
+    // The world around the state machine is a model without store, runtime or actors; the rules that the actors follow
+    // are in `core` so that they can be followed here too.
     ("maestro-simulation", &["maestro-core"]),
     // The commands for operators call a server as any client does, through the traits of its API over gRPC.
     (

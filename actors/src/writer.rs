@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
 use maestro_core::rules::back_off::BackOff;
+use maestro_core::rules::grouping::BATCHES_MAX;
 use maestro_core::rules::writing::{AfterCommit, PendingTouches, after_commit, after_lookup};
 use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
 use std::convert::Infallible;
@@ -24,8 +25,6 @@ use tracing::Span;
 /// 4,096 pings), and once a commit has failed, the decisions are taken out of the queue and merged (`group`), so an
 /// outage does not fill it either.
 pub(crate) const QUEUE: usize = 8192;
-/// Maximum number of batches per commit. It takes what has arrived and never waits for more.
-const GROUP: u64 = 512;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long to wait for one answer of the store; an owner that is ending waits less.
@@ -106,24 +105,23 @@ impl Inbox {
             let first = self.orders.recv().await?;
             self.add(&mut group, first);
         }
-        let begun = group.orders;
-        while group.orders < begun.max(GROUP) {
+        let most = group.changes.batches().max(BATCHES_MAX);
+        while group.changes.batches() < most {
             let Ok(order) = self.orders.try_recv() else {
                 break;
             };
             self.add(&mut group, order);
         }
-        self.gauge.waiting.fetch_sub(group.orders, Relaxed);
+        let taken = group.changes.batches();
+        self.gauge.waiting.fetch_sub(taken, Relaxed);
         Some(group)
     }
 
     fn add(&mut self, group: &mut Group, order: Order) {
         match order {
             Order::Batch(batch) => {
-                self.touches.superseded_by(&batch.changes);
-                group.orders += 1;
                 group.spans.extend(commit_span(&batch));
-                group.changes.extend(batch.changes);
+                group.changes.add(batch.changes, &mut self.touches);
                 group.outgoing.extend(batch.outgoing);
             }
             Order::Touches(rooms) => {
@@ -182,7 +180,7 @@ impl Writer {
                 group = inbox.group() => group,
             };
             let Some(mut group) = group else { return };
-            let changes = std::mem::take(&mut group.changes);
+            let changes = group.changes.take();
             if !changes.is_empty()
                 && let Err(error) = self.commit(changes.into(), &mut group, &mut inbox).await
             {

@@ -1,7 +1,7 @@
 //! A scheduler under faults: its writes lag, its calls fail, hang and take effect late, its watch
 //! has gaps, its rooms crash, and its owner dies at any moment.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Group};
 use crate::documents::{NAME, spec};
 use crate::machine::Machine;
 use crate::stored::Stored;
@@ -75,6 +75,10 @@ pub struct World {
     /// The durable state before the last commit, for a store that may lose it.
     pub(crate) before: Option<Box<Stored>>,
     pub(crate) batches: VecDeque<Batch>,
+    /// The group that the store did not accept, and its changes; it is retried unchanged.
+    pub(crate) tried: Option<(Vec<Change>, Group)>,
+    /// Decisions that arrived since then, folded.
+    pub(crate) folded: Group,
     /// The changes of the commit whose effects are being carried out.
     pub(crate) committed: Vec<Change>,
     pub(crate) touches: PendingTouches,
@@ -152,6 +156,8 @@ impl World {
             foreign: false,
             before: None,
             batches: VecDeque::new(),
+            tried: None,
+            folded: Group::default(),
             committed: Vec::new(),
             touches: PendingTouches::default(),
             answered: VecDeque::new(),
@@ -241,6 +247,8 @@ impl World {
     /// ([`World::late`]). The next owner loads what is stored, and its watch begins with a list.
     pub fn restart(&mut self) {
         self.batches.clear();
+        self.tried = None;
+        self.folded = Group::default();
         self.touches = PendingTouches::default();
         self.held.retain(|_, held| held.acknowledged);
         self.answered.clear();

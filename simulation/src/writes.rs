@@ -1,11 +1,13 @@
 //! The ordered writer of the simulated world: batches become durable in the order in which they
 //! were decided, and only then are their effects carried out. It follows
-//! [`maestro_core::rules::writing`].
+//! [`maestro_core::rules::writing`] and [`maestro_core::rules::grouping`].
 
+use crate::batch::Group;
 use crate::documents::NAME;
 use crate::stored::StoreFault;
 use crate::world::World;
 use maestro_core::ports::*;
+use maestro_core::rules::grouping::BATCHES_MAX;
 use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup};
 use maestro_core::state::*;
 
@@ -21,29 +23,37 @@ impl World {
 
     /// The number of decisions that wait to be written.
     pub fn waiting_writes(&self) -> usize {
-        self.batches.len()
+        let tried = self.tried.as_ref().map_or(0, |(_, group)| decisions(group));
+        tried + decisions(&self.folded) + self.batches.len()
     }
 
-    /// Writes up to `most` waiting decisions in one commit, which may fail. False: none waits.
+    /// Writes up to `most` waiting decisions in one commit, which may fail. A failed commit is retried unchanged, and
+    /// decisions that were folded meanwhile are written together. False: none waits.
     pub fn commit_group(&mut self, most: usize, fault: Option<StoreFault>) -> bool {
-        let most = most.max(1).min(self.batches.len());
-        if most == 0 {
+        let (changes, group) = match self.tried.take() {
+            Some(again) => again,
+            None => self.next_group(most),
+        };
+        if decisions(&group) == 0 {
             return false;
         }
-        let group = self.batches.iter().take(most);
-        let changes: Vec<Change> = group.flat_map(|b| b.changes.clone()).collect();
-        if !changes.is_empty() && !self.write(&changes, fault) {
-            return true;
+        if !changes.is_empty() {
+            match self.write(&changes, fault) {
+                AfterCommit::Durable => {}
+                AfterCommit::Again => {
+                    self.tried = Some((changes, group));
+                    self.fold();
+                    return true;
+                }
+                AfterCommit::LookUp | AfterCommit::Over => {
+                    self.restart();
+                    return true;
+                }
+            }
         }
         self.go_on();
-        let mut effects = Vec::new();
-        for batch in self.batches.drain(..most) {
-            self.touches.superseded_by(&batch.changes);
-            self.touches.add(batch.touches);
-            effects.extend(batch.effects);
-        }
         self.committed = changes;
-        for effect in effects {
+        for effect in group.effects {
             self.carry_out(effect);
         }
         self.write_touches();
@@ -54,8 +64,29 @@ impl World {
         true
     }
 
-    /// True: the commit is durable. False: it is to be retried, or the owner has ended.
-    fn write(&mut self, changes: &[Change], fault: Option<StoreFault>) -> bool {
+    /// Takes the decisions that were folded during a failed commit, then those that arrived later.
+    fn next_group(&mut self, most: usize) -> (Vec<Change>, Group) {
+        let mut group = std::mem::take(&mut self.folded);
+        let most = usize::try_from(BATCHES_MAX).map_or(most, |max| most.min(max));
+        let more = most.max(1).saturating_sub(decisions(&group));
+        let more = more.min(self.batches.len());
+        for batch in self.batches.drain(..more) {
+            group.add(batch, &mut self.touches);
+        }
+        (group.changes.take(), group)
+    }
+
+    /// Folds the decisions that wait behind a failed commit. The actors' writer does so from 256 changes on, which a
+    /// small fleet never reaches.
+    fn fold(&mut self) {
+        for batch in self.batches.drain(..) {
+            self.folded.add(batch, &mut self.touches);
+        }
+        self.folded.changes.fold();
+    }
+
+    /// One attempt to commit, and what follows from its outcome.
+    fn write(&mut self, changes: &[Change], fault: Option<StoreFault>) -> AfterCommit {
         let fence = Fence {
             scheduler: NAME.into(),
             epoch: self.epoch,
@@ -73,16 +104,12 @@ impl World {
             AfterCommit::LookUp => after_lookup(&fence, self.stored.seq),
             known => known,
         };
-        match after {
-            AfterCommit::Durable => {
-                self.before = before;
-                self.seq = fence.seq;
-                self.keep_promises(changes);
-            }
-            AfterCommit::Again => {}
-            AfterCommit::LookUp | AfterCommit::Over => self.restart(),
+        if after == AfterCommit::Durable {
+            self.before = before;
+            self.seq = fence.seq;
+            self.keep_promises(changes);
         }
-        after == AfterCommit::Durable
+        after
     }
 
     fn write_touches(&mut self) {
@@ -131,4 +158,9 @@ impl World {
             }
         }
     }
+}
+
+/// The number of decisions in a group.
+fn decisions(group: &Group) -> usize {
+    usize::try_from(group.changes.batches()).unwrap_or(usize::MAX)
 }

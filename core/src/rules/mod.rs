@@ -5,6 +5,7 @@ pub(crate) mod autoscaling;
 pub mod back_off;
 pub(crate) mod deletion;
 pub(crate) mod desired;
+pub mod grouping;
 pub(crate) mod names;
 pub mod patch;
 pub(crate) mod status;

@@ -16,6 +16,7 @@ mod matchmakers;
 mod measured;
 mod mended;
 mod orders;
+mod outages;
 mod pinging;
 mod removals;
 mod retention;
