@@ -4,14 +4,14 @@
 use crate::Directory;
 use crate::messages::Control;
 use crate::owner_status::Live;
-use crate::parts::{ActorSettings, NodeParts};
+use crate::parts::NodeParts;
 use crate::supervisor_messages::SupervisorLink;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
+use maestro_core::rules::lease::{Judgement, Pulse, patience};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -49,24 +49,6 @@ struct LeaseKeeper {
     failing: bool,
     /// For each owner, what was seen of its progress.
     seen: HashMap<SchedulerName, Pulse>,
-}
-
-/// Turns of an owner at the last round, and the number of rounds without any.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pulse {
-    turns: Option<u64>,
-    idle: u32,
-}
-
-impl Pulse {
-    /// Rounds since the owner made progress: 0 when it did in the last one.
-    fn look(&mut self, turns: u64) -> u32 {
-        self.idle = match self.turns.replace(turns) {
-            Some(before) if before == turns => self.idle + 1,
-            _ => 0,
-        };
-        self.idle
-    }
 }
 
 impl LeaseKeeper {
@@ -121,30 +103,26 @@ impl LeaseKeeper {
         let all = self.directory.all();
         self.seen
             .retain(|name, _| all.iter().any(|h| h.name() == name));
-        let patience = patience(&self.parts.settings);
+        let settings = &self.parts.settings;
+        let patience = patience(settings.lease_ttl, settings.lease_renewal);
         for handle in all {
             let Ok(live) = handle.live() else { continue };
             let pulse = self.seen.entry(handle.name().clone()).or_default();
-            let idle = pulse.look(live.gauge.progress());
-            if idle < patience {
+            let judgement = pulse.judge(live.gauge.progress(), patience);
+            match judgement {
                 // One probe at a time, so that the mailbox of a stuck actor does not grow.
-                if idle == 0 {
-                    live.tell(Control::Probe);
+                Judgement::Progressed => live.tell(Control::Probe),
+                Judgement::Stuck => {
+                    warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
                 }
+                Judgement::Waiting | Judgement::StillStuck => {}
+            }
+            if judgement.renews() {
                 alive.push((handle.name().clone(), live));
-            } else if idle == patience {
-                warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
             }
         }
         alive
     }
-}
-
-/// Rounds without progress after which a lease is not renewed any more: as many as it lasts.
-fn patience(settings: &ActorSettings) -> u32 {
-    let every = settings.lease_renewal.max(Duration::from_millis(1));
-    let looks = settings.lease_ttl.as_millis() / every.as_millis();
-    u32::try_from(looks).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -155,6 +133,7 @@ mod tests {
     use crate::lease::Lease;
     use crate::messages::Counted;
     use crate::owner_status::OwnerStatus;
+    use crate::parts::ActorSettings;
     use crate::ping_cache::PingCache;
     use crate::supervisor_messages::Notice;
     use crate::turns::Turn;
@@ -168,6 +147,7 @@ mod tests {
     };
     use parking_lot::Mutex;
     use std::sync::Arc;
+    use std::time::Duration;
     use tokio::sync::mpsc;
 
     const RENEWAL: Duration = Duration::from_secs(1);
@@ -332,19 +312,5 @@ mod tests {
                 (0, 1)
             );
         });
-    }
-
-    #[test]
-    fn patience_is_as_long_as_a_lease() {
-        let of = |ttl: u64, renewal: u64| {
-            patience(&ActorSettings {
-                lease_ttl: Duration::from_millis(ttl),
-                lease_renewal: Duration::from_millis(renewal),
-                ..ActorSettings::default()
-            })
-        };
-        assert_eq!(of(3_000, 1_000), 3);
-        assert_eq!(of(3_500, 1_000), 3);
-        assert_eq!((of(500, 1_000), of(2, 0)), (1, 2));
     }
 }

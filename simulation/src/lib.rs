@@ -16,6 +16,7 @@ mod calls;
 pub mod documents;
 mod fleet;
 mod invariants;
+mod lease;
 mod looks;
 mod machine;
 mod rest;

@@ -47,6 +47,7 @@ pub enum Step {
     SlowEndings(bool),
     FinishEnding,
     Restart,
+    Stuck(u64),
     Pass(u64),
     Push(u8),
     CancelPushed(usize),
@@ -199,6 +200,7 @@ fn happen_anyway(world: &mut World, step: &Step) -> bool {
         Step::Stranger(number) => drop(world.stranger(number)),
         Step::SlowEndings(slow) => world.machine.slow_endings = slow,
         Step::Restart => world.restart(),
+        Step::Stuck(millis) => return world.stuck(Duration::from_millis(millis)),
         Step::Pass(millis) => world.pass(Duration::from_millis(millis)),
         Step::Push(kind) => {
             let record = pushed(world, kind);

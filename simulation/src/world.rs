@@ -95,7 +95,7 @@ pub struct World {
     pub(crate) more: bool,
     entropy: u128,
     pub(crate) callers: u64,
-    decisions: usize,
+    pub(crate) decisions: usize,
 }
 
 impl World {

@@ -6,6 +6,7 @@ pub mod back_off;
 pub(crate) mod deletion;
 pub(crate) mod desired;
 pub mod grouping;
+pub mod lease;
 pub(crate) mod names;
 pub mod patch;
 pub(crate) mod status;

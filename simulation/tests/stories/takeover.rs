@@ -25,6 +25,20 @@ fn a_silence_counts_from_the_take_over() {
 }
 
 #[test]
+fn a_stuck_owner_keeps_its_lease_for_five_seconds_and_no_longer() {
+    let mut fleet = Fleet::up(1);
+    let rooms = fleet.rooms();
+    // Renewed at 0, 1 and 2 s: the third silent round is no longer.
+    assert!(!fleet.stuck(Duration::from_millis(4_999)));
+    assert_eq!(fleet.lives, 1);
+    fleet.ping_all(PingStatus::Ready);
+    assert!(fleet.stuck(seconds(5)));
+    assert_eq!(fleet.lives, 2);
+    fleet.carry_on();
+    assert_eq!(fleet.rooms(), rooms);
+}
+
+#[test]
 fn what_pinged_before_a_restart_was_up_and_what_did_not_was_not() {
     for (pinged, failures) in [(true, 0), (false, 1)] {
         let mut fleet = Fleet::created(spec(1), CoreSettings::default());

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The number of kinds of steps.
-const KINDS: usize = 38;
+const KINDS: usize = 39;
 
 const CASES: u32 = 256;
 
@@ -93,6 +93,7 @@ fn events() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::SlowEndings),
         8 => Just(Step::FinishEnding),
         2 => Just(Step::Restart),
+        1 => (1_u64..15_000).prop_map(Step::Stuck),
         8 => (1_u64..400_000).prop_map(Step::Pass),
     ]
 }
