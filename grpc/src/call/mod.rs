@@ -78,7 +78,8 @@ impl Service<Request<Body>> for Calls {
                     answer
                 })
             }
-            // Reflection and health are streams and limit themselves. They do not count as calls under way: streams that
+            // Reflection and health are streams and limit themselves. They do not count as calls under way: streams
+            // that
             // nobody ends would keep the places of their connections.
             None if STREAMS.iter().any(|service| path.starts_with(service)) => {
                 Box::pin(self.routes.call(request))
