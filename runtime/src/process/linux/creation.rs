@@ -174,13 +174,12 @@ impl Host {
         }
     }
 
-    /// The record that the room starts from, with its processes that already run.
-    fn record_of(
+    /// What an earlier attempt, or an earlier process of ours, has recorded of the room. `None` if that cannot be read.
+    fn earlier_record(
         &self,
         order: &RoomOrder,
-        found: Option<Instance>,
         folder: &RoomFolder,
-    ) -> Result<RoomFile, RuntimeError> {
+    ) -> Result<Option<RoomFile>, RuntimeError> {
         let earlier = match RoomFile::read(folder) {
             Ok(earlier) => earlier,
             Err(error) if is_shortage(&error) => {
@@ -209,6 +208,17 @@ impl Host {
                 ));
             }
         }
+        Ok(earlier)
+    }
+
+    /// The record that the room starts from, with its processes that already run.
+    fn record_of(
+        &self,
+        order: &RoomOrder,
+        found: Option<Instance>,
+        folder: &RoomFolder,
+    ) -> Result<RoomFile, RuntimeError> {
+        let earlier = self.earlier_record(order, folder)?;
         let completed = earlier.as_ref().map(|earlier| earlier.completed.clone());
         let key = (order.scheduler.name.clone(), order.room.clone());
         let running: Vec<_> = self
