@@ -9,7 +9,7 @@ macro_rules! slot {
     (map $type:ty) => { Option<std::collections::BTreeMap<String, $type>> };
 }
 
-/// The [`FieldKind`] that a declaration names.
+/// The `FieldKind` that a declaration names.
 macro_rules! kind {
     (one) => {
         $crate::codec::FieldKind::One

@@ -25,7 +25,7 @@ pub enum Effect {
         id: WorkId,
         /// What is to be done.
         work: Work,
-        /// After this time its outcome counts as [`WorkResult::Unknown`].
+        /// After this time its outcome counts as [`super::WorkResult::Unknown`].
         timeout: Duration,
     },
     /// Give up pieces of work; their results are not expected any more.
@@ -49,6 +49,6 @@ pub struct Decision {
     pub reports: Vec<Report>,
     /// To be applied before any reply is sent.
     pub ping_cache: Vec<PingCacheChange>,
-    /// There is more to do: [`Input::Continue`] must follow soon, after other waiting inputs.
+    /// There is more to do: [`super::Input::Continue`] must follow soon, after other waiting inputs.
     pub more: bool,
 }

@@ -29,7 +29,7 @@ pub enum Input {
     Pinged(Vec<SteadyPing>),
     /// Something that the runtime observed.
     Runtime(RuntimeEvent),
-    /// A piece of [`Work`] has ended.
+    /// A piece of [`super::Work`] has ended.
     WorkDone {
         /// The piece of work.
         id: WorkId,
@@ -38,7 +38,7 @@ pub enum Input {
     },
     /// A wake-up requested by [`super::SchedulerState::next_wake`].
     Wake,
-    /// Continue with work that is too long for one turn ([`Decision::more`]).
+    /// Continue with work that is too long for one turn ([`super::Decision::more`]).
     Continue,
     /// The caller of an allocation has stopped waiting: the room is given back.
     AllocationUntaken {
