@@ -229,22 +229,24 @@ fn hostile_server() -> scripted::Scripted {
     })
 }
 
-/// A hostile HTTP server for one request.
+/// A hostile HTTP server: it says that it is there, and refuses the next request.
 fn hostile_http_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
-        let Ok((mut stream, _)) = listener.accept() else {
-            return;
-        };
-        let _ = stream.read(&mut [0; 2048]);
         let name = format!("{HOSTILE}\nforged");
-        let body = json!({"code": 6, "message": name}).to_string();
-        let _ = write!(
-            stream,
-            "HTTP/1.1 409 Conflict\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
+        let refusal = json!({"code": 6, "message": name}).to_string();
+        for (status, body) in [("200 OK", "{}"), ("409 Conflict", &refusal)] {
+            let Ok((mut stream, _)) = listener.accept() else {
+                return;
+            };
+            let _ = stream.read(&mut [0; 2048]);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
     });
     format!("http://{address}")
 }
