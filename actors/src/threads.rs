@@ -8,6 +8,7 @@ use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use parking_lot::Mutex;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -133,16 +134,23 @@ pub(crate) async fn watch(
             () = tokio::time::sleep(every) => {}
         }
         for found in threads.look() {
-            match found {
-                Found::Stuck(thread) => {
-                    supervisor.tell(Notice::ThreadStuck(thread));
-                    warn!(
-                        thread,
-                        "an actor thread is stalled: its schedulers move to other threads"
-                    );
-                }
-                Found::GoesOn(thread) => info!(thread, "an actor thread continues"),
+            if let Found::Stuck(thread) = found {
+                supervisor.tell(Notice::ThreadStuck(thread));
             }
+            // A log that panics must not end the watch.
+            let _ = catch_unwind(|| found.log());
+        }
+    }
+}
+
+impl Found {
+    fn log(&self) {
+        match self {
+            Self::Stuck(thread) => warn!(
+                thread,
+                "an actor thread is stalled: its schedulers move to other threads"
+            ),
+            Self::GoesOn(thread) => info!(thread, "an actor thread continues"),
         }
     }
 }

@@ -188,6 +188,10 @@ impl Writer {
             }
             group.spans.clear();
             self.carry_out(group.outgoing);
+            if !inbox.folded.is_empty() {
+                // Waiting pings may have come after its changes.
+                continue;
+            }
             // Store one chunk of steady pings, then look again for other work.
             let chunk = inbox.touches.take(TOUCH_CHUNK);
             if chunk.is_empty() {

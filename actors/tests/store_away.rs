@@ -264,6 +264,37 @@ fn who_waits_when_the_store_fails_is_told_at_once() {
 }
 
 #[test]
+fn a_ping_that_came_after_a_change_is_stored_after_it() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let (tried, waits) = (room_id(0), room_id(1));
+        for room in [&tried, &waits] {
+            w.ping(room, PingStatus::Ready).await.unwrap();
+        }
+        let begun = w.store.log(FLEET).len();
+        w.store.set_down(true);
+        // One change is being tried, the other one waits behind it.
+        for room in [&tried, &waits] {
+            let before = w.handled("runtime");
+            let status = InstanceStatus::Ready;
+            w.runtime.set_status(FLEET, room, status, "says something new");
+            eventually(LONG, "it is decided", || w.handled("runtime") > before).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        w.ping(&waits, PingStatus::Ready).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        w.store.set_down(false);
+        let changes = || w.store.log(FLEET)[begun..].concat();
+        let put = |c: &Change| matches!(c, Change::PutRoom(room) if room.id == waits);
+        let touch = |c: &Change| matches!(c, Change::TouchRooms(all) if all.iter().any(|t| t.room == waits));
+        let both = || changes().iter().any(put) && changes().iter().any(touch);
+        eventually(LONG, "both are stored", both).await;
+        let all = changes();
+        assert!(all.iter().position(put) < all.iter().position(touch), "{all:?}");
+    });
+}
+
+#[test]
 fn what_happens_while_the_store_is_away_for_long_is_folded_and_written_when_it_is_back() {
     const ROOMS: u16 = 100;
     const ROUNDS: u64 = 90;

@@ -56,7 +56,10 @@ impl World {
         for effect in group.effects {
             self.carry_out(effect);
         }
-        self.write_touches();
+        // Waiting pings may have come after what was folded.
+        if decisions(&self.folded) == 0 {
+            self.write_touches();
+        }
         if self.ended && self.revives {
             self.ended = false;
             self.restart();
