@@ -9,13 +9,28 @@ mod rooms;
 
 use std::sync::Arc;
 
-use maestro_actors::Node;
+use maestro_actors::{Node, Order};
+use maestro_core::state::{Command, Reply};
 
-use crate::{ManagementApi, OperatorApi, RoomsApi};
+use crate::{ApiResult, ManagementApi, OperatorApi, RequestContext, RoomsApi};
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use rooms::RoomsService;
+
+/// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
+async fn ask(
+    node: &Node,
+    context: &RequestContext,
+    name: &str,
+    command: Command,
+) -> ApiResult<Reply> {
+    let order = Order {
+        command,
+        request: Some(context.request_id.as_str().into()),
+    };
+    Ok(node.ask(name, order, context.remaining()).await?)
+}
 
 /// All APIs of a node, as the transports serve them.
 #[derive(Clone)]

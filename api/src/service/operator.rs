@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use maestro_actors::{CallError, Node, Order};
+use maestro_actors::{CallError, Node};
 use maestro_core::domain::SchedulerVersion;
 use maestro_core::ports::Outage;
 use maestro_core::state::{Command, Reply, RoomQuery};
@@ -44,22 +44,7 @@ impl OperatorService {
         command: Command,
     ) -> ApiResult<Reply> {
         in_time(context)?;
-        Ok(self.node.ask(name, command, context.remaining()).await?)
-    }
-
-    /// Sends a command on behalf of a request, whose id its operation will carry.
-    async fn order(
-        &self,
-        context: &RequestContext,
-        name: &str,
-        command: Command,
-    ) -> ApiResult<Reply> {
-        in_time(context)?;
-        let order = Order {
-            command,
-            request: Some(context.request_id.as_str().into()),
-        };
-        Ok(self.node.ask(name, order, context.remaining()).await?)
+        super::ask(&self.node, context, name, command).await
     }
 
     async fn order_rollout(
@@ -68,7 +53,7 @@ impl OperatorService {
         name: &str,
         command: Command,
     ) -> ApiResult<Option<Rollout>> {
-        match self.order(context, name, command).await? {
+        match self.ask(context, name, command).await? {
             Reply::Rollout(view) => Ok(Some(convert::rollout(*view))),
             other => Err(unexpected(&other)),
         }
@@ -80,7 +65,7 @@ impl OperatorService {
         name: &str,
         command: Command,
     ) -> ApiResult<String> {
-        match self.order(context, name, command).await? {
+        match self.ask(context, name, command).await? {
             Reply::Operation(id) => Ok(id.to_string()),
             other => Err(unexpected(&other)),
         }
@@ -230,10 +215,7 @@ impl OperatorApi for OperatorService {
             room: request.room_id.into(),
             force: request.force,
         };
-        match self
-            .order(context, &request.scheduler_name, command)
-            .await?
-        {
+        match self.ask(context, &request.scheduler_name, command).await? {
             Reply::Operation(id) => Ok(RemoveRoomResponse {
                 operation_id: Some(id.to_string()),
             }),

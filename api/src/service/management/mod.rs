@@ -6,7 +6,7 @@ mod operations;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use maestro_actors::{Node, Order, Query};
+use maestro_actors::{Node, Query};
 use maestro_core::domain::{OperationId, Scheduler};
 use maestro_core::ports::{Reads, SchedulerFilter};
 use maestro_core::rules::validation;
@@ -37,11 +37,7 @@ impl ManagementService {
         command: Command,
     ) -> ApiResult<Reply> {
         in_time(context, Doing::Other)?;
-        let order = Order {
-            command,
-            request: Some(context.request_id.as_str().into()),
-        };
-        Ok(self.node.ask(name, order, context.remaining()).await?)
+        crate::service::ask(&self.node, context, name, command).await
     }
 
     /// Sends a command that becomes an operation, and returns the operation's id.
