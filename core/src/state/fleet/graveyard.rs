@@ -2,7 +2,7 @@
 //! ended.
 
 use crate::domain::*;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::time::Duration;
 
 /// How long an id is kept: far longer than any call on a runtime takes.

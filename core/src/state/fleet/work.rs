@@ -2,7 +2,8 @@
 
 use crate::domain::*;
 use crate::state::work::WorkId;
-use std::collections::{BTreeMap, HashMap};
+use foldhash::HashMap;
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 /// The purpose of a piece of work.
