@@ -13,6 +13,7 @@ use prometheus::{
 };
 use std::sync::Arc;
 use std::time::Instant;
+use uuid::Uuid;
 
 const SQL_LATENCY: &str = "maestro_worker_postgres_operation_latency";
 const SQL_FAILS: &str = "maestro_worker_postgres_fails_total";
@@ -180,7 +181,9 @@ impl<S> Observed<S> {
                 | Change::UpdateVersion(_)
                 | Change::DeleteVersion(_) => &[&roles.create_version],
                 Change::DeleteScheduler { .. } => &[&roles.delete_scheduler],
-                Change::PutRoom(_) | Change::DeleteRoom(_) => &[&roles.rooms, &roles.instances],
+                Change::PutRoom(_) | Change::DeleteRoom(_) | Change::Clear => {
+                    &[&roles.rooms, &roles.instances]
+                }
                 Change::TouchRooms(_) => &[&roles.rooms],
                 Change::PutOperation(_) => &[&roles.operations, &roles.operation_flow],
                 Change::DeleteOperations(_) => &[&roles.operations],
@@ -218,7 +221,7 @@ impl<S: Store> Store for Observed<S> {
     ) -> Result<Seq, CommitError> {
         self.inner.stored_seq(scheduler, epoch).await
     }
-    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
+    async fn load(&self, owned: &[(SchedulerName, Epoch)]) -> Vec<Result<Loaded, StoreError>> {
         let r = &self.roles;
         let roles = [
             &r.get_scheduler,
@@ -227,7 +230,11 @@ impl<S: Store> Store for Observed<S> {
             &r.rooms,
             &r.instances,
         ];
-        timed(&roles, self.inner.load(scheduler)).await
+        let began = Instant::now();
+        let loaded = self.inner.load(owned).await;
+        let failed = loaded.iter().any(Result::is_err);
+        roles.iter().for_each(|role| role.record(began, failed));
+        loaded
     }
     fn outage(&self) -> Option<Arc<Outage>> {
         self.inner.outage()
@@ -291,6 +298,21 @@ impl<S: Ownership> Ownership for Observed<S> {
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
         timed(&[&self.roles.get_all], self.inner.discover()).await
     }
+    fn myself(&self) -> Member {
+        self.inner.myself()
+    }
+    async fn members(&self) -> Result<Vec<Member>, StoreError> {
+        self.inner.members().await
+    }
+    async fn owners(&self) -> Result<Vec<(SchedulerName, Holder)>, StoreError> {
+        self.inner.owners().await
+    }
+    async fn owner(&self, name: &SchedulerName) -> Result<Owner, StoreError> {
+        self.inner.owner(name).await
+    }
+    fn changes(&self) -> BoxStream<'static, OwnerChange> {
+        self.inner.changes()
+    }
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
         self.inner.acquire(names).await
     }
@@ -299,6 +321,12 @@ impl<S: Ownership> Ownership for Observed<S> {
     }
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         self.inner.release(held).await
+    }
+    async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
+        self.inner.drain(session, draining).await
+    }
+    async fn leave(&self) -> Result<(), StoreError> {
+        self.inner.leave().await
     }
 }
 

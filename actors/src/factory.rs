@@ -43,10 +43,14 @@ async fn load(parts: &NodeParts, name: &SchedulerName) -> Result<LoadedOwner, Bu
     let claims = parts.ownership.acquire(std::slice::from_ref(name)).await?;
     let epoch = match claims.into_iter().next() {
         Some(Claim::Owned { epoch, .. }) => epoch,
-        Some(Claim::HeldBy { address }) => return Err(BuildError::HeldBy(address)),
+        Some(Claim::HeldBy(holder)) => return Err(BuildError::HeldBy(holder.address)),
         None => return Err(BuildError::HeldBy(String::new())),
     };
-    let loaded = parts.store.load(name).await?;
+    let loaded = parts.store.load(&[(name.clone(), epoch)]).await;
+    let loaded = loaded.into_iter().next().unwrap_or_else(|| {
+        let nothing = "the store did not answer for this scheduler";
+        Err(StoreError::Unavailable(nothing.into()))
+    })?;
     let (seq, now, entropy) = (loaded.seq, parts.clock.now(), parts.clock.entropy());
     let state = SchedulerState::load(name.clone(), loaded, parts.core.clone(), now, entropy);
     Ok(LoadedOwner {

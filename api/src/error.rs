@@ -22,7 +22,9 @@ impl From<CallError> for Status {
             | CallError::Degraded { .. }
             | CallError::ShuttingDown
             | CallError::Late { cause: Some(_), .. }
-            | CallError::Store(StoreError::Unavailable(_)) => Code::Unavailable,
+            | CallError::Store(StoreError::Unavailable(_) | StoreError::Fenced { .. }) => {
+                Code::Unavailable
+            }
             CallError::Store(StoreError::Corrupt(_)) => Code::Unknown,
         };
         Self::new(code, error.to_string())

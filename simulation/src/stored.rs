@@ -68,6 +68,10 @@ impl Stored {
                 self.operator = OperatorRecord::default();
                 self.operations.retain(|id, _| id == keep);
             }
+            Change::Clear => {
+                self.rooms.clear();
+                self.operations.retain(|_, o| o.status.is_final());
+            }
             Change::PutRoom(room) => {
                 assert!(self.scheduler.is_some(), "a room of no scheduler");
                 self.rooms.insert(room.id.clone(), (**room).clone());
@@ -152,6 +156,7 @@ impl Stored {
             ended,
             operator: self.operator,
             seq: self.seq,
+            behind: false,
         }
     }
 }

@@ -66,7 +66,7 @@ async fn a_closed_store_gives_the_folder_up_and_answers_with_errors() {
     store.close().await;
     let refused = store.commit(owner.fence(), [].into()).await;
     assert!(matches!(refused, Err(CommitError::NotApplied(_))));
-    let refused = store.load(&"a".into()).await;
+    let refused = owner.try_load().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let again = EmbeddedStore::open(dir.path()).unwrap();
     assert_eq!(again.installation(), installation);

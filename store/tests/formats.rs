@@ -3,14 +3,17 @@
 //! `formats/2.redb`: schedulers of local processes, with a room in each state, and one that has every field.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod support;
+
 use maestro_core::{
     domain::{Instance, RoomRecord, RoomStatus, SchedulerName},
-    ports::{Reads, SchedulerFilter, Store},
+    ports::{Loaded, Reads, SchedulerFilter},
 };
 use maestro_store::embedded::EmbeddedStore;
+use maestro_testkit::contract::store::Owner;
 use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition, Value as RedbValue};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/2.redb");
 
@@ -20,6 +23,11 @@ const ROOMS: TableDefinition<(&str, &str), (u8, &[u8])> = TableDefinition::new("
 
 /// By scheduler and room: the status of the row, the document.
 type RoomRows = BTreeMap<(String, String), (u8, Vec<u8>)>;
+
+async fn loaded(store: &Arc<EmbeddedStore>, name: &SchedulerName) -> Loaded {
+    let ports = support::ports(store);
+    Owner::of(&ports, name.as_str()).await.load().await
+}
 
 fn rows<K, V, Row>(
     file: &Path,
@@ -84,7 +92,7 @@ async fn every_room_of_a_file_of_format_2_is_carried_over() {
     let mut seen = 0;
     for scheduler in store.schedulers(&SchedulerFilter::default()).await.unwrap() {
         let name = scheduler.name.clone();
-        for room in store.load(&name).await.unwrap().rooms {
+        for room in loaded(&store, &name).await.rooms {
             let (status, document) = &before[&(name.to_string(), room.id.to_string())];
             let document: Value = serde_json::from_slice(document).unwrap();
             assert_eq!(flat(&room), document);
@@ -140,7 +148,7 @@ async fn documents_of_a_file_of_format_2_are_written_as_they_were_read() {
     let store = EmbeddedStore::open(dir.path()).unwrap();
     let mut written = Vec::new();
     for (name, document) in &active {
-        let loaded = store.load(name).await.unwrap();
+        let loaded = loaded(&store, name).await;
         let active = serde_json::to_string(&loaded.scheduler).unwrap();
         assert_eq!(&active, document);
         written.extend(loaded.versions.iter().map(|of| {

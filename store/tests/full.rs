@@ -154,7 +154,7 @@ async fn a_store_that_is_down_says_so_and_comes_back() {
     );
     let asked = store.stored_seq(&owner.name, owner.epoch).await;
     assert!(matches!(asked, Err(CommitError::Unknown(_))), "{asked:?}");
-    assert!(store.load(&owner.name).await.is_err());
+    assert!(owner.try_load().await.is_err());
     let held = [(owner.name.clone(), owner.epoch)];
     assert!(store.renew(&held).await.is_err());
     assert!(store.scheduler("fleet").await.unwrap().is_some());

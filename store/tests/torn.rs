@@ -3,14 +3,11 @@
 
 mod support;
 
-use maestro_core::{
-    domain::RoomStatus,
-    ports::{Change, Store},
-};
+use maestro_core::{domain::RoomStatus, ports::Change};
 use maestro_store::embedded::EmbeddedStore;
 use maestro_testkit::contract::store::{Owner, samples};
 use std::{fs, path::Path};
-use support::Random;
+use support::{Random, ports};
 
 const NAME: &str = "maestro.redb";
 
@@ -43,7 +40,7 @@ async fn opens(dir: &Path, bytes: &[u8]) -> bool {
     match EmbeddedStore::open(dir) {
         Ok(store) => {
             // Every checksum was verified, so reads find no further defects.
-            store.load(&"fleet".into()).await.unwrap();
+            Owner::of(&ports(&store), "fleet").await.load().await;
             store.close().await;
             true
         }

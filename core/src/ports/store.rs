@@ -44,6 +44,9 @@ pub enum Change {
         /// The deletion itself, which clients read after the scheduler is gone.
         keep: OperationId,
     },
+    /// Deletes all rooms and all operations that have not ended. A snapshot of them follows in the same batch: that is
+    /// how an owner repairs a store that lost changes ([`CommitError::Behind`]).
+    Clear,
     /// Inserts a room, or overwrites it.
     PutRoom(Box<RoomRecord>),
     /// Deletes a room; one that does not exist is ignored.
@@ -79,7 +82,8 @@ pub enum CommitError {
         /// The epoch in the store.
         stored: Epoch,
     },
-    /// The stored seq is not the expected one: the store lost a batch, or applied one twice.
+    /// The stored seq is not the expected one. A lower one says that the store lost changes; the next batch must then
+    /// name it as its previous, and begin with [`Change::Clear`] and a snapshot.
     Behind {
         /// The seq in the store.
         stored: Seq,
@@ -121,6 +125,11 @@ pub enum StoreError {
     Unavailable(Cause),
     /// A stored document cannot be parsed.
     Corrupt(Cause),
+    /// Only when loading: the scheduler has another owner by now.
+    Fenced {
+        /// The epoch in the store.
+        stored: Epoch,
+    },
 }
 
 impl fmt::Display for StoreError {
@@ -128,14 +137,19 @@ impl fmt::Display for StoreError {
         match self {
             Self::Unavailable(cause) => write!(f, "the store cannot be used now: {cause}"),
             Self::Corrupt(cause) => write!(f, "a stored document cannot be read: {cause}"),
+            Self::Fenced { stored } => {
+                write!(f, "the scheduler has another owner (epoch {stored:?})")
+            }
         }
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let (Self::Unavailable(cause) | Self::Corrupt(cause)) = self;
-        cause.source()
+        match self {
+            Self::Unavailable(cause) | Self::Corrupt(cause) => cause.source(),
+            Self::Fenced { .. } => None,
+        }
     }
 }
 
@@ -214,6 +228,9 @@ pub struct Loaded {
     pub operator: OperatorRecord,
     /// The last batch that was stored; the next one must name it as its previous.
     pub seq: Seq,
+    /// The store lost its last changes, or everything, of `rooms`, `operations` and `ended`: a part of it was restarted
+    /// without its data, or failed over. What is missing is only known to the runtime.
+    pub behind: bool,
 }
 
 /// The owner's side of the store.
@@ -225,11 +242,13 @@ pub trait Store: Send + Sync + 'static {
     /// The seq of the last batch applied for `scheduler` by `epoch`.
     async fn stored_seq(&self, scheduler: &SchedulerName, epoch: Epoch)
     -> Result<Seq, CommitError>;
-    /// Everything about one scheduler. A name without a scheduler is not an error, see [`Loaded::scheduler`].
+    /// Everything about schedulers that were acquired at these epochs: one result per scheduler, in order. An earlier
+    /// owner's writes are refused before anything is read, so that none lands in between. A name without a scheduler is
+    /// not an error, see [`Loaded::scheduler`].
     ///
     /// # Errors
-    /// If the store cannot be read, or contains documents that cannot be.
-    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError>;
+    /// If the store cannot be read, contains documents that cannot be, or the scheduler has been taken over again.
+    async fn load(&self, owned: &[(SchedulerName, Epoch)]) -> Vec<Result<Loaded, StoreError>>;
     /// `Some` from the first change that failed to the next one that succeeded; the store itself notices the end. It is
     /// asked before each decision that changes something, because decisions cannot be undone, so it must answer from
     /// memory and without waiting.

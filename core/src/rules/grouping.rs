@@ -94,7 +94,10 @@ fn subject(change: &Change) -> Option<Subject<'_>> {
 fn divides(change: &Change) -> bool {
     matches!(
         change,
-        Change::CreateScheduler(_) | Change::DeleteScheduler { .. } | Change::DeleteOperations(_)
+        Change::CreateScheduler(_)
+            | Change::DeleteScheduler { .. }
+            | Change::Clear
+            | Change::DeleteOperations(_)
     )
 }
 

@@ -81,6 +81,7 @@ impl Rows<'_, '_> {
             } => self.add_version(scheduler, *created_at, document),
             Change::UpdateVersion(scheduler) => self.update_version(scheduler, document),
             Change::DeleteScheduler { keep } => self.delete(*keep),
+            Change::Clear => self.clear(),
             Change::PutRoom(room) => self.put_room(room, document),
             Change::DeleteRoom(room) => self.delete_room(room),
             Change::DeleteVersion(version) => self.delete_version(version),
@@ -198,6 +199,30 @@ impl Rows<'_, '_> {
             id == kept
         })?;
         self.tell(ModelChange::Deleted { keep, history });
+        Ok(())
+    }
+
+    /// Everything that the owner of a running scheduler keeps in memory as a whole.
+    fn clear(&mut self) -> Result<(), redb::Error> {
+        let name = self.scheduler.as_str();
+        let end = tables::successor(name);
+        let mut gone = Vec::new();
+        let texts = (name, "")..(end.as_str(), "");
+        self.tables.rooms.retain_in(texts, |_, (status, _)| {
+            let from = tables::room_status(status);
+            gone.push(ModelChange::Room { from, to: None });
+            false
+        })?;
+        let ids = (name, 0)..=(name, u128::MAX);
+        let ended = |(_, id): (&str, u128), (_, is_open, _, _): (u64, bool, i64, &[u8])| {
+            if is_open {
+                let id = OperationId(uuid::Uuid::from_u128(id));
+                gone.push(ModelChange::OperationGone { id, history: 0 });
+            }
+            !is_open
+        };
+        self.tables.operations.retain_in(ids, ended)?;
+        gone.into_iter().for_each(|change| self.tell(change));
         Ok(())
     }
 

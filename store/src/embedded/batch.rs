@@ -60,6 +60,7 @@ fn encode(change: &Change) -> Result<Vec<u8>, serde_json::Error> {
         Change::PutOperation(operation) => tables::encode(operation),
         Change::PutOperator(record) => tables::encode(record),
         Change::DeleteScheduler { .. }
+        | Change::Clear
         | Change::DeleteRoom(_)
         | Change::TouchRooms(_)
         | Change::DeleteVersion(_)

@@ -231,14 +231,23 @@ impl Store for EmbeddedStore {
         seq.await.map_err(|_| lost())?
     }
 
-    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
+    async fn load(&self, owned: &[(SchedulerName, Epoch)]) -> Vec<Result<Loaded, StoreError>> {
         // A batch of an actor that has ended may still be in the queue.
-        self.barrier().await?;
-        let name = scheduler.clone();
-        let read = self
-            .shared
-            .read(move |txn| snapshot::load(txn, name.as_str()));
-        read.await
+        if let Err(error) = self.barrier().await {
+            return owned.iter().map(|_| Err(error.clone())).collect();
+        }
+        let mut loaded = Vec::with_capacity(owned.len());
+        for (name, epoch) in owned {
+            if *epoch != self.shared.epoch {
+                let stored = self.shared.epoch;
+                loaded.push(Err(StoreError::Fenced { stored }));
+                continue;
+            }
+            let name = name.clone();
+            let read = move |txn: &_| snapshot::load(txn, name.as_str());
+            loaded.push(self.shared.read(read).await);
+        }
+        loaded
     }
 
     fn outage(&self) -> Option<Arc<Outage>> {

@@ -134,6 +134,11 @@ impl Entry {
         }
     }
 
+    /// Whether there is anything for an owner to do.
+    fn is_wanted(&self) -> bool {
+        self.active.is_some() || !self.open.is_empty()
+    }
+
     /// Whether nothing is left under this name.
     fn is_empty(&self) -> bool {
         self.active.is_none()
@@ -176,10 +181,15 @@ impl Model {
         self.with(name, |e| e.active.is_some()).unwrap_or(false)
     }
 
-    pub fn names(&self) -> Vec<SchedulerName> {
+    /// Names of schedulers, and of those that only have open operations.
+    pub fn wanted(&self) -> Vec<SchedulerName> {
         let entries = self.entries.read();
-        let existing = entries.iter().filter(|(_, e)| e.active.is_some());
-        existing.map(|(name, _)| name.clone()).collect()
+        let wanted = entries.iter().filter(|(_, e)| e.is_wanted());
+        wanted.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub fn is_wanted(&self, name: &SchedulerName) -> bool {
+        self.with(name.as_str(), Entry::is_wanted).unwrap_or(false)
     }
 
     /// Active schedulers that match the filter, ordered by name.

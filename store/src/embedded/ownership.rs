@@ -2,12 +2,14 @@
 
 use super::{EmbeddedStore, closed, queue::Job};
 use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_core::{
     domain::{Epoch, SchedulerName},
-    ports::{Claim, Ownership, Renewal, StoreError},
+    ports::{Claim, Holder, Member, Owner, OwnerChange, Ownership, Renewal, StoreError},
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// The validity of a renewal. The lock does not expire, so this only bounds for how long we
 /// continue after losing it (its file was removed).
@@ -16,7 +18,39 @@ const LEASE: Duration = Duration::from_secs(10);
 #[async_trait]
 impl Ownership for EmbeddedStore {
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
-        Ok(self.shared.model.names())
+        Ok(self.shared.model.wanted())
+    }
+
+    fn myself(&self) -> Member {
+        Member {
+            session: self.shared.session,
+            name: "this machine".into(),
+            address: String::new(),
+            hosts: true,
+            draining: false,
+            runtime_domain: self.shared.installation.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, StoreError> {
+        Ok(vec![self.myself()])
+    }
+
+    /// Nobody else has to find an owner.
+    async fn owners(&self) -> Result<Vec<(SchedulerName, Holder)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn owner(&self, name: &SchedulerName) -> Result<Owner, StoreError> {
+        match self.shared.model.is_wanted(name) {
+            true => Ok(Owner::Nobody),
+            false => Ok(Owner::Unknown),
+        }
+    }
+
+    fn changes(&self) -> BoxStream<'static, OwnerChange> {
+        stream::pending().boxed()
     }
 
     /// Claims at the epoch of this opening, with the seqs after everything that was sent.
@@ -50,6 +84,15 @@ impl Ownership for EmbeddedStore {
 
     /// The lock is released as a whole, when the store is closed.
     async fn release(&self, _held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// There is no other node that could take over.
+    async fn drain(&self, _session: Uuid, _draining: bool) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }

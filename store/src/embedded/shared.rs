@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 const READS_MAX: usize = 32;
 
@@ -16,6 +17,8 @@ pub struct Shared {
     pub dir: PathBuf,
     pub epoch: Epoch,
     pub installation: String,
+    /// Of this opening.
+    pub session: Uuid,
     pub model: Model,
     /// Limits concurrent reads of the file.
     reads: Arc<Semaphore>,
@@ -47,6 +50,7 @@ impl Shared {
             dir,
             epoch,
             installation,
+            session: Uuid::new_v4(),
             model,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             lock: Mutex::new(Some(lock)),

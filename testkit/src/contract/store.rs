@@ -41,6 +41,8 @@ macro_rules! store_contract {
             order::a_gap_in_the_order_is_answered_with_what_is_stored,
             order::a_batch_sent_twice_is_applied_once,
             order::all_changes_of_a_batch_are_applied_or_none,
+            order::a_snapshot_replaces_rooms_and_open_operations,
+            order::an_earlier_owner_loads_nothing,
             order::everything_is_there_after_opening_again,
             order::sixty_four_writers_do_not_disturb_each_other,
             order::a_held_scheduler_can_be_renewed,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use maestro_core::{
     domain::{Epoch, SchedulerName, Seq},
-    ports::{Change, Claim, CommitError, Fence, Loaded, Ownership, Reads, Store},
+    ports::{Change, Claim, CommitError, Fence, Loaded, Ownership, Reads, Store, StoreError},
 };
 use std::sync::Arc;
 
@@ -81,7 +81,15 @@ impl Owner {
     }
 
     pub async fn load(&self) -> Loaded {
-        self.store.load(&self.name).await.unwrap()
+        self.try_load().await.unwrap()
+    }
+
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn try_load(&self) -> Result<Loaded, StoreError> {
+        let owned = [(self.name.clone(), self.epoch)];
+        let loaded = self.store.load(&owned).await;
+        loaded.into_iter().next().unwrap()
     }
 
     /// Releases the scheduler, as a planned stop does.

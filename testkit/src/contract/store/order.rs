@@ -6,7 +6,7 @@ use super::{
 };
 use maestro_core::{
     domain::*,
-    ports::{Change, CommitError, Renewal, SchedulerFilter, Stage},
+    ports::{Change, CommitError, Renewal, SchedulerFilter, Stage, StoreError},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -117,6 +117,49 @@ pub async fn all_changes_of_a_batch_are_applied_or_none(harness: &dyn Harness) {
     let loaded = owner.load().await;
     assert_eq!(loaded.scheduler.unwrap().version().as_str(), "v3.0.0");
     assert_eq!(loaded.rooms.len(), 1);
+}
+
+pub async fn a_snapshot_replaces_rooms_and_open_operations(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let done = ended(operation("fleet", 2), OperationStatus::Finished, 60);
+    let put = |operation: &OperationRecord| Change::PutOperation(Box::new(operation.clone()));
+    owner
+        .put(vec![
+            Change::CreateScheduler(scheduler("fleet", "v1.0.0")),
+            put_room("r-1"),
+            put_room("r-2"),
+            put(&operation("fleet", 1)),
+            put(&done),
+        ])
+        .await;
+    let other = operation("fleet", 3);
+    let snapshot = vec![Change::Clear, put_room("r-2"), put_room("r-3"), put(&other)];
+    owner.put(snapshot).await;
+    let loaded = owner.load().await;
+    let mut rooms: Vec<_> = loaded.rooms.iter().map(|room| room.id.as_str()).collect();
+    rooms.sort_unstable();
+    assert_eq!(rooms, ["r-2", "r-3"]);
+    assert_eq!(loaded.operations, [other]);
+    let ended: Vec<_> = loaded.ended.iter().map(|ended| ended.id).collect();
+    assert_eq!(ended, [done.id], "an ended operation stays");
+    assert!(loaded.scheduler.is_some());
+    assert_eq!(self::rooms(&ports).await, 2);
+    let pending = ports.reads.operations("fleet", Stage::Pending).await;
+    assert_eq!(pending.unwrap().total, 1);
+}
+
+pub async fn an_earlier_owner_loads_nothing(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(vec![put_room("r-1")]).await;
+    owner.epoch = Epoch(owner.epoch.0 - 1);
+    let refused = owner.try_load().await;
+    let stored = Epoch(owner.epoch.0 + 1);
+    assert!(
+        matches!(refused, Err(StoreError::Fenced { stored: s }) if s == stored),
+        "{refused:?}"
+    );
 }
 
 pub async fn everything_is_there_after_opening_again(harness: &dyn Harness) {

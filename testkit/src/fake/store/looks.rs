@@ -58,10 +58,6 @@ impl FakeStore {
             .map(|r| r.seq)
             .unwrap_or_default()
     }
-    /// Address of the owning node.
-    pub fn owner_of(&self, name: &str) -> Option<String> {
-        self.inner.lock().schedulers.get(name)?.owner.clone()
-    }
 
     pub fn stored_scheduler(&self, name: &str) -> Option<Arc<Scheduler>> {
         self.inner

@@ -22,6 +22,7 @@ use std::{
 use tables::{Row, loaded};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use uuid::Uuid;
 
 /// The kinds of calls of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,9 @@ pub enum StoreCall {
     Read,
     Check,
     Discover,
+    /// The nodes: listed, or told to drain.
+    Members,
+    Owners,
     Acquire,
     Renew,
     Release,
@@ -61,13 +65,16 @@ pub enum StoreFault {
 
 type Hook = Box<dyn FnMut(StoreCall, &[Change]) -> Option<StoreFault> + Send>;
 
+#[derive(Clone)]
 pub struct FakeStore {
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Default)]
 struct Inner {
     schedulers: BTreeMap<SchedulerName, Row>,
+    sessions: BTreeMap<Uuid, node::Session>,
+    watchers: Vec<mpsc::UnboundedSender<OwnerChange>>,
     script: Script<StoreCall, StoreFault>,
     hook: Option<Hook>,
     threads: BTreeSet<String>,
@@ -83,7 +90,7 @@ struct Inner {
 impl FakeStore {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::default(),
+            inner: Arc::default(),
         })
     }
 
@@ -125,25 +132,6 @@ impl FakeStore {
     pub fn lose_last_commit(&self, name: &str) {
         if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
             row.lose_last();
-        }
-    }
-
-    /// A node with this address, which other nodes see in `Claim::HeldBy`.
-    pub fn node(self: &Arc<Self>, address: &str) -> Arc<FakeNode> {
-        Arc::new(FakeNode::new(self.clone(), address))
-    }
-    /// Another node takes the scheduler: its owner so far is fenced off.
-    pub fn steal(&self, name: &str, address: &str) -> Epoch {
-        let mut inner = self.inner.lock();
-        let row = inner.schedulers.entry(name.into()).or_default();
-        row.epoch.0 += 1;
-        row.owner = Some(address.into());
-        row.epoch
-    }
-    /// The owner's lease expires: any node may take the scheduler.
-    pub fn expire(&self, name: &str) {
-        if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
-            row.owner = None;
         }
     }
 
@@ -310,11 +298,17 @@ impl Store for FakeStore {
         Ok(row.seq)
     }
 
-    async fn load(&self, scheduler: &SchedulerName) -> Result<Loaded, StoreError> {
-        self.ask(StoreCall::Load).await?;
+    async fn load(&self, owned: &[(SchedulerName, Epoch)]) -> Vec<Result<Loaded, StoreError>> {
+        let asked = self.ask(StoreCall::Load).await;
         let inner = self.inner.lock();
-        let row = inner.schedulers.get(scheduler);
-        Ok(row.map(loaded).unwrap_or_default())
+        let load = |(name, epoch): &(SchedulerName, Epoch)| {
+            asked.clone()?;
+            match inner.schedulers.get(name) {
+                Some(row) if row.epoch != *epoch => Err(StoreError::Fenced { stored: row.epoch }),
+                row => Ok(row.map(loaded).unwrap_or_default()),
+            }
+        };
+        owned.iter().map(load).collect()
     }
 
     fn outage(&self) -> Option<Arc<Outage>> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maestro_core::{domain::*, ports::*};
 use std::{collections::BTreeMap, sync::Arc};
+use uuid::Uuid;
 
 #[derive(Clone, Default)]
 pub(super) struct Tables {
@@ -53,6 +54,10 @@ impl Tables {
                 self.rooms.clear();
                 self.operations.retain(|id, _| id == keep);
             }
+            Change::Clear => {
+                self.rooms.clear();
+                self.operations.retain(|_, (_, o)| o.status.is_final());
+            }
             Change::PutRoom(room) => {
                 self.rooms
                     .insert(room.id.clone(), Arc::new((**room).clone()));
@@ -102,6 +107,12 @@ impl Tables {
         open.into_iter().map(|(_, o)| o.clone()).collect()
     }
 
+    /// Whether there is anything for an owner to do.
+    pub fn is_wanted(&self) -> bool {
+        let open = |(_, o): &(u64, Arc<OperationRecord>)| !o.status.is_final();
+        self.scheduler.is_some() || self.operations.values().any(open)
+    }
+
     /// Ended operations, oldest first.
     pub fn ended(&self) -> Vec<Arc<OperationRecord>> {
         let all = self.operations.values().map(|(_, o)| o.clone());
@@ -116,8 +127,8 @@ impl Tables {
 pub(super) struct Row {
     pub epoch: Epoch,
     pub seq: Seq,
-    /// Address of the owning node.
-    pub owner: Option<String>,
+    /// Session of the owning node.
+    pub owner: Option<Uuid>,
     pub tables: Tables,
     /// The state before the last batch.
     pub before: Option<(Seq, Tables)>,
@@ -146,5 +157,6 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .collect(),
         operator: tables.operator,
         seq: row.seq,
+        behind: false,
     }
 }
