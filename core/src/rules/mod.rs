@@ -9,6 +9,7 @@ pub mod grouping;
 pub mod lease;
 pub(crate) mod names;
 pub mod patch;
+pub mod placement;
 pub(crate) mod status;
 pub(crate) mod surge;
 pub mod validation;
