@@ -84,6 +84,8 @@ where
         .await
         .context("it was interrupted");
 
+    // Other nodes take the schedulers over while this one still answers.
+    node.hand_over().await;
     // New work is refused from here on; accepted work is answered.
     serving.grpc.closing().await;
     node.shutdown().await;

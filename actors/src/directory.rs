@@ -1,19 +1,33 @@
-//! The registry of schedulers: maps a name to the handle of its owner.
+//! The registry of schedulers: maps a name to the handle of its owner, or to the node that owns it.
 
 use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
 use crate::node_counters::NodeCounters;
 use dashmap::DashMap;
 use maestro_core::domain::SchedulerName;
+use maestro_core::ports::{Holder, Member, Owner};
 use maestro_core::state::{Refusal, RefusalKind};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Maximum number of owners for names that no scheduler has. A switch ordered under such a name waits for its
 /// scheduler, for a minute or while the queues are paused.
 const STRANGERS_MAX: usize = 256;
+
+/// Where the owner of a scheduler runs.
+#[derive(Clone)]
+pub enum Location {
+    /// On this node, or it is being loaded here.
+    Local(SchedulerHandle),
+    /// On another node.
+    Remote(Holder),
+    /// The scheduler exists, and nobody owns it at the moment.
+    Unowned,
+}
 
 /// Read by every request from many threads; lookups return clones.
 #[derive(Clone, Default)]
@@ -21,9 +35,14 @@ pub struct Directory(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// Owners on this node. They take precedence over `elsewhere`.
     handles: DashMap<SchedulerName, SchedulerHandle>,
+    /// Schedulers without an owner here: the node that owns them, if there is one.
+    elsewhere: DashMap<SchedulerName, Option<Holder>>,
+    members: RwLock<Arc<[Member]>>,
+    changed: Notify,
     closed: AtomicBool,
-    /// All schedulers of the store are registered: from then on a missing name means "no such scheduler".
+    /// All schedulers of the store are registered: from then on a missing name means "no such scheduler", or a new one.
     complete: AtomicBool,
     /// Names that have an owner although no scheduler was created.
     strangers: Mutex<HashSet<SchedulerName>>,
@@ -31,30 +50,101 @@ struct Inner {
 }
 
 impl Directory {
-    /// The handle of a scheduler; `None` if there is no such scheduler.
+    /// Where the owner of a scheduler runs; `None` if no such scheduler is known.
     ///
     /// # Errors
     /// When the node is shutting down, or has not listed all schedulers yet.
-    pub fn find(&self, name: &str) -> Result<Option<SchedulerHandle>, CallError> {
+    pub fn locate(&self, name: &str) -> Result<Option<Location>, CallError> {
         if self.0.closed.load(Relaxed) {
             return Err(CallError::ShuttingDown);
         }
-        let found = self.0.handles.get(name).map(|entry| entry.value().clone());
-        if found.is_none() && !self.0.complete.load(Relaxed) {
-            return Err(CallError::Restarting(name.to_owned()));
+        if let Some(entry) = self.0.handles.get(name) {
+            return Ok(Some(Location::Local(entry.value().clone())));
         }
-        Ok(found)
+        if let Some(entry) = self.0.elsewhere.get(name) {
+            let remote = entry.value().clone().map(Location::Remote);
+            return Ok(Some(remote.unwrap_or(Location::Unowned)));
+        }
+        match self.is_complete() {
+            true => Ok(None),
+            false => Err(CallError::Restarting(name.to_owned())),
+        }
     }
 
-    /// The handle of a scheduler; creates it if necessary.
+    /// The handle of a scheduler whose owner runs here; `None` if no such scheduler is known.
+    ///
+    /// # Errors
+    /// As for [`Self::locate`]; also when the owner runs on another node, or nobody owns the scheduler.
+    pub fn find(&self, name: &str) -> Result<Option<SchedulerHandle>, CallError> {
+        match self.locate(name)? {
+            None => Ok(None),
+            Some(Location::Local(handle)) => Ok(Some(handle)),
+            Some(Location::Remote(holder)) => Err(CallError::Elsewhere {
+                name: name.to_owned(),
+                address: holder.address,
+            }),
+            Some(Location::Unowned) => Err(CallError::Unowned(name.to_owned())),
+        }
+    }
+
+    /// The nodes that were alive at the last look; empty before the first one.
+    pub fn members(&self) -> Arc<[Member]> {
+        self.0.members.read().clone()
+    }
+    pub(crate) fn set_members(&self, members: &[Member]) {
+        *self.0.members.write() = members.into();
+    }
+
+    /// Completes when the owner of some scheduler changes after this call. For callers that wait for an owner.
+    pub fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// The handle of a scheduler that this node takes; creates it if necessary.
     pub(crate) fn entry(&self, name: &SchedulerName, timeouts: AskTimeouts) -> SchedulerHandle {
         let made = || SchedulerHandle::new(name.clone(), timeouts);
-        self.0
+        let handle = self
+            .0
             .handles
             .entry(name.clone())
             .or_insert_with(made)
             .value()
-            .clone()
+            .clone();
+        self.0.elsewhere.remove(name);
+        self.0.changed.notify_waiters();
+        handle
+    }
+
+    /// Notes who owns a scheduler that this node does not own.
+    pub(crate) fn note(&self, name: &SchedulerName, owner: Owner) {
+        match owner {
+            Owner::Held(holder) => drop(self.0.elsewhere.insert(name.clone(), Some(holder))),
+            Owner::Nobody => drop(self.0.elsewhere.insert(name.clone(), None)),
+            Owner::Unknown => drop(self.0.elsewhere.remove(name)),
+        }
+        self.0.changed.notify_waiters();
+    }
+
+    /// The scheduler's owner is no longer this node.
+    pub(crate) fn moved(&self, name: &SchedulerName, owner: Owner) {
+        // First, so that the scheduler is not missing for a moment.
+        self.note(name, owner);
+        self.forget(name.as_str());
+        self.0.changed.notify_waiters();
+    }
+
+    /// Whether its owner runs here, or is being loaded here.
+    pub(crate) fn is_local(&self, name: &SchedulerName) -> bool {
+        self.0.handles.contains_key(name)
+    }
+
+    /// Names that are known here and owned by other nodes or by nobody, in order.
+    pub(crate) fn elsewhere(&self) -> Vec<(SchedulerName, Option<Holder>)> {
+        let all = self.0.elsewhere.iter();
+        let all = all.map(|entry| (entry.key().clone(), entry.value().clone()));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
     }
 
     /// Registers a name that gets an owner although there is no such scheduler.
@@ -79,14 +169,23 @@ impl Directory {
         self.0.strangers.lock().remove(name);
     }
 
+    /// The scheduler does not exist any more.
     pub(crate) fn remove(&self, name: &str) {
+        self.0.elsewhere.remove(name);
+        self.forget(name);
+        self.0.changed.notify_waiters();
+    }
+
+    fn forget(&self, name: &str) {
         if let Some((_, handle)) = self.0.handles.remove(name) {
             self.0.counters.gone(handle);
         }
         self.created(name);
     }
+
     pub(crate) fn close(&self) {
         self.0.closed.store(true, Relaxed);
+        self.0.changed.notify_waiters();
     }
     pub(crate) fn complete(&self) {
         self.0.complete.store(true, Relaxed);
@@ -100,7 +199,7 @@ impl Directory {
         &self.0.counters
     }
 
-    /// All handles, ordered by name.
+    /// The handles of all owners on this node, ordered by name.
     pub fn all(&self) -> Vec<SchedulerHandle> {
         let mut all: Vec<_> = self.0.handles.iter().map(|e| e.value().clone()).collect();
         all.sort_by(|a, b| a.name().cmp(b.name()));

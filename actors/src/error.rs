@@ -42,6 +42,22 @@ pub enum CallError {
     /// Its actor is being rebuilt.
     #[error("scheduler {0} is being loaded; try again in a moment")]
     Restarting(String),
+    /// Another node owns it.
+    #[error("scheduler {name} is owned by the node at {address}; ask that one")]
+    Elsewhere {
+        /// The scheduler.
+        name: String,
+        /// Where the other node takes calls.
+        address: String,
+    },
+    /// No node owns it at the moment.
+    #[error("scheduler {0} has no owner at the moment; try again in a moment")]
+    Unowned(String),
+    /// No living node hosts owners of schedulers.
+    #[error(
+        "no node that runs schedulers is alive; start one with `maestro start worker`, then try again"
+    )]
+    NoHost,
     /// It failed repeatedly and is not restarted until an operator intervenes.
     #[error("scheduler {name} is degraded and does not run: {cause}")]
     Degraded {

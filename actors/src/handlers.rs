@@ -9,7 +9,7 @@ use crate::writer::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::RoomId;
 use maestro_core::state::{Caller, Command, Input, Refusal, RefusalKind, WorkResult};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 impl StreamHandler<Counted<Ask>> for SchedulerActor {
     fn handle(&mut self, Counted(ask, queued): Counted<Ask>, ctx: &mut Self::Context) {
@@ -97,6 +97,10 @@ impl Handler<Counted<FromWriter>> for SchedulerActor {
                 info!(scheduler_name = %self.guard.name, "the scheduler is gone, its actor ends");
                 self.end(EndCause::Gone, ctx);
             }
+            WriterEvent::Fenced => {
+                warn!(scheduler_name = %self.guard.name, "another node owns the scheduler: its actor ends");
+                self.end(EndCause::Fenced, ctx);
+            }
             WriterEvent::Lost(why) => {
                 error!(scheduler_name = %self.guard.name, %why, "the outcome of a write is unknown: reloading");
                 self.end(EndCause::Failed(why), ctx);
@@ -124,6 +128,7 @@ impl Handler<Counted<Control>> for SchedulerActor {
             Control::Probe => self.gauge.count(Turn::Probe),
             Control::Reload => self.end(EndCause::Reload, ctx),
             Control::Stop => self.end(EndCause::Stopped, ctx),
+            Control::HandOver => self.end(EndCause::HandedOver, ctx),
             Control::LeaseLost => self.end(EndCause::LeaseLost, ctx),
             Control::Pushed(record) => self.turn(Turn::Control, Input::Pushed(record), ctx),
             Control::CancelRequested(id) => {

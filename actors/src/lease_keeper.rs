@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
 use maestro_core::rules::lease::{Judgement, Pulse, patience};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -41,6 +41,8 @@ pub(crate) async fn keep(
     }
 }
 
+type Owners = Vec<(SchedulerName, Live)>;
+
 struct LeaseKeeper {
     parts: NodeParts,
     directory: Directory,
@@ -55,10 +57,9 @@ impl LeaseKeeper {
     async fn round(&mut self) {
         self.directory.counters().synced();
         self.supervisor.probe();
-        let held = self.alive();
-        if held.is_empty() {
-            return;
-        }
+        let (held, stuck) = self.judge();
+        self.release(stuck).await;
+        // Without owners too: it keeps the session of this node alive.
         let before = self.parts.clock.now().mono;
         let asked: Vec<_> = held
             .iter()
@@ -97,31 +98,55 @@ impl LeaseKeeper {
         }
     }
 
-    /// Owners that made progress since the last round; probes all of them again.
-    fn alive(&mut self) -> Vec<(SchedulerName, Live)> {
-        let mut alive = Vec::new();
+    /// Gives back the schedulers of stuck owners: the session of this node goes on, so their leases would not expire.
+    async fn release(&self, stuck: Owners) {
+        if stuck.is_empty() {
+            return;
+        }
+        let held = stuck.iter().map(|(name, live)| {
+            // First, so that nothing begins under a lease that another node has.
+            live.lease.lose();
+            (name.clone(), live.lease.epoch)
+        });
+        let held: Vec<_> = held.collect();
+        let released = self.parts.ownership.release(&held);
+        match tokio::time::timeout(self.parts.settings.lease_renewal, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "stuck schedulers cannot be released now"),
+            Err(_) => warn!("stuck schedulers cannot be released: the store does not answer"),
+        }
+    }
+
+    /// Owners whose leases are renewed, and owners that have become stuck. Probes those that made progress again.
+    fn judge(&mut self) -> (Owners, Owners) {
+        let (mut alive, mut stuck) = (Vec::new(), Vec::new());
         let all = self.directory.all();
-        self.seen
-            .retain(|name, _| all.iter().any(|h| h.name() == name));
+        let names: HashSet<_> = all.iter().map(|handle| handle.name().clone()).collect();
+        self.seen.retain(|name, _| names.contains(name));
         let settings = &self.parts.settings;
         let patience = patience(settings.lease_ttl, settings.lease_renewal);
         for handle in all {
             let Ok(live) = handle.live() else { continue };
             let pulse = self.seen.entry(handle.name().clone()).or_default();
-            let judgement = pulse.judge(live.gauge.progress(), patience);
-            match judgement {
+            match pulse.judge(live.gauge.progress(), patience) {
                 // One probe at a time, so that the mailbox of a stuck actor does not grow.
                 Judgement::Progressed => live.tell(Control::Probe),
                 Judgement::Stuck => {
-                    warn!(scheduler_name = %handle.name(), "its actor makes no progress: its lease is not renewed");
+                    warn!(scheduler_name = %handle.name(), "its actor makes no progress: the scheduler is released");
+                    live.tell(Control::LeaseLost);
+                    stuck.push((handle.name().clone(), live));
+                    continue;
                 }
-                Judgement::Waiting | Judgement::StillStuck => {}
+                // The release may have failed.
+                Judgement::StillStuck => {
+                    stuck.push((handle.name().clone(), live));
+                    continue;
+                }
+                Judgement::Waiting => {}
             }
-            if judgement.renews() {
-                alive.push((handle.name().clone(), live));
-            }
+            alive.push((handle.name().clone(), live));
         }
-        alive
+        (alive, stuck)
     }
 }
 
@@ -254,23 +279,40 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_owner_s_lease_alone_runs_out() {
+    fn a_stuck_owner_alone_loses_its_scheduler() {
         test(|mut w| async move {
             let (well, stuck) = (w.owner("well").await, w.owner("stuck").await);
+            // The first release fails, and the next round repeats it.
+            w.store.fail(StoreCall::Release, StoreFault::NotApplied);
             for round in 0..7 {
                 well.gauge.count(Turn::Probe);
-                let told = w.round().await;
+                let mut told = w.round().await;
+                told.sort_unstable();
                 // Whoever did something is asked again, who did not owes a sign of life.
-                assert_eq!(told.len(), if round == 0 { 2 } else { 1 }, "{round}");
+                let expected: &[_] = match round {
+                    0 => &["probe", "probe"],
+                    3 => &["lost", "probe"],
+                    _ => &["probe"],
+                };
+                assert_eq!(told, expected, "{round}");
                 assert_eq!(w.left(&well), 3 * RENEWAL);
-                // Renewed for the last time in the third of the rounds.
-                let left = (3 * RENEWAL).saturating_sub(RENEWAL * u32::saturating_sub(round, 2));
+                let left = if round < 3 {
+                    3 * RENEWAL
+                } else {
+                    Duration::ZERO
+                };
                 assert_eq!(w.left(&stuck), left, "{round}");
+                let owned = w.store.owner_of("stuck").is_some();
+                assert_eq!(owned, round < 4, "{round}");
             }
+            assert!(w.store.owner_of("well").is_some());
+            // It comes too late.
             well.gauge.count(Turn::Probe);
             stuck.gauge.count(Turn::Probe);
-            assert_eq!(w.round().await, ["probe", "probe"]);
-            assert_eq!(w.left(&stuck), 3 * RENEWAL);
+            let mut told = w.round().await;
+            told.sort_unstable();
+            assert_eq!(told, ["lost", "probe", "probe"]);
+            assert_eq!(w.left(&stuck), Duration::ZERO);
         });
     }
 
@@ -300,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_forgotten_and_without_owners_nobody_is_asked() {
+    fn who_is_gone_is_forgotten_and_the_session_goes_on_without_owners() {
         test(|mut w| async move {
             w.owner("fleet").await;
             w.round().await;
@@ -309,7 +351,7 @@ mod tests {
             assert_eq!(w.round().await, Vec::<&str>::new());
             assert_eq!(
                 (w.keeper.seen.len(), w.store.calls(StoreCall::Renew)),
-                (0, 1)
+                (0, 2)
             );
         });
     }

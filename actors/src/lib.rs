@@ -41,6 +41,7 @@ mod scheduler_counters;
 mod scope;
 mod supervisor;
 mod supervisor_messages;
+mod survey;
 mod threads;
 mod throttle;
 mod turn_trace;
@@ -51,7 +52,7 @@ mod writer;
 
 pub use catalog::{Catalog, Query};
 pub use debug::{ActorView, DebugView};
-pub use directory::Directory;
+pub use directory::{Directory, Location};
 pub use error::{CallError, EventError};
 pub use handle::{AskTimeouts, SchedulerHandle};
 pub use node::Node;

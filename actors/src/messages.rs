@@ -42,6 +42,8 @@ pub(crate) enum Control {
     Reload,
     /// Flush and end for good: the node is shutting down.
     Stop,
+    /// Flush and end: the scheduler belongs on another node.
+    HandOver,
     /// Another node owns the scheduler now, or the store cannot confirm that we do.
     LeaseLost,
     Pushed(Box<OperationRecord>),

@@ -1,5 +1,6 @@
 //! One node's actors: started together, reached through one handle, shut down in order.
 
+mod cluster;
 mod rooms;
 
 use crate::catalog::Catalog;
@@ -26,11 +27,13 @@ use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
+/// Maximum number of names that are looked up in the store at the same time.
+const LOOK_UPS_MAX: usize = 16;
 /// Interval at which [`Node::loaded`] checks the schedulers.
 const LOAD_LOOK: Duration = Duration::from_millis(5);
 /// A reload continues even if its caller stops waiting.
@@ -45,6 +48,8 @@ pub struct Node {
     supervisor_restarts: Arc<Mutex<RestartLog>>,
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
+    parts: NodeParts,
+    look_ups: Arc<Semaphore>,
     io: tokio::runtime::Handle,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
@@ -89,11 +94,15 @@ impl Node {
         let lease = parts.settings.lease_ttl;
         let watch = threads::watch(threads, link(), lease, stop.clone());
         background.spawn_on(watch, &parts.io);
+        let survey = crate::survey::run(parts.clone(), directory.clone(), link(), stop.clone());
+        background.spawn_on(survey, &parts.io);
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
         let patience = parts.settings.timeouts.other;
         let stop_within = parts.settings.stop_within;
         let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
+        let look_ups = Arc::new(Semaphore::new(LOOK_UPS_MAX));
+        let all_parts = parts.clone();
         let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
         let (outbox, store) = (parts.outbox, parts.store);
         Self {
@@ -103,6 +112,8 @@ impl Node {
             supervisor_restarts,
             store,
             runtime,
+            parts: all_parts,
+            look_ups,
             io,
             clock,
             tasks,
@@ -150,7 +161,7 @@ impl Node {
     ) -> Result<Reply, CallError> {
         let order = order.into();
         let command = &order.command;
-        let found = self.directory.find(name)?;
+        let found = self.find(name).await?;
         let (known, makes_it) = (found.is_some(), command.makes_scheduler());
         // If the command may create the scheduler and its owner is being loaded, wait for the owner.
         let creates = refuse_unknown(&name.into(), command).is_none();
@@ -185,7 +196,7 @@ impl Node {
     /// # Errors
     /// See [`SchedulerHandle::ping`].
     pub async fn ping(&self, name: &str, ping: Ping) -> Result<(), CallError> {
-        match self.directory.find(name)? {
+        match self.find(name).await? {
             Some(handle) => handle.ping(ping).await,
             None => {
                 let text = format!("scheduler {name} not found");
@@ -213,9 +224,15 @@ impl Node {
     }
 
     async fn ensure(&self, name: SchedulerName) -> Result<SchedulerHandle, CallError> {
+        if let Some(host) = self.host_of(name.as_str())? {
+            return Err(CallError::Elsewhere {
+                name: name.to_string(),
+                address: host.address,
+            });
+        }
         let (done, made) = oneshot::channel();
         self.supervisor.tell(Notice::Ensure { name, done });
-        made.await.map_err(|_| CallError::ShuttingDown)
+        made.await.map_err(|_| CallError::ShuttingDown)?
     }
 
     /// Flushes and ends the owner, and loads a new one. False if there is no such scheduler.
@@ -291,6 +308,7 @@ impl Node {
             error!("an owner did not end in time: abandoned");
         }
         self.stop.cancel();
+        self.leave().await;
         // The last owners have queued all their events.
         self.outbox.shutdown().await;
         let left = async {

@@ -1,19 +1,19 @@
 //! The turns of the supervisor: one per notice.
 
 use crate::error::CallError;
-use crate::factory::{BuildError, LoadedOwner};
+use crate::factory::{BuildError, LoadedOwner, Made};
 use crate::handle::SchedulerHandle;
 use crate::messages::{Control, Counted};
 use crate::owner_status::OwnerStatus;
-use crate::supervisor::{Child, DISCOVER_RETRY, SupervisorActor};
+use crate::supervisor::{Child, LOAD_RETRY, SupervisorActor};
 use crate::supervisor_messages::{EndCause, Notice};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::StoreError;
+use maestro_core::ports::{Owner, StoreError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 impl Handler<Counted<Notice>> for SupervisorActor {
     type Result = ();
@@ -22,7 +22,7 @@ impl Handler<Counted<Notice>> for SupervisorActor {
     fn handle(&mut self, Counted(notice, queued): Counted<Notice>, ctx: &mut Self::Context) {
         drop(queued);
         self.link.gauge.begin_turn(notice.turn());
-        let turn = AssertUnwindSafe(|| self.take(notice, ctx));
+        let turn = AssertUnwindSafe(|| self.turn(notice, ctx));
         if catch_unwind(turn).is_err() {
             self.mend(ctx);
         }
@@ -31,11 +31,12 @@ impl Handler<Counted<Notice>> for SupervisorActor {
 }
 
 impl SupervisorActor {
-    fn take(&mut self, notice: Notice, ctx: &mut Context<Self>) {
+    fn turn(&mut self, notice: Notice, ctx: &mut Context<Self>) {
         match notice {
-            Notice::Discovered(found) => self.discovered(found, ctx),
+            Notice::Take(names) => self.taken(names),
+            Notice::HandOver(names) => self.hand_over(&names),
             Notice::Ensure { name, done } => self.wanted(name, done),
-            Notice::Built { name, outcome } => self.built(&name, outcome),
+            Notice::Built { made, batch } => self.made(made, batch, ctx),
             Notice::ChildEnded {
                 name,
                 incarnation,
@@ -57,9 +58,6 @@ impl SupervisorActor {
         if self.stopping.is_some() {
             return self.finish_shutdown();
         }
-        if !self.directory.is_complete() {
-            ctx.run_later(DISCOVER_RETRY, |actor, _| actor.discover());
-        }
         let lost = |child: &Child| !child.building && !child.alive && !child.handle.is_degraded();
         let lost = self.children.iter().filter(|(_, child)| lost(child));
         let names: Vec<SchedulerName> = lost.map(|(name, _)| name.clone()).collect();
@@ -67,33 +65,37 @@ impl SupervisorActor {
             if let Some(child) = self.children.get(&name) {
                 child.handle.set_status(OwnerStatus::Loading);
             }
-            self.build(&name, DISCOVER_RETRY);
+            self.build(&name, LOAD_RETRY);
+        }
+        ctx.run_later(LOAD_RETRY, |actor, _| actor.load_again());
+    }
+
+    fn taken(&mut self, names: Vec<SchedulerName>) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let (schedulers, first) = (names.len(), !self.directory.is_complete());
+        self.take(names);
+        self.directory.complete();
+        if first || schedulers > 0 {
+            info!(schedulers, "taking over schedulers of the store");
         }
     }
 
-    fn discovered(
+    fn hand_over(&mut self, names: &[SchedulerName]) {
+        for name in names {
+            let child = self.children.get(name);
+            if let Some(Ok(live)) = child.map(|child| child.handle.live()) {
+                live.tell(Control::HandOver);
+            }
+        }
+    }
+
+    fn wanted(
         &mut self,
-        found: Result<Vec<SchedulerName>, StoreError>,
-        ctx: &mut Context<Self>,
+        name: SchedulerName,
+        done: oneshot::Sender<Result<SchedulerHandle, CallError>>,
     ) {
-        match found {
-            Ok(names) => {
-                for name in &names {
-                    self.ensure(name);
-                }
-                self.directory.complete();
-                self.directory.counters().synced();
-                let schedulers = names.len();
-                info!(schedulers, "taking over the schedulers of the store");
-            }
-            Err(error) => {
-                ctx.run_later(DISCOVER_RETRY, |actor, _| actor.discover());
-                error!(%error, "the schedulers cannot be listed; trying again");
-            }
-        }
-    }
-
-    fn wanted(&mut self, name: SchedulerName, done: oneshot::Sender<SchedulerHandle>) {
         if self.stopping.is_some() {
             return; // dropping `done` answers
         }
@@ -104,8 +106,25 @@ impl SupervisorActor {
                 child.waiting.push(done);
             }
             // The caller may have stopped waiting.
-            _ => drop(done.send(handle)),
+            _ => drop(done.send(Ok(handle))),
         }
+    }
+
+    fn made(&mut self, made: Made, batch: bool, ctx: &mut Context<Self>) {
+        if batch {
+            self.batches = self.batches.saturating_sub(1);
+        }
+        let waited = !self.unloaded.is_empty();
+        for (name, outcome) in made {
+            self.built(&name, outcome);
+        }
+        if batch {
+            self.parts.look_again.notify_one();
+        }
+        if !waited && !self.unloaded.is_empty() {
+            ctx.run_later(LOAD_RETRY, |actor, _| actor.load_again());
+        }
+        self.load_queued();
     }
 
     fn built(&mut self, name: &SchedulerName, outcome: Result<Box<LoadedOwner>, BuildError>) {
@@ -119,17 +138,20 @@ impl SupervisorActor {
         match outcome {
             Ok(loaded) => self.begin_incarnation(name, *loaded),
             Err(BuildError::Panicked) => self.restart(name, "loading it panicked"),
+            Err(BuildError::HeldBy(holder)) => self.let_go(name, Owner::Held(holder)),
+            Err(BuildError::Store(StoreError::Fenced { .. })) => self.let_go(name, Owner::Nobody),
             Err(cause) => {
-                // An unavailable store is not the scheduler's fault: the retry costs no budget.
-                self.build(name, DISCOVER_RETRY);
                 let Some(child) = self.children.get_mut(name) else {
                     return;
                 };
+                // An unavailable store is not the scheduler's fault: the retry costs no budget.
+                child.building = true;
                 child.handle.counters().load_failed();
                 // Logged once, not each second.
                 if !std::mem::replace(&mut child.unloaded, true) {
                     warn!(scheduler_name = %name, %cause, "it cannot be loaded; it is tried each second");
                 }
+                self.unloaded.push(name.clone());
             }
         }
     }

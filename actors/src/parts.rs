@@ -7,6 +7,7 @@ use maestro_core::settings::CoreSettings;
 use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -77,6 +78,8 @@ pub struct NodeParts {
     pub(crate) outbox: Outbox,
     /// The remaining tasks of owners that have ended.
     pub(crate) retiring: TaskTracker,
+    /// Wakes the survey of schedulers and owners.
+    pub(crate) look_again: Arc<Notify>,
     /// Canceled at shutdown: factories give up.
     pub(crate) going_down: CancellationToken,
 }
@@ -109,6 +112,7 @@ impl NodeParts {
             io,
             tasks: TaskTracker::new(),
             retiring: TaskTracker::new(),
+            look_again: Arc::default(),
             going_down: CancellationToken::new(),
         }
     }

@@ -4,27 +4,32 @@
 //! and a factory makes the next incarnation by loading everything from the store again.
 
 use crate::Directory;
-use crate::factory::{self, BuildError, LoadedOwner};
+use crate::error::CallError;
+use crate::factory::{self, BATCH_MAX, BuildError, LoadedOwner};
 use crate::handle::SchedulerHandle;
 use crate::incarnation::{self, OwnerTasks};
 use crate::owner_status::OwnerStatus;
 use crate::parts::NodeParts;
 use crate::restart::RestartLog;
 use crate::supervisor_messages::{EndCause, Notice, SupervisorLink};
+use crate::survey;
 use crate::threads::Threads;
 use actix::prelude::*;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
+use maestro_core::ports::Owner;
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-/// Pause between two attempts to list the schedulers.
-pub(crate) const DISCOVER_RETRY: Duration = Duration::from_secs(1);
+/// Pause before schedulers that could not be loaded are tried again.
+pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
+/// Maximum number of batches of schedulers that are loaded at the same time.
+const BATCHES_MAX: usize = 4;
 
 pub(crate) struct Child {
     pub(crate) handle: SchedulerHandle,
@@ -37,7 +42,7 @@ pub(crate) struct Child {
     /// The last factory could not reach the store.
     pub(crate) unloaded: bool,
     /// Callers of `Ensure` and `Reload` that wait for the next incarnation.
-    pub(crate) waiting: Vec<oneshot::Sender<SchedulerHandle>>,
+    pub(crate) waiting: Vec<oneshot::Sender<Result<SchedulerHandle, CallError>>>,
     pub(crate) reloading: Vec<oneshot::Sender<bool>>,
 }
 
@@ -46,6 +51,11 @@ pub(crate) struct SupervisorActor {
     pub(crate) directory: Directory,
     threads: Arc<Threads>,
     pub(crate) children: HashMap<SchedulerName, Child>,
+    /// Children that wait to be loaded in batches.
+    queue: VecDeque<SchedulerName>,
+    pub(crate) batches: usize,
+    /// Children that could not be loaded, for the next attempt.
+    pub(crate) unloaded: Vec<SchedulerName>,
     pub(crate) last_incarnation: u64,
     pub(crate) stopping: Option<Vec<oneshot::Sender<()>>>,
     /// Its own turns that panicked.
@@ -67,6 +77,9 @@ impl SupervisorActor {
             directory,
             threads,
             children: HashMap::new(),
+            queue: VecDeque::new(),
+            batches: 0,
+            unloaded: Vec::new(),
             last_incarnation: 0,
             stopping: None,
             restarts,
@@ -74,14 +87,59 @@ impl SupervisorActor {
         }
     }
 
-    pub(crate) fn discover(&self) {
-        let (ownership, me) = (self.parts.ownership.clone(), self.link.clone());
-        let going_down = self.parts.going_down.clone();
-        let work = async move {
-            tokio::select! {
-                () = going_down.cancelled() => {}
-                found = ownership.discover() => me.tell(Notice::Discovered(found)),
+    /// Gives each of these schedulers an owner on this node, in batches.
+    pub(crate) fn take(&mut self, names: Vec<SchedulerName>) {
+        for name in names {
+            if !self.children.contains_key(&name) {
+                self.adopt(&name);
+                self.queue.push_back(name);
             }
+        }
+        self.load_queued();
+    }
+
+    /// Puts children whose factory failed into the queue again.
+    pub(crate) fn load_again(&mut self) {
+        let again = std::mem::take(&mut self.unloaded);
+        let waits = |name: &SchedulerName| {
+            let child = self.children.get(name);
+            child.is_some_and(|child| child.building && !child.alive)
+        };
+        let again = again.into_iter().filter(waits);
+        self.queue.extend(again);
+        self.load_queued();
+    }
+
+    pub(crate) fn load_queued(&mut self) {
+        while self.batches < BATCHES_MAX && !self.queue.is_empty() && self.stopping.is_none() {
+            let names: Vec<_> = {
+                let most = self.queue.len().min(BATCH_MAX);
+                self.queue.drain(..most).collect()
+            };
+            self.batches += 1;
+            self.load(names, true, async {});
+        }
+    }
+
+    /// Acquires and loads schedulers once `ready` completes.
+    fn load(
+        &self,
+        names: Vec<SchedulerName>,
+        batch: bool,
+        ready: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (me, parts) = (self.link.clone(), self.parts.clone());
+        let work = async move {
+            let made = async {
+                ready.await;
+                factory::make(&parts, &names).await
+            };
+            // A store that never answers must not delay the shutdown.
+            let made = tokio::select! {
+                () = parts.going_down.cancelled() => factory::all(&names, &BuildError::GoingDown),
+                made = made => made,
+            };
+            me.tell(Notice::Built { made, batch });
         };
         self.parts.tasks.spawn_on(work, &self.parts.io);
     }
@@ -92,46 +150,39 @@ impl SupervisorActor {
             return;
         };
         child.building = true;
-        let (me, name, before) = (self.link.clone(), name.clone(), child.tasks.take());
-        let parts = self.parts.clone();
-        let work = async move {
+        let before = child.tasks.take();
+        self.load(vec![name.clone()], false, async move {
             if let Some(tasks) = before {
                 tasks.scope.end().await;
             }
-            let made = async {
-                tokio::time::sleep(wait).await;
-                factory::make(&parts, &name).await
-            };
-            // A store that never answers must not delay the shutdown.
-            let outcome = tokio::select! {
-                () = parts.going_down.cancelled() => Err(BuildError::GoingDown),
-                outcome = made => outcome,
-            };
-            me.tell(Notice::Built {
-                name,
-                outcome: outcome.map(Box::new),
-            });
-        };
-        self.parts.tasks.spawn_on(work, &self.parts.io);
+            tokio::time::sleep(wait).await;
+        });
     }
 
+    /// The handle of a scheduler; without an owner it gets one.
     pub(crate) fn ensure(&mut self, name: &SchedulerName) -> SchedulerHandle {
         if let Some(child) = self.children.get(name) {
             return child.handle.clone();
         }
+        let handle = self.adopt(name);
+        self.build(name, Duration::ZERO);
+        handle
+    }
+
+    /// A new child, which has to be loaded.
+    fn adopt(&mut self, name: &SchedulerName) -> SchedulerHandle {
         let handle = self.directory.entry(name, self.parts.settings.timeouts);
         let child = Child {
             handle: handle.clone(),
             incarnation: 0,
             tasks: None,
             alive: false,
-            building: false,
+            building: true,
             unloaded: false,
             waiting: Vec::new(),
             reloading: Vec::new(),
         };
         self.children.insert(name.clone(), child);
-        self.build(name, Duration::ZERO);
         handle
     }
 
@@ -151,7 +202,7 @@ impl SupervisorActor {
         child.handle.set_status(OwnerStatus::Live(live));
         for waiting in child.waiting.drain(..) {
             // The caller may have stopped waiting.
-            let _ = waiting.send(child.handle.clone());
+            let _ = waiting.send(Ok(child.handle.clone()));
         }
         for reloading in child.reloading.drain(..) {
             let _ = reloading.send(true);
@@ -177,11 +228,29 @@ impl SupervisorActor {
                 child.handle.set_status(OwnerStatus::Loading);
                 return self.build(name, Duration::ZERO);
             }
+            // Nobody's fault: it costs no budget of restarts.
+            EndCause::LeaseLost | EndCause::Fenced | EndCause::HandedOver => {
+                return self.let_go(name, Owner::Nobody);
+            }
             EndCause::Panicked => "it panicked".to_owned(),
-            EndCause::LeaseLost => "its lease was lost".to_owned(),
             EndCause::Failed(why) => why.clone(),
         };
         self.restart(name, &text);
+    }
+
+    /// This node does not own the scheduler any more.
+    pub(crate) fn let_go(&mut self, name: &SchedulerName, owner: Owner) {
+        if let (Owner::Held(holder), Some(child)) = (&owner, self.children.get_mut(name)) {
+            for waiting in child.waiting.drain(..) {
+                // The caller may have stopped waiting.
+                let _ = waiting.send(Err(CallError::Elsewhere {
+                    name: name.to_string(),
+                    address: holder.address.clone(),
+                }));
+            }
+        }
+        self.directory.moved(name, owner);
+        self.retire(name);
     }
 
     pub(crate) fn restart(&mut self, name: &SchedulerName, cause: &str) {
@@ -221,12 +290,17 @@ impl SupervisorActor {
         }
         let (name, stopping) = (name.clone(), self.stopping.is_some());
         let (tasks, parts) = (child.tasks.take(), self.parts.clone());
+        let directory = self.directory.clone();
         let work = async move {
             if let Some(tasks) = tasks {
                 tasks.scope.end().await;
                 // A panic in here must not prevent the notices below.
                 let release = incarnation::release(&parts, &name, tasks.epoch);
                 let _ = AssertUnwindSafe(release).catch_unwind().await;
+            }
+            if !stopping {
+                let find = survey::find_owner(&parts, &directory, &name);
+                let _ = AssertUnwindSafe(find).catch_unwind().await;
             }
             match stopping {
                 true => me.tell(Notice::Retired),
@@ -272,7 +346,4 @@ impl SupervisorActor {
 
 impl Actor for SupervisorActor {
     type Context = Context<Self>;
-    fn started(&mut self, _: &mut Self::Context) {
-        self.discover();
-    }
 }

@@ -1,13 +1,13 @@
 //! Messages to the supervisor: to create, reload and end owners, and reports that an owner has ended.
 
-use crate::factory::{BuildError, LoadedOwner};
+use crate::error::CallError;
+use crate::factory::Made;
 use crate::gauge::Gauge;
 use crate::handle::SchedulerHandle;
 use crate::messages::Counted;
 use crate::turns::Turn;
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::StoreError;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -18,6 +18,10 @@ pub(crate) enum EndCause {
     /// The outcome of a write is unknown, or its queue overflowed.
     Failed(String),
     LeaseLost,
+    /// The store refused a write, because the scheduler has another owner.
+    Fenced,
+    /// The scheduler belongs on another node: it has flushed, and gives the scheduler back.
+    HandedOver,
     /// An operator ordered it: the actor is loaded again, without an entry in the restart log.
     Reload,
     /// The scheduler was deleted, or was never created.
@@ -26,12 +30,15 @@ pub(crate) enum EndCause {
 }
 
 pub(crate) enum Notice {
-    /// The names of all schedulers in the store, read at startup.
-    Discovered(Result<Vec<SchedulerName>, StoreError>),
-    /// The result of a factory, for a new incarnation.
+    /// Schedulers that this node should own. The first notice is sent once all schedulers of the store are known.
+    Take(Vec<SchedulerName>),
+    /// Schedulers that belong on other nodes.
+    HandOver(Vec<SchedulerName>),
+    /// The result of a factory, for new incarnations.
     Built {
-        name: SchedulerName,
-        outcome: Result<Box<LoadedOwner>, BuildError>,
+        made: Made,
+        /// Whether it was one of the batches, whose number is limited.
+        batch: bool,
     },
     ChildEnded {
         name: SchedulerName,
@@ -41,7 +48,7 @@ pub(crate) enum Notice {
     /// Makes sure that a name has an owner, which may then create the scheduler.
     Ensure {
         name: SchedulerName,
-        done: oneshot::Sender<SchedulerHandle>,
+        done: oneshot::Sender<Result<SchedulerHandle, CallError>>,
     },
     /// Reloads an actor. Answers whether there is such a scheduler.
     Reload {
@@ -64,8 +71,12 @@ pub(crate) enum Notice {
 impl Notice {
     pub fn turn(&self) -> Turn {
         match self {
-            Self::Discovered(_) | Self::Built { .. } | Self::Retired => Turn::WorkDone,
-            Self::ChildEnded { .. } | Self::Shutdown(_) | Self::ThreadStuck(_) => Turn::Control,
+            Self::Built { .. } | Self::Retired => Turn::WorkDone,
+            Self::Take(_)
+            | Self::HandOver(_)
+            | Self::ChildEnded { .. }
+            | Self::Shutdown(_)
+            | Self::ThreadStuck(_) => Turn::Control,
             Self::Ensure { .. } | Self::Reload { .. } => Turn::Command,
             Self::Probe => Turn::Probe,
             #[cfg(feature = "faults")]

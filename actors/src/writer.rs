@@ -57,7 +57,9 @@ pub(crate) enum WriterEvent {
     Untaken(RoomId, Caller),
     /// The scheduler was deleted from the store.
     Ended,
-    /// The outcome of a write is unknown, or another owner wrote: the state in memory is invalid.
+    /// Another owner wrote: the scheduler is not ours any more.
+    Fenced,
+    /// The outcome of a write is unknown: the state in memory is invalid.
     Lost(String),
 }
 
@@ -339,6 +341,7 @@ impl Writer {
     /// Discards a batch whose effects nobody was told about; the actor is then rebuilt.
     fn give_up(&self, error: CommitError, outgoing: Vec<Outgoing>) {
         let exists = matches!(error, CommitError::AlreadyExists);
+        let fenced = matches!(error, CommitError::Fenced { .. });
         for item in outgoing {
             if let (Outgoing::Reply { to, .. }, true) = (item, exists) {
                 let text = format!("error creating scheduler {}: {error}", self.scheduler);
@@ -347,6 +350,9 @@ impl Writer {
                 let _ = to.deliver(Err(refusal));
             }
         }
-        (self.tell)(WriterEvent::Lost(error.to_string()));
+        (self.tell)(match fenced {
+            true => WriterEvent::Fenced,
+            false => WriterEvent::Lost(error.to_string()),
+        });
     }
 }

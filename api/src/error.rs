@@ -18,6 +18,9 @@ impl From<CallError> for Status {
             | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
+            | CallError::Elsewhere { .. }
+            | CallError::Unowned(_)
+            | CallError::NoHost
             | CallError::HeldUp(_)
             | CallError::Degraded { .. }
             | CallError::ShuttingDown
@@ -89,6 +92,15 @@ mod tests {
             (late(Some(s())), 14),
             (CallError::Restarting(s()), 14),
             (CallError::HeldUp(s()), 14),
+            (CallError::Unowned(s()), 14),
+            (CallError::NoHost, 14),
+            (
+                CallError::Elsewhere {
+                    name: s(),
+                    address: s(),
+                },
+                14,
+            ),
             (
                 CallError::Degraded {
                     name: s(),

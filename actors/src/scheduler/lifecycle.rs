@@ -49,7 +49,10 @@ impl SchedulerActor {
         if self.is_over(ctx) {
             return;
         }
-        let flush = matches!(cause, EndCause::Reload | EndCause::Stopped);
+        let flush = matches!(
+            cause,
+            EndCause::Reload | EndCause::Stopped | EndCause::HandedOver
+        );
         self.ping_cache.change(PingCacheChange::Clear);
         let touches = self.state.flush(self.ping_cache.tell(usize::MAX));
         if flush {

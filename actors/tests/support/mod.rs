@@ -21,8 +21,8 @@ use tokio::time::Instant;
 pub const LONG: Duration = Duration::from_secs(60);
 /// Shorter than a node's wait for an owner that does not end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
-/// The tasks that renew leases, look for blocked threads, and follow other programs' changes.
-const TASKS_OF_A_NODE: usize = 3;
+/// The tasks that renew leases, look for blocked threads, place schedulers, and follow other programs' changes.
+const TASKS_OF_A_NODE: usize = 4;
 pub const FLEET: &str = "fleet";
 pub const IO_THREAD: &str = "io";
 

@@ -15,6 +15,15 @@ use uuid::Uuid;
 /// continue after losing it (its file was removed).
 const LEASE: Duration = Duration::from_secs(10);
 
+impl EmbeddedStore {
+    /// Whether the lock is still ours, and not a file that somebody else put there.
+    async fn is_locked(&self) -> Result<bool, StoreError> {
+        let shared = self.shared.clone();
+        let ours = tokio::task::spawn_blocking(move || shared.is_ours());
+        ours.await.map_err(|_| closed())
+    }
+}
+
 #[async_trait]
 impl Ownership for EmbeddedStore {
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
@@ -55,6 +64,10 @@ impl Ownership for EmbeddedStore {
 
     /// Claims at the epoch of this opening, with the seqs after everything that was sent.
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
+        if !self.is_locked().await? {
+            let text = "the file LOCK of the data folder is not ours any more; restart maestro";
+            return Err(StoreError::Unavailable(text.into()));
+        }
         let (answer, seqs) = oneshot::channel();
         let names = names.to_vec();
         self.send(Job::Acquire { names, answer }).await?;
@@ -66,9 +79,7 @@ impl Ownership for EmbeddedStore {
 
     /// Fails while the store is down, although the lock is still ours.
     async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
-        let shared = self.shared.clone();
-        let ours = tokio::task::spawn_blocking(move || shared.is_ours());
-        let ours = ours.await.map_err(|_| closed())?;
+        let ours = self.is_locked().await?;
         if ours {
             self.shared.database()?;
         }

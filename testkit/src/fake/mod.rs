@@ -12,7 +12,7 @@ pub use clock::{ManualClock, TokioClock};
 pub use forwarders::FakeForwarders;
 pub use gate::Gate;
 pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
-pub use store::{FakeNode, FakeStore, StoreCall, StoreFault};
+pub use store::{FakeNode, FakeStore, StoreCall, StoreFault, member};
 
 fn this_thread() -> String {
     std::thread::current().name().unwrap_or("?").to_owned()

@@ -7,7 +7,7 @@ mod node;
 mod reads;
 mod tables;
 
-pub use node::FakeNode;
+pub use node::{FakeNode, member};
 
 use super::{gate::Gate, script::Script, this_thread};
 use async_trait::async_trait;

@@ -4,7 +4,9 @@ use super::{FakeStore, Inner, StoreCall};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -25,10 +27,11 @@ pub(super) struct Session {
 pub struct FakeNode {
     store: FakeStore,
     member: Member,
+    cut_off: AtomicBool,
 }
 
 /// A node that hosts owners.
-pub(super) fn member(address: &str) -> Member {
+pub fn member(address: &str) -> Member {
     Member {
         session: Uuid::new_v5(&Uuid::NAMESPACE_URL, address.as_bytes()),
         name: address.into(),
@@ -118,19 +121,33 @@ impl Inner {
     }
 }
 
+impl FakeNode {
+    /// Cuts the node off: all its calls fail. Its session ends unless that ends before.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, SeqCst);
+    }
+    async fn ask(&self, call: StoreCall) -> Result<(), StoreError> {
+        if self.cut_off.load(SeqCst) {
+            return Err(StoreError::Unavailable("cut off".into()));
+        }
+        self.store.ask(call).await
+    }
+}
+
 impl FakeStore {
     /// A node with this address, which other nodes see in `Claim::HeldBy`.
     pub fn node(&self, address: &str) -> Arc<FakeNode> {
-        Arc::new(self.node_of(address))
+        self.node_of(member(address))
     }
-    fn node_of(&self, address: &str) -> FakeNode {
-        FakeNode {
+    pub fn node_of(&self, member: Member) -> Arc<FakeNode> {
+        Arc::new(FakeNode {
             store: self.clone(),
-            member: member(address),
-        }
+            member,
+            cut_off: AtomicBool::new(false),
+        })
     }
-    fn only(&self) -> FakeNode {
-        self.node_of(ONLY_NODE)
+    fn only(&self) -> Arc<FakeNode> {
+        self.node(ONLY_NODE)
     }
     /// Another node takes the scheduler: its owner so far is fenced off.
     pub fn steal(&self, name: &str, address: &str) -> Epoch {
@@ -151,7 +168,7 @@ impl FakeStore {
 #[async_trait]
 impl Ownership for FakeNode {
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
-        self.store.ask(StoreCall::Discover).await?;
+        self.ask(StoreCall::Discover).await?;
         let inner = self.store.inner.lock();
         let rows = inner.schedulers.iter();
         let rows = rows.filter(|(_, row)| row.tables.is_wanted());
@@ -163,14 +180,14 @@ impl Ownership for FakeNode {
     }
 
     async fn members(&self) -> Result<Vec<Member>, StoreError> {
-        self.store.ask(StoreCall::Members).await?;
+        self.ask(StoreCall::Members).await?;
         let (inner, now) = (self.store.inner.lock(), Instant::now());
         let alive = inner.sessions.values().filter(|s| s.until > now);
         Ok(alive.map(|session| session.member.clone()).collect())
     }
 
     async fn owners(&self) -> Result<Vec<(SchedulerName, Holder)>, StoreError> {
-        self.store.ask(StoreCall::Owners).await?;
+        self.ask(StoreCall::Owners).await?;
         let inner = self.store.inner.lock();
         let names = inner.schedulers.keys();
         let held = names.filter_map(|name| Some((name.clone(), inner.holder(name)?)));
@@ -178,7 +195,7 @@ impl Ownership for FakeNode {
     }
 
     async fn owner(&self, name: &SchedulerName) -> Result<Owner, StoreError> {
-        self.store.ask(StoreCall::Owners).await?;
+        self.ask(StoreCall::Owners).await?;
         Ok(self.store.inner.lock().owner(name))
     }
 
@@ -189,14 +206,14 @@ impl Ownership for FakeNode {
     }
 
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
-        self.store.ask(StoreCall::Acquire).await?;
+        self.ask(StoreCall::Acquire).await?;
         let mut inner = self.store.inner.lock();
         let claims = names.iter().map(|name| inner.claim(name, &self.member));
         Ok(claims.collect())
     }
 
     async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
-        self.store.ask(StoreCall::Renew).await?;
+        self.ask(StoreCall::Renew).await?;
         let mut inner = self.store.inner.lock();
         inner.extend(&self.member);
         let session = self.member.session;
@@ -205,7 +222,7 @@ impl Ownership for FakeNode {
     }
 
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
-        self.store.ask(StoreCall::Release).await?;
+        self.ask(StoreCall::Release).await?;
         let mut inner = self.store.inner.lock();
         for (name, epoch) in held {
             if inner.renewal(name, *epoch, self.member.session) != Renewal::Lost {
@@ -216,7 +233,7 @@ impl Ownership for FakeNode {
     }
 
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
-        self.store.ask(StoreCall::Members).await?;
+        self.ask(StoreCall::Members).await?;
         let mut inner = self.store.inner.lock();
         let known = inner.sessions.get_mut(&session);
         let known = known.filter(|session| session.until > Instant::now());
@@ -224,7 +241,7 @@ impl Ownership for FakeNode {
     }
 
     async fn leave(&self) -> Result<(), StoreError> {
-        self.store.ask(StoreCall::Release).await?;
+        self.ask(StoreCall::Release).await?;
         let mut inner = self.store.inner.lock();
         inner.sessions.remove(&self.member.session);
         let names: Vec<_> = inner.schedulers.keys().cloned().collect();

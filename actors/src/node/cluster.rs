@@ -1,0 +1,152 @@
+//! This node as one of several: where owners run, and how it hands its own over.
+
+use super::Node;
+use crate::directory::Location;
+use crate::error::CallError;
+use crate::handle::SchedulerHandle;
+use crate::survey;
+use maestro_core::ports::{Member, StoreError};
+use maestro_core::rules::placement;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// The hand-over at a shutdown ends when no scheduler has left for this number of renewals: the others cannot leave,
+/// for example because their rooms are processes of this machine.
+const RENEWALS_WITHOUT_PROGRESS: u32 = 3;
+/// How long the store may take to end the session.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// This node, as the others see it.
+    pub fn myself(&self) -> Member {
+        self.parts.ownership.myself()
+    }
+
+    /// The nodes that were alive at the last look.
+    pub fn members(&self) -> Arc<[Member]> {
+        self.directory.members()
+    }
+
+    /// Where the owner of a scheduler runs; `None` if there is no such scheduler. A name that is not known here is looked
+    /// up in the store, because another program may have just created it.
+    ///
+    /// # Errors
+    /// When the node is shutting down, or the store cannot be read.
+    pub async fn locate(&self, name: &str) -> Result<Option<Location>, CallError> {
+        if let Some(location) = self.directory.locate(name)? {
+            return Ok(Some(location));
+        }
+        self.look_up(name).await?;
+        self.directory.locate(name)
+    }
+
+    /// The node on which a scheduler should be created that does not exist yet; `None` if it is this one.
+    ///
+    /// # Errors
+    /// [`CallError::NoHost`].
+    pub fn host_of(&self, name: &str) -> Result<Option<Member>, CallError> {
+        let (me, members) = (self.myself(), self.members());
+        match placement::target(&name.into(), &members) {
+            Some(host) if host.session == me.session => Ok(None),
+            // A node that hosts owners may create any scheduler, so it needs no other for that.
+            Some(_) if me.hosts && !self.is_draining() => Ok(None),
+            Some(host) => Ok(Some(host.clone())),
+            None if me.hosts => Ok(None),
+            None => Err(CallError::NoHost),
+        }
+    }
+
+    /// Whether an operator, or its own shutdown, drains this node.
+    pub fn is_draining(&self) -> bool {
+        let me = self.myself().session;
+        let members = self.members();
+        members.iter().any(|m| m.session == me && m.draining)
+    }
+
+    /// Marks a node as draining, or no longer so. False if no living node has this session.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, CallError> {
+        Ok(self.parts.ownership.drain(session, draining).await?)
+    }
+
+    /// The handle of an owner on this node; `None` if there is no such scheduler.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<SchedulerHandle>, CallError> {
+        if let Some(handle) = self.directory.find(name)? {
+            return Ok(Some(handle));
+        }
+        self.look_up(name).await?;
+        self.directory.find(name)
+    }
+
+    async fn look_up(&self, name: &str) -> Result<(), CallError> {
+        let Ok(_place) = self.look_ups.try_acquire() else {
+            let text = "too many unknown schedulers are being looked up; try again in a moment";
+            return Err(StoreError::Unavailable(text.into()).into());
+        };
+        let (parts, directory, name) = (self.parts.clone(), self.directory.clone(), name.into());
+        // Clients of a store must be used on the I/O runtime.
+        let look_up = async move { survey::find_owner(&parts, &directory, &name).await };
+        let looked_up = self.tasks.spawn_on(look_up, &self.io).await;
+        let found = looked_up.map_err(|_| CallError::ShuttingDown)?;
+        found.map_err(|error| match self.store.outage() {
+            Some(outage) => outage.refusal().into(),
+            None => error.into(),
+        })
+    }
+
+    /// Hands all schedulers over to other nodes, before a planned stop. Meanwhile this node answers and routes as usual.
+    /// Ends at once if there is no other node that could take them.
+    pub async fn hand_over(&self) {
+        let me = self.myself();
+        let others = |m: &Member| m.hosts && !m.draining && m.session != me.session;
+        if !me.hosts || self.directory.all().is_empty() || !self.members().iter().any(others) {
+            return;
+        }
+        if let Err(error) = self.parts.ownership.drain(me.session, true).await {
+            return warn!(%error, "this node cannot be drained: its schedulers wait for their leases to expire");
+        }
+        info!(
+            schedulers = self.directory.all().len(),
+            "handing over the schedulers"
+        );
+        let renewal = self.parts.settings.lease_renewal;
+        let until = Instant::now() + self.stop_within;
+        let (mut left, mut since) = (self.directory.all().len(), Instant::now());
+        while left > 0 && Instant::now() < until {
+            let changed = tokio::time::timeout(renewal, self.directory.changed()).await;
+            let now_left = self.directory.all().len();
+            if now_left < left {
+                (left, since) = (now_left, Instant::now());
+            }
+            // The first round begins when the other nodes know that this one drains.
+            let stands_still = since.elapsed() > renewal * RENEWALS_WITHOUT_PROGRESS;
+            if changed.is_err() && stands_still {
+                break;
+            }
+        }
+        if left > 0 {
+            info!(schedulers = left, "these could not be handed over");
+        }
+    }
+
+    /// Ends the session of this node: whatever it still owns is free at once.
+    pub(super) async fn leave(&self) {
+        let ownership = self.parts.ownership.clone();
+        let leaving = self.tasks.spawn_on(
+            async move { tokio::time::timeout(LEAVE_MAX, ownership.leave()).await },
+            &self.io,
+        );
+        match leaving.await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(%error, "the session of this node will expire"),
+            Ok(Err(_)) | Err(_) => {
+                warn!("the session of this node will expire: the store does not answer");
+            }
+        }
+    }
+}
