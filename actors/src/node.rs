@@ -1,13 +1,14 @@
 //! One node's actors: started together, reached through one handle, shut down in order.
 
 mod cluster;
+#[cfg(feature = "faults")]
+mod faults;
 mod rooms;
 
 use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_of, turn_times, view_of};
 use crate::directory::Directory;
 use crate::error::CallError;
-use crate::forwarding::Outbox;
 use crate::gauge::{Gauge, Totals};
 use crate::handle::SchedulerHandle;
 use crate::messages::Control;
@@ -21,7 +22,7 @@ use crate::threads::{self, Threads};
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Feed, FeedEvent, Outage, Runtime, Store};
+use maestro_core::ports::{Feed, FeedEvent, Outage};
 use maestro_core::state::{Ping, Refusal, RefusalKind, Reply, refuse_unknown};
 use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
@@ -46,22 +47,10 @@ pub struct Node {
     catalog: Catalog,
     supervisor: SupervisorLink,
     supervisor_restarts: Arc<Mutex<RestartLog>>,
-    store: Arc<dyn Store>,
-    runtime: Arc<dyn Runtime>,
-    parts: NodeParts,
+    /// Cloned with each handle of the node, and therefore shared.
+    pub(crate) parts: Arc<NodeParts>,
     look_ups: Arc<Semaphore>,
-    io: tokio::runtime::Handle,
-    clock: Arc<dyn Clock>,
-    tasks: TaskTracker,
-    pub(crate) outbox: Outbox,
     background: TaskTracker,
-    #[cfg_attr(
-        not(feature = "faults"),
-        expect(dead_code, reason = "only looked at by tests")
-    )]
-    retiring: TaskTracker,
-    patience: Duration,
-    stop_within: Duration,
     stop: CancellationToken,
 }
 
@@ -98,30 +87,14 @@ impl Node {
         background.spawn_on(survey, &parts.io);
         let feed = follow(parts.feed.clone(), directory.clone(), stop.clone());
         background.spawn_on(feed, &parts.io);
-        let patience = parts.settings.timeouts.other;
-        let stop_within = parts.settings.stop_within;
-        let (runtime, io) = (parts.runtime.clone(), parts.io.clone());
-        let look_ups = Arc::new(Semaphore::new(LOOK_UPS_MAX));
-        let all_parts = parts.clone();
-        let (clock, tasks, retiring) = (parts.clock, parts.tasks, parts.retiring);
-        let (outbox, store) = (parts.outbox, parts.store);
         Self {
             directory,
             catalog,
             supervisor,
             supervisor_restarts,
-            store,
-            runtime,
-            parts: all_parts,
-            look_ups,
-            io,
-            clock,
-            tasks,
-            outbox,
+            parts: Arc::new(parts),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)),
             background,
-            retiring,
-            patience,
-            stop_within,
             stop,
         }
     }
@@ -166,22 +139,23 @@ impl Node {
         // If the command may create the scheduler and its owner is being loaded, wait for the owner.
         let creates = refuse_unknown(&name.into(), command).is_none();
         let answer = match found.filter(|handle| !creates || handle.live().is_ok()) {
-            Some(handle) => handle.ask(order, at_most, &*self.store).await,
+            Some(handle) => handle.ask(order, at_most, &*self.parts.store).await,
             None => match refuse_unknown(&name.into(), command) {
                 Some(refusal) => Err(refusal.into()),
                 None => {
                     // An owner could do nothing without the store.
-                    if let Some(outage) = self.store.outage() {
+                    if let Some(outage) = self.parts.store.outage() {
                         return Err(outage.refusal().into());
                     }
                     if !known && !makes_it {
                         self.directory.admit_stranger(name)?;
                     }
-                    let wait = at_most.map_or(self.patience, |most| most.min(self.patience));
+                    let patience = self.parts.settings.timeouts.other;
+                    let wait = at_most.map_or(patience, |most| most.min(patience));
                     let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
                     let loading = |_| CallError::Restarting(name.to_owned());
                     let handle = made.map_err(loading)??;
-                    handle.ask(order, at_most, &*self.store).await
+                    handle.ask(order, at_most, &*self.parts.store).await
                 }
             },
         };
@@ -253,7 +227,7 @@ impl Node {
 
     /// All actors as seen from outside, optionally only those of one scheduler.
     pub fn debug(&self, scheduler: Option<&str>) -> DebugView {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let mut actors = Vec::new();
         if scheduler.is_none() {
             let restarts = self.supervisor_restarts.lock().view();
@@ -275,18 +249,18 @@ impl Node {
 
     /// The current outage, if the store takes no changes.
     pub fn outage(&self) -> Option<Arc<Outage>> {
-        self.store.outage()
+        self.parts.store.outage()
     }
 
     /// All metrics of schedulers and actors.
     pub fn metrics(&self) -> Vec<MetricFamily> {
-        let outcomes = self.outbox.outcomes();
+        let outcomes = self.parts.outbox.outcomes();
         crate::metrics::render(
             &self.directory,
             &self.catalog,
             outcomes,
             &self.supervisor.gauge,
-            self.store.outage().is_some(),
+            self.parts.store.outage().is_some(),
         )
     }
 
@@ -304,50 +278,28 @@ impl Node {
         let (done, ended) = oneshot::channel();
         self.supervisor.tell(Notice::Shutdown(done));
         // An error means that the supervisor has ended already.
-        if tokio::time::timeout(self.stop_within, ended).await.is_err() {
+        if tokio::time::timeout(self.parts.settings.stop_within, ended)
+            .await
+            .is_err()
+        {
             error!("an owner did not end in time: abandoned");
         }
         self.stop.cancel();
         self.leave().await;
         // The last owners have queued all their events.
-        self.outbox.shutdown().await;
+        self.parts.outbox.shutdown().await;
         let left = async {
-            for tasks in [&self.tasks, &self.background] {
+            for tasks in [&self.parts.tasks, &self.background] {
                 tasks.close();
                 tasks.wait().await;
             }
         };
-        if tokio::time::timeout(self.stop_within, left).await.is_err() {
+        if tokio::time::timeout(self.parts.settings.stop_within, left)
+            .await
+            .is_err()
+        {
             error!("a task did not end in time: abandoned");
         }
-    }
-
-    /// Panics in the middle of a turn.
-    #[cfg(feature = "faults")]
-    pub fn panic(&self, name: &str) {
-        self.interrupt(name, || panic!("a fault that a test asked for"));
-    }
-
-    /// Runs code in the middle of a turn; a test may block the actor with it.
-    #[cfg(feature = "faults")]
-    pub fn interrupt(&self, name: &str, what: impl FnOnce() + Send + 'static) {
-        if let Some(live) = live(&self.directory, name) {
-            live.tell(Control::Interrupt(Box::new(what)));
-        }
-    }
-
-    /// Like [`Self::interrupt`], in a turn of the supervisor.
-    #[cfg(feature = "faults")]
-    pub fn interrupt_supervisor(&self, what: impl FnOnce() + Send + 'static) {
-        self.supervisor.tell(Notice::Interrupt(Box::new(what)));
-    }
-
-    /// Remaining tasks of all owners and of the node itself.
-    #[cfg(feature = "faults")]
-    pub fn tasks_left(&self) -> usize {
-        let ours = [&self.tasks, &self.background, &self.retiring];
-        let all = ours.into_iter().chain([self.outbox.tasks()]);
-        all.map(TaskTracker::len).sum()
     }
 }
 

@@ -58,7 +58,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Looks up who owns a scheduler that this node does not own, and tells the directory. If nobody does, it may belong here.
+/// Looks up who owns a scheduler that this node does not own, and tells the directory. If nobody does, it may belong
+/// here.
 ///
 /// # Errors
 /// If the store cannot be read: then nothing is known.

@@ -25,7 +25,7 @@ impl Node {
         let handle = self.directory().find(name)?;
         let handle = handle.ok_or_else(|| CallError::Gone(name.to_owned()))?;
         let first = event.to.first().map(|f| f.name.clone());
-        let sent = self.outbox.send(event, handle.event_place()?);
+        let sent = self.parts.outbox.send(event, handle.event_place()?);
         let Some(at_most) = at_most else {
             return Ok(sent.await?);
         };

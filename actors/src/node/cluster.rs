@@ -30,8 +30,8 @@ impl Node {
         self.directory.members()
     }
 
-    /// Where the owner of a scheduler runs; `None` if there is no such scheduler. A name that is not known here is looked
-    /// up in the store, because another program may have just created it.
+    /// Where the owner of a scheduler runs; `None` if there is no such scheduler. A name that is not known here is
+    /// looked up in the store, because another program may have just created it.
     ///
     /// # Errors
     /// When the node is shutting down, or the store cannot be read.
@@ -91,16 +91,16 @@ impl Node {
         let (parts, directory, name) = (self.parts.clone(), self.directory.clone(), name.into());
         // Clients of a store must be used on the I/O runtime.
         let look_up = async move { survey::find_owner(&parts, &directory, &name).await };
-        let looked_up = self.tasks.spawn_on(look_up, &self.io).await;
+        let looked_up = self.parts.tasks.spawn_on(look_up, &self.parts.io).await;
         let found = looked_up.map_err(|_| CallError::ShuttingDown)?;
-        found.map_err(|error| match self.store.outage() {
+        found.map_err(|error| match self.parts.store.outage() {
             Some(outage) => outage.refusal().into(),
             None => error.into(),
         })
     }
 
-    /// Hands all schedulers over to other nodes, before a planned stop. Meanwhile this node answers and routes as usual.
-    /// Ends at once if there is no other node that could take them.
+    /// Hands all schedulers over to other nodes, before a planned stop. Meanwhile this node answers and routes as
+    /// usual. Ends at once if there is no other node that could take them.
     pub async fn hand_over(&self) {
         let me = self.myself();
         let others = |m: &Member| m.hosts && !m.draining && m.session != me.session;
@@ -115,7 +115,7 @@ impl Node {
             "handing over the schedulers"
         );
         let renewal = self.parts.settings.lease_renewal;
-        let until = Instant::now() + self.stop_within;
+        let until = Instant::now() + self.parts.settings.stop_within;
         let (mut left, mut since) = (self.directory.all().len(), Instant::now());
         while left > 0 && Instant::now() < until {
             let changed = tokio::time::timeout(renewal, self.directory.changed()).await;
@@ -137,9 +137,9 @@ impl Node {
     /// Ends the session of this node: whatever it still owns is free at once.
     pub(super) async fn leave(&self) {
         let ownership = self.parts.ownership.clone();
-        let leaving = self.tasks.spawn_on(
+        let leaving = self.parts.tasks.spawn_on(
             async move { tokio::time::timeout(LEAVE_MAX, ownership.leave()).await },
-            &self.io,
+            &self.parts.io,
         );
         match leaving.await {
             Ok(Ok(Ok(()))) => {}

@@ -12,7 +12,9 @@ const LOG_MAX: Duration = Duration::from_secs(5);
 impl Node {
     /// The processes of a room, if rooms are processes of this machine.
     pub fn room_processes(&self, scheduler: &str, room: &str) -> Vec<ContainerProcess> {
-        self.runtime.processes(&scheduler.into(), &room.into())
+        self.parts
+            .runtime
+            .processes(&scheduler.into(), &room.into())
     }
 
     /// The last lines of a room's output, as far as its runtime keeps them.
@@ -29,14 +31,14 @@ impl Node {
             let text = format!("room {room} of scheduler {scheduler} has no log here");
             CallError::from(Refusal::new(RefusalKind::NotFound, text))
         };
-        let (runtime, name, id) = (self.runtime.clone(), scheduler.into(), room.into());
+        let (runtime, name, id) = (self.parts.runtime.clone(), scheduler.into(), room.into());
         // Clients of a runtime must be used on the I/O runtime.
-        let read = self.tasks.spawn_on(
+        let read = self.parts.tasks.spawn_on(
             async move {
                 let read = runtime.log_tail(&name, &id, lines);
                 tokio::time::timeout(LOG_MAX, read).await
             },
-            &self.io,
+            &self.parts.io,
         );
         match read.await {
             Ok(Ok(Ok(lines))) => Ok(lines),

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tables::{Row, loaded};
+use tables::{Row, Session, loaded};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
@@ -73,7 +73,7 @@ pub struct FakeStore {
 #[derive(Default)]
 struct Inner {
     schedulers: BTreeMap<SchedulerName, Row>,
-    sessions: BTreeMap<Uuid, node::Session>,
+    sessions: BTreeMap<Uuid, Session>,
     watchers: Vec<mpsc::UnboundedSender<OwnerChange>>,
     script: Script<StoreCall, StoreFault>,
     hook: Option<Hook>,

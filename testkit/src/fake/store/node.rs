@@ -1,6 +1,9 @@
 //! Ownership as one of several nodes asks for it. Sessions end by tokio's clock, so tests may pause it.
 
-use super::{FakeStore, Inner, StoreCall};
+use super::{
+    FakeStore, Inner, StoreCall,
+    tables::{Row, Session},
+};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::{domain::*, ports::*};
@@ -15,13 +18,6 @@ use uuid::Uuid;
 /// The node's address if the [`FakeStore`] itself is used as [`Ownership`].
 const ONLY_NODE: &str = "127.0.0.1:8081";
 const LEASE: Duration = Duration::from_secs(3);
-
-/// A process in the table of nodes.
-#[derive(Clone)]
-pub(super) struct Session {
-    member: Member,
-    until: Instant,
-}
 
 /// One node's view of the owners in a [`FakeStore`].
 pub struct FakeNode {
@@ -113,7 +109,7 @@ impl Inner {
     }
 
     fn renewal(&self, name: &SchedulerName, epoch: Epoch, session: Uuid) -> Renewal {
-        let held = |row: &super::Row| row.epoch == epoch && row.owner == Some(session);
+        let held = |row: &Row| row.epoch == epoch && row.owner == Some(session);
         match self.schedulers.get(name).is_some_and(held) {
             true => Renewal::Held(self.lease.unwrap_or(LEASE)),
             false => Renewal::Lost,

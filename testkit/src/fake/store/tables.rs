@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maestro_core::{domain::*, ports::*};
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 #[derive(Clone, Default)]
@@ -159,4 +160,11 @@ pub(super) fn loaded(row: &Row) -> Loaded {
         seq: row.seq,
         behind: false,
     }
+}
+
+/// A process in the table of nodes.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub member: Member,
+    pub until: Instant,
 }
