@@ -3,3 +3,4 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
 pub mod embedded;
+pub mod postgres;
