@@ -4,5 +4,6 @@ pub mod build;
 pub mod contract;
 mod eventually;
 pub mod fake;
+pub mod servers;
 
 pub use eventually::eventually;

@@ -137,7 +137,12 @@ fn run(task: Task) -> Result<ExitCode> {
 
 fn test() -> Result<ExitCode> {
     let mut summary = Summary::default();
-    for need in [setup::PYTHON, setup::PROMTOOL, setup::CHROMIUM] {
+    for need in [
+        setup::PYTHON,
+        setup::PROMTOOL,
+        setup::CHROMIUM,
+        setup::REDIS,
+    ] {
         if let Err(line) = need.meet() {
             let program = need.program;
             summary.skip(program, &format!("{program} is missing; type: {line}"));

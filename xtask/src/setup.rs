@@ -34,7 +34,13 @@ pub const CHROMIUM: Need = Need {
     package: "chromium",
 };
 
-const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL, CHROMIUM];
+/// Holds rooms and operations of the cluster store.
+pub const REDIS: Need = Need {
+    program: "redis-server",
+    package: "redis-server",
+};
+
+const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL, CHROMIUM, REDIS];
 
 /// Installs everything.
 ///

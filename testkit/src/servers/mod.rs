@@ -1,0 +1,4 @@
+//! Real servers for the tests of adapters: started on free loopback ports, ended with the test.
+
+pub mod redis;
+mod resp;
