@@ -1,5 +1,6 @@
 //! The vocabulary of the domain: schedulers, rooms, operations, and their parts.
 
+mod contents;
 mod document;
 mod ids;
 mod operation;

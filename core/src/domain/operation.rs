@@ -106,7 +106,7 @@ pub enum Definition {
         /// How many seconds it takes.
         sleep_seconds: i64,
     },
-    /// A kind that is unknown here; it is kept as found and evicted (D19).
+    /// A kind that is unknown here, or an input that is not one of its kind; it is kept as found and evicted (D19).
     Unknown {
         /// The kind that another program gave it.
         name: String,
@@ -257,6 +257,9 @@ pub struct ResumeState {
     /// Queued by another program, and executed as the original would (D27).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pushed: bool,
+    /// The original left it in progress: what it has done is unknown, so it is never run afresh.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
     /// Rooms that this operation created or will remove.
     pub rooms: Vec<RoomId>,
     /// The current step in words, for people and `/debug/actors`.

@@ -67,9 +67,8 @@ impl ManagementService {
             None => None,
         };
         let record = found.ok_or_else(|| operation_not_found(id, scheduler))?;
-        if let Definition::Unknown { name, .. } = &record.definition {
-            let message = format!("no definition constructor implemented for {name}: <nil>");
-            return Err(Status::unknown(message));
+        if let Definition::Unknown { name, contents } = &record.definition {
+            readable(name, contents).map_err(Status::unknown)?;
         }
         Ok(GetOperationResponse {
             operation: Some(convert::operation(&record)),
@@ -116,6 +115,20 @@ impl ManagementService {
     }
 }
 
+/// The original parses the input of the operation that it shows (contract 15.14).
+fn readable(name: &str, contents: &str) -> Result<(), String> {
+    match Definition::read_contents(name, contents) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(format!(
+            "no definition constructor implemented for {name}: <nil>"
+        )),
+        Err(reason) => Err(format!(
+            "failed to unmarshal definition: error marshalling {} operation definition: {reason}",
+            name.replace('_', "-")
+        )),
+    }
+}
+
 /// Pages are cut by the time of the end, then each is sorted by the time of creation (contract 2.4).
 fn listed(page: OperationPage, listing: Listing) -> ListOperationsResponse {
     let OperationPage {
@@ -133,5 +146,22 @@ fn listed(page: OperationPage, listing: Listing) -> ListOperationsResponse {
         page_size: Some(size),
         total: Some(whole),
         operations: convert::operation_items(&records, listing.stage == Stage::Active),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_that_cannot_be_read_is_said_in_the_words_of_the_original() {
+        let refused = readable("add_rooms", "{").unwrap_err();
+        let words =
+            "failed to unmarshal definition: error marshalling add-rooms operation definition: ";
+        assert!(refused.starts_with(words), "{refused}");
+        let unknown = readable("no_such_operation", "{}").unwrap_err();
+        let words = "no definition constructor implemented for no_such_operation: ";
+        assert!(unknown.starts_with(words), "{unknown}");
+        assert_eq!(readable("add_rooms", "null"), Ok(()));
     }
 }

@@ -71,8 +71,12 @@ impl Operations {
             }
             return;
         }
-        if let Definition::Unknown { name, .. } = &record.definition {
-            let text = format!("Operation evicted: no operation is called \"{name}\"");
+        if let Definition::Unknown { name, contents } = &record.definition {
+            let text = match Definition::read_contents(name, contents) {
+                Ok(None) => format!("Operation evicted: no operation is called \"{name}\""),
+                Ok(Some(_)) => "Operation evicted: it has no input".to_owned(),
+                Err(reason) => format!("Operation evicted: its input cannot be read: {reason}"),
+            };
             let operation = Named::of(&record);
             append(&mut record, now.wall, &text);
             turn.reports.push(Report::Evicted { operation });
