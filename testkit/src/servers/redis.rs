@@ -76,7 +76,8 @@ impl RedisServer {
     }
 
     /// A server of the test's own, without data on disk unless an option says otherwise. `options` are those of the
-    /// program, such as `["--maxmemory", "2mb"]`; `{dir}` in them is its folder. `None` as for [`Self::any`].
+    /// program, such as `["--maxmemory", "2mb"]`; `{dir}` in them is its folder, and `{port}` another free
+    /// port. `None` as for [`Self::any`].
     ///
     /// # Panics
     /// If the program is missing although the environment variable `CI` is set, or if the server does not start.
@@ -91,7 +92,11 @@ impl RedisServer {
         }
         let folder = TempDir::with_prefix("maestro-redis-").unwrap();
         let inside = folder.path().to_str().unwrap().to_owned();
-        let options = options.iter().map(|o| o.replace("{dir}", &inside));
+        let other = free_port().to_string();
+        let options = options.iter().map(|option| {
+            let option = option.replace("{dir}", &inside);
+            option.replace("{port}", &other)
+        });
         let own = Own {
             options: options.collect(),
             folder,
@@ -233,8 +238,7 @@ impl Own {
     /// False if the server ended instead, for example because its port is taken.
     async fn start(&mut self) -> bool {
         if self.port == 0 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            self.port = free.local_addr().unwrap().port();
+            self.port = free_port();
         }
         let port = self.port.to_string();
         let mut command = Command::new("sh");
@@ -269,6 +273,11 @@ impl Own {
         self.port = 0;
         false
     }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
 }
 
 impl Drop for Keeper {

@@ -1,0 +1,173 @@
+//! Connecting to Redis, with limits for everything that may be slow or missing.
+
+use super::preflight::{self, Concern, PreflightError};
+use super::urls::{Place, RedisUrl, UrlError, one_place};
+use fred::clients::Client;
+use fred::error::Error;
+use fred::interfaces::ClientLike;
+use fred::rustls::{ClientConfig, RootCertStore, crypto::ring};
+use fred::rustls_native_certs::load_native_certs;
+use fred::types::RespVersion;
+use fred::types::config::{
+    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, ServerConfig, TlsConnector,
+    UnresponsiveConfig,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
+
+/// A command that has no answer by then has an unknown outcome. Shorter than the 2 s that an allocation waits
+/// (architecture 5, Slow or absent store).
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Commands that wait for a connection; more are refused at once.
+const BUFFERED_MAX: usize = 10_000;
+/// A connection without any answer for this long is replaced: its peer is gone without a word.
+const SILENT_MAX: Duration = Duration::from_secs(4);
+const LOOK_FOR_SILENCE: Duration = Duration::from_secs(1);
+/// Back-off between two attempts to connect again, in milliseconds.
+const RECONNECT_MIN: u32 = 20;
+const RECONNECT_MAX: u32 = 1000;
+
+/// How the store connects to Redis.
+pub struct RedisSettings {
+    /// The settings that name the server (contract 1.4).
+    pub urls: Vec<RedisUrl>,
+    /// `adapters.redis.poolSize`: how many connections it may use beside that of the feed; 0 sets no bound. Commands
+    /// of all schedulers share a connection, so that it needs two at most.
+    pub pool_size: u32,
+    /// `workers.redis.operationsTTL`: how long periodic operations are kept once they have ended; `None` for ever.
+    pub operations_ttl: Option<Duration>,
+    /// Authorities beside those of the system that may sign the server's certificate, as DER.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(
+        "Redis {place} cannot be reached: {reason}; check the address, the user, the password and the certificate \
+         of adapters.*.redis.url"
+    )]
+    Unreachable { place: String, reason: String },
+    #[error("the certificates that may sign that of Redis cannot be read: {0}")]
+    Authorities(String),
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+}
+
+/// The open connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Connections {
+    /// Commits: short scripts, which must not wait behind long reads.
+    pub writes: Client,
+    /// Everything else.
+    pub reads: Client,
+}
+
+/// Connects, and looks at the server before anything is written.
+///
+/// # Errors
+/// If the settings name no server that can be used now; the message says what to do.
+pub async fn connect(
+    settings: &RedisSettings,
+) -> Result<(Connections, Place, Vec<Concern>), ConnectError> {
+    let place = one_place(&settings.urls)?;
+    let writes = client(&place, RespVersion::RESP2, &settings.authorities)?;
+    start(&writes, &place).await?;
+    let concerns = preflight::look(&writes).await?;
+    for concern in &concerns {
+        warn!(redis = %place, "{concern}");
+    }
+    let reads = if settings.pool_size == 1 {
+        writes.clone()
+    } else {
+        let reads = client(&place, RespVersion::RESP2, &settings.authorities)?;
+        start(&reads, &place).await?;
+        reads
+    };
+    Ok((Connections { writes, reads }, place, concerns))
+}
+
+/// Opens the first connection of a client, which then connects again by itself.
+pub async fn start(client: &Client, place: &Place) -> Result<(), ConnectError> {
+    let started = client.init().await;
+    started
+        .map(drop)
+        .map_err(|error| unreachable(place, &error))
+}
+
+fn unreachable(place: &Place, error: &Error) -> ConnectError {
+    ConnectError::Unreachable {
+        place: place.to_string(),
+        reason: error.details().to_owned(),
+    }
+}
+
+/// A client that is not connected yet.
+///
+/// # Errors
+/// If TLS is asked for and there are no certificates to verify the server with.
+pub fn client(
+    place: &Place,
+    version: RespVersion,
+    authorities: &[Vec<u8>],
+) -> Result<Client, ConnectError> {
+    let tls = place.tls.then(|| connector(authorities)).transpose()?;
+    let config = Config {
+        server: ServerConfig::new_centralized(place.host.clone(), place.port),
+        username: place.username.clone(),
+        password: place.password.clone(),
+        database: Some(place.database),
+        tls: tls.map(Into::into),
+        version,
+        ..Config::default()
+    };
+    let performance = PerformanceConfig {
+        default_command_timeout: COMMAND_TIMEOUT,
+        broadcast_channel_capacity: 1024,
+        ..PerformanceConfig::default()
+    };
+    let connection = ConnectionConfig {
+        connection_timeout: CONNECT_TIMEOUT,
+        internal_command_timeout: CONNECT_TIMEOUT,
+        // A command in flight when the connection ends is not sent again: it would push an operation twice.
+        max_command_attempts: 1,
+        max_command_buffer_len: BUFFERED_MAX,
+        unresponsive: UnresponsiveConfig {
+            max_timeout: Some(SILENT_MAX),
+            interval: LOOK_FOR_SILENCE,
+        },
+        ..ConnectionConfig::default()
+    };
+    let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN, RECONNECT_MAX, 2);
+    Ok(Client::new(
+        config,
+        Some(performance),
+        Some(connection),
+        Some(policy),
+    ))
+}
+
+/// Verifies the server's name and certificate, which the original does not (contract 1.4).
+fn connector(authorities: &[Vec<u8>]) -> Result<TlsConnector, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    let system = load_native_certs();
+    let ours = authorities.iter().map(|der| der.clone().into());
+    roots.add_parsable_certificates(system.certs.into_iter().chain(ours));
+    if roots.is_empty() {
+        let why = system.errors.first().map_or_else(
+            || "there are none; install ca-certificates".to_owned(),
+            ToString::to_string,
+        );
+        return Err(ConnectError::Authorities(why));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConnectError::Authorities(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config.into())
+}

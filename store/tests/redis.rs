@@ -1,0 +1,7 @@
+//! The Redis half of the cluster store on a real server (contract 8.2).
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "redis/connecting.rs"]
+mod connecting;
+#[path = "redis/support.rs"]
+mod support;
