@@ -375,3 +375,85 @@ fn a_room_that_its_runtime_lists_as_begun_is_ordered_again() {
     );
     assert_eq!(fleet.rooms(), rooms, "nothing was made anew");
 }
+
+/// An operation as a worker of another program left it when it was killed.
+fn abandoned(number: u128, definition: Definition) -> OperationRecord {
+    let at = "2026-01-02T03:04:05Z".parse().expect("a time");
+    let resume = ResumeState {
+        foreign: true,
+        ..ResumeState::default()
+    };
+    OperationRecord {
+        id: OperationId(uuid::Uuid::from_u128(number)),
+        scheduler: spec(0).name,
+        definition,
+        status: OperationStatus::InProgress,
+        created_at: at,
+        status_at: at,
+        history: Vec::new(),
+        priority: false,
+        lease_until: Some(at),
+        resume,
+    }
+}
+
+#[test]
+fn rooms_that_another_program_had_begun_to_add_or_remove_are_not_counted_twice() {
+    let remove = |amount| Definition::RemoveRooms {
+        amount,
+        rooms_ids: None,
+        reason: "scale_down".into(),
+        force: false,
+    };
+    for definition in [Definition::AddRooms { amount: 3 }, remove(2)] {
+        let mut fleet = Fleet::up(2);
+        let rooms = fleet.rooms();
+        let record = abandoned(7, definition);
+        let id = record.id;
+        fleet.stored.apply(&Change::PutOperation(Box::new(record)));
+        fleet.restart();
+        let ended = fleet.operation(id);
+        assert_eq!(ended.status, OperationStatus::Error);
+        let text = history(ended);
+        assert!(text.contains("what it had done is not known"), "{text}");
+        assert_eq!(fleet.rooms(), rooms);
+    }
+}
+
+#[test]
+fn a_version_that_another_program_was_trying_is_rolled_back() {
+    let mut fleet = Fleet::up(1);
+    let mut active = Scheduler::clone(fleet.stored.scheduler.as_ref().expect("it is there"));
+    active.state = SchedulerPhase::Creating;
+    let mut wanted = active.clone();
+    wanted.spec.containers[0].image = "another".into();
+    fleet.stored.apply(&Change::UpdateScheduler(active.into()));
+    let scheduler = wanted.into();
+    let record = abandoned(7, Definition::CreateNewSchedulerVersion { scheduler });
+    let id = record.id;
+    fleet.stored.apply(&Change::PutOperation(Box::new(record)));
+    fleet.restart();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Error);
+    let stored = fleet.stored.scheduler.clone().expect("it is there");
+    assert_eq!(stored.state, SchedulerPhase::InSync);
+    assert_eq!(fleet.rooms().len(), 1);
+    assert!(fleet.order(major("next")).is_ok(), "edits work again");
+}
+
+#[test]
+fn what_another_program_had_begun_goes_on_if_its_steps_can_be_repeated() {
+    let mut fleet = Fleet::up(1);
+    let version = fleet.stored.scheduler.as_ref().expect("it is there");
+    let new_active_version = version.version().clone();
+    let switch = abandoned(7, Definition::SwitchActiveVersion { new_active_version });
+    let test = abandoned(8, Definition::TestOperation { sleep_seconds: 5 });
+    for record in [&switch, &test] {
+        let put = Change::PutOperation(Box::new(record.clone()));
+        fleet.stored.apply(&put);
+    }
+    fleet.restart();
+    let switched = fleet.operation(switch.id);
+    assert_eq!(switched.status, OperationStatus::Finished);
+    assert!(history(switched).contains("Taking over the operation"));
+    assert_eq!(fleet.operation(test.id).status, OperationStatus::Error);
+}

@@ -10,6 +10,21 @@ use crate::state::report::{Named, Report};
 use crate::state::turn::Turn;
 use std::time::Duration;
 
+/// Why an operation of another program ends in error.
+const ABANDONED: &str =
+    "the program that had begun it has ended, and what it had done is not known";
+
+/// Whether an operation that another program had begun would have an effect a second time. The others have steps that
+/// can be repeated. What is missing then, such as rooms, the next look at the fleet finds (architecture 6).
+fn cannot_go_on(definition: &Definition) -> bool {
+    matches!(
+        definition,
+        Definition::AddRooms { .. }
+            | Definition::RemoveRooms { .. }
+            | Definition::CreateNewSchedulerVersion { .. }
+    )
+}
+
 impl Operations {
     /// Create and delete exclude the room lane (architecture 6), and nothing touches rooms before the runtime has
     /// listed them.
@@ -82,12 +97,16 @@ impl Operations {
             turn.reports.push(Report::Evicted { operation });
             return self.archive(fleet, turn, record, OperationStatus::Evicted);
         }
-        let resumed = record.resume.attempt > 0;
+        let foreign = record.resume.foreign;
+        let resumed = record.resume.attempt > 0 || foreign;
         record.resume.attempt += 1;
         record.status = OperationStatus::InProgress;
         record.status_at = now.wall;
         record.lease_until = Some(self.lease_end(turn.now));
         let text = match (resumed, &record.resume.request_id) {
+            (true, _) if foreign && record.resume.attempt == 1 => {
+                "Taking over the operation from the program that had begun it".to_owned()
+            }
             (true, _) => "Resuming operation after a restart".to_owned(),
             (false, None) => "Starting operation".to_owned(),
             (false, Some(request)) => format!("Starting operation, ordered by request {request}"),
@@ -114,7 +133,10 @@ impl Operations {
         if let Some(cause) = failure {
             return self.roll_back(fleet, turn, lane, cause, cancel);
         }
-        self.begin(fleet, turn, lane, definition, resumed);
+        match foreign && cannot_go_on(&definition) {
+            true => self.fail(fleet, turn, lane, ABANDONED.into()),
+            false => self.begin(fleet, turn, lane, definition, resumed),
+        }
         if cancel {
             self.cancel_running(fleet, turn, lane, "canceled on request");
         }
