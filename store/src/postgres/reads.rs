@@ -1,0 +1,208 @@
+//! What is read of schedulers and versions: by owners, and by anyone (contract 8.1).
+
+use super::document::{DocumentError, Documents, Row};
+use super::rows::{RowsError, count};
+use jiff::Timestamp;
+use maestro_core::domain::{Scheduler, SchedulerVersion, Seq};
+use maestro_core::ports::{OperatorRecord, SchedulerFilter, VersionRow};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_postgres::types::{Json, ToSql, Type};
+use tokio_postgres::{GenericClient, Row as Fetched};
+use tracing::error;
+
+/// Rows of `schedulers`, each with the row of its active version, or else of its newest one: rows of the original may
+/// lack the former.
+const ACTIVE: &str = "\
+    SELECT s.name, s.game, s.state, coalesce(s.version, ''), s.yaml, s.created_at,
+           coalesce(v.created_at, s.created_at), coalesce(v.rollback_version, '')
+    FROM schedulers s LEFT JOIN LATERAL (
+        SELECT created_at, rollback_version FROM scheduler_versions v WHERE v.name = s.name
+        ORDER BY (v.version = s.version) DESC, created_at DESC LIMIT 1
+    ) v ON true";
+const VERSIONS: &str = "\
+    SELECT s.name, s.game, s.state, v.version, v.yaml, v.created_at, v.created_at, coalesce(v.rollback_version, '')
+    FROM scheduler_versions v JOIN schedulers s ON s.name = v.name";
+const LISTED: &str = "\
+    SELECT version, created_at FROM scheduler_versions WHERE name = $1 ORDER BY created_at DESC, version DESC";
+const OPERATOR: &str = "SELECT scheduler, record FROM maestro_operator WHERE scheduler = ANY($1)";
+const SEQS: &str = "SELECT scheduler, seq FROM maestro_owner WHERE scheduler = ANY($1)";
+
+/// What Postgres knows about one scheduler.
+#[derive(Debug, Default)]
+pub struct StoredRows {
+    /// The active version.
+    pub scheduler: Option<Arc<Scheduler>>,
+    /// All versions.
+    pub versions: Vec<Arc<Scheduler>>,
+    /// What operators decided.
+    pub operator: OperatorRecord,
+    /// The seq of the last batch that had rows.
+    pub seq: Seq,
+}
+
+/// The rows of several schedulers, in one round trip.
+///
+/// # Errors
+/// Of the whole call if the database fails; of a single scheduler if one of its documents cannot be read.
+pub async fn load(
+    client: &impl GenericClient,
+    documents: &Documents,
+    names: &[&str],
+) -> Result<HashMap<String, Result<StoredRows, DocumentError>>, RowsError> {
+    let names_too: Param<'_> = &names;
+    let asked = [(names_too, Type::TEXT_ARRAY)];
+    let active = format!("{ACTIVE} WHERE s.name = ANY($1)");
+    let versions = format!("{VERSIONS} WHERE v.name = ANY($1)");
+    let (active, versions, operators, seqs) = futures_util::try_join!(
+        client.query_typed(&active, &asked),
+        client.query_typed(&versions, &asked),
+        client.query_typed(OPERATOR, &asked),
+        client.query_typed(SEQS, &asked),
+    )?;
+    let mut all: HashMap<String, Result<StoredRows, DocumentError>> = HashMap::new();
+    for name in names {
+        all.insert((*name).to_owned(), Ok(StoredRows::default()));
+    }
+    let mut add =
+        |name: &str, put: &mut dyn FnMut(&mut StoredRows) -> Result<(), DocumentError>| {
+            if let Some(entry) = all.get_mut(name)
+                && let Ok(rows) = entry
+                && let Err(error) = put(rows)
+            {
+                *entry = Err(error);
+            }
+        };
+    for fetched in &active {
+        let row = row(fetched);
+        add(&row.name, &mut |rows| {
+            rows.scheduler = Some(documents.read(&row, true)?);
+            Ok(())
+        });
+    }
+    for fetched in &versions {
+        let row = row(fetched);
+        add(&row.name, &mut |rows| {
+            rows.versions.push(documents.read(&row, false)?);
+            Ok(())
+        });
+    }
+    for fetched in &operators {
+        let Json(record) = fetched.get::<_, Json<OperatorRecord>>(1);
+        add(fetched.get(0), &mut |rows| {
+            rows.operator = record;
+            Ok(())
+        });
+    }
+    for fetched in &seqs {
+        let seq = Seq(count(fetched.get(1)));
+        add(fetched.get(0), &mut |rows| {
+            rows.seq = seq;
+            Ok(())
+        });
+    }
+    Ok(all)
+}
+
+type Param<'a> = &'a (dyn ToSql + Sync);
+
+/// Active schedulers that match the filter, ordered by name. Each has the creation time of its row (contract 2.4). One
+/// whose document cannot be read is left out and logged, so that the others are shown.
+///
+/// # Errors
+/// If the database fails.
+pub async fn schedulers(
+    client: &impl GenericClient,
+    documents: &Documents,
+    filter: &SchedulerFilter,
+) -> Result<Vec<Arc<Scheduler>>, RowsError> {
+    // The order of the bytes, whatever the collation of the database is.
+    let query = format!(
+        "{ACTIVE} WHERE ($1 = '' OR s.name = $1) AND ($2 = '' OR s.game = $2) AND ($3 = '' OR s.version = $3)
+         ORDER BY s.name COLLATE \"C\""
+    );
+    let asked: [(Param<'_>, Type); 3] = [
+        (&filter.name, Type::TEXT),
+        (&filter.game, Type::TEXT),
+        (&filter.version, Type::TEXT),
+    ];
+    let rows = client.query_typed(&query, &asked).await?;
+    let listed = rows.iter().filter_map(|fetched| {
+        let read = documents.read(&row(fetched), true);
+        let scheduler = read
+            .inspect_err(|why| error!(%why, "left out of the list"))
+            .ok()?;
+        let created_at: Timestamp = fetched.get(5);
+        if scheduler.created_at == created_at {
+            return Some(scheduler);
+        }
+        Some(Arc::new(Scheduler {
+            created_at,
+            ..Scheduler::clone(&scheduler)
+        }))
+    });
+    Ok(listed.collect())
+}
+
+/// The active version of a scheduler.
+///
+/// # Errors
+/// If the database fails, or the document cannot be read.
+pub async fn scheduler(
+    client: &impl GenericClient,
+    documents: &Documents,
+    name: &str,
+) -> Result<Option<Arc<Scheduler>>, RowsError> {
+    let query = format!("{ACTIVE} WHERE s.name = $1");
+    let found = client
+        .query_typed_opt(&query, &[(&name, Type::TEXT)])
+        .await?;
+    let read = found.map(|fetched| documents.read(&row(&fetched), true));
+    Ok(read.transpose()?)
+}
+
+/// One version of a scheduler.
+///
+/// # Errors
+/// If the database fails, or the document cannot be read.
+pub async fn version(
+    client: &impl GenericClient,
+    documents: &Documents,
+    name: &str,
+    version: &str,
+) -> Result<Option<Arc<Scheduler>>, RowsError> {
+    let query = format!("{VERSIONS} WHERE v.name = $1 AND v.version = $2");
+    let asked: [(Param<'_>, Type); 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
+    let found = client.query_typed_opt(&query, &asked).await?;
+    let read = found.map(|fetched| documents.read(&row(&fetched), false));
+    Ok(read.transpose()?)
+}
+
+/// The versions of a scheduler, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn versions(
+    client: &impl GenericClient,
+    name: &str,
+) -> Result<Vec<VersionRow>, RowsError> {
+    let rows = client.query_typed(LISTED, &[(&name, Type::TEXT)]).await?;
+    let rows = rows.iter().map(|row| VersionRow {
+        version: SchedulerVersion::from(row.get::<_, &str>(0)),
+        created_at: row.get(1),
+    });
+    Ok(rows.collect())
+}
+
+/// A row of [`ACTIVE`] or [`VERSIONS`].
+fn row(fetched: &Fetched) -> Row {
+    Row {
+        name: fetched.get(0),
+        game: fetched.get(1),
+        state: fetched.get(2),
+        version: fetched.get(3),
+        yaml: fetched.get(4),
+        created_at: fetched.get(6),
+        rollback_version: fetched.get(7),
+    }
+}

@@ -1,0 +1,281 @@
+//! The part of a batch that Postgres takes: schedulers, their versions, and what operators decided (contract 8.1). It is
+//! one transaction, guarded by the owner's row.
+
+use super::document::{self, DocumentError};
+use jiff::Timestamp;
+use maestro_core::domain::{Epoch, Scheduler, SchedulerName, Seq};
+use maestro_core::ports::{Change, Fence, OperatorRecord};
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::{Json, ToSql, Type};
+
+/// The epoch and seq of an owner, and whether its row is there.
+const GUARD: &str = "\
+    UPDATE maestro_owner SET seq = $3 WHERE scheduler = $1 AND epoch = $2 AND seq < $3";
+const OWNER: &str = "SELECT epoch, seq FROM maestro_owner WHERE scheduler = $1";
+const CREATE: &str = "\
+    INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, created_at, version)
+    VALUES ($1, $2, $3, $4, extract(epoch FROM clock_timestamp())::integer, $5, $6)
+    ON CONFLICT (name) DO NOTHING";
+const UPDATE: &str = "\
+    UPDATE schedulers SET game = $2, yaml = $3, state = $4, version = $5, updated_at = clock_timestamp(),
+           state_last_changed_at = extract(epoch FROM clock_timestamp())::integer
+    WHERE name = $1";
+const ROLLBACK: &str = "\
+    UPDATE scheduler_versions SET rollback_version = $3
+    WHERE name = $1 AND version = $2 AND rollback_version IS DISTINCT FROM $3";
+const CREATE_VERSION: &str = "\
+    INSERT INTO scheduler_versions (name, version, yaml, created_at, rollback_version)
+    SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT 1 FROM schedulers WHERE name = $1)
+    ON CONFLICT (name, version) DO NOTHING";
+const UPDATE_VERSION: &str = "\
+    UPDATE scheduler_versions SET yaml = $3, rollback_version = $4 WHERE name = $1 AND version = $2";
+const DELETE_VERSION: &str = "\
+    DELETE FROM scheduler_versions v WHERE v.name = $1 AND v.version = $2
+       AND NOT EXISTS (SELECT 1 FROM schedulers s WHERE s.name = v.name AND s.version = v.version)";
+const DELETE: &str = "\
+    WITH record AS (DELETE FROM maestro_operator WHERE scheduler = $1)
+    DELETE FROM schedulers WHERE name = $1";
+const PUT_OPERATOR: &str = "\
+    INSERT INTO maestro_operator (scheduler, record) VALUES ($1, $2)
+    ON CONFLICT (scheduler) DO UPDATE SET record = excluded.record";
+const PUT_OUTBOX: &str = "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ($1, $2, $3)";
+
+/// Why the rows of a batch were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// The database refused a statement, or was lost.
+    #[error(transparent)]
+    Database(#[from] tokio_postgres::Error),
+    /// A document cannot be written.
+    #[error("a document cannot be written: {0}")]
+    Unwritable(#[from] serde_json::Error),
+    /// A document cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DocumentError),
+    /// The scheduler has another owner.
+    #[error("the scheduler has another owner (epoch {stored:?})")]
+    Fenced {
+        /// The epoch of its row.
+        stored: Epoch,
+    },
+    /// A later batch is stored already.
+    #[error("a later batch is stored already ({stored:?})")]
+    Ahead {
+        /// The seq of its row.
+        stored: Seq,
+    },
+    /// A scheduler of this name exists.
+    #[error("name already exists")]
+    AlreadyExists,
+}
+
+/// Whether a batch had to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is written by this transaction.
+    Now,
+    /// It was written by an earlier attempt, whose outcome was unknown.
+    Before,
+}
+
+/// Whether Postgres takes this change; the others are in Redis alone. A deletion is in both.
+pub fn has_rows(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CreateScheduler(_)
+            | Change::UpdateScheduler(_)
+            | Change::CreateVersion { .. }
+            | Change::UpdateVersion(_)
+            | Change::DeleteVersion(_)
+            | Change::DeleteScheduler { .. }
+            | Change::PutOperator(_)
+    )
+}
+
+/// Writes the rows of a batch, and with them `outbox`: what is to be written to Redis after this is committed.
+/// `transaction` must be committed if it succeeds, and rolled back otherwise.
+///
+/// # Errors
+/// See [`RowsError`].
+pub async fn write(
+    transaction: &impl GenericClient,
+    fence: &Fence,
+    changes: &[Change],
+    outbox: Option<&[u8]>,
+) -> Result<Written, RowsError> {
+    if !guard(transaction, fence).await? {
+        return Ok(Written::Before);
+    }
+    let rows = Rows {
+        transaction,
+        name: &fence.scheduler,
+    };
+    for change in changes {
+        rows.apply(change).await?;
+    }
+    if let Some(payload) = outbox {
+        let seq = number(fence.seq.0);
+        let row: [(Param<'_>, Type); 2] = [(&seq, Type::INT8), (&payload, Type::BYTEA)];
+        rows.run(PUT_OUTBOX, &row).await?;
+    }
+    Ok(Written::Now)
+}
+
+/// Whether the batch is still to be written.
+async fn guard(transaction: &impl GenericClient, fence: &Fence) -> Result<bool, RowsError> {
+    let (name, epoch, seq) = (
+        fence.scheduler.as_str(),
+        number(fence.epoch.0),
+        number(fence.seq.0),
+    );
+    let asked = [
+        (&name as Param, Type::TEXT),
+        (&epoch, Type::INT8),
+        (&seq, Type::INT8),
+    ];
+    if transaction.execute_typed(GUARD, &asked).await? == 1 {
+        return Ok(true);
+    }
+    let row = transaction.query_typed_opt(OWNER, &asked[..1]).await?;
+    let Some(row) = row else {
+        let stored = Epoch(0);
+        return Err(RowsError::Fenced { stored });
+    };
+    let (epoch, seq) = (Epoch(count(row.get(0))), Seq(count(row.get(1))));
+    match () {
+        () if epoch != fence.epoch => Err(RowsError::Fenced { stored: epoch }),
+        () if seq == fence.seq => Ok(false),
+        () => Err(RowsError::Ahead { stored: seq }),
+    }
+}
+
+type Param<'a> = &'a (dyn ToSql + Sync);
+
+struct Rows<'a, C> {
+    transaction: &'a C,
+    name: &'a SchedulerName,
+}
+
+impl<C: GenericClient> Rows<'_, C> {
+    /// Runs a statement whose first parameter is the scheduler's name.
+    async fn run(
+        &self,
+        statement: &str,
+        others: &[(Param<'_>, Type)],
+    ) -> Result<u64, tokio_postgres::Error> {
+        let name = self.name.as_str();
+        let mut all: Vec<(Param<'_>, Type)> = vec![(&name, Type::TEXT)];
+        all.extend(others.iter().cloned());
+        self.transaction.execute_typed(statement, &all).await
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), RowsError> {
+        match change {
+            Change::CreateScheduler(scheduler) => {
+                self.create(scheduler).await?;
+                self.create_version(scheduler, scheduler.created_at).await
+            }
+            Change::UpdateScheduler(scheduler) => self.update(scheduler).await,
+            Change::CreateVersion {
+                scheduler,
+                created_at,
+            } => self.create_version(scheduler, *created_at).await,
+            Change::UpdateVersion(scheduler) => self.update_version(scheduler).await,
+            Change::DeleteVersion(version) => {
+                let version = version.as_str();
+                self.run(DELETE_VERSION, &[(&version, Type::TEXT)]).await?;
+                Ok(())
+            }
+            Change::DeleteScheduler { .. } => {
+                self.run(DELETE, &[]).await?;
+                Ok(())
+            }
+            Change::PutOperator(record) => self.put_operator(record).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn create(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
+        let yaml = document::write(scheduler)?;
+        let (state, version) = (scheduler.state.as_str(), scheduler.version().as_str());
+        let row: [(Param<'_>, Type); 5] = [
+            (&scheduler.game, Type::TEXT),
+            (&yaml, Type::TEXT),
+            (&state, Type::TEXT),
+            (&scheduler.created_at, Type::TIMESTAMPTZ),
+            (&version, Type::TEXT),
+        ];
+        match self.run(CREATE, &row).await? {
+            0 => Err(RowsError::AlreadyExists),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rollback version has its column in the version's row.
+    async fn update(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
+        let yaml = document::write(scheduler)?;
+        let (state, version) = (scheduler.state.as_str(), scheduler.version().as_str());
+        let row: [(Param<'_>, Type); 4] = [
+            (&scheduler.game, Type::TEXT),
+            (&yaml, Type::TEXT),
+            (&state, Type::TEXT),
+            (&version, Type::TEXT),
+        ];
+        self.run(UPDATE, &row).await?;
+        let before = scheduler.rollback_version.as_str();
+        let row: [(Param<'_>, Type); 2] = [(&version, Type::TEXT), (&before, Type::TEXT)];
+        self.run(ROLLBACK, &row).await?;
+        Ok(())
+    }
+
+    async fn create_version(
+        &self,
+        scheduler: &Scheduler,
+        created_at: Timestamp,
+    ) -> Result<(), RowsError> {
+        let yaml = document::write(scheduler)?;
+        let (version, before) = (
+            scheduler.version().as_str(),
+            scheduler.rollback_version.as_str(),
+        );
+        let row: [(Param<'_>, Type); 4] = [
+            (&version, Type::TEXT),
+            (&yaml, Type::TEXT),
+            (&created_at, Type::TIMESTAMPTZ),
+            (&before, Type::TEXT),
+        ];
+        self.run(CREATE_VERSION, &row).await?;
+        Ok(())
+    }
+
+    async fn update_version(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
+        let yaml = document::write(scheduler)?;
+        let (version, before) = (
+            scheduler.version().as_str(),
+            scheduler.rollback_version.as_str(),
+        );
+        let row: [(Param<'_>, Type); 3] = [
+            (&version, Type::TEXT),
+            (&yaml, Type::TEXT),
+            (&before, Type::TEXT),
+        ];
+        self.run(UPDATE_VERSION, &row).await?;
+        Ok(())
+    }
+
+    async fn put_operator(&self, record: &OperatorRecord) -> Result<(), RowsError> {
+        self.run(PUT_OPERATOR, &[(&Json(record), Type::JSONB)])
+            .await?;
+        Ok(())
+    }
+}
+
+/// As the database counts.
+pub(super) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// As we count.
+pub(super) fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
