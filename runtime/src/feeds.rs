@@ -2,7 +2,7 @@
 //! one observation and the next.
 //!
 //! This is what owners of schedulers are told, and nothing else: whether a room runs is up to who observes it (the
-//! supervisor of a process, the table of rooms on paper), which alone writes here. An instance is forgotten with its
+//! supervisor of a process, the table of simulated rooms), which alone writes here. An instance is forgotten with its
 //! end, a scheduler with its last instance and its last watch.
 
 use futures_util::stream::{self, BoxStream, StreamExt};

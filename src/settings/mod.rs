@@ -77,7 +77,7 @@ pub enum RuntimeKind {
     /// Local processes, unless Kubernetes is set.
     Auto,
     Process,
-    /// Rooms that exist only on paper, for load tests of Maestro and of a matchmaker.
+    /// Rooms without processes, for load tests of Maestro and of a matchmaker.
     Simulated,
     /// Not in this build.
     Kubernetes,

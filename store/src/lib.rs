@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+pub mod cluster;
 pub mod embedded;
 pub mod postgres;
 pub mod redis;

@@ -142,7 +142,7 @@ impl RoomReport {
 }
 
 /// The effect of a steady ping: coalesced and written later (architecture 5).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomTouch {
     /// The room that pinged.
     pub room: RoomId,

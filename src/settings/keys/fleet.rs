@@ -26,7 +26,7 @@ fn places() -> Vec<Key> {
             "runtime.type",
             &RUNTIME,
             |s| &mut s.runtime,
-            "Where rooms live. auto: local processes, unless Kubernetes is set. simulated: on paper, for load tests.",
+            "Where rooms live. auto: local processes, unless Kubernetes is set. simulated: without processes, for load tests.",
         ),
         Key::new(
             "runtime.process.host",
@@ -38,13 +38,13 @@ fn places() -> Vec<Key> {
             "runtime.simulated.startup",
             &DURATION,
             |s| &mut s.simulated.startup,
-            "How long a room on paper is pending before it is ready.",
+            "How long a simulated room is pending before it is ready.",
         ),
         Key::new(
             "runtime.simulated.roomList",
             &OPTIONAL_PATH,
             |s| &mut s.simulated.room_list,
-            "File to which the ids of rooms on paper are written.",
+            "File to which the ids of simulated rooms are written.",
         ),
         Key::new(
             "actors.threads",

@@ -17,9 +17,11 @@ const CREATE: &str = "\
     VALUES ($1, $2, $3, $4, extract(epoch FROM clock_timestamp())::integer, $5, $6)
     ON CONFLICT (name) DO NOTHING";
 const UPDATE: &str = "\
-    UPDATE schedulers SET game = $2, yaml = $3, state = $4, version = $5, updated_at = clock_timestamp(),
-           state_last_changed_at = extract(epoch FROM clock_timestamp())::integer
-    WHERE name = $1";
+    INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, version, created_at)
+    VALUES ($1, $2, $3, $4, extract(epoch FROM clock_timestamp())::integer, $5, $6)
+    ON CONFLICT (name) DO UPDATE SET game = excluded.game, yaml = excluded.yaml, state = excluded.state,
+        version = excluded.version, updated_at = clock_timestamp(),
+        state_last_changed_at = excluded.state_last_changed_at";
 const ROLLBACK: &str = "\
     UPDATE scheduler_versions SET rollback_version = $3
     WHERE name = $1 AND version = $2 AND rollback_version IS DISTINCT FROM $3";
@@ -215,11 +217,12 @@ impl<C: GenericClient> Rows<'_, C> {
     async fn update(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
         let yaml = document::write(scheduler)?;
         let (state, version) = (scheduler.state.as_str(), scheduler.version().as_str());
-        let row: [(Param<'_>, Type); 4] = [
+        let row: [(Param<'_>, Type); 5] = [
             (&scheduler.game, Type::TEXT),
             (&yaml, Type::TEXT),
             (&state, Type::TEXT),
             (&version, Type::TEXT),
+            (&scheduler.created_at, Type::TIMESTAMPTZ),
         ];
         self.run(UPDATE, &row).await?;
         let before = scheduler.rollback_version.as_str();
