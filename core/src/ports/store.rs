@@ -28,7 +28,8 @@ pub struct Fence {
 pub enum Change {
     /// Inserts the scheduler's row and its first version. [`CommitError::AlreadyExists`] if there is one.
     CreateScheduler(Arc<Scheduler>),
-    /// Overwrites the active document; `created_at` of the row stays (contract 8.1).
+    /// Overwrites the active document; `created_at` of the row stays (contract 8.1). Inserts the row if there is none:
+    /// a store that lost it gets it back.
     UpdateScheduler(Arc<Scheduler>),
     /// Stores a version's document; an existing one is not overwritten (contract 8.1).
     CreateVersion {
@@ -83,7 +84,8 @@ pub enum CommitError {
         stored: Epoch,
     },
     /// The stored seq is not the expected one. A lower one says that the store lost changes; the next batch must then
-    /// name it as its previous, and begin with [`Change::Clear`] and a snapshot.
+    /// name it as its previous, and contain [`Change::Clear`] and a snapshot. A store that also lost the epoch, or has a
+    /// lower one, is behind at the seq that it has.
     Behind {
         /// The seq in the store.
         stored: Seq,

@@ -48,7 +48,7 @@ impl<'a> Admission<'a> {
         for change in batch.changes() {
             match change {
                 Change::CreateScheduler(_) if exists => return Err(CommitError::AlreadyExists),
-                Change::CreateScheduler(_) => exists = true,
+                Change::CreateScheduler(_) | Change::UpdateScheduler(_) => exists = true,
                 Change::DeleteScheduler { .. } => exists = false,
                 _ => {}
             }

@@ -117,13 +117,10 @@ impl Rows<'_, '_> {
         self.add_version(scheduler, created_at, document)
     }
 
-    /// Without a row nothing is written, as in the original's `UPDATE`.
     fn update(&mut self, scheduler: &Arc<Scheduler>, document: &[u8]) -> Result<(), redb::Error> {
         let name = self.scheduler.as_str();
         let created = self.tables.schedulers.get(name)?.map(|row| row.value().0);
-        let Some(created) = created else {
-            return Ok(());
-        };
+        let created = created.unwrap_or(scheduler.created_at.as_nanosecond());
         self.tables.schedulers.insert(name, (created, document))?;
         let created_at = Timestamp::from_nanosecond(created).unwrap_or(scheduler.created_at);
         self.tell(ModelChange::Active(Active::new(

@@ -21,6 +21,7 @@ macro_rules! store_contract {
             schedulers::a_created_scheduler_is_there_for_all_readers,
             schedulers::a_second_creation_is_refused_as_a_whole,
             schedulers::an_update_leaves_the_creation_time_of_the_row,
+            schedulers::an_update_brings_back_a_row_that_was_lost,
             schedulers::versions_are_listed_newest_first_and_never_overwritten,
             schedulers::a_versions_document_is_changed_where_it_stands,
             schedulers::filters_are_exact_and_all_have_to_match,

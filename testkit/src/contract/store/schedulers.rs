@@ -100,6 +100,23 @@ pub async fn an_update_leaves_the_creation_time_of_the_row(harness: &dyn Harness
     assert_eq!(version.state, SchedulerPhase::InSync);
 }
 
+pub async fn an_update_brings_back_a_row_that_was_lost(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let active = scheduler("fleet", "v1.0.0");
+    let version = Change::CreateVersion {
+        scheduler: active.clone(),
+        created_at: at(10),
+    };
+    owner
+        .put(vec![Change::UpdateScheduler(active.clone()), version])
+        .await;
+    let found = ports.reads.scheduler("fleet").await.unwrap();
+    assert_eq!(found, Some(active.clone()));
+    assert_eq!(ports.reads.versions("fleet").await.unwrap().len(), 1);
+    assert_eq!(owner.load().await.scheduler, Some(active));
+}
+
 pub async fn versions_are_listed_newest_first_and_never_overwritten(harness: &dyn Harness) {
     let ports = harness.open().await;
     let mut owner = Owner::of(&ports, "fleet").await;

@@ -135,6 +135,13 @@ impl FakeStore {
         }
     }
 
+    /// Loses all rooms and operations of a scheduler, as a restart of Redis without its data does.
+    pub fn lose_rooms_and_operations(&self, name: &str) {
+        if let Some(row) = self.inner.lock().schedulers.get_mut(name) {
+            row.lose_rooms_and_operations();
+        }
+    }
+
     /// Stores a scheduler with rooms and operations, as if from before.
     pub fn insert(
         &self,
@@ -234,6 +241,7 @@ impl Inner {
         let found = checks::batch(&row.tables, &tables, fence, &changes);
         row.before = Some((row.seq, std::mem::replace(&mut row.tables, tables)));
         row.seq = fence.seq;
+        row.behind = false;
         self.violations.extend(found);
         self.log.push((fence.clone(), changes));
         Ok(())

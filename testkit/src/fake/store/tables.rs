@@ -29,9 +29,10 @@ impl Tables {
                 self.created_at = scheduler.created_at;
             }
             Change::UpdateScheduler(scheduler) => {
-                if self.scheduler.is_some() {
-                    self.scheduler = Some(scheduler.clone());
+                if self.scheduler.is_none() {
+                    self.created_at = scheduler.created_at;
                 }
+                self.scheduler = Some(scheduler.clone());
             }
             Change::CreateVersion {
                 scheduler,
@@ -133,6 +134,8 @@ pub(super) struct Row {
     pub tables: Tables,
     /// The state before the last batch.
     pub before: Option<(Seq, Tables)>,
+    /// Rooms and operations were lost, and nothing was written since.
+    pub behind: bool,
 }
 
 impl Row {
@@ -140,6 +143,15 @@ impl Row {
         if let Some((seq, tables)) = self.before.take() {
             (self.seq, self.tables) = (seq, tables);
         }
+    }
+
+    /// The documents are elsewhere, so they stay.
+    pub fn lose_rooms_and_operations(&mut self) {
+        self.tables.rooms.clear();
+        self.tables.operations.clear();
+        self.seq = Seq::default();
+        self.before = None;
+        self.behind = true;
     }
 }
 
@@ -158,7 +170,7 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .collect(),
         operator: tables.operator,
         seq: row.seq,
-        behind: false,
+        behind: row.behind,
     }
 }
 
