@@ -144,6 +144,7 @@ pub(super) fn reconcile_step(
 /// From now on absence is meaningful.
 pub(super) fn list_is_complete(fleet: &mut Fleet, turn: &mut Turn) {
     fleet.listing.complete = true;
+    fleet.listing.doubtful = false;
     turn.reconsider = true;
 }
 
@@ -157,6 +158,10 @@ pub(super) fn take_listed(
     namesakes: &mut Vec<Instance>,
 ) {
     let id = instance.room.clone();
+    if fleet.listing.doubtful {
+        let being_made = |by| operations.any_open(|operation| operation.id == by);
+        fleet.doubt_durably(turn, &id, being_made);
+    }
     if overtaken.contains(&id) {
         return;
     }

@@ -26,6 +26,9 @@ impl SchedulerState {
         for record in loaded.rooms {
             fleet.restore_room(now, record);
         }
+        if loaded.behind {
+            fleet.doubt_rooms(now);
+        }
         let operations = Operations::new(fleet.name.clone(), fleet.settings.clone());
         let mut state = Self { fleet, operations };
         // Operations that had begun continue before those that were waiting.

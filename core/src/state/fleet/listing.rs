@@ -35,6 +35,8 @@ pub(in crate::state) const INTENTS_AT_ONCE: usize = 64;
 pub(in crate::state) struct Listing {
     /// The first list has been compared: from now on absence is meaningful.
     pub complete: bool,
+    /// The stored rows are those of a store that lost changes, and no list has been compared since.
+    pub doubtful: bool,
     /// Number of lists received.
     pub taken: u64,
     /// The comparison in progress.

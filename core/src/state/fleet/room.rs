@@ -38,6 +38,8 @@ pub(in crate::state) struct Marks {
     pub(in crate::state) met: u64,
     /// Whether its last ping has to be written.
     pub(in crate::state) touched: bool,
+    /// Its stored status may be an older one: the store lost changes, and it has not left that status since.
+    pub(in crate::state) unheard: bool,
     /// It was found silent for too long when it should have been allocated, and has not pinged since (D33).
     pub(in crate::state) silent: bool,
 }

@@ -90,6 +90,40 @@ impl Fleet {
         self.schedule_health(now, &id);
     }
 
+    /// The store lost changes: a room may be allocated that it has as ready, or in its next match. So none is allocated
+    /// before the allocation hold time has passed, or a match has ended that this owner heard of.
+    pub fn doubt_rooms(&mut self, now: Now) {
+        let hold = now.mono.plus(self.settings.allocation_hold);
+        let ids: Vec<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();
+        for id in ids {
+            self.rooms.update(id.as_str(), |room| {
+                room.quarantined_until = Some(hold);
+                room.marks.unheard = room.is_busy();
+            });
+        }
+        self.listing.doubtful = true;
+    }
+
+    /// Stores the doubt about a room that was found, as for one without a row, so that the next owner has it too. Not
+    /// while its operation runs, which must still find it.
+    pub fn doubt_durably(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        being_made: impl Fn(OperationId) -> bool,
+    ) {
+        let known = self.rooms.get(id.as_str());
+        if known.is_none_or(|room| room.record.intent.made_by.is_some_and(being_made)) {
+            return;
+        }
+        let found = turn.now.wall;
+        self.rooms.update(id.as_str(), |room| {
+            room.record.intent.made_by = None;
+            room.record.intent.created_at = found;
+        });
+        turn.changes.put_room(id);
+    }
+
     /// Deletes a room's row, because the runtime has no instance of it any more.
     pub fn forget_room(&mut self, turn: &mut Turn, id: &RoomId) {
         self.expired.remove(id);

@@ -24,9 +24,10 @@ impl Fleet {
             allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
         });
         let told = room.terminated_at.is_some() && stored == RoomStatus::Terminating;
+        let match_over = room.is_busy() && status == RoomStatus::Ready && !room.marks.unheard;
         let quarantine_over = room
             .quarantined_until
-            .is_some_and(|until| until <= now || (room.is_busy() && status == RoomStatus::Ready));
+            .is_some_and(|until| until <= now || match_over);
         if quarantine_over {
             self.rooms
                 .update(id.as_str(), |room| room.quarantined_until = None);
@@ -57,6 +58,7 @@ impl Fleet {
         let now = turn.now;
         let first_ready = self.rooms.update(id.as_str(), |room| {
             room.record.reported.status = status;
+            room.marks.unheard = false;
             room.clock.status_since = now.mono;
             room.events.push(now.wall, RoomHappening::Status(status));
             if status == RoomStatus::Allocated {
