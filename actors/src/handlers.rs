@@ -101,6 +101,7 @@ impl Handler<Counted<FromWriter>> for SchedulerActor {
                 warn!(scheduler_name = %self.guard.name, "another node owns the scheduler: its actor ends");
                 self.end(EndCause::Fenced, ctx);
             }
+            WriterEvent::Behind { again } => self.republish(again, ctx),
             WriterEvent::Lost(why) => {
                 error!(scheduler_name = %self.guard.name, %why, "the outcome of a write is unknown: reloading");
                 self.end(EndCause::Failed(why), ctx);

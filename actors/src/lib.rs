@@ -49,6 +49,7 @@ mod turns;
 mod waiter;
 mod watch;
 mod writer;
+mod writer_inbox;
 
 pub use catalog::{Catalog, Query};
 pub use debug::{ActorView, DebugView};

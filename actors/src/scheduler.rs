@@ -298,6 +298,20 @@ impl SchedulerActor {
         }
     }
 
+    /// Sends the writer everything that it has to write again, behind the decisions that this contains. A large fleet
+    /// is copied within one turn, since a part of it would be no snapshot; this is rare enough.
+    pub(crate) fn republish(&mut self, again: bool, ctx: &mut Context<Self>) {
+        if self.is_over(ctx) {
+            return;
+        }
+        self.gauge.begin_turn(Turn::Control);
+        if !again {
+            self.handle.counters().store_was_behind();
+        }
+        self.send(Order::Snapshot(self.state.snapshot()), ctx);
+        self.gauge.end_turn();
+    }
+
     fn arm(&mut self, ctx: &mut Context<Self>) {
         if self.backlog.wake {
             return; // it is on its way

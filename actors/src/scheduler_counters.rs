@@ -28,6 +28,8 @@ pub(crate) struct SchedulerCounters {
     pub loads_failed: AtomicU64,
     /// The owner failed, so the operations it had begun are begun again.
     pub starts_failed: AtomicU64,
+    /// The store lost changes, so everything was written again.
+    pub republished: AtomicU64,
     /// The latest document, kept after the scheduler's deletion.
     last: Mutex<Option<Arc<Scheduler>>>,
     operations: Mutex<Operations>,
@@ -169,6 +171,10 @@ impl SchedulerCounters {
     }
     pub fn start_failed(&self) {
         self.starts_failed.fetch_add(1, Relaxed);
+    }
+
+    pub fn store_was_behind(&self) {
+        self.republished.fetch_add(1, Relaxed);
     }
 
     pub fn operations(&self) -> Operations {

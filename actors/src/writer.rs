@@ -2,24 +2,25 @@
 //! happen only after that (architecture 5, Order).
 
 use crate::executor::Executor;
-use crate::forwarding::{Held, Outbox};
+use crate::forwarding::Outbox;
 use crate::group::{Group, Outgoing};
-use crate::turn_trace::TurnTrace;
+use crate::writer_inbox::Inbox;
+pub(crate) use crate::writer_inbox::{Batch, Order, WriterGauge};
 use futures_util::FutureExt;
-use maestro_core::domain::{Epoch, RoomId, RoomTouch, SchedulerName, Seq};
+use maestro_core::domain::{Epoch, RoomId, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
 use maestro_core::rules::back_off::BackOff;
-use maestro_core::rules::grouping::BATCHES_MAX;
-use maestro_core::rules::writing::{AfterCommit, PendingTouches, after_commit, after_lookup};
+use maestro_core::rules::writing::{
+    AfterCommit, after_commit, after_lookup, repairing, republication,
+};
 use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
+use tracing::warn;
 
 /// Capacity of the queue, in decisions that wait during a commit. Callers are limited before it fills up (256 asks,
 /// 4,096 pings), and once a commit has failed, the decisions are taken out of the queue and merged (`group`), so an
@@ -32,23 +33,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const LAST_TRY_MAX: Duration = Duration::from_secs(2);
 const SILENT: &str = "the store did not answer in time";
 
-pub(crate) struct Batch {
-    pub trace: TurnTrace,
-    pub changes: Vec<Change>,
-    pub outgoing: Vec<Outgoing>,
-}
-
-pub(crate) enum Order {
-    Batch(Batch),
-    /// Steady pings; stored after everything else that waits.
-    Touches(Vec<RoomTouch>),
-}
-
-fn commit_span(batch: &Batch) -> Option<Span> {
-    match batch.changes.len() {
-        0 => None,
-        changes => batch.trace.commit(changes),
-    }
+/// The end of the attempts to write a batch.
+enum Attempt {
+    Durable,
+    /// The store lost changes, and is at this seq.
+    Behind(Seq),
 }
 
 /// Reports of the writer to its actor.
@@ -61,16 +50,11 @@ pub(crate) enum WriterEvent {
     Fenced,
     /// The outcome of a write is unknown: the state in memory is invalid.
     Lost(String),
-}
-
-/// Read by `/debug/actors`.
-#[derive(Default)]
-pub(crate) struct WriterGauge {
-    pub waiting: AtomicU64,
-    pub seq: AtomicU64,
-    pub commits: AtomicU64,
-    pub retries: AtomicU64,
-    pub held: Held,
+    /// The store lost changes: an [`Order::Snapshot`] is wanted.
+    Behind {
+        /// It lost changes again before it was repaired.
+        again: bool,
+    },
 }
 
 pub(crate) struct Writer {
@@ -88,71 +72,6 @@ pub(crate) struct Writer {
     pub abandoned: CancellationToken,
 }
 
-/// What the owner has sent and the writer has not processed yet.
-struct Inbox {
-    orders: mpsc::Receiver<Order>,
-    gauge: Arc<WriterGauge>,
-    outbox: Outbox,
-    /// Decisions that arrived while an earlier commit was being retried, merged.
-    folded: Group,
-    touches: PendingTouches,
-}
-
-impl Inbox {
-    /// The next group: everything that has arrived. Waits only if there is nothing else to do. `None` when the owner
-    /// has ended and everything is processed.
-    async fn group(&mut self) -> Option<Group> {
-        let mut group = std::mem::take(&mut self.folded);
-        if group.is_empty() && self.touches.is_empty() {
-            let first = self.orders.recv().await?;
-            self.add(&mut group, first);
-        }
-        let most = group.changes.batches().max(BATCHES_MAX);
-        while group.changes.batches() < most {
-            let Ok(order) = self.orders.try_recv() else {
-                break;
-            };
-            self.add(&mut group, order);
-        }
-        let taken = group.changes.batches();
-        self.gauge.waiting.fetch_sub(taken, Relaxed);
-        Some(group)
-    }
-
-    fn add(&mut self, group: &mut Group, order: Order) {
-        match order {
-            Order::Batch(batch) => {
-                group.spans.extend(commit_span(&batch));
-                group.changes.add(batch.changes, &mut self.touches);
-                group.outgoing.extend(batch.outgoing);
-            }
-            Order::Touches(rooms) => {
-                self.gauge.waiting.fetch_sub(1, Relaxed);
-                self.touches.add(rooms);
-            }
-        }
-    }
-
-    /// Receives and merges decisions for as long as it is polled.
-    async fn fold(&mut self, cause: Option<&str>) -> Infallible {
-        loop {
-            let Some(order) = self.orders.recv().await else {
-                return std::future::pending().await;
-            };
-            let mut folded = std::mem::take(&mut self.folded);
-            self.add(&mut folded, order);
-            if let Some(cause) = cause {
-                folded.not_stored(cause);
-            }
-            for event in folded.sweep() {
-                self.gauge.held.done(&event.room);
-                self.outbox.drop_event(&event);
-            }
-            self.folded = folded;
-        }
-    }
-}
-
 impl Writer {
     /// Runs the writer. If a store panics, the actor is told, so that it does not keep a dead writer.
     pub async fn watched(self, orders: mpsc::Receiver<Order>) {
@@ -167,13 +86,7 @@ impl Writer {
     }
 
     async fn run(mut self, orders: mpsc::Receiver<Order>) {
-        let mut inbox = Inbox {
-            orders,
-            gauge: self.gauge.clone(),
-            outbox: self.outbox.clone(),
-            folded: Group::default(),
-            touches: PendingTouches::default(),
-        };
+        let mut inbox = Inbox::new(orders, self.gauge.clone(), self.outbox.clone());
         let abandoned = self.abandoned.clone();
         loop {
             let group = tokio::select! {
@@ -199,26 +112,58 @@ impl Writer {
             if chunk.is_empty() {
                 continue;
             }
-            let (changes, mut nothing) = ([Change::TouchRooms(chunk)].into(), Group::default());
-            if let Err(error) = self.commit(changes, &mut nothing, &mut inbox).await {
-                return self.give_up(error, Vec::new());
+            // It stays empty unless the store has to be repaired.
+            let (changes, mut group) = ([Change::TouchRooms(chunk)].into(), Group::default());
+            if let Err(error) = self.commit(changes, &mut group, &mut inbox).await {
+                return self.give_up(error, group.outgoing);
             }
+            self.carry_out(group.outgoing);
         }
     }
 
-    /// Returns once the group is durable or refused. Retries as long as it is certain that it was not applied.
+    /// Returns once the group is durable or refused. If the store lost changes, everything that the owner knows is
+    /// written again with it, and what the owner sends meanwhile joins the group.
     async fn commit(
         &mut self,
-        changes: Arc<[Change]>,
+        mut changes: Arc<[Change]>,
         group: &mut Group,
         inbox: &mut Inbox,
     ) -> Result<(), CommitError> {
-        let fence = Fence {
+        let mut fence = Fence {
             scheduler: self.scheduler.clone(),
             epoch: self.epoch,
             previous: self.seq,
             seq: self.seq.next(),
         };
+        let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
+        let mut behind = false;
+        while let Attempt::Behind(stored) = self.attempt(&fence, &changes, group, inbox).await? {
+            let again = std::mem::replace(&mut behind, true);
+            match again {
+                true => self.pause(&mut back_off, inbox).await,
+                false => warn!(
+                    scheduler_name = %self.scheduler, stored_seq = stored.0, expected_seq = fence.previous.0,
+                    "the store lost changes: everything is written again"
+                ),
+            }
+            let repair = self.repair(&changes, again, group, inbox).await;
+            changes = repair.ok_or(CommitError::Behind { stored })?;
+            fence = repairing(&fence, stored);
+        }
+        self.seq = fence.seq;
+        self.gauge.seq.store(self.seq.0, Relaxed);
+        self.gauge.commits.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Retries as long as it is certain that the batch was not applied.
+    async fn attempt(
+        &self,
+        fence: &Fence,
+        changes: &Arc<[Change]>,
+        group: &mut Group,
+        inbox: &mut Inbox,
+    ) -> Result<Attempt, CommitError> {
         let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
         // During an outage an attempt may take until the store's next retry, so callers are told at once.
         let mut failed = self.store.outage().is_some();
@@ -230,27 +175,47 @@ impl Writer {
                 true => self.folding(inbox, self.within(tried)).await,
             };
             let outcome = tried.unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())));
-            let after = match after_commit(&fence, &outcome) {
+            let after = match after_commit(fence, &outcome) {
                 AfterCommit::LookUp => {
                     self.tell_those_who_wait(group);
-                    after_lookup(&fence, self.stored_seq(inbox).await?)
+                    after_lookup(fence, self.stored_seq(inbox).await?)
                 }
                 known => known,
             };
             match after {
-                AfterCommit::Durable => break,
+                AfterCommit::Durable => return Ok(Attempt::Durable),
+                AfterCommit::Republish(stored) => return Ok(Attempt::Behind(stored)),
                 AfterCommit::Again if !self.ending.is_cancelled() => {}
-                _ => return outcome,
+                _ => return outcome.map(|()| Attempt::Durable),
             }
             failed = true;
             self.tell_those_who_wait(group);
             self.gauge.retries.fetch_add(1, Relaxed);
             self.pause(&mut back_off, inbox).await;
         }
-        self.seq = fence.seq;
-        self.gauge.seq.store(self.seq.0, Relaxed);
-        self.gauge.commits.fetch_add(1, Relaxed);
-        Ok(())
+    }
+
+    /// Asks the owner for a snapshot. It comes in the order of the decisions: those before it join the group, those
+    /// behind it stay in the queue. `None`: the owner has ended.
+    async fn repair(
+        &self,
+        refused: &[Change],
+        again: bool,
+        group: &mut Group,
+        inbox: &mut Inbox,
+    ) -> Option<Arc<[Change]>> {
+        (self.tell)(WriterEvent::Behind { again });
+        let snapshot = tokio::select! {
+            biased;
+            () = self.abandoned.cancelled() => None,
+            snapshot = inbox.fold_up_to_snapshot(None) => snapshot,
+        };
+        let snapshot = snapshot?;
+        let mut waiting = refused.to_vec();
+        waiting.append(&mut inbox.join(group));
+        let changes = republication(&waiting, snapshot);
+        inbox.touches.superseded_by(&changes);
+        Some(changes.into())
     }
 
     fn tell_those_who_wait(&self, group: &mut Group) {

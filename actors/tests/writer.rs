@@ -79,24 +79,6 @@ fn an_unknown_outcome_is_looked_up() {
     }
 }
 
-#[test]
-fn a_store_that_lost_something_makes_the_owner_load_anew() {
-    Setup::fleet(2).patient().run(|w| async move {
-        w.running(FLEET).await;
-        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
-        w.store.fail(StoreCall::Commit, StoreFault::Behind);
-        let told = w.ping(&room_id(1), PingStatus::Occupied).await.unwrap_err();
-        assert!(matches!(told, CallError::Restarting(_)), "{told}");
-        eventually(LONG, "it is restarted", || w.restarts() == 1).await;
-        w.running(FLEET).await;
-        eventually(LONG, "memory is what is stored", || w.rooms("ready") == 2).await;
-        let cause = w.view().restarts.last_cause.unwrap();
-        assert!(cause.contains("not at the previous change"), "{cause}");
-        w.ping(&room_id(1), PingStatus::Occupied).await.unwrap();
-        assert_eq!(stored_status(&w, 1), RoomStatus::Occupied);
-    });
-}
-
 /// Whether the node knows that another one owns the fleet.
 fn is_elsewhere(w: &World) -> bool {
     let owner = w.node.directory().locate(FLEET);

@@ -27,4 +27,10 @@ impl Group {
         touches.add(batch.touches);
         self.effects.extend(batch.effects);
     }
+
+    /// Takes what follows from later decisions, and returns their changes.
+    pub fn join(&mut self, mut later: Group) -> Vec<Change> {
+        self.effects.append(&mut later.effects);
+        later.changes.take()
+    }
 }

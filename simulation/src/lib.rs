@@ -19,6 +19,7 @@ mod invariants;
 mod lease;
 mod looks;
 mod machine;
+mod repair;
 mod rest;
 pub mod steps;
 mod stored;

@@ -14,8 +14,10 @@ pub enum StoreFault {
     NotAppliedUnknown,
     /// It is applied, but its outcome is unknown.
     AppliedUnknown,
-    /// The commit before it is lost, as in a fail-over.
-    Behind,
+    /// That many commits before it are lost, or as many as are remembered, as in a fail-over.
+    Loses(usize),
+    /// All rooms and operations are lost, as in a restart without data. The documents are elsewhere, so they stay.
+    LosesEverything,
 }
 
 /// Everything that is stored for one scheduler.
@@ -27,6 +29,8 @@ pub struct Stored {
     pub operations: BTreeMap<OperationId, OperationRecord>,
     pub operator: OperatorRecord,
     pub seq: Seq,
+    /// It lost everything, and nothing was written since.
+    pub behind: bool,
     /// The sequence numbers of the operations' arrival.
     came: BTreeMap<OperationId, u64>,
     last: u64,
@@ -48,10 +52,7 @@ impl Stored {
                 self.versions.insert(s.version().clone(), s.clone());
                 self.scheduler = Some(s.clone());
             }
-            Change::UpdateScheduler(s) => {
-                assert!(self.scheduler.is_some(), "updates what is not there");
-                self.scheduler = Some(s.clone());
-            }
+            Change::UpdateScheduler(s) => self.scheduler = Some(s.clone()),
             Change::CreateVersion { scheduler, .. } => {
                 let version = scheduler.version().clone();
                 let row = self.versions.entry(version);
@@ -71,6 +72,8 @@ impl Stored {
             Change::Clear => {
                 self.rooms.clear();
                 self.operations.retain(|_, o| o.status.is_final());
+                let operations = &self.operations;
+                self.came.retain(|id, _| operations.contains_key(id));
             }
             Change::PutRoom(room) => {
                 assert!(self.scheduler.is_some(), "a room of no scheduler");
@@ -111,6 +114,15 @@ impl Stored {
         }
     }
 
+    /// Loses all rooms and operations.
+    pub(crate) fn lose_everything(&mut self) {
+        self.rooms.clear();
+        self.operations.clear();
+        self.came.clear();
+        self.seq = Seq::default();
+        self.behind = true;
+    }
+
     /// Commits one batch under its fence, atomically.
     pub(crate) fn commit(
         &mut self,
@@ -130,6 +142,7 @@ impl Stored {
         }
         changes.iter().for_each(|change| self.apply(change));
         self.seq = fence.seq;
+        self.behind = false;
         match fault {
             Some(StoreFault::AppliedUnknown) => Err(CommitError::Unknown("silent".into())),
             _ => Ok(()),
@@ -156,7 +169,7 @@ impl Stored {
             ended,
             operator: self.operator,
             seq: self.seq,
-            behind: false,
+            behind: self.behind,
         }
     }
 }

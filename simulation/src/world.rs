@@ -63,8 +63,13 @@ pub struct World {
     pub revives: bool,
     /// The number of owners so far.
     pub lives: u32,
-    /// The store may lose acknowledged commits; then no promise can be checked.
+    /// An owner died before it could repair a store whose loss its successor cannot see. From then on nobody can keep
+    /// what was promised, so it is not checked.
     pub forgetful: bool,
+    /// The store may lose acknowledged commits.
+    pub lossy: bool,
+    /// The number of repairs of the store so far.
+    pub repairs: u32,
     /// The maximum number of rooms, from all numbers that were ever wanted.
     pub allowed: u64,
     /// Another tool has pushed a removal with one of our reasons, which ends the rooms that it
@@ -72,8 +77,12 @@ pub struct World {
     pub(crate) foreign: bool,
     pub(crate) epoch: Epoch,
     pub(crate) seq: Seq,
-    /// The durable state before the last commit, for a store that may lose it.
-    pub(crate) before: Option<Box<Stored>>,
+    /// The durable states before the last commits, for a store that may lose these.
+    pub(crate) past: VecDeque<Stored>,
+    /// What a store that lost changes refused, and the fence of the batch that repairs it.
+    pub(crate) refused: Option<(Vec<Change>, Group, Fence)>,
+    /// The fence of the next attempt, if it repairs the store.
+    pub(crate) repair: Option<Fence>,
     pub(crate) batches: VecDeque<Batch>,
     /// The group that the store did not accept, and its changes; it is retried unchanged.
     pub(crate) tried: Option<(Vec<Change>, Group)>,
@@ -152,9 +161,13 @@ impl World {
             revives: true,
             lives: 1,
             forgetful: false,
+            lossy: false,
+            repairs: 0,
             allowed: u64::MAX,
             foreign: false,
-            before: None,
+            past: VecDeque::new(),
+            refused: None,
+            repair: None,
             batches: VecDeque::new(),
             tried: None,
             folded: Group::default(),
@@ -246,6 +259,7 @@ impl World {
     /// The owner dies: what was not durable is lost, and its calls may still be done
     /// ([`World::late`]). The next owner loads what is stored, and its watch begins with a list.
     pub fn restart(&mut self) {
+        self.owner_lost_what_was_lost();
         self.batches.clear();
         self.tried = None;
         self.folded = Group::default();

@@ -8,8 +8,11 @@ use crate::stored::StoreFault;
 use crate::world::World;
 use maestro_core::ports::*;
 use maestro_core::rules::grouping::BATCHES_MAX;
-use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup};
+use maestro_core::rules::writing::{AfterCommit, after_commit, after_lookup, repairing};
 use maestro_core::state::*;
+
+/// Most commits that a fail-over loses.
+const LOST_MOST: usize = 4;
 
 impl World {
     /// Commits the first pending write and carries out its effects.
@@ -24,25 +27,35 @@ impl World {
     /// The number of decisions that wait to be written.
     pub fn waiting_writes(&self) -> usize {
         let tried = self.tried.as_ref().map_or(0, |(_, group)| decisions(group));
-        tried + decisions(&self.folded) + self.batches.len()
+        let refused = self.refused.as_ref();
+        let refused = refused.map_or(0, |(_, group, _)| decisions(group));
+        refused + tried + decisions(&self.folded) + self.batches.len()
     }
 
     /// Writes up to `most` waiting decisions in one commit, which may fail. A failed commit is retried unchanged, and
-    /// decisions that were folded meanwhile are written together. False: none waits.
+    /// decisions that were folded meanwhile are written together. A store that lost changes is repaired by the next
+    /// commit. False: none waits.
     pub fn commit_group(&mut self, most: usize, fault: Option<StoreFault>) -> bool {
-        let (changes, group) = match self.tried.take() {
-            Some(again) => again,
-            None => self.next_group(most),
+        let (changes, group) = if let Some((refused, group, fence)) = self.refused.take() {
+            self.repair_of(&refused, group, fence)
+        } else {
+            let again = self.tried.take();
+            again.unwrap_or_else(|| self.next_group(most))
         };
         if decisions(&group) == 0 {
             return false;
         }
         if !changes.is_empty() {
-            match self.write(&changes, fault) {
-                AfterCommit::Durable => {}
+            let fence = self.repair.clone().unwrap_or_else(|| self.next_fence());
+            match self.write(&fence, &changes, fault) {
+                AfterCommit::Durable => self.repaired(),
                 AfterCommit::Again => {
                     self.tried = Some((changes, group));
                     self.fold();
+                    return true;
+                }
+                AfterCommit::Republish(stored) => {
+                    self.refused = Some((changes, group, repairing(&fence, stored)));
                     return true;
                 }
                 AfterCommit::LookUp | AfterCommit::Over => {
@@ -81,34 +94,43 @@ impl World {
 
     /// Folds the decisions that wait behind a failed commit. The actors' writer does so from 256 changes on, which a
     /// small fleet never reaches.
-    fn fold(&mut self) {
+    pub(crate) fn fold(&mut self) {
         for batch in self.batches.drain(..) {
             self.folded.add(batch, &mut self.touches);
         }
         self.folded.changes.fold();
     }
 
-    /// One attempt to commit, and what follows from its outcome.
-    fn write(&mut self, changes: &[Change], fault: Option<StoreFault>) -> AfterCommit {
-        let fence = Fence {
+    fn next_fence(&self) -> Fence {
+        Fence {
             scheduler: NAME.into(),
             epoch: self.epoch,
             previous: self.seq,
             seq: self.seq.next(),
-        };
-        if fault == Some(StoreFault::Behind)
-            && let Some(before) = self.before.take()
-        {
-            self.stored = *before;
         }
-        let before = self.forgetful.then(|| Box::new(self.stored.clone()));
-        let outcome = self.stored.commit(&fence, changes, fault);
-        let after = match after_commit(&fence, &outcome) {
-            AfterCommit::LookUp => after_lookup(&fence, self.stored.seq),
+    }
+
+    /// One attempt to commit, and what follows from its outcome.
+    fn write(
+        &mut self,
+        fence: &Fence,
+        changes: &[Change],
+        fault: Option<StoreFault>,
+    ) -> AfterCommit {
+        if let Some(fault) = fault {
+            self.lose(fault);
+        }
+        let before = self.lossy.then(|| self.stored.clone());
+        let outcome = self.stored.commit(fence, changes, fault);
+        let after = match after_commit(fence, &outcome) {
+            AfterCommit::LookUp => after_lookup(fence, self.stored.seq),
             known => known,
         };
         if after == AfterCommit::Durable {
-            self.before = before;
+            self.past.extend(before);
+            if self.past.len() > LOST_MOST {
+                self.past.pop_front();
+            }
             self.seq = fence.seq;
             self.keep_promises(changes);
         }
@@ -164,6 +186,6 @@ impl World {
 }
 
 /// The number of decisions in a group.
-fn decisions(group: &Group) -> usize {
+pub(crate) fn decisions(group: &Group) -> usize {
     usize::try_from(group.changes.batches()).unwrap_or(usize::MAX)
 }

@@ -114,6 +114,15 @@ fn busy(scrape: &mut Scrape, catalog: &Catalog) {
 /// Metrics that only owners of schedulers have.
 fn owners(scrape: &mut Scrape) {
     let mut family = scrape.page.family(
+        "maestro_store_republished_total",
+        MetricKind::Counter,
+        "How often the store had lost changes and everything was written again",
+    );
+    for seen in &scrape.all {
+        let times = seen.counters().republished.load(Relaxed);
+        family.value(&[("scheduler", seen.name())], times as f64);
+    }
+    let mut family = scrape.page.family(
         "maestro_actor_restarts_total",
         MetricKind::Counter,
         "How often an actor was built anew after a fault",

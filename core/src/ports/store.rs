@@ -84,7 +84,7 @@ pub enum CommitError {
         stored: Epoch,
     },
     /// The stored seq is not the expected one. A lower one says that the store lost changes; the next batch must then
-    /// name it as its previous, and contain [`Change::Clear`] and a snapshot. A store that also lost the epoch, or has a
+    /// name it as its previous, and contain [`Change::Clear`] and a snapshot. A store that lost the epoch too, or has a
     /// lower one, is behind at the seq that it has.
     Behind {
         /// The seq in the store.

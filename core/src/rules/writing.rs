@@ -14,7 +14,9 @@ pub enum AfterCommit {
     Again,
     /// The outcome is unknown: the stored seq decides ([`after_lookup`]).
     LookUp,
-    /// Another owner wrote, or the store lost data: the state in memory is invalid.
+    /// The store lost changes and is at this seq: the owner writes everything again ([`republication`]).
+    Republish(Seq),
+    /// Another owner wrote: the state in memory is invalid.
     Over,
 }
 
@@ -34,8 +36,34 @@ pub fn after_lookup(fence: &Fence, stored: Seq) -> AfterCommit {
     match stored {
         seq if seq == fence.seq => AfterCommit::Durable,
         seq if seq == fence.previous => AfterCommit::Again,
+        seq if seq < fence.previous => AfterCommit::Republish(seq),
         _ => AfterCommit::Over,
     }
+}
+
+/// The fence of the batch that repairs a store which is at `stored`. `tried` guards the batch that it refused. The new
+/// seq was never tried before: an earlier attempt that takes effect late cannot be taken for this batch.
+pub fn repairing(tried: &Fence, stored: Seq) -> Fence {
+    Fence {
+        previous: stored,
+        seq: tried.seq.next(),
+        ..tried.clone()
+    }
+}
+
+/// The batch that repairs a store which lost changes: a snapshot of the owner's state
+/// ([`SchedulerState::snapshot`](crate::state::SchedulerState::snapshot)), made after the decisions whose changes are
+/// `waiting`. Of these only what no snapshot contains is kept: what was created or deleted, and operations that ended.
+pub fn republication(waiting: &[Change], snapshot: Vec<Change>) -> Vec<Change> {
+    let kept = waiting.iter().filter(|change| match change {
+        Change::PutOperation(operation) => operation.status.is_final(),
+        Change::CreateScheduler(_)
+        | Change::DeleteScheduler { .. }
+        | Change::DeleteVersion(_)
+        | Change::DeleteOperations(_) => true,
+        _ => false,
+    });
+    kept.cloned().chain(snapshot).collect()
 }
 
 /// Steady pings that will be written after everything else, the last one of each room.
@@ -76,7 +104,8 @@ impl PendingTouches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Epoch, PingStatus};
+    use crate::domain::*;
+    use std::sync::Arc;
 
     fn fence() -> Fence {
         Fence {
@@ -116,7 +145,8 @@ mod tests {
         );
         assert_eq!(after(CommitError::AlreadyExists), AfterCommit::Over);
         for (stored, expected) in [
-            (3, AfterCommit::Over),
+            (0, AfterCommit::Republish(Seq(0))),
+            (3, AfterCommit::Republish(Seq(3))),
             (4, AfterCommit::Again),
             (5, AfterCommit::Durable),
             (6, AfterCommit::Over),
@@ -127,6 +157,49 @@ mod tests {
             };
             assert_eq!(after(behind), expected, "{stored}");
         }
+    }
+
+    #[test]
+    fn a_repair_follows_what_is_stored_by_a_seq_that_was_never_tried() {
+        let first = repairing(&fence(), Seq(2));
+        assert_eq!((first.previous, first.seq), (Seq(2), Seq(6)));
+        let second = repairing(&first, Seq(0));
+        assert_eq!((second.previous, second.seq), (Seq(0), Seq(7)));
+        assert_eq!(after_lookup(&second, Seq(5)), AfterCommit::Over);
+        assert_eq!((second.scheduler, second.epoch), ("arena".into(), Epoch(1)));
+    }
+
+    #[test]
+    fn a_repair_keeps_what_a_snapshot_cannot_contain() {
+        let operation = |n, status| {
+            Change::PutOperation(Box::new(OperationRecord {
+                id: OperationId(uuid::Uuid::from_u128(n)),
+                scheduler: "arena".into(),
+                definition: Definition::StorageCleanUp,
+                status,
+                created_at: Default::default(),
+                status_at: Default::default(),
+                history: Vec::new(),
+                priority: false,
+                lease_until: None,
+                resume: ResumeState::default(),
+            }))
+        };
+        let document = Arc::new(Scheduler::default());
+        let ended = operation(1, OperationStatus::Finished);
+        let waiting = [
+            Change::CreateScheduler(document.clone()),
+            Change::UpdateScheduler(document),
+            Change::TouchRooms(vec![touch("a", 1)]),
+            Change::DeleteRoom("a".into()),
+            ended.clone(),
+            operation(2, OperationStatus::Pending),
+            Change::DeleteVersion("v1.0.0".into()),
+        ];
+        let kept = [waiting[0].clone(), ended, waiting[6].clone()];
+        let batch = republication(&waiting, vec![Change::Clear]);
+        assert_eq!(batch[..3], kept);
+        assert_eq!(batch[3..], [Change::Clear]);
     }
 
     #[test]

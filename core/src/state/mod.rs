@@ -20,6 +20,7 @@ mod report;
 mod results;
 mod rollout;
 mod runtime_events;
+mod snapshot;
 mod terminations;
 mod turn;
 mod view;

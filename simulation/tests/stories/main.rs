@@ -12,6 +12,7 @@ mod draining;
 mod ends;
 mod forwarding;
 mod lifecycle;
+mod losses;
 mod matchmakers;
 mod measured;
 mod mended;

@@ -174,7 +174,10 @@ impl Players {
             return;
         }
         for room in self.games.keys().filter(|room| self.is_played_in(room)) {
-            if let Some(stored) = world.stored.rooms.get(room) {
+            // What a room said that was found in the runtime is only known again when it pings.
+            if let Some(stored) = world.stored.rooms.get(room)
+                && stored.intent.made_by.is_some()
+            {
                 let known = [RoomStatus::Occupied, RoomStatus::Terminating];
                 assert!(
                     known.contains(&stored.reported.status),

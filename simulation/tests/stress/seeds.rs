@@ -40,7 +40,7 @@ impl Story {
             ..CoreSettings::default()
         };
         let mut world = World::of(Stored::with(scheduler), settings);
-        world.forgetful = seed % 5 == 4;
+        world.lossy = seed % 5 == 4;
         world.machine.relist();
         Self {
             world,
@@ -112,8 +112,9 @@ impl Story {
             StoreFault::NotAppliedUnknown,
             StoreFault::AppliedUnknown,
         ];
-        if self.world.forgetful {
-            faults.push(StoreFault::Behind);
+        if self.world.lossy {
+            let commits = 1 + self.rng.below(4);
+            faults.extend([StoreFault::Loses(commits), StoreFault::LosesEverything]);
         }
         let fails = self.faulty && self.rng.one_in(4);
         let fault = self.rng.pick(&faults).filter(|_| fails);
@@ -287,14 +288,18 @@ fn whatever_fails_no_promise_is_broken_and_all_comes_to_rest() {
         return;
     }
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
-    let (mut lives, mut allocations, mut matches) = (0, 0, 0);
+    let (mut lives, mut allocations, mut matches, mut repairs) = (0, 0, 0, 0);
     for seed in 0..seeds {
         let story = run(seed);
         lives += u64::from(story.lives);
         allocations += u64::from(story.players.allocations);
         matches += u64::from(story.players.matches);
+        repairs += u64::from(story.world.repairs);
     }
-    println!("{seeds} seeds, {lives} owners, {allocations} allocations, {matches} matches");
+    println!(
+        "{seeds} seeds, {lives} owners, {allocations} allocations, {matches} matches, {repairs} repairs of the store"
+    );
     // A simulation in which nothing happens would test nothing.
     assert!(lives > seeds && allocations > seeds / 2 && matches > seeds / 2);
+    assert!(repairs > seeds / 10);
 }

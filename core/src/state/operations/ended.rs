@@ -13,7 +13,8 @@ use crate::state::work::WorkId;
 /// Maximum number of periodic operations without action that are kept.
 const NO_ACTION_MAX: usize = 100;
 
-/// Maximum number of ended `add_rooms` operations in whose history failures of rooms can still be noted.
+/// Maximum number of ended `add_rooms` operations that are kept as a whole, because failures of their rooms may still
+/// be noted in their history; and of others, for a store that loses them (`SchedulerState::snapshot`).
 const RECENT_MAX: usize = 16;
 
 impl Operations {
@@ -80,12 +81,10 @@ impl Operations {
         record.status_at = turn.now.wall;
         record.lease_until = None;
         record.resume.step.clear();
-        self.ended.push_back(EndedOperation::of(&record));
-        if matches!(record.definition, Definition::AddRooms { .. }) {
-            if self.recent.len() >= RECENT_MAX {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(record.clone());
+        let ended = EndedOperation::of(&record);
+        self.ended.push_back(ended);
+        if !ended.no_action {
+            self.keep_recent(record.clone());
         }
         let edit = record.definition.is_version_edit() && status != OperationStatus::Finished;
         turn.changes.put_operation(record);
@@ -105,6 +104,17 @@ impl Operations {
         if !open && fleet.is_in(SchedulerPhase::Creating) {
             fleet.settle_phase(turn);
         }
+    }
+
+    fn keep_recent(&mut self, record: OperationRecord) {
+        let adds = |r: &OperationRecord| matches!(r.definition, Definition::AddRooms { .. });
+        let kind = adds(&record);
+        if self.recent.iter().filter(|r| adds(r) == kind).count() >= RECENT_MAX
+            && let Some(oldest) = self.recent.iter().position(|r| adds(r) == kind)
+        {
+            self.recent.remove(oldest);
+        }
+        self.recent.push_back(record);
     }
 
     fn trim_history(&mut self, turn: &mut Turn) {

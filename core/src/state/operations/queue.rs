@@ -28,7 +28,8 @@ pub(in crate::state) struct Operations {
     pub running: [Option<Running>; 2],
     /// Oldest first.
     pub ended: VecDeque<EndedOperation>,
-    /// The last ended `add_rooms` operations: their rooms may still fail, which is noted in their history.
+    /// The last ended operations as a whole, oldest first: rooms of `add_rooms` may still fail, which is noted in its
+    /// history, and a store that lost them gets them again.
     pub recent: VecDeque<OperationRecord>,
     pub timers: LaneTimers,
     /// When the first operation that waits for its scheduler's row will be ended.
