@@ -142,6 +142,7 @@ fn test() -> Result<ExitCode> {
         setup::PROMTOOL,
         setup::CHROMIUM,
         setup::REDIS,
+        setup::POSTGRES,
     ] {
         if let Err(line) = need.meet() {
             let program = need.program;

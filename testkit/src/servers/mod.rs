@@ -1,4 +1,5 @@
 //! Real servers for the tests of adapters: started on free loopback ports, ended with the test.
 
+pub mod postgres;
 pub mod redis;
 mod resp;
