@@ -1,3 +1,3 @@
 //! The cluster store: Postgres and Redis together, for several nodes (architecture 5).
 
-mod outbox;
+pub mod outbox;
