@@ -3,5 +3,13 @@
 
 #[path = "redis/connecting.rs"]
 mod connecting;
+#[path = "redis/faults.rs"]
+mod faults;
+#[path = "redis/operations.rs"]
+mod operations;
+#[path = "redis/order.rs"]
+mod order;
+#[path = "redis/rooms.rs"]
+mod rooms;
 #[path = "redis/support.rs"]
 mod support;

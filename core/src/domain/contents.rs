@@ -1,5 +1,5 @@
 //! The input of an operation as other programs store it (contract 5.5), read leniently as the original reads it: fields
-//! that are absent or null have their zero value, unknown fields are passed over, and the case of names does not matter.
+//! that are absent or null have their zero value, unknown fields are passed over, and the case of names is ignored.
 
 use super::ids::RoomId;
 use super::operation::Definition;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tracing::warn;
 
 /// A command that has no answer by then has an unknown outcome. Shorter than the 2 s that an allocation waits
-/// (architecture 5, Slow or absent store).
+/// (architecture 5).
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Commands that wait for a connection; more are refused at once.

@@ -1,23 +1,51 @@
 //! The Redis half of the cluster store: rooms, operations, and the order of their writes (contract 8.2).
 
+mod asking;
+mod changes;
+mod command;
 mod connect;
+mod error;
+mod fence;
+mod keys;
+mod load;
+#[cfg(test)]
+mod mapping_tests;
+mod oddity;
+mod operation;
 mod preflight;
+mod reads;
+mod room;
+mod script;
 mod urls;
+mod written;
 
 pub use connect::{ConnectError, RedisSettings};
+pub use load::Stored;
+pub use oddity::Oddity;
+pub use operation::Unreadable;
 pub use preflight::{Concern, PreflightError};
+pub use room::Ghost;
 pub use urls::{RedisUrl, UrlError};
 
 use connect::Connections;
 use fred::interfaces::ClientLike;
+use script::Script;
 use std::fmt;
+use std::time::Duration;
 use urls::Place;
+use written::Memory;
 
 /// The open store.
 pub struct RedisStore {
     connections: Connections,
     place: Place,
     concerns: Vec<Concern>,
+    operations_ttl: Option<Duration>,
+    memory: Memory,
+    commit: Script,
+    raise: Script,
+    counts: Script,
+    waiting: Script,
 }
 
 impl fmt::Debug for RedisStore {
@@ -38,6 +66,12 @@ impl RedisStore {
             connections,
             place,
             concerns,
+            operations_ttl: settings.operations_ttl,
+            memory: Memory::default(),
+            commit: Script::new(include_str!("scripts/commit.lua")),
+            raise: Script::new(include_str!("scripts/raise.lua")),
+            counts: Script::new(include_str!("scripts/counts.lua")),
+            waiting: Script::new(include_str!("scripts/waiting.lua")),
         })
     }
 

@@ -1,0 +1,145 @@
+//! Reads: many commands in few round trips, and their replies as our types.
+
+use super::error::store_error;
+use fred::clients::Client;
+use fred::error::Error;
+use fred::interfaces::ClientLike;
+use fred::types::{CustomCommand, Value};
+use maestro_core::ports::StoreError;
+use std::collections::HashMap;
+
+/// Commands of one round trip: enough to make the round trip cheap, few enough to be answered in time.
+const TOGETHER: usize = 500;
+
+/// A command that changes nothing.
+pub struct Ask(&'static str, Vec<Value>);
+
+impl Ask {
+    pub fn new(command: &'static str, arguments: impl IntoIterator<Item = Value>) -> Self {
+        Self(command, arguments.into_iter().collect())
+    }
+    /// A whole hash.
+    pub fn hash(key: String) -> Self {
+        Self("HGETALL", vec![key.into()])
+    }
+    /// A whole sorted set with its scores.
+    pub fn scores(key: String) -> Self {
+        let range = [0.into(), (-1).into(), "WITHSCORES".into()];
+        Self::new("ZRANGE", [Value::from(key)].into_iter().chain(range))
+    }
+    /// The first items of a list.
+    pub fn list(key: String, items: i64) -> Self {
+        Self("LRANGE", vec![key.into(), 0.into(), (items - 1).into()])
+    }
+    /// Fields of a hash; nil for those that are not there.
+    pub fn fields<T: ToString>(key: String, names: impl IntoIterator<Item = T>) -> Self {
+        let names = names.into_iter().map(|name| name.to_string().into());
+        Self::new("HMGET", [Value::from(key)].into_iter().chain(names))
+    }
+}
+
+/// The replies to these commands, in order.
+///
+/// # Errors
+/// If the server cannot be asked, or refuses a command for another reason than the type of its key.
+pub async fn ask(client: &Client, commands: Vec<Ask>) -> Result<Vec<Reply>, StoreError> {
+    let mut replies = Vec::with_capacity(commands.len());
+    let mut commands = commands.into_iter().peekable();
+    while commands.peek().is_some() {
+        let pipeline = client.pipeline();
+        let mut sent = 0;
+        for Ask(command, arguments) in commands.by_ref().take(TOGETHER) {
+            let command = CustomCommand::new_static(command, None, false);
+            let queued: Result<Value, Error> = pipeline.custom(command, arguments).await;
+            queued.map_err(|error| store_error(&error))?;
+            sent += 1;
+        }
+        let answers: Vec<Result<Value, Error>> = pipeline.try_all().await;
+        let whole = answers.len() == sent;
+        for answer in answers {
+            replies.push(match answer {
+                Ok(value) => Reply::Value(value),
+                Err(error) if error.details().starts_with("WRONGTYPE") => Reply::WrongType,
+                Err(error) => return Err(store_error(&error)),
+            });
+        }
+        if !whole {
+            return Err(StoreError::Unavailable(
+                "Redis: an answer is missing".into(),
+            ));
+        }
+    }
+    Ok(replies)
+}
+
+/// A reply to a read.
+pub enum Reply {
+    Value(Value),
+    /// Another program stored something else under this key.
+    WrongType,
+}
+
+/// The key has another type than the contract says.
+#[derive(Clone, Copy, Debug)]
+pub struct WrongType;
+
+impl Reply {
+    fn items(self) -> Result<Vec<Value>, WrongType> {
+        match self {
+            Self::Value(Value::Array(items)) => Ok(items),
+            Self::Value(Value::Null) => Ok(Vec::new()),
+            Self::Value(other) => Ok(vec![other]),
+            Self::WrongType => Err(WrongType),
+        }
+    }
+
+    /// The items of a list.
+    pub fn texts(self) -> Result<Vec<String>, WrongType> {
+        Ok(self.items()?.into_iter().map(text).collect())
+    }
+
+    /// Items that may be missing.
+    pub fn optional(self) -> Result<Vec<Option<String>>, WrongType> {
+        let items = self.items()?.into_iter();
+        let text = |item| (!matches!(item, Value::Null)).then(|| text(item));
+        Ok(items.map(text).collect())
+    }
+
+    /// Fields and values of a hash.
+    pub fn hash(self) -> Result<HashMap<String, String>, WrongType> {
+        let mut texts = self.texts()?.into_iter();
+        let mut hash = HashMap::new();
+        while let (Some(field), Some(value)) = (texts.next(), texts.next()) {
+            hash.insert(field, value);
+        }
+        Ok(hash)
+    }
+
+    /// Members and scores of a sorted set, in its order.
+    pub fn scores(self) -> Result<Vec<(String, i64)>, WrongType> {
+        let mut texts = self.texts()?.into_iter();
+        let mut scores = Vec::new();
+        while let (Some(member), Some(score)) = (texts.next(), texts.next()) {
+            // Scores are whole numbers; a fraction of another program's is cut, and infinity saturates.
+            let score = score.parse::<f64>().unwrap_or(0.0) as i64;
+            scores.push((member, score));
+        }
+        Ok(scores)
+    }
+
+    /// A number, such as a size; 0 for anything else.
+    pub fn number(self) -> Result<u64, WrongType> {
+        match self {
+            Self::Value(value) => Ok(value.as_u64().unwrap_or(0)),
+            Self::WrongType => Err(WrongType),
+        }
+    }
+}
+
+/// A value as text. What is no UTF-8 is of no use to us, and is shown with replacement characters.
+fn text(value: Value) -> String {
+    match value {
+        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => other.into_string().unwrap_or_default(),
+    }
+}

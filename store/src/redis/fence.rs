@@ -1,0 +1,169 @@
+//! The order of writes: who may write a scheduler, and after which batch (architecture 5, Order).
+
+use super::RedisStore;
+use super::changes::Translation;
+use super::error::{cause, commit_error, store_error};
+use super::keys::FENCE;
+use fred::interfaces::{ClientLike, HashesInterface};
+use fred::types::Value;
+use maestro_core::domain::{Epoch, SchedulerName, Seq};
+use maestro_core::ports::{Change, CommitError, Fence, StoreError};
+
+/// How the script judged a batch.
+enum Outcome {
+    Applied,
+    /// What was believed to be stored is not there.
+    Missing(String),
+}
+
+impl RedisStore {
+    /// Applies the part of `changes` that concerns Redis, all of it or nothing, in one call of a script; also an empty
+    /// part, because the seq is stored with it.
+    ///
+    /// # Errors
+    /// As for [`Store::commit`](maestro_core::ports::Store::commit); a higher epoch in the store is
+    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. An absent fence counts as
+    /// seq 0.
+    pub async fn commit(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
+        let mut written = self.memory.take(fence);
+        // A second time as a whole, when a key is gone of which only a part was to be written.
+        for _ in 0..2 {
+            let translation = Translation::new(
+                &fence.scheduler,
+                self.operations_ttl,
+                std::mem::take(&mut written),
+            );
+            let (words, after) = translation.of(changes);
+            match self.apply(fence, words).await? {
+                Outcome::Applied => {
+                    self.memory.put(fence, after);
+                    return Ok(());
+                }
+                Outcome::Missing(key) => {
+                    tracing::warn!(%key, "a room was deleted by another program or evicted; it is written again");
+                }
+            }
+        }
+        let text = "Redis: a room that was written as a whole is said to be missing";
+        Err(CommitError::NotApplied(text.into()))
+    }
+
+    async fn apply(&self, fence: &Fence, commands: Vec<Value>) -> Result<Outcome, CommitError> {
+        if !self.connections.writes.is_connected() {
+            return Err(CommitError::NotApplied(not_connected(self)));
+        }
+        let head = [
+            fence.scheduler.as_str().into(),
+            fence.epoch.0.to_string().into(),
+            fence.previous.0.to_string().into(),
+            fence.seq.0.to_string().into(),
+        ];
+        let words = head.into_iter().chain(commands).collect();
+        let answer = self
+            .commit
+            .run(&self.connections.writes, FENCE, words)
+            .await;
+        let answer = answer.map_err(|error| commit_error(&error))?;
+        let answer: Vec<String> = answer.convert().map_err(|error| commit_error(&error))?;
+        let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
+        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+        Err(match answer[..] {
+            ["ok"] => return Ok(Outcome::Applied),
+            ["missing", key] => return Ok(Outcome::Missing(key.to_owned())),
+            ["fenced", epoch] => CommitError::Fenced {
+                stored: Epoch(number(epoch)),
+            },
+            ["behind", seq] => CommitError::Behind {
+                stored: Seq(number(seq)),
+            },
+            ["type", key, found, wanted] => CommitError::NotApplied(
+                format!("Redis: the key {key} is a {found} instead of a {wanted}; another program wrote it: rename it")
+                    .into(),
+            ),
+            ["rubbish", value] => CommitError::NotApplied(rubbish(&fence.scheduler, value).into()),
+            _ => CommitError::Unknown(format!("Redis: an unexpected answer {answer:?}").into()),
+        })
+    }
+
+    /// The seq of the last batch of this epoch, or of an earlier one; 0 if nothing is stored.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`] if the scheduler has a later owner.
+    pub async fn stored_seq(
+        &self,
+        scheduler: &SchedulerName,
+        epoch: Epoch,
+    ) -> Result<Seq, CommitError> {
+        let stored: Result<Option<String>, _> = self
+            .connections
+            .writes
+            .hget(FENCE, scheduler.as_str())
+            .await;
+        // If the question fails, the outcome of the batch stays unknown.
+        let stored = stored.map_err(|error| CommitError::Unknown(cause(&error)))?;
+        let Some(text) = stored else {
+            return Ok(Seq(0));
+        };
+        let (stored, seq) =
+            parse(&text).ok_or_else(|| CommitError::Unknown(rubbish(scheduler, &text).into()))?;
+        if stored > epoch {
+            return Err(CommitError::Fenced { stored });
+        }
+        Ok(seq)
+    }
+
+    /// Makes these epochs those of the writers, and returns what was stored before: `None` where nothing was. From here
+    /// on the earlier owners' writes are refused, so that none lands while the schedulers are loaded.
+    ///
+    /// # Errors
+    /// If Redis cannot be asked. For one scheduler, [`StoreError::Fenced`] if it has a later owner already, or
+    /// [`StoreError::Corrupt`] if its entry cannot be read.
+    pub async fn raise(
+        &self,
+        owned: &[(SchedulerName, Epoch)],
+    ) -> Result<Vec<Result<Option<(Epoch, Seq)>, StoreError>>, StoreError> {
+        self.memory.forget(owned.iter().map(|(name, _)| name));
+        let words = owned
+            .iter()
+            .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
+        let answer = self
+            .raise
+            .run(&self.connections.writes, FENCE, words.collect())
+            .await;
+        let answer = answer.map_err(|error| store_error(&error))?;
+        let stored: Vec<String> = answer.convert().map_err(|error| store_error(&error))?;
+        let judged = owned.iter().zip(&stored).map(|((name, epoch), text)| {
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let Some((stored, seq)) = parse(text) else {
+                return Err(StoreError::Corrupt(rubbish(name, text).into()));
+            };
+            if stored > *epoch {
+                return Err(StoreError::Fenced { stored });
+            }
+            Ok(Some((stored, seq)))
+        });
+        Ok(judged.collect())
+    }
+}
+
+fn parse(text: &str) -> Option<(Epoch, Seq)> {
+    let (epoch, seq) = text.split_once(':')?;
+    Some((Epoch(epoch.parse().ok()?), Seq(seq.parse().ok()?)))
+}
+
+fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
+    format!(
+        "Redis: {FENCE} has {value:?} for {scheduler}, which no Maestro writes; type HDEL {FENCE} {scheduler}, then its \
+         owner writes everything again"
+    )
+}
+
+fn not_connected(store: &RedisStore) -> maestro_core::ports::Cause {
+    format!(
+        "Redis {} is not connected; it is tried again and again",
+        store.place
+    )
+    .into()
+}

@@ -1,0 +1,82 @@
+//! Names of the keys (contract 8.2), and ours beside them.
+
+use maestro_core::domain::{OperationId, RoomId};
+
+/// Field per scheduler: `epoch:seq` of the last commit. Ours, for all schedulers.
+pub const FENCE: &str = "maestro:fence";
+/// All queues begin with this.
+const QUEUES: &str = "pending_operations:";
+/// The end of the name of a queue whose operations were taken from the main one.
+const AUXILIARY: &str = ":auxiliary";
+
+/// The keys of one scheduler. The name rule forbids colons, so those of two schedulers never collide.
+#[derive(Clone, Copy)]
+pub struct Keys<'a>(pub &'a str);
+
+impl Keys<'_> {
+    /// The original's cached document.
+    pub fn cache(self) -> String {
+        format!("scheduler:{}", self.0)
+    }
+    /// Room → status.
+    pub fn status(self) -> String {
+        format!("scheduler:{}:status", self.0)
+    }
+    /// Room → last ping, unix seconds.
+    pub fn ping(self) -> String {
+        format!("scheduler:{}:ping", self.0)
+    }
+    /// Room → running matches.
+    pub fn occupancy(self) -> String {
+        format!("scheduler:{}:occupancy", self.0)
+    }
+    /// The hash of a room.
+    pub fn room(self, room: &RoomId) -> String {
+        format!("{}{room}", self.rooms())
+    }
+    /// The beginning of the names of its rooms' hashes.
+    pub fn rooms(self) -> String {
+        format!("scheduler:{}:rooms:", self.0)
+    }
+    /// Room → its instance.
+    pub fn instances(self) -> String {
+        format!("scheduler:{}:podMap", self.0)
+    }
+    /// The hash of an operation.
+    pub fn operation(self, id: OperationId) -> String {
+        format!("{}{id}", self.operations())
+    }
+    /// The beginning of the names of its operations' hashes.
+    pub fn operations(self) -> String {
+        format!("operations:{}:", self.0)
+    }
+    /// Running operations → when they began.
+    pub fn active(self) -> String {
+        format!("operations:{}:lists:active", self.0)
+    }
+    /// Ended operations → when they ended.
+    pub fn history(self) -> String {
+        format!("operations:{}:lists:history", self.0)
+    }
+    /// Operations that finished without having done anything → when they ended.
+    pub fn no_action(self) -> String {
+        format!("operations:{}:lists:noaction", self.0)
+    }
+    /// Running operations → the end of their leases.
+    pub fn leases(self) -> String {
+        format!("operations:{}:operationsLease", self.0)
+    }
+    /// Ids of operations that wait; the head is next.
+    pub fn queue(self) -> String {
+        format!("{QUEUES}{}", self.0)
+    }
+    /// Ids that the original took from the queue and has not run yet; before those of the queue.
+    pub fn taken(self) -> String {
+        format!("{QUEUES}{}{AUXILIARY}", self.0)
+    }
+    /// Open operation → what the contract's hash has no place for. Ours. One hash for each scheduler, so that its part
+    /// is read and deleted by one command; a single hash for all would have to be read as a whole.
+    pub fn journal(self) -> String {
+        format!("maestro:journal:{}", self.0)
+    }
+}

@@ -1,0 +1,21 @@
+//! Data that other programs, evictions or crashes left behind: reported and passed over, never guessed.
+
+use super::operation::Unreadable;
+use super::room::Ghost;
+use maestro_core::domain::{OperationId, RoomId};
+
+/// Something under a scheduler's keys that is none of its rooms or operations.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Oddity {
+    #[error("{room} is no room: {reason}")]
+    Room { room: RoomId, reason: Ghost },
+    #[error("podMap has an instance of {room}, which is no room")]
+    Instance { room: RoomId },
+    #[error("{text:?} in {key} is no UUID; it is left there")]
+    NoUuid { key: String, text: String },
+    #[error("operation {operation} is in a queue or a list, and cannot be read: {reason}")]
+    Operation {
+        operation: OperationId,
+        reason: Unreadable,
+    },
+}

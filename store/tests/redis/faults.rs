@@ -1,0 +1,171 @@
+//! A full server, lost connections, keys of another type: a batch is applied as a whole or not at all.
+
+use super::support::{Owner, open, put, put_room};
+use maestro_core::domain::*;
+use maestro_core::ports::{Change, CommitError, Stage, StoreError};
+use maestro_testkit::contract::store::samples::*;
+use maestro_testkit::servers::redis::RedisServer;
+
+fn refused(result: Result<(), CommitError>, word: &str) {
+    let Err(CommitError::NotApplied(cause)) = result else {
+        panic!("{result:?}");
+    };
+    assert!(cause.text().contains(word), "{cause}");
+}
+
+#[tokio::test]
+async fn a_full_server_takes_nothing_of_a_batch() {
+    let Some(server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let store = open(&server).await;
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    owner
+        .put(&[put_room(&room("r-1", RoomStatus::Ready))])
+        .await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let changes = [
+        Change::DeleteRoom("r-1".into()),
+        put_room(&room("r-2", RoomStatus::Ready)),
+    ];
+    refused(owner.commit(&changes).await, "maxmemory");
+    assert_eq!(
+        store.stored_seq(&"fleet".into(), Epoch(1)).await.unwrap(),
+        Seq(1)
+    );
+    assert_eq!(owner.stored().await.rooms.len(), 1);
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    owner.put(&changes).await;
+    assert_eq!(owner.stored().await.rooms[0].id, "r-2".into());
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_refuses_the_whole_batch_and_stops_no_other() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    let store = open(&server).await;
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    server.ask(&["SET", "operations:fleet:lists:history", "mine"]);
+    let done = ended(operation("fleet", 1), OperationStatus::Error, 9);
+    let changes = [put_room(&room("r-1", RoomStatus::Ready)), put(&done)];
+    refused(
+        owner.commit(&changes).await,
+        "operations:fleet:lists:history is a string",
+    );
+    assert_eq!(server.texts(&["EXISTS", "scheduler:fleet:status"]), ["0"]);
+    let loaded = store
+        .load(&[("fleet".into(), Epoch(1)), ("other".into(), Epoch(1))])
+        .await;
+    assert!(
+        matches!(loaded[0], Err(StoreError::Corrupt(_))),
+        "{loaded:?}"
+    );
+    assert!(loaded[1].is_ok());
+    let listed = store
+        .operations(
+            "fleet",
+            Stage::Final {
+                offset: 0,
+                limit: 1,
+                ascending: true,
+            },
+        )
+        .await;
+    assert!(matches!(listed, Err(StoreError::Corrupt(_))), "{listed:?}");
+    server.ask(&["DEL", "operations:fleet:lists:history"]);
+    owner.put(&changes).await;
+    // The same for the fence.
+    server.ask(&["HSET", "maestro:fence", "fleet", "rubbish"]);
+    refused(owner.commit(&[]).await, "HDEL maestro:fence fleet");
+    let loaded = store.load(&[("fleet".into(), Epoch(2))]).await;
+    assert!(
+        matches!(loaded[0], Err(StoreError::Corrupt(_))),
+        "{loaded:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_replica_and_a_user_without_rights_change_nothing() {
+    let Some(server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let store = open(&server).await;
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    refused(
+        owner
+            .commit(&[put_room(&room("r-1", RoomStatus::Ready))])
+            .await,
+        "replica",
+    );
+    server.ask(&["REPLICAOF", "NO", "ONE"]);
+    owner
+        .put(&[put_room(&room("r-1", RoomStatus::Ready))])
+        .await;
+    server.ask(&["ACL", "SETUSER", "default", "-evalsha"]);
+    refused(
+        owner
+            .commit(&[put_room(&room("r-2", RoomStatus::Ready))])
+            .await,
+        "rights",
+    );
+    server.ask(&["ACL", "SETUSER", "default", "+evalsha"]);
+    owner.put(&[]).await;
+    assert_eq!(owner.stored().await.rooms.len(), 1);
+}
+
+/// Connections are cut again and again while batches are written: the stored seq says what became of each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_decided_by_the_stored_seq() {
+    let Some(server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let store = open(&server).await;
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    let (mut unknown, mut total) = (0, 0);
+    while unknown < 5 && total < 2000 {
+        total += 1;
+        let id = format!("r-{total}");
+        let changes = [put_room(&room(&id, RoomStatus::Ready))];
+        let fence = owner.fence.clone();
+        let cut = async {
+            tokio::task::yield_now().await;
+            server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        };
+        let (result, ()) = tokio::join!(owner.commit(&changes), cut);
+        let mut outcome = result;
+        loop {
+            match outcome {
+                Ok(()) => break,
+                Err(CommitError::NotApplied(_)) => outcome = owner.commit(&changes).await,
+                Err(CommitError::Unknown(_)) => {
+                    unknown += 1;
+                    let seq = loop {
+                        match store.stored_seq(&fence.scheduler, fence.epoch).await {
+                            Ok(seq) => break seq,
+                            Err(CommitError::Unknown(_)) => tokio::task::yield_now().await,
+                            Err(other) => panic!("{other:?}"),
+                        }
+                    };
+                    if seq == fence.seq {
+                        owner.fence.previous = fence.seq;
+                        owner.fence.seq = fence.seq.next();
+                        break;
+                    }
+                    assert_eq!(seq, fence.previous);
+                    outcome = owner.commit(&changes).await;
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(owner.fence.previous, Seq(total));
+    let stored = loop {
+        match store.stored(&[&owner.fence.scheduler]).await {
+            Ok(mut stored) => break stored.remove(0).unwrap(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(stored.rooms.len() as u64, total);
+}
