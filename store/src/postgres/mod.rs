@@ -1,5 +1,16 @@
 //! The Postgres half of the cluster store: schedulers and their versions, in the original's tables (contract 8.1).
 
+mod connect;
 pub mod document;
+mod error;
 pub mod reads;
 pub mod rows;
+mod session;
+mod tls;
+mod url;
+
+pub use connect::{Database, OpenError, Param, PostgresSettings, Transaction};
+pub use error::{DatabaseError, Outcome};
+pub use session::Session;
+pub use tls::TlsError;
+pub use url::{Place, UrlError};
