@@ -1,5 +1,6 @@
-//! One suite of calls, made directly to the services, over HTTP, and over gRPC with its client. The answers must be the
-//! same, and each request that changes something must be one message to the owner of its scheduler.
+//! One suite of calls, made directly to the services, over HTTP, over gRPC with its client, and to a node that does not
+//! own the scheduler. The answers must be the same, and each request that changes something must be one message to the
+//! owner of its scheduler.
 
 #[path = "apis/site.rs"]
 mod site;
@@ -194,7 +195,7 @@ impl Suite {
     async fn read(&mut self, room: &str) {
         ask!(self, Whatever, management.list_schedulers as contract, {"game": "chess"}, Management GET "/schedulers?game=chess", null);
         ask!(self, Whatever, management.get_schedulers_info as contract, {"game": "chess"}, Management GET "/schedulers/info?game=chess", null);
-        for name in ["arena", "nobody"] {
+        for (name, room) in [("arena", room), ("nobody", "stranger")] {
             let at = format!("/schedulers/{name}");
             ask!(self, Whatever, management.get_scheduler as contract, {"schedulerName": name}, Management GET at.clone(), null);
             ask!(self, Whatever, management.get_scheduler_versions as contract, {"schedulerName": name}, Management GET format!("{at}/versions"), null);
@@ -334,7 +335,7 @@ async fn every_way_to_ask_brings_the_same_answers() {
     let services = run(Way::Service).await;
     let asked: BTreeSet<_> = services.iter().map(|(rpc, _)| *rpc).collect();
     assert_eq!(asked, all_calls(), "the suite asks for every call");
-    for way in [Way::Http, Way::Grpc] {
+    for way in [Way::Http, Way::Grpc, Way::Peer, Way::PeerHttp] {
         let answers = run(way).await;
         assert_eq!(answers.len(), services.len());
         for (n, (found, wanted)) in answers.iter().zip(&services).enumerate() {
@@ -350,7 +351,7 @@ async fn an_event_for_a_forwarder_is_one_message() {
     fleet["forwarders"] = json!([
         {"name": "matchmaker", "enable": true, "type": "gRPC", "address": "matchmaker:8080"},
     ]);
-    for way in [Way::Service, Way::Http, Way::Grpc] {
+    for way in [Way::Service, Way::Http, Way::Grpc, Way::Peer] {
         let mut suite = Suite::start(way).await;
         let room = suite.create(fleet.clone()).await;
         // The forwarder is sent each ping, so no ping is steady.

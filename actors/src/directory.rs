@@ -44,6 +44,8 @@ struct Inner {
     closed: AtomicBool,
     /// All schedulers of the store are registered: from then on a missing name means "no such scheduler", or a new one.
     complete: AtomicBool,
+    /// Other nodes are alive.
+    has_company: AtomicBool,
     /// Names that have an owner although no scheduler was created.
     strangers: Mutex<HashSet<SchedulerName>>,
     counters: NodeCounters,
@@ -93,6 +95,14 @@ impl Directory {
     }
     pub(crate) fn set_members(&self, members: &[Member]) {
         *self.0.members.write() = members.into();
+        self.0.has_company.store(members.len() > 1, Relaxed);
+    }
+
+    /// Whether no other node has to do with this scheduler: its owner runs here, or this is the only node and knows no
+    /// other owner. Costs one look-up for a scheduler that is owned here.
+    pub fn is_here(&self, name: &str) -> bool {
+        let alone = || !self.0.has_company.load(Relaxed) && !self.0.elsewhere.contains_key(name);
+        self.0.handles.contains_key(name) || alone()
     }
 
     /// Completes when the owner of some scheduler changes after this call. For callers that wait for an owner.

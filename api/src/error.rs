@@ -6,10 +6,15 @@ use maestro_core::rules::validation::Invalid;
 use maestro_core::state::{Refusal, RefusalKind, Reply};
 
 use crate::convert::TooDeep;
-use crate::{Code, Status};
+use crate::{Code, OwnerHint, Status};
 
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
+        let owner = match &error {
+            CallError::Elsewhere { address, .. } => Some(OwnerHint::At(address.clone())),
+            CallError::Unowned(_) => Some(OwnerHint::Nobody),
+            _ => None,
+        };
         let code = match error {
             CallError::Refused(refusal) => return refusal.into(),
             CallError::Busy(_) => Code::ResourceExhausted,
@@ -30,7 +35,10 @@ impl From<CallError> for Status {
             }
             CallError::Store(StoreError::Corrupt(_)) => Code::Unknown,
         };
-        Self::new(code, error.to_string())
+        Self {
+            owner,
+            ..Self::new(code, error.to_string())
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod management;
 mod operator;
 mod rooms;
+mod routed;
 mod seldom;
 mod service;
 mod status;
@@ -24,12 +25,13 @@ pub use context::{REQUEST_ID, RequestContext, grpc_deadline, http_deadline, sane
 pub use management::ManagementApi;
 pub use operator::OperatorApi;
 pub use rooms::RoomsApi;
+pub use routed::{Peers, owned, routed};
 pub use seldom::Seldom;
 pub use service::{
     Apis, Backup, BackupDone, BackupError, LOG_LINES, LOG_LINES_MAX, ManagementService,
     OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, RoomsService,
 };
-pub use status::{Code, Status};
+pub use status::{Code, OwnerHint, Status};
 
 /// The result of a call.
 pub type ApiResult<T> = Result<T, Status>;

@@ -96,6 +96,18 @@ pub struct Status {
     pub message: String,
     /// A retry will fail the same way although the code is transient, so clients are told not to retry.
     pub lasts: bool,
+    /// The owner of the scheduler is not where the call was made. For calls between nodes; callers of a node's own APIs
+    /// get it rarely and need not know it.
+    pub owner: Option<OwnerHint>,
+}
+
+/// Where the owner of a scheduler is instead. The call had no effect, so it can be made there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerHint {
+    /// On the node that takes calls at this address.
+    At(String),
+    /// It has no owner at the moment.
+    Nobody,
 }
 
 impl Status {
@@ -105,6 +117,7 @@ impl Status {
             code,
             message: message.into(),
             lasts: false,
+            owner: None,
         }
     }
 

@@ -49,6 +49,17 @@ pub struct ActorsArgs {
 struct Page {
     store: Option<Outage>,
     actors: Vec<Actor>,
+    #[serde(default)]
+    nodes: Vec<Node>,
+}
+
+/// A node of a cluster.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Node {
+    name: String,
+    address: String,
+    error: Option<String>,
 }
 
 /// Reports that the store accepts no changes.
@@ -151,7 +162,15 @@ fn render(page: &Page) -> String {
     let store = page.store.iter().map(|Outage { since, cause }| {
         format!("store: takes no changes since {since}: {cause}; reads, pings and rooms continue\n")
     });
+    let missing = page.nodes.iter().filter_map(|node| {
+        let (name, address) = (escaped(&node.name), escaped(&node.address));
+        let error = escaped(node.error.as_ref()?);
+        Some(format!(
+            "node {name} ({address}): its actors are missing: {error}\n"
+        ))
+    });
     let notes: String = store
+        .chain(missing)
         .chain(page.actors.iter().flat_map(Actor::notes))
         .collect();
     match notes.is_empty() {
@@ -287,10 +306,15 @@ mod tests {
              "scheduler": {"epoch": 3, "lease_left_ms": 900, "queued": 2, "watch": {"state": "ended"}, "rooms": {"ready": 4, "error": 0},
                 "running": [{"kind": "add_rooms", "step": "creating rooms"}]}},
             {"kind": "scheduler", "name": "dome", "state": "degraded", "degraded_because": "five restarts"},
-        ]}))
+        ], "nodes": [{"name": "a", "address": "10.0.0.1:1"}, {"name": "b", "address": "10.0.0.2:1", "error": "it hangs"}]}))
         .unwrap();
         let shown = render(&page);
         let lines: Vec<&str> = shown.lines().collect();
+        assert!(
+            shown.contains("node b (10.0.0.2:1): its actors are missing: it hangs"),
+            "{shown}"
+        );
+        assert!(!shown.contains("node a"), "{shown}");
         assert!(lines[1].starts_with("   supervisor"), "{shown}");
         assert!(lines[2].starts_with("!  scheduler   arena"), "{shown}");
         assert!(lines[3].starts_with("!  scheduler   dome"), "{shown}");

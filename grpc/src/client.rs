@@ -3,6 +3,7 @@
 
 mod reach;
 
+use std::error::Error;
 use std::time::Duration;
 
 pub use reach::Unreachable;
@@ -10,7 +11,8 @@ pub use reach::Unreachable;
 use maestro_api::codec::messages::*;
 use maestro_api::trace::{self, TRACEPARENT, TRACESTATE};
 use maestro_api::{
-    ApiResult, Code, ManagementApi, OperatorApi, REQUEST_ID, RequestContext, RoomsApi, Status,
+    ApiResult, Code, ManagementApi, OperatorApi, OwnerHint, REQUEST_ID, RequestContext, RoomsApi,
+    Status,
 };
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -22,7 +24,7 @@ use crate::api::operations_service_client::OperationsServiceClient;
 use crate::api::operator_service_client::OperatorServiceClient;
 use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
-use crate::services::PUSHBACK;
+use crate::services::{OWNER, PUSHBACK};
 
 /// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.
 const ANSWER_MAX: usize = 64 << 20;
@@ -101,9 +103,21 @@ async fn incoming<T>(
 
 /// The status that the other side answered, or why it could not be reached.
 fn failure(told: &tonic::Status) -> Status {
+    // A status sent by the server has no source; only local failures have one. The library has many codes for those; to
+    // a caller they are all the same: a retry may succeed.
+    if let Some(source) = told.source() {
+        let chain = std::iter::successors(Some(source), |error| (**error).source());
+        let cause = chain.last().unwrap_or(source);
+        return Status::unavailable(format!("the server does not answer: {cause}"));
+    }
     let number = u8::try_from(told.code() as i32).unwrap_or_default();
+    let owner = told.metadata().get(OWNER).and_then(|it| it.to_str().ok());
     Status {
         lasts: told.metadata().contains_key(PUSHBACK),
+        owner: owner.map(|address| match address {
+            "" => OwnerHint::Nobody,
+            address => OwnerHint::At(address.to_owned()),
+        }),
         ..Status::new(
             Code::from_number(number).unwrap_or(Code::Unknown),
             told.message(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
-use maestro_api::{Api, Code, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status};
+use maestro_api::{
+    Api, Code, ManagementApi, OperatorApi, OwnerHint, RequestContext, RoomsApi, Status,
+};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response};
 use tracing::Span;
@@ -220,6 +222,9 @@ service! {
 /// number).
 pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// Trailer that says where the owner of the scheduler is instead; empty if it has none.
+pub const OWNER: &str = "maestro-owner";
+
 /// Maximum length of a status message in bytes. The message travels as a header, with up to three bytes per byte of
 /// text, and clients limit header size (usually 8 KiB): a longer message would reach them as a different failure. HTTP
 /// bodies carry it in full.
@@ -237,6 +242,14 @@ pub fn status(status: Status) -> tonic::Status {
     if status.lasts {
         let never = MetadataValue::from_static("-1");
         told.metadata_mut().insert(PUSHBACK, never);
+    }
+    let owner = status.owner.map(|owner| match owner {
+        OwnerHint::At(address) => address,
+        OwnerHint::Nobody => String::new(),
+    });
+    // An address that no header can carry is no address: then there is no hint.
+    if let Some(Ok(owner)) = owner.map(|owner| owner.parse()) {
+        told.metadata_mut().insert(OWNER, owner);
     }
     told
 }

@@ -1,5 +1,5 @@
-//! One node with a store and a runtime in memory, and the ways to call it: the services, HTTP, and gRPC with its
-//! client.
+//! A node with a store and a runtime in memory, and the ways to call it: the services, HTTP, gRPC with its client, and
+//! another node, which owns nothing.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -8,13 +8,16 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
-use maestro_api::{Apis, BackupDone, RequestContext, Status};
+use maestro_api::{
+    ApiResult, Apis, Backup, BackupDone, Peers, RequestContext, Status, owned, routed,
+};
+use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcServer};
 use maestro_http::{
     ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
 };
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
+use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock, member};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -27,6 +30,10 @@ pub enum Way {
     Service,
     Http,
     Grpc,
+    /// Another node, which calls the owner over gRPC.
+    Peer,
+    /// The same, over HTTP.
+    PeerHttp,
 }
 
 /// An HTTP server of the node.
@@ -58,33 +65,63 @@ pub struct Site {
     asked: Asked,
     servers: Vec<ServerHandle>,
     grpc: Option<JoinHandle<std::io::Result<()>>>,
+    /// The node that is asked, if it is another one.
+    peer: Option<Node>,
+}
+
+struct Clients;
+
+impl Peers for Clients {
+    fn at(&self, address: &str) -> ApiResult<Apis> {
+        Ok(of_client(
+            GrpcClient::new(&format!("http://{address}")).expect("a URL"),
+        ))
+    }
+}
+
+fn of_client(client: GrpcClient) -> Apis {
+    let client = Arc::new(client);
+    Apis {
+        management: client.clone(),
+        rooms: client.clone(),
+        operator: client,
+    }
+}
+
+async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member) -> Node {
+    let mut parts = NodeParts::new(
+        store.clone(),
+        runtime,
+        FakeForwarders::new(),
+        TokioClock::new(),
+        CoreSettings::default(),
+        ActorSettings::default(),
+        tokio::runtime::Handle::current(),
+    );
+    let ownership: Arc<dyn Ownership> = store.node_of(member);
+    parts.ownership = ownership;
+    let node = Node::start(parts);
+    node.loaded(Duration::from_secs(10)).await;
+    node
+}
+
+fn backup() -> Backup {
+    Arc::new(|name| {
+        let done = BackupDone {
+            path: format!("/backups/{name}.redb"),
+            bytes: 42,
+            took: Duration::from_millis(1500),
+        };
+        Box::pin(async move { Ok(done) })
+    })
 }
 
 impl Site {
     pub async fn start(way: Way) -> Self {
         let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
-        let parts = NodeParts::new(
-            store,
-            runtime.clone(),
-            FakeForwarders::new(),
-            TokioClock::new(),
-            CoreSettings::default(),
-            ActorSettings::default(),
-            tokio::runtime::Handle::current(),
-        );
-        let node = Node::start(parts);
-        node.loaded(Duration::from_secs(10)).await;
-        let apis = Apis::of(
-            &node,
-            Arc::new(|name| {
-                let done = BackupDone {
-                    path: format!("/backups/{name}.redb"),
-                    bytes: 42,
-                    took: Duration::from_millis(1500),
-                };
-                Box::pin(async move { Ok(done) })
-            }),
-        );
+        let (listener, address) = listen();
+        let node = node(&store, runtime.clone(), member(&address)).await;
+        let apis = Apis::of(&node, backup());
         let mut site = Self {
             runtime,
             node,
@@ -92,13 +129,48 @@ impl Site {
             asked: Asked::Calls(apis.clone()),
             servers: Vec::new(),
             grpc: None,
+            peer: None,
         };
         match way {
             Way::Service => {}
             Way::Http => site.serve_http(apis),
-            Way::Grpc => site.serve_grpc(apis).await,
+            Way::Grpc => {
+                site.serve_grpc(listener, apis).await;
+                let client = GrpcClient::new(&format!("http://{address}"));
+                site.asked = Asked::Calls(of_client(client.expect("a URL")));
+            }
+            Way::Peer | Way::PeerHttp => {
+                let apis = owned(&site.node, apis);
+                site.serve_grpc(listener, apis).await;
+                let apis = site.start_peer(&store).await;
+                match way {
+                    Way::Peer => site.asked = Asked::Calls(apis),
+                    _ => site.serve_http(apis),
+                }
+            }
         }
         site
+    }
+
+    /// Starts a node that hosts nothing, and knows the one that does.
+    async fn start_peer(&mut self, store: &Arc<FakeStore>) -> Apis {
+        let front = Member {
+            hosts: false,
+            address: String::new(),
+            ..member("front")
+        };
+        let peer = node(store, FakeRuntime::new(), front).await;
+        let apis = routed(&peer, Apis::of(&peer, backup()), Arc::new(Clients));
+        self.peer = Some(peer);
+        let met = async |site: &Self| {
+            let nodes = [Some(&site.node), site.peer.as_ref()];
+            nodes
+                .into_iter()
+                .flatten()
+                .all(|node| node.members().len() == 2)
+        };
+        self.until("the nodes know each other", met).await;
+        apis
     }
 
     fn serve_http(&mut self, apis: Apis) {
@@ -106,8 +178,8 @@ impl Site {
         let refused = RefusedRequests::register(&registry).expect("the first");
         let mut urls = Vec::new();
         let mut settings = || {
-            let (listener, url) = listen();
-            urls.push(url);
+            let (listener, address) = listen();
+            urls.push(format!("http://{address}"));
             ServerSettings {
                 listener,
                 refused: refused.clone(),
@@ -139,19 +211,12 @@ impl Site {
         self.asked = Asked::Http(urls, reqwest::Client::new());
     }
 
-    async fn serve_grpc(&mut self, apis: Apis) {
-        let (listener, url) = listen();
+    async fn serve_grpc(&mut self, listener: TcpListener, apis: Apis) {
         let registry = prometheus::Registry::new();
         let (bounds, audience) = (Bounds::new(16), Audience::Nodes);
         let server = GrpcServer::new(listener, bounds, &registry, apis, audience);
         let server = server.await.expect("whole descriptors");
         self.grpc = Some(tokio::spawn(server.run()));
-        let client = Arc::new(GrpcClient::new(&url).expect("a URL"));
-        self.asked = Asked::Calls(Apis {
-            management: client.clone(),
-            rooms: client.clone(),
-            operator: client,
-        });
     }
 
     /// Makes the call, or over HTTP the request.
@@ -172,6 +237,7 @@ impl Site {
                         code,
                         message,
                         lasts,
+                        ..
                     }) => {
                         let again = matches!(code.number(), 8 | 14) && !lasts;
                         json!({"code": code.number(), "message": message, "again": again})
@@ -260,6 +326,9 @@ impl Site {
         if let Some(running) = self.grpc {
             running.abort();
         }
+        if let Some(peer) = self.peer {
+            peer.shutdown().await;
+        }
         self.node.shutdown().await;
     }
 }
@@ -267,5 +336,5 @@ impl Site {
 fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    (listener, format!("http://{address}"))
+    (listener, address.to_string())
 }

@@ -68,10 +68,15 @@ async fn failures_come_back_as_they_were() {
     let nobody = RequestContext::internal();
     let site = Site::start(Does::Answer, Audience::Nodes).await;
     for number in 1..=16 {
-        for lasts in [false, true] {
+        for (lasts, owner) in [
+            (false, None),
+            (true, Some(OwnerHint::Nobody)),
+            (false, Some(OwnerHint::At("10.0.0.1:8082".to_owned()))),
+        ] {
             let code = Code::from_number(number).unwrap();
             let told = Status {
                 lasts,
+                owner,
                 ..Status::new(code, "because: \"é\"")
             };
             *site.script.does.lock().unwrap() = Does::Refuse(told.clone());
