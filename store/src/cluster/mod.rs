@@ -1,3 +1,82 @@
 //! The cluster store: Postgres and Redis together, for several nodes (architecture 5).
+//!
+//! Schedulers, versions, owners and what operators decided are rows of Postgres; rooms and operations are in Redis. A
+//! batch with rows is committed to Postgres first, together with what Redis takes of it (`outbox`), and then to Redis;
+//! one without rows goes to Redis alone, in one round trip.
 
-pub mod outbox;
+mod commit;
+mod health;
+mod load;
+mod outbox;
+mod reads;
+
+use crate::postgres::document::Documents;
+use crate::postgres::{Database, DatabaseError};
+use crate::redis::RedisStore;
+use health::Health;
+use maestro_core::ports::{Cause, Ownership, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// During an outage the stores are tried this often.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// Both halves of the store, as one node uses them.
+pub struct ClusterStore {
+    database: Database,
+    redis: Arc<RedisStore>,
+    ownership: Arc<dyn Ownership>,
+    documents: Documents,
+    health: Arc<Health>,
+    /// Notices the end of an outage while nobody commits.
+    _probe: AbortOnDropHandle<()>,
+}
+
+impl ClusterStore {
+    /// Must be called on the I/O runtime.
+    pub fn new(database: Database, redis: RedisStore, ownership: Arc<dyn Ownership>) -> Arc<Self> {
+        let (redis, health) = (Arc::new(redis), Arc::new(Health::default()));
+        let probe = probe(database.clone(), redis.clone(), health.clone());
+        Arc::new(Self {
+            database,
+            redis,
+            ownership,
+            documents: Documents::default(),
+            health,
+            _probe: AbortOnDropHandle::new(tokio::spawn(probe)),
+        })
+    }
+
+    /// Ends the connections to Redis; those to Postgres end with the last reference.
+    pub async fn close(&self) {
+        self.redis.close().await;
+    }
+}
+
+async fn probe(database: Database, redis: Arc<RedisStore>, health: Arc<Health>) {
+    loop {
+        health.begins().await;
+        while health.outage().is_some() {
+            tokio::time::sleep(PROBE).await;
+            if check(&database, &redis).await.is_ok() {
+                health.works();
+            }
+        }
+    }
+}
+
+async fn postgres_works(database: &Database) -> Result<(), DatabaseError> {
+    // A change of nothing is refused where changes are.
+    database
+        .change("DELETE FROM maestro_outbox WHERE false", &[])
+        .await?;
+    Ok(())
+}
+
+/// Whether both stores take changes.
+async fn check(database: &Database, redis: &RedisStore) -> Result<(), StoreError> {
+    let (postgres, redis) = tokio::join!(postgres_works(database), redis.check());
+    postgres.map_err(|error| StoreError::Unavailable(Cause::of(error)))?;
+    redis
+}

@@ -3,6 +3,7 @@
 mod connect;
 pub mod document;
 mod error;
+pub mod outbox;
 pub mod reads;
 pub mod rows;
 mod session;

@@ -1,14 +1,15 @@
 //! What is read of schedulers and versions: by owners, and by anyone (contract 8.1).
 
 use super::document::{DocumentError, Documents, Row};
-use super::rows::{RowsError, count};
+use super::rows::count;
+use super::{Database, DatabaseError, Param};
 use jiff::Timestamp;
 use maestro_core::domain::{Scheduler, SchedulerVersion, Seq};
 use maestro_core::ports::{OperatorRecord, SchedulerFilter, VersionRow};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio_postgres::types::{Json, ToSql, Type};
-use tokio_postgres::{GenericClient, Row as Fetched};
+use tokio_postgres::Row as Fetched;
+use tokio_postgres::types::{Json, Type};
 use tracing::error;
 
 /// Rows of `schedulers`, each with the row of its active version, or else of its newest one: rows of the original may
@@ -28,6 +29,17 @@ const LISTED: &str = "\
 const OPERATOR: &str = "SELECT scheduler, record FROM maestro_operator WHERE scheduler = ANY($1)";
 const SEQS: &str = "SELECT scheduler, seq FROM maestro_owner WHERE scheduler = ANY($1)";
 
+/// Why a document was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The document cannot be read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
 /// What Postgres knows about one scheduler.
 #[derive(Debug, Default)]
 pub struct StoredRows {
@@ -46,19 +58,18 @@ pub struct StoredRows {
 /// # Errors
 /// Of the whole call if the database fails; of a single scheduler if one of its documents cannot be read.
 pub async fn load(
-    client: &impl GenericClient,
+    database: &Database,
     documents: &Documents,
     names: &[&str],
-) -> Result<HashMap<String, Result<StoredRows, DocumentError>>, RowsError> {
-    let names_too: Param<'_> = &names;
-    let asked = [(names_too, Type::TEXT_ARRAY)];
+) -> Result<HashMap<String, Result<StoredRows, DocumentError>>, DatabaseError> {
+    let asked: [Param<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
     let active = format!("{ACTIVE} WHERE s.name = ANY($1)");
     let versions = format!("{VERSIONS} WHERE v.name = ANY($1)");
     let (active, versions, operators, seqs) = futures_util::try_join!(
-        client.query_typed(&active, &asked),
-        client.query_typed(&versions, &asked),
-        client.query_typed(OPERATOR, &asked),
-        client.query_typed(SEQS, &asked),
+        database.query(&active, &asked),
+        database.query(&versions, &asked),
+        database.query(OPERATOR, &asked),
+        database.query(SEQS, &asked),
     )?;
     let mut all: HashMap<String, Result<StoredRows, DocumentError>> = HashMap::new();
     for name in names {
@@ -104,29 +115,27 @@ pub async fn load(
     Ok(all)
 }
 
-type Param<'a> = &'a (dyn ToSql + Sync);
-
 /// Active schedulers that match the filter, ordered by name. Each has the creation time of its row (contract 2.4). One
 /// whose document cannot be read is left out and logged, so that the others are shown.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn schedulers(
-    client: &impl GenericClient,
+    database: &Database,
     documents: &Documents,
     filter: &SchedulerFilter,
-) -> Result<Vec<Arc<Scheduler>>, RowsError> {
+) -> Result<Vec<Arc<Scheduler>>, DatabaseError> {
     // The order of the bytes, whatever the collation of the database is.
     let query = format!(
         "{ACTIVE} WHERE ($1 = '' OR s.name = $1) AND ($2 = '' OR s.game = $2) AND ($3 = '' OR s.version = $3)
          ORDER BY s.name COLLATE \"C\""
     );
-    let asked: [(Param<'_>, Type); 3] = [
+    let asked: [Param<'_>; 3] = [
         (&filter.name, Type::TEXT),
         (&filter.game, Type::TEXT),
         (&filter.version, Type::TEXT),
     ];
-    let rows = client.query_typed(&query, &asked).await?;
+    let rows = database.query(&query, &asked).await?;
     let listed = rows.iter().filter_map(|fetched| {
         let read = documents.read(&row(fetched), true);
         let scheduler = read
@@ -149,15 +158,15 @@ pub async fn schedulers(
 /// # Errors
 /// If the database fails, or the document cannot be read.
 pub async fn scheduler(
-    client: &impl GenericClient,
+    database: &Database,
     documents: &Documents,
     name: &str,
-) -> Result<Option<Arc<Scheduler>>, RowsError> {
+) -> Result<Option<Arc<Scheduler>>, ReadError> {
     let query = format!("{ACTIVE} WHERE s.name = $1");
-    let found = client
-        .query_typed_opt(&query, &[(&name, Type::TEXT)])
-        .await?;
-    let read = found.map(|fetched| documents.read(&row(&fetched), true));
+    let found = database.query(&query, &[(&name, Type::TEXT)]).await?;
+    let read = found
+        .first()
+        .map(|fetched| documents.read(&row(fetched), true));
     Ok(read.transpose()?)
 }
 
@@ -166,15 +175,17 @@ pub async fn scheduler(
 /// # Errors
 /// If the database fails, or the document cannot be read.
 pub async fn version(
-    client: &impl GenericClient,
+    database: &Database,
     documents: &Documents,
     name: &str,
     version: &str,
-) -> Result<Option<Arc<Scheduler>>, RowsError> {
+) -> Result<Option<Arc<Scheduler>>, ReadError> {
     let query = format!("{VERSIONS} WHERE v.name = $1 AND v.version = $2");
-    let asked: [(Param<'_>, Type); 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
-    let found = client.query_typed_opt(&query, &asked).await?;
-    let read = found.map(|fetched| documents.read(&row(&fetched), false));
+    let asked: [Param<'_>; 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
+    let found = database.query(&query, &asked).await?;
+    let read = found
+        .first()
+        .map(|fetched| documents.read(&row(fetched), false));
     Ok(read.transpose()?)
 }
 
@@ -182,11 +193,8 @@ pub async fn version(
 ///
 /// # Errors
 /// If the database fails.
-pub async fn versions(
-    client: &impl GenericClient,
-    name: &str,
-) -> Result<Vec<VersionRow>, RowsError> {
-    let rows = client.query_typed(LISTED, &[(&name, Type::TEXT)]).await?;
+pub async fn versions(database: &Database, name: &str) -> Result<Vec<VersionRow>, DatabaseError> {
+    let rows = database.query(LISTED, &[(&name, Type::TEXT)]).await?;
     let rows = rows.iter().map(|row| VersionRow {
         version: SchedulerVersion::from(row.get::<_, &str>(0)),
         created_at: row.get(1),

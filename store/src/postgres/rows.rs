@@ -1,7 +1,7 @@
 //! The part of a batch that Postgres takes: schedulers, their versions, and what operators decided (contract 8.1). It is
 //! one transaction, guarded by the owner's row.
 
-use super::document::{self, DocumentError};
+use super::document;
 use jiff::Timestamp;
 use maestro_core::domain::{Epoch, Scheduler, SchedulerName, Seq};
 use maestro_core::ports::{Change, Fence, OperatorRecord};
@@ -51,9 +51,6 @@ pub enum RowsError {
     /// A document cannot be written.
     #[error("a document cannot be written: {0}")]
     Unwritable(#[from] serde_json::Error),
-    /// A document cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] DocumentError),
     /// The scheduler has another owner.
     #[error("the scheduler has another owner (epoch {stored:?})")]
     Fenced {
