@@ -26,8 +26,8 @@ impl ClusterStore {
         outcome
     }
 
-    /// If this ends between the two stores, the outcome is that of Redis, whose seq decides ([`Self::stored_seq_of`]): a
-    /// repetition finds the rows written, and goes on with Redis.
+    /// If this ends between the two stores, the outcome is that of Redis, whose seq decides
+    /// ([`Self::stored_seq_of`]): a repetition finds the rows written, and goes on with Redis.
     async fn write(&self, fence: &Fence, changes: &Arc<[Change]>) -> Result<(), CommitError> {
         let has_rows = changes.iter().any(has_rows);
         if has_rows {

@@ -1,5 +1,5 @@
-//! What Redis still has to take of a batch whose rows are in Postgres already. It is stored with these rows, and written
-//! to Redis by the batch itself, or by the next owner if the process ended in between.
+//! What Redis still has to take of a batch whose rows are in Postgres already. It is stored with these rows, and
+//! written to Redis by the batch itself, or by the next owner if the process ended in between.
 
 use maestro_core::domain::{
     OperationId, OperationRecord, RoomId, RoomRecord, RoomTouch, Scheduler, SchedulerName, Seq,

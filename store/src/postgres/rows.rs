@@ -1,5 +1,5 @@
-//! The part of a batch that Postgres takes: schedulers, their versions, and what operators decided (contract 8.1). It is
-//! one transaction, guarded by the owner's row.
+//! The part of a batch that Postgres takes: schedulers, their versions, and what operators decided (contract 8.1). It
+//! is one transaction, guarded by the owner's row.
 
 use super::document;
 use jiff::Timestamp;
