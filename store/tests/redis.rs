@@ -5,6 +5,8 @@
 mod connecting;
 #[path = "redis/faults.rs"]
 mod faults;
+#[path = "redis/feed.rs"]
+mod feed;
 #[path = "redis/operations.rs"]
 mod operations;
 #[path = "redis/order.rs"]

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 /// Commands of one round trip: enough to make the round trip cheap, few enough to be answered in time.
 const TOGETHER: usize = 500;
 
+/// Ids of a queue that are looked at; our own queues are far shorter.
+pub const QUEUE_MAX: i64 = 10_000;
+
 /// A command that changes nothing.
 pub struct Ask(&'static str, Vec<Value>);
 
@@ -88,6 +91,13 @@ impl Reply {
         match self {
             Self::Value(Value::Array(items)) => Ok(items),
             Self::Value(Value::Null) => Ok(Vec::new()),
+            // A hash, where the connection speaks RESP3.
+            Self::Value(Value::Map(map)) => {
+                let pairs = map.inner().into_iter();
+                Ok(pairs
+                    .flat_map(|(field, value)| [field.into(), value])
+                    .collect())
+            }
             Self::Value(other) => Ok(vec![other]),
             Self::WrongType => Err(WrongType),
         }

@@ -4,8 +4,10 @@ use maestro_core::domain::{OperationId, RoomId};
 
 /// Field per scheduler: `epoch:seq` of the last commit. Ours, for all schedulers.
 pub const FENCE: &str = "maestro:fence";
+/// Requests to cancel operations (contract 5.10).
+pub const CANCELLATIONS: &str = "scheduler:operation_cancellation_requests";
 /// All queues begin with this.
-const QUEUES: &str = "pending_operations:";
+pub const QUEUES: &str = "pending_operations:";
 /// The end of the name of a queue whose operations were taken from the main one.
 const AUXILIARY: &str = ":auxiliary";
 
@@ -78,5 +80,26 @@ impl Keys<'_> {
     /// is read and deleted by one command; a single hash for all would have to be read as a whole.
     pub fn journal(self) -> String {
         format!("maestro:journal:{}", self.0)
+    }
+}
+
+/// The scheduler whose queue has this key.
+pub fn queue_of(key: &str) -> Option<&str> {
+    let name = key.strip_prefix(QUEUES)?;
+    let name = name.strip_suffix(AUXILIARY).unwrap_or(name);
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_queues_name_their_scheduler() {
+        let keys = Keys("arena");
+        assert_eq!(queue_of(&keys.queue()), Some("arena"));
+        assert_eq!(queue_of(&keys.taken()), Some("arena"));
+        assert_eq!(queue_of(QUEUES), None);
+        assert_eq!(queue_of(&keys.active()), None);
     }
 }

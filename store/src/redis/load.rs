@@ -1,7 +1,7 @@
 //! Everything about schedulers that their new owner needs from Redis.
 
 use super::RedisStore;
-use super::asking::{Ask, Reply, WrongType, ask};
+use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::keys::Keys;
 use super::oddity::Oddity;
 use super::operation::{OperationValues, operation_id};
@@ -14,8 +14,6 @@ use maestro_core::ports::{EndedOperation, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tracing::warn;
 
-/// Ids of a queue that are looked at; our own queues are far shorter.
-pub const QUEUE_MAX: i64 = 10_000;
 /// Ended operations of each set that an owner is told of, the newest. Older ones stay where they are.
 const ENDED_MAX: i64 = 1000;
 /// Fields of one command.
@@ -70,6 +68,8 @@ impl RedisStore {
             Err(error) => return owned.iter().map(|_| Err(error.clone())).collect(),
         };
         let names: Vec<&SchedulerName> = owned.iter().map(|(name, _)| name).collect();
+        // Before the queues are read: what is pushed afterwards is found by the feed.
+        self.watched.lock().extend(names.iter().copied().cloned());
         let stored = match self.stored(&names).await {
             Ok(stored) => stored,
             Err(error) => return owned.iter().map(|_| Err(error.clone())).collect(),

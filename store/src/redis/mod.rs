@@ -5,6 +5,7 @@ mod changes;
 mod command;
 mod connect;
 mod error;
+mod feed;
 mod fence;
 mod keys;
 mod load;
@@ -13,6 +14,7 @@ mod mapping_tests;
 mod oddity;
 mod operation;
 mod preflight;
+mod queues;
 mod reads;
 mod room;
 mod script;
@@ -20,6 +22,7 @@ mod urls;
 mod written;
 
 pub use connect::{ConnectError, RedisSettings};
+pub use feed::RedisFeed;
 pub use load::Stored;
 pub use oddity::Oddity;
 pub use operation::Unreadable;
@@ -29,6 +32,8 @@ pub use urls::{RedisUrl, UrlError};
 
 use connect::Connections;
 use fred::interfaces::ClientLike;
+use maestro_core::domain::SchedulerName;
+use queues::Watched;
 use script::Script;
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +47,8 @@ pub struct RedisStore {
     concerns: Vec<Concern>,
     operations_ttl: Option<Duration>,
     memory: Memory,
+    authorities: Vec<Vec<u8>>,
+    watched: Watched,
     commit: Script,
     raise: Script,
     counts: Script,
@@ -68,6 +75,8 @@ impl RedisStore {
             concerns,
             operations_ttl: settings.operations_ttl,
             memory: Memory::default(),
+            authorities: settings.authorities.clone(),
+            watched: Watched::default(),
             commit: Script::new(include_str!("scripts/commit.lua")),
             raise: Script::new(include_str!("scripts/raise.lua")),
             counts: Script::new(include_str!("scripts/counts.lua")),
@@ -78,6 +87,15 @@ impl RedisStore {
     /// What an operator should know about the server.
     pub fn concerns(&self) -> &[Concern] {
         &self.concerns
+    }
+
+    /// Forgets what is kept in memory of schedulers that this process does not own any more.
+    pub fn forget(&self, schedulers: &[SchedulerName]) {
+        self.memory.forget(schedulers);
+        let mut watched = self.watched.lock();
+        for name in schedulers {
+            watched.remove(name);
+        }
     }
 
     /// Ends the connections.

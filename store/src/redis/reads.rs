@@ -1,10 +1,9 @@
 //! Plain reads of operations and room counts, in a bounded number of round trips.
 
 use super::RedisStore;
-use super::asking::{Ask, Reply, WrongType, ask};
+use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::error::store_error;
 use super::keys::{FENCE, Keys};
-use super::load::QUEUE_MAX;
 use super::operation::{OperationValues, Unreadable, operation_id};
 use maestro_core::domain::{OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
