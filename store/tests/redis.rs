@@ -11,6 +11,8 @@ mod feed;
 mod operations;
 #[path = "redis/order.rs"]
 mod order;
+#[path = "redis/recorded.rs"]
+mod recorded;
 #[path = "redis/rooms.rs"]
 mod rooms;
 #[path = "redis/support.rs"]

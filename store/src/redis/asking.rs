@@ -1,6 +1,6 @@
 //! Reads: many commands in few round trips, and their replies as our types.
 
-use super::error::store_error;
+use super::error::{is_refusal, store_error};
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::ClientLike;
@@ -13,6 +13,10 @@ const TOGETHER: usize = 500;
 
 /// Ids of a queue that are looked at; our own queues are far shorter.
 pub const QUEUE_MAX: i64 = 10_000;
+
+/// It could store what it finds, so that a server which is full or a replica refuses it, and a user whose rights do not
+/// cover all keys may not look behind the members. Nothing is read then.
+const SORT: &str = "SORT";
 
 /// A command that changes nothing.
 pub struct Ask(&'static str, Vec<Value>);
@@ -29,6 +33,27 @@ impl Ask {
     pub fn scores(key: String) -> Self {
         let range = [0.into(), (-1).into(), "WITHSCORES".into()];
         Self::new("ZRANGE", [Value::from(key)].into_iter().chain(range))
+    }
+    /// The newest members of a sorted set with their scores.
+    pub fn newest(key: String, members: i64) -> Self {
+        let range = [0.into(), (members - 1).into(), "WITHSCORES".into()];
+        Self::new("ZREVRANGE", [Value::from(key)].into_iter().chain(range))
+    }
+    /// The newest members of a sorted set, each followed by a field of its hash: one command instead of one for each.
+    pub fn behind_newest(key: String, members: i64, hashes: &str, field: &str) -> Self {
+        let words = [
+            "BY".into(),
+            "nosort".into(),
+            "DESC".into(),
+            "LIMIT".into(),
+            0.into(),
+            members.into(),
+            "GET".into(),
+            "#".into(),
+            "GET".into(),
+            format!("{hashes}*->{field}").into(),
+        ];
+        Self::new(SORT, [Value::from(key)].into_iter().chain(words))
     }
     /// The first items of a list.
     pub fn list(key: String, items: i64) -> Self {
@@ -50,19 +75,20 @@ pub async fn ask(client: &Client, commands: Vec<Ask>) -> Result<Vec<Reply>, Stor
     let mut commands = commands.into_iter().peekable();
     while commands.peek().is_some() {
         let pipeline = client.pipeline();
-        let mut sent = 0;
+        let mut optional = Vec::new();
         for Ask(command, arguments) in commands.by_ref().take(TOGETHER) {
+            optional.push(command == SORT);
             let command = CustomCommand::new_static(command, None, false);
             let queued: Result<Value, Error> = pipeline.custom(command, arguments).await;
             queued.map_err(|error| store_error(&error))?;
-            sent += 1;
         }
         let answers: Vec<Result<Value, Error>> = pipeline.try_all().await;
-        let whole = answers.len() == sent;
-        for answer in answers {
+        let whole = answers.len() == optional.len();
+        for (answer, optional) in answers.into_iter().zip(optional) {
             replies.push(match answer {
                 Ok(value) => Reply::Value(value),
                 Err(error) if error.details().starts_with("WRONGTYPE") => Reply::WrongType,
+                Err(error) if optional && is_refusal(&error) => Reply::Value(Value::Null),
                 Err(error) => return Err(store_error(&error)),
             });
         }

@@ -37,8 +37,12 @@ impl<'a> Translation<'a> {
         }
     }
 
-    /// The words for the script, and what is stored of the rooms once it has run.
-    pub fn of(mut self, changes: &[Change]) -> (Vec<Value>, WrittenRooms) {
+    /// The words for the script, and what is stored of the rooms once it has run. `remains` of what is no room are
+    /// deleted first.
+    pub fn of(mut self, remains: &[RoomId], changes: &[Change]) -> (Vec<Value>, WrittenRooms) {
+        for room in remains {
+            self.delete_room(room);
+        }
         for change in changes {
             self.change(change);
         }

@@ -64,12 +64,17 @@ pub fn is_unknown_script(error: &Error) -> bool {
     error.details().starts_with("NOSCRIPT")
 }
 
+/// Whether the server refused the command.
+pub fn is_refusal(error: &Error) -> bool {
+    advice(error).is_some()
+}
+
 /// What the failure of a script says about its changes. A command whose connection is lost, or whose answer is late,
 /// may have been run.
 pub fn commit_error(error: &Error) -> CommitError {
     let cause = cause(error);
     let never_sent = *error.kind() == ErrorKind::Backpressure;
-    if never_sent || advice(error).is_some() {
+    if never_sent || is_refusal(error) {
         CommitError::NotApplied(cause)
     } else {
         CommitError::Unknown(cause)

@@ -26,6 +26,7 @@ impl RedisStore {
     /// seq 0.
     pub async fn commit(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
         let mut written = self.memory.take(fence);
+        let remains = self.memory.remains(&fence.scheduler);
         // A second time as a whole, when a key is gone of which only a part was to be written.
         for _ in 0..2 {
             let translation = Translation::new(
@@ -33,10 +34,11 @@ impl RedisStore {
                 self.operations_ttl,
                 std::mem::take(&mut written),
             );
-            let (words, after) = translation.of(changes);
+            let (words, after) = translation.of(&remains, changes);
             match self.apply(fence, words).await? {
                 Outcome::Applied => {
                     self.memory.put(fence, after);
+                    self.memory.remember_remains(&fence.scheduler, Vec::new());
                     return Ok(());
                 }
                 Outcome::Missing(key) => {

@@ -52,6 +52,8 @@ struct Names {
     waiting: Vec<String>,
     history: Vec<(String, i64)>,
     no_action: Vec<(String, i64)>,
+    /// Operations of the history that are kept for a limited time only, and those whose time is over already.
+    periodic: HashSet<String>,
     oddities: Vec<Oddity>,
 }
 
@@ -81,6 +83,9 @@ impl RedisStore {
                 ..stored?
             };
             report(name, &stored.oddities);
+            let remains = stored.oddities.iter().filter_map(Oddity::remains);
+            self.memory
+                .remember_remains(name, remains.cloned().collect());
             Ok(stored)
         });
         loaded.collect()
@@ -115,14 +120,10 @@ impl RedisStore {
 }
 
 /// Number of [`questions`] about one scheduler.
-const QUESTIONS: usize = 10;
+const QUESTIONS: usize = 11;
 
 fn questions(name: &SchedulerName) -> [Ask; QUESTIONS] {
     let keys = Keys(name.as_str());
-    let newest = |key: String| {
-        let range = [0.into(), (ENDED_MAX - 1).into(), "WITHSCORES".into()];
-        Ask::new("ZREVRANGE", [key.into()].into_iter().chain(range))
-    };
     [
         Ask::scores(keys.status()),
         Ask::scores(keys.ping()),
@@ -132,8 +133,14 @@ fn questions(name: &SchedulerName) -> [Ask; QUESTIONS] {
         Ask::list(keys.queue(), QUEUE_MAX),
         Ask::scores(keys.active()),
         Ask::scores(keys.leases()),
-        newest(keys.history()),
-        newest(keys.no_action()),
+        Ask::newest(keys.history(), ENDED_MAX),
+        Ask::newest(keys.no_action(), ENDED_MAX),
+        Ask::behind_newest(
+            keys.history(),
+            ENDED_MAX,
+            &keys.operations(),
+            "definitionName",
+        ),
     ]
 }
 
@@ -162,6 +169,7 @@ impl Names {
             waiting: Vec::new(),
             history: next().scores()?,
             no_action: next().scores()?,
+            periodic: periodic(next())?,
             oddities: Vec::new(),
         };
         let mut odd = Vec::new();
@@ -214,11 +222,6 @@ impl Names {
         asked.extend(open.iter().map(|id| Ask::hash(keys.operation(*id))));
         let parts = open.chunks(FIELDS);
         asked.extend(parts.map(|ids| Ask::fields(keys.journal(), ids)));
-        let ended = self.history.iter().chain(&self.no_action);
-        asked.extend(ended.map(|(id, _)| {
-            let key = format!("{}{id}", keys.operations());
-            Ask::fields(key, ["definitionName"])
-        }));
         asked
     }
 
@@ -233,11 +236,14 @@ impl Names {
         let (hashes, pods) = (take(self.rooms.len()), take(parts(self.rooms.len())));
         let open = self.open();
         let (open_hashes, entries) = (take(open.len()), take(parts(open.len())));
-        let (history, no_action) = (take(self.history.len()), take(self.no_action.len()));
-        stored.ended = ended(&self.history, history, false)?;
-        stored
-            .ended
-            .extend(ended(&self.no_action, no_action, true)?);
+        let history = self
+            .history
+            .iter()
+            .filter_map(|(id, second)| ended(id, *second, false, self.periodic.contains(id)));
+        // Only periodic operations end there.
+        let no_action = self.no_action.iter();
+        let no_action = no_action.filter_map(|(id, second)| ended(id, *second, true, true));
+        stored.ended = history.chain(no_action).collect();
         stored.ended.sort_by_key(|ended| (ended.ended_at, ended.id));
         stored.operations =
             self.operations(name, &open, open_hashes, entries, &mut stored.oddities)?;
@@ -256,7 +262,7 @@ impl Names {
     ) -> Result<(), WrongType> {
         let pods: Result<Vec<_>, _> = pods.into_iter().map(Reply::optional).collect();
         let pods = pods?.into_iter().flatten();
-        let mut rooms = HashSet::new();
+        let mut known = HashSet::new();
         for ((room, hash), instance) in self.rooms.iter().zip(hashes).zip(pods) {
             let score = |set: &HashMap<String, i64>| set.get(room.as_str()).copied();
             let values = RoomValues {
@@ -266,11 +272,9 @@ impl Names {
                 hash: hash.hash()?,
                 instance,
             };
+            known.insert(room.as_str());
             match values.record(room) {
-                Ok(record) => {
-                    rooms.insert(room.as_str());
-                    stored.rooms.push(record);
-                }
+                Ok(record) => stored.rooms.push(record),
                 Err(reason) => {
                     let room = room.clone();
                     stored.oddities.push(Oddity::Room { room, reason });
@@ -280,7 +284,7 @@ impl Names {
         let left = self
             .instances
             .iter()
-            .filter(|id| !rooms.contains(id.as_str()));
+            .filter(|id| !known.contains(id.as_str()));
         let left = left.map(|id| Oddity::Instance {
             room: id.as_str().into(),
         });
@@ -333,26 +337,25 @@ fn parts(fields: usize) -> usize {
 }
 
 /// One whose hash has expired was periodic; it is listed so that its owner deletes the rest of it.
-fn ended(
-    set: &[(String, i64)],
-    names: Vec<Reply>,
-    no_action: bool,
-) -> Result<Vec<EndedOperation>, WrongType> {
-    let mut ended = Vec::with_capacity(set.len());
-    for ((id, second), name) in set.iter().zip(names) {
-        let name = name.optional()?.into_iter().next().flatten();
-        let periodic = name.is_none_or(|name| Definition::from_contract(&name, "{}").is_periodic());
-        let ended_at = jiff::Timestamp::from_second(*second).unwrap_or_default();
-        if let Some(id) = operation_id(id) {
-            ended.push(EndedOperation {
-                id,
-                ended_at,
-                no_action,
-                periodic,
-            });
+fn periodic(reply: Reply) -> Result<HashSet<String>, WrongType> {
+    let mut items = reply.optional()?.into_iter();
+    let mut periodic = HashSet::new();
+    while let (Some(id), Some(name)) = (items.next(), items.next()) {
+        let kind = name.map(|name| Definition::from_contract(&name, "{}"));
+        if kind.is_none_or(|kind| kind.is_periodic()) {
+            periodic.extend(id);
         }
     }
-    Ok(ended)
+    Ok(periodic)
+}
+
+fn ended(id: &str, second: i64, no_action: bool, periodic: bool) -> Option<EndedOperation> {
+    Some(EndedOperation {
+        id: operation_id(id)?,
+        ended_at: jiff::Timestamp::from_second(second).ok()?,
+        no_action,
+        periodic,
+    })
 }
 
 fn wrong_type(name: &SchedulerName) -> StoreError {
@@ -365,7 +368,11 @@ fn wrong_type(name: &SchedulerName) -> StoreError {
 
 fn report(scheduler: &SchedulerName, oddities: &[Oddity]) {
     for oddity in oddities.iter().take(LOGGED) {
-        warn!(%scheduler, "in Redis: {oddity}; it is passed over");
+        let fate = match oddity.remains() {
+            Some(_) => "it is deleted with the next change",
+            None => "it is passed over",
+        };
+        warn!(%scheduler, "in Redis: {oddity}; {fate}");
     }
     let more = oddities.len().saturating_sub(LOGGED);
     if more > 0 {

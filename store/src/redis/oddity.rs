@@ -19,3 +19,18 @@ pub enum Oddity {
         reason: Unreadable,
     },
 }
+
+impl Oddity {
+    /// The room whose remains may be deleted: they are those of no room, whoever reads them. What cannot be read is
+    /// left for people to look at.
+    pub fn remains(&self) -> Option<&RoomId> {
+        match self {
+            Self::Room {
+                reason: Ghost::Unreadable { .. },
+                ..
+            } => None,
+            Self::Room { room, .. } | Self::Instance { room } => Some(room),
+            Self::NoUuid { .. } | Self::Operation { .. } => None,
+        }
+    }
+}

@@ -161,6 +161,8 @@ fn digest(value: &impl Hash) -> u64 {
 #[derive(Default)]
 pub struct Memory {
     schedulers: Mutex<HashMap<SchedulerName, (Epoch, Seq, WrittenRooms)>>,
+    /// What the last load found of rooms that are none.
+    remains: Mutex<HashMap<SchedulerName, Vec<RoomId>>>,
 }
 
 impl Memory {
@@ -180,11 +182,28 @@ impl Memory {
             .insert(fence.scheduler.clone(), known);
     }
 
+    /// The next batch deletes these as well.
+    pub fn remember_remains(&self, scheduler: &SchedulerName, rooms: Vec<RoomId>) {
+        let mut remains = self.remains.lock();
+        if rooms.is_empty() {
+            remains.remove(scheduler);
+        } else {
+            remains.insert(scheduler.clone(), rooms);
+        }
+    }
+
+    /// What the next batch deletes as well; it is remembered until that is applied.
+    pub fn remains(&self, scheduler: &SchedulerName) -> Vec<RoomId> {
+        let remains = self.remains.lock();
+        remains.get(scheduler).cloned().unwrap_or_default()
+    }
+
     /// Nothing is known of these schedulers any more.
     pub fn forget<'a>(&self, names: impl IntoIterator<Item = &'a SchedulerName>) {
-        let mut schedulers = self.schedulers.lock();
+        let (mut schedulers, mut remains) = (self.schedulers.lock(), self.remains.lock());
         for name in names {
             schedulers.remove(name);
+            remains.remove(name);
         }
     }
 }
