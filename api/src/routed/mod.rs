@@ -1,4 +1,4 @@
-//! Calls reach the owner of their scheduler, on whichever node it runs (architecture 4, Several nodes).
+//! Calls reach the owner of their scheduler, on whichever node it runs (architecture 4, Other nodes).
 //!
 //! What concerns one scheduler goes to its owner; what only reads the store is answered here. [`routed`] is for callers
 //! of this node, and passes a call on to another node if necessary. [`owned`] is for other nodes: it answers only what
