@@ -1,8 +1,8 @@
 //! Rooms that were removed while the outcome of their creation was unknown. If one of them starts after all, it is
 //! ended.
 
+use super::hashed::Hashed;
 use crate::domain::*;
-use foldhash::HashMap;
 use std::time::Duration;
 
 /// How long an id is kept: far longer than any call on a runtime takes.
@@ -10,7 +10,7 @@ const KEPT: Duration = Duration::from_secs(600);
 const MAX: usize = 4096;
 
 #[derive(Default)]
-pub(in crate::state) struct Graveyard(HashMap<RoomId, Mono>);
+pub(in crate::state) struct Graveyard(Hashed<RoomId, Mono>);
 
 impl Graveyard {
     pub fn bury(&mut self, now: Now, room: RoomId) {

@@ -9,6 +9,7 @@ mod ended;
 mod ends;
 mod forwarding;
 mod graveyard;
+mod hashed;
 mod health;
 mod inventory;
 mod listing;

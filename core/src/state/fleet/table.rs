@@ -1,11 +1,11 @@
 //! The rooms of one scheduler, with the counts and indexes that decisions need. They are updated on every change, so
 //! that no decision has to iterate over all rooms.
 
+use super::hashed::Hashed;
 use super::room::Room;
 use crate::domain::*;
 use crate::ports::RoomCounts;
 use crate::state::input::{PingCacheChange, Steady};
-use foldhash::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The properties of a room that counts depend on.
@@ -66,9 +66,8 @@ pub struct VersionCount {
 /// All rooms of one scheduler. Every change goes through it, so that its counts and indexes are always current.
 #[derive(Default)]
 pub struct RoomTable {
-    /// Boxed, because a growing table moves its entries within one turn of the actor. Its hash needs no resistance to
-    /// chosen keys: a ping only looks rooms up, and the ids in the table are Maestro's own.
-    rooms: HashMap<RoomId, Box<Room>>,
+    /// Boxed, because a growing table moves its entries within one turn of the actor. A ping only looks rooms up.
+    rooms: Hashed<RoomId, Box<Room>>,
     /// For listings, whose pages need a stable order.
     names: BTreeSet<RoomId>,
     active: SchedulerVersion,

@@ -1,8 +1,8 @@
 //! Calls on the runtime, and the meaning of their results.
 
+use super::hashed::Hashed;
 use crate::domain::*;
 use crate::state::work::WorkId;
-use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
@@ -38,9 +38,9 @@ pub(in crate::state) enum Purpose {
 pub(in crate::state) struct WorkTable {
     purposes: BTreeMap<WorkId, Purpose>,
     /// Number of pieces in flight per room.
-    about: HashMap<RoomId, usize>,
+    about: Hashed<RoomId, usize>,
     /// Number of pieces that each operation waits for.
-    of: HashMap<OperationId, usize>,
+    of: Hashed<OperationId, usize>,
     last: u64,
     /// Number of results that were not expected any more.
     pub stale: u64,
@@ -87,7 +87,7 @@ impl WorkTable {
     }
 }
 
-fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+fn one_less<K: Eq + Hash>(counts: &mut Hashed<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
