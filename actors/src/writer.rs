@@ -211,6 +211,13 @@ impl Writer {
             snapshot = inbox.fold_up_to_snapshot(None) => snapshot,
         };
         let snapshot = snapshot?;
+        // A store that lost its fence refuses no earlier owner, so only one with a lease may write to it.
+        tokio::select! {
+            biased;
+            () = self.executor.lease.usable(&*self.executor.clock) => {}
+            () = self.ending.cancelled() => return None,
+            () = self.abandoned.cancelled() => return None,
+        }
         let mut waiting = refused.to_vec();
         waiting.append(&mut inbox.join(group));
         let changes = republication(&waiting, snapshot);

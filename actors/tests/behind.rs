@@ -187,6 +187,27 @@ fn another_owner_ends_it_before_it_is_written() {
 }
 
 #[test]
+fn an_owner_without_a_lease_repairs_nothing() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        w.allocate().await.unwrap();
+        w.store
+            .fail_always(StoreCall::Renew, StoreFault::NotApplied);
+        let left = || w.view().scheduler.unwrap().lease_left_ms;
+        eventually(LONG, "its lease ends", || left() < 1_000).await;
+        w.store.lose_rooms_and_operations(FLEET);
+        let told = w.spawn_allocate();
+        eventually(LONG, "the loss is noticed", || republished(&w) == 1).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!((snapshots(&w), stored_statuses(&w).len()), (0, 0));
+        w.store.heal();
+        assert_eq!(told.await.unwrap().unwrap(), room_id(1));
+        assert_eq!(stored_statuses(&w), [RoomStatus::Allocated; 2]);
+        assert_eq!((w.restarts(), snapshots(&w)), (0, 1));
+    });
+}
+
+#[test]
 fn an_owner_that_loads_what_is_left_gives_out_no_room_that_may_be_held() {
     let hold = Duration::from_secs(30);
     let setup = Setup::fleet(2).core(|core| core.allocation_hold = hold);
