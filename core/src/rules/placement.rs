@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// Most schedulers that a node acquires in one round.
 pub const ACQUIRE_MOST: usize = 100;
-/// Most schedulers that a node hands over in one round.
+/// Most schedulers that a node hands over at once. The next ones follow a third of a lease later, unless it drains.
 pub const HAND_OVER_MOST: usize = 16;
 /// A free scheduler is left to each member that ranks higher for this number of leases.
 const LEASES_LEFT_TO_OTHERS: u32 = 2;
@@ -86,6 +86,8 @@ pub struct Placement {
     seen: HashMap<Uuid, Mono>,
     /// Since when schedulers are without an owner.
     free: HashMap<SchedulerName, Mono>,
+    /// When schedulers were handed over to balance the load.
+    handed_over: Option<Mono>,
     /// Schedulers that this node took because their target did not.
     passed_over: HashMap<SchedulerName, PassedOver>,
 }
@@ -105,6 +107,7 @@ impl Placement {
             lease,
             seen: HashMap::new(),
             free: HashMap::new(),
+            handed_over: None,
             passed_over: HashMap::new(),
         }
     }
@@ -156,8 +159,12 @@ impl Placement {
         }
     }
 
-    fn hand_over(&self, me: &Member, situation: &Situation<'_>, plan: &mut Plan) {
+    fn hand_over(&mut self, me: &Member, situation: &Situation<'_>, plan: &mut Plan) {
         let now = situation.now;
+        let waits = |last: Mono| now.since(last) < self.lease / 3;
+        if !me.draining && self.handed_over.is_some_and(waits) {
+            return;
+        }
         let others = candidates(situation.members).filter(|m| m.session != me.session);
         let most = match me.draining {
             true => HAND_OVER_MOST,
@@ -176,13 +183,11 @@ impl Placement {
                     && !self.passed_over.get(*name).is_some_and(passed_over)
             })
         };
-        plan.hand_over = situation
-            .mine
-            .iter()
-            .filter(leaves)
-            .take(most)
-            .cloned()
-            .collect();
+        let leaving = situation.mine.iter().filter(leaves).take(most);
+        plan.hand_over = leaving.cloned().collect();
+        if !plan.hand_over.is_empty() {
+            self.handed_over = Some(now);
+        }
     }
 
     /// Remembers that the scheduler is taken because its target did not take it.

@@ -237,6 +237,7 @@ fn schedulers_are_handed_over_to_a_member_that_has_lived_for_a_lease() {
     assert_eq!(handed_over(12, &all), []);
     let leaving = ranked(1, &all, &names);
     assert_eq!(handed_over(13, &all), leaving[..HAND_OVER_MOST]);
+    assert_eq!(handed_over(13, &all), [], "a round that follows at once");
     // One that was away for a round has to prove itself again.
     assert_eq!(handed_over(14, &all[..1]), []);
     assert_eq!(handed_over(15, &all), []);
