@@ -8,11 +8,14 @@
 //! [`Fleet`] is a world that carries everything out promptly, for stories about what happens and
 //! not about when; it can hold back calls and events where that matters.
 //!
+//! [`cluster`] has several nodes with several schedulers on one store.
+//!
 //! The stories are in `tests/`. Tests of the rules, which need no world, stay in `core`.
 
 mod batch;
 mod callers;
 mod calls;
+pub mod cluster;
 pub mod documents;
 mod fleet;
 mod invariants;

@@ -16,3 +16,8 @@ impl Rng {
         (!from.is_empty()).then(|| from[self.below(from.len())].clone())
     }
 }
+
+/// A number in the environment.
+pub fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}

@@ -3,7 +3,7 @@
 //! and owners die at any moment.
 
 use crate::players::Players;
-use crate::rng::Rng;
+use crate::rng::{Rng, number};
 use maestro_core::domain::*;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
@@ -275,10 +275,6 @@ fn run(seed: u64) -> Story {
         std::panic::resume_unwind(panic);
     }
     story
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
 }
 
 #[test]
