@@ -90,3 +90,18 @@ fn a_room_that_its_operation_still_makes_is_doubted_without_being_taken_from_it(
     fleet.ping_all(PingStatus::Ready);
     assert_eq!(fleet.rooms().len(), 2, "none is made twice");
 }
+
+#[test]
+fn a_creation_that_meets_a_loss_is_stored_once() {
+    use maestro_simulation::spec;
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet.stored.seq = Seq(1);
+    fleet.restart_held();
+    fleet.lose(StoreFault::LosesEverything);
+    let created = fleet.order(Command::CreateScheduler(Box::new(spec(1))));
+    assert!(created.is_ok(), "{created:?}");
+    assert_eq!(fleet.repairs, 1);
+    assert_eq!(fleet.stored.versions.len(), 1);
+    fleet.restart();
+    assert!(fleet.state.scheduler().is_some());
+}
