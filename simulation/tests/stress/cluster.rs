@@ -49,3 +49,11 @@ fn every_scheduler_has_one_owner_whatever_fails() {
     assert!(all.owners > 10 * seeds && all.allocations > seeds && all.operations > seeds);
     assert!(all.matches > seeds / 2 && all.repairs > seeds / 4 && all.fenced > seeds / 4);
 }
+
+#[test]
+fn a_cluster_of_one_seed_lives_the_same_each_time() {
+    for seed in [2, 5] {
+        let [first, second] = [run(seed), run(seed)].map(|figures| format!("{figures:?}"));
+        assert_eq!(first, second);
+    }
+}
