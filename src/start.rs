@@ -3,7 +3,7 @@
 use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
 use crate::serve::{ended_by_signal, serve};
-use crate::settings::{self, Collector, Flags, Listen, Loaded, Settings, SettingsErrors};
+use crate::settings::{self, Collector, Listen, Loaded, Settings, SettingsErrors};
 use crate::standby;
 use crate::traces::Traces;
 use anyhow::{anyhow, bail};
@@ -129,27 +129,36 @@ fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
     Ok((settings, traces))
 }
 
-/// The settings in force, with their warnings logged.
-///
-/// # Errors
-/// All errors in them, and what this build does not have.
-pub fn read_settings(file: Option<&Path>, data_dir: Option<&Path>) -> anyhow::Result<Settings> {
-    checked(load(file, data_dir))
+fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, SettingsErrors> {
+    settings::load_here(file, in_folder(data_dir).as_slice())
 }
 
-fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, SettingsErrors> {
+/// `--data-dir` as the setting that it is.
+pub fn in_folder(data_dir: Option<&Path>) -> Option<(&'static str, &'static str, String)> {
     let folder = data_dir.map(|folder| folder.display().to_string());
-    let flags = folder.map(|folder| ("store.dataDir", "--data-dir", folder));
-    let flags: Flags<'_> = flags.as_slice();
-    settings::load_here(file, flags)
+    folder.map(|folder| ("store.dataDir", "--data-dir", folder))
 }
 
 fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
-    let mut loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
+    usable(told(loaded)?)
+}
+
+/// The settings, with their warnings logged.
+///
+/// # Errors
+/// All errors in them.
+pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
+    let loaded = loaded.inspect_err(|e| warn_all(&e.warnings))?;
     if let Some(file) = &loaded.file {
         info!(config_path = %file.display(), "settings were read");
     }
     warn_all(&loaded.warnings);
+    Ok(loaded)
+}
+
+/// # Errors
+/// What they ask for and this build does not have.
+pub fn usable(mut loaded: Loaded) -> anyhow::Result<Settings> {
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
     // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);

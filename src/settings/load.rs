@@ -1,12 +1,12 @@
 //! From the sources to the settings in force: the file, then variables, then flags (contract 1.3, D24).
 
-use super::Settings;
 use super::environment::{self, Variable};
 use super::error::{SettingsError, SettingsErrors};
 use super::file;
-use super::key::{Effect, Key};
+use super::key::{Effect, Key, Selects};
 use super::keys::{self, KEYS};
 use super::origin::{Origin, masked};
+use super::{Settings, StoreKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -183,9 +183,13 @@ impl Loaded {
     }
 
     fn warn_of_what_has_no_effect(&mut self) {
+        let embedded = self.settings.store == StoreKind::Embedded;
+        let has_effect = |key: &Key| {
+            key.effect == Effect::Here && !(embedded && key.selects == Some(Selects::Store))
+        };
         let idle = KEYS
             .iter()
-            .filter(|key| key.effect != Effect::Here && self.is_changed(key));
+            .filter(|key| !has_effect(key) && self.is_changed(key));
         let idle: Vec<String> = idle.map(|key| self.named(key)).collect();
         if !idle.is_empty() {
             self.warnings.push(format!(

@@ -14,10 +14,10 @@ mod origin;
 mod tests;
 mod traces;
 
-pub use adapters::check as check_adapters;
+pub use adapters::{check as check_adapters, migrates_postgres};
 pub use error::SettingsErrors;
 pub use key::{Effect, Key};
-pub use keys::KEYS;
+pub use keys::{KEYS, POSTGRES_URL};
 pub use load::{Flags, Loaded, load};
 pub use origin::masked;
 pub use traces::{Collector, TraceSettings};
@@ -34,6 +34,9 @@ use std::time::Duration;
 
 /// The file that is read if none is named; it need not exist (D24).
 const DEFAULT_FILE: &str = "config/config.yaml";
+
+/// As the original ships it (contract 1.4).
+const POSTGRES_THERE: &str = "postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable";
 
 /// `workers.stopTimeoutDuration`, as shipped.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
@@ -130,6 +133,8 @@ pub struct Settings {
     /// Threads of each API's server; `None`: by the number of processors.
     pub http_workers: Option<usize>,
     pub store: StoreKind,
+    /// The database of the schedulers. It has a password.
+    pub postgres_url: String,
     pub data_dir: PathBuf,
     pub runtime: RuntimeKind,
     pub simulated: SimulatedSettings,
@@ -169,6 +174,7 @@ impl Default for Settings {
             api_debug: None,
             http_workers: None,
             store: StoreKind::Auto,
+            postgres_url: POSTGRES_THERE.into(),
             data_dir: "./maestro-data".into(),
             runtime: RuntimeKind::Auto,
             simulated: SimulatedSettings::default(),

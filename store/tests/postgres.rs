@@ -5,5 +5,7 @@
 mod certificates;
 #[path = "postgres/connecting.rs"]
 mod connecting;
+#[path = "postgres/migrating.rs"]
+mod migrating;
 #[path = "postgres/support.rs"]
 mod support;

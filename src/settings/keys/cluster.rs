@@ -6,6 +6,8 @@ use crate::settings::key::{Key, Selects};
 const POSTGRES: &str = "the store is one embedded file";
 const REDIS: &str = "the store is one embedded file";
 const KUBERNETES: &str = "rooms are local processes";
+/// The setting that makes `maestro migrate` migrate a database.
+pub const POSTGRES_URL: &str = "adapters.schedulerStorage.postgres.url";
 const LOCAL: &str = "redis://localhost:6379/0";
 
 /// The group `adapters`.
@@ -52,12 +54,12 @@ fn stores() -> Vec<Key> {
             "Age at which a connection to Redis is replaced. 0s: never.",
             REDIS,
         ),
-        Key::unused(
-            "adapters.schedulerStorage.postgres.url",
+        Key::new(
+            POSTGRES_URL,
             &TEXT,
-            "postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable",
-            "The Postgres database of the schedulers.",
-            POSTGRES,
+            |s| &mut s.postgres_url,
+            "The Postgres database of the schedulers, for maestro migrate; sslmode is one of disable, prefer, require, \
+             verify-ca and verify-full.",
         )
         .selecting(Selects::Store),
         Key::unused(
@@ -218,7 +220,7 @@ pub fn others() -> Vec<Key> {
             &TEXT,
             "file://app/migrations",
             "Folder of the database's migrations.",
-            "the store brings its own format up to date when it is opened",
+            "the program brings its migrations with it",
         ),
     ]
 }

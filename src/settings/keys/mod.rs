@@ -4,6 +4,8 @@ mod cluster;
 mod fleet;
 mod servers;
 
+pub use cluster::POSTGRES_URL;
+
 use super::key::Key;
 use std::sync::LazyLock;
 

@@ -175,6 +175,10 @@ impl Database {
         DatabaseError::refused(self.place(), error)
     }
 
+    pub(super) fn explain_commit(&self, error: &tokio_postgres::Error) -> DatabaseError {
+        DatabaseError::of_commit(self.place(), error)
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.0.config
     }

@@ -3,6 +3,7 @@
 mod connect;
 pub mod document;
 mod error;
+mod migrations;
 pub mod outbox;
 pub mod reads;
 pub mod rows;
@@ -12,6 +13,7 @@ mod url;
 
 pub use connect::{Database, OpenError, Param, PostgresSettings, Transaction};
 pub use error::{DatabaseError, Outcome};
+pub use migrations::{MigrateError, Migrated, migrate};
 pub use session::Session;
 pub use tls::TlsError;
 pub use url::{Place, UrlError};

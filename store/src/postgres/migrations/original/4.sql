@@ -1,0 +1,1 @@
+ALTER TABLE schedulers ADD COLUMN IF NOT EXISTS version INTEGER;

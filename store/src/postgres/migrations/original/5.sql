@@ -1,0 +1,2 @@
+ALTER TABLE schedulers ALTER COLUMN version TYPE VARCHAR(255);
+ALTER TABLE scheduler_versions ALTER COLUMN version TYPE VARCHAR(255);

@@ -1,0 +1,1 @@
+ALTER TABLE scheduler_versions ADD COLUMN IF NOT EXISTS rollback_version VARCHAR(255);
