@@ -7,5 +7,7 @@ mod certificates;
 mod connecting;
 #[path = "postgres/migrating.rs"]
 mod migrating;
+#[path = "postgres/owning.rs"]
+mod owning;
 #[path = "postgres/support.rs"]
 mod support;

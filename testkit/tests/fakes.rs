@@ -21,6 +21,31 @@ impl Harness for Fake {
 
 maestro_testkit::store_contract!(Fake(FakeStore::new()));
 
+mod ownership {
+    use super::FakeStore;
+    use async_trait::async_trait;
+    use maestro_core::ports::{Member, Ownership};
+    use maestro_testkit::contract::ownership::Cluster;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    struct Nodes(Arc<FakeStore>);
+
+    #[async_trait]
+    impl Cluster for Nodes {
+        async fn node(&self, member: Member, lease: Duration) -> Arc<dyn Ownership> {
+            self.0.set_lease(lease);
+            self.0.node_of(member)
+        }
+    }
+
+    async fn open() -> Option<Nodes> {
+        Some(Nodes(FakeStore::new()))
+    }
+
+    maestro_testkit::ownership_contract!(open);
+}
+
 mod runtime {
     use futures_util::{FutureExt, StreamExt};
     use maestro_core::domain::*;

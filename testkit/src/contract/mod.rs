@@ -1,4 +1,5 @@
 //! Contract suites: what every adapter of a port must do, as checks that its tests run.
 
+pub mod ownership;
 pub mod runtime;
 pub mod store;

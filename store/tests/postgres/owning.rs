@@ -1,0 +1,180 @@
+//! Ownership on a real server: the contract, and what only a database can get wrong.
+
+use super::support::{SOON, open};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use maestro_core::domain::{Epoch, SchedulerName};
+use maestro_core::ports::{Claim, Member, Owner, Ownership, Renewal};
+use maestro_store::postgres::{PostgresOwnership, migrate};
+use maestro_testkit::contract::ownership::Cluster;
+use maestro_testkit::eventually;
+use maestro_testkit::fake::member;
+use maestro_testkit::servers::postgres::{TestDatabase, database};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(60);
+const END_ALL: &str =
+    "UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 millisecond'";
+
+struct Nodes(TestDatabase);
+
+impl Nodes {
+    fn named(&self, address: &str) -> Arc<PostgresOwnership> {
+        let database = open(self.0.url());
+        Arc::new(PostgresOwnership::new(database, member(address), LONG))
+    }
+
+    /// Locks that are waited for in its database.
+    fn waits(&self) -> bool {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        self.0.ask(waiting) != ["0"]
+    }
+}
+
+#[async_trait]
+impl Cluster for Nodes {
+    async fn node(&self, member: Member, lease: Duration) -> Arc<dyn Ownership> {
+        let database = open(self.0.url());
+        Arc::new(PostgresOwnership::new(database, member, lease))
+    }
+}
+
+async fn nodes() -> Option<Nodes> {
+    let server = database().await?;
+    migrate(&open(server.url())).await.unwrap();
+    Some(Nodes(server))
+}
+
+mod contract {
+    use super::nodes;
+    maestro_testkit::ownership_contract!(nodes);
+}
+
+async fn claim(node: &PostgresOwnership, name: &str) -> Claim {
+    node.acquire(&[name.into()]).await.unwrap().remove(0)
+}
+
+async fn own(node: &PostgresOwnership, name: &str) -> Epoch {
+    match claim(node, name).await {
+        Claim::Owned { epoch, .. } => epoch,
+        held => panic!("{held:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_begins_anew_with_nothing() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    let epoch = own(&one, "s").await;
+    nodes.0.ask(END_ALL);
+    let held = [("s".into(), epoch)];
+    assert_eq!(one.renew(&held).await.unwrap(), [Renewal::Lost]);
+    // Another node may take it from now on, and so may this one.
+    assert_eq!(one.members().await.unwrap().len(), 1);
+    assert_eq!(one.owners().await.unwrap(), []);
+    assert!(own(&nodes.named("two:2"), "s").await > epoch);
+}
+
+#[tokio::test]
+async fn a_renewal_under_way_is_waited_for() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    two.renew(&[]).await.unwrap();
+    let epoch = own(&one, "s").await;
+    let session = one.myself().session;
+    nodes
+        .0
+        .ask(&format!("{END_ALL} WHERE session = '{session}'"));
+    // It began in time, and its commit is late.
+    let database = open(nodes.0.url());
+    let renewal = database.transaction().await.unwrap();
+    let extend = format!(
+        "UPDATE maestro_node SET expires_at = clock_timestamp() + interval '1 hour' WHERE session = '{session}'"
+    );
+    renewal.query(&extend, &[]).await.unwrap();
+    let late = tokio::spawn(async move { claim(&two, "s").await });
+    eventually(SOON, "the claim waits", || nodes.waits()).await;
+    renewal.commit().await.unwrap();
+    let Claim::HeldBy(holder) = late.await.unwrap() else {
+        panic!("taken from a living session");
+    };
+    assert_eq!((holder.session, holder.epoch), (session, epoch));
+}
+
+#[tokio::test]
+async fn a_claim_without_an_answer_is_given_back() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    one.renew(&[]).await.unwrap();
+    let kept = own(&one, "kept").await;
+    // The server waits for this lock; meanwhile the caller gives up.
+    let database = open(nodes.0.url());
+    let busy = database.transaction().await.unwrap();
+    let row = "INSERT INTO maestro_owner VALUES ('s', NULL, 4, 0)";
+    busy.query(row, &[]).await.unwrap();
+    let names = [SchedulerName::from("s")];
+    let asked = timeout(Duration::from_millis(50), one.acquire(&names)).await;
+    assert!(asked.is_err());
+    busy.commit().await.unwrap();
+    eventually(SOON, "the claim is over", || !nodes.waits()).await;
+    let held = [("kept".into(), kept)];
+    assert_eq!(one.renew(&held).await.unwrap(), [Renewal::Held(LONG)]);
+    assert!(own(&two, "s").await > Epoch(4));
+}
+
+#[tokio::test]
+async fn changes_go_on_after_a_lost_connection() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    let epochs = [own(&one, "a").await, own(&one, "b").await];
+    let mut changes = two.changes();
+    let mut next = async || {
+        let change = timeout(SOON, changes.next()).await.unwrap().unwrap();
+        let held = matches!(change.owner, Owner::Held(_));
+        (change.scheduler.as_str().to_owned(), held)
+    };
+    assert_eq!(next().await, ("a".to_owned(), true));
+    assert_eq!(next().await, ("b".to_owned(), true));
+    // Nobody looks at the stream while this happens.
+    let lost = nodes.0.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    );
+    assert_eq!(lost, ["t"]);
+    one.release(&[("a".into(), epochs[0])]).await.unwrap();
+    own(&one, "c").await;
+    assert_eq!(next().await, ("a".to_owned(), false));
+    assert_eq!(next().await, ("c".to_owned(), true));
+    // Rubbish of others is passed over.
+    nodes
+        .0
+        .ask("NOTIFY maestro_owner, 'hello'; NOTIFY maestro_owner");
+    one.release(&[("b".into(), epochs[1])]).await.unwrap();
+    assert_eq!(next().await, ("b".to_owned(), false));
+}
+
+#[tokio::test]
+async fn schedulers_of_the_table_are_discovered() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    nodes.0.ask(
+        "INSERT INTO schedulers (name, game, yaml, state)
+         VALUES ('b', 'g', 'rubbish', 'in-sync'), ('a', 'g', '', 'in-sync')",
+    );
+    let one = nodes.named("one:1");
+    let names = [SchedulerName::from("a"), "b".into()];
+    assert_eq!(one.discover().await.unwrap(), names);
+    assert_eq!(one.owner(&names[0]).await.unwrap(), Owner::Nobody);
+}
