@@ -71,6 +71,11 @@ impl Ask {
 /// # Errors
 /// If the server cannot be asked, or refuses a command for another reason than the type of its key.
 pub async fn ask(client: &Client, commands: Vec<Ask>) -> Result<Vec<Reply>, StoreError> {
+    // Otherwise each command would wait its whole time for a connection.
+    if !client.is_connected() {
+        let text = "Redis is not connected; it is tried again and again";
+        return Err(StoreError::Unavailable(text.into()));
+    }
     let mut replies = Vec::with_capacity(commands.len());
     let mut commands = commands.into_iter().peekable();
     while commands.peek().is_some() {

@@ -67,6 +67,16 @@ pub struct Connections {
     pub reads: Client,
 }
 
+impl Connections {
+    /// Ends them. Commands in flight are answered first.
+    pub async fn close(self) {
+        for client in [self.writes, self.reads] {
+            // It fails if the connection is lost already, or is the same for both.
+            let _ = client.quit().await;
+        }
+    }
+}
+
 /// Connects, and looks at the server before anything is written.
 ///
 /// # Errors
@@ -77,18 +87,35 @@ pub async fn connect(
     let place = one_place(&settings.urls)?;
     let writes = client(&place, RespVersion::RESP2, &settings.authorities)?;
     start(&writes, &place).await?;
-    let concerns = preflight::look(&writes).await?;
+    let mut connections = Connections {
+        reads: writes.clone(),
+        writes,
+    };
+    let looked = prepare(&mut connections, settings, &place).await;
+    match looked {
+        Ok(concerns) => Ok((connections, place, concerns)),
+        Err(error) => {
+            connections.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn prepare(
+    connections: &mut Connections,
+    settings: &RedisSettings,
+    place: &Place,
+) -> Result<Vec<Concern>, ConnectError> {
+    let concerns = preflight::look(&connections.writes).await?;
     for concern in &concerns {
         warn!(redis = %place, "{concern}");
     }
-    let reads = if settings.pool_size == 1 {
-        writes.clone()
-    } else {
-        let reads = client(&place, RespVersion::RESP2, &settings.authorities)?;
-        start(&reads, &place).await?;
-        reads
-    };
-    Ok((Connections { writes, reads }, place, concerns))
+    if settings.pool_size != 1 {
+        let reads = client(place, RespVersion::RESP2, &settings.authorities)?;
+        start(&reads, place).await?;
+        connections.reads = reads;
+    }
+    Ok(concerns)
 }
 
 /// Opens the first connection of a client, which then connects again by itself.

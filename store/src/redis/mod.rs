@@ -31,12 +31,12 @@ pub use room::Ghost;
 pub use urls::{RedisUrl, UrlError};
 
 use connect::Connections;
-use fred::interfaces::ClientLike;
 use maestro_core::domain::SchedulerName;
 use queues::Watched;
 use script::Script;
 use std::fmt;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use urls::Place;
 use written::Memory;
 
@@ -100,9 +100,15 @@ impl RedisStore {
 
     /// Ends the connections.
     pub async fn close(&self) {
-        for client in [&self.connections.writes, &self.connections.reads] {
-            // It fails if the connection is lost already.
-            let _ = client.quit().await;
+        self.connections.clone().close().await;
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        // The client's own tasks would keep the connections open. Without a runtime they have ended already.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.connections.clone().close());
         }
     }
 }

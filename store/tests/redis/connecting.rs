@@ -52,6 +52,35 @@ async fn a_user_with_few_rights_is_enough_and_a_wrong_password_is_said() {
 }
 
 #[tokio::test]
+async fn a_store_ends_its_connections() {
+    let Some(server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let mut connection = server.connection();
+    let mut clients = || {
+        connection
+            .ask(&["CLIENT", "LIST"])
+            .unwrap()
+            .texts()
+            .concat()
+            .lines()
+            .count()
+    };
+    let mut one = settings(&server.url());
+    one.pool_size = 1;
+    for (settings, expected) in [(settings(&server.url()), 2), (one, 1)] {
+        let store = RedisStore::connect(&settings).await.unwrap();
+        assert_eq!(clients(), 1 + expected);
+        let feed = store.feed().await.unwrap();
+        assert_eq!(clients(), 2 + expected);
+        drop((store, feed));
+        while clients() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_cluster_and_nobody_are_refused() {
     let Some(server) = RedisServer::start(&["--cluster-enabled", "yes"]).await else {
         return;

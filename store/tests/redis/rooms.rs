@@ -199,3 +199,81 @@ async fn what_is_no_room_is_passed_over_and_reported() {
     left.sort();
     assert_eq!(left, ["scheduler:fleet:rooms:r-9"]);
 }
+
+/// Rooms are written in parts: whatever the order of changes, what is stored is what the owner has.
+#[tokio::test]
+async fn parts_of_rooms_add_up_to_the_whole() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut store = open(&server).await;
+    let mut model: BTreeMap<RoomId, RoomRecord> = BTreeMap::new();
+    let mut epoch = 1;
+    for _ in 0..60 {
+        let (mut owner, loaded) = Owner::of(&store, epoch).await;
+        assert_eq!(loaded.rooms, model.values().cloned().collect::<Vec<_>>());
+        for _ in 0..random.usize(1..8) {
+            let changes: Vec<Change> = (0..random.usize(1..5))
+                .map(|_| random_change(&mut random, &mut model))
+                .collect();
+            owner.put(&changes).await;
+            let stored = owner.stored().await;
+            assert_eq!(
+                stored.rooms,
+                model.values().cloned().collect::<Vec<_>>(),
+                "{changes:?}"
+            );
+            assert_eq!(stored.oddities, []);
+        }
+        // The same store goes on, or another one.
+        epoch += u64::from(random.bool());
+        if random.u8(..5) == 0 {
+            store = open(&server).await;
+        }
+    }
+}
+
+fn random_change(random: &mut fastrand::Rng, model: &mut BTreeMap<RoomId, RoomRecord>) -> Change {
+    let id = RoomId::from(format!("r-{}", random.u8(..4)));
+    let metadata = [None, Some("{}".into()), Some(r#"{"a":1}"#.into())][random.usize(..3)].clone();
+    let seconds = random.i64(0..3);
+    match random.u8(..10) {
+        0 => {
+            model.remove(&id);
+            Change::DeleteRoom(id)
+        }
+        1 if random.u8(..4) == 0 => {
+            model.clear();
+            Change::Clear
+        }
+        2..=4 => {
+            let touch = RoomTouch {
+                room: id,
+                last_ping_at: at(seconds),
+                matches: random.i64(0..2),
+                ping: [PingStatus::Ready, PingStatus::Occupied][random.usize(..2)],
+                metadata,
+            };
+            if let Some(room) = model.get_mut(&touch.room) {
+                room.reported.touch(&touch);
+            }
+            Change::TouchRooms(vec![touch])
+        }
+        _ => {
+            let new = || room(id.as_str(), RoomStatus::Pending);
+            let mut room = model.get(&id).cloned().unwrap_or_else(new);
+            room.reported.status = RoomStatus::ALL[random.usize(..9)];
+            room.reported.metadata = metadata;
+            room.intent.allocated_at = random.bool().then(|| at(seconds));
+            if random.u8(..3) == 0 {
+                room.intent.created_at = at(seconds);
+                room.instance = None;
+            }
+            model.insert(id, room.clone());
+            put_room(&room)
+        }
+    }
+}
