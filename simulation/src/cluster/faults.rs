@@ -127,6 +127,11 @@ impl Cluster {
         for row in self.store.rows.values_mut() {
             row.lose(commits);
         }
+        // Often a node goes down with the store, and nobody is left who could repair it.
+        if commits.is_none() && self.one_in(2) {
+            let number = self.dice.usize(..self.nodes.len());
+            self.crash(number, false);
+        }
     }
 
     fn heal(&mut self) {

@@ -144,25 +144,20 @@ impl Cluster {
         let Some(instance) = self.machines[&name].running.get(&room) else {
             return; // it has ended before its caller came
         };
-        let unseen_losses = self.store.rows[&name].unseen_losses;
+        if self.store.rows[&name].forgetful {
+            return;
+        }
+        let uid = instance.uid.clone();
         let held = Held {
-            uid: instance.uid.clone(),
+            uid: uid.clone(),
             at: self.now,
             occupied: false,
-            unseen_losses,
         };
         // The moment of the allocation is stored by one clock, and may be read by another.
         let hold = HOLD - Duration::from_secs(2 * SKEW.unsigned_abs() + 1);
         let before = self.held.insert((name, room.clone()), held);
         let twice = before.filter(|before| {
-            before.uid
-                == self
-                    .machines
-                    .values()
-                    .find_map(|m| m.running.get(&room))
-                    .map_or("", |i| &i.uid)
-                && before.unseen_losses == unseen_losses
-                && (before.occupied || self.now.since(before.at) < hold)
+            before.uid == uid && (before.occupied || self.now.since(before.at) < hold)
         });
         assert!(twice.is_none(), "{room} is given to two callers");
     }

@@ -27,6 +27,4 @@ pub(super) struct Held {
     pub at: Mono,
     /// The owner has acknowledged that its match runs.
     pub occupied: bool,
-    /// See [`super::store::Row::unseen_losses`].
-    pub unseen_losses: u32,
 }

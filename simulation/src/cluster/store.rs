@@ -59,8 +59,9 @@ pub(super) struct Row {
     /// Acknowledged operations that no durable change removed.
     pub promised: BTreeSet<OperationId>,
     pub repairs: u32,
-    /// Losses that no owner repaired and the next one could not see.
-    pub unseen_losses: u32,
+    /// It lost changes that no owner repaired and the next one could not see. From then on nobody can say to whom its
+    /// rooms were promised.
+    pub forgetful: bool,
 }
 
 #[derive(Default)]
@@ -178,7 +179,7 @@ impl SharedStore {
         row.past.clear();
         if std::mem::take(&mut row.lost) {
             row.forget_lost();
-            row.unseen_losses += u32::from(!row.stored.behind);
+            row.forgetful |= !row.stored.behind;
         }
         for id in &row.promised {
             let there = row.stored.operations.contains_key(id);
