@@ -6,12 +6,42 @@ use crate::postgres::outbox;
 use crate::postgres::reads::{self, StoredRows};
 use crate::redis::Stored;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
-use maestro_core::ports::{Cause, CommitError, Fence, Loaded, StoreError};
+use maestro_core::ports::{Cause, Claim, CommitError, Fence, Loaded, StoreError};
 use tracing::{info, warn};
 
 type Owned = (SchedulerName, Epoch);
 
 impl ClusterStore {
+    /// From here on Redis refuses earlier owners too. The order of a scheduler goes on after the last batch of either
+    /// store.
+    pub(super) async fn refuse_earlier_owners(
+        &self,
+        names: &[SchedulerName],
+        mut claims: Vec<Claim>,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let owned = names
+            .iter()
+            .zip(&claims)
+            .filter_map(|(name, claim)| match claim {
+                Claim::Owned { epoch, .. } => Some((name.clone(), *epoch)),
+                Claim::HeldBy(_) => None,
+            });
+        let owned: Vec<Owned> = owned.collect();
+        if owned.is_empty() {
+            return Ok(claims);
+        }
+        let mut fences = self.redis.raise(&owned).await?.into_iter();
+        for claim in &mut claims {
+            if let Claim::Owned { seq, .. } = claim
+                // What cannot be read is reported by the load that follows.
+                && let Some(Ok(Some((_, stored)))) = fences.next()
+            {
+                *seq = (*seq).max(stored);
+            }
+        }
+        Ok(claims)
+    }
+
     /// Redis first: its fences are raised before anything is read. In Postgres the claim itself refuses earlier owners.
     pub(super) async fn load_both(&self, owned: &[Owned]) -> Vec<Result<Loaded, StoreError>> {
         let fail = |error: StoreError| owned.iter().map(|_| Err(error.clone())).collect();

@@ -12,7 +12,7 @@ mod reads;
 
 use crate::postgres::document::Documents;
 use crate::postgres::{Database, DatabaseError};
-use crate::redis::RedisStore;
+use crate::redis::{ConnectError, RedisFeed, RedisStore};
 use health::Health;
 use maestro_core::ports::{Cause, Ownership, StoreError};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub struct ClusterStore {
     database: Database,
     redis: Arc<RedisStore>,
     ownership: Arc<dyn Ownership>,
+    feed: RedisFeed,
     documents: Documents,
     health: Arc<Health>,
     /// Notices the end of an outage while nobody commits.
@@ -35,17 +36,26 @@ pub struct ClusterStore {
 
 impl ClusterStore {
     /// Must be called on the I/O runtime.
-    pub fn new(database: Database, redis: RedisStore, ownership: Arc<dyn Ownership>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn open(
+        database: Database,
+        redis: RedisStore,
+        ownership: Arc<dyn Ownership>,
+    ) -> Result<Arc<Self>, ConnectError> {
+        let feed = redis.feed().await?;
         let (redis, health) = (Arc::new(redis), Arc::new(Health::default()));
         let probe = probe(database.clone(), redis.clone(), health.clone());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             database,
             redis,
             ownership,
+            feed,
             documents: Documents::default(),
             health,
             _probe: AbortOnDropHandle::new(tokio::spawn(probe)),
-        })
+        }))
     }
 
     /// Ends the connections to Redis; those to Postgres end with the last reference.

@@ -107,12 +107,15 @@ impl Ownership for ClusterStore {
         self.ownership.changes()
     }
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
-        self.ownership.acquire(names).await
+        let claims = self.ownership.acquire(names).await?;
+        self.refuse_earlier_owners(names, claims).await
     }
     async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
         self.ownership.renew(held).await
     }
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
+        let names: Vec<_> = held.iter().map(|(name, _)| name.clone()).collect();
+        self.redis.forget(&names);
         self.ownership.release(held).await
     }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
@@ -120,5 +123,12 @@ impl Ownership for ClusterStore {
     }
     async fn leave(&self) -> Result<(), StoreError> {
         self.ownership.leave().await
+    }
+}
+
+/// What other programs order goes through Redis.
+impl Feed for ClusterStore {
+    fn subscribe(&self) -> BoxStream<'static, FeedEvent> {
+        self.feed.subscribe()
     }
 }

@@ -32,8 +32,7 @@ const CREATE_VERSION: &str = "\
 const UPDATE_VERSION: &str = "\
     UPDATE scheduler_versions SET yaml = $3, rollback_version = $4 WHERE name = $1 AND version = $2";
 const DELETE_VERSION: &str = "\
-    DELETE FROM scheduler_versions v WHERE v.name = $1 AND v.version = $2
-       AND NOT EXISTS (SELECT 1 FROM schedulers s WHERE s.name = v.name AND s.version = v.version)";
+    DELETE FROM scheduler_versions WHERE name = $1 AND version = $2";
 const DELETE: &str = "\
     WITH record AS (DELETE FROM maestro_operator WHERE scheduler = $1)
     DELETE FROM schedulers WHERE name = $1";

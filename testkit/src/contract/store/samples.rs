@@ -28,6 +28,8 @@ pub fn scheduler(name: &str, version: &str) -> Arc<Scheduler> {
         },
         autoscaling: Some(Autoscaling::default()),
         labels: Some([("team".to_owned(), "räume".to_owned())].into()),
+        // A store may read a missing one as this (contract 8.1).
+        match_allocation: Some(MatchAllocation::default()),
         ..Scheduler::default()
     })
 }

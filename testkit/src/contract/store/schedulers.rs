@@ -78,8 +78,12 @@ pub async fn an_update_leaves_the_creation_time_of_the_row(harness: &dyn Harness
         created_at: at(50),
         ..Scheduler::clone(&scheduler("fleet", "v1.1.0"))
     });
+    let version = Change::CreateVersion {
+        scheduler: changed.clone(),
+        created_at: at(50),
+    };
     owner
-        .put(vec![Change::UpdateScheduler(changed.clone())])
+        .put(vec![version, Change::UpdateScheduler(changed.clone())])
         .await;
 
     let found = ports.reads.scheduler("fleet").await.unwrap().unwrap();
@@ -106,7 +110,7 @@ pub async fn an_update_brings_back_a_row_that_was_lost(harness: &dyn Harness) {
     let active = scheduler("fleet", "v1.0.0");
     let version = Change::CreateVersion {
         scheduler: active.clone(),
-        created_at: at(10),
+        created_at: at(0),
     };
     owner
         .put(vec![Change::UpdateScheduler(active.clone()), version])

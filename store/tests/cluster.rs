@@ -1,0 +1,180 @@
+//! The cluster store on a real Postgres and a real Redis: the contract of stores, and what two stores add to it.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use async_trait::async_trait;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_store::cluster::ClusterStore;
+use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings, migrate};
+use maestro_store::redis::{RedisSettings, RedisStore};
+use maestro_testkit::contract::store::samples::{operation, room, scheduler};
+use maestro_testkit::contract::store::{Harness, Owner, Ports};
+use maestro_testkit::fake::member;
+use maestro_testkit::servers::postgres::{self, TestDatabase};
+use maestro_testkit::servers::redis::RedisServer;
+use maestro_testkit::store_contract;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Sessions that do not end within a test.
+const LEASE: Duration = Duration::from_secs(60);
+
+struct Stores {
+    postgres: TestDatabase,
+    redis: RedisServer,
+}
+
+impl Stores {
+    /// `None` where a program is missing, which is said.
+    async fn start() -> Option<Self> {
+        let (postgres, redis) = (postgres::database().await?, RedisServer::start(&[]).await?);
+        let stores = Self { postgres, redis };
+        migrate(&stores.database()).await.unwrap();
+        Some(stores)
+    }
+
+    fn database(&self) -> Database {
+        let settings = PostgresSettings {
+            url: self.postgres.url().to_owned(),
+            pool_size: 8,
+            statement_timeout: Duration::from_secs(5),
+        };
+        Database::open(&settings).unwrap()
+    }
+
+    async fn store(&self) -> Arc<ClusterStore> {
+        let settings = RedisSettings {
+            urls: vec![("adapters.roomStorage.redis.url", self.redis.url())],
+            pool_size: 0,
+            operations_ttl: None,
+            authorities: Vec::new(),
+        };
+        let redis = RedisStore::connect(&settings).await.unwrap();
+        let me = Member {
+            session: Uuid::new_v4(),
+            ..member("127.0.0.1:1")
+        };
+        let ownership = PostgresOwnership::new(self.database(), me, LEASE);
+        let opened = ClusterStore::open(self.database(), redis, Arc::new(ownership)).await;
+        opened.unwrap()
+    }
+
+    async fn ports(&self) -> Ports {
+        let store = self.store().await;
+        Ports {
+            store: store.clone(),
+            reads: store.clone(),
+            ownership: store,
+        }
+    }
+
+    fn rows(&self, sql: &str) -> Vec<String> {
+        self.postgres.ask(sql)
+    }
+}
+
+#[async_trait]
+impl Harness for Stores {
+    async fn open(&self) -> Ports {
+        self.ports().await
+    }
+}
+
+store_contract! { match Stores::start().await { Some(stores) => stores, None => return } }
+
+fn created() -> Vec<Change> {
+    vec![
+        Change::CreateScheduler(scheduler("fleet", "v1.0.0")),
+        Change::PutOperation(Box::new(operation("fleet", 1))),
+        Change::PutRoom(Box::new(room("r-1", RoomStatus::Ready))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_lacks_of_a_batch_is_written_by_the_next_owner() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    stores.redis.kill();
+    let failed = owner.commit(created()).await;
+    assert!(failed.is_err(), "{failed:?}");
+    assert!(ports.store.outage().is_some());
+    assert_eq!(stores.rows("SELECT name FROM schedulers"), ["fleet"]);
+    assert_eq!(stores.rows("SELECT seq FROM maestro_outbox"), ["1"]);
+    owner.release().await;
+    drop(ports);
+
+    stores.redis.again().await;
+    let ports = stores.ports().await;
+    let owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert!(loaded.scheduler.is_some() && !loaded.behind);
+    assert_eq!(loaded.seq, Seq(1));
+    assert_eq!((loaded.rooms.len(), loaded.operations.len()), (1, 1));
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_cut_between_the_stores_is_completed_by_its_writer() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    stores.redis.kill();
+    assert!(owner.commit(created()).await.is_err());
+    stores.redis.again().await;
+    // The same batch again, for as long as it is certain that it is not complete.
+    let mut tried = owner.commit(created()).await;
+    while tried.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tried = owner.commit(created()).await;
+    }
+    assert_eq!(owner.load().await.rooms.len(), 1);
+    assert_eq!(stores.rows("SELECT count(*) FROM schedulers"), ["1"]);
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+    assert!(ports.store.outage().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_without_its_data_is_behind_and_goes_on_where_postgres_is() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    let seq = owner.seq;
+    owner.release().await;
+    drop(ports);
+    stores.redis.kill();
+    stores.redis.forget();
+    stores.redis.again().await;
+
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert!(loaded.behind && loaded.scheduler.is_some());
+    assert_eq!((loaded.seq, loaded.rooms.len()), (seq, 0));
+    owner.seq = loaded.seq;
+    owner.put(vec![Change::Clear]).await;
+    assert!(!owner.load().await.behind, "it is repaired");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_without_rows_leaves_postgres_alone() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    let before = stores.rows("SELECT seq FROM maestro_owner");
+    let ready = room("r-2", RoomStatus::Ready);
+    owner.put(vec![Change::PutRoom(Box::new(ready))]).await;
+    assert_eq!(stores.rows("SELECT seq FROM maestro_owner"), before);
+    assert_eq!(owner.load().await.seq, owner.seq);
+}
