@@ -3,8 +3,8 @@
 //! Rows of nodes are locked before those of owners, and owners by name, so that nodes do not wait for each other in a
 //! circle. What frees or takes a scheduler tells so on the channel `maestro_owner`.
 
-/// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs, and $10 the
-/// names of claims whose outcome is unknown, which are given back.
+/// Keeps a session alive and answers for the schedulers that it holds: $8 and $9 are their names and epochs. $10 are
+/// names of claims whose outcome is unknown; they are given back.
 ///
 /// A session that has ended begins anew without its schedulers: another node may be taking them at this moment. While
 /// it has not, nobody else can have taken any, so what this statement sees of them is true until the new end.
@@ -38,8 +38,8 @@ LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler AND o.epoch = w.epoch AND
 ORDER BY w.place";
 
 /// Takes the schedulers $2 that nobody holds. Answers one row for each that was taken (with its seq) or is held by
-/// another living session (with that and its address), and one without a name if the own session is alive. A name without
-/// a row changed hands meanwhile and is asked for again.
+/// another living session (with that and its address), and one without a name if the own session is alive. A name
+/// without a row changed hands meanwhile and is asked for again.
 ///
 /// The row of a session that seems to have ended is locked and looked at again, so that a renewal under way is waited
 /// for. A session without a row cannot renew without giving its schedulers back.
