@@ -178,3 +178,45 @@ async fn schedulers_of_the_table_are_discovered() {
     assert_eq!(one.discover().await.unwrap(), names);
     assert_eq!(one.owner(&names[0]).await.unwrap(), Owner::Nobody);
 }
+
+#[tokio::test]
+async fn a_claim_extends_the_session() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    one.renew(&[]).await.unwrap();
+    nodes
+        .0
+        .ask("UPDATE maestro_node SET expires_at = clock_timestamp() + interval '2 seconds'");
+    own(&one, "s").await;
+    // The owner counts its lease from the claim.
+    let left = "SELECT expires_at > clock_timestamp() + interval '30 seconds' FROM maestro_node";
+    assert_eq!(nodes.0.ask(left), ["t"]);
+}
+
+#[tokio::test]
+async fn an_owner_that_stopped_in_a_commit_holds_up_its_scheduler_alone() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    let epoch = own(&one, "stuck").await;
+    nodes.0.ask(END_ALL);
+    let database = open(nodes.0.url());
+    let commit = database.transaction().await.unwrap();
+    let row = "UPDATE maestro_owner SET seq = 1 WHERE scheduler = 'stuck'";
+    commit.query(row, &[]).await.unwrap();
+    let names = [SchedulerName::from("stuck"), "other".into()];
+    let claims = two.acquire(&names).await.unwrap();
+    let Claim::HeldBy(holder) = &claims[0] else {
+        panic!("{claims:?}");
+    };
+    assert_eq!(
+        (holder.session, holder.epoch),
+        (one.myself().session, epoch)
+    );
+    assert!(matches!(claims[1], Claim::Owned { .. }));
+    commit.rollback().await;
+    assert!(own(&two, "stuck").await > epoch);
+}

@@ -15,10 +15,10 @@ use maestro_core::ports::{
     Claim, Holder, Member, Owner, OwnerChange, Ownership, Renewal, StoreError,
 };
 use parking_lot::Mutex;
-use statements::{ACQUIRE, DISCOVER, DRAIN, LEAVE, RELEASE, RENEW};
+use statements::{ACQUIRE, DISCOVER, DRAIN, LEAVE, MINE, RELEASE, RENEW};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -27,6 +27,10 @@ use uuid::Uuid;
 const BATCH_MAX: usize = 100;
 /// How often names that change hands at the moment are asked for.
 const ATTEMPTS: usize = 4;
+/// Before they are asked for again; it doubles.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long a renewal may be late because it gives doubtful claims back.
+const GIVE_BACK_MAX: Duration = Duration::from_millis(200);
 
 /// One process among those of a database.
 pub struct PostgresOwnership {
@@ -65,12 +69,6 @@ impl PostgresOwnership {
     async fn extend(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<bool>, StoreError> {
         let (names, epochs) = columns(held);
         let seconds = self.ttl.as_secs_f64();
-        let doubtful: Vec<SchedulerName> = {
-            let all = self.doubtful.lock();
-            let is_held = |name: &SchedulerName| held.iter().any(|(held, _)| held == name);
-            all.iter().filter(|name| !is_held(name)).cloned().collect()
-        };
-        let given_back: Vec<&str> = doubtful.iter().map(SchedulerName::as_str).collect();
         let Member {
             session,
             name,
@@ -80,7 +78,7 @@ impl PostgresOwnership {
             version,
             ..
         } = &self.member;
-        let params: [super::Param<'_>; 10] = [
+        let params: [super::Param<'_>; 9] = [
             (session, Type::UUID),
             (&seconds, Type::FLOAT8),
             (name, Type::TEXT),
@@ -90,14 +88,42 @@ impl PostgresOwnership {
             (version, Type::TEXT),
             (&names, Type::TEXT_ARRAY),
             (&epochs, Type::INT8_ARRAY),
-            (&given_back, Type::TEXT_ARRAY),
         ];
         // An answer after the end of the session would be of no use.
         let asked = timeout(self.ttl, self.database.change(RENEW, &params)).await;
         let rows = asked.map_err(|_| self.late())??;
-        let mut all = self.doubtful.lock();
-        all.retain(|name| !doubtful.contains(name));
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Gives back what claims without an answer may have taken. A claim that begins meanwhile is safe: it is not doubtful
+    /// while it runs, and it raises the epoch. It is no part of the renewal, because it may wait for a locked row.
+    async fn give_back(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
+        let is_held = |name: &SchedulerName| held.iter().any(|(held, _)| held == name);
+        let doubtful: Vec<SchedulerName> = {
+            let all = self.doubtful.lock();
+            all.iter().filter(|name| !is_held(name)).cloned().collect()
+        };
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = doubtful.iter().map(SchedulerName::as_str).collect();
+        let asked: [super::Param<'_>; 2] = [
+            (&self.member.session, Type::UUID),
+            (&names, Type::TEXT_ARRAY),
+        ];
+        let rows = self.database.query(MINE, &asked).await?;
+        let mine: Vec<(SchedulerName, Epoch)> = {
+            let all = self.doubtful.lock();
+            let mine = rows.iter().map(|row| (row.get::<_, &str>(0).into(), row));
+            let mine = mine.filter(|(name, _)| all.contains(name));
+            mine.map(|(name, row)| (name, Epoch(count(row.get(1)))))
+                .collect()
+        };
+        if !mine.is_empty() {
+            self.release(&mine).await?;
+        }
+        self.doubtful.lock().retain(|name| !doubtful.contains(name));
+        Ok(())
     }
 
     fn late(&self) -> StoreError {
@@ -111,30 +137,34 @@ impl PostgresOwnership {
 
     async fn claim(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
         let mut claims = BTreeMap::new();
+        let mut open: Vec<&str> = names.iter().map(SchedulerName::as_str).collect();
+        let mut pause = PAUSE;
         for _ in 0..ATTEMPTS {
-            let open = names.iter().filter(|name| !claims.contains_key(*name));
-            let open: Vec<&str> = open.map(SchedulerName::as_str).collect();
+            let rows = self.ask_for(&open).await?;
+            if rows.is_empty() {
+                // A new session, or one that has ended. What it held until then is another's by right.
+                self.extend(&[]).await?;
+                continue;
+            }
+            let mut again = BTreeSet::new();
+            for row in &rows {
+                let name = SchedulerName::from(row.get::<_, &str>(0));
+                if row.get(5) {
+                    again.insert(name.clone());
+                }
+                claims.insert(name, claim_of(row));
+            }
+            open.retain(|name| again.contains(*name));
             if open.is_empty() {
                 break;
             }
-            let rows = self.ask_for(&open).await?;
-            let mut is_alive = false;
-            for row in rows {
-                match row.get::<_, Option<String>>(0) {
-                    Some(name) => {
-                        claims.insert(SchedulerName::from(name), claim_of(&row));
-                    }
-                    None => is_alive = true,
-                }
-            }
-            if !is_alive {
-                // A new session, or one that has ended. What it held until then is another's by right.
-                self.extend(&[]).await?;
-            }
+            sleep(pause).await;
+            pause *= 2;
         }
         let all = names.iter().map(|name| claims.get(name).cloned());
         all.collect::<Option<_>>().ok_or_else(|| {
-            StoreError::Unavailable("the schedulers change hands at the moment; ask again".into())
+            let text = "the session of this node ends at once again and again; is the database's clock in order?";
+            StoreError::Unavailable(text.into())
         })
     }
 
@@ -142,24 +172,27 @@ impl PostgresOwnership {
         let Member {
             session, address, ..
         } = &self.member;
-        let params: [super::Param<'_>; 3] = [
+        let seconds = self.ttl.as_secs_f64();
+        let params: [super::Param<'_>; 4] = [
             (session, Type::UUID),
             (&names, Type::TEXT_ARRAY),
             (address, Type::TEXT),
+            (&seconds, Type::FLOAT8),
         ];
         self.database.change(ACQUIRE, &params).await
     }
 }
 
+/// Of a row of [`ACQUIRE`]. A name that could not be taken although nobody alive held it is answered with its last owner.
 fn claim_of(row: &Row) -> Claim {
     let epoch = Epoch(count(row.get(1)));
-    match row.get::<_, Option<Uuid>>(3) {
-        None => Claim::Owned {
+    match row.get::<_, Option<i64>>(2) {
+        Some(seq) => Claim::Owned {
             epoch,
-            seq: Seq(count(row.get(2))),
+            seq: Seq(count(seq)),
         },
-        Some(session) => Claim::HeldBy(Holder {
-            session,
+        None => Claim::HeldBy(Holder {
+            session: row.get(3),
             address: row.get(4),
             epoch,
         }),
@@ -220,8 +253,10 @@ impl Ownership for PostgresOwnership {
             true => Renewal::Held(self.ttl),
             false => Renewal::Lost,
         };
-        let held = self.extend(held).await?;
-        Ok(held.into_iter().map(renewal).collect())
+        let answers = self.extend(held).await?;
+        // If that fails or is late, the next renewal tries again.
+        let _ = timeout(GIVE_BACK_MAX, self.give_back(held)).await;
+        Ok(answers.into_iter().map(renewal).collect())
     }
 
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {

@@ -3,8 +3,7 @@
 //! Rows of nodes are locked before those of owners, and owners by name, so that nodes do not wait for each other in a
 //! circle. What frees or takes a scheduler tells so on the channel `maestro_owner`.
 
-/// Keeps a session alive and answers for the schedulers that it holds: $8 and $9 are their names and epochs. $10 are
-/// names of claims whose outcome is unknown; they are given back.
+/// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs.
 ///
 /// A session that has ended begins anew without its schedulers: another node may be taking them at this moment. While
 /// it has not, nobody else can have taken any, so what this statement sees of them is true until the new end.
@@ -26,7 +25,7 @@ WITH extended AS (
         FOR UPDATE SKIP LOCKED)
 ), lapsed AS (
     SELECT scheduler FROM maestro_owner
-    WHERE session = $1 AND (EXISTS (SELECT FROM begun) OR scheduler = ANY($10))
+    WHERE session = $1 AND EXISTS (SELECT FROM begun)
     ORDER BY scheduler FOR UPDATE
 ), freed AS (
     UPDATE maestro_owner o SET session = NULL FROM lapsed l WHERE o.scheduler = l.scheduler AND o.session = $1
@@ -37,43 +36,58 @@ FROM unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place)
 LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler AND o.epoch = w.epoch AND o.session = $1
 ORDER BY w.place";
 
-/// Takes the schedulers $2 that nobody holds. Answers one row for each that was taken (with its seq) or is held by
-/// another living session (with that and its address), and one without a name if the own session is alive. A name
-/// without a row changed hands meanwhile and is asked for again.
+/// Takes the schedulers $2 that nobody holds. Answers one row for each name: its seq if it was taken, otherwise the session
+/// that was seen as its owner, and whether asking again may help. Without any row, the own session has ended.
 ///
-/// The row of a session that seems to have ended is locked and looked at again, so that a renewal under way is waited
-/// for. A session without a row cannot renew without giving its schedulers back.
+/// The own session is extended: the owner counts its lease from this call. A session that has ended is deleted; a renewal
+/// of it under way is waited for, and one that comes later finds no row. What is committed while this runs is not seen,
+/// so a row is taken only as it was seen. A row that is locked, such as by an owner that was stopped in the middle of a
+/// commit, is passed over: this keeps the own session locked, and nothing may hold up its renewal.
 pub const ACQUIRE: &str = "
-WITH wanted AS (
-    SELECT DISTINCT scheduler FROM unnest($2) AS w (scheduler)
-), me AS (
-    SELECT session FROM maestro_node WHERE session = $1 AND expires_at > clock_timestamp() FOR SHARE
-), held AS MATERIALIZED (
-    SELECT o.scheduler, o.session, o.epoch, n.address, n.session IS NULL AS is_gone,
-           coalesce(n.expires_at > clock_timestamp(), FALSE) AS is_alive
-    FROM wanted w JOIN maestro_owner o ON o.scheduler = w.scheduler
-    LEFT JOIN maestro_node n ON n.session = o.session
-    WHERE o.session <> $1
+WITH me AS (
+    UPDATE maestro_node SET expires_at = clock_timestamp() + make_interval(secs => $4)
+    WHERE session = $1 AND expires_at > clock_timestamp()
+    RETURNING session
 ), ended AS (
-    SELECT session FROM maestro_node
-    WHERE session IN (SELECT session FROM held WHERE NOT is_alive) AND expires_at <= clock_timestamp()
-    ORDER BY session FOR SHARE
-), free AS (
-    SELECT session FROM ended UNION SELECT session FROM held WHERE is_gone
+    DELETE FROM maestro_node WHERE session IN (
+        SELECT session FROM maestro_node WHERE session <> $1 AND expires_at <= clock_timestamp()
+            AND EXISTS (SELECT FROM me)
+        ORDER BY session FOR UPDATE)
+    RETURNING session
+), seen AS MATERIALIZED (
+    SELECT w.scheduler, o.scheduler IS NULL AS is_new, o.session, o.epoch, n.address,
+        o.session IS NULL OR o.session = $1 OR n.session IS NULL
+            OR o.session IN (SELECT session FROM ended) AS is_free,
+        coalesce(n.expires_at > clock_timestamp(), FALSE) AS is_alive
+    FROM me CROSS JOIN (SELECT DISTINCT scheduler FROM unnest($2) AS w (scheduler)) w
+    LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler
+    LEFT JOIN maestro_node n ON n.session = o.session
+), locked AS MATERIALIZED (
+    SELECT o.scheduler FROM maestro_owner o JOIN seen s ON s.scheduler = o.scheduler
+    WHERE s.is_free AND s.epoch = o.epoch AND s.session IS NOT DISTINCT FROM o.session
+    FOR UPDATE OF o SKIP LOCKED
+), taken AS (
+    UPDATE maestro_owner o SET session = $1, epoch = o.epoch + 1
+    FROM locked l WHERE o.scheduler = l.scheduler
+    RETURNING o.scheduler, o.epoch, o.seq
+), made AS (
+    INSERT INTO maestro_owner (scheduler, session, epoch, seq)
+    SELECT scheduler, $1, 1, 0 FROM seen WHERE is_new ORDER BY scheduler
+    ON CONFLICT (scheduler) DO NOTHING
+    RETURNING scheduler, epoch, seq
 ), claimed AS (
-    INSERT INTO maestro_owner AS o (scheduler, session, epoch, seq)
-    SELECT w.scheduler, me.session, 1, 0
-    FROM wanted w CROSS JOIN me CROSS JOIN (SELECT count(*) FROM ended) AS locked
-    WHERE NOT EXISTS (SELECT FROM held h WHERE h.scheduler = w.scheduler AND h.is_alive)
-    ORDER BY w.scheduler
-    ON CONFLICT (scheduler) DO UPDATE SET session = excluded.session, epoch = o.epoch + 1
-    WHERE o.session IS NULL OR o.session = $1 OR o.session IN (SELECT session FROM free)
-    RETURNING o.scheduler, o.epoch, o.seq, pg_notify('maestro_owner', json_build_object(
-        'scheduler', o.scheduler, 'session', o.session, 'address', $3, 'epoch', o.epoch)::text)
+    SELECT * FROM taken UNION ALL SELECT * FROM made
 )
-SELECT scheduler, epoch, seq, NULL::uuid, NULL::text FROM claimed
-UNION ALL SELECT scheduler, epoch, NULL, session, address FROM held WHERE is_alive
-UNION ALL SELECT NULL, NULL, NULL, session, NULL FROM me";
+SELECT s.scheduler, coalesce(c.epoch, s.epoch, 0), c.seq,
+    coalesce(s.session, '00000000-0000-0000-0000-000000000000'), coalesce(s.address, ''),
+    c.epoch IS NULL AND (s.is_free OR NOT s.is_alive),
+    CASE WHEN c.epoch IS NOT NULL THEN pg_notify('maestro_owner', json_build_object(
+        'scheduler', s.scheduler, 'session', $1::uuid, 'address', $3::text, 'epoch', c.epoch)::text)::text END
+FROM seen s LEFT JOIN claimed c ON c.scheduler = s.scheduler";
+
+/// Those of the schedulers $2 that the session has, and their epochs.
+pub const MINE: &str = "
+SELECT scheduler, epoch FROM maestro_owner WHERE session = $1 AND scheduler = ANY($2)";
 
 /// Gives back the schedulers $2 that are held at the epochs $3.
 pub const RELEASE: &str = "
