@@ -83,6 +83,13 @@ impl Harness for Stores {
 
 store_contract! { match Stores::start().await { Some(stores) => stores, None => return } }
 
+/// Waits until all connections are back.
+async fn works(ports: &Ports) {
+    while ports.reads.check().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn created() -> Vec<Change> {
     vec![
         Change::CreateScheduler(scheduler("fleet", "v1.0.0")),
@@ -133,6 +140,7 @@ async fn a_batch_that_was_cut_between_the_stores_is_completed_by_its_writer() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         tried = owner.commit(created()).await;
     }
+    works(&ports).await;
     assert_eq!(owner.load().await.rooms.len(), 1);
     assert_eq!(stores.rows("SELECT count(*) FROM schedulers"), ["1"]);
     assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());

@@ -95,7 +95,8 @@ impl PostgresOwnership {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Gives back what claims without an answer may have taken. A claim that begins meanwhile is safe: it is not doubtful
+    /// Gives back what claims without an answer may have taken. A claim that begins meanwhile is safe: it is not
+    /// doubtful
     /// while it runs, and it raises the epoch. It is no part of the renewal, because it may wait for a locked row.
     async fn give_back(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         let is_held = |name: &SchedulerName| held.iter().any(|(held, _)| held == name);
@@ -183,7 +184,8 @@ impl PostgresOwnership {
     }
 }
 
-/// Of a row of [`ACQUIRE`]. A name that could not be taken although nobody alive held it is answered with its last owner.
+/// Of a row of [`ACQUIRE`]. A name that could not be taken although nobody alive held it is answered with its last
+/// owner.
 fn claim_of(row: &Row) -> Claim {
     let epoch = Epoch(count(row.get(1)));
     match row.get::<_, Option<i64>>(2) {

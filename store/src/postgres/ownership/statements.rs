@@ -36,10 +36,12 @@ FROM unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place)
 LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler AND o.epoch = w.epoch AND o.session = $1
 ORDER BY w.place";
 
-/// Takes the schedulers $2 that nobody holds. Answers one row for each name: its seq if it was taken, otherwise the session
+/// Takes the schedulers $2 that nobody holds. Answers one row for each name: its seq if it was taken, otherwise the
+/// session
 /// that was seen as its owner, and whether asking again may help. Without any row, the own session has ended.
 ///
-/// The own session is extended: the owner counts its lease from this call. A session that has ended is deleted; a renewal
+/// The own session is extended: the owner counts its lease from this call. A session that has ended is deleted; a
+/// renewal
 /// of it under way is waited for, and one that comes later finds no row. What is committed while this runs is not seen,
 /// so a row is taken only as it was seen. A row that is locked, such as by an owner that was stopped in the middle of a
 /// commit, is passed over: this keeps the own session locked, and nothing may hold up its renewal.
