@@ -15,6 +15,8 @@ const API: [&str; 4] = [
 const PUBLIC: [&str; 2] = ["maestro/v1/fleet.proto", "maestro/v1/operator.proto"];
 /// Our own services for calls between nodes; reflection does not describe them to the public.
 const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
+/// Pings between nodes: frames of their own, in the common codec.
+const PINGS: [&str; 1] = ["node/v1/pings.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".maestro.v1", "::maestro_api::codec::messages")
         .codec_path("crate::codec::WireCodec")
         .compile_fds(protox::compile(all, ["proto"])?)?;
+
+    tonic_prost_build::configure().compile_fds(protox::compile(PINGS, ["proto"])?)?;
 
     let events = protox::compile(EVENTS, ["proto"])?;
     // Maps of attributes are sorted, so that the same event always encodes to the same bytes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use maestro_api::Apis;
-use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer};
+use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer, NodeSecret};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -39,10 +39,32 @@ impl Grpc {
             Audience::Public(actors_shown_to),
         )
         .await;
-        let server = server.context("cannot serve gRPC")?;
+        Ok(Self::run(server.context("cannot serve gRPC")?, io))
+    }
+
+    /// Serves other nodes, which know the secret.
+    ///
+    /// # Errors
+    /// If the server cannot be built.
+    pub async fn start_for_nodes(
+        listener: TcpListener,
+        connections_max: usize,
+        apis: Apis,
+        secret: NodeSecret,
+        io: &Handle,
+    ) -> anyhow::Result<Self> {
+        // The public server has families of the same names, and counts these calls where they arrive first.
+        let uncollected = Registry::new();
+        let (bounds, audience) = (Bounds::new(connections_max), Audience::Nodes);
+        let server = GrpcServer::new(listener, bounds, &uncollected, apis, audience).await;
+        let server = server.context("cannot serve other nodes")?;
+        Ok(Self::run(server.for_those_who_know(secret), io))
+    }
+
+    fn run(server: GrpcServer, io: &Handle) -> Self {
         let control = server.control();
         let running = io.spawn(server.run());
-        Ok(Self { control, running })
+        Self { control, running }
     }
 
     /// Health reports `SERVING`.

@@ -25,6 +25,8 @@ pub struct Addresses {
 pub struct Listeners {
     pub http: HttpListeners,
     pub grpc: TcpListener,
+    /// For calls of other nodes.
+    pub nodes: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -38,6 +40,10 @@ impl Listeners {
                 internal: listen("internalApi", &settings.internal_api).await?,
             },
             grpc: listen("grpc", &settings.grpc).await?,
+            nodes: match &settings.nodes.listen {
+                Some(address) => Some(listen_to_nodes(address).await?),
+                None => None,
+            },
         })
     }
 
@@ -75,6 +81,17 @@ pub async fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> 
             )
         }
     }
+}
+
+async fn listen_to_nodes(Listen { host, port }: &Listen) -> anyhow::Result<TcpListener> {
+    let address =
+        resolve(host, *port).with_context(|| format!("cluster.listen: {host:?} is no address"))?;
+    let bound = bind(address).await;
+    bound.with_context(|| {
+        format!(
+            "cluster.listen cannot listen on {address}; choose another with MAESTRO_CLUSTER_LISTEN"
+        )
+    })
 }
 
 /// A process that was killed while spawning a room leaves its listeners to the child for a moment, until that executes

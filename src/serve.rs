@@ -8,7 +8,8 @@ use crate::settings::Settings;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::Apis;
+use maestro_api::{Apis, owned, routed};
+use maestro_grpc::GrpcPeers;
 use maestro_http::{
     ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
     server,
@@ -65,7 +66,10 @@ where
     let measured = AdapterMetrics::register(&registry)?;
     let (listeners, addresses, adapters) = open(settings, io, measured).await?;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let apis = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
+    let services = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
+    let secret = settings.nodes.secret.clone();
+    let peers = Arc::new(GrpcPeers::new(secret, io.handle().clone()));
+    let apis = routed(&node, services.clone(), peers.clone());
     let parts = InternalParts {
         operator: apis.operator.clone(),
         metrics: settings
@@ -73,6 +77,10 @@ where
             .then(|| metrics::page(registry.clone(), Some(node.clone()))),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
+    };
+    let apis = ServedApis {
+        public: apis,
+        nodes: owned(&node, services),
     };
     let serving = Serving::start(settings, listeners, apis, parts, &registry, io.handle()).await?;
 
@@ -90,6 +98,7 @@ where
     serving.grpc.closing().await;
     node.shutdown().await;
     serving.stop(settings.graceful_shutdown).await;
+    peers.close().await;
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
     result?
@@ -118,23 +127,44 @@ async fn open(
     Ok((listeners, addresses, adapters))
 }
 
+/// The APIs by who calls them.
+struct ServedApis {
+    /// For everybody: calls reach the owner, wherever it runs.
+    public: Apis,
+    /// For other nodes: calls are answered where the owner runs here.
+    nodes: Apis,
+}
+
 /// The running servers.
 struct Serving {
     http: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
     grpc: Grpc,
+    nodes: Option<Grpc>,
 }
 
 impl Serving {
     async fn start(
         settings: &Settings,
         listeners: Listeners,
-        apis: Apis,
+        apis: ServedApis,
         parts: InternalParts,
         registry: &Registry,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let Listeners { grpc, http } = listeners;
+        let Listeners { grpc, http, nodes } = listeners;
         let shown_to = settings.actors_shown_over_grpc();
+        let nodes = match (nodes, &settings.nodes.secret) {
+            (Some(listener), Some(secret)) => {
+                let (connections_max, secret) = (descriptors() / 8, secret.clone());
+                let address = settings.nodes.address(&listener)?;
+                info!(address, "taking calls of other nodes");
+                let started =
+                    Grpc::start_for_nodes(listener, connections_max, apis.nodes, secret, io);
+                Some(started.await?)
+            }
+            _ => None,
+        };
+        let apis = apis.public;
         let apis_over_grpc = apis.clone();
         let grpc = Grpc::start(
             grpc,
@@ -150,6 +180,7 @@ impl Serving {
         Ok(Self {
             http: http.into(),
             grpc,
+            nodes,
         })
     }
 
@@ -163,7 +194,12 @@ impl Serving {
                 }
             }
         };
-        tokio::join!(self.grpc.stop(grace), http);
+        let nodes = async {
+            if let Some(nodes) = self.nodes {
+                nodes.stop(grace).await;
+            }
+        };
+        tokio::join!(self.grpc.stop(grace), http, nodes);
     }
 }
 

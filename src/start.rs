@@ -160,6 +160,7 @@ pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
 /// What they ask for and this build does not have.
 pub fn usable(mut loaded: Loaded) -> anyhow::Result<Settings> {
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
+    loaded.settings.nodes.check().map_err(|why| anyhow!(why))?;
     // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);
     loaded.settings.data_dir = folder.unwrap_or(loaded.settings.data_dir);

@@ -24,6 +24,7 @@ use crate::api::operations_service_client::OperationsServiceClient;
 use crate::api::operator_service_client::OperatorServiceClient;
 use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
+use crate::identity::{NODE_SECRET, NodeSecret};
 use crate::services::{OWNER, PUSHBACK};
 
 /// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.
@@ -37,6 +38,8 @@ const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct GrpcClient {
     channel: Channel,
+    /// Set for calls from one node to another.
+    secret: Option<NodeSecret>,
 }
 
 impl GrpcClient {
@@ -52,25 +55,43 @@ impl GrpcClient {
             .keep_alive_while_idle(true);
         Ok(Self {
             channel: endpoint.connect_lazy(),
+            secret: None,
         })
     }
-}
 
-/// A call on behalf of a request: its id, deadline and trace context are sent along.
-fn outgoing<M>(context: &RequestContext, message: M) -> Request<M> {
-    let mut request = Request::new(message);
-    if let Some(left) = context.remaining() {
-        request.set_timeout(left);
+    /// Calls as a node of the cluster that has this secret.
+    pub fn of_node(self, secret: Option<NodeSecret>) -> Self {
+        Self { secret, ..self }
     }
-    let headers = request.metadata_mut();
-    put(headers, REQUEST_ID, &context.request_id);
-    if let Some(place) = trace::current() {
-        put(headers, TRACEPARENT, &place.parent);
-        if !place.state.is_empty() {
-            put(headers, TRACESTATE, &place.state);
+
+    /// A call on behalf of a request: its id, deadline and trace context are sent along.
+    fn outgoing<M>(&self, context: &RequestContext, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(left) = context.remaining() {
+            request.set_timeout(left);
+        }
+        let headers = request.metadata_mut();
+        put(headers, REQUEST_ID, &context.request_id);
+        if let Some(place) = trace::current() {
+            put(headers, TRACEPARENT, &place.parent);
+            if !place.state.is_empty() {
+                put(headers, TRACESTATE, &place.state);
+            }
+        }
+        self.sign(headers);
+        request
+    }
+
+    /// Proves to a node that this is one too.
+    pub(crate) fn sign(&self, headers: &mut MetadataMap) {
+        if let Some(secret) = &self.secret {
+            headers.insert(NODE_SECRET, secret.header());
         }
     }
-    request
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
 }
 
 /// A value that is no valid header is left out: the other side then generates an id or begins a trace.
@@ -102,7 +123,7 @@ async fn incoming<T>(
 }
 
 /// The status that the other side answered, or why it could not be reached.
-fn failure(told: &tonic::Status) -> Status {
+pub(crate) fn failure(told: &tonic::Status) -> Status {
     // A status sent by the server has no source; only local failures have one. The library has many codes for those; to
     // a caller they are all the same: a retry may succeed.
     if let Some(source) = told.source() {
@@ -133,7 +154,7 @@ macro_rules! remote {
             $($(async fn $rpc(&self, context: &RequestContext, request: $request) -> ApiResult<$response> {
                 let client = $client::new(self.channel.clone());
                 let mut client = client.max_decoding_message_size(ANSWER_MAX);
-                incoming(context, client.$rpc(outgoing(context, request))).await
+                incoming(context, client.$rpc(self.outgoing(context, request))).await
             })*)*
         }
     };

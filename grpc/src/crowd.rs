@@ -32,6 +32,8 @@ pub struct Line(Arc<State>);
 
 struct State {
     calls: Mutex<Calls>,
+    /// A node of the cluster has called over it.
+    trusted: AtomicBool,
     /// It was told to close.
     ousted: AtomicBool,
     cut: CancellationToken,
@@ -82,6 +84,7 @@ impl Crowd {
                 under_way: 0,
                 idle_since: Instant::now(),
             }),
+            trusted: AtomicBool::new(false),
             ousted: AtomicBool::new(false),
             cut: cut.child_token(),
         }));
@@ -118,6 +121,11 @@ impl Line {
         Call(self.clone())
     }
 
+    /// What comes over it is not limited any more: it belongs to a node of the cluster.
+    pub fn trust(&self) {
+        self.0.trusted.store(true, Relaxed);
+    }
+
     fn idle_since(&self) -> Option<Instant> {
         let calls = self.calls();
         (calls.under_way == 0).then_some(calls.idle_since)
@@ -140,6 +148,11 @@ impl Line {
 impl Place {
     pub fn line(&self) -> Line {
         self.line.clone()
+    }
+
+    /// See [`Line::trust`].
+    pub fn is_trusted(&self) -> bool {
+        self.line.0.trusted.load(Relaxed)
     }
 
     /// Canceled when the connection must close.

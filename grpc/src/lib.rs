@@ -15,6 +15,9 @@ mod crowd;
 pub mod events;
 mod forwarder;
 mod frames;
+mod identity;
+mod peers;
+mod pings;
 #[cfg(test)]
 mod script;
 mod server;
@@ -26,6 +29,8 @@ pub use client::{GrpcClient, Unreachable};
 pub use codec::WireCodec;
 pub use connections::Bounds;
 pub use forwarder::{ForwarderMetrics, GrpcForwarders, KeepAlive};
+pub use identity::NodeSecret;
+pub use peers::GrpcPeers;
 pub use server::{GrpcControl, GrpcServer};
 pub use services::{ActorsShownTo, Audience};
 

@@ -38,7 +38,8 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
         Format::Table | Format::Markdown => print(&text)?,
         Format::Yaml | Format::Json => print_document(&text)?,
     }
-    settings::check_adapters(&loaded).map_err(anyhow::Error::msg)
+    settings::check_adapters(&loaded).map_err(anyhow::Error::msg)?;
+    loaded.settings.nodes.check().map_err(anyhow::Error::msg)
 }
 
 /// On stderr, so that programs can parse stdout.

@@ -4,6 +4,9 @@
 use super::Settings;
 use super::form::Form;
 
+/// The unit of secrets.
+pub const SECRET: &str = "secret";
+
 /// A setting for the file and the environment.
 pub struct Key {
     /// As in the file: `api.port`. Case-insensitive.
@@ -82,6 +85,11 @@ impl Key {
 
     pub fn unit(&self) -> &'static str {
         self.slot.unit()
+    }
+
+    /// Whether its values are never shown.
+    pub fn is_secret(&self) -> bool {
+        self.unit() == SECRET
     }
 
     /// Whether its values are text: what YAML reads as a number or a flag (`007`, `1.10`, `off`) stays text.

@@ -5,7 +5,7 @@ use super::error::{SettingsError, SettingsErrors};
 use super::file;
 use super::key::{Effect, Key, Selects};
 use super::keys::{self, KEYS};
-use super::origin::{Origin, masked};
+use super::origin::{MASK, Origin, masked};
 use super::{Settings, StoreKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -143,7 +143,10 @@ impl Sources {
                 self.errors.push(SettingsError::Value {
                     origin: origin.to_string(),
                     key: path,
-                    value: masked(written.as_ref().unwrap_or(&text)),
+                    value: match key.is_secret() {
+                        true => MASK.to_owned(),
+                        false => masked(written.as_ref().unwrap_or(&text)),
+                    },
                     why,
                 });
             }

@@ -9,6 +9,7 @@ mod form;
 mod key;
 mod keys;
 mod load;
+mod nodes;
 mod origin;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use error::SettingsErrors;
 pub use key::{Effect, Key};
 pub use keys::{KEYS, POSTGRES_URL};
 pub use load::{Flags, Loaded, load};
+pub use nodes::NodeSettings;
 pub use origin::masked;
 pub use traces::{Collector, TraceSettings};
 
@@ -116,6 +118,8 @@ pub struct Settings {
     pub internal_api: Listen,
     /// The same APIs over gRPC (decision D13).
     pub grpc: Listen,
+    /// Calls between nodes.
+    pub nodes: NodeSettings,
     /// How long open requests on the APIs may take to end at shutdown.
     pub graceful_shutdown: Duration,
     /// The same on the internal server.
@@ -164,6 +168,7 @@ impl Default for Settings {
             rooms_api: Listen::local(8070),
             internal_api: Listen::local(8081),
             grpc: Listen::local(50051),
+            nodes: NodeSettings::default(),
             graceful_shutdown: Duration::from_secs(30),
             internal_shutdown: Duration::from_secs(30),
             healthcheck_enabled: true,

@@ -26,7 +26,8 @@ impl fmt::Display for Origin {
     }
 }
 
-const MASK: &str = "***";
+/// What is shown instead of a secret.
+pub const MASK: &str = "***";
 
 /// The value with masked passwords: that of a URL, and password parameters.
 pub fn masked(value: &str) -> String {

@@ -525,3 +525,41 @@ fn a_file_that_is_nested_too_deep_is_refused() {
         assert!(refused.contains("is no YAML document"), "{refused}");
     }
 }
+
+#[test]
+fn the_secret_of_the_nodes_is_needed_and_never_shown() {
+    let listen = ("MAESTRO_CLUSTER_LISTEN", "127.0.0.1:8091");
+    let loaded = from_env(&[listen]).unwrap();
+    let refused = loaded.settings.nodes.check().unwrap_err();
+    assert!(refused.contains("cluster.secret"), "{refused}");
+    let secret = ("MAESTRO_CLUSTER_SECRET", "correct-horse-battery");
+    let loaded = from_env(&[listen, secret]).unwrap();
+    assert_eq!(loaded.settings.nodes.check(), Ok(()));
+    assert!(!format!("{:?}", loaded.settings).contains("horse"));
+    for key in KEYS.iter() {
+        assert!(
+            !key.show(&loaded.settings).contains("horse"),
+            "{}",
+            key.path
+        );
+    }
+    for bad in ["short-horse", "a horse with spaces in it"] {
+        let said = from_env(&[("MAESTRO_CLUSTER_SECRET", bad)])
+            .unwrap_err()
+            .to_string();
+        assert!(!said.contains("horse") && said.contains("16"), "{said}");
+    }
+    for bad in [
+        "8091",
+        ":8091",
+        "host:",
+        "host:99999",
+        "a:b:1",
+        "http://host:1",
+    ] {
+        assert!(
+            from_env(&[("MAESTRO_CLUSTER_LISTEN", bad)]).is_err(),
+            "{bad}"
+        );
+    }
+}

@@ -8,12 +8,10 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
-use maestro_api::{
-    ApiResult, Apis, Backup, BackupDone, Peers, RequestContext, Status, owned, routed,
-};
+use maestro_api::{Apis, Backup, BackupDone, RequestContext, Status, owned, routed};
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
-use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcServer};
+use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcPeers, GrpcServer, NodeSecret};
 use maestro_http::{
     ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
 };
@@ -69,16 +67,6 @@ pub struct Site {
     peer: Option<Node>,
 }
 
-struct Clients;
-
-impl Peers for Clients {
-    fn at(&self, address: &str) -> ApiResult<Apis> {
-        Ok(of_client(
-            GrpcClient::new(&format!("http://{address}")).expect("a URL"),
-        ))
-    }
-}
-
 fn of_client(client: GrpcClient) -> Apis {
     let client = Arc::new(client);
     Apis {
@@ -86,6 +74,10 @@ fn of_client(client: GrpcClient) -> Apis {
         rooms: client.clone(),
         operator: client,
     }
+}
+
+fn secret() -> NodeSecret {
+    NodeSecret::new("known-to-both-nodes").expect("a secret")
 }
 
 async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member) -> Node {
@@ -135,13 +127,13 @@ impl Site {
             Way::Service => {}
             Way::Http => site.serve_http(apis),
             Way::Grpc => {
-                site.serve_grpc(listener, apis).await;
+                site.serve_grpc(listener, apis, None).await;
                 let client = GrpcClient::new(&format!("http://{address}"));
                 site.asked = Asked::Calls(of_client(client.expect("a URL")));
             }
             Way::Peer | Way::PeerHttp => {
                 let apis = owned(&site.node, apis);
-                site.serve_grpc(listener, apis).await;
+                site.serve_grpc(listener, apis, Some(secret())).await;
                 let apis = site.start_peer(&store).await;
                 match way {
                     Way::Peer => site.asked = Asked::Calls(apis),
@@ -160,7 +152,8 @@ impl Site {
             ..member("front")
         };
         let peer = node(store, FakeRuntime::new(), front).await;
-        let apis = routed(&peer, Apis::of(&peer, backup()), Arc::new(Clients));
+        let others = GrpcPeers::new(Some(secret()), tokio::runtime::Handle::current());
+        let apis = routed(&peer, Apis::of(&peer, backup()), Arc::new(others));
         self.peer = Some(peer);
         let met = async |site: &Self| {
             let nodes = [Some(&site.node), site.peer.as_ref()];
@@ -211,11 +204,14 @@ impl Site {
         self.asked = Asked::Http(urls, reqwest::Client::new());
     }
 
-    async fn serve_grpc(&mut self, listener: TcpListener, apis: Apis) {
+    async fn serve_grpc(&mut self, listener: TcpListener, apis: Apis, secret: Option<NodeSecret>) {
         let registry = prometheus::Registry::new();
         let (bounds, audience) = (Bounds::new(16), Audience::Nodes);
         let server = GrpcServer::new(listener, bounds, &registry, apis, audience);
-        let server = server.await.expect("whole descriptors");
+        let mut server = server.await.expect("whole descriptors");
+        if let Some(secret) = secret {
+            server = server.for_those_who_know(secret);
+        }
         self.grpc = Some(tokio::spawn(server.run()));
     }
 

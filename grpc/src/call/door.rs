@@ -1,9 +1,15 @@
-//! Rejects requests that are not gRPC, by method and content type. A proxy that speaks HTTP/2 to us may forward
+//! Rejects callers that are no nodes, where only nodes may call, and requests that are not gRPC, by method and content
+//! type. A proxy that speaks HTTP/2 to us may forward
 //! requests of browsers, and web pages can send simple requests to any server; those have other content types (Fetch,
 //! 2.2.2).
 
+use maestro_api::{Code, Seldom, Status};
 use tonic::body::Body;
 use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
+use tracing::warn;
+
+use crate::connections::Peer;
+use crate::services::status;
 
 const GRPC: &[u8] = b"application/grpc";
 
@@ -18,6 +24,25 @@ pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     let mut refused = Response::new(Body::empty());
     *refused.status_mut() = code;
     Some(refused)
+}
+
+/// The answer to a caller that does not know the secret of the nodes. Nothing of its call is read.
+pub fn stranger(peer: Option<&Peer>) -> Response<Body> {
+    // Anybody can provoke this line, so its rate is limited.
+    static SAID: Seldom = Seldom::new();
+    if let Some(unsaid) = SAID.next() {
+        let peer = peer
+            .map(|peer| peer.address.to_string())
+            .unwrap_or_default();
+        warn!(
+            peer,
+            not_logged = unsaid,
+            "a call as a node was refused: its cluster.secret is another one, or it has none"
+        );
+    }
+    let message =
+        "only nodes of this cluster may call here: cluster.secret must be the same on all of them";
+    status(Status::new(Code::Unauthenticated, message)).into_http()
 }
 
 /// `application/grpc`, optionally followed by a message format or parameters; gRPC-Web is another protocol.

@@ -24,6 +24,7 @@ use tonic::service::Routes;
 use tracing::Instrument;
 
 use crate::connections::Peer;
+use crate::identity::NodeSecret;
 use crate::services::{Audience, Rpc, status};
 pub use metrics::Metrics;
 use metrics::Timed;
@@ -37,14 +38,16 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer = Response<Body>;
 
-/// Standard services that we serve but do not implement.
-const STREAMS: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+/// Services with streams: standard ones that we serve but do not implement, and pings between nodes.
+const STREAMS: [&str; 3] = ["/grpc.health.", "/grpc.reflection.", "/node.v1."];
 
 /// All services of the server, wrapped in what our calls have in common.
 #[derive(Clone)]
 pub struct Calls {
     pub routes: Routes,
     pub audience: Audience,
+    /// What every caller must know, if only nodes may call.
+    pub secret: Option<NodeSecret>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -60,6 +63,16 @@ impl Service<Request<Body>> for Calls {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if let Some(refused) = door::refusal(&request) {
             return Box::pin(std::future::ready(Ok(refused)));
+        }
+        let peer = request.extensions().get::<Peer>();
+        if let Some(secret) = &self.secret {
+            if !secret.is_in(request.headers()) {
+                Timed::unknown(self.metrics.clone()).end(Some(Code::Unauthenticated));
+                return Box::pin(std::future::ready(Ok(door::stranger(peer))));
+            }
+            if let Some(peer) = peer {
+                peer.line.trust();
+            }
         }
         let path = request.uri().path();
         match self.audience.call(path) {
@@ -78,7 +91,7 @@ impl Service<Request<Body>> for Calls {
                     answer
                 })
             }
-            // Reflection and health are streams and limit themselves. They do not count as calls under way: streams
+            // These are streams and limit themselves. They do not count as calls under way: streams
             // that
             // nobody ends would keep the places of their connections.
             None if STREAMS.iter().any(|service| path.starts_with(service)) => {

@@ -11,6 +11,7 @@ use super::*;
 use crate::script::{Does, Script};
 use crate::server::routes;
 use crate::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
+use tokio_util::sync::CancellationToken;
 
 pub const GET: &str = "/api.v1.SchedulersService/GetScheduler";
 
@@ -36,8 +37,10 @@ async fn call(script: &Arc<Script>, path: &str, headers: &[(&str, &str)], body: 
 
 pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
     let metrics = metrics.clone();
-    let routes = routes(script.apis(), Audience::Nodes).expect("whole descriptors");
+    let routes = routes(script.apis(), Audience::Nodes, CancellationToken::new())
+        .expect("whole descriptors");
     Calls {
+        secret: None,
         routes,
         audience: Audience::Nodes,
         metrics,

@@ -20,6 +20,8 @@ use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
+use crate::identity::NodeSecret;
+use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
 use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
 use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
@@ -30,6 +32,9 @@ const HEAD_MAX: u32 = 16 << 10;
 /// A connection whose peer does not answer a keep-alive ping is closed after both intervals.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a ping between nodes has beside the room's metadata.
+const PING_MORE: usize = 1 << 10;
 
 /// The names that the health service knows: the whole server, and each service.
 const HEALTH_NAMES: [&str; 6] = [
@@ -78,7 +83,7 @@ impl GrpcServer {
             cut: CancellationToken::new(),
         };
         control.say(ServingStatus::NotServing).await;
-        let routes = routes(apis, audience)?
+        let routes = routes(apis, audience, control.drain.clone())?
             .add_service(health_service.max_decoding_message_size(MESSAGE_MAX))
             .prepare();
         Ok(Self {
@@ -87,11 +92,18 @@ impl GrpcServer {
             calls: Calls {
                 routes,
                 audience,
+                secret: None,
                 metrics: Metrics::register(registry, audience).map_err(io::Error::other)?,
             },
             health,
             control,
         })
+    }
+
+    /// Answers only callers that know this secret. Others are refused before anything of their call is read.
+    pub fn for_those_who_know(mut self, secret: NodeSecret) -> Self {
+        self.calls.secret = Some(secret);
+        self
     }
 
     /// The handle that shuts the server down; it stays valid while the server runs.
@@ -128,7 +140,8 @@ impl GrpcServer {
 }
 
 /// The services of this audience, and reflection, which describes only the public ones.
-pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
+/// `drain` ends the streams of pings.
+pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(API_DESCRIPTORS)
@@ -143,6 +156,10 @@ pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
     let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
     let operations = OperationsServiceServer::new(Operations(management.clone()));
     let fleet = FleetServiceServer::new(Fleet(management));
+    let pings = PingServiceServer::new(Pings {
+        rooms: rooms.clone(),
+        drain,
+    });
     let rooms = RoomsServiceServer::new(Rooms(rooms));
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
@@ -158,7 +175,9 @@ pub fn routes(apis: Apis, audience: Audience) -> io::Result<Routes> {
         Audience::Public(_) => routes,
         Audience::Nodes => {
             let control = ControlServiceServer::new(Control(operator));
-            routes.add_service(control.max_decoding_message_size(MESSAGE_MAX))
+            routes
+                .add_service(control.max_decoding_message_size(MESSAGE_MAX))
+                .add_service(pings.max_decoding_message_size(MESSAGE_MAX + PING_MORE))
         }
     })
 }

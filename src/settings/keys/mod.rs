@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fleet;
+mod nodes;
 mod servers;
 
 pub use cluster::POSTGRES_URL;
@@ -13,6 +14,7 @@ use std::sync::LazyLock;
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let parts = [
         servers::keys(),
+        nodes::keys(),
         cluster::adapters(),
         fleet::keys(),
         cluster::others(),
