@@ -1,8 +1,8 @@
 //! Calls reach the owner of their scheduler, on whichever node it runs (architecture 4, Other nodes).
 //!
-//! What concerns one scheduler goes to its owner; what only reads the store is answered here. [`routed`] is for callers
-//! of this node, and passes a call on to another node if necessary. [`owned`] is for other nodes: it answers only what
-//! this node owns and passes nothing on, so no call travels further than one node.
+//! What concerns one scheduler goes to its owner; what only reads the store is answered here. [`routed()`] is for
+//! callers of this node, and passes a call on to another node if necessary. [`owned()`] is for other nodes: it answers
+//! only what this node owns and passes nothing on, so no call travels further than one node.
 
 mod actors;
 mod by_owner;
