@@ -116,7 +116,10 @@ pub(super) fn reconcile_step(
         Step::Namesakes => {
             let namesake = r.namesakes.pop();
             match namesake {
-                Some(instance) => runtime_events::on_instance(fleet, operations, turn, instance),
+                Some(instance) => {
+                    fleet.replace_instance(turn, &instance);
+                    runtime_events::on_instance(fleet, operations, turn, instance);
+                }
                 None => {
                     list_is_complete(fleet, turn);
                     r.step = Step::Intents(None);

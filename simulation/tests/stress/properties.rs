@@ -167,3 +167,26 @@ fn a_fleet_keeps_its_invariants_and_mends_itself() {
         assert_eq!(vain, None, "{effects:?}");
     }
 }
+
+/// Found by the property above: a list showed another instance of a room that was being ended, and nobody owned it
+/// after the room's row was deleted.
+#[test]
+fn a_namesake_of_a_room_that_is_being_ended_is_ended_too() {
+    use maestro_simulation::Outcome::Works;
+    let steps = [
+        (Step::WorkDone(0), false),
+        (Step::Allocate, false),
+        (Step::Allocate, false),
+        (Step::Event, false),
+        (Step::GiveBack, true),
+        (Step::WorkDone(19), false),
+        (Step::Stranger(1), true),
+        (Step::Work(13, Works), false),
+        (Step::Namesake(6, false), false),
+    ];
+    let mut life = Life::new(1, true);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}

@@ -187,6 +187,17 @@ impl Fleet {
             .is_some_and(|known| known.uid != instance.uid)
     }
 
+    /// A list shows another instance of this id, so the known one has ended. If its row is still there, a call about it
+    /// is in flight, whose result must then find the other instance.
+    pub fn replace_instance(&mut self, turn: &mut Turn, instance: &Instance) {
+        if self.is_namesake(instance) {
+            self.rooms.update(instance.room.as_str(), |room| {
+                room.record.instance = Some(instance.clone());
+            });
+            turn.changes.put_room(&instance.room);
+        }
+    }
+
     /// Whether the room's known instance is a different one.
     pub fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
         let room = self.rooms.get(id.as_str());
