@@ -31,6 +31,14 @@ pub fn of(store: Arc<EmbeddedStore>, data_dir: PathBuf, io: tokio::runtime::Hand
     })
 }
 
+/// The cluster store has no file here.
+pub fn elsewhere() -> Backup {
+    Arc::new(|_| {
+        let why = "the store is Postgres and Redis: back them up with their own tools, such as pg_dump and BGSAVE";
+        Box::pin(async move { Err(BackupError::NotWritten(why.into())) })
+    })
+}
+
 async fn copy(
     store: &EmbeddedStore,
     data_dir: &Path,

@@ -1,21 +1,25 @@
 //! The only place that names a port and its adapter together: it composes a node.
 //!
-//! Embedded and clustered mode differ here and nowhere else (invariant 10). This build has one file as the store, and
-//! local processes as the runtime, or simulated rooms for load tests; matchmakers get events over gRPC.
+//! Embedded and clustered mode differ here and in [`crate::cluster`], and nowhere else (invariant 10). The store is one
+//! file, or Postgres and Redis; the runtime is local processes, or simulated rooms for load tests; matchmakers get
+//! events over gRPC.
 
 use crate::backup;
 use crate::clock::SystemClock;
+use crate::cluster::Cluster;
 use crate::observed::{Observed, StoreMetrics};
 use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_api::Backup;
-use maestro_core::ports::Runtime;
+use maestro_core::ports::{Feed, Ownership, Reads, Runtime, Store};
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
+use maestro_store::cluster::ClusterStore;
 use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
 use prometheus::Registry;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,10 +32,42 @@ const STORE_CLOSES: Duration = Duration::from_secs(30);
 
 /// The adapters of a node, which outlive its actors.
 pub struct Adapters {
-    pub store: Arc<EmbeddedStore>,
+    store: Stores,
     runtime: Rooms,
     forwarders: Arc<GrpcForwarders>,
     store_metrics: StoreMetrics,
+}
+
+/// The store that the settings select.
+pub enum Stores {
+    /// One file in the data folder.
+    Embedded(Arc<EmbeddedStore>),
+    /// Postgres and Redis. The folder is that of the rooms.
+    Cluster {
+        store: Arc<ClusterStore>,
+        installation: String,
+        folder: ClaimedFolder,
+    },
+}
+
+impl Stores {
+    /// Identifies the rooms of this process.
+    pub fn installation(&self) -> &str {
+        match self {
+            Self::Embedded(store) => store.installation(),
+            Self::Cluster { installation, .. } => installation,
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Embedded(store) => store.close().await,
+            Self::Cluster { store, folder, .. } => {
+                store.close().await;
+                drop(folder);
+            }
+        }
+    }
 }
 
 /// The metrics of adapters; registered before any of them is opened.
@@ -78,11 +114,27 @@ pub async fn claim_folder(folder: &Path, within: Duration) -> anyhow::Result<Cla
 
 /// # Errors
 /// Says what to do about the data folder.
-pub async fn open_store(folder: ClaimedFolder) -> anyhow::Result<Arc<EmbeddedStore>> {
+pub async fn open_store(folder: ClaimedFolder) -> anyhow::Result<Stores> {
     let opened = tokio::task::spawn_blocking(move || folder.open());
-    Ok(opened
-        .await
-        .context("opening the store was interrupted")??)
+    let opened = opened.await.context("opening the store was interrupted")?;
+    Ok(Stores::Embedded(opened?))
+}
+
+/// `nodes` takes the calls of other nodes.
+///
+/// # Errors
+/// Says which of the stores cannot be used, and what to do.
+pub async fn open_cluster(
+    cluster: Cluster,
+    settings: Settings,
+    nodes: TcpListener,
+    folder: ClaimedFolder,
+) -> anyhow::Result<Stores> {
+    Ok(Stores::Cluster {
+        store: cluster.store(&settings, &nodes).await?,
+        installation: cluster.installation.to_string(),
+        folder,
+    })
 }
 
 impl Adapters {
@@ -92,7 +144,7 @@ impl Adapters {
     /// Says what to do about the data folder.
     pub async fn open(
         settings: &Settings,
-        store: Arc<EmbeddedStore>,
+        store: Stores,
         rooms_api_url: String,
         metrics: AdapterMetrics,
     ) -> anyhow::Result<Self> {
@@ -112,22 +164,40 @@ impl Adapters {
     }
 
     pub fn parts(&self, settings: &Settings, io: tokio::runtime::Handle) -> NodeParts {
-        let mut parts = NodeParts::new(
-            Arc::new(Observed::new(self.store.clone(), &self.store_metrics)),
+        let mut parts = match &self.store {
+            Stores::Embedded(store) => self.parts_on(store.clone(), settings, io),
+            Stores::Cluster { store, .. } => self.parts_on(store.clone(), settings, io),
+        };
+        parts.duplicate_creates = Some(self.store_metrics.duplicate_creates());
+        parts
+    }
+
+    fn parts_on<S>(
+        &self,
+        store: Arc<S>,
+        settings: &Settings,
+        io: tokio::runtime::Handle,
+    ) -> NodeParts
+    where
+        S: Store + Reads + Ownership + Feed,
+    {
+        NodeParts::new(
+            Arc::new(Observed::new(store, &self.store_metrics)),
             self.runtime.port(),
             self.forwarders.clone(),
             Arc::new(SystemClock::new()),
             settings.core.clone(),
             settings.actors_in_use(),
             io,
-        );
-        parts.duplicate_creates = Some(self.store_metrics.duplicate_creates());
-        parts
+        )
     }
 
     /// Copies the store on request.
     pub fn backup(&self, settings: &Settings, io: tokio::runtime::Handle) -> Backup {
-        backup::of(self.store.clone(), settings.data_dir.clone(), io)
+        match &self.store {
+            Stores::Embedded(store) => backup::of(store.clone(), settings.data_dir.clone(), io),
+            Stores::Cluster { .. } => backup::elsewhere(),
+        }
     }
 
     /// After the actors: rooms stay as they are, the file is flushed and its lock released. A hanging disk is not

@@ -8,6 +8,7 @@
 mod backup;
 mod check_config;
 mod clock;
+mod cluster;
 mod commands;
 mod compose;
 mod demo;

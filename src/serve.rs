@@ -1,10 +1,11 @@
 //! The life cycle of the process: adapters, actors, servers, and shutdown.
 
-use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_store};
+use crate::cluster::Cluster;
+use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_cluster, open_store};
 use crate::grpc::Grpc;
 use crate::listen::{Addresses, HttpListeners, Listeners};
 use crate::metrics;
-use crate::settings::Settings;
+use crate::settings::{Settings, StoreKind};
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
@@ -16,6 +17,7 @@ use maestro_http::{
 };
 use prometheus::Registry;
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -64,7 +66,8 @@ where
     ensure_descriptors(settings)?;
     let registry = Registry::new();
     let measured = AdapterMetrics::register(&registry)?;
-    let (listeners, addresses, adapters) = open(settings, io, measured).await?;
+    let (settings, listeners, addresses, adapters) = open(settings, io, measured).await?;
+    let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let services = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
     let secret = settings.nodes.secret.clone();
@@ -111,20 +114,42 @@ async fn open(
     settings: &Settings,
     io: &tokio::runtime::Runtime,
     measured: AdapterMetrics,
-) -> anyhow::Result<(Listeners, Addresses, Adapters)> {
-    let (folder, wanted) = (settings.data_dir.clone(), settings.clone());
+) -> anyhow::Result<(Settings, Listeners, Addresses, Adapters)> {
+    let (folder, mut settings) = (settings.data_dir.clone(), settings.clone());
     let claimed = io.spawn(async move { claim_folder(&folder, IN_USE_FOR).await });
     let claimed = claimed.await.context("opening was interrupted")??;
-    let listeners = Listeners::bind(settings).await?;
-    let opened = io.spawn(open_store(claimed));
-    let store = opened.await.context("opening was interrupted")??;
+    let cluster = match settings.store {
+        StoreKind::Postgres => {
+            let opened = io.spawn(async move {
+                let cluster = Cluster::open(&mut settings).await;
+                cluster.map(|cluster| (cluster, settings))
+            });
+            let (cluster, completed) = opened.await.context("opening was interrupted")??;
+            settings = completed;
+            Some(cluster)
+        }
+        _ => None,
+    };
+    let listeners = Listeners::bind(&settings).await?;
+    let store = match cluster {
+        None => io.spawn(open_store(claimed)).await,
+        Some(cluster) => {
+            let nodes = listeners.nodes.as_ref().map(TcpListener::try_clone);
+            let nodes = nodes.transpose()?.context("cluster.listen is empty")?;
+            let wanted = settings.clone();
+            io.spawn(open_cluster(cluster, wanted, nodes, claimed))
+                .await
+        }
+    };
+    let store = store.context("opening was interrupted")??;
+    let wanted = settings.clone();
     let addresses = listeners.addresses(store.installation())?;
     let rooms_api_url = settings.rooms_api_url.as_ref().unwrap_or(&addresses.rooms);
     let rooms_api_url = rooms_api_url.clone();
     let opened =
         io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url, measured).await });
     let adapters = opened.await.context("opening was interrupted")??;
-    Ok((listeners, addresses, adapters))
+    Ok((settings, listeners, addresses, adapters))
 }
 
 /// The APIs by who calls them.

@@ -3,7 +3,7 @@
 use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
 use crate::serve::{ended_by_signal, serve};
-use crate::settings::{self, Collector, Listen, Loaded, Settings, SettingsErrors};
+use crate::settings::{self, Collector, Listen, Loaded, Settings, SettingsErrors, StoreKind};
 use crate::standby;
 use crate::traces::Traces;
 use anyhow::{anyhow, bail};
@@ -72,9 +72,9 @@ fn run_module(args: &StartArgs, settings: &Settings) -> anyhow::Result<()> {
             warn_if_open("internalApi", &settings.internal_api);
             return standby::run(settings);
         }
-        module => bail!("{}", alone(module)),
+        module => bail!("{}", alone(module, settings.store)),
     }
-    info!(store = "embedded", runtime = %settings.runtime_in_use(), data_dir = %settings.data_dir.display(), "store and runtime chosen");
+    info!(store = %settings.store, runtime = %settings.runtime_in_use(), data_dir = %settings.data_dir.display(), "store and runtime chosen");
     for (what, listen) in [
         ("api", &settings.api),
         ("roomsApi", &settings.rooms_api),
@@ -86,9 +86,8 @@ fn run_module(args: &StartArgs, settings: &Settings) -> anyhow::Result<()> {
     serve(settings, wait_for_signal)
 }
 
-/// Why a module cannot run alone here. The embedded store belongs to one process, and each of these would need to share
-/// it.
-fn alone(module: Module) -> String {
+/// Why a module cannot run alone here.
+fn alone(module: Module, store: StoreKind) -> String {
     let instead = match module {
         Module::MetricsReporter => {
             "it reports its schedulers itself, on /metrics of its internal server (internalApi.port)"
@@ -97,10 +96,16 @@ fn alone(module: Module) -> String {
         Module::ManagementApi => "it serves the management API on api.port",
         _ => "it works the operations of all schedulers",
     };
-    format!(
-        "the module {module} alone needs a store that several processes share (Postgres and Redis), which this \
-         build does not have: its embedded store belongs to one process. Run `maestro start all`; {instead}"
-    )
+    match store {
+        StoreKind::Postgres => format!(
+            "this build runs all modules in one process, of which several may share Postgres and Redis. Instead of \
+             the module {module} run `maestro start all` on every node; {instead}"
+        ),
+        _ => format!(
+            "the module {module} alone needs a store that several processes share (Postgres and Redis): the embedded \
+             store belongs to one process. Run `maestro start all`; {instead}"
+        ),
+    }
 }
 
 /// The settings in force, with their warnings logged, and the trace exporter. The settings decide about spans, so the
@@ -160,7 +165,11 @@ pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
 /// What they ask for and this build does not have.
 pub fn usable(mut loaded: Loaded) -> anyhow::Result<Settings> {
     settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
-    loaded.settings.nodes.check().map_err(|why| anyhow!(why))?;
+    loaded.settings.store = settings::store_in_use(&loaded);
+    if loaded.settings.store == StoreKind::Embedded {
+        // The cluster store has a secret of its own.
+        loaded.settings.nodes.check().map_err(|why| anyhow!(why))?;
+    }
     // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);
     loaded.settings.data_dir = folder.unwrap_or(loaded.settings.data_dir);

@@ -1,10 +1,9 @@
-//! The store and the runtime that the settings select. This build has the embedded store, local processes and rooms on
-//! paper.
+//! The store and the runtime that the settings select. This build has both stores, local processes and simulated rooms.
 
 use super::key::Selects;
 use super::keys::{KEYS, POSTGRES_URL};
 use super::origin::Origin;
-use super::{Loaded, RuntimeKind, Settings, StoreKind};
+use super::{Loaded, RuntimeKind, StoreKind};
 
 /// The Go Maestro's default for a key with another default here (D20): its file does not ask for a cluster either.
 const SHIPPED_THERE: &[(&str, &str)] = &[(
@@ -15,14 +14,8 @@ const SHIPPED_THERE: &[(&str, &str)] = &[(
 /// # Errors
 /// A requested adapter that this build does not have, and the alternative.
 pub fn check(loaded: &Loaded) -> Result<(), String> {
-    let Settings { store, runtime, .. } = &loaded.settings;
     let mut asked = Vec::new();
-    match store {
-        StoreKind::Embedded => {}
-        StoreKind::Postgres => asked.push("store.type: postgres".to_owned()),
-        StoreKind::Auto => asked.extend(selecting(loaded, Selects::Store)),
-    }
-    match runtime {
+    match loaded.settings.runtime {
         RuntimeKind::Process | RuntimeKind::Simulated => {}
         RuntimeKind::Kubernetes => asked.push("runtime.type: kubernetes".to_owned()),
         RuntimeKind::Auto => asked.extend(selecting(loaded, Selects::Runtime)),
@@ -30,10 +23,22 @@ pub fn check(loaded: &Loaded) -> Result<(), String> {
     match asked.is_empty() {
         true => Ok(()),
         false => Err(format!(
-            "this build has no cluster store (Postgres and Redis) and no Kubernetes, which is asked for by: {}; \
-             remove these settings, or set store.type to embedded and runtime.type to process",
+            "this build has no Kubernetes, which is asked for by: {}; \
+             remove these settings, or set runtime.type to process",
             asked.join(", ")
         )),
+    }
+}
+
+/// The store that is used: the cluster store if a key of it has a value of one's own.
+pub fn store_in_use(loaded: &Loaded) -> StoreKind {
+    let auto = || match selecting(loaded, Selects::Store).next() {
+        Some(_) => StoreKind::Postgres,
+        None => StoreKind::Embedded,
+    };
+    match loaded.settings.store {
+        StoreKind::Auto => auto(),
+        chosen => chosen,
     }
 }
 

@@ -11,17 +11,19 @@ mod keys;
 mod load;
 mod nodes;
 mod origin;
+mod redis;
 #[cfg(test)]
 mod tests;
 mod traces;
 
-pub use adapters::{check as check_adapters, migrates_postgres};
+pub use adapters::{check as check_adapters, migrates_postgres, store_in_use};
 pub use error::SettingsErrors;
 pub use key::{Effect, Key};
 pub use keys::{KEYS, POSTGRES_URL};
 pub use load::{Flags, Loaded, load};
 pub use nodes::NodeSettings;
 pub use origin::masked;
+pub use redis::RedisRoles;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
@@ -37,6 +39,8 @@ use std::time::Duration;
 /// The file that is read if none is named; it need not exist (D24).
 const DEFAULT_FILE: &str = "config/config.yaml";
 
+/// As the original ships it (contract 1.4).
+const REDIS_THERE: &str = "redis://localhost:6379/0";
 /// As the original ships it (contract 1.4).
 const POSTGRES_THERE: &str = "postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable";
 
@@ -72,7 +76,7 @@ pub enum StoreKind {
     /// Embedded, unless an address of Postgres or Redis is set.
     Auto,
     Embedded,
-    /// Not in this build.
+    /// Postgres and Redis.
     Postgres,
 }
 
@@ -139,6 +143,8 @@ pub struct Settings {
     pub store: StoreKind,
     /// The database of the schedulers. It has a password.
     pub postgres_url: String,
+    pub postgres_pool_size: usize,
+    pub redis: RedisRoles,
     pub data_dir: PathBuf,
     pub runtime: RuntimeKind,
     pub simulated: SimulatedSettings,
@@ -180,6 +186,8 @@ impl Default for Settings {
             http_workers: None,
             store: StoreKind::Auto,
             postgres_url: POSTGRES_THERE.into(),
+            postgres_pool_size: 20,
+            redis: RedisRoles::default(),
             data_dir: "./maestro-data".into(),
             runtime: RuntimeKind::Auto,
             simulated: SimulatedSettings::default(),

@@ -1,5 +1,6 @@
 //! Settings of Postgres, Redis and Kubernetes, and of parts of the Go Maestro that do not exist here.
 
+use crate::settings::Settings;
 use crate::settings::form::*;
 use crate::settings::key::{Key, Selects};
 
@@ -8,7 +9,6 @@ const REDIS: &str = "the store is one embedded file";
 const KUBERNETES: &str = "rooms are local processes";
 /// The setting that makes `maestro migrate` migrate a database.
 pub const POSTGRES_URL: &str = "adapters.schedulerStorage.postgres.url";
-const LOCAL: &str = "redis://localhost:6379/0";
 
 /// The group `adapters`.
 pub fn adapters() -> Vec<Key> {
@@ -40,12 +40,11 @@ pub fn adapters() -> Vec<Key> {
 
 fn stores() -> Vec<Key> {
     vec![
-        Key::unused(
+        Key::new(
             "adapters.redis.poolSize",
             &SIZE,
-            "500",
-            "Connections of each Redis client.",
-            REDIS,
+            |s| &mut s.redis.pool_size,
+            "Maximum number of connections to Redis; three are enough. 0: no maximum.",
         ),
         Key::unused(
             "adapters.redis.maxConnAge",
@@ -58,16 +57,15 @@ fn stores() -> Vec<Key> {
             POSTGRES_URL,
             &TEXT,
             |s| &mut s.postgres_url,
-            "The Postgres database of the schedulers, for maestro migrate; sslmode is one of disable, prefer, require, \
+            "The Postgres database of the schedulers; sslmode is one of disable, prefer, require, \
              verify-ca and verify-full.",
         )
         .selecting(Selects::Store),
-        Key::unused(
+        Key::new(
             "adapters.schedulerStorage.postgres.poolSize",
             &SIZE,
-            "20",
+            |s| &mut s.postgres_pool_size,
             "Connections to Postgres. The Go Maestro's spelling pooSize is accepted too.",
-            POSTGRES,
         ),
         Key::unused(
             "adapters.schedulerStorage.postgres.minIdleConns",
@@ -80,14 +78,18 @@ fn stores() -> Vec<Key> {
 }
 
 fn redis() -> Vec<Key> {
-    let role = |path, does| Key::unused(path, &TEXT, LOCAL, does, REDIS).selecting(Selects::Store);
+    let role = |path, at: fn(&mut Settings) -> &mut String, does| {
+        Key::new(path, &TEXT, at, does).selecting(Selects::Store)
+    };
     vec![
         role(
             "adapters.schedulerCache.redis.url",
+            |s| &mut s.redis.scheduler_cache,
             "The Redis of the scheduler cache.",
         ),
         role(
             "adapters.operationStorage.redis.url",
+            |s| &mut s.redis.operation_storage,
             "The Redis of the operations.",
         ),
         Key::unused(
@@ -99,15 +101,22 @@ fn redis() -> Vec<Key> {
         ),
         role(
             "adapters.operationFlow.redis.url",
+            |s| &mut s.redis.operation_flow,
             "The Redis of the operation queues.",
         ),
         role(
             "adapters.operationLeaseStorage.redis.url",
+            |s| &mut s.redis.operation_leases,
             "The Redis of the operation leases.",
         ),
-        role("adapters.roomStorage.redis.url", "The Redis of the rooms."),
+        role(
+            "adapters.roomStorage.redis.url",
+            |s| &mut s.redis.rooms,
+            "The Redis of the rooms.",
+        ),
         role(
             "adapters.instanceStorage.redis.url",
+            |s| &mut s.redis.instances,
             "The Redis of the instances.",
         ),
         Key::unused(

@@ -9,6 +9,7 @@ mod ownership;
 pub mod reads;
 pub mod rows;
 mod session;
+pub mod setting;
 mod tls;
 mod url;
 

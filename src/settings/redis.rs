@@ -1,0 +1,50 @@
+//! The six settings that name a Redis (contract 1.4). They must name the same one.
+
+/// The server of each role, as URLs with passwords.
+#[derive(Clone, Debug)]
+pub struct RedisRoles {
+    pub scheduler_cache: String,
+    pub operation_storage: String,
+    pub operation_flow: String,
+    pub operation_leases: String,
+    pub rooms: String,
+    pub instances: String,
+    /// Maximum number of connections; 0: no maximum.
+    pub pool_size: usize,
+}
+
+impl Default for RedisRoles {
+    fn default() -> Self {
+        let local = || super::REDIS_THERE.to_owned();
+        Self {
+            scheduler_cache: local(),
+            operation_storage: local(),
+            operation_flow: local(),
+            operation_leases: local(),
+            rooms: local(),
+            instances: local(),
+            pool_size: 500,
+        }
+    }
+}
+
+impl RedisRoles {
+    /// The keys of all roles, with their URLs.
+    pub fn urls(&self) -> Vec<(&'static str, String)> {
+        let roles = [
+            ("adapters.schedulerCache.redis.url", &self.scheduler_cache),
+            (
+                "adapters.operationStorage.redis.url",
+                &self.operation_storage,
+            ),
+            ("adapters.operationFlow.redis.url", &self.operation_flow),
+            (
+                "adapters.operationLeaseStorage.redis.url",
+                &self.operation_leases,
+            ),
+            ("adapters.roomStorage.redis.url", &self.rooms),
+            ("adapters.instanceStorage.redis.url", &self.instances),
+        ];
+        roles.map(|(key, url)| (key, url.clone())).into()
+    }
+}
