@@ -115,6 +115,12 @@ impl SupervisorActor {
             self.batches = self.batches.saturating_sub(1);
         }
         let waited = !self.unloaded.is_empty();
+        // First for all of them: if this turn panics halfway, the rest is found and built again.
+        for (name, _) in &made {
+            if let Some(child) = self.children.get_mut(name) {
+                child.building = false;
+            }
+        }
         for (name, outcome) in made {
             self.built(&name, outcome);
         }
@@ -128,9 +134,6 @@ impl SupervisorActor {
     }
 
     fn built(&mut self, name: &SchedulerName, outcome: Result<Box<LoadedOwner>, BuildError>) {
-        if let Some(child) = self.children.get_mut(name) {
-            child.building = false;
-        }
         if self.stopping.is_some() {
             self.after(name, EndCause::Stopped);
             return self.finish_shutdown();
@@ -188,6 +191,10 @@ impl SupervisorActor {
         self.directory.close();
         self.parts.going_down.cancel();
         self.stopping.get_or_insert_default().push(done);
+        // No factory runs for these, so nobody else would report their end.
+        for name in self.take_unbegun() {
+            self.after(&name, EndCause::Stopped);
+        }
         let names: Vec<SchedulerName> = self.children.keys().cloned().collect();
         for name in names {
             let Some(child) = self.children.get(&name) else {

@@ -110,6 +110,12 @@ impl SupervisorActor {
         self.load_queued();
     }
 
+    /// Takes the children that wait for a factory.
+    pub(crate) fn take_unbegun(&mut self) -> Vec<SchedulerName> {
+        let queued = std::mem::take(&mut self.queue).into_iter();
+        queued.chain(std::mem::take(&mut self.unloaded)).collect()
+    }
+
     pub(crate) fn load_queued(&mut self) {
         while self.batches < BATCHES_MAX && !self.queue.is_empty() && self.stopping.is_none() {
             let names: Vec<_> = {

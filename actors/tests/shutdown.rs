@@ -127,3 +127,21 @@ fn a_shutdown_returns_while_nothing_can_be_loaded() {
         });
     }
 }
+
+#[test]
+fn schedulers_that_cannot_be_loaded_do_not_delay_the_end() {
+    let setup = Setup::fleet(1);
+    setup
+        .store
+        .fail_always(StoreCall::Load, StoreFault::NotApplied);
+    setup.run(|w| async move {
+        let failed = || w.store.calls(StoreCall::Load) > 0;
+        eventually(LONG, "it was tried", failed).await;
+        // It waits for the next attempt.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        w.node.shutdown().await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    });
+}
