@@ -285,8 +285,8 @@ impl<S: Reads> Reads for Observed<S> {
         )
         .await
     }
-    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError> {
-        timed(&[&self.roles.rooms], self.inner.room_counts(scheduler)).await
+    async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
+        timed(&[&self.roles.rooms], self.inner.room_counts(schedulers)).await
     }
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await

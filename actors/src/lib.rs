@@ -56,6 +56,7 @@ pub use debug::{ActorView, DebugView};
 pub use directory::{Directory, Location};
 pub use error::{CallError, EventError};
 pub use handle::{AskTimeouts, SchedulerHandle};
+pub use metrics::{FleetReport, report_fleets};
 pub use node::Node;
 pub use order::Order;
 pub use parts::{ActorSettings, NodeParts};

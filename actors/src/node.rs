@@ -261,6 +261,7 @@ impl Node {
             outcomes,
             &self.supervisor.gauge,
             self.parts.store.outage().is_some(),
+            self.parts.settings.reports_fleets,
         )
     }
 

@@ -27,6 +27,8 @@ pub struct ActorSettings {
     /// (`workers.stopTimeoutDuration`). Writers get seconds for their last attempt; only an actor stuck in a turn takes
     /// longer.
     pub stop_within: Duration,
+    /// Whether the metrics of this node include what the module `metrics-reporter` reports of all fleets.
+    pub reports_fleets: bool,
 }
 
 /// One per processor, but at least two, so that a blocked thread leaves another one.
@@ -42,6 +44,7 @@ impl Default for ActorSettings {
             lease_ttl: Duration::from_secs(3),
             lease_renewal: Duration::from_secs(1),
             stop_within: Duration::from_secs(15),
+            reports_fleets: true,
         }
     }
 }

@@ -50,10 +50,10 @@ fn plain(w: &World, kind: &str) -> ActorView {
 async fn counts(w: &World, name: &str) -> u64 {
     let name = name.to_owned();
     let read = move |reads: Arc<dyn Reads>| -> Query<_> {
-        Box::pin(async move { reads.room_counts(&name).await })
+        Box::pin(async move { reads.room_counts(&[name.as_str()]).await })
     };
     let counts = w.node.catalog().read(read).await;
-    counts.expect("the store answers").total()
+    counts.expect("the store answers")[0].total()
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn reads_under_way_are_seen_and_end_in_time() {
         w.store
             .fail(StoreCall::Read, StoreFault::LostAcknowledgement);
         let silent = |reads: Arc<dyn Reads>| -> Query<_> {
-            Box::pin(async move { reads.room_counts(FLEET).await })
+            Box::pin(async move { reads.room_counts(&[FLEET]).await })
         };
         let began = Instant::now();
         let told = w.node.catalog().read(silent).await.unwrap_err();
@@ -440,7 +440,7 @@ fn reads_are_bounded_and_those_turned_away_are_counted() {
             .collect();
         gate.reached_by(1024).await;
         let read = |reads: Arc<dyn Reads>| -> Query<_> {
-            Box::pin(async move { reads.room_counts(FLEET).await })
+            Box::pin(async move { reads.room_counts(&[FLEET]).await })
         };
         let told = w.node.catalog().read(read).await.unwrap_err();
         assert!(matches!(told, CallError::Busy(_)), "{told}");

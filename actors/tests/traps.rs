@@ -238,9 +238,9 @@ fn clients_are_called_on_the_io_runtime_only() {
         eventually(LONG, "it is restarted", || w.restarts() == 1).await;
         w.running(FLEET).await;
         let read = |reads: Arc<dyn maestro_core::ports::Reads>| -> maestro_actors::Query<_> {
-            Box::pin(async move { reads.room_counts(FLEET).await })
+            Box::pin(async move { reads.room_counts(&[FLEET]).await })
         };
-        assert_eq!(w.node.catalog().read(read).await.unwrap().total(), 1);
+        assert_eq!(w.node.catalog().read(read).await.unwrap()[0].total(), 1);
         w.node
             .ask("new", Command::DeleteScheduler, None)
             .await

@@ -121,7 +121,7 @@ async fn reads(store: &Arc<EmbeddedStore>) {
     })
     .await;
     rate("room_counts()", 1_000_000, async |_| {
-        assert!(store.room_counts("fleet-7").await.is_ok());
+        assert!(store.room_counts(&["fleet-7"]).await.is_ok());
     })
     .await;
     let owned = [("fleet-7".into(), Epoch(1))];

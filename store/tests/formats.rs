@@ -100,7 +100,7 @@ async fn every_room_of_a_file_of_format_2_is_carried_over() {
             statuses.push(room.reported.status);
             seen += 1;
         }
-        let counts = store.room_counts(name.as_str()).await.unwrap();
+        let counts = store.room_counts(&[name.as_str()]).await.unwrap().remove(0);
         let rooms = before.keys().filter(|(of, _)| of == name.as_str());
         assert_eq!(counts.total(), rooms.count() as u64);
     }

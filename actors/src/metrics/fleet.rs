@@ -1,31 +1,10 @@
 //! Metrics of a fleet, as the original's health controller and metrics reporter export them.
 
-use super::scrape::Scrape;
+use super::reported::{FleetReport, report_fleets};
+use super::scrape::{Scrape, Seen};
 use crate::published::Published;
-use maestro_core::domain::{
-    Autoscaling, InstanceStatus, PolicyKind, RoomStatus, Scheduler, SchedulerPhase,
-};
+use maestro_core::domain::{Scheduler, SchedulerPhase};
 use maestro_metrics::MetricKind;
-
-/// Without terminated rooms, which the original did not count: they are gone at once.
-const ROOMS: [RoomStatus; 8] = [
-    RoomStatus::Ready,
-    RoomStatus::Pending,
-    RoomStatus::Unready,
-    RoomStatus::Terminating,
-    RoomStatus::Error,
-    RoomStatus::Occupied,
-    RoomStatus::Active,
-    RoomStatus::Allocated,
-];
-
-const INSTANCES: [(InstanceStatus, &str); 5] = [
-    (InstanceStatus::Ready, "ready"),
-    (InstanceStatus::Pending, "pending"),
-    (InstanceStatus::Unknown, "unknown"),
-    (InstanceStatus::Terminating, "terminating"),
-    (InstanceStatus::Error, "error"),
-];
 
 /// Our states; a state written by another program gets a series of its own.
 const STATES: [SchedulerPhase; 4] = [
@@ -38,26 +17,26 @@ const STATES: [SchedulerPhase; 4] = [
 /// Ends that alerts refer to: their series exist from the start, so that the first end is an increase.
 const ALERTED: [&str; 4] = ["failed", "killed", "restarted", "expired_room"];
 
-pub(super) fn render(scrape: &mut Scrape) {
+/// `reports`: also as the metrics reporter does.
+pub(super) fn render(scrape: &mut Scrape, reports: bool) {
     states(scrape);
     ends(scrape);
     health(scrape);
-    for status in ROOMS {
-        let word = status.as_str();
-        scrape.gauges(
-            &format!("maestro_worker_gru_{word}"),
-            &format!("Rooms in status {word} (gauge)"),
-            |seen| Some(seen.figures.rooms.of(status) as f64),
-        );
+    if reports {
+        let fleets: Vec<_> = scrape.all.iter().filter_map(reported).collect();
+        report_fleets(&mut scrape.page, &fleets);
     }
-    for (status, word) in INSTANCES {
-        scrape.gauges(
-            &format!("maestro_worker_instance_{word}"),
-            &format!("Instances of rooms in status {word} (gauge)"),
-            |seen| Some(seen.figures.instances[status as usize] as f64),
-        );
-    }
-    matches(scrape);
+}
+
+/// `None` for a scheduler that is deleted, or has not been loaded yet.
+fn reported(seen: &Seen) -> Option<FleetReport> {
+    let figures = &seen.published.as_deref().filter(|_| !seen.gone)?.figures;
+    Some(FleetReport {
+        scheduler: figures.scheduler.clone()?,
+        rooms: figures.rooms,
+        instances: figures.instances,
+        running_matches: figures.running_matches,
+    })
 }
 
 fn states(scrape: &mut Scrape) {
@@ -132,44 +111,6 @@ fn health(scrape: &mut Scrape) {
     );
 }
 
-fn matches(scrape: &mut Scrape) {
-    scrape.gauges(
-        "maestro_worker_running_matches",
-        "Matches that are running (gauge)",
-        |seen| Some(seen.figures.running_matches as f64),
-    );
-    scrape.gauges(
-        "maestro_worker_max_matches",
-        "Matches that one room may have at a time (gauge)",
-        |seen| scheduler(seen).map(|s| s.max_matches() as f64),
-    );
-    // Reported even if autoscaling is disabled, as in the original.
-    scrape.gauges(
-        "maestro_worker_ready_target",
-        "Share of free matches that the policy roomOccupancy wants (gauge)",
-        |seen| {
-            let policy = &autoscaling(seen)?.policy;
-            let parameters = policy.parameters.room_occupancy.as_ref();
-            let own = policy.kind == PolicyKind::RoomOccupancy;
-            parameters.filter(|_| own).map(|p| p.ready_target)
-        },
-    );
-    scrape.gauges(
-        "maestro_worker_fixed_buffer",
-        "Free rooms that the policy fixedBuffer wants (gauge)",
-        |seen| {
-            let policy = &autoscaling(seen)?.policy;
-            let parameters = policy.parameters.fixed_buffer.as_ref();
-            let own = policy.kind == PolicyKind::FixedBuffer;
-            parameters.filter(|_| own).map(|p| f64::from(p.amount))
-        },
-    );
-}
-
 fn scheduler(seen: &Published) -> Option<&Scheduler> {
     seen.figures.scheduler.as_deref()
-}
-
-fn autoscaling(seen: &Published) -> Option<&Autoscaling> {
-    scheduler(seen)?.autoscaling.as_ref()
 }

@@ -7,6 +7,7 @@ mod actors;
 mod fleet;
 mod forwarding;
 mod operations;
+mod reported;
 mod scrape;
 
 use crate::Directory;
@@ -15,19 +16,21 @@ use crate::forwarding::Outcomes;
 use crate::gauge::Gauge;
 use maestro_metrics::{MetricKind, Page};
 use prometheus::proto::MetricFamily;
+pub use reported::{FleetReport, report_fleets};
 use scrape::{Scrape, Seen};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Label of pings for unknown schedulers, whose names clients could make up at will.
 const UNKNOWN: &str = "unknown";
 
-/// Renders the page.
+/// Renders the page. `reports`: also as the metrics reporter does.
 pub(crate) fn render(
     directory: &Directory,
     catalog: &Catalog,
     outcomes: &Outcomes,
     supervisor: &Gauge,
     store_fails: bool,
+    reports: bool,
 ) -> Vec<MetricFamily> {
     let mut all: Vec<Seen> = directory
         .all()
@@ -45,7 +48,7 @@ pub(crate) fn render(
         all,
     };
     operations::render(&mut scrape, directory);
-    fleet::render(&mut scrape);
+    fleet::render(&mut scrape, reports);
     rooms_api(&mut scrape, directory);
     forwarding::render(&mut scrape, outcomes);
     actors::render(&mut scrape, directory, catalog, supervisor);

@@ -344,8 +344,8 @@ pub trait Reads: Send + Sync + 'static {
         scheduler: &str,
         id: OperationId,
     ) -> Result<Option<Arc<OperationRecord>>, StoreError>;
-    /// The scheduler's rooms by status, as stored; zeros if there is no such scheduler.
-    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError>;
+    /// Each scheduler's rooms by status, as stored and in this order; zeros if there is no such scheduler.
+    async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError>;
     /// Checks that the store is usable now, for readiness.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -3,6 +3,7 @@
 use super::{ClusterStore, check};
 use crate::postgres::DatabaseError;
 use crate::postgres::reads::{self, ReadError};
+use crate::redis::FleetFigures;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::domain::{Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq};
@@ -28,6 +29,22 @@ impl Store for ClusterStore {
     }
     fn outage(&self) -> Option<Arc<Outage>> {
         self.health.outage()
+    }
+}
+
+impl ClusterStore {
+    /// What the metrics reporter tells of each of these schedulers, in order; see [`RedisStore::figures`].
+    ///
+    /// [`RedisStore::figures`]: crate::redis::RedisStore::figures
+    ///
+    /// # Errors
+    /// If Redis cannot be read.
+    pub async fn figures(
+        &self,
+        schedulers: &[&str],
+        page: usize,
+    ) -> Result<Vec<Option<FleetFigures>>, StoreError> {
+        self.redis.figures(schedulers, page).await
     }
 }
 
@@ -73,9 +90,8 @@ impl Reads for ClusterStore {
     ) -> Result<Option<Arc<OperationRecord>>, StoreError> {
         self.redis.operation(scheduler, id).await
     }
-    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError> {
-        let counts = self.redis.room_counts(&[scheduler]).await?;
-        Ok(counts.into_iter().next().unwrap_or_default())
+    async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
+        self.redis.room_counts(schedulers).await
     }
     async fn check(&self) -> Result<(), StoreError> {
         check(&self.database, &self.redis).await

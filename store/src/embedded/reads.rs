@@ -103,8 +103,9 @@ impl Reads for EmbeddedStore {
         read.await
     }
 
-    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError> {
-        Ok(self.shared.model.rooms(scheduler))
+    async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
+        let counts = schedulers.iter().map(|name| self.shared.model.rooms(name));
+        Ok(counts.collect())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -22,6 +22,8 @@ pub struct DatabaseError {
     outcome: Outcome,
     state: Option<SqlState>,
     text: String,
+    /// What a person can do; the last part of the text.
+    advice: &'static str,
 }
 
 impl fmt::Display for DatabaseError {
@@ -41,6 +43,13 @@ impl DatabaseError {
     /// The server's code, if it was the server that refused.
     pub fn state(&self) -> Option<&SqlState> {
         self.state.as_ref()
+    }
+
+    /// Whether it may work later although nobody has changed the settings: the server is starting, out of reach or
+    /// busy,
+    /// or `maestro migrate` runs beside this process.
+    pub fn may_pass(&self) -> bool {
+        [UNREACHABLE, BUSY, SLOW, STARTING, CONNECTIONS, MIGRATE].contains(&self.advice)
     }
 
     /// A statement failed that changes nothing by itself: a read, or one of a transaction that is not committed.
@@ -67,6 +76,7 @@ impl DatabaseError {
             outcome,
             state: error.code().cloned(),
             text: sentence(place, &words, advice),
+            advice,
         }
     }
 
@@ -75,11 +85,12 @@ impl DatabaseError {
         Self::said(outcome, place, &text, SLOW)
     }
 
-    pub(super) fn said(outcome: Outcome, place: &Place, words: &str, advice: &str) -> Self {
+    pub(super) fn said(outcome: Outcome, place: &Place, words: &str, advice: &'static str) -> Self {
         Self {
             outcome,
             state: None,
             text: sentence(place, words, advice),
+            advice,
         }
     }
 
@@ -130,6 +141,9 @@ const UNREACHABLE: &str =
     "see that the server runs, and check the address in adapters.schedulerStorage.postgres.url";
 const TLS: &str = "check sslmode and sslrootcert in adapters.schedulerStorage.postgres.url";
 const LOGIN: &str = "check user and password in adapters.schedulerStorage.postgres.url";
+const STARTING: &str = "the server is starting or shutting down; it is asked again by itself";
+const CONNECTIONS: &str = "raise max_connections of the server, or set adapters.schedulerStorage.postgres.poolSize \
+                           lower on every node";
 const MIGRATE: &str = "run `maestro migrate`";
 
 fn advice(code: &SqlState) -> &'static str {
@@ -140,17 +154,12 @@ fn advice(code: &SqlState) -> &'static str {
             "create the database, or correct its name in adapters.schedulerStorage.postgres.url"
         }
         "53100" => "free space on the disk of the database",
-        "53300" => {
-            "raise max_connections of the server, or set adapters.schedulerStorage.postgres.poolSize \
-             lower on every node"
-        }
+        "53300" => CONNECTIONS,
         "25006" => {
             "this server takes no changes: name the primary in adapters.schedulerStorage.postgres.url, \
              or end its read-only mode"
         }
-        "57P01" | "57P02" | "57P03" => {
-            "the server is starting or shutting down; it is asked again by itself"
-        }
+        "57P01" | "57P02" | "57P03" => STARTING,
         "57014" | "55P03" => SLOW,
         state if state.starts_with("28") => LOGIN,
         state if state.starts_with("53") => {

@@ -34,6 +34,17 @@ impl Ask {
         let range = [0.into(), (-1).into(), "WITHSCORES".into()];
         Self::new("ZRANGE", [Value::from(key)].into_iter().chain(range))
     }
+    /// The members of a sorted set with a score above zero.
+    pub fn above_zero(key: String) -> Self {
+        let range = ["(0".into(), "+inf".into(), "WITHSCORES".into()];
+        Self::new("ZRANGEBYSCORE", [Value::from(key)].into_iter().chain(range))
+    }
+    /// A page of a hash, from a cursor on that an earlier page named; the first one is `0`.
+    pub fn page(key: String, cursor: &str, fields: usize) -> Self {
+        let fields = i64::try_from(fields).unwrap_or(i64::MAX);
+        let from = [cursor.into(), "COUNT".into(), fields.into()];
+        Self::new("HSCAN", [Value::from(key)].into_iter().chain(from))
+    }
     /// The newest members of a sorted set with their scores.
     pub fn newest(key: String, members: i64) -> Self {
         let range = [0.into(), (members - 1).into(), "WITHSCORES".into()];
@@ -154,6 +165,19 @@ impl Reply {
             hash.insert(field, value);
         }
         Ok(hash)
+    }
+
+    /// The cursor of the next page, `0` after the last one, and the fields and values of this one.
+    pub fn page(self) -> Result<(String, Vec<(String, String)>), WrongType> {
+        let mut parts = self.items()?.into_iter();
+        let next = parts.next().map_or_else(|| "0".to_owned(), text);
+        let fields = parts.next().map_or(Value::Null, |fields| fields);
+        let mut texts = Self::Value(fields).texts()?.into_iter();
+        let mut pairs = Vec::new();
+        while let (Some(field), Some(value)) = (texts.next(), texts.next()) {
+            pairs.push((field, value));
+        }
+        Ok((next, pairs))
     }
 
     /// Members and scores of a sorted set, in its order.

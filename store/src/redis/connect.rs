@@ -3,7 +3,7 @@
 use super::preflight::{self, Concern, PreflightError};
 use super::urls::{Place, RedisUrl, UrlError, one_place};
 use fred::clients::Client;
-use fred::error::Error;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
 use fred::rustls::{ClientConfig, RootCertStore, crypto::ring};
 use fred::rustls_native_certs::load_native_certs;
@@ -51,7 +51,12 @@ pub enum ConnectError {
         "Redis {place} cannot be reached: {reason}; check the address, the user, the password and the certificate \
          of adapters.*.redis.url"
     )]
-    Unreachable { place: String, reason: String },
+    Unreachable {
+        place: String,
+        reason: String,
+        /// The server is starting, or out of reach; it refuses nothing.
+        passing: bool,
+    },
     #[error("the certificates that may sign that of Redis cannot be read: {0}")]
     Authorities(String),
     #[error(transparent)]
@@ -130,6 +135,17 @@ fn unreachable(place: &Place, error: &Error) -> ConnectError {
     ConnectError::Unreachable {
         place: place.to_string(),
         reason: error.details().to_owned(),
+        passing: !matches!(
+            error.kind(),
+            ErrorKind::Auth | ErrorKind::Tls | ErrorKind::Config | ErrorKind::Url
+        ),
+    }
+}
+
+impl ConnectError {
+    /// Whether it may work later although nobody has changed the settings.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { passing: true, .. })
     }
 }
 

@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod feed;
 mod fence;
+mod figures;
 mod keys;
 mod load;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod written;
 
 pub use connect::{ConnectError, RedisSettings};
 pub use feed::RedisFeed;
+pub use figures::FleetFigures;
 pub use load::Stored;
 pub use oddity::Oddity;
 pub use operation::Unreadable;

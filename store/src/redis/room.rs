@@ -69,6 +69,31 @@ struct PodStatus {
     description: String,
 }
 
+impl PodStatus {
+    fn known(&self) -> Option<InstanceStatus> {
+        Some(match self.kind {
+            0 => InstanceStatus::Unknown,
+            1 => InstanceStatus::Pending,
+            2 => InstanceStatus::Ready,
+            3 => InstanceStatus::Terminating,
+            4 => InstanceStatus::Error,
+            _ => return None,
+        })
+    }
+}
+
+/// The status alone of a value of `podMap`; unknown if it cannot be read.
+pub fn instance_status(pod: &str) -> InstanceStatus {
+    #[derive(Deserialize)]
+    struct OnlyStatus {
+        #[serde(default)]
+        status: PodStatus,
+    }
+    let read = serde_json::from_str::<OnlyStatus>(pod);
+    let status = read.ok().and_then(|pod| pod.status.known());
+    status.unwrap_or_default()
+}
+
 #[derive(Serialize, Deserialize)]
 struct PodAddress {
     #[serde(default)]
@@ -222,14 +247,9 @@ impl RoomValues {
             return Ok(None);
         };
         let pod: Pod = serde_json::from_str(text).map_err(|_| unreadable("podMap", text))?;
-        let status = match pod.status.kind {
-            0 => InstanceStatus::Unknown,
-            1 => InstanceStatus::Pending,
-            2 => InstanceStatus::Ready,
-            3 => InstanceStatus::Terminating,
-            4 => InstanceStatus::Error,
-            other => return Err(unreadable("podMap's status", &other.to_string())),
-        };
+        let status = pod.status.known();
+        let status =
+            status.ok_or_else(|| unreadable("podMap's status", &pod.status.kind.to_string()))?;
         let address = pod.address.map(|address| Address {
             host: address.host,
             ports: address.ports.unwrap_or_default(),

@@ -246,3 +246,33 @@ async fn a_user_who_may_not_see_all_keys_loads_too() {
         .sum();
     assert_eq!(ended, 351);
 }
+
+#[tokio::test]
+async fn the_figures_of_all_fleets_are_those_of_the_recording() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    fill(&server);
+    let store = open(&server).await;
+    // So many instances are not one page, whatever the size of a page.
+    for room in 0..1000 {
+        let instance = r#"{"status":{"type":3}}"#;
+        let room = format!("made-up-{room}");
+        let added = server.ask(&["HSET", "scheduler:empty:podMap", &room, instance]);
+        assert!(!added.texts().is_empty());
+    }
+    server.ask(&["SET", "scheduler:other:podMap", "no hash"]);
+    let names = [&NAMES[..], &["other", "unknown"]].concat();
+    let figures = store.figures(&names, 10).await.unwrap();
+    let counts = store.room_counts(&names).await.unwrap();
+    let of = |name: &str| {
+        let at = names.iter().position(|n| *n == name).unwrap();
+        let figures = figures[at].unwrap();
+        assert_eq!(figures.rooms, counts[at]);
+        (figures.instances, figures.running_matches)
+    };
+    assert_eq!(of("arena-eu"), ([0, 0, 5, 0, 0], 2));
+    assert_eq!(of("empty"), ([0, 0, 0, 1000, 0], 0));
+    assert_eq!(of("unknown"), ([0; 5], 0));
+    assert!(figures[6].is_none(), "its keys have other types");
+}

@@ -133,12 +133,13 @@ impl ManagementApi for ManagementService {
         let schedulers = self
             .read(context, |reads| {
                 Box::pin(async move {
-                    let mut all = Vec::new();
-                    for scheduler in reads.schedulers(&filter).await? {
-                        let rooms = reads.room_counts(scheduler.name.as_str()).await?;
-                        all.push(convert::info(&scheduler, rooms));
-                    }
-                    Ok(all)
+                    let schedulers = reads.schedulers(&filter).await?;
+                    let names: Vec<&str> = schedulers.iter().map(|s| s.name.as_str()).collect();
+                    let rooms = reads.room_counts(&names).await?;
+                    let both = schedulers.iter().zip(rooms);
+                    Ok(both
+                        .map(|(scheduler, rooms)| convert::info(scheduler, rooms))
+                        .collect())
                 })
             })
             .await?;

@@ -15,7 +15,13 @@ fn put_room(id: &str) -> Change {
 }
 
 async fn rooms(ports: &Ports) -> u64 {
-    ports.reads.room_counts("fleet").await.unwrap().total()
+    ports
+        .reads
+        .room_counts(&["fleet"])
+        .await
+        .unwrap()
+        .remove(0)
+        .total()
 }
 
 pub async fn a_take_over_fences_the_owner_before(harness: &dyn Harness) {
@@ -240,7 +246,7 @@ pub async fn sixty_four_writers_do_not_disturb_each_other(harness: &dyn Harness)
     for writer in writers {
         let owner = writer.await.unwrap();
         let name = owner.name.as_str();
-        let counts = ports.reads.room_counts(name).await.unwrap();
+        let counts = ports.reads.room_counts(&[name]).await.unwrap().remove(0);
         assert_eq!(counts.total(), BATCHES, "{name}");
         assert_eq!(owner.stored_seq().await, owner.seq);
     }

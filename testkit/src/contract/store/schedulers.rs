@@ -57,7 +57,7 @@ pub async fn a_second_creation_is_refused_as_a_whole(harness: &dyn Harness) {
         "{refused:?}"
     );
     assert_eq!(owner.stored_seq().await, stored);
-    let counts = ports.reads.room_counts("fleet").await.unwrap();
+    let counts = ports.reads.room_counts(&["fleet"]).await.unwrap().remove(0);
     assert_eq!(counts, RoomCounts::default());
     let loaded = owner.load().await;
     assert_eq!(loaded.scheduler, Some(first));
@@ -256,7 +256,10 @@ pub async fn a_deletion_keeps_one_operation_and_no_namesake_is_touched(harness: 
     let reads = &ports.reads;
     assert_eq!(reads.scheduler("a").await.unwrap(), None);
     assert!(reads.versions("a").await.unwrap().is_empty());
-    assert_eq!(reads.room_counts("a").await.unwrap(), RoomCounts::default());
+    assert_eq!(
+        reads.room_counts(&["a"]).await.unwrap().remove(0),
+        RoomCounts::default()
+    );
     assert_eq!(
         reads.operations("a", Stage::Pending).await.unwrap().total,
         0
@@ -277,7 +280,7 @@ pub async fn a_deletion_keeps_one_operation_and_no_namesake_is_touched(harness: 
     for other in others {
         let name = other.name.as_str();
         assert_eq!(reads.versions(name).await.unwrap().len(), 2, "{name}");
-        let counts = reads.room_counts(name).await.unwrap();
+        let counts = reads.room_counts(&[name]).await.unwrap().remove(0);
         assert_eq!(counts.of(RoomStatus::Ready), 1, "{name}");
         assert_eq!(
             reads.operations(name, history).await.unwrap().total,

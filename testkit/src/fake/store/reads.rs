@@ -92,13 +92,16 @@ impl Reads for FakeStore {
         Ok(self.stored_operation(scheduler, id))
     }
 
-    async fn room_counts(&self, scheduler: &str) -> Result<RoomCounts, StoreError> {
+    async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
         self.ask(StoreCall::Read).await?;
-        let mut counts = RoomCounts::default();
-        for room in self.stored_rooms(scheduler) {
-            counts.0[room.reported.status as usize] += 1;
-        }
-        Ok(counts)
+        let counts = schedulers.iter().map(|scheduler| {
+            let mut counts = RoomCounts::default();
+            for room in self.stored_rooms(scheduler) {
+                counts.0[room.reported.status as usize] += 1;
+            }
+            counts
+        });
+        Ok(counts.collect())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
