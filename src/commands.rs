@@ -121,7 +121,7 @@ fn answer_without_running(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::start::Module;
+    use crate::module::Module;
     use clap::ValueEnum;
     use std::time::Duration;
 

@@ -6,20 +6,20 @@
 
 use crate::backup;
 use crate::clock::SystemClock;
-use crate::cluster::Cluster;
 use crate::observed::{Observed, StoreMetrics};
+use crate::reporter::Reporter;
 use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_api::Backup;
 use maestro_core::ports::{Feed, Ownership, Reads, Runtime, Store};
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
+use maestro_runtime::Elsewhere;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::cluster::ClusterStore;
 use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
 use prometheus::Registry;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +46,8 @@ pub enum Stores {
     Cluster {
         store: Arc<ClusterStore>,
         installation: String,
-        folder: ClaimedFolder,
+        /// `None` if this process hosts no rooms.
+        folder: Option<ClaimedFolder>,
     },
 }
 
@@ -87,10 +88,17 @@ impl AdapterMetrics {
     }
 }
 
+/// What a process that hosts rooms tells them.
+pub struct Hosting {
+    pub rooms_api_url: String,
+}
+
 /// The runtime that `runtime.type` names.
 enum Rooms {
     Process(Arc<ProcessRuntime>),
     Simulated(Arc<SimulatedRuntime>),
+    /// This process hosts none.
+    Elsewhere,
 }
 
 /// Claims the data folder. A process that was killed while spawning a room leaves its lock to the child for a moment,
@@ -120,23 +128,6 @@ pub async fn open_store(folder: ClaimedFolder) -> anyhow::Result<Stores> {
     Ok(Stores::Embedded(opened?))
 }
 
-/// `nodes` takes the calls of other nodes.
-///
-/// # Errors
-/// Says which of the stores cannot be used, and what to do.
-pub async fn open_cluster(
-    cluster: Cluster,
-    settings: Settings,
-    nodes: TcpListener,
-    folder: ClaimedFolder,
-) -> anyhow::Result<Stores> {
-    Ok(Stores::Cluster {
-        store: cluster.store(&settings, &nodes).await?,
-        installation: cluster.installation.to_string(),
-        folder,
-    })
-}
-
 impl Adapters {
     /// Opens the rest. Must run on the I/O runtime, where clients live. On an error the store is closed.
     ///
@@ -145,11 +136,15 @@ impl Adapters {
     pub async fn open(
         settings: &Settings,
         store: Stores,
-        rooms_api_url: String,
+        hosting: Option<Hosting>,
         metrics: AdapterMetrics,
     ) -> anyhow::Result<Self> {
         let keep_alive = KeepAlive::new(settings.keep_alive_time, settings.keep_alive_timeout);
-        match Rooms::open(settings, store.installation(), rooms_api_url).await {
+        let runtime = match hosting {
+            Some(hosting) => Rooms::open(settings, store.installation(), hosting).await,
+            None => Ok(Rooms::Elsewhere),
+        };
+        match runtime {
             Ok(runtime) => Ok(Self {
                 store,
                 runtime,
@@ -192,6 +187,15 @@ impl Adapters {
         )
     }
 
+    /// Reads the figures of all fleets; `None` on the embedded store, whose process has them.
+    pub fn reporter(&self, settings: &Settings, io: &tokio::runtime::Handle) -> Option<Reporter> {
+        let Stores::Cluster { store, .. } = &self.store else {
+            return None;
+        };
+        let (every, page) = (settings.report_every, settings.redis.scan_size);
+        Some(Reporter::start(store.clone(), every, page, io))
+    }
+
     /// Copies the store on request.
     pub fn backup(&self, settings: &Settings, io: tokio::runtime::Handle) -> Backup {
         match &self.store {
@@ -217,7 +221,7 @@ impl Rooms {
     async fn open(
         settings: &Settings,
         installation: &str,
-        rooms_api_url: String,
+        hosting: Hosting,
     ) -> anyhow::Result<Self> {
         if settings.runtime == RuntimeKind::Simulated {
             let mut simulated = settings.simulated.clone();
@@ -228,7 +232,7 @@ impl Rooms {
             return Ok(Self::Simulated(opened));
         }
         let mut process = ProcessSettings::new(&settings.data_dir, installation);
-        process.rooms_api_url = rooms_api_url;
+        process.rooms_api_url = hosting.rooms_api_url;
         process.host.clone_from(&settings.room_host);
         process.default_ports = Some(settings.default_ports);
         process.rooms_max = settings.rooms_per_node;
@@ -245,6 +249,7 @@ impl Rooms {
         match self {
             Self::Process(runtime) => runtime.clone(),
             Self::Simulated(runtime) => runtime.clone(),
+            Self::Elsewhere => Arc::new(Elsewhere),
         }
     }
 
@@ -252,6 +257,7 @@ impl Rooms {
         match self {
             Self::Process(runtime) => runtime.shutdown().await,
             Self::Simulated(runtime) => runtime.shutdown().await,
+            Self::Elsewhere => {}
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The server of `maestro demo`: this program's own, in the same process.
 
+use crate::module::Duties;
 use crate::serve::serve;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, StoreKind};
 use maestro_samples::demo::{self, DemoArgs, Server};
 use std::path::Path;
 
@@ -12,10 +13,10 @@ use std::path::Path;
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     demo::run(args, |folder, play| {
         let settings = demo_settings(folder)?;
-        serve(&settings, |addresses| {
+        serve(&settings, &Duties::all(&settings), |addresses| {
             play(Server {
-                management: addresses.management,
-                rooms: addresses.rooms,
+                management: addresses.management.unwrap_or_default(),
+                rooms: addresses.rooms.unwrap_or_default(),
                 internal: addresses.internal,
                 installation: addresses.installation,
             })
@@ -28,6 +29,8 @@ fn demo_settings(folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = settings::load(None, std::env::vars_os(), &[])?.settings;
     settings.data_dir = folder.into();
     settings.core.paused = false;
+    settings.store = StoreKind::Embedded;
+    settings.resolve_hosts();
     for listen in [
         &mut settings.api,
         &mut settings.rooms_api,

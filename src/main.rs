@@ -17,13 +17,16 @@ mod listen;
 mod logging;
 mod metrics;
 mod migrate;
+mod module;
 mod observed;
 mod process_metrics;
+mod reporter;
 mod serve;
 mod settings;
-mod standby;
+mod signals;
 mod start;
 mod traces;
+mod waiting;
 
 fn main() -> std::process::ExitCode {
     // Comes before anything that allocates memory: there is one such process per container.

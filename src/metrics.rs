@@ -1,7 +1,8 @@
 //! The page of `/metrics`: registered metrics, then those collected at the scrape. `docs/metrics.md` lists all of them.
 
+use crate::reporter::Reporter;
 use crate::{logging, process_metrics};
-use maestro_actors::Node;
+use maestro_actors::{Node, report_fleets};
 use maestro_http::MetricsPage;
 use maestro_metrics::{MetricKind, Page};
 use prometheus::{Registry, TextEncoder};
@@ -10,11 +11,16 @@ use std::sync::Arc;
 /// Dropped log lines.
 const LINES_DROPPED: &str = "maestro_log_lines_dropped_total";
 
-/// All metrics of this process, rendered on call. `None`: it hosts nothing.
-pub fn page(registry: Registry, node: Option<Node>) -> MetricsPage {
+/// All metrics of this process, rendered on call.
+pub fn page(registry: Registry, node: Node, reporter: Option<Reporter>) -> MetricsPage {
     Arc::new(move || {
         let mut families = registry.gather();
-        families.extend(node.iter().flat_map(Node::metrics));
+        families.extend(node.metrics());
+        if let Some(reporter) = &reporter {
+            let mut page = Page::default();
+            report_fleets(&mut page, &reporter.fleets());
+            families.extend(page.into_families());
+        }
         families.extend(process());
         // The encoder refuses only a family without samples, and there are none.
         let text = TextEncoder::new().encode_to_string(&families);

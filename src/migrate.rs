@@ -44,11 +44,12 @@ pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
         start::in_folder(args.data_dir.as_deref()),
     ];
     let flags: Vec<_> = flags.into_iter().flatten().collect();
-    let loaded = start::told(settings::load_here(args.config_path.as_deref(), &flags))?;
+    let mut loaded = start::told(settings::load_here(args.config_path.as_deref(), &flags))?;
     if settings::migrates_postgres(&loaded) {
         return database(&loaded.settings);
     }
-    embedded_store(&start::usable(loaded)?)
+    start::complete(&mut loaded, true)?;
+    embedded_store(&loaded.settings)
 }
 
 fn embedded_store(settings: &Settings) -> anyhow::Result<()> {

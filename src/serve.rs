@@ -1,11 +1,12 @@
 //! The life cycle of the process: adapters, actors, servers, and shutdown.
 
-use crate::cluster::Cluster;
-use crate::compose::{AdapterMetrics, Adapters, claim_folder, open_cluster, open_store};
+use crate::compose::{AdapterMetrics, Adapters, Hosting, claim_folder, open_store};
 use crate::grpc::Grpc;
-use crate::listen::{Addresses, HttpListeners, Listeners};
+use crate::listen::{Addresses, HttpListeners, Listeners, rooms_api_of_this_machine};
 use crate::metrics;
+use crate::module::Duties;
 use crate::settings::{Settings, StoreKind};
+use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
@@ -17,11 +18,9 @@ use maestro_http::{
 };
 use prometheus::Registry;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
@@ -39,7 +38,11 @@ pub const UPKEEP_LEFT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A start error, or the error of `until`.
-pub fn serve<T, F>(settings: &Settings, until: impl FnOnce(Addresses) -> F) -> anyhow::Result<T>
+pub fn serve<T, F>(
+    settings: &Settings,
+    duties: &Duties,
+    until: impl FnOnce(Addresses) -> F,
+) -> anyhow::Result<T>
 where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
@@ -49,13 +52,14 @@ where
         .enable_all()
         .build()
         .context("cannot start the I/O runtime")?;
-    let result = actix_rt::System::new().block_on(run(settings, &io, until));
+    let result = actix_rt::System::new().block_on(run(settings, duties, &io, until));
     io.shutdown_timeout(UPKEEP_LEFT);
     result
 }
 
 async fn run<T, F>(
     settings: &Settings,
+    duties: &Duties,
     io: &tokio::runtime::Runtime,
     until: impl FnOnce(Addresses) -> F,
 ) -> anyhow::Result<T>
@@ -66,18 +70,22 @@ where
     ensure_descriptors(settings)?;
     let registry = Registry::new();
     let measured = AdapterMetrics::register(&registry)?;
-    let (settings, listeners, addresses, adapters) = open(settings, io, measured).await?;
+    let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
     let services = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
     let secret = settings.nodes.secret.clone();
+    let reporter = match duties.module.reads_figures() {
+        true => adapters.reporter(settings, io.handle()),
+        false => None,
+    };
     let peers = Arc::new(GrpcPeers::new(secret, io.handle().clone()));
     let apis = routed(&node, services.clone(), peers.clone());
     let parts = InternalParts {
         operator: apis.operator.clone(),
         metrics: settings
             .metrics_enabled
-            .then(|| metrics::page(registry.clone(), Some(node.clone()))),
+            .then(|| metrics::page(registry.clone(), node.clone(), reporter)),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
     };
@@ -89,7 +97,7 @@ where
 
     // "Ready" is logged when commands find their owners.
     node.loaded(LOADED_WITHIN).await;
-    serving.grpc.ready().await;
+    serving.ready().await;
     let result = io
         .spawn(until(addresses))
         .await
@@ -98,7 +106,7 @@ where
     // Other nodes take the schedulers over while this one still answers.
     node.hand_over().await;
     // New work is refused from here on; accepted work is answered.
-    serving.grpc.closing().await;
+    serving.closing().await;
     node.shutdown().await;
     serving.stop(settings.graceful_shutdown).await;
     peers.close().await;
@@ -112,44 +120,49 @@ where
 /// because rooms need the servers' addresses.
 async fn open(
     settings: &Settings,
+    duties: &Duties,
     io: &tokio::runtime::Runtime,
     measured: AdapterMetrics,
 ) -> anyhow::Result<(Settings, Listeners, Addresses, Adapters)> {
     let (folder, mut settings) = (settings.data_dir.clone(), settings.clone());
-    let claimed = io.spawn(async move { claim_folder(&folder, IN_USE_FOR).await });
-    let claimed = claimed.await.context("opening was interrupted")??;
-    let cluster = match settings.store {
-        StoreKind::Postgres => {
-            let opened = io.spawn(async move {
-                let cluster = Cluster::open(&mut settings).await;
-                cluster.map(|cluster| (cluster, settings))
-            });
-            let (cluster, completed) = opened.await.context("opening was interrupted")??;
+    let claimed = match duties.module.hosts() {
+        true => {
+            let claimed = io.spawn(async move { claim_folder(&folder, IN_USE_FOR).await });
+            Some(claimed.await.context("opening was interrupted")??)
+        }
+        false => None,
+    };
+    let listeners = Listeners::bind(&settings, duties).await?;
+    let store = match (settings.store, claimed) {
+        (StoreKind::Postgres, folder) => {
+            let (store, completed) =
+                waiting::open_cluster(settings, &listeners, folder.is_some(), io).await?;
             settings = completed;
-            Some(cluster)
+            store.stores(folder)
         }
-        _ => None,
-    };
-    let listeners = Listeners::bind(&settings).await?;
-    let store = match cluster {
-        None => io.spawn(open_store(claimed)).await,
-        Some(cluster) => {
-            let nodes = listeners.nodes.as_ref().map(TcpListener::try_clone);
-            let nodes = nodes.transpose()?.context("cluster.listen is empty")?;
-            let wanted = settings.clone();
-            io.spawn(open_cluster(cluster, wanted, nodes, claimed))
-                .await
+        (_, Some(folder)) => {
+            let opened = io.spawn(open_store(folder)).await;
+            opened.context("opening was interrupted")??
         }
+        (_, None) => anyhow::bail!(duties.module.needs_shared_store()),
     };
-    let store = store.context("opening was interrupted")??;
-    let wanted = settings.clone();
     let addresses = listeners.addresses(store.installation())?;
-    let rooms_api_url = settings.rooms_api_url.as_ref().unwrap_or(&addresses.rooms);
-    let rooms_api_url = rooms_api_url.clone();
-    let opened =
-        io.spawn(async move { Adapters::open(&wanted, store, rooms_api_url, measured).await });
+    let hosting = duties.module.hosts().then(|| Hosting {
+        rooms_api_url: rooms_api_url(&settings, &addresses),
+    });
+    let wanted = settings.clone();
+    let opened = io.spawn(async move { Adapters::open(&wanted, store, hosting, measured).await });
     let adapters = opened.await.context("opening was interrupted")??;
     Ok((settings, listeners, addresses, adapters))
+}
+
+/// As rooms are told: as set, or else that of this process, or else that of this machine.
+fn rooms_api_url(settings: &Settings, addresses: &Addresses) -> String {
+    let told = settings.rooms_api_url.as_ref().or(addresses.rooms.as_ref());
+    told.map_or_else(
+        || rooms_api_of_this_machine(&settings.rooms_api),
+        String::clone,
+    )
 }
 
 /// The APIs by who calls them.
@@ -163,7 +176,7 @@ struct ServedApis {
 /// The running servers.
 struct Serving {
     http: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
-    grpc: Grpc,
+    grpc: Option<Grpc>,
     nodes: Option<Grpc>,
 }
 
@@ -190,23 +203,36 @@ impl Serving {
             _ => None,
         };
         let apis = apis.public;
-        let apis_over_grpc = apis.clone();
-        let grpc = Grpc::start(
-            grpc,
-            descriptors() / 8,
-            registry,
-            apis_over_grpc,
-            shown_to,
-            io,
-        )
-        .await?;
-        let http = servers(settings, http, apis, parts, registry)?
+        let grpc = match grpc {
+            Some(grpc) => {
+                let (most, apis) = (descriptors() / 8, apis.clone());
+                Some(Grpc::start(grpc, most, registry, apis, shown_to, io).await?)
+            }
+            None => None,
+        };
+        let http = servers(settings, http, apis, parts, registry)?;
+        let http = http
+            .into_iter()
             .map(|server| (server.handle(), actix_rt::spawn(server)));
         Ok(Self {
-            http: http.into(),
+            http: http.collect(),
             grpc,
             nodes,
         })
+    }
+
+    /// Health reports that calls are served.
+    async fn ready(&self) {
+        if let Some(grpc) = &self.grpc {
+            grpc.ready().await;
+        }
+    }
+
+    /// Health reports that no more calls should come.
+    async fn closing(&self) {
+        if let Some(grpc) = &self.grpc {
+            grpc.closing().await;
+        }
     }
 
     /// Running gRPC calls end within `grace`; the HTTP servers have their own limit.
@@ -219,12 +245,12 @@ impl Serving {
                 }
             }
         };
-        let nodes = async {
-            if let Some(nodes) = self.nodes {
-                nodes.stop(grace).await;
+        let stop = async |server: Option<Grpc>| {
+            if let Some(server) = server {
+                server.stop(grace).await;
             }
         };
-        tokio::join!(self.grpc.stop(grace), http, nodes);
+        tokio::join!(stop(self.grpc), http, stop(self.nodes));
     }
 }
 
@@ -234,7 +260,7 @@ fn servers(
     apis: Apis,
     parts: InternalParts,
     registry: &Registry,
-) -> anyhow::Result<[Server; 3]> {
+) -> anyhow::Result<Vec<Server>> {
     let refused = RefusedRequests::register(registry)?;
     let descriptors = descriptors();
     let with = |listener, connections_max, trusted| ServerSettings {
@@ -247,38 +273,31 @@ fn servers(
         timeouts: ConnectionTimeouts::default(),
     };
     let internal = ServerSettings {
-        listener: listeners.internal,
-        connections_max: descriptors / 16,
-        trusted: settings.trusted.clone(),
-        refused: refused.clone(),
         workers: 1,
         shutdown_timeout: settings.internal_shutdown,
-        timeouts: ConnectionTimeouts::default(),
+        ..with(
+            listeners.internal,
+            descriptors / 16,
+            settings.trusted.clone(),
+        )
     };
-    let management =
-        gateway::management(apis.management).observer(Arc::new(HttpMetrics::management(registry)?));
-    let rooms = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms(registry)?));
-    Ok([
-        server::management(
-            with(
-                listeners.management,
-                descriptors / 8,
-                settings.trusted.clone(),
-            ),
-            management,
+    let mut all = vec![server::internal(internal, parts)?];
+    if let Some(listener) = listeners.management {
+        let gateway = gateway::management(apis.management)
+            .observer(Arc::new(HttpMetrics::management(registry)?));
+        all.push(server::management(
+            with(listener, descriptors / 8, settings.trusted.clone()),
+            gateway,
             apis.operator,
             settings.serves_debug(),
-        )?,
-        server::rooms(
-            with(
-                listeners.rooms,
-                descriptors / 2,
-                settings.trusted_by_rooms(),
-            ),
-            rooms,
-        )?,
-        server::internal(internal, parts)?,
-    ])
+        )?);
+    }
+    if let Some(listener) = listeners.rooms {
+        let gateway = gateway::rooms(apis.rooms).observer(Arc::new(HttpMetrics::rooms(registry)?));
+        let settings = with(listener, descriptors / 2, settings.trusted_by_rooms());
+        all.push(server::rooms(settings, gateway)?);
+    }
+    Ok(all)
 }
 
 /// Files and sockets that an idle server has open, and some spare ones.
@@ -308,19 +327,4 @@ fn descriptors() -> usize {
     const PLENTY: u64 = 1 << 18;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     usize::try_from(limit.current.unwrap_or(PLENTY).min(PLENTY)).unwrap_or(1024)
-}
-
-/// Waits for TERM or INT.
-///
-/// # Errors
-/// If signal handlers cannot be installed.
-pub async fn ended_by_signal() -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate()).context("cannot listen for TERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("cannot listen for INT")?;
-    let name = tokio::select! {
-        _ = term.recv() => "TERM",
-        _ = int.recv() => "INT",
-    };
-    info!(signal = name, "shutting down: no new work, rooms stay");
-    Ok(())
 }

@@ -2,12 +2,13 @@
 
 use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
-use crate::serve::{ended_by_signal, serve};
+use crate::module::{Duties, Module};
+use crate::serve::serve;
 use crate::settings::{self, Collector, Listen, Loaded, Settings, SettingsErrors, StoreKind};
-use crate::standby;
+use crate::signals::ended_by_signal;
 use crate::traces::Traces;
-use anyhow::{anyhow, bail};
-use clap::{Args, ValueEnum};
+use anyhow::anyhow;
+use clap::Args;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
@@ -28,89 +29,39 @@ pub struct StartArgs {
     pub data_dir: Option<PathBuf>,
 }
 
-/// The modules of the contract, and `all` of them in one process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Module {
-    All,
-    ManagementApi,
-    RoomsApi,
-    Worker,
-    RuntimeWatcher,
-    MetricsReporter,
-}
-
-impl std::fmt::Display for Module {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::All => "all",
-            Self::ManagementApi => "management-api",
-            Self::RoomsApi => "rooms-api",
-            Self::Worker => "worker",
-            Self::RuntimeWatcher => "runtime-watcher",
-            Self::MetricsReporter => "metrics-reporter",
-        })
-    }
-}
-
 /// Runs the chosen module until it is told to end.
 ///
 /// # Errors
 /// If it cannot start; the text says what to do.
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
-    let (settings, traces) = prepare(args)?;
-    let ended = run_module(args, &settings);
+    let (settings, duties, traces) = prepare(args)?;
+    let ended = run_module(&settings, &duties);
     if let Some(traces) = traces {
         traces.close();
     }
     ended
 }
 
-fn run_module(args: &StartArgs, settings: &Settings) -> anyhow::Result<()> {
-    match args.module {
-        Module::All => {}
-        Module::RuntimeWatcher => {
-            warn_if_open("internalApi", &settings.internal_api);
-            return standby::run(settings);
-        }
-        module => bail!("{}", alone(module, settings.store)),
-    }
-    info!(store = %settings.store, runtime = %settings.runtime_in_use(), data_dir = %settings.data_dir.display(), "store and runtime chosen");
-    for (what, listen) in [
-        ("api", &settings.api),
-        ("roomsApi", &settings.rooms_api),
-        ("internalApi", &settings.internal_api),
-        ("grpc", &settings.grpc),
-    ] {
+fn run_module(settings: &Settings, duties: &Duties) -> anyhow::Result<()> {
+    let module = duties.module;
+    let runtime = module.hosts().then(|| settings.runtime_in_use());
+    info!(
+        %module,
+        store = %settings.store,
+        runtime = runtime.map(display),
+        data_dir = module.hosts().then(|| display(settings.data_dir.display())),
+        "store and runtime chosen"
+    );
+    for (what, listen) in duties.public() {
         warn_if_open(what, listen);
     }
-    serve(settings, wait_for_signal)
-}
-
-/// Why a module cannot run alone here.
-fn alone(module: Module, store: StoreKind) -> String {
-    let instead = match module {
-        Module::MetricsReporter => {
-            "it reports its schedulers itself, on /metrics of its internal server (internalApi.port)"
-        }
-        Module::RoomsApi => "it serves the rooms API on roomsApi.port",
-        Module::ManagementApi => "it serves the management API on api.port",
-        _ => "it works the operations of all schedulers",
-    };
-    match store {
-        StoreKind::Postgres => format!(
-            "this build runs all modules in one process, of which several may share Postgres and Redis. Instead of \
-             the module {module} run `maestro start all` on every node; {instead}"
-        ),
-        _ => format!(
-            "the module {module} alone needs a store that several processes share (Postgres and Redis): the embedded \
-             store belongs to one process. Run `maestro start all`; {instead}"
-        ),
-    }
+    warn_if_open("the internal server", &settings.internal_api);
+    serve(settings, duties, wait_for_signal)
 }
 
 /// The settings in force, with their warnings logged, and the trace exporter. The settings decide about spans, so the
 /// log begins after they are read.
-fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
+fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Duties, Option<Traces>)> {
     let loaded = load(args.config_path.as_deref(), args.data_dir.as_deref());
     let collector = match &loaded {
         Ok(loaded) => loaded.settings.traces.collector(),
@@ -127,11 +78,11 @@ fn prepare(args: &StartArgs) -> anyhow::Result<(Settings, Option<Traces>)> {
         }
     };
     logging::init(args.log_config, spans);
-    let settings = checked(loaded)?;
+    let (settings, duties) = checked(loaded, args.module)?;
     if let Some(collector) = collector {
         tell_of(&collector);
     }
-    Ok((settings, traces))
+    Ok((settings, duties, traces))
 }
 
 fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, SettingsErrors> {
@@ -144,8 +95,16 @@ pub fn in_folder(data_dir: Option<&Path>) -> Option<(&'static str, &'static str,
     folder.map(|folder| ("store.dataDir", "--data-dir", folder))
 }
 
-fn checked(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Settings> {
-    usable(told(loaded)?)
+fn checked(
+    loaded: Result<Loaded, SettingsErrors>,
+    module: Module,
+) -> anyhow::Result<(Settings, Duties)> {
+    let mut loaded = told(loaded)?;
+    complete(&mut loaded, module.hosts())?;
+    // The module metrics-reporter does it for workers.
+    loaded.settings.actors.reports_fleets = module == Module::All;
+    let duties = Duties::of(module, &loaded).map_err(|why| anyhow!(why))?;
+    Ok((loaded.settings, duties))
 }
 
 /// The settings, with their warnings logged.
@@ -161,19 +120,26 @@ pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
+/// The settings, with what depends on several of them. `hosts`: rooms run here.
+///
 /// # Errors
 /// What they ask for and this build does not have.
-pub fn usable(mut loaded: Loaded) -> anyhow::Result<Settings> {
-    settings::check_adapters(&loaded).map_err(|why| anyhow!(why))?;
-    loaded.settings.store = settings::store_in_use(&loaded);
+pub fn complete(loaded: &mut Loaded, hosts: bool) -> anyhow::Result<()> {
+    if hosts {
+        settings::check_adapters(loaded).map_err(|why| anyhow!(why))?;
+    }
+    loaded.settings.store = settings::store_in_use(loaded);
+    loaded.settings.resolve_hosts();
     if loaded.settings.store == StoreKind::Embedded {
         // The cluster store has a secret of its own.
         loaded.settings.nodes.check().map_err(|why| anyhow!(why))?;
     }
     // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);
-    loaded.settings.data_dir = folder.unwrap_or(loaded.settings.data_dir);
-    Ok(loaded.settings)
+    if let Ok(folder) = folder {
+        loaded.settings.data_dir = folder;
+    }
+    Ok(())
 }
 
 fn tell_of(collector: &Collector) {
@@ -208,10 +174,10 @@ fn warn_if_open(what: &str, listen: &Listen) {
 
 async fn wait_for_signal(addresses: Addresses) -> anyhow::Result<()> {
     info!(
-        management = %addresses.management,
-        rooms = %addresses.rooms,
+        management = addresses.management.map(display),
+        rooms = addresses.rooms.map(display),
         internal = %addresses.internal,
-        grpc = %addresses.grpc,
+        grpc = addresses.grpc.map(display),
         "ready"
     );
     ended_by_signal().await

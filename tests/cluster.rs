@@ -2,73 +2,12 @@
 
 mod support;
 
-use maestro_testkit::servers::postgres::{self, TestDatabase};
-use maestro_testkit::servers::redis::RedisServer;
 use serde_json::Value;
-use std::process::Command;
 use std::time::Instant;
-use support::{BINARY, Home, Maestro, eventually, seconds};
+use support::stores::Stores;
+use support::{Home, Maestro, eventually, seconds};
 
-const ROLES: [&str; 6] = [
-    "SCHEDULERCACHE",
-    "OPERATIONSTORAGE",
-    "OPERATIONFLOW",
-    "OPERATIONLEASESTORAGE",
-    "ROOMSTORAGE",
-    "INSTANCESTORAGE",
-];
 const FLEETS: [&str; 4] = ["north", "east", "south", "west"];
-
-/// The stores of a cluster.
-struct Stores {
-    postgres: TestDatabase,
-    redis: RedisServer,
-}
-
-impl Stores {
-    /// `None` where a program is missing, which is said.
-    async fn start() -> Option<Self> {
-        let (postgres, redis) = (postgres::database().await?, RedisServer::start(&[]).await?);
-        let stores = Self { postgres, redis };
-        let mut migrate = Command::new(BINARY);
-        let output = migrate.arg("migrate").envs(stores.environment()).output();
-        let output = output.expect("the binary starts");
-        assert!(output.status.success(), "{output:?}");
-        Some(stores)
-    }
-
-    fn environment(&self) -> Vec<(String, String)> {
-        let url = self.postgres.url().to_owned();
-        let mut all = vec![(
-            "MAESTRO_ADAPTERS_SCHEDULERSTORAGE_POSTGRES_URL".to_owned(),
-            url,
-        )];
-        for role in ROLES {
-            let key = format!("MAESTRO_ADAPTERS_{role}_REDIS_URL");
-            all.push((key, self.redis.url()));
-        }
-        all
-    }
-
-    /// A node with rooms without processes.
-    fn node(&self, home: &Home) -> Maestro {
-        let mut all = self.environment();
-        all.push(("MAESTRO_RUNTIME_TYPE".into(), "simulated".into()));
-        let all: Vec<_> = all
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        home.start_with(&all)
-    }
-
-    /// The fleets that have a living owner, by the address of the owner.
-    fn owned(&self) -> Vec<String> {
-        self.postgres.ask(
-            "SELECT o.scheduler FROM maestro_owner o JOIN maestro_node n USING (session)
-             WHERE n.expires_at > clock_timestamp() ORDER BY 1",
-        )
-    }
-}
 
 async fn serves(node: &Maestro, fleet: &str) -> bool {
     let path = format!("/schedulers/{fleet}/rollout");

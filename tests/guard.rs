@@ -3,11 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
-use support::{BINARY, Home, Maestro, seconds};
+use support::{Home, Maestro, seconds};
 use tonic::codegen::Service;
 use tonic::codegen::http::Request;
 use tonic::transport::Endpoint;
@@ -337,40 +336,6 @@ async fn nothing_is_done_for_a_page_and_whoever_is_trusted_is_served() {
         assert_eq!(said.status() != "403", served, "{host}: {}", said.head);
     }
     maestro.remove("good").await;
-}
-
-/// Killed on drop.
-struct Standby(Child);
-
-impl Drop for Standby {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn a_standby_refuses_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut standby = Standby(
-        Command::new(BINARY)
-            .args(["start", "runtime-watcher", "--data-dir"])
-            .arg(folder.path())
-            .env("MAESTRO_INTERNALAPI_PORT", "0")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts"),
-    );
-    let mut lines = BufReader::new(standby.0.stderr.take().expect("piped")).lines();
-    let internal = loop {
-        let line = lines.next().expect("it becomes ready").expect("a line");
-        let record: Value = serde_json::from_str(&line).expect("JSON");
-        if let Some(url) = record["internal"].as_str() {
-            break url.to_owned();
-        }
-    };
-    check(&internal);
-    assert_eq!(ask(&internal, "GET /healthz", &[]).status(), "200");
 }
 
 /// Everything that a browser could send to the gRPC port is HTTP/1.1: browsers speak HTTP/2 only over TLS.

@@ -3,10 +3,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use support::{BINARY, Home, run, seconds, signal};
+use std::process::Output;
+use support::{Home, run};
 
 fn said(output: &Output) -> String {
     [output.stdout.clone(), output.stderr.clone()]
@@ -23,7 +22,13 @@ fn migrate(folder: &Path, arguments: &[&str]) -> Output {
 fn a_module_that_needs_a_shared_store_says_what_to_run_instead() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
-    for module in ["management-api", "rooms-api", "worker", "metrics-reporter"] {
+    for module in [
+        "management-api",
+        "rooms-api",
+        "worker",
+        "runtime-watcher",
+        "metrics-reporter",
+    ] {
         let data = data.to_str().expect("a path");
         let output = run(&["start", module, "--data-dir", data]);
         assert_eq!(output.status.code(), Some(1), "{module}");
@@ -33,61 +38,6 @@ fn a_module_that_needs_a_shared_store_says_what_to_run_instead() {
         }
     }
     assert!(!data.exists());
-}
-
-/// Killed on drop: a failing test leaves no process.
-struct Standby(std::process::Child);
-
-impl Drop for Standby {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_runtime_watcher_stands_by_beside_a_running_server() {
-    let home = Home::new();
-    let maestro = home.start();
-    let mut standby = Standby(
-        Command::new(BINARY)
-            .args(["start", "runtime-watcher", "--data-dir"])
-            .arg(home.path())
-            .env("MAESTRO_INTERNALAPI_PORT", "0")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts"),
-    );
-    let mut lines = BufReader::new(standby.0.stderr.take().expect("piped")).lines();
-    let internal = loop {
-        let line = lines.next().expect("it becomes ready").expect("a line");
-        let record: Value = serde_json::from_str(&line).expect("JSON");
-        if let Some(url) = record["internal"].as_str() {
-            break url.to_owned();
-        }
-    };
-    for (path, status, body) in [
-        ("/health", 200, "OK"),
-        ("/healthz", 200, "OK"),
-        ("/readyz", 200, "OK"),
-        ("/debug/actors", 404, "404 page not found\n"),
-    ] {
-        let answer = maestro
-            .call("POST", &format!("{internal}{path}"), None)
-            .await;
-        assert_eq!(answer, (status, Value::String(body.into())), "{path}");
-    }
-    let metrics = format!("{internal}/metrics");
-    assert_eq!(maestro.call("GET", &metrics, None).await.0, 200);
-    let pid = i32::try_from(standby.0.id()).expect("a pid");
-    signal(pid, rustix::process::Signal::TERM);
-    let until = std::time::Instant::now() + seconds(20);
-    while standby.0.try_wait().expect("a child").is_none() {
-        assert!(std::time::Instant::now() < until, "it does not end");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert!(standby.0.wait().expect("a child").success());
-    assert!(maestro.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ pub mod operator;
 mod progress;
 mod request_scope;
 pub mod server;
-mod standby;
+mod waiting;
 
 pub use connection::ConnectionTimeouts;
 pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};

@@ -26,11 +26,11 @@ use crate::connection::{Connection, ConnectionTimeouts};
 use crate::crowd::Crowd;
 use crate::gateway::{Gateway, Observers};
 use crate::guard::{self, Guard, RefusedRequests, Step, Trusted};
-use crate::internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
+use crate::internal::{InternalParts, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
-use crate::standby::configure_standby;
+use crate::waiting::configure_waiting;
 
 /// How long the shutdown of a connection may take.
 const DISCONNECT_MAX: Duration = Duration::from_secs(1);
@@ -98,16 +98,12 @@ pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Se
     bind(settings, internally(), configure_internal(parts))
 }
 
-/// Serves the internal server of a process that hosts no schedulers.
+/// Serves the internal server of a process that waits for its stores.
 ///
 /// # Errors
 /// Fails when it cannot listen on the socket.
-pub fn standby(
-    settings: ServerSettings,
-    metrics: Option<MetricsPage>,
-    health: bool,
-) -> io::Result<Server> {
-    bind(settings, internally(), configure_standby(metrics, health))
+pub fn waiting(settings: ServerSettings, health: bool) -> io::Result<Server> {
+    bind(settings, internally(), configure_waiting(health))
 }
 
 /// Without observers: the HTTP metrics cover only the two APIs (contract 9).

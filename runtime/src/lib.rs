@@ -2,9 +2,12 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod elsewhere;
 mod feeds;
 mod limit;
 mod quantity;
 
 pub mod process;
 pub mod simulated;
+
+pub use elsewhere::Elsewhere;

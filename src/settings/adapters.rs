@@ -2,7 +2,6 @@
 
 use super::key::Selects;
 use super::keys::{KEYS, POSTGRES_URL};
-use super::origin::Origin;
 use super::{Loaded, RuntimeKind, StoreKind};
 
 /// The Go Maestro's default for a key with another default here (D20): its file does not ask for a cluster either.
@@ -45,18 +44,10 @@ pub fn store_in_use(loaded: &Loaded) -> StoreKind {
 /// Whether `maestro migrate` migrates a database rather than the embedded store: its URL is set. Files spell out all
 /// defaults, so that one says nothing there, but whoever sets a variable or a flag to it means it.
 pub fn migrates_postgres(loaded: &Loaded) -> bool {
-    let by_hand = matches!(
-        loaded.origins.get(POSTGRES_URL),
-        Some(Origin::Variable(..) | Origin::Flag(_))
-    );
-    let is_set = || {
-        let mut url = KEYS.iter().filter(|key| key.path == POSTGRES_URL);
-        url.any(|key| loaded.is_changed(key))
-    };
     match loaded.settings.store {
         StoreKind::Embedded => false,
         StoreKind::Postgres => true,
-        StoreKind::Auto => by_hand || is_set(),
+        StoreKind::Auto => loaded.is_set_by_hand(POSTGRES_URL),
     }
 }
 

@@ -177,6 +177,17 @@ impl Loaded {
             && key.show(&self.settings) != key.show(&Settings::default())
     }
 
+    /// Whether someone has decided on this key: with a variable or a flag, or with a value of their own in the file.
+    /// Files spell out all defaults, so that one says nothing there.
+    pub fn is_set_by_hand(&self, path: &str) -> bool {
+        match self.origins.get(path) {
+            Some(Origin::Variable(..) | Origin::Flag(_)) => true,
+            _ => KEYS
+                .iter()
+                .any(|key| key.path == path && self.is_changed(key)),
+        }
+    }
+
     /// A key with where it was set, for messages.
     pub fn named(&self, key: &Key) -> String {
         match self.origins.get(key.path) {

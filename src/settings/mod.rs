@@ -44,6 +44,9 @@ const REDIS_THERE: &str = "redis://localhost:6379/0";
 /// As the original ships it (contract 1.4).
 const POSTGRES_THERE: &str = "postgres://maestro:maestro@localhost:5432/maestro?sslmode=disable";
 
+/// Of IPv4 and IPv6, as the original listens (contract 1.2).
+const ALL_INTERFACES: &str = "::";
+
 /// `workers.stopTimeoutDuration`, as shipped.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -54,10 +57,14 @@ pub struct Listen {
     pub port: u16,
 }
 
+/// The host that stands for this machine alone with the embedded store, and for all interfaces with the cluster store,
+/// whose processes are probed and called from other machines.
+const AUTO: &str = "auto";
+
 impl Listen {
-    fn local(port: u16) -> Self {
+    fn auto(port: u16) -> Self {
         Self {
-            host: "127.0.0.1".into(),
+            host: AUTO.into(),
             port,
         }
     }
@@ -163,6 +170,8 @@ pub struct Settings {
     pub actors: ActorSettings,
     /// `None`: as [`ActorSettings::default`].
     pub actor_threads: Option<usize>,
+    /// How often the metrics reporter reads the stores.
+    pub report_every: Duration,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -170,10 +179,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            api: Listen::local(8080),
-            rooms_api: Listen::local(8070),
-            internal_api: Listen::local(8081),
-            grpc: Listen::local(50051),
+            api: Listen::auto(8080),
+            rooms_api: Listen::auto(8070),
+            internal_api: Listen::auto(8081),
+            grpc: Listen::auto(50051),
             nodes: NodeSettings::default(),
             graceful_shutdown: Duration::from_secs(30),
             internal_shutdown: Duration::from_secs(30),
@@ -206,12 +215,37 @@ impl Default for Settings {
                 ..ActorSettings::default()
             },
             actor_threads: None,
+            report_every: Duration::from_secs(10),
             unused: BTreeMap::new(),
         }
     }
 }
 
 impl Settings {
+    /// Gives the hosts that are `auto` their address, once the store in use is known.
+    pub fn resolve_hosts(&mut self) {
+        let host = match self.store {
+            StoreKind::Postgres => ALL_INTERFACES,
+            _ => "127.0.0.1",
+        };
+        for listen in [
+            &mut self.api,
+            &mut self.rooms_api,
+            &mut self.internal_api,
+            &mut self.grpc,
+        ] {
+            if listen.host == AUTO {
+                listen.host = host.into();
+            }
+        }
+        if self.store == StoreKind::Postgres {
+            self.nodes.listen.get_or_insert_with(|| Listen {
+                host: ALL_INTERFACES.into(),
+                port: 0,
+            });
+        }
+    }
+
     /// Whether `/debug/actors` is served on the management API.
     pub fn serves_debug(&self) -> bool {
         self.api_debug.unwrap_or_else(|| self.api.is_loopback())

@@ -11,6 +11,8 @@ pub struct RedisRoles {
     pub instances: String,
     /// Maximum number of connections; 0: no maximum.
     pub pool_size: usize,
+    /// Instances of one page that the metrics reporter reads; 0: as fits.
+    pub scan_size: usize,
 }
 
 impl Default for RedisRoles {
@@ -24,6 +26,7 @@ impl Default for RedisRoles {
             rooms: local(),
             instances: local(),
             pool_size: 500,
+            scan_size: 0,
         }
     }
 }

@@ -366,7 +366,7 @@ fn numbers_that_stand_for_the_shipped_value_do() {
 fn what_has_no_effect_is_named_once_and_only_when_changed() {
     let loaded = from(
         Some("workers: {syncInterval: 10s}\nmigration: {path: /here}\napi: {port: 1}"),
-        &[("MAESTRO_REPORTER_METRICS_INTERVALMILLIS", "5")],
+        &[("MAESTRO_API_METRICS_ENABLED", "false")],
     )
     .unwrap();
     let [warning] = loaded.warnings.as_slice() else {
@@ -374,7 +374,7 @@ fn what_has_no_effect_is_named_once_and_only_when_changed() {
     };
     assert!(warning.contains("migration.path (file "), "{warning}");
     assert!(
-        warning.contains("reporter.metrics.intervalMillis (variable MAESTRO_"),
+        warning.contains("api.metrics.enabled (variable MAESTRO_"),
         "{warning}"
     );
     assert!(
@@ -501,7 +501,7 @@ fn a_text_is_taken_as_it_is_written() {
         ("roomsApi.url", "1e3"),
         ("runtime.simulated.roomList", "1.0\n"),
         // Without a value, so the shipped one.
-        ("internalApi.host", "127.0.0.1"),
+        ("internalApi.host", "auto"),
         // Other values are what YAML says.
         ("api.port", "8080"),
         ("api.metrics.enabled", "false"),

@@ -120,6 +120,20 @@ impl Home {
         maestro
     }
 
+    /// Starts one module and waits until it is ready. Its ports are chosen by the system.
+    pub fn start_module(&self, module: &str, environment: &[(&str, &str)]) -> Maestro {
+        if module == "all" {
+            return self.start_with(environment);
+        }
+        let maestro = Maestro::module(module, &self.data, environment);
+        let until = Instant::now() + seconds(30);
+        while !is_ready(&maestro.internal) {
+            assert!(Instant::now() < until, "never ready:\n{}", maestro.logged());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        maestro
+    }
+
     /// Starts a server that listens, but may still be taking over its schedulers.
     pub fn start_only(&self, environment: &[(&str, &str)]) -> Maestro {
         match self.try_start(environment) {

@@ -10,6 +10,7 @@
 )]
 
 mod home;
+pub mod stores;
 pub use home::*;
 
 use serde_json::{Value, json};
@@ -79,9 +80,24 @@ impl Maestro {
         Self::try_start_after(":", folder, environment)
     }
 
+    /// One module; the addresses that it does not serve are empty.
+    pub fn module(module: &str, folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let started = Self::start_after(":", module, folder, environment);
+        started.unwrap_or_else(|log| panic!("{module} did not start:\n{log}"))
+    }
+
     /// Starts from a shell that runs `prelude` first, which can set limits or signals.
     pub fn try_start_after(
         prelude: &str,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        Self::start_after(prelude, "all", folder, environment)
+    }
+
+    fn start_after(
+        prelude: &str,
+        module: &str,
         folder: &Path,
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
@@ -93,7 +109,7 @@ impl Maestro {
                 shell
             }
         };
-        command.args(["start", "all", "--data-dir"]).arg(folder);
+        command.args(["start", module, "--data-dir"]).arg(folder);
         for name in [
             "MAESTRO_API_PORT",
             "MAESTRO_ROOMSAPI_PORT",
@@ -138,7 +154,7 @@ impl Maestro {
                 }
             }
         };
-        let url = |name: &str| ready[name].as_str().expect("an address").to_owned();
+        let url = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         Ok(Self {
             child,
             management: url("management"),

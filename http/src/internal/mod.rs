@@ -5,7 +5,7 @@
 mod endpoints;
 mod handlers;
 mod readiness;
-mod text;
+pub(crate) mod text;
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub fn configure_internal(
     }
 }
 
-pub(crate) fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfig) {
+fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfig) {
     let Some(page) = page else {
         return;
     };

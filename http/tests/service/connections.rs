@@ -42,7 +42,7 @@ fn settings(timeouts: ConnectionTimeouts, connections_max: usize) -> (ServerSett
 /// A server with a trivial page.
 fn serve(timeouts: ConnectionTimeouts, connections_max: usize) -> SocketAddr {
     let (settings, address) = settings(timeouts, connections_max);
-    actix_web::rt::spawn(server::standby(settings, None, true).expect("it listens"));
+    actix_web::rt::spawn(server::waiting(settings, true).expect("it listens"));
     address
 }
 

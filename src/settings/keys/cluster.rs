@@ -119,12 +119,11 @@ fn redis() -> Vec<Key> {
             |s| &mut s.redis.instances,
             "The Redis of the instances.",
         ),
-        Key::unused(
+        Key::new(
             "adapters.instanceStorage.redis.scanSize",
             &SIZE,
-            "0",
-            "Page size of scans over instances. 0: that of Redis.",
-            REDIS,
+            |s| &mut s.redis.scan_size,
+            "Instances that the metrics reporter reads at once. 0: 1000.",
         ),
     ]
 }
@@ -203,12 +202,11 @@ fn kubernetes() -> Vec<Key> {
 /// Groups of their own.
 pub fn others() -> Vec<Key> {
     vec![
-        Key::unused(
+        Key::new(
             "reporter.metrics.intervalMillis",
             &PERIOD_MILLIS,
-            "10000",
-            "Period of the metrics reporter.",
-            "the process that owns a scheduler reports it",
+            |s| &mut s.report_every,
+            "How often the module metrics-reporter reads the stores. A process that owns schedulers reports them at each scrape.",
         ),
         Key::unused(
             "runtimeWatcher.disruptionWorker.intervalSeconds",

@@ -26,7 +26,7 @@ fn api() -> Vec<Key> {
             "api.host",
             &TEXT,
             |s| &mut s.api.host,
-            "Address of the management API. Anyone who can reach it can run commands on this machine.",
+            "Address of the management API. auto: this machine alone with the embedded store, all interfaces with Postgres and Redis. Anyone who can reach it can run commands on this machine.",
         ),
         Key::new(
             "api.allowedHosts",
@@ -123,13 +123,13 @@ fn rooms_and_internal() -> Vec<Key> {
             "roomsApi.port",
             &PORT,
             |s| &mut s.rooms_api.port,
-            "Port of the rooms API.",
+            "Port of the rooms API. The module rooms-api takes api.port instead unless this is set.",
         ),
         Key::new(
             "roomsApi.host",
             &TEXT,
             |s| &mut s.rooms_api.host,
-            "Address of the rooms API.",
+            "Address of the rooms API; auto as for api.host.",
         ),
         Key::new(
             "roomsApi.url",
@@ -147,7 +147,7 @@ fn rooms_and_internal() -> Vec<Key> {
             "internalApi.host",
             &TEXT,
             |s| &mut s.internal_api.host,
-            "Address of the internal server. Remote probes and scrapers need another address than loopback.",
+            "Address of the internal server; auto as for api.host. Remote probes and scrapers need another address than loopback.",
         ),
         Key::new(
             "internalApi.gracefulShutdownTimeout",
@@ -177,13 +177,13 @@ fn rooms_and_internal() -> Vec<Key> {
             "grpc.port",
             &PORT,
             |s| &mut s.grpc.port,
-            "Port of both APIs over gRPC, with reflection and health.",
+            "Port of both APIs over gRPC, with reflection and health. Of the modules, management-api serves it, and others if it is set.",
         ),
         Key::new(
             "grpc.host",
             &TEXT,
             |s| &mut s.grpc.host,
-            "Address of gRPC. Anyone who can reach it can run commands on this machine.",
+            "Address of gRPC; auto as for api.host. Anyone who can reach it can run commands on this machine.",
         ),
     ]
 }

@@ -1,0 +1,28 @@
+//! The internal server of a process that waits for its stores: it is alive, but not ready.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
+
+use crate::internal::{alive, not_found, text};
+
+/// Mounts the health pages (`internalApi.healthcheck.enabled`), and a 404 for all other paths.
+pub fn configure_waiting(health: bool) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    move |config: &mut ServiceConfig| {
+        if health {
+            for path in ["/health", "/healthz"] {
+                config.service(Resource::new(path).to(alive));
+            }
+            config.service(Resource::new("/readyz").to(not_ready));
+        }
+        config.default_service(web::to(not_found));
+    }
+}
+
+async fn not_ready() -> HttpResponse {
+    text::text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        text::TEXT,
+        "Service Unavailable",
+    )
+}
