@@ -10,7 +10,7 @@ use maestro_store::embedded::ClaimedFolder;
 use maestro_store::postgres::setting::{agreed, own_address};
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -118,12 +118,8 @@ async fn address(
     if settings.nodes.advertise.is_some() || !address.ip().is_unspecified() {
         return Ok(settings.nodes.address(nodes)?);
     }
-    let host = own_address(database).await?;
-    let port = address.port();
-    Ok(match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    })
+    let host = own_address(database).await.to_canonical();
+    Ok(SocketAddr::new(host, address.port()).to_string())
 }
 
 /// The name of this machine.

@@ -129,6 +129,9 @@ pub fn complete(loaded: &mut Loaded, hosts: bool) -> anyhow::Result<()> {
         settings::check_adapters(loaded).map_err(|why| anyhow!(why))?;
     }
     loaded.settings.store = settings::store_in_use(loaded);
+    let mut redis = loaded.settings.redis.clone();
+    redis.complete(|key| loaded.is_set_by_hand(key));
+    loaded.settings.redis = redis;
     loaded.settings.resolve_hosts();
     if loaded.settings.store == StoreKind::Embedded {
         // The cluster store has a secret of its own.

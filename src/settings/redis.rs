@@ -34,20 +34,39 @@ impl Default for RedisRoles {
 impl RedisRoles {
     /// The keys of all roles, with their URLs.
     pub fn urls(&self) -> Vec<(&'static str, String)> {
-        let roles = [
-            ("adapters.schedulerCache.redis.url", &self.scheduler_cache),
+        let mut roles = self.clone();
+        roles.all().map(|(key, url)| (key, url.clone())).into()
+    }
+
+    /// Gives the roles that nobody has set the server of one that was: a module of the original needs some of them only
+    /// (contract 1.1), and its manifest sets no others.
+    pub fn complete(&mut self, is_set: impl Fn(&str) -> bool) {
+        let set = self.all().into_iter().find(|(key, _)| is_set(key));
+        let Some(url) = set.map(|(_, url)| url.clone()) else {
+            return;
+        };
+        for (_, other) in self.all().into_iter().filter(|(key, _)| !is_set(key)) {
+            other.clone_from(&url);
+        }
+    }
+
+    fn all(&mut self) -> [(&'static str, &mut String); 6] {
+        [
+            (
+                "adapters.schedulerCache.redis.url",
+                &mut self.scheduler_cache,
+            ),
             (
                 "adapters.operationStorage.redis.url",
-                &self.operation_storage,
+                &mut self.operation_storage,
             ),
-            ("adapters.operationFlow.redis.url", &self.operation_flow),
+            ("adapters.operationFlow.redis.url", &mut self.operation_flow),
             (
                 "adapters.operationLeaseStorage.redis.url",
-                &self.operation_leases,
+                &mut self.operation_leases,
             ),
-            ("adapters.roomStorage.redis.url", &self.rooms),
-            ("adapters.instanceStorage.redis.url", &self.instances),
-        ];
-        roles.map(|(key, url)| (key, url.clone())).into()
+            ("adapters.roomStorage.redis.url", &mut self.rooms),
+            ("adapters.instanceStorage.redis.url", &mut self.instances),
+        ]
     }
 }

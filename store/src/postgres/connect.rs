@@ -102,6 +102,11 @@ impl Database {
         &self.0.place
     }
 
+    /// Names or addresses of the servers that may be asked, with their ports; none for a socket of the file system.
+    pub fn servers(&self) -> Vec<(String, u16)> {
+        super::url::servers_of(&self.0.config)
+    }
+
     /// The rows of a statement that changes nothing. It is asked once more if the connection was lost, so that the
     /// restart of a server costs no reads.
     ///

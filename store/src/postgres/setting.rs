@@ -1,13 +1,13 @@
-//! What all nodes share besides schedulers, and how the database sees this node.
+//! What all nodes share besides schedulers, and from where this node reaches them.
 
 use super::{Database, DatabaseError, Param};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use tokio::net::lookup_host;
 use tokio_postgres::types::Type;
 
 const PUT: &str =
     "INSERT INTO maestro_setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
 const GET: &str = "SELECT value FROM maestro_setting WHERE key = $1";
-/// There is none for a connection through a socket of the file system.
-const SEEN: &str = "SELECT coalesce(host(inet_client_addr()), '127.0.0.1')";
 
 /// The value of a setting that all nodes share: the one that was proposed first.
 ///
@@ -24,11 +24,52 @@ pub async fn agreed(
     Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
 }
 
-/// The address from which this process reaches the database.
-///
-/// # Errors
-/// If the database fails.
-pub async fn own_address(database: &Database) -> Result<String, DatabaseError> {
-    let rows = database.query(SEEN, &[]).await?;
-    Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
+/// The address of this machine on the way to the database; the loopback address if the database is here. The address
+/// that the server sees would be that of any proxy between them.
+pub async fn own_address(database: &Database) -> IpAddr {
+    for (host, port) in database.servers() {
+        let Ok(found) = lookup_host((host.as_str(), port)).await else {
+            continue;
+        };
+        for server in found {
+            if let Some(own) = on_the_way_to(server) {
+                return own;
+            }
+        }
+    }
+    IpAddr::V4(Ipv4Addr::LOCALHOST)
+}
+
+/// Sends nothing: connecting a datagram socket only chooses the way.
+fn on_the_way_to(server: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(server).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::PostgresSettings;
+    use std::time::Duration;
+
+    async fn own(url: &str) -> IpAddr {
+        let database = Database::open(&PostgresSettings {
+            url: url.into(),
+            pool_size: 1,
+            statement_timeout: Duration::from_secs(1),
+        });
+        own_address(&database.unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_node_beside_its_database_is_at_the_loopback_address() {
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(own("postgres://m@127.0.0.1:1/m").await, local);
+        assert_eq!(own("postgres://m@%2Frun%2Fpostgresql/m").await, local);
+    }
 }

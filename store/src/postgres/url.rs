@@ -202,6 +202,31 @@ fn set_limits(config: &mut Config) {
     }
 }
 
+/// Names or addresses with their ports, without sockets of the file system.
+pub fn servers_of(config: &Config) -> Vec<(String, u16)> {
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(PORT);
+    let mut named: Vec<Option<String>> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => Some(name.clone()),
+            Host::Unix(_) => None,
+        })
+        .collect();
+    // An address beside a name is the one that is connected to.
+    for (at, address) in config.get_hostaddrs().iter().enumerate() {
+        match named.get_mut(at) {
+            Some(name) => *name = Some(address.to_string()),
+            None => named.push(Some(address.to_string())),
+        }
+    }
+    let named = named.into_iter().enumerate();
+    named
+        .filter_map(|(at, host)| Some((host?, port(at))))
+        .collect()
+}
+
 fn place_of(config: &Config) -> Place {
     let ports = config.get_ports();
     let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(PORT);
