@@ -3,7 +3,7 @@
 use super::command::Commands;
 use super::keys::Keys;
 use super::operation::{OperationValues, lease_second};
-use super::room::RoomValues;
+use super::room::{RoomValues, metadata_text};
 use super::written::WrittenRooms;
 use fred::types::Value;
 use maestro_core::domain::{
@@ -193,7 +193,7 @@ impl<'a> Translation<'a> {
             .push_groups("ZADD", [keys.occupancy().into(), existing()], matches);
         for touch in touches {
             if self.written.touch(touch) {
-                let metadata = touch.metadata.as_deref().unwrap_or("null");
+                let metadata = metadata_text(touch.metadata.as_deref());
                 let words = [
                     keys.room(&touch.room).into(),
                     "ping_status".into(),

@@ -94,7 +94,9 @@ prop_compose! {
                 status: RoomStatus::ALL[status],
                 ping: [Unknown, Ready, Occupied, Terminating, Terminated][ping],
                 matches,
-                metadata: metadata.filter(|text| text != "null").map(Arc::from),
+                metadata: metadata
+                    .filter(|text| text != "null" && !text.is_empty())
+                    .map(Arc::from),
                 last_ping_at,
                 first_ready_at,
                 played,
@@ -360,4 +362,13 @@ fn a_room_is_stored_as_the_contract_shows() {
             .unwrap()
             .contains(r#""maestro":{"made_by":"#)
     );
+}
+
+#[test]
+fn a_ping_without_metadata_has_an_empty_object_of_it() {
+    let mut room = RoomRecord::new("room-1".into(), RoomIntent::new("v1.0.0".into(), at(1)));
+    let stored = |room: &RoomRecord| RoomValues::of(&"fleet".into(), room).hash["metadata"].clone();
+    assert_eq!(stored(&room), "null", "before the first ping");
+    room.reported.metadata = Some("".into());
+    assert_eq!(stored(&room), "{}");
 }

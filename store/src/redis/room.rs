@@ -143,7 +143,7 @@ impl RoomValues {
             reported,
             instance: _,
         } = record;
-        let metadata = reported.metadata.as_deref().unwrap_or("null");
+        let metadata = metadata_text(reported.metadata.as_deref());
         let mut hash = HashMap::from([
             ("version".to_owned(), intent.version.to_string()),
             ("metadata".to_owned(), metadata.to_owned()),
@@ -288,6 +288,16 @@ impl RoomValues {
             // Opaque in Kubernetes, but a number in every release; what is none counts as the oldest.
             resource_version: pod.resource_version.parse().unwrap_or(0),
         }))
+    }
+}
+
+/// The field `metadata` (contract 8.2): `null` before the first ping, and what the last one said, which is an object also
+/// if it said nothing.
+pub fn metadata_text(said: Option<&str>) -> &str {
+    match said {
+        None => "null",
+        Some("") => "{}",
+        Some(text) => text,
     }
 }
 
