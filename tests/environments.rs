@@ -238,12 +238,10 @@ async fn inside() {
     }
     let (management, rooms) = (&hosts[0], &hosts[1]);
     let fleet = fleet_of("abroad", 2, &["room"]);
-    let creates = || async {
-        let url = management.url(8080, "/schedulers");
-        let created = ask(&http, "POST", url, Some(fleet.clone())).await;
-        created.is_some_and(|(status, _)| status == 200)
-    };
-    assert!(eventually(seconds(30), creates).await, "{}", log(0));
+    // The worker is ready: nobody has to wait until others have noticed it.
+    let url = management.url(8080, "/schedulers");
+    let created = ask(&http, "POST", url, Some(fleet)).await;
+    assert_eq!(created.as_ref().map(|a| a.0), Some(200), "{created:?}");
     let allocates = || async {
         let there = ask(
             &http,

@@ -95,7 +95,9 @@ impl Directory {
     }
     pub(crate) fn set_members(&self, members: &[Member]) {
         *self.0.members.write() = members.into();
-        self.0.has_company.store(members.len() > 1, Relaxed);
+        // A node that hosts nothing waits for one that does, which may join at any time.
+        let has_company = members.len() > 1 || members.iter().any(|member| !member.hosts);
+        self.0.has_company.store(has_company, Relaxed);
     }
 
     /// Whether no other node has to do with this scheduler: its owner runs here, or this is the only node and knows no

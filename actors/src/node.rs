@@ -198,7 +198,7 @@ impl Node {
     }
 
     async fn ensure(&self, name: SchedulerName) -> Result<SchedulerHandle, CallError> {
-        if let Some(host) = self.host_of(name.as_str())? {
+        if let Some(host) = self.host_of(name.as_str()).await? {
             return Err(CallError::Elsewhere {
                 name: name.to_string(),
                 address: host.address,

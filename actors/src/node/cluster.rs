@@ -47,9 +47,33 @@ impl Node {
     ///
     /// # Errors
     /// [`CallError::NoHost`].
-    pub fn host_of(&self, name: &str) -> Result<Option<Member>, CallError> {
-        let (me, members) = (self.myself(), self.members());
-        match placement::target(&name.into(), &members) {
+    pub async fn host_of(&self, name: &str) -> Result<Option<Member>, CallError> {
+        match self.host_among(name, &self.members()) {
+            // A worker may have joined since the last look.
+            Err(CallError::NoHost) => {
+                self.look_at_members().await?;
+                self.host_among(name, &self.members())
+            }
+            known => known,
+        }
+    }
+
+    async fn look_at_members(&self) -> Result<(), CallError> {
+        let Ok(_place) = self.look_ups.try_acquire() else {
+            return Err(CallError::NoHost);
+        };
+        let ownership = self.parts.ownership.clone();
+        // Clients of a store must be used on the I/O runtime.
+        let look = async move { ownership.members().await };
+        let looked = self.parts.tasks.spawn_on(look, &self.parts.io).await;
+        let members = looked.map_err(|_| CallError::ShuttingDown)??;
+        self.directory.set_members(&members);
+        Ok(())
+    }
+
+    fn host_among(&self, name: &str, members: &[Member]) -> Result<Option<Member>, CallError> {
+        let me = self.myself();
+        match placement::target(&name.into(), members) {
             Some(host) if host.session == me.session => Ok(None),
             // A node that hosts owners may create any scheduler, so it needs no other for that.
             Some(_) if me.hosts && !self.is_draining() => Ok(None),
