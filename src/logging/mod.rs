@@ -89,12 +89,15 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
     }
 }
 
+/// Clients of the stores log every statement at debug level, with its values.
+const CLIENTS: &str = "tokio_postgres=warn,fred=warn";
+
 /// The filter of `RUST_LOG`, or `level` if it is unset or malformed.
 fn filter(level: &str) -> EnvFilter {
     let wanted = std::env::var("RUST_LOG").ok();
     let wanted = wanted.filter(|wanted| !wanted.trim().is_empty());
     let wanted = wanted.and_then(|wanted| format!("{ALWAYS},{wanted}").parse().ok());
-    wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level}")))
+    wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level},{CLIENTS}")))
 }
 
 /// One filter for everything: filtered events are not even created.
