@@ -52,6 +52,9 @@ enum Command {
     /// Copy the store of a running server into its data folder
     #[command(args_override_self = true)]
     Backup(cli::BackupArgs),
+    /// Say whether a process is ready, for health checks of containers
+    #[command(args_override_self = true)]
+    Health(cli::HealthArgs),
     /// Measure a server under load
     #[command(args_override_self = true)]
     Bench(Box<bench::BenchArgs>),
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Some(Command::Export(args)) => cli::export(&args),
         Some(Command::Import(args)) => cli::import(&args),
         Some(Command::Backup(args)) => cli::backup(&args),
+        Some(Command::Health(args)) => cli::health(&args),
         Some(Command::Bench(args)) => {
             logging::init_quiet();
             bench::run(*args)

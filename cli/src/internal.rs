@@ -59,6 +59,21 @@ impl Internal {
         Ok(())
     }
 
+    /// What its readiness page says.
+    ///
+    /// # Errors
+    /// If it is not ready, or does not answer.
+    pub async fn ready(&self) -> anyhow::Result<String> {
+        let asked = self.http.get(self.page("readyz")?).timeout(REACHED_WITHIN);
+        let answer = asked.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        match status.is_success() {
+            true => Ok(excerpt(&text).trim_matches('"').to_owned()),
+            false => Err(anyhow!("not ready ({status}): {}", excerpt(&text))),
+        }
+    }
+
     fn page(&self, page: &str) -> anyhow::Result<Url> {
         let mut url = self.base.clone();
         url.path_segments_mut()
