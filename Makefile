@@ -18,17 +18,20 @@ generate: ## Generate code: nothing to do by hand
 build: ## Build the release binary
 	cargo build --release
 
+# With Docker by docker-compose.yml, without it the same processes from installed programs.
+COMPOSE := $(shell docker info >/dev/null 2>&1 && echo docker compose)
+
 .PHONY: deps/up
-deps/up: ## Start the services that Maestro needs: none when embedded
-	@echo "no services needed: the store is embedded and rooms are processes; services come with the cluster store"
+deps/up: ## Start the services of the local stack: Postgres and Redis
+	$(if $(COMPOSE),$(COMPOSE) up --detach --wait postgres redis,cargo xtask stack up)
 
 .PHONY: deps/down
-deps/down: ## Stop these services
-	@echo "no services to stop; they come with the cluster store"
+deps/down: ## Stop these services; their data stays
+	$(if $(COMPOSE),$(COMPOSE) down,cargo xtask stack down)
 
 .PHONY: migrate
-migrate: ## Migrate the database: none when embedded
-	@echo "no database to migrate: the embedded store migrates itself at its start; this comes with the cluster store"
+migrate: ## Migrate the database of the local stack
+	$(if $(COMPOSE),$(COMPOSE) run --build --rm migrate,cargo xtask stack migrate)
 
 .PHONY: run/unit-tests
 run/unit-tests: ## Tests beside the code
@@ -55,8 +58,8 @@ format: ## Format the code
 	cargo fmt --all
 
 .PHONY: maestro/start
-maestro/start: ## Start Maestro with everything in one process
-	cargo run --release -- start all
+maestro/start: ## Start the local stack: the services, all modules, and a demo fleet
+	$(if $(COMPOSE),$(COMPOSE) up --build,cargo xtask stack)
 
 .PHONY: maestro/demo
 maestro/demo: ## Show a fleet of sample rooms at work

@@ -9,9 +9,11 @@ mod settings;
 mod setup;
 mod shell;
 mod simulate;
+mod stack;
 mod summary;
 mod tests;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -74,6 +76,17 @@ enum Task {
     },
     /// Rewrite the shipped settings file and the reference of all keys from the code
     Settings,
+    /// The local stack of docker-compose.yml without Docker: Postgres, Redis and all modules, until Ctrl-C
+    Stack {
+        #[command(subcommand)]
+        part: Option<stack::Part>,
+        /// Data and logs [default: target/stack; the superuser's: /var/tmp/maestro-stack]
+        #[arg(long, global = true, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// The program to run, instead of building it
+        #[arg(long, global = true, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
     /// Install what the tests need beside the Rust toolchain
     Setup,
 }
@@ -92,6 +105,11 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Lint => lint::run().map(|()| ExitCode::SUCCESS),
         Task::Advisories => lint::advisories().map(|()| ExitCode::SUCCESS),
+        Task::Stack {
+            part,
+            folder,
+            program,
+        } => stack::run(part, &stack::Places::new(folder, program)).map(|()| ExitCode::SUCCESS),
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Task::Settings => settings::run().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
@@ -141,6 +159,8 @@ fn test() -> Result<ExitCode> {
         setup::PYTHON,
         setup::PROMTOOL,
         setup::CHROMIUM,
+        setup::COMPOSE,
+        setup::IP,
         setup::REDIS,
         setup::POSTGRES,
     ] {

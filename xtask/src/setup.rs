@@ -1,6 +1,7 @@
 //! Installs what the tests need besides the Rust toolchain, where this machine allows it.
 
-use std::fs;
+use std::path::PathBuf;
+use std::{env, fs};
 
 use anyhow::{Result, bail};
 
@@ -48,7 +49,21 @@ pub const POSTGRES: Need = Need {
     package: "postgresql",
 };
 
-const ALL: &[Need] = &[PYTHON, VALGRIND, PROMTOOL, CHROMIUM, REDIS, POSTGRES];
+/// Checks the file of the local stack.
+pub const COMPOSE: Need = Need {
+    program: "docker-compose",
+    package: "docker-compose",
+};
+
+/// Makes networks for tests.
+pub const IP: Need = Need {
+    program: "ip",
+    package: "iproute2",
+};
+
+const ALL: &[Need] = &[
+    PYTHON, VALGRIND, PROMTOOL, CHROMIUM, REDIS, POSTGRES, COMPOSE, IP,
+];
 
 /// Installs everything.
 ///
@@ -98,13 +113,21 @@ impl Need {
     }
 
     fn is_met(&self) -> bool {
-        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-        let mut folders = versions.flatten().map(|version| version.path().join("bin"));
-        shell::exists(self.program) || folders.any(|folder| folder.join(self.program).is_file())
+        shell::exists(self.program)
+            || self.program == POSTGRES.program && postgres_programs().is_some()
     }
 }
 
 /// Whether a task may use apt: only as root, because a task never asks for a password.
 fn may_install() -> bool {
     shell::is_root() && shell::exists("apt-get")
+}
+
+/// Where the programs of Postgres are: all of them are in the folder of its package, but not on the search path.
+pub fn postgres_programs() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let below = versions.flatten().map(|version| version.path().join("bin"));
+    let mut folders = below.chain(env::split_paths(&path));
+    folders.find(|folder| folder.join(POSTGRES.program).is_file())
 }
