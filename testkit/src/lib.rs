@@ -4,6 +4,7 @@ pub mod build;
 pub mod contract;
 mod eventually;
 pub mod fake;
+pub mod proxy;
 pub mod servers;
 
 pub use eventually::eventually;
