@@ -1,6 +1,7 @@
 //! Connecting to Redis, with limits for everything that may be slow or missing.
 
 use super::preflight::{self, Concern, PreflightError};
+use super::silence::{LOOK_EVERY, SILENT_MAX, Watchdog};
 use super::urls::{Place, RedisUrl, UrlError, one_place};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
@@ -22,9 +23,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Commands that wait for a connection; more are refused at once.
 const BUFFERED_MAX: usize = 10_000;
-/// A connection without any answer for this long is replaced: its peer is gone without a word.
-const SILENT_MAX: Duration = Duration::from_secs(4);
-const LOOK_FOR_SILENCE: Duration = Duration::from_secs(1);
 /// Back-off between two attempts to connect again, in milliseconds.
 const RECONNECT_MIN: u32 = 20;
 const RECONNECT_MAX: u32 = 1000;
@@ -70,6 +68,7 @@ pub struct Connections {
     pub writes: Client,
     /// Everything else.
     pub reads: Client,
+    watchdogs: Vec<Watchdog>,
 }
 
 impl Connections {
@@ -91,10 +90,11 @@ pub async fn connect(
 ) -> Result<(Connections, Place, Vec<Concern>), ConnectError> {
     let place = one_place(&settings.urls)?;
     let writes = client(&place, RespVersion::RESP2, &settings.authorities)?;
-    start(&writes, &place).await?;
+    let watchdog = start(&writes, &place).await?;
     let mut connections = Connections {
         reads: writes.clone(),
         writes,
+        watchdogs: vec![watchdog],
     };
     let looked = prepare(&mut connections, settings, &place).await;
     match looked {
@@ -117,18 +117,17 @@ async fn prepare(
     }
     if settings.pool_size != 1 {
         let reads = client(place, RespVersion::RESP2, &settings.authorities)?;
-        start(&reads, place).await?;
+        connections.watchdogs.push(start(&reads, place).await?);
         connections.reads = reads;
     }
     Ok(concerns)
 }
 
 /// Opens the first connection of a client, which then connects again by itself.
-pub async fn start(client: &Client, place: &Place) -> Result<(), ConnectError> {
+pub async fn start(client: &Client, place: &Place) -> Result<Watchdog, ConnectError> {
     let started = client.init().await;
-    started
-        .map(drop)
-        .map_err(|error| unreachable(place, &error))
+    started.map_err(|error| unreachable(place, &error))?;
+    Ok(Watchdog::of(client))
 }
 
 fn unreachable(place: &Place, error: &Error) -> ConnectError {
@@ -181,7 +180,7 @@ pub fn client(
         max_command_buffer_len: BUFFERED_MAX,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(SILENT_MAX),
-            interval: LOOK_FOR_SILENCE,
+            interval: LOOK_EVERY,
         },
         ..ConnectionConfig::default()
     };

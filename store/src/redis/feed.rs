@@ -10,6 +10,7 @@ use super::keys::{CANCELLATIONS, Keys, QUEUES, queue_of};
 use super::operation::operation_id;
 use super::queues::{Queues, Watched};
 use super::script::Script;
+use super::silence::Watchdog;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, TrackingInterface};
@@ -47,6 +48,7 @@ type Subscribers = Arc<Mutex<Vec<mpsc::Sender<FeedEvent>>>>;
 pub struct RedisFeed {
     subscribers: Subscribers,
     _running: oneshot::Sender<()>,
+    _watchdog: Watchdog,
 }
 
 impl RedisStore {
@@ -69,13 +71,14 @@ impl RedisStore {
             is_failing: false,
             client,
         };
-        connect::start(&listener.client, &self.place).await?;
+        let watchdog = connect::start(&listener.client, &self.place).await?;
         let subscribers = listener.subscribers.clone();
         let (running, end) = oneshot::channel();
         tokio::spawn(listener.run(end));
         Ok(RedisFeed {
             subscribers,
             _running: running,
+            _watchdog: watchdog,
         })
     }
 }

@@ -19,6 +19,7 @@ mod queues;
 mod reads;
 mod room;
 mod script;
+mod silence;
 mod urls;
 mod written;
 

@@ -1,10 +1,13 @@
 //! A full server, lost connections, keys of another type: a batch is applied as a whole or not at all.
 
-use super::support::{Owner, open, put, put_room};
+use super::support::{Owner, open, put, put_room, settings};
 use maestro_core::domain::*;
 use maestro_core::ports::{Change, CommitError, Stage, StoreError};
+use maestro_store::redis::RedisStore;
 use maestro_testkit::contract::store::samples::*;
+use maestro_testkit::proxy::{Network, Proxy};
 use maestro_testkit::servers::redis::RedisServer;
+use std::time::{Duration, Instant};
 
 fn refused(result: Result<(), CommitError>, word: &str) {
     let Err(CommitError::NotApplied(cause)) = result else {
@@ -168,4 +171,26 @@ async fn a_lost_connection_is_decided_by_the_stored_seq() {
         }
     };
     assert_eq!(stored.rooms.len() as u64, total);
+}
+
+/// The network loses its connections, and says so to neither side. Nothing goes on before they are replaced, although
+/// they are written to all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_are_replaced_while_they_are_in_use() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let url = server.url().replace(server.address(), &proxy.address());
+    let store = RedisStore::connect(&settings(&url)).await.unwrap();
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    proxy.set(Network::Loses);
+    let lost = store.stored_seq(&"fleet".into(), Epoch(1)).await;
+    assert!(matches!(lost, Err(CommitError::Unknown(_))), "{lost:?}");
+    proxy.set(Network::Works);
+    let until = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = owner.commit(&[]).await {
+        assert!(Instant::now() < until, "{error}");
+    }
+    owner.stored().await;
 }
