@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod faults;
 mod guard;
 mod lint;
 mod mutants;
@@ -62,6 +63,15 @@ enum Task {
         #[arg(long, value_name = "N", conflicts_with = "seed")]
         seeds: Option<u64>,
         /// Plays this seed alone and, if it fails, tells its story
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Kill nodes of a cluster, and let their stores and networks fail, while clients go on; with the optimized binary
+    Faults {
+        /// How many nodes are killed
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        kills: u64,
+        /// Decides the order of the faults
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -134,6 +144,11 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Guard { update } => {
             let mut summary = Summary::default();
             guard::run(update, &mut summary)?;
+            Ok(summary.close())
+        }
+        Task::Faults { kills, seed } => {
+            let mut summary = Summary::default();
+            faults::run(kills, seed, &mut summary)?;
             Ok(summary.close())
         }
         Task::Mutants { subject, shard } => {

@@ -99,30 +99,44 @@ impl PostgresServer {
         Self::start_with(options, &[]).await
     }
 
+    /// As [`Self::start`], with its folder in this one, which may be a small file system. Its journal is small too.
+    ///
+    /// # Panics
+    /// As [`database`].
+    pub async fn start_in(folder: &Path, options: &[&str]) -> Option<Self> {
+        let programs = programs_or_skip()?;
+        let folder = TempDir::with_prefix_in("maestro-postgres-", folder).unwrap();
+        Some(Self::start_at(programs, folder, options, &["--wal-segsize=1"]).await)
+    }
+
     /// As [`Self::start`], with these files in its folder: names and contents. Only the server can read them.
     ///
     /// # Panics
     /// As [`database`].
     pub async fn start_with(options: &[&str], files: &[(&str, &[u8])]) -> Option<Self> {
-        let Some(programs) = programs() else {
-            let missing = "initdb is missing; type: sudo apt-get install postgresql";
-            assert!(env::var_os("CI").is_none(), "{missing}");
-            eprintln!("SKIPPED: {missing}");
-            return None;
-        };
+        let programs = programs_or_skip()?;
         let folder = TempDir::with_prefix("maestro-postgres-").unwrap();
         for (name, contents) in files {
             let path = folder.path().join(name);
             fs::write(&path, contents).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
+        Some(Self::start_at(programs, folder, options, &[]).await)
+    }
+
+    async fn start_at(
+        programs: PathBuf,
+        folder: TempDir,
+        options: &[&str],
+        initial: &[&str],
+    ) -> Self {
         if is_root() {
             let mut owner = Command::new("chown");
             run(owner.args(["-R", SERVICE]).arg(folder.path()));
         }
         let mut initdb = service(&programs.join("initdb"));
         initdb.args(["-N", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-        initdb.args(["-U", USER, "-D"]);
+        initdb.args(initial).args(["-U", USER, "-D"]);
         run(initdb.arg(folder.path().join("data")));
         let inside = folder.path().to_str().unwrap().to_owned();
         let options = options.iter().map(|o| o.replace("{dir}", &inside));
@@ -134,7 +148,7 @@ impl PostgresServer {
             keeper: None,
         };
         server.run().await;
-        Some(server)
+        server
     }
 
     /// `host:port`.
@@ -293,6 +307,16 @@ impl Drop for TestDatabase {
             }
         }
     }
+}
+
+fn programs_or_skip() -> Option<PathBuf> {
+    let found = programs();
+    if found.is_none() {
+        let missing = "initdb is missing; type: sudo apt-get install postgresql";
+        assert!(env::var_os("CI").is_none(), "{missing}");
+        eprintln!("SKIPPED: {missing}");
+    }
+    found
 }
 
 /// The URL of another database of the same server.
