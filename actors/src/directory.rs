@@ -137,6 +137,14 @@ impl Directory {
         self.0.changed.notify_waiters();
     }
 
+    /// What is noted of a scheduler that this node does not own; `None`: nothing.
+    pub(crate) fn noted(&self, name: &SchedulerName) -> Option<Option<Holder>> {
+        self.0
+            .elsewhere
+            .get(name)
+            .map(|entry| entry.value().clone())
+    }
+
     /// The scheduler's owner is no longer this node.
     pub(crate) fn moved(&self, name: &SchedulerName, owner: Owner) {
         // First, so that the scheduler is not missing for a moment.

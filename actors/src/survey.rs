@@ -27,6 +27,8 @@ const CHANGES_MAX: usize = 1024;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long the store may take to say who owns a scheduler.
 const OWNER_MAX: Duration = Duration::from_secs(2);
+/// How often it is asked if the owner changes meanwhile.
+const ASKED_MAX: usize = 4;
 
 /// Runs on the I/O runtime until `stop`.
 pub(crate) async fn run(
@@ -68,12 +70,34 @@ pub(crate) async fn find_owner(
     directory: &Directory,
     name: &SchedulerName,
 ) -> Result<(), StoreError> {
-    let asked = parts.ownership.owner(name);
-    let late = |_| Err(StoreError::Unavailable("it does not answer".into()));
-    let owner = tokio::time::timeout(OWNER_MAX, asked).await;
-    note(parts, directory, name, owner.unwrap_or_else(late)?);
+    let ask = || async {
+        let asked = parts.ownership.owner(name);
+        let late = |_| Err(StoreError::Unavailable("it does not answer".into()));
+        let owner = tokio::time::timeout(OWNER_MAX, asked).await;
+        owner.unwrap_or_else(late)
+    };
+    let owner = newest(|| directory.noted(name), ask).await?;
+    note(parts, directory, name, owner);
     parts.look_again.notify_one();
     Ok(())
+}
+
+/// Asks again if something was noted before the answer came: that may be newer than what the answer tells.
+async fn newest<N, T, E, F>(noted: impl Fn() -> N, ask: impl Fn() -> F) -> Result<T, E>
+where
+    N: PartialEq,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut before = noted();
+    for _ in 1..ASKED_MAX {
+        let answer = ask().await?;
+        let now = noted();
+        if now == before {
+            return Ok(answer);
+        }
+        before = now;
+    }
+    ask().await
 }
 
 /// What is owned here is known better than any listing could tell.
@@ -251,5 +275,25 @@ impl Survey {
         if !hand_over.is_empty() {
             self.supervisor.tell(Notice::HandOver(hand_over));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn an_answer_from_before_a_change_does_not_undo_it() {
+        let (noted, asked) = (Cell::new("nobody"), Cell::new(0));
+        let ask = || async {
+            let stored = if asked.get() == 0 { "nobody" } else { "node" };
+            // The change is told while the first answer is under way.
+            noted.set("node");
+            asked.set(asked.get() + 1);
+            Ok::<_, ()>(stored)
+        };
+        assert_eq!(newest(|| noted.get(), ask).await, Ok("node"));
+        assert_eq!(asked.get(), 2);
     }
 }
