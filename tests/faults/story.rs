@@ -32,7 +32,7 @@ pub enum Fault {
     KillAndLose,
 }
 
-const OTHERS: [Fault; 12] = [
+const OTHERS: [Fault; 10] = [
     Fault::Stop,
     Fault::PostgresRestarts,
     Fault::RedisRestarts,
@@ -40,11 +40,16 @@ const OTHERS: [Fault; 12] = [
     Fault::PostgresFull,
     Fault::RedisFull,
     Fault::Network(Network::Holds, true, true),
-    Fault::Network(Network::Loses, true, false),
-    Fault::Network(Network::Loses, false, true),
+    Fault::Network(Network::Loses, true, true),
     Fault::Network(Network::Resets, true, true),
     Fault::Network(Network::Delays(Duration::from_millis(100)), true, true),
+];
+/// Two at once, and only one of two connections: in long runs.
+const RARE: [Fault; 4] = [
     Fault::StopAndLose,
+    Fault::KillAndLose,
+    Fault::Network(Network::Loses, true, false),
+    Fault::Network(Network::Loses, false, true),
 ];
 
 /// The kills and everything else, in an order that the seed decides.
@@ -53,8 +58,8 @@ pub fn plan(seed: u64, kills: usize) -> Vec<Fault> {
     for _ in 0..kills.div_ceil(40) {
         all.extend(OTHERS);
     }
-    if kills >= 40 {
-        all.extend(vec![Fault::KillAndLose; kills / 40]);
+    for _ in 0..kills / 40 {
+        all.extend(RARE);
     }
     Chance::new(seed).shuffle(&mut all);
     all
