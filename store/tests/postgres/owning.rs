@@ -12,6 +12,8 @@ use maestro_testkit::fake::member;
 use maestro_testkit::servers::postgres::{TestDatabase, database};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -162,6 +164,50 @@ async fn changes_go_on_after_a_lost_connection() {
         .ask("NOTIFY maestro_owner, 'hello'; NOTIFY maestro_owner");
     one.release(&[("b".into(), epochs[1])]).await.unwrap();
     assert_eq!(next().await, ("b".to_owned(), false));
+}
+
+/// Passes connections on, the first of them until it is told to fall silent: from then on its bytes go nowhere, as on
+/// the way to a machine that is gone.
+async fn silenced(url: &str, silence: Arc<Notify>) -> String {
+    let (_, place) = url.split_once('@').unwrap();
+    let server = place.split('/').next().unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = url.replace(&server, &listener.local_addr().unwrap().to_string());
+    tokio::spawn(async move {
+        for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let (server, silence) = (server.clone(), silence.clone());
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let both = tokio::io::copy_bidirectional(&mut client, &mut server);
+                tokio::select! {
+                    _ = both => {}
+                    () = silence.notified(), if is_first => std::future::pending().await,
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_without_a_word_is_noticed() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let silence = Arc::new(Notify::new());
+    let far = open(&silenced(nodes.0.url(), silence.clone()).await);
+    let (one, two) = (nodes.named("one:1"), member("two:2"));
+    let two = PostgresOwnership::new(far, two, LONG);
+    own(&one, "a").await;
+    let mut changes = two.changes();
+    // Its session is the first connection.
+    let first = timeout(SOON, changes.next()).await.unwrap().unwrap();
+    assert_eq!(first.scheduler.as_str(), "a");
+    silence.notify_one();
+    own(&one, "b").await;
+    let second = timeout(SOON, changes.next()).await.unwrap().unwrap();
+    assert_eq!(second.scheduler.as_str(), "b");
 }
 
 #[tokio::test]

@@ -11,13 +11,19 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+const LISTEN: &str = "LISTEN maestro_owner";
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// How long it may take to begin to listen, with login and TLS.
 const LISTEN_MAX: Duration = Duration::from_secs(10);
+/// After such a silence the server is asked whether it is still there. A peer that is gone says nothing either, and
+/// TCP alone notices it after minutes.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// How long it may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// What a node tells the others. Without a session nobody owns the scheduler.
 #[derive(Deserialize)]
@@ -54,6 +60,8 @@ struct Listener {
     known: BTreeMap<SchedulerName, Holder>,
     /// Changes to be told, from one reading of the owners.
     waiting: VecDeque<OwnerChange>,
+    /// The last attempt to listen failed. Used to log an outage once.
+    failing: bool,
 }
 
 /// Listens from the first look at the stream on. It begins with the owners of that moment.
@@ -64,6 +72,7 @@ pub fn changes(database: Database) -> BoxStream<'static, OwnerChange> {
         back_off: BACK_OFF_MIN,
         known: BTreeMap::new(),
         waiting: VecDeque::new(),
+        failing: false,
     };
     stream::unfold(listener, |mut listener| async move {
         let change = listener.next().await;
@@ -82,9 +91,13 @@ impl Listener {
                 self.listen().await;
                 continue;
             };
-            let Some(notification) = session.notification().await else {
-                self.session = None;
-                continue;
+            let notification = match timeout(SILENCE_MAX, session.notification()).await {
+                Ok(Some(notification)) => notification,
+                Err(_) if is_there(session).await => continue,
+                Ok(None) | Err(_) => {
+                    self.session = None;
+                    continue;
+                }
             };
             match serde_json::from_str::<Told>(notification.payload()) {
                 Ok(told) => {
@@ -113,15 +126,21 @@ impl Listener {
         let why = match timeout(LISTEN_MAX, self.open()).await {
             Ok(Ok(())) => {
                 self.back_off = BACK_OFF_MIN;
+                if std::mem::take(&mut self.failing) {
+                    info!("changes of owners are heard again");
+                }
                 return;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        warn!(
-            why,
-            "changes of owners are not heard now; owners are read instead"
-        );
+        match std::mem::replace(&mut self.failing, true) {
+            false => warn!(
+                why,
+                "changes of owners are not heard now; owners are read instead"
+            ),
+            true => debug!(why, "changes of owners are still not heard"),
+        }
         sleep(self.back_off).await;
         self.back_off = BACK_OFF_MAX.min(self.back_off * 2);
     }
@@ -129,7 +148,7 @@ impl Listener {
     /// The owners are read after the first moment at which a change would be heard.
     async fn open(&mut self) -> Result<(), DatabaseError> {
         let session = self.database.session().await?;
-        let listening = session.client().batch_execute("LISTEN maestro_owner").await;
+        let listening = session.client().batch_execute(LISTEN).await;
         listening.map_err(|error| self.database.explain(&error))?;
         let now: BTreeMap<_, _> = looks::owners(&self.database).await?.into_iter().collect();
         let freed = self.known.keys().filter(|name| !now.contains_key(*name));
@@ -147,4 +166,10 @@ impl Listener {
         self.session = Some(session);
         Ok(())
     }
+}
+
+/// Whether the other end of a silent session still answers. To listen once more changes nothing.
+async fn is_there(session: &Session) -> bool {
+    let asked = session.client().batch_execute(LISTEN);
+    matches!(timeout(ANSWER_MAX, asked).await, Ok(Ok(())))
 }
