@@ -45,6 +45,7 @@ macro_rules! ownership_contract {
             a_release_of_an_old_epoch_changes_nothing,
             a_node_that_leaves_frees_all_at_once,
             nodes_see_each_other_and_who_drains,
+            a_session_that_begins_anew_is_still_drained,
             changes_of_owners_are_told,
         }
     };
@@ -254,6 +255,39 @@ pub async fn nodes_see_each_other_and_who_drains(cluster: &impl Cluster) {
         assert_eq!(seen.unwrap().draining, draining);
     }
     assert!(!two.drain(Uuid::nil(), true).await.unwrap());
+}
+
+pub async fn a_session_that_begins_anew_is_still_drained(cluster: &impl Cluster) {
+    let [one, two] = two(cluster, SHORT).await;
+    let session = one.myself().session;
+    own(&one, "a").await;
+    for draining in [true, false] {
+        one.renew(&[]).await.unwrap();
+        assert!(two.drain(session, draining).await.unwrap());
+        // As every node looks, each second.
+        one.members().await.unwrap();
+        ended(&one, &two).await;
+        // Whoever takes something clears up what has ended.
+        own(&two, "a").await;
+        one.renew(&[]).await.unwrap();
+        let members = two.members().await.unwrap();
+        let seen = members.iter().find(|member| member.session == session);
+        assert_eq!(seen.unwrap().draining, draining);
+    }
+}
+
+/// Waits until the session of `one` has ended, and that of `two` has not.
+async fn ended(one: &Arc<dyn Ownership>, two: &Arc<dyn Ownership>) {
+    let until = Instant::now() + SOON;
+    loop {
+        two.renew(&[]).await.unwrap();
+        let members = two.members().await.unwrap();
+        if members.iter().all(|m| m.session != one.myself().session) {
+            return;
+        }
+        assert!(Instant::now() < until, "it does not end");
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 pub async fn changes_of_owners_are_told(cluster: &impl Cluster) {

@@ -17,6 +17,7 @@ use maestro_core::ports::{
 use parking_lot::Mutex;
 use statements::{ACQUIRE, DISCOVER, DRAIN, LEAVE, MINE, RELEASE, RENEW};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
@@ -39,6 +40,8 @@ pub struct PostgresOwnership {
     ttl: Duration,
     /// Claims without an answer: the database may have them as ours. The next renewal gives them back.
     doubtful: Mutex<BTreeSet<SchedulerName>>,
+    /// Whether the process is drained, as was last heard: its row is lost with its session.
+    draining: AtomicBool,
 }
 
 /// Remembers claims as doubtful unless their answer has come.
@@ -62,6 +65,7 @@ impl PostgresOwnership {
             member,
             ttl,
             doubtful: Mutex::default(),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -78,7 +82,8 @@ impl PostgresOwnership {
             version,
             ..
         } = &self.member;
-        let params: [super::Param<'_>; 9] = [
+        let draining = self.draining.load(Relaxed);
+        let params: [super::Param<'_>; 10] = [
             (session, Type::UUID),
             (&seconds, Type::FLOAT8),
             (name, Type::TEXT),
@@ -88,6 +93,7 @@ impl PostgresOwnership {
             (version, Type::TEXT),
             (&names, Type::TEXT_ARRAY),
             (&epochs, Type::INT8_ARRAY),
+            (&draining, Type::BOOL),
         ];
         // An answer after the end of the session would be of no use.
         let asked = timeout(self.ttl, self.database.change(RENEW, &params)).await;
@@ -221,7 +227,11 @@ impl Ownership for PostgresOwnership {
     }
 
     async fn members(&self) -> Result<Vec<Member>, StoreError> {
-        Ok(looks::members(&self.database).await?)
+        let members = looks::members(&self.database).await?;
+        if let Some(me) = members.iter().find(|m| m.session == self.member.session) {
+            self.draining.store(me.draining, Relaxed);
+        }
+        Ok(members)
     }
 
     async fn owners(&self) -> Result<Vec<(SchedulerName, Holder)>, StoreError> {
@@ -275,7 +285,11 @@ impl Ownership for PostgresOwnership {
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         let params: [super::Param<'_>; 2] = [(&session, Type::UUID), (&draining, Type::BOOL)];
         let rows = self.database.change(DRAIN, &params).await?;
-        Ok(!rows.is_empty())
+        let is_alive = !rows.is_empty();
+        if is_alive && session == self.member.session {
+            self.draining.store(draining, Relaxed);
+        }
+        Ok(is_alive)
     }
 
     async fn leave(&self) -> Result<(), StoreError> {

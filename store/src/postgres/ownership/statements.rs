@@ -3,7 +3,8 @@
 //! Rows of nodes are locked before those of owners, and owners by name, so that nodes do not wait for each other in a
 //! circle. What frees or takes a scheduler tells so on the channel `maestro_owner`.
 
-/// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs.
+/// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs. $10: the
+/// process is drained, which a session that begins anew has to say again.
 ///
 /// A session that has ended begins anew without its schedulers: another node may be taking them at this moment. While
 /// it has not, nobody else can have taken any, so what this statement sees of them is true until the new end.
@@ -14,7 +15,7 @@ WITH extended AS (
     RETURNING session
 ), begun AS (
     INSERT INTO maestro_node (session, expires_at, name, address, hosts, draining, runtime_domain, version)
-    SELECT $1, clock_timestamp() + make_interval(secs => $2), $3, $4, $5, FALSE, $6, $7
+    SELECT $1, clock_timestamp() + make_interval(secs => $2), $3, $4, $5, $10, $6, $7
     WHERE NOT EXISTS (SELECT FROM extended)
     ON CONFLICT (session) DO UPDATE SET expires_at = excluded.expires_at
     RETURNING session
