@@ -43,6 +43,9 @@ enum Command {
     /// Show what every actor of a running server is doing
     #[command(args_override_self = true)]
     Actors(cli::ActorsArgs),
+    /// Show the nodes that are alive and what each owns
+    #[command(args_override_self = true)]
+    Nodes(cli::NodesArgs),
     /// Write all schedulers of a running server to a YAML file
     #[command(args_override_self = true)]
     Export(cli::ExportArgs),
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         }
         Some(Command::DemoWatchdog(args)) => watch(&args),
         Some(Command::Actors(args)) => cli::actors(&args),
+        Some(Command::Nodes(args)) => cli::nodes(&args),
         Some(Command::Export(args)) => cli::export(&args),
         Some(Command::Import(args)) => cli::import(&args),
         Some(Command::Backup(args)) => cli::backup(&args),

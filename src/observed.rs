@@ -322,6 +322,12 @@ impl<S: Ownership> Ownership for Observed<S> {
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         self.inner.release(held).await
     }
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        self.inner.overview().await
+    }
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.inner.outbox().await
+    }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.inner.drain(session, draining).await
     }

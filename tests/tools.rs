@@ -93,6 +93,7 @@ fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
     let file = file.to_str().expect("a text");
     for (arguments, server) in [
         (vec!["actors"], "gRPC server"),
+        (vec!["nodes"], "gRPC server"),
         (vec!["backup", "x"], "internal server"),
         (vec!["export", file], "gRPC server"),
     ] {

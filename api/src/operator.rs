@@ -4,19 +4,20 @@ use async_trait::async_trait;
 
 use crate::codec::messages::{
     AbortRolloutRequest, AbortRolloutResponse, BackUpRequest, BackUpResponse, GetActorsRequest,
-    GetActorsResponse, GetReadinessRequest, GetReadinessResponse, GetRolloutRequest,
-    GetRolloutResponse, GetRoomRequest, GetRoomResponse, GetRoomsSummaryRequest,
-    GetRoomsSummaryResponse, ListRoomsRequest, ListRoomsResponse, PauseRolloutRequest,
-    PauseRolloutResponse, PauseSchedulerRequest, PauseSchedulerResponse, ReadRoomLogRequest,
-    ReadRoomLogResponse, ReloadSchedulerRequest, ReloadSchedulerResponse, RemoveRoomRequest,
-    RemoveRoomResponse, ResumeRolloutRequest, ResumeRolloutResponse, ResumeSchedulerRequest,
-    ResumeSchedulerResponse, RunTestOperationRequest, RunTestOperationResponse,
+    GetActorsResponse, GetNodesRequest, GetNodesResponse, GetReadinessRequest,
+    GetReadinessResponse, GetRolloutRequest, GetRolloutResponse, GetRoomRequest, GetRoomResponse,
+    GetRoomsSummaryRequest, GetRoomsSummaryResponse, ListRoomsRequest, ListRoomsResponse,
+    PauseRolloutRequest, PauseRolloutResponse, PauseSchedulerRequest, PauseSchedulerResponse,
+    ReadRoomLogRequest, ReadRoomLogResponse, ReloadSchedulerRequest, ReloadSchedulerResponse,
+    RemoveRoomRequest, RemoveRoomResponse, ResumeRolloutRequest, ResumeRolloutResponse,
+    ResumeSchedulerRequest, ResumeSchedulerResponse, RunTestOperationRequest,
+    RunTestOperationResponse,
 };
 use crate::{ApiResult, RequestContext};
 
 /// The operator's calls, in addition to the contract. The transports decide which calls the public may make:
-/// `get_actors` shows the process itself, to those who may see it; those from `pause_scheduler` on change it, or are
-/// for its probes, and belong on the internal server.
+/// `get_actors` and `get_nodes` show the process and the cluster, to those who may see them; those from
+/// `pause_scheduler` on change it, or are for its probes, and belong on the internal server.
 ///
 /// Like calls of [`crate::ManagementApi`], a call ends with its request.
 #[async_trait]
@@ -62,6 +63,13 @@ pub trait OperatorApi: Send + Sync + 'static {
         context: &RequestContext,
         request: GetActorsRequest,
     ) -> ApiResult<GetActorsResponse>;
+
+    /// Shows the nodes that are alive, and how many schedulers each owns.
+    async fn get_nodes(
+        &self,
+        context: &RequestContext,
+        request: GetNodesRequest,
+    ) -> ApiResult<GetNodesResponse>;
 
     /// Removes a room: at once, or when its match has ended.
     async fn remove_room(
@@ -146,6 +154,7 @@ macro_rules! operator_calls {
             read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
             get_rollout(GetRolloutRequest) -> GetRolloutResponse;
             get_actors(GetActorsRequest) -> GetActorsResponse;
+            get_nodes(GetNodesRequest) -> GetNodesResponse;
             remove_room(RemoveRoomRequest) -> RemoveRoomResponse;
             pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
             resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;

@@ -205,6 +205,7 @@ remote! {
         read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
         get_rollout(GetRolloutRequest) -> GetRolloutResponse;
         get_actors(GetActorsRequest) -> GetActorsResponse;
+        get_nodes(GetNodesRequest) -> GetNodesResponse;
     }
     ControlServiceClient {
         remove_room(RemoveRoomRequest) -> RemoveRoomResponse;

@@ -41,7 +41,7 @@ pub enum Audience {
     Nodes,
 }
 
-/// Who may see what the actors of a public server are doing (`api.debug.enabled`).
+/// Who may see the nodes, and what the actors of a public server are doing (`api.debug.enabled`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorsShownTo {
     Nobody,
@@ -82,8 +82,12 @@ impl Audience {
             ActorsShownTo::ThisMachine => "only to callers on its machine",
             ActorsShownTo::Nobody => "to nobody",
         };
+        let page = match rpc.path.ends_with("/GetNodes") {
+            true => "/debug/nodes",
+            false => "/debug/actors",
+        };
         let message = format!(
-            "this port shows the actors {who}: set api.debug.enabled to true, or ask the internal server for /debug/actors"
+            "this port shows actors and nodes {who}: set api.debug.enabled to true, or ask the internal server for {page}"
         );
         Err(Status::new(Code::PermissionDenied, message))
     }
@@ -199,6 +203,7 @@ service! {
         reads "ReadRoomLog" read_room_log(ReadRoomLogRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> ReadRoomLogResponse;
         reads "GetRollout" get_rollout(GetRolloutRequest {scheduler_name is "scheduler_name"}) -> GetRolloutResponse;
         looks "GetActors" get_actors(GetActorsRequest {}) -> GetActorsResponse;
+        looks "GetNodes" get_nodes(GetNodesRequest {}) -> GetNodesResponse;
     }
 }
 
@@ -259,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_look_at_the_actors_depends_on_where_a_call_comes_from() {
+    fn only_looks_at_actors_and_nodes_depend_on_where_a_call_comes_from() {
         let peer = |address: &str| Some(address.parse().unwrap());
         let peers = [
             (peer("127.0.0.1:1"), true),
@@ -273,7 +278,9 @@ mod tests {
             for (peer, near) in peers {
                 let lets = |audience: Audience| audience.lets(rpc, peer).is_ok();
                 let to = |shown_to| lets(Audience::Public(shown_to));
-                let is_look = rpc.path == "/maestro.v1.OperatorService/GetActors";
+                let is_look = ["GetActors", "GetNodes"]
+                    .iter()
+                    .any(|method| rpc.path == format!("/maestro.v1.OperatorService/{method}"));
                 assert!(lets(Audience::Nodes) && to(ActorsShownTo::Everybody));
                 assert_eq!(to(ActorsShownTo::ThisMachine), near || !is_look, "{rpc:?}");
                 assert_eq!(to(ActorsShownTo::Nobody), !is_look, "{rpc:?}");

@@ -5,7 +5,8 @@ use crate::directory::Location;
 use crate::error::CallError;
 use crate::handle::SchedulerHandle;
 use crate::survey;
-use maestro_core::ports::{Member, StoreError};
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::{Holder, Member, Outbox, Overview, Owner, Ownership, StoreError};
 use maestro_core::rules::placement;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use uuid::Uuid;
 const RENEWALS_WITHOUT_PROGRESS: u32 = 3;
 /// How long the store may take to end the session.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// How long the store may take to say what it knows of the nodes.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Node {
     /// This node, as the others see it.
@@ -88,6 +91,64 @@ impl Node {
         let me = self.myself().session;
         let members = self.members();
         members.iter().any(|m| m.session == me && m.draining)
+    }
+
+    /// What each node owns, and what one half of the store still lacks, as the store knows it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn overview(&self) -> Result<(Overview, Outbox), CallError> {
+        self.read(|ownership| async move {
+            let overview = ownership.overview().await?;
+            Ok((overview, ownership.outbox().await?))
+        })
+        .await
+    }
+
+    /// Who owns a scheduler.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn owner(&self, name: &str) -> Result<Owner, CallError> {
+        // An embedded store does not know: nobody else has to find its owners.
+        if let Ok(Some(handle)) = self.directory.find(name)
+            && let Ok(live) = handle.live()
+        {
+            let Member {
+                session, address, ..
+            } = self.myself();
+            let epoch = live.lease.epoch;
+            return Ok(Owner::Held(Holder {
+                session,
+                address,
+                epoch,
+            }));
+        }
+        let name = SchedulerName::from(name);
+        self.read(|ownership| async move { ownership.owner(&name).await })
+            .await
+    }
+
+    /// Asks the store about the nodes, on the I/O runtime, where its clients must be used.
+    async fn read<T, F>(
+        &self,
+        ask: impl FnOnce(Arc<dyn Ownership>) -> F + Send + 'static,
+    ) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let ownership = self.parts.ownership.clone();
+        let asked = async move { tokio::time::timeout(ANSWERED_WITHIN, ask(ownership)).await };
+        let answer = self.parts.tasks.spawn_on(asked, &self.parts.io).await;
+        let late = |_| Err(StoreError::Unavailable("it does not answer".into()));
+        let answer = answer.map_err(|_| CallError::ShuttingDown)?;
+        answer
+            .unwrap_or_else(late)
+            .map_err(|error| match self.outage() {
+                Some(outage) => outage.refusal().into(),
+                None => error.into(),
+            })
     }
 
     /// Marks a node as draining, or no longer so. False if no living node has this session.

@@ -112,6 +112,7 @@ by_owner! {
         read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse, by scheduler_name;
         get_rollout(GetRolloutRequest) -> GetRolloutResponse, by scheduler_name;
         get_actors(GetActorsRequest) -> GetActorsResponse, on all;
+        get_nodes(GetNodesRequest) -> GetNodesResponse;
         remove_room(RemoveRoomRequest) -> RemoveRoomResponse, by scheduler_name;
         pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse, by scheduler_name;
         resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse, by scheduler_name;

@@ -4,6 +4,7 @@
 mod backup;
 mod late;
 mod management;
+mod nodes;
 mod operator;
 mod rooms;
 

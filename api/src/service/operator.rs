@@ -269,6 +269,15 @@ impl OperatorApi for OperatorService {
         }
     }
 
+    async fn get_nodes(
+        &self,
+        _: &RequestContext,
+        request: GetNodesRequest,
+    ) -> ApiResult<GetNodesResponse> {
+        let view = super::nodes::view(&self.node, request.scheduler_name.as_deref());
+        Ok(GetNodesResponse { view: view.await? })
+    }
+
     async fn pause_scheduler(
         &self,
         context: &RequestContext,

@@ -80,6 +80,37 @@ pub struct OwnerChange {
     pub owner: Owner,
 }
 
+/// A living node and what it owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The node.
+    pub member: Member,
+    /// How long its session lasts if it is not renewed; `None` if it does not end.
+    pub left: Option<Duration>,
+    /// How many schedulers it owns.
+    pub owned: u64,
+}
+
+/// The nodes of a store, as the store knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// The store, as the setting `store.type` names it.
+    pub store: &'static str,
+    /// All nodes that are alive, ordered by session.
+    pub nodes: Vec<Standing>,
+    /// How many schedulers no living node owns.
+    pub unowned: u64,
+}
+
+/// Batches that one half of the store has, and the other still lacks. There are none in a store of one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// How many.
+    pub rows: u64,
+    /// The age of the oldest, if there is one.
+    pub oldest: Option<Duration>,
+}
+
 /// Acquires and renews schedulers in batches: a node asks once for all of its own.
 #[async_trait]
 pub trait Ownership: Send + Sync + 'static {
@@ -108,6 +139,10 @@ pub trait Ownership: Send + Sync + 'static {
     /// Gives schedulers back, so that another node can acquire them before their leases expire. Names that are not held
     /// at the given epoch are ignored.
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError>;
+    /// What each node owns: counts only, for thousands of schedulers.
+    async fn overview(&self) -> Result<Overview, StoreError>;
+    /// What one half of the store still lacks.
+    async fn outbox(&self) -> Result<Outbox, StoreError>;
     /// Marks a living node as draining, or no longer so. False if there is no such session.
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError>;
     /// Ends this node's session: what it still owns is free at once. It is not used afterwards.

@@ -4,7 +4,9 @@ use actix_web::http::Method;
 use actix_web::web;
 use maestro_api::Code;
 
-use super::handlers::{actors, alive, back_up, metrics, pause, reload, resume, test_operation};
+use super::handlers::{
+    actors, alive, back_up, metrics, nodes, pause, reload, resume, test_operation,
+};
 use super::readiness::ready;
 use crate::endpoint::{About, Content, Endpoint, Parameter, Tag};
 use crate::openapi::object;
@@ -79,26 +81,48 @@ pub(crate) const METRICS: &[Endpoint] = &[Endpoint {
 }];
 
 /// Read-only; also available on the management API (`api.debug.enabled`).
-pub(crate) const ACTORS: &[Endpoint] = &[Endpoint {
-    method: Method::GET,
-    path: "/debug/actors",
-    handler: || web::to(actors),
-    name: "debugActors",
-    about: About {
-        tag: Tag::Debug,
-        summary: "See what every actor is doing",
-        text: "No actor is asked for it: a stuck one is seen while it is stuck. On the management API when `api.debug.enabled` says so.",
-        fails: &[],
-        example: None,
+pub(crate) const LOOKS: &[Endpoint] = &[
+    Endpoint {
+        method: Method::GET,
+        path: "/debug/actors",
+        handler: || web::to(actors),
+        name: "debugActors",
+        about: About {
+            tag: Tag::Debug,
+            summary: "See what every actor is doing",
+            text: "No actor is asked for it: a stuck one is seen while it is stuck. On the management API when `api.debug.enabled` says so.",
+            fails: &[],
+            example: None,
+        },
+        query: &[Parameter {
+            name: "scheduler",
+            text: "Only the actor of this scheduler.",
+            schema: || object! { "type" => "string" },
+        }],
+        body: None,
+        answer: Content::Json("DebugActors"),
     },
-    query: &[Parameter {
-        name: "scheduler",
-        text: "Only the actor of this scheduler.",
-        schema: || object! { "type" => "string" },
-    }],
-    body: None,
-    answer: Content::Json("DebugActors"),
-}];
+    Endpoint {
+        method: Method::GET,
+        path: "/debug/nodes",
+        handler: || web::to(nodes),
+        name: "debugNodes",
+        about: About {
+            tag: Tag::Debug,
+            summary: "See which nodes are alive and what they own",
+            text: "Read from the store, so that every node answers the same. On the management API when `api.debug.enabled` says so.",
+            fails: &[Code::NotFound, Code::Unavailable],
+            example: None,
+        },
+        query: &[Parameter {
+            name: "scheduler",
+            text: "Also who owns this scheduler.",
+            schema: || object! { "type" => "string" },
+        }],
+        body: None,
+        answer: Content::Json("DebugNodes"),
+    },
+];
 
 /// Orders to an actor.
 pub(crate) const ORDERS: &[Endpoint] = &[

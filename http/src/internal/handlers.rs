@@ -52,6 +52,20 @@ pub async fn actors(
     }
 }
 
+pub async fn nodes(
+    operator: Operator,
+    filter: Query<Filter>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let wanted = GetNodesRequest {
+        scheduler_name: filter.into_inner().scheduler,
+    };
+    match operator.get_nodes(&context(&request), wanted).await {
+        Ok(nodes) => text(StatusCode::OK, "application/json", nodes.view),
+        Err(status) => refusal(status),
+    }
+}
+
 /// Makes the owner of a scheduler end, and a new one load it from the store.
 pub async fn reload(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
     let wanted = ReloadSchedulerRequest {

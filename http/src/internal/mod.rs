@@ -1,4 +1,4 @@
-//! The internal server: health, metrics and a view of the actors (contract 1.2, 15.26; architecture 4).
+//! The internal server: health, metrics and views of actors and nodes (contract 1.2, 15.26; architecture 4).
 //!
 //! For operators only. The view is assembled without asking any actor.
 
@@ -16,7 +16,7 @@ use maestro_api::{ManagementApi, OperatorApi};
 use crate::endpoint::Endpoint;
 use crate::gateway::{Gateway, Observers};
 use crate::request_scope::scoped;
-pub(crate) use endpoints::{ACTORS, BACKUP, HEALTH, METRICS, ORDERS};
+pub(crate) use endpoints::{BACKUP, HEALTH, LOOKS, METRICS, ORDERS};
 pub use handlers::MetricsPage;
 pub(crate) use handlers::{alive, not_found};
 use readiness::Readiness;
@@ -52,7 +52,7 @@ pub fn configure_internal(
         }
         mount_metrics(parts.metrics.clone(), config);
         mount(config, BACKUP, &nobody);
-        mount(config, ACTORS, &nobody);
+        mount(config, LOOKS, &nobody);
         mount(config, ORDERS, &nobody);
         config.default_service(web::to(not_found));
     }
@@ -68,7 +68,7 @@ fn mount_metrics(page: Option<MetricsPage>, config: &mut ServiceConfig) {
     }
 }
 
-/// Mounts only the read-only page, for the management API (`api.debug.enabled`). Must be called before the gateway's
+/// Mounts only the read-only pages, for the management API (`api.debug.enabled`). Must be called before the gateway's
 /// `configure`; the gateway's observers see its requests too.
 pub fn configure_debug(
     operator: Arc<dyn OperatorApi>,
@@ -77,7 +77,7 @@ pub fn configure_debug(
     let (operator, observers) = (Data::new(operator), gateway.observers());
     move |config: &mut ServiceConfig| {
         config.app_data(operator.clone());
-        mount(config, ACTORS, &observers);
+        mount(config, LOOKS, &observers);
     }
 }
 

@@ -77,7 +77,7 @@ fn build() -> Tree {
         (vec![Server::Internal], crate::internal::METRICS),
         (
             vec![Server::Internal, Server::Management],
-            crate::internal::ACTORS,
+            crate::internal::LOOKS,
         ),
         (vec![Server::Internal], crate::internal::ORDERS),
         (vec![Server::Internal], crate::internal::BACKUP),
@@ -112,7 +112,17 @@ const FILES: [&str; 2] = [
     include_str!("../operator.schema.json"),
     include_str!("../internal.schema.json"),
 ];
-const ACTORS: &str = include_str!("../../../docs/debug-actors.schema.json");
+/// Pages under `/debug`, each with a schema file of its own. Their definitions have different names.
+const PAGES: [(&str, &str); 2] = [
+    (
+        "DebugActors",
+        include_str!("../../../docs/debug-actors.schema.json"),
+    ),
+    (
+        "DebugNodes",
+        include_str!("../../../docs/debug-nodes.schema.json"),
+    ),
+];
 
 fn all_schemas(messages: &Schemas) -> Vec<(String, Tree)> {
     let mut all = messages.all();
@@ -123,13 +133,15 @@ fn all_schemas(messages: &Schemas) -> Vec<(String, Tree)> {
         let (first, rest) = name.split_at(1);
         format!("Debug{}{rest}", first.to_uppercase())
     };
-    if let Ok(Tree::Object(members)) = serde_json::from_str::<Tree>(ACTORS) {
-        let own = |name: &str| !matches!(name, "$schema" | "$defs" | "title");
-        let root = members.into_iter().filter(|(name, _)| own(name)).collect();
-        let root = Tree::Object(root).map_texts(&|text| moved(text, &debug_name));
-        all.push(("DebugActors".to_owned(), root));
+    for (page, file) in PAGES {
+        if let Ok(Tree::Object(members)) = serde_json::from_str::<Tree>(file) {
+            let own = |name: &str| !matches!(name, "$schema" | "$defs" | "title");
+            let root = members.into_iter().filter(|(name, _)| own(name)).collect();
+            let root = Tree::Object(root).map_texts(&|text| moved(text, &debug_name));
+            all.push((page.to_owned(), root));
+        }
+        all.extend(definitions(file, &debug_name));
     }
-    all.extend(definitions(ACTORS, &debug_name));
     all.push(("Error".to_owned(), operations::error_schema()));
     all
 }

@@ -134,6 +134,12 @@ impl Ownership for ClusterStore {
         self.redis.forget(&names);
         self.ownership.release(held).await
     }
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        self.ownership.overview().await
+    }
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.ownership.outbox().await
+    }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.ownership.drain(session, draining).await
     }

@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_core::{
     domain::{Epoch, SchedulerName},
-    ports::{Claim, Holder, Member, Owner, OwnerChange, Ownership, Renewal, StoreError},
+    ports::{
+        Claim, Holder, Member, Outbox, Overview, Owner, OwnerChange, Ownership, Renewal, Standing,
+        StoreError,
+    },
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -96,6 +99,23 @@ impl Ownership for EmbeddedStore {
     /// The lock is released as a whole, when the store is closed.
     async fn release(&self, _held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        let me = Standing {
+            member: self.myself(),
+            left: None,
+            owned: self.shared.model.wanted().len() as u64,
+        };
+        Ok(Overview {
+            store: "embedded",
+            nodes: vec![me],
+            unowned: 0,
+        })
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        Ok(Outbox::default())
     }
 
     /// There is no other node that could take over.

@@ -226,6 +226,34 @@ async fn schedulers_of_the_table_are_discovered() {
 }
 
 #[tokio::test]
+async fn what_nobody_owns_and_what_redis_lacks_is_counted() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    nodes.0.ask(
+        "INSERT INTO schedulers (name, game, version, state, yaml)
+         SELECT 's' || n, 'g', 'v1', 'in-sync', '{}' FROM generate_series(1, 3) AS n",
+    );
+    own(&one, "s2").await;
+    assert_eq!(one.overview().await.unwrap().unowned, 2);
+    nodes.0.ask(
+        "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('s1', 1, ''), ('s2', 1, '');
+         UPDATE maestro_outbox SET written_at = clock_timestamp() - interval '1 minute' WHERE scheduler = 's1'",
+    );
+    let outbox = one.outbox().await.unwrap();
+    let minute = Duration::from_secs(60)..Duration::from_secs(90);
+    assert_eq!(outbox.rows, 2);
+    assert!(
+        outbox.oldest.is_some_and(|age| minute.contains(&age)),
+        "{outbox:?}"
+    );
+    nodes.0.ask(END_ALL);
+    let overview = one.overview().await.unwrap();
+    assert_eq!((overview.nodes.len(), overview.unowned), (0, 3));
+}
+
+#[tokio::test]
 async fn a_claim_extends_the_session() {
     let Some(nodes) = nodes().await else {
         return;

@@ -8,7 +8,7 @@ use crate::fake::member;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
-use maestro_core::ports::{Claim, Holder, Member, Owner, Ownership, Renewal};
+use maestro_core::ports::{Claim, Holder, Member, Outbox, Overview, Owner, Ownership, Renewal};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,7 @@ macro_rules! ownership_contract {
             a_node_that_leaves_frees_all_at_once,
             nodes_see_each_other_and_who_drains,
             a_session_that_begins_anew_is_still_drained,
+            an_overview_counts_what_each_node_owns,
             changes_of_owners_are_told,
         }
     };
@@ -255,6 +256,28 @@ pub async fn nodes_see_each_other_and_who_drains(cluster: &impl Cluster) {
         assert_eq!(seen.unwrap().draining, draining);
     }
     assert!(!two.drain(Uuid::nil(), true).await.unwrap());
+}
+
+pub async fn an_overview_counts_what_each_node_owns(cluster: &impl Cluster) {
+    let [one, two] = two(cluster, LONG).await;
+    two.renew(&[]).await.unwrap();
+    own(&one, "a").await;
+    let b = own(&one, "b").await;
+    let seen = one.overview().await.unwrap();
+    let again = two.overview().await.unwrap();
+    let mut expected = vec![(one.myself(), 2), (two.myself(), 0)];
+    expected.sort_by_key(|(member, _)| member.session);
+    for overview in [&seen, &again] {
+        let nodes = overview.nodes.iter();
+        let nodes: Vec<_> = nodes.map(|n| (n.member.clone(), n.owned)).collect();
+        assert_eq!((nodes, overview.unowned), (expected.clone(), 0));
+        let lasts = |left: Option<Duration>| left.is_some_and(|left| left <= LONG);
+        assert!(overview.nodes.iter().all(|node| lasts(node.left)));
+    }
+    one.release(&[("b".into(), b)]).await.unwrap();
+    let owned = |overview: &Overview| overview.nodes.iter().map(|node| node.owned).sum::<u64>();
+    assert_eq!(owned(&two.overview().await.unwrap()), 1);
+    assert_eq!(two.outbox().await.unwrap(), Outbox::default());
 }
 
 pub async fn a_session_that_begins_anew_is_still_drained(cluster: &impl Cluster) {

@@ -1,18 +1,23 @@
 //! Reads of the nodes and of who owns what.
 
-use super::statements::{MEMBERS, OWNER, OWNERS};
+use super::statements::{MEMBERS, OUTBOX, OWNER, OWNERS, STANDINGS, UNOWNED};
 use crate::postgres::connect::Database;
 use crate::postgres::error::DatabaseError;
 use crate::postgres::rows::count;
 use maestro_core::domain::{Epoch, SchedulerName};
-use maestro_core::ports::{Holder, Member, Owner};
+use maestro_core::ports::{Holder, Member, Outbox, Overview, Owner, Standing};
+use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 pub async fn members(database: &Database) -> Result<Vec<Member>, DatabaseError> {
     let rows = database.query(MEMBERS, &[]).await?;
-    let member = |row: &Row| Member {
+    Ok(rows.iter().map(member).collect())
+}
+
+fn member(row: &Row) -> Member {
+    Member {
         session: row.get(0),
         name: row.get(1),
         address: row.get(2),
@@ -20,8 +25,36 @@ pub async fn members(database: &Database) -> Result<Vec<Member>, DatabaseError> 
         draining: row.get(4),
         runtime_domain: row.get(5),
         version: row.get(6),
+    }
+}
+
+pub async fn overview(database: &Database) -> Result<Overview, DatabaseError> {
+    let rows = database.query(STANDINGS, &[]).await?;
+    let standing = |row: &Row| Standing {
+        member: member(row),
+        left: Some(seconds(row.get(7))),
+        owned: count(row.get(8)),
     };
-    Ok(rows.iter().map(member).collect())
+    let unowned = database.query(UNOWNED, &[]).await?;
+    Ok(Overview {
+        store: "postgres",
+        nodes: rows.iter().map(standing).collect(),
+        unowned: unowned.first().map_or(0, |row| count(row.get(0))),
+    })
+}
+
+pub async fn outbox(database: &Database) -> Result<Outbox, DatabaseError> {
+    let rows = database.query(OUTBOX, &[]).await?;
+    let outbox = |row: &Row| Outbox {
+        rows: count(row.get(0)),
+        oldest: row.get::<_, Option<f64>>(1).map(seconds),
+    };
+    Ok(rows.first().map(outbox).unwrap_or_default())
+}
+
+/// A difference of two readings of the database's clock, which may be set back in between.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 pub async fn owners(database: &Database) -> Result<Vec<(SchedulerName, Holder)>, DatabaseError> {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{
-    Claim, Holder, Member, Owner, OwnerChange, Ownership, Renewal, StoreError,
+    Claim, Holder, Member, Outbox, Overview, Owner, OwnerChange, Ownership, Renewal, StoreError,
 };
 use parking_lot::Mutex;
 use statements::{ACQUIRE, DISCOVER, DRAIN, LEAVE, MINE, RELEASE, RENEW};
@@ -280,6 +280,14 @@ impl Ownership for PostgresOwnership {
         ];
         self.database.change(RELEASE, &params).await?;
         Ok(())
+    }
+
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        Ok(looks::overview(&self.database).await?)
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        Ok(looks::outbox(&self.database).await?)
     }
 
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {

@@ -123,6 +123,22 @@ pub const MEMBERS: &str = "
 SELECT session, name, address, hosts, draining, runtime_domain, version FROM maestro_node
 WHERE expires_at > clock_timestamp() ORDER BY session";
 
+/// As [`MEMBERS`], with the seconds that each session has left, and how many schedulers it owns.
+pub const STANDINGS: &str = "
+SELECT session, name, address, hosts, draining, runtime_domain, version,
+    extract(epoch FROM expires_at - clock_timestamp())::float8,
+    (SELECT count(*) FROM maestro_owner o WHERE o.session = n.session)
+FROM maestro_node n WHERE expires_at > clock_timestamp() ORDER BY session";
+
+pub const UNOWNED: &str = "
+SELECT count(*) FROM schedulers s WHERE NOT EXISTS (
+    SELECT FROM maestro_owner o JOIN maestro_node n ON n.session = o.session
+    WHERE o.scheduler = s.name AND n.expires_at > clock_timestamp())";
+
+/// How many batches wait to be written to Redis, and for how many seconds the oldest.
+pub const OUTBOX: &str = "
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(written_at))::float8 FROM maestro_outbox";
+
 pub const OWNERS: &str = "
 SELECT o.session, n.address, o.epoch, o.scheduler
 FROM maestro_owner o JOIN maestro_node n ON n.session = o.session

@@ -228,6 +228,35 @@ impl Ownership for FakeNode {
         Ok(())
     }
 
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        self.ask(StoreCall::Members).await?;
+        let (inner, now) = (self.store.inner.lock(), Instant::now());
+        let names = inner.schedulers.keys();
+        let holders: Vec<_> = names.map(|name| (name, inner.holder(name))).collect();
+        let alive = inner.sessions.values().filter(|s| s.until > now);
+        let standing = |session: &Session| {
+            let by = |holder: &Holder| holder.session == session.member.session;
+            let owned = holders.iter().filter(|(_, h)| h.as_ref().is_some_and(by));
+            Standing {
+                member: session.member.clone(),
+                left: Some(session.until - now),
+                owned: owned.count() as u64,
+            }
+        };
+        let is_wanted = |name: &SchedulerName| inner.schedulers[name].tables.is_wanted();
+        let unowned = holders.iter().filter(|(n, h)| h.is_none() && is_wanted(n));
+        Ok(Overview {
+            store: "fake",
+            nodes: alive.map(standing).collect(),
+            unowned: unowned.count() as u64,
+        })
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.ask(StoreCall::Members).await?;
+        Ok(Outbox::default())
+    }
+
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.ask(StoreCall::Members).await?;
         let mut inner = self.store.inner.lock();
@@ -280,6 +309,12 @@ impl Ownership for FakeStore {
     }
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         self.only().release(held).await
+    }
+    async fn overview(&self) -> Result<Overview, StoreError> {
+        self.only().overview().await
+    }
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.only().outbox().await
     }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.only().drain(session, draining).await

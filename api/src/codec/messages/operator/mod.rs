@@ -6,11 +6,13 @@
 mod actors;
 mod control;
 mod fleet;
+mod nodes;
 mod rollout;
 mod rooms;
 
 pub use actors::*;
 pub use control::*;
 pub use fleet::*;
+pub use nodes::*;
 pub use rollout::*;
 pub use rooms::*;

@@ -1,0 +1,134 @@
+//! The nodes that are alive and what they own, as one document (`docs/debug-nodes.schema.json`). It is read from the
+//! store, so every node answers the same, except for which one of them answers.
+
+use jiff::Timestamp;
+use maestro_actors::Node;
+use maestro_core::ports::{Member, Outbox, Owner, Standing};
+use serde::Serialize;
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::{ApiResult, Status};
+
+#[derive(Serialize)]
+struct View<'a> {
+    at: Timestamp,
+    store: &'static str,
+    /// The session of the answering node.
+    me: Uuid,
+    nodes: Vec<NodeView<'a>>,
+    unowned: u64,
+    outbox: OutboxView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduler: Option<SchedulerView<'a>>,
+}
+
+#[derive(Serialize)]
+struct NodeView<'a> {
+    session: Uuid,
+    name: &'a str,
+    address: &'a str,
+    me: bool,
+    hosts: bool,
+    draining: bool,
+    runtime_domain: &'a str,
+    version: &'a str,
+    lease_left_ms: Option<u64>,
+    owned: u64,
+}
+
+#[derive(Serialize)]
+struct OutboxView {
+    rows: u64,
+    oldest_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct SchedulerView<'a> {
+    name: &'a str,
+    owner: Option<OwnerView>,
+}
+
+#[derive(Serialize)]
+struct OwnerView {
+    session: Uuid,
+    /// `None`: it is not among the nodes, because it began or ended between two questions.
+    name: Option<String>,
+    address: String,
+    epoch: u64,
+}
+
+/// # Errors
+/// If the store cannot be read, or has no such scheduler.
+pub async fn view(node: &Node, scheduler: Option<&str>) -> ApiResult<String> {
+    let owner = match scheduler {
+        Some(name) => Some((name, node.owner(name).await?)),
+        None => None,
+    };
+    let (overview, Outbox { rows, oldest }) = node.overview().await?;
+    let me = node.myself().session;
+    let scheduler = match owner {
+        Some((name, Owner::Unknown)) => {
+            return Err(Status::not_found(format!("scheduler {name} not found")));
+        }
+        Some((name, owner)) => Some(SchedulerView {
+            name,
+            owner: owner_view(owner, &overview.nodes),
+        }),
+        None => None,
+    };
+    let view = View {
+        at: Timestamp::now(),
+        store: overview.store,
+        me,
+        nodes: overview.nodes.iter().map(|n| node_view(n, me)).collect(),
+        unowned: overview.unowned,
+        outbox: OutboxView {
+            rows,
+            oldest_ms: oldest.map(millis),
+        },
+        scheduler,
+    };
+    serde_json::to_string(&view).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn node_view(standing: &Standing, me: Uuid) -> NodeView<'_> {
+    let Member {
+        session,
+        name,
+        address,
+        hosts,
+        draining,
+        runtime_domain,
+        version,
+    } = &standing.member;
+    NodeView {
+        session: *session,
+        name,
+        address,
+        me: *session == me,
+        hosts: *hosts,
+        draining: *draining,
+        runtime_domain,
+        version,
+        lease_left_ms: standing.left.map(millis),
+        owned: standing.owned,
+    }
+}
+
+fn owner_view(owner: Owner, nodes: &[Standing]) -> Option<OwnerView> {
+    let Owner::Held(holder) = owner else {
+        return None;
+    };
+    let known = nodes.iter().find(|n| n.member.session == holder.session);
+    Some(OwnerView {
+        session: holder.session,
+        name: known.map(|n| n.member.name.clone()),
+        address: holder.address,
+        epoch: holder.epoch.0,
+    })
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
