@@ -46,6 +46,9 @@ enum Command {
     /// Show the nodes that are alive and what each owns
     #[command(args_override_self = true)]
     Nodes(cli::NodesArgs),
+    /// Drain a node, or let it take its share again
+    #[command(subcommand)]
+    Node(cli::NodeCommand),
     /// Write all schedulers of a running server to a YAML file
     #[command(args_override_self = true)]
     Export(cli::ExportArgs),
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Command::DemoWatchdog(args)) => watch(&args),
         Some(Command::Actors(args)) => cli::actors(&args),
         Some(Command::Nodes(args)) => cli::nodes(&args),
+        Some(Command::Node(command)) => cli::node(&command),
         Some(Command::Export(args)) => cli::export(&args),
         Some(Command::Import(args)) => cli::import(&args),
         Some(Command::Backup(args)) => cli::backup(&args),

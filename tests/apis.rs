@@ -260,6 +260,7 @@ impl Suite {
     /// The calls that concern the process.
     async fn control(&mut self) {
         ask!(self, Messages(0), operator.back_up as ours, {"name": "monday"}, Internal POST "/backup", {"name": "monday"});
+        ask!(self, Messages(0), operator.drain_node as ours, {"node": "nobody", "draining": true}, Internal POST "/debug/nodes/nobody/drain", {});
         for name in ["arena", "nobody"] {
             // This is a message to the supervisor, not to the owner.
             ask!(self, Messages(0), operator.reload_scheduler as ours, {"schedulerName": name}, Internal POST format!("/debug/actors/{name}/reload"), null);

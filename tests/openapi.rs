@@ -174,6 +174,11 @@ async fn every_operation_answers_as_it_is_described() {
     for name in ["pauseActor", "resumeActor", "reloadActor", "backUp"] {
         caller.works(name, None).await;
     }
+    caller.know("node", &json!("me"));
+    for name in ["drainNode", "undrainNode"] {
+        let (status, answer) = caller.call(name, None).await;
+        assert_eq!(status, 400, "there is no other node: {answer}");
+    }
     maestro.wait_ready("described", 1).await;
     orders(&mut caller, &home).await;
     // Failures are described too.

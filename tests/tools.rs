@@ -1,4 +1,4 @@
-//! The commands for operators, against a running server: actors, export, import, backup.
+//! The commands for operators, against a running server: actors, nodes, export, import, backup.
 
 #[path = "support/command.rs"]
 mod command;
@@ -84,6 +84,19 @@ async fn actors_are_shown_as_a_table() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_store_has_one_node_which_is_not_drained() {
+    let home = Home::new();
+    let maestro = home.start();
+    let table = good(&["nodes", "--url", &maestro.grpc]);
+    assert!(table.contains("store: embedded"), "{table}");
+    assert_eq!(table.matches("hosting").count(), 1, "{table}");
+    for order in ["drain", "undrain"] {
+        let refused = ["the embedded store has one node"];
+        bad(&["node", order, "--url", &maestro.internal], &refused);
+    }
+}
+
 #[test]
 fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
     let home = Home::new();
@@ -95,6 +108,7 @@ fn a_server_that_cannot_be_reached_is_named_with_what_to_do() {
         (vec!["actors"], "gRPC server"),
         (vec!["nodes"], "gRPC server"),
         (vec!["backup", "x"], "internal server"),
+        (vec!["node", "drain"], "internal server"),
         (vec!["export", file], "gRPC server"),
     ] {
         let arguments: Vec<&str> = arguments.into_iter().chain(["--url", &url]).collect();

@@ -46,6 +46,8 @@ struct Inner {
     complete: AtomicBool,
     /// Other nodes are alive.
     has_company: AtomicBool,
+    /// An operator gives up the rooms that only this node can see.
+    leaves_rooms: AtomicBool,
     /// Names that have an owner although no scheduler was created.
     strangers: Mutex<HashSet<SchedulerName>>,
     counters: NodeCounters,
@@ -209,6 +211,12 @@ impl Directory {
     }
     pub(crate) fn complete(&self) {
         self.0.complete.store(true, Relaxed);
+    }
+    pub(crate) fn set_leaves_rooms(&self, leaves: bool) {
+        self.0.leaves_rooms.store(leaves, Relaxed);
+    }
+    pub(crate) fn leaves_rooms(&self) -> bool {
+        self.0.leaves_rooms.load(Relaxed)
     }
     /// Whether all schedulers of the store have been listed.
     pub fn is_complete(&self) -> bool {

@@ -268,6 +268,7 @@ impl Survey {
             members: &self.members,
             mine: &mine,
             free: &free,
+            leaves_rooms: self.directory.leaves_rooms(),
         });
         if !acquire.is_empty() || !self.directory.is_complete() {
             self.supervisor.tell(Notice::Take(acquire));

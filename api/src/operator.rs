@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 
 use crate::codec::messages::{
-    AbortRolloutRequest, AbortRolloutResponse, BackUpRequest, BackUpResponse, GetActorsRequest,
-    GetActorsResponse, GetNodesRequest, GetNodesResponse, GetReadinessRequest,
-    GetReadinessResponse, GetRolloutRequest, GetRolloutResponse, GetRoomRequest, GetRoomResponse,
-    GetRoomsSummaryRequest, GetRoomsSummaryResponse, ListRoomsRequest, ListRoomsResponse,
-    PauseRolloutRequest, PauseRolloutResponse, PauseSchedulerRequest, PauseSchedulerResponse,
-    ReadRoomLogRequest, ReadRoomLogResponse, ReloadSchedulerRequest, ReloadSchedulerResponse,
-    RemoveRoomRequest, RemoveRoomResponse, ResumeRolloutRequest, ResumeRolloutResponse,
-    ResumeSchedulerRequest, ResumeSchedulerResponse, RunTestOperationRequest,
-    RunTestOperationResponse,
+    AbortRolloutRequest, AbortRolloutResponse, BackUpRequest, BackUpResponse, DrainNodeRequest,
+    DrainNodeResponse, GetActorsRequest, GetActorsResponse, GetNodesRequest, GetNodesResponse,
+    GetReadinessRequest, GetReadinessResponse, GetRolloutRequest, GetRolloutResponse,
+    GetRoomRequest, GetRoomResponse, GetRoomsSummaryRequest, GetRoomsSummaryResponse,
+    ListRoomsRequest, ListRoomsResponse, PauseRolloutRequest, PauseRolloutResponse,
+    PauseSchedulerRequest, PauseSchedulerResponse, ReadRoomLogRequest, ReadRoomLogResponse,
+    ReloadSchedulerRequest, ReloadSchedulerResponse, RemoveRoomRequest, RemoveRoomResponse,
+    ResumeRolloutRequest, ResumeRolloutResponse, ResumeSchedulerRequest, ResumeSchedulerResponse,
+    RunTestOperationRequest, RunTestOperationResponse,
 };
 use crate::{ApiResult, RequestContext};
 
@@ -134,6 +134,13 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: BackUpRequest,
     ) -> ApiResult<BackUpResponse>;
 
+    /// Lets a node hand its schedulers over and take no more, or makes it take its share again.
+    async fn drain_node(
+        &self,
+        context: &RequestContext,
+        request: DrainNodeRequest,
+    ) -> ApiResult<DrainNodeResponse>;
+
     /// Returns whether this process is ready, and why not (contract 1.2).
     async fn get_readiness(
         &self,
@@ -164,6 +171,7 @@ macro_rules! operator_calls {
             reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;
             run_test_operation(RunTestOperationRequest) -> RunTestOperationResponse;
             back_up(BackUpRequest) -> BackUpResponse;
+            drain_node(DrainNodeRequest) -> DrainNodeResponse;
             get_readiness(GetReadinessRequest) -> GetReadinessResponse;
         } }
     };

@@ -29,7 +29,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let body = json!({ "name": args.name });
     let done = block_on(async {
         internal.reach().await?;
-        internal.post("backup", &body, COPY_TIMEOUT).await
+        internal.post(&["backup"], &body, COPY_TIMEOUT).await
     })?;
     let (path, bytes) = (&done["path"], &done["bytes"]);
     let path = path.as_str().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The internal server of a running Maestro, over HTTP.
 //!
-//! Calls that change the process are not on the public ports (architecture 8). Over gRPC only nodes may make them, and
-//! no node listens for other nodes yet. Until one does, the commands that need such calls use this server.
+//! Calls that change the process are not on the public ports (architecture 8). Over gRPC only nodes may make them, so
+//! the commands that need such calls use this server.
 
 use crate::address;
 use anyhow::{Context, anyhow};
@@ -47,7 +47,10 @@ impl Internal {
     /// # Errors
     /// If no internal server of Maestro answers there; the message says what to name instead.
     pub async fn reach(&self) -> anyhow::Result<()> {
-        let asked = self.http.get(self.page("healthz")?).timeout(REACHED_WITHIN);
+        let asked = self
+            .http
+            .get(self.page(&["healthz"])?)
+            .timeout(REACHED_WITHIN);
         let answer = asked.send().await.map_err(|e| self.unreachable(&e))?;
         if !answer.status().is_success() {
             return Err(anyhow!(
@@ -64,7 +67,7 @@ impl Internal {
     /// # Errors
     /// If it is not ready, or does not answer.
     pub async fn ready(&self) -> anyhow::Result<String> {
-        let asked = self.http.get(self.page("readyz")?).timeout(REACHED_WITHIN);
+        let asked = self.http.get(self.page(&["readyz"])?).timeout(REACHED_WITHIN);
         let answer = asked.send().await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let text = answer.text().await.unwrap_or_default();
@@ -74,18 +77,25 @@ impl Internal {
         }
     }
 
-    fn page(&self, page: &str) -> anyhow::Result<Url> {
+    fn page(&self, page: &[&str]) -> anyhow::Result<Url> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} has no path", self.base))?
             .pop_if_empty()
-            .push(page);
+            .extend(page);
         Ok(url)
     }
 
+    /// Posts to the page of these segments of a path.
+    ///
     /// # Errors
     /// The server's own, or that it did not answer.
-    pub async fn post(&self, page: &str, body: &Value, within: Duration) -> anyhow::Result<Value> {
+    pub async fn post(
+        &self,
+        page: &[&str],
+        body: &Value,
+        within: Duration,
+    ) -> anyhow::Result<Value> {
         let url = self.page(page)?;
         let asked = format!("POST {url}");
         let request = self.http.post(url).timeout(within);

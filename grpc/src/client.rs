@@ -217,6 +217,7 @@ remote! {
         reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;
         run_test_operation(RunTestOperationRequest) -> RunTestOperationResponse;
         back_up(BackUpRequest) -> BackUpResponse;
+        drain_node(DrainNodeRequest) -> DrainNodeResponse;
         get_readiness(GetReadinessRequest) -> GetReadinessResponse;
     }
 }

@@ -219,6 +219,7 @@ service! {
         changes "ReloadScheduler" reload_scheduler(ReloadSchedulerRequest {scheduler_name is "scheduler_name"}) -> ReloadSchedulerResponse;
         changes "RunTestOperation" run_test_operation(RunTestOperationRequest {scheduler_name is "scheduler_name"}) -> RunTestOperationResponse;
         changes "BackUp" back_up(BackUpRequest {}) -> BackUpResponse;
+        changes "DrainNode" drain_node(DrainNodeRequest {}) -> DrainNodeResponse;
         reads "GetReadiness" get_readiness(GetReadinessRequest {}) -> GetReadinessResponse;
     }
 }

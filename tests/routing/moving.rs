@@ -133,7 +133,7 @@ async fn pings_keep_their_order_while_the_owner_changes() {
         if taken >= 20 && !moves {
             moves = true;
             let session = from.node.myself().session;
-            from.node.drain(session, true).await.expect("it drains");
+            from.node.drain(true, false).await.expect("it drains");
         }
     }
     assert!(!from.runs_arena(), "it has moved");

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 /// The hand-over at a shutdown ends when no scheduler has left for this number of renewals: the others cannot leave,
 /// for example because their rooms are processes of this machine.
@@ -129,7 +128,7 @@ impl Node {
             .await
     }
 
-    /// Asks the store about the nodes, on the I/O runtime, where its clients must be used.
+    /// Asks the store about nodes and owners, on the I/O runtime, where its clients must be used.
     async fn read<T, F>(
         &self,
         ask: impl FnOnce(Arc<dyn Ownership>) -> F + Send + 'static,
@@ -151,12 +150,36 @@ impl Node {
             })
     }
 
-    /// Marks a node as draining, or no longer so. False if no living node has this session.
+    /// Lets this node hand its schedulers over and take no more, or makes it take its share again. It answers and
+    /// routes as before. `leaves_rooms`: also those schedulers go whose rooms only this node can see. False if its
+    /// session has just ended, so that the order is to be repeated.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, CallError> {
-        Ok(self.parts.ownership.drain(session, draining).await?)
+    pub async fn drain(&self, draining: bool, leaves_rooms: bool) -> Result<bool, CallError> {
+        let session = self.myself().session;
+        let drained = self
+            .read(move |ownership| async move { ownership.drain(session, draining).await })
+            .await?;
+        if drained {
+            self.directory.set_leaves_rooms(draining && leaves_rooms);
+            info!(draining, leaves_rooms, "an operator steered this node");
+        }
+        Ok(drained)
+    }
+
+    /// How many schedulers stay here although this node drains, because the nodes that should own them cannot see their
+    /// rooms.
+    pub fn staying(&self) -> usize {
+        let (me, members) = (self.myself(), self.members());
+        let all = self.directory.all();
+        let stay = all
+            .iter()
+            .filter(|h| placement::stays(h.name(), &me, &members));
+        match self.directory.leaves_rooms() {
+            true => 0,
+            false => stay.count(),
+        }
     }
 
     /// The handle of an owner on this node; `None` if there is no such scheduler.

@@ -122,6 +122,7 @@ by_owner! {
         reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse, by scheduler_name;
         run_test_operation(RunTestOperationRequest) -> RunTestOperationResponse, by scheduler_name;
         back_up(BackUpRequest) -> BackUpResponse;
+        drain_node(DrainNodeRequest) -> DrainNodeResponse, on all;
         get_readiness(GetReadinessRequest) -> GetReadinessResponse;
     }
 }
@@ -202,5 +203,13 @@ impl<W: Way> ByOwner<W> {
             self.0.local().operator.get_actors(context, request).await?;
         let view = self.0.with_other_actors(context, scheduler, view).await?;
         Ok(GetActorsResponse { view })
+    }
+
+    async fn drain_node(
+        &self,
+        context: &RequestContext,
+        request: DrainNodeRequest,
+    ) -> ApiResult<DrainNodeResponse> {
+        self.0.drain(context, request).await
     }
 }

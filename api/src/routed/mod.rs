@@ -6,6 +6,7 @@
 
 mod actors;
 mod by_owner;
+mod drain;
 mod owned;
 mod router;
 mod way;

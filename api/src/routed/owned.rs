@@ -3,6 +3,7 @@
 use maestro_actors::{CallError, Location, Node};
 
 use super::way::{Answer, Call, Way};
+use crate::codec::messages::{DrainNodeRequest, DrainNodeResponse};
 use crate::{Apis, RequestContext};
 
 pub struct Owned {
@@ -45,6 +46,15 @@ impl Way for Owned {
                 }
             }
         })
+    }
+
+    /// Passed on once already: the services refuse if another node is meant.
+    fn drain<'f>(
+        &'f self,
+        context: &'f RequestContext,
+        request: DrainNodeRequest,
+    ) -> Answer<'f, DrainNodeResponse> {
+        self.local.operator.drain_node(context, request)
     }
 
     fn with_other_actors<'f>(

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 use maestro_actors::{CallError, Location, Node};
 use tracing::debug;
 
-use super::actors;
-use super::way::{Answer, Call, Peers, Way};
+use super::way::{Answer, Call, Peers, Way, bounded};
+use super::{actors, drain};
+use crate::codec::messages::{DrainNodeRequest, DrainNodeResponse};
 use crate::{ApiResult, Apis, OwnerHint, RequestContext, Status};
 
 /// How long a call waits for a scheduler to get an owner (decision D37). A hand-over takes less; a caller waits longer
 /// by asking again.
 const OWNED_WITHIN: Duration = Duration::from_secs(1);
-/// How long another node may take if the caller has no deadline: longer than any owner needs.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 /// Maximum number of other nodes that are asked for one call: the supposed owner, and the one that it names.
 const ASKED_MAX: usize = 2;
 /// Maximum number of places that are tried for one call, this node included.
@@ -118,15 +117,6 @@ fn unowned(name: &str) -> Status {
     }
 }
 
-/// A node that hangs holds up no call for ever.
-fn bounded(context: &RequestContext) -> RequestContext {
-    let end = Instant::now() + ANSWERED_WITHIN;
-    RequestContext {
-        deadline: Some(context.deadline.map_or(end, |deadline| deadline.min(end))),
-        ..context.clone()
-    }
-}
-
 impl Way for Router {
     const ANSWERS_ROOMS: bool = true;
 
@@ -144,6 +134,20 @@ impl Way for Router {
         call: Call<T>,
     ) -> Answer<'f, T> {
         Box::pin(async move { self.call(context, &name, call).await })
+    }
+
+    fn drain<'f>(
+        &'f self,
+        context: &'f RequestContext,
+        request: DrainNodeRequest,
+    ) -> Answer<'f, DrainNodeResponse> {
+        Box::pin(drain::passed_on(
+            &self.node,
+            &self.local,
+            &*self.peers,
+            context,
+            request,
+        ))
     }
 
     fn with_other_actors<'f>(

@@ -1,10 +1,15 @@
 //! What can happen to a call about a scheduler that may be owned elsewhere.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use maestro_actors::Node;
 
+use crate::codec::messages::{DrainNodeRequest, DrainNodeResponse};
 use crate::{ApiResult, Apis, RequestContext};
+
+/// How long another node may take if the caller has no deadline: longer than any owner needs.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Reaches other nodes. Which nodes there are is known from the store, never from a caller.
 pub trait Peers: Send + Sync + 'static {
@@ -37,6 +42,13 @@ pub trait Way: Send + Sync + 'static {
         call: Call<T>,
     ) -> Answer<'f, T>;
 
+    /// Drains the node that the request names.
+    fn drain<'f>(
+        &'f self,
+        context: &'f RequestContext,
+        request: DrainNodeRequest,
+    ) -> Answer<'f, DrainNodeResponse>;
+
     /// What the actors of other nodes are doing, added to the view of this one.
     fn with_other_actors<'f>(
         &'f self,
@@ -44,4 +56,13 @@ pub trait Way: Send + Sync + 'static {
         scheduler: Option<String>,
         view: String,
     ) -> Answer<'f, String>;
+}
+
+/// A node that hangs holds up no call for ever.
+pub fn bounded(context: &RequestContext) -> RequestContext {
+    let end = Instant::now() + ANSWERED_WITHIN;
+    RequestContext {
+        deadline: Some(context.deadline.map_or(end, |deadline| deadline.min(end))),
+        ..context.clone()
+    }
 }

@@ -16,6 +16,7 @@ use maestro_core::state::{Command, Reply};
 use crate::{ApiResult, ManagementApi, OperatorApi, RequestContext, RoomsApi};
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
+pub(crate) use nodes::no_such_node;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use rooms::RoomsService;
 

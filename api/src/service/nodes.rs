@@ -8,7 +8,11 @@ use serde::Serialize;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::{ApiResult, Status};
+use crate::codec::messages::{DrainNodeRequest, DrainNodeResponse};
+use crate::{ApiResult, Code, Status};
+
+/// As the store of one node calls itself.
+const EMBEDDED: &str = "embedded";
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -90,6 +94,48 @@ pub async fn view(node: &Node, scheduler: Option<&str>) -> ApiResult<String> {
         scheduler,
     };
     serde_json::to_string(&view).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Drains this node, or makes it take its share again.
+///
+/// # Errors
+/// If another node is meant, there is no other that could take over, or the store cannot be written.
+pub async fn drain(node: &Node, request: DrainNodeRequest) -> ApiResult<DrainNodeResponse> {
+    let me = node.myself();
+    let session = me.session.to_string();
+    if !request.node.is_empty() && request.node != session {
+        return Err(no_such_node(&request.node));
+    }
+    let (before, _) = node.overview().await?;
+    if before.store == EMBEDDED {
+        let text =
+            "the embedded store has one node: there is no other that could take its schedulers";
+        return Err(Status::new(Code::FailedPrecondition, text));
+    }
+    if !node.drain(request.draining, request.leave_rooms).await? {
+        let text = "the session of this node has just ended and begins anew; try again in a second";
+        return Err(Status::unavailable(text));
+    }
+    let owned = before.nodes.iter().find(|n| n.member.session == me.session);
+    let staying = match request.draining {
+        true => node.staying() as u64,
+        false => 0,
+    };
+    Ok(DrainNodeResponse {
+        session,
+        name: me.name,
+        address: me.address,
+        draining: request.draining,
+        owned: owned.map_or(0, |n| n.owned),
+        staying,
+    })
+}
+
+/// No living node is meant, or none any more.
+pub fn no_such_node(node: &str) -> Status {
+    Status::not_found(format!(
+        "no living node has the name, session or address {node:?}"
+    ))
 }
 
 fn node_view(standing: &Standing, me: Uuid) -> NodeView<'_> {

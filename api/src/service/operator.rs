@@ -338,6 +338,14 @@ impl OperatorApi for OperatorService {
         })
     }
 
+    async fn drain_node(
+        &self,
+        _: &RequestContext,
+        request: DrainNodeRequest,
+    ) -> ApiResult<DrainNodeResponse> {
+        super::nodes::drain(&self.node, request).await
+    }
+
     async fn get_readiness(
         &self,
         _: &RequestContext,

@@ -27,6 +27,13 @@ pub fn target<'a>(name: &SchedulerName, members: &'a [Member]) -> Option<&'a Mem
     candidates(members).max_by_key(|member| weight(member, name))
 }
 
+/// Whether a scheduler of `me` stays there although it drains: the node that should own it cannot see its rooms.
+pub fn stays(name: &SchedulerName, me: &Member, members: &[Member]) -> bool {
+    let others = candidates(members).filter(|member| member.session != me.session);
+    let to = others.max_by_key(|member| weight(member, name));
+    to.is_none_or(|to| to.runtime_domain != me.runtime_domain)
+}
+
 fn candidates(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|m| m.hosts && !m.draining)
 }
@@ -65,6 +72,8 @@ pub struct Situation<'a> {
     pub mine: &'a [SchedulerName],
     /// All schedulers without an owner.
     pub free: &'a [SchedulerName],
+    /// This node drains, and its operator gives up the rooms that only it can see.
+    pub leaves_rooms: bool,
 }
 
 /// What a node does in one round.
@@ -117,7 +126,7 @@ impl Placement {
     /// A free scheduler is acquired by its target at once. A target that cannot load it must not leave it without an
     /// owner, so the second in rank takes it after two leases, the third after four. Own schedulers are handed over to
     /// their target if it
-    /// - is in the same runtime domain, because the rooms cannot be moved;
+    /// - is in the same runtime domain, because the rooms cannot be moved, unless an operator gives them up;
     /// - has been alive for a lease, so that a process that ends again and again gets nothing;
     /// - did not fail to take it lately.
     ///
@@ -171,11 +180,12 @@ impl Placement {
             // A node that joins is the target of all others. It must not get more than it can acquire in a round.
             false => (ACQUIRE_MOST / others.count().max(1)).clamp(1, HAND_OVER_MOST),
         };
+        let leaves_rooms = situation.leaves_rooms && me.draining;
         let leaves = |name: &&SchedulerName| {
             target(name, situation.members).is_some_and(|to| {
                 let passed_over = |p: &PassedOver| p.session == to.session && now < p.until;
                 to.session != me.session
-                    && to.runtime_domain == me.runtime_domain
+                    && (to.runtime_domain == me.runtime_domain || leaves_rooms)
                     && self
                         .seen
                         .get(&to.session)

@@ -5,7 +5,7 @@ use actix_web::web;
 use maestro_api::Code;
 
 use super::handlers::{
-    actors, alive, back_up, metrics, nodes, pause, reload, resume, test_operation,
+    actors, alive, back_up, drain, metrics, nodes, pause, reload, resume, test_operation, undrain,
 };
 use super::readiness::ready;
 use crate::endpoint::{About, Content, Endpoint, Parameter, Tag};
@@ -190,6 +190,43 @@ pub(crate) const ORDERS: &[Endpoint] = &[
         query: &[],
         body: Some("TestOperation"),
         answer: Content::Json("Ordered"),
+    },
+];
+
+/// Orders to a node.
+pub(crate) const STEERING: &[Endpoint] = &[
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/nodes/{node}/drain",
+        handler: || web::to(drain),
+        name: "drainNode",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Let a node hand its schedulers over",
+            text: "It takes none any more, and answers and routes as before, until it is undrained or ends. The node is a name, a \
+                session, an address, or `me`. Schedulers stay whose rooms other nodes cannot see, unless `leaveRooms` is set.",
+            fails: &[Code::FailedPrecondition, Code::NotFound, Code::Unavailable],
+            example: Some(r#"{"leaveRooms": false}"#),
+        },
+        query: &[],
+        body: Some("DrainWanted"),
+        answer: Content::Json("Drained"),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/debug/nodes/{node}/undrain",
+        handler: || web::to(undrain),
+        name: "undrainNode",
+        about: About {
+            tag: Tag::Debug,
+            summary: "Let a node take its share of the schedulers again",
+            text: "The node is a name, a session, an address, or `me`.",
+            fails: &[Code::FailedPrecondition, Code::NotFound, Code::Unavailable],
+            example: None,
+        },
+        query: &[],
+        body: None,
+        answer: Content::Json("Drained"),
     },
 ];
 

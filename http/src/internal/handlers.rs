@@ -66,6 +66,51 @@ pub async fn nodes(
     }
 }
 
+/// How a page names the node that answers.
+const ME: &str = "me";
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Drained {
+    #[serde(default)]
+    leave_rooms: bool,
+}
+
+pub async fn drain(
+    operator: Operator,
+    at: Path<String>,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    let Drained { leave_rooms } = match body.is_empty() {
+        true => Drained::default(),
+        false => match serde_json::from_slice(&body) {
+            Ok(wanted) => wanted,
+            Err(error) => return refusal(Status::invalid_argument(error.to_string())),
+        },
+    };
+    let wanted = DrainNodeRequest {
+        node: node_of(at),
+        draining: true,
+        leave_rooms,
+    };
+    answer(operator.drain_node(&context(&request), wanted).await)
+}
+
+pub async fn undrain(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
+    let wanted = DrainNodeRequest {
+        node: node_of(at),
+        ..DrainNodeRequest::default()
+    };
+    answer(operator.drain_node(&context(&request), wanted).await)
+}
+
+fn node_of(at: Path<String>) -> String {
+    Some(at.into_inner())
+        .filter(|node| node != ME)
+        .unwrap_or_default()
+}
+
 /// Makes the owner of a scheduler end, and a new one load it from the store.
 pub async fn reload(operator: Operator, at: Path<String>, request: HttpRequest) -> HttpResponse {
     let wanted = ReloadSchedulerRequest {

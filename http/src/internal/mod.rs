@@ -16,7 +16,7 @@ use maestro_api::{ManagementApi, OperatorApi};
 use crate::endpoint::Endpoint;
 use crate::gateway::{Gateway, Observers};
 use crate::request_scope::scoped;
-pub(crate) use endpoints::{BACKUP, HEALTH, LOOKS, METRICS, ORDERS};
+pub(crate) use endpoints::{BACKUP, HEALTH, LOOKS, METRICS, ORDERS, STEERING};
 pub use handlers::MetricsPage;
 pub(crate) use handlers::{alive, not_found};
 use readiness::Readiness;
@@ -54,6 +54,7 @@ pub fn configure_internal(
         mount(config, BACKUP, &nobody);
         mount(config, LOOKS, &nobody);
         mount(config, ORDERS, &nobody);
+        mount(config, STEERING, &nobody);
         config.default_service(web::to(not_found));
     }
 }

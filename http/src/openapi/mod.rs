@@ -80,6 +80,7 @@ fn build() -> Tree {
             crate::internal::LOOKS,
         ),
         (vec![Server::Internal], crate::internal::ORDERS),
+        (vec![Server::Internal], crate::internal::STEERING),
         (vec![Server::Internal], crate::internal::BACKUP),
         (vec![Server::Management, Server::Rooms], page::ENDPOINTS),
     ];

@@ -111,6 +111,7 @@ impl Node {
             members,
             mine: &mine,
             free: &free,
+            leaves_rooms: false,
         })
     }
 

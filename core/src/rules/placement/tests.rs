@@ -47,6 +47,7 @@ fn round(
         members,
         mine,
         free,
+        leaves_rooms: false,
     })
 }
 
@@ -160,6 +161,7 @@ proptest! {
                 members: &all,
                 mine: &[],
                 free: &free,
+                leaves_rooms: false,
             });
             acquired.extend(plan.acquire);
         }

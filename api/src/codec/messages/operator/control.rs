@@ -55,6 +55,30 @@ messages! {
         @[serde(rename = "seconds", serialize_with = "in_seconds")]
         took "took" msg Duration = 102;
     }
+    DrainNodeRequest {
+        /// Name, session or address of the node; empty for the node that is asked.
+        node "node" one String = 100;
+        /// Whether it is drained; otherwise it takes its share of the schedulers again.
+        draining "draining" one bool = 101;
+        /// Also schedulers go whose rooms only this node can see. Their new owners replace these rooms.
+        leave_rooms "leaveRooms" one bool = 102;
+    }
+    /// The node hands its schedulers over, or takes its share again.
+    @[derive(serde::Serialize)]
+    DrainNodeResponse {
+        /// The session of the node.
+        session "session" one String = 100;
+        /// Its name.
+        name "name" one String = 101;
+        /// Where it takes the calls of other nodes.
+        address "address" one String = 102;
+        /// Whether it drains.
+        draining "draining" one bool = 103;
+        /// How many schedulers it owns at the moment.
+        owned "owned" one u64 = 104;
+        /// How many of them stay, because the nodes that should own them cannot see their rooms.
+        staying "staying" one u64 = 105;
+    }
     GetReadinessRequest {
         /// Skips the check that the store answers.
         skip_store_check "skipStoreCheck" one bool = 100;
