@@ -42,21 +42,21 @@ impl Grpc {
         Ok(Self::run(server.context("cannot serve gRPC")?, io))
     }
 
-    /// Serves other nodes, which know the secret.
+    /// Serves other nodes, which know the secret. `registry` is not that of the public server, which has families
+    /// of the same names.
     ///
     /// # Errors
     /// If the server cannot be built.
     pub async fn start_for_nodes(
         listener: TcpListener,
         connections_max: usize,
+        registry: &Registry,
         apis: Apis,
         secret: NodeSecret,
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        // The public server has families of the same names, and counts these calls where they arrive first.
-        let uncollected = Registry::new();
         let (bounds, audience) = (Bounds::new(connections_max), Audience::Nodes);
-        let server = GrpcServer::new(listener, bounds, &uncollected, apis, audience).await;
+        let server = GrpcServer::new(listener, bounds, registry, apis, audience).await;
         let server = server.context("cannot serve other nodes")?;
         Ok(Self::run(server.for_those_who_know(secret), io))
     }

@@ -11,10 +11,19 @@ use std::sync::Arc;
 /// Dropped log lines.
 const LINES_DROPPED: &str = "maestro_log_lines_dropped_total";
 
+/// For the calls of other nodes, whose metrics have the names of those of the public server after this prefix: every
+/// routed call is counted at both.
+///
+/// # Errors
+/// If the prefix is no valid name, which is a defect.
+pub fn registry_of_nodes() -> prometheus::Result<Registry> {
+    Registry::new_custom(Some("maestro_node".into()), None)
+}
+
 /// All metrics of this process, rendered on call.
-pub fn page(registry: Registry, node: Node, reporter: Option<Reporter>) -> MetricsPage {
+pub fn page(registries: [Registry; 2], node: Node, reporter: Option<Reporter>) -> MetricsPage {
     Arc::new(move || {
-        let mut families = registry.gather();
+        let mut families: Vec<_> = registries.iter().flat_map(Registry::gather).collect();
         families.extend(node.metrics());
         if let Some(reporter) = &reporter {
             let mut page = Page::default();

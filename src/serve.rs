@@ -69,6 +69,7 @@ where
 {
     ensure_descriptors(settings)?;
     let registry = Registry::new();
+    let of_nodes = metrics::registry_of_nodes()?;
     let measured = AdapterMetrics::register(&registry)?;
     let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
@@ -85,7 +86,7 @@ where
         operator: apis.operator.clone(),
         metrics: settings
             .metrics_enabled
-            .then(|| metrics::page(registry.clone(), node.clone(), reporter)),
+            .then(|| metrics::page([registry.clone(), of_nodes.clone()], node.clone(), reporter)),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
     };
@@ -93,7 +94,15 @@ where
         public: apis,
         nodes: owned(&node, services),
     };
-    let serving = Serving::start(settings, listeners, apis, parts, &registry, io.handle()).await?;
+    let serving = Serving::start(
+        settings,
+        listeners,
+        apis,
+        parts,
+        [&registry, &of_nodes],
+        io.handle(),
+    )
+    .await?;
 
     // "Ready" is logged when commands find their owners.
     node.loaded(LOADED_WITHIN).await;
@@ -186,7 +195,7 @@ impl Serving {
         listeners: Listeners,
         apis: ServedApis,
         parts: InternalParts,
-        registry: &Registry,
+        [registry, of_nodes]: [&Registry; 2],
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let Listeners { grpc, http, nodes } = listeners;
@@ -196,8 +205,9 @@ impl Serving {
                 let (connections_max, secret) = (descriptors() / 8, secret.clone());
                 let address = settings.nodes.address(&listener)?;
                 info!(address, "taking calls of other nodes");
+                let apis = apis.nodes;
                 let started =
-                    Grpc::start_for_nodes(listener, connections_max, apis.nodes, secret, io);
+                    Grpc::start_for_nodes(listener, connections_max, of_nodes, apis, secret, io);
                 Some(started.await?)
             }
             _ => None,

@@ -21,7 +21,7 @@ use support::{Home, Maestro, eventually, seconds, skip};
 const BEFORE: &str = include_str!("metrics/before.tsv");
 
 /// Families that `drive` does not cause, with the reason.
-const UNSEEN: [(&str, &str); 2] = [
+const UNSEEN: [(&str, &str); 4] = [
     (
         "maestro_worker_operation_evicted_total",
         "needs an operation that another program wrote to the store",
@@ -29,6 +29,14 @@ const UNSEEN: [(&str, &str); 2] = [
     (
         "maestro_forwarding_dropped_events_total",
         "needs more than a thousand rooms with waiting events",
+    ),
+    (
+        "maestro_node_grpc_server_handled_total",
+        "needs a listener for other nodes: tests/nodes.rs",
+    ),
+    (
+        "maestro_node_grpc_server_handling_seconds",
+        "needs a listener for other nodes: tests/nodes.rs",
     ),
 ];
 
@@ -114,6 +122,19 @@ async fn bring_up(home: &Home, maestro: &Maestro, seen: &mut Seen) {
         assert_eq!(seen.value(calls, &of), Some(count), "{operation}");
     }
     assert_eq!(seen.value("maestro_worker_desired_rooms", FLEET), Some(2.0));
+    for (what, count) in [
+        ("nodes", 1.0),
+        ("owned_schedulers", 1.0),
+        ("outbox_batches", 0.0),
+    ] {
+        let name = format!("maestro_cluster_{what}");
+        assert_eq!(seen.value(&name, &[]), Some(count), "{name}");
+    }
+    let taken = [("cause", "created")];
+    assert_eq!(
+        seen.value("maestro_cluster_takeovers_total", &taken),
+        Some(1.0)
+    );
     assert_eq!(seen.value("maestro_worker_current_rooms", FLEET), Some(2.0));
     assert_eq!(
         seen.value("maestro_worker_instance_ready", FLEET),

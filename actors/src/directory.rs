@@ -3,6 +3,7 @@
 use crate::error::CallError;
 use crate::handle::{AskTimeouts, SchedulerHandle};
 use crate::node_counters::NodeCounters;
+use crate::taken::Cause;
 use dashmap::DashMap;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Holder, Member, Owner};
@@ -96,6 +97,7 @@ impl Directory {
         self.0.members.read().clone()
     }
     pub(crate) fn set_members(&self, members: &[Member]) {
+        self.0.counters.taken.looked(members);
         *self.0.members.write() = members.into();
         // A node that hosts nothing waits for one that does, which may join at any time.
         let has_company = members.len() > 1 || members.iter().any(|member| !member.hosts);
@@ -116,7 +118,11 @@ impl Directory {
 
     /// The handle of a scheduler that this node takes; creates it if necessary.
     pub(crate) fn entry(&self, name: &SchedulerName, timeouts: AskTimeouts) -> SchedulerHandle {
-        let made = || SchedulerHandle::new(name.clone(), timeouts);
+        let mut is_new = false;
+        let made = || {
+            is_new = true;
+            SchedulerHandle::new(name.clone(), timeouts)
+        };
         let handle = self
             .0
             .handles
@@ -124,18 +130,34 @@ impl Directory {
             .or_insert_with(made)
             .value()
             .clone();
-        self.0.elsewhere.remove(name);
+        if self.0.elsewhere.remove(name).is_none() && is_new {
+            self.0.counters.taken.freed(name, None, Cause::Created);
+        }
         self.0.changed.notify_waiters();
         handle
     }
 
     /// Notes who owns a scheduler that this node does not own.
     pub(crate) fn note(&self, name: &SchedulerName, owner: Owner) {
-        match owner {
-            Owner::Held(holder) => drop(self.0.elsewhere.insert(name.clone(), Some(holder))),
-            Owner::Nobody => drop(self.0.elsewhere.insert(name.clone(), None)),
-            Owner::Unknown => drop(self.0.elsewhere.remove(name)),
-        }
+        let unseen = match self.is_complete() {
+            true => Cause::Created,
+            false => Cause::Start,
+        };
+        self.hear(name, owner, unseen);
+    }
+
+    fn hear(&self, name: &SchedulerName, owner: Owner, unseen: Cause) {
+        let before = match &owner {
+            Owner::Held(holder) => {
+                let held = Some(holder.clone());
+                self.0.elsewhere.insert(name.clone(), held)
+            }
+            Owner::Nobody => self.0.elsewhere.insert(name.clone(), None),
+            Owner::Unknown => self.0.elsewhere.remove(name).map(|(_, before)| before),
+        };
+        let before = before.flatten().map(|holder| holder.session);
+        let taken = &self.0.counters.taken;
+        taken.heard(name, before, &owner, unseen);
         self.0.changed.notify_waiters();
     }
 
@@ -150,7 +172,7 @@ impl Directory {
     /// The scheduler's owner is no longer this node.
     pub(crate) fn moved(&self, name: &SchedulerName, owner: Owner) {
         // First, so that the scheduler is not missing for a moment.
-        self.note(name, owner);
+        self.hear(name, owner, Cause::Lost);
         self.forget(name.as_str());
         self.0.changed.notify_waiters();
     }
@@ -193,6 +215,7 @@ impl Directory {
 
     /// The scheduler does not exist any more.
     pub(crate) fn remove(&self, name: &str) {
+        self.0.counters.taken.forget(&name.into());
         self.0.elsewhere.remove(name);
         self.forget(name);
         self.0.changed.notify_waiters();

@@ -17,6 +17,8 @@ pub(crate) struct LoadedOwner {
     pub seq: Seq,
     /// Counted from the moment before the store was asked, so the store's own count ends no earlier.
     pub lease_until: Mono,
+    /// The store had lost changes: what is loaded may lack rooms and operations.
+    pub behind: bool,
     pub state: SchedulerState,
 }
 
@@ -91,7 +93,8 @@ fn build(
     loaded: Loaded,
     lease_until: Mono,
 ) -> Result<Box<LoadedOwner>, BuildError> {
-    let (seq, now, entropy) = (loaded.seq, parts.clock.now(), parts.clock.entropy());
+    let (seq, behind) = (loaded.seq, loaded.behind);
+    let (now, entropy) = (parts.clock.now(), parts.clock.entropy());
     let state = AssertUnwindSafe(|| {
         SchedulerState::load(name.clone(), loaded, parts.core.clone(), now, entropy)
     });
@@ -100,6 +103,7 @@ fn build(
         epoch,
         seq,
         lease_until,
+        behind,
         state,
     }))
 }

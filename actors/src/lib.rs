@@ -42,6 +42,7 @@ mod scope;
 mod supervisor;
 mod supervisor_messages;
 mod survey;
+mod taken;
 mod threads;
 mod throttle;
 mod turn_trace;

@@ -1,6 +1,7 @@
 //! Counters of a node, and those of deleted schedulers.
 
 use crate::handle::SchedulerHandle;
+use crate::taken::Taken;
 use crate::turns::TurnTimes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ pub(crate) struct NodeCounters {
     pub unknown_pings: AtomicU64,
     /// Turns of the actors of deleted schedulers.
     pub turns: TurnTimes,
+    /// How schedulers came to this node.
+    pub taken: Taken,
     gone: Mutex<VecDeque<(Instant, SchedulerHandle)>>,
 }
 

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -200,6 +201,11 @@ impl SupervisorActor {
         child.incarnation = self.last_incarnation;
         child.alive = true;
         child.unloaded = false;
+        let counters = self.directory.counters();
+        counters.taken.served(name);
+        if loaded.behind {
+            counters.taken.behind.fetch_add(1, Relaxed);
+        }
         let (handle, supervisor) = (child.handle.clone(), self.link.clone());
         let (incarnation, thread) = (self.last_incarnation, self.threads.pick(name));
         let (tasks, live) =

@@ -14,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 use uuid::Uuid;
 
 /// All schedulers and their owners are listed this often. In between the changes are followed, and a change that was
@@ -225,7 +225,17 @@ impl Survey {
             let owner = owners.remove(&name).map_or(Owner::Nobody, Owner::Held);
             self.note(&name, owner);
         }
+        self.sample().await;
         Ok(())
+    }
+
+    /// Reads what metrics show of the store. Nothing else depends on it.
+    async fn sample(&mut self) {
+        match tokio::time::timeout(OWNER_MAX, self.parts.ownership.outbox()).await {
+            Ok(Ok(outbox)) => self.directory.counters().taken.set_outbox(outbox),
+            Ok(Err(error)) => debug!(%error, "the outbox cannot be counted"),
+            Err(_) => debug!("the outbox is not counted in time"),
+        }
     }
 
     /// Takes a change, and the others that have come with it. Returns whether a scheduler has become free.

@@ -7,6 +7,7 @@ mod actors;
 mod fleet;
 mod forwarding;
 mod operations;
+mod owning;
 mod reported;
 mod scrape;
 
@@ -52,6 +53,7 @@ pub(crate) fn render(
     rooms_api(&mut scrape, directory);
     forwarding::render(&mut scrape, outcomes);
     actors::render(&mut scrape, directory, catalog, supervisor);
+    owning::render(&mut scrape, directory);
     store(&mut scrape, store_fails);
     scrape.page.into_families()
 }

@@ -253,7 +253,6 @@ impl Ownership for FakeNode {
     }
 
     async fn outbox(&self) -> Result<Outbox, StoreError> {
-        self.ask(StoreCall::Members).await?;
         Ok(Outbox::default())
     }
 
