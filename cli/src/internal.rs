@@ -67,7 +67,10 @@ impl Internal {
     /// # Errors
     /// If it is not ready, or does not answer.
     pub async fn ready(&self) -> anyhow::Result<String> {
-        let asked = self.http.get(self.page(&["readyz"])?).timeout(REACHED_WITHIN);
+        let asked = self
+            .http
+            .get(self.page(&["readyz"])?)
+            .timeout(REACHED_WITHIN);
         let answer = asked.send().await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let text = answer.text().await.unwrap_or_default();

@@ -132,7 +132,6 @@ async fn pings_keep_their_order_while_the_owner_changes() {
         }
         if taken >= 20 && !moves {
             moves = true;
-            let session = from.node.myself().session;
             from.node.drain(true, false).await.expect("it drains");
         }
     }

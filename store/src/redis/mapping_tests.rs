@@ -366,7 +366,10 @@ fn a_room_is_stored_as_the_contract_shows() {
 
 #[test]
 fn a_ping_without_metadata_has_an_empty_object_of_it() {
-    let mut room = RoomRecord::new("room-1".into(), RoomIntent::new("v1.0.0".into(), at(1)));
+    let mut room = RoomRecord::new(
+        "room-1".into(),
+        RoomIntent::new("v1.0.0".into(), Timestamp::UNIX_EPOCH),
+    );
     let stored = |room: &RoomRecord| RoomValues::of(&"fleet".into(), room).hash["metadata"].clone();
     assert_eq!(stored(&room), "null", "before the first ping");
     room.reported.metadata = Some("".into());

@@ -1,4 +1,8 @@
 //! The local stack without Docker: the processes of `docker-compose.yml`, from the programs that are installed.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a task has its thread for itself"
+)]
 
 mod plan;
 mod stores;
