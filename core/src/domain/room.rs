@@ -137,7 +137,8 @@ pub struct Address {
 pub struct Instance {
     /// The room that it runs.
     pub room: RoomId,
-    /// Distinguishes the instance from a namesake: the pod's uid, or the start time of the process.
+    /// Distinguishes the instance from a namesake: the pod's uid, or the start time of the process. Empty if it is
+    /// unknown, as in the rows of the original (contract 8.2): any instance of the room may be this one.
     pub uid: String,
     /// The version that it was created from, as the runtime remembers it.
     pub version: SchedulerVersion,
@@ -158,6 +159,19 @@ pub struct Instance {
     pub address: Option<Arc<Address>>,
     /// Incremented with each observation of this instance; older observations are ignored.
     pub resource_version: u64,
+}
+
+impl Instance {
+    /// Its uid, if that is known.
+    pub fn known_uid(&self) -> Option<&str> {
+        (!self.uid.is_empty()).then_some(self.uid.as_str())
+    }
+
+    /// Whether this uid is certainly that of another instance.
+    pub fn differs_from(&self, uid: &str) -> bool {
+        self.known_uid()
+            .is_some_and(|known| !uid.is_empty() && known != uid)
+    }
 }
 
 /// A container has ended and will be restarted by its restart policy.

@@ -86,7 +86,8 @@ pub(super) fn on_created(
                 // After a repeated order the runtime may have created a second instance when the first had ended.
                 let known = room.record.instance.as_ref();
                 if known.is_some_and(|known| {
-                    known.uid != instance.uid && known.resource_version < instance.resource_version
+                    known.differs_from(&instance.uid)
+                        && known.resource_version < instance.resource_version
                 }) {
                     room.record.instance = None;
                 }

@@ -33,7 +33,8 @@ pub(super) fn on_instance(
         // Only the counter changed, which is not worth a write.
         match (before, after) {
             (Some(before), Some(after)) => {
-                before.status != after.status
+                before.uid != after.uid
+                    || before.status != after.status
                     || before.address != after.address
                     || before.description != after.description
                     || before.restarting != after.restarting

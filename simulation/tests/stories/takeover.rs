@@ -25,6 +25,21 @@ fn a_silence_counts_from_the_take_over() {
 }
 
 #[test]
+fn a_room_whose_uid_is_unknown_is_the_one_that_runs() {
+    let mut fleet = Fleet::up(2);
+    let rooms = fleet.rooms();
+    // As the original stored them, which keeps no uid (contract 8.2).
+    for room in fleet.stored.rooms.values_mut() {
+        room.instance.as_mut().expect("it runs").uid.clear();
+    }
+    fleet.restart();
+    assert_eq!(fleet.rooms(), rooms, "none is replaced");
+    let stored = fleet.stored.rooms.values();
+    let uids = stored.filter_map(|room| room.instance.as_ref()?.known_uid());
+    assert_eq!(uids.count(), 2, "they are known and stored from now on");
+}
+
+#[test]
 fn a_stuck_owner_keeps_its_lease_for_five_seconds_and_no_longer() {
     let mut fleet = Fleet::up(1);
     let rooms = fleet.rooms();

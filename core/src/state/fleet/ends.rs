@@ -40,7 +40,8 @@ impl Fleet {
         exit: Option<Exit>,
     ) -> Option<Gone> {
         let room = self.rooms.get(id.as_str())?;
-        if room.record.instance.as_ref().is_some_and(|i| i.uid != uid) {
+        let known = room.record.instance.as_ref();
+        if known.is_some_and(|known| known.differs_from(uid)) {
             return None;
         }
         let told = room.record.intent.end().is_some()

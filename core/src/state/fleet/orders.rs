@@ -119,7 +119,8 @@ impl Fleet {
             .intent
             .removal
             .map_or(RemovalReason::RequestedByUser, |r| r.reason);
-        let uid = room.record.instance.as_ref().map(|i| i.uid.clone());
+        let instance = room.record.instance.as_ref();
+        let uid = instance.and_then(Instance::known_uid).map(str::to_owned);
         let document = self.document_of(&room.record.intent.version);
         let grace = document
             .or(self.scheduler.clone())

@@ -184,7 +184,7 @@ impl Fleet {
         let known = self.rooms.get(instance.room.as_str());
         known
             .and_then(|room| room.record.instance.as_ref())
-            .is_some_and(|known| known.uid != instance.uid)
+            .is_some_and(|known| known.differs_from(&instance.uid))
     }
 
     /// A list shows another instance of this id, so the known one has ended. If its row is still there, a call about it
@@ -198,10 +198,11 @@ impl Fleet {
         }
     }
 
-    /// Whether the room's known instance is a different one.
+    /// Whether the room's known instance is a different one than that with this uid; `None` if no uid was known.
     pub fn is_another_instance(&self, id: &RoomId, uid: Option<&str>) -> bool {
         let room = self.rooms.get(id.as_str());
         let known = room.and_then(|room| room.record.instance.as_ref());
-        known.is_some_and(|known| uid != Some(known.uid.as_str()))
+        let known = known.and_then(Instance::known_uid);
+        known.is_some_and(|known| uid != Some(known))
     }
 }
