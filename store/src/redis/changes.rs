@@ -94,29 +94,36 @@ impl<'a> Translation<'a> {
         self.written.clear();
     }
 
-    fn clear(&mut self) {
-        self.delete_rooms();
+    /// The keys of operations that have not ended.
+    fn open_operations(&self) -> [Value; 5] {
         let keys = self.keys;
-        let words = [
+        [
             keys.queue().into(),
             keys.taken().into(),
             keys.active().into(),
             keys.leases().into(),
             keys.journal().into(),
-            keys.operations().into(),
-        ];
+        ]
+    }
+
+    fn clear(&mut self) {
+        self.delete_rooms();
+        let [queue, taken, active, leases, journal] = self.open_operations();
+        let prefix = self.keys.operations().into();
+        let words = [queue, taken, active, leases, journal, prefix];
         self.commands.push("OPEN", words);
     }
 
     fn delete_scheduler(&mut self, keep: OperationId) {
         self.delete_rooms();
         let keys = self.keys;
+        let [queue, taken, active, leases, journal] = self.open_operations();
         let words = [
-            keys.queue().into(),
-            keys.taken().into(),
-            keys.active().into(),
-            keys.leases().into(),
-            keys.journal().into(),
+            queue,
+            taken,
+            active,
+            leases,
+            journal,
             keys.history().into(),
             keys.no_action().into(),
             keys.operations().into(),

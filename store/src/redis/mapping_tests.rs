@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const RECORDED: &str = include_str!("../../tests/redis/busy.json");
+const RECORDED: &str = include_str!("../../../tests/takeover/busy/redis.json");
 
 fn time() -> impl Strategy<Value = Timestamp> {
     (0..4_000_000_000_i64).prop_map(|second| Timestamp::from_second(second).unwrap())

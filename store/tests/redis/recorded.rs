@@ -12,7 +12,11 @@ const NAMES: [&str; 6] = ["arena-eu", "empty", "lobby", "newborn", "raid", "rang
 
 /// Puts the recording into the server.
 fn fill(server: &RedisServer) {
-    let recording: Value = serde_json::from_str(include_str!("busy.json")).unwrap();
+    let recording: Value = serde_json::from_str(include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/takeover/busy/redis.json"
+    )))
+    .unwrap();
     let mut connection = server.connection();
     for row in recording["keys"].as_array().unwrap() {
         let (key, kind) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
