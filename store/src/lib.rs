@@ -4,5 +4,6 @@
 
 pub mod cluster;
 pub mod embedded;
+mod names;
 pub mod postgres;
 pub mod redis;

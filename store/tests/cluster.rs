@@ -186,3 +186,52 @@ async fn a_batch_without_rows_leaves_postgres_alone() {
     assert_eq!(stores.rows("SELECT seq FROM maestro_owner"), before);
     assert_eq!(owner.load().await.seq, owner.seq);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_replaces_what_is_left_in_the_outbox_and_rewrites_no_version() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    stores
+        .rows("INSERT INTO maestro_outbox VALUES ('fleet', 1, '\\x7b7d'), ('other', 1, '\\x7b7d')");
+    let place = "SELECT ctid FROM scheduler_versions";
+    let before = stores.rows(place);
+    let document = scheduler("fleet", "v1.0.0");
+    owner
+        .put(vec![
+            Change::Clear,
+            Change::UpdateScheduler(document.clone()),
+            Change::UpdateVersion(document),
+        ])
+        .await;
+    let left = stores.rows("SELECT scheduler FROM maestro_outbox");
+    assert_eq!(left, ["other"]);
+    assert_eq!(stores.rows(place), before, "the row was not written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_cannot_be_stored_disturbs_no_other() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let long = "a".repeat(3000);
+    let names: Vec<SchedulerName> = ["a\0b", "fleet", &long].map(Into::into).into();
+    let claims = ports.ownership.acquire(&names).await.unwrap();
+    let [Claim::HeldBy(nobody), Claim::Owned { .. }, Claim::HeldBy(_)] = &claims[..] else {
+        panic!("{claims:?}");
+    };
+    assert_eq!(nobody.session, Uuid::nil());
+    let unknown = ports.ownership.owner(&names[0]).await.unwrap();
+    assert_eq!(unknown, maestro_core::ports::Owner::Unknown);
+    assert!(ports.reads.scheduler("a\0b").await.unwrap().is_none());
+    stores.redis.ask(&["HSET", "maestro:fence", "a\0b", "1:1"]);
+    stores
+        .redis
+        .ask(&["RPUSH", "pending_operations:a\0b", "some"]);
+    let found = ports.ownership.discover().await.unwrap();
+    assert!(found.is_empty(), "{found:?}");
+}

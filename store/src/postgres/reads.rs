@@ -3,6 +3,7 @@
 use super::document::{DocumentError, Documents, Row};
 use super::rows::count;
 use super::{Database, DatabaseError, Param};
+use crate::names::is_name;
 use jiff::Timestamp;
 use maestro_core::domain::{Scheduler, SchedulerVersion, Seq};
 use maestro_core::ports::{OperatorRecord, SchedulerFilter, VersionRow};
@@ -125,6 +126,10 @@ pub async fn schedulers(
     documents: &Documents,
     filter: &SchedulerFilter,
 ) -> Result<Vec<Arc<Scheduler>>, DatabaseError> {
+    let asked = [&filter.name, &filter.game, &filter.version];
+    if asked.iter().any(|text| text.contains('\0')) {
+        return Ok(Vec::new());
+    }
     // The order of the bytes, whatever the collation of the database is.
     let query = format!(
         "{ACTIVE} WHERE ($1 = '' OR s.name = $1) AND ($2 = '' OR s.game = $2) AND ($3 = '' OR s.version = $3)
@@ -162,6 +167,9 @@ pub async fn scheduler(
     documents: &Documents,
     name: &str,
 ) -> Result<Option<Arc<Scheduler>>, ReadError> {
+    if !is_name(name) {
+        return Ok(None);
+    }
     let query = format!("{ACTIVE} WHERE s.name = $1");
     let found = database.query(&query, &[(&name, Type::TEXT)]).await?;
     let read = found
@@ -180,6 +188,9 @@ pub async fn version(
     name: &str,
     version: &str,
 ) -> Result<Option<Arc<Scheduler>>, ReadError> {
+    if !is_name(name) || !is_name(version) {
+        return Ok(None);
+    }
     let query = format!("{VERSIONS} WHERE v.name = $1 AND v.version = $2");
     let asked: [Param<'_>; 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
     let found = database.query(&query, &asked).await?;
@@ -194,6 +205,9 @@ pub async fn version(
 /// # Errors
 /// If the database fails.
 pub async fn versions(database: &Database, name: &str) -> Result<Vec<VersionRow>, DatabaseError> {
+    if !is_name(name) {
+        return Ok(Vec::new());
+    }
     let rows = database.query(LISTED, &[(&name, Type::TEXT)]).await?;
     let rows = rows.iter().map(|row| VersionRow {
         version: SchedulerVersion::from(row.get::<_, &str>(0)),

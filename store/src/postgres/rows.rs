@@ -13,7 +13,7 @@ const GUARD: &str = "\
     UPDATE maestro_owner SET seq = $3 WHERE scheduler = $1 AND epoch = $2 AND seq < $3";
 const OWNER: &str = "SELECT epoch, seq FROM maestro_owner WHERE scheduler = $1";
 const CREATE: &str = "\
-    INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, created_at, version)
+    INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, version, created_at)
     VALUES ($1, $2, $3, $4, extract(epoch FROM clock_timestamp())::integer, $5, $6)
     ON CONFLICT (name) DO NOTHING";
 const UPDATE: &str = "\
@@ -26,11 +26,13 @@ const ROLLBACK: &str = "\
     UPDATE scheduler_versions SET rollback_version = $3
     WHERE name = $1 AND version = $2 AND rollback_version IS DISTINCT FROM $3";
 const CREATE_VERSION: &str = "\
-    INSERT INTO scheduler_versions (name, version, yaml, created_at, rollback_version)
+    INSERT INTO scheduler_versions (name, version, yaml, rollback_version, created_at)
     SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT 1 FROM schedulers WHERE name = $1)
     ON CONFLICT (name, version) DO NOTHING";
+/// A snapshot has all versions, nearly all of which are stored as they are: those cost no write.
 const UPDATE_VERSION: &str = "\
-    UPDATE scheduler_versions SET yaml = $3, rollback_version = $4 WHERE name = $1 AND version = $2";
+    UPDATE scheduler_versions SET yaml = $3, rollback_version = $4
+    WHERE name = $1 AND version = $2 AND (yaml, rollback_version) IS DISTINCT FROM ($3, $4)";
 const DELETE_VERSION: &str = "\
     DELETE FROM scheduler_versions WHERE name = $1 AND version = $2";
 const DELETE: &str = "\
@@ -39,6 +41,8 @@ const DELETE: &str = "\
 const PUT_OPERATOR: &str = "\
     INSERT INTO maestro_operator (scheduler, record) VALUES ($1, $2)
     ON CONFLICT (scheduler) DO UPDATE SET record = excluded.record";
+/// Whoever replays what is left then replays what replaces it only.
+const REPLACED: &str = "DELETE FROM maestro_outbox WHERE scheduler = $1 AND seq < $2";
 const PUT_OUTBOX: &str = "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ($1, $2, $3)";
 
 /// Why the rows of a batch were not written.
@@ -111,8 +115,12 @@ pub async fn write(
     for change in changes {
         rows.apply(change).await?;
     }
+    let seq = number(fence.seq.0);
+    // What came before is in the snapshot that follows it.
+    if changes.contains(&Change::Clear) {
+        rows.run(REPLACED, &[(&seq, Type::INT8)]).await?;
+    }
     if let Some(payload) = outbox {
-        let seq = number(fence.seq.0);
         let row: [(Param<'_>, Type); 2] = [(&seq, Type::INT8), (&payload, Type::BYTEA)];
         rows.run(PUT_OUTBOX, &row).await?;
     }
@@ -170,15 +178,24 @@ impl<C: GenericClient> Rows<'_, C> {
     async fn apply(&self, change: &Change) -> Result<(), RowsError> {
         match change {
             Change::CreateScheduler(scheduler) => {
-                self.create(scheduler).await?;
-                self.create_version(scheduler, scheduler.created_at).await
+                if self.put(CREATE, scheduler).await? == 0 {
+                    return Err(RowsError::AlreadyExists);
+                }
+                let created_at = scheduler.created_at;
+                self.put_version(CREATE_VERSION, scheduler, Some(created_at))
+                    .await
             }
             Change::UpdateScheduler(scheduler) => self.update(scheduler).await,
             Change::CreateVersion {
                 scheduler,
                 created_at,
-            } => self.create_version(scheduler, *created_at).await,
-            Change::UpdateVersion(scheduler) => self.update_version(scheduler).await,
+            } => {
+                self.put_version(CREATE_VERSION, scheduler, Some(*created_at))
+                    .await
+            }
+            Change::UpdateVersion(scheduler) => {
+                self.put_version(UPDATE_VERSION, scheduler, None).await
+            }
             Change::DeleteVersion(version) => {
                 let version = version.as_str();
                 self.run(DELETE_VERSION, &[(&version, Type::TEXT)]).await?;
@@ -193,72 +210,49 @@ impl<C: GenericClient> Rows<'_, C> {
         }
     }
 
-    async fn create(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
+    /// [`CREATE`] or [`UPDATE`]; how many rows were written.
+    async fn put(&self, statement: &str, scheduler: &Scheduler) -> Result<u64, RowsError> {
         let yaml = document::write(scheduler)?;
         let (state, version) = (scheduler.state.as_str(), scheduler.version().as_str());
         let row: [(Param<'_>, Type); 5] = [
             (&scheduler.game, Type::TEXT),
             (&yaml, Type::TEXT),
             (&state, Type::TEXT),
-            (&scheduler.created_at, Type::TIMESTAMPTZ),
             (&version, Type::TEXT),
+            (&scheduler.created_at, Type::TIMESTAMPTZ),
         ];
-        match self.run(CREATE, &row).await? {
-            0 => Err(RowsError::AlreadyExists),
-            _ => Ok(()),
-        }
+        Ok(self.run(statement, &row).await?)
     }
 
     /// The rollback version has its column in the version's row.
     async fn update(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
-        let yaml = document::write(scheduler)?;
-        let (state, version) = (scheduler.state.as_str(), scheduler.version().as_str());
-        let row: [(Param<'_>, Type); 5] = [
-            (&scheduler.game, Type::TEXT),
-            (&yaml, Type::TEXT),
-            (&state, Type::TEXT),
-            (&version, Type::TEXT),
-            (&scheduler.created_at, Type::TIMESTAMPTZ),
-        ];
-        self.run(UPDATE, &row).await?;
+        self.put(UPDATE, scheduler).await?;
+        let version = scheduler.version().as_str();
         let before = scheduler.rollback_version.as_str();
         let row: [(Param<'_>, Type); 2] = [(&version, Type::TEXT), (&before, Type::TEXT)];
         self.run(ROLLBACK, &row).await?;
         Ok(())
     }
 
-    async fn create_version(
+    /// [`CREATE_VERSION`], which alone takes a time, or [`UPDATE_VERSION`].
+    async fn put_version(
         &self,
+        statement: &str,
         scheduler: &Scheduler,
-        created_at: Timestamp,
+        created_at: Option<Timestamp>,
     ) -> Result<(), RowsError> {
         let yaml = document::write(scheduler)?;
-        let (version, before) = (
-            scheduler.version().as_str(),
-            scheduler.rollback_version.as_str(),
-        );
-        let row: [(Param<'_>, Type); 4] = [
-            (&version, Type::TEXT),
-            (&yaml, Type::TEXT),
-            (&created_at, Type::TIMESTAMPTZ),
-            (&before, Type::TEXT),
-        ];
-        self.run(CREATE_VERSION, &row).await?;
-        Ok(())
-    }
-
-    async fn update_version(&self, scheduler: &Scheduler) -> Result<(), RowsError> {
-        let yaml = document::write(scheduler)?;
-        let (version, before) = (
-            scheduler.version().as_str(),
-            scheduler.rollback_version.as_str(),
-        );
-        let row: [(Param<'_>, Type); 3] = [
+        let version = scheduler.version().as_str();
+        let before = scheduler.rollback_version.as_str();
+        let mut row: Vec<(Param<'_>, Type)> = vec![
             (&version, Type::TEXT),
             (&yaml, Type::TEXT),
             (&before, Type::TEXT),
         ];
-        self.run(UPDATE_VERSION, &row).await?;
+        if let Some(at) = &created_at {
+            row.push((at, Type::TIMESTAMPTZ));
+        }
+        self.run(statement, &row).await?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::operation::operation_id;
 use super::queues::{Queues, Watched};
 use super::script::Script;
 use super::silence::Watchdog;
+use crate::names::{Names, is_name};
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, TrackingInterface};
@@ -66,6 +67,7 @@ impl RedisStore {
             watched: self.watched.clone(),
             subscribers: Subscribers::default(),
             queues: Queues::default(),
+            names: self.names.clone(),
             hinted: HashSet::new(),
             looked: Instant::now(),
             is_failing: false,
@@ -100,6 +102,7 @@ struct Listener {
     watched: Watched,
     subscribers: Subscribers,
     queues: Queues,
+    names: Arc<Names>,
     /// Schedulers whose queues have changed.
     hinted: HashSet<SchedulerName>,
     looked: Instant,
@@ -165,8 +168,9 @@ impl Listener {
         let names = hint
             .keys
             .iter()
-            .filter_map(|key| Some(queue_of(key.as_str()?)?.into()));
-        self.hinted.extend(names);
+            .filter_map(|key| Some(queue_of(key.as_str()?)?.to_owned()));
+        let names = names.filter(|name| self.names.accept("the name of a queue", name));
+        self.hinted.extend(names.map(SchedulerName::from));
     }
 
     fn cancel(&mut self, message: &Message) {
@@ -268,6 +272,9 @@ struct Request {
 fn request(payload: &[u8]) -> Result<FeedEvent, String> {
     let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
     let operation = operation_id(&request.operation);
+    if !is_name(&request.scheduler) {
+        return Err("it names no scheduler".to_owned());
+    }
     Ok(FeedEvent::CancelRequested {
         scheduler: request.scheduler.into(),
         operation: operation.ok_or_else(|| format!("{:?} is no UUID", request.operation))?,

@@ -33,11 +33,13 @@ pub use preflight::{Concern, PreflightError};
 pub use room::Ghost;
 pub use urls::{RedisUrl, UrlError};
 
+use crate::names::Names;
 use connect::Connections;
 use maestro_core::domain::SchedulerName;
 use queues::Watched;
 use script::Script;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use urls::Place;
@@ -52,6 +54,7 @@ pub struct RedisStore {
     memory: Memory,
     authorities: Vec<Vec<u8>>,
     watched: Watched,
+    names: Arc<Names>,
     commit: Script,
     raise: Script,
     counts: Script,
@@ -80,6 +83,7 @@ impl RedisStore {
             memory: Memory::default(),
             authorities: settings.authorities.clone(),
             watched: Watched::default(),
+            names: Arc::default(),
             commit: Script::new(include_str!("scripts/commit.lua")),
             raise: Script::new(include_str!("scripts/raise.lua")),
             counts: Script::new(include_str!("scripts/counts.lua")),

@@ -206,6 +206,7 @@ impl RedisStore {
         let mut names = names.map_err(|WrongType| {
             StoreError::Corrupt(format!("Redis: {FENCE} is no hash; rename it").into())
         })?;
+        names.retain(|name| self.names.accept(FENCE, name));
         names.sort_unstable();
         let mut open = Vec::new();
         for part in names.chunks(TOGETHER) {

@@ -8,6 +8,7 @@ mod statements;
 use super::connect::Database;
 use super::error::DatabaseError;
 use super::rows::{count, number};
+use crate::names::{Names, is_name};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
@@ -42,6 +43,7 @@ pub struct PostgresOwnership {
     doubtful: Mutex<BTreeSet<SchedulerName>>,
     /// Whether the process is drained, as was last heard: its row is lost with its session.
     draining: AtomicBool,
+    names: Names,
 }
 
 /// Remembers claims as doubtful unless their answer has come.
@@ -66,6 +68,7 @@ impl PostgresOwnership {
             ttl,
             doubtful: Mutex::default(),
             draining: AtomicBool::new(false),
+            names: Names::default(),
         }
     }
 
@@ -207,6 +210,14 @@ fn claim_of(row: &Row) -> Claim {
     }
 }
 
+fn nobody() -> Claim {
+    Claim::HeldBy(Holder {
+        session: Uuid::nil(),
+        address: String::new(),
+        epoch: Epoch(0),
+    })
+}
+
 fn columns(held: &[(SchedulerName, Epoch)]) -> (Vec<&str>, Vec<i64>) {
     held.iter()
         .map(|(name, epoch)| (name.as_str(), number(epoch.0)))
@@ -239,25 +250,38 @@ impl Ownership for PostgresOwnership {
     }
 
     async fn owner(&self, name: &SchedulerName) -> Result<Owner, StoreError> {
-        Ok(looks::owner(&self.database, name).await?)
+        match is_name(name.as_str()) {
+            true => Ok(looks::owner(&self.database, name).await?),
+            false => Ok(Owner::Unknown),
+        }
     }
 
     fn changes(&self) -> BoxStream<'static, OwnerChange> {
         changes::changes(self.database.clone())
     }
 
+    /// What is no name is answered as held by nobody: no process can ever own it.
     async fn acquire(&self, names: &[SchedulerName]) -> Result<Vec<Claim>, StoreError> {
-        let mut claims = Vec::with_capacity(names.len());
-        self.doubtful.lock().retain(|name| !names.contains(name));
+        let is_usable = |name: &&SchedulerName| self.names.accept("a list of names", name.as_str());
+        let usable: Vec<SchedulerName> = names.iter().filter(is_usable).cloned().collect();
+        let mut claims = Vec::with_capacity(usable.len());
+        self.doubtful.lock().retain(|name| !usable.contains(name));
         let mut doubt = Doubt {
             ownership: self,
-            names,
+            names: &usable,
         };
-        for batch in names.chunks(BATCH_MAX) {
+        for batch in usable.chunks(BATCH_MAX) {
             claims.extend(self.claim(batch).await?);
         }
         doubt.names = &[];
-        Ok(claims)
+        drop(doubt);
+        let mut claims = claims.into_iter();
+        let claim = |name: &SchedulerName| match is_name(name.as_str()) {
+            true => claims.next(),
+            false => None,
+        };
+        let claims = names.iter().map(claim);
+        Ok(claims.map(|claim| claim.unwrap_or_else(nobody)).collect())
     }
 
     async fn renew(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<Renewal>, StoreError> {
