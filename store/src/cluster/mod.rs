@@ -5,6 +5,7 @@
 //! one without rows goes to Redis alone, in one round trip.
 
 mod commit;
+pub mod doctor;
 mod health;
 mod load;
 mod outbox;

@@ -269,6 +269,6 @@ pub(super) fn number(count: u64) -> i64 {
 }
 
 /// As we count.
-pub(super) fn count(number: i64) -> u64 {
+pub(crate) fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

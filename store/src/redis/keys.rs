@@ -8,6 +8,8 @@ pub const FENCE: &str = "maestro:fence";
 pub const CANCELLATIONS: &str = "scheduler:operation_cancellation_requests";
 /// All queues begin with this.
 pub const QUEUES: &str = "pending_operations:";
+/// The journals of all schedulers begin with this. Ours.
+pub const JOURNALS: &str = "maestro:journal:";
 /// The end of the name of a queue whose operations were taken from the main one.
 const AUXILIARY: &str = ":auxiliary";
 
@@ -79,7 +81,7 @@ impl Keys<'_> {
     /// Open operation → what the contract's hash has no place for. Ours. One hash for each scheduler, so that its part
     /// is read and deleted by one command; a single hash for all would have to be read as a whole.
     pub fn journal(self) -> String {
-        format!("maestro:journal:{}", self.0)
+        format!("{JOURNALS}{}", self.0)
     }
 }
 

@@ -20,6 +20,7 @@ mod reads;
 mod room;
 mod script;
 mod silence;
+mod survey;
 mod urls;
 mod written;
 
@@ -31,6 +32,7 @@ pub use oddity::Oddity;
 pub use operation::Unreadable;
 pub use preflight::{Concern, PreflightError};
 pub use room::Ghost;
+pub use survey::{Found, Survey};
 pub use urls::{RedisUrl, UrlError};
 
 use crate::names::Names;

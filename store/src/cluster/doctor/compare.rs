@@ -1,0 +1,359 @@
+//! What the facts mean. Pure.
+
+use super::facts::{Facts, OwnerFacts};
+use crate::redis::Oddity;
+use maestro_core::domain::{OperationId, RoomId};
+use serde::Serialize;
+
+/// The kinds of drift, as scripts see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Rooms or open operations in Redis whose scheduler has no row in Postgres.
+    NoScheduler,
+    /// The active version has no row of its own.
+    NoActiveVersion,
+    /// A document, or a key of Redis, cannot be read.
+    Unreadable,
+    /// Members of an index, or values, with nothing behind them.
+    Remains,
+    /// An id that is none, left by another program.
+    ForeignId,
+    /// An id in a queue or a list without its operation.
+    NoOperation,
+    /// An operation that has not ended and is in no queue.
+    NoQueue,
+    /// Redis has less than Postgres: it lost changes.
+    Behind,
+    /// Redis has a later owner than Postgres, which was restored.
+    Ahead,
+    /// The fence cannot be read.
+    BadFence,
+    /// A batch whose rows are stored, and which Redis lacks.
+    Outbox,
+    /// The row names a session that has ended.
+    DeadOwner,
+}
+
+/// Who can mend it, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Remedy {
+    /// `--repair` does this, unless a node owns the scheduler.
+    Repair(String),
+    /// The next owner does it by itself: a node has to run.
+    Owner(String),
+    /// Somebody has to decide.
+    ByHand(String),
+}
+
+/// One thing that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub scheduler: String,
+    pub kind: Kind,
+    pub text: String,
+    pub remedy: Remedy,
+    /// What `--repair` deletes or ends; empty for the other remedies.
+    #[serde(skip)]
+    pub rooms: Vec<RoomId>,
+    #[serde(skip)]
+    pub operations: Vec<OperationId>,
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, scheduler: &str, kind: Kind, text: String, remedy: Remedy) -> &mut Finding {
+        self.0.push(Finding {
+            scheduler: scheduler.to_owned(),
+            kind,
+            text,
+            remedy,
+            rooms: Vec::new(),
+            operations: Vec::new(),
+        });
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+}
+
+/// Everything that does not fit together, by scheduler.
+pub fn compare(facts: &Facts) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    rows(facts, &mut found);
+    order(facts, &mut found);
+    keys(facts, &mut found);
+    found.0.sort_by(|a, b| a.scheduler.cmp(&b.scheduler));
+    found.0
+}
+
+fn rows(facts: &Facts, found: &mut Findings) {
+    for (name, row) in &facts.schedulers {
+        if let Some(why) = &row.unreadable {
+            let text = format!("a document in Postgres cannot be read: {why}");
+            let remedy = "correct the column yaml of schedulers or scheduler_versions".to_owned();
+            found.add(name, Kind::Unreadable, text, Remedy::ByHand(remedy));
+        } else if !row.has_version {
+            let text = format!(
+                "its active version {:?} has no row in scheduler_versions",
+                row.version
+            );
+            let remedy = "insert it with the yaml of its row in schedulers".to_owned();
+            found.add(name, Kind::NoActiveVersion, text, Remedy::ByHand(remedy));
+        }
+    }
+    for (name, owner) in &facts.owners {
+        if owner.is_held && owner.alive.is_none() {
+            let text = "its owner's session has ended".to_owned();
+            let remedy = Remedy::Owner("the next node that runs takes it over".to_owned());
+            found.add(name, Kind::DeadOwner, text, remedy);
+        }
+    }
+}
+
+/// Fences and outbox.
+fn order(facts: &Facts, found: &mut Findings) {
+    let nobody = OwnerFacts::default();
+    for (name, fence) in &facts.fences {
+        let owner = facts.owners.get(name).unwrap_or(&nobody);
+        match fence {
+            Err(text) => {
+                let text = format!("maestro:fence has {text:?}, which no Maestro writes");
+                let remedy =
+                    format!("type HDEL maestro:fence {name}; its owner writes everything again");
+                found.add(name, Kind::BadFence, text, Remedy::ByHand(remedy));
+            }
+            Ok((epoch, _)) if *epoch > owner.epoch => {
+                let text = format!(
+                    "Redis knows owner {epoch}, and Postgres only {}: it was restored",
+                    owner.epoch
+                );
+                let remedy =
+                    "count owners on from there, so that a node can take it over".to_owned();
+                found.add(name, Kind::Ahead, text, Remedy::Repair(remedy));
+            }
+            Ok(_) => {}
+        }
+    }
+    for (name, owner) in &facts.owners {
+        let seq = match facts.fences.get(name) {
+            Some(Ok((_, seq))) => *seq,
+            Some(Err(_)) => continue,
+            None => 0,
+        };
+        // The owner has them in memory, and its batch may be between the stores at this moment.
+        if owner.alive.is_some() {
+            continue;
+        }
+        if facts.outbox.get(name).is_some_and(|last| *last > seq) {
+            let text = "a change is stored in Postgres and not yet in Redis".to_owned();
+            let remedy = Remedy::Owner("the next owner completes it".to_owned());
+            found.add(name, Kind::Outbox, text, remedy);
+        } else if seq < owner.seq {
+            let text = format!(
+                "Redis lost changes: it is at {seq}, and Postgres at {}",
+                owner.seq
+            );
+            let remedy =
+                "the next owner takes rooms from the runtime, and doubts them for the hold time";
+            found.add(name, Kind::Behind, text, Remedy::Owner(remedy.to_owned()));
+        }
+    }
+}
+
+fn keys(facts: &Facts, found: &mut Findings) {
+    for (name, redis) in &facts.redis {
+        if let Some(why) = &redis.unreadable {
+            let remedy = Remedy::ByHand("rename the key that is named".to_owned());
+            found.add(name, Kind::Unreadable, why.clone(), remedy);
+            continue;
+        }
+        if !facts.schedulers.contains_key(name) && redis.rooms + redis.operations > 0 {
+            let text = format!(
+                "Redis has {} rooms and {} open operations, and Postgres no such scheduler",
+                redis.rooms, redis.operations
+            );
+            let remedy = "restore its row if Postgres lost it; otherwise delete the keys of its name, and its rooms";
+            found.add(
+                name,
+                Kind::NoScheduler,
+                text,
+                Remedy::ByHand(remedy.to_owned()),
+            );
+        }
+        for oddity in &redis.oddities {
+            self::oddity(name, oddity, found);
+        }
+        if !redis.lost_rooms.is_empty() {
+            let count = redis.lost_rooms.len();
+            let text = format!(
+                "{count} hashes of rooms are in no index (such as {})",
+                redis.lost_rooms[0]
+            );
+            let remedy = Remedy::Repair("delete them: late pings leave them behind".to_owned());
+            let finding = found.add(name, Kind::Remains, text, remedy);
+            finding.rooms.clone_from(&redis.lost_rooms);
+        }
+        for id in &redis.lost_operations {
+            let text = format!("operation {id} has not ended, and is in no queue");
+            let remedy = Remedy::Repair(
+                "end it as canceled: nobody can say whether it is still wanted".to_owned(),
+            );
+            let finding = found.add(name, Kind::NoQueue, text, remedy);
+            finding.operations.push(*id);
+        }
+    }
+}
+
+fn oddity(name: &str, oddity: &Oddity, found: &mut Findings) {
+    let text = oddity.to_string();
+    let by_hand = |what: &str| Remedy::ByHand(what.to_owned());
+    match (oddity, oddity.remains()) {
+        (_, Some(room)) => {
+            let remedy = Remedy::Repair("delete what is left of it".to_owned());
+            let room = room.clone();
+            found
+                .add(name, Kind::Remains, text, remedy)
+                .rooms
+                .push(room);
+        }
+        (Oddity::NoUuid { .. }, _) => {
+            found.add(
+                name,
+                Kind::ForeignId,
+                text,
+                by_hand("ask whoever put it there; it is passed over"),
+            );
+        }
+        (Oddity::Operation { .. }, _) => {
+            found.add(
+                name,
+                Kind::NoOperation,
+                text,
+                by_hand("remove the id from its list; it is passed over"),
+            );
+        }
+        _ => {
+            found.add(
+                name,
+                Kind::Unreadable,
+                text,
+                by_hand("correct the value; the room is passed over"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::{RedisFacts, SchedulerFacts};
+    use super::*;
+
+    fn whole(name: &str) -> Facts {
+        let mut facts = Facts::default();
+        let row = SchedulerFacts {
+            version: "v1.0.0".into(),
+            has_version: true,
+            unreadable: None,
+        };
+        facts.schedulers.insert(name.into(), row);
+        let owner = OwnerFacts {
+            epoch: 3,
+            seq: 5,
+            ..OwnerFacts::default()
+        };
+        facts.owners.insert(name.into(), owner);
+        facts.fences.insert(name.into(), Ok((3, 9)));
+        facts.redis.insert(name.into(), RedisFacts::default());
+        facts
+    }
+
+    fn kinds(facts: &Facts) -> Vec<Kind> {
+        compare(facts)
+            .into_iter()
+            .map(|finding| finding.kind)
+            .collect()
+    }
+
+    #[test]
+    fn what_fits_together_is_not_mentioned() {
+        assert_eq!(compare(&whole("arena")), []);
+        // As the original left it: no owner, no fence.
+        let mut facts = whole("arena");
+        facts.owners.clear();
+        facts.fences.clear();
+        assert_eq!(compare(&facts), []);
+    }
+
+    #[test]
+    fn each_kind_of_drift_is_found_alone() {
+        type Edit = fn(&mut Facts);
+        let cases: [(Kind, Edit); 11] = [
+            (Kind::NoScheduler, |f| {
+                f.schedulers.clear();
+                f.redis.values_mut().for_each(|redis| redis.rooms = 1);
+            }),
+            (Kind::NoActiveVersion, |f| {
+                f.schedulers
+                    .values_mut()
+                    .for_each(|row| row.has_version = false);
+            }),
+            (Kind::Unreadable, |f| {
+                f.schedulers
+                    .values_mut()
+                    .for_each(|row| row.unreadable = Some("x".into()));
+            }),
+            (Kind::Remains, |f| {
+                f.redis
+                    .values_mut()
+                    .for_each(|redis| redis.lost_rooms.push("r".into()));
+            }),
+            (Kind::ForeignId, |f| {
+                let (key, text) = ("k".into(), "7".into());
+                let odd = Oddity::NoUuid { key, text };
+                f.redis
+                    .values_mut()
+                    .for_each(|redis| redis.oddities.push(odd.clone()));
+            }),
+            (Kind::NoQueue, |f| {
+                let id = OperationId(uuid::Uuid::nil());
+                f.redis
+                    .values_mut()
+                    .for_each(|redis| redis.lost_operations.push(id));
+            }),
+            (Kind::Behind, |f| {
+                f.fences.clear();
+            }),
+            (Kind::Ahead, |f| {
+                f.owners.values_mut().for_each(|owner| owner.epoch = 2);
+            }),
+            (Kind::BadFence, |f| {
+                f.fences
+                    .values_mut()
+                    .for_each(|fence| *fence = Err("x".into()));
+            }),
+            (Kind::Outbox, |f| {
+                f.outbox.insert("arena".into(), 10);
+            }),
+            (Kind::DeadOwner, |f| {
+                f.owners.values_mut().for_each(|owner| owner.is_held = true);
+            }),
+        ];
+        for (kind, edit) in cases {
+            let mut facts = whole("arena");
+            edit(&mut facts);
+            assert_eq!(kinds(&facts), [kind]);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_a_living_owner_may_be_between_the_stores() {
+        let mut facts = whole("arena");
+        facts.outbox.insert("arena".into(), 10);
+        for owner in facts.owners.values_mut() {
+            (owner.seq, owner.is_held, owner.alive) = (10, true, Some("10.0.0.1:7".into()));
+        }
+        assert_eq!(compare(&facts), []);
+    }
+}
