@@ -2,7 +2,7 @@
 //!
 //! An unknown command or flag is reported on stderr with exit status 1 (contract 1.1).
 
-use crate::{check_config, demo, logging, migrate, start};
+use crate::{check_config, demo, doctor, logging, migrate, start};
 use clap::{CommandFactory, Parser, Subcommand};
 use maestro_bench as bench;
 use maestro_cli as cli;
@@ -31,6 +31,9 @@ enum Command {
     /// Migrate the store to the format of this program, as a start does by itself
     #[command(args_override_self = true)]
     Migrate(migrate::MigrateArgs),
+    /// Report what does not fit together in the cluster store, and mend it
+    #[command(args_override_self = true)]
+    Doctor(doctor::DoctorArgs),
     /// Show the settings of a start, where each came from, and all errors
     #[command(args_override_self = true)]
     CheckConfig(check_config::CheckConfigArgs),
@@ -84,6 +87,11 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Start(args)) => start::run(&args),
         Some(Command::Migrate(args)) => migrate::run(&args),
+        // Its exit status says what it found.
+        Some(Command::Doctor(args)) => match doctor::run(&args) {
+            Ok(status) => return status,
+            Err(error) => Err(error),
+        },
         Some(Command::CheckConfig(args)) => check_config::run(&args),
         Some(Command::Demo(args)) => {
             logging::init_quiet();

@@ -12,6 +12,7 @@ mod cluster;
 mod commands;
 mod compose;
 mod demo;
+mod doctor;
 mod grpc;
 mod listen;
 mod logging;

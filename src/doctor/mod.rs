@@ -1,0 +1,141 @@
+//! `maestro doctor`: reports drift between Postgres and Redis, mends it when told, and hands both back to the original.
+
+mod report;
+
+use crate::logging;
+use crate::settings::{self, Settings, StoreKind};
+use crate::start;
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use maestro_cli::{print, print_document};
+use maestro_core::ports::Member;
+use maestro_store::cluster::ClusterStore;
+use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
+use maestro_store::redis::{RedisSettings, RedisStore};
+use report::Report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A report may read much.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long its claims last should it be killed.
+const SESSION: Duration = Duration::from_secs(10);
+/// The exit status if something does not fit; 1 says that it could not look.
+const DRIFT: u8 = 2;
+
+/// The options of `maestro doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DoctorArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Mend what is safe while the fleet runs; without it nothing is changed
+    #[arg(long)]
+    repair: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Settings file; none is needed
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Prepare both stores for the Go Maestro; all nodes must be stopped
+    HandBack,
+}
+
+/// # Errors
+/// If the stores cannot be used, or the settings name no cluster store; the text says what to do.
+pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    logging::init_quiet();
+    let mut loaded = start::told(settings::load_here(args.config_path.as_deref(), &[]))?;
+    start::complete(&mut loaded, false)?;
+    if loaded.settings.store != StoreKind::Postgres {
+        bail!(
+            "the store is embedded, which is one file that cannot drift apart: a start checks it. Set \
+             adapters.schedulerStorage.postgres.url and the Redis URLs to examine a cluster store"
+        );
+    }
+    let tasks = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    tasks.block_on(async {
+        let store = open(&loaded.settings).await?;
+        let done = match args.what {
+            Some(What::HandBack) => hand_back(&store).await,
+            None => examine(&store, args).await,
+        };
+        store.close().await;
+        done
+    })
+}
+
+async fn open(settings: &Settings) -> anyhow::Result<Arc<ClusterStore>> {
+    let database = Database::open(&PostgresSettings {
+        url: settings.postgres_url.clone(),
+        pool_size: settings.postgres_pool_size.clamp(1, 4),
+        statement_timeout: STATEMENT_TIMEOUT,
+    })?;
+    let redis = RedisStore::connect(&RedisSettings {
+        urls: settings.redis.urls(),
+        pool_size: 2,
+        operations_ttl: Some(settings.core.periodic_operation_ttl).filter(|ttl| !ttl.is_zero()),
+        authorities: Vec::new(),
+    })
+    .await?;
+    let session = Uuid::new_v4();
+    let me = Member {
+        session,
+        name: "maestro doctor".into(),
+        // It takes no calls.
+        address: "maestro-doctor".into(),
+        hosts: false,
+        draining: true,
+        runtime_domain: session.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let ownership = PostgresOwnership::new(database.clone(), me, SESSION);
+    Ok(ClusterStore::open(database, redis, Arc::new(ownership)).await?)
+}
+
+async fn examine(store: &ClusterStore, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let migrate = "the stores cannot be examined; has `maestro migrate` run?";
+    let found = store.examine().await.context(migrate)?;
+    let report = match args.repair {
+        true => Report::of_repair(store.repair(found).await?),
+        false => Report::of_look(found),
+    };
+    match args.json {
+        true => print_document(&report.json()?)?,
+        false => print(&report.text())?,
+    }
+    Ok(match report.is_clean() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(DRIFT),
+    })
+}
+
+async fn hand_back(store: &ClusterStore) -> anyhow::Result<ExitCode> {
+    let done = store.hand_back().await?;
+    let mut text = format!(
+        "{} schedulers are handed back: the outbox is written, fences, journals and owners are deleted.\n",
+        done.schedulers
+    );
+    for name in &done.behind {
+        text.push_str(&format!(
+            "{name}: Redis had lost changes; compare its rooms with those that run\n"
+        ));
+    }
+    for operation in &done.ended {
+        text.push_str(&format!("ended while it was running: {operation}\n"));
+    }
+    text.push_str("Start no node of ours before the Go Maestro is stopped again.\n");
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
