@@ -35,9 +35,14 @@ impl From<CallError> for Status {
             }
             CallError::Store(StoreError::Corrupt(_)) => Code::Unknown,
         };
+        let text = match &error {
+            // Clients know the words of the original, which has none before them (contract 15.14).
+            CallError::Store(StoreError::Corrupt(cause)) => cause.to_string(),
+            _ => error.to_string(),
+        };
         Self {
             owner,
-            ..Self::new(code, error.to_string())
+            ..Self::new(code, text)
         }
     }
 }
@@ -130,7 +135,10 @@ mod tests {
             (refused(RefusalKind::Exhausted), 8),
         ];
         for (error, code) in cases {
-            let text = error.to_string();
+            let text = match &error {
+                CallError::Store(StoreError::Corrupt(_)) => s(),
+                other => other.to_string(),
+            };
             let status = Status::from(error);
             assert_eq!((status.code.number(), status.message), (code, text));
         }

@@ -188,10 +188,10 @@ fn every_call_of_the_traits_is_a_method_of_one_service() {
     }
     services.sort_unstable();
     let expected = [
-        ("ControlService", 10),
+        ("ControlService", 11),
         ("FleetService", 2),
         ("OperationsService", 3),
-        ("OperatorService", 6),
+        ("OperatorService", 7),
         ("RoomsService", 6),
         ("SchedulersService", 9),
     ];

@@ -143,11 +143,12 @@ impl Definition {
         }
     }
 
-    /// Edits of versions exclude each other (contract 2.4, conflicts).
+    /// Edits of versions exclude each other (contract 2.4, conflicts), also those of another program whose input cannot
+    /// be read.
     pub fn is_version_edit(&self) -> bool {
         matches!(
-            self,
-            Self::CreateNewSchedulerVersion { .. } | Self::SwitchActiveVersion { .. }
+            self.name(),
+            "create_new_scheduler_version" | "switch_active_version"
         )
     }
 

@@ -70,7 +70,8 @@ async fn probe(database: Database, redis: Arc<RedisStore>, health: Arc<Health>) 
         health.begins().await;
         while health.outage().is_some() {
             tokio::time::sleep(PROBE).await;
-            if check(&database, &redis).await.is_ok() {
+            let (postgres, redis) = tokio::join!(postgres_works(&database), redis.takes_changes());
+            if postgres.is_ok() && redis.is_ok() {
                 health.works();
             }
         }
@@ -85,7 +86,7 @@ async fn postgres_works(database: &Database) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Whether both stores take changes.
+/// Whether both stores answer, for readiness. A full Redis is no reason to take pings away from this process.
 async fn check(database: &Database, redis: &RedisStore) -> Result<(), StoreError> {
     let (postgres, redis) = tokio::join!(postgres_works(database), redis.check());
     postgres.map_err(|error| StoreError::Unavailable(Cause::of(error)))?;

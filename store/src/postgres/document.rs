@@ -170,9 +170,11 @@ pub fn read(row: &Row) -> Result<Scheduler, DocumentError> {
         version: row.version.clone(),
         why,
     };
-    let found = parsed(&row.yaml).map_err(failed)?;
-    let Value::Object(mut flat) = DOCUMENT.spelled(found) else {
-        return Err(failed("it is no mapping".into()));
+    let mut flat = match DOCUMENT.spelled(parsed(&row.yaml).map_err(failed)?) {
+        Value::Object(flat) => flat,
+        // An empty text, in which the original sees a scheduler without settings.
+        Value::Null => Map::new(),
+        _ => return Err(failed("it is no mapping".into())),
     };
     let spec: Map<_, _> = SPEC
         .iter()
@@ -393,10 +395,12 @@ mod tests {
 
     #[test]
     fn rubbish_names_its_row() {
-        for yaml in ["", "[1]", "{", "Containers: 7", "RoomsReplicas: many"] {
+        for yaml in ["1", "[1]", "{", "Containers: 7", "RoomsReplicas: many"] {
             let error = read(&row(yaml)).unwrap_err().to_string();
             assert!(error.contains("scheduler arena, version v1.2.0"), "{error}");
         }
+        let empty = read(&row("")).unwrap();
+        assert_eq!((empty.name.as_str(), empty.rooms_replicas), ("arena", 0));
     }
 
     #[test]

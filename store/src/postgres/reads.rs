@@ -17,7 +17,7 @@ use tracing::error;
 /// lack the former.
 const ACTIVE: &str = "\
     SELECT s.name, s.game, s.state, coalesce(s.version, ''), s.yaml, s.created_at,
-           coalesce(v.created_at, s.created_at), coalesce(v.rollback_version, '')
+           coalesce(v.created_at, '0001-01-01T00:00:00Z'), coalesce(v.rollback_version, '')
     FROM schedulers s LEFT JOIN LATERAL (
         SELECT created_at, rollback_version FROM scheduler_versions v WHERE v.name = s.name
         ORDER BY (v.version = s.version) DESC, created_at DESC LIMIT 1

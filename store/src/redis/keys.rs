@@ -1,6 +1,7 @@
 //! Names of the keys (contract 8.2), and ours beside them.
 
 use maestro_core::domain::{OperationId, RoomId};
+use uuid::Uuid;
 
 /// Field per scheduler: `epoch:seq` of the last commit. Ours, for all schedulers.
 pub const FENCE: &str = "maestro:fence";
@@ -10,6 +11,9 @@ pub const CANCELLATIONS: &str = "scheduler:operation_cancellation_requests";
 pub const QUEUES: &str = "pending_operations:";
 /// The journals of all schedulers begin with this. Ours.
 pub const JOURNALS: &str = "maestro:journal:";
+
+/// The space of the names in the keys of journals.
+const NAMES: Uuid = Uuid::from_u128(0x0d8c_6a52_7f3b_4e0a_9a1e_6b1c_2f44_91d7);
 /// The end of the name of a queue whose operations were taken from the main one.
 const AUXILIARY: &str = ":auxiliary";
 
@@ -80,8 +84,11 @@ impl Keys<'_> {
     }
     /// Open operation → what the contract's hash has no place for. Ours. One hash for each scheduler, so that its part
     /// is read and deleted by one command; a single hash for all would have to be read as a whole.
+    ///
+    /// It does not spell the name: whoever lists the keys with a scheduler's name finds those of the contract.
     pub fn journal(self) -> String {
-        format!("{JOURNALS}{}", self.0)
+        let scheduler = Uuid::new_v5(&NAMES, self.0.as_bytes());
+        format!("{JOURNALS}{}", scheduler.simple())
     }
 }
 

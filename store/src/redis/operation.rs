@@ -3,6 +3,7 @@
 //! What the contract has no place for (priority, the exact time of the status, what a resumed attempt needs) is in the
 //! scheduler's journal while the operation is open; an operation without an entry there was written by another program.
 
+use super::keys::Keys;
 use jiff::Timestamp;
 use maestro_core::domain::{
     Definition, OperationEvent, OperationId, OperationRecord, OperationStatus, ResumeState,
@@ -39,7 +40,7 @@ pub enum Unreadable {
     CreatedAt(String),
     #[error("failed to parse operation execution history: {0}")]
     History(String),
-    #[error("the entry of operation {id} in maestro:journal:{scheduler} cannot be read: {reason}")]
+    #[error("the entry of operation {id} in {} cannot be read: {reason}", Keys(scheduler.as_str()).journal())]
     Journal {
         id: OperationId,
         scheduler: String,

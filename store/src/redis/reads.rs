@@ -10,6 +10,10 @@ use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// A key that is written to see whether a key can be.
+const PROBE: &str = "maestro:probe";
+const PROBE_KEPT_MILLIS: i64 = 1000;
+
 /// Schedulers that one call of a script looks at.
 const TOGETHER: usize = 1000;
 
@@ -249,6 +253,23 @@ impl RedisStore {
     /// If it does not.
     pub async fn check(&self) -> Result<(), StoreError> {
         ask(&self.connections.reads, vec![Ask::new("PING", [])])
+            .await
+            .map(drop)
+    }
+
+    /// Checks that Redis takes changes: a full one, a replica, and one that cannot write its log answer everything
+    /// else.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn takes_changes(&self) -> Result<(), StoreError> {
+        let words = [
+            PROBE.into(),
+            1.into(),
+            "PX".into(),
+            PROBE_KEPT_MILLIS.into(),
+        ];
+        ask(&self.connections.writes, vec![Ask::new("SET", words)])
             .await
             .map(drop)
     }

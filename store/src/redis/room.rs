@@ -291,7 +291,8 @@ impl RoomValues {
     }
 }
 
-/// The field `metadata` (contract 8.2): `null` before the first ping, and what the last one said, which is an object also
+/// The field `metadata` (contract 8.2): `null` before the first ping, and what the last one said, which is an object
+/// also
 /// if it said nothing.
 pub fn metadata_text(said: Option<&str>) -> &str {
     match said {

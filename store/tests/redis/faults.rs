@@ -37,6 +37,9 @@ async fn a_full_server_takes_nothing_of_a_batch() {
         Seq(1)
     );
     assert_eq!(owner.stored().await.rooms.len(), 1);
+    // An outage is not over because reads are answered.
+    let (answers, takes) = (store.check().await, store.takes_changes().await);
+    assert!(answers.is_ok() && takes.is_err(), "{answers:?} {takes:?}");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     owner.put(&changes).await;
     assert_eq!(owner.stored().await.rooms[0].id, "r-2".into());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use maestro_actors::CallError;
 use maestro_core::domain::{Definition, OperationId, OperationRecord};
-use maestro_core::ports::{OperationPage, Stage};
+use maestro_core::ports::{OperationPage, Stage, StoreError};
 use maestro_core::state::{Command, RefusalKind};
 
 use super::listing::Listing;
@@ -14,6 +14,9 @@ use crate::codec::messages::{
 };
 use crate::service::late::{Doing, in_time};
 use crate::{ApiResult, Code, RequestContext, Status, convert};
+
+/// How the original says that a stored operation has a status that is none (contract 15.14).
+const UNCONVERTED: &str = "failed to convert operation entity to response";
 
 impl ManagementService {
     pub(super) async fn operations(
@@ -34,6 +37,13 @@ impl ManagementService {
             Box::pin(async move { reads.operations(&name, listing.stage).await })
         });
         let page = match read.await {
+            // As the original says it (contract 15.15).
+            Err(CallError::Store(StoreError::Corrupt(cause)))
+                if cause.to_string().starts_with(UNCONVERTED) =>
+            {
+                let text = format!("rpc error: code = Unknown desc = {cause}");
+                return Err(Status::unknown(text));
+            }
             Err(CallError::Store(error)) => {
                 tracing::warn!(%error, stage, "operations cannot be listed");
                 return Err(unlisted());
