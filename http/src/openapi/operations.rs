@@ -57,6 +57,7 @@ fn parameter(name: &str) -> (&str, &'static str) {
         "name" | "scheduler" | "scheduler_name" => ("schedulerName", "Name of the scheduler."),
         "room" | "room_name" => ("roomId", "Id of the room."),
         "operation_id" => ("operationId", "Id of the operation."),
+        "node" => ("node", "Name, session or address of the node."),
         "order" => (
             "order",
             "What to do: `pause`, `resume`, or `abort` to go back to the version before.",
