@@ -10,12 +10,14 @@ mod stores;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::shell;
 use plan::{Plan, Process};
@@ -109,7 +111,7 @@ pub fn run(part: Option<Part>, places: &Places) -> Result<()> {
 fn all(plan: &Plan, places: &Places) -> Result<()> {
     let program = places.program()?;
     once(&program, &plan.migrate)?;
-    let mut running = Running::default();
+    let mut running = Running::new()?;
     for module in &plan.modules {
         running.start(&program, module, &places.folder)?;
     }
@@ -137,10 +139,28 @@ fn once(program: &Path, process: &Process) -> Result<()> {
 }
 
 /// The modules. Whatever happens, none is left.
-#[derive(Default)]
-struct Running(Vec<(Process, Child)>);
+struct Running {
+    modules: Vec<(Process, Child)>,
+    /// By Ctrl-C or TERM.
+    told_to_end: Arc<AtomicBool>,
+}
 
 impl Running {
+    fn new() -> Result<Self> {
+        let told_to_end = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, told_to_end.clone())?;
+        }
+        Ok(Self {
+            modules: Vec::new(),
+            told_to_end,
+        })
+    }
+
+    fn is_told_to_end(&self) -> bool {
+        self.told_to_end.load(Ordering::Relaxed)
+    }
+
     fn start(&mut self, program: &Path, process: &Process, folder: &Path) -> Result<()> {
         let log = log_of(folder, process);
         let file = std::fs::File::create(&log)
@@ -148,17 +168,19 @@ impl Running {
         let mut command = command(program, process);
         command.stdout(file.try_clone()?).stderr(file);
         shell::show(&command);
-        self.0.push((process.clone(), command.spawn()?));
+        self.modules.push((process.clone(), command.spawn()?));
         Ok(())
     }
 
     fn wait_until_ready(&mut self, folder: &Path) -> Result<()> {
         let until = Instant::now() + READY_WITHIN;
-        for (process, child) in &mut self.0 {
+        let told_to_end = self.told_to_end.clone();
+        for (process, child) in &mut self.modules {
             let log = log_of(folder, process);
             let port = process.environment.get("MAESTRO_INTERNALAPI_PORT");
             let port: u16 = port.context("no internal port")?.parse()?;
             while !is_ready(port) {
+                ensure!(!told_to_end.load(Ordering::Relaxed), "it was told to end");
                 if let Some(status) = child.try_wait()? {
                     bail!(
                         "{} ended ({status}); see {}",
@@ -180,10 +202,8 @@ impl Running {
 
     /// Waits for Ctrl-C or TERM, or for the end of a module.
     fn until_told(&mut self) -> Result<()> {
-        static TOLD: AtomicBool = AtomicBool::new(false);
-        ctrlc::set_handler(|| TOLD.store(true, Ordering::Relaxed))?;
-        while !TOLD.load(Ordering::Relaxed) {
-            for (process, child) in &mut self.0 {
+        while !self.is_told_to_end() {
+            for (process, child) in &mut self.modules {
                 if let Some(status) = child.try_wait()? {
                     bail!("{} ended ({status})", process.service);
                 }
@@ -197,12 +217,12 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // The last one first: workers hand over while the others still pass calls on.
-        for (_, child) in self.0.iter_mut().rev() {
+        for (_, child) in self.modules.iter_mut().rev() {
             let pid = child.id().to_string();
             let _ = shell::program("kill").args(["-TERM", &pid]).status();
         }
         let until = Instant::now() + ENDS_WITHIN;
-        for (_, child) in &mut self.0 {
+        for (_, child) in &mut self.modules {
             while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
                 sleep(LOOK_EVERY);
             }
