@@ -52,7 +52,8 @@ pub async fn open(
         statement_timeout: STATEMENT_TIMEOUT,
     })?;
     let installation = installation(&database, &settings).await?;
-    if settings.nodes.secret.is_none() {
+    // Certificates prove as much by themselves.
+    if settings.nodes.secret.is_none() && settings.nodes.tls.cert.is_none() {
         settings.nodes.secret = Some(shared_secret(&database).await?);
     }
     let session = Uuid::new_v4();

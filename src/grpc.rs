@@ -6,11 +6,30 @@ use std::time::Duration;
 
 use anyhow::Context;
 use maestro_api::Apis;
-use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer, NodeSecret};
+use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer, NodeSecret, NodeTls};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::error;
+
+/// How callers prove that they are nodes.
+pub enum NodeProof {
+    Secret(NodeSecret),
+    Certificate(NodeTls),
+    Both(NodeSecret, NodeTls),
+}
+
+impl NodeProof {
+    /// `None`: they cannot, so that nobody may be served.
+    pub fn of(secret: Option<NodeSecret>, tls: Option<NodeTls>) -> Option<Self> {
+        match (secret, tls) {
+            (None, None) => None,
+            (Some(secret), None) => Some(Self::Secret(secret)),
+            (None, Some(tls)) => Some(Self::Certificate(tls)),
+            (Some(secret), Some(tls)) => Some(Self::Both(secret, tls)),
+        }
+    }
+}
 
 /// A running gRPC server.
 pub struct Grpc {
@@ -42,8 +61,8 @@ impl Grpc {
         Ok(Self::run(server.context("cannot serve gRPC")?, io))
     }
 
-    /// Serves other nodes, which know the secret. `registry` is not that of the public server, which has families
-    /// of the same names.
+    /// Serves other nodes, which prove that they are some. `registry` is not that of the public server, which has
+    /// families of the same names.
     ///
     /// # Errors
     /// If the server cannot be built.
@@ -52,13 +71,18 @@ impl Grpc {
         connections_max: usize,
         registry: &Registry,
         apis: Apis,
-        secret: NodeSecret,
+        proof: NodeProof,
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let (bounds, audience) = (Bounds::new(connections_max), Audience::Nodes);
         let server = GrpcServer::new(listener, bounds, registry, apis, audience).await;
         let server = server.context("cannot serve other nodes")?;
-        Ok(Self::run(server.for_those_who_know(secret), io))
+        let server = match proof {
+            NodeProof::Secret(secret) => server.for_those_who_know(secret),
+            NodeProof::Certificate(tls) => server.for_certified(tls),
+            NodeProof::Both(secret, tls) => server.for_those_who_know(secret).for_certified(tls),
+        };
+        Ok(Self::run(server, io))
     }
 
     fn run(server: GrpcServer, io: &Handle) -> Self {

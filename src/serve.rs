@@ -1,7 +1,7 @@
 //! The life cycle of the process: adapters, actors, servers, and shutdown.
 
 use crate::compose::{AdapterMetrics, Adapters, Hosting, claim_folder, open_store};
-use crate::grpc::Grpc;
+use crate::grpc::{Grpc, NodeProof};
 use crate::listen::{Addresses, HttpListeners, Listeners, rooms_api_of_this_machine};
 use crate::metrics;
 use crate::module::Duties;
@@ -11,7 +11,7 @@ use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
 use maestro_api::{Apis, owned, routed};
-use maestro_grpc::GrpcPeers;
+use maestro_grpc::{GrpcPeers, NodeTls};
 use maestro_http::{
     ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
     server,
@@ -68,6 +68,9 @@ where
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
     ensure_descriptors(settings)?;
+    // Before anything is opened: files that cannot be used end the start.
+    let files = settings.nodes.tls.files().map_err(anyhow::Error::msg)?;
+    let tls = files.map(NodeTls::open).transpose()?;
     let registry = Registry::new();
     let of_nodes = metrics::registry_of_nodes()?;
     let measured = AdapterMetrics::register(&registry)?;
@@ -80,7 +83,8 @@ where
         true => adapters.reporter(settings, io.handle()),
         false => None,
     };
-    let peers = Arc::new(GrpcPeers::new(secret, io.handle().clone()));
+    let peers = GrpcPeers::new(secret.clone(), io.handle().clone()).by_certificate(tls.clone());
+    let peers = Arc::new(peers);
     let apis = routed(&node, services.clone(), peers.clone());
     let parts = InternalParts {
         operator: apis.operator.clone(),
@@ -93,6 +97,7 @@ where
     let apis = ServedApis {
         public: apis,
         nodes: owned(&node, services),
+        proof: NodeProof::of(secret, tls),
     };
     let serving = Serving::start(
         settings,
@@ -180,6 +185,8 @@ struct ServedApis {
     public: Apis,
     /// For other nodes: calls are answered where the owner runs here.
     nodes: Apis,
+    /// How those prove that they are nodes.
+    proof: Option<NodeProof>,
 }
 
 /// The running servers.
@@ -200,14 +207,14 @@ impl Serving {
     ) -> anyhow::Result<Self> {
         let Listeners { grpc, http, nodes } = listeners;
         let shown_to = settings.actors_shown_over_grpc();
-        let nodes = match (nodes, &settings.nodes.secret) {
-            (Some(listener), Some(secret)) => {
-                let (connections_max, secret) = (descriptors() / 8, secret.clone());
+        let nodes = match (nodes, apis.proof) {
+            (Some(listener), Some(proof)) => {
+                let connections_max = descriptors() / 8;
                 let address = settings.nodes.address(&listener)?;
                 info!(address, "taking calls of other nodes");
                 let apis = apis.nodes;
                 let started =
-                    Grpc::start_for_nodes(listener, connections_max, of_nodes, apis, secret, io);
+                    Grpc::start_for_nodes(listener, connections_max, of_nodes, apis, proof, io);
                 Some(started.await?)
             }
             _ => None,

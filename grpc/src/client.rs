@@ -26,6 +26,7 @@ use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
 use crate::identity::{NODE_SECRET, NodeSecret};
 use crate::services::{OWNER, PUSHBACK};
+use crate::tls::{NodeTls, connector};
 
 /// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.
 const ANSWER_MAX: usize = 64 << 20;
@@ -48,13 +49,19 @@ impl GrpcClient {
     /// # Errors
     /// Fails when `url` is not a valid URL.
     pub fn new(url: &str) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(url.to_owned())?
-            .connect_timeout(CONNECTED_WITHIN)
-            .http2_keep_alive_interval(PROBE_EVERY)
-            .keep_alive_timeout(PROBE_ANSWERED_WITHIN)
-            .keep_alive_while_idle(true);
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel: endpoint(url)?.connect_lazy(),
+            secret: None,
+        })
+    }
+
+    /// Connects as [`Self::new`], by TLS: the server and this process prove to each other that they are nodes.
+    ///
+    /// # Errors
+    /// Fails when `url` is not a valid URL. Its scheme is `http` here too.
+    pub fn by_certificate(url: &str, tls: NodeTls) -> Result<Self, tonic::transport::Error> {
+        Ok(Self {
+            channel: endpoint(url)?.connect_with_connector_lazy(connector(tls)),
             secret: None,
         })
     }
@@ -92,6 +99,15 @@ impl GrpcClient {
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?
+        .connect_timeout(CONNECTED_WITHIN)
+        .http2_keep_alive_interval(PROBE_EVERY)
+        .keep_alive_timeout(PROBE_ANSWERED_WITHIN)
+        .keep_alive_while_idle(true);
+    Ok(endpoint)
 }
 
 /// A value that is no valid header is left out: the other side then generates an id or begins a trace.

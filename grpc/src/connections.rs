@@ -4,6 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use maestro_api::Seldom;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
@@ -19,6 +21,7 @@ use tracing::warn;
 
 use crate::crowd::{Crowd, Line, Place};
 use crate::frames::Frames;
+use crate::tls::{HANDSHAKE, NodeTls, Wire};
 
 /// Limits that keep one client from starving the others.
 #[derive(Clone, Copy, Debug)]
@@ -47,23 +50,24 @@ const PREFACE: usize = 24;
 /// How long the server waits after it failed to accept a connection.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Accepts connections, which are closed when `cut` is canceled.
+/// Accepts connections, which are closed when `cut` is canceled. With `tls`, callers are to prove that they are nodes.
 pub fn incoming(
     listener: TcpListener,
     cut: CancellationToken,
     bounds: Bounds,
+    tls: Option<NodeTls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let crowd = Crowd::new(bounds.connections_max);
     unfold(
-        (listener, crowd, cut),
-        move |(listener, crowd, cut)| async move {
+        (listener, crowd, cut, tls),
+        move |(listener, crowd, cut, tls)| async move {
             let accepted = match listener.accept().await {
                 Ok((stream, peer)) => {
                     let place = crowd.enter(&cut).await?;
                     // Answers are small and latency matters. If it cannot be set, they are only slower.
                     let _ = stream.set_nodelay(true);
                     Ok(Connection {
-                        stream,
+                        wire: Wire::new(stream, peer, tls.as_ref()),
                         peer,
                         frames: Frames::new(Instant::now()),
                         cut: Box::pin(place.cut().cancelled_owned()),
@@ -81,14 +85,14 @@ pub fn incoming(
                     Err(error)
                 }
             };
-            Some((accepted, (listener, crowd, cut)))
+            Some((accepted, (listener, crowd, cut, tls)))
         },
     )
 }
 
 /// A client's connection, which holds its place in the crowd.
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     peer: SocketAddr,
     frames: Frames,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -102,6 +106,8 @@ pub struct Connection {
 pub struct Peer {
     pub address: SocketAddr,
     pub line: Line,
+    /// Set where TLS is required and it came without.
+    pub plain: Arc<AtomicBool>,
 }
 
 struct Preface {
@@ -110,8 +116,19 @@ struct Preface {
 }
 
 impl Connection {
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(&mut self.stream)
+    fn wire(&mut self) -> Pin<&mut Wire> {
+        Pin::new(&mut self.wire)
+    }
+
+    /// Whether the connection has to end before its preface came. The server writes before it reads, and a handshake
+    /// that never ends would keep it there.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let preface = self.preface.as_mut()?;
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Some(io::ErrorKind::ConnectionAborted.into());
+        }
+        let late = preface.until.as_mut().poll(cx).is_ready();
+        late.then(|| io::ErrorKind::TimedOut.into())
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -134,6 +151,19 @@ impl Connection {
     }
 }
 
+/// Anybody can provoke this line, so its rate is limited.
+fn speaks_tls(peer: SocketAddr) -> io::Error {
+    static SAID: Seldom = Seldom::new();
+    if let Some(unsaid) = SAID.next() {
+        warn!(
+            %peer, not_logged = unsaid,
+            "a caller that speaks TLS was refused, because none is spoken here; if it is a node, set cluster.tls.cert, \
+             cluster.tls.key and cluster.tls.ca on all nodes or on none"
+        );
+    }
+    io::ErrorKind::InvalidData.into()
+}
+
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
@@ -141,6 +171,7 @@ impl Connected for Connection {
         Peer {
             address: self.peer,
             line: self.place.line(),
+            plain: self.wire.is_plain(),
         }
     }
 }
@@ -155,15 +186,16 @@ impl AsyncRead for Connection {
         if self.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        if let Some(preface) = &mut self.preface
-            && preface.until.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if let Some(late) = self.is_late(cx) {
+            return Poll::Ready(Err(late));
         }
         let before = buf.filled().len();
-        let read = self.stream().poll_read(cx, buf);
+        let read = self.wire().poll_read(cx, buf);
         let came = &buf.filled()[before..];
         let greeting = self.preface.as_ref().map_or(0, |preface| preface.left);
+        if greeting == PREFACE && came.first() == Some(&HANDSHAKE) {
+            return Poll::Ready(Err(speaks_tls(self.peer)));
+        }
         let greeting = greeting.min(came.len());
         if let Some(preface) = &mut self.preface {
             preface.left -= greeting;
@@ -188,16 +220,19 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write(cx, buf);
+        if let Some(late) = self.is_late(cx) {
+            return Poll::Ready(Err(late));
+        }
+        let written = self.wire().poll_write(cx, buf);
         self.count(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        self.wire().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+        self.wire().poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -205,11 +240,14 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write_vectored(cx, bufs);
+        if let Some(late) = self.is_late(cx) {
+            return Poll::Ready(Err(late));
+        }
+        let written = self.wire().poll_write_vectored(cx, bufs);
         self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 }

@@ -24,6 +24,7 @@ mod server;
 mod services;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 
 pub use client::{GrpcClient, Unreachable};
 pub use codec::WireCodec;
@@ -33,6 +34,7 @@ pub use identity::NodeSecret;
 pub use peers::GrpcPeers;
 pub use server::{GrpcControl, GrpcServer};
 pub use services::{ActorsShownTo, Audience};
+pub use tls::{NodeTls, TlsError, TlsFiles};
 
 /// The compiled descriptors of package `api.v1`: a `google.protobuf.FileDescriptorSet`.
 pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.v1.bin"));

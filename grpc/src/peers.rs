@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::GrpcClient;
 use crate::identity::NodeSecret;
 use crate::pings::PingLine;
+use crate::tls::NodeTls;
 
 /// Maximum number of nodes with an open connection. Beyond it, the one that was called longest ago is forgotten: nodes
 /// come and go under new addresses for as long as this process runs.
@@ -22,6 +23,7 @@ const PEERS_MAX: usize = 256;
 /// Calls other nodes, with one connection each.
 pub struct GrpcPeers {
     secret: Option<NodeSecret>,
+    tls: Option<NodeTls>,
     io: Handle,
     /// The streams of pings.
     tasks: TaskTracker,
@@ -39,6 +41,7 @@ impl GrpcPeers {
     pub fn new(secret: Option<NodeSecret>, io: Handle) -> Self {
         Self {
             secret,
+            tls: None,
             io,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -46,9 +49,19 @@ impl GrpcPeers {
         }
     }
 
+    /// Calls by TLS, with this node's certificate.
+    pub fn by_certificate(self, tls: Option<NodeTls>) -> Self {
+        Self { tls, ..self }
+    }
+
     fn connect(&self, address: &str) -> ApiResult<Apis> {
         let _on_io = self.io.enter();
-        let client = GrpcClient::new(&format!("http://{address}")).map_err(|error| {
+        let url = format!("http://{address}");
+        let client = match &self.tls {
+            Some(tls) => GrpcClient::by_certificate(&url, tls.clone()),
+            None => GrpcClient::new(&url),
+        };
+        let client = client.map_err(|error| {
             Status::unavailable(format!("no node can be called at {address:?}: {error}"))
         })?;
         let client = client.of_node(self.secret.clone());

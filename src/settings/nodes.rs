@@ -2,8 +2,9 @@
 
 use super::Listen;
 use super::form::Form;
-use maestro_grpc::NodeSecret;
+use maestro_grpc::{NodeSecret, TlsFiles};
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 /// What the keys `cluster.…` set.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,62 @@ pub struct NodeSettings {
     pub advertise: Option<Listen>,
     /// Proves that a caller is a node of this cluster.
     pub secret: Option<NodeSecret>,
+    /// Certificates, which prove it too.
+    pub tls: TlsSettings,
+}
+
+/// What the keys `cluster.tls.…` set: PEM files, and a name.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// The certificate of this node.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The authority of all nodes' certificates.
+    pub ca: Option<PathBuf>,
+    /// The DNS name that is in each of them.
+    pub name: String,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            cert: None,
+            key: None,
+            ca: None,
+            name: "maestro-node".to_owned(),
+        }
+    }
+}
+
+impl TlsSettings {
+    /// `None`: calls between nodes travel in plain text.
+    ///
+    /// # Errors
+    /// Names the keys that are missing.
+    pub fn files(&self) -> Result<Option<TlsFiles>, String> {
+        match (&self.cert, &self.key, &self.ca) {
+            (None, None, None) => Ok(None),
+            (Some(cert), Some(key), Some(ca)) => Ok(Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                ca: ca.clone(),
+                name: self.name.clone(),
+            })),
+            (cert, key, ca) => {
+                let all = [("cert", cert), ("key", key), ("ca", ca)];
+                let missing = all.iter().filter(|(_, file)| file.is_none());
+                let missing: Vec<_> = missing
+                    .map(|(key, _)| format!("cluster.tls.{key}"))
+                    .collect();
+                Err(format!(
+                    "TLS between nodes needs cluster.tls.cert, cluster.tls.key and cluster.tls.ca: set {} too, or none of \
+                     the three",
+                    missing.join(" and ")
+                ))
+            }
+        }
+    }
 }
 
 impl NodeSettings {
@@ -22,10 +79,12 @@ impl NodeSettings {
     /// # Errors
     /// Says what to set.
     pub fn check(&self) -> Result<(), String> {
-        match (&self.listen, &self.secret) {
-            (Some(_), None) => Err(
+        let tls = self.tls.files()?;
+        match (&self.listen, &self.secret, tls) {
+            (Some(_), None, None) => Err(
                 "cluster.listen takes calls of other nodes, which may change everything: set cluster.secret to the same \
-                 text on all nodes (`openssl rand -hex 32` makes one), or leave cluster.listen empty"
+                 text on all nodes (`openssl rand -hex 32` makes one), or cluster.tls.cert, cluster.tls.key and \
+                 cluster.tls.ca, or leave cluster.listen empty"
                     .to_owned(),
             ),
             _ => Ok(()),

@@ -523,6 +523,27 @@ fn a_file_that_is_nested_too_deep_is_refused() {
 }
 
 #[test]
+fn tls_between_nodes_needs_three_files() {
+    let all = [
+        ("MAESTRO_CLUSTER_TLS_CERT", "/etc/maestro/node.pem"),
+        ("MAESTRO_CLUSTER_TLS_KEY", "/etc/maestro/node.key"),
+        ("MAESTRO_CLUSTER_TLS_CA", "/etc/maestro/ca.pem"),
+    ];
+    let check = |given: &[(&str, &str)]| from_env(given).unwrap().settings.nodes.check();
+    for some in [&all[..1], &all[1..2], &all[2..], &all[..2], &all[1..]] {
+        let refused = check(some).unwrap_err();
+        assert!(refused.contains("none of the three"), "{refused}");
+    }
+    let refused = check(&all[1..]).unwrap_err();
+    assert!(refused.contains("set cluster.tls.cert too"), "{refused}");
+    // They take the place of the secret.
+    let listen = ("MAESTRO_CLUSTER_LISTEN", "127.0.0.1:8091");
+    assert_eq!(check(&[&all[..], &[listen]].concat()), Ok(()));
+    let files = from_env(&all).unwrap().settings.nodes.tls.files().unwrap();
+    assert_eq!(files.unwrap().name, "maestro-node");
+}
+
+#[test]
 fn the_secret_of_the_nodes_is_needed_and_never_shown() {
     let listen = ("MAESTRO_CLUSTER_LISTEN", "127.0.0.1:8091");
     let loaded = from_env(&[listen]).unwrap();

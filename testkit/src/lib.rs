@@ -1,6 +1,7 @@
 //! Fakes, builders, contract suites and harnesses for tests.
 
 pub mod build;
+pub mod certificates;
 pub mod contract;
 mod eventually;
 pub mod fake;

@@ -13,6 +13,9 @@ use crate::services::status;
 
 const GRPC: &[u8] = b"application/grpc";
 
+const ON_ALL: &str =
+    "set cluster.tls.cert, cluster.tls.key and cluster.tls.ca on all nodes or on none";
+
 /// The answer to a request that is not a gRPC call.
 pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     let code = match () {
@@ -43,6 +46,20 @@ pub fn stranger(peer: Option<&Peer>) -> Response<Body> {
     let message =
         "only nodes of this cluster may call here: cluster.secret must be the same on all of them";
     status(Status::new(Code::Unauthenticated, message)).into_http()
+}
+
+/// The answer to a caller without TLS, where it is required. Nothing of its call is read.
+pub fn plain(peer: &Peer) -> Response<Body> {
+    // Anybody can provoke this line, so its rate is limited.
+    static SAID: Seldom = Seldom::new();
+    if let Some(unsaid) = SAID.next() {
+        warn!(
+            peer = %peer.address, not_logged = unsaid,
+            "a call as a node was refused: it came without TLS; {ON_ALL}"
+        );
+    }
+    let message = format!("nodes of this cluster call each other by TLS: {ON_ALL}");
+    status(Status::unavailable(message)).into_http()
 }
 
 /// `application/grpc`, optionally followed by a message format or parameters; gRPC-Web is another protocol.

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub struct Calls {
     pub audience: Audience,
     /// What every caller must know, if only nodes may call.
     pub secret: Option<NodeSecret>,
+    /// Whether callers with TLS have proved that they are nodes.
+    pub by_certificate: bool,
     pub metrics: Arc<Metrics>,
 }
 
@@ -65,14 +68,20 @@ impl Service<Request<Body>> for Calls {
             return Box::pin(std::future::ready(Ok(refused)));
         }
         let peer = request.extensions().get::<Peer>();
-        if let Some(secret) = &self.secret {
-            if !secret.is_in(request.headers()) {
-                Timed::unknown(self.metrics.clone()).end(Some(Code::Unauthenticated));
-                return Box::pin(std::future::ready(Ok(door::stranger(peer))));
-            }
-            if let Some(peer) = peer {
-                peer.line.trust();
-            }
+        if let Some(peer) = peer.filter(|peer| peer.plain.load(Relaxed)) {
+            Timed::unknown(self.metrics.clone()).end(Some(Code::Unavailable));
+            return Box::pin(std::future::ready(Ok(door::plain(peer))));
+        }
+        if let Some(secret) = &self.secret
+            && !secret.is_in(request.headers())
+        {
+            Timed::unknown(self.metrics.clone()).end(Some(Code::Unauthenticated));
+            return Box::pin(std::future::ready(Ok(door::stranger(peer))));
+        }
+        if (self.secret.is_some() || self.by_certificate)
+            && let Some(peer) = peer
+        {
+            peer.line.trust();
         }
         let path = request.uri().path();
         match self.audience.call(path) {

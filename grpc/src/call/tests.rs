@@ -41,6 +41,7 @@ pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
         .expect("whole descriptors");
     Calls {
         secret: None,
+        by_certificate: false,
         routes,
         audience: Audience::Nodes,
         metrics,

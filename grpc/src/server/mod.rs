@@ -23,6 +23,7 @@ use crate::connections::{Bounds, incoming};
 use crate::identity::NodeSecret;
 use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
 use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
+use crate::tls::NodeTls;
 use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS};
 
 /// Concurrent calls per connection; further calls wait at the client.
@@ -51,6 +52,7 @@ pub struct GrpcServer {
     listener: TcpListener,
     bounds: Bounds,
     calls: Calls,
+    tls: Option<NodeTls>,
     health: HealthReporter,
     control: GrpcControl,
 }
@@ -93,8 +95,10 @@ impl GrpcServer {
                 routes,
                 audience,
                 secret: None,
+                by_certificate: false,
                 metrics: Metrics::register(registry, audience).map_err(io::Error::other)?,
             },
+            tls: None,
             health,
             control,
         })
@@ -103,6 +107,13 @@ impl GrpcServer {
     /// Answers only callers that know this secret. Others are refused before anything of their call is read.
     pub fn for_those_who_know(mut self, secret: NodeSecret) -> Self {
         self.calls.secret = Some(secret);
+        self
+    }
+
+    /// Answers only callers with a certificate of the nodes' authority. One without TLS is told what to do.
+    pub fn for_certified(mut self, tls: NodeTls) -> Self {
+        self.tls = Some(tls);
+        self.calls.by_certificate = true;
         self
     }
 
@@ -128,12 +139,13 @@ impl GrpcServer {
                 health.clear_service_status(name).await;
             }
         };
+        let connections = incoming(listener, cut, self.bounds, self.tls);
         Server::builder()
             .max_concurrent_streams(STREAMS_MAX)
             .http2_max_header_list_size(HEAD_MAX)
             .http2_keepalive_interval(Some(PROBE_EVERY))
             .http2_keepalive_timeout(Some(PROBE_ANSWERED_WITHIN))
-            .serve_with_incoming_shutdown(self.calls, incoming(listener, cut, self.bounds), signal)
+            .serve_with_incoming_shutdown(self.calls, connections, signal)
             .await
             .map_err(io::Error::other)
     }
