@@ -30,7 +30,6 @@ async fn pause(address: &str, tls: Option<NodeTls>) -> Result<(), Status> {
     let peers = GrpcPeers::new(None, Handle::current()).by_certificate(tls);
     let request = PauseSchedulerRequest {
         scheduler_name: "north".into(),
-        ..PauseSchedulerRequest::default()
     };
     let (operator, context) = (peers.at(address)?.operator, RequestContext::internal());
     let paused = operator.pause_scheduler(&context, request);
