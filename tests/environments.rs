@@ -278,12 +278,11 @@ async fn inside() {
     );
     for (at, host) in hosts.iter().enumerate() {
         let path = "/debug/actors?scheduler=abroad";
-        let shown = ask(&http, "GET", host.url(host.internal, path), None).await;
-        let shown = shown.unwrap_or_default().1;
-        assert!(
-            shown.contains(r#""name":"abroad""#),
-            "{}: {shown}",
-            MODULES[at].0
-        );
+        // A node looks at the others once a second.
+        let shows = || async {
+            let shown = ask(&http, "GET", host.url(host.internal, path), None).await;
+            shown.is_some_and(|(_, text)| text.contains(r#""name":"abroad""#))
+        };
+        assert!(eventually(seconds(10), shows).await, "{}", MODULES[at].0);
     }
 }
