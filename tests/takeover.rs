@@ -3,69 +3,32 @@
 
 #[path = "takeover/recording.rs"]
 mod recording;
+#[path = "../store/tests/support/stores.rs"]
+mod stores;
 
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_core::domain::*;
-use maestro_core::ports::Member;
 use maestro_core::rules::patch::Patch;
 use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Reply};
-use maestro_store::cluster::ClusterStore;
-use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings, migrate};
-use maestro_store::redis::{RedisSettings, RedisStore};
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, RuntimeCall, TokioClock, member};
-use maestro_testkit::servers::postgres::{self, TestDatabase};
-use maestro_testkit::servers::redis::RedisServer;
+use maestro_testkit::fake::{FakeForwarders, FakeRuntime, RuntimeCall, TokioClock};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
+use stores::Stores;
 
 const PODS: &str = include_str!("takeover/busy/pods.json");
 const NODES: &str = include_str!("takeover/busy/nodes.json");
 const LONG: Duration = Duration::from_secs(30);
 
-struct Stores {
-    postgres: TestDatabase,
-    redis: RedisServer,
-}
-
 impl Stores {
     /// With the recording. `None` where a program is missing, which is said.
     async fn busy() -> Option<Self> {
-        let (postgres, redis) = (postgres::database().await?, RedisServer::start(&[]).await?);
-        let stores = Self { postgres, redis };
-        migrate(&stores.database()).await.expect("migrated");
+        let stores = Self::start().await?;
         recording::fill(&stores.postgres, &stores.redis);
         Some(stores)
-    }
-
-    fn database(&self) -> Database {
-        let settings = PostgresSettings {
-            url: self.postgres.url().to_owned(),
-            pool_size: 8,
-            statement_timeout: Duration::from_secs(5),
-        };
-        Database::open(&settings).expect("a database")
-    }
-
-    async fn store(&self) -> Arc<ClusterStore> {
-        let settings = RedisSettings {
-            urls: vec![("adapters.roomStorage.redis.url", self.redis.url())],
-            pool_size: 0,
-            operations_ttl: None,
-            authorities: Vec::new(),
-        };
-        let redis = RedisStore::connect(&settings).await.expect("Redis");
-        let me = Member {
-            session: Uuid::new_v4(),
-            ..member("127.0.0.1:1")
-        };
-        let ownership = PostgresOwnership::new(self.database(), me, Duration::from_secs(10));
-        let opened = ClusterStore::open(self.database(), redis, Arc::new(ownership)).await;
-        opened.expect("a store")
     }
 
     fn state(&self, name: &str) -> String {

@@ -3,64 +3,27 @@
 
 #[path = "../../tests/takeover/recording.rs"]
 mod recording;
+#[path = "support/stores.rs"]
+mod stores;
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_store::cluster::ClusterStore;
 use maestro_store::cluster::doctor::{HandBackError, Kind, Outcome, Remedy};
-use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings, migrate};
-use maestro_store::redis::{RedisSettings, RedisStore};
 use maestro_testkit::contract::store::samples::{operation, room};
-use maestro_testkit::fake::member;
-use maestro_testkit::servers::postgres::{self, TestDatabase};
-use maestro_testkit::servers::redis::RedisServer;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use uuid::Uuid;
+use stores::Stores;
 
 const NAMES: [&str; 6] = ["arena-eu", "empty", "lobby", "newborn", "raid", "ranges"];
-
-struct Stores {
-    postgres: TestDatabase,
-    redis: RedisServer,
-}
 
 impl Stores {
     /// With the recording. `None` where a program is missing, which is said.
     async fn busy() -> Option<Self> {
-        let (postgres, redis) = (postgres::database().await?, RedisServer::start(&[]).await?);
-        let stores = Self { postgres, redis };
-        migrate(&stores.database()).await.unwrap();
+        let stores = Self::start().await?;
         recording::fill(&stores.postgres, &stores.redis);
         Some(stores)
-    }
-
-    fn database(&self) -> Database {
-        let settings = PostgresSettings {
-            url: self.postgres.url().to_owned(),
-            pool_size: 8,
-            statement_timeout: Duration::from_secs(5),
-        };
-        Database::open(&settings).unwrap()
-    }
-
-    async fn store(&self) -> Arc<ClusterStore> {
-        let settings = RedisSettings {
-            urls: vec![("adapters.roomStorage.redis.url", self.redis.url())],
-            pool_size: 0,
-            operations_ttl: None,
-            authorities: Vec::new(),
-        };
-        let redis = RedisStore::connect(&settings).await.unwrap();
-        let me = Member {
-            session: Uuid::new_v4(),
-            ..member("127.0.0.1:1")
-        };
-        let ownership = PostgresOwnership::new(self.database(), me, Duration::from_secs(60));
-        let opened = ClusterStore::open(self.database(), redis, Arc::new(ownership)).await;
-        opened.unwrap()
     }
 
     fn rows(&self, sql: &str) -> Vec<String> {

@@ -4,8 +4,8 @@ use crate::settings::Settings;
 use crate::settings::form::*;
 use crate::settings::key::{Key, Selects};
 
-const POSTGRES: &str = "the store is one embedded file";
-const REDIS: &str = "the store is one embedded file";
+const MADE_WHEN_NEEDED: &str = "connections are made when they are needed";
+const KEPT: &str = "a connection is kept while it works";
 const KUBERNETES: &str = "rooms are local processes";
 /// The setting that makes `maestro migrate` migrate a database.
 pub const POSTGRES_URL: &str = "adapters.schedulerStorage.postgres.url";
@@ -51,7 +51,7 @@ fn stores() -> Vec<Key> {
             &DURATION,
             "0s",
             "Age at which a connection to Redis is replaced. 0s: never.",
-            REDIS,
+            KEPT,
         ),
         Key::new(
             POSTGRES_URL,
@@ -72,7 +72,7 @@ fn stores() -> Vec<Key> {
             &SIZE,
             "10",
             "Connections to Postgres that are kept open.",
-            POSTGRES,
+            MADE_WHEN_NEEDED,
         ),
     ]
 }

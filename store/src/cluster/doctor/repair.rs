@@ -125,8 +125,9 @@ impl ClusterStore {
             .map_err(|error| error.to_string())?;
         let mut changes = Vec::new();
         for finding in findings {
-            let known = |room: &&_| !loaded.rooms.iter().any(|record| record.id == **room);
-            let rooms = finding.rooms.iter().filter(known).cloned();
+            // What the loader takes for a room stays.
+            let is_none = |room: &&_| !loaded.rooms.iter().any(|record| record.id == **room);
+            let rooms = finding.rooms.iter().filter(is_none).cloned();
             changes.extend(rooms.map(Change::DeleteRoom));
             for id in &finding.operations {
                 // It may have found its queue meanwhile.
