@@ -18,6 +18,8 @@ use tracing::{info, warn};
 const RENEWALS_WITHOUT_PROGRESS: u32 = 3;
 /// How long the store may take to end the session.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// How long the first call to a scheduler of another program waits for its owner.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long the store may take to say what it knows of the nodes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -188,7 +190,17 @@ impl Node {
             return Ok(Some(handle));
         }
         self.look_up(name).await?;
-        self.directory.find(name)
+        match self.directory.find(name) {
+            // Another program has just created it: it gets its owner now, not with the next survey.
+            Err(CallError::Unowned(_)) => self.adopt(name).await.map(Some),
+            Ok(Some(handle)) if handle.is_loading() => self.adopt(name).await.map(Some),
+            found => found,
+        }
+    }
+
+    async fn adopt(&self, name: &str) -> Result<SchedulerHandle, CallError> {
+        let made = tokio::time::timeout(ADOPTED_WITHIN, self.ensure(name.into())).await;
+        made.unwrap_or_else(|_| Err(CallError::Unowned(name.to_owned())))
     }
 
     async fn look_up(&self, name: &str) -> Result<(), CallError> {

@@ -1,7 +1,7 @@
 //! What other programs put into Redis: operations that they push, and requests to cancel some (contract 5.2, 5.10).
 //!
-//! One connection for the whole node. The server tells it of every change of a queue (`CLIENT TRACKING`, Redis 6); a
-//! scan each second makes a lost hint harmless. Our own pushes cause hints too (`NOLOOP` would leave out those of this
+//! One connection for the whole node. The server tells it of every change of a queue (`CLIENT TRACKING`, Redis 6);
+//! looking at all queues in turns makes a lost hint harmless. Our own pushes cause hints too (`NOLOOP` would leave out those of this
 //! connection only): they are known by their entries in the journal.
 
 use super::RedisStore;
@@ -23,6 +23,7 @@ use maestro_core::ports::{Feed, FeedEvent};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -30,8 +31,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
-/// How late a push is found whose hint was lost.
+/// How often a part of the queues is looked at, whether hints came or not.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
+/// Scans until each queue was looked at. A lost connection is followed by a scan of all, so that this is for what no
+/// side notices. All queues each second cost a node with 1,000 idle schedulers most of its time.
+const TURNS: u64 = 10;
 /// Hints that follow each other faster are looked at together: our own pushes cause hints as well.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How often an id without a hash is looked at again.
@@ -70,6 +74,9 @@ impl RedisStore {
             names: self.names.clone(),
             hinted: HashSet::new(),
             looked: Instant::now(),
+            turn: 0,
+            has_hints: false,
+            is_behind: true,
             is_failing: false,
             client,
         };
@@ -106,6 +113,12 @@ struct Listener {
     /// Schedulers whose queues have changed.
     hinted: HashSet<SchedulerName>,
     looked: Instant,
+    /// Counts scans: each looks at one part of the queues.
+    turn: u64,
+    /// Whether the server promised to tell of changes.
+    has_hints: bool,
+    /// Whether hints may have been lost, so that the next scan looks at all queues.
+    is_behind: bool,
     /// Whether the last questions failed, so that each outage is logged once.
     is_failing: bool,
 }
@@ -124,13 +137,17 @@ impl Listener {
                 connected = self.reconnects.recv() => match connected {
                     Ok(_) | Err(RecvError::Lagged(_)) => {
                         self.listen().await;
+                        self.is_behind = true;
                         scan.reset_immediately();
                     }
                     Err(RecvError::Closed) => break,
                 },
                 hint = self.invalidations.recv() => match hint {
                     Ok(hint) => self.hint(hint),
-                    Err(RecvError::Lagged(_)) => scan.reset_immediately(),
+                    Err(RecvError::Lagged(_)) => {
+                        self.is_behind = true;
+                        scan.reset_immediately();
+                    }
                     Err(RecvError::Closed) => break,
                 },
                 message = self.messages.recv() => match message {
@@ -154,6 +171,7 @@ impl Listener {
         let words = ["TRACKING", "ON", "BCAST", "PREFIX", QUEUES];
         let tracking = CustomCommand::new_static("CLIENT", None, false);
         let tracking: Result<Value, Error> = self.client.custom(tracking, words.to_vec()).await;
+        self.has_hints = tracking.is_ok();
         if let Err(error) = tracking {
             warn!(
                 "Redis gives no hints of pushed operations ({error}); they start up to a second late"
@@ -229,9 +247,11 @@ impl Listener {
         }
     }
 
-    /// Looks at all queues that have something in them, and forgets what has left them.
+    /// Looks at the queues of this turn that have something in them, and forgets what has left them.
     async fn scan(&mut self) {
-        let watched: Vec<SchedulerName> = self.watched.lock().iter().cloned().collect();
+        let turn = (self.has_hints && !self.is_behind).then_some(self.turn % TURNS);
+        let due = |name: &&SchedulerName| turn.is_none_or(|turn| turn_of(name) == turn);
+        let watched: Vec<SchedulerName> = self.watched.lock().iter().filter(due).cloned().collect();
         let mut busy = self.queues.known();
         for part in watched.chunks(SCANNED) {
             let keys = part.iter().flat_map(|name| {
@@ -244,6 +264,8 @@ impl Listener {
                 Err(error) => return self.failed(&error),
             }
         }
+        self.turn += 1;
+        self.is_behind = false;
         if self.is_failing {
             self.is_failing = false;
             info!("Redis can be asked for pushed operations again");
@@ -258,6 +280,12 @@ impl Listener {
             warn!("Redis cannot be asked for pushed operations: {error}");
         }
     }
+}
+
+fn turn_of(scheduler: &SchedulerName) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    scheduler.hash(&mut hasher);
+    hasher.finish() % TURNS
 }
 
 /// A request as other programs publish it.
