@@ -1,46 +1,145 @@
 #!/usr/bin/env bash
-# Figures of one node on Postgres and Redis (docs/benchmarks.md, "On Postgres and Redis"): idle with 1,000 schedulers, and the
-# listings. Needs a release build, the ports of the local stack (`cargo xtask stack up`) and 8080, 8081; about two minutes.
+# Figures on Postgres and Redis (docs/benchmarks.md, "On Postgres and Redis"). Needs a release build, psql and redis-cli, the
+# ports of the local stack (`cargo xtask stack up`) and those from 18080 on.
+#
+#   bench/cluster.sh idle    one node with 1,000 schedulers, and the listings: two minutes
+#   bench/cluster.sh load    pings, allocations and operations of one node; pings through another: four minutes
+#   bench/cluster.sh nodes   three nodes with 1,000 schedulers each, of which one is killed: two minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)
 chmod 755 "$folder"
-xtask=(cargo xtask stack --folder "$folder" --program target/release/maestro)
+maestro=target/release/maestro
+xtask=(cargo xtask stack --folder "$folder" --program "$maestro")
+nodes=()
+finish() {
+    for pid in "${nodes[@]}"; do kill -TERM "$pid" 2>/dev/null && wait "$pid" || true; done
+    "${xtask[@]}" down
+    rm -rf "$folder"
+}
+trap finish EXIT
 "${xtask[@]}" migrate
 export MAESTRO_ADAPTERS_SCHEDULERSTORAGE_POSTGRES_URL=postgres://maestro@127.0.0.1:15432/maestro
 for role in SCHEDULERCACHE OPERATIONSTORAGE OPERATIONFLOW OPERATIONLEASESTORAGE ROOMSTORAGE INSTANCESTORAGE; do
     export "MAESTRO_ADAPTERS_${role}_REDIS_URL=redis://127.0.0.1:16379/0"
 done
-export MAESTRO_RUNTIME_TYPE=simulated MAESTRO_API_HOST=127.0.0.1 MAESTRO_INTERNALAPI_HOST=127.0.0.1 MAESTRO_STORE_DATADIR="$folder/data"
-target/release/maestro start all 2>"$folder/log" &
-server=$!
-trap 'kill -TERM $server; wait $server; "${xtask[@]}" down; rm -rf "$folder"' EXIT
-until curl --silent --fail --output /dev/null http://127.0.0.1:8081/readyz; do sleep 0.1; done
 
-create() { # from, to
-    seq -f '%05g' "$1" "$2" | xargs -P 16 -I{} curl --silent --fail --output /dev/null http://127.0.0.1:8080/schedulers --data '{
-        "name": "fleet-{}", "game": "bench", "maxSurge": "1", "roomsReplicas": 0, "portRange": {"start": 20000, "end": 21000},
+# A node: management, rooms, internal and gRPC on 18N80 to 18N83.
+start() { # number
+    local base=$((18080 + $1 * 100))
+    MAESTRO_RUNTIME_TYPE=simulated MAESTRO_RUNTIME_SIMULATED_ROOMLIST="$folder/rooms-$1" MAESTRO_STORE_DATADIR="$folder/data-$1" \
+        MAESTRO_API_HOST=127.0.0.1 MAESTRO_INTERNALAPI_HOST=127.0.0.1 MAESTRO_CLUSTER_LISTEN="127.0.0.1:$((base + 4))" \
+        MAESTRO_API_PORT=$base MAESTRO_ROOMSAPI_PORT=$((base + 1)) MAESTRO_INTERNALAPI_PORT=$((base + 2)) MAESTRO_GRPC_PORT=$((base + 3)) \
+        MAESTRO_SERVICES_ROOMMANAGER_ROOMPINGTIMEOUTMILLIS=3600000 "$maestro" start all 2>"$folder/log-$1" &
+    nodes[$1]=$!
+    until curl --silent --fail --output /dev/null "http://127.0.0.1:$((base + 2))/readyz"; do sleep 0.1; done
+}
+create() { # from, to, rooms of each
+    seq -f '%05g' "$1" "$2" | xargs -P 16 -I{} curl --silent --fail --output /dev/null http://127.0.0.1:18080/schedulers --data '{
+        "name": "fleet-{}", "game": "bench", "maxSurge": "1", "roomsReplicas": '"${3:-0}"', "portRange": {"start": 20000, "end": 30000},
         "spec": {"terminationGracePeriod": "10s", "containers": [{"name": "room", "image": "maestro/room",
             "imagePullPolicy": "IfNotPresent", "command": ["maestro", "room"], "environment": [],
             "requests": {"memory": "32Mi", "cpu": "20m"}, "limits": {"memory": "64Mi", "cpu": "200m"},
             "ports": [{"name": "game", "protocol": "tcp", "port": 7777}]}]}}'
 }
-ticks() { awk '{print $14 + $15}' "/proc/$server/stat"; }
+ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 commands() { redis-cli -p 16379 info stats | awk -F: '/total_commands_processed/ {print $2 + 0}'; }
-timed() { # what, path
-    for _ in 1 2 3 4 5; do
-        curl --silent --output /dev/null --write-out "$1: %{time_total} s\n" "http://127.0.0.1:8080$2"
+scripts() { redis-cli -p 16379 info commandstats | sed -n 's/^cmdstat_evalsha:calls=\([0-9]*\),.*/\1/p'; }
+transactions() { sql "select xact_commit from pg_stat_database where datname = 'maestro'"; }
+sql() { psql -h 127.0.0.1 -p 15432 -U maestro -d maestro -Atc "$1"; }
+metric() { # node, name: the sum over its labels
+    curl --silent "http://127.0.0.1:$((18082 + $1 * 100))/metrics" | awk -v name="$2" '$1 == name || index($1, name "{") == 1 {sum += $2} END {print sum + 0}'
+}
+empty() {
+    redis-cli -p 16379 flushall >/dev/null
+    sql "truncate schedulers, scheduler_versions, maestro_node, maestro_owner cascade" >/dev/null
+}
+
+idle() {
+    timed() { # what, path
+        for _ in 1 2 3 4 5; do
+            curl --silent --output /dev/null --write-out "$1: %{time_total} s\n" "http://127.0.0.1:18080$2"
+        done
+    }
+    start 0
+    create 1 1000
+    sleep 20
+    local before=$(ticks "${nodes[0]}") asked=$(commands)
+    sleep 30
+    echo "idle with 1,000 schedulers: $(((($(ticks "${nodes[0]}") - before) * 1000 / $(getconf CLK_TCK) / 30))) thousandths of a core, \
+$(awk '/VmRSS/ {print int($2 / 1024)}' "/proc/${nodes[0]}/status") MiB, $((($(commands) - asked) / 30)) commands of Redis a second"
+    timed "info of 1,000" '/schedulers/info?game=bench'
+    create 1001 8000
+    sleep 5
+    timed "list of 8,000" /schedulers
+}
+
+# Each line beside the same measurement with the embedded store, in turns.
+load() {
+    local round asked called written
+    for round in 1 2 3; do
+        for stores in "" --stores; do
+            empty
+            echo "== pings, round $round ${stores:-embedded}"
+            asked=$(commands) called=$(scripts)
+            "$maestro" bench ping --rooms 1000 --for 8s --baseline $stores
+            echo "in the whole run: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
+        done
+    done
+    for stores in "" --stores; do
+        empty
+        echo "== allocations ${stores:-embedded}"
+        asked=$(commands) called=$(scripts) written=$(transactions)
+        "$maestro" bench allocate --rooms 60000 --for 6s $stores
+        echo "in the whole run, with the making of 60,000 rooms: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
+        empty
+        echo "== operations ${stores:-embedded}"
+        "$maestro" bench operations --operations 5000 --schedulers 100 --for 2s $stores
+    done
+    forwarded
+}
+
+# Rooms of one node ping at another.
+forwarded() {
+    empty
+    start 0
+    create 1 1 1000
+    until [ "$(wc -l <"$folder/rooms-0")" -ge 1000 ]; do sleep 0.1; done
+    start 1
+    local owner other a b
+    owner=$(awk 'NR == 1' <(for n in 0 1; do [ "$(metric $n maestro_cluster_owned_schedulers)" -gt 0 ] && echo "$n"; done))
+    other=$((1 - owner))
+    for at in "$owner" "$other" "$owner" "$other"; do
+        echo "== pings of the rooms of node $owner at node $at"
+        a=$(ticks "${nodes[owner]}") b=$(ticks "${nodes[other]}")
+        "$maestro" bench ping --target-management "http://127.0.0.1:$((18080 + at * 100))" --target-rooms "http://127.0.0.1:$((18081 + at * 100))" \
+            --pid "${nodes[at]}" --scheduler fleet-00001 --room-list "$folder/rooms-0" --for 8s
+        echo "CPU: owner $(($(ticks "${nodes[owner]}") - a)), other $(($(ticks "${nodes[other]}") - b)) ticks of $(getconf CLK_TCK) a second"
     done
 }
 
-create 1 1000
-sleep 20
-before=$(ticks) asked=$(commands)
-sleep 30
-echo "idle with 1,000 schedulers: $(( ($(ticks) - before) * 100 / $(getconf CLK_TCK) / 30 )) % of a core, \
-$(awk '/VmRSS/ {print int($2 / 1024)}' "/proc/$server/status") MiB, $(( ($(commands) - asked) / 30 )) commands of Redis a second"
-timed "info of 1,000" '/schedulers/info?game=bench'
-create 1001 8000
-sleep 5
-timed "list of 8,000" /schedulers
+nodes() {
+    for n in 0 1 2; do start $n; done
+    create 1 3000
+    sleep 20
+    for n in 0 1 2; do echo "node $n owns $(metric $n maestro_cluster_owned_schedulers)"; done
+    sql "alter system set log_statement = 'all'" >/dev/null
+    sql "select pg_reload_conf()" >/dev/null
+    sleep 1
+    local log began asked stated
+    log=$(find "$folder" -name '*log*' -path '*ostgres*' -type f | head -1)
+    began=$(date +%s%N) asked=$(commands) stated=$(grep -c 'LOG:  \(execute\|statement\)' "$log" || true)
+    kill -9 "${nodes[2]}"
+    until [ $(($(metric 0 maestro_cluster_owned_schedulers) + $(metric 1 maestro_cluster_owned_schedulers))) -ge 3000 ]; do sleep 0.05; done
+    local took=$((($(date +%s%N) - began) / 1000000))
+    echo "owned again after $took ms: $((($(grep -c 'LOG:  \(execute\|statement\)' "$log") - stated) * 1000 / took)) statements of Postgres and \
+$((($(commands) - asked) * 1000 / took)) commands of Redis a second meanwhile"
+    for n in 0 1; do
+        curl --silent "http://127.0.0.1:$((18082 + n * 100))/metrics" | grep '^maestro_cluster_unowned_seconds.*lost\|^maestro_cluster_takeovers_total' || true
+    done
+    wait "${nodes[2]}" 2>/dev/null || true
+    unset "nodes[2]"
+}
+
+"${1:-idle}"

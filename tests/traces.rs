@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use support::stores::Stores;
 use support::{Home, Maestro, eventually, seconds};
 
 /// The trace id and the span id that a caller sends.
@@ -220,6 +221,41 @@ async fn endpoints_beside_the_contract_are_traced_like_requests() {
     assert_request(actors, &[operator]);
     assert_request(reload, &[name]);
     maestro.remove("beside").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_at_another_node_reaches_the_owner_in_its_trace() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (collector, url) = Collector::start().await;
+    let (first_home, second_home) = (Home::new(), Home::new());
+    let settings = [
+        ("MAESTRO_TRACING_OTLP_ENDPOINT", url.as_str()),
+        ("MAESTRO_TRACING_OTLP_SAMPLER", "1"),
+    ];
+    let first = stores.module("all", &first_home, &settings);
+    let second = stores.module("all", &second_home, &settings);
+    let created = first.post("/schedulers", &first_home.fleet("far", 1)).await;
+    assert_eq!(created.0, 200, "{}", created.1);
+    let ping = async |node: &Maestro| {
+        let url = format!("{}/scheduler/far/rooms/nobody/ping", node.rooms);
+        let request = node.http.put(url).header("traceparent", traceparent());
+        let request = request.header("x-request-id", "a-room");
+        let request = request.body(r#"{"status": "ready"}"#);
+        request.send().await.expect("an answer").status() == 200
+    };
+    // One of them is not the owner.
+    assert!(eventually(seconds(30), || ping(&first)).await);
+    assert!(eventually(seconds(30), || ping(&second)).await);
+    let passed = |spans: &[Span]| {
+        let there = request(spans, "/node.v1.PingService/Pass");
+        there.is_some_and(|span| {
+            hex(&span.trace_id) == CALLER[0] && has(span, "request_id", "a-room")
+        })
+    };
+    collector.until("the owner's span", passed).await;
+    first.remove("far").await;
 }
 
 /// The only forwarder call with such an event.

@@ -78,7 +78,7 @@ pub async fn run(args: &AllocateArgs) -> anyhow::Result<Report> {
 }
 
 async fn one_size(args: &AllocateArgs, rooms: u32) -> anyhow::Result<Seen> {
-    let site = Site::simulated(&[]).await?;
+    let site = Site::simulated(&args.common, &[]).await?;
     let fleets = (args.allocations / rooms).clamp(1, FLEETS_MAX);
     let fleets = fleets.min(60_000 / rooms);
     let names: Vec<String> = (0..fleets).map(|n| format!("take{n:02}-{rooms}")).collect();

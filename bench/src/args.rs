@@ -54,6 +54,9 @@ pub struct Common {
     /// Also append the report to this file, as Markdown
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+    /// Servers that are started use the stores of the environment (MAESTRO_ADAPTERS_*), which should be empty
+    #[arg(long)]
+    pub stores: bool,
 }
 
 impl Default for Common {
@@ -63,6 +66,7 @@ impl Default for Common {
             time: Duration::ZERO,
             threads: 1,
             markdown: None,
+            stores: false,
         }
     }
 }

@@ -16,13 +16,13 @@ const FLEET: &str = "bench-fleet";
 
 pub async fn run(args: &FleetArgs) -> anyhow::Result<Report> {
     if let Some(rooms) = args.process {
-        return processes::run(rooms).await;
+        return processes::run(&args.common, rooms).await;
     }
     let mut report = Report::new(format!("A fleet of {} rooms on paper", args.rooms));
     let mut table = Table::new(["what", "figure"]);
     let mut row = |what: &str, figure: String| table.row([what.into(), figure]);
 
-    let site = Site::simulated(&[]).await?;
+    let site = Site::simulated(&args.common, &[]).await?;
     row("start → ready to serve, ms", millis(site.server.started_in));
     row(
         "start → first 200 on a new data folder, ms",

@@ -24,12 +24,14 @@ pub async fn run(args: &OperationsArgs) -> anyhow::Result<Report> {
     let mut report = Report::new("Operations and schedulers");
     let named = Target::named(&args.target);
     if named.is_none() {
-        let table = operations(args.operations).await?;
+        let table = operations(args).await?;
         report.table(table);
     }
     let target = match named {
         Some(target) => target,
-        None => Target::own(Site::simulated(&[("MAESTRO_WORKERS_PAUSED", "true")]).await?),
+        None => {
+            Target::own(Site::simulated(&args.common, &[("MAESTRO_WORKERS_PAUSED", "true")]).await?)
+        }
     };
     let all = schedulers(args, &target).await?;
     report.table(rounds::table(&all));
@@ -102,8 +104,8 @@ async fn schedulers(args: &OperationsArgs, target: &Target) -> anyhow::Result<Ve
 }
 
 /// Measures operations that do nothing, on a scheduler without rooms.
-async fn operations(count: u32) -> anyhow::Result<Table> {
-    let site = Site::simulated(&[]).await?;
+async fn operations(args: &OperationsArgs) -> anyhow::Result<Table> {
+    let site = Site::simulated(&args.common, &[]).await?;
     let mut api = Api::connect(&site.server.management).await?;
     api.create(&api::scheduler(NAME, "operations", 0)).await?;
     api.until_in_sync(NAME, PATIENCE).await?;
@@ -118,9 +120,9 @@ async fn operations(count: u32) -> anyhow::Result<Table> {
     table.row(["enqueued → started, worst ms".into(), format!("{worst:.3}")]);
 
     let began = Instant::now();
-    crowd(&site, count).await?;
+    crowd(&site, args.operations).await?;
     until_idle(&mut api).await?;
-    let rate = f64::from(count) / began.elapsed().as_secs_f64();
+    let rate = f64::from(args.operations) / began.elapsed().as_secs_f64();
     table.row(["a second, enqueued in a crowd".into(), format!("{rate:.0}")]);
 
     let commit = commit::median_of_one_row(site.folder.path()).await?;

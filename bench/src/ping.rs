@@ -73,7 +73,7 @@ async fn prepare(args: &PingArgs) -> anyhow::Result<(Target, Vec<String>)> {
         site::ping_once(url, &args.scheduler, &rooms, args.common.connections).await?;
         return Ok((target, rooms));
     }
-    let site = Site::simulated(&[]).await?;
+    let site = Site::simulated(&args.common, &[]).await?;
     site.ready_fleet(&args.scheduler, args.rooms, args.common.connections)
         .await?;
     let rooms = site.rooms()?;

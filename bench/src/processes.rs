@@ -2,6 +2,7 @@
 //! adopts them.
 
 use crate::api::{self, Api};
+use crate::args::Common;
 use crate::report::{Report, Table, millis};
 use crate::site::{PATIENCE, Site};
 use anyhow::{Context, bail};
@@ -13,10 +14,10 @@ const FLEET: &str = "bench-process";
 /// The number of crashes whose replacement is measured.
 const CRASHES: usize = 5;
 
-pub async fn run(rooms: u32) -> anyhow::Result<Report> {
+pub async fn run(common: &Common, rooms: u32) -> anyhow::Result<Report> {
     let mut report = Report::new(format!("A fleet of {rooms} room processes"));
     let mut table = Table::new(["what", "figure"]);
-    let site = Site::with(Vec::new()).await?;
+    let site = Site::with(common, Vec::new()).await?;
     let wanted = u64::from(rooms);
     let mut api = Api::connect(&site.server.management).await?;
     let began = Instant::now();

@@ -56,6 +56,15 @@ impl Drop for Process {
     }
 }
 
+/// Where a server that is started here keeps its state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stores {
+    /// In the file of its data folder.
+    Own,
+    /// Where the settings of the environment say.
+    OfEnvironment,
+}
+
 /// An orchestrator, with its three addresses.
 pub struct Server {
     pub process: Process,
@@ -73,9 +82,13 @@ impl Server {
     ///
     /// # Errors
     /// If it did not come up; the error contains its output.
-    pub async fn start(folder: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
+    pub async fn start(
+        folder: &Path,
+        settings: &[(&str, String)],
+        stores: Stores,
+    ) -> anyhow::Result<Self> {
         let log = folder.join("server.log");
-        let mut command = clean_command()?;
+        let mut command = clean_command(stores)?;
         command
             .args(["start", "all", "--data-dir"])
             .arg(folder.join("data"))
@@ -176,7 +189,7 @@ impl Baseline {
     /// # Errors
     /// If it does not print its address.
     pub fn start() -> anyhow::Result<Self> {
-        let mut command = clean_command()?;
+        let mut command = clean_command(Stores::Own)?;
         command
             .args(["bench", "baseline"])
             .stdin(Stdio::null())
@@ -196,16 +209,14 @@ impl Baseline {
     }
 }
 
-/// Our own binary without the user's settings.
-fn clean_command() -> anyhow::Result<Command> {
+/// Our own binary without the user's settings, except for the stores if they are to be used.
+fn clean_command(stores: Stores) -> anyhow::Result<Command> {
     let binary = std::env::current_exe().context("cannot find our own binary")?;
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_string_lossy()
-            .to_ascii_uppercase()
-            .starts_with("MAESTRO_")
-        {
+        let key = name.to_string_lossy().to_ascii_uppercase();
+        let kept = stores == Stores::OfEnvironment && key.starts_with("MAESTRO_ADAPTERS_");
+        if key.starts_with("MAESTRO_") && !kept {
             command.env_remove(name);
         }
     }

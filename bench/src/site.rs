@@ -1,10 +1,10 @@
 //! A server in its own folder, with fleets on it.
 
 use crate::api::{self, Api};
-use crate::args::TargetArgs;
+use crate::args::{Common, TargetArgs};
 use crate::load::{Generator, Requests};
 use crate::scratch::Scratch;
-use crate::server::Server;
+use crate::server::{Server, Stores};
 use crate::wire;
 use anyhow::{Context, bail};
 use std::fs::File;
@@ -28,11 +28,12 @@ pub struct Site {
     pub server: Server,
     pub folder: Scratch,
     settings: Vec<(&'static str, String)>,
+    stores: Stores,
 }
 
 impl Site {
     /// A server with simulated rooms whose ping timeout is an hour.
-    pub async fn simulated(more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
+    pub async fn simulated(common: &Common, more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let hour = || "3600000".to_owned();
         let mut settings = vec![
             ("MAESTRO_RUNTIME_TYPE", "simulated".to_owned()),
@@ -52,18 +53,26 @@ impl Site {
             more.iter()
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
-        Self::with(settings).await
+        Self::with(common, settings).await
     }
 
-    pub async fn with(mut settings: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
+    pub async fn with(
+        common: &Common,
+        mut settings: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
+        let stores = match common.stores {
+            true => Stores::OfEnvironment,
+            false => Stores::Own,
+        };
         let folder = Scratch::new("maestro-bench-");
         let folder = folder.context("cannot make a temporary folder")?;
         let list = folder.path().join("rooms").display().to_string();
         settings.push(("MAESTRO_RUNTIME_SIMULATED_ROOMLIST", list));
         Ok(Self {
-            server: Server::start(folder.path(), &settings).await?,
+            server: Server::start(folder.path(), &settings, stores).await?,
             folder,
             settings,
+            stores,
         })
     }
 
@@ -111,11 +120,12 @@ impl Site {
             settings.push((name, port.to_owned()));
         }
         let ended_in = self.server.process.stop().await?;
-        let server = Server::start(self.folder.path(), &settings).await?;
+        let server = Server::start(self.folder.path(), &settings, self.stores).await?;
         let site = Self {
             server,
             folder: self.folder,
             settings: self.settings,
+            stores: self.stores,
         };
         Ok((site, ended_in))
     }

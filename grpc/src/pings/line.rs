@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use maestro_api::codec::Struct;
 use maestro_api::codec::messages::UpdateRoomWithPingRequest;
-use maestro_api::{ApiResult, Code, OwnerHint, RequestContext, Status};
+use maestro_api::{ApiResult, Code, OwnerHint, RequestContext, Status, trace};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -138,7 +138,7 @@ impl PingLine {
     ) -> ApiResult<bool> {
         let left = context.remaining();
         let wait = left.map_or(ANSWERED_WITHIN, |left| left.min(ANSWERED_WITHIN));
-        let answer = timeout(wait, self.send(request, left));
+        let answer = timeout(wait, self.send(context, request, left));
         answer.await.unwrap_or_else(|_| {
             Err(Status::new(
                 Code::DeadlineExceeded,
@@ -149,6 +149,7 @@ impl PingLine {
 
     async fn send(
         &self,
+        context: &RequestContext,
         request: UpdateRoomWithPingRequest,
         left: Option<Duration>,
     ) -> ApiResult<bool> {
@@ -164,7 +165,7 @@ impl PingLine {
         };
         let (to, answer) = oneshot::channel();
         let waiting = Waiting { to, _place: place };
-        let ping = frame(request, left);
+        let ping = frame(context, request, left);
         self.enqueue(Sent { ping, waiting });
         // Without an answer, the stream has failed: the table of those who wait is gone.
         answer.await.unwrap_or_else(|_| {
@@ -225,7 +226,12 @@ async fn run(client: GrpcClient, open: Arc<Open>, stop: CancellationToken) {
     });
 }
 
-fn frame(request: UpdateRoomWithPingRequest, left: Option<Duration>) -> Ping {
+fn frame(
+    context: &RequestContext,
+    request: UpdateRoomWithPingRequest,
+    left: Option<Duration>,
+) -> Ping {
+    let trace = trace::current().unwrap_or_default();
     let metadata = request.metadata.as_ref().map_or("", Struct::as_str);
     Ping {
         number: 0,
@@ -235,6 +241,9 @@ fn frame(request: UpdateRoomWithPingRequest, left: Option<Duration>) -> Ping {
         status: request.status,
         running_matches: request.running_matches,
         within_ms: left.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)),
+        request_id: context.request_id.clone(),
+        traceparent: trace.parent,
+        tracestate: trace.state,
     }
 }
 

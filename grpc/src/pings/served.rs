@@ -10,12 +10,17 @@ use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use maestro_api::codec::Struct;
 use maestro_api::codec::messages::UpdateRoomWithPingRequest;
-use maestro_api::{Code, OwnerHint, RequestContext, RoomsApi, Status};
+use maestro_api::trace::{self, Subject};
+use maestro_api::{Code, OwnerHint, RequestContext, RoomsApi, Status, sane_request_id};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Streaming};
+use tracing::{Instrument, Span};
 
 use super::wire::ping_service_server::PingService;
 use super::wire::{Answer, Outcome, Ping, UNDER_WAY_MAX};
+
+/// The call of a ping, in its span.
+const HANDLER: &str = "/node.v1.PingService/Pass";
 
 /// Hands the pings of other nodes to the owners on this one.
 #[derive(Clone)]
@@ -86,7 +91,9 @@ impl Stream for Answers {
 
 async fn answer(rooms: Arc<dyn RoomsApi>, ping: Ping) -> Answer {
     let number = ping.number;
-    let told = AssertUnwindSafe(tell(rooms, ping)).catch_unwind().await;
+    let span = span_of(&ping);
+    let told = tell(rooms, ping).instrument(span);
+    let told = AssertUnwindSafe(told).catch_unwind().await;
     let (outcome, owner, message) = match told {
         Ok(Ok(true)) => (Outcome::Taken, None, None),
         Ok(Ok(false)) => (Outcome::NotTaken, None, None),
@@ -113,6 +120,22 @@ async fn answer(rooms: Arc<dyn RoomsApi>, ping: Ping) -> Answer {
     }
 }
 
+/// Continues the trace of the room's request.
+fn span_of(ping: &Ping) -> Span {
+    let subject = Subject {
+        scheduler: Some(&ping.scheduler),
+        room: Some(&ping.room),
+        ..Subject::default()
+    };
+    trace::request(HANDLER, &ping.request_id, subject, |header| {
+        let value = match header {
+            trace::TRACEPARENT => ping.traceparent.as_str(),
+            _ => ping.tracestate.as_str(),
+        };
+        (!value.is_empty()).then_some(value)
+    })
+}
+
 async fn tell(rooms: Arc<dyn RoomsApi>, ping: Ping) -> Result<bool, Status> {
     let metadata = match ping.metadata.as_str() {
         "" => None,
@@ -120,8 +143,8 @@ async fn tell(rooms: Arc<dyn RoomsApi>, ping: Ping) -> Result<bool, Status> {
     };
     let within = ping.within_ms.map(|ms| Duration::from_millis(ms.into()));
     let context = RequestContext {
+        request_id: sane_request_id(Some(&ping.request_id)),
         deadline: within.and_then(|within| Instant::now().checked_add(within)),
-        ..RequestContext::internal()
     };
     let request = UpdateRoomWithPingRequest {
         scheduler_name: ping.scheduler,

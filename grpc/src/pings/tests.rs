@@ -105,6 +105,22 @@ fn within(time: Duration) -> RequestContext {
 }
 
 #[tokio::test]
+async fn the_owner_knows_the_id_of_the_rooms_request() {
+    let site = Site::start(Does::Answer).await;
+    for (given, kept) in [("from-room.7", true), ("two words", false)] {
+        let context = RequestContext {
+            request_id: given.to_owned(),
+            ..RequestContext::internal()
+        };
+        site.line.pass(&context, ping("r")).await.unwrap();
+        let heard = site.script.heard.lock().unwrap();
+        let id = &heard.last().unwrap().1.request_id;
+        assert_eq!(id == given, kept, "{id}");
+        assert!(!id.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn pings_come_in_order_and_whole_and_each_is_answered() {
     let site = Site::start(Does::Answer).await;
     // An empty answer is one without success.
