@@ -103,6 +103,29 @@ async fn a_batch_that_was_cut_between_the_stores_is_completed_by_its_writer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rubbish_under_the_keys_of_one_scheduler_is_no_outage() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut hurt = Owner::of(&ports, "fleet").await;
+    let mut other = Owner::of(&ports, "other").await;
+    let key = "scheduler:fleet:status";
+    stores.redis.ask(&["SET", key, "something else"]);
+    let failed = hurt.commit(created()).await;
+    assert!(
+        matches!(&failed, Err(CommitError::NotApplied(cause)) if cause.text().contains("rename it")),
+        "{failed:?}"
+    );
+    assert!(ports.store.outage().is_none());
+    let room = || vec![Change::PutRoom(Box::new(room("r-1", RoomStatus::Ready)))];
+    other.put(room()).await;
+    stores.redis.ask(&["DEL", key]);
+    hurt.put(created()).await;
+    assert_eq!(hurt.load().await.rooms.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_without_its_data_is_behind_and_goes_on_where_postgres_is() {
     let Some(mut stores) = Stores::start().await else {
         return;

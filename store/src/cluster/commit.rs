@@ -4,6 +4,7 @@ use super::ClusterStore;
 use super::outbox::Pending;
 use crate::postgres::outbox;
 use crate::postgres::rows::{self, RowsError, has_rows};
+use crate::redis::is_of_one_scheduler;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ impl ClusterStore {
         let outcome = self.write(fence, changes).await;
         match &outcome {
             Ok(()) => self.health.works(),
+            // All others can be written as before.
+            Err(CommitError::NotApplied(cause)) if is_of_one_scheduler(cause) => {}
             Err(CommitError::NotApplied(cause) | CommitError::Unknown(cause)) => {
                 self.health.failed(cause.text());
             }

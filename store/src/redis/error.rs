@@ -69,6 +69,17 @@ pub fn is_refusal(error: &Error) -> bool {
     advice(error).is_some()
 }
 
+/// What another program left under a key of one scheduler: no others are concerned.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Foreign(pub String);
+
+/// Whether a change failed because of what another program left under a key of its scheduler.
+pub fn is_of_one_scheduler(cause: &Cause) -> bool {
+    let source = std::error::Error::source(cause);
+    source.is_some_and(|source| source.is::<Foreign>())
+}
+
 /// What the failure of a script says about its changes. A command whose connection is lost, or whose answer is late,
 /// may have been run.
 pub fn commit_error(error: &Error) -> CommitError {

@@ -2,12 +2,12 @@
 
 use super::RedisStore;
 use super::changes::Translation;
-use super::error::{cause, commit_error, store_error};
+use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
 use fred::interfaces::{ClientLike, HashesInterface};
 use fred::types::Value;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
-use maestro_core::ports::{Change, CommitError, Fence, StoreError};
+use maestro_core::ports::{Cause, Change, CommitError, Fence, StoreError};
 
 /// How the script judged a batch.
 enum Outcome {
@@ -78,11 +78,10 @@ impl RedisStore {
             ["behind", seq] => CommitError::Behind {
                 stored: Seq(number(seq)),
             },
-            ["type", key, found, wanted] => CommitError::NotApplied(
-                format!("Redis: the key {key} is a {found} instead of a {wanted}; another program wrote it: rename it")
-                    .into(),
-            ),
-            ["rubbish", value] => CommitError::NotApplied(rubbish(&fence.scheduler, value).into()),
+            ["type", key, found, wanted] => foreign(format!(
+                "Redis: the key {key} is a {found} instead of a {wanted}; another program wrote it: rename it"
+            )),
+            ["rubbish", value] => foreign(rubbish(&fence.scheduler, value)),
             _ => CommitError::Unknown(format!("Redis: an unexpected answer {answer:?}").into()),
         })
     }
@@ -155,6 +154,10 @@ fn parse(text: &str) -> Option<(Epoch, Seq)> {
     Some((Epoch(epoch.parse().ok()?), Seq(seq.parse().ok()?)))
 }
 
+fn foreign(text: String) -> CommitError {
+    CommitError::NotApplied(Cause::of(Foreign(text)))
+}
+
 fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
     format!(
         "Redis: {FENCE} has {value:?} for {scheduler}, which no Maestro writes; type HDEL {FENCE} {scheduler}, then its \
@@ -162,7 +165,7 @@ fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
     )
 }
 
-fn not_connected(store: &RedisStore) -> maestro_core::ports::Cause {
+fn not_connected(store: &RedisStore) -> Cause {
     format!(
         "Redis {} is not connected; it is tried again and again",
         store.place

@@ -25,6 +25,7 @@ mod urls;
 mod written;
 
 pub use connect::{ConnectError, RedisSettings};
+pub(crate) use error::is_of_one_scheduler;
 pub use feed::RedisFeed;
 pub use figures::FleetFigures;
 pub use load::Stored;
