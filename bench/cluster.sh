@@ -3,7 +3,9 @@
 # ports of the local stack (`cargo xtask stack up`) and those from 18080 on.
 #
 #   bench/cluster.sh idle    one node with 1,000 schedulers, and the listings: two minutes
-#   bench/cluster.sh load    pings, allocations and operations of one node; pings through another: four minutes
+#   bench/cluster.sh pings   steady pings, beside the embedded store: three minutes
+#   bench/cluster.sh load    allocations and operations, beside the embedded store: two minutes
+#   bench/cluster.sh forwarded    pings at the owner's node and at another: two minutes
 #   bench/cluster.sh nodes   three nodes with 1,000 schedulers each, of which one is killed: two minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,8 +37,8 @@ start() { # number
     nodes[$1]=$!
     until curl --silent --fail --output /dev/null "http://127.0.0.1:$((base + 2))/readyz"; do sleep 0.1; done
 }
-create() { # from, to, rooms of each
-    seq -f '%05g' "$1" "$2" | xargs -P 16 -I{} curl --silent --fail --output /dev/null http://127.0.0.1:18080/schedulers --data '{
+create() { # from, to, rooms of each, node
+    seq -f '%05g' "$1" "$2" | xargs -P 16 -I{} curl --silent --fail --output /dev/null "http://127.0.0.1:$((18080 + ${4:-0} * 100))/schedulers" --data '{
         "name": "fleet-{}", "game": "bench", "maxSurge": "1", "roomsReplicas": '"${3:-0}"', "portRange": {"start": 20000, "end": 30000},
         "spec": {"terminationGracePeriod": "10s", "containers": [{"name": "room", "image": "maestro/room",
             "imagePullPolicy": "IfNotPresent", "command": ["maestro", "room"], "environment": [],
@@ -46,7 +48,6 @@ create() { # from, to, rooms of each
 ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 commands() { redis-cli -p 16379 info stats | awk -F: '/total_commands_processed/ {print $2 + 0}'; }
 scripts() { redis-cli -p 16379 info commandstats | sed -n 's/^cmdstat_evalsha:calls=\([0-9]*\),.*/\1/p'; }
-transactions() { sql "select xact_commit from pg_stat_database where datname = 'maestro'"; }
 sql() { psql -h 127.0.0.1 -p 15432 -U maestro -d maestro -Atc "$1"; }
 metric() { # node, name: the sum over its labels
     curl --silent "http://127.0.0.1:$((18082 + $1 * 100))/metrics" | awk -v name="$2" '$1 == name || index($1, name "{") == 1 {sum += $2} END {print sum + 0}'
@@ -75,9 +76,8 @@ $(awk '/VmRSS/ {print int($2 / 1024)}' "/proc/${nodes[0]}/status") MiB, $((($(co
     timed "list of 8,000" /schedulers
 }
 
-# Each line beside the same measurement with the embedded store, in turns.
-load() {
-    local round asked called written
+pings() {
+    local round stores asked called
     for round in 1 2 3; do
         for stores in "" --stores; do
             empty
@@ -87,17 +87,20 @@ load() {
             echo "in the whole run: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
         done
     done
+}
+
+load() {
+    local stores asked called
     for stores in "" --stores; do
         empty
         echo "== allocations ${stores:-embedded}"
-        asked=$(commands) called=$(scripts) written=$(transactions)
-        "$maestro" bench allocate --rooms 60000 --for 6s $stores
-        echo "in the whole run, with the making of 60,000 rooms: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
+        asked=$(commands) called=$(scripts)
+        "$maestro" bench allocate --rooms 10000 --allocations 30000 --for 10s $stores
+        echo "in the whole run, with the making of 30,000 rooms: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
         empty
         echo "== operations ${stores:-embedded}"
-        "$maestro" bench operations --operations 5000 --schedulers 100 --for 2s $stores
+        "$maestro" bench operations --operations 900 --for 2s $stores
     done
-    forwarded
 }
 
 # Rooms of one node ping at another.
@@ -121,7 +124,8 @@ forwarded() {
 
 nodes() {
     for n in 0 1 2; do start $n; done
-    create 1 3000
+    # Each stays where it was created: simulated rooms are seen by their node alone.
+    for n in 0 1 2; do create $((n * 1000 + 1)) $((n * 1000 + 1000)) 0 $n; done
     sleep 20
     for n in 0 1 2; do echo "node $n owns $(metric $n maestro_cluster_owned_schedulers)"; done
     sql "alter system set log_statement = 'all'" >/dev/null

@@ -270,6 +270,23 @@ fn a_scheduler_of_another_program_appears_with_the_first_question() {
 }
 
 #[test]
+fn many_that_are_created_at_once_wait_for_their_turn_to_be_looked_up() {
+    run_with(0, |cluster| async move {
+        let a = cluster.join("a:1");
+        a.node.loaded(LONG).await;
+        let created = (0..64).map(|n| {
+            let document = build::scheduler(&format!("new-{n}")).replicas(0).build();
+            let create = Command::CreateScheduler(Box::new(document));
+            let node = &a.node;
+            async move { node.ask(&format!("new-{n}"), create, None).await }
+        });
+        for created in futures_util::future::join_all(created).await {
+            assert!(created.is_ok(), "{created:?}");
+        }
+    });
+}
+
+#[test]
 fn a_node_without_actors_says_who_has_them() {
     run_with(0, |cluster| async move {
         let front = cluster.join_as(Member {

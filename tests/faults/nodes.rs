@@ -23,6 +23,8 @@ const START_MAX: Duration = Duration::from_secs(90);
 
 const SETTINGS: [(&str, &str); 6] = [
     ("MAESTRO_RUNTIME_TYPE", "simulated"),
+    // Each edit is looked for at the end.
+    ("MAESTRO_LIMITS_VERSIONS", "10000"),
     ("MAESTRO_RUNTIME_SIMULATED_STARTUP", "50ms"),
     ("MAESTRO_WORKERS_HEALTHCONTROLLERINTERVAL", "1s"),
     ("MAESTRO_WORKERS_STORAGECLENUPINTERVAL", "5s"),

@@ -20,6 +20,8 @@ const RENEWALS_WITHOUT_PROGRESS: u32 = 3;
 const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// How long the first call to a scheduler of another program waits for its owner.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a look-up waits for its turn.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
 /// How long the store may take to say what it knows of the nodes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -204,7 +206,8 @@ impl Node {
     }
 
     async fn look_up(&self, name: &str) -> Result<(), CallError> {
-        let Ok(_place) = self.look_ups.try_acquire() else {
+        let place = tokio::time::timeout(LOOKED_UP_WITHIN, self.look_ups.acquire()).await;
+        let Ok(Ok(_place)) = place else {
             let text = "too many unknown schedulers are being looked up; try again in a moment";
             return Err(StoreError::Unavailable(text.into()).into());
         };
