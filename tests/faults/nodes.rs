@@ -21,7 +21,7 @@ pub const SLACK: Duration = Duration::from_secs(4);
 /// How long a process may take to start, over several attempts.
 const START_MAX: Duration = Duration::from_secs(90);
 
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("MAESTRO_RUNTIME_TYPE", "simulated"),
     // Each edit is looked for at the end.
     ("MAESTRO_LIMITS_VERSIONS", "10000"),

@@ -78,12 +78,13 @@ impl Node {
         let patience = patience(LEASE, ROUND);
         for (name, owner) in &mut self.owners {
             let held = (name.clone(), owner.epoch);
-            match owner.pulse.judge(owner.turns, patience) {
+            let judged = owner.pulse.judge(owner.turns, patience);
+            match judged {
                 Judgement::Stuck | Judgement::StillStuck => stuck.push(held),
                 _ => alive.push(held),
             }
-            // It answers the probe of this round.
-            if owner.blocked_until <= now {
+            // It answers the probe of this round, or an earlier one.
+            if owner.blocked_until <= now && judged != Judgement::Resting {
                 owner.turns += 1;
             }
         }

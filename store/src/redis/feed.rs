@@ -1,8 +1,8 @@
 //! What other programs put into Redis: operations that they push, and requests to cancel some (contract 5.2, 5.10).
 //!
 //! One connection for the whole node. The server tells it of every change of a queue (`CLIENT TRACKING`, Redis 6);
-//! looking at all queues in turns makes a lost hint harmless. Our own pushes cause hints too (`NOLOOP` would leave out those of this
-//! connection only): they are known by their entries in the journal.
+//! looking at all queues in turns makes a lost hint harmless. Our own pushes cause hints too (`NOLOOP` would leave out
+//! those of this connection only): they are known by their entries in the journal.
 
 use super::RedisStore;
 use super::connect::{self, ConnectError};
