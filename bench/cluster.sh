@@ -6,6 +6,7 @@
 #   bench/cluster.sh pings   steady pings, beside the embedded store: three minutes
 #   bench/cluster.sh load    allocations and operations, beside the embedded store: two minutes
 #   bench/cluster.sh forwarded    pings at the owner's node and at another: two minutes
+#   bench/cluster.sh handover     1,000 schedulers leave a node that drains: one minute
 #   bench/cluster.sh nodes   three nodes with 1,000 schedulers each, of which one is killed: two minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -120,6 +121,16 @@ forwarded() {
             --pid "${nodes[at]}" --scheduler fleet-00001 --room-list "$folder/rooms-0" --for 8s
         echo "CPU: owner $(($(ticks "${nodes[owner]}") - a)), other $(($(ticks "${nodes[other]}") - b)) ticks of $(getconf CLK_TCK) a second"
     done
+}
+
+handover() {
+    start 0
+    create 1 1000
+    start 1
+    sleep 5
+    "$maestro" node drain --leave-rooms --url http://127.0.0.1:18082
+    until [ "$(metric 1 maestro_cluster_owned_schedulers)" -ge 1000 ]; do sleep 0.1; done
+    curl --silent http://127.0.0.1:18182/metrics | grep '^maestro_cluster_unowned_seconds'
 }
 
 nodes() {

@@ -81,6 +81,8 @@ pub struct Cluster {
     sessions: u128,
     trace: Vec<String>,
     figures: Figures,
+    /// Events between two looks at the invariants.
+    check_every: u64,
 }
 
 /// How often things happened.
@@ -103,9 +105,22 @@ pub struct Figures {
 }
 
 impl Cluster {
-    /// A cluster of this seed, which nothing has happened to yet.
+    /// A small cluster of this seed, which nothing has happened to yet.
     pub fn new(seed: u64) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
+        let (nodes, schedulers) = (dice.usize(3..6), dice.usize(2..6));
+        Self::of(seed, dice, nodes, schedulers)
+    }
+
+    /// A cluster of this seed and size. In a large one the invariants are looked at after as many events as it has
+    /// schedulers, rather than after each.
+    pub fn sized(seed: u64, nodes: usize, schedulers: usize) -> Self {
+        let mut cluster = Self::of(seed, fastrand::Rng::with_seed(seed), nodes, schedulers);
+        cluster.check_every = schedulers as u64;
+        cluster
+    }
+
+    fn of(seed: u64, mut dice: fastrand::Rng, nodes: usize, schedulers: usize) -> Self {
         let settings = CoreSettings {
             allocation_hold: promises::HOLD,
             drain_deadline: None,
@@ -130,15 +145,16 @@ impl Cluster {
             sessions: 0,
             trace: Vec::new(),
             figures: Figures::default(),
+            check_every: 1,
             dice: dice.fork(),
         };
-        for number in 0..dice.usize(3..6) {
+        for number in 0..nodes {
             let skew = dice.i64(-promises::SKEW..=promises::SKEW);
             let node = Node::new(number, &mut cluster.sessions, skew);
             cluster.nodes.push(node);
             cluster.begin_rounds(number);
         }
-        for number in 0..dice.usize(2..6) {
+        for number in 0..schedulers {
             cluster.add_scheduler(&format!("arena-{number}"), dice.i32(0..3));
         }
         cluster.at(0..1, Event::Client);
@@ -165,7 +181,9 @@ impl Cluster {
             self.figures.events += 1;
             if let Some(event) = self.unless_stopped(event) {
                 self.happen(event);
-                self.check();
+                if self.figures.events % self.check_every == 0 {
+                    self.check();
+                }
             }
         }
         self.now = end;

@@ -7,7 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 const SEEDS: u64 = 100;
 
 fn run(seed: u64) -> Figures {
-    let mut cluster = Cluster::new(seed);
+    live(seed, Cluster::new(seed))
+}
+
+fn live(seed: u64, mut cluster: Cluster) -> Figures {
     let ended = catch_unwind(AssertUnwindSafe(|| cluster.live()));
     if let Err(panic) = ended {
         let all = std::env::var_os("SIM_SEED").is_some();
@@ -48,6 +51,17 @@ fn every_scheduler_has_one_owner_whatever_fails() {
     // A simulation in which nothing happens would test nothing.
     assert!(all.owners > 10 * seeds && all.allocations > seeds && all.operations > seeds);
     assert!(all.matches > seeds / 2 && all.repairs > seeds / 4 && all.fenced > seeds / 4);
+}
+
+/// docs/scale.md says how it is run with 20 nodes and 20,000 schedulers.
+#[test]
+fn many_nodes_share_many_schedulers_whatever_fails() {
+    let nodes = number("SIM_NODES").unwrap_or(8) as usize;
+    let schedulers = number("SIM_SCHEDULERS").unwrap_or(80) as usize;
+    let seed = number("SIM_SEED").unwrap_or(1);
+    let figures = live(seed, Cluster::sized(seed, nodes, schedulers));
+    println!("{nodes} nodes, {schedulers} schedulers: {figures:?}");
+    assert!(figures.owners >= schedulers as u64 && figures.operations > 0);
 }
 
 #[test]
