@@ -3,6 +3,7 @@
 pub mod build;
 pub mod certificates;
 pub mod contract;
+pub mod control_plane;
 mod eventually;
 pub mod fake;
 pub mod proxy;

@@ -4,6 +4,7 @@
 
 mod faults;
 mod guard;
+mod kubernetes;
 mod lint;
 mod mutants;
 mod settings;
@@ -184,6 +185,7 @@ fn test() -> Result<ExitCode> {
             summary.skip(program, &format!("{program} is missing; type: {line}"));
         }
     }
+    kubernetes::prepare(&mut summary)?;
     // This builds the binary too, with the features of the whole workspace: building it alone would recompile much.
     tests::run(&mut summary)?;
     simulate_as_in_ci(&mut summary)?;

@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use anyhow::{Result, bail};
 
-use crate::shell;
+use crate::{kubernetes, shell};
 
 /// A program that a test runs, and the Debian package it is in.
 pub struct Need {
@@ -75,6 +75,10 @@ pub fn run() -> Result<()> {
             bail!("{} is missing; type: {line}", need.program);
         }
         println!("{}: present", need.program);
+    }
+    match kubernetes::find()? {
+        Ok(folder) => println!("control plane: {}", folder.display()),
+        Err(missing) => bail!("{missing}"),
     }
     Ok(())
 }
