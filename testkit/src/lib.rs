@@ -6,6 +6,7 @@ pub mod contract;
 pub mod control_plane;
 mod eventually;
 pub mod fake;
+pub mod kubelet;
 pub mod proxy;
 pub mod servers;
 

@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 pub use audit::AuditEvent;
 pub use etcd::Snapshot;
 pub use node::TestNode;
+pub(crate) use node::set_ready;
 pub use shared::{Alone, Shared};
 pub use user::User;
 

@@ -1,0 +1,6 @@
+//! The control plane and the kubelet of tests are what they say, and leave nothing behind.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod control_plane;
+mod kubelet;
+mod support;
