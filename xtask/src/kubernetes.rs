@@ -17,13 +17,16 @@ const PROGRAM: &str = "etcd";
 /// Where tools for tests expect the programs when no variable names another folder.
 const USUAL: &str = "/usr/local/kubebuilder/bin";
 
-/// Unpacks the programs unless there are others. What is missing is a skip, since the tests say themselves that they
-/// were skipped, and a failure in CI.
+/// Unpacks the programs unless there are others. Tests without any are skipped, and fail in CI. Whether they can use the
+/// cluster of a kubeconfig, they know themselves.
 ///
 /// # Errors
 /// If they cannot be unpacked.
 pub fn prepare(summary: &mut Summary) -> Result<()> {
-    if let Err(missing) = find()? {
+    let has_cluster = env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
+    if let Err(missing) = find()?
+        && !has_cluster
+    {
         summary.skip("control plane", &missing);
     }
     Ok(())
@@ -56,4 +59,20 @@ pub fn find() -> Result<Result<PathBuf, String>> {
 
 fn held(folder: &Path) -> Option<PathBuf> {
     folder.join(PROGRAM).is_file().then(|| folder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_beside_the_project_are_unpacked() {
+        let is_beside = shell::root().join(ARCHIVE).is_dir();
+        let is_ours = env::var_os("KUBEBUILDER_ASSETS")
+            .is_none_or(|folder| Path::new(&folder).ends_with(UNPACKED));
+        if is_beside && is_ours {
+            let found = find().unwrap();
+            assert_eq!(found, Ok(shell::root().join(UNPACKED)));
+        }
+    }
 }

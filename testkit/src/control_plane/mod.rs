@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use k8s_openapi::ByteString;
 use kube::Client;
 use kube::config::Kubeconfig;
 use tempfile::TempDir;
@@ -28,7 +29,7 @@ use tokio::sync::Mutex;
 pub use audit::AuditEvent;
 pub use etcd::Snapshot;
 pub use node::TestNode;
-pub(crate) use node::set_ready;
+pub(crate) use node::say_ready;
 pub use shared::{Alone, Shared};
 pub use user::User;
 
@@ -155,6 +156,16 @@ impl ControlPlane {
         self.own.is_some()
     }
 
+    /// As [`Self::is_own`]; otherwise it says that the test is skipped.
+    pub fn is_own_or_skip(&self) -> bool {
+        if !self.is_own() {
+            eprintln!(
+                "SKIPPED: the cluster of KUBECONFIG is not to be stopped, and has no audit log here"
+            );
+        }
+        self.is_own()
+    }
+
     /// Whether there are controllers and a scheduler.
     pub fn has_controllers(&self) -> bool {
         self.own.as_ref().is_none_or(|own| own.complete)
@@ -191,12 +202,12 @@ impl ControlPlane {
     /// If the API server refuses.
     pub async fn user(&self, namespace: &str, account: &str) -> User {
         let number = self.users.fetch_add(1, Ordering::Relaxed);
-        let file = |end: &str| self.files.join(format!("{number}.{end}"));
+        let folder = self.files.join(number.to_string());
+        std::fs::create_dir(&folder).unwrap();
         let user = User {
             namespace: namespace.to_owned(),
             account: account.to_owned(),
-            kubeconfig: file("kubeconfig"),
-            token: file("token"),
+            folder,
         };
         let client = self.harness().await;
         user.ensure(&client).await;
@@ -215,19 +226,29 @@ impl ControlPlane {
 
     fn write_kubeconfig(&self, user: &User) {
         let config = Kubeconfig::read_from(&self.kubeconfig).unwrap();
-        let cluster = config.clusters.into_iter().next();
+        let context = config.current_context.unwrap_or_default();
+        let context = config
+            .contexts
+            .into_iter()
+            .find(|named| named.name == context);
+        let name = context.and_then(|named| named.context).unwrap().cluster;
+        let cluster = config.clusters.into_iter().find(|named| named.name == name);
         let cluster = cluster.and_then(|named| named.cluster).unwrap();
-        let authority = match (
-            cluster.certificate_authority,
-            cluster.certificate_authority_data,
-        ) {
-            (Some(file), _) => format!("certificate-authority: {file}"),
-            (None, Some(data)) => format!("certificate-authority-data: {data}"),
-            (None, None) => "insecure-skip-tls-verify: true".to_owned(),
-        };
+        let file = cluster
+            .certificate_authority
+            .map(|file| std::fs::read(file).unwrap());
+        let data = cluster.certificate_authority_data.map(|data| {
+            let decoded: ByteString = serde_json::from_value(data.into()).unwrap();
+            decoded.0
+        });
+        let authority = file.or(data).unwrap();
+        let file = user.folder().join("ca.crt");
+        std::fs::write(&file, authority).unwrap();
+        std::fs::write(user.folder().join("namespace"), &user.namespace).unwrap();
+        let authority = format!("certificate-authority: {}", file.display());
+        let token = format!("tokenFile: {}", user.token().display());
         let server = cluster.server.unwrap();
-        let token = format!("tokenFile: {}", user.token.display());
-        credentials::write_kubeconfig(&user.kubeconfig, &server, &authority, &token);
+        credentials::write_kubeconfig(&user.kubeconfig(), &server, &authority, &token);
     }
 
     /// What `kubectl` says to these arguments, with all rights.
@@ -283,15 +304,17 @@ impl ControlPlane {
         self.own().programs.lock().await.api().pause(on);
     }
 
-    /// Forgets the history before now, also what the API server remembers of it.
+    /// Forgets the history before now. For what the API server remembers of it, it is started again if it runs.
     ///
     /// # Panics
     /// If it was not started here.
     pub async fn compact(&self) {
         let mut programs = self.own().programs.lock().await;
         etcd::compact(&programs.etcd_address()).await;
-        programs.kill_api();
-        programs.start_api().await.unwrap();
+        if programs.has_api() {
+            programs.kill_api();
+            programs.start_api().await.unwrap();
+        }
     }
 
     /// Copies everything that the cluster knows, to restore it later.

@@ -143,7 +143,8 @@ impl ControlPlane {
     /// # Panics
     /// If there is no such node.
     pub async fn set_node_ready(&self, name: &str, status: &str) {
-        set_ready(&self.harness().await, name, status).await;
+        let said = say_ready(&self.harness().await, name, status).await;
+        said.expect("a node");
     }
 
     /// Takes the node's object away, as a cloud does with a machine that is gone.
@@ -157,12 +158,12 @@ impl ControlPlane {
     }
 }
 
-pub(crate) async fn set_ready(client: &Client, name: &str, status: &str) {
+/// Says in the name of a node's kubelet whether it is ready.
+pub(crate) async fn say_ready(client: &Client, name: &str, status: &str) -> kube::Result<()> {
     let api: Api<Node> = Api::all(client.clone());
     let patch = json!({"status": {"conditions": [ready(status)]}});
     let patch = Patch::Strategic(patch);
-    let patched = api
-        .patch_status(name, &PatchParams::default(), &patch)
-        .await;
-    patched.expect("a node");
+    let by_default = PatchParams::default();
+    let said = api.patch_status(name, &by_default, &patch).await;
+    said.map(drop)
 }

@@ -111,6 +111,10 @@ impl Programs {
         self.api.as_ref().expect("the API server was stopped")
     }
 
+    pub(super) fn has_api(&self) -> bool {
+        self.api.is_some()
+    }
+
     pub(super) fn kill_api(&mut self) {
         self.api.take().expect("it runs").kill();
     }

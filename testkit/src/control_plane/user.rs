@@ -16,24 +16,28 @@ use super::connection::connect;
 pub struct User {
     pub(super) namespace: String,
     pub(super) account: String,
-    pub(super) kubeconfig: PathBuf,
-    pub(super) token: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 impl User {
     /// A new client.
     pub async fn client(&self) -> Client {
-        connect(&self.kubeconfig).await
+        connect(&self.kubeconfig()).await
     }
 
     /// A kubeconfig that names the file of the token.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The folder with `token`, `ca.crt` and `namespace`, as pods have it below `/var/run/secrets/kubernetes.io`.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The file of the token, to be read again when it is old.
-    pub fn token(&self) -> &Path {
-        &self.token
+    pub fn token(&self) -> PathBuf {
+        self.folder.join("token")
     }
 
     /// As the audit log and role bindings name it.
@@ -60,9 +64,9 @@ impl User {
         let answer = answer.await.expect("an answer");
         let token = answer.status.expect("a token").token;
         // Readers never see half of it.
-        let new = self.token.with_extension("new");
+        let new = self.folder.join("new-token");
         fs::write(&new, token).expect("a file");
-        fs::rename(&new, &self.token).expect("a file");
+        fs::rename(&new, self.token()).expect("a file");
     }
 
     /// The account exists then.

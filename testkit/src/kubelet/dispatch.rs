@@ -12,10 +12,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::control_plane::say_ready;
+
 use super::news::{News, NodeState};
 use super::pod::Worker;
 use super::shared::Shared;
 
+/// As that of a real kubelet.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a watch that failed waits.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -80,8 +84,28 @@ impl Dispatcher {
         self.shared.groups.kill_all();
     }
 
-    /// Watches the pods of its nodes.
-    pub(super) async fn run(self: Arc<Self>) {
+    /// Watches the pods of its nodes. A cluster that is not the tests' own hears of the nodes meanwhile, and would
+    /// take them for lost otherwise.
+    pub(super) async fn run(self: Arc<Self>, has_heartbeats: bool) {
+        if has_heartbeats {
+            tokio::join!(self.watch(), self.beat());
+        } else {
+            self.watch().await;
+        }
+    }
+
+    async fn beat(&self) {
+        loop {
+            let nodes = self.state.lock().nodes.clone();
+            for (node, _) in nodes.iter().filter(|(_, state)| **state == NodeState::Up) {
+                // It may not be registered any more, and the next one comes soon.
+                let _ = say_ready(&self.shared.client, node, "True").await;
+            }
+            sleep(HEARTBEAT).await;
+        }
+    }
+
+    async fn watch(&self) {
         let nodes = self.state.lock().nodes.keys().cloned().collect::<Vec<_>>();
         let fields = match &nodes[..] {
             [only] => format!("spec.nodeName={only}"),

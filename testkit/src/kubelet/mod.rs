@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::control_plane::{ControlPlane, set_ready};
+use crate::control_plane::{ControlPlane, say_ready};
 use dispatch::Dispatcher;
 use news::NodeState;
 use process::Groups;
@@ -48,6 +48,7 @@ pub struct Settings {
     images: HashMap<String, Vec<String>>,
     broken: HashMap<String, String>,
     back_off: Duration,
+    has_heartbeats: bool,
 }
 
 /// A running kubelet of some nodes. All its processes end with it, and with the test.
@@ -70,6 +71,7 @@ impl Kubelet {
             images: HashMap::new(),
             broken: HashMap::new(),
             back_off: BACK_OFF,
+            has_heartbeats: !plane.is_own(),
         }
     }
 
@@ -92,7 +94,8 @@ impl Kubelet {
     /// If its node is not registered any more.
     pub async fn come_back(&self, node: &str) {
         self.dispatcher.set(node, NodeState::Up);
-        set_ready(&self.dispatcher.shared().client, node, "True").await;
+        let said = say_ready(&self.dispatcher.shared().client, node, "True").await;
+        said.expect("a node");
     }
 
     /// An image that could not be had can be had now.
@@ -106,6 +109,11 @@ impl Kubelet {
         let log = uid.map(|uid| self.dispatcher.shared().log(&uid, container));
         let log = log.map(|path| std::fs::read(path).unwrap_or_default());
         String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
+    }
+
+    /// Where the working directories and the logs of its pods are.
+    pub fn folder(&self) -> &Path {
+        self.dispatcher.shared().folder.path()
     }
 
     /// The process ids of a pod's running containers.
@@ -162,6 +170,7 @@ impl Settings {
 
     /// Starts it.
     pub fn start(self) -> Kubelet {
+        let folder = TempDir::with_prefix("maestro-kubelet-").unwrap();
         let shared = Shared {
             client: self.client,
             server: self.server,
@@ -172,11 +181,12 @@ impl Settings {
             back_off: self.back_off,
             writes: Semaphore::new(WRITES),
             addresses: AtomicU32::new(0),
-            groups: Groups::new(),
-            folder: TempDir::with_prefix("maestro-kubelet-").unwrap(),
+            groups: Groups::new(folder.path()),
+            folder,
         };
         let dispatcher = Arc::new(Dispatcher::new(shared, &self.nodes));
-        let task = tokio::spawn(Arc::clone(&dispatcher).run());
+        let task = Arc::clone(&dispatcher).run(self.has_heartbeats);
+        let task = tokio::spawn(task);
         Kubelet {
             task: task.abort_handle(),
             dispatcher,

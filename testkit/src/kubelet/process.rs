@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Remembers groups, and ends those that are left when its input ends, which the kernel brings about however the test
-/// ends.
+/// ends. Then it deletes their folder.
 const KEEPER: &str = r#"
 groups=
 while read -r word group; do
@@ -21,6 +21,7 @@ while read -r word group; do
   esac
 done
 for one in $groups; do kill -9 "-$one"; done
+rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
 /// A process to be started.
@@ -52,9 +53,13 @@ pub(super) struct Process {
 }
 
 impl Groups {
-    pub(super) fn new() -> Self {
+    /// In this folder are the files of the processes.
+    pub(super) fn new(folder: &Path) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", KEEPER, "keeper"]).stdin(Stdio::piped());
+        shell
+            .args(["-c", KEEPER, "keeper"])
+            .arg(folder)
+            .stdin(Stdio::piped());
         shell.stdout(Stdio::null()).stderr(Stdio::null());
         // A Ctrl-C is for the tests: the shell has to live until they are gone.
         let mut keeper = shell
