@@ -17,8 +17,8 @@ const PROGRAM: &str = "etcd";
 /// Where tools for tests expect the programs when no variable names another folder.
 const USUAL: &str = "/usr/local/kubebuilder/bin";
 
-/// Unpacks the programs unless there are others. Tests without any are skipped, and fail in CI. Whether they can use the
-/// cluster of a kubeconfig, they know themselves.
+/// Unpacks the programs unless there are others. Tests without any are skipped, and fail in CI. Whether they can use
+/// the cluster of a kubeconfig, they know themselves.
 ///
 /// # Errors
 /// If they cannot be unpacked.

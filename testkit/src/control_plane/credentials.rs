@@ -82,21 +82,18 @@ impl Credentials {
         );
         let file = self.file(&format!("{name}.kubeconfig"));
         let authority = self.file("ca.crt").display().to_string();
-        write_kubeconfig(
-            &file,
-            server,
-            &format!("certificate-authority: {authority}"),
-            &user,
-        );
+        let authority = format!("certificate-authority: {authority}");
+        write_kubeconfig(&file, server, Some(&authority), &user);
         file
     }
 }
 
 /// Writes a kubeconfig. `authority` and `user` are YAML: how the server is known, and who the client is.
-pub(super) fn write_kubeconfig(file: &Path, server: &str, authority: &str, user: &str) {
+pub(super) fn write_kubeconfig(file: &Path, server: &str, authority: Option<&str>, user: &str) {
+    let authority = authority.map_or_else(String::new, |authority| format!(", {authority}"));
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: \"{server}\", {authority}}}}}]\n\
+         clusters: [{{name: test, cluster: {{server: \"{server}\"{authority}}}}}]\n\
          users: [{{name: test, user: {{{user}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n"
     );

@@ -4,13 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// A copy of everything that the cluster knew.
-#[derive(Debug)]
-pub struct Snapshot(pub(super) TempDir);
 
 /// Forgets all revisions before the present one.
 pub(super) async fn compact(address: &str) {

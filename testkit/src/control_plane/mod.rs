@@ -5,6 +5,7 @@
 //! kubelet of ours acts for them. The programs end with the process of the tests, however that ends.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod api_proxy;
 mod assets;
 mod audit;
 mod component;
@@ -12,24 +13,24 @@ mod connection;
 mod credentials;
 mod etcd;
 mod node;
+mod outage;
 mod programs;
 mod shared;
 mod user;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
-use k8s_openapi::ByteString;
 use kube::Client;
-use kube::config::Kubeconfig;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
+pub use api_proxy::{ApiCall, ApiProxy, Fault};
 pub use audit::AuditEvent;
-pub use etcd::Snapshot;
 pub use node::TestNode;
 pub(crate) use node::say_ready;
+pub use outage::Snapshot;
 pub use shared::{Alone, Shared};
 pub use user::User;
 
@@ -40,8 +41,6 @@ use programs::Programs;
 
 /// A port may be taken by another process between its choice and its use.
 const ATTEMPTS: u32 = 3;
-/// How long the tokens of service accounts are valid, in seconds.
-const TOKEN_SECONDS: i64 = 3600;
 
 /// A control plane.
 #[derive(Debug)]
@@ -179,6 +178,26 @@ impl ControlPlane {
         &self.own().server
     }
 
+    /// `host:port` of the API server.
+    ///
+    /// # Panics
+    /// If it was not started here.
+    pub fn address(&self) -> &str {
+        self.server().trim_start_matches("https://")
+    }
+
+    /// A file for clients with all rights that reach the API server over another address (`host:port`), as of a
+    /// [`crate::proxy::Proxy`].
+    ///
+    /// # Panics
+    /// If it was not started here.
+    pub fn kubeconfig_at(&self, address: &str) -> PathBuf {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let file = self.files.join(format!("{address}.kubeconfig"));
+        std::fs::write(&file, text.replace(self.address(), address)).unwrap();
+        file
+    }
+
     /// Where the API server writes what it was asked.
     ///
     /// # Panics
@@ -194,61 +213,6 @@ impl ControlPlane {
     /// If it was not started here.
     pub fn audit(&self) -> Vec<AuditEvent> {
         audit::read(self.audit_log())
-    }
-
-    /// A service account of an existing namespace, made if it does not exist, with a token for an hour.
-    ///
-    /// # Panics
-    /// If the API server refuses.
-    pub async fn user(&self, namespace: &str, account: &str) -> User {
-        let number = self.users.fetch_add(1, Ordering::Relaxed);
-        let folder = self.files.join(number.to_string());
-        std::fs::create_dir(&folder).unwrap();
-        let user = User {
-            namespace: namespace.to_owned(),
-            account: account.to_owned(),
-            folder,
-        };
-        let client = self.harness().await;
-        user.ensure(&client).await;
-        user.renew(&client, TOKEN_SECONDS).await;
-        self.write_kubeconfig(&user);
-        user
-    }
-
-    /// Puts another token into the user's file, valid for so many seconds (600 are the least).
-    ///
-    /// # Panics
-    /// If the API server refuses.
-    pub async fn renew_token(&self, user: &User, seconds: i64) {
-        user.renew(&self.harness().await, seconds).await;
-    }
-
-    fn write_kubeconfig(&self, user: &User) {
-        let config = Kubeconfig::read_from(&self.kubeconfig).unwrap();
-        let context = config.current_context.unwrap_or_default();
-        let context = config
-            .contexts
-            .into_iter()
-            .find(|named| named.name == context);
-        let name = context.and_then(|named| named.context).unwrap().cluster;
-        let cluster = config.clusters.into_iter().find(|named| named.name == name);
-        let cluster = cluster.and_then(|named| named.cluster).unwrap();
-        let file = cluster
-            .certificate_authority
-            .map(|file| std::fs::read(file).unwrap());
-        let data = cluster.certificate_authority_data.map(|data| {
-            let decoded: ByteString = serde_json::from_value(data.into()).unwrap();
-            decoded.0
-        });
-        let authority = file.or(data).unwrap();
-        let file = user.folder().join("ca.crt");
-        std::fs::write(&file, authority).unwrap();
-        std::fs::write(user.folder().join("namespace"), &user.namespace).unwrap();
-        let authority = format!("certificate-authority: {}", file.display());
-        let token = format!("tokenFile: {}", user.token().display());
-        let server = cluster.server.unwrap();
-        credentials::write_kubeconfig(&user.kubeconfig(), &server, &authority, &token);
     }
 
     /// What `kubectl` says to these arguments, with all rights.
@@ -268,76 +232,6 @@ impl ControlPlane {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
-    }
-
-    /// The process ids of its programs, the API server's first.
-    ///
-    /// # Panics
-    /// If it was not started here.
-    pub async fn pids(&self) -> Vec<u32> {
-        self.own().programs.lock().await.pids()
-    }
-
-    /// Ends the API server as a failure does: connections are reset, and new ones refused.
-    ///
-    /// # Panics
-    /// If it was not started here, or is stopped.
-    pub async fn stop_api_server(&self) {
-        self.own().programs.lock().await.kill_api();
-    }
-
-    /// Starts it again at its port. It has forgotten what changed before: watches that go on from there are told that
-    /// their version is too old.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub async fn start_api_server_again(&self) {
-        let mut programs = self.own().programs.lock().await;
-        programs.start_api().await.unwrap();
-    }
-
-    /// Holds the API server still, or lets it go on: calls wait, and connections stay open.
-    ///
-    /// # Panics
-    /// If it was not started here, or is stopped.
-    pub async fn pause_api_server(&self, on: bool) {
-        self.own().programs.lock().await.api().pause(on);
-    }
-
-    /// Forgets the history before now. For what the API server remembers of it, it is started again if it runs.
-    ///
-    /// # Panics
-    /// If it was not started here.
-    pub async fn compact(&self) {
-        let mut programs = self.own().programs.lock().await;
-        etcd::compact(&programs.etcd_address()).await;
-        if programs.has_api() {
-            programs.kill_api();
-            programs.start_api().await.unwrap();
-        }
-    }
-
-    /// Copies everything that the cluster knows, to restore it later.
-    ///
-    /// # Panics
-    /// If it was not started here.
-    pub async fn snapshot(&self) -> Snapshot {
-        let copy = TempDir::with_prefix("maestro-kube-snapshot-").unwrap();
-        let mut programs = self.own().programs.lock().await;
-        programs.kill_etcd();
-        etcd::copy(&programs.path("etcd"), copy.path());
-        programs.start_etcd().await.unwrap();
-        Snapshot(copy)
-    }
-
-    /// Sets the cluster back to what it was then, as an operator restores a backup: everything is stopped, and started
-    /// on the old contents.
-    ///
-    /// # Panics
-    /// If it was not started here.
-    pub async fn restore(&self, snapshot: &Snapshot) {
-        let mut programs = self.own().programs.lock().await;
-        programs.restore(snapshot.0.path()).await.unwrap();
     }
 
     /// A client whose calls are not in the audit log.

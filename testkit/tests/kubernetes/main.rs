@@ -3,5 +3,6 @@
 
 mod control_plane;
 mod ends;
+mod faults;
 mod kubelet;
 mod support;
