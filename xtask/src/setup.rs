@@ -78,7 +78,7 @@ pub fn run() -> Result<()> {
     }
     match kubernetes::find()? {
         Ok(folder) => println!("control plane: {}", folder.display()),
-        Err(missing) => bail!("{missing}"),
+        Err(missing) => println!("control plane: {missing}"),
     }
     Ok(())
 }

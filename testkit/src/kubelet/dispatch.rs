@@ -112,23 +112,27 @@ impl Dispatcher {
             _ => "spec.nodeName!=".to_owned(),
         };
         let pods: Api<Pod> = Api::all(self.shared.client.clone());
-        let mut events = std::pin::pin!(watcher(pods, watcher::Config::default().fields(&fields)));
-        let mut listed = HashSet::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(pod)) => {
-                    listed.insert(pod.uid().unwrap_or_default());
-                    self.changed(pod);
+        let own = watcher::Config::default().fields(&fields);
+        // After a failure it lists anew: the watcher would go on at a version that a restored cluster has not reached.
+        loop {
+            let mut events = std::pin::pin!(watcher(pods.clone(), own.clone()));
+            let mut listed = HashSet::new();
+            while let Some(Ok(event)) = events.next().await {
+                match event {
+                    Event::Init => listed.clear(),
+                    Event::InitApply(pod) => {
+                        listed.insert(pod.uid().unwrap_or_default());
+                        self.changed(pod);
+                    }
+                    Event::InitDone => self.gone(|uid| !listed.contains(uid)),
+                    Event::Apply(pod) => self.changed(pod),
+                    Event::Delete(pod) => {
+                        let deleted = pod.uid().unwrap_or_default();
+                        self.gone(|uid| *uid == deleted);
+                    }
                 }
-                Ok(Event::InitDone) => self.gone(|uid| !listed.contains(uid)),
-                Ok(Event::Apply(pod)) => self.changed(pod),
-                Ok(Event::Delete(pod)) => {
-                    let deleted = pod.uid().unwrap_or_default();
-                    self.gone(|uid| *uid == deleted);
-                }
-                Err(_) => sleep(AGAIN_AFTER).await,
             }
+            sleep(AGAIN_AFTER).await;
         }
     }
 

@@ -1,10 +1,11 @@
 //! The parts of a control plane are real: admission, rights, scheduling, history.
 
-use crate::support::{condition, create, namespace, pod_that, until};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use crate::support::{bare_namespace, bound, condition, create, namespace, phase, pod_that, until};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{ListParams, PostParams, VersionMatch};
+use kube::api::{ListParams, VersionMatch};
 use maestro_testkit::control_plane::{ControlPlane, TestNode};
+use maestro_testkit::kubelet::Kubelet;
 use serde_json::json;
 use std::path::Path;
 
@@ -94,36 +95,46 @@ async fn the_api_server_fails_and_comes_back_and_nothing_is_left_behind() {
     if !plane.is_own_or_skip() {
         return;
     }
-    let namespaces: Api<Namespace> = Api::all(plane.client().await);
-    let make = async |name: &str| {
-        let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-        let made = namespaces.create(&PostParams::default(), &namespace).await;
-        made.unwrap().metadata.resource_version.unwrap()
+    plane.register_node(&TestNode::new("here")).await;
+    let kubelet = Kubelet::of(&plane, &["here"]).await.start();
+    let pods = bare_namespace(&plane, "rooms").await;
+    let is_running = |pod: &Pod| phase(pod) == "Running";
+    let run = async |name: &str| {
+        create(&pods, name, bound("here", "exec sleep 1000")).await;
+        let pod = pod_that(&pods, name, "it runs", is_running).await;
+        let pids = kubelet.pids("rooms", name);
+        (pod.metadata.resource_version.unwrap(), pids)
     };
-    let version = make("before").await;
+    let alive = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    let (version, kept) = run("before").await;
     let snapshot = plane.snapshot().await;
-    make("after").await;
+    let (_, lost) = run("after").await;
+
     plane.stop_api_server().await;
-    assert!(namespaces.get("after").await.is_err());
+    assert!(pods.get("after").await.is_err());
     plane.compact().await;
     plane.start_api_server_again().await;
-    assert!(namespaces.get("after").await.is_ok());
-    let then = ListParams::default()
-        .at(&version)
-        .matching(VersionMatch::Exact);
-    let error = namespaces.list(&then).await.unwrap_err();
+    assert!(pods.get("after").await.is_ok());
+    let then = ListParams::default().at(&version);
+    let then = then.matching(VersionMatch::Exact);
+    let error = pods.list(&then).await.unwrap_err();
     assert!(
         matches!(&error, kube::Error::Api(status) if status.code == 410),
         "{error}"
     );
+
     plane.restore(&snapshot).await;
-    assert!(namespaces.get("before").await.is_ok());
-    assert!(namespaces.get_opt("after").await.unwrap().is_none());
+    assert!(pods.get("before").await.is_ok());
+    assert!(pods.get_opt("after").await.unwrap().is_none());
+    until("the lost pod has ended", async || !lost.iter().any(alive)).await;
+    assert!(kept.len() == 1 && kept.iter().all(alive));
+    run("later").await;
+
+    drop(kubelet);
     let (pids, folder) = (
         plane.pids().await,
         plane.audit_log().parent().unwrap().to_owned(),
     );
-    let alive = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
     assert!(pids.len() == 2 && pids.iter().all(alive) && folder.exists());
     drop(plane);
     assert!(!pids.iter().any(alive) && !folder.exists());

@@ -1,13 +1,11 @@
 //! What the tests of a program do when they have no control plane, another one, or are killed: this program is started
 //! again for that.
 
-use crate::support::{create, namespace, phase, pod_that, script, until};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use crate::support::{bare_namespace, bound, create, namespace, phase, pod_that, script, until};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::PostParams;
 use maestro_testkit::control_plane::{ControlPlane, TestNode};
 use maestro_testkit::kubelet::Kubelet;
-use serde_json::json;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -66,16 +64,9 @@ async fn stay() {
     }
     plane.register_node(&TestNode::new("here")).await;
     let kubelet = Kubelet::of(&plane, &["here"]).await.start();
-    let client = plane.client().await;
-    let all: Api<Namespace> = Api::all(client.clone());
-    let object = serde_json::from_value(json!({"metadata": {"name": "rooms"}})).unwrap();
-    all.create(&PostParams::default(), &object).await.unwrap();
     // There are no controllers, nor a scheduler.
-    plane.user("rooms", "default").await;
-    let pods: Api<Pod> = Api::namespaced(client, "rooms");
-    let mut spec = script("here", "Never", NAP);
-    spec["nodeName"] = json!("here");
-    create(&pods, "room", spec).await;
+    let pods = bare_namespace(&plane, "rooms").await;
+    create(&pods, "room", bound("here", NAP)).await;
     pod_that(&pods, "room", "it runs", |pod| phase(pod) == "Running").await;
     let pids = [plane.pids().await, kubelet.pids("rooms", "room")].concat();
     let left = pids.iter().map(|pid| format!("/proc/{pid}"));
@@ -113,6 +104,13 @@ async fn a_missing_control_plane_is_said_and_fails_in_ci() {
     assert!(passes && words.contains(said), "{words}");
     let (passes, words) = run("KUBECONFIG", &production);
     let said = "at \"production\", which is no cluster of kind or k3d";
+    assert!(passes && words.contains(said), "{words}");
+    // What setup-envtest brings.
+    for program in ["etcd", "kube-apiserver"] {
+        fs::write(folder.path().join(program), "").unwrap();
+    }
+    let (passes, words) = run("KUBEBUILDER_ASSETS", folder.path());
+    let said = "SKIPPED: no kube-controller-manager and kube-scheduler in";
     assert!(passes && words.contains(said), "{words}");
     let (passes, words) = run("CI", Path::new("true"));
     assert!(!passes, "{words}");

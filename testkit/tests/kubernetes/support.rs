@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Namespace, Pod, ServiceAccount};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use maestro_testkit::control_plane::ControlPlane;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -29,6 +30,25 @@ pub async fn namespace(client: &Client, name: &str) -> Api<Pod> {
     let exists = async || accounts.get_opt("default").await.unwrap().is_some();
     until("the service account exists", exists).await;
     Api::namespaced(client.clone(), name)
+}
+
+/// The same where no controllers are.
+pub async fn bare_namespace(plane: &ControlPlane, name: &str) -> Api<Pod> {
+    let client = plane.client().await;
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    let all: Api<Namespace> = Api::all(client.clone());
+    all.create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    plane.user(name, "default").await;
+    Api::namespaced(client, name)
+}
+
+/// A pod that no scheduler has to bind, which runs a script.
+pub fn bound(node: &str, script: &str) -> Value {
+    let mut spec = self::script(node, "Never", script);
+    spec["nodeName"] = json!(node);
+    spec
 }
 
 pub async fn create(pods: &Api<Pod>, name: &str, spec: Value) {
