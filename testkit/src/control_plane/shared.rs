@@ -7,7 +7,6 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::connection::until;
 use super::{ControlPlane, node};
 
 /// The namespaces that every cluster has.
@@ -35,8 +34,9 @@ impl ControlPlane {
         Some(Shared(shared.read().await))
     }
 
-    /// The same control plane for a test that needs it for itself, because pods may be bound to any node, or because it
-    /// stops the API server. There is no node and no namespace of another test then.
+    /// The same control plane for a test that needs it for itself, because its pods may be bound to any node, or
+    /// because it stops the API server. There is no node and no pod of another test then. Namespaces of others still
+    /// end, which takes the controllers more than five seconds: choose other names.
     pub async fn alone() -> Option<Alone> {
         let alone = Alone(lock().await?.write().await);
         alone.clear().await;
@@ -52,29 +52,20 @@ impl ControlPlane {
         let deleted = nodes.delete_collection(&at_once, &of_tests).await;
         deleted.expect("no nodes");
         let all: Api<Namespace> = Api::all(client.clone());
-        let foreign = if self.is_own() { "" } else { OURS };
-        let mut left = Vec::new();
-        for namespace in all
-            .list(&ListParams::default().labels(foreign))
-            .await
-            .expect("namespaces")
-        {
+        let which = if self.is_own() { "" } else { OURS };
+        let left = all.list(&ListParams::default().labels(which)).await;
+        for namespace in left.expect("namespaces") {
             let name = namespace.name_any();
             let pods: Api<Pod> = Api::namespaced(client.clone(), &name);
             if !SYSTEM.contains(&name.as_str()) {
+                // It may be ending already.
                 let _ = all.delete(&name, &DeleteParams::default()).await;
-                left.push(name);
             } else if !self.is_own() {
                 continue;
             }
-            let deleted = pods
-                .delete_collection(&at_once, &ListParams::default())
-                .await;
+            let everything = ListParams::default();
+            let deleted = pods.delete_collection(&at_once, &everything).await;
             deleted.expect("no pods");
-        }
-        for name in left {
-            let gone = async || all.get_opt(&name).await.expect("an answer").is_none();
-            until("the namespace is gone", gone).await;
         }
     }
 }

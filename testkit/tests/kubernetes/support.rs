@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// How long controllers, scheduler and kubelet may take together.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
     let until = Instant::now() + SOON;
