@@ -48,6 +48,7 @@ create() { # from, to, rooms of each, node
 }
 ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 commands() { redis-cli -p 16379 info stats | awk -F: '/total_commands_processed/ {print $2 + 0}'; }
+redis_cpu() { redis-cli -p 16379 info cpu | awk -F: '/^used_cpu_(sys|user):/ {sum += $2} END {print int(sum * 1000)}'; }
 scripts() { redis-cli -p 16379 info commandstats | sed -n 's/^cmdstat_evalsha:calls=\([0-9]*\),.*/\1/p'; }
 sql() { psql -h 127.0.0.1 -p 15432 -U maestro -d maestro -Atc "$1"; }
 metric() { # node, name: the sum over its labels
@@ -78,26 +79,26 @@ $(awk '/VmRSS/ {print int($2 / 1024)}' "/proc/${nodes[0]}/status") MiB, $((($(co
 }
 
 pings() {
-    local round stores asked called
+    local round stores asked called spent
     for round in 1 2 3; do
         for stores in "" --stores; do
             empty
             echo "== pings, round $round ${stores:-embedded}"
-            asked=$(commands) called=$(scripts)
+            asked=$(commands) called=$(scripts) spent=$(redis_cpu)
             "$maestro" bench ping --rooms 1000 --for 8s --baseline $stores
-            echo "in the whole run: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
+            echo "in the whole run: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands, $(($(redis_cpu) - spent)) CPU-ms of Redis"
         done
     done
 }
 
 load() {
-    local stores asked called
+    local stores asked called spent
     for stores in "" --stores; do
         empty
         echo "== allocations ${stores:-embedded}"
-        asked=$(commands) called=$(scripts)
+        asked=$(commands) called=$(scripts) spent=$(redis_cpu)
         "$maestro" bench allocate --rooms 10000 --allocations 30000 --for 10s $stores
-        echo "in the whole run, with the making of 30,000 rooms: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands of Redis"
+        echo "in the whole run, with the making of 30,000 rooms: $(($(scripts) - ${called:-0})) scripts, $(($(commands) - asked)) commands, $(($(redis_cpu) - spent)) CPU-ms of Redis"
         empty
         echo "== operations ${stores:-embedded}"
         "$maestro" bench operations --operations 900 --for 2s $stores
