@@ -67,8 +67,16 @@ impl Executor {
             Err(why) => WorkResult::Failed(why),
         };
         match work {
-            Work::Prepare(scheduler) => done(self.runtime.prepare(&scheduler).await),
-            Work::RemoveNamespace => done(self.runtime.remove(&self.scheduler).await),
+            Work::Prepare {
+                scheduler,
+                operation,
+            } => match self.runtime.prepare(&scheduler, operation).await {
+                Ok(prepared) => WorkResult::Prepared(prepared),
+                Err(why) => WorkResult::Failed(why),
+            },
+            Work::RemovePlace { made_by } => {
+                done(self.runtime.remove(&self.scheduler, made_by).await)
+            }
             Work::ReservePorts { room, scheduler } => {
                 match self.runtime.reserve_ports(&room, &scheduler).await {
                     Ok(ports) => WorkResult::Ports(ports),

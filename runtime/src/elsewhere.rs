@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use maestro_core::domain::{Instance, RemovalReason, RoomId, Scheduler, SchedulerName};
-use maestro_core::ports::{RoomOrder, Runtime, RuntimeError, RuntimeEvent};
+use maestro_core::domain::{
+    Instance, OperationId, RemovalReason, RoomId, Scheduler, SchedulerName,
+};
+use maestro_core::ports::{Prepared, RoomOrder, Runtime, RuntimeError, RuntimeEvent};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +20,10 @@ fn refusal() -> RuntimeError {
 
 #[async_trait]
 impl Runtime for Elsewhere {
-    async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {
+    async fn prepare(&self, _: &Scheduler, _: OperationId) -> Result<Prepared, RuntimeError> {
         Err(refusal())
     }
-    async fn remove(&self, _: &SchedulerName) -> Result<(), RuntimeError> {
+    async fn remove(&self, _: &SchedulerName, _: Option<OperationId>) -> Result<(), RuntimeError> {
         Err(refusal())
     }
     async fn reserve_ports(&self, _: &RoomId, _: &Scheduler) -> Result<Arc<[u16]>, RuntimeError> {

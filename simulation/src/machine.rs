@@ -27,6 +27,12 @@ pub struct Machine {
     pub terminations: Vec<Termination>,
     /// The number of calls by kind, including failed ones.
     pub calls: BTreeMap<&'static str, usize>,
+    /// The place of the rooms, with the operation that made it; `Some(None)` if it was there before.
+    pub place: Option<Option<OperationId>>,
+    /// How often the removal of the place has to be asked for before it is gone.
+    pub removal_takes: u32,
+    /// The answers that are left until the place is gone.
+    terminating: u32,
     /// If set, creations fail with this text.
     pub creation_fails: Option<String>,
     /// Terminations only begin, and end by [`Machine::finish_ending`].
@@ -64,14 +70,37 @@ impl Machine {
                 grace,
                 reason,
             } => self.terminate(room, uid.as_deref(), *grace, *reason),
-            Work::RemoveNamespace => {
-                for room in self.running.keys().cloned().collect::<Vec<_>>() {
-                    self.gone(&room, None);
-                }
-                WorkResult::Done
-            }
-            Work::Prepare(_) => WorkResult::Done,
+            Work::RemovePlace { made_by } => self.remove_place(*made_by),
+            Work::Prepare { operation, .. } => self.prepare(*operation),
         }
+    }
+
+    fn prepare(&mut self, operation: OperationId) -> WorkResult {
+        if let Some(result) = self.still_terminating() {
+            return result;
+        }
+        let created = *self.place.get_or_insert(Some(operation)) == Some(operation);
+        WorkResult::Prepared(Prepared { created })
+    }
+
+    fn remove_place(&mut self, made_by: Option<OperationId>) -> WorkResult {
+        if made_by.is_some() && self.place.is_some_and(|maker| maker != made_by) {
+            return WorkResult::Done;
+        }
+        for room in self.running.keys().cloned().collect::<Vec<_>>() {
+            self.gone(&room, None);
+        }
+        if self.place.take().is_some() {
+            self.terminating = self.removal_takes;
+        }
+        self.still_terminating().unwrap_or(WorkResult::Done)
+    }
+
+    /// A namespace is gone some time after its removal was ordered.
+    fn still_terminating(&mut self) -> Option<WorkResult> {
+        self.terminating = self.terminating.checked_sub(1)?;
+        let why = RuntimeError::Terminating("its place is terminating".into());
+        Some(WorkResult::Failed(why))
     }
 
     fn reserve(&mut self, room: &RoomId, scheduler: &Scheduler) -> WorkResult {

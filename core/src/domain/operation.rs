@@ -263,6 +263,10 @@ pub struct ResumeState {
     pub foreign: bool,
     /// Rooms that this operation created or will remove.
     pub rooms: Vec<RoomId>,
+    /// Whether it made the place of the rooms rather than found it, so that its rollback removes it (D17). `None` while
+    /// that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_place: Option<bool>,
     /// The current step in words, for people and `/debug/actors`.
     pub step: String,
     /// Number of failed validation attempts.

@@ -47,6 +47,14 @@ pub struct ContainerProcess {
     pub pid: u32,
 }
 
+/// The place of a scheduler's rooms, as [`Runtime::prepare`] made or found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Whether the place exists because of this operation, by this call or by an earlier one of the same operation.
+    /// `false` for a place that was there before and is adopted: it stays when the operation is rolled back (D17).
+    pub created: bool,
+}
+
 /// Why the runtime failed, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RuntimeError {
@@ -59,6 +67,10 @@ pub enum RuntimeError {
     /// A transient failure of the runtime.
     #[error(transparent)]
     Unavailable(Cause),
+    /// The place of the scheduler's rooms is being removed and is not gone yet: a namespace whose finalizers run. Nothing
+    /// has failed, and the same call is repeated until it has another answer. The text says what it waits for.
+    #[error(transparent)]
+    Terminating(Cause),
     /// The runtime has no such room; for a termination that means success.
     #[error("no such room in the runtime")]
     NotFound,
@@ -68,10 +80,29 @@ pub enum RuntimeError {
 /// completed.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
-    /// Creates the place for a scheduler's rooms (its namespace or its folder).
-    async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError>;
-    /// Removes that place; a missing one is not an error.
-    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError>;
+    /// Creates the place for a scheduler's rooms (its namespace or its folder), or adopts the one that is there. What
+    /// `operation` created must be recognized when the same operation asks again: its first answer may have been lost.
+    /// A runtime marks the place with the operation's id, or tells by what is in it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Invalid`] for a foreign place of that name; [`RuntimeError::Terminating`] while an earlier place
+    /// is still being removed: a new one cannot be made before it is gone.
+    async fn prepare(
+        &self,
+        scheduler: &Scheduler,
+        operation: OperationId,
+    ) -> Result<Prepared, RuntimeError>;
+    /// Removes that place with everything in it. `Ok` means that it is gone; a missing one is gone. With `made_by` it is
+    /// removed only if [`Runtime::prepare`] created it for that operation; any other place stays, which is `Ok` as well.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Terminating`] when the removal is ordered and not complete: the caller asks again, also after a
+    /// restart, until the place is gone.
+    async fn remove(
+        &self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError>;
     /// Draws host ports for a room that will be created: one per port of the spec, distinct, and not in use on this
     /// machine (D9). They stay reserved until [`Runtime::create`] or [`Runtime::release_ports`].
     async fn reserve_ports(

@@ -23,7 +23,7 @@ pub(in crate::state) fn on_work_done(
         .and_then(|operation| operations.lane_of(operation));
     match purpose {
         Purpose::Prepare(_) => operations.on_prepared(fleet, turn, result),
-        Purpose::RemoveNamespace(_) => operations.on_namespace_removed(fleet, turn, result),
+        Purpose::RemovePlace(_) => operations.on_place_removed(fleet, turn, result),
         Purpose::Ports { operation, room } => {
             creations::on_ports(fleet, operations, turn, operation, room, result)
         }

@@ -53,6 +53,11 @@ impl Turn {
         z ^ (z >> 59)
     }
 
+    /// A random number from 0 to 1, 1 excluded.
+    pub fn fraction(&mut self) -> f64 {
+        (self.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64
+    }
+
     pub fn fresh_operation_id(&mut self) -> OperationId {
         let bytes = self.fresh_bits().to_be_bytes();
         OperationId(uuid::Builder::from_random_bytes(bytes).into_uuid())

@@ -1,7 +1,7 @@
 //! Calls on the runtime, as the state machine orders them.
 
 use crate::domain::*;
-use crate::ports::{RoomOrder, RuntimeError};
+use crate::ports::{Prepared, RoomOrder, RuntimeError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,17 @@ pub struct WorkId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Creates the place for the scheduler's rooms.
-    Prepare(Arc<Scheduler>),
+    Prepare {
+        /// The scheduler whose rooms will be there.
+        scheduler: Arc<Scheduler>,
+        /// The operation that a rollback is for (D17).
+        operation: OperationId,
+    },
     /// Removes that place.
-    RemoveNamespace,
+    RemovePlace {
+        /// If set, only a place that this operation made (D17).
+        made_by: Option<OperationId>,
+    },
     /// Draws host ports for a room that is to be created.
     ReservePorts {
         /// The room, which has no row yet.
@@ -47,8 +55,8 @@ impl Work {
     /// The name in `/debug/actors` and traces.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Prepare(_) => "prepare",
-            Self::RemoveNamespace => "remove_place",
+            Self::Prepare { .. } => "prepare",
+            Self::RemovePlace { .. } => "remove_place",
             Self::ReservePorts { .. } => "reserve_ports",
             Self::ReleasePorts { .. } => "release_ports",
             Self::CreateRoom(_) => "create_room",
@@ -62,6 +70,8 @@ impl Work {
 pub enum WorkResult {
     /// It succeeded.
     Done,
+    /// The place is there.
+    Prepared(Prepared),
     /// The host ports that were drawn, in the order of the spec.
     Ports(Arc<[u16]>),
     /// The new instance, or the one that existed already.

@@ -52,10 +52,10 @@ pub fn kill_room_processes(_: &str) -> io::Result<usize> {
 
 #[async_trait]
 impl Runtime for ProcessRuntime {
-    async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {
+    async fn prepare(&self, _: &Scheduler, _: OperationId) -> Result<Prepared, RuntimeError> {
         match self.0 {}
     }
-    async fn remove(&self, _: &SchedulerName) -> Result<(), RuntimeError> {
+    async fn remove(&self, _: &SchedulerName, _: Option<OperationId>) -> Result<(), RuntimeError> {
         match self.0 {}
     }
     async fn reserve_ports(&self, _: &RoomId, _: &Scheduler) -> Result<Arc<[u16]>, RuntimeError> {

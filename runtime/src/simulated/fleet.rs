@@ -153,6 +153,14 @@ impl SimulatedFleet {
         Ok(())
     }
 
+    pub fn has_rooms(&self, scheduler: &SchedulerName) -> bool {
+        self.state
+            .lock()
+            .rooms
+            .keys()
+            .any(|key| key.0 == *scheduler)
+    }
+
     pub fn remove(&self, scheduler: &SchedulerName) {
         let mut state = self.state.lock();
         let of_it = state.rooms.keys().filter(|key| key.0 == *scheduler);

@@ -57,12 +57,25 @@ impl Drop for SimulatedRuntime {
 
 #[async_trait]
 impl Runtime for SimulatedRuntime {
-    async fn prepare(&self, _: &Scheduler) -> Result<(), RuntimeError> {
-        Ok(())
+    /// A place consists of its rooms only.
+    async fn prepare(
+        &self,
+        scheduler: &Scheduler,
+        _: OperationId,
+    ) -> Result<Prepared, RuntimeError> {
+        let created = !self.fleet.has_rooms(&scheduler.name);
+        Ok(Prepared { created })
     }
 
-    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
-        self.fleet.remove(scheduler);
+    async fn remove(
+        &self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError> {
+        // Rooms are not the work of an operation that made a place for them.
+        if made_by.is_none() {
+            self.fleet.remove(scheduler);
+        }
         Ok(())
     }
 

@@ -273,7 +273,7 @@ async fn names_that_leave_the_folder_are_refused() {
     let stage = site.stage(scheduler("fleet", RUNS)).await;
     invalid(stage.create("../../evil").await);
     let escape = SchedulerName::from("../..");
-    invalid(stage.runtime.remove(&escape).await);
+    invalid(stage.runtime.remove(&escape, None).await);
     stage.runtime.release_ports(&"../../evil".into()).await;
     stage.strike().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::site::{Site, eventually};
 use maestro_core::domain::*;
-use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
+use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{
     fs,
@@ -145,7 +145,7 @@ async fn trees_without_end_are_removed_also_by_the_next_start() {
     stage.terminate("fleet-a", None).await.unwrap();
     stage.until_gone(&"fleet-a".into()).await;
     let name = stage.scheduler.name.clone();
-    stage.runtime.remove(&name).await.unwrap();
+    stage.runtime.remove(&name, None).await.unwrap();
     assert!(!site.folder.path().join("rooms/fleet").exists());
     eventually("the trash is empty", empty).await;
     drop(stage);
@@ -191,7 +191,7 @@ async fn what_cannot_be_removed_is_tried_again_and_keeps_nobody() {
     stage.terminate("fleet-a", None).await.unwrap();
     stage.until_gone(&"fleet-a".into()).await;
     let name = stage.scheduler.name.clone();
-    stage.runtime.remove(&name).await.unwrap();
+    stage.runtime.remove(&name, None).await.unwrap();
     // The tree was removed up to the mount, which was left alone.
     let kept = eventually("the mount is all that is left", || {
         let mut left = fs::read_dir(&trash).unwrap().flatten();
@@ -200,7 +200,11 @@ async fn what_cannot_be_removed_is_tried_again_and_keeps_nobody() {
         (none_else && only.join("busy/kept").exists()).then(|| only.join("busy"))
     })
     .await;
-    stage.runtime.prepare(&stage.scheduler).await.unwrap();
+    stage
+        .runtime
+        .prepare(&stage.scheduler, operation(1))
+        .await
+        .unwrap();
     stage.create("fleet-a").await.unwrap();
     drop(mount);
     let _ = Command::new("umount").arg("--lazy").arg(&kept).status();

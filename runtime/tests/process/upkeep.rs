@@ -72,14 +72,14 @@ async fn a_place_is_not_removed_from_under_its_rooms() {
     let mut stage = site.stage(scheduler("fleet", RUNS)).await;
     stage.create("fleet-a").await.unwrap();
     let name = stage.scheduler.name.clone();
-    let refused = stage.runtime.remove(&name).await;
+    let refused = stage.runtime.remove(&name, None).await;
     assert!(
         matches!(refused, Err(RuntimeError::Unavailable(_))),
         "{refused:?}"
     );
     stage.terminate("fleet-a", None).await.unwrap();
     stage.until_gone(&"fleet-a".into()).await;
-    stage.runtime.remove(&name).await.unwrap();
+    stage.runtime.remove(&name, None).await.unwrap();
     assert!(!site.folder.path().join("rooms/fleet").exists());
 }
 

@@ -185,19 +185,29 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
 }
 
 #[test]
-fn an_unknown_outcome_of_removing_the_place_finishes_no_deletion() {
+fn a_deletion_asks_for_the_removal_of_its_place_until_that_is_gone() {
     for outcome in [Outcome::Unknown, Outcome::Unavailable] {
         let mut fleet = Fleet::up(1);
         fleet.hold = true;
         let id = operation_of(fleet.order(Command::DeleteScheduler));
         fleet.release_kind("terminate_room", Outcome::Works);
-        fleet.release_kind("remove_place", outcome);
-        let end = fleet.operation(id);
-        assert_eq!(end.status, OperationStatus::Error, "{}", history(end));
+        for _ in 0..3 {
+            fleet.release_kind("remove_place", outcome);
+            assert!(fleet.works.is_empty(), "after a pause");
+            fleet.pass(Duration::from_secs(10));
+        }
+        let open = fleet.operation(id);
+        assert_eq!(open.status, OperationStatus::InProgress);
         assert!(fleet.stored.scheduler.is_some() && !fleet.ended);
+        // The place itself takes its time as well.
+        fleet.machine.removal_takes = 2;
         fleet.release();
-        let id = operation_of(fleet.order(Command::DeleteScheduler));
-        assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+        let waits = history(fleet.operation(id));
+        let lines = waits.matches("waiting: ").count();
+        assert_eq!(lines, 1, "not one for each try: {waits}");
+        fleet.pass(Duration::from_secs(60));
+        let end = fleet.operation(id);
+        assert_eq!(end.status, OperationStatus::Finished, "{}", history(end));
         assert!(fleet.stored.scheduler.is_none() && fleet.ended);
     }
 }

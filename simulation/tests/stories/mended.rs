@@ -519,7 +519,10 @@ fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
     {
         if round == 1 {
             let (id, work) = fleet.works.pop_front().expect("the place is removed");
-            assert!(matches!(work, Work::RemoveNamespace), "{work:?}");
+            assert!(
+                matches!(work, Work::RemovePlace { made_by: None }),
+                "{work:?}"
+            );
             let result = WorkResult::Failed(RuntimeError::Invalid("no".into()));
             fleet.input(Input::WorkDone { id, result });
         }

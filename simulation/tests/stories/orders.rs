@@ -334,16 +334,66 @@ fn a_rollback_of_a_creation_that_cannot_remove_the_place_says_so() {
     let id = fleet.operations_of("create_scheduler")[0].id;
     fleet.order(Command::Cancel(id)).unwrap();
     fleet.release_kind("prepare", Outcome::Works);
-    fleet.release_kind("remove_place", Outcome::Unavailable);
+    fleet.release_kind("remove_place", Outcome::Invalid);
     let end = fleet.operation(id);
     assert_eq!(end.status, OperationStatus::Canceled);
     assert!(
-        history(end).contains("rollback failed: away"),
+        history(end).contains("rollback failed: no"),
         "{}",
         history(end)
     );
     let failed = |r: &&Report| matches!(r, Report::RolledBack { success: false, .. });
     assert_eq!(fleet.reports.iter().filter(failed).count(), 1);
+}
+
+#[test]
+fn a_rollback_removes_the_place_that_its_creation_made_and_no_other() {
+    for foreign in [false, true] {
+        let mut fleet = Fleet::new(CoreSettings::default());
+        fleet.machine.place = foreign.then_some(None);
+        fleet.machine.removal_takes = 3;
+        fleet.hold = true;
+        let create = Command::CreateScheduler(Box::new(spec(2)));
+        fleet.order(create).unwrap();
+        let id = fleet.operations_of("create_scheduler")[0].id;
+        fleet.order(Command::Cancel(id)).unwrap();
+        fleet.release_kind("prepare", maestro_simulation::Outcome::Works);
+        let made = fleet.stored.operations[&id].resume.made_place;
+        assert!(foreign || made == Some(true), "the journal knows it");
+        fleet.hold = false;
+        fleet.release();
+        fleet.pass(Duration::from_secs(60));
+        let end = fleet.operation(id);
+        assert_eq!(end.status, OperationStatus::Canceled, "{}", history(end));
+        assert!(history(end).contains("rollback succeeded"));
+        assert_eq!(fleet.machine.place.is_some(), foreign);
+        assert!(fleet.stored.scheduler.is_none() && fleet.ended);
+        let asked = fleet.machine.calls.get("remove_place").copied();
+        assert_eq!(asked, (!foreign).then_some(4));
+    }
+}
+
+#[test]
+fn a_creation_waits_until_an_earlier_place_of_its_name_is_gone() {
+    let mut fleet = Fleet::up(0);
+    fleet.machine.removal_takes = 4;
+    fleet.order(Command::DeleteScheduler).unwrap();
+    fleet.pass(Duration::from_secs(60));
+    assert!(fleet.ended);
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet.machine.place = Some(None);
+    fleet.machine.removal_takes = 3;
+    let remove = Work::RemovePlace { made_by: None };
+    fleet.machine.call(&remove);
+    let create = Command::CreateScheduler(Box::new(spec(0)));
+    fleet.order(create).unwrap();
+    let id = fleet.operations_of("create_scheduler")[0].id;
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+    let told = history(fleet.operation(id));
+    assert!(told.contains("waiting: its place is terminating"), "{told}");
+    fleet.pass(Duration::from_secs(60));
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert_eq!(fleet.machine.place, Some(Some(id)));
 }
 
 #[test]

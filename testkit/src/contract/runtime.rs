@@ -21,6 +21,9 @@ pub trait Harness: Send + Sync {
     }
 }
 
+/// Between two questions whether a place is gone.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A room that runs until told to end.
 pub const RUNS: &str = "echo up; trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
 
@@ -85,7 +88,7 @@ impl Stage {
             container.image = harness.image().into();
         }
         let runtime = harness.runtime();
-        runtime.prepare(&scheduler).await.unwrap();
+        prepare(&*runtime, &scheduler, operation(1), harness.patience()).await;
         let watch = runtime.watch(&scheduler.name);
         Self {
             runtime,
@@ -176,8 +179,52 @@ impl Stage {
             let event = tokio::time::timeout_at(deadline, self.watch.next()).await;
             assert!(event.is_ok(), "rooms are left: {:?}", self.listed().await);
         }
-        self.runtime.remove(&self.scheduler.name).await.unwrap();
+        let name = &self.scheduler.name;
+        removed(&*self.runtime, name, None, self.patience).await;
     }
+}
+
+/// An operation's id that is the same in each run.
+pub fn operation(number: u128) -> OperationId {
+    OperationId(uuid::Uuid::from_u128(number))
+}
+
+/// Waits until an earlier place is gone, as an owner does.
+pub async fn prepare(
+    runtime: &dyn Runtime,
+    scheduler: &Scheduler,
+    operation: OperationId,
+    patience: Duration,
+) -> Prepared {
+    let asks = async {
+        loop {
+            match runtime.prepare(scheduler, operation).await {
+                Err(RuntimeError::Terminating(_)) => tokio::time::sleep(PAUSE).await,
+                other => break other.unwrap(),
+            }
+        }
+    };
+    let made = tokio::time::timeout(patience, asks).await;
+    made.expect("an earlier place is gone in time")
+}
+
+/// Asks until the place is gone, or is none to be removed, as an owner does.
+pub async fn removed(
+    runtime: &dyn Runtime,
+    scheduler: &SchedulerName,
+    made_by: Option<OperationId>,
+    patience: Duration,
+) {
+    let asks = async {
+        loop {
+            match runtime.remove(scheduler, made_by).await {
+                Err(RuntimeError::Terminating(_)) => tokio::time::sleep(PAUSE).await,
+                other => break other.unwrap(),
+            }
+        }
+    };
+    let gone = tokio::time::timeout(patience, asks).await;
+    gone.expect("the place is gone in time");
 }
 
 pub async fn a_created_room_becomes_ready_and_is_listed(harness: &impl Harness) {
@@ -340,14 +387,44 @@ pub async fn an_order_that_can_never_succeed_is_invalid(harness: &impl Harness) 
 
 pub async fn a_place_can_be_made_and_removed_again_and_again(harness: &impl Harness) {
     let runtime = harness.runtime();
+    let (runtime, patience) = (&*runtime, harness.patience());
     let scheduler = scheduler("contract-place", RUNS);
-    runtime.remove(&scheduler.name).await.unwrap();
-    for _ in 0..2 {
-        runtime.prepare(&scheduler).await.unwrap();
-        runtime.prepare(&scheduler).await.unwrap();
-        runtime.remove(&scheduler.name).await.unwrap();
-        runtime.remove(&scheduler.name).await.unwrap();
+    removed(runtime, &scheduler.name, None, patience).await;
+    for round in 0..2 {
+        for _ in 0..2 {
+            let made = prepare(runtime, &scheduler, operation(round), patience).await;
+            assert!(made.created, "its first answer may have been lost");
+        }
+        for _ in 0..2 {
+            removed(runtime, &scheduler.name, None, patience).await;
+        }
     }
+}
+
+/// What the rollback of a creation does (D17).
+pub async fn a_place_is_removed_by_the_operation_that_made_it(harness: &impl Harness) {
+    let runtime = harness.runtime();
+    let (runtime, patience) = (&*runtime, harness.patience());
+    let mut stage = Stage::set(harness, scheduler("contract-maker", RUNS)).await;
+    let name = stage.scheduler.name.clone();
+    let id = "contract-maker-one";
+    stage.create(id).await.unwrap();
+    let found = prepare(runtime, &stage.scheduler, operation(2), patience).await;
+    assert!(!found.created, "it was there, with a room");
+    removed(runtime, &name, Some(operation(2)), patience).await;
+    let listed = stage.listed().await;
+    assert_eq!(listed.len(), 1, "an adopted place stays");
+    assert_ne!(listed[0].status, InstanceStatus::Terminating);
+    stage.terminate(id, None).await.unwrap();
+    stage.until_gone(&id.into()).await;
+    removed(runtime, &name, None, patience).await;
+    let made = prepare(runtime, &stage.scheduler, operation(3), patience).await;
+    assert!(made.created);
+    removed(runtime, &name, Some(operation(3)), patience).await;
+    // A place that is gone was nobody's.
+    let made = prepare(runtime, &stage.scheduler, operation(4), patience).await;
+    assert!(made.created);
+    removed(runtime, &name, None, patience).await;
 }
 
 pub async fn schedulers_do_not_see_each_other(harness: &impl Harness) {
@@ -374,6 +451,7 @@ macro_rules! runtime_contract {
             rooms_are_given_distinct_ports,
             an_order_that_can_never_succeed_is_invalid,
             a_place_can_be_made_and_removed_again_and_again,
+            a_place_is_removed_by_the_operation_that_made_it,
             schedulers_do_not_see_each_other,
         }
     };

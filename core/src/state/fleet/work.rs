@@ -10,7 +10,7 @@ use std::hash::Hash;
 #[derive(Clone, Debug)]
 pub(in crate::state) enum Purpose {
     Prepare(OperationId),
-    RemoveNamespace(OperationId),
+    RemovePlace(OperationId),
     Ports {
         operation: OperationId,
         room: RoomId,
@@ -111,7 +111,7 @@ impl Purpose {
     }
     pub fn operation(&self) -> Option<OperationId> {
         match self {
-            Self::Prepare(id) | Self::RemoveNamespace(id) => Some(*id),
+            Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
             Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
             Self::Terminate { operation, .. } => *operation,
             Self::Recreate { .. } | Self::Sweep => None,

@@ -1,45 +1,21 @@
-//! `create_scheduler`: creates the place for the rooms (contract 5.5; D17).
+//! `create_scheduler`: creates the place for the rooms, in [`super::place`] (contract 5.5; D17).
 
 use crate::domain::*;
 use crate::ports::OperatorRecord;
 use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
-use crate::state::fleet::Purpose;
 use crate::state::fleet::RoomTable;
-use crate::state::operations::progress::Progress;
+use crate::state::operations::progress::{Progress, Tries};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
-use crate::state::work::{Work, WorkResult};
 
 const LANE: Lane = Lane::Version;
 
 impl Operations {
     pub fn begin_create(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
-        let (Some(running), Some(scheduler)) = (self.running(LANE), &fleet.scheduler) else {
-            return;
-        };
-        let (id, scheduler) = (running.record.id, scheduler.clone());
-        self.set_progress(LANE, Progress::Create);
+        self.set_progress(LANE, Progress::Create(Tries::default()));
         self.set_step(LANE, "preparing the place for its rooms");
-        fleet.run(turn, Purpose::Prepare(id), Work::Prepare(scheduler));
-    }
-
-    pub fn on_prepared(&mut self, fleet: &mut Fleet, turn: &mut Turn, result: WorkResult) {
-        let creating = self
-            .running(LANE)
-            .is_some_and(|r| matches!(r.progress, Progress::Create));
-        if !creating {
-            return;
-        }
-        match result {
-            WorkResult::Failed(why) => self.fail(fleet, turn, LANE, why.to_string()),
-            WorkResult::Unknown(why) => self.fail(fleet, turn, LANE, why),
-            _ => {
-                fleet.set_phase(turn, SchedulerPhase::InSync);
-                self.finish(fleet, turn, LANE, "the place for its rooms is there");
-                turn.reconsider = true;
-            }
-        }
+        self.prepare_place(fleet, turn);
     }
 
     /// Deletes the scheduler and everything that belongs to it, except the operation `keep`.

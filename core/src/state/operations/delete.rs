@@ -2,11 +2,11 @@
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
-use crate::state::fleet::Purpose;
-use crate::state::operations::progress::{DeleteRun, Progress, Running, TERMINATIONS_AT_ONCE};
+use crate::state::operations::progress::{
+    DeleteRun, Progress, Running, TERMINATIONS_AT_ONCE, Tries,
+};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
-use crate::state::work::{Work, WorkResult};
 use std::collections::VecDeque;
 
 const LANE: Lane = Lane::Version;
@@ -23,7 +23,7 @@ impl Operations {
             LANE,
             Progress::Delete(DeleteRun {
                 left: rooms,
-                removing_place: false,
+                place: None,
             }),
         );
         self.continue_delete(fleet, turn);
@@ -56,38 +56,12 @@ impl Operations {
                 fleet.order_termination(turn, &id, Some(operation));
                 continue;
             }
-            if rooms_left || in_flight > 0 || run.removing_place || making {
+            if rooms_left || in_flight > 0 || run.place.is_some() || making {
                 return;
             }
-            run.removing_place = true;
+            run.place = Some(Tries::default());
             running.record.resume.step = "removing the place of its rooms".into();
-            fleet.run(
-                turn,
-                Purpose::RemoveNamespace(operation),
-                Work::RemoveNamespace,
-            );
-            return;
-        }
-    }
-
-    pub fn on_namespace_removed(&mut self, fleet: &mut Fleet, turn: &mut Turn, result: WorkResult) {
-        let Some(running) = self.running(LANE) else {
-            return;
-        };
-        let operation = running.record.id;
-        let failure = match result {
-            WorkResult::Failed(why) => Some(why.to_string()),
-            WorkResult::Unknown(why) => Some(why),
-            _ => None,
-        };
-        match (&running.progress, failure) {
-            (Progress::Delete(_), None) => {
-                self.finish(fleet, turn, LANE, "the scheduler and its rooms are gone");
-                self.drop_scheduler(fleet, turn, operation);
-            }
-            (Progress::Delete(_), Some(cause)) => self.fail(fleet, turn, LANE, cause),
-            (Progress::RollBack(_), failure) => self.place_rolled_back(fleet, turn, failure),
-            _ => {}
+            return self.remove_place(fleet, turn);
         }
     }
 }

@@ -9,6 +9,7 @@ mod delete;
 mod ended;
 mod history;
 mod orphan;
+mod place;
 mod progress;
 mod queue;
 mod remove;

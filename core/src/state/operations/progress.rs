@@ -11,13 +11,34 @@ pub(in crate::state) const TERMINATIONS_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(in crate::state) enum Progress {
     Starting,
-    Create,
+    Create(Tries),
     Add(AddRun),
     Remove(RemoveRun),
     Delete(DeleteRun),
     Version(VersionRun),
     Test { until: Mono },
     RollBack(RollbackRun),
+}
+
+impl Progress {
+    /// The tries to make or to remove the place of the rooms, if it does that now.
+    pub fn place(&self) -> Option<&Tries> {
+        match self {
+            Self::Create(tries) => Some(tries),
+            Self::Delete(run) => run.place.as_ref(),
+            Self::RollBack(run) => run.place.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub fn place_mut(&mut self) -> Option<&mut Tries> {
+        match self {
+            Self::Create(tries) => Some(tries),
+            Self::Delete(run) => run.place.as_mut(),
+            Self::RollBack(run) => run.place.as_mut(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -72,14 +93,26 @@ pub(in crate::state) struct RemoveRun {
 #[derive(Debug, Default)]
 pub(in crate::state) struct DeleteRun {
     pub left: VecDeque<RoomId>,
-    pub removing_place: bool,
+    /// Set once the place of the rooms is being removed.
+    pub place: Option<Tries>,
 }
 
 #[derive(Debug, Default)]
 pub(in crate::state) struct RollbackRun {
     pub canceled: bool,
     pub left: VecDeque<RoomId>,
-    pub removing_place: bool,
+    /// Set for an operation that may have made the place of the rooms.
+    pub place: Option<Tries>,
+}
+
+/// A call that is repeated until it has an answer, with growing pauses.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Tries {
+    pub failed: u32,
+    /// When it is repeated; `None` while it is under way.
+    pub again: Option<Mono>,
+    /// What the history says it waits for, and since when.
+    pub told: Option<(String, Mono)>,
 }
 
 #[derive(Debug)]

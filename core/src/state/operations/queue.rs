@@ -185,7 +185,7 @@ impl Operations {
             .filter_map(|running| match &running.progress {
                 Progress::Test { until } => Some(*until),
                 Progress::Version(run) => run.wake(),
-                _ => None,
+                progress => progress.place()?.again,
             })
             .min()
     }
@@ -200,6 +200,7 @@ impl Operations {
             self.finish(fleet, turn, Lane::Room, "slept as long as it was asked to");
         }
         self.version_due(fleet, turn);
+        self.place_due(fleet, turn);
     }
 
     pub fn lease_end(&self, now: Now) -> jiff::Timestamp {

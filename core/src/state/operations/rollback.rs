@@ -2,12 +2,12 @@
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
-use crate::state::fleet::Purpose;
-use crate::state::operations::progress::{Progress, RollbackRun, Running, TERMINATIONS_AT_ONCE};
+use crate::state::operations::progress::{
+    Progress, RollbackRun, Running, TERMINATIONS_AT_ONCE, Tries,
+};
 use crate::state::operations::queue::Operations;
 use crate::state::report::{Named, Outcome, Report};
 use crate::state::turn::Turn;
-use crate::state::work::Work;
 
 impl Operations {
     /// Ends the operation in `lane` in status `error`, after its rollback.
@@ -66,7 +66,7 @@ impl Operations {
                 }
                 fleet.settle_phase(turn);
             }
-            Definition::CreateScheduler { .. } => run.removing_place = true,
+            Definition::CreateScheduler { .. } => run.place = Some(Tries::default()),
             _ => {}
         }
         if lane == Lane::Version {
@@ -115,15 +115,11 @@ impl Operations {
             if in_flight > 0 {
                 return;
             }
-            if run.removing_place {
-                fleet.run(
-                    turn,
-                    Purpose::RemoveNamespace(operation),
-                    Work::RemoveNamespace,
-                );
-                return;
-            }
-            return self.end_rollback(fleet, turn, lane, None);
+            return match run.place.as_ref().map(|tries| tries.again) {
+                None => self.end_rollback(fleet, turn, lane, None),
+                Some(None) => self.roll_back_place(fleet, turn),
+                Some(Some(_)) => {}
+            };
         }
     }
 

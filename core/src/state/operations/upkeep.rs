@@ -72,8 +72,7 @@ impl Operations {
 
     /// Exponentially distributed around the setting, clamped to 0.1 to 2.5 times of it (contract 5.3).
     pub fn cleanup_wait(&self, turn: &mut Turn) -> Duration {
-        let unit = (turn.fresh_bits() >> 75) as f64 / (1u64 << 53) as f64;
-        let factor = (-(1.0 - unit).ln()).clamp(0.1, 2.5);
+        let factor = (-(1.0 - turn.fraction()).ln()).clamp(0.1, 2.5);
         self.settings.cleanup_interval.mul_f64(factor)
     }
 }

@@ -41,6 +41,26 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether nothing is in the folder.
+pub fn is_empty(path: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(path)?.next().transpose()?.is_none())
+}
+
+/// Removes the folder if nothing is in it.
+pub fn remove_empty(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// The umask may have removed more than the mode did. A volume without modes is no error.
 pub fn make_private(path: &Path) -> io::Result<()> {
     match fs::set_permissions(path, fs::Permissions::from_mode(0o700)) {

@@ -85,16 +85,33 @@ impl Drop for ProcessRuntime {
 
 #[async_trait]
 impl Runtime for ProcessRuntime {
-    async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError> {
+    /// An empty folder counts as created by whoever asks: it was, or it is of no use to anyone else.
+    async fn prepare(
+        &self,
+        scheduler: &Scheduler,
+        _: OperationId,
+    ) -> Result<Prepared, RuntimeError> {
         let path = self.scheduler_folder(&scheduler.name)?;
         let made = self.host.jobs.run(move || {
-            folder::create_private(&path).map_err(|error| folder_trouble(&path, error))
+            let created = folder::create_private(&path).and_then(|()| folder::is_empty(&path));
+            created.map_err(|error| folder_trouble(&path, error))
         });
-        made.await?
+        let created = made.await??;
+        Ok(Prepared { created })
     }
 
-    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
+    async fn remove(
+        &self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError> {
         let path = self.scheduler_folder(scheduler)?;
+        if made_by.is_some() {
+            let removed = self.host.jobs.run(move || {
+                folder::remove_empty(&path).map_err(|error| folder_trouble(&path, error))
+            });
+            return removed.await?;
+        }
         let rooms = self.host.live_rooms();
         let left = rooms.iter().filter(|(key, _)| key.0 == *scheduler).count();
         if left > 0 {

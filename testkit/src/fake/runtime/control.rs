@@ -42,6 +42,20 @@ impl FakeRuntime {
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }
+    /// The place of a scheduler's rooms is there, and no operation of ours made it.
+    pub fn insert_place(&self, scheduler: &str) {
+        let mut inner = self.inner.lock();
+        inner.rooms.places.insert(scheduler.into(), None);
+    }
+    /// Removing a place is answered this often with [`RuntimeError::Terminating`] before it is gone.
+    pub fn set_removal_takes(&self, answers: u32) {
+        self.inner.lock().rooms.removal_takes = answers;
+    }
+    /// Whether the scheduler has a place that is not being removed.
+    pub fn has_place(&self, scheduler: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.rooms.places.contains_key(scheduler)
+    }
     /// Adds an instance that was not ordered here: a leftover of another owner, or a namesake.
     pub fn insert(&self, scheduler: &str, instance: Instance) {
         let key = key(scheduler, &instance.room);

@@ -118,20 +118,21 @@ impl FakeRuntime {
 
 #[async_trait]
 impl Runtime for FakeRuntime {
-    async fn prepare(&self, scheduler: &Scheduler) -> Result<(), RuntimeError> {
-        let name = scheduler.name.clone();
-        let work = |inner: &mut Inner| {
-            inner.rooms.places.insert(name);
-            Ok(())
-        };
+    async fn prepare(
+        &self,
+        scheduler: &Scheduler,
+        operation: OperationId,
+    ) -> Result<Prepared, RuntimeError> {
+        let work = |inner: &mut Inner| inner.rooms.prepare(&scheduler.name, operation);
         self.call(RuntimeCall::Prepare, None, work).await
     }
 
-    async fn remove(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
-        let work = |inner: &mut Inner| {
-            inner.rooms.remove_place(scheduler);
-            Ok(())
-        };
+    async fn remove(
+        &self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError> {
+        let work = |inner: &mut Inner| inner.rooms.remove_place(scheduler, made_by);
         self.call(RuntimeCall::Remove, None, work).await
     }
 

@@ -24,7 +24,12 @@ pub(super) type Key = (SchedulerName, RoomId);
 #[derive(Default)]
 pub(super) struct Rooms {
     pub running: BTreeMap<Key, Running>,
-    pub places: BTreeSet<SchedulerName>,
+    /// With the operation that made each; `None` for one that was there before.
+    pub places: BTreeMap<SchedulerName, Option<OperationId>>,
+    /// Places that are being removed, with the number of answers until they are gone.
+    pub terminating: BTreeMap<SchedulerName, u32>,
+    /// How often the removal of a place has to be asked for before it is gone.
+    pub removal_takes: u32,
     pub reserved: BTreeMap<RoomId, Arc<[u16]>>,
     watchers: HashMap<SchedulerName, Vec<UnboundedSender<RuntimeEvent>>>,
     pub created_status: Option<InstanceStatus>,
@@ -217,12 +222,48 @@ impl Rooms {
         self.tell(&key.0, event);
     }
 
-    pub fn remove_place(&mut self, scheduler: &SchedulerName) {
-        self.places.remove(scheduler);
+    pub fn prepare(
+        &mut self,
+        scheduler: &SchedulerName,
+        operation: OperationId,
+    ) -> Result<Prepared, RuntimeError> {
+        self.go_on_removing(scheduler)?;
+        let maker = self.places.entry(scheduler.clone());
+        let created = *maker.or_insert(Some(operation)) == Some(operation);
+        Ok(Prepared { created })
+    }
+
+    fn go_on_removing(&mut self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
+        let Some(left) = self.terminating.get_mut(scheduler) else {
+            return Ok(());
+        };
+        if *left == 0 {
+            self.terminating.remove(scheduler);
+            return Ok(());
+        }
+        *left -= 1;
+        let text = format!("namespace {scheduler} is terminating");
+        Err(RuntimeError::Terminating(text.into()))
+    }
+
+    pub fn remove_place(
+        &mut self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError> {
+        let place = self.places.get(scheduler);
+        if made_by.is_some() && place.is_some_and(|maker| *maker != made_by) {
+            return Ok(());
+        }
+        if self.places.remove(scheduler).is_some() && self.removal_takes > 0 {
+            let takes = self.removal_takes;
+            self.terminating.insert(scheduler.clone(), takes);
+        }
         let keys: Vec<Key> = self.running.keys().cloned().collect();
         for key in keys.iter().filter(|(s, _)| s == scheduler) {
             self.gone(key, None);
         }
+        self.go_on_removing(scheduler)
     }
 
     pub fn log_tail(
