@@ -35,6 +35,7 @@ impl Executor {
         let task = async move {
             let kind = work.kind();
             let call = async {
+                let _admission = this.runtime.admit(&this.scheduler, work.urgency()).await;
                 // Calls on a runtime cannot be fenced, so they begin only while the lease is valid.
                 this.lease.usable(&*this.clock).await;
                 tokio::time::timeout(timeout, this.call(work)).await

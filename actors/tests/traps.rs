@@ -309,6 +309,32 @@ fn a_canceled_operation_ends_though_its_call_hangs() {
 }
 
 #[test]
+fn a_call_that_queues_behind_others_keeps_its_time() {
+    let short = |c: &mut maestro_core::settings::CoreSettings| {
+        c.runtime_timeout = Duration::from_millis(200);
+    };
+    Setup::empty().core(short).run(|w| async move {
+        eventually(LONG, "the node is up", || w.node.directory().is_complete()).await;
+        let gate = Gate::closed();
+        w.runtime.queue_calls(gate.clone());
+        let create = maestro_testkit::build::scheduler(FLEET).build();
+        let create = Command::CreateScheduler(Box::new(create));
+        w.ask(create).await.unwrap();
+        gate.reached_by(1).await;
+        let id = w.store.open_operations(FLEET)[0].id;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(w.runtime.calls(RuntimeCall::Prepare), 0, "it is not sent");
+        gate.open();
+        eventually(LONG, "it succeeds", || {
+            w.store
+                .stored_operation(FLEET, id)
+                .is_some_and(|o| o.status == OperationStatus::Finished)
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_stream_that_ends_does_not_stop_the_actor() {
     Setup::fleet(1).run(|w| async move {
         w.running(FLEET).await;

@@ -76,10 +76,28 @@ pub enum RuntimeError {
     NotFound,
 }
 
+/// How a call stands in the queue of a runtime that limits its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It ends a room or removes a place, which frees what others wait for: such calls go first.
+    Removal,
+    /// Any other call.
+    Other,
+}
+
+/// Leave to call a runtime. Dropping it makes room for the next call.
+pub type Admission = Box<dyn Send>;
+
 /// Runs rooms. Every call is idempotent by room id, because after a restart an owner repeats what it has not seen
 /// completed.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
+    /// Waits until the runtime may be called about this scheduler. The deadline of the call begins only after that, so
+    /// that calls which wait for a rate limit, behind those of other schedulers, do not run out of time. The answer is
+    /// kept until the call has ended. The wait is given up when the call is.
+    async fn admit(&self, _: &SchedulerName, _: Urgency) -> Option<Admission> {
+        None
+    }
     /// Creates the place for a scheduler's rooms (its namespace or its folder), or adopts the one that is there. What
     /// `operation` created must be recognized when the same operation asks again: its first answer may have been lost.
     /// A runtime marks the place with the operation's id, or tells by what is in it.

@@ -1,7 +1,7 @@
 //! Calls on the runtime, as the state machine orders them.
 
 use crate::domain::*;
-use crate::ports::{Prepared, RoomOrder, RuntimeError};
+use crate::ports::{Prepared, RoomOrder, RuntimeError, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,16 @@ impl Work {
             Self::ReleasePorts { .. } => "release_ports",
             Self::CreateRoom(_) => "create_room",
             Self::TerminateRoom { .. } => "terminate_room",
+        }
+    }
+}
+
+impl Work {
+    /// Its place in the queue of a runtime that limits its calls.
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            Self::RemovePlace { .. } | Self::TerminateRoom { .. } => Urgency::Removal,
+            _ => Urgency::Other,
         }
     }
 }

@@ -54,6 +54,8 @@ struct Inner {
     script: Script<RuntimeCall, RuntimeFault>,
     hook: Option<Hook>,
     threads: BTreeSet<String>,
+    /// Calls wait here before they are sent.
+    admission: Option<Gate>,
 }
 
 impl FakeRuntime {
@@ -77,6 +79,10 @@ impl FakeRuntime {
         hook: impl FnMut(RuntimeCall, Option<&RoomId>) -> Option<RuntimeFault> + Send + 'static,
     ) {
         self.inner.lock().hook = Some(Box::new(hook));
+    }
+    /// Calls wait at the gate before they are sent, as behind a rate limit.
+    pub fn queue_calls(&self, gate: Gate) {
+        self.inner.lock().admission = Some(gate);
     }
     /// Ends every requested fault; calls that wait at a gate keep waiting.
     pub fn heal(&self) {
@@ -118,6 +124,12 @@ impl FakeRuntime {
 
 #[async_trait]
 impl Runtime for FakeRuntime {
+    async fn admit(&self, _: &SchedulerName, _: Urgency) -> Option<Admission> {
+        let gate = self.inner.lock().admission.clone()?;
+        gate.pass().await;
+        None
+    }
+
     async fn prepare(
         &self,
         scheduler: &Scheduler,
