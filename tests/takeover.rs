@@ -78,6 +78,7 @@ fn pods() -> BTreeMap<String, Vec<Instance>> {
             status: InstanceStatus::Ready,
             description: String::new(),
             restarting: None,
+            trouble: None,
             address: Some(Arc::new(Address {
                 host: host(&pod["spec"]["nodeName"]),
                 ports: ports.collect(),

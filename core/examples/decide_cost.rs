@@ -203,6 +203,7 @@ fn ready_room(number: usize, version: &SchedulerVersion, now: Now) -> RoomRecord
         status: InstanceStatus::Ready,
         description: String::new(),
         restarting: None,
+        trouble: None,
         address: Some(Arc::new(address)),
         resource_version: 1,
     });

@@ -10,6 +10,8 @@ pub struct CoreSettings {
     pub ping_timeout: Duration,
     /// `services.roomManager.roomInitializationTimeoutMillis`
     pub initialization_timeout: Duration,
+    /// `services.roomManager.roomScheduleTimeoutMillis`: for a room that no node has a place for
+    pub schedule_timeout: Duration,
     /// `services.roomManager.roomMinUptimeMillis`: a room that ends sooner after it was ready counts as a failure of
     /// its version; zero: the end of a room that was ready never does (D30)
     pub room_min_uptime: Duration,
@@ -74,6 +76,7 @@ impl Default for CoreSettings {
         Self {
             ping_timeout: Duration::from_secs(240),
             initialization_timeout: Duration::from_secs(120),
+            schedule_timeout: Duration::from_secs(600),
             room_min_uptime: Duration::from_secs(30),
             deletion_timeout: Duration::from_secs(120),
             validation_timeout: Duration::from_secs(120),

@@ -225,6 +225,7 @@ mod tests {
             status,
             description: String::new(),
             restarting: None,
+            trouble: None,
             address: None,
             resource_version: 0,
         }

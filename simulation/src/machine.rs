@@ -166,6 +166,7 @@ impl Machine {
             status: InstanceStatus::Ready,
             description: String::new(),
             restarting: None,
+            trouble: None,
             address: (!self.unplaced).then(|| Arc::new(address_of(order))),
             resource_version: self.observed,
         };

@@ -208,6 +208,7 @@ pub fn instance(room: &str) -> Instance {
         status: InstanceStatus::Ready,
         description: String::new(),
         restarting: None,
+        trouble: None,
         address: Some(Arc::new(Address {
             host: "127.0.0.1".into(),
             ports: vec![port],

@@ -154,10 +154,14 @@ pub struct Instance {
     /// place (D31).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restart>,
+    /// Why it does not come up, as far as a decision depends on it; the description says it to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
     /// `None` until the instance is assigned to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Arc<Address>>,
-    /// Incremented with each observation of this instance; older observations are ignored.
+    /// Incremented with each observation of this instance; older observations are ignored. Compared within one uid only,
+    /// and never with a complete list, which is always right.
     pub resource_version: u64,
 }
 
@@ -171,6 +175,34 @@ impl Instance {
     pub fn differs_from(&self, uid: &str) -> bool {
         self.known_uid()
             .is_some_and(|known| !uid.is_empty() && known != uid)
+    }
+}
+
+/// Why an instance does not come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// Its host ports are in use wherever it could run: it is replaced by a room with other ports.
+    PortsTaken,
+    /// No node has a place for it. It waits for one as long as `services.roomManager.roomScheduleTimeoutMillis` says: a
+    /// cluster that grows needs minutes.
+    Unschedulable,
+    /// Its image cannot be found or fetched.
+    Image,
+}
+
+impl Trouble {
+    /// A line for people; `description` is the runtime's, and may be empty.
+    pub fn words(self, description: &str) -> String {
+        let what = match self {
+            Self::PortsTaken => "its host ports are taken",
+            Self::Unschedulable => "no node has a place for it",
+            Self::Image => "its image cannot be fetched",
+        };
+        match description.is_empty() {
+            true => what.to_owned(),
+            false => format!("{what} ({description})"),
+        }
     }
 }
 

@@ -10,6 +10,30 @@ use crate::state::runtime_events;
 use crate::state::turn::Turn;
 use crate::state::work::{Work, WorkResult};
 
+/// Why a room was not created.
+pub(super) struct Failure {
+    cause: String,
+    /// The runtime is away, which says nothing about the version.
+    away: bool,
+}
+
+impl From<RuntimeError> for Failure {
+    fn from(why: RuntimeError) -> Self {
+        let away = matches!(
+            why,
+            RuntimeError::Unavailable(_) | RuntimeError::Terminating(_)
+        );
+        let cause = why.to_string();
+        Self { cause, away }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(cause: String) -> Self {
+        Self { cause, away: false }
+    }
+}
+
 /// The ports are known: the room's row is written, and only then is the runtime asked to create it.
 pub(super) fn on_ports(
     fleet: &mut Fleet,
@@ -36,13 +60,13 @@ pub(super) fn on_ports(
             operations.continue_add(fleet, turn);
         }
         WorkResult::Failed(why) => {
-            creation_ended(fleet, operations, turn, lane, &room, Some(why.to_string()))
+            creation_ended(fleet, operations, turn, lane, &room, Some(why.into()))
         }
         WorkResult::Unknown(why) => {
             // Ports may have been reserved nevertheless, and nobody else would release them.
             let room_too = room.clone();
             fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
-            creation_ended(fleet, operations, turn, lane, &room, Some(why));
+            creation_ended(fleet, operations, turn, lane, &room, Some(why.into()));
         }
         _ => creation_ended(
             fleet,
@@ -50,7 +74,7 @@ pub(super) fn on_ports(
             turn,
             lane,
             &room,
-            Some("the runtime gave no ports".into()),
+            Some("the runtime gave no ports".to_owned().into()),
         ),
     }
 }
@@ -70,7 +94,7 @@ pub(super) fn on_created(
         .get(room.as_str())
         .is_some_and(|r| r.record.instance.is_some());
     let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
-    let failure = match result {
+    let failure: Option<Failure> = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
             // It ended, or was given up, before its creation was confirmed.
             fleet.graveyard.bury(turn.now, room.clone());
@@ -102,15 +126,15 @@ pub(super) fn on_created(
                 Purpose::Sweep,
                 Work::ReleasePorts { room: room.clone() },
             );
-            Some(why.to_string())
+            Some(why.into())
         }
         // It is unknown whether the room exists, so it is ended in any case.
         other => {
             fleet.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
             Some(match other {
-                WorkResult::Failed(why) => why.to_string(),
-                WorkResult::Unknown(why) => why,
-                other => format!("the runtime answered a creation with {other:?}"),
+                WorkResult::Failed(why) => why.into(),
+                WorkResult::Unknown(why) => why.into(),
+                other => format!("the runtime answered a creation with {other:?}").into(),
             })
         }
     };
@@ -124,9 +148,18 @@ pub(super) fn on_created(
     }
     match lane {
         Some(lane) => creation_ended(fleet, operations, turn, lane, &room, failure),
-        None => {
-            if let (Some(cause), Some(scheduler)) = (failure, fleet.scheduler.clone()) {
-                fleet.version_failed(turn, scheduler.version(), cause);
+        None => blame(fleet, turn, failure.as_ref()),
+    }
+}
+
+/// Slows down what failed: the version, or everything if it was the runtime.
+fn blame(fleet: &mut Fleet, turn: &mut Turn, failure: Option<&Failure>) {
+    match failure {
+        None => fleet.runtime_is_back(turn),
+        Some(failure) if failure.away => fleet.runtime_is_away(turn),
+        Some(failure) => {
+            if let Some(scheduler) = fleet.scheduler.clone() {
+                fleet.version_failed(turn, scheduler.version(), failure.cause.clone());
             }
         }
     }
@@ -138,22 +171,18 @@ pub(super) fn creation_ended(
     turn: &mut Turn,
     lane: Lane,
     room: &RoomId,
-    failure: Option<String>,
+    failure: Option<Failure>,
 ) {
     if lane == Lane::Version {
-        if let Some(cause) = failure {
-            operations.validation_room_ended(fleet, turn, room, cause);
+        if let Some(failure) = failure {
+            operations.validation_room_ended(fleet, turn, room, failure.cause);
         }
         return;
     }
     let by_user = operations
         .running(lane)
         .is_some_and(|r| r.record.resume.by_user);
-    if let Some(cause) = &failure
-        && let Some(scheduler) = fleet.scheduler.clone()
-    {
-        fleet.version_failed(turn, scheduler.version(), cause.clone());
-    }
+    blame(fleet, turn, failure.as_ref());
     if let Some(Running {
         progress: Progress::Add(run),
         ..
@@ -161,12 +190,14 @@ pub(super) fn creation_ended(
     {
         match failure {
             None => run.created += 1,
-            Some(cause) => {
+            Some(failure) => {
                 run.failed += 1;
                 if by_user {
                     run.stop("a room could not be created");
+                } else if failure.away {
+                    run.stop("the runtime is away");
                 }
-                run.cause.get_or_insert(cause);
+                run.cause.get_or_insert(failure.cause);
             }
         }
         operations.continue_add(fleet, turn);

@@ -22,6 +22,7 @@ mod rollout;
 mod runtime_events;
 mod snapshot;
 mod terminations;
+mod trouble;
 mod turn;
 mod view;
 mod views;

@@ -118,7 +118,7 @@ pub(super) fn reconcile_step(
             match namesake {
                 Some(instance) => {
                     fleet.replace_instance(turn, &instance);
-                    runtime_events::on_instance(fleet, operations, turn, instance);
+                    runtime_events::on_listed_instance(fleet, operations, turn, instance);
                 }
                 None => {
                     list_is_complete(fleet, turn);
@@ -172,7 +172,7 @@ pub(super) fn take_listed(
         namesakes.push(instance);
         return;
     }
-    runtime_events::on_instance(fleet, operations, turn, instance);
+    runtime_events::on_listed_instance(fleet, operations, turn, instance);
     if let Some(room) = fleet.rooms.touch(id.as_str()) {
         room.marks.met = number;
     }

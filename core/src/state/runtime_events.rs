@@ -3,9 +3,32 @@
 use crate::domain::*;
 use crate::state::fleet::Fleet;
 use crate::state::operations::Operations;
+use crate::state::trouble;
 use crate::state::turn::Turn;
 
+/// An observation of one instance; an older one is ignored.
 pub(super) fn on_instance(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    instance: Instance,
+) {
+    let room = fleet.rooms.get(instance.room.as_str());
+    let known = room.and_then(|room| room.record.instance.as_ref());
+    // Counters of two instances have nothing to do with each other, and that of an unknown uid may be anyone's.
+    let older = known.is_some_and(|known| {
+        known.uid == instance.uid
+            && !known.uid.is_empty()
+            && known.resource_version > instance.resource_version
+    });
+    if !older {
+        on_listed_instance(fleet, operations, turn, instance);
+    }
+}
+
+/// An entry of a complete list, or an observation that is not older. A list is right whatever its counters say: those of
+/// a runtime that was restored from a copy begin at an earlier value.
+pub(super) fn on_listed_instance(
     fleet: &mut Fleet,
     operations: &mut Operations,
     turn: &mut Turn,
@@ -18,15 +41,14 @@ pub(super) fn on_instance(
     if fleet.is_namesake(&instance) {
         return;
     }
-    if let Some(known) = &room.record.instance {
-        let older = known.resource_version > instance.resource_version;
-        if older || *known == instance {
-            return;
-        }
-    }
     let known = room.record.instance.as_ref();
+    if known == Some(&instance) {
+        return;
+    }
     let before = known.and_then(|known| known.restarting);
+    let troubled = known.and_then(|known| known.trouble);
     let (after, status) = (instance.restarting, instance.status);
+    let (trouble, placed) = (instance.trouble, instance.address.is_some());
     let replaced = fleet.rooms.update(id.as_str(), |room| {
         let before = room.record.instance.replace(instance);
         let after = room.record.instance.as_ref();
@@ -38,6 +60,7 @@ pub(super) fn on_instance(
                     || before.address != after.address
                     || before.description != after.description
                     || before.restarting != after.restarting
+                    || before.trouble != after.trouble
             }
             _ => true,
         }
@@ -50,6 +73,12 @@ pub(super) fn on_instance(
         (before, Some(restart)) if before != after => fleet.on_restart(turn, &id, restart),
         (Some(_), None) if status == InstanceStatus::Ready => fleet.on_restarted(turn, &id),
         _ => {}
+    }
+    if trouble != troubled {
+        trouble::on_trouble(fleet, operations, turn, &id, trouble);
+    }
+    if placed {
+        fleet.ports_fit();
     }
     // If the transition is refused the status stays, but the instance is recorded.
     let _ = fleet.recompute_status(turn, &id);

@@ -122,6 +122,7 @@ impl SimulatedFleet {
                 },
                 description: String::new(),
                 restarting: None,
+                trouble: None,
                 address: Some(Arc::new(address(order, &self.settings.host))),
                 resource_version: 0,
             },

@@ -25,4 +25,5 @@ mod rollouts;
 mod scaling;
 mod takeover;
 mod traces;
+mod troubles;
 mod versions;

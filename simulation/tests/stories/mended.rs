@@ -179,6 +179,7 @@ fn a_room_that_ended_before_its_creation_was_answered_leaves_no_row() {
         status: InstanceStatus::Ready,
         description: String::new(),
         restarting: None,
+        trouble: None,
         address: None,
         resource_version: 1,
     };

@@ -183,6 +183,12 @@ fn services() -> Vec<Key> {
             "How long a room may take to become ready.",
         ),
         Key::new(
+            "services.roomManager.roomScheduleTimeoutMillis",
+            &PERIOD_MILLIS,
+            |s| &mut s.core.schedule_timeout,
+            "How long a room may wait for a node with a place for it, for clusters that grow. At least the time to become ready.",
+        ),
+        Key::new(
             "services.roomManager.roomValidationTimeoutMillis",
             &PERIOD_MILLIS,
             |s| &mut s.core.validation_timeout,

@@ -70,6 +70,7 @@ prop_compose! {
             status: [Unknown, Pending, Ready, Terminating, Error][status],
             description,
             restarting: restarting.map(|(count, code, signal)| Restart { count, code, signal }),
+            trouble: None,
             address: address.map(|(host, ports)| {
                 Arc::new(Address { host, ports: ports.into_iter().map(port).collect() })
             }),
@@ -326,6 +327,7 @@ fn a_room_is_stored_as_the_contract_shows() {
         status: InstanceStatus::Ready,
         description: String::new(),
         restarting: None,
+        trouble: None,
         address: Some(Arc::new(Address {
             host: "10.0.0.7".into(),
             ports: vec![port],

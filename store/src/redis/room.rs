@@ -284,6 +284,8 @@ impl RoomValues {
             status,
             description: pod.status.description,
             restarting: ours.restarting,
+            // Not stored here: the next list has it.
+            trouble: None,
             address: address.map(Arc::new),
             // Opaque in Kubernetes, but a number in every release; what is none counts as the oldest.
             resource_version: pod.resource_version.parse().unwrap_or(0),

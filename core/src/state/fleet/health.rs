@@ -55,8 +55,15 @@ impl Fleet {
             RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
                 clock.status_since.plus(s.initialization_timeout)
             }
+            RoomStatus::Pending if room.trouble() == Some(Trouble::Unschedulable) => clock
+                .created
+                .plus(s.schedule_timeout.max(s.initialization_timeout)),
             RoomStatus::Pending | RoomStatus::Unready => {
-                clock.created.plus(s.initialization_timeout)
+                let began = room
+                    .marks
+                    .placed
+                    .map_or(clock.created, |at| at.max(clock.created));
+                began.plus(s.initialization_timeout)
             }
             RoomStatus::Terminating => clock.status_since.plus(s.deletion_timeout),
             RoomStatus::Terminated => clock.status_since,
@@ -95,10 +102,16 @@ impl Fleet {
             _ => ("silent", clock.last_ping),
         };
         let seconds = now.mono.since(since).as_secs();
+        let mut why = format!("{what} for {seconds} s");
+        if let Some(trouble) = room.trouble() {
+            let words = room.record.instance.as_ref().map(|i| &*i.description);
+            let words = trouble.words(words.unwrap_or_default());
+            why.push_str(&format!(": {words}"));
+        }
         Some(RoomHang {
             room: id.clone(),
             version: room.record.intent.version.clone(),
-            why: format!("{what} for {seconds} s"),
+            why,
             in_match: room.is_busy(),
         })
     }

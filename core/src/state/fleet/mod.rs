@@ -3,6 +3,7 @@
 
 mod allocation;
 mod audience;
+mod away;
 mod crash_loop;
 mod documents;
 mod ended;
@@ -29,6 +30,7 @@ use crate::ports::OperatorRecord;
 use crate::settings::CoreSettings;
 use crate::state::command::Refusal;
 use audience::Audience;
+use away::Away;
 use ended::{EndedRooms, Replaced};
 use graveyard::Graveyard;
 use listing::Listing;
@@ -62,6 +64,7 @@ pub(in crate::state) struct Fleet {
     pub ended: EndedRooms,
     pub replaced: Replaced,
     pub crash_loop: CrashLoop,
+    pub away: Away,
     /// It was reported that the scheduler is `on-error`.
     pub on_error_told: bool,
     /// The receivers of the rooms' events; `None` if there are none.
@@ -139,6 +142,7 @@ impl Fleet {
             ended: EndedRooms::default(),
             replaced: Replaced::default(),
             crash_loop: CrashLoop::default(),
+            away: Away::default(),
             on_error_told: false,
             audience: None,
             work: WorkTable::default(),

@@ -38,6 +38,8 @@ pub(in crate::state) struct Marks {
     pub(in crate::state) met: u64,
     /// Whether its last ping has to be written.
     pub(in crate::state) touched: bool,
+    /// When a trouble ended that had kept it from starting.
+    pub(in crate::state) placed: Option<Mono>,
     /// Its stored status may be an older one: the store lost changes, and it has not left that status since.
     pub(in crate::state) unheard: bool,
     /// It was found silent for too long when it should have been allocated, and has not pinged since (D33).
@@ -48,6 +50,10 @@ impl Room {
     /// The stored status.
     pub fn status(&self) -> RoomStatus {
         self.record.reported.status
+    }
+    /// Why its instance does not come up, if the runtime says so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.record.instance.as_ref()?.trouble
     }
     /// A match is running or about to begin: it must not be ended before that is over (invariant 11).
     pub fn is_busy(&self) -> bool {

@@ -160,7 +160,7 @@ impl Operations {
     }
 
     fn scale_up(&mut self, fleet: &mut Fleet, turn: &mut Turn, plan: Plan) -> Option<String> {
-        if let Some(until) = fleet.backing_off(turn.now) {
+        if let Some(until) = fleet.held_back(turn.now) {
             fleet.timers.consider = Some(until);
             return None;
         }

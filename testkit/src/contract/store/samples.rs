@@ -62,6 +62,7 @@ pub fn room(id: &str, status: RoomStatus) -> RoomRecord {
             code: Some(3),
             signal: None,
         }),
+        trouble: None,
         address: Some(Arc::new(Address {
             host: "127.0.0.1".into(),
             ports: vec![],

@@ -29,6 +29,16 @@ impl FakeRuntime {
             instance.status = status;
             instance.description = description.into();
             instance.restarting = None;
+            instance.trouble = None;
+        };
+        self.inner.lock().rooms.change(&key(scheduler, room), edit);
+    }
+    /// The instance does not come up for this reason, until [`Self::set_status`].
+    pub fn set_trouble(&self, scheduler: &str, room: &RoomId, trouble: Trouble, description: &str) {
+        let edit = |instance: &mut Instance| {
+            instance.status = InstanceStatus::Pending;
+            instance.description = description.into();
+            instance.trouble = Some(trouble);
         };
         self.inner.lock().rooms.change(&key(scheduler, room), edit);
     }

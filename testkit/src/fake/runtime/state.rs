@@ -159,6 +159,7 @@ impl Rooms {
             status: self.created_status.unwrap_or(InstanceStatus::Ready),
             description: String::new(),
             restarting: None,
+            trouble: None,
             address: Some(Arc::new(address(order))),
             resource_version: self.observed,
         };

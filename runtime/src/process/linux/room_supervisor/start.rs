@@ -36,6 +36,7 @@ impl Host {
                 (true, waits) => waits.map_or_else(String::new, |w| w.description.clone()),
             },
             restarting: waits.and(record.restart),
+            trouble: None,
             address: complete.then(|| Arc::new(plan::address(&record, &self.settings.host))),
             resource_version: 0,
         };

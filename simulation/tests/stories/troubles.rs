@@ -1,0 +1,151 @@
+//! Instances that do not come up, and a runtime that is away: who waits, and who is blamed.
+
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use maestro_core::state::*;
+use maestro_simulation::documents::{history, patch};
+use maestro_simulation::{Fleet, Outcome, spec};
+use std::time::Duration;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn trouble(fleet: &mut Fleet, room: &RoomId, trouble: Option<Trouble>) {
+    fleet.machine.observe(room, |instance| {
+        instance.status = InstanceStatus::Pending;
+        instance.trouble = trouble;
+        instance.description = "FailedScheduling".into();
+        instance.address = None;
+    });
+    fleet.carry_on();
+}
+
+/// A fleet whose only room was made and has not come up.
+fn starting(replicas: i32) -> Fleet {
+    let mut fleet = Fleet::created(spec(replicas), Default::default());
+    fleet.machine.unplaced = true;
+    fleet.carry_on();
+    fleet
+}
+
+#[test]
+fn a_room_whose_ports_are_taken_is_replaced_at_once_by_another_id() {
+    let mut fleet = starting(1);
+    let first = fleet.rooms()[0].clone();
+    let made = fleet.operations_of("add_rooms").len();
+    trouble(&mut fleet, &first, Some(Trouble::PortsTaken));
+    let rooms = fleet.rooms();
+    assert_eq!(rooms.len(), 1, "{rooms:?}");
+    assert_ne!(rooms[0], first);
+    assert_eq!(fleet.state.view().crash_failures, 0, "it is no crash");
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    let orders = fleet.operations_of("add_rooms");
+    assert_eq!(orders.len(), made + 1);
+    let told = orders.iter().map(|o| history(o)).collect::<String>();
+    assert!(
+        told.contains("its host ports are taken (FailedScheduling)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn ports_that_are_taken_again_and_again_are_tried_more_and_more_seldom() {
+    let mut fleet = starting(1);
+    for _ in 0..40 {
+        let Some(room) = fleet.rooms().first().cloned() else {
+            break;
+        };
+        trouble(&mut fleet, &room, Some(Trouble::PortsTaken));
+    }
+    assert!(fleet.rooms().is_empty(), "it waits");
+    fleet.pass(seconds(31));
+    assert_eq!(fleet.rooms().len(), 1);
+    assert_eq!(fleet.state.view().crash_failures, 0);
+}
+
+#[test]
+fn a_room_that_no_node_has_a_place_for_waits_longer_than_one_that_hangs() {
+    let mut fleet = starting(1);
+    let room = fleet.rooms()[0].clone();
+    trouble(&mut fleet, &room, Some(Trouble::Unschedulable));
+    fleet.pass(seconds(500));
+    assert_eq!(
+        fleet.rooms(),
+        std::slice::from_ref(&room),
+        "a cluster grows slowly"
+    );
+    // It has been given a place: from now on it has the usual time.
+    trouble(&mut fleet, &room, None);
+    fleet.pass(seconds(110));
+    assert_eq!(fleet.rooms(), std::slice::from_ref(&room));
+    fleet.pass(seconds(30));
+    assert_ne!(fleet.rooms(), [room]);
+
+    let mut fleet = starting(1);
+    let room = fleet.rooms()[0].clone();
+    trouble(&mut fleet, &room, Some(Trouble::Unschedulable));
+    fleet.pass(seconds(610));
+    assert_ne!(fleet.rooms(), [room]);
+    let told = fleet.operations_of("add_rooms");
+    let told = told.iter().map(|o| history(o)).collect::<String>();
+    assert!(told.contains("no node has a place for it"), "{told}");
+}
+
+#[test]
+fn a_runtime_that_is_away_is_asked_less_often_and_no_version_is_blamed() {
+    let mut fleet = Fleet::created(spec(0), Default::default());
+    fleet.hold = true;
+    fleet.order(patch(|p| p.rooms_replicas = Some(5))).unwrap();
+    let mut calls = 0;
+    for _ in 0..120 {
+        while fleet.release_with(Outcome::Unavailable) {
+            calls += 1;
+        }
+        fleet.pass(seconds(1));
+    }
+    assert!((5..150).contains(&calls), "{calls} calls in two minutes");
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.state.view().crash_failures, 0);
+    fleet.hold = false;
+    fleet.release();
+    fleet.pass(seconds(31));
+    assert_eq!(fleet.rooms().len(), 5, "work goes on");
+}
+
+#[test]
+fn a_list_wins_over_counters_that_a_restored_runtime_began_anew() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    fleet
+        .machine
+        .observe(&room, |i| i.description = "late".into());
+    fleet.carry_on();
+    let mut old = fleet.machine.running[&room].clone();
+    old.resource_version = 1;
+    old.description = "restored".into();
+    // An observation of the same instance that is older says nothing.
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(old.clone())));
+    let known = |fleet: &Fleet| fleet.stored.rooms[&room].instance.clone().unwrap();
+    assert_eq!(known(&fleet).description, "late");
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![old])));
+    fleet.carry_on();
+    assert_eq!(known(&fleet).description, "restored");
+}
+
+#[test]
+fn an_instance_without_a_uid_is_the_one_that_is_observed_first() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    let real = fleet.machine.running[&room].clone();
+    let taken_over = Instance {
+        uid: String::new(),
+        resource_version: u64::MAX,
+        ..real.clone()
+    };
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![taken_over])));
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![real.clone()])));
+    fleet.carry_on();
+    let known = fleet.stored.rooms[&room].instance.clone();
+    assert_eq!(known, Some(real));
+}
