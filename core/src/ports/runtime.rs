@@ -76,6 +76,19 @@ pub enum RuntimeError {
     NotFound,
 }
 
+/// Which rooms of a scheduler must not be evicted (D11, D38).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Rooms that are protected from now on.
+    pub on: Vec<RoomId>,
+    /// Rooms that are protected no longer.
+    pub off: Vec<RoomId>,
+    /// The number of protected rooms afterwards: the budget's `minAvailable` ([`crate::rules::protection`]).
+    pub number: usize,
+    /// Whether `on` are all rooms that are to be protected: whatever differs, the budget too, is repaired.
+    pub all: bool,
+}
+
 /// How a call stands in the queue of a runtime that limits its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
@@ -142,6 +155,12 @@ pub trait Runtime: Send + Sync + 'static {
         grace: Duration,
         reason: RemovalReason,
     ) -> Result<(), RuntimeError>;
+    /// Protects rooms from evictions of their nodes, and releases others. `Ok` means that each room of `on` that exists is
+    /// protected; a room that is gone is no error. Calls of one scheduler may overlap, and are carried out in the order
+    /// in which they came. The default is for runtimes that evict no room.
+    async fn protect(&self, _: &SchedulerName, _: &Protection) -> Result<(), RuntimeError> {
+        Ok(())
+    }
     /// Events of a scheduler's instances, beginning with [`RuntimeEvent::Listed`]. Ends only when the runtime is shut
     /// down.
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent>;

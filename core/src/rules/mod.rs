@@ -10,6 +10,7 @@ pub mod lease;
 pub(crate) mod names;
 pub mod patch;
 pub mod placement;
+pub mod protection;
 pub(crate) mod status;
 pub(crate) mod surge;
 pub mod validation;
