@@ -9,9 +9,10 @@ use std::time::Duration;
 const FAULTY: Duration = Duration::from_secs(40);
 /// The time between two losses of the store: longer than a lease and the latest message together.
 const LOSSES_APART: Duration = Duration::from_secs(8);
-/// After the faults every scheduler has an owner within this time: the lease of the last one, and two leases for each
-/// member that does not take it, because a late request made it the owner without its knowledge.
-const OWNED_WITHIN: Duration = Duration::from_secs(40);
+/// After the faults every scheduler has an owner within this time: the lease of the last one and a few rounds, and two
+/// leases for each member that does not take it, because a late request made it the owner without its knowledge.
+const OWNED_WITHIN: Duration = Duration::from_secs(10);
+const LEFT_TO_EACH: Duration = Duration::from_secs(6);
 /// After that all operations end and all rooms are there within this time.
 const AT_REST_WITHIN: Duration = Duration::from_secs(1_800);
 
@@ -24,12 +25,15 @@ impl Cluster {
         self.run(FAULTY);
         self.heal();
         let healed = self.now;
+        let nodes = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let most = OWNED_WITHIN + nodes * LEFT_TO_EACH;
         while let Some(name) = self.ownerless() {
             let waited = self.now.since(healed);
-            assert!(waited < OWNED_WITHIN, "{name} has no owner");
+            assert!(waited < most, "{name} has no owner");
             self.run(Duration::from_secs(1));
         }
         let begun = self.now;
+        self.figures.owned_after = begun.since(healed).as_secs();
         while let Some(why) = self.unsettled() {
             let waited = self.now.since(begun);
             assert!(waited < AT_REST_WITHIN, "it does not come to rest: {why}");

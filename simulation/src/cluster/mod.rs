@@ -102,6 +102,8 @@ pub struct Figures {
     pub fenced: u64,
     /// Events in all.
     pub events: u64,
+    /// From the end of the faults until each scheduler had an owner, in seconds.
+    pub owned_after: u64,
 }
 
 impl Cluster {
