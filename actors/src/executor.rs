@@ -84,6 +84,7 @@ impl Executor {
                     Err(why) => WorkResult::Failed(why),
                 }
             }
+            Work::Protect(order) => done(self.runtime.protect(&self.scheduler, &order).await),
             Work::ReleasePorts { room } => {
                 self.runtime.release_ports(&room).await;
                 WorkResult::Done

@@ -69,6 +69,19 @@ pub struct CoreSettings {
     pub crash_error_after: u32,
     /// How long a runtime call may take.
     pub runtime_timeout: Duration,
+    /// The disruption budgets; `None` for a runtime that evicts no room.
+    pub protection: Option<ProtectionSettings>,
+}
+
+/// Which rooms a disruption budget protects (D11, D38).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProtectionSettings {
+    /// `runtimeWatcher.disruptionWorker.intervalSeconds`: a budget that was edited is repaired this often.
+    pub interval: Duration,
+    /// `runtimeWatcher.disruptionWorker.safetyPercentage`: ready rooms beside those in use, as a share of them.
+    pub safety: f64,
+    /// `runtimeWatcher.disruptionWorker.protectSingleRoom`
+    pub single: bool,
 }
 
 impl Default for CoreSettings {
@@ -104,6 +117,7 @@ impl Default for CoreSettings {
             crash_backoff_max: Duration::from_secs(60),
             crash_error_after: 5,
             runtime_timeout: Duration::from_secs(30),
+            protection: None,
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct Machine {
     pub removal_takes: u32,
     /// The answers that are left until the place is gone.
     terminating: u32,
+    /// Rooms that are protected from evictions, and the number in the budget.
+    pub protected: BTreeSet<RoomId>,
+    pub budget: usize,
     /// If set, creations fail with this text.
     pub creation_fails: Option<String>,
     /// Terminations only begin, and end by [`Machine::finish_ending`].
@@ -70,6 +73,17 @@ impl Machine {
                 grace,
                 reason,
             } => self.terminate(room, uid.as_deref(), *grace, *reason),
+            Work::Protect(order) => {
+                if order.all {
+                    self.protected.clear();
+                }
+                for room in &order.off {
+                    self.protected.remove(room);
+                }
+                self.protected.extend(order.on.iter().cloned());
+                self.budget = order.number;
+                WorkResult::Done
+            }
             Work::RemovePlace { made_by } => self.remove_place(*made_by),
             Work::Prepare { operation, .. } => self.prepare(*operation),
         }

@@ -160,8 +160,8 @@ pub struct Instance {
     /// `None` until the instance is assigned to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Arc<Address>>,
-    /// Incremented with each observation of this instance; older observations are ignored. Compared within one uid only,
-    /// and never with a complete list, which is always right.
+    /// Incremented with each observation of this instance; older observations are ignored. Compared within one uid
+    /// only, and never with a complete list, which is always right.
     pub resource_version: u64,
 }
 

@@ -67,8 +67,8 @@ pub enum RuntimeError {
     /// A transient failure of the runtime.
     #[error(transparent)]
     Unavailable(Cause),
-    /// The place of the scheduler's rooms is being removed and is not gone yet: a namespace whose finalizers run. Nothing
-    /// has failed, and the same call is repeated until it has another answer. The text says what it waits for.
+    /// The place of the scheduler's rooms is being removed and is not gone yet: a namespace whose finalizers run.
+    /// Nothing has failed, and the same call is repeated until it has another answer. The text says what it waits for.
     #[error(transparent)]
     Terminating(Cause),
     /// The runtime has no such room; for a termination that means success.
@@ -123,8 +123,9 @@ pub trait Runtime: Send + Sync + 'static {
         scheduler: &Scheduler,
         operation: OperationId,
     ) -> Result<Prepared, RuntimeError>;
-    /// Removes that place with everything in it. `Ok` means that it is gone; a missing one is gone. With `made_by` it is
-    /// removed only if [`Runtime::prepare`] created it for that operation; any other place stays, which is `Ok` as well.
+    /// Removes that place with everything in it. `Ok` means that it is gone; a missing one is gone. With `made_by` it
+    /// is removed only if [`Runtime::prepare`] created it for that operation; any other place stays, which is `Ok` as
+    /// well.
     ///
     /// # Errors
     /// [`RuntimeError::Terminating`] when the removal is ordered and not complete: the caller asks again, also after a
@@ -155,9 +156,9 @@ pub trait Runtime: Send + Sync + 'static {
         grace: Duration,
         reason: RemovalReason,
     ) -> Result<(), RuntimeError>;
-    /// Protects rooms from evictions of their nodes, and releases others. `Ok` means that each room of `on` that exists is
-    /// protected; a room that is gone is no error. Calls of one scheduler may overlap, and are carried out in the order
-    /// in which they came. The default is for runtimes that evict no room.
+    /// Protects rooms from evictions of their nodes, and releases others. `Ok` means that each room of `on` that exists
+    /// is protected; a room that is gone is no error. Calls of one scheduler may overlap, and are carried out in the
+    /// order in which they came. The default is for runtimes that evict no room.
     async fn protect(&self, _: &SchedulerName, _: &Protection) -> Result<(), RuntimeError> {
         Ok(())
     }

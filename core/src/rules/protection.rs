@@ -22,12 +22,12 @@ pub struct Exposed {
     pub rooms: usize,
 }
 
-/// A number may differ by this much from a whole one before it is rounded up: 100 rooms and 5 % make 105, which floating
-/// point numbers miss.
+/// A number may differ by this much from a whole one before it is rounded up: 100 rooms and 5 % make 105, which
+/// floating point numbers miss.
 const NOISE: f64 = 1e-9;
 
-/// `ceil(n × (1 + safety))` of the `n` busy rooms, as far as there are ready ones. `single` says whether the only room of a
-/// fleet is protected while it is busy (`runtimeWatcher.disruptionWorker.protectSingleRoom`).
+/// `ceil(n × (1 + safety))` of the `n` busy rooms, as far as there are ready ones. `single` says whether the only room
+/// of a fleet is protected while it is busy (`runtimeWatcher.disruptionWorker.protectSingleRoom`).
 pub fn protected(fleet: Exposed, safety: f64, single: bool) -> Protected {
     let alone = fleet.rooms <= 1;
     if fleet.busy == 0 || (alone && !single) {

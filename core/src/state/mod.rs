@@ -126,7 +126,12 @@ impl SchedulerState {
     /// When the shell must send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
         let (t, l) = (&self.fleet.timers, &self.operations.timers);
-        let always = [t.touches, l.leases, self.operations.operations_wake()];
+        let always = [
+            t.touches,
+            l.leases,
+            self.operations.operations_wake(),
+            self.fleet.protection_wake(),
+        ];
         let unpaused = || {
             let room = self.fleet.rooms.next_deadline();
             [
@@ -173,8 +178,10 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
     // If a room is gone, a deletion may have been waiting for it.
     operations.continue_delete(fleet, turn);
     // Each round starts or ends at least one operation, so the queue's limit bounds the rounds.
+    let mut changed = false;
     for _ in 0..=fleet.settings.queue_limit {
         let reconsider = std::mem::take(&mut turn.reconsider);
+        changed |= reconsider;
         if reconsider && fleet.settings.event_driven {
             operations.consider(fleet, turn);
         }
@@ -182,6 +189,7 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
             break;
         }
     }
+    fleet.protect(turn, changed);
     fleet.tell_recovery(turn);
     operations.orphans_due = operations.orphans_wake(fleet, turn.now);
 }

@@ -46,6 +46,7 @@ pub(in crate::state) fn on_work_done(
             uid,
             result,
         ),
+        Purpose::Protect => fleet.on_protected(turn, &result),
         Purpose::Sweep => {}
     }
     reconcile::reconcile(fleet, operations, turn);

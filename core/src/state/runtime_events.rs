@@ -26,8 +26,8 @@ pub(super) fn on_instance(
     }
 }
 
-/// An entry of a complete list, or an observation that is not older. A list is right whatever its counters say: those of
-/// a runtime that was restored from a copy begin at an earlier value.
+/// An entry of a complete list, or an observation that is not older. A list is right whatever its counters say: those
+/// of a runtime that was restored from a copy begin at an earlier value.
 pub(super) fn on_listed_instance(
     fleet: &mut Fleet,
     operations: &mut Operations,

@@ -1,7 +1,7 @@
 //! Calls on the runtime, as the state machine orders them.
 
 use crate::domain::*;
-use crate::ports::{Prepared, RoomOrder, RuntimeError, Urgency};
+use crate::ports::{Prepared, Protection, RoomOrder, RuntimeError, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub enum Work {
     },
     /// Creates a room whose row is durable.
     CreateRoom(RoomOrder),
+    /// Protects rooms from evictions, and releases others.
+    Protect(Protection),
     /// Ends a room whose removal is durable.
     TerminateRoom {
         /// The room to end.
@@ -60,6 +62,7 @@ impl Work {
             Self::ReservePorts { .. } => "reserve_ports",
             Self::ReleasePorts { .. } => "release_ports",
             Self::CreateRoom(_) => "create_room",
+            Self::Protect(_) => "protect",
             Self::TerminateRoom { .. } => "terminate_room",
         }
     }

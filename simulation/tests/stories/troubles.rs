@@ -2,6 +2,7 @@
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
 use maestro_simulation::documents::{history, patch};
 use maestro_simulation::{Fleet, Outcome, spec};
@@ -148,4 +149,44 @@ fn an_instance_without_a_uid_is_the_one_that_is_observed_first() {
     fleet.carry_on();
     let known = fleet.stored.rooms[&room].instance.clone();
     assert_eq!(known, Some(real));
+}
+
+#[test]
+fn rooms_in_use_and_those_that_are_given_next_are_protected() {
+    let protection = Some(ProtectionSettings {
+        interval: seconds(5),
+        safety: 0.5,
+        single: true,
+    });
+    let settings = CoreSettings {
+        protection,
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(4), settings);
+    assert!(fleet.machine.protected.is_empty(), "nobody plays");
+    let rooms = fleet.rooms();
+    fleet.ping(&rooms[3], PingStatus::Occupied, 1).unwrap();
+    let both = [rooms[0].clone(), rooms[3].clone()];
+    assert_eq!(fleet.machine.protected, both.clone().into());
+    assert_eq!(fleet.machine.budget, 2);
+    // The one of the share is given, and the share is filled again.
+    fleet.order(Command::Allocate).unwrap();
+    let three = [rooms[0].clone(), rooms[1].clone(), rooms[3].clone()];
+    assert_eq!(fleet.machine.protected, three.into());
+    fleet.ping(&rooms[3], PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.machine.budget, 2);
+    // Somebody edits the budget.
+    fleet.machine.protected.clear();
+    fleet.machine.budget = 0;
+    fleet.pass(seconds(6));
+    assert_eq!(fleet.machine.budget, 2);
+    assert!(fleet.machine.protected.contains(&rooms[0]));
+    // A call that failed says nothing, so everything is ordered again.
+    fleet.hold = true;
+    fleet.ping(&rooms[2], PingStatus::Occupied, 1).unwrap();
+    fleet.release_kind("protect", Outcome::Unavailable);
+    fleet.hold = false;
+    fleet.pass(seconds(2));
+    assert!(fleet.machine.protected.contains(&rooms[2]));
+    assert_eq!(fleet.machine.budget, 3);
 }

@@ -8,19 +8,9 @@ use std::time::Duration;
 
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Rooms whose host ports were taken are replaced at once, this many in a row. More of them mean that the range is full.
+/// Rooms whose host ports were taken are replaced at once, this many in a row. More of them mean that the range is
+/// full.
 const CLASHES_MAX: u32 = 16;
-
-/// Reasons to create no rooms for a while that are no failures of a version.
-#[derive(Clone, Debug, Default)]
-pub(in crate::state) struct Away {
-    /// Calls that the runtime was away for, in a row.
-    failures: u32,
-    /// Rooms in a row whose host ports were taken where they should have run.
-    clashes: u32,
-    /// No new rooms before then.
-    until: Option<Mono>,
-}
 
 impl Fleet {
     /// The runtime was not there for a creation.

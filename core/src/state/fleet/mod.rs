@@ -17,6 +17,7 @@ mod listing;
 mod orders;
 mod pings;
 mod plan;
+mod protection;
 mod removal;
 mod room;
 mod rows;
@@ -30,7 +31,6 @@ use crate::ports::OperatorRecord;
 use crate::settings::CoreSettings;
 use crate::state::command::Refusal;
 use audience::Audience;
-use away::Away;
 use ended::{EndedRooms, Replaced};
 use graveyard::Graveyard;
 use listing::Listing;
@@ -65,6 +65,7 @@ pub(in crate::state) struct Fleet {
     pub replaced: Replaced,
     pub crash_loop: CrashLoop,
     pub away: Away,
+    pub protection: Protector,
     /// It was reported that the scheduler is `on-error`.
     pub on_error_told: bool,
     /// The receivers of the rooms' events; `None` if there are none.
@@ -117,6 +118,30 @@ pub(in crate::state) struct CrashLoop {
     pub last: Option<Mono>,
 }
 
+/// Reasons to create no rooms for a while that are no failures of a version.
+#[derive(Clone, Debug, Default)]
+pub(in crate::state) struct Away {
+    /// Calls that the runtime was away for, in a row.
+    failures: u32,
+    /// Rooms in a row whose host ports were taken where they should have run.
+    clashes: u32,
+    /// No new rooms before then.
+    until: Option<Mono>,
+}
+
+/// What was ordered last.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Protector {
+    ordered: BTreeSet<RoomId>,
+    under_way: bool,
+    /// A room changed since the last order.
+    changed: bool,
+    failures: u32,
+    /// When everything is ordered again, whether anything changed or not: somebody may have edited the budget, and an
+    /// earlier order may have failed. `None`: at once.
+    due: Option<Mono>,
+}
+
 impl Fleet {
     /// A fleet without rooms, with the stored documents.
     pub fn new(
@@ -143,6 +168,7 @@ impl Fleet {
             replaced: Replaced::default(),
             crash_loop: CrashLoop::default(),
             away: Away::default(),
+            protection: Protector::default(),
             on_error_told: false,
             audience: None,
             work: WorkTable::default(),

@@ -199,6 +199,11 @@ impl RoomTable {
         let first = self.allocatable.first().or_else(|| self.silent.first());
         first.map(|(_, id)| id)
     }
+    /// The rooms that are allocated next, at most this many.
+    pub fn next_to_be_given(&self, amount: usize) -> impl Iterator<Item = &RoomId> {
+        let all = self.allocatable.iter().chain(&self.silent);
+        all.take(amount).map(|(_, id)| id)
+    }
     /// It is allocated after all others until it pings. It also leaves the ping cache, so that its ping is noticed.
     pub fn pass_over(&mut self, id: &str) {
         self.update(id, |room| room.marks.silent = true);

@@ -29,6 +29,8 @@ pub(in crate::state) enum Purpose {
         /// The instance that was known when it was told to end.
         uid: Option<String>,
     },
+    /// The disruption budget.
+    Protect,
     /// The result changes nothing.
     Sweep,
 }
@@ -114,7 +116,7 @@ impl Purpose {
             Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
             Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
             Self::Terminate { operation, .. } => *operation,
-            Self::Recreate { .. } | Self::Sweep => None,
+            Self::Recreate { .. } | Self::Protect | Self::Sweep => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The place of a scheduler's rooms (a namespace, a folder): made by a creation, removed by a deletion and by the
-//! rollback of the creation that made it (D17). A namespace takes minutes to go, so both are repeated until they have an
-//! answer.
+//! rollback of the creation that made it (D17). A namespace takes minutes to go, so both are repeated until they have
+//! an answer.
 
 use crate::domain::*;
 use crate::ports::RuntimeError;
