@@ -9,13 +9,16 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_core::{domain::*, ports::RuntimeEvent};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How many events a watcher may lag behind by default; a slower one gets a new list instead.
@@ -23,6 +26,8 @@ const BEHIND_MAX: usize = 256;
 
 pub struct Feeds {
     state: Mutex<State>,
+    /// A list became complete.
+    completed: Notify,
     stopping: CancellationToken,
 }
 
@@ -31,12 +36,30 @@ struct State {
     /// Of the newest observation.
     resource_version: u64,
     behind_max: usize,
+    complete: Complete,
+}
+
+/// Of which schedulers all instances are known. Watches of the others wait: what is missing would count as ended.
+enum Complete {
+    All,
+    Only(HashSet<SchedulerName>),
+}
+
+impl Complete {
+    fn has(&self, scheduler: &SchedulerName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(known) => known.contains(scheduler),
+        }
+    }
 }
 
 #[derive(Default)]
 struct Feed {
     instances: BTreeMap<RoomId, Instance>,
     watchers: Vec<Watcher>,
+    /// Number of watches, also of those that wait for the first list.
+    watches: usize,
 }
 
 /// The sending side of a watch. Its queue allocates only for waiting events: thousands of
@@ -61,8 +84,15 @@ impl Feed {
             });
     }
 
+    /// All watches begin again with the list.
+    fn list_again(&mut self) {
+        for watcher in self.watchers.drain(..) {
+            watcher.behind.store(true, Ordering::Release);
+        }
+    }
+
     fn is_unused(&self) -> bool {
-        self.instances.is_empty() && self.watchers.iter().all(|w| w.events.is_closed())
+        self.instances.is_empty() && self.watches == 0
     }
 }
 
@@ -74,7 +104,9 @@ impl Feeds {
                 schedulers: HashMap::new(),
                 resource_version,
                 behind_max: BEHIND_MAX,
+                complete: Complete::All,
             }),
+            completed: Notify::new(),
             stopping,
         }
     }
@@ -83,6 +115,68 @@ impl Feeds {
     pub fn behind_max(self, events: usize) -> Self {
         self.state.lock().behind_max = events;
         self
+    }
+
+    /// For instances that are observed from afar: watches wait until [`Self::replace`] has told which ones there are.
+    pub fn incomplete(self) -> Self {
+        self.state.lock().complete = Complete::Only(HashSet::new());
+        self
+    }
+
+    /// Tells the watchers about an instance that has a resource version of its own.
+    pub fn report(&self, scheduler: &SchedulerName, instance: Instance) {
+        let mut state = self.state.lock();
+        let feed = state.feed(scheduler);
+        let known = feed.instances.get(&instance.room);
+        if known == Some(&instance) {
+            return;
+        }
+        feed.instances
+            .insert(instance.room.clone(), instance.clone());
+        feed.tell(&RuntimeEvent::Changed(instance));
+    }
+
+    /// The complete list of one scheduler's instances, or of all: it replaces what was known, and every watch begins
+    /// again with it.
+    pub fn replace(
+        &self,
+        scope: Option<&SchedulerName>,
+        instances: impl IntoIterator<Item = (SchedulerName, Instance)>,
+    ) {
+        let mut state = self.state.lock();
+        let is_in_scope = |name: &SchedulerName| scope.is_none_or(|scope| scope == name);
+        for (name, feed) in &mut state.schedulers {
+            if is_in_scope(name) {
+                feed.instances.clear();
+                feed.list_again();
+            }
+        }
+        for (scheduler, instance) in instances {
+            let feed = state.feed(&scheduler);
+            feed.instances.insert(instance.room.clone(), instance);
+        }
+        match (scope, &mut state.complete) {
+            (None, complete) => *complete = Complete::All,
+            (Some(scheduler), Complete::Only(known)) => drop(known.insert(scheduler.clone())),
+            (Some(_), Complete::All) => {}
+        }
+        state.schedulers.retain(|_, feed| !feed.is_unused());
+        drop(state);
+        self.completed.notify_waiters();
+    }
+
+    /// Nobody lists this scheduler's instances any more.
+    pub fn forget(&self, scheduler: &SchedulerName) {
+        if let Complete::Only(known) = &mut self.state.lock().complete {
+            known.remove(scheduler);
+        }
+    }
+
+    /// Whether somebody watches the scheduler.
+    pub fn is_watched(&self, scheduler: &SchedulerName) -> bool {
+        let state = self.state.lock();
+        let feed = state.schedulers.get(scheduler);
+        feed.is_some_and(|feed| feed.watches > 0)
     }
 
     /// Gives the instance the next resource version and tells the watchers.
@@ -98,6 +192,11 @@ impl Feeds {
     }
 
     pub fn gone(&self, scheduler: &SchedulerName, room: &RoomId, exit: Exit) {
+        self.end(scheduler, room, Some(exit));
+    }
+
+    /// As [`Self::gone`]; `None`: nobody knows how it ended.
+    pub fn end(&self, scheduler: &SchedulerName, room: &RoomId, exit: Option<Exit>) {
         let mut state = self.state.lock();
         let Some(feed) = state.schedulers.get_mut(scheduler) else {
             return;
@@ -108,7 +207,7 @@ impl Feeds {
         feed.tell(&RuntimeEvent::Gone {
             room: room.clone(),
             uid: instance.uid,
-            exit: Some(exit),
+            exit,
         });
         state.drop_if_unused(scheduler);
     }
@@ -120,6 +219,7 @@ impl Feeds {
     }
 
     pub fn watch(self: &Arc<Self>, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        self.state.lock().feed(scheduler).watches += 1;
         let watch = Watch {
             feeds: self.clone(),
             scheduler: scheduler.clone(),
@@ -130,6 +230,17 @@ impl Feeds {
             Some((event, watch))
         })
         .boxed()
+    }
+
+    /// `None`: ends before there is a complete list.
+    async fn wait_until_complete(&self, scheduler: &SchedulerName) -> Option<()> {
+        loop {
+            let completed = self.completed.notified();
+            if self.state.lock().complete.has(scheduler) {
+                return Some(());
+            }
+            self.stopping.run_until_cancelled(completed).await?;
+        }
     }
 
     /// List and subscription under one lock, so that no event is lost between them.
@@ -192,6 +303,7 @@ impl Watch {
         } else if self.feeds.stopping.is_cancelled() {
             return None;
         }
+        self.feeds.wait_until_complete(&self.scheduler).await?;
         let (listed, subscription) = self.feeds.list(&self.scheduler);
         self.subscription = Some(subscription);
         Some(listed)
@@ -201,7 +313,11 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.subscription = None;
-        self.feeds.state.lock().drop_if_unused(&self.scheduler);
+        let mut state = self.feeds.state.lock();
+        if let Some(feed) = state.schedulers.get_mut(&self.scheduler) {
+            feed.watches = feed.watches.saturating_sub(1);
+        }
+        state.drop_if_unused(&self.scheduler);
     }
 }
 

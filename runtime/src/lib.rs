@@ -7,6 +7,7 @@ mod feeds;
 mod limit;
 mod quantity;
 
+pub mod kubernetes;
 pub mod process;
 pub mod simulated;
 

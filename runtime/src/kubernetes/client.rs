@@ -1,0 +1,222 @@
+//! Calls to the API server: one client, one rate limit, one deadline.
+
+use super::failure;
+use super::limiter::{Limiter, Urgency};
+use super::settings::{Access, KubernetesSettings, OpenError};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::RuntimeError;
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+/// Tries of one call, the first included (contract 4.8).
+const TRIES: u32 = 4;
+/// The pause after the first try; each following one is five times as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A watch that is silent for longer than it may last by so much is dead.
+const WATCH_SILENCE: Duration = Duration::from_secs(5);
+
+/// Makes calls, on the runtime that it was opened on: connections end with the runtime that made them, and actors come
+/// from others.
+#[derive(Clone)]
+pub struct Calls {
+    client: Client,
+    /// For watches, which are silent for long.
+    watching: Client,
+    limiter: Limiter,
+    timeout: Duration,
+    io: Handle,
+}
+
+impl Calls {
+    /// Must be called on the runtime that is to make the calls. Does not call the API server yet: it may be away.
+    ///
+    /// # Errors
+    /// If the credentials cannot be used.
+    pub async fn open(
+        settings: &KubernetesSettings,
+        stopping: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        let io = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
+        let mut config = configuration(&settings.access).await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.reset_reader_on_write = true;
+        // Its own retries take minutes and include creations and evictions.
+        config.default_retry = false;
+        config.read_timeout = Some(settings.call_timeout);
+        let client = |config| Client::try_from(config).map_err(|e| OpenError::Client(Box::new(e)));
+        let calling = client(config.clone())?;
+        config.read_timeout = Some(settings.watch_timeout + WATCH_SILENCE);
+        Ok(Self {
+            client: calling,
+            watching: client(config)?,
+            limiter: Limiter::start(settings.qps, settings.burst, stopping),
+            timeout: settings.call_timeout,
+            io,
+        })
+    }
+
+    /// Makes one call for a scheduler, when it is its turn. The deadline begins when the call is sent. All our calls
+    /// can be repeated: a transient failure is, within the deadline. A caller that goes away does not end the call.
+    ///
+    /// # Errors
+    /// As the API server answers, or `Unavailable`.
+    pub async fn run<T, F>(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+        call: impl Fn(Client) -> F + Send + Sync + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = kube::Result<T>> + Send,
+    {
+        let (calls, scheduler) = (self.clone(), scheduler.clone());
+        let task = self.io.spawn(async move {
+            let permit = calls.limiter.admit(&scheduler, urgency).await;
+            let _permit = permit.map_err(|_| Failure::Crowded)?;
+            let tries = retried(|| call(calls.client.clone()));
+            match tokio::time::timeout(calls.timeout, tries).await {
+                Ok(answer) => answer.map_err(Failure::Answer),
+                Err(_) => Err(Failure::Late(calls.timeout)),
+            }
+        });
+        task.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    /// Pods of the whole cluster or of one scheduler, for a watch: it is not counted as a call.
+    pub fn watched_pods(&self, scheduler: Option<&SchedulerName>) -> Api<Pod> {
+        match scheduler {
+            Some(scheduler) => Api::namespaced(self.watching.clone(), scheduler.as_str()),
+            None => Api::all(self.watching.clone()),
+        }
+    }
+
+    /// The runtime that makes the calls.
+    pub fn io(&self) -> &Handle {
+        &self.io
+    }
+
+    /// Calls that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.limiter.waiting()
+    }
+}
+
+/// Pods of a scheduler.
+pub fn pods(client: Client, scheduler: &SchedulerName) -> Api<Pod> {
+    Api::namespaced(client, scheduler.as_str())
+}
+
+/// All namespaces.
+pub fn namespaces(client: Client) -> Api<Namespace> {
+    Api::all(client)
+}
+
+/// All nodes.
+pub fn nodes(client: Client) -> Api<Node> {
+    Api::all(client)
+}
+
+async fn retried<T, F>(call: impl Fn() -> F) -> kube::Result<T>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match call().await {
+            Err(error) if failure::is_transient(&error) => {
+                let told = Duration::from_secs(failure::retry_after(&error).into());
+                tokio::time::sleep(pause.max(told)).await;
+                pause *= 5;
+            }
+            answer => return answer,
+        }
+    }
+    call().await
+}
+
+/// Why a call has no good answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The API server's answer, or the lack of one.
+    Answer(kube::Error),
+    /// It was sent, and may have been applied.
+    Late(Duration),
+    /// It was not sent: too many wait.
+    Crowded,
+    /// The runtime is shutting down.
+    Stopped,
+}
+
+impl Failure {
+    /// The HTTP code of the API server's answer; 0 without one.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Answer(kube::Error::Api(status)) => status.code,
+            _ => 0,
+        }
+    }
+}
+
+impl From<Failure> for RuntimeError {
+    fn from(failure: Failure) -> Self {
+        let text = match failure {
+            Failure::Answer(error) => return failure::of(error),
+            Failure::Late(after) => format!("Kubernetes did not answer within {after:?}"),
+            Failure::Crowded => "too many calls to Kubernetes are waiting; raise \
+                 adapters.runtime.kubernetes.qps"
+                .to_owned(),
+            Failure::Stopped => "the Kubernetes runtime is shutting down".to_owned(),
+        };
+        RuntimeError::Unavailable(text.into())
+    }
+}
+
+async fn configuration(access: &Access) -> Result<Config, OpenError> {
+    match access {
+        Access::ServiceAccount { server, folder } => in_cluster(server, folder),
+        Access::Kubeconfig { path, master_url } => by_file(path, master_url.as_deref()).await,
+    }
+}
+
+/// As kube's own, but for the folder. The token is read again each minute, the certificates too.
+fn in_cluster(server: &str, folder: &Path) -> Result<Config, OpenError> {
+    let missing = OpenError::NotInCluster;
+    let token = folder.join("token");
+    let authority = folder.join("ca.crt");
+    for file in [&token, &authority] {
+        if !file.is_file() {
+            return Err(missing(format!("there is no file {}", file.display())));
+        }
+    }
+    let url = server.parse();
+    let mut config = Config::new(url.map_err(|_| missing(format!("{server} is no URL")))?);
+    config.root_cert_file = Some(authority);
+    config.auth_info.token_file = Some(token.display().to_string());
+    Ok(config)
+}
+
+async fn by_file(path: &Path, master_url: Option<&str>) -> Result<Config, OpenError> {
+    let unusable = |source| OpenError::Kubeconfig {
+        path: path.to_owned(),
+        source,
+    };
+    let file = Kubeconfig::read_from(path).map_err(unusable)?;
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(unusable)?;
+    if let Some(url) = master_url {
+        let wrong = |_| OpenError::MasterUrl {
+            url: url.to_owned(),
+        };
+        config.cluster_url = url.parse().map_err(wrong)?;
+    }
+    Ok(config)
+}

@@ -1,0 +1,275 @@
+//! All pods of rooms that this process observes, with their ports and nodes. What the watch and the answers of calls
+//! tell comes together here, and goes from here to the watchers.
+//!
+//! The API server orders the states of one pod by their resource version. A list is taken as it is: after a restore of
+//! etcd its versions are lower than those that were seen before.
+
+use super::nodes::NodeCache;
+use super::ports::{PortUse, RoomKey, ranges};
+use super::seen::SeenPod;
+use crate::feeds::Feeds;
+use maestro_core::domain::*;
+use maestro_core::ports::RuntimeError;
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// How many ended pods are remembered by their uid.
+const ENDED_MAX: usize = 1024;
+
+pub struct Index {
+    feeds: Arc<Feeds>,
+    default_ports: Option<PortRange>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    pods: HashMap<RoomKey, Known>,
+    ports: PortUse,
+    nodes: NodeCache,
+    /// Number of pods on each node.
+    on_node: HashMap<Arc<str>, u32>,
+    /// Incremented with the beginning of each list.
+    lists: u64,
+    /// Uids of the last pods that ended: the answer to a creation may come after the end of what it created.
+    ended: VecDeque<String>,
+}
+
+struct Known {
+    seen: SeenPod,
+    host: Option<Arc<str>>,
+    /// The list that had begun when a call created this pod: that list may not have it.
+    created_in: Option<u64>,
+}
+
+impl Index {
+    pub fn new(feeds: Arc<Feeds>, default_ports: Option<PortRange>) -> Self {
+        Self {
+            feeds,
+            default_ports,
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn feeds(&self) -> &Arc<Feeds> {
+        &self.feeds
+    }
+
+    /// Draws host ports for a room.
+    ///
+    /// # Errors
+    /// `Invalid` without a usable range, `Exhausted` if a range has no free port.
+    pub fn reserve_ports(
+        &self,
+        room: &RoomId,
+        scheduler: &Scheduler,
+    ) -> Result<Arc<[u16]>, RuntimeError> {
+        let ranges = ranges(scheduler, self.default_ports);
+        let ranges = ranges.map_err(|text| RuntimeError::Invalid(text.into()))?;
+        let mut state = self.state.lock();
+        let nodes = u32::try_from(state.on_node.len()).unwrap_or(u32::MAX);
+        let key = (scheduler.name.clone(), room.clone());
+        let drawn = state.ports.reserve(&key, &ranges, nodes);
+        drawn.map_err(|text| RuntimeError::Exhausted(text.into()))
+    }
+
+    /// Frees the ports of a room that will not be created.
+    pub fn release_ports(&self, room: &RoomId) {
+        self.state.lock().ports.release(room);
+    }
+
+    /// A new observation; an older one than the known is ignored. The answer is the instance as it is known now.
+    pub fn apply(&self, seen: SeenPod, by_creation: bool) -> Instance {
+        let mut state = self.state.lock();
+        let key = (seen.scheduler.clone(), seen.instance.room.clone());
+        if let Some(known) = state.pods.get(&key) {
+            let before = &known.seen.instance;
+            if before.resource_version > seen.instance.resource_version {
+                return known.instance();
+            }
+            if before.uid != seen.instance.uid {
+                // The namesake's end was not told yet.
+                state.remove(&key);
+                self.feeds.end(&key.0, &key.1, None);
+            }
+        }
+        if by_creation && state.ended.contains(&seen.instance.uid) {
+            return seen.instance;
+        }
+        let created_in = by_creation.then_some(state.lists);
+        let instance = state.put(key, seen, created_in);
+        let (scheduler, instance) = instance;
+        self.feeds.report(&scheduler, instance.clone());
+        instance
+    }
+
+    /// A pod no longer exists. A namesake stays.
+    pub fn gone(&self, scheduler: &SchedulerName, room: &RoomId, uid: &str, exit: Option<Exit>) {
+        let mut state = self.state.lock();
+        let key = (scheduler.clone(), room.clone());
+        if state.ended.len() >= ENDED_MAX {
+            state.ended.pop_front();
+        }
+        state.ended.push_back(uid.to_owned());
+        let known = state.pods.get(&key);
+        if known.is_some_and(|known| known.seen.instance.uid == uid) {
+            state.remove(&key);
+            self.feeds.end(scheduler, room, exit);
+        }
+    }
+
+    /// A list begins: what is created from now on may be missing in it.
+    pub fn begin_list(&self) {
+        self.state.lock().lists += 1;
+    }
+
+    /// The complete list of one scheduler's pods, or of all. The answer: pods that were created since it began and are
+    /// not in it. They stay; whether they exist is to be looked up.
+    pub fn replace(&self, scope: Option<&SchedulerName>, pods: Vec<SeenPod>) -> Vec<RoomKey> {
+        let mut state = self.state.lock();
+        let key_of = |seen: &SeenPod| (seen.scheduler.clone(), seen.instance.room.clone());
+        let listed: HashSet<RoomKey> = pods.iter().map(key_of).collect();
+        let list = state.lists;
+        let mut unsure = Vec::new();
+        let mut ended = Vec::new();
+        for (key, known) in &state.pods {
+            if scope.is_some_and(|scope| *scope != key.0) || listed.contains(key) {
+                continue;
+            }
+            match known.created_in == Some(list) {
+                true => unsure.push(key.clone()),
+                false => ended.push(key.clone()),
+            }
+        }
+        for key in ended {
+            state.remove(&key);
+        }
+        for seen in pods {
+            let _ = state.put(key_of(&seen), seen, None);
+        }
+        let in_scope = |key: &RoomKey| scope.is_none_or(|scope| *scope == key.0);
+        let all = state.pods.iter().filter(|(key, _)| in_scope(key));
+        let all = all.map(|(key, known)| (key.0.clone(), known.instance()));
+        self.feeds.replace(scope, all);
+        let State { nodes, on_node, .. } = &mut *state;
+        nodes.keep(|node| on_node.contains_key(node));
+        unsure
+    }
+
+    /// Nodes whose address is to be looked up now.
+    pub fn nodes_to_ask(&self) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let State { nodes, on_node, .. } = &mut *state;
+        let unknown = on_node.keys().filter(|node| nodes.must_ask(node, now));
+        unknown.cloned().collect()
+    }
+
+    /// Nodes of these pods whose address is to be looked up now.
+    pub fn nodes_to_ask_for(&self, pods: &[SeenPod]) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let named: HashSet<&Arc<str>> = pods.iter().filter_map(|pod| pod.node.as_ref()).collect();
+        let unknown = named
+            .into_iter()
+            .filter(|node| state.nodes.must_ask(node, now));
+        unknown.cloned().collect()
+    }
+
+    /// The address of a node; `None` if it has none or could not be asked. Rooms keep the address that they have.
+    pub fn learn_node(&self, node: &Arc<str>, host: Option<Arc<str>>) {
+        let mut state = self.state.lock();
+        state.nodes.learn(node, host, Instant::now());
+        let Some(host) = state.nodes.host(node) else {
+            return;
+        };
+        let here =
+            |known: &&mut Known| known.host.is_none() && known.seen.node.as_ref() == Some(node);
+        for known in state.pods.values_mut().filter(here) {
+            known.host = Some(host.clone());
+            self.feeds.report(&known.seen.scheduler, known.instance());
+        }
+    }
+
+    /// The uid of a room's pod, if one is known.
+    pub fn uid(&self, scheduler: &SchedulerName, room: &RoomId) -> Option<String> {
+        let key = (scheduler.clone(), room.clone());
+        let state = self.state.lock();
+        state
+            .pods
+            .get(&key)
+            .map(|known| known.seen.instance.uid.clone())
+    }
+}
+
+impl Known {
+    fn instance(&self) -> Instance {
+        let mut instance = self.seen.instance.clone();
+        instance.address = self.host.as_ref().map(|host| {
+            Arc::new(Address {
+                host: host.to_string(),
+                ports: self.seen.ports.to_vec(),
+            })
+        });
+        // Players could not reach it: until its address is known, the room is not ready.
+        if instance.address.is_none()
+            && instance.status == InstanceStatus::Ready
+            && let Some(node) = &self.seen.node
+        {
+            instance.status = InstanceStatus::Pending;
+            instance.description = format!("the address of node {node} is not known yet");
+        }
+        instance
+    }
+}
+
+impl State {
+    fn put(
+        &mut self,
+        key: RoomKey,
+        seen: SeenPod,
+        created_in: Option<u64>,
+    ) -> (SchedulerName, Instance) {
+        let before = self.remove_pod(&key);
+        self.ports.set(&key, seen.host_ports());
+        if let Some(node) = &seen.node {
+            *self.on_node.entry(node.clone()).or_default() += 1;
+        }
+        let same = before.filter(|before| before.seen.instance.uid == seen.instance.uid);
+        let kept = same.as_ref().and_then(|before| before.host.clone());
+        let found = || seen.node.as_ref().and_then(|node| self.nodes.host(node));
+        let known = Known {
+            host: kept.or_else(found),
+            created_in: created_in.or(same.and_then(|before| before.created_in)),
+            seen,
+        };
+        let instance = known.instance();
+        let scheduler = key.0.clone();
+        self.pods.insert(key, known);
+        (scheduler, instance)
+    }
+
+    fn remove(&mut self, key: &RoomKey) {
+        if self.remove_pod(key).is_some() {
+            self.ports.free(key);
+        }
+    }
+
+    fn remove_pod(&mut self, key: &RoomKey) -> Option<Known> {
+        let known = self.pods.remove(key)?;
+        if let Some(node) = &known.seen.node
+            && let Some(count) = self.on_node.get_mut(node)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.on_node.remove(node);
+            }
+        }
+        Some(known)
+    }
+}
+
+#[cfg(test)]
+mod tests;

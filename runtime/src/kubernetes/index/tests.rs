@@ -1,0 +1,139 @@
+use super::*;
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use maestro_core::ports::RuntimeEvent;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+fn index() -> Arc<Index> {
+    let feeds = Feeds::new(0, CancellationToken::new()).incomplete();
+    Arc::new(Index::new(Arc::new(feeds), None))
+}
+
+fn seen(room: &str, uid: &str, version: u64, node: Option<&str>) -> SeenPod {
+    let port =
+        json!({"name": "game", "containerPort": 7777, "hostPort": 21_000, "protocol": "UDP"});
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {
+            "name": room, "namespace": "s", "uid": uid, "resourceVersion": version.to_string(),
+            "labels": {"version": "v1.0.0"},
+        },
+        "spec": {"nodeName": node, "containers": [{"name": "game", "ports": [port]}]},
+        "status": {"phase": if node.is_some() { "Running" } else { "Pending" }},
+    }))
+    .unwrap();
+    SeenPod::of(&pod).unwrap()
+}
+
+fn scheduler() -> SchedulerName {
+    "s".into()
+}
+
+#[tokio::test]
+async fn nothing_is_told_before_the_first_complete_list() {
+    let index = index();
+    let mut watch = index.feeds().watch(&scheduler());
+    index.begin_list();
+    index.apply(seen("s-1", "u1", 5, None), true);
+    let early = futures_util::poll!(watch.next());
+    assert!(early.is_pending(), "{early:?}");
+    let unsure = index.replace(None, vec![seen("s-2", "u2", 4, None)]);
+    assert_eq!(
+        unsure,
+        [(scheduler(), "s-1".into())],
+        "created while the list was read"
+    );
+    let Some(RuntimeEvent::Listed(listed)) = watch.next().await else {
+        panic!("the list comes first");
+    };
+    let names: Vec<_> = listed
+        .iter()
+        .map(|instance| instance.room.as_str())
+        .collect();
+    assert_eq!(names, ["s-1", "s-2"]);
+    index.begin_list();
+    assert!(index.replace(None, vec![]).is_empty());
+    assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
+}
+
+#[tokio::test]
+async fn a_list_of_one_scheduler_leaves_the_others_alone() {
+    let index = index();
+    index.replace(Some(&scheduler()), vec![seen("s-1", "u1", 5, None)]);
+    let mut watch = index.feeds().watch(&scheduler());
+    assert!(matches!(watch.next().await, Some(RuntimeEvent::Listed(list)) if list.len() == 1));
+    let mut other = index.feeds().watch(&"t".into());
+    assert!(futures_util::poll!(other.next()).is_pending());
+    index.replace(Some(&"t".into()), vec![]);
+    assert_eq!(other.next().await, Some(RuntimeEvent::Listed(vec![])));
+    assert!(futures_util::poll!(watch.next()).is_pending());
+}
+
+#[test]
+fn a_room_is_ready_when_its_address_is_known_and_keeps_it() {
+    let index = index();
+    let waits = index.apply(seen("s-1", "u1", 5, Some("n1")), false);
+    assert_eq!(
+        (waits.status, waits.address),
+        (InstanceStatus::Pending, None)
+    );
+    let node: Arc<str> = "n1".into();
+    assert_eq!(index.nodes_to_ask(), std::slice::from_ref(&node));
+    assert!(index.nodes_to_ask().is_empty());
+    index.learn_node(&node, Some("203.0.113.7".into()));
+    index.learn_node(&node, Some("203.0.113.8".into()));
+    let up = index.apply(seen("s-1", "u1", 6, Some("n1")), false);
+    assert_eq!(up.status, InstanceStatus::Ready);
+    assert_eq!(up.address.unwrap().host, "203.0.113.7");
+    let new = index.apply(seen("s-2", "u2", 7, Some("n1")), false);
+    assert_eq!(new.address.unwrap().host, "203.0.113.8");
+}
+
+#[tokio::test]
+async fn old_states_are_ignored_and_namesakes_told_apart() {
+    let index = index();
+    index.replace(None, vec![]);
+    let mut watch = index.feeds().watch(&scheduler());
+    watch.next().await.unwrap();
+    index.apply(seen("s-1", "u1", 9, None), false);
+    let known = index.apply(seen("s-1", "u1", 8, Some("n1")), true);
+    assert_eq!(known.resource_version, 9, "the answer to a call came late");
+    index.apply(seen("s-1", "u2", 12, None), true);
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    assert_eq!(
+        index.uid(&scheduler(), &"s-1".into()).as_deref(),
+        Some("u2")
+    );
+    let mut told = Vec::new();
+    while let std::task::Poll::Ready(Some(event)) = futures_util::poll!(watch.next()) {
+        told.push(match event {
+            RuntimeEvent::Changed(instance) => {
+                format!("{} {}", instance.uid, instance.resource_version)
+            }
+            RuntimeEvent::Gone { uid, .. } => format!("{uid} gone"),
+            RuntimeEvent::Listed(_) => panic!("nothing was lost"),
+        });
+    }
+    assert_eq!(told, ["u1 9", "u1 gone", "u2 12"]);
+}
+
+#[test]
+fn an_answer_after_the_end_brings_nothing_back() {
+    let index = index();
+    index.apply(seen("s-1", "u1", 5, None), false);
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    index.apply(seen("s-1", "u1", 4, None), true);
+    assert_eq!(index.uid(&scheduler(), &"s-1".into()), None);
+    let state = index.state.lock();
+    assert!(state.ports.is_empty() && state.on_node.is_empty());
+}
+
+#[test]
+fn a_list_wins_over_newer_states() {
+    let index = index();
+    index.apply(seen("s-1", "u1", 900, Some("n1")), false);
+    index.begin_list();
+    index.replace(None, vec![seen("s-1", "u1", 5, None)]);
+    let after = index.apply(seen("s-1", "u1", 6, Some("n2")), false);
+    assert_eq!(after.resource_version, 6, "etcd was restored");
+}

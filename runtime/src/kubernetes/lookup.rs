@@ -1,0 +1,132 @@
+//! What the watch does not tell, and is asked for: addresses of nodes, and whether a pod is still there.
+
+use super::client::{Calls, nodes, pods};
+use super::index::Index;
+use super::labels;
+use super::limiter::Urgency;
+use super::nodes::address;
+use super::ports::RoomKey;
+use super::seen::SeenPod;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::RuntimeError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a new list waits for the addresses of its nodes.
+const NODES_WAIT: Duration = Duration::from_secs(10);
+
+/// Asks the API server, and tells the index. Cheap to clone.
+#[derive(Clone)]
+pub struct Lookup {
+    pub index: Arc<Index>,
+    pub calls: Calls,
+    pub tasks: TaskTracker,
+    pub stopping: CancellationToken,
+}
+
+impl Lookup {
+    /// Runs a task until it or this process ends.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        let task = async move {
+            let _ = stopping.run_until_cancelled(task).await;
+        };
+        self.tasks.spawn_on(task, self.calls.io());
+    }
+
+    /// Asks for the nodes whose address is not known.
+    pub fn ask_for_nodes(&self) {
+        for node in self.index.nodes_to_ask() {
+            let asking = self.clone();
+            self.spawn(async move { asking.node(node).await });
+        }
+    }
+
+    /// Waits for the addresses of these pods' nodes: rooms that were ready before must not lose theirs to a list. Nodes
+    /// that do not answer in time follow.
+    pub async fn nodes_of(&self, pods: &[SeenPod]) {
+        let nodes = self.index.nodes_to_ask_for(pods);
+        let asking = self.clone();
+        let asked = async move { join_all(nodes.into_iter().map(|node| asking.node(node))).await };
+        let asked = self.calls.io().spawn(asked.map(drop));
+        let _ = tokio::time::timeout(NODES_WAIT, asked).await;
+    }
+
+    async fn node(&self, node: Arc<str>) {
+        let name = node.clone();
+        let call = move |client| {
+            let name = name.clone();
+            async move { nodes(client).get(&name).await }
+        };
+        // Nodes belong to no scheduler: they have a queue of their own.
+        let found = self.calls.run(&"".into(), Urgency::Normal, call).await;
+        let host = match found {
+            Ok(found) => {
+                let host = address(&found).map(Arc::from);
+                if host.is_none() {
+                    tracing::warn!(%node, "the node has no address that players could use");
+                }
+                host
+            }
+            Err(failure) => {
+                let error = RuntimeError::from(failure);
+                tracing::warn!(%node, %error, "the node's address cannot be looked up");
+                None
+            }
+        };
+        self.index.learn_node(&node, host);
+    }
+
+    /// Looks whether a pod exists that was created while a list was read.
+    pub fn pod(&self, (scheduler, room): RoomKey) {
+        let asking = self.clone();
+        self.spawn(async move {
+            let (of, name) = (scheduler.clone(), room.to_string());
+            let call = move |client| {
+                let (of, name) = (of.clone(), name.clone());
+                async move { pods(client, &of).get_opt(&name).await }
+            };
+            let known = asking.index.uid(&scheduler, &room);
+            let found = asking.calls.run(&scheduler, Urgency::Normal, call).await;
+            match (found, known) {
+                (Ok(None), Some(uid)) => asking.index.gone(&scheduler, &room, &uid, None),
+                (Ok(Some(pod)), _) => {
+                    if let Some(seen) = SeenPod::of(&pod) {
+                        let _ = asking.index.apply(seen, false);
+                    }
+                }
+                // The next list shows it.
+                _ => {}
+            }
+        });
+    }
+
+    /// The version of the cluster's contents now; `None` if it cannot be had.
+    pub fn version(&self, scope: Option<&SchedulerName>) -> JoinHandle<Option<u64>> {
+        let (calls, scope) = (self.calls.clone(), scope.cloned());
+        self.calls.io().spawn(async move {
+            let of = scope.clone();
+            let call = move |client| {
+                let api: Api<Pod> = match &of {
+                    Some(scheduler) => pods(client, scheduler),
+                    None => Api::all(client),
+                };
+                async move {
+                    let some = ListParams::default().labels(labels::OUR_PODS).limit(1);
+                    api.list(&some).await
+                }
+            };
+            let scheduler = scope.unwrap_or_else(|| "".into());
+            let listed = calls.run(&scheduler, Urgency::Normal, call).await.ok()?;
+            listed.metadata.resource_version?.parse().ok()
+        })
+    }
+}

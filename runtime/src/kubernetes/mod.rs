@@ -1,0 +1,30 @@
+//! Rooms as pods: one namespace for each scheduler, one pod for each room (contract 4.5–4.10).
+//!
+//! Calls go through one client with one rate limit that is fair among schedulers. One watch of all pods feeds the
+//! watchers of each scheduler and the index of host ports. This adapter decides nothing about rooms: it tells what is,
+//! and does what it is told.
+
+mod client;
+mod events;
+mod failure;
+mod follower;
+mod index;
+mod labels;
+mod limiter;
+mod lookup;
+mod namespace;
+mod nodes;
+mod pod;
+mod ports;
+mod rooms;
+mod runtime;
+mod seen;
+mod settings;
+mod status;
+mod trouble;
+mod watch;
+
+pub use runtime::KubernetesRuntime;
+pub use settings::{
+    Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
+};

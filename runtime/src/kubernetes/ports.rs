@@ -1,0 +1,249 @@
+//! The host ports in use, and the draw of new ones (contract 4.7, D9).
+//!
+//! A number is drawn among those that no room known here has, on any node: which node a pod gets is decided later, by
+//! kube-scheduler. Draws of two processes may meet; kube-scheduler keeps such pods apart, and one that finds no node is
+//! replaced by a room with other ports.
+
+use maestro_core::domain::{PortRange, RoomId, Scheduler, SchedulerName};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub type RoomKey = (SchedulerName, RoomId);
+
+/// Random numbers that are tried before all free ones are listed.
+const PROBES: u32 = 16;
+
+/// Which ports the rooms have.
+#[derive(Default)]
+pub struct PortUse {
+    /// Number of rooms for each port; taken-over rooms of several nodes may share one.
+    uses: HashMap<u16, u32>,
+    rooms: HashMap<RoomKey, Held>,
+}
+
+struct Held {
+    ports: Arc<[u16]>,
+    /// Held by a pod rather than only reserved.
+    by_pod: bool,
+}
+
+impl PortUse {
+    /// One port per range, distinct; those that the room has already, if it has as many. A port is shared between
+    /// rooms only when all of its range are in use, and by fewer rooms than there are nodes.
+    ///
+    /// # Errors
+    /// If a range has no port left.
+    pub fn reserve(
+        &mut self,
+        key: &RoomKey,
+        ranges: &[RangeInclusive<u16>],
+        nodes: u32,
+    ) -> Result<Arc<[u16]>, String> {
+        if let Some(held) = self.rooms.get(key)
+            && held.ports.len() == ranges.len()
+        {
+            return Ok(held.ports.clone());
+        }
+        self.free(key);
+        let mut drawn = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let port = self.draw(range, &drawn, nodes);
+            drawn.push(port.ok_or_else(|| exhausted(&key.0, range))?);
+        }
+        let ports: Arc<[u16]> = drawn.into();
+        self.put(key, ports.clone(), false);
+        Ok(ports)
+    }
+
+    /// Records what a pod has.
+    pub fn set(&mut self, key: &RoomKey, ports: Arc<[u16]>) {
+        match self.rooms.get_mut(key) {
+            Some(held) if held.ports == ports => held.by_pod = true,
+            _ => {
+                self.free(key);
+                self.put(key, ports, true);
+            }
+        }
+    }
+
+    /// Frees what a room has.
+    pub fn free(&mut self, key: &RoomKey) {
+        let Some(held) = self.rooms.remove(key) else {
+            return;
+        };
+        for port in held.ports.iter() {
+            if let Some(uses) = self.uses.get_mut(port) {
+                *uses -= 1;
+                if *uses == 0 {
+                    self.uses.remove(port);
+                }
+            }
+        }
+    }
+
+    /// Frees what was reserved for a room that will not be created.
+    pub fn release(&mut self, room: &RoomId) {
+        let reserved =
+            |(key, held): (&RoomKey, &Held)| (key.1 == *room && !held.by_pod).then(|| key.clone());
+        let keys: Vec<_> = self.rooms.iter().filter_map(reserved).collect();
+        for key in keys {
+            self.free(&key);
+        }
+    }
+
+    fn put(&mut self, key: &RoomKey, ports: Arc<[u16]>, by_pod: bool) {
+        for port in ports.iter() {
+            *self.uses.entry(*port).or_default() += 1;
+        }
+        self.rooms.insert(key.clone(), Held { ports, by_pod });
+    }
+
+    fn draw(&self, range: &RangeInclusive<u16>, drawn: &[u16], nodes: u32) -> Option<u16> {
+        let uses = |port: u16| self.uses.get(&port).copied().unwrap_or(0);
+        let count = u32::from(range.end() - range.start()) + 1;
+        for _ in 0..PROBES {
+            let port = range.start() + u16::try_from(random(count)).ok()?;
+            if uses(port) == 0 && !drawn.contains(&port) {
+                return Some(port);
+            }
+        }
+        let others = || range.clone().filter(|port| !drawn.contains(port));
+        let fewest = others().map(uses).min()?;
+        if fewest >= nodes.max(1) {
+            return None;
+        }
+        let best: Vec<u16> = others().filter(|port| uses(*port) == fewest).collect();
+        let count = u32::try_from(best.len()).ok()?;
+        best.get(random(count) as usize).copied()
+    }
+}
+
+#[cfg(test)]
+impl PortUse {
+    pub fn is_empty(&self) -> bool {
+        self.uses.is_empty() && self.rooms.is_empty()
+    }
+}
+
+/// Less than `bound`.
+fn random(bound: u32) -> u32 {
+    let number = Uuid::new_v4().as_u128() % u128::from(bound.max(1));
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn exhausted(scheduler: &SchedulerName, range: &RangeInclusive<u16>) -> String {
+    format!(
+        "port range {}-{} of scheduler {scheduler} has no port that is free; widen portRange or lower the number of rooms",
+        range.start(),
+        range.end()
+    )
+}
+
+/// One range per port of the spec, both ends included (contract 4.7).
+///
+/// # Errors
+/// If a port has no range, or none that can be used.
+pub fn ranges(
+    scheduler: &Scheduler,
+    fallback: Option<PortRange>,
+) -> Result<Vec<RangeInclusive<u16>>, String> {
+    let ports = scheduler.spec.containers.iter().flat_map(|c| &c.ports);
+    let range = |port: &maestro_core::domain::ContainerPort| {
+        let range = scheduler.port_range.or(port.host_port_range).or(fallback);
+        let range = range.ok_or_else(|| {
+            format!(
+                "port {:?} has no range: set portRange or its hostPortRange",
+                port.name
+            )
+        })?;
+        let number = |value: i32| u16::try_from(value).ok().filter(|number| *number > 0);
+        match (number(range.start), number(range.end)) {
+            (Some(start), Some(end)) if start <= end => Ok(start..=end),
+            (Some(start), Some(end)) => {
+                Err(format!("port range {start}-{end} ends before it starts"))
+            }
+            _ => Err(format!(
+                "port range {}-{} is not within 1-65535",
+                range.start, range.end
+            )),
+        }
+    };
+    ports.map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn key(number: u32) -> RoomKey {
+        ("s".into(), format!("s-{number}").into())
+    }
+
+    #[test]
+    fn a_range_is_used_up_without_a_clash() {
+        let mut ports = PortUse::default();
+        let ranges = [20_000..=20_999, 20_000..=20_999];
+        let mut seen = HashSet::new();
+        for number in 0..500 {
+            for port in ports.reserve(&key(number), &ranges, 1).unwrap().iter() {
+                assert!(seen.insert(*port), "{port} twice");
+            }
+        }
+        let text = ports.reserve(&key(500), &ranges, 1).unwrap_err();
+        assert!(text.contains("20000-20999"), "{text}");
+        ports.free(&key(7));
+        assert!(ports.reserve(&key(500), &ranges, 1).is_ok());
+        for number in 0..=500 {
+            ports.release(&key(number).1);
+        }
+        assert!(ports.is_empty());
+    }
+
+    #[test]
+    fn a_reservation_is_repeated_and_kept_by_the_pod() {
+        let mut ports = PortUse::default();
+        let ranges = [1..=9];
+        let drawn = ports.reserve(&key(1), &ranges, 1).unwrap();
+        assert_eq!(ports.reserve(&key(1), &ranges, 1).unwrap(), drawn);
+        ports.set(&key(1), drawn.clone());
+        ports.release(&key(1).1);
+        assert!(!ports.is_empty(), "the pod has them");
+        ports.set(&key(1), [7, 7].into());
+        ports.free(&key(1));
+        assert!(ports.is_empty());
+    }
+
+    #[test]
+    fn with_several_nodes_a_full_range_is_shared_evenly() {
+        let mut ports = PortUse::default();
+        let ranges = [1..=10];
+        for number in 0..20 {
+            ports.reserve(&key(number), &ranges, 2).unwrap();
+        }
+        assert!(ports.uses.values().all(|uses| *uses == 2));
+        assert!(ports.reserve(&key(20), &ranges, 2).is_err());
+    }
+
+    #[test]
+    fn a_port_without_a_usable_range_is_refused() {
+        let mut scheduler = Scheduler::default();
+        let port = maestro_core::domain::ContainerPort::default();
+        scheduler.spec.containers = vec![maestro_core::domain::Container {
+            ports: vec![port],
+            ..Default::default()
+        }];
+        assert!(ranges(&scheduler, None).is_err());
+        for (start, end, good) in [
+            (1, 1, true),
+            (0, 9, false),
+            (9, 1, false),
+            (1, 70_000, false),
+        ] {
+            let range = Some(PortRange { start, end });
+            assert_eq!(ranges(&scheduler, range).is_ok(), good, "{start}-{end}");
+        }
+    }
+}

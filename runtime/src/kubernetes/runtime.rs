@@ -1,0 +1,148 @@
+//! Opening and shutting down, and the port itself.
+
+use super::client::Calls;
+use super::events::Events;
+use super::index::Index;
+use super::lookup::Lookup;
+use super::namespace::Namespaces;
+use super::rooms::Rooms;
+use super::settings::{KubernetesSettings, OpenError};
+use super::watch::Watches;
+use crate::feeds::Feeds;
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use maestro_core::domain::*;
+use maestro_core::ports::*;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Calls that are in flight at the shutdown may end.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Rooms as pods of a cluster. Shutting it down ends no room: whoever owns their scheduler next finds them.
+pub struct KubernetesRuntime {
+    rooms: Rooms,
+    watches: Watches,
+    events: Events,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl KubernetesRuntime {
+    /// Must be called on the runtime that is to make all calls. The API server may be away: watches wait for it.
+    ///
+    /// # Errors
+    /// If the credentials cannot be used.
+    pub async fn open(settings: KubernetesSettings) -> Result<Arc<Self>, OpenError> {
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let calls = Calls::open(&settings, stopping.clone()).await?;
+        let feeds = Arc::new(Feeds::new(0, stopping.clone()).incomplete());
+        let index = Arc::new(Index::new(feeds, settings.default_ports));
+        let namespaces = Namespaces::new(calls.clone(), settings.pod_security.clone());
+        let lookup = Lookup {
+            index: index.clone(),
+            calls: calls.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        };
+        let watches = Watches::start(lookup, settings.watch_timeout);
+        Ok(Arc::new(Self {
+            watches,
+            events: Events::new(calls.clone(), tasks.clone()),
+            rooms: Rooms {
+                calls,
+                index,
+                namespaces,
+                settings,
+            },
+            tasks,
+            stopping,
+        }))
+    }
+
+    /// Ends all watches; rooms keep running.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, self.tasks.wait()).await;
+    }
+}
+
+impl Drop for KubernetesRuntime {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+#[async_trait]
+impl Runtime for KubernetesRuntime {
+    async fn prepare(
+        &self,
+        scheduler: &Scheduler,
+        operation: OperationId,
+    ) -> Result<Prepared, RuntimeError> {
+        let namespaces = &self.rooms.namespaces;
+        let created = namespaces.ensure(&scheduler.name, Some(operation)).await?;
+        Ok(Prepared { created })
+    }
+
+    async fn remove(
+        &self,
+        scheduler: &SchedulerName,
+        made_by: Option<OperationId>,
+    ) -> Result<(), RuntimeError> {
+        self.rooms.namespaces.remove(scheduler, made_by).await
+    }
+
+    async fn reserve_ports(
+        &self,
+        room: &RoomId,
+        scheduler: &Scheduler,
+    ) -> Result<Arc<[u16]>, RuntimeError> {
+        self.rooms.index.reserve_ports(room, scheduler)
+    }
+
+    async fn release_ports(&self, room: &RoomId) {
+        self.rooms.index.release_ports(room);
+    }
+
+    async fn create(&self, order: &RoomOrder) -> Result<Instance, RuntimeError> {
+        self.rooms.create(order).await
+    }
+
+    async fn terminate(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        uid: Option<&str>,
+        _: Duration,
+        reason: RemovalReason,
+    ) -> Result<(), RuntimeError> {
+        let known = self.rooms.index.uid(scheduler, room);
+        if let Some(uid) = uid.map(str::to_owned).or(known) {
+            self.events.removed(scheduler, room, uid, reason);
+        }
+        let ended = self.rooms.delete(scheduler, room, uid).await;
+        if let Err(RuntimeError::NotFound) = ended {
+            self.rooms.index.release_ports(room);
+        }
+        ended
+    }
+
+    fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
+        let events = self.rooms.index.feeds().watch(scheduler);
+        self.watches.want(scheduler);
+        events
+    }
+
+    async fn log_tail(
+        &self,
+        scheduler: &SchedulerName,
+        room: &RoomId,
+        lines: usize,
+    ) -> Result<Vec<String>, RuntimeError> {
+        self.rooms.log_tail(scheduler, room, lines).await
+    }
+}

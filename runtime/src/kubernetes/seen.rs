@@ -1,0 +1,82 @@
+//! What is kept of a pod: a pod of the API server is several thousand bytes, and ten thousand of them are watched.
+
+use super::{labels, status, trouble};
+use k8s_openapi::api::core::v1::Pod;
+use maestro_core::domain::*;
+use std::sync::Arc;
+
+/// A pod as it was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenPod {
+    /// Its namespace.
+    pub scheduler: SchedulerName,
+    /// Without its address, which depends on its node.
+    pub instance: Instance,
+    /// `None` until it is bound.
+    pub node: Option<Arc<str>>,
+    /// As players see them.
+    pub ports: Arc<[Port]>,
+    /// How it ended, if it did.
+    pub exit: Option<Exit>,
+}
+
+impl SeenPod {
+    /// `None` for an object without name, namespace or uid, which is no pod of an API server.
+    pub fn of(pod: &Pod) -> Option<Self> {
+        let meta = &pod.metadata;
+        let label = |name: &str| meta.labels.as_ref()?.get(name);
+        let marked = meta
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(labels::VALIDATION));
+        let version = meta.resource_version.as_deref().unwrap_or_default();
+        let seen = status::observe(pod);
+        let spec = pod.spec.as_ref();
+        Some(Self {
+            scheduler: meta.namespace.as_deref()?.into(),
+            instance: Instance {
+                room: meta.name.as_deref()?.into(),
+                uid: meta.uid.clone()?,
+                version: label(labels::VERSION)
+                    .map(String::as_str)
+                    .unwrap_or_default()
+                    .into(),
+                validation: marked.is_some_and(|value| value == "true"),
+                status: seen.status,
+                description: seen.description,
+                restarting: seen.restarting,
+                trouble: trouble::of(pod),
+                address: None,
+                resource_version: version.parse().unwrap_or(0),
+            },
+            node: spec
+                .and_then(|spec| spec.node_name.as_deref())
+                .map(Into::into),
+            ports: ports(pod).into(),
+            exit: status::exit(pod),
+        })
+    }
+
+    /// The numbers of its host ports.
+    pub fn host_ports(&self) -> Arc<[u16]> {
+        let numbers = self
+            .ports
+            .iter()
+            .filter_map(|port| u16::try_from(port.port).ok());
+        numbers.collect()
+    }
+}
+
+/// All container ports with a host port (contract 4.7).
+fn ports(pod: &Pod) -> Vec<Port> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let with_host_port = ports.filter_map(|port| {
+        Some(Port {
+            name: port.name.clone().unwrap_or_default(),
+            port: port.host_port.filter(|number| *number != 0)?,
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+        })
+    });
+    with_host_port.collect()
+}

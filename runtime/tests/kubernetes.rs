@@ -1,0 +1,29 @@
+//! The Kubernetes runtime on a real control plane, with a kubelet that runs pods as processes: the contract of all
+//! runtimes, and what is special to a cluster.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "kubernetes/faults.rs"]
+mod faults;
+#[path = "kubernetes/namespaces.rs"]
+mod namespaces;
+#[path = "kubernetes/pods.rs"]
+mod pods;
+#[path = "kubernetes/rights.rs"]
+mod rights;
+#[path = "kubernetes/site.rs"]
+mod site;
+
+/// In each check: without a control plane the test is skipped, and says so.
+macro_rules! open_site {
+    () => {
+        match crate::site::Site::open().await {
+            Some(site) => site,
+            None => return,
+        }
+    };
+}
+pub(crate) use open_site;
+
+mod contract {
+    maestro_testkit::runtime_contract!(crate::open_site!());
+}

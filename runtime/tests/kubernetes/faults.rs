@@ -1,0 +1,300 @@
+//! The API server refuses, is slow, loses answers and drops watches.
+
+use crate::open_site;
+use crate::site::{NODE, Site, plane, settings};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+use maestro_core::domain::{InstanceStatus, PortRange, Trouble};
+use maestro_core::ports::{RuntimeError, RuntimeEvent};
+use maestro_runtime::kubernetes::{Access, KubernetesRuntime};
+use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
+use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, Fault};
+use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A runtime behind a proxy.
+async fn behind_proxy() -> Option<(Site, ApiProxy)> {
+    let plane = plane().await?;
+    let proxy = ApiProxy::start(plane.kubeconfig()).await;
+    let mut settings = settings(&plane);
+    settings.watch_timeout = Duration::from_secs(2);
+    settings.access = Access::Kubeconfig {
+        path: proxy.kubeconfig(),
+        master_url: None,
+    };
+    let site = Site {
+        runtime: KubernetesRuntime::open(settings).await.unwrap(),
+        client: plane.client().await,
+    };
+    Some((site, proxy))
+}
+
+fn is_creation(call: &ApiCall) -> bool {
+    call.method == "POST" && call.path.ends_with("/pods")
+}
+
+fn is_watch(call: &ApiCall) -> bool {
+    call.query.contains("watch=true")
+}
+
+async fn until_ready(stage: &mut Stage, room: &str) {
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) if i.status == InstanceStatus::Ready => {
+                (i.room.as_str() == room).then_some(())
+            }
+            RuntimeEvent::Listed(all) => {
+                let ready = |i: &&maestro_core::domain::Instance| i.status == InstanceStatus::Ready;
+                let found = all.iter().filter(ready).any(|i| i.room.as_str() == room);
+                found.then_some(())
+            }
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_whose_answer_is_lost_makes_one_pod() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-lost", RUNS)).await;
+    let lost = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let first = is_creation(call) && lost.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then_some(Fault::LoseAnswer)
+    });
+    let created = stage.create("faults-lost-one").await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), "faults-lost");
+    let all = pods.list(&ListParams::default()).await.unwrap().items;
+    let uids: Vec<_> = all
+        .iter()
+        .filter_map(|pod| pod.metadata.uid.as_deref())
+        .collect();
+    assert_eq!(uids, [created.uid.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_that_pass_are_repeated_and_others_told() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-refused", RUNS)).await;
+    let refusal = |code, reason| Fault::Refuse {
+        code,
+        reason,
+        retry_after: None,
+    };
+    let tries = AtomicU32::new(0);
+    proxy.set(move |call| match is_creation(call) {
+        true => match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => Some(refusal(429, "TooManyRequests")),
+            1 => Some(refusal(500, "InternalError")),
+            2 => Some(refusal(503, "ServiceUnavailable")),
+            _ => None,
+        },
+        false => None,
+    });
+    stage.create("faults-refused-one").await.unwrap();
+    proxy.set(move |call| is_creation(call).then(|| refusal(503, "ServiceUnavailable")));
+    let refused = stage.create("faults-refused-two").await;
+    assert!(
+        matches!(refused, Err(RuntimeError::Unavailable(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_is_reset_misses_nothing() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-reset", RUNS)).await;
+    stage.create("faults-reset-one").await.unwrap();
+    proxy.reset_watches();
+    until_ready(&mut stage, "faults-reset-one").await;
+    proxy.set(|call| is_watch(call).then_some(Fault::Reset));
+    proxy.reset_watches();
+    stage.create("faults-reset-two").await.unwrap();
+    stage.terminate("faults-reset-one", None).await.unwrap();
+    proxy.set(|_| None);
+    let mut one = false;
+    let mut two = false;
+    while !(one && two) {
+        match stage.next().await {
+            RuntimeEvent::Gone { room, .. } => one |= room.as_str() == "faults-reset-one",
+            RuntimeEvent::Changed(i) => {
+                let is_two = i.room.as_str() == "faults-reset-two";
+                two |= is_two && i.status == InstanceStatus::Ready;
+            }
+            // The watch could not go on for too long.
+            RuntimeEvent::Listed(all) => {
+                let find = |name: &str| all.iter().find(|i| i.room.as_str() == name);
+                one |= find("faults-reset-one").is_none();
+                two |= find("faults-reset-two").is_some_and(|i| i.status == InstanceStatus::Ready);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_gone_leads_to_a_new_list() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-gone", RUNS)).await;
+    stage.create("faults-gone-one").await.unwrap();
+    let expired = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let first = is_watch(call) && expired.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then_some(Fault::Refuse {
+            code: 410,
+            reason: "Expired",
+            retry_after: None,
+        })
+    });
+    proxy.reset_watches();
+    stage
+        .until(|event| matches!(event, RuntimeEvent::Listed(all) if all.len() == 1).then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_hears_nothing_is_replaced() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-mute", RUNS)).await;
+    proxy.mute_watches(true);
+    stage.create("faults-mute-one").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.mute_watches(false);
+    until_ready(&mut stage, "faults-mute-one").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_api_server_is_away_nothing_is_concluded() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-away", RUNS)).await;
+    stage.create("faults-away-one").await.unwrap();
+    until_ready(&mut stage, "faults-away-one").await;
+    proxy.set(|_| Some(Fault::Reset));
+    proxy.reset_watches();
+    let away = stage.create("faults-away-two").await;
+    assert!(
+        matches!(away, Err(RuntimeError::Unavailable(_))),
+        "{away:?}"
+    );
+    let quiet = tokio::time::timeout(Duration::from_secs(1), stage.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    proxy.set(|_| None);
+    stage.create("faults-away-two").await.unwrap();
+    until_ready(&mut stage, "faults-away-two").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restore_of_the_cluster_the_list_counts() {
+    let Some(plane) = ControlPlane::start_api_server().await else {
+        return;
+    };
+    if !plane.is_own() {
+        return;
+    }
+    let mut settings = settings(&plane);
+    settings.watch_timeout = Duration::from_secs(2);
+    let site = Site {
+        runtime: KubernetesRuntime::open(settings).await.unwrap(),
+        client: plane.client().await,
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-restored", RUNS)).await;
+    // There are no controllers, which would make it.
+    let accounts: Api<ServiceAccount> = Api::namespaced(site.client.clone(), "faults-restored");
+    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
+    accounts
+        .create(&PostParams::default(), &account)
+        .await
+        .unwrap();
+    stage.create("faults-restored-one").await.unwrap();
+    let backup = plane.snapshot().await;
+    while let Err(error) = stage.create("faults-restored-two").await {
+        assert!(matches!(error, RuntimeError::Unavailable(_)), "{error}");
+    }
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => (i.room.as_str() == "faults-restored-two").then_some(()),
+            RuntimeEvent::Listed(all) => (all.len() == 2).then_some(()),
+            RuntimeEvent::Gone { .. } => None,
+        })
+        .await;
+    plane.restore(&backup).await;
+    stage
+        .until(|event| matches!(event, RuntimeEvent::Listed(all) if all.len() == 1).then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_of_a_range_that_is_nearly_full_find_their_node() {
+    let site = open_site!();
+    let mut many = scheduler("faults-ports", RUNS);
+    many.port_range = Some(PortRange {
+        start: 30_000,
+        end: 30_019,
+    });
+    many.spec.containers[0].requests.cpu = "1m".into();
+    let mut stage = Stage::set(&site, many).await;
+    // 18 of 20 ports.
+    let rooms: Vec<String> = (0..9)
+        .map(|number| format!("faults-ports-{number}"))
+        .collect();
+    for room in &rooms {
+        stage.create(room).await.unwrap();
+    }
+    let mut ready = std::collections::HashSet::new();
+    while ready.len() < rooms.len() {
+        if let RuntimeEvent::Changed(instance) = stage.next().await {
+            assert!(!instance.description.contains("free ports"), "{instance:?}");
+            if instance.status == InstanceStatus::Ready {
+                ready.insert(instance.room);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_a_foreign_pod_has_is_told() {
+    let site = open_site!();
+    let mut one = scheduler("faults-taken", RUNS);
+    one.spec.containers[0].ports.truncate(1);
+    one.port_range = Some(PortRange {
+        start: 30_100,
+        end: 30_100,
+    });
+    let mut stage = Stage::set(&site, one).await;
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), "faults-taken");
+    let port = json!({"containerPort": 7777, "hostPort": 30_100, "protocol": "UDP"});
+    let pod = json!({
+        "metadata": {"name": "foreign"},
+        "spec": {
+            "nodeName": NODE,
+            "containers": [{"name": "x", "image": "x", "command": ["sleep", "1000"], "ports": [port]}],
+        },
+    });
+    // The namespace's service account may not be there yet.
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    while pods.create(&PostParams::default(), &pod).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stage.create("faults-taken-one").await.unwrap();
+    let (trouble, text) = stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => Some((i.trouble?, i.description.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!(trouble, Trouble::PortsTaken, "{text}");
+    assert!(text.contains("free ports"), "{text}");
+}

@@ -1,0 +1,76 @@
+//! Whose a namespace is (D17).
+
+use crate::open_site;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, ResourceExt};
+use maestro_core::ports::{Runtime, RuntimeError};
+use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
+use serde_json::json;
+
+async fn namespace(all: &Api<Namespace>, name: &str) {
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    all.create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_namespace_is_refused_and_stays() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    let foreign = scheduler("ns-foreign", RUNS);
+    namespace(&all, "ns-foreign").await;
+    let refused = site.runtime.prepare(&foreign, operation(1)).await;
+    let Err(RuntimeError::Invalid(cause)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        cause.text().contains("app.kubernetes.io/managed-by"),
+        "{cause}"
+    );
+    site.runtime.remove(&foreign.name, None).await.unwrap();
+    let there = all.get("ns-foreign").await.unwrap();
+    assert!(there.metadata.deletion_timestamp.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_of_the_go_maestro_is_adopted_with_its_rooms() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    namespace(&all, "ns-adopted").await;
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "ns-adopted", "labels": {"app.kubernetes.io/managed-by": "maestro"}},
+        "spec": {"minAvailable": 0, "selector": {"matchLabels": {"maestro-scheduler": "ns-adopted"}}},
+    });
+    let budgets: Api<k8s_openapi::api::policy::v1::PodDisruptionBudget> =
+        Api::namespaced(site.client.clone(), "ns-adopted");
+    let budget = serde_json::from_value(budget).unwrap();
+    budgets
+        .create(&PostParams::default(), &budget)
+        .await
+        .unwrap();
+    let stage = Stage::set(&site, scheduler("ns-adopted", RUNS)).await;
+    let labels = all.get("ns-adopted").await.unwrap().labels().clone();
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "maestro");
+    assert_eq!(labels["heritage"], "maestro");
+    stage.create("ns-adopted-one").await.unwrap();
+    stage.strike().await;
+    assert!(all.get_opt("ns-adopted").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_somebody_removed_is_made_again_for_a_room() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    let stage = Stage::set(&site, scheduler("ns-again", RUNS)).await;
+    all.delete("ns-again", &DeleteParams::default())
+        .await
+        .unwrap();
+    let mut created = stage.create("ns-again-one").await;
+    while matches!(created, Err(RuntimeError::Unavailable(_))) {
+        created = stage.create("ns-again-one").await;
+    }
+    created.unwrap();
+}

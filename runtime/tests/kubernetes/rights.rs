@@ -1,0 +1,119 @@
+//! The runtime with the rights and the credentials of a service account.
+
+use crate::site::{Site, plane, settings};
+use maestro_core::domain::InstanceStatus;
+use maestro_core::ports::RuntimeEvent;
+use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
+use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
+use maestro_testkit::control_plane::ControlPlane;
+
+/// Runs a room from its creation to its end.
+async fn serves(site: &Site, name: &str) {
+    let mut stage = Stage::set(site, scheduler(name, RUNS)).await;
+    let room = format!("{name}-one");
+    stage.create(&room).await.unwrap();
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) if i.status == InstanceStatus::Ready => Some(()),
+            _ => None,
+        })
+        .await;
+    stage.terminate(&room, None).await.unwrap();
+    stage.until_gone(&room.as_str().into()).await;
+}
+
+fn allow(plane: &ControlPlane, role: &str, rules: &[&str], user: &str) {
+    plane
+        .kubectl(&[&["create", "clusterrole", role], rules].concat())
+        .unwrap();
+    let role_of = format!("--clusterrole={role}");
+    let user = format!("--serviceaccount={user}");
+    plane
+        .kubectl(&["create", "clusterrolebinding", role, &role_of, &user])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_account_with_a_mounted_token_that_is_rotated_serves_rooms() {
+    let Some(plane) = plane().await else {
+        return;
+    };
+    if !plane.is_own() {
+        return;
+    }
+    let user = plane.user("default", "mounted").await;
+    let rules = ["--verb=*", "--resource=pods,namespaces,nodes,events"];
+    allow(&plane, "rooms-mounted", &rules, "default:mounted");
+    let settings = KubernetesSettings::new(Access::ServiceAccount {
+        server: plane.server().to_owned(),
+        folder: user.folder().to_owned(),
+    });
+    let site = Site {
+        runtime: KubernetesRuntime::open(settings).await.unwrap(),
+        client: plane.client().await,
+    };
+    serves(&site, "rights-mounted").await;
+    plane.renew_token(&user, 600).await;
+    serves(&site, "rights-rotated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_right_to_watch_the_cluster_each_namespace_is_watched() {
+    let Some(plane) = plane().await else {
+        return;
+    };
+    let user = plane.user("default", "narrow").await;
+    let rules = ["--verb=*", "--resource=namespaces,nodes"];
+    allow(&plane, "rooms-narrow", &rules, "default:narrow");
+    let mut settings = settings(&plane);
+    settings.access = Access::Kubeconfig {
+        path: user.kubeconfig(),
+        master_url: None,
+    };
+    let site = Site {
+        runtime: KubernetesRuntime::open(settings).await.unwrap(),
+        client: plane.client().await,
+    };
+    let name = "rights-narrow";
+    plane.kubectl(&["create", "namespace", name]).unwrap();
+    let label = "app.kubernetes.io/managed-by=maestro";
+    plane.kubectl(&["label", "namespace", name, label]).unwrap();
+    let edit = [
+        "create",
+        "rolebinding",
+        "rooms",
+        "--clusterrole=edit",
+        "-n",
+        name,
+    ];
+    plane
+        .kubectl(&[&edit[..], &["--serviceaccount=default:narrow"]].concat())
+        .unwrap();
+    serves(&site, name).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_address_that_is_set_replaces_that_of_the_file() {
+    let Some(plane) = plane().await else {
+        return;
+    };
+    if !plane.is_own() {
+        return;
+    }
+    let wrong = tempfile::tempdir().unwrap();
+    let file = std::fs::read_to_string(plane.kubeconfig()).unwrap();
+    let path = wrong.path().join("kubeconfig");
+    let elsewhere = file.replace(plane.server(), "https://127.0.0.1:1");
+    assert_ne!(file, elsewhere);
+    std::fs::write(&path, elsewhere).unwrap();
+    let mut settings = settings(&plane);
+    settings.access = Access::Kubeconfig {
+        path,
+        master_url: Some(plane.server().to_owned()),
+    };
+    let site = Site {
+        runtime: KubernetesRuntime::open(settings).await.unwrap(),
+        client: plane.client().await,
+    };
+    serves(&site, "rights-master").await;
+}
