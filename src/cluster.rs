@@ -61,6 +61,8 @@ pub async fn open(
         _ if !hosts => session,
         // These rooms end with the process.
         RuntimeKind::Simulated => session,
+        // Every node reaches all pods.
+        RuntimeKind::Kubernetes => pods_of(&database).await?,
         _ => installation,
     };
     let me = Member {
@@ -89,19 +91,28 @@ pub async fn open(
     Ok((open, settings))
 }
 
+/// The same for all nodes of a cluster.
+async fn pods_of(database: &Database) -> anyhow::Result<Uuid> {
+    Ok(Uuid::new_v5(&shared_installation(database).await?, b"pods"))
+}
+
 /// Differs for each machine and data folder of a cluster, and stays the same over restarts.
 async fn installation(database: &Database, settings: &Settings) -> anyhow::Result<Uuid> {
-    let fresh = Uuid::new_v4().to_string();
-    let shared = agreed(database, "installation", &fresh).await?;
-    let shared: Uuid = shared
-        .parse()
-        .context("the row `installation` of the table maestro_setting is no UUID; correct it")?;
+    let shared = shared_installation(database).await?;
     let folder = std::path::absolute(&settings.data_dir)?;
     let place = format!("{}:{}", machine(), folder.display());
     Ok(Uuid::new_v5(&shared, place.as_bytes()))
 }
 
 /// Generated once, by whichever node starts first.
+async fn shared_installation(database: &Database) -> anyhow::Result<Uuid> {
+    let fresh = Uuid::new_v4().to_string();
+    let shared = agreed(database, "installation", &fresh).await?;
+    let parsed = shared.parse();
+    parsed.context("the row `installation` of the table maestro_setting is no UUID; correct it")
+}
+
+/// As [`shared_installation`].
 async fn shared_secret(database: &Database) -> anyhow::Result<NodeSecret> {
     let fresh = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let secret = agreed(database, "cluster_secret", &fresh).await?;

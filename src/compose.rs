@@ -1,8 +1,8 @@
 //! The only place that names a port and its adapter together: it composes a node.
 //!
 //! Embedded and clustered mode differ here and in [`crate::cluster`], and nowhere else (invariant 10). The store is one
-//! file, or Postgres and Redis; the runtime is local processes, or simulated rooms for load tests; matchmakers get
-//! events over gRPC.
+//! file, or Postgres and Redis; the runtime is local processes, pods, or simulated rooms for load tests;
+//! matchmakers get events over gRPC.
 
 use crate::backup;
 use crate::clock::SystemClock;
@@ -15,6 +15,7 @@ use maestro_api::Backup;
 use maestro_core::ports::{Feed, Ownership, Reads, Runtime, Store};
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_runtime::Elsewhere;
+use maestro_runtime::kubernetes::KubernetesRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
 use maestro_store::cluster::ClusterStore;
@@ -97,6 +98,7 @@ pub struct Hosting {
 enum Rooms {
     Process(Arc<ProcessRuntime>),
     Simulated(Arc<SimulatedRuntime>),
+    Kubernetes(Arc<KubernetesRuntime>),
     /// This process hosts none.
     Elsewhere,
 }
@@ -223,6 +225,10 @@ impl Rooms {
         installation: &str,
         hosting: Hosting,
     ) -> anyhow::Result<Self> {
+        if settings.runtime == RuntimeKind::Kubernetes {
+            let opened = KubernetesRuntime::open(settings.for_kubernetes()?).await?;
+            return Ok(Self::Kubernetes(opened));
+        }
         if settings.runtime == RuntimeKind::Simulated {
             let mut simulated = settings.simulated.clone();
             simulated.default_ports = Some(settings.default_ports);
@@ -249,6 +255,7 @@ impl Rooms {
         match self {
             Self::Process(runtime) => runtime.clone(),
             Self::Simulated(runtime) => runtime.clone(),
+            Self::Kubernetes(runtime) => runtime.clone(),
             Self::Elsewhere => Arc::new(Elsewhere),
         }
     }
@@ -257,6 +264,7 @@ impl Rooms {
         match self {
             Self::Process(runtime) => runtime.shutdown().await,
             Self::Simulated(runtime) => runtime.shutdown().await,
+            Self::Kubernetes(runtime) => runtime.shutdown().await,
             Self::Elsewhere => {}
         }
     }

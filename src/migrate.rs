@@ -48,7 +48,7 @@ pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     if settings::migrates_postgres(&loaded) {
         return database(&loaded.settings);
     }
-    start::complete(&mut loaded, true)?;
+    start::complete(&mut loaded)?;
     embedded_store(&loaded.settings)
 }
 

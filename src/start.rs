@@ -4,7 +4,9 @@ use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
 use crate::module::{Duties, Module};
 use crate::serve::serve;
-use crate::settings::{self, Collector, Listen, Loaded, Settings, SettingsErrors, StoreKind};
+use crate::settings::{
+    self, Collector, Listen, Loaded, RuntimeKind, Settings, SettingsErrors, StoreKind,
+};
 use crate::signals::ended_by_signal;
 use crate::traces::Traces;
 use anyhow::anyhow;
@@ -44,7 +46,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
 
 fn run_module(settings: &Settings, duties: &Duties) -> anyhow::Result<()> {
     let module = duties.module;
-    let runtime = module.hosts().then(|| settings.runtime_in_use());
+    let runtime = module.hosts().then(|| settings.runtime);
     info!(
         %module,
         store = %settings.store,
@@ -100,7 +102,11 @@ fn checked(
     module: Module,
 ) -> anyhow::Result<(Settings, Duties)> {
     let mut loaded = told(loaded)?;
-    complete(&mut loaded, module.hosts())?;
+    complete(&mut loaded)?;
+    if module.hosts() && loaded.settings.runtime == RuntimeKind::Kubernetes {
+        // Before anything is opened.
+        loaded.settings.for_kubernetes()?;
+    }
     // The module metrics-reporter does it for workers.
     loaded.settings.actors.reports_fleets = module == Module::All;
     let duties = Duties::of(module, &loaded).map_err(|why| anyhow!(why))?;
@@ -120,14 +126,12 @@ pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// The settings, with what depends on several of them. `hosts`: rooms run here.
+/// The settings, with what depends on several of them.
 ///
 /// # Errors
-/// What they ask for and this build does not have.
-pub fn complete(loaded: &mut Loaded, hosts: bool) -> anyhow::Result<()> {
-    if hosts {
-        settings::check_adapters(loaded).map_err(|why| anyhow!(why))?;
-    }
+/// What contradicts itself in them.
+pub fn complete(loaded: &mut Loaded) -> anyhow::Result<()> {
+    loaded.settings.runtime = settings::runtime_in_use(loaded);
     loaded.settings.store = settings::store_in_use(loaded);
     let mut redis = loaded.settings.redis.clone();
     redis.complete(|key| loaded.is_set_by_hand(key));

@@ -153,13 +153,18 @@ fn all_mistakes_are_told_at_once_with_status_1() {
 }
 
 #[test]
-fn what_this_build_cannot_do_is_refused_by_name() {
+fn a_process_outside_of_a_pod_cannot_take_its_access_from_one() {
     let in_cluster = ("MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_INCLUSTER", "true");
-    for args in [&["check-config"][..], &["start"], &["start", "worker"]] {
+    assert!(maestro(&["check-config"], &[in_cluster]).status.success());
+    for args in [&["start"][..], &["start", "worker"]] {
         let output = maestro(args, &[in_cluster]);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let said = text(&output.stdout) + &text(&output.stderr);
-        for part in [in_cluster.0, "no Kubernetes", "runtime.type to process"] {
+        for part in [
+            "kubernetes.inCluster",
+            "runs in no pod",
+            "kubernetes.kubeconfig",
+        ] {
             assert!(said.contains(part), "no {part:?} in {said}");
         }
     }

@@ -54,7 +54,7 @@ enum What {
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     logging::init_quiet();
     let mut loaded = start::told(settings::load_here(args.config_path.as_deref(), &[]))?;
-    start::complete(&mut loaded, false)?;
+    start::complete(&mut loaded)?;
     if loaded.settings.store != StoreKind::Postgres {
         bail!(
             "the store is embedded, which is one file that cannot drift apart: a start checks it. Set \

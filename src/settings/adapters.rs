@@ -1,4 +1,4 @@
-//! The store and the runtime that the settings select. This build has both stores, local processes and simulated rooms.
+//! The store and the runtime that the settings select.
 
 use super::key::Selects;
 use super::keys::{KEYS, POSTGRES_URL};
@@ -10,33 +10,24 @@ const SHIPPED_THERE: &[(&str, &str)] = &[(
     "https://127.0.0.1:6443",
 )];
 
-/// # Errors
-/// A requested adapter that this build does not have, and the alternative.
-pub fn check(loaded: &Loaded) -> Result<(), String> {
-    let mut asked = Vec::new();
+/// The runtime that is used: Kubernetes if a key of it has a value of one's own.
+pub fn runtime_in_use(loaded: &Loaded) -> RuntimeKind {
     match loaded.settings.runtime {
-        RuntimeKind::Process | RuntimeKind::Simulated => {}
-        RuntimeKind::Kubernetes => asked.push("runtime.type: kubernetes".to_owned()),
-        RuntimeKind::Auto => asked.extend(selecting(loaded, Selects::Runtime)),
-    }
-    match asked.is_empty() {
-        true => Ok(()),
-        false => Err(format!(
-            "this build has no Kubernetes, which is asked for by: {}; \
-             remove these settings, or set runtime.type to process",
-            asked.join(", ")
-        )),
+        RuntimeKind::Auto => match selecting(loaded, Selects::Runtime) {
+            true => RuntimeKind::Kubernetes,
+            false => RuntimeKind::Process,
+        },
+        chosen => chosen,
     }
 }
 
 /// The store that is used: the cluster store if a key of it has a value of one's own.
 pub fn store_in_use(loaded: &Loaded) -> StoreKind {
-    let auto = || match selecting(loaded, Selects::Store).next() {
-        Some(_) => StoreKind::Postgres,
-        None => StoreKind::Embedded,
-    };
     match loaded.settings.store {
-        StoreKind::Auto => auto(),
+        StoreKind::Auto => match selecting(loaded, Selects::Store) {
+            true => StoreKind::Postgres,
+            false => StoreKind::Embedded,
+        },
         chosen => chosen,
     }
 }
@@ -51,12 +42,11 @@ pub fn migrates_postgres(loaded: &Loaded) -> bool {
     }
 }
 
-fn selecting(loaded: &Loaded, adapter: Selects) -> impl Iterator<Item = String> {
+fn selecting(loaded: &Loaded, adapter: Selects) -> bool {
     KEYS.iter()
-        .filter(move |key| key.selects == Some(adapter) && loaded.is_changed(key))
-        .filter(|key| {
+        .filter(|key| key.selects == Some(adapter) && loaded.is_changed(key))
+        .any(|key| {
             let value = key.show(&loaded.settings);
             !SHIPPED_THERE.contains(&(key.path, value.as_str()))
         })
-        .map(|key| loaded.named(key))
 }

@@ -16,7 +16,7 @@ const COUNT_MAX: u64 = 10_000_000;
 const THREADS_MAX: u64 = 1024;
 
 /// `Ok(None)`: a value that stands for the default.
-type Read<T> = Result<Option<T>, String>;
+pub type Read<T> = Result<Option<T>, String>;
 
 /// The form of a value.
 pub struct Form<T> {
@@ -314,7 +314,7 @@ pub const ORIGINS: Form<Vec<TrustedOrigin>> = Form {
 };
 
 /// A YAML list arrives as JSON.
-fn list<T: FromStr<Err: Display>>(text: &str) -> Read<Vec<T>> {
+pub fn list<T: FromStr<Err: Display>>(text: &str) -> Read<Vec<T>> {
     let parts: Vec<String> = match text.trim_start().starts_with('[') {
         // An address in brackets may come first.
         true => serde_json::from_str(text)
@@ -327,7 +327,7 @@ fn list<T: FromStr<Err: Display>>(text: &str) -> Read<Vec<T>> {
     all.map(Some).map_err(|error| error.to_string())
 }
 
-fn joined<T: Display>(all: &[T]) -> String {
+pub fn joined<T: Display>(all: &[T]) -> String {
     let all: Vec<String> = all.iter().map(T::to_string).collect();
     all.join(",")
 }

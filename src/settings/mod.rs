@@ -8,6 +8,7 @@ mod file;
 mod form;
 mod key;
 mod keys;
+mod kubernetes;
 mod load;
 mod nodes;
 mod origin;
@@ -16,10 +17,11 @@ mod redis;
 mod tests;
 mod traces;
 
-pub use adapters::{check as check_adapters, migrates_postgres, store_in_use};
+pub use adapters::{migrates_postgres, runtime_in_use, store_in_use};
 pub use error::SettingsErrors;
 pub use key::{Effect, Key};
 pub use keys::{KEYS, POSTGRES_URL};
+pub use kubernetes::KubernetesKeys;
 pub use load::{Flags, Loaded, load};
 pub use nodes::NodeSettings;
 pub use origin::masked;
@@ -95,7 +97,7 @@ pub enum RuntimeKind {
     Process,
     /// Rooms without processes, for load tests of Maestro and of a matchmaker.
     Simulated,
-    /// Not in this build.
+    /// Pods of a cluster.
     Kubernetes,
 }
 
@@ -155,6 +157,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub runtime: RuntimeKind,
     pub simulated: SimulatedSettings,
+    pub kubernetes: KubernetesKeys,
     /// Address under which players reach rooms of the process runtime.
     pub room_host: String,
     /// The URL for rooms; `None`: the rooms API's own address.
@@ -200,6 +203,7 @@ impl Default for Settings {
             data_dir: "./maestro-data".into(),
             runtime: RuntimeKind::Auto,
             simulated: SimulatedSettings::default(),
+            kubernetes: KubernetesKeys::default(),
             room_host: "127.0.0.1".into(),
             rooms_api_url: None,
             rooms_per_node: 100_000,
@@ -269,14 +273,6 @@ impl Settings {
             trusted.own_names.push(host);
         }
         trusted
-    }
-
-    /// The meaning of `auto` without cluster settings.
-    pub fn runtime_in_use(&self) -> RuntimeKind {
-        match self.runtime {
-            RuntimeKind::Auto => RuntimeKind::Process,
-            chosen => chosen,
-        }
     }
 
     /// The actors' settings, with their number of threads.

@@ -1,4 +1,4 @@
-//! Settings of Postgres, Redis and Kubernetes, and of parts of the Go Maestro that do not exist here.
+//! Settings of Postgres and Redis, and of parts of the Go Maestro that do not exist here.
 
 use crate::settings::Settings;
 use crate::settings::form::*;
@@ -6,7 +6,7 @@ use crate::settings::key::{Key, Selects};
 
 const MADE_WHEN_NEEDED: &str = "connections are made when they are needed";
 const KEPT: &str = "a connection is kept while it works";
-const KUBERNETES: &str = "rooms are local processes";
+const NO_BUDGETS: &str = "this build keeps no disruption budgets";
 /// The setting that makes `maestro migrate` migrate a database.
 pub const POSTGRES_URL: &str = "adapters.schedulerStorage.postgres.url";
 
@@ -20,7 +20,7 @@ pub fn adapters() -> Vec<Key> {
         |s| &mut s.default_ports,
         "Host ports of a room whose scheduler and port have no range of their own.",
     ));
-    keys.extend(kubernetes());
+    keys.extend(super::kubernetes::keys());
     keys.extend([
         Key::new(
             "adapters.grpc.keepAlive.time",
@@ -128,77 +128,6 @@ fn redis() -> Vec<Key> {
     ]
 }
 
-fn kubernetes() -> Vec<Key> {
-    vec![
-        Key::unused(
-            "adapters.runtime.kubernetes.inCluster",
-            &FLAG,
-            "false",
-            "Take the address and credentials of Kubernetes from the pod.",
-            KUBERNETES,
-        )
-        .selecting(Selects::Runtime),
-        Key::unused(
-            "adapters.runtime.kubernetes.qps",
-            &SIZE,
-            "100",
-            "Calls to Kubernetes per second.",
-            KUBERNETES,
-        ),
-        Key::unused(
-            "adapters.runtime.kubernetes.burst",
-            &SIZE,
-            "200",
-            "Calls to Kubernetes at once.",
-            KUBERNETES,
-        ),
-        Key::unused(
-            "adapters.runtime.kubernetes.masterUrl",
-            &OPTIONAL_TEXT,
-            "",
-            "The address of Kubernetes; it overrides that of the kubeconfig.",
-            KUBERNETES,
-        )
-        .selecting(Selects::Runtime),
-        Key::unused(
-            "adapters.runtime.kubernetes.kubeconfig",
-            &OPTIONAL_PATH,
-            "./kubeconfig/kubeconfig.yaml",
-            "The kubeconfig file.",
-            KUBERNETES,
-        )
-        .selecting(Selects::Runtime),
-        Key::unused(
-            "adapters.runtime.kubernetes.topologySpreadConstraint.enabled",
-            &FLAG,
-            "true",
-            "Spread the pods of a scheduler.",
-            KUBERNETES,
-        ),
-        Key::unused(
-            "adapters.runtime.kubernetes.topologySpreadConstraint.maxSkew",
-            &LIMIT,
-            "5",
-            "By how many pods two topology domains may differ.",
-            KUBERNETES,
-        ),
-        Key::unused(
-            "adapters.runtime.kubernetes.topologySpreadConstraint.topologyKey",
-            &OPTIONAL_TEXT,
-            "topology.kubernetes.io/zone",
-            "The node label that defines topology domains.",
-            KUBERNETES,
-        ),
-        Key::unused(
-            "adapters.runtime.kubernetes.topologySpreadConstraint.whenUnsatisfiableScheduleAnyway",
-            &FLAG,
-            "false",
-            "Schedule a pod even if that violates the spread.",
-            KUBERNETES,
-        ),
-    ]
-}
-
 /// Groups of their own.
 pub fn others() -> Vec<Key> {
     vec![
@@ -213,14 +142,14 @@ pub fn others() -> Vec<Key> {
             &PERIOD_SECONDS,
             "60",
             "How often disruption budgets are audited.",
-            KUBERNETES,
+            NO_BUDGETS,
         ),
         Key::unused(
             "runtimeWatcher.disruptionWorker.safetyPercentage",
             &SAFETY,
             "0.05",
             "Share of ready rooms that a disruption budget protects beside the occupied ones.",
-            KUBERNETES,
+            NO_BUDGETS,
         ),
         Key::unused(
             "migration.path",

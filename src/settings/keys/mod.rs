@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fleet;
+mod kubernetes;
 mod nodes;
 mod servers;
 
