@@ -46,7 +46,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
 
 fn run_module(settings: &Settings, duties: &Duties) -> anyhow::Result<()> {
     let module = duties.module;
-    let runtime = module.hosts().then(|| settings.runtime);
+    let runtime = module.hosts().then_some(settings.runtime);
     info!(
         %module,
         store = %settings.store,

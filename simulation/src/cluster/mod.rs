@@ -183,7 +183,7 @@ impl Cluster {
             self.figures.events += 1;
             if let Some(event) = self.unless_stopped(event) {
                 self.happen(event);
-                if self.figures.events % self.check_every == 0 {
+                if self.figures.events.is_multiple_of(self.check_every) {
                     self.check();
                 }
             }
