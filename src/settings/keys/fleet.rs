@@ -4,7 +4,7 @@ use crate::settings::form::*;
 use crate::settings::key::Key;
 
 pub fn keys() -> Vec<Key> {
-    let parts = [places(), workers(), operations(), services()];
+    let parts = [places(), workers(), operations(), room_times(), services()];
     parts.into_iter().flatten().collect()
 }
 
@@ -168,7 +168,7 @@ fn operations() -> Vec<Key> {
     ]
 }
 
-fn services() -> Vec<Key> {
+fn room_times() -> Vec<Key> {
     vec![
         Key::new(
             "services.roomManager.roomPingTimeoutMillis",
@@ -206,6 +206,11 @@ fn services() -> Vec<Key> {
             |s| &mut s.core.deletion_timeout,
             "How long a room may take to end before it is told again.",
         ),
+    ]
+}
+
+fn services() -> Vec<Key> {
+    vec![
         Key::new(
             "services.roomManager.roomAllocationTTLMillis",
             &MILLIS,
