@@ -162,6 +162,14 @@ impl Failure {
             _ => 0,
         }
     }
+
+    /// Whether the account of this process may not make the call.
+    pub fn is_right_missing(&self) -> bool {
+        match self {
+            Self::Answer(kube::Error::Api(status)) => failure::is_right_missing(status),
+            _ => false,
+        }
+    }
 }
 
 impl From<Failure> for RuntimeError {

@@ -52,7 +52,7 @@ fn class_of(status: &Status) -> Class {
         403 if says("status unknown for quota") => Class::Unavailable,
         403 if is_namespace_terminating(status) || is_account_missing(status) => Class::Unavailable,
         // `User "x" cannot create resource "pods" …`; whatever else is forbidden was refused by an admission plugin.
-        403 if says(" cannot ") && says("resource") => Class::Rights,
+        403 if is_right_missing(status) => Class::Rights,
         403 => Class::Invalid,
         _ => Class::Unavailable,
     }
@@ -61,6 +61,12 @@ fn class_of(status: &Status) -> Class {
 /// The namespace of a new object is being removed.
 pub fn is_namespace_terminating(status: &Status) -> bool {
     status.code == 403 && status.message.contains("because it is being terminated")
+}
+
+/// The account of this process may not make the call.
+pub fn is_right_missing(status: &Status) -> bool {
+    let says = |text: &str| status.message.contains(text);
+    status.code == 403 && says(" cannot ") && says("resource")
 }
 
 /// The service account of a new pod does not exist (yet).

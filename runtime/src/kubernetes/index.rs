@@ -28,6 +28,8 @@ pub struct Index {
 struct State {
     pods: HashMap<RoomKey, Known>,
     ports: PortUse,
+    /// Rooms with the label of protected ones.
+    protected: HashMap<SchedulerName, HashSet<RoomId>>,
     nodes: NodeCache,
     /// Number of pods on each node.
     on_node: HashMap<Arc<str>, u32>,
@@ -40,8 +42,8 @@ struct State {
 struct Known {
     seen: SeenPod,
     host: Option<Arc<str>>,
-    /// The list that had begun when a call created this pod: that list may not have it.
-    created_in: Option<u64>,
+    /// The list that had begun when the answer of a call told of this pod: that list may not have it.
+    told_in: Option<u64>,
 }
 
 impl Index {
@@ -80,8 +82,9 @@ impl Index {
         self.state.lock().ports.release(room);
     }
 
-    /// A new observation; an older one than the known is ignored. The answer is the instance as it is known now.
-    pub fn apply(&self, seen: SeenPod, by_creation: bool) -> Instance {
+    /// A new observation, by the watch or by the answer of a call that wrote the pod; an older one than the known is
+    /// ignored. The answer is the instance as it is known now.
+    pub fn apply(&self, seen: SeenPod, by_call: bool) -> Instance {
         let mut state = self.state.lock();
         let key = (seen.scheduler.clone(), seen.instance.room.clone());
         if let Some(known) = state.pods.get(&key) {
@@ -95,11 +98,11 @@ impl Index {
                 self.feeds.end(&key.0, &key.1, None);
             }
         }
-        if by_creation && state.ended.contains(&seen.instance.uid) {
+        if by_call && state.ended.contains(&seen.instance.uid) {
             return seen.instance;
         }
-        let created_in = by_creation.then_some(state.lists);
-        let instance = state.put(key, seen, created_in);
+        let told_in = by_call.then_some(state.lists);
+        let instance = state.put(key, seen, told_in);
         let (scheduler, instance) = instance;
         self.feeds.report(&scheduler, instance.clone());
         instance
@@ -138,7 +141,7 @@ impl Index {
             if scope.is_some_and(|scope| *scope != key.0) || listed.contains(key) {
                 continue;
             }
-            match known.created_in == Some(list) {
+            match known.told_in == Some(list) {
                 true => unsure.push(key.clone()),
                 false => ended.push(key.clone()),
             }
@@ -193,6 +196,19 @@ impl Index {
         }
     }
 
+    /// The scheduler's rooms with the label of protected ones.
+    pub fn protected(&self, scheduler: &SchedulerName) -> HashSet<RoomId> {
+        let state = self.state.lock();
+        state.protected.get(scheduler).cloned().unwrap_or_default()
+    }
+
+    /// Whether cluster autoscalers may not move a room's pod, protected or not.
+    pub fn is_pinned(&self, scheduler: &SchedulerName, room: &RoomId) -> bool {
+        let key = (scheduler.clone(), room.clone());
+        let state = self.state.lock();
+        state.pods.get(&key).is_some_and(|known| known.seen.pinned)
+    }
+
     /// The uid of a room's pod, if one is known.
     pub fn uid(&self, scheduler: &SchedulerName, room: &RoomId) -> Option<String> {
         let key = (scheduler.clone(), room.clone());
@@ -230,19 +246,23 @@ impl State {
         &mut self,
         key: RoomKey,
         seen: SeenPod,
-        created_in: Option<u64>,
+        told_in: Option<u64>,
     ) -> (SchedulerName, Instance) {
         let before = self.remove_pod(&key);
         self.ports.set(&key, seen.host_ports());
         if let Some(node) = &seen.node {
             *self.on_node.entry(node.clone()).or_default() += 1;
         }
+        if seen.protected {
+            let of_scheduler = self.protected.entry(key.0.clone()).or_default();
+            of_scheduler.insert(key.1.clone());
+        }
         let same = before.filter(|before| before.seen.instance.uid == seen.instance.uid);
         let kept = same.as_ref().and_then(|before| before.host.clone());
         let found = || seen.node.as_ref().and_then(|node| self.nodes.host(node));
         let known = Known {
             host: kept.or_else(found),
-            created_in: created_in.or(same.and_then(|before| before.created_in)),
+            told_in: told_in.or(same.and_then(|before| before.told_in)),
             seen,
         };
         let instance = known.instance();
@@ -259,6 +279,14 @@ impl State {
 
     fn remove_pod(&mut self, key: &RoomKey) -> Option<Known> {
         let known = self.pods.remove(key)?;
+        if known.seen.protected
+            && let Some(rooms) = self.protected.get_mut(&key.0)
+        {
+            rooms.remove(&key.1);
+            if rooms.is_empty() {
+                self.protected.remove(&key.0);
+            }
+        }
         if let Some(node) = &known.seen.node
             && let Some(count) = self.on_node.get_mut(node)
         {

@@ -1,5 +1,6 @@
 //! Opening and shutting down, and the port itself.
 
+use super::budget::Budgets;
 use super::client::Calls;
 use super::events::Events;
 use super::index::Index;
@@ -26,6 +27,7 @@ pub struct KubernetesRuntime {
     rooms: Rooms,
     watches: Watches,
     events: Events,
+    budgets: Budgets,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -51,6 +53,7 @@ impl KubernetesRuntime {
         Ok(Arc::new(Self {
             watches,
             events: Events::new(calls.clone(), tasks.clone()),
+            budgets: Budgets::new(calls.clone(), index.clone(), tasks.clone()),
             rooms: Rooms {
                 calls,
                 index,
@@ -93,7 +96,11 @@ impl Runtime for KubernetesRuntime {
         scheduler: &SchedulerName,
         made_by: Option<OperationId>,
     ) -> Result<(), RuntimeError> {
-        self.rooms.namespaces.remove(scheduler, made_by).await
+        let removed = self.rooms.namespaces.remove(scheduler, made_by).await;
+        if removed.is_ok() {
+            self.budgets.forget(scheduler);
+        }
+        removed
     }
 
     async fn reserve_ports(
@@ -129,6 +136,14 @@ impl Runtime for KubernetesRuntime {
             self.rooms.index.release_ports(room);
         }
         ended
+    }
+
+    async fn protect(
+        &self,
+        scheduler: &SchedulerName,
+        order: &Protection,
+    ) -> Result<(), RuntimeError> {
+        self.budgets.protect(scheduler, order).await
     }
 
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {

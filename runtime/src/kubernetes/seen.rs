@@ -16,6 +16,10 @@ pub struct SeenPod {
     pub node: Option<Arc<str>>,
     /// As players see them.
     pub ports: Arc<[Port]>,
+    /// Whether the disruption budget selects it.
+    pub protected: bool,
+    /// Whether cluster autoscalers may not move it, protected or not: its scheduler says so.
+    pub pinned: bool,
     /// How it ended, if it did.
     pub exit: Option<Exit>,
 }
@@ -25,10 +29,11 @@ impl SeenPod {
     pub fn of(pod: &Pod) -> Option<Self> {
         let meta = &pod.metadata;
         let label = |name: &str| meta.labels.as_ref()?.get(name);
-        let marked = meta
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(labels::VALIDATION));
+        let is_annotated = |name: &str, value: &str| {
+            let found = meta.annotations.as_ref().and_then(|all| all.get(name));
+            found.is_some_and(|found| found == value)
+        };
+        let protected = label(labels::PROTECTED).is_some_and(|value| value == "true");
         let version = meta.resource_version.as_deref().unwrap_or_default();
         let seen = status::observe(pod);
         let spec = pod.spec.as_ref();
@@ -41,7 +46,7 @@ impl SeenPod {
                     .map(String::as_str)
                     .unwrap_or_default()
                     .into(),
-                validation: marked.is_some_and(|value| value == "true"),
+                validation: is_annotated(labels::VALIDATION, "true"),
                 status: seen.status,
                 description: seen.description,
                 restarting: seen.restarting,
@@ -53,6 +58,9 @@ impl SeenPod {
                 .and_then(|spec| spec.node_name.as_deref())
                 .map(Into::into),
             ports: ports(pod).into(),
+            protected,
+            pinned: is_annotated(labels::PINNED, "true")
+                || (!protected && is_annotated(labels::SAFE_TO_EVICT, "false")),
             exit: status::exit(pod),
         })
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A runtime behind a proxy.
-async fn behind_proxy() -> Option<(Site, ApiProxy)> {
+pub async fn behind_proxy() -> Option<(Site, ApiProxy)> {
     let plane = plane().await?;
     let proxy = ApiProxy::start(plane.kubeconfig()).await;
     let mut settings = settings(&plane);

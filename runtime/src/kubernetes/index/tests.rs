@@ -137,3 +137,26 @@ fn a_list_wins_over_newer_states() {
     let after = index.apply(seen("s-1", "u1", 6, Some("n2")), false);
     assert_eq!(after.resource_version, 6, "etcd was restored");
 }
+
+#[tokio::test]
+async fn protected_rooms_are_those_with_the_label_now() {
+    let index = index();
+    let marked = |room: &str, version: u64, protected: bool| SeenPod {
+        protected,
+        ..seen(room, room, version, None)
+    };
+    index.apply(marked("s-1", 1, true), true);
+    index.apply(marked("s-2", 2, true), false);
+    assert_eq!(index.protected(&scheduler()).len(), 2);
+    index.apply(marked("s-1", 3, false), true);
+    // An older state.
+    index.apply(marked("s-1", 1, true), false);
+    assert_eq!(index.protected(&scheduler()), HashSet::from(["s-2".into()]));
+    index.gone(&scheduler(), &"s-2".into(), "s-2", None);
+    assert!(index.protected(&scheduler()).is_empty());
+    index.replace(None, vec![marked("s-3", 4, true)]);
+    assert_eq!(index.protected(&scheduler()), HashSet::from(["s-3".into()]));
+    index.replace(None, vec![]);
+    assert!(index.protected(&scheduler()).is_empty());
+    assert!(index.state.lock().protected.is_empty());
+}
