@@ -183,7 +183,7 @@ impl Adapters {
             self.runtime.port(),
             self.forwarders.clone(),
             Arc::new(SystemClock::new()),
-            settings.core.clone(),
+            settings.for_core(),
             settings.actors_in_use(),
             io,
         )

@@ -1,14 +1,18 @@
 //! Where pods run and what they have, as it is set.
 
-use super::Settings;
 use super::form::{Form, joined, list};
+use super::{RuntimeKind, Settings};
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_runtime::kubernetes::{
     Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
 };
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The node label that defines topology domains, if none is set (contract 1.4).
 const TOPOLOGY_KEY: &str = "topology.kubernetes.io/zone";
+/// D38
+const PROTECTION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The keys below `adapters.runtime.kubernetes`.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub struct KubernetesKeys {
     pub security_context: Option<String>,
     pub priority_class_name: Option<String>,
     pub service_account_name: Option<String>,
+    /// The disruption budgets.
+    pub protection: ProtectionSettings,
 }
 
 impl Default for KubernetesKeys {
@@ -50,11 +56,26 @@ impl Default for KubernetesKeys {
             security_context: None,
             priority_class_name: None,
             service_account_name: None,
+            protection: ProtectionSettings {
+                interval: PROTECTION_INTERVAL,
+                safety: 0.05,
+                single: true,
+            },
         }
     }
 }
 
 impl Settings {
+    /// What schedulers are run with, once the runtime in use is known: only pods are evicted, so that other runtimes
+    /// have nothing to protect.
+    pub fn for_core(&self) -> CoreSettings {
+        let evicts = self.runtime == RuntimeKind::Kubernetes;
+        CoreSettings {
+            protection: evicts.then_some(self.kubernetes.protection),
+            ..self.core.clone()
+        }
+    }
+
     /// What the Kubernetes runtime is opened with.
     ///
     /// # Errors

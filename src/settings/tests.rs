@@ -78,8 +78,10 @@ fn shipped_values_are_those_of_the_contract() {
         ("workers.healthControllerInterval", "1m"),
         ("workers.storageClenupInterval", "3h"),
         ("reporter.metrics.intervalMillis", "10000"),
-        ("runtimeWatcher.disruptionWorker.intervalSeconds", "60"),
+        // D38: not 60.
+        ("runtimeWatcher.disruptionWorker.intervalSeconds", "5"),
         ("runtimeWatcher.disruptionWorker.safetyPercentage", "0.05"),
+        ("runtimeWatcher.disruptionWorker.protectSingleRoom", "true"),
         ("operations.rooms.add.limit", "1000"),
         ("operations.rooms.add.batchSize", "40"),
         ("operations.rooms.add.operationTimeout", "5s"),
@@ -357,6 +359,7 @@ fn numbers_that_stand_for_the_shipped_value_do() {
     assert_eq!(core.drain_deadline, None);
     assert_eq!(core.allocation_fresh, None);
     assert_eq!(core.validation_attempts, 1);
+    assert_eq!(loaded.settings.kubernetes.protection.safety, 0.05);
     // A bare number is nanoseconds.
     assert_eq!(core.health_interval, duration::parse("1.5s").unwrap());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -574,4 +577,18 @@ fn the_secret_of_the_nodes_is_needed_and_never_shown() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn only_rooms_that_can_be_evicted_are_protected() {
+    let text = "runtimeWatcher: {disruptionWorker: {intervalSeconds: 7, safetyPercentage: 0.25, protectSingleRoom: false}}";
+    let mut settings = from_file(text).unwrap().settings;
+    for kind in [RuntimeKind::Process, RuntimeKind::Simulated] {
+        settings.runtime = kind;
+        assert_eq!(settings.for_core(), settings.core);
+    }
+    settings.runtime = RuntimeKind::Kubernetes;
+    let protection = settings.for_core().protection.unwrap();
+    assert_eq!(protection.interval, secs(7));
+    assert_eq!((protection.safety, protection.single), (0.25, false));
 }

@@ -6,7 +6,6 @@ use crate::settings::key::{Key, Selects};
 
 const MADE_WHEN_NEEDED: &str = "connections are made when they are needed";
 const KEPT: &str = "a connection is kept while it works";
-const NO_BUDGETS: &str = "this build keeps no disruption budgets";
 /// The setting that makes `maestro migrate` migrate a database.
 pub const POSTGRES_URL: &str = "adapters.schedulerStorage.postgres.url";
 
@@ -137,19 +136,24 @@ pub fn others() -> Vec<Key> {
             |s| &mut s.report_every,
             "How often the module metrics-reporter reads the stores. A process that owns schedulers reports them at each scrape.",
         ),
-        Key::unused(
+        Key::new(
             "runtimeWatcher.disruptionWorker.intervalSeconds",
             &PERIOD_SECONDS,
-            "60",
-            "How often disruption budgets are audited.",
-            NO_BUDGETS,
+            |s| &mut s.kubernetes.protection.interval,
+            "How often a disruption budget that was deleted or edited is repaired. Rooms are protected as soon as they \
+             are in use.",
         ),
-        Key::unused(
+        Key::new(
             "runtimeWatcher.disruptionWorker.safetyPercentage",
             &SAFETY,
-            "0.05",
-            "Share of ready rooms that a disruption budget protects beside the occupied ones.",
-            NO_BUDGETS,
+            |s| &mut s.kubernetes.protection.safety,
+            "Share of ready rooms that a disruption budget protects beside those in use.",
+        ),
+        Key::new(
+            "runtimeWatcher.disruptionWorker.protectSingleRoom",
+            &FLAG,
+            |s| &mut s.kubernetes.protection.single,
+            "Protect a room in use also if it is the only room of its scheduler; its node cannot be drained meanwhile.",
         ),
         Key::unused(
             "migration.path",
