@@ -84,9 +84,12 @@ async fn a_quota_is_exhausted_in_its_own_words() {
     let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"pods": "0"}}});
     let quota = serde_json::from_value(quota).unwrap();
     quotas.create(&PostParams::default(), &quota).await.unwrap();
+    let mut rooms = 0;
     let cause = loop {
-        match stage.create("pods-quota-one").await {
+        match stage.create(&format!("pods-quota-{rooms}")).await {
             Err(RuntimeError::Exhausted(cause)) => break cause,
+            // The API server has not heard of it yet.
+            Ok(_) if rooms < 50 => rooms += 1,
             // Its controller has not counted yet.
             Err(RuntimeError::Unavailable(_)) => {
                 tokio::time::sleep(Duration::from_millis(50)).await
