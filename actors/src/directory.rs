@@ -250,9 +250,23 @@ impl Directory {
         &self.0.counters
     }
 
+    pub(crate) fn has(&self, name: &SchedulerName) -> bool {
+        self.0.handles.contains_key(name.as_str())
+    }
+
+    /// How many owners this node has.
+    pub fn count(&self) -> usize {
+        self.0.handles.len()
+    }
+
+    /// The handles of all owners on this node, in no order.
+    pub(crate) fn unordered(&self) -> Vec<SchedulerHandle> {
+        self.0.handles.iter().map(|e| e.value().clone()).collect()
+    }
+
     /// The handles of all owners on this node, ordered by name.
     pub fn all(&self) -> Vec<SchedulerHandle> {
-        let mut all: Vec<_> = self.0.handles.iter().map(|e| e.value().clone()).collect();
+        let mut all = self.unordered();
         all.sort_by(|a, b| a.name().cmp(b.name()));
         all
     }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::Renewal;
 use maestro_core::rules::lease::{Judgement, Pulse, patience};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -120,9 +120,10 @@ impl LeaseKeeper {
     /// Owners whose leases are renewed, and owners that have become stuck. Probes those that made progress again.
     fn judge(&mut self) -> (Owners, Owners) {
         let (mut alive, mut stuck) = (Vec::new(), Vec::new());
-        let all = self.directory.all();
-        let names: HashSet<_> = all.iter().map(|handle| handle.name().clone()).collect();
-        self.seen.retain(|name, _| names.contains(name));
+        let all = self.directory.unordered();
+        if self.seen.len() > all.len() {
+            self.seen.retain(|name, _| self.directory.has(name));
+        }
         let settings = &self.parts.settings;
         let patience = patience(settings.lease_ttl, settings.lease_renewal);
         for handle in all {

@@ -23,7 +23,9 @@ use crate::writer::{Batch, Order, WriterGauge};
 use actix::prelude::*;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
 use maestro_core::ports::{Change, Clock, ForwardedEvent, Forwarding, Store};
-use maestro_core::state::{Caller, Decision, Effect, Input, Reply, Report, SchedulerState};
+use maestro_core::state::{
+    Caller, Decision, Effect, Input, RefusalKind, Reply, Report, SchedulerState,
+};
 use prometheus::IntCounter;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -182,9 +184,16 @@ impl SchedulerActor {
             self.go_on_soon();
         }
         // Replies from memory are sent at once; everything else goes through the writer, in order. That includes a
-        // reply that promises a change: an earlier caller may have made the change, and it may not be stored yet.
+        // reply that promises a change: an earlier caller may have made the change, and it may not be stored yet. So
+        // does the refusal which tells that the scheduler is gone: as long as its deletion is not stored, it is not.
+        let exists = self.state.scheduler().is_some();
         let from_memory = |effect: &Effect| match effect {
-            Effect::Reply { answer, .. } => kind == Turn::Ping || self.looks || answer.is_err(),
+            Effect::Reply { answer, .. } => {
+                let refused = answer
+                    .as_ref()
+                    .is_err_and(|why| why.kind != RefusalKind::NotFound || exists);
+                kind == Turn::Ping || self.looks || refused
+            }
             Effect::Forward(_) => true,
             _ => false,
         };

@@ -34,7 +34,8 @@ fn told(rooms: u16) -> Setup {
     });
     let records: Vec<_> = records.collect();
     let scheduler = build::scheduler(FLEET).replicas(i32::from(rooms));
-    let scheduler = scheduler.edit(|s| s.forwarders = vec![forwarder("one"), forwarder("two")]);
+    let scheduler =
+        scheduler.edit(|s| s.forwarders = Some(vec![forwarder("one"), forwarder("two")]));
     setup.store.insert(scheduler.build(), records, []);
     setup
 }
@@ -379,7 +380,7 @@ fn forwarders_that_share_a_name_or_an_address_are_told_apart() {
     let forwarders = vec![of("one", "a:80"), of("two", "a:80"), of("one", "b:80")];
     let scheduler = build::scheduler(FLEET)
         .replicas(1)
-        .edit(|s| s.forwarders = forwarders);
+        .edit(|s| s.forwarders = Some(forwarders));
     setup.store.insert(scheduler.build(), [room.build()], []);
     setup.run(|w| async move {
         w.running(FLEET).await;
@@ -402,7 +403,7 @@ fn add_told(setup: &Setup, name: &str) {
     let record = build::room(&room).ready().build();
     let scheduler = build::scheduler(name)
         .replicas(1)
-        .edit(|s| s.forwarders = vec![forwarder(&format!("{name}-forwarder"))]);
+        .edit(|s| s.forwarders = Some(vec![forwarder(&format!("{name}-forwarder"))]));
     setup.store.insert(scheduler.build(), [record], []);
 }
 

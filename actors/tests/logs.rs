@@ -235,7 +235,7 @@ fn a_forwarder_that_fails_is_warned_of_once_and_told_of_when_it_is_back() {
     };
     let scheduler = build::scheduler(FLEET)
         .replicas(1)
-        .edit(|s| s.forwarders = vec![forwarder]);
+        .edit(|s| s.forwarders = Some(vec![forwarder]));
     setup.store.insert(scheduler.build(), [room.build()], []);
     logged(setup, |w, log| async move {
         w.running(FLEET).await;

@@ -8,7 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) fn render(scrape: &mut Scrape, directory: &Directory) {
     let taken = &directory.counters().taken;
     let outbox = taken.outbox();
-    let owned = directory.all().iter().filter(|h| h.live().is_ok()).count();
+    let owned = directory
+        .unordered()
+        .iter()
+        .filter(|h| h.live().is_ok())
+        .count();
     let elsewhere = directory.elsewhere();
     let unowned = elsewhere.iter().filter(|(_, holder)| holder.is_none());
     for (name, help, value) in [

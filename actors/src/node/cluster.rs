@@ -227,22 +227,22 @@ impl Node {
     pub async fn hand_over(&self) {
         let me = self.myself();
         let others = |m: &Member| m.hosts && !m.draining && m.session != me.session;
-        if !me.hosts || self.directory.all().is_empty() || !self.members().iter().any(others) {
+        if !me.hosts || self.directory.count() == 0 || !self.members().iter().any(others) {
             return;
         }
         if let Err(error) = self.parts.ownership.drain(me.session, true).await {
             return warn!(%error, "this node cannot be drained: its schedulers wait for their leases to expire");
         }
         info!(
-            schedulers = self.directory.all().len(),
+            schedulers = self.directory.count(),
             "handing over the schedulers"
         );
         let renewal = self.parts.settings.lease_renewal;
         let until = Instant::now() + self.parts.settings.stop_within;
-        let (mut left, mut since) = (self.directory.all().len(), Instant::now());
+        let (mut left, mut since) = (self.directory.count(), Instant::now());
         while left > 0 && Instant::now() < until {
             let changed = tokio::time::timeout(renewal, self.directory.changed()).await;
-            let now_left = self.directory.all().len();
+            let now_left = self.directory.count();
             if now_left < left {
                 (left, since) = (now_left, Instant::now());
             }

@@ -74,7 +74,7 @@ pub fn to_domain(request: impl Into<Wanted>) -> Result<Scheduler, TooDeep> {
         max_surge: request.max_surge.into(),
         rooms_replicas: request.rooms_replicas,
         autoscaling: request.autoscaling.map(scaling::to_domain),
-        forwarders: forwarder::to_domain(request.forwarders)?,
+        forwarders: Some(forwarder::to_domain(request.forwarders)?),
         annotations: request.annotations,
         labels: request.labels,
         match_allocation: Some(matches.unwrap_or_default()),
@@ -95,7 +95,7 @@ pub fn scheduler(scheduler: &Scheduler) -> messages::Scheduler {
         spec: spec::to_message(&scheduler.spec),
         autoscaling: scheduler.autoscaling.as_ref().map(scaling::to_message),
         forwarders: scheduler
-            .forwarders
+            .forwarders()
             .iter()
             .map(forwarder::to_message)
             .collect(),

@@ -51,7 +51,7 @@ fn what_is_left_out_has_the_contracts_defaults() {
         down_threshold: 0.99,
     };
     assert_eq!(occupancy, Some(expected));
-    let options = scheduler.forwarders[0].options.as_ref().unwrap();
+    let options = scheduler.forwarders()[0].options.as_ref().unwrap();
     assert_eq!((options.timeout, options.metadata.len()), (1000, 0));
     let answer = shown(&scheduler);
     assert_eq!(
@@ -71,7 +71,10 @@ fn what_is_left_out_has_the_contracts_defaults() {
 #[test]
 fn options_without_a_timeout_have_none() {
     let scheduler = create(&json!({"forwarders": [{"options": {}}], "labels": {}}));
-    assert_eq!(scheduler.forwarders[0].options.as_ref().unwrap().timeout, 0);
+    assert_eq!(
+        scheduler.forwarders()[0].options.as_ref().unwrap().timeout,
+        0
+    );
     assert_eq!(scheduler.labels, Some(std::collections::BTreeMap::new()));
 }
 
@@ -187,7 +190,7 @@ fn metadata_without_a_bottom_is_refused() {
 fn documents_of_others_are_shown_as_they_are() {
     let mut odd = create(&json!({"forwarders": [{}]}));
     odd.spec.version = SchedulerVersion::default();
-    odd.forwarders[0].options = None;
+    odd.forwarders.as_mut().unwrap()[0].options = None;
     odd.match_allocation = None;
     odd.state = "frozen".into();
     let answer = shown(&odd);

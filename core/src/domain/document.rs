@@ -73,8 +73,7 @@ struct SchedulerDocument {
     #[serde(with = "go_time")]
     last_downscale_at: Option<Timestamp>,
     max_surge: Surge,
-    #[serde(deserialize_with = "null_as_default")]
-    forwarders: Vec<Forwarder>,
+    forwarders: Option<Vec<Forwarder>>,
     annotations: Option<BTreeMap<String, String>>,
     labels: Option<BTreeMap<String, String>>,
     match_allocation: Option<MatchAllocation>,

@@ -34,8 +34,8 @@ pub struct Scheduler {
     pub last_downscale_at: Option<Timestamp>,
     /// Rooms that a rollout may have beyond the desired number.
     pub max_surge: Surge,
-    /// Receivers of the events of rooms and players.
-    pub forwarders: Vec<Forwarder>,
+    /// Receivers of the events of rooms and players. `None` in old documents, which are shown as they are.
+    pub forwarders: Option<Vec<Forwarder>>,
     /// Arbitrary texts. `None` and empty differ: emptying them is a change (contract 4.2).
     pub annotations: Option<BTreeMap<String, String>>,
     /// Texts to select by; `None` and empty differ as for annotations.
@@ -58,7 +58,7 @@ impl Default for Scheduler {
             created_at: Timestamp::UNIX_EPOCH,
             last_downscale_at: None,
             max_surge: Surge::default(),
-            forwarders: Vec::new(),
+            forwarders: None,
             annotations: None,
             labels: None,
             match_allocation: None,
@@ -67,6 +67,11 @@ impl Default for Scheduler {
 }
 
 impl Scheduler {
+    /// The receivers of the events of its rooms, in their order.
+    pub fn forwarders(&self) -> &[Forwarder] {
+        self.forwarders.as_deref().unwrap_or_default()
+    }
+
     /// Concurrent matches per room; at least one.
     pub fn max_matches(&self) -> i64 {
         self.match_allocation

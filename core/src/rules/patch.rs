@@ -100,7 +100,9 @@ impl Patch {
         }
         replace(&mut patched.max_surge, &self.max_surge);
         replace(&mut patched.rooms_replicas, &self.rooms_replicas);
-        replace_list(&mut patched.forwarders, &self.forwarders);
+        if !self.forwarders.is_empty() {
+            patched.forwarders = Some(self.forwarders.clone());
+        }
         if self.port_range.is_some() {
             patched.port_range = self.port_range;
         }
@@ -209,7 +211,7 @@ mod tests {
                 containers: vec![container("game"), container("sidecar")],
                 ..Default::default()
             },
-            forwarders: vec![Forwarder::default()],
+            forwarders: Some(vec![Forwarder::default()]),
             annotations: map("a"),
             labels: map("l"),
             ..Default::default()
@@ -278,7 +280,10 @@ mod tests {
         expected.port_range = Some(PortRange { start: 1, end: 2 });
         expected.max_surge = "5".into();
         expected.rooms_replicas = 4;
-        expected.forwarders.push(Forwarder::default());
+        expected
+            .forwarders
+            .get_or_insert_default()
+            .push(Forwarder::default());
         expected.annotations = map("b");
         expected.match_allocation = Some(MatchAllocation { max_matches: 3 });
         expected.spec.termination_grace_period = 7;

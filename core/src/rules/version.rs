@@ -166,7 +166,11 @@ mod tests {
             |s| s.rooms_replicas = 9,
             |s| s.autoscaling = Some(Autoscaling::default()),
             |s| s.match_allocation = Some(MatchAllocation { max_matches: 3 }),
-            |s| s.forwarders.push(Forwarder::default()),
+            |s| {
+                s.forwarders
+                    .get_or_insert_default()
+                    .push(Forwarder::default())
+            },
             |s| s.created_at = jiff::Timestamp::MAX,
         ];
         for (index, change) in changes.into_iter().enumerate() {

@@ -23,11 +23,11 @@ fn forwarder(name: &str, enabled: bool) -> Forwarder {
 /// A fleet with one disabled and two enabled forwarders, to which nothing has been sent yet.
 fn told(rooms: i32) -> Fleet {
     let mut scheduler = spec(rooms);
-    scheduler.forwarders = vec![
+    scheduler.forwarders = Some(vec![
         forwarder("off", false),
         forwarder("one", true),
         forwarder("two", true),
-    ];
+    ]);
     let mut fleet = Fleet::up_as(scheduler);
     fleet.forwarded.clear();
     fleet
@@ -102,7 +102,7 @@ fn a_ping_that_was_taken_is_told_to_the_enabled_forwarders_in_their_order() {
 #[test]
 fn without_an_enabled_forwarder_nobody_is_told() {
     let mut scheduler = spec(2);
-    scheduler.forwarders = vec![forwarder("off", false)];
+    scheduler.forwarders = Some(vec![forwarder("off", false)]);
     let mut fleet = Fleet::up_as(scheduler);
     let room = fleet.rooms()[0].clone();
     fleet.ping(&room, Occupied, 1).unwrap();
@@ -309,7 +309,7 @@ fn who_is_told_follows_the_active_version() {
 fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
     // The room ran, and had not pinged yet.
     let mut scheduler = spec(1);
-    scheduler.forwarders = vec![forwarder("one", true)];
+    scheduler.forwarders = Some(vec![forwarder("one", true)]);
     let mut fleet = Fleet::created(scheduler, CoreSettings::default());
     let room = fleet.rooms()[0].clone();
     fleet.crash(&room, 1);

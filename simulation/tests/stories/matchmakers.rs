@@ -197,13 +197,13 @@ fn a_silence_from_before_a_take_over_counts_for_allocation_only() {
 
 fn told(rooms: i32) -> Fleet {
     let mut scheduler = spec(rooms);
-    scheduler.forwarders = vec![Forwarder {
+    scheduler.forwarders = Some(vec![Forwarder {
         name: "mm".into(),
         enabled: true,
         forward_type: "gRPC".into(),
         address: "mm:80".into(),
         options: None,
-    }];
+    }]);
     Fleet::up_as(scheduler)
 }
 

@@ -68,13 +68,13 @@ fn a_room_that_is_held_or_in_quarantine_is_not_posted() {
 #[test]
 fn whoever_tells_of_each_ping_posts_none() {
     let mut scheduler = spec(1);
-    scheduler.forwarders = vec![Forwarder {
+    scheduler.forwarders = Some(vec![Forwarder {
         name: "one".into(),
         enabled: true,
         forward_type: "gRPC".into(),
         address: "mm:80".into(),
         options: None,
-    }];
+    }]);
     let fleet = Fleet::up_as(scheduler);
     assert_eq!(fleet.posted(&fleet.rooms()[0]), None);
 }

@@ -55,7 +55,7 @@ fn validate(scheduler: &Scheduler, port_range: Option<PortRange>) -> Result<(), 
         ports::check_range("Scheduler.PortRange", range, &mut findings);
     }
     autoscaling::check_size(scheduler, &mut findings);
-    forwarders::check(&scheduler.forwarders, &mut findings);
+    forwarders::check(scheduler.forwarders(), &mut findings);
     autoscaling::check_match_allocation(scheduler, &mut findings);
     findings.into_result()?;
     ports::check_configuration(port_range, &scheduler.spec).map_err(Invalid::PortConfiguration)

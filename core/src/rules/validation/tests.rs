@@ -79,7 +79,7 @@ fn valid() -> Scheduler {
             ..Default::default()
         },
         autoscaling: Some(autoscaling()),
-        forwarders: vec![forwarder()],
+        forwarders: Some(vec![forwarder()]),
         match_allocation: Some(MatchAllocation { max_matches: 1 }),
         ..Default::default()
     }
@@ -155,7 +155,7 @@ fn what_the_contract_accepts_is_accepted() {
     let changes: [Change; 22] = [
         |_| {},
         |s| s.autoscaling = None,
-        |s| s.forwarders.clear(),
+        |s| s.forwarders = None,
         |s| s.match_allocation = None,
         |s| s.max_surge = "0%".into(),
         |s| s.max_surge = "-5%".into(),
@@ -170,8 +170,14 @@ fn what_the_contract_accepts_is_accepted() {
         |s| client_port(s).name = "Fifteen_Chars!!".into(),
         |s| game(s).ports.clear(),
         |s| game(s).requests.cpu = "plenty".into(),
-        |s| s.forwarders[0].options = None,
-        |s| s.forwarders[0].options.as_mut().unwrap().timeout = -5,
+        |s| s.forwarders.as_mut().unwrap()[0].options = None,
+        |s| {
+            s.forwarders.as_mut().unwrap()[0]
+                .options
+                .as_mut()
+                .unwrap()
+                .timeout = -5
+        },
         |s| scaling(s).max = -1,
         |s| scaling(s).cooldown = 0,
         |s| s.match_allocation = Some(MatchAllocation { max_matches: 35 }),
@@ -338,21 +344,25 @@ fn ports_are_worded() {
 fn forwarders_are_worded() {
     check(&[
         (
-            |s| s.forwarders[0].address.clear(),
+            |s| s.forwarders.as_mut().unwrap()[0].address.clear(),
             "Scheduler.Forwarders[0].Address: Address is a required field",
         ),
         (
-            |s| s.forwarders[0].forward_type = "grpc".into(),
+            |s| s.forwarders.as_mut().unwrap()[0].forward_type = "grpc".into(),
             "Scheduler.Forwarders[0].ForwardType: ForwardType must be one of the following options: gRPC",
         ),
         (
-            |s| s.forwarders.push(Forwarder::default()),
+            |s| {
+                s.forwarders
+                    .get_or_insert_default()
+                    .push(Forwarder::default())
+            },
             "Scheduler.Forwarders[1].Name: Name is a required field\n\
              Scheduler.Forwarders[1].ForwardType: ForwardType is a required field\n\
              Scheduler.Forwarders[1].Address: Address is a required field",
         ),
         (
-            |s| s.forwarders[0].options = Some(ForwarderOptions::default()),
+            |s| s.forwarders.as_mut().unwrap()[0].options = Some(ForwarderOptions::default()),
             "Scheduler.Forwarders[0].Options.Timeout: Timeout is a required field",
         ),
     ]);
@@ -422,7 +432,7 @@ fn autoscaling_is_worded() {
 fn violations_follow_the_fields_of_the_document() {
     check(&[(
         |s| {
-            s.forwarders[0].name.clear();
+            s.forwarders.as_mut().unwrap()[0].name.clear();
             s.rooms_replicas = -3;
             s.game.clear();
             s.max_surge = "x".into();
@@ -585,7 +595,7 @@ fn a_patch_is_answered_with_tags() {
             )],
         ),
         (
-            |s| s.forwarders[0].forward_type = "http".into(),
+            |s| s.forwarders.as_mut().unwrap()[0].forward_type = "http".into(),
             &[("Forwarders[0].ForwardType", "ForwardType", "forwarder_type")],
         ),
         (

@@ -78,6 +78,11 @@ impl Fleet {
         };
         match room.record.address() {
             Some(address) => Ok(Reply::Address(address.clone())),
+            // It pinged, nobody here is making it, and nothing has seen its instance: rows that another program left (D7).
+            None if room.is_left_over() => Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("room {id} of scheduler {} has no instance", self.name),
+            )),
             None => Err(Refusal::new(
                 RefusalKind::Unavailable,
                 format!("room {id} has no address yet; ask again once it is placed"),

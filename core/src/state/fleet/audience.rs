@@ -13,7 +13,7 @@ pub(in crate::state) struct Audience {
 
 impl Audience {
     pub fn of(scheduler: &Scheduler) -> Option<Self> {
-        let enabled = scheduler.forwarders.iter().filter(|f| f.enabled);
+        let enabled = scheduler.forwarders().iter().filter(|f| f.enabled);
         let to: Arc<[Forwarder]> = enabled.cloned().collect();
         (!to.is_empty()).then(|| Self {
             game: scheduler.game.as_str().into(),

@@ -63,12 +63,17 @@ impl Room {
         ) || (self.record.reported.ping == PingStatus::Occupied && self.is_restarting())
     }
     /// Whether a container waits for its restart in place: the room is broken, but keeps its place (D31). A runtime
-    /// that
-    /// has lost what it knew of the room lists it as pending, and completes it when it is ordered again.
+    /// that has lost what it knew of the room lists it as pending, and completes it when it is ordered again.
     pub fn is_restarting(&self) -> bool {
         let is_coming =
             |i: &Instance| i.restarting.is_some() || i.status == InstanceStatus::Pending;
         self.status() == RoomStatus::Error && self.record.instance.as_ref().is_some_and(is_coming)
+    }
+    /// Whether only rows of it are left: it pinged, but nothing has seen its instance and no owner here made it.
+    pub fn is_left_over(&self) -> bool {
+        self.record.instance.is_none()
+            && self.made_at.is_none()
+            && self.record.reported.ping != PingStatus::Unknown
     }
     /// Whether players may be in it.
     pub fn is_up(&self) -> bool {
