@@ -4,6 +4,8 @@
 
 #[path = "kubernetes/budget.rs"]
 mod budget;
+#[path = "kubernetes/dead.rs"]
+mod dead;
 #[path = "kubernetes/faults.rs"]
 mod faults;
 #[path = "kubernetes/namespaces.rs"]

@@ -95,6 +95,8 @@ impl Settings {
         Ok(KubernetesSettings {
             qps: number(keys.qps),
             burst: number(keys.burst),
+            silence: self.core.ping_timeout,
+            deletion_timeout: self.core.deletion_timeout,
             default_ports: Some(self.default_ports),
             topology_spread: keys.spread.then(|| TopologySpread {
                 max_skew: keys.max_skew,

@@ -72,8 +72,10 @@ async fn rooms_move_from_a_node_that_is_drained_and_from_one_that_dies() {
         here.is_empty() && elsewhere == 9 && maestro.ready_rooms("nodes").await == 8
     };
     assert!(eventually(seconds(30), are_replaced).await);
-    // It is back, and ends what it still had.
-    site.kubelet.come_back(&dead).await;
+    // What is left of them is no room any more, and is taken away when the machine is.
+    let listed = || async { rooms(&maestro, "nodes", "").await.len() == 9 };
+    assert!(eventually(seconds(30), listed).await);
+    site.plane.remove_node(&dead).await;
     site.until_rooms(&maestro, "9", |pods| pods.len() == 9)
         .await;
     assert!(site.all_pods().await.contains_key(&busy));

@@ -44,7 +44,8 @@ impl Site {
         })
     }
 
-    /// The variables of a process that runs its rooms here. A room that is silent for six seconds is replaced.
+    /// The variables of a process that runs its rooms here. A room that is silent for six seconds is
+    /// replaced, and so are those of a machine that is gone for two.
     pub fn environment(&self) -> Vec<(String, String)> {
         let kubeconfig = self.plane.kubeconfig().display().to_string();
         [

@@ -103,6 +103,7 @@ impl Follower {
                 }
                 _ = looks.tick() => {
                     self.lookup.ask_for_nodes();
+                    self.lookup.ask_for_dead_nodes();
                     let scope = self.scope.as_ref();
                     if scope.is_some_and(|one| !self.index().feeds().is_watched(one)) {
                         return Next::End(Ended::Unwatched);

@@ -4,10 +4,12 @@
 //! The API server orders the states of one pod by their resource version. A list is taken as it is: after a restore of
 //! etcd its versions are lower than those that were seen before.
 
+use super::dead::{Health, Limits, Suspects};
 use super::nodes::NodeCache;
 use super::ports::{PortUse, RoomKey, ranges};
 use super::seen::SeenPod;
 use crate::feeds::Feeds;
+use k8s_openapi::jiff::Timestamp;
 use maestro_core::domain::*;
 use maestro_core::ports::RuntimeError;
 use parking_lot::Mutex;
@@ -31,6 +33,9 @@ struct State {
     /// Rooms with the label of protected ones.
     protected: HashMap<SchedulerName, HashSet<RoomId>>,
     nodes: NodeCache,
+    /// Pods that are deleted, and still there.
+    ending: HashSet<RoomKey>,
+    suspects: Suspects,
     /// Number of pods on each node.
     on_node: HashMap<Arc<str>, u32>,
     /// Incremented with the beginning of each list.
@@ -44,6 +49,8 @@ struct Known {
     host: Option<Arc<str>>,
     /// The list that had begun when the answer of a call told of this pod: that list may not have it.
     told_in: Option<u64>,
+    /// Its node is dead: nobody is told of it any more.
+    is_over: bool,
 }
 
 impl Index {
@@ -102,9 +109,11 @@ impl Index {
             return seen.instance;
         }
         let told_in = by_call.then_some(state.lists);
-        let instance = state.put(key, seen, told_in);
-        let (scheduler, instance) = instance;
-        self.feeds.report(&scheduler, instance.clone());
+        let known = state.put(key.clone(), seen, told_in);
+        let instance = known.instance();
+        if !known.is_over {
+            self.feeds.report(&key.0, instance.clone());
+        }
         instance
     }
 
@@ -153,7 +162,8 @@ impl Index {
             let _ = state.put(key_of(&seen), seen, None);
         }
         let in_scope = |key: &RoomKey| scope.is_none_or(|scope| *scope == key.0);
-        let all = state.pods.iter().filter(|(key, _)| in_scope(key));
+        let all = state.pods.iter();
+        let all = all.filter(|(key, known)| in_scope(key) && !known.is_over);
         let all = all.map(|(key, known)| (key.0.clone(), known.instance()));
         self.feeds.replace(scope, all);
         let State { nodes, on_node, .. } = &mut *state;
@@ -188,12 +198,59 @@ impl Index {
         let Some(host) = state.nodes.host(node) else {
             return;
         };
-        let here =
-            |known: &&mut Known| known.host.is_none() && known.seen.node.as_ref() == Some(node);
+        let here = |known: &&mut Known| {
+            known.host.is_none() && known.seen.node.as_ref() == Some(node) && !known.is_over
+        };
         for known in state.pods.values_mut().filter(here) {
             known.host = Some(host.clone());
             self.feeds.report(&known.seen.scheduler, known.instance());
         }
+    }
+
+    /// Nodes that are to be asked for now, since pods on them do not end.
+    pub fn nodes_to_suspect(&self) -> Vec<Arc<str>> {
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        let mut state = self.state.lock();
+        let nodes: HashSet<Arc<str>> = state.suspicious(wall).map(|(_, node)| node).collect();
+        state.suspects.keep(|node| nodes.contains(node));
+        let mut nodes: Vec<_> = nodes.into_iter().collect();
+        nodes.retain(|node| state.suspects.must_ask(node, now));
+        nodes
+    }
+
+    /// What such a node says; `None` if it could not be asked. Rooms of a dead one are told to have ended. The answer:
+    /// pods that are to be deleted by force, with their uids.
+    pub fn judge(
+        &self,
+        node: &Arc<str>,
+        health: Option<Health>,
+        limits: Limits,
+    ) -> Vec<(RoomKey, String)> {
+        let now = (Instant::now(), Timestamp::now());
+        let mut state = self.state.lock();
+        let verdict = state.suspects.learn(node, health, limits, now);
+        let Some(why) = verdict.over else {
+            return Vec::new();
+        };
+        let there = state.suspicious(now.1).filter(|(_, on)| on == node);
+        let keys: Vec<RoomKey> = there.map(|(key, _)| key.clone()).collect();
+        let mut forced = Vec::new();
+        for key in keys {
+            let Some(known) = state.pods.get_mut(&key) else {
+                continue;
+            };
+            if !std::mem::replace(&mut known.is_over, true) {
+                let exit = Exit {
+                    reason: why.clone(),
+                    ..Exit::default()
+                };
+                self.feeds.end(&key.0, &key.1, Some(exit));
+            }
+            if verdict.force {
+                forced.push((key, known.seen.instance.uid.clone()));
+            }
+        }
+        forced
     }
 
     /// The scheduler's rooms with the label of protected ones.
@@ -242,12 +299,16 @@ impl Known {
 }
 
 impl State {
-    fn put(
-        &mut self,
-        key: RoomKey,
-        seen: SeenPod,
-        told_in: Option<u64>,
-    ) -> (SchedulerName, Instance) {
+    /// Deleted pods that do not end, with their nodes.
+    fn suspicious(&self, now: Timestamp) -> impl Iterator<Item = (&RoomKey, Arc<str>)> {
+        self.ending.iter().filter_map(move |key| {
+            let seen = &self.pods.get(key)?.seen;
+            let ending = seen.ending.filter(|ending| ending.is_suspicious(now));
+            ending.and(seen.node.clone()).map(|node| (key, node))
+        })
+    }
+
+    fn put(&mut self, key: RoomKey, seen: SeenPod, told_in: Option<u64>) -> &Known {
         let before = self.remove_pod(&key);
         self.ports.set(&key, seen.host_ports());
         if let Some(node) = &seen.node {
@@ -257,18 +318,19 @@ impl State {
             let of_scheduler = self.protected.entry(key.0.clone()).or_default();
             of_scheduler.insert(key.1.clone());
         }
+        if seen.ending.is_some() {
+            self.ending.insert(key.clone());
+        }
         let same = before.filter(|before| before.seen.instance.uid == seen.instance.uid);
         let kept = same.as_ref().and_then(|before| before.host.clone());
         let found = || seen.node.as_ref().and_then(|node| self.nodes.host(node));
         let known = Known {
             host: kept.or_else(found),
+            is_over: same.as_ref().is_some_and(|before| before.is_over),
             told_in: told_in.or(same.and_then(|before| before.told_in)),
             seen,
         };
-        let instance = known.instance();
-        let scheduler = key.0.clone();
-        self.pods.insert(key, known);
-        (scheduler, instance)
+        self.pods.entry(key).insert_entry(known).into_mut()
     }
 
     fn remove(&mut self, key: &RoomKey) {
@@ -279,6 +341,7 @@ impl State {
 
     fn remove_pod(&mut self, key: &RoomKey) -> Option<Known> {
         let known = self.pods.remove(key)?;
+        self.ending.remove(key);
         if known.seen.protected
             && let Some(rooms) = self.protected.get_mut(&key.0)
         {

@@ -1,6 +1,7 @@
 //! What the watch does not tell, and is asked for: addresses of nodes, and whether a pod is still there.
 
 use super::client::{Calls, nodes, pods};
+use super::dead::{Limits, health};
 use super::index::Index;
 use super::labels;
 use super::limiter::Urgency;
@@ -11,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::RuntimeError;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub struct Lookup {
     pub calls: Calls,
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
+    pub limits: Limits,
 }
 
 impl Lookup {
@@ -83,6 +85,52 @@ impl Lookup {
             }
         };
         self.index.learn_node(&node, host);
+    }
+
+    /// Asks for the nodes on which deleted pods do not end.
+    pub fn ask_for_dead_nodes(&self) {
+        for node in self.index.nodes_to_suspect() {
+            let asking = self.clone();
+            self.spawn(async move { asking.dead_node(node).await });
+        }
+    }
+
+    async fn dead_node(&self, node: Arc<str>) {
+        let name = node.clone();
+        let call = move |client| {
+            let name = name.clone();
+            async move { nodes(client).get_opt(&name).await }
+        };
+        let found = self.calls.run(&"".into(), Urgency::Normal, call).await;
+        let health = found.ok().map(|node| health(node.as_ref()));
+        for ((scheduler, room), uid) in self.index.judge(&node, health, self.limits) {
+            let (of, name) = (scheduler.clone(), room.to_string());
+            let parameters = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: Some(uid),
+                    resource_version: None,
+                }),
+                ..DeleteParams::default().grace_period(0)
+            };
+            let call = move |client| {
+                let (of, name, parameters) = (of.clone(), name.clone(), parameters.clone());
+                async move { pods(client, &of).delete(&name, &parameters).await }
+            };
+            // A pod that is still there afterwards is tried again with the next look at its node.
+            if self
+                .calls
+                .run(&scheduler, Urgency::Urgent, call)
+                .await
+                .is_ok()
+            {
+                tracing::info!(
+                    scheduler_name = %scheduler,
+                    room_id = %room,
+                    %node,
+                    "deleted the pod by force, since its node is lost"
+                );
+            }
+        }
     }
 
     /// Looks whether a pod exists that was created while a list was read.

@@ -6,6 +6,7 @@
 
 mod budget;
 mod client;
+mod dead;
 mod events;
 mod failure;
 mod follower;

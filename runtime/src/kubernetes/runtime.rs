@@ -2,6 +2,7 @@
 
 use super::budget::Budgets;
 use super::client::Calls;
+use super::dead::Limits;
 use super::events::Events;
 use super::index::Index;
 use super::lookup::Lookup;
@@ -48,6 +49,10 @@ impl KubernetesRuntime {
             calls: calls.clone(),
             tasks: tasks.clone(),
             stopping: stopping.clone(),
+            limits: Limits {
+                silence: settings.silence,
+                lost: settings.deletion_timeout,
+            },
         };
         let watches = Watches::start(lookup, settings.watch_timeout);
         Ok(Arc::new(Self {

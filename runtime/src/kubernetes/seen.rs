@@ -1,5 +1,6 @@
 //! What is kept of a pod: a pod of the API server is several thousand bytes, and ten thousand of them are watched.
 
+use super::dead::Ending;
 use super::{labels, status, trouble};
 use k8s_openapi::api::core::v1::Pod;
 use maestro_core::domain::*;
@@ -22,6 +23,8 @@ pub struct SeenPod {
     pub pinned: bool,
     /// How it ended, if it did.
     pub exit: Option<Exit>,
+    /// Set once it is deleted: its object is there until its kubelet has ended it.
+    pub ending: Option<Ending>,
 }
 
 impl SeenPod {
@@ -62,6 +65,10 @@ impl SeenPod {
             pinned: is_annotated(labels::PINNED, "true")
                 || (!protected && is_annotated(labels::SAFE_TO_EVICT, "false")),
             exit: status::exit(pod),
+            ending: meta.deletion_timestamp.as_ref().map(|by| Ending {
+                by: by.0,
+                is_ready: status::is_ready(pod),
+            }),
         })
     }
 

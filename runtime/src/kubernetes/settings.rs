@@ -96,6 +96,10 @@ pub struct KubernetesSettings {
     pub call_timeout: Duration,
     /// How long one watch lasts, in whole seconds: a connection that died silently is noticed after this time.
     pub watch_timeout: Duration,
+    /// How long a room may be silent, and its node not be ready, before it counts as ended.
+    pub silence: Duration,
+    /// How long a node may be gone before pods on it that were deleted are deleted by force.
+    pub deletion_timeout: Duration,
     /// For ports without a range of their own (`adapters.portAllocator.random.range`).
     pub default_ports: Option<PortRange>,
     /// `None`: pods are not spread.
@@ -115,6 +119,8 @@ impl KubernetesSettings {
             burst: 200,
             call_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(45),
+            silence: Duration::from_secs(240),
+            deletion_timeout: Duration::from_secs(120),
             default_ports: None,
             topology_spread: None,
             pod: PodDefaults::default(),

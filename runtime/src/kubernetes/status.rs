@@ -77,10 +77,7 @@ pub fn observe(pod: &Pod) -> Observation {
     {
         return Observation::new(S::Pending, reason_and_message(&not.reason, &not.message));
     }
-    if conditions
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
-    {
+    if is_ready(pod) {
         return Observation::new(S::Ready, "");
     }
     match status.phase.as_deref() {
@@ -88,6 +85,14 @@ pub fn observe(pod: &Pod) -> Observation {
         Some("Running") => Observation::new(S::Ready, ""),
         Some(other) => Observation::new(S::Error, format!("unknown phase {other}")),
     }
+}
+
+/// Whether the condition says so.
+pub fn is_ready(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// What the containers say; `None`: nothing that decides.

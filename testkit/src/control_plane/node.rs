@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeStatus};
+use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -25,6 +25,7 @@ pub struct TestNode {
     labels: BTreeMap<String, String>,
     resources: BTreeMap<String, Quantity>,
     addresses: Vec<NodeAddress>,
+    dedicated: Option<String>,
 }
 
 impl TestNode {
@@ -36,6 +37,7 @@ impl TestNode {
             labels: BTreeMap::new(),
             resources: BTreeMap::new(),
             addresses: Vec::new(),
+            dedicated: None,
         };
         let node = node.label("kubernetes.io/hostname", name).label(LABEL, "");
         let resources = large.into_iter();
@@ -69,6 +71,13 @@ impl TestNode {
         self
     }
 
+    /// Only pods that tolerate `dedicated` with this value come here.
+    #[must_use]
+    pub fn dedicated(mut self, value: &str) -> Self {
+        self.dedicated = Some(value.into());
+        self
+    }
+
     fn object(&self) -> Node {
         let mut addresses = self.addresses.clone();
         if addresses.is_empty() {
@@ -77,7 +86,17 @@ impl TestNode {
                 address: "127.0.0.1".into(),
             });
         }
+        let taint = |value: &String| Taint {
+            key: "dedicated".into(),
+            value: Some(value.clone()),
+            effect: "NoSchedule".into(),
+            time_added: None,
+        };
         Node {
+            spec: Some(NodeSpec {
+                taints: self.dedicated.as_ref().map(|value| vec![taint(value)]),
+                ..NodeSpec::default()
+            }),
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 labels: Some(self.labels.clone()),
@@ -90,7 +109,6 @@ impl TestNode {
                 conditions: Some(vec![ready("True")]),
                 ..NodeStatus::default()
             }),
-            ..Node::default()
         }
     }
 }

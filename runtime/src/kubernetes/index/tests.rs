@@ -1,8 +1,10 @@
 use super::*;
+use crate::kubernetes::dead::Ending;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use maestro_core::ports::RuntimeEvent;
 use serde_json::json;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 fn index() -> Arc<Index> {
@@ -159,4 +161,46 @@ async fn protected_rooms_are_those_with_the_label_now() {
     index.replace(None, vec![]);
     assert!(index.protected(&scheduler()).is_empty());
     assert!(index.state.lock().protected.is_empty());
+}
+
+#[tokio::test]
+async fn a_room_of_a_dead_node_has_ended_while_its_pod_is_there() {
+    let index = index();
+    let deleted = |version: u64| SeenPod {
+        ending: Some(Ending {
+            by: Timestamp::UNIX_EPOCH,
+            is_ready: true,
+        }),
+        ..seen("s-1", "u1", version, Some("n1"))
+    };
+    let limits = Limits {
+        silence: Duration::from_secs(240),
+        lost: Duration::ZERO,
+    };
+    index.replace(None, vec![deleted(5), seen("s-2", "u2", 5, Some("n1"))]);
+    let mut watch = index.feeds().watch(&scheduler());
+    watch.next().await.unwrap();
+    let node: Arc<str> = "n1".into();
+    assert_eq!(index.nodes_to_suspect(), std::slice::from_ref(&node));
+    assert!(index.nodes_to_suspect().is_empty(), "it is being asked");
+    assert!(index.judge(&node, Some(Health::Ready), limits).is_empty());
+    assert!(futures_util::poll!(watch.next()).is_pending());
+    let forced = index.judge(&node, Some(Health::Gone), limits);
+    assert_eq!(forced, [((scheduler(), "s-1".into()), "u1".to_owned())]);
+    let told = watch.next().await;
+    assert!(matches!(told, Some(RuntimeEvent::Gone { uid, .. }) if uid == "u1"));
+    // Told once, and kept with its ports until the object is gone.
+    index.apply(deleted(6), false);
+    index.learn_node(&node, Some("203.0.113.7".into()));
+    index.judge(&node, Some(Health::Gone), limits);
+    let told = watch.next().await;
+    assert!(matches!(told, Some(RuntimeEvent::Changed(i)) if i.room.as_str() == "s-2"));
+    assert!(futures_util::poll!(watch.next()).is_pending());
+    index.begin_list();
+    index.replace(None, vec![deleted(7)]);
+    assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    assert!(index.nodes_to_suspect().is_empty());
+    let state = index.state.lock();
+    assert!(state.ports.is_empty() && state.ending.is_empty());
 }
