@@ -8,6 +8,8 @@ mod budget;
 mod dead;
 #[path = "kubernetes/faults.rs"]
 mod faults;
+#[path = "kubernetes/hand_back.rs"]
+mod hand_back;
 #[path = "kubernetes/namespaces.rs"]
 mod namespaces;
 #[path = "kubernetes/pods.rs"]

@@ -3,12 +3,14 @@
 mod report;
 
 use crate::logging;
-use crate::settings::{self, Settings, StoreKind};
+use crate::settings::{self, RuntimeKind, Settings, StoreKind};
 use crate::start;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use maestro_cli::{print, print_document};
-use maestro_core::ports::Member;
+use maestro_core::domain::SchedulerName;
+use maestro_core::ports::{Member, Ownership};
+use maestro_runtime::kubernetes::{self, KubernetesSettings};
 use maestro_store::cluster::ClusterStore;
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
@@ -68,7 +70,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     tasks.block_on(async {
         let store = open(&loaded.settings).await?;
         let done = match args.what {
-            Some(What::HandBack) => hand_back(&store).await,
+            Some(What::HandBack) => hand_back(&store, &loaded.settings).await,
             None => examine(&store, args).await,
         };
         store.close().await;
@@ -121,7 +123,12 @@ async fn examine(store: &ClusterStore, args: &DoctorArgs) -> anyhow::Result<Exit
     })
 }
 
-async fn hand_back(store: &ClusterStore) -> anyhow::Result<ExitCode> {
+async fn hand_back(store: &ClusterStore, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let cluster = match settings.runtime {
+        RuntimeKind::Kubernetes => Some(settings.for_kubernetes()?),
+        _ => None,
+    };
+    let names = store.discover().await?;
     let done = store.hand_back().await?;
     let mut text = format!(
         "{} schedulers are handed back: the outbox is written, fences, journals and owners are deleted.\n",
@@ -135,7 +142,31 @@ async fn hand_back(store: &ClusterStore) -> anyhow::Result<ExitCode> {
     for operation in &done.ended {
         text.push_str(&format!("ended while it was running: {operation}\n"));
     }
+    text.push_str(&budgets(cluster, &names, settings).await?);
     text.push_str("Start no node of ours before the Go Maestro is stopped again.\n");
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody protects rooms any more when the budgets are handed back, so this comes after the stores, which refuse while
+/// a node lives.
+async fn budgets(
+    cluster: Option<KubernetesSettings>,
+    names: &[SchedulerName],
+    settings: &Settings,
+) -> anyhow::Result<String> {
+    let Some(cluster) = cluster else {
+        return Ok(
+            "Disruption budgets were not looked at: runtime.type is not kubernetes here.\n"
+                .to_owned(),
+        );
+    };
+    let safety = settings.kubernetes.protection.safety;
+    let again = "the stores are handed back, but not all disruption budgets; repeat this";
+    let budgets = kubernetes::hand_back(&cluster, names, safety)
+        .await
+        .context(again)?;
+    Ok(format!(
+        "{budgets} disruption budgets select all rooms of their schedulers again.\n"
+    ))
 }

@@ -4,6 +4,9 @@
 mod cluster;
 mod life;
 mod nodes;
+#[path = "../takeover/recording.rs"]
+mod recording;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;

@@ -12,6 +12,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+/// Where pods are spread, which a node has to have.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
 const PROTECTED: &str = "maestro-protected";
 const VALIDATION: &str = "maestro.validation";
 
@@ -29,8 +31,8 @@ impl Site {
         let plane = ControlPlane::shared().await?;
         let names: Vec<String> = (0..nodes).map(|node| format!("{name}-{node}")).collect();
         let registered = names.iter().map(|node| {
-            let node = TestNode::new(node).label(name, "true");
-            node.label("topology.kubernetes.io/zone", "one")
+            let node = TestNode::new(node).label(name, "true").dedicated(name);
+            node.label(ZONE, "one")
         });
         plane.register_nodes(&registered.collect::<Vec<_>>()).await;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -73,6 +75,7 @@ impl Site {
         let command = ["maestro", "room", "--ping-interval", "300ms", "--port", "0"];
         let mut fleet = home.fleet_of(&self.name, rooms, &command);
         fleet["spec"]["affinity"] = self.name.as_str().into();
+        fleet["spec"]["toleration"] = self.name.as_str().into();
         fleet["spec"]["containers"][0]["environment"] = environment(rooms_api, "1");
         fleet
     }

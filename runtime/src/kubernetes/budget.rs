@@ -253,7 +253,8 @@ impl Writer {
     }
 }
 
-fn budgets(client: Client, scheduler: &SchedulerName) -> Api<PodDisruptionBudget> {
+/// The budgets of a scheduler's namespace.
+pub fn budgets(client: Client, scheduler: &SchedulerName) -> Api<PodDisruptionBudget> {
     Api::namespaced(client, scheduler.as_str())
 }
 
@@ -306,17 +307,15 @@ async fn create(
 /// that of the Go Maestro, which selects all rooms, beside ours each eviction would be answered by an error.
 fn repairing(found: &PodDisruptionBudget, number: i32) -> Option<Value> {
     let spec = found.spec.clone().unwrap_or_default();
-    let selector = spec.selector.unwrap_or_default();
-    let selected = selector.match_labels.unwrap_or_default();
-    let is_ours = selected.len() == 1
-        && selected
-            .get(labels::PROTECTED)
-            .is_some_and(|value| value == "true")
-        && selector.match_expressions.is_none_or(|all| all.is_empty());
     let counts = spec.min_available == Some(IntOrString::Int(number));
-    if is_ours && counts && spec.max_unavailable.is_none() {
+    if is_ours(found) && counts && spec.max_unavailable.is_none() {
         return None;
     }
+    let selected = spec
+        .selector
+        .unwrap_or_default()
+        .match_labels
+        .unwrap_or_default();
     let mut wanted: Map<String, Value> = selected
         .into_keys()
         .map(|name| (name, Value::Null))
@@ -332,12 +331,27 @@ fn repairing(found: &PodDisruptionBudget, number: i32) -> Option<Value> {
     }))
 }
 
+/// Whether a budget selects the rooms that are protected, and no others.
+pub fn is_ours(found: &PodDisruptionBudget) -> bool {
+    let selector = found.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let Some(selector) = selector else {
+        return false;
+    };
+    let selected = selector.match_labels.iter().flatten();
+    selected.eq([(&labels::PROTECTED.to_owned(), &"true".to_owned())])
+        && selector
+            .match_expressions
+            .as_ref()
+            .is_none_or(Vec::is_empty)
+}
+
 fn has_observed(budget: &PodDisruptionBudget, generation: Option<i64>) -> bool {
     let status = budget.status.as_ref();
     status.and_then(|status| status.observed_generation) >= generation
 }
 
-fn labelling(on: bool, pinned: bool) -> Value {
+/// What makes a pod protected or not; `pinned`: cluster autoscalers may move it neither way.
+pub fn labelling(on: bool, pinned: bool) -> Value {
     let may_move = !on && !pinned;
     let mut annotations = json!({labels::SAFE_TO_EVICT: may_move.to_string()});
     if on && pinned {

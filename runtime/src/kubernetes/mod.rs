@@ -10,6 +10,7 @@ mod dead;
 mod events;
 mod failure;
 mod follower;
+mod hand_back;
 mod index;
 mod labels;
 mod limiter;
@@ -26,6 +27,7 @@ mod status;
 mod trouble;
 mod watch;
 
+pub use hand_back::{HandBackError, hand_back};
 pub use runtime::KubernetesRuntime;
 pub use settings::{
     Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
