@@ -1,10 +1,13 @@
 //! Five processes with the environments of the Go Maestro's, unchanged, each in a network namespace of its own as in a
-//! cluster: they find the stores by name, and are probed and called by their addresses.
+//! cluster: they find the stores by name and the kubeconfig where it is mounted, and are probed and called by their
+//! addresses. Rooms are pods, which ping from elsewhere.
 //!
 //! The test runs itself again in a network namespace where it may do as it likes.
 
 mod support;
 
+use maestro_testkit::control_plane::{ControlPlane, TestNode};
+use maestro_testkit::kubelet::Kubelet;
 use maestro_testkit::servers::postgres::PostgresServer;
 use maestro_testkit::servers::redis::RedisServer;
 use serde_json::{Value, json};
@@ -29,13 +32,23 @@ const MODULES: [(&str, u16); 5] = [
     ("metrics-reporter", 8091),
 ];
 
-/// Waits until it has a network, names its address, and becomes the module.
+/// Waits until it has a network, names its address, and becomes the module, in a root of its own: there is the folder
+/// of the kubeconfig, beside what this machine has.
 const HOST: &str = r#"
 read -r address
 ip link set lo up && ip addr add "$address/24" dev eth0 && ip link set eth0 up || exit 1
-mount --bind "$1" /etc/hosts && cd "$2" || exit 1
+mount --bind "$1/hosts" /etc/hosts || exit 1
+folder=$2 root=$2/root
+mkdir "$root" && mount -t tmpfs tmpfs "$root" && mkdir "$root/kubeconfig" || exit 1
+cp "$1/kubeconfig.yaml" "$root/kubeconfig/" || exit 1
+for entry in /*; do
+  if [ -L "$entry" ]; then cp -P "$entry" "$root$entry" || exit 1
+  elif [ -d "$entry" ] && [ "$entry" != /kubeconfig ]; then
+    mkdir "$root$entry" && mount --rbind "$entry" "$root$entry" || exit 1
+  fi
+done
 shift 2
-exec "$@"
+exec chroot "$root" sh -c 'cd "$1" && shift && exec "$@"' sh "$folder" "$@"
 "#;
 
 /// A module on a host of its own, killed on drop.
@@ -67,12 +80,8 @@ impl Host {
         let environment = environment.lines().filter_map(|line| line.split_once('='));
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "sh", "-c", HOST, "sh"]);
-        command.arg(folder.join("hosts")).arg(&own);
+        command.arg(folder).arg(&own);
         command.args([BINARY, "start", module]).envs(environment);
-        if module == "worker" {
-            // This build has no Kubernetes.
-            command.env("MAESTRO_RUNTIME_TYPE", "simulated");
-        }
         command.env_remove(INSIDE).stdin(Stdio::piped());
         let log = std::fs::File::create(own.join("log")).expect("a file");
         let mut child = command
@@ -186,6 +195,16 @@ fn has_ip() -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
+/// The control plane's, for hosts that reach it where [`offer`] does.
+fn kubeconfig(plane: &ControlPlane) -> String {
+    let text = std::fs::read_to_string(plane.kubeconfig()).expect("a file");
+    let here = format!("\"{}\"", plane.server());
+    assert!(text.contains(&here), "{text}");
+    // Its certificate is for this name.
+    let there = format!("\"https://{NETWORK}.1:6443\", tls-server-name: localhost");
+    text.replace(&here, &there)
+}
+
 async fn inside() {
     tool(&["ip", "link", "set", "lo", "up"]);
     tool(&["ip", "link", "add", "hub", "type", "bridge"]);
@@ -210,7 +229,20 @@ async fn inside() {
     let here = format!("postgres://maestro@{}/maestro", postgres.address());
     migrate(&store_variables(&here, &redis.url()));
 
+    let Some(plane) = ControlPlane::start()
+        .await
+        .filter(ControlPlane::is_own_or_skip)
+    else {
+        return;
+    };
+    offer(6443, plane.address().to_owned()).await;
+    let node = TestNode::new("abroad").label("topology.kubernetes.io/zone", "one");
+    plane.register_node(&node).await;
+    let kubelet = Kubelet::of(&plane, &["abroad"]).await;
+    let _kubelet = kubelet.program("maestro", Path::new(BINARY)).start();
+
     let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("kubeconfig.yaml"), kubeconfig(&plane)).expect("a file");
     let names = format!("127.0.0.1 localhost\n{NETWORK}.1 postgres redis\n");
     std::fs::write(folder.path().join("hosts"), names).expect("a file");
     let hosts: Vec<Host> = (0..MODULES.len())
@@ -241,30 +273,18 @@ async fn inside() {
         }
     }
     let (management, rooms) = (&hosts[0], &hosts[1]);
-    let fleet = fleet_of("abroad", 2, &["room"]);
+    let mut fleet = fleet_of(
+        "abroad",
+        2,
+        &["maestro", "room", "--ping-interval", "300ms"],
+    );
+    let pings = json!({"name": "MAESTRO_ROOMS_API_URL", "value": rooms.url(8070, "")});
+    fleet["spec"]["containers"][0]["environment"] = json!([pings]);
     // The worker is ready: nobody has to wait until others have noticed it.
     let url = management.url(8080, "/schedulers");
     let created = ask(&http, "POST", url, Some(fleet)).await;
     assert_eq!(created.as_ref().map(|a| a.0), Some(200), "{created:?}");
     let allocates = || async {
-        let there = ask(
-            &http,
-            "GET",
-            management.url(8080, "/schedulers/abroad/rooms"),
-            None,
-        )
-        .await;
-        let there: Value = there
-            .and_then(|a| serde_json::from_str(&a.1).ok())
-            .unwrap_or_default();
-        for room in there["rooms"].as_array().into_iter().flatten() {
-            let path = format!(
-                "/scheduler/abroad/rooms/{}/ping",
-                room["id"].as_str().expect("an id")
-            );
-            let ping = json!({"status": "ready", "timestamp": 1});
-            ask(&http, "PUT", rooms.url(8070, &path), Some(ping)).await;
-        }
         let allocated = ask(
             &http,
             "POST",
@@ -280,6 +300,9 @@ async fn inside() {
         log(1),
         log(2)
     );
+    let pods = plane.kubectl(&["get", "pods", "--namespace=abroad", "--output=name"]);
+    let pods = pods.expect("a list");
+    assert_eq!(pods.lines().count(), 2, "{pods}");
     for (at, host) in hosts.iter().enumerate() {
         let path = "/debug/actors?scheduler=abroad";
         // A node looks at the others once a second.
