@@ -82,6 +82,4 @@ async fn an_update_goes_on_when_its_owner_is_killed() {
     }
     let is_new = || async { site.all_pods().await.values().all(is_of_update) };
     assert!(eventually(seconds(30), is_new).await);
-    others[1].remove("cluster").await;
-    site.until_namespace_is_gone().await;
 }

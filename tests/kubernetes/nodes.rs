@@ -79,6 +79,4 @@ async fn rooms_move_from_a_node_that_is_drained_and_from_one_that_dies() {
     site.until_rooms(&maestro, "9", |pods| pods.len() == 9)
         .await;
     assert!(site.all_pods().await.contains_key(&busy));
-    maestro.remove("nodes").await;
-    site.until_namespace_is_gone().await;
 }
