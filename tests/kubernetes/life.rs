@@ -46,6 +46,9 @@ async fn a_fleet_is_made_grows_is_updated_outlives_its_orchestrator_and_is_delet
         pods.values().any(is_new)
     };
     assert!(eventually(seconds(30), has_begun).await);
+    let room = allocate(&maestro, "life").await;
+    site.play(&room).await;
+    busy.push(site.pod(&room).await);
     maestro.kill();
     let before = site.all_pods().await;
     let maestro = site.start(&home);
@@ -54,7 +57,7 @@ async fn a_fleet_is_made_grows_is_updated_outlives_its_orchestrator_and_is_delet
     site.until_rooms(&maestro, "updated", is_updated).await;
     maestro
         .until_info("life", "ready", |info| {
-            info["roomsOccupied"] == 2 && info["roomsReady"].as_u64() >= Some(4)
+            info["roomsOccupied"] == 3 && info["roomsReady"].as_u64() >= Some(4)
         })
         .await;
     let now = site.all_pods().await;

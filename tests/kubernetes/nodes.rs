@@ -22,9 +22,13 @@ async fn rooms_move_from_a_node_that_is_drained_and_from_one_that_dies() {
     };
     let home = Home::new();
     let maestro = site.start(&home);
-    maestro
-        .bring_up(&site.fleet(&home, &maestro.rooms, 9))
-        .await;
+    let mut fleet = site.fleet(&home, &maestro.rooms, 9);
+    // They take their time to end.
+    fleet["spec"]["terminationGracePeriod"] = "30s".into();
+    let container = &mut fleet["spec"]["containers"][0];
+    let command = container["command"].as_array_mut().expect("a list");
+    command.extend(["--term-delay".into(), "10s".into()]);
+    maestro.bring_up(&fleet).await;
     let busy = allocate(&maestro, "nodes").await;
     site.play(&busy).await;
     let is_taken = |info: &serde_json::Value| info["roomsOccupied"] == 1;
@@ -43,10 +47,14 @@ async fn rooms_move_from_a_node_that_is_drained_and_from_one_that_dies() {
     let pods = site.all_pods().await;
     let (there, _) = split(&pods, &drained);
     let mut left = 0;
+    let mut evicted = Vec::new();
     for (room, pod) in there {
         let code = site.evict(room).await;
         let expected = if is_protected(pod) { 429 } else { 200 };
-        left += usize::from(is_protected(pod));
+        match is_protected(pod) {
+            true => left += 1,
+            false => evicted.push(room),
+        }
         assert_eq!(code, expected, "{room}");
     }
     let has_moved = || async {
@@ -55,6 +63,9 @@ async fn rooms_move_from_a_node_that_is_drained_and_from_one_that_dies() {
         here.len() == left && elsewhere == 9 - left
     };
     assert!(eventually(seconds(30), has_moved).await);
+    let pods_now = site.all_pods().await;
+    let are_there = evicted.iter().all(|room| pods_now.contains_key(*room));
+    assert!(are_there, "their replacements waited for their ends");
     maestro.wait_ready("nodes", 8).await;
     expect_untouched(&[busy_pod], &site.all_pods().await);
 

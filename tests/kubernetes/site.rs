@@ -245,11 +245,12 @@ pub fn node_of(pod: &Pod) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether these are all pods of earlier versions.
+/// Whether those in which somebody plays are all pods of earlier versions.
 pub fn are_left(pods: &BTreeMap<String, Pod>, busy: &[Pod], new: &str) -> bool {
     let old = pods.iter().filter(|(_, pod)| version(pod) != new);
     let old: BTreeSet<String> = old.map(|(name, _)| name.clone()).collect();
-    old == busy.iter().map(ResourceExt::name_any).collect()
+    let busy = busy.iter().filter(|pod| version(pod) != new);
+    old == busy.map(ResourceExt::name_any).collect()
 }
 
 /// These pods are what they were, and nobody has told them to end.

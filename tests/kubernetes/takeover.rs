@@ -202,6 +202,11 @@ impl Busy {
         }
     }
 
+    fn state(&self, scheduler: &str) -> String {
+        let sql = format!("SELECT state FROM schedulers WHERE name = '{scheduler}'");
+        self.stores.postgres.ask(&sql).concat()
+    }
+
     fn status(&self, scheduler: &str, room: &str) -> String {
         let key = format!("scheduler:{scheduler}:status");
         self.stores.redis.texts(&["ZSCORE", &key, room]).concat()
@@ -290,6 +295,16 @@ async fn healed(busy: &Busy) {
             .is_none()
     };
     assert!(eventually(seconds(30), is_gone).await, "empty is there");
+    for name in ["raid", "newborn"] {
+        let is_in_sync = || async { busy.state(name) == "in-sync" };
+        assert!(eventually(seconds(30), is_in_sync).await, "{name}");
+    }
+    let leftovers = || async {
+        let entry = ["HEXISTS", "scheduler:raid:podMap", "raid-leftover"];
+        let ghost = ["EXISTS", "scheduler:lobby:rooms:lobby-ghost"];
+        [&entry[..], &ghost].map(|question| busy.stores.redis.texts(question)) == [["0"], ["0"]]
+    };
+    assert!(eventually(seconds(30), leftovers).await);
     for (scheduler, room, status) in [
         ("arena-eu", "arena-eu-52jhv", "3"),
         ("arena-eu", "arena-eu-gc8g9", "8"),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, Taint};
+use k8s_openapi::api::core::v1::{
+    Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, Pod, Taint,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::ControlPlane;
@@ -156,13 +158,29 @@ impl ControlPlane {
     }
 
     /// What the node says of itself: `True` and `False` come from a kubelet, `Unknown` is what controllers say when
-    /// they hear nothing from it.
+    /// they hear nothing from it. Then they say as well that its pods are not ready.
     ///
     /// # Panics
     /// If there is no such node.
     pub async fn set_node_ready(&self, name: &str, status: &str) {
-        let said = say_ready(&self.harness().await, name, status).await;
-        said.expect("a node");
+        let client = self.harness().await;
+        say_ready(&client, name, status).await.expect("a node");
+        if status != "Unknown" {
+            return;
+        }
+        let there = ListParams::default().fields(&format!("spec.nodeName={name}"));
+        let pods = Api::<Pod>::all(client.clone()).list(&there).await;
+        let unready = Patch::Strategic(json!({"status": {"conditions": [
+            {"type": "Ready", "status": "False", "lastTransitionTime": Time(Timestamp::now())},
+        ]}}));
+        for pod in pods.expect("a list") {
+            let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
+            let by_default = PatchParams::default();
+            // It may be gone by now.
+            let _ = api
+                .patch_status(&pod.name_any(), &by_default, &unready)
+                .await;
+        }
     }
 
     /// Takes the node's object away, as a cloud does with a machine that is gone.

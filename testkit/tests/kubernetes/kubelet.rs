@@ -211,6 +211,8 @@ async fn a_machine_fails_and_comes_back() {
             "Running",
             "nobody says anything else of {name}"
         );
+        let ready = if name == "apart" { "True" } else { "False" };
+        assert_eq!(condition(&pod, "Ready").as_deref(), Some(ready), "{name}");
     }
     assert!(is_alive(&pids[3]));
     for node in ["weak", "cut"] {
