@@ -7,6 +7,7 @@ mod life;
 mod nodes;
 #[path = "../takeover/recording.rs"]
 mod recording;
+mod refused;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Where pods are spread, which a node has to have.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
+/// An image that cannot be had.
+pub const LOST_IMAGE: &str = "maestro/lost";
 const PROTECTED: &str = "maestro-protected";
 const VALIDATION: &str = "maestro.validation";
 
@@ -39,7 +41,10 @@ impl Site {
         let kubelet = Kubelet::of(&plane, &names).await;
         let binary = std::path::Path::new(BINARY);
         Some(Self {
-            kubelet: kubelet.program("maestro", binary).start(),
+            kubelet: kubelet
+                .program("maestro", binary)
+                .broken_image(LOST_IMAGE, "ImagePullBackOff")
+                .start(),
             client: plane.client().await,
             name: name.to_owned(),
             plane,
