@@ -1,0 +1,9 @@
+//! `deploy/kubernetes` on a real control plane: the API server takes the manifests, their settings are those of the
+//! binary, their role is what Maestro needs and no more, and the preflight says what is missing.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "deploy/manifests.rs"]
+mod manifests;
+#[path = "deploy/site.rs"]
+mod site;
+mod support;
