@@ -31,7 +31,7 @@ enum Command {
     /// Migrate the store to the format of this program, as a start does by itself
     #[command(args_override_self = true)]
     Migrate(migrate::MigrateArgs),
-    /// Report what does not fit together in the cluster store, and mend it
+    /// Report what does not fit together in the cluster store, and mend it, or what is missing in Kubernetes
     #[command(args_override_self = true)]
     Doctor(doctor::DoctorArgs),
     /// Show the settings of a start, where each came from, and all errors

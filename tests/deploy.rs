@@ -4,6 +4,12 @@
 
 #[path = "deploy/manifests.rs"]
 mod manifests;
+#[path = "deploy/preflight.rs"]
+mod preflight;
+#[path = "deploy/rights.rs"]
+mod rights;
+#[path = "deploy/seed_rights.rs"]
+mod seed_rights;
 #[path = "deploy/site.rs"]
 mod site;
 mod support;

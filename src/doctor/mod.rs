@@ -1,5 +1,7 @@
 //! `maestro doctor`: reports drift between Postgres and Redis, mends it when told, and hands both back to the original.
+//! `maestro doctor kubernetes` looks at the cluster that is to run the rooms.
 
+mod kubernetes;
 mod report;
 
 use crate::logging;
@@ -10,7 +12,7 @@ use clap::{Args, Subcommand};
 use maestro_cli::{print, print_document};
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Member, Ownership};
-use maestro_runtime::kubernetes::{self, KubernetesSettings};
+use maestro_runtime::kubernetes::{KubernetesSettings, hand_back as hand_back_budgets};
 use maestro_store::cluster::ClusterStore;
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
@@ -49,11 +51,23 @@ pub struct DoctorArgs {
 enum What {
     /// Prepare both stores for the Go Maestro; all nodes must be stopped
     HandBack,
+    /// Say whether a Kubernetes cluster lets rooms run: rights, Pod Security, ports, clock, nodes
+    Kubernetes(kubernetes::KubernetesArgs),
 }
 
 /// # Errors
 /// If the stores cannot be used, or the settings name no cluster store; the text says what to do.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        Some(What::Kubernetes(of_kubernetes)) => {
+            kubernetes::run(of_kubernetes, args.config_path.as_deref())
+        }
+        Some(What::HandBack) => on_stores(args, true),
+        None => on_stores(args, false),
+    }
+}
+
+fn on_stores(args: &DoctorArgs, hands_back: bool) -> anyhow::Result<ExitCode> {
     logging::init_quiet();
     let mut loaded = start::told(settings::load_here(args.config_path.as_deref(), &[]))?;
     start::complete(&mut loaded)?;
@@ -69,9 +83,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         .build()?;
     tasks.block_on(async {
         let store = open(&loaded.settings).await?;
-        let done = match args.what {
-            Some(What::HandBack) => hand_back(&store, &loaded.settings).await,
-            None => examine(&store, args).await,
+        let done = match hands_back {
+            true => hand_back(&store, &loaded.settings).await,
+            false => examine(&store, args).await,
         };
         store.close().await;
         done
@@ -163,7 +177,7 @@ async fn budgets(
     };
     let safety = settings.kubernetes.protection.safety;
     let again = "the stores are handed back, but not all disruption budgets; repeat this";
-    let budgets = kubernetes::hand_back(&cluster, names, safety)
+    let budgets = hand_back_budgets(&cluster, names, safety)
         .await
         .context(again)?;
     Ok(format!(

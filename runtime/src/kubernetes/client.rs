@@ -43,13 +43,7 @@ impl Calls {
         stopping: CancellationToken,
     ) -> Result<Self, OpenError> {
         let io = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
-        let mut config = configuration(&settings.access).await?;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.reset_reader_on_write = true;
-        // Its own retries take minutes and include creations and evictions.
-        config.default_retry = false;
-        config.read_timeout = Some(settings.call_timeout);
-        let client = |config| Client::try_from(config).map_err(|e| OpenError::Client(Box::new(e)));
+        let mut config = configured(settings).await?;
         let calling = client(config.clone())?;
         config.read_timeout = Some(settings.watch_timeout + WATCH_SILENCE);
         Ok(Self {
@@ -184,6 +178,28 @@ impl From<Failure> for RuntimeError {
         };
         RuntimeError::Unavailable(text.into())
     }
+}
+
+/// A client whose calls are neither limited nor repeated, for the preflight.
+///
+/// # Errors
+/// If the credentials cannot be used.
+pub async fn plain(settings: &KubernetesSettings) -> Result<Client, OpenError> {
+    client(configured(settings).await?)
+}
+
+fn client(config: Config) -> Result<Client, OpenError> {
+    Client::try_from(config).map_err(|e| OpenError::Client(Box::new(e)))
+}
+
+async fn configured(settings: &KubernetesSettings) -> Result<Config, OpenError> {
+    let mut config = configuration(&settings.access).await?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.reset_reader_on_write = true;
+    // Its own retries take minutes and include creations and evictions.
+    config.default_retry = false;
+    config.read_timeout = Some(settings.call_timeout);
+    Ok(config)
 }
 
 async fn configuration(access: &Access) -> Result<Config, OpenError> {

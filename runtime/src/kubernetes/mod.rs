@@ -19,6 +19,7 @@ mod namespace;
 mod nodes;
 mod pod;
 mod ports;
+mod preflight;
 mod rooms;
 mod runtime;
 mod seen;
@@ -28,6 +29,7 @@ mod trouble;
 mod watch;
 
 pub use hand_back::{HandBackError, hand_back};
+pub use preflight::{Check, Verdict, preflight};
 pub use runtime::KubernetesRuntime;
 pub use settings::{
     Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
