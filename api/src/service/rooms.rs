@@ -4,8 +4,7 @@
 
 use async_trait::async_trait;
 use maestro_actors::{CallError, Node};
-use maestro_core::domain::{Address, PingStatus, RoomId};
-use maestro_core::state::RefusalKind;
+use maestro_core::domain::{PingStatus, RoomId};
 use maestro_core::state::{Command, EventRequest, Ping, Reply, RequestedEvent};
 use serde_json::value::RawValue;
 
@@ -13,7 +12,7 @@ use super::late::{Doing, in_time};
 use crate::codec::Struct;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{ApiResult, Code, RequestContext, RoomsApi, Status, convert};
+use crate::{ApiResult, RequestContext, RoomsApi, Status, convert};
 
 /// Implements the rooms API with the actors of a node.
 #[derive(Clone)]
@@ -32,27 +31,6 @@ impl RoomsService {
         tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 
-    /// The address of a room that no owner knows but the store does: another program wrote it (contract 8.2). `None`
-    /// if the store has no such room either.
-    async fn stray_address(
-        &self,
-        context: &RequestContext,
-        scheduler: String,
-        room: String,
-    ) -> ApiResult<Option<ApiResult<GetRoomAddressResponse>>> {
-        let catalog = self.node.catalog();
-        let asked = catalog.read_within(context.remaining(), |reads| {
-            Box::pin(async move { reads.stray_address(&scheduler, &room).await })
-        });
-        Ok(asked.await?.map(|address| match address {
-            Some(address) => Ok(found(&address)),
-            None => Err(Status::new(
-                Code::Unavailable,
-                "the room has no address yet",
-            )),
-        }))
-    }
-
     /// Passes an event to the forwarders; an `Err` is the message for the room.
     async fn forward(
         &self,
@@ -63,19 +41,6 @@ impl RoomsService {
         let sent = self.node.forward(scheduler, request, context.remaining());
         sent.await.map_err(|error| error.to_string())
     }
-}
-
-fn found(address: &Address) -> GetRoomAddressResponse {
-    GetRoomAddressResponse {
-        ports: convert::ports(address),
-        host: address.host.clone(),
-        ipv6_label: String::new(),
-    }
-}
-
-/// Whether the scheduler or its room does not exist, as far as owners know.
-fn is_unknown(error: &CallError) -> bool {
-    matches!(error, CallError::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
 }
 
 fn event(room: &str, metadata: Option<&Struct>, event: RequestedEvent) -> EventRequest {
@@ -185,22 +150,16 @@ impl RoomsApi for RoomsService {
         request: GetRoomAddressRequest,
     ) -> ApiResult<GetRoomAddressResponse> {
         in_time(context, Doing::GettingInstance)?;
-        let room = request.room_name;
-        let command = Command::Address(room.as_str().into());
+        let command = Command::Address(request.room_name.into());
         let asked = self
             .node
             .ask(&request.scheduler_name, command, context.remaining());
-        let reply = match asked.await {
-            Err(error) if is_unknown(&error) => {
-                let stray = self
-                    .stray_address(context, request.scheduler_name, room)
-                    .await?;
-                return stray.unwrap_or_else(|| Err(error.into()));
-            }
-            answered => answered?,
-        };
-        match reply {
-            Reply::Address(address) => Ok(found(&address)),
+        match asked.await? {
+            Reply::Address(address) => Ok(GetRoomAddressResponse {
+                ports: convert::ports(&address),
+                host: address.host.clone(),
+                ipv6_label: String::new(),
+            }),
             other => Err(unexpected(&other)),
         }
     }

@@ -346,15 +346,6 @@ pub trait Reads: Send + Sync + 'static {
     ) -> Result<Option<Arc<OperationRecord>>, StoreError>;
     /// Each scheduler's rooms by status, as stored and in this order; zeros if there is no such scheduler.
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError>;
-    /// What the store has of a room that no owner knows: another program stored it, or its scheduler is gone
-    /// (contract 8.2). `None` if nothing; `Some(None)` if the room has no address. Nothing, where only owners write.
-    async fn stray_address(
-        &self,
-        _scheduler: &str,
-        _room: &str,
-    ) -> Result<Option<Option<Address>>, StoreError> {
-        Ok(None)
-    }
     /// Checks that the store is usable now, for readiness.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -78,7 +78,7 @@ impl Fleet {
         };
         match room.record.address() {
             Some(address) => Ok(Reply::Address(address.clone())),
-            // It pinged, nobody here is making it, and nothing has seen its instance: rows that another program left (D7).
+            // Rows that another program left (D7).
             None if room.is_left_over() => Err(Refusal::new(
                 RefusalKind::NotFound,
                 format!("room {id} of scheduler {} has no instance", self.name),
