@@ -5,6 +5,7 @@ mod support;
 use futures_util::FutureExt;
 use maestro_actors::CallError;
 use maestro_core::domain::PingStatus;
+use maestro_core::ports::Change;
 use maestro_core::state::{Command, RefusalKind};
 use maestro_testkit::build;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
@@ -61,6 +62,32 @@ fn a_refusal_waits_for_no_store() {
         assert!(began.elapsed() < Duration::from_secs(1));
         gate.open();
         ping.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_scheduler_is_gone_once_its_deletion_is_stored() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let gate = Gate::closed();
+        let at = gate.clone();
+        w.store.fail_when(move |_, changes| {
+            let deletes = |change: &Change| matches!(change, Change::DeleteScheduler { .. });
+            let held = changes.iter().any(deletes);
+            held.then(|| StoreFault::Held(at.clone()))
+        });
+        w.ask(Command::DeleteScheduler).await.unwrap();
+        gate.reached_by(1).await;
+        // Whoever reads that it is gone lets go of its name, so nobody does as long as it may come back.
+        let mut again = Box::pin(w.ask(Command::DeleteScheduler));
+        let told = tokio::time::timeout(Duration::from_millis(100), &mut again).await;
+        assert!(told.is_err(), "{told:?}");
+        gate.open();
+        match again.await.unwrap_err() {
+            CallError::Refused(why) => assert_eq!(why.kind, RefusalKind::NotFound),
+            CallError::Gone(_) => {}
+            other => panic!("it is not gone: {other}"),
+        }
     });
 }
 

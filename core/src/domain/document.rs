@@ -367,6 +367,15 @@ mod tests {
             ..Scheduler::default()
         };
         assert_eq!(read, expected);
+        // Clients see the difference (contract 8.1).
+        for forwarders in [json!(null), json!([])] {
+            let read: Scheduler =
+                serde_json::from_value(json!({"Forwarders": forwarders})).unwrap();
+            assert_eq!(
+                serde_json::to_value(&read).unwrap()["Forwarders"],
+                forwarders
+            );
+        }
     }
 
     #[test]

@@ -102,6 +102,21 @@ fn a_room_without_an_address_has_none_to_tell_and_is_given_to_nobody() {
 }
 
 #[test]
+fn rows_of_a_room_without_an_instance_are_no_room_to_go_to() {
+    // D7: another program left them. Nobody here is making the room, so there is nothing to wait for.
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+    fleet.pass(Duration::from_secs(2));
+    fleet.stored.rooms.get_mut(&room).expect("its row").instance = None;
+    fleet.deaf = true;
+    fleet.restart();
+    let refusal = fleet.order(Command::Address(room)).unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::NotFound);
+    assert!(refusal.message.contains("no instance"), "{refusal:?}");
+}
+
+#[test]
 fn an_operation_of_a_kind_that_nobody_knows_is_evicted_and_says_so() {
     // D19.
     let mut fleet = Fleet::up(0);
