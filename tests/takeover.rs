@@ -3,6 +3,8 @@
 
 #[path = "takeover/recording.rs"]
 mod recording;
+#[path = "takeover/served.rs"]
+mod served;
 #[path = "../store/tests/support/stores.rs"]
 mod stores;
 
@@ -14,6 +16,7 @@ use maestro_core::state::{Command, Reply};
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{FakeForwarders, FakeRuntime, RuntimeCall, TokioClock};
 use serde_json::Value;
+use served::SERVED;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,13 +179,7 @@ async fn healed(stores: &Stores, runtime: &FakeRuntime) {
         stores.redis.texts(&leftover) == ["0"]
     })
     .await;
-    for (scheduler, room, status) in [
-        ("arena-eu", "arena-eu-52jhv", "3"),
-        ("arena-eu", "arena-eu-gc8g9", "8"),
-        ("lobby", "lobby-6wh4w", "7"),
-        ("lobby", "lobby-4mhkr", "8"),
-        ("raid", "raid-c9z74", "8"),
-    ] {
+    for (scheduler, room, status) in SERVED {
         assert_eq!(stores.status(scheduler, room), status, "{room}");
     }
 }

@@ -3,13 +3,13 @@
 
 use crate::support::BINARY;
 use crate::support::{eventually, seconds};
-use maestro_testkit::control_plane::{AuditEvent, ControlPlane, TestNode, User};
+use maestro_testkit::control_plane::{AuditEvent, ControlPlane, TestNode, User, kept};
 use maestro_testkit::kubelet::Kubelet;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock};
 
 /// The node of the rooms.
 const NODE: &str = "deploy";
@@ -18,40 +18,30 @@ pub const MAESTRO: &str = "maestro";
 /// All accounts of this namespace have the role of the manifests.
 pub const FUNCTIONS: &str = "functions";
 
-/// The kubelet lives on a runtime of its own: that of a test ends with it.
-static PLANE: LazyLock<Option<Arc<ControlPlane>>> = LazyLock::new(|| {
-    let (started, starts) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let plane = ControlPlane::start().await;
-            // Roles and namespaces of Maestro are not put into somebody's cluster.
-            let Some(plane) = plane.filter(ControlPlane::is_own_or_skip) else {
-                let _ = started.send(None);
-                return;
-            };
-            install(&plane, "common");
-            // The functions of the port are called by accounts of their own, which have the same role.
-            plane.kubectl(&["create", "namespace", FUNCTIONS]).unwrap();
-            let group = format!("--group=system:serviceaccounts:{FUNCTIONS}");
-            let bound = [
-                "create",
-                "clusterrolebinding",
-                FUNCTIONS,
-                "--clusterrole=maestro",
-                &group,
-            ];
-            plane.kubectl(&bound).unwrap();
-            let node = TestNode::new(NODE).label("topology.kubernetes.io/zone", "one");
-            plane.register_node(&node).await;
-            let kubelet = Kubelet::of(&plane, &[NODE]).await;
-            let _kubelet = kubelet.program("maestro", Path::new(BINARY)).start();
-            let _ = started.send(Some(Arc::new(plane)));
-            std::future::pending::<()>().await;
-        });
-    });
-    starts.recv().unwrap()
-});
+static PLANE: LazyLock<Option<Arc<ControlPlane>>> = LazyLock::new(|| kept(start));
+
+async fn start() -> Option<(Arc<ControlPlane>, Kubelet)> {
+    let plane = ControlPlane::start().await;
+    // Roles and namespaces of Maestro are not put into somebody's cluster.
+    let plane = plane.filter(ControlPlane::is_own_or_skip)?;
+    install(&plane, "common");
+    // The functions of the port are called by accounts of their own, which have the same role.
+    plane.kubectl(&["create", "namespace", FUNCTIONS]).unwrap();
+    let group = format!("--group=system:serviceaccounts:{FUNCTIONS}");
+    let bound = [
+        "create",
+        "clusterrolebinding",
+        FUNCTIONS,
+        "--clusterrole=maestro",
+        &group,
+    ];
+    plane.kubectl(&bound).unwrap();
+    let node = TestNode::new(NODE).label("topology.kubernetes.io/zone", "one");
+    plane.register_node(&node).await;
+    let kubelet = Kubelet::of(&plane, &[NODE]).await;
+    let kubelet = kubelet.program("maestro", Path::new(BINARY)).start();
+    Some((Arc::new(plane), kubelet))
+}
 
 /// `None` without the programs, and on a cluster that is not to be changed.
 pub async fn plane() -> Option<Arc<ControlPlane>> {

@@ -8,6 +8,8 @@ mod nodes;
 #[path = "../takeover/recording.rs"]
 mod recording;
 mod refused;
+#[path = "../takeover/served.rs"]
+mod served;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! The recorded installation of the original, with its pods, is taken over in the middle of its work and handed back.
 
 use crate::recording;
+use crate::served::SERVED;
 use crate::site::{ZONE, is_protected};
 use crate::support::stores::Stores;
 use crate::support::{BINARY, Home, Maestro, eventually, seconds};
@@ -305,13 +306,7 @@ async fn healed(busy: &Busy) {
         [&entry[..], &ghost].map(|question| busy.stores.redis.texts(question)) == [["0"], ["0"]]
     };
     assert!(eventually(seconds(30), leftovers).await);
-    for (scheduler, room, status) in [
-        ("arena-eu", "arena-eu-52jhv", "3"),
-        ("arena-eu", "arena-eu-gc8g9", "8"),
-        ("lobby", "lobby-6wh4w", "7"),
-        ("lobby", "lobby-4mhkr", "8"),
-        ("raid", "raid-c9z74", "8"),
-    ] {
+    for (scheduler, room, status) in SERVED {
         assert_eq!(busy.status(scheduler, room), status, "{room}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::faults::behind_proxy;
 use crate::open_site;
-use crate::site::{Site, plane, settings};
+use crate::site::{Site, plane};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -10,7 +10,6 @@ use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use maestro_core::domain::{InstanceStatus, RoomId};
 use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
-use maestro_runtime::kubernetes::{Access, KubernetesRuntime};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ControlPlane, Fault};
 use serde_json::{Value, json};
@@ -291,15 +290,7 @@ async fn without_the_right_to_write_budgets_rooms_run_and_are_marked() {
     let user = plane.user("default", "unprotecting").await;
     let rooms = "pods,namespaces,nodes,events";
     allow(&plane, "rooms-unprotecting", "--verb=*", rooms);
-    let mut settings = settings(&plane);
-    settings.access = Access::Kubeconfig {
-        path: user.kubeconfig(),
-        master_url: None,
-    };
-    let site = Site {
-        runtime: KubernetesRuntime::open(settings).await.unwrap(),
-        client: plane.client().await,
-    };
+    let site = Site::by(&plane, user.kubeconfig()).await;
     let cluster = Cluster::with(&site, "budget-refused", 2).await;
     cluster.order(&[0], &[], 1, true).await;
     assert_eq!(cluster.marks(0).await, marked(true));

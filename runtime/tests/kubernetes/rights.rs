@@ -65,15 +65,7 @@ async fn without_the_right_to_watch_the_cluster_each_namespace_is_watched() {
     let user = plane.user("default", "narrow").await;
     let rules = ["--verb=*", "--resource=namespaces,nodes"];
     allow(&plane, "rooms-narrow", &rules, "default:narrow");
-    let mut settings = settings(&plane);
-    settings.access = Access::Kubeconfig {
-        path: user.kubeconfig(),
-        master_url: None,
-    };
-    let site = Site {
-        runtime: KubernetesRuntime::open(settings).await.unwrap(),
-        client: plane.client().await,
-    };
+    let site = Site::by(&plane, user.kubeconfig()).await;
     let name = "rights-narrow";
     plane.kubectl(&["create", "namespace", name]).unwrap();
     let label = "app.kubernetes.io/managed-by=maestro";

@@ -4,32 +4,23 @@ use kube::Client;
 use maestro_core::ports::Runtime;
 use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
 use maestro_testkit::contract::runtime::Harness;
-use maestro_testkit::control_plane::{ControlPlane, TestNode};
+use maestro_testkit::control_plane::{ControlPlane, TestNode, kept};
 use maestro_testkit::kubelet::Kubelet;
-use std::sync::{Arc, LazyLock, mpsc};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// The node of the rooms.
 pub const NODE: &str = "runtime";
 
-/// The kubelet lives on a runtime of its own: that of a test ends with it.
-static PLANE: LazyLock<Option<Arc<ControlPlane>>> = LazyLock::new(|| {
-    let (started, starts) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let Some(plane) = ControlPlane::start().await else {
-                let _ = started.send(None);
-                return;
-            };
-            plane.register_node(&TestNode::new(NODE)).await;
-            let _kubelet = Kubelet::of(&plane, &[NODE]).await.start();
-            let _ = started.send(Some(Arc::new(plane)));
-            std::future::pending::<()>().await;
-        });
-    });
-    starts.recv().unwrap()
-});
+static PLANE: LazyLock<Option<Arc<ControlPlane>>> = LazyLock::new(|| kept(start));
+
+async fn start() -> Option<(Arc<ControlPlane>, Kubelet)> {
+    let plane = ControlPlane::start().await?;
+    plane.register_node(&TestNode::new(NODE)).await;
+    let kubelet = Kubelet::of(&plane, &[NODE]).await.start();
+    Some((Arc::new(plane), kubelet))
+}
 
 /// `None` without the programs.
 pub async fn plane() -> Option<Arc<ControlPlane>> {
@@ -59,10 +50,24 @@ impl Site {
         let plane = plane().await?;
         let mut settings = settings(&plane);
         change(&mut settings);
-        Some(Self {
+        Some(Self::on(&plane, settings).await)
+    }
+
+    /// With the credentials, or through the proxy, of this kubeconfig.
+    pub async fn by(plane: &ControlPlane, kubeconfig: PathBuf) -> Self {
+        let mut settings = settings(plane);
+        settings.access = Access::Kubeconfig {
+            path: kubeconfig,
+            master_url: None,
+        };
+        Self::on(plane, settings).await
+    }
+
+    async fn on(plane: &ControlPlane, settings: KubernetesSettings) -> Self {
+        Self {
             runtime: KubernetesRuntime::open(settings).await.unwrap(),
             client: plane.client().await,
-        })
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use audit::AuditEvent;
 pub use node::TestNode;
 pub(crate) use node::say_ready;
 pub use outage::Snapshot;
-pub use shared::{Alone, Shared};
+pub use shared::{Alone, Shared, kept};
 pub use user::User;
 
 use assets::Found;

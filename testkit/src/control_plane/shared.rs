@@ -1,6 +1,7 @@
 //! One control plane for the tests of a program: it takes seconds to start, and half a gigabyte.
 
 use std::ops::Deref;
+use std::sync::mpsc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::api::{DeleteParams, ListParams};
@@ -13,6 +14,28 @@ use super::{ControlPlane, node};
 const SYSTEM: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 /// What Maestro puts on its namespaces: a cluster that is not the tests' own may have others.
 const OURS: &str = "heritage=maestro";
+
+/// What `start` begins, on a runtime of its own that lasts as long as this program: the runtime of the test that needs
+/// it first ends with that test. The second of the pair is only kept, such as a kubelet.
+///
+/// # Panics
+/// If `start` does.
+pub fn kept<T, K, F>(start: impl FnOnce() -> F + Send + 'static) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Option<(T, K)>>,
+{
+    let (started, starts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        runtime.block_on(async {
+            let (begun, _kept) = start().await.unzip();
+            let _ = started.send(begun);
+            std::future::pending::<()>().await;
+        });
+    });
+    starts.recv().expect("it starts")
+}
 
 static SHARED: OnceCell<Option<RwLock<ControlPlane>>> = OnceCell::const_new();
 
