@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -31,6 +32,8 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long to wait for one answer of the store; an owner that is ending waits less.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const LAST_TRY_MAX: Duration = Duration::from_secs(2);
+/// After what time of refusals callers are told why, where the store takes the changes of all others.
+const REFUSED_MAX: Duration = Duration::from_secs(1);
 const SILENT: &str = "the store did not answer in time";
 
 /// The end of the attempts to write a batch.
@@ -70,6 +73,29 @@ pub(crate) struct Writer {
     pub ending: CancellationToken,
     /// The owner's thread is blocked: give up now.
     pub abandoned: CancellationToken,
+}
+
+/// Refusals of one batch, one after the other.
+#[derive(Default)]
+struct Refused {
+    since: Option<Instant>,
+    cause: Option<String>,
+}
+
+impl Refused {
+    /// True when it is to be told for the first time: a refusal may be over with the next try.
+    fn note(&mut self, cause: &str) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let is_first = self.cause.is_none() && since.elapsed() >= REFUSED_MAX;
+        if is_first {
+            self.cause = Some(cause.to_owned());
+        }
+        is_first
+    }
+
+    fn told(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
 }
 
 impl Writer {
@@ -140,7 +166,7 @@ impl Writer {
         while let Attempt::Behind(stored) = self.attempt(&fence, &changes, group, inbox).await? {
             let again = std::mem::replace(&mut behind, true);
             match again {
-                true => self.pause(&mut back_off, inbox).await,
+                true => self.pause(&mut back_off, None, inbox).await,
                 false => warn!(
                     scheduler_name = %self.scheduler, stored_seq = stored.0, expected_seq = fence.previous.0,
                     "the store lost changes: everything is written again"
@@ -167,17 +193,22 @@ impl Writer {
         let mut back_off = BackOff::new(RETRY_FIRST, RETRY_MAX);
         // During an outage an attempt may take until the store's next retry, so callers are told at once.
         let mut failed = self.store.outage().is_some();
-        self.tell_those_who_wait(group);
+        let mut refused = Refused::default();
+        self.tell_those_who_wait(group, None);
         loop {
             let tried = self.store.commit(fence.clone(), changes.clone());
             let tried = match failed {
                 false => self.within(tried).await,
-                true => self.folding(inbox, self.within(tried)).await,
+                true => {
+                    self.folding(inbox, refused.told(), self.within(tried))
+                        .await
+                }
             };
             let outcome = tried.unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())));
+            self.note_refusal(&outcome, &mut refused);
             let after = match after_commit(fence, &outcome) {
                 AfterCommit::LookUp => {
-                    self.tell_those_who_wait(group);
+                    self.tell_those_who_wait(group, None);
                     after_lookup(fence, self.stored_seq(inbox).await?)
                 }
                 known => known,
@@ -189,9 +220,24 @@ impl Writer {
                 _ => return outcome.map(|()| Attempt::Durable),
             }
             failed = true;
-            self.tell_those_who_wait(group);
+            self.tell_those_who_wait(group, refused.told());
             self.gauge.retries.fetch_add(1, Relaxed);
-            self.pause(&mut back_off, inbox).await;
+            self.pause(&mut back_off, refused.told(), inbox).await;
+        }
+    }
+
+    /// Notes why the store refuses this scheduler's changes while it takes those of all others: something foreign
+    /// lies under its keys. Nobody else says so.
+    fn note_refusal(&self, outcome: &Result<(), CommitError>, refused: &mut Refused) {
+        let Err(CommitError::NotApplied(cause)) = outcome else {
+            *refused = Refused::default();
+            return;
+        };
+        if self.store.outage().is_none() && refused.note(cause.text()) {
+            warn!(
+                scheduler_name = %self.scheduler, %cause,
+                "the store refuses the changes of this scheduler; they are tried again and again"
+            );
         }
     }
 
@@ -225,16 +271,24 @@ impl Writer {
         Some(changes.into())
     }
 
-    fn tell_those_who_wait(&self, group: &mut Group) {
+    fn tell_those_who_wait(&self, group: &mut Group, refused: Option<&str>) {
         if let Some(outage) = self.store.outage() {
             group.not_stored(&outage.cause);
+        } else if let Some(cause) = refused {
+            group.not_stored(cause);
         }
     }
 
     /// Runs `work` while receiving and merging what the owner sends.
-    async fn folding<T>(&self, inbox: &mut Inbox, work: impl Future<Output = T>) -> T {
+    async fn folding<T>(
+        &self,
+        inbox: &mut Inbox,
+        refused: Option<&str>,
+        work: impl Future<Output = T>,
+    ) -> T {
         let outage = self.store.outage();
         let cause = outage.as_ref().map(|outage| outage.cause.as_str());
+        let cause = cause.or(refused);
         tokio::select! {
             biased;
             done = work => done,
@@ -243,7 +297,7 @@ impl Writer {
     }
 
     /// Waits between two attempts.
-    async fn pause(&self, back_off: &mut BackOff, inbox: &mut Inbox) {
+    async fn pause(&self, back_off: &mut BackOff, refused: Option<&str>, inbox: &mut Inbox) {
         let wait = back_off.pause();
         let pause = async {
             tokio::select! {
@@ -251,7 +305,7 @@ impl Writer {
                 () = self.ending.cancelled() => {}
             }
         };
-        self.folding(inbox, pause).await;
+        self.folding(inbox, refused, pause).await;
     }
 
     /// `None` if the store did not answer in time. If the write succeeds nevertheless, a retry finds its own seq.
@@ -275,14 +329,14 @@ impl Writer {
         loop {
             let asked = self.store.stored_seq(&self.scheduler, self.epoch);
             let silent = || CommitError::NotApplied(SILENT.into());
-            let asked = self.folding(inbox, self.within(asked)).await;
+            let asked = self.folding(inbox, None, self.within(asked)).await;
             match asked.unwrap_or_else(|| Err(silent())) {
                 Ok(seq) => return Ok(seq),
                 Err(error @ CommitError::Fenced { .. }) => return Err(error),
                 Err(error) if self.ending.is_cancelled() => return Err(error),
                 Err(_) => {}
             }
-            self.pause(&mut back_off, inbox).await;
+            self.pause(&mut back_off, None, inbox).await;
         }
     }
 

@@ -364,3 +364,29 @@ fn looks_at_the_stored_seq_become_rarer_while_the_store_is_away() {
         }
     });
 }
+
+#[test]
+fn a_store_that_refuses_one_scheduler_alone_says_why_and_is_tried_again() {
+    Setup::fleet(2).run(|w| async move {
+        w.running(FLEET).await;
+        w.store
+            .fail_always(StoreCall::Commit, StoreFault::NotApplied);
+        let began = Instant::now();
+        let told = w.ask(Command::Allocate).await.unwrap_err();
+        assert!(matches!(told, CallError::Store(_)), "{told}");
+        assert!(
+            began.elapsed() >= Duration::from_secs(1),
+            "it may be over with the next try"
+        );
+        // Whoever comes later need not wait as long.
+        let began = Instant::now();
+        let told = w.ask(Command::Allocate).await.unwrap_err();
+        assert!(matches!(told, CallError::Store(_)), "{told}");
+        assert!(began.elapsed() < Duration::from_secs(1));
+        w.store.heal();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // It is stored behind what was decided before.
+        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        assert_eq!(w.rooms("allocated"), 0, "nobody was told of them");
+    });
+}
