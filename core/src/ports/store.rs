@@ -344,7 +344,8 @@ pub trait Reads: Send + Sync + 'static {
         scheduler: &str,
         id: OperationId,
     ) -> Result<Option<Arc<OperationRecord>>, StoreError>;
-    /// Each scheduler's rooms by status, as stored and in this order; zeros if there is no such scheduler.
+    /// Each scheduler's rooms by status, as stored and in this order; zeros if there is no such scheduler,
+    /// or if its own cannot be read.
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError>;
     /// Checks that the store is usable now, for readiness.
     async fn check(&self) -> Result<(), StoreError>;

@@ -165,4 +165,8 @@ async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     server.ask(&["SCRIPT", "FLUSH"]);
     let counts = store.room_counts(&["nobody", "fleet"]).await.unwrap();
     assert_eq!((counts[0].total(), counts[1].of(RoomStatus::Ready)), (0, 2));
+    // What somebody left under the key of one does not hide the rooms of the others.
+    server.ask(&["SET", "scheduler:broken:status", "x"]);
+    let counts = store.room_counts(&["broken", "fleet"]).await.unwrap();
+    assert_eq!((counts[0].total(), counts[1].of(RoomStatus::Ready)), (0, 2));
 }
