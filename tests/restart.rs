@@ -2,7 +2,7 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Home, eventually, history, seconds};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +120,16 @@ async fn a_kill_between_two_starts_of_a_container_forgets_neither_its_end_nor_th
     let third = "exited with code 7, next start in 4 s";
     let waits = eventually(seconds(20), || async { maestro.logged().contains(third) });
     assert!(waits.await, "{}", maestro.logged());
+    let (_, rooms) = maestro.get("/schedulers/loops/rooms").await;
+    let room = rooms["rooms"][0]["id"].as_str().expect("its room");
+    let record = home.room_folder("loops", room).join("room.json");
+    // What is logged is written a moment later.
+    let written = eventually(seconds(3), || async {
+        let record = std::fs::read(&record).unwrap_or_default();
+        let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+        record["restarted"][0]["in_a_row"] == 3
+    });
+    assert!(written.await, "{}", maestro.logged());
     maestro.kill();
     let maestro = home.start();
     let taken_up = eventually(seconds(3), || async {
