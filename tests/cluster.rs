@@ -2,12 +2,17 @@
 
 mod support;
 
+use maestro_testkit::servers::postgres::PostgresServer;
+use maestro_testkit::servers::redis::RedisServer;
 use serde_json::Value;
-use std::time::Instant;
-use support::stores::Stores;
+use std::time::{Duration, Instant};
+use support::stores::{Stores, migrate};
 use support::{Home, Maestro, eventually, seconds};
 
 const FLEETS: [&str; 4] = ["north", "east", "south", "west"];
+
+/// A session lasts three seconds.
+const LONGER_THAN_A_SESSION: Duration = Duration::from_secs(4);
 
 async fn serves(node: &Maestro, fleet: &str) -> bool {
     let path = format!("/schedulers/{fleet}/rollout");
@@ -69,4 +74,50 @@ async fn any_node_answers_and_what_a_killed_one_owned_goes_on() {
         stores.owned().is_empty(),
         "a planned stop frees them at once"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedulers_stay_where_they_are_when_postgres_was_away() {
+    let (Some(mut server), Some(redis)) = (
+        PostgresServer::start(&[]).await,
+        RedisServer::start(&[]).await,
+    ) else {
+        return;
+    };
+    let stores = Stores {
+        postgres: server.database(),
+        redis,
+    };
+    migrate(&stores.environment());
+    let homes = [Home::new(), Home::new()];
+    let nodes = homes.each_ref().map(|home| stores.node(home));
+    // Neither node sees the rooms of the other.
+    for (fleet, (node, home)) in FLEETS.iter().zip(nodes.iter().zip(&homes).cycle()) {
+        let created = node.post("/schedulers", &home.mute_fleet(fleet, 1)).await;
+        assert_eq!(created.0, 200, "{}", created.1);
+    }
+    let owners = || {
+        stores
+            .postgres
+            .ask("SELECT scheduler, session, epoch FROM maestro_owner ORDER BY 1")
+    };
+    let sessions = "SELECT DISTINCT session FROM maestro_owner";
+    let on_both = || async {
+        stores.postgres.ask(sessions).len() == 2 && stores.owned().len() == FLEETS.len()
+    };
+    assert!(eventually(seconds(30), on_both).await, "{:?}", owners());
+    let before = owners();
+
+    server.kill();
+    tokio::time::sleep(LONGER_THAN_A_SESSION).await;
+    server.again().await;
+    let all_owned = || async { stores.owned().len() == FLEETS.len() };
+    assert!(eventually(seconds(30), all_owned).await);
+    // Each node has renewed its own, so that nobody takes them any more.
+    tokio::time::sleep(LONGER_THAN_A_SESSION).await;
+    assert_eq!(stores.owned().len(), FLEETS.len());
+    assert_eq!(owners(), before);
+    for fleet in FLEETS {
+        assert!(serves(&nodes[0], fleet).await && serves(&nodes[1], fleet).await);
+    }
 }

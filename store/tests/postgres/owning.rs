@@ -67,19 +67,48 @@ async fn own(node: &PostgresOwnership, name: &str) -> Epoch {
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_begins_anew_with_nothing() {
+async fn a_session_that_was_ended_by_another_begins_anew_with_nothing() {
     let Some(nodes) = nodes().await else {
         return;
     };
-    let one = nodes.named("one:1");
-    let epoch = own(&one, "s").await;
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    let [s, t] = [own(&one, "s").await, own(&one, "t").await];
     nodes.0.ask(END_ALL);
-    let held = [("s".into(), epoch)];
-    assert_eq!(one.renew(&held).await.unwrap(), [Renewal::Lost]);
-    // Another node may take it from now on, and so may this one.
-    assert_eq!(one.members().await.unwrap().len(), 1);
-    assert_eq!(one.owners().await.unwrap(), []);
-    assert!(own(&nodes.named("two:2"), "s").await > epoch);
+    // All that the session held is free from now on, not only what this node takes.
+    assert!(own(&two, "s").await > s);
+    let held = [("s".into(), s), ("t".into(), t)];
+    let lost = Renewal::Lost;
+    assert_eq!(one.renew(&held).await.unwrap(), [lost, lost]);
+    assert_eq!(one.members().await.unwrap().len(), 2);
+    assert_eq!(one.owner(&"t".into()).await.unwrap(), Owner::Unknown);
+    assert!(own(&one, "t").await > t);
+}
+
+#[tokio::test]
+async fn a_pause_of_the_database_moves_no_scheduler_between_living_nodes() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    let [mine, other] = [own(&one, "mine").await, own(&two, "other").await];
+    let dead = nodes.named("dead:3");
+    own(&dead, "left").await;
+    nodes.0.ask(&format!(
+        "{END_ALL}; UPDATE maestro_node SET expires_at = clock_timestamp() - interval '2 minutes'
+         WHERE session = '{}'",
+        dead.myself().session
+    ));
+    // The first node that reaches it again keeps its own, and leaves the other time to do the same.
+    let held = [("mine".into(), mine)];
+    assert_eq!(one.renew(&held).await.unwrap(), [Renewal::Held(LONG)]);
+    let Claim::HeldBy(holder) = claim(&one, "other").await else {
+        panic!("taken from a node that had no time to renew");
+    };
+    assert_eq!(holder.session, two.myself().session);
+    let held = [("other".into(), other)];
+    assert_eq!(two.renew(&held).await.unwrap(), [Renewal::Held(LONG)]);
+    // A node that had ended long before gets no time.
+    own(&one, "left").await;
 }
 
 #[tokio::test]

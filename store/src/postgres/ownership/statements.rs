@@ -6,13 +6,27 @@
 /// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs. $10: the
 /// process is drained, which a session that begins anew has to say again.
 ///
-/// A session that has ended begins anew without its schedulers: another node may be taking them at this moment. While
-/// it has not, nobody else can have taken any, so what this statement sees of them is true until the new end.
+/// Whoever takes schedulers of a session that has ended deletes it first ([`ACQUIRE`]). So one that has ended and is still
+/// there goes on with all that it held. Its end was most likely this database's fault, which did not answer, so sessions
+/// that ended when it did are extended too: nodes that live renew them within that time, and their schedulers, with
+/// rooms that perhaps nobody else can see, stay where they are. A row that is locked is being renewed or deleted.
+///
+/// A session that was deleted begins anew without its schedulers: another node may be taking them at this moment. What
+/// this statement sees of the others is true until their new end.
 pub const RENEW: &str = "
 WITH extended AS (
-    UPDATE maestro_node SET expires_at = clock_timestamp() + make_interval(secs => $2)
-    WHERE session = $1 AND expires_at > clock_timestamp()
-    RETURNING session
+    UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
+    FROM (SELECT session, expires_at AS ended_at FROM maestro_node WHERE session = $1 FOR UPDATE) AS mine
+    WHERE n.session = mine.session
+    RETURNING n.session, mine.ended_at
+), lapsed_too AS (
+    SELECT o.session FROM maestro_node o JOIN extended e ON o.session <> e.session
+    WHERE e.ended_at <= clock_timestamp() AND o.expires_at <= clock_timestamp()
+        AND o.expires_at > e.ended_at - make_interval(secs => $2)
+    FOR UPDATE OF o SKIP LOCKED
+), spared AS (
+    UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
+    FROM lapsed_too l WHERE n.session = l.session
 ), begun AS (
     INSERT INTO maestro_node (session, expires_at, name, address, hosts, draining, runtime_domain, version)
     SELECT $1, clock_timestamp() + make_interval(secs => $2), $3, $4, $5, $10, $6, $7
@@ -21,15 +35,16 @@ WITH extended AS (
     RETURNING session
 ), swept AS (
     DELETE FROM maestro_node WHERE session IN (
-        SELECT session FROM maestro_node
-        WHERE expires_at < clock_timestamp() - interval '1 hour' AND session <> $1 AND EXISTS (SELECT FROM begun)
+        SELECT n.session FROM maestro_node n
+        WHERE n.expires_at < clock_timestamp() - interval '1 hour' AND n.session <> $1 AND EXISTS (SELECT FROM begun)
+            AND NOT EXISTS (SELECT FROM maestro_owner o WHERE o.session = n.session)
         FOR UPDATE SKIP LOCKED)
-), lapsed AS (
+), orphaned AS (
     SELECT scheduler FROM maestro_owner
     WHERE session = $1 AND EXISTS (SELECT FROM begun)
     ORDER BY scheduler FOR UPDATE
 ), freed AS (
-    UPDATE maestro_owner o SET session = NULL FROM lapsed l WHERE o.scheduler = l.scheduler AND o.session = $1
+    UPDATE maestro_owner o SET session = NULL FROM orphaned l WHERE o.scheduler = l.scheduler AND o.session = $1
     RETURNING pg_notify('maestro_owner', json_build_object('scheduler', o.scheduler)::text)
 )
 SELECT EXISTS (SELECT FROM extended) AND o.scheduler IS NOT NULL
