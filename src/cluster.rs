@@ -3,11 +3,11 @@
 use crate::compose::Stores;
 use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
-use maestro_core::ports::Member;
+use maestro_core::ports::{Member, Ownership};
 use maestro_grpc::NodeSecret;
 use maestro_store::cluster::ClusterStore;
 use maestro_store::embedded::ClaimedFolder;
-use maestro_store::postgres::setting::{agreed, own_address};
+use maestro_store::postgres::setting::{agreed, in_common, own_address};
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
 use std::net::{SocketAddr, TcpListener};
@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 /// Longer than any statement takes on a database that works, and shorter than a lease.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most nodes that a message names.
+const NAMED_MAX: usize = 5;
 
 /// The store of a cluster, and whose rooms this process finds.
 pub struct OpenCluster {
@@ -83,6 +86,9 @@ pub async fn open(
     .await?;
     let lease = settings.actors_in_use().lease_ttl;
     let ownership = PostgresOwnership::new(database.clone(), me, lease);
+    if let Some(secret) = &settings.nodes.secret {
+        agree(&database, &ownership, secret).await?;
+    }
     let store = ClusterStore::open(database, redis, Arc::new(ownership)).await?;
     let open = OpenCluster {
         store,
@@ -118,6 +124,40 @@ async fn shared_secret(database: &Database) -> anyhow::Result<NodeSecret> {
     let secret = agreed(database, "cluster_secret", &fresh).await?;
     NodeSecret::new(&secret)
         .context("the row `cluster_secret` of the table maestro_setting is no secret; delete it")
+}
+
+/// Refuses to run beside nodes that would refuse each call of this one, and whose calls it would refuse.
+async fn agree(
+    database: &Database,
+    ownership: &PostgresOwnership,
+    secret: &NodeSecret,
+) -> anyhow::Result<()> {
+    let salt = shared_installation(database).await?;
+    let fingerprint = secret.fingerprint(&salt).to_string();
+    let session = ownership.myself().session;
+    ownership.renew(&[]).await?;
+    let others = in_common(
+        database,
+        "cluster_secret_fingerprint",
+        &fingerprint,
+        &session,
+    )
+    .await?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    ownership.leave().await?;
+    let some = others.iter().take(NAMED_MAX).map(String::as_str);
+    let some = some.collect::<Vec<_>>().join(", ");
+    anyhow::bail!(
+        "cluster.secret is another one than that of the nodes that run ({some}{}): set the same on all of them; \
+         to change it, stop all of them first",
+        if others.len() > NAMED_MAX {
+            ", …"
+        } else {
+            ""
+        }
+    )
 }
 
 /// Where other nodes call this one: as set, or else where it reaches the database from.

@@ -121,3 +121,37 @@ async fn schedulers_stay_where_they_are_when_postgres_was_away() {
         assert!(serves(&nodes[0], fleet).await && serves(&nodes[1], fleet).await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_another_secret_does_not_start_beside_the_others() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let homes = [Home::new(), Home::new()];
+    let environment = stores.environment();
+    let with = |home: &Home, secret: &str| {
+        let shared = environment
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let own = [
+            ("MAESTRO_RUNTIME_TYPE", "simulated"),
+            ("MAESTRO_CLUSTER_SECRET", secret),
+        ];
+        home.try_start(&shared.chain(own).collect::<Vec<_>>())
+    };
+    let one = with(&homes[0], "correct-horse-battery").expect("it is the first");
+    for other in ["incorrect-horse-battery", ""] {
+        let log = with(&homes[1], other).err().expect("it is refused");
+        assert!(log.contains("cluster.secret is another one"), "{log}");
+        assert!(!log.contains("horse"), "{log}");
+    }
+    let same = with(&homes[1], "correct-horse-battery").expect("it is the same");
+    let created = same
+        .post("/schedulers", &homes[1].mute_fleet("north", 1))
+        .await;
+    assert_eq!(created.0, 200, "{}", created.1);
+    assert!(eventually(seconds(10), || serves(&one, "north")).await);
+    // Once no node runs, any secret is as good as any other.
+    assert!(same.stop().success() && one.stop().success());
+    with(&homes[0], "incorrect-horse-battery").expect("it is the first again");
+}

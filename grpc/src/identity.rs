@@ -5,6 +5,7 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use tonic::codegen::http::HeaderMap;
 use tonic::metadata::{Ascii, MetadataValue};
+use uuid::Uuid;
 
 /// The header that carries the secret.
 pub(crate) const NODE_SECRET: &str = "maestro-node-secret";
@@ -27,6 +28,11 @@ impl NodeSecret {
         let mut value = MetadataValue::try_from(text).ok()?;
         value.set_sensitive(true);
         (fits && printable).then_some(Self(value))
+    }
+
+    /// Tells secrets apart without telling them. `salt` differs for each cluster.
+    pub fn fingerprint(&self, salt: &Uuid) -> Uuid {
+        Uuid::new_v5(salt, self.0.as_encoded_bytes())
     }
 
     pub(crate) fn header(&self) -> MetadataValue<Ascii> {

@@ -29,7 +29,8 @@ pub fn refusal(request: &Request<Body>) -> Option<Response<Body>> {
     Some(refused)
 }
 
-/// The answer to a caller that does not know the secret of the nodes. Nothing of its call is read.
+/// The answer to a caller that does not know the secret of the nodes. Nothing of its call is read. Its own caller is
+/// usually a client that cannot help it, so it is told that the call cannot be served, not who it should be.
 pub fn stranger(peer: Option<&Peer>) -> Response<Body> {
     // Anybody can provoke this line, so its rate is limited.
     static SAID: Seldom = Seldom::new();
@@ -45,7 +46,7 @@ pub fn stranger(peer: Option<&Peer>) -> Response<Body> {
     }
     let message =
         "only nodes of this cluster may call here: cluster.secret must be the same on all of them";
-    status(Status::new(Code::Unauthenticated, message)).into_http()
+    status(Status::new(Code::Unavailable, message)).into_http()
 }
 
 /// The answer to a caller without TLS, where it is required. Nothing of its call is read.

@@ -75,7 +75,7 @@ impl Service<Request<Body>> for Calls {
         if let Some(secret) = &self.secret
             && !secret.is_in(request.headers())
         {
-            Timed::unknown(self.metrics.clone()).end(Some(Code::Unauthenticated));
+            Timed::unknown(self.metrics.clone()).end(Some(Code::Unavailable));
             return Box::pin(std::future::ready(Ok(door::stranger(peer))));
         }
         if (self.secret.is_some() || self.by_certificate)

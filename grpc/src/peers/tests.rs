@@ -64,7 +64,7 @@ async fn only_those_who_know_the_secret_are_heard() {
     let wrong = NodeSecret::new("incorrect-horse-battery").unwrap();
     for stranger in [None, Some(wrong)] {
         let refused = call(&peers(stranger), &address).await.unwrap_err();
-        assert_eq!(refused.code, Code::Unauthenticated);
+        assert_eq!(refused.code, Code::Unavailable);
         assert!(refused.message.contains("cluster.secret"), "{refused}");
         assert!(served.script.heard.lock().unwrap().is_empty());
         // Nor is anything described to them.

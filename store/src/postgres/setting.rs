@@ -4,9 +4,19 @@ use super::{Database, DatabaseError, Param};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use tokio::net::lookup_host;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 const PUT: &str =
     "INSERT INTO maestro_setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+const SHARE: &str = "
+INSERT INTO maestro_setting AS s (key, value) VALUES ($1, $2)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+WHERE s.value = excluded.value
+    OR NOT EXISTS (SELECT FROM maestro_node WHERE expires_at > clock_timestamp() AND session <> $3)
+RETURNING s.key";
+const OTHERS: &str = "
+SELECT name || ' (' || address || ')' FROM maestro_node
+WHERE expires_at > clock_timestamp() AND session <> $1 ORDER BY 1";
 const GET: &str = "SELECT value FROM maestro_setting WHERE key = $1";
 
 /// The value of a setting that all nodes share: the one that was proposed first.
@@ -22,6 +32,30 @@ pub async fn agreed(
     database.change(PUT, &both).await?;
     let rows = database.query(GET, &both[..1]).await?;
     Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
+}
+
+/// Sets a value that all living nodes must have in common. Returns the names of the nodes that live if they have another
+/// one, otherwise nothing. A node asks once its own session, which does not count, has begun: of two that begin at the
+/// same time, one is refused.
+///
+/// # Errors
+/// If the database fails.
+pub async fn in_common(
+    database: &Database,
+    key: &str,
+    value: &str,
+    session: &Uuid,
+) -> Result<Vec<String>, DatabaseError> {
+    let params: [Param<'_>; 3] = [
+        (&key, Type::TEXT),
+        (&value, Type::TEXT),
+        (session, Type::UUID),
+    ];
+    if !database.change(SHARE, &params).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let others = database.query(OTHERS, &params[2..]).await?;
+    Ok(others.iter().map(|row| row.get(0)).collect())
 }
 
 /// The address of this machine on the way to the database; the loopback address if the database is here. The address
