@@ -94,6 +94,9 @@ async fn what_does_not_exist_is_not_found_and_names_are_given_once() {
         assert_eq!((status, &body["code"]), (404, &json!(5)), "{path}: {body}");
     }
     assert_eq!(maestro.delete("/schedulers/nobody").await.0, 404);
+    let url = format!("{}/schedulers/no:body", maestro.management);
+    let (status, told) = maestro.call("PUT", &url, Some(&json!({}))).await;
+    assert_eq!(status, 404, "{told}");
     assert_eq!(
         maestro
             .post("/schedulers/nobody", &home.fleet("nobody", 1))

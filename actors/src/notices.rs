@@ -5,14 +5,16 @@ use crate::factory::{BuildError, LoadedOwner, Made};
 use crate::handle::SchedulerHandle;
 use crate::messages::{Control, Counted};
 use crate::owner_status::OwnerStatus;
-use crate::supervisor::{Child, LOAD_RETRY, SupervisorActor};
+use crate::supervisor::{Child, LOAD_RETRY, SupervisorActor, UNREADABLE_RETRY_MAX};
 use crate::supervisor_messages::{EndCause, Notice};
 use actix::prelude::*;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Owner, StoreError};
+use maestro_core::rules::back_off::doubled;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 impl Handler<Counted<Notice>> for SupervisorActor {
@@ -67,7 +69,7 @@ impl SupervisorActor {
             }
             self.build(&name, LOAD_RETRY);
         }
-        ctx.run_later(LOAD_RETRY, |actor, _| actor.load_again());
+        ctx.run_later(LOAD_RETRY, |actor, ctx| actor.load_again(ctx));
     }
 
     fn taken(&mut self, names: Vec<SchedulerName>) {
@@ -128,7 +130,7 @@ impl SupervisorActor {
             self.parts.look_again.notify_one();
         }
         if !waited && !self.unloaded.is_empty() {
-            ctx.run_later(LOAD_RETRY, |actor, _| actor.load_again());
+            ctx.run_later(LOAD_RETRY, |actor, ctx| actor.load_again(ctx));
         }
         self.load_queued();
     }
@@ -143,20 +145,36 @@ impl SupervisorActor {
             Err(BuildError::Panicked) => self.restart(name, "loading it panicked"),
             Err(BuildError::HeldBy(holder)) => self.let_go(name, Owner::Held(holder)),
             Err(BuildError::Store(StoreError::Fenced { .. })) => self.let_go(name, Owner::Nobody),
-            Err(cause) => {
-                let Some(child) = self.children.get_mut(name) else {
-                    return;
-                };
-                // An unavailable store is not the scheduler's fault: the retry costs no budget.
-                child.building = true;
-                child.handle.counters().load_failed();
-                // Logged once, not each second.
-                if !std::mem::replace(&mut child.unloaded, true) {
+            Err(cause) => self.not_built(name, &cause),
+        }
+    }
+
+    /// What cannot be loaded is not the scheduler's fault: the retry costs no budget.
+    fn not_built(&mut self, name: &SchedulerName, cause: &BuildError) {
+        let Some(child) = self.children.get_mut(name) else {
+            return;
+        };
+        child.building = true;
+        child.handle.counters().load_failed();
+        let is_unreadable = matches!(cause, BuildError::Store(StoreError::Corrupt(_)));
+        child.unreadable = is_unreadable.then(|| {
+            let before = child.unreadable.map_or(0, |(times, _)| times);
+            let wait = doubled(LOAD_RETRY, before, UNREADABLE_RETRY_MAX);
+            (before.saturating_add(1), Instant::now() + wait)
+        });
+        // Logged once, not each time.
+        if !std::mem::replace(&mut child.unloaded, true) {
+            match is_unreadable {
+                true => warn!(
+                    scheduler_name = %name, %cause,
+                    "it cannot be loaded; mend what is stored; it is tried again within a minute, or at once by a reload"
+                ),
+                false => {
                     warn!(scheduler_name = %name, %cause, "it cannot be loaded; it is tried each second");
                 }
-                self.unloaded.push(name.clone());
             }
         }
+        self.unloaded.push(name.clone());
     }
 
     fn child_ended(&mut self, name: &SchedulerName, incarnation: u64, cause: EndCause) {
@@ -182,8 +200,12 @@ impl SupervisorActor {
                 child.handle.set_status(OwnerStatus::Loading);
                 self.build(name, Duration::ZERO);
             }
-            // It is being loaded already.
-            Err(_) => {}
+            // It is being loaded already, or soon.
+            Err(_) => {
+                if let Some((_, at)) = &mut child.unreadable {
+                    *at = Instant::now();
+                }
+            }
         }
     }
 

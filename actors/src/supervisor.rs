@@ -25,10 +25,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 /// Pause before schedulers that could not be loaded are tried again.
 pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
+/// The longest pause before a scheduler is tried again whose stored state cannot be read: somebody has to mend it first.
+pub(crate) const UNREADABLE_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of batches of schedulers that are loaded at the same time.
 const BATCHES_MAX: usize = 4;
 
@@ -40,8 +43,10 @@ pub(crate) struct Child {
     pub(crate) alive: bool,
     /// A factory is running.
     pub(crate) building: bool,
-    /// The last factory could not reach the store.
+    /// The last factory could not load it.
     pub(crate) unloaded: bool,
+    /// What is stored of it cannot be read: how often that was found, and when it is tried again.
+    pub(crate) unreadable: Option<(u32, Instant)>,
     /// Callers of `Ensure` and `Reload` that wait for the next incarnation.
     pub(crate) waiting: Vec<oneshot::Sender<Result<SchedulerHandle, CallError>>>,
     pub(crate) reloading: Vec<oneshot::Sender<bool>>,
@@ -99,15 +104,22 @@ impl SupervisorActor {
         self.load_queued();
     }
 
-    /// Puts children whose factory failed into the queue again.
-    pub(crate) fn load_again(&mut self) {
-        let again = std::mem::take(&mut self.unloaded);
-        let waits = |name: &SchedulerName| {
-            let child = self.children.get(name);
-            child.is_some_and(|child| child.building && !child.alive)
-        };
-        let again = again.into_iter().filter(waits);
-        self.queue.extend(again);
+    /// Puts children whose factory failed into the queue again, those that cannot be read only when their pause is over.
+    pub(crate) fn load_again(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        for name in std::mem::take(&mut self.unloaded) {
+            let child = self.children.get(&name);
+            let Some(child) = child.filter(|child| child.building && !child.alive) else {
+                continue;
+            };
+            match child.unreadable {
+                Some((_, at)) if at > now => self.unloaded.push(name),
+                _ => self.queue.push_back(name),
+            }
+        }
+        if !self.unloaded.is_empty() {
+            ctx.run_later(LOAD_RETRY, |actor, ctx| actor.load_again(ctx));
+        }
         self.load_queued();
     }
 
@@ -186,6 +198,7 @@ impl SupervisorActor {
             alive: false,
             building: true,
             unloaded: false,
+            unreadable: None,
             waiting: Vec::new(),
             reloading: Vec::new(),
         };
@@ -201,6 +214,7 @@ impl SupervisorActor {
         child.incarnation = self.last_incarnation;
         child.alive = true;
         child.unloaded = false;
+        child.unreadable = None;
         let counters = self.directory.counters();
         counters.taken.served(name);
         if loaded.behind {

@@ -390,3 +390,31 @@ fn a_store_that_refuses_one_scheduler_alone_says_why_and_is_tried_again() {
         assert_eq!(w.rooms("allocated"), 0, "nobody was told of them");
     });
 }
+
+#[test]
+fn what_cannot_be_read_is_tried_ever_more_seldom_and_at_once_when_ordered() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        for _ in 0..3 {
+            w.store.fail(StoreCall::Load, StoreFault::Unreadable);
+        }
+        let began = Instant::now();
+        assert!(w.node.reload(FLEET).await.unwrap());
+        assert_eq!(began.elapsed().as_secs(), 1 + 2 + 4);
+        w.store.fail_always(StoreCall::Load, StoreFault::Unreadable);
+        let loads = || w.store.calls(StoreCall::Load);
+        let before = loads();
+        let began = Instant::now();
+        let first = w.spawn(|w| Box::pin(async move { w.node.reload(FLEET).await }));
+        let often = || loads() == before + 6;
+        eventually(LONG, "it has been tried often", often).await;
+        assert!(began.elapsed() > Duration::from_secs(30));
+        // Somebody mends it, and need not wait for a minute.
+        w.store.heal();
+        let mended = Instant::now();
+        assert!(w.node.reload(FLEET).await.unwrap());
+        assert!(mended.elapsed() <= Duration::from_secs(2));
+        // Its caller stopped waiting.
+        assert!(first.await.unwrap().is_err());
+    });
+}

@@ -213,3 +213,26 @@ async fn a_name_that_cannot_be_stored_disturbs_no_other() {
     let found = ports.ownership.discover().await.unwrap();
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_of_long_ago_that_cannot_be_read_keeps_no_fleet_from_its_owner() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.commit(created()).await.unwrap();
+    stores.rows(
+        "INSERT INTO scheduler_versions (name, version, yaml, rollback_version)
+         VALUES ('fleet', 'v0.1.0', 'autoscaling: [', '')",
+    );
+    let loaded = owner.load().await;
+    let versions = loaded.versions.iter().map(|version| version.version());
+    let versions: Vec<&str> = versions.map(SchedulerVersion::as_str).collect();
+    assert_eq!(versions, ["v1.0.0"]);
+    // The one in use is another matter.
+    stores.rows("UPDATE scheduler_versions SET yaml = '{' WHERE version = 'v1.0.0'");
+    let fleet = [("fleet".into(), owner.epoch)];
+    let loaded = ports.store.load(&fleet).await.remove(0);
+    assert!(matches!(loaded, Err(StoreError::Corrupt(_))), "{loaded:?}");
+}

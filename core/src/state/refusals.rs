@@ -46,7 +46,10 @@ pub(super) fn absent_for_allocation(name: &SchedulerName) -> Refusal {
 /// The refusal of a command for an unknown scheduler. `None` if the command does not need an existing one.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {
-        Command::CreateScheduler(_) | Command::SwitchVersion(_) => return None,
+        Command::CreateScheduler(_) => return None,
+        // No scheduler can have such a name, and in Redis its keys would be those of another one (contract 8.2).
+        Command::SwitchVersion(_) if name.as_str().contains(':') => missing(name),
+        Command::SwitchVersion(_) => return None,
         Command::NewVersion(_) | Command::Patch(_) => missing_for_version(name),
         Command::DeleteScheduler => missing_for_delete(name),
         Command::Allocate => absent_for_allocation(name),

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_postgres::Row as Fetched;
 use tokio_postgres::types::{Json, Type};
-use tracing::error;
+use tracing::{error, warn};
 
 /// Rows of `schedulers`, each with the row of its active version, or else of its newest one: rows of the original may
 /// lack the former.
@@ -57,7 +57,8 @@ pub struct StoredRows {
 /// The rows of several schedulers, in one round trip.
 ///
 /// # Errors
-/// Of the whole call if the database fails; of a single scheduler if one of its documents cannot be read.
+/// Of the whole call if the database fails; of a single scheduler if its active version cannot be read. Others that
+/// cannot are left out and logged: a fleet does not stand still for what it had long ago.
 pub async fn load(
     database: &Database,
     documents: &Documents,
@@ -95,7 +96,14 @@ pub async fn load(
     for fetched in &versions {
         let row = row(fetched);
         add(&row.name, &mut |rows| {
-            rows.versions.push(documents.read(&row, false)?);
+            let active = rows.scheduler.as_deref().map(Scheduler::version);
+            match documents.read(&row, false) {
+                Ok(version) => rows.versions.push(version),
+                Err(why) if active.is_some_and(|active| active.as_str() != row.version) => {
+                    warn!(%why, "this version is left out: nobody can switch to it");
+                }
+                Err(why) => return Err(why),
+            }
             Ok(())
         });
     }

@@ -47,6 +47,8 @@ pub enum StoreCall {
 pub enum StoreFault {
     /// Fails before anything was done.
     NotApplied,
+    /// A read finds what it cannot make sense of.
+    Unreadable,
     /// A commit is applied, and its outcome is reported as unknown.
     AppliedUnknown,
     /// A commit is not applied, and its outcome is reported as unknown.
@@ -211,6 +213,7 @@ impl FakeStore {
                 Ok(())
             }
             Some(StoreFault::LostAcknowledgement) => std::future::pending().await,
+            Some(StoreFault::Unreadable) => Err(StoreError::Corrupt("ordered fault".into())),
             Some(fault) => Err(StoreError::Unavailable(
                 format!("ordered fault {fault:?}").into(),
             )),
