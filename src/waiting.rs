@@ -1,14 +1,16 @@
 //! The start of a process of a cluster: it waits for its stores, which may start beside it, and says so.
 
 use crate::cluster::{self, OpenCluster};
-use crate::listen::{Listeners, url_of};
+use crate::listen::{HttpListeners, Listeners, url_of};
 use crate::settings::Settings;
 use crate::signals::ended_by_signal;
+use actix_web::dev::{Server, ServerHandle};
 use anyhow::{Context, bail};
 use maestro_http::{ConnectionTimeouts, RefusedRequests, ServerSettings, server};
 use prometheus::Registry;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// How long the stores are waited for, and how often they are tried. Longer than a database takes to start, and short
@@ -19,7 +21,7 @@ const TRY_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens the cluster store, and completes the settings with what all nodes share. While the stores cannot be reached,
-/// the internal server answers that the process is alive and not ready.
+/// the internal server answers that the process is alive and not ready, and the APIs refuse all calls with 503.
 ///
 /// # Errors
 /// At once if the settings or the stores have to be changed first; after [`WAIT_MAX`] if a store cannot be reached; if
@@ -44,9 +46,21 @@ pub async fn open_cluster(
     if !may_pass(&why) {
         return Err(why);
     }
-    let internal = listeners.http.internal.try_clone()?;
-    info!(internal = url_of(&internal)?, "alive, but not ready");
-    let answering = Answering::start(&settings, internal)?;
+    let HttpListeners {
+        management,
+        rooms,
+        internal,
+    } = &listeners.http;
+    let [management_url, rooms_url] =
+        [management, rooms].map(|listener| listener.as_ref().map(url_of).transpose());
+    info!(
+        management = management_url?,
+        rooms = rooms_url?,
+        internal = url_of(internal)?,
+        "alive, but not ready"
+    );
+    let apis = [management, rooms].into_iter().flatten();
+    let answering = Answering::start(&settings, internal, apis)?;
     let opened = tokio::select! {
         opened = retry(why, open) => opened,
         ended = ended_by_signal() => {
@@ -93,34 +107,41 @@ fn may_pass(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The health pages of a process that waits.
-struct Answering {
-    handle: actix_web::dev::ServerHandle,
-    running: tokio::task::JoinHandle<std::io::Result<()>>,
-}
+/// The health pages of a process that waits, and the refusals of its APIs.
+struct Answering(Vec<(ServerHandle, JoinHandle<std::io::Result<()>>)>);
 
 impl Answering {
-    fn start(settings: &Settings, listener: TcpListener) -> anyhow::Result<Self> {
-        let how = ServerSettings {
-            connections_max: 64,
-            listener,
-            workers: 1,
-            shutdown_timeout: settings.internal_shutdown,
-            timeouts: ConnectionTimeouts::default(),
-            trusted: settings.trusted.clone(),
-            refused: RefusedRequests::register(&Registry::new())?,
+    fn start<'a>(
+        settings: &Settings,
+        internal: &TcpListener,
+        apis: impl Iterator<Item = &'a TcpListener>,
+    ) -> anyhow::Result<Self> {
+        let how = |listener: &TcpListener| -> anyhow::Result<ServerSettings> {
+            Ok(ServerSettings {
+                connections_max: 64,
+                listener: listener.try_clone()?,
+                workers: 1,
+                shutdown_timeout: settings.internal_shutdown,
+                timeouts: ConnectionTimeouts::default(),
+                trusted: settings.trusted.clone(),
+                refused: RefusedRequests::register(&Registry::new())?,
+            })
         };
-        let server = server::waiting(how, settings.healthcheck_enabled)?;
-        Ok(Self {
-            handle: server.handle(),
-            running: actix_rt::spawn(server),
-        })
+        let health = server::waiting(how(internal)?, settings.healthcheck_enabled)?;
+        let mut servers = vec![health];
+        for api in apis {
+            servers.push(server::refusing(how(api)?)?);
+        }
+        let run = |server: Server| (server.handle(), actix_rt::spawn(server));
+        Ok(Self(servers.into_iter().map(run).collect()))
     }
 
     async fn stop(self) {
-        self.handle.stop(true).await;
-        if let Ok(Err(error)) = self.running.await {
-            warn!(%error, "the server ended with an error");
+        for (handle, running) in self.0 {
+            handle.stop(true).await;
+            if let Ok(Err(error)) = running.await {
+                warn!(%error, "a server ended with an error");
+            }
         }
     }
 }

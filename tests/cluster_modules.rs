@@ -218,8 +218,9 @@ async fn a_process_waits_for_its_stores() {
         });
         found.unwrap_or_else(|| panic!("it never says {message:?}"))
     };
-    let internal = until("alive, but not ready")["internal"].clone();
-    let internal = internal.as_str().expect("a URL").to_owned();
+    let alive = until("alive, but not ready");
+    let url = |of: &str| alive[of].as_str().expect("a URL").to_owned();
+    let (internal, management) = (url("internal"), url("management"));
     let http = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -231,6 +232,18 @@ async fn a_process_waits_for_its_stores() {
     assert_eq!(
         (status("/healthz").await, status("/readyz").await),
         (200, 503)
+    );
+    // Nobody waits for an answer that does not come.
+    let refused = http.get(format!("{management}/schedulers")).send().await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert!(
+        refused
+            .text()
+            .await
+            .expect("a text")
+            .contains("\"code\":14")
     );
     // The reason names the server and what to do.
     let waiting = until("waiting for the stores");

@@ -30,7 +30,7 @@ use crate::internal::{InternalParts, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
-use crate::waiting::configure_waiting;
+use crate::waiting::{configure_refusing, configure_waiting};
 
 /// How long the shutdown of a connection may take.
 const DISCONNECT_MAX: Duration = Duration::from_secs(1);
@@ -104,6 +104,14 @@ pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Se
 /// Fails when it cannot listen on the socket.
 pub fn waiting(settings: ServerSettings, health: bool) -> io::Result<Server> {
     bind(settings, internally(), configure_waiting(health))
+}
+
+/// Serves an API of a process that waits for its stores: all calls are refused with 503.
+///
+/// # Errors
+/// Fails when it cannot listen on the socket.
+pub fn refusing(settings: ServerSettings) -> io::Result<Server> {
+    bind(settings, internally(), configure_refusing)
 }
 
 /// Without observers: the HTTP metrics cover only the two APIs (contract 9).

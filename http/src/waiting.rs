@@ -1,9 +1,11 @@
-//! The internal server of a process that waits for its stores: it is alive, but not ready.
+//! The servers of a process that waits for its stores: it is alive, but not ready.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
+use maestro_api::Status;
 
+use crate::gateway::refusal;
 use crate::internal::{alive, not_found, text};
 
 /// Mounts the health pages (`internalApi.healthcheck.enabled`), and a 404 for all other paths.
@@ -17,6 +19,16 @@ pub fn configure_waiting(health: bool) -> impl Fn(&mut ServiceConfig) + Clone + 
         }
         config.default_service(web::to(not_found));
     }
+}
+
+/// Refuses everything: without an answer a caller would wait for its own timeout.
+pub fn configure_refusing(config: &mut ServiceConfig) {
+    config.default_service(web::to(refused));
+}
+
+async fn refused() -> HttpResponse {
+    let why = "Maestro is starting and cannot reach its stores yet; try again in a moment";
+    refusal(Status::unavailable(why))
 }
 
 async fn not_ready() -> HttpResponse {

@@ -18,13 +18,10 @@ impl Cluster {
         }
     }
 
-    /// A scheduler that no node may act for.
-    pub(super) fn ownerless(&self) -> Option<&SchedulerName> {
-        let acts = |name| {
-            let leased = |number| self.is_leased(self.place(number), name, Duration::ZERO);
-            (0..self.nodes.len()).any(leased)
-        };
-        self.machines.keys().find(|name| !acts(name))
+    /// Whether a node may act for the scheduler.
+    pub(super) fn is_owned(&self, name: &SchedulerName) -> bool {
+        let leased = |number| self.is_leased(self.place(number), name, Duration::ZERO);
+        (0..self.nodes.len()).any(leased)
     }
 
     /// Why the schedulers have not reached their wanted state.

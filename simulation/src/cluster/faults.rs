@@ -3,6 +3,7 @@
 use super::node::Node;
 use super::{Cluster, Event};
 use maestro_core::domain::*;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long things go wrong.
@@ -27,7 +28,11 @@ impl Cluster {
         let healed = self.now;
         let nodes = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let most = OWNED_WITHIN + nodes * LEFT_TO_EACH;
-        while let Some(name) = self.ownerless() {
+        // Each of them, not all at the same moment: hand-overs to nodes that have joined go on for much longer.
+        let mut waiting: BTreeSet<SchedulerName> = self.machines.keys().cloned().collect();
+        loop {
+            waiting.retain(|name| !self.is_owned(name));
+            let Some(name) = waiting.first() else { break };
             let waited = self.now.since(healed);
             assert!(waited < most, "{name} has no owner");
             self.run(Duration::from_secs(1));
