@@ -3,6 +3,7 @@
 
 mod away;
 mod cluster;
+mod figures;
 mod life;
 mod nodes;
 #[path = "../takeover/recording.rs"]

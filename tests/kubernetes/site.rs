@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{EvictParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use maestro_testkit::control_plane::{ControlPlane, Shared, TestNode};
-use maestro_testkit::kubelet::Kubelet;
+use maestro_testkit::kubelet::{Kubelet, Settings as KubeletSettings};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -30,6 +30,19 @@ pub struct Site {
 impl Site {
     /// With so many nodes that no other test uses. `None` without the programs of a control plane, which is said.
     pub async fn open(name: &str, nodes: usize) -> Option<Self> {
+        Self::with(name, nodes, |kubelet| kubelet).await
+    }
+
+    /// The same, with pods that are only said to run.
+    pub async fn status_only(name: &str, nodes: usize, ready_after: Duration) -> Option<Self> {
+        Self::with(name, nodes, |kubelet| kubelet.status_only(ready_after)).await
+    }
+
+    async fn with(
+        name: &str,
+        nodes: usize,
+        how: impl FnOnce(KubeletSettings) -> KubeletSettings,
+    ) -> Option<Self> {
         let plane = ControlPlane::shared().await?;
         let names: Vec<String> = (0..nodes).map(|node| format!("{name}-{node}")).collect();
         let registered = names.iter().map(|node| {
@@ -41,7 +54,7 @@ impl Site {
         let kubelet = Kubelet::of(&plane, &names).await;
         let binary = std::path::Path::new(BINARY);
         Some(Self {
-            kubelet: kubelet
+            kubelet: how(kubelet)
                 .program("maestro", binary)
                 .broken_image(LOST_IMAGE, "ImagePullBackOff")
                 .start(),
