@@ -5,7 +5,9 @@
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use maestro_core::domain::{Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq};
+use maestro_core::domain::{
+    Address, Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq,
+};
 use maestro_core::ports::*;
 use maestro_metrics::LATENCY_BUCKETS_MS;
 use prometheus::{
@@ -287,6 +289,17 @@ impl<S: Reads> Reads for Observed<S> {
     }
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
         timed(&[&self.roles.rooms], self.inner.room_counts(schedulers)).await
+    }
+    async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError> {
+        timed(
+            &[&self.roles.instances],
+            self.inner.room_address(scheduler, room),
+        )
+        .await
     }
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await

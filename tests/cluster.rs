@@ -4,7 +4,7 @@ mod support;
 
 use maestro_testkit::servers::postgres::PostgresServer;
 use maestro_testkit::servers::redis::RedisServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::stores::{Stores, migrate};
 use support::{Home, Maestro, eventually, seconds};
@@ -47,10 +47,7 @@ async fn any_node_answers_and_what_a_killed_one_owned_goes_on() {
     assert_eq!(owned, ["east", "north", "south", "west"]);
     // An order to a node that owns none of them reaches the owner.
     let edited = second
-        .patch(
-            "/schedulers/north",
-            &serde_json::json!({"roomsReplicas": 3}),
-        )
+        .patch("/schedulers/north", &json!({"roomsReplicas": 3}))
         .await;
     assert_eq!(edited.0, 200, "{}", edited.1);
     let has_grown = || async {
@@ -154,4 +151,37 @@ async fn a_node_with_another_secret_does_not_start_beside_the_others() {
     // Once no node runs, any secret is as good as any other.
     assert!(same.stop().success() && one.stop().success());
     with(&homes[0], "incorrect-horse-battery").expect("it is the first again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_room_that_nobody_owns_is_read_from_the_store() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let home = Home::new();
+    let node = stores.node(&home);
+    let address =
+        json!({"host": "10.0.0.7", "ports": [{"name": "game", "port": 40123, "protocol": "UDP"}]});
+    for (room, pod) in [
+        ("placed", json!({"id": "placed", "address": address})),
+        ("waiting", json!({"id": "waiting"})),
+    ] {
+        let pod = pod.to_string();
+        stores
+            .redis
+            .ask(&["HSET", "scheduler:stray:podMap", room, &pod]);
+    }
+    let address_of = async |room: &str| {
+        let path = format!("/scheduler/stray/rooms/{room}/address");
+        let url = format!("{}{path}", node.rooms);
+        node.call("GET", &url, None).await
+    };
+    let (status, told) = address_of("placed").await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["host"], "10.0.0.7", "{told}");
+    assert_eq!(told["ports"][0]["port"], 40123, "{told}");
+    let (status, told) = address_of("waiting").await;
+    assert_eq!((status, &told["code"]), (503, &json!(14)), "{told}");
+    let (status, told) = address_of("unheard-of").await;
+    assert_eq!((status, &told["code"]), (404, &json!(5)), "{told}");
 }

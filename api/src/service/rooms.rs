@@ -4,15 +4,15 @@
 
 use async_trait::async_trait;
 use maestro_actors::{CallError, Node};
-use maestro_core::domain::{PingStatus, RoomId};
-use maestro_core::state::{Command, EventRequest, Ping, Reply, RequestedEvent};
+use maestro_core::domain::{Address, PingStatus, RoomId};
+use maestro_core::state::{Command, EventRequest, Ping, RefusalKind, Reply, RequestedEvent};
 use serde_json::value::RawValue;
 
 use super::late::{Doing, in_time};
 use crate::codec::Struct;
 use crate::codec::messages::*;
 use crate::error::unexpected;
-use crate::{ApiResult, RequestContext, RoomsApi, Status, convert};
+use crate::{ApiResult, Code, RequestContext, RoomsApi, Status, convert};
 
 /// Implements the rooms API with the actors of a node.
 #[derive(Clone)]
@@ -31,6 +31,29 @@ impl RoomsService {
         tracing::debug!(scheduler_name = scheduler, room_id = room, %error, "a ping was not taken");
     }
 
+    /// The address of a room that no owner knows but the store does, because another program wrote it, or its scheduler
+    /// is gone (contract 8.2). `unknown` is the answer if the store has no such room either.
+    async fn stored_address(
+        &self,
+        context: &RequestContext,
+        scheduler: String,
+        room: String,
+        unknown: CallError,
+    ) -> ApiResult<GetRoomAddressResponse> {
+        let catalog = self.node.catalog();
+        let asked = catalog.read_within(context.remaining(), |reads| {
+            Box::pin(async move { reads.room_address(&scheduler, &room).await })
+        });
+        match asked.await? {
+            Some(Some(address)) => Ok(found(&address)),
+            Some(None) => Err(Status::new(
+                Code::Unavailable,
+                "the room has no address yet; ask again once it is placed",
+            )),
+            None => Err(unknown.into()),
+        }
+    }
+
     /// Passes an event to the forwarders; an `Err` is the message for the room.
     async fn forward(
         &self,
@@ -41,6 +64,19 @@ impl RoomsService {
         let sent = self.node.forward(scheduler, request, context.remaining());
         sent.await.map_err(|error| error.to_string())
     }
+}
+
+fn found(address: &Address) -> GetRoomAddressResponse {
+    GetRoomAddressResponse {
+        ports: convert::ports(address),
+        host: address.host.clone(),
+        ipv6_label: String::new(),
+    }
+}
+
+/// Whether the scheduler or its room does not exist, as far as owners know.
+fn is_unknown(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(refusal) if refusal.kind == RefusalKind::NotFound)
 }
 
 fn event(room: &str, metadata: Option<&Struct>, event: RequestedEvent) -> EventRequest {
@@ -150,16 +186,20 @@ impl RoomsApi for RoomsService {
         request: GetRoomAddressRequest,
     ) -> ApiResult<GetRoomAddressResponse> {
         in_time(context, Doing::GettingInstance)?;
-        let command = Command::Address(request.room_name.into());
+        let room = request.room_name;
+        let command = Command::Address(room.as_str().into());
         let asked = self
             .node
             .ask(&request.scheduler_name, command, context.remaining());
-        match asked.await? {
-            Reply::Address(address) => Ok(GetRoomAddressResponse {
-                ports: convert::ports(&address),
-                host: address.host.clone(),
-                ipv6_label: String::new(),
-            }),
+        let reply = match asked.await {
+            Err(error) if is_unknown(&error) => {
+                let scheduler = request.scheduler_name;
+                return self.stored_address(context, scheduler, room, error).await;
+            }
+            answered => answered?,
+        };
+        match reply {
+            Reply::Address(address) => Ok(found(&address)),
             other => Err(unexpected(&other)),
         }
     }

@@ -347,6 +347,13 @@ pub trait Reads: Send + Sync + 'static {
     /// Each scheduler's rooms by status, as stored and in this order; zeros if there is no such scheduler,
     /// or if its own cannot be read.
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError>;
+    /// The address that is stored of a room, which may be one that no owner knows, because another program wrote it or
+    /// its scheduler is gone (contract 8.2). `None` if there is no such room; `Some(None)` if it has no address.
+    async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError>;
     /// Checks that the store is usable now, for readiness.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -6,7 +6,9 @@ use crate::postgres::reads::{self, ReadError};
 use crate::redis::FleetFigures;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use maestro_core::domain::{Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq};
+use maestro_core::domain::{
+    Address, Epoch, OperationId, OperationRecord, Scheduler, SchedulerName, Seq,
+};
 use maestro_core::ports::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -92,6 +94,13 @@ impl Reads for ClusterStore {
     }
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
         self.redis.room_counts(schedulers).await
+    }
+    async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError> {
+        self.redis.room_address(scheduler, room).await
     }
     async fn check(&self) -> Result<(), StoreError> {
         check(&self.database, &self.redis).await

@@ -7,7 +7,7 @@ use super::{
 };
 use async_trait::async_trait;
 use maestro_core::{
-    domain::{OperationId, OperationRecord, OperationStatus, Scheduler},
+    domain::{Address, OperationId, OperationRecord, OperationStatus, RoomRecord, Scheduler},
     ports::{OperationPage, Reads, RoomCounts, SchedulerFilter, Stage, StoreError, VersionRow},
 };
 use redb::ReadTransaction;
@@ -106,6 +106,23 @@ impl Reads for EmbeddedStore {
     async fn room_counts(&self, schedulers: &[&str]) -> Result<Vec<RoomCounts>, StoreError> {
         let counts = schedulers.iter().map(|name| self.shared.model.rooms(name));
         Ok(counts.collect())
+    }
+
+    async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError> {
+        let (scheduler, room) = (scheduler.to_owned(), room.to_owned());
+        let read = self.shared.read(move |txn| {
+            let table = txn.open_table(tables::ROOMS)?;
+            let Some(row) = table.get((scheduler.as_str(), room.as_str()))? else {
+                return Ok(None);
+            };
+            let record: RoomRecord = tables::decode("rooms", &room, row.value().1)?;
+            Ok(Some(record.address().map(|address| (**address).clone())))
+        });
+        read.await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

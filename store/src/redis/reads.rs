@@ -5,7 +5,8 @@ use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::error::store_error;
 use super::keys::{FENCE, Keys};
 use super::operation::{OperationValues, Unreadable, operation_id};
-use maestro_core::domain::{OperationId, OperationRecord, OperationStatus, SchedulerName};
+use super::room::instance_address;
+use maestro_core::domain::{Address, OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -246,6 +247,28 @@ impl RedisStore {
         answer
             .map(|keys| keys.into_iter().collect())
             .map_err(|error| store_error(&error))
+    }
+
+    /// The address in the instance of a room, whoever wrote it. One round trip.
+    ///
+    /// # Errors
+    /// If Redis cannot be read, or the instance cannot.
+    pub async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError> {
+        let asked = Ask::fields(Keys(scheduler).instances(), [room]);
+        let mut replies = ask(&self.connections.reads, vec![asked]).await?.into_iter();
+        let fields = replies.next().unwrap_or(Reply::WrongType).optional();
+        let fields = fields.map_err(|WrongType| wrong_type(scheduler))?;
+        let Some(pod) = fields.into_iter().next().flatten() else {
+            return Ok(None);
+        };
+        let address = instance_address(&pod);
+        address
+            .map(Some)
+            .map_err(|error| StoreError::Corrupt(Cause::of(error)))
     }
 
     /// Checks that Redis answers now, for readiness.

@@ -94,12 +94,35 @@ pub fn instance_status(pod: &str) -> InstanceStatus {
     status.unwrap_or_default()
 }
 
+/// The address alone of a value of `podMap`; `None` if it has none.
+///
+/// # Errors
+/// If the value cannot be read.
+pub fn instance_address(pod: &str) -> Result<Option<Address>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct OnlyAddress {
+        #[serde(default)]
+        address: Option<PodAddress>,
+    }
+    let read: OnlyAddress = serde_json::from_str(pod)?;
+    Ok(read.address.map(PodAddress::address))
+}
+
 #[derive(Serialize, Deserialize)]
 struct PodAddress {
     #[serde(default)]
     host: String,
     #[serde(default)]
     ports: Option<Vec<maestro_core::domain::Port>>,
+}
+
+impl PodAddress {
+    fn address(self) -> Address {
+        Address {
+            host: self.host,
+            ports: self.ports.unwrap_or_default(),
+        }
+    }
 }
 
 /// What only we know about a room.
@@ -250,10 +273,7 @@ impl RoomValues {
         let status = pod.status.known();
         let status =
             status.ok_or_else(|| unreadable("podMap's status", &pod.status.kind.to_string()))?;
-        let address = pod.address.map(|address| Address {
-            host: address.host,
-            ports: address.ports.unwrap_or_default(),
-        });
+        let address = pod.address.map(PodAddress::address);
         intent.host_ports = ports_of(address.as_ref());
         let is_ours = pod.maestro.is_some();
         let mut ours = None;
@@ -294,8 +314,7 @@ impl RoomValues {
 }
 
 /// The field `metadata` (contract 8.2): `null` before the first ping, and what the last one said, which is an object
-/// also
-/// if it said nothing.
+/// also if it said nothing.
 pub fn metadata_text(said: Option<&str>) -> &str {
     match said {
         None => "null",

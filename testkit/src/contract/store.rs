@@ -28,6 +28,7 @@ macro_rules! store_contract {
             schedulers::a_deletion_keeps_one_operation_and_no_namesake_is_touched,
             schedulers::a_name_can_be_created_again_and_starts_clean,
             rooms::rooms_are_counted_by_status,
+            rooms::the_address_of_a_room_is_read_without_its_owner,
             rooms::a_touch_changes_what_a_steady_ping_says,
             rooms::a_touch_of_a_room_that_is_gone_is_passed_over,
             operations::the_queue_has_priority_ones_first_and_the_latest_of_them_before,

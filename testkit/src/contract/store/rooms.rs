@@ -58,6 +58,23 @@ pub async fn rooms_are_counted_by_status(harness: &dyn Harness) {
     assert_eq!(none, RoomCounts::default());
 }
 
+pub async fn the_address_of_a_room_is_read_without_its_owner(harness: &dyn Harness) {
+    let ports = harness.open().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let made = room("r-1", RoomStatus::Ready);
+    let address = made.address().map(|address| (**address).clone());
+    assert!(address.is_some());
+    let mut unmade = room("r-2", RoomStatus::Pending);
+    unmade.instance = None;
+    let rooms = [made, unmade].map(|room| Change::PutRoom(Box::new(room)));
+    owner.put(rooms.into()).await;
+    let read = async |fleet: &str, room: &str| ports.reads.room_address(fleet, room).await.unwrap();
+    assert_eq!(read("fleet", "r-1").await, Some(address));
+    assert_eq!(read("fleet", "r-2").await, Some(None));
+    assert_eq!(read("fleet", "r-3").await, None);
+    assert_eq!(read("other", "r-1").await, None);
+}
+
 pub async fn a_touch_changes_what_a_steady_ping_says(harness: &dyn Harness) {
     let ports = harness.open().await;
     let mut owner = Owner::of(&ports, "fleet").await;

@@ -104,6 +104,16 @@ impl Reads for FakeStore {
         Ok(counts.collect())
     }
 
+    async fn room_address(
+        &self,
+        scheduler: &str,
+        room: &str,
+    ) -> Result<Option<Option<Address>>, StoreError> {
+        self.ask(StoreCall::Read).await?;
+        let stored = self.stored_room(scheduler, room);
+        Ok(stored.map(|room| room.address().map(|address| (**address).clone())))
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.ask(StoreCall::Check).await
     }
