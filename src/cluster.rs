@@ -7,7 +7,7 @@ use maestro_core::ports::{Member, Ownership};
 use maestro_grpc::NodeSecret;
 use maestro_store::cluster::ClusterStore;
 use maestro_store::embedded::ClaimedFolder;
-use maestro_store::postgres::setting::{agreed, in_common, own_address};
+use maestro_store::postgres::setting::{agreed, in_common, own_address, stored};
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +20,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Most nodes that a message names.
 const NAMED_MAX: usize = 5;
+/// The shared setting that all domains of a cluster are derived from.
+const INSTALLATION: &str = "installation";
 
 /// The store of a cluster, and whose rooms this process finds.
 pub struct OpenCluster {
@@ -102,20 +104,55 @@ async fn pods_of(database: &Database) -> anyhow::Result<Uuid> {
     Ok(Uuid::new_v5(&shared_installation(database).await?, b"pods"))
 }
 
+/// The runtime domain of nodes whose rooms are pods; `None` where no node has ever run. For reports, which write nothing.
+///
+/// # Errors
+/// If the database fails.
+pub async fn pods_if_any(database: &Database) -> anyhow::Result<Option<String>> {
+    let shared = stored_installation(database).await?;
+    Ok(shared.map(|shared| Uuid::new_v5(&shared, b"pods").to_string()))
+}
+
+/// The runtime domain of a node on this machine with these settings whose rooms are processes, which is also their
+/// mark; `None` where no node has ever run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn installation_if_any(
+    database: &Database,
+    settings: &Settings,
+) -> anyhow::Result<Option<String>> {
+    let Some(shared) = stored_installation(database).await? else {
+        return Ok(None);
+    };
+    Ok(Some(at_this_place(&shared, settings)?.to_string()))
+}
+
 /// Differs for each machine and data folder of a cluster, and stays the same over restarts.
 async fn installation(database: &Database, settings: &Settings) -> anyhow::Result<Uuid> {
-    let shared = shared_installation(database).await?;
+    at_this_place(&shared_installation(database).await?, settings)
+}
+
+fn at_this_place(shared: &Uuid, settings: &Settings) -> anyhow::Result<Uuid> {
     let folder = std::path::absolute(&settings.data_dir)?;
     let place = format!("{}:{}", machine(), folder.display());
-    Ok(Uuid::new_v5(&shared, place.as_bytes()))
+    Ok(Uuid::new_v5(shared, place.as_bytes()))
+}
+
+async fn stored_installation(database: &Database) -> anyhow::Result<Option<Uuid>> {
+    let text = stored(database, INSTALLATION).await?;
+    text.map(|text| parsed(&text)).transpose()
+}
+
+fn parsed(installation: &str) -> anyhow::Result<Uuid> {
+    let parsed = installation.parse();
+    parsed.context("the row `installation` of the table maestro_setting is no UUID; correct it")
 }
 
 /// Generated once, by whichever node starts first.
 async fn shared_installation(database: &Database) -> anyhow::Result<Uuid> {
     let fresh = Uuid::new_v4().to_string();
-    let shared = agreed(database, "installation", &fresh).await?;
-    let parsed = shared.parse();
-    parsed.context("the row `installation` of the table maestro_setting is no UUID; correct it")
+    parsed(&agreed(database, INSTALLATION, &fresh).await?)
 }
 
 /// As [`shared_installation`].

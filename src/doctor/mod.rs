@@ -1,8 +1,10 @@
-//! `maestro doctor`: reports drift between Postgres and Redis, mends it when told, and hands both back to the original.
+//! `maestro doctor`: reports drift between Postgres, Redis and the rooms that run, mends it when told, and hands the
+//! stores back to the original.
 //! `maestro doctor kubernetes` looks at the cluster that is to run the rooms.
 
 mod kubernetes;
 mod report;
+mod rooms;
 
 use crate::logging;
 use crate::settings::{self, RuntimeKind, Settings, StoreKind};
@@ -17,6 +19,7 @@ use maestro_store::cluster::ClusterStore;
 use maestro_store::postgres::{Database, PostgresOwnership, PostgresSettings};
 use maestro_store::redis::{RedisSettings, RedisStore};
 use report::Report;
+use rooms::Seen;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,17 +85,17 @@ fn on_stores(args: &DoctorArgs, hands_back: bool) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     tasks.block_on(async {
-        let store = open(&loaded.settings).await?;
+        let (store, database) = open(&loaded.settings).await?;
         let done = match hands_back {
             true => hand_back(&store, &loaded.settings).await,
-            false => examine(&store, args).await,
+            false => examine(&store, &database, &loaded.settings, args).await,
         };
         store.close().await;
         done
     })
 }
 
-async fn open(settings: &Settings) -> anyhow::Result<Arc<ClusterStore>> {
+async fn open(settings: &Settings) -> anyhow::Result<(Arc<ClusterStore>, Database)> {
     let database = Database::open(&PostgresSettings {
         url: settings.postgres_url.clone(),
         pool_size: settings.postgres_pool_size.clamp(1, 4),
@@ -117,23 +120,36 @@ async fn open(settings: &Settings) -> anyhow::Result<Arc<ClusterStore>> {
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let ownership = PostgresOwnership::new(database.clone(), me, SESSION);
-    Ok(ClusterStore::open(database, redis, Arc::new(ownership)).await?)
+    let store = ClusterStore::open(database.clone(), redis, Arc::new(ownership)).await?;
+    Ok((store, database))
 }
 
-async fn examine(store: &ClusterStore, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+async fn examine(
+    store: &ClusterStore,
+    database: &Database,
+    settings: &Settings,
+    args: &DoctorArgs,
+) -> anyhow::Result<ExitCode> {
     let migrate = "the stores cannot be examined; has `maestro migrate` run?";
-    let found = store.examine().await.context(migrate)?;
+    let before = store.facts().await.context(migrate)?;
+    let seen = rooms::look(database, settings, before).await;
+    let runtime = match &seen {
+        Seen::Rooms(runtime) => Some(&**runtime),
+        Seen::Nothing(_) | Seen::Unknown(_) => None,
+    };
+    let found = store.examine(runtime).await.context(migrate)?;
     let report = match args.repair {
-        true => Report::of_repair(store.repair(found).await?),
-        false => Report::of_look(found),
+        true => Report::of_repair(store.repair(found).await?, &seen),
+        false => Report::of_look(found, &seen),
     };
     match args.json {
         true => print_document(&report.json()?)?,
         false => print(&report.text())?,
     }
-    Ok(match report.is_clean() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(DRIFT),
+    Ok(match (report.is_clean(), seen) {
+        (false, _) => ExitCode::from(DRIFT),
+        (true, Seen::Unknown(_)) => ExitCode::FAILURE,
+        (true, _) => ExitCode::SUCCESS,
     })
 }
 

@@ -22,9 +22,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 use writer::LogWriter;
 
-const INFO: &str = "info";
+/// Clients of the stores log every statement at debug level, with its values.
+const INFO: &str = "info,tokio_postgres=warn,fred=warn";
 /// Libraries at debug level are off: they log about themselves.
-const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
+const DEBUG: &str =
+    "debug,tokio_postgres=warn,fred=warn,hyper=info,hyper_util=info,reqwest=info,mio=info,h2=info";
 /// The HTTP library logs warnings and errors only. Its connections are off entirely: they log an error for each
 /// malformed request of a client. `RUST_LOG` can enable them.
 const ALWAYS: &str =
@@ -89,15 +91,12 @@ fn begin(form: Form, level: &str, spans: Option<SpanLayer>) {
     }
 }
 
-/// Clients of the stores log every statement at debug level, with its values.
-const CLIENTS: &str = "tokio_postgres=warn,fred=warn";
-
 /// The filter of `RUST_LOG`, or `level` if it is unset or malformed.
 fn filter(level: &str) -> EnvFilter {
     let wanted = std::env::var("RUST_LOG").ok();
     let wanted = wanted.filter(|wanted| !wanted.trim().is_empty());
     let wanted = wanted.and_then(|wanted| format!("{ALWAYS},{wanted}").parse().ok());
-    wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level},{CLIENTS}")))
+    wanted.unwrap_or_else(|| EnvFilter::new(format!("{ALWAYS},{level}")))
 }
 
 /// One filter for everything: filtered events are not even created.

@@ -14,6 +14,7 @@ mod hand_back;
 mod index;
 mod labels;
 mod limiter;
+mod listing;
 mod lookup;
 mod namespace;
 mod nodes;
@@ -29,6 +30,7 @@ mod trouble;
 mod watch;
 
 pub use hand_back::{HandBackError, hand_back};
+pub use listing::{ListError, all_rooms};
 pub use preflight::{Check, Verdict, preflight};
 pub use runtime::KubernetesRuntime;
 pub use settings::{

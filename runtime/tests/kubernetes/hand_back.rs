@@ -7,7 +7,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Protection, Runtime};
-use maestro_runtime::kubernetes::hand_back;
+use maestro_runtime::kubernetes::{all_rooms, hand_back};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use serde_json::{Value, json};
 
@@ -27,6 +27,11 @@ async fn ours_select_all_rooms_again_and_a_foreign_one_stays() {
         stage.create(&format!("{name}-{room}")).await.unwrap();
     }
     let busy = format!("{name}-0");
+    let all = all_rooms(&settings(&plane().await.unwrap())).await.unwrap();
+    let of_one = all
+        .iter()
+        .filter(|(scheduler, _)| scheduler.as_str() == name);
+    assert_eq!(of_one.count(), 3, "{all:?}");
     let order = Protection {
         on: vec![busy.as_str().into()],
         number: 1,

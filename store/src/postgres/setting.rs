@@ -30,8 +30,17 @@ pub async fn agreed(
 ) -> Result<String, DatabaseError> {
     let both: [Param<'_>; 2] = [(&key, Type::TEXT), (&proposed, Type::TEXT)];
     database.change(PUT, &both).await?;
-    let rows = database.query(GET, &both[..1]).await?;
-    Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
+    Ok(stored(database, key).await?.unwrap_or_default())
+}
+
+/// The value of such a setting, if any node has proposed one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn stored(database: &Database, key: &str) -> Result<Option<String>, DatabaseError> {
+    let asked: [Param<'_>; 1] = [(&key, Type::TEXT)];
+    let rows = database.query(GET, &asked).await?;
+    Ok(rows.first().map(|row| row.get(0)))
 }
 
 /// Sets a value that all living nodes must have in common. Returns the names of the nodes that live if they have another

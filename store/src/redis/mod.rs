@@ -43,6 +43,7 @@ use queues::Watched;
 use script::Script;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use urls::Place;
@@ -51,6 +52,8 @@ use written::Memory;
 /// The open store.
 pub struct RedisStore {
     connections: Connections,
+    /// The connections have been ended: the library warns of a second time.
+    is_closed: AtomicBool,
     place: Place,
     concerns: Vec<Concern>,
     operations_ttl: Option<Duration>,
@@ -80,6 +83,7 @@ impl RedisStore {
         let (connections, place, concerns) = connect::connect(settings).await?;
         Ok(Self {
             connections,
+            is_closed: AtomicBool::new(false),
             place,
             concerns,
             operations_ttl: settings.operations_ttl,
@@ -110,12 +114,17 @@ impl RedisStore {
 
     /// Ends the connections.
     pub async fn close(&self) {
-        self.connections.clone().close().await;
+        if !self.is_closed.swap(true, Relaxed) {
+            self.connections.clone().close().await;
+        }
     }
 }
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
+        if self.is_closed.swap(true, Relaxed) {
+            return;
+        }
         // The client's own tasks would keep the connections open. Without a runtime they have ended already.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(self.connections.clone().close());

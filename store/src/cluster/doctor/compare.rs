@@ -1,12 +1,15 @@
 //! What the facts mean. Pure.
 
 use super::facts::{Facts, OwnerFacts};
+use super::runtime::Runtime;
 use crate::redis::Oddity;
 use maestro_core::domain::{OperationId, RoomId};
+use maestro_core::rules::validation::valid_name;
 use serde::Serialize;
+use std::fmt;
 
 /// The kinds of drift, as scripts see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Rooms or open operations in Redis whose scheduler has no row in Postgres.
@@ -33,6 +36,22 @@ pub enum Kind {
     Outbox,
     /// The row names a session that has ended.
     DeadOwner,
+    /// The state of a scheduler is no word of the contract.
+    ForeignState,
+    /// Its name is none that a scheduler can be created with.
+    OddName,
+    /// A version is no version number.
+    OddVersion,
+    /// A room is stored as made, and the runtime does not have it.
+    NotRunning,
+    /// The runtime has a room that is not stored.
+    NotStored,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Who can mend it, and how.
@@ -61,10 +80,16 @@ pub struct Finding {
     pub operations: Vec<OperationId>,
 }
 
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, scheduler: &str, kind: Kind, text: String, remedy: Remedy) -> &mut Finding {
+    pub(super) fn add(
+        &mut self,
+        scheduler: &str,
+        kind: Kind,
+        text: String,
+        remedy: Remedy,
+    ) -> &mut Finding {
         self.0.push(Finding {
             scheduler: scheduler.to_owned(),
             kind,
@@ -79,13 +104,92 @@ impl Findings {
 }
 
 /// Everything that does not fit together, by scheduler.
-pub fn compare(facts: &Facts) -> Vec<Finding> {
+pub fn compare(facts: &Facts, runtime: Option<&Runtime>) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     rows(facts, &mut found);
+    names(facts, &mut found);
     order(facts, &mut found);
     keys(facts, &mut found);
+    if let Some(runtime) = runtime {
+        runtime.compare(facts, &mut found);
+    }
     found.0.sort_by(|a, b| a.scheduler.cmp(&b.scheduler));
+    for of_one in found.0.chunk_by_mut(|a, b| a.scheduler == b.scheduler) {
+        promise_nothing_else(facts, of_one);
+    }
     found.0
+}
+
+/// What `--repair` would refuse is not promised: each of these is a reason why it cannot act for this scheduler.
+fn promise_nothing_else(facts: &Facts, of_one: &mut [Finding]) {
+    let Some(first) = of_one.first() else {
+        return;
+    };
+    let owner = facts.owners.get(&first.scheduler);
+    let alive = owner.and_then(|owner| owner.alive.as_deref());
+    let Some(remedy) = prevented(of_one, alive) else {
+        return;
+    };
+    for finding in of_one {
+        if let Remedy::Repair(_) = finding.remedy {
+            finding.remedy = remedy.clone();
+        }
+    }
+}
+
+/// Why a scheduler with these findings cannot be repaired now, as what is to be done first.
+fn prevented(findings: &[Finding], alive: Option<&str>) -> Option<Remedy> {
+    let is = |kind| findings.iter().any(|finding| finding.kind == kind);
+    if let Some(address) = alive {
+        return Some(Remedy::ByHand(owned_by(address)));
+    }
+    if is(Kind::Behind) || is(Kind::Outbox) {
+        return Some(Remedy::ByHand(OWNER_FIRST.to_owned()));
+    }
+    if is(Kind::BadFence) || is(Kind::Unreadable) {
+        let text = "mend first what cannot be read of this scheduler, then repair";
+        return Some(Remedy::ByHand(text.to_owned()));
+    }
+    None
+}
+
+/// To load it would hide from its next owner that rooms are to be doubted.
+pub(super) const OWNER_FIRST: &str =
+    "its next owner has to complete it first: start a node, then repair again";
+
+pub(super) fn owned_by(address: &str) -> String {
+    format!(
+        "the node at {address} owns it; it deletes such remains when it loads the scheduler: reload it there (POST \
+         /debug/actors/NAME/reload), or stop the node and repair then"
+    )
+}
+
+/// Names, versions and states that no Maestro writes.
+fn names(facts: &Facts, found: &mut Findings) {
+    for (name, row) in &facts.schedulers {
+        if !valid_name(name) {
+            let text = "its name is none that a scheduler can be created with".to_owned();
+            let remedy = "create it anew under a name of lower-case letters, digits and hyphens, and delete this one";
+            found.add(name, Kind::OddName, text, Remedy::ByHand(remedy.to_owned()));
+        }
+        if let Some(state) = &row.foreign_state {
+            let text = format!(
+                "its state {state:?} is none of creating, in-sync, on-error and terminating"
+            );
+            let remedy = "set it to in-sync; its owner corrects that if rooms fail".to_owned();
+            found.add(name, Kind::ForeignState, text, Remedy::Repair(remedy));
+        }
+        for version in &row.odd_versions {
+            let text = format!("its version {version:?} is no version number such as v1.2.0");
+            let remedy = "delete its row in scheduler_versions, unless it is the active one: then post a new version first";
+            found.add(
+                name,
+                Kind::OddVersion,
+                text,
+                Remedy::ByHand(remedy.to_owned()),
+            );
+        }
+    }
 }
 
 fn rows(facts: &Facts, found: &mut Findings) {
@@ -169,10 +273,11 @@ fn keys(facts: &Facts, found: &mut Findings) {
             found.add(name, Kind::Unreadable, why.clone(), remedy);
             continue;
         }
-        if !facts.schedulers.contains_key(name) && redis.rooms + redis.operations > 0 {
+        if !facts.schedulers.contains_key(name) && redis.rooms.len() + redis.operations > 0 {
             let text = format!(
                 "Redis has {} rooms and {} open operations, and Postgres no such scheduler",
-                redis.rooms, redis.operations
+                redis.rooms.len(),
+                redis.operations
             );
             let remedy = "restore its row if Postgres lost it; otherwise delete the keys of its name, and its rooms";
             found.add(
@@ -255,7 +360,7 @@ mod tests {
         let row = SchedulerFacts {
             version: "v1.0.0".into(),
             has_version: true,
-            unreadable: None,
+            ..SchedulerFacts::default()
         };
         facts.schedulers.insert(name.into(), row);
         let owner = OwnerFacts {
@@ -270,7 +375,7 @@ mod tests {
     }
 
     fn kinds(facts: &Facts) -> Vec<Kind> {
-        compare(facts)
+        compare(facts, None)
             .into_iter()
             .map(|finding| finding.kind)
             .collect()
@@ -278,21 +383,23 @@ mod tests {
 
     #[test]
     fn what_fits_together_is_not_mentioned() {
-        assert_eq!(compare(&whole("arena")), []);
+        assert_eq!(compare(&whole("arena"), None), []);
         // As the original left it: no owner, no fence.
         let mut facts = whole("arena");
         facts.owners.clear();
         facts.fences.clear();
-        assert_eq!(compare(&facts), []);
+        assert_eq!(compare(&facts, None), []);
     }
 
     #[test]
     fn each_kind_of_drift_is_found_alone() {
         type Edit = fn(&mut Facts);
-        let cases: [(Kind, Edit); 11] = [
+        let cases: [(Kind, Edit); 13] = [
             (Kind::NoScheduler, |f| {
                 f.schedulers.clear();
-                f.redis.values_mut().for_each(|redis| redis.rooms = 1);
+                f.redis
+                    .values_mut()
+                    .for_each(|redis| redis.rooms.extend([("r".into(), true)]));
             }),
             (Kind::NoActiveVersion, |f| {
                 f.schedulers
@@ -339,6 +446,17 @@ mod tests {
             (Kind::DeadOwner, |f| {
                 f.owners.values_mut().for_each(|owner| owner.is_held = true);
             }),
+            (Kind::ForeignState, |f| {
+                let state = Some("banana".to_owned());
+                f.schedulers
+                    .values_mut()
+                    .for_each(|row| row.foreign_state.clone_from(&state));
+            }),
+            (Kind::OddVersion, |f| {
+                f.schedulers
+                    .values_mut()
+                    .for_each(|row| row.odd_versions.push("latest".into()));
+            }),
         ];
         for (kind, edit) in cases {
             let mut facts = whole("arena");
@@ -354,6 +472,43 @@ mod tests {
         for owner in facts.owners.values_mut() {
             (owner.seq, owner.is_held, owner.alive) = (10, true, Some("10.0.0.1:7".into()));
         }
-        assert_eq!(compare(&facts), []);
+        assert_eq!(compare(&facts, None), []);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_created_is_reported() {
+        assert_eq!(kinds(&whole("Arena EU")), [Kind::OddName]);
+    }
+
+    #[test]
+    fn nothing_is_promised_that_a_repair_refuses() {
+        type Edit = fn(&mut Facts);
+        let reasons: [Edit; 4] = [
+            |f| {
+                let owners = f.owners.values_mut();
+                owners.for_each(|o| (o.is_held, o.alive) = (true, Some("10.0.0.1:7".into())));
+            },
+            |f| f.fences.clear(),
+            |f| f.outbox.extend([("arena".into(), 10)]),
+            |f| {
+                let fences = f.fences.values_mut();
+                fences.for_each(|fence| *fence = Err("x".into()));
+            },
+        ];
+        let remains = |facts: &Facts| {
+            let all = compare(facts, None);
+            let one = all.into_iter().find(|one| one.kind == Kind::Remains);
+            one.expect("it was put there").remedy
+        };
+        let mut facts = whole("arena");
+        let redis = facts.redis.values_mut();
+        redis.for_each(|redis| redis.lost_rooms.push("r".into()));
+        assert!(matches!(remains(&facts), Remedy::Repair(_)));
+        for edit in reasons {
+            let mut facts = facts.clone();
+            edit(&mut facts);
+            let remedy = remains(&facts);
+            assert!(matches!(remedy, Remedy::ByHand(_)), "{remedy:?}");
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What both stores have, as it is read for a report.
 
 use crate::cluster::ClusterStore;
-use crate::postgres::reads;
+use crate::postgres::reads::{self, StoredRows};
 use crate::postgres::rows::count;
 use crate::redis::{Found, Oddity};
 use jiff::{SignedDuration, Timestamp};
-use maestro_core::domain::{OperationId, RoomId, SchedulerName};
+use maestro_core::domain::{OperationId, RoomId, SchedulerName, SchedulerPhase};
 use maestro_core::ports::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,9 @@ SELECT s.name, coalesce(s.version, ''), EXISTS (
     SELECT FROM scheduler_versions v WHERE v.name = s.name AND v.version = s.version)
 FROM schedulers s ORDER BY s.name";
 const OWNERS: &str = "
-SELECT o.scheduler, o.epoch, o.seq, o.session IS NOT NULL, n.address
-FROM maestro_owner o LEFT JOIN maestro_node n ON n.session = o.session AND n.expires_at > clock_timestamp()
+SELECT o.scheduler, o.epoch, o.seq, o.session IS NOT NULL,
+    CASE WHEN n.expires_at > clock_timestamp() THEN n.address END, n.runtime_domain
+FROM maestro_owner o LEFT JOIN maestro_node n ON n.session = o.session
 ORDER BY o.scheduler";
 const OUTBOX: &str = "SELECT scheduler, max(seq) FROM maestro_outbox GROUP BY scheduler";
 /// Schedulers that are read together.
@@ -31,6 +32,10 @@ pub struct SchedulerFacts {
     pub has_version: bool,
     /// Why one of its documents cannot be read.
     pub unreadable: Option<String>,
+    /// Its state, if that is no word of the contract (4.1).
+    pub foreign_state: Option<String>,
+    /// Versions that are no version numbers (contract 4.3).
+    pub odd_versions: Vec<String>,
 }
 
 /// The row of an owner.
@@ -42,6 +47,8 @@ pub struct OwnerFacts {
     pub is_held: bool,
     /// The address of that session's node, while it lives.
     pub alive: Option<String>,
+    /// Which runtime has its rooms, as far as the session's row is still there.
+    pub domain: Option<String>,
 }
 
 /// What Redis has of a name.
@@ -49,7 +56,8 @@ pub struct OwnerFacts {
 pub struct RedisFacts {
     /// The keys cannot be read.
     pub unreadable: Option<String>,
-    pub rooms: usize,
+    /// Rooms with whole rows, and whether each has been made.
+    pub rooms: BTreeMap<RoomId, bool>,
     pub operations: usize,
     /// Members of sets and lists with nothing behind them, and the reverse within `podMap`.
     pub oddities: Vec<Oddity>,
@@ -71,8 +79,24 @@ pub struct Facts {
     pub fences: BTreeMap<String, Result<(u64, u64), String>>,
 }
 
+impl SchedulerFacts {
+    fn look_at(&mut self, rows: &StoredRows) {
+        let state = rows.scheduler.as_ref().map(|scheduler| &scheduler.state);
+        if let Some(SchedulerPhase::Other(text)) = state {
+            self.foreign_state = Some(text.to_string());
+        }
+        let versions = rows.versions.iter().map(|document| document.version());
+        let odd = versions.filter(|version| version.semver().is_none());
+        self.odd_versions = odd.map(|version| version.to_string()).collect();
+    }
+}
+
 impl ClusterStore {
-    pub(super) async fn facts(&self) -> Result<Facts, StoreError> {
+    /// Reads both stores. Changes nothing.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub async fn facts(&self) -> Result<Facts, StoreError> {
         let mut facts = Facts::default();
         // Redis first: what is created meanwhile has its row before its keys.
         let survey = self.redis.survey().await?;
@@ -92,6 +116,7 @@ impl ClusterStore {
                 seq: count(row.get(2)),
                 is_held: row.get(3),
                 alive: row.get(4),
+                domain: row.get(5),
             };
             facts.owners.insert(row.get(0), owner);
         }
@@ -99,7 +124,7 @@ impl ClusterStore {
             let scheduler = SchedulerFacts {
                 version: row.get(1),
                 has_version: row.get(2),
-                unreadable: None,
+                ..SchedulerFacts::default()
             };
             facts.schedulers.insert(row.get(0), scheduler);
         }
@@ -108,8 +133,12 @@ impl ClusterStore {
             let part: Vec<&str> = part.iter().map(String::as_str).collect();
             let read = reads::load(&self.database, &self.documents, &part).await?;
             for (name, rows) in read {
-                if let (Err(error), Some(row)) = (rows, facts.schedulers.get_mut(&name)) {
-                    row.unreadable = Some(error.to_string());
+                let Some(row) = facts.schedulers.get_mut(&name) else {
+                    continue;
+                };
+                match rows {
+                    Ok(rows) => row.look_at(&rows),
+                    Err(error) => row.unreadable = Some(error.to_string()),
                 }
             }
         }
@@ -156,7 +185,11 @@ impl ClusterStore {
             }
             let redis = RedisFacts {
                 unreadable: None,
-                rooms: stored.rooms.len(),
+                rooms: stored
+                    .rooms
+                    .iter()
+                    .map(|room| (room.id.clone(), room.instance.is_some()))
+                    .collect(),
                 operations: stored.operations.len(),
                 oddities: stored.oddities,
                 lost_rooms,

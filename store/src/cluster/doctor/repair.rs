@@ -1,10 +1,12 @@
 //! Mends what is safe, as the owner of the scheduler for a moment: its writes are fenced as those of any owner.
 
-use super::compare::{Finding, Kind, Remedy};
+use super::compare::{Finding, Kind, OWNER_FIRST, Remedy, owned_by};
 use crate::cluster::ClusterStore;
 use crate::postgres::Param;
 use jiff::Timestamp;
-use maestro_core::domain::{Epoch, OperationEvent, OperationStatus, SchedulerName};
+use maestro_core::domain::{
+    Epoch, OperationEvent, OperationStatus, Scheduler, SchedulerName, SchedulerPhase,
+};
 use maestro_core::ports::{Change, Claim, Fence, Ownership, Store, StoreError};
 use serde::Serialize;
 use std::sync::Arc;
@@ -69,11 +71,9 @@ impl ClusterStore {
         {
             return Ok(Outcome::Left);
         }
-        // To load it would hide from its next owner that rooms are to be doubted.
         let is = |kind| findings.iter().any(|finding| finding.kind == kind);
         if is(Kind::Behind) || is(Kind::Outbox) {
-            let text = "its next owner has to complete it first: start a node, then repair again";
-            return Ok(Outcome::Refused(text.to_owned()));
+            return Ok(Outcome::Refused(OWNER_FIRST.to_owned()));
         }
         if is(Kind::Ahead) {
             self.count_on(name).await?;
@@ -83,12 +83,7 @@ impl ClusterStore {
         let epoch = match self.acquire(&names).await?.first() {
             Some(Claim::Owned { epoch, .. }) => *epoch,
             Some(Claim::HeldBy(holder)) => {
-                let text = format!(
-                    "the node at {} owns it; it deletes such remains when it loads the scheduler: reload it there, or \
-                     stop the node and repair again",
-                    holder.address
-                );
-                return Ok(Outcome::Refused(text));
+                return Ok(Outcome::Refused(owned_by(&holder.address)));
             }
             None => return Ok(Outcome::Refused("it cannot be claimed".to_owned())),
         };
@@ -125,6 +120,13 @@ impl ClusterStore {
             .map_err(|error| error.to_string())?;
         let mut changes = Vec::new();
         for finding in findings {
+            if finding.kind == Kind::ForeignState
+                && let Some(stored) = &loaded.scheduler
+            {
+                let mut scheduler = Scheduler::clone(stored);
+                scheduler.state = SchedulerPhase::InSync;
+                changes.push(Change::UpdateScheduler(Arc::new(scheduler)));
+            }
             // What the loader takes for a room stays.
             let is_none = |room: &&_| !loaded.rooms.iter().any(|record| record.id == **room);
             let rooms = finding.rooms.iter().filter(is_none).cloned();
