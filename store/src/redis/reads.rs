@@ -10,6 +10,7 @@ use maestro_core::domain::{Address, OperationId, OperationRecord, OperationStatu
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
+use tracing::warn;
 
 /// A key that is written to see whether a key can be.
 const PROBE: &str = "maestro:probe";
@@ -124,7 +125,14 @@ impl RedisStore {
             if !values.hash.contains_key("status") {
                 continue;
             }
-            records.push(values.record(&name, id).map_err(corrupt)?);
+            // One that cannot be read does not hide the others (contract 11.13); an unknown status does (15.15).
+            match values.record(&name, id) {
+                Ok(record) => records.push(record),
+                Err(why @ Unreadable::UnknownStatus(_)) => return Err(corrupt(why)),
+                Err(why) => {
+                    warn!(scheduler_name = scheduler, operation_id = %id, %why, "left an operation out of a listing");
+                }
+            }
         }
         Ok(records)
     }
