@@ -122,3 +122,66 @@ async fn nodes_with_certificates_are_one_maestro_and_others_are_kept_out() {
         assert!(maestro.stop().success());
     }
 }
+
+/// The certificates and the authority are changed while the nodes run, as the page says.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_rotated_while_nodes_run() {
+    let (Some(ca), Some(next)) = (Authority::new(), Authority::new()) else {
+        return;
+    };
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let home = Home::new();
+    let worker = start(&stores, "worker", &home, &ca, "worker");
+    let address = stores
+        .postgres
+        .ask("SELECT address FROM maestro_node")
+        .concat();
+    let management = start(&stores, "management-api", &home, &ca, "management");
+    let fleet = home.mute_fleet("north", 1);
+    let created = || async { management.post("/schedulers", &fleet).await.0 == 200 };
+    assert!(
+        eventually(seconds(30), created).await,
+        "{}",
+        management.logged()
+    );
+    // Who trusts the next authority alone is not heard yet, and does not trust the worker either.
+    let of_next = || opened(&next, &next, "node");
+    assert!(pause(&address, Some(of_next())).await.is_err());
+
+    // A file that is no certificate changes nothing but the log.
+    let served = ca.sign("spare", NAME);
+    let [cert, key] = ["pem", "key"].map(|end| served.cert.with_file_name(format!("worker.{end}")));
+    let before = std::fs::read(&cert).expect("a file");
+    std::fs::write(&cert, "rubbish").expect("a file");
+    let told = || async {
+        let heard = pause(&address, Some(opened(&ca, &ca, "asks"))).await;
+        assert_eq!(heard, Ok(()));
+        worker.logged().contains("cannot be used")
+    };
+    assert!(eventually(seconds(20), told).await, "{}", worker.logged());
+    std::fs::write(&cert, before).expect("a file");
+
+    // Both authorities first, then certificates of the next one.
+    let both = [ca.ca(), next.ca()].map(|file| std::fs::read(file).expect("a file"));
+    std::fs::write(ca.ca(), both.concat()).expect("a file");
+    let renewed = next.sign("worker", NAME);
+    std::fs::copy(&renewed.key, &key).expect("a file");
+    std::fs::copy(&renewed.cert, &cert).expect("a file");
+    let trusted = || async { pause(&address, Some(of_next())).await.is_ok() };
+    assert!(
+        eventually(seconds(20), trusted).await,
+        "{}",
+        worker.logged()
+    );
+    let edited = || async {
+        let patch = json!({"maxSurge": "7"});
+        management.patch("/schedulers/north", &patch).await.0 == 200
+    };
+    assert!(
+        eventually(seconds(20), edited).await,
+        "{}",
+        management.logged()
+    );
+}

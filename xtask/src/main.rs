@@ -179,6 +179,7 @@ fn test() -> Result<ExitCode> {
         setup::IP,
         setup::REDIS,
         setup::POSTGRES,
+        setup::PGBOUNCER,
     ] {
         if let Err(line) = need.meet() {
             let program = need.program;

@@ -1,6 +1,6 @@
 //! Installs what the tests need besides the Rust toolchain, where this machine allows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Result, bail};
@@ -49,6 +49,12 @@ pub const POSTGRES: Need = Need {
     package: "postgresql",
 };
 
+/// Shares connections to Postgres among nodes. Debian installs it where the search path of users does not lead.
+pub const PGBOUNCER: Need = Need {
+    program: "pgbouncer",
+    package: "pgbouncer",
+};
+
 /// Checks the file of the local stack.
 pub const COMPOSE: Need = Need {
     program: "docker-compose",
@@ -62,7 +68,7 @@ pub const IP: Need = Need {
 };
 
 const ALL: &[Need] = &[
-    PYTHON, VALGRIND, PROMTOOL, CHROMIUM, REDIS, POSTGRES, COMPOSE, IP,
+    PYTHON, VALGRIND, PROMTOOL, CHROMIUM, REDIS, POSTGRES, PGBOUNCER, COMPOSE, IP,
 ];
 
 /// Installs everything.
@@ -118,6 +124,7 @@ impl Need {
 
     fn is_met(&self) -> bool {
         shell::exists(self.program)
+            || Path::new("/usr/sbin").join(self.program).is_file()
             || self.program == POSTGRES.program && postgres_programs().is_some()
     }
 }

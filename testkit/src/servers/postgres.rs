@@ -18,13 +18,13 @@ use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 /// The user of the database; it needs no password.
-const USER: &str = "maestro";
+pub(super) const USER: &str = "maestro";
 /// The user of the system that runs the server if this is root, as which Postgres refuses to run.
 const SERVICE: &str = "postgres";
 /// Debian keeps the programs of the server here, by version, and not on the search path.
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// How long the server may take to answer after its start.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// A port may be taken by another process between its choice and its use.
 const ATTEMPTS: u32 = 5;
 /// The polling interval.
@@ -34,12 +34,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// unless a line came before.
 const KEEPER: &str = r#"
 exec 3<&0
-folder=$1; shift
+folder=$1; signal=$2; shift 2
 "$@" </dev/null >>"$folder/log" 2>&1 3<&- &
 echo $!
 keep=
 read -r keep <&3
-kill -QUIT $!
+kill "-$signal" $!
 wait $!
 [ -n "$keep" ] || rm -rf "$folder"
 "#;
@@ -58,10 +58,10 @@ pub struct PostgresServer {
 }
 
 /// The shell that ends the server.
-struct Keeper {
+pub(super) struct Keeper {
     shell: Child,
     input: Option<ChildStdin>,
-    server: u32,
+    pub server: u32,
 }
 
 /// A database for one test, at first without tables.
@@ -130,10 +130,7 @@ impl PostgresServer {
         options: &[&str],
         initial: &[&str],
     ) -> Self {
-        if is_root() {
-            let mut owner = Command::new("chown");
-            run(owner.args(["-R", SERVICE]).arg(folder.path()));
-        }
+        give_to_service(folder.path());
         let mut initdb = service(&programs.join("initdb"));
         initdb.args(["-N", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C"]);
         initdb.args(initial).args(["-U", USER, "-D"]);
@@ -222,12 +219,7 @@ impl PostgresServer {
     }
 
     fn keeper(&self) -> Keeper {
-        let program = service(&self.programs.join("postgres"));
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", KEEPER, "keeper"])
-            .arg(self.folder.path());
-        command.arg(program.get_program()).args(program.get_args());
+        let mut command = service(&self.programs.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
         command.args(["-p", &self.port.to_string(), "-F"]);
         let quick = ["full_page_writes=off", "shared_buffers=16MB"];
@@ -236,13 +228,26 @@ impl PostgresServer {
         for option in local.into_iter().chain(quick).chain(own) {
             command.args(["-c", option]);
         }
+        Keeper::of(&command, self.folder.path(), "QUIT")
+    }
+}
+
+impl Keeper {
+    /// Runs a program, whose output is in the log of this folder, and which this signal ends at once.
+    pub(super) fn of(program: &Command, folder: &Path, signal: &str) -> Self {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", KEEPER, "keeper"])
+            .arg(folder)
+            .arg(signal);
+        command.arg(program.get_program()).args(program.get_args());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(Stdio::null()).current_dir("/");
         let mut shell = command.spawn().unwrap();
         let mut line = String::new();
         let said = BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line);
         said.unwrap();
-        Keeper {
+        Self {
             input: shell.stdin.take(),
             server: line.trim().parse().unwrap(),
             shell,
@@ -351,8 +356,16 @@ fn programs() -> Option<PathBuf> {
     debian.or_else(|| path.find(|folder| folder.join("initdb").is_file()))
 }
 
+/// Whoever runs the server may write there.
+pub(super) fn give_to_service(folder: &Path) {
+    if is_root() {
+        let mut owner = Command::new("chown");
+        run(owner.args(["-R", SERVICE]).arg(folder));
+    }
+}
+
 /// A program that runs as the user whom the server needs.
-fn service(program: &Path) -> Command {
+pub(super) fn service(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
