@@ -11,6 +11,8 @@ use crate::signals::ended_by_signal;
 use crate::traces::Traces;
 use anyhow::anyhow;
 use clap::Args;
+use maestro_store::postgres::check_url;
+use maestro_store::redis::one_place;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
@@ -126,7 +128,8 @@ pub fn told(loaded: Result<Loaded, SettingsErrors>) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// The settings, with what depends on several of them.
+/// The settings, with what depends on several of them: what every command that uses them begins with, and what
+/// `check-config` checks.
 ///
 /// # Errors
 /// What contradicts itself in them.
@@ -137,15 +140,24 @@ pub fn complete(loaded: &mut Loaded) -> anyhow::Result<()> {
     redis.complete(|key| loaded.is_set_by_hand(key));
     loaded.settings.redis = redis;
     loaded.settings.resolve_hosts();
-    if loaded.settings.store == StoreKind::Embedded {
-        // The cluster store has a secret of its own.
-        loaded.settings.nodes.check().map_err(|why| anyhow!(why))?;
-    }
+    check(&loaded.settings)?;
     // From here on it is an absolute path. Without a working directory it stays as written.
     let folder = std::path::absolute(&loaded.settings.data_dir);
     if let Ok(folder) = folder {
         loaded.settings.data_dir = folder;
     }
+    Ok(())
+}
+
+/// What the settings say of each other, before anything is opened.
+fn check(settings: &Settings) -> anyhow::Result<()> {
+    if settings.store == StoreKind::Embedded {
+        return settings.nodes.check().map_err(|why| anyhow!(why));
+    }
+    // The cluster store has a secret of its own.
+    settings.nodes.tls.files().map_err(|why| anyhow!(why))?;
+    check_url(&settings.postgres_url)?;
+    one_place(&settings.redis.urls())?;
     Ok(())
 }
 

@@ -152,6 +152,53 @@ fn all_mistakes_are_told_at_once_with_status_1() {
     }
 }
 
+/// What keeps a start from starting is told by `check-config` with the same words.
+#[test]
+fn settings_that_contradict_each_other_are_refused_by_both_commands() {
+    const POSTGRES: &str = "MAESTRO_ADAPTERS_SCHEDULERSTORAGE_POSTGRES_URL";
+    const ROOMS: &str = "MAESTRO_ADAPTERS_ROOMSTORAGE_REDIS_URL";
+    const FLOW: &str = "MAESTRO_ADAPTERS_OPERATIONFLOW_REDIS_URL";
+    const CERT: &str = "MAESTRO_CLUSTER_TLS_CERT";
+    let there = (POSTGRES, "postgres://m@127.0.0.1:1/m?sslmode=disable");
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (&[(CERT, "node.pem")], "cluster.tls.key and cluster.tls.ca"),
+        (
+            &[there, (CERT, "node.pem")],
+            "cluster.tls.key and cluster.tls.ca",
+        ),
+        (
+            &[
+                there,
+                (ROOMS, "redis://127.0.0.1:1/0"),
+                (FLOW, "redis://127.0.0.1:1/1"),
+            ],
+            "must name one server, database and user",
+        ),
+        (&[there, (ROOMS, "redis-cluster://a:1")], "Redis Cluster"),
+        (
+            &[(POSTGRES, "postgres://m@127.0.0.1:1/m?sslmode=perhaps")],
+            "sslmode",
+        ),
+        (
+            &[("MAESTRO_CLUSTER_LISTEN", "127.0.0.1:0")],
+            "set cluster.secret",
+        ),
+    ];
+    for (environment, expected) in cases {
+        let said = [&["check-config"][..], &["start"]].map(|command| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let place = folder.path().to_str().expect("a path");
+            let environment = [environment, &[("MAESTRO_STORE_DATADIR", place)]].concat();
+            let output = maestro(command, &environment);
+            assert_eq!(output.status.code(), Some(1), "{command:?} {environment:?}");
+            text(&output.stdout) + &text(&output.stderr)
+        });
+        for said in said {
+            assert!(said.contains(expected), "no {expected:?} in {said}");
+        }
+    }
+}
+
 #[test]
 fn a_process_outside_of_a_pod_cannot_take_its_access_from_one() {
     let in_cluster = ("MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_INCLUSTER", "true");

@@ -4,7 +4,8 @@
 mod format;
 
 use crate::logging;
-use crate::settings::{self, KEYS, Key, Loaded, Settings, StoreKind, masked};
+use crate::settings::{self, KEYS, Key, Loaded, Settings, masked};
+use crate::start;
 use clap::Args;
 use format::{Format, Row};
 use maestro_cli::{print, print_document};
@@ -25,7 +26,7 @@ pub struct CheckConfigArgs {
 /// # Errors
 /// Everything that would keep a server with these settings from starting.
 pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
-    let loaded = match settings::load_here(args.config_path.as_deref(), &[]) {
+    let mut loaded = match settings::load_here(args.config_path.as_deref(), &[]) {
         Ok(loaded) => loaded,
         Err(errors) => {
             warn(&errors.warnings);
@@ -38,11 +39,8 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
         Format::Table | Format::Markdown => print(&text)?,
         Format::Yaml | Format::Json => print_document(&text)?,
     }
-    match settings::store_in_use(&loaded) {
-        // It has a secret of its own.
-        StoreKind::Postgres => Ok(()),
-        _ => loaded.settings.nodes.check().map_err(anyhow::Error::msg),
-    }
+    // What it completes is not shown: the page says what was set.
+    start::complete(&mut loaded)
 }
 
 /// On stderr, so that programs can parse stdout.

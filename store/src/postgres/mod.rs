@@ -19,4 +19,4 @@ pub use migrations::{MigrateError, Migrated, migrate};
 pub use ownership::PostgresOwnership;
 pub use session::Session;
 pub use tls::TlsError;
-pub use url::{Place, UrlError};
+pub use url::{Place, UrlError, check_url};

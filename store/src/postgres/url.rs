@@ -82,6 +82,14 @@ pub struct Target {
     pub authorities: Option<PathBuf>,
 }
 
+/// Whether a URL can be used, as far as its text says.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_url(url: &str) -> Result<(), UrlError> {
+    Target::parse(url).map(drop)
+}
+
 impl Target {
     /// # Errors
     /// If the text is no URL of a Postgres database. The message does not repeat it, because of its password.

@@ -34,7 +34,7 @@ pub use operation::Unreadable;
 pub use preflight::{Concern, PreflightError};
 pub use room::Ghost;
 pub use survey::{Found, Survey};
-pub use urls::{RedisUrl, UrlError};
+pub use urls::{RedisUrl, UrlError, one_place};
 
 use crate::names::Names;
 use connect::Connections;
