@@ -83,7 +83,7 @@ impl Places {
 /// If a part of the stack does not start; the message says where to look.
 pub fn run(part: Option<Part>, places: &Places) -> Result<()> {
     let plan = Plan::read(&shell::root().join("docker-compose.yml"))?;
-    let plan = plan.on_this_machine(&places.folder, &shell::root().join("examples"));
+    let plan = plan.on_this_machine(&places.folder);
     let stores = || Stores::find(&places.folder);
     match part {
         Some(Part::Plan) => println!("{}", serde_json::to_string_pretty(&plan)?),
@@ -116,6 +116,8 @@ fn all(plan: &Plan, places: &Places) -> Result<()> {
         running.start(&program, module, &places.folder)?;
     }
     running.wait_until_ready(&places.folder)?;
+    plan::write_fleets(&shell::root().join("examples/stack"), &places.folder)
+        .context("cannot write the demo fleet")?;
     for process in &plan.once {
         once(&program, process)?;
     }

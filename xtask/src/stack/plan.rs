@@ -17,6 +17,10 @@ const START: &str = "start";
 pub const POSTGRES_PORT: u16 = 15_432;
 pub const REDIS_PORT: u16 = 16_379;
 
+/// What rooms bind in a container, and here.
+const EVERYWHERE: &str = "0.0.0.0";
+const LOOPBACK: &str = "127.0.0.1";
+
 /// Added to the settings of each process: containers have a network of their own, but here every interface would be
 /// that of the machine.
 const LOCAL_ONLY: [(&str, &str); 5] = [
@@ -98,7 +102,7 @@ impl Plan {
     }
 
     /// As the processes run on this machine: names of services become its own address, and volumes become `folder`.
-    pub fn on_this_machine(mut self, folder: &Path, examples: &Path) -> Self {
+    pub fn on_this_machine(mut self, folder: &Path) -> Self {
         let all = self.modules.iter_mut().chain(&mut self.once);
         for process in all.chain([&mut self.migrate]) {
             for value in process
@@ -106,7 +110,7 @@ impl Plan {
                 .values_mut()
                 .chain(&mut process.arguments)
             {
-                *value = local(value, folder, examples);
+                *value = local(value, folder);
             }
             let more = LOCAL_ONLY.map(|(key, value)| (key.to_owned(), value.to_owned()));
             process.environment.extend(more);
@@ -115,12 +119,27 @@ impl Plan {
     }
 }
 
-fn local(value: &str, folder: &Path, examples: &Path) -> String {
+/// Writes the fleets of `examples` into the folder of the stack: in a container rooms listen on all interfaces, of which
+/// only this machine's own is published; here they listen on that one.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn write_fleets(examples: &Path, folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(examples)? {
+        let file = entry?.path();
+        let text = fs::read_to_string(&file)?.replace(EVERYWHERE, LOOPBACK);
+        let name = file.file_name().context("a file has a name")?;
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(())
+}
+
+fn local(value: &str, folder: &Path) -> String {
     if value == "/data" {
         return folder.join("rooms").display().to_string();
     }
     if let Some(file) = value.strip_prefix("/fleet/") {
-        return examples.join("stack").join(file).display().to_string();
+        return folder.join(file).display().to_string();
     }
     value
         .replace("@postgres:5432", &format!("@127.0.0.1:{POSTGRES_PORT}"))
@@ -204,8 +223,8 @@ mod tests {
     fn on_this_machine_only_places_change() {
         let (before, after) = (plan(), plan());
         let folder = Path::new("/somewhere");
-        let after = after.on_this_machine(folder, Path::new("/examples"));
-        assert_eq!(after.once[0].arguments[1], "/examples/stack/fleet.yaml");
+        let after = after.on_this_machine(folder);
+        assert_eq!(after.once[0].arguments[1], "/somewhere/fleet.yaml");
         for (before, after) in before.modules.iter().zip(&after.modules) {
             assert_eq!(before.arguments, after.arguments);
             for (key, value) in &before.environment {
@@ -227,6 +246,29 @@ mod tests {
                     .values()
                     .all(|v| !v.contains("postgres:5432"))
             );
+        }
+    }
+
+    #[test]
+    fn rooms_listen_where_they_are_published_and_here_on_this_machine_alone() {
+        let examples = shell::root().join("examples/stack");
+        let there = fs::read_to_string(examples.join("fleet.yaml")).unwrap();
+        assert!(there.contains("--bind, 0.0.0.0"), "{there}");
+        let folder = tempfile::tempdir().unwrap();
+        write_fleets(&examples, folder.path()).unwrap();
+        let here = fs::read_to_string(folder.path().join("fleet.yaml")).unwrap();
+        assert_eq!(here, there.replace("0.0.0.0", "127.0.0.1"));
+    }
+
+    /// Docker kills after ten seconds unless told otherwise.
+    #[test]
+    fn processes_have_the_time_that_a_planned_stop_takes() {
+        let Some(compose) = as_compose_reads_it() else {
+            return;
+        };
+        for process in plan().modules {
+            let grace = &compose["services"][&process.service]["stop_grace_period"];
+            assert_eq!(grace, "45s", "{}", process.service);
         }
     }
 }
