@@ -104,7 +104,8 @@ async fn pods_of(database: &Database) -> anyhow::Result<Uuid> {
     Ok(Uuid::new_v5(&shared_installation(database).await?, b"pods"))
 }
 
-/// The runtime domain of nodes whose rooms are pods; `None` where no node has ever run. For reports, which write nothing.
+/// The runtime domain of nodes whose rooms are pods; `None` where no node has ever run. For reports: nothing is
+/// written.
 ///
 /// # Errors
 /// If the database fails.

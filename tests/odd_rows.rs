@@ -108,7 +108,7 @@ fn fill(stores: &Stores) {
     let forwarder = "Forwarders:\n- Address: 127.0.0.1:1\n  Enabled: false\n  ForwardType: gRPC\n  Name: mm\n  Options: null\n";
     let document = DOCUMENT.replace("Forwarders: null\n", forwarder);
     scheduler(stores, "null-options", &document, "in-sync", true);
-    // Rooms of which a part is left: a late ping's hash, an index without hashes, an instance of nothing (11.20, 11.21).
+    // What is left of rooms: a late ping's hash, an index without hashes, an instance of nothing (11.20, 11.21).
     scheduler(stores, "orphan-rows", DOCUMENT, "in-sync", true);
     redis(&[
         "HSET",

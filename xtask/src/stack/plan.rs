@@ -119,8 +119,8 @@ impl Plan {
     }
 }
 
-/// Writes the fleets of `examples` into the folder of the stack: in a container rooms listen on all interfaces, of which
-/// only this machine's own is published; here they listen on that one.
+/// Writes the fleets of `examples` into the folder of the stack: in a container rooms listen on all interfaces, and are
+/// published on this machine's own; here they listen on that one.
 ///
 /// # Errors
 /// If a file cannot be read or written.

@@ -6,12 +6,13 @@
 
 mod compare;
 mod facts;
+mod finding;
 mod hand_back;
 mod repair;
 mod runtime;
 
-pub use compare::{Finding, Kind, Remedy};
 pub use facts::Facts;
+pub use finding::{Finding, Kind, Remedy};
 pub use hand_back::{HandBackError, HandedBack};
 pub use repair::{Outcome, Treated};
 pub use runtime::{Place, Runtime};

@@ -1,6 +1,7 @@
 //! Mends what is safe, as the owner of the scheduler for a moment: its writes are fenced as those of any owner.
 
-use super::compare::{Finding, Kind, OWNER_FIRST, Remedy, owned_by};
+use super::compare::{OWNER_FIRST, owned_by};
+use super::finding::{Finding, Kind, Remedy};
 use crate::cluster::ClusterStore;
 use crate::postgres::Param;
 use jiff::Timestamp;

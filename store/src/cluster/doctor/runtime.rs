@@ -1,7 +1,7 @@
 //! The rooms that run, compared with the stored ones. Pure.
 
-use super::compare::{Findings, Kind, Remedy};
 use super::facts::{Facts, OwnerFacts};
+use super::finding::{Findings, Kind, Remedy};
 use maestro_core::domain::RoomId;
 use std::collections::{BTreeMap, BTreeSet};
 
