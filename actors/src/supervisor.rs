@@ -30,7 +30,8 @@ use tracing::{error, warn};
 
 /// Pause before schedulers that could not be loaded are tried again.
 pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
-/// The longest pause before a scheduler is tried again whose stored state cannot be read: somebody has to mend it first.
+/// The longest pause before a scheduler is tried again whose stored state cannot be read: somebody has to mend it
+/// first.
 pub(crate) const UNREADABLE_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of batches of schedulers that are loaded at the same time.
 const BATCHES_MAX: usize = 4;
@@ -104,7 +105,8 @@ impl SupervisorActor {
         self.load_queued();
     }
 
-    /// Puts children whose factory failed into the queue again, those that cannot be read only when their pause is over.
+    /// Puts children whose factory failed into the queue again, those that cannot be read only when their pause is
+    /// over.
     pub(crate) fn load_again(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         for name in std::mem::take(&mut self.unloaded) {

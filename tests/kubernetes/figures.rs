@@ -1,5 +1,5 @@
-//! What rooms as pods cost (docs/kubernetes.md, "Figures"): not a test of each change, because it takes minutes and wants
-//! a quiet machine. `bench/kubernetes.sh` runs it with the optimized binary.
+//! What rooms as pods cost (docs/kubernetes.md, "Figures"): not a test of each change, because it takes minutes and
+//! wants a quiet machine. `bench/kubernetes.sh` runs it with the optimized binary.
 
 use crate::site::*;
 use crate::support::{Home, Maestro, seconds};

@@ -6,13 +6,14 @@
 /// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs. $10: the
 /// process is drained, which a session that begins anew has to say again.
 ///
-/// Whoever takes schedulers of a session that has ended deletes it first ([`ACQUIRE`]). So one that has ended and is still
-/// there goes on with all that it held. Its end was most likely this database's fault, which did not answer, so sessions
-/// that ended when it did are extended too: nodes that live renew them within that time, and their schedulers, with
-/// rooms that perhaps nobody else can see, stay where they are. A row that is locked is being renewed or deleted.
+/// Whoever takes schedulers of a session that has ended deletes it first ([`ACQUIRE`]). So one that has ended and is
+/// still there goes on with all that it held. Its end was most likely this database's fault, which did not answer, so
+/// sessions that ended when it did are extended too: nodes that live renew them within that time, and their
+/// schedulers, with rooms that perhaps nobody else can see, stay where they are. A row that is locked is being
+/// renewed or deleted.
 ///
-/// A session that was deleted begins anew without its schedulers: another node may be taking them at this moment. What
-/// this statement sees of the others is true until their new end.
+/// A session that was deleted begins anew without its schedulers: another node may be taking them at this moment.
+/// What this statement sees of the others is true until their new end.
 pub const RENEW: &str = "
 WITH extended AS (
     UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
