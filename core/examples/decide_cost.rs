@@ -4,7 +4,7 @@
 
 use maestro_core::domain::*;
 use maestro_core::ports::{Loaded, RuntimeEvent};
-use maestro_core::settings::CoreSettings;
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
 use std::error::Error;
 use std::hint::black_box;
@@ -31,22 +31,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(arguments.next().ok_or("decide_cost ROOMS TURNS")?.parse()?)
     };
     let (rooms, turns) = (number()?, number()?);
-    let mut bench = Bench::new(rooms, turns)?;
+    let mut bench = Bench::new(rooms, turns, None)?;
     let pings = bench.pings(|_| PingStatus::Ready);
     measured_ping(&mut bench, pings);
-    let pings = bench.pings(|turn| match turn % 2 {
-        0 => PingStatus::Occupied,
-        _ => PingStatus::Ready,
-    });
+    let pings = bench.matches();
     measured_match(&mut bench, pings);
     measured_allocate(&mut bench);
     measured_tick(&mut bench);
-    // The turns must leave the fleet unchanged, with no work in flight.
-    let ready = bench.state.room_counts().of(RoomStatus::Ready);
-    if ready != rooms as u64 || bench.state.view().work_in_flight != 0 {
-        return Err(format!("not the turns that were meant: {:?}", bench.state.view()).into());
-    }
-    Ok(())
+    bench.check()?;
+    let protection = ProtectionSettings {
+        interval: LONG * 365,
+        safety: 0.3,
+        single: true,
+    };
+    let mut bench = Bench::new(rooms, turns, Some(protection))?;
+    let pings = bench.matches();
+    measured_protect(&mut bench, pings);
+    bench.check()
 }
 
 /// A ping that repeats the previous one.
@@ -71,6 +72,16 @@ fn measured_match(bench: &mut Bench, pings: Vec<Ping>) {
             caller: CALLER,
             ping,
         });
+    }
+}
+
+/// Like [`measured_match`], in a fleet of which a third is in use and protected: the order that follows, and its end.
+#[inline(never)]
+fn measured_protect(bench: &mut Bench, pings: Vec<Ping>) {
+    for ping in pings {
+        let caller = CALLER;
+        let decision = bench.turn(Input::Ping { caller, ping });
+        bench.carry_out(decision);
     }
 }
 
@@ -105,7 +116,12 @@ fn measured_tick(bench: &mut Bench) {
 }
 
 impl Bench {
-    fn new(rooms: usize, turns: usize) -> Result<Self, Box<dyn Error>> {
+    fn new(
+        rooms: usize,
+        turns: usize,
+        protection: Option<ProtectionSettings>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let in_use = protection.map_or(0, |_| rooms / 3);
         let now = Now {
             wall: "2026-01-02T03:04:05Z".parse()?,
             mono: Mono(LONG),
@@ -116,6 +132,7 @@ impl Bench {
             health_interval: HEALTH,
             touch_interval: LONG * 365,
             rooms_limit: rooms,
+            protection,
             ..CoreSettings::default()
         };
         let scheduler = Scheduler {
@@ -128,9 +145,16 @@ impl Bench {
             ..Scheduler::default()
         };
         let version = scheduler.version().clone();
-        let records: Vec<RoomRecord> = (0..rooms).map(|n| ready_room(n, &version, now)).collect();
+        let mut records: Vec<RoomRecord> =
+            (0..rooms).map(|n| ready_room(n, &version, now)).collect();
+        for record in &mut records[..in_use] {
+            record.reported.status = RoomStatus::Occupied;
+            record.reported.ping = PingStatus::Occupied;
+            record.reported.matches = 1;
+        }
         let instances = records.iter().filter_map(|r| r.instance.clone()).collect();
-        let ids = records.iter().map(|r| r.id.clone()).collect();
+        let idle = records.iter().skip(in_use);
+        let ids = idle.map(|r| r.id.clone()).collect();
         let scheduler = Arc::new(scheduler);
         let loaded = Loaded {
             scheduler: Some(scheduler.clone()),
@@ -146,13 +170,43 @@ impl Bench {
             turns,
             entropy: 1,
         };
-        let mut more = bench
-            .turn(Input::Runtime(RuntimeEvent::Listed(instances)))
-            .more;
-        while more {
-            more = bench.turn(Input::Continue).more;
+        let mut decision = bench.turn(Input::Runtime(RuntimeEvent::Listed(instances)));
+        loop {
+            let more = decision.more;
+            bench.carry_out(decision);
+            if !more {
+                return Ok(bench);
+            }
+            decision = bench.turn(Input::Continue);
         }
-        Ok(bench)
+    }
+
+    /// The turns must leave the fleet unchanged, with no work in flight.
+    fn check(&self) -> Result<(), Box<dyn Error>> {
+        let ready = self.state.room_counts().of(RoomStatus::Ready);
+        if ready != self.rooms.len() as u64 || self.state.view().work_in_flight != 0 {
+            return Err(format!("not the turns that were meant: {:?}", self.state.view()).into());
+        }
+        Ok(())
+    }
+
+    /// The runtime does what is ordered, at once.
+    fn carry_out(&mut self, decision: Decision) {
+        for effect in decision.effects {
+            if let Effect::Run { id, .. } = effect {
+                let result = WorkResult::Done;
+                let next = self.turn(Input::WorkDone { id, result });
+                self.carry_out(next);
+            }
+        }
+    }
+
+    /// Pings that begin and end matches.
+    fn matches(&self) -> Vec<Ping> {
+        self.pings(|turn| match turn % 2 {
+            0 => PingStatus::Occupied,
+            _ => PingStatus::Ready,
+        })
     }
 
     /// Pings of rooms that are far apart; two consecutive ones are from the same room.

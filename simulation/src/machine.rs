@@ -80,7 +80,9 @@ impl Machine {
                 for room in &order.off {
                     self.protected.remove(room);
                 }
-                self.protected.extend(order.on.iter().cloned());
+                let on = order.on.iter();
+                let there = on.filter(|room| self.running.contains_key(*room));
+                self.protected.extend(there.cloned());
                 self.budget = order.number;
                 WorkResult::Done
             }
@@ -255,6 +257,7 @@ impl Machine {
         self.ending.remove(room);
         let instance = self.running.remove(room)?;
         self.reserved.remove(room);
+        self.protected.remove(room);
         Some(instance.uid)
     }
 

@@ -79,6 +79,13 @@ impl World {
         let Some(scheduler) = self.state.scheduler() else {
             return (!rooms.is_empty()).then(|| "rooms of no scheduler".into());
         };
+        if !self.machine.protected.is_empty() || self.machine.budget > 0 {
+            let machine = &self.machine;
+            let (rooms, number) = (&machine.protected, machine.budget);
+            return Some(format!(
+                "nobody plays, and {number} are protected: {rooms:?}"
+            ));
+        }
         let instances: BTreeSet<_> = self.machine.running.keys().collect();
         if rooms != instances {
             return Some(format!("rows {rooms:?}, instances {instances:?}"));

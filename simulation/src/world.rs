@@ -8,7 +8,7 @@ use crate::stored::Stored;
 use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::rules::writing::PendingTouches;
-use maestro_core::settings::CoreSettings;
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -125,6 +125,11 @@ impl World {
                 history_limit: 12,
                 queue_limit: 8,
                 rooms_per_turn,
+                protection: Some(ProtectionSettings {
+                    interval: Duration::from_secs(5),
+                    safety: 0.3,
+                    single: true,
+                }),
                 ..CoreSettings::default()
             },
         );

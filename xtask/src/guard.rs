@@ -14,7 +14,7 @@ use crate::summary::{Counts, Summary};
 const EXAMPLE: &str = "decide_cost";
 const FILE: &str = "core/decide-cost.tsv";
 /// Kinds of turns, as the example's functions `measured_…` are called.
-const KINDS: [&str; 4] = ["ping", "match", "allocate", "tick"];
+const KINDS: [&str; 5] = ["ping", "match", "allocate", "tick", "protect"];
 const ROOMS: [u64; 3] = [10, 1_000, 100_000];
 /// Enough turns to average out rare events, such as a growing table.
 const TURNS: u64 = 1_000;
@@ -23,7 +23,8 @@ const TOLERANCE: u64 = 10;
 const HEAD: &str = "\
 # Instructions per turn of the state machine, by kind of turn and number of ready rooms, counted by callgrind.
 # ping: one that says what the one before said. match: one that begins or ends a match. allocate: an allocation and
-# its room given back, two turns. tick: a health look that finds nothing to do.
+# its room given back, two turns. tick: a health look that finds nothing to do. protect: a match like that of match in
+# a fleet of which a third is protected, with the order that follows and its end, two turns.
 # They depend on the version of rustc: after a change of rust-toolchain.toml, or one that is meant to be dearer:
 # cargo xtask guard --update
 ";

@@ -178,10 +178,8 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
     // If a room is gone, a deletion may have been waiting for it.
     operations.continue_delete(fleet, turn);
     // Each round starts or ends at least one operation, so the queue's limit bounds the rounds.
-    let mut changed = false;
     for _ in 0..=fleet.settings.queue_limit {
         let reconsider = std::mem::take(&mut turn.reconsider);
-        changed |= reconsider;
         if reconsider && fleet.settings.event_driven {
             operations.consider(fleet, turn);
         }
@@ -189,7 +187,7 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
             break;
         }
     }
-    fleet.protect(turn, changed);
+    fleet.protect(turn);
     fleet.tell_recovery(turn);
     operations.orphans_due = operations.orphans_wake(fleet, turn.now);
 }

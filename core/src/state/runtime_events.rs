@@ -49,6 +49,9 @@ pub(super) fn on_listed_instance(
     let troubled = known.and_then(|known| known.trouble);
     let (after, status) = (instance.restarting, instance.status);
     let (trouble, placed) = (instance.trouble, instance.address.is_some());
+    if known.is_some_and(|known| known.uid != instance.uid) {
+        fleet.protection_lost(&id);
+    }
     let replaced = fleet.rooms.update(id.as_str(), |room| {
         let before = room.record.instance.replace(instance);
         let after = room.record.instance.as_ref();

@@ -4,16 +4,19 @@
 mod allocation;
 mod audience;
 mod away;
+mod class;
 mod crash_loop;
 mod documents;
 mod ended;
 mod ends;
+mod exposure;
 mod forwarding;
 mod graveyard;
 mod hashed;
 mod health;
 mod inventory;
 mod listing;
+mod moved;
 mod orders;
 mod pings;
 mod plan;
@@ -32,6 +35,7 @@ use crate::settings::CoreSettings;
 use crate::state::command::Refusal;
 use audience::Audience;
 use ended::{EndedRooms, Replaced};
+use exposure::Exposure;
 use graveyard::Graveyard;
 use listing::Listing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -129,13 +133,11 @@ pub(in crate::state) struct Away {
     until: Option<Mono>,
 }
 
-/// What was ordered last.
+/// What is to be protected, and the orders for it.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Protector {
-    ordered: BTreeSet<RoomId>,
+    exposure: Exposure,
     under_way: bool,
-    /// A room changed since the last order.
-    changed: bool,
     failures: u32,
     /// When everything is ordered again, whether anything changed or not: somebody may have edited the budget, and an
     /// earlier order may have failed. `None`: at once.
@@ -152,6 +154,10 @@ impl Fleet {
         operator: OperatorRecord,
     ) -> Self {
         let versions = versions.into_iter().map(|v| (v.version().clone(), v));
+        let mut rooms = RoomTable::default();
+        if settings.protection.is_some() {
+            rooms.note_moves();
+        }
         Self {
             name,
             settings,
@@ -160,7 +166,7 @@ impl Fleet {
             outdated: BTreeSet::new(),
             trial: None,
             operator,
-            rooms: RoomTable::default(),
+            rooms,
             expired: BTreeSet::new(),
             touched: VecDeque::new(),
             graveyard: Graveyard::default(),

@@ -194,6 +194,7 @@ impl Fleet {
             self.rooms.update(instance.room.as_str(), |room| {
                 room.record.instance = Some(instance.clone());
             });
+            self.protection_lost(&instance.room);
             turn.changes.put_room(&instance.room);
         }
     }

@@ -1,55 +1,16 @@
 //! The rooms of one scheduler, with the counts and indexes that decisions need. They are updated on every change, so
 //! that no decision has to iterate over all rooms.
 
+mod places;
+
+use super::class::Class;
 use super::hashed::Hashed;
+use super::moved::Moved;
 use super::room::Room;
 use crate::domain::*;
 use crate::ports::RoomCounts;
 use crate::state::input::{PingCacheChange, Steady};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The properties of a room that counts depend on.
-#[derive(Clone, PartialEq)]
-struct Class {
-    status: RoomStatus,
-    counted: bool,
-    kept: bool,
-    /// It was being drained and is idle now.
-    drained: bool,
-    available: bool,
-    busy: bool,
-    draining: bool,
-    starting: bool,
-    allocatable: bool,
-    silent: bool,
-    matches: i64,
-    instance: Option<InstanceStatus>,
-    version: SchedulerVersion,
-}
-
-impl Class {
-    pub fn of(room: &Room) -> Self {
-        Self {
-            status: room.record.reported.status,
-            counted: !room.record.intent.validation,
-            kept: !room.record.intent.validation && (!room.is_leaving() || room.is_draining()),
-            drained: room.record.intent.removal.is_some_and(|r| r.drain) && !room.is_busy(),
-            available: room.is_available(),
-            busy: room.is_busy(),
-            draining: room.is_draining(),
-            starting: room.is_restarting()
-                || matches!(
-                    room.record.reported.status,
-                    RoomStatus::Pending | RoomStatus::Unready
-                ),
-            allocatable: room.is_allocatable(),
-            silent: room.marks.silent,
-            matches: room.record.reported.matches.max(0),
-            instance: room.record.instance.as_ref().map(|i| i.status),
-            version: room.record.intent.version.clone(),
-        }
-    }
-}
 
 /// Available rooms of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +46,8 @@ pub struct RoomTable {
     /// One entry per room: when its health has to be checked next.
     deadlines: BTreeSet<(Mono, RoomId)>,
     ping_cache: PingCacheChanges,
+    /// `None` if nobody asks.
+    moved: Option<Moved>,
 }
 
 /// Which pings the shell may answer from its cache: see [`Steady`].
@@ -199,11 +162,6 @@ impl RoomTable {
         let first = self.allocatable.first().or_else(|| self.silent.first());
         first.map(|(_, id)| id)
     }
-    /// The rooms that are allocated next, at most this many.
-    pub fn next_to_be_given(&self, amount: usize) -> impl Iterator<Item = &RoomId> {
-        let all = self.allocatable.iter().chain(&self.silent);
-        all.take(amount).map(|(_, id)| id)
-    }
     /// It is allocated after all others until it pings. It also leaves the ping cache, so that its ping is noticed.
     pub fn pass_over(&mut self, id: &str) {
         self.update(id, |room| room.marks.silent = true);
@@ -269,6 +227,9 @@ impl RoomTable {
         let (silent, heard): (Vec<_>, Vec<_>) = keyed.partition(|(_, silent)| *silent);
         let keys = |of: Vec<(_, bool)>| of.into_iter().map(|(key, _)| key).collect();
         (self.allocatable, self.silent) = (keys(heard), keys(silent));
+        if let Some(moved) = &mut self.moved {
+            moved.reordered = true;
+        }
     }
 
     /// The shell may answer pings of this room that repeat this.
@@ -336,6 +297,9 @@ impl RoomTable {
     }
 
     fn count(&mut self, class: &Class, id: &RoomId, add: bool) {
+        if let Some(moved) = &mut self.moved {
+            moved.rooms.insert(id.clone());
+        }
         let step = |n: &mut u64| {
             if add {
                 *n += 1

@@ -1,0 +1,170 @@
+//! Which rooms are to be protected from evictions (D11, D38), and what was ordered of that. It follows the rooms that
+//! changed, so that no decision looks at all of them.
+
+use super::hashed::Hashed;
+use super::moved::{Moved, Place};
+use super::table::RoomTable;
+use crate::domain::*;
+use crate::ports::Protection;
+use crate::rules::protection::{Exposed, protected};
+use crate::settings::ProtectionSettings;
+use std::collections::BTreeSet;
+
+/// Rooms of the share that one order protects, and rooms that it releases, at most: the rooms in use that come next
+/// wait until it has ended. What it does not name is in a later one.
+const AT_ONCE: usize = 16;
+
+/// The rooms that are to be protected, and those that the orders so far protect.
+#[derive(Debug, Default)]
+pub struct Exposure {
+    /// Rooms with a match, or about to have one.
+    busy: BTreeSet<RoomId>,
+    /// The rooms that are allocated next: no other room has a place before the last of them.
+    share: BTreeSet<Place>,
+    places: Hashed<RoomId, Place>,
+    /// Whether rooms with a match are protected.
+    counts: bool,
+    ordered: BTreeSet<RoomId>,
+    /// To be protected, and not ordered. Those of the share come last.
+    on: BTreeSet<(bool, RoomId)>,
+    /// Ordered, and not to be protected any more.
+    off: BTreeSet<RoomId>,
+    /// The number of the last order.
+    told: usize,
+}
+
+impl Exposure {
+    /// Takes notice of rooms that changed.
+    pub fn follow(&mut self, rooms: &RoomTable, moved: Moved, settings: ProtectionSettings) {
+        if moved.rooms.is_empty() && !moved.reordered {
+            return;
+        }
+        let mut touched = moved.rooms;
+        for id in &touched {
+            let room = rooms.get(id.as_str());
+            if room.is_none() {
+                self.is_gone(id);
+            }
+            match room.is_some_and(|room| !room.record.intent.validation && room.is_busy()) {
+                true => drop(self.busy.insert(id.clone())),
+                false => drop(self.busy.remove(id)),
+            }
+            self.place(id, rooms.place_of(id));
+        }
+        if moved.reordered {
+            touched.extend(std::mem::take(&mut self.places).into_keys());
+            self.share.clear();
+        }
+        let fleet = Exposed {
+            busy: self.busy.len(),
+            ready: rooms.allocatable(),
+            rooms: usize::try_from(rooms.counts().total()).unwrap_or(usize::MAX),
+        };
+        let wanted = protected(fleet, settings.safety, settings.single);
+        if std::mem::replace(&mut self.counts, wanted.busy) != wanted.busy {
+            // There are none, or they are all rooms, of which there was or is one.
+            touched.extend(self.busy.iter().cloned());
+        }
+        self.resize(rooms, wanted.share, &mut touched);
+        for id in touched {
+            self.compare(id);
+        }
+    }
+
+    /// A room of the share has another place now, or a room has come before the last of it.
+    fn place(&mut self, id: &RoomId, place: Option<Place>) {
+        if let Some(old) = self.places.remove(id) {
+            self.share.remove(&old);
+        }
+        if let Some(place) = place
+            && self.share.last().is_some_and(|last| place < *last)
+        {
+            self.places.insert(id.clone(), place.clone());
+            self.share.insert(place);
+        }
+    }
+
+    fn resize(&mut self, rooms: &RoomTable, size: usize, touched: &mut BTreeSet<RoomId>) {
+        while self.share.len() > size
+            && let Some((_, _, id)) = self.share.pop_last()
+        {
+            self.places.remove(&id);
+            touched.insert(id);
+        }
+        while self.share.len() < size
+            && let Some(next) = rooms.place_after(self.share.last())
+        {
+            touched.insert(next.2.clone());
+            self.places.insert(next.2.clone(), next.clone());
+            self.share.insert(next);
+        }
+    }
+
+    fn is_wanted(&self, id: &RoomId) -> bool {
+        self.places.contains_key(id) || (self.counts && self.busy.contains(id))
+    }
+
+    fn compare(&mut self, id: RoomId) {
+        let is_ordered = self.ordered.contains(&id);
+        let is_wanted = self.is_wanted(&id);
+        let of_share = !self.busy.contains(&id);
+        for kind in [true, false] {
+            self.on.remove(&(kind, id.clone()));
+        }
+        match is_ordered && !is_wanted {
+            true => drop(self.off.insert(id.clone())),
+            false => drop(self.off.remove(&id)),
+        }
+        if is_wanted && !is_ordered {
+            self.on.insert((of_share, id));
+        }
+    }
+
+    /// The instance of a room has ended, and its protection with it.
+    fn is_gone(&mut self, id: &RoomId) {
+        self.ordered.remove(id);
+    }
+
+    /// The room has another instance, which nothing was ordered for.
+    pub fn is_another(&mut self, id: &RoomId) {
+        self.is_gone(id);
+        self.compare(id.clone());
+    }
+
+    /// Whether there is anything to order.
+    pub fn has_news(&self) -> bool {
+        !self.on.is_empty() || !self.off.is_empty() || self.told != self.ordered.len()
+    }
+
+    /// The next order, for what changed, or for `all` rooms. All rooms in use are in it.
+    pub fn order(&mut self, all: bool) -> Protection {
+        let most = if all { usize::MAX } else { AT_ONCE };
+        let off: Vec<RoomId> = self.off.iter().take(most).cloned().collect();
+        let on = self.on.iter();
+        let in_use = on.clone().take_while(|(of_share, _)| !of_share);
+        let of_share = on.skip_while(|(of_share, _)| !of_share).take(most);
+        let on: Vec<(bool, RoomId)> = in_use.chain(of_share).cloned().collect();
+        for id in &off {
+            self.off.remove(id);
+            self.ordered.remove(id);
+        }
+        for entry in &on {
+            self.on.remove(entry);
+            self.ordered.insert(entry.1.clone());
+        }
+        self.told = self.ordered.len();
+        let on = match all {
+            true => self.ordered.iter().cloned().collect(),
+            false => on.into_iter().map(|(_, id)| id).collect(),
+        };
+        Protection {
+            on,
+            off,
+            number: self.told,
+            all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
