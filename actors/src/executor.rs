@@ -1,6 +1,7 @@
 //! Executes work on the runtime, as cancelable tasks with a deadline.
 
 use crate::lease::Lease;
+use crate::protections::Protections;
 use crate::scope::{Scope, Task};
 use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
@@ -21,6 +22,7 @@ pub(crate) struct Executor {
     pub clock: Arc<dyn Clock>,
     pub lease: Arc<Lease>,
     pub scope: Scope,
+    pub protections: Protections,
     pub running: Arc<parking_lot::Mutex<HashMap<WorkId, CancellationToken>>>,
     pub done: Arc<dyn Fn(WorkId, WorkResult, TurnTrace) + Send + Sync>,
 }
@@ -32,6 +34,7 @@ impl Executor {
         let this = self.clone();
         let trace = trace.work(&self.scheduler, id.0, work.kind());
         let span = trace.span.clone();
+        let protects = matches!(work, Work::Protect(_));
         let task = async move {
             let kind = work.kind();
             let call = async {
@@ -49,6 +52,9 @@ impl Executor {
                 },
             };
             this.running.lock().remove(&id);
+            if protects && matches!(result, WorkResult::Done) {
+                this.protections.succeeded(id);
+            }
             (this.done)(id, result, trace);
         };
         self.scope

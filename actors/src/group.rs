@@ -22,6 +22,8 @@ pub(crate) enum Outgoing {
         caller: Caller,
         to: Waiter,
         answer: CommandResult,
+        /// See [`maestro_core::state::Effect::Reply`].
+        protected_by: Option<WorkId>,
     },
     Run {
         trace: TurnTrace,
@@ -171,6 +173,7 @@ mod tests {
                 caller: Caller(1),
                 to: Waiter::of_ping(to, Default::default()),
                 answer,
+                protected_by: None,
             }
         };
         let allocated = || {
@@ -243,6 +246,7 @@ mod tests {
             caller: Caller(1),
             to,
             answer: Ok(Reply::Done),
+            protected_by: None,
         }
     }
 

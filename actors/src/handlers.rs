@@ -5,7 +5,7 @@ use crate::order::Order;
 use crate::scheduler::SchedulerActor;
 use crate::supervisor_messages::EndCause;
 use crate::turns::Turn;
-use crate::writer::WriterEvent;
+use crate::writer_event::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::RoomId;
 use maestro_core::state::{Caller, Command, Input, Refusal, RefusalKind, WorkResult};

@@ -1,5 +1,6 @@
 //! Starts one incarnation of an owner: its actor on an arbiter, its tasks on the I/O runtime.
 
+use crate::effects::Effects;
 use crate::executor::Executor;
 use crate::factory::LoadedOwner;
 use crate::gauge::Gauge;
@@ -9,11 +10,14 @@ use crate::messages::{Counted, FromWriter, Inboxes, WorkEnded};
 use crate::owner_status::Live;
 use crate::parts::NodeParts;
 use crate::ping_cache::PingCache;
+use crate::protections::Protections;
 use crate::scheduler::{Parts, SchedulerActor};
 use crate::scope::{Scope, Task};
 use crate::supervisor_messages::SupervisorLink;
 use crate::turn_trace::TurnTrace;
-use crate::writer::{QUEUE, Writer, WriterEvent, WriterGauge};
+use crate::writer::{QUEUE, Writer};
+use crate::writer_event::WriterEvent;
+use crate::writer_inbox::WriterGauge;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
@@ -54,8 +58,7 @@ pub(crate) fn begin(
     let (pings, pings_in) = mpsc::channel(PINGS_MAX);
     let (events, events_in) = mpsc::channel(EVENTS_MAX);
     let (continue_signal, continue_in) = mpsc::channel(1);
-    let gauge = Arc::new(WriterGauge::default());
-    let ping_cache = Arc::new(PingCache::new());
+    let (gauge, ping_cache) = (Arc::<WriterGauge>::default(), Arc::new(PingCache::new()));
     let clock = parts.clock.clone();
     let tasks = OwnerTasks {
         scope: scope.clone(),
@@ -74,11 +77,13 @@ pub(crate) fn begin(
             clock: parts.clock.clone(),
             lease: lease_too.clone(),
             scope: scope.clone(),
+            protections: Protections::default(),
             running: Arc::default(),
             done: ended_to(context.address(), seen_too.clone()),
         };
         let to = (context.address(), seen_too.clone());
-        let writer = writer(&parts, executor, (epoch, seq), gauge_too.clone(), to);
+        let seen_by = (handle.clone(), gauge_too.clone());
+        let writer = writer(&parts, executor, (epoch, seq), seen_by, to);
         scope.spawn(Task::Writer, writer.watched(orders_in));
         SchedulerActor::new(Parts {
             incarnation,
@@ -132,7 +137,7 @@ fn writer(
     parts: &NodeParts,
     executor: Executor,
     (epoch, seq): (Epoch, Seq),
-    gauge: Arc<WriterGauge>,
+    (handle, gauge): (SchedulerHandle, Arc<WriterGauge>),
     (to, seen): (Addr<SchedulerActor>, Arc<Gauge>),
 ) -> Writer {
     Writer {
@@ -140,14 +145,17 @@ fn writer(
         epoch,
         seq,
         store: parts.store.clone(),
-        outbox: parts.outbox.clone(),
-        gauge,
-        tell: Arc::new(move |event: WriterEvent| {
-            to.do_send(Counted(FromWriter(event), seen.enqueue()));
-        }),
         ending: executor.scope.ending(),
         abandoned: executor.scope.abandoned(),
-        executor,
+        effects: Effects {
+            executor,
+            outbox: parts.outbox.clone(),
+            gauge,
+            tell: Arc::new(move |event: WriterEvent| {
+                to.do_send(Counted(FromWriter(event), seen.enqueue()));
+            }),
+            handle,
+        },
     }
 }
 

@@ -163,7 +163,7 @@ mod tests {
     use crate::ping_cache::PingCache;
     use crate::supervisor_messages::Notice;
     use crate::turns::Turn;
-    use crate::writer::WriterGauge;
+    use crate::writer_inbox::WriterGauge;
     use actix::prelude::*;
     use maestro_core::domain::Epoch;
     use maestro_core::ports::{Clock, Ownership};

@@ -4,7 +4,7 @@ use crate::gauge::Queued;
 use crate::order::Order;
 use crate::turn_trace::TurnTrace;
 use crate::waiter::Waiter;
-use crate::writer::WriterEvent;
+use crate::writer_event::WriterEvent;
 use actix::prelude::*;
 use maestro_core::domain::OperationRecord;
 use maestro_core::ports::RuntimeEvent;

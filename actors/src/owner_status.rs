@@ -4,7 +4,7 @@ use crate::gauge::Gauge;
 use crate::lease::Lease;
 use crate::messages::{Ask, Control, Counted, PingCall};
 use crate::ping_cache::PingCache;
-use crate::writer::WriterGauge;
+use crate::writer_inbox::WriterGauge;
 use actix::Recipient;
 use maestro_core::ports::Clock;
 use std::sync::Arc;

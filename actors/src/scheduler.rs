@@ -19,7 +19,7 @@ use crate::throttle::{Due, Throttle};
 use crate::turn_trace::TurnTrace;
 use crate::turns::Turn;
 use crate::waiter::Waiter;
-use crate::writer::{Batch, Order, WriterGauge};
+use crate::writer_inbox::{Batch, Order, WriterGauge};
 use actix::prelude::*;
 use maestro_core::domain::{Mono, OperationId, RoomId, SchedulerName};
 use maestro_core::ports::{Change, Clock, ForwardedEvent, Forwarding, Store};
@@ -266,7 +266,11 @@ impl SchedulerActor {
 
     fn outgoing(&mut self, effect: Effect, ordered: Option<OperationId>) -> Option<Outgoing> {
         Some(match effect {
-            Effect::Reply { caller, answer } => {
+            Effect::Reply {
+                caller,
+                answer,
+                protected_by,
+            } => {
                 if let Ok(Reply::Allocated { room, .. }) = &answer {
                     let rooms = self.state.rooms();
                     let is_there = |id: &RoomId| rooms.get(id.as_str()).is_some();
@@ -285,7 +289,12 @@ impl SchedulerActor {
                     }
                     _ => {}
                 }
-                Outgoing::Reply { caller, to, answer }
+                Outgoing::Reply {
+                    caller,
+                    to,
+                    answer,
+                    protected_by,
+                }
             }
             Effect::Run { id, work, timeout } => Outgoing::Run {
                 trace: self.trace.clone(),

@@ -24,6 +24,8 @@ pub(crate) struct SchedulerCounters {
     pub instances: InstanceEvents,
     pub rooms_not_removed: AtomicU64,
     pub adds_failed: AtomicU64,
+    /// Rooms that were given to a caller before they were protected from evictions.
+    pub given_unprotected: AtomicU64,
     /// The owner could not be loaded, so its queue could not be read.
     pub loads_failed: AtomicU64,
     /// The owner failed, so the operations it had begun are begun again.

@@ -10,6 +10,8 @@ pub(crate) enum Task {
     /// thread is blocked: then the queue would never close, and the next owner finds out what was written when it
     /// loads.
     Writer,
+    /// An answer that waits for the protection of its room. It goes out when the owner ends.
+    Reply,
     /// A call on the runtime. Canceled at once; its outcome is unknown and settled at the next load.
     Work,
     /// Passes the runtime's events to the actor. Canceled at once; the next watch begins with a list.
@@ -38,7 +40,7 @@ impl Scope {
 
     pub fn spawn(&self, task: Task, work: impl Future<Output = ()> + Send + 'static) {
         match task {
-            Task::Writer => drop(self.writers.spawn_on(work, &self.io)),
+            Task::Writer | Task::Reply => drop(self.writers.spawn_on(work, &self.io)),
             Task::Work | Task::Watch => {
                 let cancel = self.cancel.clone();
                 let work = async move {

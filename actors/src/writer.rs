@@ -1,19 +1,19 @@
 //! The ordered writer of one owner: batches become durable in the order in which they were decided, and their effects
 //! happen only after that (architecture 5, Order).
 
-use crate::executor::Executor;
-use crate::forwarding::Outbox;
+use crate::effects::Effects;
 use crate::group::{Group, Outgoing};
+use crate::writer_event::WriterEvent;
 use crate::writer_inbox::Inbox;
-pub(crate) use crate::writer_inbox::{Batch, Order, WriterGauge};
+use crate::writer_inbox::Order;
 use futures_util::FutureExt;
-use maestro_core::domain::{Epoch, RoomId, SchedulerName, Seq};
+use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Change, CommitError, Fence, Store};
 use maestro_core::rules::back_off::BackOff;
 use maestro_core::rules::writing::{
     AfterCommit, after_commit, after_lookup, repairing, republication,
 };
-use maestro_core::state::{Caller, Refusal, RefusalKind, TOUCH_CHUNK};
+use maestro_core::state::{Refusal, RefusalKind, TOUCH_CHUNK};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,32 +43,12 @@ enum Attempt {
     Behind(Seq),
 }
 
-/// Reports of the writer to its actor.
-pub(crate) enum WriterEvent {
-    /// A reply whose caller had stopped waiting (its deadline had passed).
-    Untaken(RoomId, Caller),
-    /// The scheduler was deleted from the store.
-    Ended,
-    /// Another owner wrote: the scheduler is not ours any more.
-    Fenced,
-    /// The outcome of a write is unknown: the state in memory is invalid.
-    Lost(String),
-    /// The store lost changes: an [`Order::Snapshot`] is wanted.
-    Behind {
-        /// It lost changes again before it was repaired.
-        again: bool,
-    },
-}
-
 pub(crate) struct Writer {
     pub scheduler: SchedulerName,
     pub epoch: Epoch,
     pub seq: Seq,
     pub store: Arc<dyn Store>,
-    pub executor: Executor,
-    pub outbox: Outbox,
-    pub gauge: Arc<WriterGauge>,
-    pub tell: Arc<dyn Fn(WriterEvent) + Send + Sync>,
+    pub effects: Effects,
     /// The owner is ending: make one last attempt, then give up.
     pub ending: CancellationToken,
     /// The owner's thread is blocked: give up now.
@@ -101,7 +81,7 @@ impl Refused {
 impl Writer {
     /// Runs the writer. If a store panics, the actor is told, so that it does not keep a dead writer.
     pub async fn watched(self, orders: mpsc::Receiver<Order>) {
-        let tell = self.tell.clone();
+        let tell = self.effects.tell.clone();
         if AssertUnwindSafe(self.run(orders))
             .catch_unwind()
             .await
@@ -112,7 +92,11 @@ impl Writer {
     }
 
     async fn run(mut self, orders: mpsc::Receiver<Order>) {
-        let mut inbox = Inbox::new(orders, self.gauge.clone(), self.outbox.clone());
+        let mut inbox = Inbox::new(
+            orders,
+            self.effects.gauge.clone(),
+            self.effects.outbox.clone(),
+        );
         let abandoned = self.abandoned.clone();
         loop {
             let group = tokio::select! {
@@ -128,7 +112,7 @@ impl Writer {
                 return self.give_up(error, group.outgoing);
             }
             group.spans.clear();
-            self.carry_out(group.outgoing);
+            self.effects.carry_out(group.outgoing);
             if !inbox.folded.is_empty() {
                 // Waiting pings may have come after its changes.
                 continue;
@@ -143,7 +127,7 @@ impl Writer {
             if let Err(error) = self.commit(changes, &mut group, &mut inbox).await {
                 return self.give_up(error, group.outgoing);
             }
-            self.carry_out(group.outgoing);
+            self.effects.carry_out(group.outgoing);
         }
     }
 
@@ -177,8 +161,8 @@ impl Writer {
             fence = repairing(&fence, stored);
         }
         self.seq = fence.seq;
-        self.gauge.seq.store(self.seq.0, Relaxed);
-        self.gauge.commits.fetch_add(1, Relaxed);
+        self.effects.gauge.seq.store(self.seq.0, Relaxed);
+        self.effects.gauge.commits.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -221,7 +205,7 @@ impl Writer {
             }
             failed = true;
             self.tell_those_who_wait(group, refused.told());
-            self.gauge.retries.fetch_add(1, Relaxed);
+            self.effects.gauge.retries.fetch_add(1, Relaxed);
             self.pause(&mut back_off, refused.told(), inbox).await;
         }
     }
@@ -250,7 +234,7 @@ impl Writer {
         group: &mut Group,
         inbox: &mut Inbox,
     ) -> Option<Arc<[Change]>> {
-        (self.tell)(WriterEvent::Behind { again });
+        (self.effects.tell)(WriterEvent::Behind { again });
         let snapshot = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => None,
@@ -260,7 +244,7 @@ impl Writer {
         // A store that lost its fence refuses no earlier owner, so only one with a lease may write to it.
         tokio::select! {
             biased;
-            () = self.executor.lease.usable(&*self.executor.clock) => {}
+            () = self.effects.executor.lease.usable(&*self.effects.executor.clock) => {}
             () = self.ending.cancelled() => return None,
             () = self.abandoned.cancelled() => return None,
         }
@@ -340,30 +324,6 @@ impl Writer {
         }
     }
 
-    fn carry_out(&self, outgoing: Vec<Outgoing>) {
-        for item in outgoing {
-            match item {
-                Outgoing::Reply { caller, to, answer } => {
-                    if let Some(room) = to.deliver(answer) {
-                        (self.tell)(WriterEvent::Untaken(room, caller));
-                    }
-                }
-                Outgoing::Run {
-                    trace,
-                    id,
-                    work,
-                    timeout,
-                } => self.executor.run(&trace, id, work, timeout),
-                Outgoing::Abandon(ids) => self.executor.abandon(&ids),
-                Outgoing::Forward(event) => {
-                    self.outbox.push(&event);
-                    self.gauge.held.done(&event.room);
-                }
-                Outgoing::Ended => (self.tell)(WriterEvent::Ended),
-            }
-        }
-    }
-
     /// Discards a batch whose effects nobody was told about; the actor is then rebuilt.
     fn give_up(&self, error: CommitError, outgoing: Vec<Outgoing>) {
         let exists = matches!(error, CommitError::AlreadyExists);
@@ -376,7 +336,7 @@ impl Writer {
                 let _ = to.deliver(Err(refusal));
             }
         }
-        (self.tell)(match fenced {
+        (self.effects.tell)(match fenced {
             true => WriterEvent::Fenced,
             false => WriterEvent::Lost(error.to_string()),
         });

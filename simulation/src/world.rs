@@ -238,6 +238,7 @@ impl World {
             if let Effect::Reply {
                 caller,
                 answer: Ok(Reply::Allocated { room, .. }),
+                ..
             } = effect
             {
                 self.allocated(room, *caller);

@@ -146,7 +146,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Reply { caller, answer } => self.reply(caller, answer),
+            Effect::Reply { caller, answer, .. } => self.reply(caller, answer),
             Effect::Run { id, work, .. } => self.given(id, work),
             Effect::Abandon(ids) => self.abandon(&ids),
             Effect::Forward(event) => self.forwarded.push(event),

@@ -26,7 +26,7 @@ async fn rooms_are_served_and_kept_while_the_api_server_is_away() {
 
     proxy.set(|_| Some(Fault::Reset));
     proxy.reset_watches();
-    // Its protection cannot be written, which nobody waits for.
+    // Its protection cannot be written, which nobody waits for any longer than this.
     let asked = Instant::now();
     let busy = allocate(&maestro, "away").await;
     assert!(asked.elapsed() < seconds(2), "{:?}", asked.elapsed());

@@ -5,7 +5,7 @@ use crate::Directory;
 use crate::catalog::Catalog;
 use crate::gauge::{Gauge, Totals};
 use crate::turns::TurnTimes;
-use crate::writer::WriterGauge;
+use crate::writer_inbox::WriterGauge;
 use maestro_metrics::MetricKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

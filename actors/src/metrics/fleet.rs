@@ -21,6 +21,12 @@ const ALERTED: [&str; 4] = ["failed", "killed", "restarted", "expired_room"];
 pub(super) fn render(scrape: &mut Scrape, reports: bool) {
     states(scrape);
     ends(scrape);
+    scrape.counters(
+        "maestro_allocations_unprotected_total",
+        "Rooms that were given to a caller before they were protected from evictions (counter)",
+        &[],
+        |counters| &counters.given_unprotected,
+    );
     health(scrape);
     if reports {
         let fleets: Vec<_> = scrape.all.iter().filter_map(reported).collect();

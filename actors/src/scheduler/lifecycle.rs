@@ -4,7 +4,7 @@ use super::SchedulerActor;
 use crate::messages::ContinueSignal;
 use crate::supervisor_messages::EndCause;
 use crate::turns::Turn;
-use crate::writer::Order;
+use crate::writer_inbox::Order;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use maestro_core::state::PingCacheChange;

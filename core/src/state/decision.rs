@@ -18,6 +18,9 @@ pub enum Effect {
         caller: Caller,
         /// The reply or the refusal.
         answer: CommandResult,
+        /// It waits until this protection, or a later one, has succeeded: the room that it gives away can be evicted
+        /// before. The shell limits that wait (D11).
+        protected_by: Option<WorkId>,
     },
     /// Starts a piece of work outside of the actor.
     Run {

@@ -39,7 +39,11 @@ impl Turn {
     }
 
     pub fn reply(&mut self, caller: Caller, answer: CommandResult) {
-        self.effects.push(Effect::Reply { caller, answer });
+        self.effects.push(Effect::Reply {
+            caller,
+            answer,
+            protected_by: None,
+        });
     }
 
     /// The next bits of this decision's entropy.

@@ -116,7 +116,7 @@ impl Cluster {
     fn carry_out(&mut self, place: Place, id: &OwnerId, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reply { caller, answer } => self.answered(caller, answer),
+                Effect::Reply { caller, answer, .. } => self.answered(caller, answer),
                 Effect::Run {
                     id: number, work, ..
                 } => {

@@ -25,12 +25,27 @@ pub struct Exposure {
     /// Whether rooms with a match are protected.
     counts: bool,
     ordered: BTreeSet<RoomId>,
+    /// Those of `ordered` that no order which succeeded contains.
+    unsure: BTreeSet<RoomId>,
     /// To be protected, and not ordered. Those of the share come last.
     on: BTreeSet<(bool, RoomId)>,
     /// Ordered, and not to be protected any more.
     off: BTreeSet<RoomId>,
     /// The number of the last order.
     told: usize,
+}
+
+/// How the protection of a room stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not to be protected.
+    Free,
+    /// An order that succeeded contains it.
+    Protected,
+    /// An order contains it of which nothing is known.
+    Ordered,
+    /// The next order will contain it.
+    Waiting,
 }
 
 impl Exposure {
@@ -123,6 +138,7 @@ impl Exposure {
     /// The instance of a room has ended, and its protection with it.
     fn is_gone(&mut self, id: &RoomId) {
         self.ordered.remove(id);
+        self.unsure.remove(id);
     }
 
     /// The room has another instance, which nothing was ordered for.
@@ -147,10 +163,12 @@ impl Exposure {
         for id in &off {
             self.off.remove(id);
             self.ordered.remove(id);
+            self.unsure.remove(id);
         }
         for entry in &on {
             self.on.remove(entry);
             self.ordered.insert(entry.1.clone());
+            self.unsure.insert(entry.1.clone());
         }
         self.told = self.ordered.len();
         let on = match all {
@@ -162,6 +180,20 @@ impl Exposure {
             off,
             number: self.told,
             all,
+        }
+    }
+
+    /// The last order has succeeded. After one that failed, the next one is for all rooms.
+    pub fn succeeded(&mut self) {
+        self.unsure.clear();
+    }
+
+    pub fn standing(&self, id: &RoomId) -> Standing {
+        match (self.ordered.contains(id), self.unsure.contains(id)) {
+            _ if !self.is_wanted(id) => Standing::Free,
+            (true, false) => Standing::Protected,
+            (true, true) => Standing::Ordered,
+            (false, _) => Standing::Waiting,
         }
     }
 }

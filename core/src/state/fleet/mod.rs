@@ -33,6 +33,7 @@ use crate::domain::*;
 use crate::ports::OperatorRecord;
 use crate::settings::CoreSettings;
 use crate::state::command::Refusal;
+use crate::state::work::WorkId;
 use audience::Audience;
 use ended::{EndedRooms, Replaced};
 use exposure::Exposure;
@@ -137,7 +138,7 @@ pub(in crate::state) struct Away {
 #[derive(Debug, Default)]
 pub(in crate::state) struct Protector {
     exposure: Exposure,
-    under_way: bool,
+    under_way: Option<WorkId>,
     failures: u32,
     /// When everything is ordered again, whether anything changed or not: somebody may have edited the budget, and an
     /// earlier order may have failed. `None`: at once.

@@ -73,6 +73,11 @@ impl WorkTable {
         Some(purpose)
     }
 
+    /// The id of the next piece.
+    pub fn next(&self) -> WorkId {
+        WorkId(self.last + 1)
+    }
+
     /// Number of pieces in flight for this operation.
     pub fn in_flight(&self, operation: OperationId) -> usize {
         self.of.get(&operation).copied().unwrap_or_default()

@@ -103,6 +103,16 @@ impl FakeRuntime {
         self.inner.lock().rooms.logs.insert(room.clone(), lines);
     }
 
+    /// Rooms of one scheduler that are protected from evictions, and the number in its budget; `None` if there is no
+    /// budget.
+    pub fn protected(&self, scheduler: &str) -> (Vec<RoomId>, Option<usize>) {
+        let inner = self.inner.lock();
+        let name = SchedulerName::from(scheduler);
+        let of_it = inner.rooms.protected.iter();
+        let rooms = of_it.filter(|(scheduler, _)| *scheduler == name);
+        let rooms = rooms.map(|(_, room)| room.clone()).collect();
+        (rooms, inner.rooms.budgets.get(&name).copied())
+    }
     /// Instances of one scheduler, by id.
     pub fn instances(&self, scheduler: &str) -> Vec<Instance> {
         self.inner.lock().rooms.list(&scheduler.into())

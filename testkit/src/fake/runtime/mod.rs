@@ -24,6 +24,7 @@ pub enum RuntimeCall {
     ReleasePorts,
     Create,
     Terminate,
+    Protect,
     LogTail,
 }
 
@@ -182,6 +183,18 @@ impl Runtime for FakeRuntime {
     ) -> Result<(), RuntimeError> {
         let work = |inner: &mut Inner| inner.rooms.terminate(scheduler, room, uid, reason);
         self.call(RuntimeCall::Terminate, Some(room), work).await
+    }
+
+    async fn protect(
+        &self,
+        scheduler: &SchedulerName,
+        order: &Protection,
+    ) -> Result<(), RuntimeError> {
+        let work = |inner: &mut Inner| {
+            inner.rooms.protect(scheduler, order);
+            Ok(())
+        };
+        self.call(RuntimeCall::Protect, None, work).await
     }
 
     fn watch(&self, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {

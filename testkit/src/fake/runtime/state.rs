@@ -31,6 +31,9 @@ pub(super) struct Rooms {
     /// How often the removal of a place has to be asked for before it is gone.
     pub removal_takes: u32,
     pub reserved: BTreeMap<RoomId, Arc<[u16]>>,
+    /// Rooms that are not evicted, and the number in each scheduler's budget.
+    pub protected: BTreeSet<Key>,
+    pub budgets: BTreeMap<SchedulerName, usize>,
     watchers: HashMap<SchedulerName, Vec<UnboundedSender<RuntimeEvent>>>,
     pub created_status: Option<InstanceStatus>,
     pub termination: Termination,
@@ -215,12 +218,28 @@ impl Rooms {
             return;
         };
         self.reserved.remove(&key.1);
+        self.protected.remove(key);
         let event = RuntimeEvent::Gone {
             room: key.1.clone(),
             uid: room.instance.uid,
             exit,
         };
         self.tell(&key.0, event);
+    }
+
+    /// Like a cluster, it protects no room that is not there.
+    pub fn protect(&mut self, scheduler: &SchedulerName, order: &Protection) {
+        let key = |room: &RoomId| (scheduler.clone(), room.clone());
+        if order.all {
+            self.protected.retain(|(of, _)| of != scheduler);
+        }
+        for room in &order.off {
+            self.protected.remove(&key(room));
+        }
+        let on = order.on.iter().map(key);
+        let there = on.filter(|key| self.running.contains_key(key));
+        self.protected.extend(there);
+        self.budgets.insert(scheduler.clone(), order.number);
     }
 
     pub fn prepare(
@@ -264,6 +283,7 @@ impl Rooms {
         for key in keys.iter().filter(|(s, _)| s == scheduler) {
             self.gone(key, None);
         }
+        self.budgets.remove(scheduler);
         self.go_on_removing(scheduler)
     }
 

@@ -150,6 +150,9 @@ proptest! {
                 }
                 Step::Ends(is_success) => if let Some(order) = under_way.take() {
                     failed = !is_success;
+                    if is_success {
+                        exposure.succeeded();
+                    }
                     if order.all {
                         protected.clear();
                     }
@@ -173,7 +176,11 @@ proptest! {
         }
         // When all is quiet, it is as it should be.
         exposure.order(true);
+        exposure.succeeded();
         prop_assert!(!exposure.has_news());
+        for id in expected(&rooms, settings) {
+            prop_assert_eq!(exposure.standing(&id), Standing::Protected);
+        }
     }
 }
 
@@ -196,10 +203,15 @@ fn rooms_in_use_are_in_the_next_order_and_a_large_share_in_many() {
     let mut exposure = Exposure::default();
     let moved = rooms.take_moved();
     exposure.follow(&rooms, moved, SETTINGS);
+    assert_eq!(exposure.standing(&id(150)), Standing::Waiting);
     let first = exposure.order(false);
     let in_use = (150..190).filter(|room| first.on.contains(&id(*room)));
     assert_eq!((in_use.count(), first.on.len()), (40, 40 + AT_ONCE));
     assert_eq!(first.number, first.on.len());
+    assert_eq!(exposure.standing(&id(150)), Standing::Ordered);
+    assert_eq!(exposure.standing(&id(199)), Standing::Free);
+    exposure.succeeded();
+    assert_eq!(exposure.standing(&id(150)), Standing::Protected);
     let second = exposure.order(false);
     assert_eq!(
         (second.on.len(), second.number),
