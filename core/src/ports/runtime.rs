@@ -83,7 +83,8 @@ pub struct Protection {
     pub on: Vec<RoomId>,
     /// Rooms that are protected no longer.
     pub off: Vec<RoomId>,
-    /// The number of protected rooms afterwards: the budget's `minAvailable` ([`crate::rules::protection`]).
+    /// The number of protected rooms afterwards: the budget's `minAvailable` ([`crate::rules::protection`]). It may be
+    /// higher for a moment, which changes nothing for any room.
     pub number: usize,
     /// Whether `on` are all rooms that are to be protected: whatever differs, the budget too, is repaired.
     pub all: bool,

@@ -1,35 +1,40 @@
 //! The disruption budget of a scheduler (contract 4.9, D11): evictions leave the rooms alone in which somebody plays.
 //!
 //! The budget selects the pods with the label of protected rooms, and asks that as many stay available. So evictions of
-//! all other rooms are allowed. Writes are ordered so that no protected room is without protection in between: the
-//! number is raised before pods are labelled, and lowered after their labels are gone.
+//! all other rooms are allowed. At no time does the disruption controller count more pods than that number, or it would
+//! let one of them be evicted:
+//!
+//! - The number is raised before pods are labelled. The API server refuses evictions until the controller has taken
+//!   notice of the higher number, so nobody waits for that.
+//! - It is lowered later, to no less than what the controller has counted: it hears of a budget and of pods in two
+//!   streams, and could hear of the lower number before it hears that a pod lost its label. Too high a number refuses
+//!   no eviction, since all that it selects is to be protected.
 
+use super::budget_object::{Lowered, labelling, lower, raise};
 use super::client::{Calls, Failure, pods};
 use super::index::Index;
-use super::labels;
 use super::limiter::Urgency;
 use super::namespace::is_missing;
 use super::seen::SeenPod;
 use futures_util::stream::{self, StreamExt};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{Patch, PatchParams};
 use maestro_core::domain::{RoomId, SchedulerName};
 use maestro_core::ports::{Protection, RuntimeError};
 use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long the disruption controller's answer to a higher number is awaited before pods are labelled all the same.
-const OBSERVED_WAIT: Duration = Duration::from_secs(1);
-/// The pause before the first look for that answer; each following one is twice as long.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
+/// The pause before each try to lower the number: the disruption controller counts meanwhile. It takes two, since it
+/// counts again only when it is asked to.
+const LOWER_AFTER: Duration = Duration::from_millis(200);
+/// Tries to lower the number; the next order for all rooms goes on with it.
+const LOWER_TRIES: u32 = 4;
 /// Pods of one order that are labelled at once.
 const LABELLED_AT_ONCE: usize = 32;
 
@@ -37,12 +42,23 @@ const LABELLED_AT_ONCE: usize = 32;
 pub struct Budgets {
     writer: Writer,
     tasks: TaskTracker,
+    stopping: CancellationToken,
     /// Each scheduler's orders are carried out one after the other, in the order in which they came.
-    schedulers: Mutex<HashMap<SchedulerName, Arc<tokio::sync::Mutex<Written>>>>,
+    schedulers: Mutex<HashMap<SchedulerName, OneByOne>>,
 }
 
-/// The number in the budget after the last order; `None` if it is not known.
-type Written = Option<i32>;
+type OneByOne = Arc<tokio::sync::Mutex<Written>>;
+
+/// What the last order left.
+#[derive(Default)]
+struct Written {
+    /// The number in the budget, of this order or a higher one; `None` if it is not known.
+    number: Option<i32>,
+    /// The number that the order named, which is that of the labelled pods.
+    ordered: i32,
+    /// Somebody is about to lower the number.
+    is_lowering: bool,
+}
 
 #[derive(Clone)]
 struct Writer {
@@ -52,7 +68,12 @@ struct Writer {
 }
 
 impl Budgets {
-    pub fn new(calls: Calls, index: Arc<Index>, tasks: TaskTracker) -> Self {
+    pub fn new(
+        calls: Calls,
+        index: Arc<Index>,
+        tasks: TaskTracker,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             writer: Writer {
                 calls,
@@ -60,6 +81,7 @@ impl Budgets {
                 is_refused: Arc::default(),
             },
             tasks,
+            stopping,
             schedulers: Mutex::default(),
         }
     }
@@ -78,16 +100,24 @@ impl Budgets {
             let mut all = self.schedulers.lock();
             all.entry(scheduler.clone()).or_default().clone()
         };
-        let mut written = of_scheduler.lock_owned().await;
+        let mut written = of_scheduler.clone().lock_owned().await;
         let (writer, scheduler, order) = (self.writer.clone(), scheduler.clone(), order.clone());
+        let (tasks, stopping) = (self.tasks.clone(), self.stopping.clone());
         let carried_out = async move {
-            let known = written.take();
-            let done = writer.carry_out(&scheduler, &order, known).await;
-            *written = done.as_ref().ok().copied().flatten();
-            done.map(|_| ())
+            writer.carry_out(&scheduler, &order, &mut written).await?;
+            let is_too_high = written
+                .number
+                .is_some_and(|number| number > written.ordered);
+            if is_too_high && !std::mem::replace(&mut written.is_lowering, true) {
+                let io = writer.calls.io().clone();
+                let lowered = writer.lower_later(scheduler, of_scheduler);
+                // Whoever owns the scheduler next lowers it.
+                tasks.spawn_on(stopping.run_until_cancelled_owned(lowered), &io);
+            }
+            Ok(())
         };
         let task = self.tasks.spawn_on(carried_out, self.writer.calls.io());
-        let done = task.await.unwrap_or(Err(Failure::Stopped));
+        let done: Result<(), Failure> = task.await.unwrap_or(Err(Failure::Stopped));
         Ok(done?)
     }
 
@@ -98,30 +128,30 @@ impl Budgets {
 }
 
 impl Writer {
-    /// The answer: the number that the budget has now.
     async fn carry_out(
         &self,
         scheduler: &SchedulerName,
         order: &Protection,
-        known: Written,
-    ) -> Result<Written, Failure> {
-        let number = i32::try_from(order.number).unwrap_or(i32::MAX);
-        let known = known.filter(|_| !order.all);
-        let (on, off, selected) = self.changes(scheduler, order, known);
-        let raised = number.max(selected);
-        let mut budget = None;
-        if known != Some(raised) {
-            budget = self.write(scheduler, raised, known.is_none()).await?;
-        }
-        if let Some(budget) = budget.filter(|_| !on.is_empty()) {
-            self.until_observed(scheduler, budget).await?;
-        }
-        self.label(scheduler, on, true).await?;
-        self.label(scheduler, off, false).await?;
-        if number < raised {
-            self.write(scheduler, number, false).await?;
-        }
-        Ok(Some(number))
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        let number = count(order.number);
+        // An order that fails leaves everything in doubt.
+        let known = written.number.take().filter(|_| !order.all);
+        let labelled = std::mem::replace(&mut written.ordered, number);
+        let (on, off, selected) = self.changes(scheduler, order, labelled);
+        let least = number.max(selected);
+        let found = match known {
+            Some(known) if known >= least => Some(known),
+            _ => self.raise(scheduler, least, known.is_none()).await?,
+        };
+        let (on, off) = tokio::join!(
+            self.label(scheduler, on, true),
+            self.label(scheduler, off, false)
+        );
+        on?;
+        off?;
+        written.number = found;
+        Ok(())
     }
 
     /// The pods that are to be labelled and unlabelled, and how many the budget selects in between. An order for all
@@ -130,11 +160,10 @@ impl Writer {
         &self,
         scheduler: &SchedulerName,
         order: &Protection,
-        known: Written,
+        labelled: i32,
     ) -> (Vec<RoomId>, Vec<RoomId>, i32) {
-        let count = |rooms: usize| i32::try_from(rooms).unwrap_or(i32::MAX);
         if !order.all {
-            let selected = known.unwrap_or(0).saturating_add(count(order.on.len()));
+            let selected = labelled.saturating_add(count(order.on.len()));
             return (order.on.clone(), order.off.clone(), selected);
         }
         let labelled = self.index.protected(scheduler);
@@ -148,17 +177,17 @@ impl Writer {
         (on, off.into_iter().collect(), selected)
     }
 
-    /// Makes the number of the budget this one. `repair`: the rest of it too, which somebody may have edited, and which
-    /// differs in a budget of the Go Maestro. `None`: there is no budget, since its namespace is going, or since this
-    /// process may not write it.
-    async fn write(
+    /// Makes the number of the budget at least this one. `repair`: the rest of it too, which somebody may have edited,
+    /// and which differs in a budget of the Go Maestro. The answer is its number; `None` if there is no budget, since
+    /// its namespace is going, or since this process may not write it.
+    async fn raise(
         &self,
         scheduler: &SchedulerName,
-        number: i32,
+        least: i32,
         repair: bool,
-    ) -> Result<Option<PodDisruptionBudget>, Failure> {
+    ) -> Result<Option<i32>, Failure> {
         let of = scheduler.clone();
-        let call = move |client: Client| put(client, of.clone(), number, repair);
+        let call = move |client: Client| raise(client, of.clone(), least, repair);
         match self.calls.run(scheduler, Urgency::Urgent, call).await {
             Err(failure) if failure.is_right_missing() => {
                 self.refused(&failure);
@@ -169,27 +198,35 @@ impl Writer {
         }
     }
 
-    /// Waits until the disruption controller counts with the budget as it was written.
-    async fn until_observed(
-        &self,
-        scheduler: &SchedulerName,
-        written: PodDisruptionBudget,
-    ) -> Result<(), Failure> {
-        let generation = written.metadata.generation;
-        let until = Instant::now() + OBSERVED_WAIT;
-        let mut pause = FIRST_LOOK;
-        let mut seen = Some(written);
-        while seen.is_some_and(|seen| !has_observed(&seen, generation)) && Instant::now() < until {
-            sleep(pause).await;
-            pause *= 2;
-            let of = scheduler.clone();
-            let call = move |client| {
-                let of = of.clone();
-                async move { budgets(client, &of).get_opt(of.as_str()).await }
-            };
-            seen = self.calls.run(scheduler, Urgency::Urgent, call).await?;
+    /// Lowers the number once the disruption controller has counted again, between two orders.
+    async fn lower_later(self, scheduler: SchedulerName, of_scheduler: OneByOne) {
+        for tries in 1..=LOWER_TRIES {
+            sleep(LOWER_AFTER).await;
+            let mut written = of_scheduler.lock().await;
+            self.lower(&scheduler, &mut written).await;
+            let is_low = written
+                .number
+                .is_none_or(|number| number <= written.ordered);
+            if is_low || tries == LOWER_TRIES {
+                written.is_lowering = false;
+                return;
+            }
         }
-        Ok(())
+    }
+
+    async fn lower(&self, scheduler: &SchedulerName, written: &mut Written) {
+        let wanted = written.ordered;
+        let Some(number) = written.number.filter(|number| *number > wanted) else {
+            return;
+        };
+        let of = scheduler.clone();
+        let call = move |client: Client| lower(client, of.clone(), number, wanted);
+        match self.calls.run(scheduler, Urgency::Urgent, call).await {
+            Ok(Lowered::To(number)) => written.number = Some(number),
+            Ok(Lowered::NotYet) => {}
+            // The next order looks at it.
+            Ok(Lowered::ByAnother) | Err(_) => written.number = None,
+        }
     }
 
     /// All pods are tried, whatever happens to one of them.
@@ -253,112 +290,6 @@ impl Writer {
     }
 }
 
-/// The budgets of a scheduler's namespace.
-pub fn budgets(client: Client, scheduler: &SchedulerName) -> Api<PodDisruptionBudget> {
-    Api::namespaced(client, scheduler.as_str())
-}
-
-/// Writes the budget, or nothing where it is as it should be.
-async fn put(
-    client: Client,
-    scheduler: SchedulerName,
-    number: i32,
-    repair: bool,
-) -> kube::Result<PodDisruptionBudget> {
-    let (api, name) = (budgets(client, &scheduler), scheduler.as_str());
-    let mut patch = json!({"spec": {"minAvailable": number}});
-    if repair {
-        match api.get_opt(name).await? {
-            Some(found) => match repairing(&found, number) {
-                Some(repairing) => patch = repairing,
-                None => return Ok(found),
-            },
-            None => return create(&api, name, number).await,
-        }
-    }
-    let merged = Patch::Merge(&patch);
-    match api.patch(name, &PatchParams::default(), &merged).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => create(&api, name, number).await,
-        written => written,
-    }
-}
-
-async fn create(
-    api: &Api<PodDisruptionBudget>,
-    name: &str,
-    number: i32,
-) -> kube::Result<PodDisruptionBudget> {
-    let new = json!({
-        "metadata": {"name": name, "labels": {labels::MANAGED_BY: labels::MAESTRO}},
-        "spec": {
-            "minAvailable": number,
-            "selector": {"matchLabels": {labels::PROTECTED: "true"}},
-        },
-    });
-    let new = serde_json::from_value(new).map_err(kube::Error::SerdeError)?;
-    match api.create(&PostParams::default(), &new).await {
-        // Ours, by a call whose answer was lost.
-        Err(kube::Error::Api(status)) if status.code == 409 => api.get(name).await,
-        created => created,
-    }
-}
-
-/// What makes a budget ours, whatever it selects; `None` if it is as it should be. There is one budget over a pod: with
-/// that of the Go Maestro, which selects all rooms, beside ours each eviction would be answered by an error.
-fn repairing(found: &PodDisruptionBudget, number: i32) -> Option<Value> {
-    let spec = found.spec.clone().unwrap_or_default();
-    let counts = spec.min_available == Some(IntOrString::Int(number));
-    if is_ours(found) && counts && spec.max_unavailable.is_none() {
-        return None;
-    }
-    let selected = spec
-        .selector
-        .unwrap_or_default()
-        .match_labels
-        .unwrap_or_default();
-    let mut wanted: Map<String, Value> = selected
-        .into_keys()
-        .map(|name| (name, Value::Null))
-        .collect();
-    wanted.insert(labels::PROTECTED.to_owned(), "true".into());
-    Some(json!({
-        "metadata": {"labels": {labels::MANAGED_BY: labels::MAESTRO}},
-        "spec": {
-            "minAvailable": number,
-            "maxUnavailable": null,
-            "selector": {"matchLabels": wanted, "matchExpressions": null},
-        },
-    }))
-}
-
-/// Whether a budget selects the rooms that are protected, and no others.
-pub fn is_ours(found: &PodDisruptionBudget) -> bool {
-    let selector = found.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let Some(selector) = selector else {
-        return false;
-    };
-    let selected = selector.match_labels.iter().flatten();
-    selected.eq([(&labels::PROTECTED.to_owned(), &"true".to_owned())])
-        && selector
-            .match_expressions
-            .as_ref()
-            .is_none_or(Vec::is_empty)
-}
-
-fn has_observed(budget: &PodDisruptionBudget, generation: Option<i64>) -> bool {
-    let status = budget.status.as_ref();
-    status.and_then(|status| status.observed_generation) >= generation
-}
-
-/// What makes a pod protected or not; `pinned`: cluster autoscalers may move it neither way.
-pub fn labelling(on: bool, pinned: bool) -> Value {
-    let may_move = !on && !pinned;
-    let mut annotations = json!({labels::SAFE_TO_EVICT: may_move.to_string()});
-    if on && pinned {
-        annotations[labels::PINNED] = "true".into();
-    }
-    json!({"metadata": {
-        "labels": {labels::PROTECTED: on.then_some("true")},
-        "annotations": annotations,
-    }})
+fn count(rooms: usize) -> i32 {
+    i32::try_from(rooms).unwrap_or(i32::MAX)
 }

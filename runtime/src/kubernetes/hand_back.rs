@@ -3,7 +3,7 @@
 //! It writes the number of a budget and never its selector: left with ours, its budgets would select no pod that it
 //! makes, and every eviction would be allowed.
 
-use super::budget::{budgets, is_ours, labelling};
+use super::budget_object::{budgets, is_ours, labelling};
 use super::client::{Calls, Failure, pods};
 use super::labels;
 use super::limiter::Urgency;

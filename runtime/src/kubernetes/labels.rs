@@ -22,6 +22,8 @@ pub const PROTECTED: &str = "maestro-protected";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Whether cluster autoscalers may move a pod.
 pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+/// Annotation of a budget: a change of it makes the disruption controller count the pods again.
+pub const RECOUNT: &str = "maestro.recount";
 /// Annotation of a protected room whose scheduler forbids cluster autoscalers to move it at any time.
 pub const PINNED: &str = "maestro.pinned";
 /// Annotation of a room that only tests a new version.

@@ -5,6 +5,7 @@
 //! and does what it is told.
 
 mod budget;
+mod budget_object;
 mod client;
 mod dead;
 mod events;

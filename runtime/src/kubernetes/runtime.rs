@@ -58,7 +58,12 @@ impl KubernetesRuntime {
         Ok(Arc::new(Self {
             watches,
             events: Events::new(calls.clone(), tasks.clone()),
-            budgets: Budgets::new(calls.clone(), index.clone(), tasks.clone()),
+            budgets: Budgets::new(
+                calls.clone(),
+                index.clone(),
+                tasks.clone(),
+                stopping.clone(),
+            ),
             rooms: Rooms {
                 calls,
                 index,
