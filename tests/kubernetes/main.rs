@@ -5,6 +5,7 @@ mod away;
 mod cluster;
 mod figures;
 mod life;
+mod load;
 mod nodes;
 #[path = "../takeover/recording.rs"]
 mod recording;

@@ -33,8 +33,8 @@ use tokio_util::task::TaskTracker;
 /// The pause before each try to lower the number: the disruption controller counts meanwhile. It takes two, since it
 /// counts again only when it is asked to.
 const LOWER_AFTER: Duration = Duration::from_millis(200);
-/// Tries to lower the number; the next order for all rooms goes on with it.
-const LOWER_TRIES: u32 = 4;
+/// Tries in a row that change nothing; the next order for all rooms goes on with it.
+const LOWER_TRIES: u32 = 10;
 /// Pods of one order that are labelled at once.
 const LABELLED_AT_ONCE: usize = 32;
 
@@ -200,10 +200,15 @@ impl Writer {
 
     /// Lowers the number once the disruption controller has counted again, between two orders.
     async fn lower_later(self, scheduler: SchedulerName, of_scheduler: OneByOne) {
-        for tries in 1..=LOWER_TRIES {
+        let (mut tries, mut before) = (0, None);
+        loop {
             sleep(LOWER_AFTER).await;
             let mut written = of_scheduler.lock().await;
             self.lower(&scheduler, &mut written).await;
+            let after = Some((written.number, written.ordered));
+            // Under load there is an order between two tries.
+            tries = if after == before { tries + 1 } else { 1 };
+            before = after;
             let is_low = written
                 .number
                 .is_none_or(|number| number <= written.ordered);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 /// Rooms of the share that one order protects, and rooms that it releases, at most: the rooms in use that come next
 /// wait until it has ended. What it does not name is in a later one.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// The rooms that are to be protected, and those that the orders so far protect.
 #[derive(Debug, Default)]
