@@ -1,6 +1,7 @@
 //! Logs the progress of operations, which is what people on call look for first.
 
-use maestro_core::domain::SchedulerName;
+use maestro_core::domain::{OperationId, SchedulerName};
+use maestro_core::ports::Change;
 use maestro_core::state::{Named, Outcome, Report, RoomEnd, RoomHang};
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -187,4 +188,11 @@ fn room_ended(scheduler: &SchedulerName, end: &RoomEnd) {
 
 fn is_periodic(operation: &Named) -> bool {
     PERIODIC.contains(&operation.name.as_str())
+}
+/// The operation whose record a change writes.
+pub(crate) fn operation_of(change: &Change) -> Option<OperationId> {
+    match change {
+        Change::PutOperation(operation) => Some(operation.id),
+        _ => None,
+    }
 }

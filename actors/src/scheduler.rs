@@ -197,7 +197,10 @@ impl SchedulerActor {
             Effect::Forward(_) => true,
             _ => false,
         };
-        let ordered = decision.changes.iter().find_map(operation_of);
+        let ordered = decision
+            .changes
+            .iter()
+            .find_map(operation_log::operation_of);
         let only_answers = decision.changes.is_empty() && decision.effects.iter().all(from_memory);
         let outgoing: Vec<Outgoing> = decision
             .effects
@@ -390,13 +393,6 @@ fn is_apart(event: &Forwarding, changes: &[Change]) -> bool {
         _ => false,
     };
     matches!(event.event, ForwardedEvent::Resync(_)) && !changes.iter().any(about_it)
-}
-
-fn operation_of(change: &Change) -> Option<OperationId> {
-    match change {
-        Change::PutOperation(operation) => Some(operation.id),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
