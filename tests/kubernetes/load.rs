@@ -148,8 +148,8 @@ impl Load {
         let of_last = ready.iter().rev().take(LAST);
         let free = {
             let mut taken = self.taken.lock().expect("whole");
-            let free = of_last.filter(|room| !taken.contains(*room) && !self.is_leaving(room));
-            let free = free.last().cloned();
+            let mut free = of_last.filter(|room| !taken.contains(*room) && !self.is_leaving(room));
+            let free = free.next_back().cloned();
             taken.extend(free.clone());
             free
         };
