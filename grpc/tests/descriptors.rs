@@ -72,6 +72,7 @@ fn in_words(field: &Field, packages: &BTreeMap<String, String>) -> String {
         Type::Int64 => "int64",
         Type::Uint64 => "uint64",
         Type::Float => "float",
+        Type::Double => "double",
         Type::Duration => ".google.protobuf.Duration",
         Type::Timestamp => ".google.protobuf.Timestamp",
         Type::Object => ".google.protobuf.Struct",
@@ -122,6 +123,7 @@ fn type_of(field: &FieldDescriptorProto) -> &str {
         Wire::Int64 => "int64",
         Wire::Uint64 => "uint64",
         Wire::Float => "float",
+        Wire::Double => "double",
         Wire::Message => field.type_name(),
         other => panic!("{} is a {other:?}", field.name()),
     }

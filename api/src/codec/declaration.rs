@@ -51,6 +51,8 @@ pub enum Type {
     Uint64,
     /// A floating-point number of 32 bits.
     Float,
+    /// A floating-point number of 64 bits.
+    Double,
     /// A span of time.
     Duration,
     /// A moment.

@@ -65,6 +65,10 @@ fn expected(of: Type, text: &str, integer: Option<i128>) -> Option<Value> {
         Type::Uint64 => integer
             .and_then(|n| u64::try_from(n).ok())
             .map(|n| n.to_string().into()),
+        Type::Double => {
+            let value: f64 = text.parse().expect("a number");
+            value.is_finite().then(|| value.into())
+        }
         _ => {
             let value: f32 = text.parse().expect("a number");
             value.is_finite().then(|| value.into())
@@ -93,7 +97,12 @@ fn numeric(
             way.push("[]");
         }
         match field.of {
-            Type::Int32 | Type::Uint32 | Type::Int64 | Type::Uint64 | Type::Float => {
+            Type::Int32
+            | Type::Uint32
+            | Type::Int64
+            | Type::Uint64
+            | Type::Float
+            | Type::Double => {
                 found.push((way, field.of));
             }
             Type::Message(part) => numeric(part, &way, found),

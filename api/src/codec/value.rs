@@ -165,22 +165,103 @@ fn parameter<T: TryFrom<i128>>(text: &str, parser: &str) -> Result<T, String> {
     }
 }
 
-impl Json for f32 {
-    const TYPE: Type = Type::Float;
+/// Floats: NaN and the infinities are strings, anything else is a number or its text.
+macro_rules! floats {
+    ($($type:ty: $of:ident, $kind:literal, $write:ident;)*) => {$(
+        impl Json for $type {
+            const TYPE: Type = Type::$of;
 
-    fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
-        let quoted = reader.peek() == Some(b'"');
-        parse_number(reader, "float", field, |text| match text {
-            "NaN" if quoted => Some(Self::NAN),
-            "Infinity" if quoted => Some(Self::INFINITY),
-            "-Infinity" if quoted => Some(Self::NEG_INFINITY),
-            _ if number::is_number(text) => {
-                text.parse().ok().filter(|value: &Self| value.is_finite())
+            fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, Fault> {
+                let quoted = reader.peek() == Some(b'"');
+                parse_number(reader, $kind, field, |text| match text {
+                    "NaN" if quoted => Some(Self::NAN),
+                    "Infinity" if quoted => Some(Self::INFINITY),
+                    "-Infinity" if quoted => Some(Self::NEG_INFINITY),
+                    _ if number::is_number(text) => {
+                        text.parse().ok().filter(|value: &Self| value.is_finite())
+                    }
+                    _ => None,
+                })
             }
-            _ => None,
-        })
+            fn write(&self, out: &mut String) {
+                number::$write(out, *self);
+            }
+        }
+    )*};
+}
+
+floats! {
+    f32: Float, "float", write_f32;
+    f64: Double, "double", write_f64;
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::macros::{kind, messages, slot};
+    use crate::codec::{decode, encode, from_wire, to_wire};
+
+    messages! {
+        Figures {
+            cpu "cpu" one f64 = 2;
+            mem "mem" opt f64 = 3;
+        }
     }
-    fn write(&self, out: &mut String) {
-        number::write_f32(out, *self);
+
+    fn cpu(text: &str) -> Option<f64> {
+        let read = decode::<Figures>(format!("{{\"cpu\":{text}}}").as_bytes());
+        read.ok().map(|figures| figures.cpu)
+    }
+
+    #[test]
+    fn doubles_are_numbers_or_their_text() {
+        for (text, expected) in [
+            ("0.00024974045489303945", Some(0.000_249_740_454_893_039_45)),
+            ("\"56677.52937041498\"", Some(56_677.529_370_414_98)),
+            ("1.7976931348623157e308", Some(f64::MAX)),
+            ("\"Infinity\"", Some(f64::INFINITY)),
+            ("\"-Infinity\"", Some(f64::NEG_INFINITY)),
+            ("null", Some(0.0)),
+            ("1e309", None),
+            ("Infinity", None),
+            ("NaN", None),
+            ("\"nan\"", None),
+            ("true", None),
+        ] {
+            assert_eq!(cpu(text), expected, "{text}");
+        }
+        assert!(cpu("\"NaN\"").is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn doubles_are_printed_whole_and_zeros_are_written_out() {
+        let print = |cpu| encode(&Figures { cpu, mem: None });
+        assert_eq!(print(0.0), r#"{"cpu":0}"#);
+        assert_eq!(
+            print(0.000_336_912_232_252_300_1),
+            r#"{"cpu":0.0003369122322523001}"#
+        );
+        assert_eq!(print(150_000_000.0), r#"{"cpu":150000000}"#);
+        assert_eq!(print(1e21), r#"{"cpu":1e+21}"#);
+        assert_eq!(print(f64::NAN), r#"{"cpu":"NaN"}"#);
+        assert_eq!(print(f64::NEG_INFINITY), r#"{"cpu":"-Infinity"}"#);
+    }
+
+    #[test]
+    fn zeros_are_absent_on_the_wire_unless_they_have_presence() {
+        let zeros = |mem| Figures { cpu: 0.0, mem };
+        assert_eq!(to_wire(&zeros(None)), [0_u8; 0]);
+        assert_eq!(to_wire(&zeros(Some(0.0))), [0x19, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let negative = Figures {
+            cpu: -0.0,
+            mem: None,
+        };
+        assert_eq!(to_wire(&negative).len(), 9);
+        assert_eq!(from_wire(&to_wire(&zeros(Some(0.0)))), Ok(zeros(Some(0.0))));
+        let refused = from_wire::<Figures>(b"\x15\0\0\0\0").unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .ends_with("field cpu: unexpected wire type: 32-bit")
+        );
     }
 }

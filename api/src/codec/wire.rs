@@ -172,18 +172,28 @@ varints! {
     u64: value => value, raw => raw;
 }
 
-impl Wire for f32 {
-    fn is_default(&self) -> bool {
-        self.to_bits() == 0
-    }
-    fn encode(&self, number: u32, out: &mut Vec<u8>) {
-        encode_key(number, WireType::ThirtyTwoBit, out);
-        out.extend_from_slice(&self.to_le_bytes());
-    }
-    fn merge(&mut self, raw: Raw<'_>) -> Result<(), WireFault> {
-        *self = Self::from_le_bytes(raw.fixed32()?);
-        Ok(())
-    }
+/// Floats: only positive zero is the default; its negative and NaN are encoded.
+macro_rules! floats {
+    ($($type:ty: $wire_type:ident, $fixed:ident;)*) => {$(
+        impl Wire for $type {
+            fn is_default(&self) -> bool {
+                self.to_bits() == 0
+            }
+            fn encode(&self, number: u32, out: &mut Vec<u8>) {
+                encode_key(number, WireType::$wire_type, out);
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+            fn merge(&mut self, raw: Raw<'_>) -> Result<(), WireFault> {
+                *self = Self::from_le_bytes(raw.$fixed()?);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+floats! {
+    f32: ThirtyTwoBit, fixed32;
+    f64: SixtyFourBit, fixed64;
 }
 
 impl Wire for String {
@@ -284,6 +294,9 @@ mod tests {
         }
         assert_eq!(round(&u32::MAX), u32::MAX);
         assert_eq!(round(&-0.1_f32).to_bits(), (-0.1_f32).to_bits());
+        for n in [0.1, -0.0, f64::MAX, 5e-324, f64::NAN, f64::NEG_INFINITY] {
+            assert_eq!(round(&n).to_bits(), n.to_bits());
+        }
         for text in [
             "1969-12-31T23:59:59.5Z",
             "2026-01-02T03:04:05.678901Z",
@@ -313,6 +326,10 @@ mod tests {
             bytes.push(0x01);
             bytes
         });
+        assert_eq!(
+            written(&|out| 0.25_f64.encode(2, out)),
+            [0x11, 0, 0, 0, 0, 0, 0, 0xd0, 0x3f]
+        );
         let time: Timestamp = "1970-01-01T00:00:01.5Z".parse().unwrap();
         assert_eq!(
             written(&|out| time.encode(2, out)),

@@ -143,6 +143,7 @@ pub fn plain(of: Type) -> Tree {
             object! { "type" => "string", "format" => "uint64", "pattern" => "^[0-9]+$" }
         }
         Type::Float => object! { "type" => "number", "format" => "float" },
+        Type::Double => object! { "type" => "number", "format" => "double" },
         Type::Duration => object! {
             "type" => "string",
             "pattern" => r"^-?[0-9]+(\.([0-9]{3}|[0-9]{6}|[0-9]{9}))?s$",
