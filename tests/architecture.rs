@@ -29,6 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("maestro-store", &["maestro-core"]),
     ("maestro-runtime", &["maestro-core"]),
+    // A source of metrics; which rooms there are it is told through its port.
+    ("maestro-prometheus", &["maestro-core"]),
     // The world around the state machine is a model without store, runtime or actors; the rules that the actors follow
     // are in `core` so that they can be followed here too.
     ("maestro-simulation", &["maestro-core"]),
@@ -71,6 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "maestro-grpc",
             "maestro-store",
             "maestro-runtime",
+            "maestro-prometheus",
             "maestro-cli",
             "maestro-samples",
             "maestro-bench",
@@ -195,7 +198,7 @@ fn there_is_one_http2_and_it_is_a_kept_one() {
 /// The tests of adapters are built without the servers, so that they compile fast.
 #[test]
 fn tests_of_adapters_are_built_without_servers() {
-    for package in ["maestro-store", "maestro-runtime"] {
+    for package in ["maestro-store", "maestro-runtime", "maestro-prometheus"] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--edges=all", "--prefix=none"])
             .args(["--package", package])

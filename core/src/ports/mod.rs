@@ -3,6 +3,7 @@
 mod cause;
 mod clock;
 mod forwarder;
+mod metrics;
 mod ownership;
 mod runtime;
 mod store;
@@ -10,6 +11,7 @@ mod store;
 pub use cause::Cause;
 pub use clock::Clock;
 pub use forwarder::*;
+pub use metrics::*;
 pub use ownership::*;
 pub use runtime::*;
 pub use store::*;

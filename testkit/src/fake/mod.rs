@@ -4,6 +4,7 @@
 mod clock;
 mod forwarders;
 mod gate;
+pub mod metrics;
 mod runtime;
 mod script;
 mod store;
@@ -11,6 +12,7 @@ mod store;
 pub use clock::{ManualClock, TokioClock};
 pub use forwarders::FakeForwarders;
 pub use gate::Gate;
+pub use metrics::FakeMetrics;
 pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
 pub use store::{FakeNode, FakeStore, StoreCall, StoreFault, member};
 
