@@ -6,9 +6,11 @@ mod elsewhere;
 mod feeds;
 mod limit;
 mod quantity;
+mod unmeasured;
 
 pub mod kubernetes;
 pub mod process;
 pub mod simulated;
 
 pub use elsewhere::Elsewhere;
+pub use unmeasured::Unmeasured;

@@ -12,6 +12,7 @@
 //! | `log_writer`, `logs`, `rotation` | the process between a room and its log, reading logs, logs without such a
 //! process |
 //! | `ports`, `cgroup`, `janitor`, `children` | host ports, limits, upkeep of logs, whose end is whose to wait for |
+//! | `usage` | what rooms use |
 //! | `trash`, `clearance`, `cleaner` | what rooms leave on the disk |
 //! | `safe_open`, `blocking`, `shortage` | files that a room may have made something else of, work that may hang,
 //! errors that say nothing about a room |

@@ -51,6 +51,16 @@ pub fn kill_room_processes(_: &str) -> io::Result<usize> {
 }
 
 #[async_trait]
+impl MetricsSource for ProcessRuntime {
+    async fn usage(&self, _: &Measured, _: Window) -> Result<Vec<Usage>, MetricsError> {
+        match self.0 {}
+    }
+    async fn alerts(&self, _: &Measured) -> Result<Vec<Alert>, MetricsError> {
+        match self.0 {}
+    }
+}
+
+#[async_trait]
 impl Runtime for ProcessRuntime {
     async fn prepare(&self, _: &Scheduler, _: OperationId) -> Result<Prepared, RuntimeError> {
         match self.0 {}

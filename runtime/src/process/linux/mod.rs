@@ -32,6 +32,7 @@ mod spawn;
 mod sweep;
 mod trash;
 mod unsafe_calls;
+mod usage;
 
 pub use log_writer::run as write_log;
 pub use marked::{kill_room_processes, room_processes};

@@ -9,6 +9,7 @@ use super::{
     opening, ports,
     record::RoomFile,
     shortage::is_shortage,
+    usage::{self, UsageOfRooms},
 };
 use crate::process::{OpenError, ProcessSettings};
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 pub struct ProcessRuntime {
     host: Arc<Host>,
     domain: String,
+    usage: Arc<UsageOfRooms>,
     /// Tells other processes that this folder is in use.
     lock: File,
 }
@@ -39,7 +41,15 @@ impl ProcessRuntime {
     /// Outside a runtime, and when the folders of rooms cannot be made or read.
     pub fn open(settings: ProcessSettings) -> Result<Arc<Self>, OpenError> {
         let (host, domain, lock) = opening::open(settings)?;
-        Ok(Arc::new(Self { host, domain, lock }))
+        let usage = Arc::new(UsageOfRooms::default());
+        let measuring = usage::measure(host.clone(), usage.clone());
+        host.tasks.spawn_on(measuring, &host.handle);
+        Ok(Arc::new(Self {
+            host,
+            domain,
+            usage,
+            lock,
+        }))
     }
 
     /// Identifies where these rooms run: another boot, pid namespace or folder cannot reach them.
@@ -80,6 +90,19 @@ impl Drop for ProcessRuntime {
         self.host.stopping.cancel();
         // Closing it would not do: a child between fork and exec still has it open.
         let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// Only rooms of this machine are known.
+#[async_trait]
+impl MetricsSource for ProcessRuntime {
+    async fn usage(&self, of: &Measured, window: Window) -> Result<Vec<Usage>, MetricsError> {
+        Ok(self.usage.usage(of, window))
+    }
+
+    async fn alerts(&self, _: &Measured) -> Result<Vec<Alert>, MetricsError> {
+        let text = "alerts are those of Prometheus, which is asked about rooms in pods only: see runtime.type";
+        Err(MetricsError::Unprepared(text.to_owned()))
     }
 }
 
