@@ -17,6 +17,8 @@ const PUBLIC: [&str; 2] = ["maestro/v1/fleet.proto", "maestro/v1/operator.proto"
 const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
 /// Pings between nodes: frames of their own, in the common codec.
 const PINGS: [&str; 1] = ["node/v1/pings.proto"];
+/// Metrics of rooms, under the names that clients of the K8s manager know.
+const RESOURCES: [&str; 1] = ["resourcemetrics.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,12 +33,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     described("api.v1.bin", &API)?;
     described("maestro.v1.bin", &PUBLIC)?;
     described("control.bin", &CONTROL)?;
+    described("resourcemetrics.bin", &RESOURCES)?;
 
     // The services use the messages of `maestro_api`, so no message is declared twice.
-    let all = [&API[..], &PUBLIC, &CONTROL].concat();
+    let all = [&API[..], &PUBLIC, &CONTROL, &RESOURCES].concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
         .extern_path(".maestro.v1", "::maestro_api::codec::messages")
+        .extern_path(
+            ".resourcemetrics",
+            "::maestro_api::codec::messages::resourcemetrics",
+        )
         .codec_path("crate::codec::WireCodec")
         .compile_fds(protox::compile(all, ["proto"])?)?;
 

@@ -12,12 +12,13 @@ use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_api::Backup;
-use maestro_core::ports::{Feed, Ownership, Reads, Runtime, Store};
+use maestro_core::ports::{Feed, MetricsSource, Ownership, Reads, Runtime, Store};
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
-use maestro_runtime::Elsewhere;
+use maestro_prometheus::PrometheusSource;
 use maestro_runtime::kubernetes::KubernetesRuntime;
 use maestro_runtime::process::{ProcessRuntime, ProcessSettings};
 use maestro_runtime::simulated::SimulatedRuntime;
+use maestro_runtime::{Elsewhere, Unmeasured};
 use maestro_store::cluster::ClusterStore;
 use maestro_store::embedded::{ClaimedFolder, EmbeddedStore, OpenError};
 use prometheus::Registry;
@@ -35,6 +36,7 @@ const STORE_CLOSES: Duration = Duration::from_secs(30);
 pub struct Adapters {
     store: Stores,
     runtime: Rooms,
+    metrics: Arc<dyn MetricsSource>,
     forwarders: Arc<GrpcForwarders>,
     store_metrics: StoreMetrics,
 }
@@ -146,10 +148,12 @@ impl Adapters {
             Some(hosting) => Rooms::open(settings, store.installation(), hosting).await,
             None => Ok(Rooms::Elsewhere),
         };
-        match runtime {
-            Ok(runtime) => Ok(Self {
+        let opened = runtime.and_then(|runtime| Ok((runtime.metrics(settings)?, runtime)));
+        match opened {
+            Ok((source, runtime)) => Ok(Self {
                 store,
                 runtime,
+                metrics: source,
                 forwarders: Arc::new(GrpcForwarders::new(keep_alive, metrics.forwarders)),
                 store_metrics: metrics.store,
             }),
@@ -196,6 +200,11 @@ impl Adapters {
         };
         let (every, page) = (settings.report_every, settings.redis.scan_size);
         Some(Reporter::start(store.clone(), every, page, io))
+    }
+
+    /// Knows what rooms use.
+    pub fn metrics(&self) -> Arc<dyn MetricsSource> {
+        self.metrics.clone()
     }
 
     /// Copies the store on request.
@@ -258,6 +267,23 @@ impl Rooms {
             Self::Kubernetes(runtime) => runtime.clone(),
             Self::Elsewhere => Arc::new(Elsewhere),
         }
+    }
+
+    /// Pods are measured by Prometheus, which answers every process alike; processes by whoever runs them.
+    fn metrics(&self, settings: &Settings) -> anyhow::Result<Arc<dyn MetricsSource>> {
+        Ok(match self {
+            _ if settings.runtime == RuntimeKind::Kubernetes => {
+                let (server, queries) = settings.resources.for_prometheus();
+                Arc::new(PrometheusSource::open(server, queries)?)
+            }
+            Self::Process(runtime) => runtime.clone(),
+            Self::Simulated(_) => Arc::new(Unmeasured(
+                "simulated rooms use nothing that could be measured: see runtime.type",
+            )),
+            Self::Kubernetes(_) | Self::Elsewhere => Arc::new(Unmeasured(
+                "this process hosts no rooms, and measures none: ask a node that does",
+            )),
+        })
     }
 
     async fn shutdown(&self) {

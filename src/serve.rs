@@ -10,7 +10,7 @@ use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::{Apis, owned, routed};
+use maestro_api::{Apis, ResourcesService, owned, routed};
 use maestro_grpc::{GrpcPeers, NodeTls};
 use maestro_http::{
     ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
@@ -77,7 +77,14 @@ where
     let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let services = Apis::of(&node, adapters.backup(settings, io.handle().clone()));
+    let resources = Arc::new(ResourcesService::new(
+        node.clone(),
+        adapters.metrics(),
+        settings.resources.for_api(),
+        io.handle().clone(),
+    ));
+    let backup = adapters.backup(settings, io.handle().clone());
+    let services = Apis::of(&node, backup, resources.clone());
     let secret = settings.nodes.secret.clone();
     let reporter = match duties.module.reads_figures() {
         true => adapters.reporter(settings, io.handle()),
@@ -85,7 +92,10 @@ where
     };
     let peers = GrpcPeers::new(secret.clone(), io.handle().clone()).by_certificate(tls.clone());
     let peers = Arc::new(peers);
-    let apis = routed(&node, services.clone(), peers.clone());
+    let mut apis = routed(&node, services.clone(), peers.clone());
+    if settings.resources_known_everywhere() {
+        apis.metrics = services.metrics.clone();
+    }
     let parts = InternalParts {
         operator: apis.operator.clone(),
         metrics: settings
@@ -121,6 +131,7 @@ where
     node.hand_over().await;
     // New work is refused from here on; accepted work is answered.
     serving.closing().await;
+    resources.close().await;
     node.shutdown().await;
     serving.stop(settings.graceful_shutdown).await;
     peers.close().await;
@@ -306,6 +317,7 @@ fn servers(
             with(listener, descriptors / 8, settings.trusted.clone()),
             gateway,
             apis.operator,
+            apis.metrics,
             settings.serves_debug(),
         )?);
     }

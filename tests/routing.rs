@@ -9,14 +9,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use maestro_actors::{ActorSettings, Location, Node, NodeParts};
+use maestro_api::codec::messages::resourcemetrics::{
+    AlertsRequest, AlertsResponse, Response, VersionRequest,
+};
 use maestro_api::codec::messages::*;
 use maestro_api::{
     ApiResult, Apis, BackupError, Code, ManagementApi, OperatorApi, OwnerHint, Peers,
-    RequestContext, RoomsApi, Status, management_calls, operator_calls, rooms_calls, routed,
+    RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, Status,
+    Watch, management_calls, operator_calls, rooms_calls, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock, member};
+use maestro_testkit::fake::{
+    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, TokioClock, member,
+};
 use maestro_testkit::{build, eventually};
 
 const LONG: Duration = Duration::from_secs(10);
@@ -69,6 +75,30 @@ management_calls!(scripted);
 rooms_calls!(scripted);
 operator_calls!(scripted);
 
+#[async_trait::async_trait]
+impl ResourceMetricsApi for Other {
+    async fn get_version(
+        &self,
+        context: &RequestContext,
+        _: VersionRequest,
+    ) -> ApiResult<Response> {
+        self.hear(context).await.map(|()| Response::default())
+    }
+
+    async fn watch_version(&self, context: &RequestContext, _: VersionRequest) -> ApiResult<Watch> {
+        self.hear(context).await?;
+        Ok(Box::pin(futures_util::stream::pending()))
+    }
+
+    async fn get_alerts(
+        &self,
+        context: &RequestContext,
+        _: AlertsRequest,
+    ) -> ApiResult<AlertsResponse> {
+        self.hear(context).await.map(|()| AlertsResponse::default())
+    }
+}
+
 #[derive(Default)]
 struct Others(HashMap<&'static str, Arc<Other>>);
 
@@ -80,6 +110,7 @@ impl Peers for Others {
             management: other.clone(),
             rooms: other.clone(),
             operator: other.clone(),
+            metrics: other.clone(),
         })
     }
 }
@@ -135,7 +166,11 @@ impl Front {
             Box::pin(async move { Err(BackupError::Name(name)) })
                 as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
         });
-        let apis = routed(&node, Apis::of(&node, backup), others.clone());
+        let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
+        let io = tokio::runtime::Handle::current();
+        let metrics = ResourcesService::new(node.clone(), metrics, settings, io);
+        let services = Apis::of(&node, backup, Arc::new(metrics));
+        let apis = routed(&node, services, others.clone());
         Self {
             store,
             node,

@@ -1,7 +1,7 @@
 //! Maps errors of calls on actors to statuses for clients; nothing else does (architecture 4).
 
 use maestro_actors::CallError;
-use maestro_core::ports::StoreError;
+use maestro_core::ports::{MetricsError, StoreError};
 use maestro_core::rules::validation::Invalid;
 use maestro_core::state::{Refusal, RefusalKind, Reply};
 
@@ -62,6 +62,19 @@ impl From<Refusal> for Status {
             lasts: refusal.kind == RefusalKind::Absent,
             ..Self::new(code, refusal.message)
         }
+    }
+}
+
+impl From<MetricsError> for Status {
+    fn from(error: MetricsError) -> Self {
+        let code = match &error {
+            MetricsError::Invalid(_) => Code::InvalidArgument,
+            MetricsError::Late(_) => Code::DeadlineExceeded,
+            MetricsError::Internal(_) => Code::Internal,
+            MetricsError::Unavailable(_) => Code::Unavailable,
+            MetricsError::Unprepared(_) => Code::FailedPrecondition,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -14,6 +14,7 @@ pub mod convert;
 mod error;
 mod management;
 mod operator;
+mod resource_metrics;
 mod rooms;
 mod routed;
 mod seldom;
@@ -24,12 +25,14 @@ pub mod trace;
 pub use context::{REQUEST_ID, RequestContext, grpc_deadline, http_deadline, sane_request_id};
 pub use management::ManagementApi;
 pub use operator::OperatorApi;
+pub use resource_metrics::{ResourceMetricsApi, Tick, Watch};
 pub use rooms::RoomsApi;
 pub use routed::{Peers, owned, routed};
 pub use seldom::Seldom;
 pub use service::{
-    Apis, Backup, BackupDone, BackupError, LOG_LINES, LOG_LINES_MAX, ManagementService,
-    OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, RoomsService,
+    Apis, Backup, BackupDone, BackupError, CpuUnit, LOG_LINES, LOG_LINES_MAX, ManagementService,
+    OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, ResourceSettings, ResourcesService,
+    RoomsService,
 };
 pub use status::{Code, OwnerHint, Status};
 

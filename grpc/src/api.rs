@@ -1,4 +1,4 @@
-//! Packages `api.v1` (contract 16) and `maestro.v1` (ours): generated services and clients that use the messages of
+//! Packages `api.v1` (contract 16), `maestro.v1` (ours) and `resourcemetrics`: generated services and clients that use the messages of
 //! `maestro_api`.
 
 #![allow(
@@ -11,3 +11,4 @@
 
 tonic::include_proto!("api.v1");
 tonic::include_proto!("maestro.v1");
+tonic::include_proto!("resourcemetrics");

@@ -2,6 +2,7 @@
 //! know whether the implementation is local or remote.
 
 mod reach;
+mod resource_metrics;
 
 use std::error::Error;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::api::operator_service_client::OperatorServiceClient;
 use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
 use crate::identity::{NODE_SECRET, NodeSecret};
-use crate::services::{OWNER, PUSHBACK};
+use crate::status::{OWNER, PUSHBACK};
 use crate::tls::{NodeTls, connector};
 
 /// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.

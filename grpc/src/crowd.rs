@@ -13,6 +13,11 @@ use tokio_util::sync::CancellationToken;
 /// How long to wait for an idle connection to close, before the next one is told to.
 const MAKES_ROOM_WITHIN: Duration = Duration::from_millis(100);
 
+/// Concurrent calls without a stream per connection; further calls wait.
+pub const TURNS_MAX: usize = 256;
+/// Concurrent calls with a stream per connection; further calls are refused.
+pub const STREAMS_MAX: usize = 1_024;
+
 /// The connections of one server.
 pub struct Crowd {
     places: Arc<Semaphore>,
@@ -32,6 +37,8 @@ pub struct Line(Arc<State>);
 
 struct State {
     calls: Mutex<Calls>,
+    /// For calls without a stream; further ones wait.
+    turns: Arc<Semaphore>,
     /// A node of the cluster has called over it.
     trusted: AtomicBool,
     /// It was told to close.
@@ -40,7 +47,9 @@ struct State {
 }
 
 struct Calls {
+    /// Streams included.
     under_way: usize,
+    streams: usize,
     /// When the last call ended; before the first call, when the connection was opened.
     idle_since: Instant,
 }
@@ -54,7 +63,10 @@ pub struct Place {
 }
 
 /// A call in progress.
-pub struct Call(Line);
+pub struct Call {
+    line: Line,
+    streams: bool,
+}
 
 impl Crowd {
     pub fn new(places: usize) -> Arc<Self> {
@@ -80,8 +92,10 @@ impl Crowd {
             }
         };
         let line = Line(Arc::new(State {
+            turns: Arc::new(Semaphore::new(TURNS_MAX)),
             calls: Mutex::new(Calls {
                 under_way: 0,
+                streams: 0,
                 idle_since: Instant::now(),
             }),
             trusted: AtomicBool::new(false),
@@ -118,7 +132,30 @@ impl Line {
     /// A call of this connection begins. It ends when the guard is dropped.
     pub fn call(&self) -> Call {
         self.calls().under_way += 1;
-        Call(self.clone())
+        Call {
+            line: self.clone(),
+            streams: false,
+        }
+    }
+
+    /// The same for a call that answers with a stream; `None` if the connection has as many as it may.
+    pub fn stream(&self) -> Option<Call> {
+        let mut calls = self.calls();
+        if calls.streams == STREAMS_MAX {
+            return None;
+        }
+        calls.streams += 1;
+        calls.under_way += 1;
+        Some(Call {
+            line: self.clone(),
+            streams: true,
+        })
+    }
+
+    /// Waits until the connection has fewer than [`TURNS_MAX`] calls without a stream at work. HTTP/2 has one limit for
+    /// both kinds, and streams stay.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.turns.clone().acquire_owned().await.ok()
     }
 
     /// What comes over it is not limited any more: it belongs to a node of the cluster.
@@ -169,8 +206,9 @@ impl Drop for Place {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut calls = self.0.calls();
+        let mut calls = self.line.calls();
         calls.under_way -= 1;
+        calls.streams -= usize::from(self.streams);
         if calls.under_way == 0 {
             calls.idle_since = Instant::now();
         }

@@ -1,5 +1,5 @@
 //! gRPC: a server and a client for the calls of `maestro_api`, as the services of `api.v1` (contract 16, decision D13)
-//! and `maestro.v1`; and the client of matchmakers' forwarders.
+//! and `maestro.v1`, and those of the K8s manager; and the client of matchmakers' forwarders.
 //!
 //! The `.proto` files are in `proto/`; `build.rs` compiles them. Nothing here knows a store or a runtime.
 
@@ -22,9 +22,11 @@ mod pings;
 mod script;
 mod server;
 mod services;
+mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;
+mod watches;
 
 pub use client::{GrpcClient, Unreachable};
 pub use codec::WireCodec;
@@ -42,3 +44,6 @@ pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api
 pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/maestro.v1.bin"));
 /// The compiled descriptors of the services of `maestro.v1` that only nodes can call, with their imports.
 pub const CONTROL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));
+/// The compiled descriptors of package `resourcemetrics`.
+pub const RESOURCES_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/resourcemetrics.bin"));

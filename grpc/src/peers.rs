@@ -74,7 +74,8 @@ impl GrpcPeers {
                 calls: client,
                 pings,
             }),
-            operator: calls,
+            operator: calls.clone(),
+            metrics: calls,
         })
     }
 

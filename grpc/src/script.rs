@@ -1,11 +1,16 @@
 //! For tests: all APIs, with scripted behavior and a record of the calls received.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
+use futures_util::{StreamExt, stream};
+use maestro_api::codec::messages::resourcemetrics::{
+    AlertsRequest, AlertsResponse, Response, VersionRequest,
+};
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status, management_calls,
-    operator_calls, rooms_calls,
+    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
+    Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
 };
 
 /// How every call behaves.
@@ -27,6 +32,8 @@ pub struct Script {
     pub does: Mutex<Does>,
     /// The method, its context, and the request in debug format.
     pub heard: Mutex<Vec<(&'static str, RequestContext, String)>>,
+    /// Watches whose clients have not left.
+    pub watching: Arc<AtomicUsize>,
 }
 
 impl Script {
@@ -42,6 +49,7 @@ impl Script {
             management: self.clone(),
             rooms: self.clone(),
             operator: self.clone(),
+            metrics: self.clone(),
         }
     }
 
@@ -79,6 +87,67 @@ macro_rules! scripted {
             })*
         }
     };
+}
+
+#[tonic::async_trait]
+impl ResourceMetricsApi for Script {
+    async fn get_version(
+        &self,
+        context: &RequestContext,
+        request: VersionRequest,
+    ) -> ApiResult<Response> {
+        let heard = self.hear("get_version", context, format!("{request:?}"));
+        heard.await.map(|()| Response::default())
+    }
+
+    /// One message with as many samples as the request's step says, then nothing more. Without any it ends.
+    async fn watch_version(
+        &self,
+        context: &RequestContext,
+        request: VersionRequest,
+    ) -> ApiResult<Watch> {
+        let heard = self.hear("watch_version", context, format!("{request:?}"));
+        heard.await?;
+        let samples = usize::try_from(request.step).unwrap_or_default();
+        let first = Response {
+            versionResourceMetrics: vec![Default::default(); samples],
+        };
+        let guard = Watching::new(&self.watching);
+        let first = stream::iter([Ok(Tick::Samples(first))]);
+        if samples == 0 {
+            return Ok(first.boxed());
+        }
+        let rest = stream::once(async move {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        Ok(first.chain(rest).boxed())
+    }
+
+    async fn get_alerts(
+        &self,
+        context: &RequestContext,
+        request: AlertsRequest,
+    ) -> ApiResult<AlertsResponse> {
+        let heard = self.hear("get_alerts", context, format!("{request:?}"));
+        heard.await.map(|()| AlertsResponse::default())
+    }
+}
+
+/// Counts the watches that have not been dropped.
+struct Watching(Arc<AtomicUsize>);
+
+impl Watching {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 management_calls!(scripted);

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Api, Code, ManagementApi, OperatorApi, OwnerHint, RequestContext, RoomsApi, Status,
+    Api, Code, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi, Status,
 };
-use tonic::metadata::MetadataValue;
 use tonic::{Request, Response};
 use tracing::Span;
 
@@ -16,8 +16,11 @@ use crate::api::control_service_server::ControlService;
 use crate::api::fleet_service_server::FleetService;
 use crate::api::operations_service_server::OperationsService;
 use crate::api::operator_service_server::OperatorService;
+use crate::api::resource_metrics_service_server::ResourceMetricsService;
 use crate::api::rooms_service_server::RoomsService;
 use crate::api::schedulers_service_server::SchedulersService;
+use crate::status::status;
+use crate::watches::until_deadline;
 
 /// A call that clients can make.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Rpc {
     pub mutating: bool,
     /// Whether it shows the process itself, which not every caller may see.
     pub shows_process: bool,
+    /// Whether its answer is a stream.
+    pub streams: bool,
 }
 
 /// Who can reach a server.
@@ -57,7 +62,9 @@ impl Audience {
             Self::Public(_) => &[],
             Self::Nodes => CONTROL,
         };
-        let lists = [ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, control];
+        let lists = [
+            ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, control,
+        ];
         lists.into_iter().flatten()
     }
 
@@ -134,6 +141,7 @@ macro_rules! service {
             api: $kind,
             mutating: manner!($manner).0,
             shows_process: manner!($manner).1,
+            streams: false,
         }),*];
 
         #[tonic::async_trait]
@@ -224,40 +232,67 @@ service! {
     }
 }
 
-/// Trailer that tells a client not to retry although the code is a transient one (gRFC A6, "pushback": a negative
-/// number).
-pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// `ResourceMetricsService`.
+#[derive(Clone)]
+pub struct ResourceMetrics(pub Arc<dyn ResourceMetricsApi>);
 
-/// Trailer that says where the owner of the scheduler is instead; empty if it has none.
-pub const OWNER: &str = "maestro-owner";
+const RESOURCES: &[Rpc] = &[
+    resources("/resourcemetrics.ResourceMetricsService/GetVersion", false),
+    resources("/resourcemetrics.ResourceMetricsService/WatchVersion", true),
+    resources("/resourcemetrics.ResourceMetricsService/GetAlerts", false),
+];
 
-/// Maximum length of a status message in bytes. The message travels as a header, with up to three bytes per byte of
-/// text, and clients limit header size (usually 8 KiB): a longer message would reach them as a different failure. HTTP
-/// bodies carry it in full.
-const MESSAGE_TEXT_MAX: usize = 2 << 10;
+const fn resources(path: &'static str, streams: bool) -> Rpc {
+    Rpc {
+        path,
+        api: Api::Management,
+        mutating: false,
+        shows_process: false,
+        streams,
+    }
+}
 
-/// The gRPC status with the code and message that HTTP answers.
-pub fn status(status: Status) -> tonic::Status {
-    let code = tonic::Code::from_i32(i32::from(status.code.number()));
-    let mut message = status.message;
-    if message.len() > MESSAGE_TEXT_MAX {
-        message.truncate(message.floor_char_boundary(MESSAGE_TEXT_MAX));
-        message.push_str(" (cut)");
+/// The context that the server inserted before the request was routed to a service, and the message.
+fn taken<M>(mut request: Request<M>) -> (RequestContext, M) {
+    let context = request.extensions_mut().remove();
+    let context = context.unwrap_or_else(RequestContext::internal);
+    (context, request.into_inner())
+}
+
+#[tonic::async_trait]
+impl ResourceMetricsService for ResourceMetrics {
+    type WatchVersionStream = BoxStream<'static, Result<resourcemetrics::Response, tonic::Status>>;
+
+    async fn get_version(
+        &self,
+        request: Request<resourcemetrics::VersionRequest>,
+    ) -> Result<Response<resourcemetrics::Response>, tonic::Status> {
+        let (context, message) = taken(request);
+        record("scheduler_name", &message.namespace);
+        let answer = self.0.get_version(&context, message).await;
+        answer.map(Response::new).map_err(status)
     }
-    let mut told = tonic::Status::new(code, message);
-    if status.lasts {
-        let never = MetadataValue::from_static("-1");
-        told.metadata_mut().insert(PUSHBACK, never);
+
+    async fn watch_version(
+        &self,
+        request: Request<resourcemetrics::VersionRequest>,
+    ) -> Result<Response<Self::WatchVersionStream>, tonic::Status> {
+        let (context, message) = taken(request);
+        record("scheduler_name", &message.namespace);
+        let watch = self.0.watch_version(&context, message).await;
+        let watch = watch.map_err(status)?;
+        Ok(Response::new(until_deadline(watch, context.deadline)))
     }
-    let owner = status.owner.map(|owner| match owner {
-        OwnerHint::At(address) => address,
-        OwnerHint::Nobody => String::new(),
-    });
-    // An address that no header can carry is no address: then there is no hint.
-    if let Some(Ok(owner)) = owner.map(|owner| owner.parse()) {
-        told.metadata_mut().insert(OWNER, owner);
+
+    async fn get_alerts(
+        &self,
+        request: Request<resourcemetrics::AlertsRequest>,
+    ) -> Result<Response<resourcemetrics::AlertsResponse>, tonic::Status> {
+        let (context, message) = taken(request);
+        record("scheduler_name", &message.namespace);
+        let answer = self.0.get_alerts(&context, message).await;
+        answer.map(Response::new).map_err(status)
     }
-    told
 }
 
 #[cfg(test)]

@@ -5,17 +5,24 @@ use std::collections::BTreeMap;
 use maestro_api::codec::messages::*;
 use maestro_api::codec::{Declaration, Field, FieldKind, Message, Type};
 use maestro_api::{management_calls, operator_calls, rooms_calls};
-use maestro_grpc::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS};
+use maestro_grpc::{
+    API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
+};
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// All of our files, by name.
 fn files() -> BTreeMap<String, FileDescriptorProto> {
-    [API_DESCRIPTORS, PUBLIC_DESCRIPTORS, CONTROL_DESCRIPTORS]
-        .into_iter()
+    let sets = [
+        API_DESCRIPTORS,
+        PUBLIC_DESCRIPTORS,
+        CONTROL_DESCRIPTORS,
+        RESOURCES_DESCRIPTORS,
+    ];
+    sets.into_iter()
         .flat_map(|set| FileDescriptorSet::decode(set).expect("descriptors").file)
-        .filter(|file| matches!(file.package(), "api.v1" | "maestro.v1"))
+        .filter(|file| !file.package().starts_with("google."))
         .map(|file| (file.name().to_owned(), file))
         .collect()
 }
@@ -29,7 +36,24 @@ fn calls() -> Vec<Call> {
             vec![$((stringify!($rpc), $request::DECLARATION, $answer::DECLARATION)),*]
         };
     }
-    [management_calls!(of), rooms_calls!(of), operator_calls!(of)].concat()
+    use resourcemetrics::{AlertsRequest, AlertsResponse, Response, VersionRequest};
+    let (version, samples) = (VersionRequest::DECLARATION, Response::DECLARATION);
+    let resources = vec![
+        ("get_version", version, samples),
+        ("watch_version", version, samples),
+        (
+            "get_alerts",
+            AlertsRequest::DECLARATION,
+            AlertsResponse::DECLARATION,
+        ),
+    ];
+    [
+        management_calls!(of),
+        rooms_calls!(of),
+        operator_calls!(of),
+        resources,
+    ]
+    .concat()
 }
 
 /// Every message that a call uses, directly or nested.
@@ -161,11 +185,14 @@ fn every_message_is_declared_as_the_proto_files_have_it() {
     }
 }
 
-/// `api.v1` belongs to the contract: our additions use numbers that it will never assign.
+/// `api.v1` belongs to the contract, and `resourcemetrics` to its clients: our additions use numbers that they will never
+/// assign. Only the parts of an alert are numbered from 1: no other message has its name.
 #[test]
 fn what_is_ours_is_numbered_from_100() {
     for file in files().values() {
-        let numbers = file.message_type.iter().flat_map(|m| &m.field);
+        let numbers = file.message_type.iter();
+        let numbers = numbers.filter(|m| !matches!(m.name(), "AlertsRequest" | "AlertsResponse"));
+        let numbers = numbers.flat_map(|m| &m.field);
         let numbers: Vec<i32> = numbers.map(FieldDescriptorProto::number).collect();
         match file.package() {
             "maestro.v1" => assert!(numbers.iter().all(|n| *n >= 100), "{}", file.name()),
@@ -194,6 +221,7 @@ fn every_call_of_the_traits_is_a_method_of_one_service() {
         ("FleetService", 2),
         ("OperationsService", 3),
         ("OperatorService", 7),
+        ("ResourceMetricsService", 3),
         ("RoomsService", 6),
         ("SchedulersService", 9),
     ];
@@ -206,4 +234,20 @@ fn every_call_of_the_traits_is_a_method_of_one_service() {
         })
         .collect();
     assert_eq!(methods, wanted);
+}
+
+#[test]
+fn what_clients_of_the_k8s_manager_do_not_know_is_numbered_from_100() {
+    let files = files();
+    let ours = ["AlertsRequest", "AlertsResponse"];
+    let messages = &files["resourcemetrics.proto"].message_type;
+    let of_ours = messages.iter().filter(|m| ours.contains(&m.name()));
+    let numbers: Vec<i32> = of_ours
+        .flat_map(|m| &m.field)
+        .map(FieldDescriptorProto::number)
+        .collect();
+    assert!(
+        numbers.len() == 3 && numbers.iter().all(|n| *n >= 100),
+        "{numbers:?}"
+    );
 }

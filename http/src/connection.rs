@@ -78,7 +78,7 @@ impl Connection {
     /// Called when data has arrived; returns whether it was in time.
     fn came(&self) -> bool {
         match self.progress.phase() {
-            Phase::Serving | Phase::Body(_) => true,
+            Phase::Serving | Phase::Streaming(_) | Phase::Body(_) => true,
             Phase::Between(_) => {
                 self.progress.enter(Phase::Head(Instant::now()));
                 true
@@ -94,13 +94,34 @@ impl Connection {
             let now = Instant::now();
             let until = match self.progress.phase() {
                 Phase::Between(since) | Phase::Head(since) => since + self.timeouts.at_most(),
-                Phase::Serving | Phase::Body(_) => now + self.timeouts.at_most(),
+                Phase::Serving | Phase::Streaming(_) | Phase::Body(_) => {
+                    now + self.timeouts.at_most()
+                }
             };
             if until <= now {
                 return Poll::Ready(());
             }
             self.look.as_mut().reset(until);
         }
+    }
+}
+
+impl Connection {
+    /// Records the outcome of a write. A stream that its client does not read is cut.
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        tried: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = self.progress.written(cx, tried);
+        if written.is_pending()
+            && let Some(cut_at) = self.progress.cut_at()
+        {
+            self.look.as_mut().reset(cut_at);
+            ready!(self.look.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
     }
 }
 
@@ -114,7 +135,9 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before && !self.came() {
+                if buffer.filled().len() == before {
+                    self.progress.leaves();
+                } else if !self.came() {
                     buffer.set_filled(before);
                 }
                 Poll::Ready(Ok(()))
@@ -136,7 +159,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tried = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.progress.written(cx, tried)
+        self.written(cx, tried)
     }
 
     fn poll_write_vectored(
@@ -145,7 +168,7 @@ impl AsyncWrite for Connection {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let tried = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
-        self.progress.written(cx, tried)
+        self.written(cx, tried)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -158,7 +181,7 @@ impl AsyncWrite for Connection {
             // All data has been handed to the kernel.
             self.progress.all_read();
         }
-        self.progress.written(cx, tried)
+        self.written(cx, tried)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

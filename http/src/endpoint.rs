@@ -27,6 +27,7 @@ pub enum Tag {
     Versions,
     Rooms,
     Operations,
+    Resources,
     GameRooms,
     Matchmaking,
     Health,
@@ -36,11 +37,12 @@ pub enum Tag {
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Schedulers,
         Self::Versions,
         Self::Rooms,
         Self::Operations,
+        Self::Resources,
         Self::GameRooms,
         Self::Matchmaking,
         Self::Health,
@@ -55,6 +57,7 @@ impl Tag {
             Self::Versions => "Versions and rollouts",
             Self::Rooms => "Rooms",
             Self::Operations => "Operations",
+            Self::Resources => "Resources",
             Self::GameRooms => "Game rooms",
             Self::Matchmaking => "Matchmaking",
             Self::Health => "Health and metrics",
@@ -70,6 +73,7 @@ impl Tag {
             Self::Versions => "Changes of a scheduler, and how they reach its rooms.",
             Self::Rooms => "The rooms of a scheduler, for operators.",
             Self::Operations => "What was ordered, and what became of it.",
+            Self::Resources => "What the rooms of a version use.",
             Self::GameRooms => "What game rooms say of themselves (rooms API).",
             Self::Matchmaking => "What matchmakers ask for (rooms API).",
             Self::Health => "Whether the process serves, for whoever watches it (internal server).",

@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod operator;
 mod progress;
 mod request_scope;
+pub mod resources;
 pub mod server;
 mod waiting;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use actix_http::Request;
 use tokio::time::Instant;
@@ -20,6 +21,8 @@ pub enum Phase {
     Body(Instant),
     /// Waiting for the response of a handler.
     Serving,
+    /// Sending a stream, whose client may leave it unread for so long.
+    Streaming(Duration),
 }
 
 /// Shared by a connection and its requests, all on one thread.
@@ -32,6 +35,8 @@ struct State {
     unread: Cell<Option<Instant>>,
     /// Whether the connection must close to make room for another one.
     ousted: Cell<bool>,
+    /// Whether the client has closed its side.
+    left: Cell<bool>,
     /// The task that waits for the client.
     task: RefCell<Option<Waker>>,
 }
@@ -43,6 +48,7 @@ impl Progress {
             phase: Cell::new(Phase::Between(now)),
             unread: Cell::new(None),
             ousted: Cell::new(false),
+            left: Cell::new(false),
             task: RefCell::default(),
         }))
     }
@@ -57,7 +63,7 @@ impl Progress {
     pub fn idle_since(&self) -> Option<Instant> {
         match self.0.phase.get() {
             Phase::Between(since) | Phase::Head(since) | Phase::Body(since) => Some(since),
-            Phase::Serving => self.0.unread.get(),
+            Phase::Serving | Phase::Streaming(_) => self.0.unread.get(),
         }
     }
 
@@ -80,6 +86,24 @@ impl Progress {
     /// The client has read everything, or it is on its way.
     pub fn all_read(&self) {
         self.0.unread.set(None);
+    }
+
+    /// The client has closed its side: nobody reads a stream any more.
+    pub fn leaves(&self) {
+        self.0.left.set(true);
+    }
+
+    /// Whether the client has closed its side.
+    pub fn has_left(&self) -> bool {
+        self.0.left.get()
+    }
+
+    /// The time at which a stream that nobody reads is cut.
+    pub fn cut_at(&self) -> Option<Instant> {
+        match (self.phase(), self.0.unread.get()) {
+            (Phase::Streaming(at_most), Some(since)) => Some(since + at_most),
+            _ => None,
+        }
     }
 
     /// Whether the connection is about to close.

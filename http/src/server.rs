@@ -20,7 +20,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use maestro_api::{ManagementApi, OperatorApi, RoomsApi};
+use maestro_api::{ManagementApi, OperatorApi, ResourceMetricsApi, RoomsApi};
 
 use crate::connection::{Connection, ConnectionTimeouts};
 use crate::crowd::Crowd;
@@ -30,6 +30,7 @@ use crate::internal::{InternalParts, configure_debug, configure_internal};
 use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
+use crate::resources::configure_resources;
 use crate::waiting::{configure_refusing, configure_waiting};
 
 /// How long the shutdown of a connection may take.
@@ -63,16 +64,19 @@ pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
     operator: Arc<dyn OperatorApi>,
+    metrics: Arc<dyn ResourceMetricsApi>,
     debug: bool,
 ) -> io::Result<Server> {
     let debug = debug.then(|| configure_debug(operator.clone(), &gateway));
     let operator = configure_operator(operator, &gateway);
+    let resources = configure_resources(metrics, &gateway);
     let stands_before = (guard::Server::Management, gateway.observers());
     bind(settings, stands_before, move |config| {
         if let Some(debug) = &debug {
             debug(config);
         }
         operator(config);
+        resources(config);
         configure_docs(config);
         gateway.configure(config);
     })

@@ -31,6 +31,12 @@ pub enum Variable {
 
 pub fn classify(name: &str, value: &str) -> Variable {
     let upper = name.to_ascii_uppercase();
+    if let Some(alias) = of_the_seed(&upper) {
+        return match keys::find(alias.of) {
+            Some((key, _)) if !value.is_empty() => Variable::Setting(key, Some(alias)),
+            _ => Variable::NotOurs,
+        };
+    }
     let Some(rest) = upper.strip_prefix(PREFIX) else {
         return Variable::NotOurs;
     };
@@ -52,9 +58,16 @@ pub fn classify(name: &str, value: &str) -> Variable {
     }
 }
 
+fn of_the_seed(upper: &str) -> Option<&'static Alias> {
+    keys::SEED_VARIABLES
+        .iter()
+        .find(|alias| alias.name == upper)
+}
+
 /// Whether a name is one of ours, whatever its value.
-pub fn has_prefix(name: &str) -> bool {
-    name.to_ascii_uppercase().starts_with(PREFIX)
+pub fn is_ours(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    upper.starts_with(PREFIX) || of_the_seed(&upper).is_some()
 }
 
 fn is_of_a_room(rest: &str) -> bool {

@@ -94,7 +94,7 @@ impl Sources {
         let mut found = Vec::new();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            if !environment::has_prefix(&name) {
+            if !environment::is_ours(&name) {
                 continue;
             }
             let Ok(value) = value.into_string() else {

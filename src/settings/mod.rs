@@ -13,6 +13,7 @@ mod load;
 mod nodes;
 mod origin;
 mod redis;
+mod resources;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -26,6 +27,7 @@ pub use load::{Flags, Loaded, load};
 pub use nodes::NodeSettings;
 pub use origin::masked;
 pub use redis::RedisRoles;
+pub use resources::ResourceKeys;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
@@ -175,6 +177,8 @@ pub struct Settings {
     pub actor_threads: Option<usize>,
     /// How often the metrics reporter reads the stores.
     pub report_every: Duration,
+    /// What rooms use, and who knows it.
+    pub resources: ResourceKeys,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -220,6 +224,7 @@ impl Default for Settings {
             },
             actor_threads: None,
             report_every: Duration::from_secs(10),
+            resources: ResourceKeys::default(),
             unused: BTreeMap::new(),
         }
     }

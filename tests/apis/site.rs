@@ -8,15 +8,21 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
-use maestro_api::{Apis, Backup, BackupDone, RequestContext, Status, owned, routed};
+use maestro_api::{
+    Apis, Backup, BackupDone, RequestContext, ResourceSettings, ResourcesService, Status, owned,
+    routed,
+};
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcPeers, GrpcServer, NodeSecret};
 use maestro_http::{
     ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
 };
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock, member};
+use maestro_testkit::fake::{
+    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, TokioClock, member,
+};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// Every request has this id, which its operations show.
@@ -72,7 +78,8 @@ fn of_client(client: GrpcClient) -> Apis {
     Apis {
         management: client.clone(),
         rooms: client.clone(),
-        operator: client,
+        operator: client.clone(),
+        metrics: client,
     }
 }
 
@@ -88,13 +95,19 @@ async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member)
         TokioClock::new(),
         CoreSettings::default(),
         ActorSettings::default(),
-        tokio::runtime::Handle::current(),
+        Handle::current(),
     );
     let ownership: Arc<dyn Ownership> = store.node_of(member);
     parts.ownership = ownership;
     let node = Node::start(parts);
     node.loaded(Duration::from_secs(10)).await;
     node
+}
+
+fn services(node: &Node) -> Apis {
+    let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
+    let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
+    Apis::of(node, backup(), Arc::new(metrics))
 }
 
 fn backup() -> Backup {
@@ -113,7 +126,7 @@ impl Site {
         let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
         let (listener, address) = listen();
         let node = node(&store, runtime.clone(), member(&address)).await;
-        let apis = Apis::of(&node, backup());
+        let apis = services(&node);
         let mut site = Self {
             runtime,
             node,
@@ -152,8 +165,8 @@ impl Site {
             ..member("front")
         };
         let peer = node(store, FakeRuntime::new(), front).await;
-        let others = GrpcPeers::new(Some(secret()), tokio::runtime::Handle::current());
-        let apis = routed(&peer, Apis::of(&peer, backup()), Arc::new(others));
+        let others = GrpcPeers::new(Some(secret()), Handle::current());
+        let apis = routed(&peer, services(&peer), Arc::new(others));
         self.peer = Some(peer);
         let met = async |site: &Self| {
             let nodes = [Some(&site.node), site.peer.as_ref()];
@@ -191,7 +204,7 @@ impl Site {
             skip_store_check: false,
         };
         let servers = [
-            server::management(settings(), management, apis.operator, false),
+            server::management(settings(), management, apis.operator, apis.metrics, false),
             server::rooms(settings(), gateway::rooms(apis.rooms)),
             server::internal(settings(), parts),
         ];

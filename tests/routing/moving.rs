@@ -7,12 +7,16 @@ use std::time::Duration;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::decode;
 use maestro_api::codec::messages::*;
-use maestro_api::{Apis, BackupError, RequestContext, owned, routed};
+use maestro_api::{
+    Apis, BackupError, RequestContext, ResourceSettings, ResourcesService, owned, routed,
+};
 use maestro_core::ports::Member;
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcPeers, GrpcServer, NodeSecret};
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock, member};
+use maestro_testkit::fake::{
+    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, TokioClock, member,
+};
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -46,7 +50,9 @@ impl Real {
             Box::pin(async move { Err(BackupError::Name(name)) })
                 as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
         });
-        let services = Apis::of(&node, backup);
+        let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
+        let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
+        let services = Apis::of(&node, backup, Arc::new(metrics));
         let registry = prometheus::Registry::new();
         let served = owned(&node, services.clone());
         let server = GrpcServer::new(

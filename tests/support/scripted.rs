@@ -2,11 +2,14 @@
 //! quickly.
 
 use async_trait::async_trait;
+use maestro_api::codec::messages::resourcemetrics::{
+    AlertsRequest, AlertsResponse, Response, VersionRequest,
+};
 use maestro_api::codec::messages::*;
 use maestro_api::codec::{Message, decode, encode};
 use maestro_api::{
-    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status,
-    management_calls, operator_calls, rooms_calls,
+    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
+    Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
 };
 use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
 use serde_json::Value;
@@ -31,7 +34,8 @@ pub fn start(
     let apis = Apis {
         management: actor.clone(),
         rooms: actor.clone(),
-        operator: actor,
+        operator: actor.clone(),
+        metrics: actor,
     };
     let running = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -74,3 +78,28 @@ macro_rules! scripted {
 management_calls!(scripted);
 rooms_calls!(scripted);
 operator_calls!(scripted);
+
+#[async_trait]
+impl ResourceMetricsApi for Actor {
+    async fn get_version(
+        &self,
+        _: &RequestContext,
+        request: VersionRequest,
+    ) -> ApiResult<Response> {
+        self.answer("get_version", &request)
+    }
+
+    async fn watch_version(&self, _: &RequestContext, request: VersionRequest) -> ApiResult<Watch> {
+        let first = self.answer("watch_version", &request)?;
+        let only = std::future::ready(Ok(Tick::Samples(first)));
+        Ok(Box::pin(futures_util::stream::once(only)))
+    }
+
+    async fn get_alerts(
+        &self,
+        _: &RequestContext,
+        request: AlertsRequest,
+    ) -> ApiResult<AlertsResponse> {
+        self.answer("get_alerts", &request)
+    }
+}

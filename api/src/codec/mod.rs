@@ -27,6 +27,7 @@ pub use message::{BindError, Message};
 pub use structs::Struct;
 pub use syntax::MAX_DEPTH;
 pub use time::Duration;
+pub(crate) use time::parse_timestamp;
 pub use value::{Json, write_string};
 use yaml::FromYaml;
 pub use yaml::yaml_to_json;

@@ -147,7 +147,7 @@ impl Json for Timestamp {
 }
 
 /// Accepts RFC 3339 only: jiff's own parser accepts more.
-fn parse_timestamp(text: &str) -> Option<Timestamp> {
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let (date_time, zone) = match text.strip_suffix('Z') {
         Some(rest) => (rest, "Z"),
         None => text.split_at_checked(text.len().checked_sub(6)?)?,

@@ -7,6 +7,7 @@
 mod actors;
 mod by_owner;
 mod drain;
+mod metrics;
 mod owned;
 mod router;
 mod way;
@@ -36,6 +37,7 @@ fn over<W: Way>(way: W) -> Apis {
     Apis {
         management: apis.clone(),
         rooms: apis.clone(),
-        operator: apis,
+        operator: apis.clone(),
+        metrics: apis,
     }
 }

@@ -6,6 +6,7 @@ mod late;
 mod management;
 mod nodes;
 mod operator;
+mod resources;
 mod rooms;
 
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use maestro_actors::{Node, Order};
 use maestro_core::state::{Command, Reply};
 
-use crate::{ApiResult, ManagementApi, OperatorApi, RequestContext, RoomsApi};
+use crate::{ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi};
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
 pub(crate) use nodes::no_such_node;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
+pub use resources::{CpuUnit, ResourceSettings, ResourcesService};
 pub use rooms::RoomsService;
 
 /// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
@@ -43,15 +45,18 @@ pub struct Apis {
     pub rooms: Arc<dyn RoomsApi>,
     /// Calls for operators, in addition to the contract.
     pub operator: Arc<dyn OperatorApi>,
+    /// What the rooms of a version use.
+    pub metrics: Arc<dyn ResourceMetricsApi>,
 }
 
 impl Apis {
     /// The APIs implemented by the actors of this node.
-    pub fn of(node: &Node, backup: Backup) -> Self {
+    pub fn of(node: &Node, backup: Backup, metrics: Arc<dyn ResourceMetricsApi>) -> Self {
         Self {
             management: Arc::new(ManagementService::new(node.clone())),
             rooms: Arc::new(RoomsService::new(node.clone())),
             operator: Arc::new(OperatorService::new(node.clone(), backup)),
+            metrics,
         }
     }
 }

@@ -9,7 +9,8 @@ use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
 use tracing::warn;
 
 use crate::connections::Peer;
-use crate::services::status;
+use crate::crowd::STREAMS_MAX;
+use crate::status::status;
 
 const GRPC: &[u8] = b"application/grpc";
 
@@ -61,6 +62,14 @@ pub fn plain(peer: &Peer) -> Response<Body> {
     }
     let message = format!("nodes of this cluster call each other by TLS: {ON_ALL}");
     status(Status::unavailable(message)).into_http()
+}
+
+/// The answer to a call for one stream more than its connection may have.
+pub fn too_many_streams() -> Response<Body> {
+    let message = format!(
+        "this connection has {STREAMS_MAX} streams: end one of them, or open another connection"
+    );
+    status(Status::new(Code::ResourceExhausted, message)).into_http()
 }
 
 /// `application/grpc`, optionally followed by a message format or parameters; gRPC-Web is another protocol.

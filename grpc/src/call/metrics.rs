@@ -21,8 +21,8 @@ const TYPE: &str = "grpc_type";
 const SERVICE: &str = "grpc_service";
 const METHOD: &str = "grpc_method";
 const CODE: &str = "grpc_code";
-/// None of our methods is streaming.
-const KIND: &str = "unary";
+/// The values of [`TYPE`]: one answer, or a stream of them.
+const KINDS: [&str; 2] = ["unary", "server_stream"];
 /// Labels of calls to unknown methods; their own names would make the number of series unbounded.
 const UNKNOWN: (&str, &str) = ("unknown", "unknown");
 
@@ -36,6 +36,7 @@ pub struct Metrics {
 struct Method {
     /// `/package.Service/Method`; empty for unknown methods.
     path: &'static str,
+    kind: &'static str,
     service: &'static str,
     name: &'static str,
     seconds: Histogram,
@@ -57,11 +58,12 @@ impl Metrics {
         registry.register(Box::new(seconds.clone()))?;
         let method = |rpc: &'static Rpc| {
             let names = rpc.path.trim_start_matches('/').split_once('/');
-            Method::new(&seconds, rpc.path, names.unwrap_or((rpc.path, "")))
+            let kind = KINDS[usize::from(rpc.streams)];
+            Method::new(&seconds, rpc.path, kind, names.unwrap_or((rpc.path, "")))
         };
         let metrics = Self {
             methods: audience.calls().map(method).collect(),
-            unknown: Method::new(&seconds, "", UNKNOWN),
+            unknown: Method::new(&seconds, "", KINDS[0], UNKNOWN),
             counters,
         };
         // A counter that first appears with its first event shows no increase, so the series exist from the start.
@@ -81,7 +83,7 @@ impl Metrics {
     fn handled<'a>(&self, method: &'a Method, code: Option<Code>) -> &'a IntCounter {
         let code = code.map_or(0, |code| usize::from(code.number()));
         method.handled[code].get_or_init(|| {
-            let labels = [KIND, method.service, method.name, NAMES[code]];
+            let labels = [method.kind, method.service, method.name, NAMES[code]];
             self.counters.with_label_values(&labels)
         })
     }
@@ -91,13 +93,15 @@ impl Method {
     fn new(
         seconds: &HistogramVec,
         path: &'static str,
+        kind: &'static str,
         (service, name): (&'static str, &'static str),
     ) -> Self {
         Self {
             path,
+            kind,
             service,
             name,
-            seconds: seconds.with_label_values(&[KIND, service, name]),
+            seconds: seconds.with_label_values(&[kind, service, name]),
             handled: [const { OnceLock::new() }; NAMES.len()],
         }
     }

@@ -3,6 +3,7 @@
 
 mod door;
 mod metrics;
+mod until_end;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -26,9 +27,11 @@ use tracing::Instrument;
 
 use crate::connections::Peer;
 use crate::identity::NodeSecret;
-use crate::services::{Audience, Rpc, status};
+use crate::services::{Audience, Rpc};
+use crate::status::status;
 pub use metrics::Metrics;
 use metrics::Timed;
+use until_end::UntilEnd;
 
 /// Maximum size of a request message in bytes, the same as over HTTP.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -90,15 +93,21 @@ impl Service<Request<Body>> for Calls {
                 // with another code if it fired first.
                 let begun = Instant::now();
                 let timed = Timed::begin(self.metrics.clone(), rpc, begun);
-                let peer = request.extensions().get::<Peer>();
-                let under_way = peer.map(|peer| peer.line.call());
+                let line = request.extensions().get::<Peer>().map(|peer| &peer.line);
+                let under_way = match line {
+                    None => None,
+                    Some(line) if !rpc.streams => Some(line.call()),
+                    Some(line) => match line.stream() {
+                        Some(under_way) => Some(under_way),
+                        None => {
+                            timed.end(Some(Code::ResourceExhausted));
+                            return Box::pin(std::future::ready(Ok(door::too_many_streams())));
+                        }
+                    },
+                };
+                let until_end = UntilEnd { timed, under_way };
                 let (routes, audience) = (self.routes.clone(), self.audience);
-                let call = serve(routes, audience, rpc, request, begun, timed);
-                Box::pin(async move {
-                    let answer = call.await;
-                    drop(under_way);
-                    answer
-                })
+                Box::pin(serve(routes, audience, rpc, request, begun, until_end))
             }
             // These are streams and limit themselves. They do not count as calls under way: streams
             // that
@@ -125,7 +134,7 @@ async fn serve(
     rpc: &'static Rpc,
     request: Request<Body>,
     begun: Instant,
-    timed: Timed,
+    until_end: UntilEnd,
 ) -> Result<Answer, Infallible> {
     let request_id = sane_request_id(text(request.headers(), REQUEST_ID));
     let entry = Entry::call(rpc.api, &request_id, rpc.path, rpc.mutating);
@@ -141,9 +150,14 @@ async fn serve(
         answer.headers_mut().insert(REQUEST_ID, id);
     }
     let code = code(answer.headers());
-    timed.end(code);
     entry.end_call(code);
-    Ok(answer)
+    Ok(match rpc.streams && code.is_none() {
+        true => answer.map(|body| until_end.of(body)),
+        false => {
+            until_end.timed.end(code);
+            answer
+        }
+    })
 }
 
 async fn run(
@@ -164,7 +178,12 @@ async fn run(
         request_id,
         deadline,
     };
+    let line = peer.map(|peer| peer.line.clone());
     let call = async {
+        let _turn = match &line {
+            Some(line) if !rpc.streams => line.turn().await,
+            _ => None,
+        };
         let mut request = arrived(request).await?;
         request.extensions_mut().insert(context.clone());
         let mut routes = routes;

@@ -16,18 +16,22 @@ use crate::api::control_service_server::ControlServiceServer;
 use crate::api::fleet_service_server::FleetServiceServer;
 use crate::api::operations_service_server::OperationsServiceServer;
 use crate::api::operator_service_server::OperatorServiceServer;
+use crate::api::resource_metrics_service_server::ResourceMetricsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
+use crate::crowd::{STREAMS_MAX, TURNS_MAX};
 use crate::identity::NodeSecret;
 use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
-use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
+use crate::services::{
+    Audience, Control, Fleet, Operations, Operator, ResourceMetrics, Rooms, Schedulers,
+};
 use crate::tls::NodeTls;
-use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS};
+use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS};
 
-/// Concurrent calls per connection; further calls wait at the client.
-const STREAMS_MAX: u32 = 256;
+/// Concurrent calls per connection, of both kinds; further calls wait at the client.
+const CALLS_MAX: u32 = (TURNS_MAX + STREAMS_MAX) as u32;
 /// Maximum size of a call's headers in bytes.
 const HEAD_MAX: u32 = 16 << 10;
 /// A connection whose peer does not answer a keep-alive ping is closed after both intervals.
@@ -38,13 +42,14 @@ const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const PING_MORE: usize = 1 << 10;
 
 /// The names that the health service knows: the whole server, and each service.
-const HEALTH_NAMES: [&str; 6] = [
+const HEALTH_NAMES: [&str; 7] = [
     "",
     "maestro.v1.FleetService",
     "maestro.v1.OperatorService",
     "api.v1.SchedulersService",
     "api.v1.OperationsService",
     "api.v1.RoomsService",
+    "resourcemetrics.ResourceMetricsService",
 ];
 
 /// A bound server. It serves while [`GrpcServer::run`] is polled.
@@ -141,7 +146,7 @@ impl GrpcServer {
         };
         let connections = incoming(listener, cut, self.bounds, self.tls);
         Server::builder()
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(CALLS_MAX)
             .http2_max_header_list_size(HEAD_MAX)
             .http2_keepalive_interval(Some(PROBE_EVERY))
             .http2_keepalive_timeout(Some(PROBE_ANSWERED_WITHIN))
@@ -158,12 +163,14 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(API_DESCRIPTORS)
             .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(RESOURCES_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let Apis {
         management,
         rooms,
         operator,
+        metrics,
     } = apis;
     let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
     let operations = OperationsServiceServer::new(Operations(management.clone()));
@@ -182,7 +189,10 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
         .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
         .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX));
     let reads = OperatorServiceServer::new(Operator(operator.clone()));
-    let routes = routes.add_service(reads.max_decoding_message_size(MESSAGE_MAX));
+    let metrics = ResourceMetricsServiceServer::new(ResourceMetrics(metrics));
+    let routes = routes
+        .add_service(reads.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(metrics.max_decoding_message_size(MESSAGE_MAX));
     Ok(match audience {
         Audience::Public(_) => routes,
         Audience::Nodes => {

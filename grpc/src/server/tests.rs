@@ -258,3 +258,107 @@ async fn ten_thousand_calls_on_one_connection_are_no_flood() {
     assert!(site.calling().await.await.unwrap().is_ok());
     site.stop(LONG).await;
 }
+
+mod streams {
+    //! Calls whose answer is a stream.
+
+    use maestro_api::codec::messages::resourcemetrics::VersionRequest;
+    use std::sync::atomic::Ordering::SeqCst;
+    use tonic::{Code, Request};
+
+    use super::*;
+    use crate::api::resource_metrics_service_client::ResourceMetricsServiceClient;
+    use crate::crowd::STREAMS_MAX;
+
+    type Watcher = ResourceMetricsServiceClient<Channel>;
+
+    async fn watcher(site: &Site) -> Watcher {
+        let url = format!("http://{}", site.address);
+        let client = Watcher::connect(url).await.unwrap();
+        client.max_decoding_message_size(usize::MAX)
+    }
+
+    /// A watch whose first message has so many samples.
+    fn of(samples: i32) -> VersionRequest {
+        VersionRequest {
+            step: samples,
+            ..Default::default()
+        }
+    }
+
+    async fn until_nobody_watches(site: &Site) {
+        let gone = async {
+            while site.script.watching.load(SeqCst) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let second = Duration::from_secs(1);
+        tokio::time::timeout(second, gone)
+            .await
+            .expect("a client that left leaves nothing");
+    }
+
+    #[tokio::test]
+    async fn streams_of_a_connection_are_bounded_and_calls_go_on_beside_them() {
+        let site = Site::start(Does::Answer).await;
+        let mut client = watcher(&site).await;
+        let mut open = Vec::new();
+        for _ in 0..STREAMS_MAX {
+            open.push(client.watch_version(of(1)).await.unwrap().into_inner());
+        }
+        let refused = client.watch_version(of(1)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("1024 streams"), "{refused}");
+        assert!(client.get_version(of(0)).await.is_ok());
+        open.pop();
+        let again = async {
+            while client.watch_version(of(1)).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, again).await.expect("a place");
+        drop(open);
+        until_nobody_watches(&site).await;
+        drop(client);
+        site.stop(LONG).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_leaves_nothing_whether_it_read_or_not() {
+        let site = Site::start(Does::Answer).await;
+        for samples in [1, 300_000] {
+            let mut client = watcher(&site).await;
+            let mut watch = client
+                .watch_version(of(samples))
+                .await
+                .unwrap()
+                .into_inner();
+            if samples == 1 {
+                assert!(watch.message().await.unwrap().is_some());
+            }
+            assert_eq!(site.script.watching.load(SeqCst), 1);
+            // The stream alone, and then the connection with it.
+            drop(watch);
+            until_nobody_watches(&site).await;
+            let kept = client.watch_version(of(samples)).await.unwrap();
+            drop((kept, client));
+            until_nobody_watches(&site).await;
+        }
+        site.stop(LONG).await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_callers_patience() {
+        let site = Site::start(Does::Answer).await;
+        let mut client = watcher(&site).await;
+        let mut request = Request::new(of(1));
+        request.set_timeout(Duration::from_millis(300));
+        let mut watch = client.watch_version(request).await.unwrap().into_inner();
+        assert!(watch.message().await.unwrap().is_some());
+        let late = watch.message().await.unwrap_err();
+        assert_eq!(late.code(), Code::DeadlineExceeded);
+        until_nobody_watches(&site).await;
+        drop(client);
+        site.stop(LONG).await;
+    }
+}

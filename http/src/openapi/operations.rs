@@ -56,6 +56,7 @@ fn parameter(name: &str) -> (&str, &'static str) {
     match name {
         "name" | "scheduler" | "scheduler_name" => ("schedulerName", "Name of the scheduler."),
         "room" | "room_name" => ("roomId", "Id of the room."),
+        "version" => ("versionNumber", "The version, such as `v1.0.0`."),
         "operation_id" => ("operationId", "Id of the operation."),
         "node" => ("node", "Name, session or address of the node."),
         "order" => (
@@ -261,7 +262,8 @@ const FAILURES: &[(u16, &str, &str)] = &[
     (
         409,
         "Conflict",
-        "It exists already, or changes nothing (code 6), or it is over (code 10).",
+        "It exists already, or changes nothing (code 6), or it is over (code 10), or what it needs is not set up (code 9, \
+        resource metrics).",
     ),
     (
         503,

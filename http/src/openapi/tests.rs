@@ -124,9 +124,11 @@ fn operations_have_names_of_their_own_and_known_groups() {
 /// The documented parameters are those that serde accepts: its error for an unknown field lists them.
 #[test]
 fn every_query_parameter_of_ours_is_described() {
-    for (endpoint, known) in crate::operator::known_parameters() {
+    let known = crate::operator::known_parameters().into_iter();
+    for (endpoint, known) in known.chain(crate::resources::known_parameters()) {
         let described = crate::operator::ENDPOINTS
             .iter()
+            .chain(crate::resources::ENDPOINTS)
             .find(|e| e.name == endpoint)
             .expect("an endpoint");
         let described: Vec<&str> = described.query.iter().map(|p| p.name).collect();

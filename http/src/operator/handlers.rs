@@ -50,7 +50,8 @@ struct RoomFilter {
     per_page: Option<u64>,
 }
 
-fn query_of<T: for<'de> Deserialize<'de>>(request: &HttpRequest) -> Result<T, Status> {
+/// The query parameters of a request.
+pub(crate) fn query_of<T: for<'de> Deserialize<'de>>(request: &HttpRequest) -> Result<T, Status> {
     let query = Query::<T>::from_query(request.query_string());
     query.map(Query::into_inner).map_err(|error| {
         Status::invalid_argument(match error {
@@ -189,15 +190,17 @@ pub async fn steer(
 /// The query parameters of each endpoint, taken from serde's error for an unknown parameter.
 #[cfg(test)]
 pub(crate) fn known_parameters() -> [(&'static str, Vec<String>); 3] {
-    fn known<T: for<'de> Deserialize<'de>>() -> Vec<String> {
-        let refused = Query::<T>::from_query("no-such-parameter=1").err();
-        let text = refused.map(|error| error.to_string()).unwrap_or_default();
-        let quoted = text.split('`').skip(1).step_by(2);
-        quoted.skip(1).map(str::to_owned).collect()
-    }
     [
-        ("listRooms", known::<RoomFilter>()),
-        ("removeRoom", known::<Removal>()),
-        ("readRoomLog", known::<Tail>()),
+        ("listRooms", known_fields::<RoomFilter>()),
+        ("removeRoom", known_fields::<Removal>()),
+        ("readRoomLog", known_fields::<Tail>()),
     ]
+}
+
+#[cfg(test)]
+pub(crate) fn known_fields<T: for<'de> Deserialize<'de>>() -> Vec<String> {
+    let refused = Query::<T>::from_query("no-such-parameter=1").err();
+    let text = refused.map(|error| error.to_string()).unwrap_or_default();
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.skip(1).map(str::to_owned).collect()
 }

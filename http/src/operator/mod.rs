@@ -15,9 +15,9 @@ use maestro_api::{Code, ManagementApi, OperatorApi, Status};
 use crate::gateway::{Gateway, refusal};
 use crate::request_scope::scoped;
 pub(crate) use endpoints::ENDPOINTS;
-pub(crate) use handlers::answer;
+pub(crate) use handlers::{answer, query_of};
 #[cfg(test)]
-pub(crate) use handlers::known_parameters;
+pub(crate) use handlers::{known_fields, known_parameters};
 
 /// Mounts the endpoints. Must be called before the gateway's `configure`; the gateway's observers see their requests
 /// too.
@@ -40,6 +40,7 @@ pub fn configure_operator(
     }
 }
 
-async fn method_not_allowed() -> HttpResponse {
+/// The answer to a method that a path does not have.
+pub(crate) async fn method_not_allowed() -> HttpResponse {
     refusal(Status::new(Code::Unimplemented, "Method Not Allowed"))
 }

@@ -7,12 +7,13 @@ use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
-use maestro_api::{Apis, BackupError};
+use maestro_api::{Apis, BackupError, ResourceSettings, ResourcesService};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
+use maestro_http::resources::configure_resources;
 use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
-    FakeForwarders, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
+    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +21,8 @@ pub struct Fleet {
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
     pub forwarders: Arc<FakeForwarders>,
+    pub metrics: Arc<FakeMetrics>,
+    resources: Arc<ResourcesService>,
     pub node: Node,
 }
 
@@ -77,7 +80,19 @@ impl Fleet {
             tokio::runtime::Handle::current(),
         );
         let node = Node::start(parts);
+        let metrics = FakeMetrics::new();
+        let resources = ResourcesService::new(
+            node.clone(),
+            metrics.clone(),
+            ResourceSettings {
+                watch_interval: Duration::from_secs(1),
+                ..ResourceSettings::default()
+            },
+            tokio::runtime::Handle::current(),
+        );
         let fleet = Self {
+            metrics,
+            resources: Arc::new(resources),
             store,
             runtime,
             forwarders,
@@ -118,6 +133,7 @@ impl Fleet {
         Apis::of(
             &self.node,
             Arc::new(move |_| Box::pin(async move { refused() })),
+            self.resources.clone(),
         )
     }
 
@@ -127,11 +143,13 @@ impl Fleet {
                 let Apis {
                     management,
                     operator,
+                    metrics,
                     ..
                 } = self.apis();
                 let gateway = gateway::management(management);
                 configure_debug(operator.clone(), &gateway)(config);
                 configure_operator(operator, &gateway)(config);
+                configure_resources(metrics, &gateway)(config);
                 gateway.configure(config);
             }
             Server::Rooms => gateway::rooms(self.apis().rooms).configure(config),

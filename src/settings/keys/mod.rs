@@ -4,6 +4,7 @@ mod cluster;
 mod fleet;
 mod kubernetes;
 mod nodes;
+mod resources;
 mod servers;
 
 pub use cluster::POSTGRES_URL;
@@ -19,6 +20,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         cluster::adapters(),
         fleet::keys(),
         cluster::others(),
+        resources::keys(),
     ];
     parts.into_iter().flatten().collect()
 });
@@ -49,6 +51,13 @@ pub const ALIASES: &[Alias] = &[
         old: false,
     },
 ];
+
+/// Variables of the K8s manager, which mean a key of ours.
+pub const SEED_VARIABLES: &[Alias] = &[Alias {
+    name: "KRE_PROMETHEUS_URL",
+    of: "prometheus.url",
+    old: false,
+}];
 
 /// The key that a path names, by any of its names, and the alias if it is one.
 pub fn find(path: &str) -> Option<(&'static Key, Option<&'static Alias>)> {

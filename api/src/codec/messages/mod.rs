@@ -1,8 +1,9 @@
 //! Every message, declared once, in proto order: those of the `api.v1` services (contract 16), and in `operator` those
-//! of our own package `maestro.v1`.
+//! of our own package `maestro.v1`. Those of the K8s manager have a module for each package.
 
 mod operations;
 mod operator;
+pub mod resourcemetrics;
 mod rooms;
 mod schedulers;
 mod shared;

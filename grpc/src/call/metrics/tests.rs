@@ -31,8 +31,12 @@ impl Pages {
 
     /// The value of the series for this method and code, if it exists.
     fn handled(&self, service: &str, method: &str, code: &str) -> Option<u64> {
+        let kind = match method.starts_with("Watch") {
+            true => "server_stream",
+            false => "unary",
+        };
         let labels = format!(
-            r#"{{grpc_code="{code}",grpc_method="{method}",grpc_service="{service}",grpc_type="unary"}} "#
+            r#"{{grpc_code="{code}",grpc_method="{method}",grpc_service="{service}",grpc_type="{kind}"}} "#
         );
         let line = format!("{HANDLED}{labels}");
         let page = self.page();

@@ -1,0 +1,44 @@
+//! Watches as streams of gRPC.
+
+use std::time::Instant;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use maestro_api::codec::messages::resourcemetrics::Response;
+use maestro_api::{Code, Status, Tick, Watch};
+
+use crate::status::status;
+
+/// The messages of a watch. What failed once is not told, because a stream of gRPC has no place for it beside its end.
+/// It ends when its caller stops waiting.
+pub fn until_deadline(
+    watch: Watch,
+    deadline: Option<Instant>,
+) -> BoxStream<'static, Result<Response, tonic::Status>> {
+    let messages = watch.filter_map(async |tick| match tick {
+        Ok(Tick::Samples(samples)) => Some(Ok(samples)),
+        Ok(Tick::Failed(_)) => None,
+        Err(ended) => Some(Err(status(ended))),
+    });
+    let Some(deadline) = deadline else {
+        return messages.boxed();
+    };
+    let late = Status::new(Code::DeadlineExceeded, "context deadline exceeded");
+    let alarm = tokio::time::sleep_until(deadline.into());
+    let end = stream::once(async move { Err(status(late)) });
+    // A watch that ended by itself has its own last word.
+    let mut over = false;
+    messages
+        .map(Some)
+        .chain(stream::once(async { None }))
+        .take_until(alarm)
+        .chain(end.map(Some))
+        .scan((), move |(), item| {
+            let item = match over {
+                true => None,
+                false => item,
+            };
+            over |= !matches!(item, Some(Ok(_)));
+            std::future::ready(item)
+        })
+        .boxed()
+}
