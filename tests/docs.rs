@@ -76,6 +76,11 @@ async fn run(page: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_about_what_rooms_use_work() {
+    run("docs/k8s-manager.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_about_operations_work() {
     run("docs/operations.md").await;
 }

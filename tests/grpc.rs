@@ -455,6 +455,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "grpc.health.v1.Health",
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
+        "resourcemetrics.ResourceMetricsService",
     ] {
         assert!(
             grpc.services.iter().any(|s| s == service),
@@ -471,6 +472,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "api.v1.RoomsService",
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
+        "resourcemetrics.ResourceMetricsService",
     ] {
         let service = service.to_owned();
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();

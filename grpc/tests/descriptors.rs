@@ -251,3 +251,21 @@ fn what_clients_of_the_k8s_manager_do_not_know_is_numbered_from_100() {
         "{numbers:?}"
     );
 }
+
+/// `scripts/generate_proto.sh` writes it.
+#[test]
+fn the_descriptors_for_clients_without_reflection_are_up_to_date() {
+    let files = ["runtime.proto", "version.proto", "resourcemetrics.proto"];
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+    let compiled = protox::compile(files, [proto]).expect("whole files");
+    let kept = include_bytes!("../proto/k8s-manager.bin");
+    let text = "run scripts/generate_proto.sh";
+    assert!(compiled.encode_to_vec() == kept, "{text}");
+    // The services of the seed keep their names, and ours are among them.
+    let services = compiled.file.iter().flat_map(|file| &file.service);
+    let names: Vec<_> = services.map(|service| service.name()).collect();
+    assert_eq!(
+        names,
+        ["RuntimeService", "VersionService", "ResourceMetricsService"]
+    );
+}

@@ -14,6 +14,8 @@ mod limits;
 mod management;
 #[path = "service/pings.rs"]
 mod pings;
+#[path = "service/resources.rs"]
+mod resources;
 #[path = "service/rooms.rs"]
 mod rooms;
 #[path = "service/wire.rs"]

@@ -11,11 +11,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::fleet::Fleet;
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The library's clock has a resolution of half a second, so much shorter timeouts would expire immediately.
-fn short() -> ConnectionTimeouts {
+pub fn short() -> ConnectionTimeouts {
     ConnectionTimeouts {
         head: Duration::from_millis(1000),
         between: Duration::from_millis(1000),
@@ -23,7 +23,10 @@ fn short() -> ConnectionTimeouts {
     }
 }
 
-fn settings(timeouts: ConnectionTimeouts, connections_max: usize) -> (ServerSettings, SocketAddr) {
+pub fn settings(
+    timeouts: ConnectionTimeouts,
+    connections_max: usize,
+) -> (ServerSettings, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let refused = RefusedRequests::register(&prometheus::Registry::new()).expect("the first");
@@ -46,7 +49,7 @@ fn serve(timeouts: ConnectionTimeouts, connections_max: usize) -> SocketAddr {
     address
 }
 
-async fn connect(address: SocketAddr) -> TcpStream {
+pub async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.expect("it listens")
 }
 

@@ -66,6 +66,8 @@ pub struct Feed {
 pub struct Round {
     /// From 1.
     pub number: u64,
+    /// Whether the source was asked: a step may be longer than a tick.
+    pub asked: bool,
     /// Those of this round and of the ones before it that a watcher may not have read.
     pub samples: Vec<Usage>,
     pub failed: Option<Status>,
@@ -251,6 +253,11 @@ impl Member {
         answer.await
     }
 
+    /// See [`Feeds::now`].
+    pub fn now(&self) -> Timestamp {
+        self.feeds.now()
+    }
+
     /// Completes when the node shuts down.
     pub async fn ended(&self) -> Status {
         self.feeds.stop.cancelled().await;
@@ -292,7 +299,8 @@ async fn ask_each_tick(feeds: &Feeds, watched: &Watched, feed: &Feed) {
         ticks.tick().await;
         let due = last_due(feeds.now(), step);
         let mut failed = None;
-        if due > known_to {
+        let asked = due > known_to;
+        if asked {
             let steps = (due.as_second() - known_to.as_second()) / step;
             let oldest = due.as_second() - (steps.min(SAMPLES_MAX) - 1) * step;
             let window = Window {
@@ -315,6 +323,7 @@ async fn ask_each_tick(feeds: &Feeds, watched: &Watched, feed: &Feed) {
         }
         feed.publish(Round {
             number,
+            asked,
             samples: recent.iter().flatten().copied().collect(),
             failed,
         });

@@ -231,3 +231,17 @@ async fn watches_are_bounded_and_end_with_the_node() {
     assert_eq!(ended.expect("an item").unwrap_err().code, Code::Unavailable);
     assert!(feeds.join(watched()).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_message_that_failed_is_asked_for_again() {
+    let source = Arc::new(Source::default());
+    let feeds = source.feeds(8);
+    source.fail(Some(Status::unavailable("down")));
+    let mut watch = watch_from(&feeds, 10);
+    assert!(matches!(watch.next().await, Some(Ok(Tick::Failed(_)))));
+    source.fail(None);
+    let first = dates(&mut watch).await;
+    assert_eq!(first.len(), 4);
+    assert_eq!(first[0], "2026-01-02T11:59:50Z");
+    assert_eq!(dates(&mut watch).await, ["2026-01-02T12:00:10Z"]);
+}

@@ -59,37 +59,54 @@ impl Watching {
             if !samples.is_empty() {
                 return Ok(Tick::Samples(self.unit.response(samples)));
             }
-            let news = match self.first.take() {
-                Some(window) => self.first(window).await,
-                None => self.round().await?,
+            let news = match self.first {
+                Some(window) => self.first(window).await?,
+                None => self.later().await?,
             };
-            match news {
-                Ok(samples) => {
-                    self.failures = 0;
-                    self.keep(samples);
-                }
-                Err(status) => return self.failed(status),
+            if let Err(status) = news {
+                return self.failed(status);
             }
         }
     }
 
-    async fn first(&self, window: Window) -> ApiResult<Vec<Usage>> {
-        let samples = self.member.first(window).await?;
-        Ok(or_zero(samples.to_vec(), window.to))
+    /// Asks for the first message, again with each tick until it succeeds. The outer error is the end of the watch.
+    async fn first(&mut self, window: Window) -> ApiResult<ApiResult<()>> {
+        if self.failures > 0 {
+            self.round().await?;
+        }
+        let to = self.member.now().max(window.to);
+        let window = Window { to, ..window };
+        Ok(match self.member.first(window).await {
+            Ok(samples) => {
+                self.first = None;
+                self.failures = 0;
+                self.keep(or_zero(samples.to_vec(), to));
+                Ok(())
+            }
+            Err(status) => Err(status),
+        })
     }
 
-    /// The outer error is the end of the watch.
-    async fn round(&mut self) -> ApiResult<ApiResult<Vec<Usage>>> {
+    /// What the next round has. The outer error is the end of the watch.
+    async fn later(&mut self) -> ApiResult<ApiResult<()>> {
+        let round = self.round().await?;
+        if let Some(status) = &round.failed {
+            return Ok(Err(status.clone()));
+        }
+        if round.asked {
+            self.failures = 0;
+        }
+        self.keep(round.samples.clone());
+        Ok(Ok(()))
+    }
+
+    async fn round(&mut self) -> ApiResult<Arc<Round>> {
         tokio::select! {
             // The sender is in the feed, of which this is a member.
             _ = self.rounds.changed() => {}
             ended = self.member.ended() => return Err(ended),
         }
-        let round = self.rounds.borrow_and_update().clone();
-        Ok(match &round.failed {
-            Some(status) => Err(status.clone()),
-            None => Ok(round.samples.clone()),
-        })
+        Ok(self.rounds.borrow_and_update().clone())
     }
 
     fn keep(&mut self, samples: Vec<Usage>) {
