@@ -185,8 +185,8 @@ fn every_message_is_declared_as_the_proto_files_have_it() {
     }
 }
 
-/// `api.v1` belongs to the contract, and `resourcemetrics` to its clients: our additions use numbers that they will never
-/// assign. Only the parts of an alert are numbered from 1: no other message has its name.
+/// `api.v1` belongs to the contract, and `resourcemetrics` to its clients: our additions use numbers that they will
+/// never assign. Only the parts of an alert are numbered from 1: no other message has its name.
 #[test]
 fn what_is_ours_is_numbered_from_100() {
     for file in files().values() {

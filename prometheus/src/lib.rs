@@ -1,5 +1,5 @@
-//! What rooms use, as a Prometheus server knows it: two queries over the metrics of cAdvisor and kube-state-metrics, and
-//! its alerts.
+//! What rooms use, as a Prometheus server knows it: two queries over the metrics of cAdvisor and kube-state-metrics,
+//! and its alerts.
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]

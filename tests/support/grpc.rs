@@ -60,7 +60,8 @@ impl GrpcClient {
         }
     }
 
-    /// Calls `Service/Method` of `api.v1` with proto-JSON. The answer shows unset fields too.
+    /// Calls `Service/Method` of `api.v1`, or `package.Service/Method`, with proto-JSON. The answer shows unset fields
+    /// too.
     pub async fn call(&self, method: &str, body: Value) -> Result<Value, Status> {
         Ok(self.send(method, body, &[]).await?.0)
     }
@@ -73,7 +74,11 @@ impl GrpcClient {
         metadata: &[(&'static str, &str)],
     ) -> Result<(Value, tonic::metadata::MetadataMap), Status> {
         let (service, name) = method.split_once('/').expect("Service/Method");
-        let service = self.pool.get_service_by_name(&format!("api.v1.{service}"));
+        let service = match service.contains('.') {
+            true => service.to_owned(),
+            false => format!("api.v1.{service}"),
+        };
+        let service = self.pool.get_service_by_name(&service);
         let service = service.expect("a service");
         let method = service.methods().find(|m| m.name() == name);
         let method = method.expect("a method");

@@ -12,7 +12,8 @@ pub struct Measured {
     pub scheduler: SchedulerName,
     /// The version that the rooms were created from.
     pub version: SchedulerVersion,
-    /// The current rooms of the version, for sources that ask for them ([`MetricsSource::selects_by_rooms`]); else empty.
+    /// The current rooms of the version, for sources that ask for them ([`MetricsSource::selects_by_rooms`]); else
+    /// empty.
     pub rooms: Vec<RoomId>,
 }
 

@@ -2,6 +2,7 @@
 //! access log, metrics, panics.
 
 mod door;
+mod headers;
 mod metrics;
 mod until_end;
 
@@ -21,7 +22,7 @@ use maestro_api::trace::{self, Subject};
 use maestro_api::{Code, REQUEST_ID, RequestContext, Status, grpc_deadline, sane_request_id};
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::service::Routes;
 use tracing::Instrument;
 
@@ -29,6 +30,7 @@ use crate::connections::Peer;
 use crate::identity::NodeSecret;
 use crate::services::{Audience, Rpc};
 use crate::status::status;
+use headers::{code, text};
 pub use metrics::Metrics;
 use metrics::Timed;
 use until_end::UntilEnd;
@@ -259,16 +261,6 @@ async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T>
         }
     })
     .await
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// The code of an answer. Failed calls have it in their headers; all others succeed.
-fn code(headers: &HeaderMap) -> Option<Code> {
-    let number = text(headers, "grpc-status")?.parse().ok()?;
-    Code::from_number(number)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use http_body_util::BodyExt;
 use tonic::body::Body;
 
-use super::code;
+use super::headers::code;
 use super::metrics::Timed;
 use crate::crowd::Call;
 

@@ -24,7 +24,7 @@ pub struct Events {
     seen: String,
     deadline: Option<Instant>,
     comments: Interval,
-    _streaming: Streaming,
+    streaming: Streaming,
 }
 
 /// The connection serves its client until the stream ends.
@@ -43,13 +43,13 @@ impl Events {
             seen: seen.to_owned(),
             deadline,
             comments: interval_at(first, COMMENT_EVERY),
-            _streaming: Streaming(progress),
+            streaming: Streaming(progress),
         }
     }
 
     /// The text of the events.
     pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> {
-        let progress = self._streaming.0.clone();
+        let progress = self.streaming.0.clone();
         let mut text = Box::pin(unfold(Some(self), async |events| {
             let mut events = events?;
             let (text, goes_on) = events.next().await?;

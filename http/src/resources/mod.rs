@@ -1,5 +1,5 @@
-//! Endpoints for what the rooms of versions use, in addition to the contract: answers, and streams of server-sent events.
-//! They are mounted on the management API, before the gateway.
+//! Endpoints for what the rooms of versions use, in addition to the contract: answers, and streams of server-sent
+//! events. They are mounted on the management API, before the gateway.
 
 mod endpoints;
 mod events;

@@ -1,4 +1,5 @@
-//! Servers for the tests of adapters: real ones, started on free loopback ports and ended with the test, and scripted ones.
+//! Servers for the tests of adapters: real ones, started on free loopback ports and ended with the test, and scripted
+//! ones.
 
 pub mod http;
 pub mod pgbouncer;

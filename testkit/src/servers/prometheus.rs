@@ -47,8 +47,8 @@ pub struct PrometheusServer {
 }
 
 impl PrometheusServer {
-    /// Scrapes these pods four times a second. `rules` is the text of a file of rules. `None` if the program is missing;
-    /// then the test is skipped, and says so.
+    /// Scrapes these pods four times a second. `rules` is the text of a file of rules. `None` if the program is
+    /// missing; then the test is skipped, and says so.
     ///
     /// # Panics
     /// If the program is missing although the environment variable `CI` is set, or if the server does not start.
@@ -107,8 +107,8 @@ impl Drop for PrometheusServer {
     }
 }
 
-/// The page that cAdvisor and kube-state-metrics would have of these pods: each container is also counted in the cgroup of
-/// its pod, beside a pause container.
+/// The page that cAdvisor and kube-state-metrics would have of these pods: each container is also counted in the cgroup
+/// of its pod, beside a pause container.
 fn page(pods: &[KnownPod], begun: Instant) -> String {
     let seconds = begun.elapsed().as_secs_f64();
     let mut page = String::from(

@@ -1,4 +1,5 @@
-//! What sessions of processes use, from /proc. Each container of a room leads a session, to which its descendants belong.
+//! What sessions of processes use, from /proc. Each container of a room leads a session, to which its descendants
+//! belong.
 
 use std::{collections::HashMap, fs, io};
 
