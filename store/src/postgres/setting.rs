@@ -44,10 +44,11 @@ pub async fn stored(database: &Database, key: &str) -> Result<Option<String>, Da
 }
 
 /// Sets a value that all living nodes must have in common. Returns the names of the nodes that live if they have
-/// another one, otherwise nothing. A node asks once its own session, which does not count, has begun: of two that
-/// begin at the same time, one is refused.
+/// another one, otherwise nothing. A node asks once its own session, which does not count, has begun: of two that begin
+/// at the same time, one is refused.
 ///
-/// # Errors If the database fails.
+/// # Errors
+/// If the database fails.
 pub async fn in_common(
     database: &Database,
     key: &str,
