@@ -26,7 +26,13 @@ fn each_waits_as_long_as_its_kind() {
         assert_eq!(began.elapsed().as_secs(), 2);
 
         let began = Instant::now();
-        let told = w.ask(Command::AddRooms { amount: 1 }).await.unwrap_err();
+        let told = w
+            .ask(Command::AddRooms {
+                amount: 1,
+                version: None,
+            })
+            .await
+            .unwrap_err();
         assert!(
             matches!(told, CallError::Late { cause: None, .. }),
             "{told}"
@@ -96,7 +102,10 @@ fn an_order_that_still_waits_when_the_store_fails_is_not_decided() {
     Setup::fleet(1).patient().run(|w| async move {
         w.running(FLEET).await;
         // Both are on their way to the owner, who has not had its turn.
-        let mut add = Box::pin(w.ask(Command::AddRooms { amount: 1 }));
+        let mut add = Box::pin(w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        }));
         assert!(add.as_mut().now_or_never().is_none());
         let mut look = Box::pin(w.ask(Command::Rollout));
         assert!(look.as_mut().now_or_never().is_none());

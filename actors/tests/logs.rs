@@ -120,7 +120,12 @@ async fn ended(w: &World, count: usize) {
 fn the_course_of_an_operation_is_told_step_by_step() {
     logged(Setup::fleet(1), |w, log| async move {
         w.running(FLEET).await;
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         ended(&w, 1).await;
         let course = log.course("add_rooms");
         let steps: Vec<_> = course.iter().map(|(l, p, _)| (*l, p.as_str())).collect();
@@ -130,7 +135,12 @@ fn the_course_of_an_operation_is_told_step_by_step() {
         log.0.lock().lines.clear();
         let no = RuntimeError::Invalid("no".into());
         w.runtime.fail(RuntimeCall::Create, RuntimeFault::Fails(no));
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         ended(&w, 2).await;
         let course = log.course("add_rooms");
         let steps: Vec<_> = course
@@ -298,7 +308,12 @@ fn a_trace_follows_an_order_to_its_commits_and_its_work_and_comes_to_an_end() {
     logged(Setup::fleet(1), |w, log| async move {
         w.running(FLEET).await;
         log.0.lock().spans.clear();
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         ended(&w, 1).await;
         let kept = log.0.lock();
         let root = kept.spans.iter().position(|(name, _, fields)| {
@@ -338,7 +353,12 @@ fn a_trace_that_goes_on_and_on_is_followed_for_eight_calls() {
     logged(Setup::fleet(1).core(one_by_one), |w, log| async move {
         w.running(FLEET).await;
         log.0.lock().spans.clear();
-        w.ask(Command::AddRooms { amount: 10 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 10,
+            version: None,
+        })
+        .await
+        .unwrap();
         ended(&w, 1).await;
         let kept = log.0.lock();
         // Calls on the way to the order; `None`: it belongs to another trace.

@@ -154,7 +154,12 @@ fn the_targets_of_a_policy_are_shown_as_they_were_written() {
 fn operations_are_counted_by_how_they_ended() {
     Setup::fleet(2).run(|w| async move {
         w.running(FLEET).await;
-        let done = w.done(Command::AddRooms { amount: 1 }).await;
+        let done = w
+            .done(Command::AddRooms {
+                amount: 1,
+                version: None,
+            })
+            .await;
         assert_eq!(done, OperationStatus::Finished);
         eventually(LONG, "it is counted", || {
             w.worked("add_rooms", "true") == Some(1.0)
@@ -172,7 +177,12 @@ fn operations_are_counted_by_how_they_ended() {
         let away = RuntimeError::Invalid("no".into());
         w.runtime
             .fail(RuntimeCall::Create, RuntimeFault::Fails(away.clone()));
-        let done = w.done(Command::AddRooms { amount: 1 }).await;
+        let done = w
+            .done(Command::AddRooms {
+                amount: 1,
+                version: None,
+            })
+            .await;
         assert_eq!(done, OperationStatus::Error);
         let failed = "maestro_worker_add_rooms_operation_execution_failed_total";
         w.fleet_shows(failed, 1.0).await;

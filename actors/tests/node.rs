@@ -29,7 +29,16 @@ fn what_is_asked_of_nobody_is_refused_and_makes_no_owner() {
             RefusalKind::NotFound,
             "scheduler nobody not found".to_owned(),
         );
-        assert_eq!(refused(ask(Command::AddRooms { amount: 1 }).await), missing);
+        assert_eq!(
+            refused(
+                ask(Command::AddRooms {
+                    amount: 1,
+                    version: None
+                })
+                .await
+            ),
+            missing
+        );
         let pinged = w
             .node
             .ping("nobody", ping(&room_id(0), PingStatus::Ready))

@@ -52,7 +52,12 @@ fn an_actor_whose_log_line_panics_comes_back_whoever_else_tells_of_it() {
             let before = FAILED.load(Relaxed);
             TO_FAIL.store(2, Relaxed);
             // Its caller may or may not get an answer.
-            let _ = w.ask(Command::AddRooms { amount: 1 }).await;
+            let _ = w
+                .ask(Command::AddRooms {
+                    amount: 1,
+                    version: None,
+                })
+                .await;
             let both = || FAILED.load(Relaxed) >= before + 2;
             eventually(LONG, "two lines fail", both).await;
             TO_FAIL.store(0, Relaxed);

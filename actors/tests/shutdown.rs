@@ -25,7 +25,12 @@ fn nothing_is_left_after_a_shutdown_with_a_call_that_hangs() {
             let gate = Gate::closed();
             w.runtime
                 .fail_always(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
-            w.ask(Command::AddRooms { amount: 3 }).await.unwrap();
+            w.ask(Command::AddRooms {
+                amount: 3,
+                version: None,
+            })
+            .await
+            .unwrap();
             gate.reached_by(3).await;
             let began = Instant::now();
             w.node.shutdown().await;
@@ -59,7 +64,12 @@ fn a_shutdown_waits_for_a_call_that_cannot_be_dropped() {
             }
             None
         });
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         eventually(LONG, "the call has begun", || begins.load(Relaxed)).await;
         let mut shutdown = w.spawn(|w| Box::pin(async move { w.node.shutdown().await }));
         eventually(LONG, "its owner ends", || w.view().state == "shutting-down").await;

@@ -27,7 +27,10 @@ fn changes_are_refused_before_they_are_decided_and_looks_are_answered() {
         w.store.set_down(true);
         let changes = [
             Command::Allocate,
-            Command::AddRooms { amount: 1 },
+            Command::AddRooms {
+                amount: 1,
+                version: None,
+            },
             Command::DeleteScheduler,
             Command::SetPaused(true),
         ];
@@ -174,7 +177,10 @@ fn an_order_that_is_late_is_named() {
         w.store
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
         let soon = Some(Duration::from_millis(500));
-        let add = Command::AddRooms { amount: 1 };
+        let add = Command::AddRooms {
+            amount: 1,
+            version: None,
+        };
         let told = w.node.ask(FLEET, add, soon).await.unwrap_err();
         let text = told.to_string();
         let CallError::Late {
@@ -226,8 +232,15 @@ fn who_waits_when_the_store_fails_is_told_at_once() {
         let gate = Gate::closed();
         w.store
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
-        let add =
-            w.spawn(|w| Box::pin(async move { w.ask(Command::AddRooms { amount: 1 }).await }));
+        let add = w.spawn(|w| {
+            Box::pin(async move {
+                w.ask(Command::AddRooms {
+                    amount: 1,
+                    version: None,
+                })
+                .await
+            })
+        });
         gate.reached_by(1).await;
         // Decided, and queued in the writer behind the first one.
         let allocation = w.spawn_allocate();
@@ -386,7 +399,12 @@ fn a_store_that_refuses_one_scheduler_alone_says_why_and_is_tried_again() {
         w.store.heal();
         tokio::time::sleep(Duration::from_secs(2)).await;
         // It is stored behind what was decided before.
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         assert_eq!(w.rooms("allocated"), 0, "nobody was told of them");
     });
 }

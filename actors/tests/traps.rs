@@ -204,7 +204,12 @@ fn a_long_operation_leaves_the_actor_free() {
             let gate = Gate::closed();
             w.runtime
                 .fail_always(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
-            w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+            w.ask(Command::AddRooms {
+                amount: 1,
+                version: None,
+            })
+            .await
+            .unwrap();
             gate.reached_by(1).await;
             w.ping(&room_id(0), PingStatus::Ready).await.unwrap();
             w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
@@ -263,7 +268,14 @@ fn a_call_is_given_up_at_its_deadline_and_undone() {
             let gate = Gate::closed();
             w.runtime
                 .fail(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
-            let Reply::Operation(id) = w.ask(Command::AddRooms { amount: 1 }).await.unwrap() else {
+            let Reply::Operation(id) = w
+                .ask(Command::AddRooms {
+                    amount: 1,
+                    version: None,
+                })
+                .await
+                .unwrap()
+            else {
                 panic!("an order is an operation");
             };
             eventually(LONG, "it ends", || {
@@ -367,7 +379,12 @@ fn without_a_lease_nothing_is_begun_and_nothing_fails() {
             w.view().scheduler.unwrap().lease_left_ms < 1_000
         })
         .await;
-        w.ask(Command::AddRooms { amount: 1 }).await.unwrap();
+        w.ask(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .await
+        .unwrap();
         eventually(LONG, "the operation waits", || {
             let view = w.view().scheduler.unwrap().state;
             view.running.first().is_some_and(|r| r.in_flight == 1)

@@ -143,8 +143,15 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
             let held = held.filter(|_| call == StoreCall::Commit)?;
             Some(StoreFault::Held(held.clone()))
         });
-        let add =
-            w.spawn(|w| Box::pin(async move { w.ask(Command::AddRooms { amount: 1 }).await }));
+        let add = w.spawn(|w| {
+            Box::pin(async move {
+                w.ask(Command::AddRooms {
+                    amount: 1,
+                    version: None,
+                })
+                .await
+            })
+        });
         order.reached_by(1).await;
         assert_eq!(w.runtime.calls(RuntimeCall::ReservePorts), 0);
         assert!(
@@ -163,6 +170,7 @@ fn an_intent_is_durable_before_the_runtime_is_asked() {
                 w.ask(Command::RemoveRooms {
                     amount: 1,
                     force: false,
+                    version: None,
                 })
                 .await
             })

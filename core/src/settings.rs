@@ -38,6 +38,10 @@ pub struct CoreSettings {
     pub remove_limit: i32,
     /// `operations.rooms.drainDeadline`; `None`: never (D22)
     pub drain_deadline: Option<Duration>,
+    /// `version.startTimeout`: within it a started version has all its rooms ready, or is in error
+    pub version_start_timeout: Duration,
+    /// `version.restartTimeout`: within it rooms have a new configuration, and rooms that were told to end have ended
+    pub version_restart_timeout: Duration,
     /// `services.operationManager.operationLeaseTTLMillis`
     pub operation_lease_ttl: Duration,
     /// `workers.redis.operationsTTL`: how long periodic operations are kept; zero: forever
@@ -102,6 +106,8 @@ impl Default for CoreSettings {
             add_timeout: Duration::from_secs(5),
             remove_limit: 50,
             drain_deadline: Some(Duration::from_secs(3600)),
+            version_start_timeout: Duration::from_secs(600),
+            version_restart_timeout: Duration::from_secs(300),
             operation_lease_ttl: Duration::from_secs(5),
             periodic_operation_ttl: Duration::from_secs(24 * 3600),
             health_interval: Duration::from_secs(60),

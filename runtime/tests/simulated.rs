@@ -106,6 +106,7 @@ async fn a_hundred_thousand_rooms_are_cheap() {
             scheduler: many.clone(),
             validation: false,
             room,
+            config: ConfigPairs::default(),
         };
         paper.0.create(&order).await.unwrap();
     }

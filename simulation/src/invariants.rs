@@ -22,8 +22,59 @@ impl World {
             acknowledged: false,
         };
         let before = self.held.insert(room.clone(), held);
+        let version = known.map(|room| &room.record.intent.version);
+        assert!(
+            self.is_given(version),
+            "{room} is of {version:?}, which is not published"
+        );
         let twice = before.is_some_and(|before| before.uid == uid);
         assert!(!twice || self.forgetful, "{room} was given to two callers");
+    }
+
+    /// Whether callers get rooms of this version.
+    fn is_given(&self, version: Option<&SchedulerVersion>) -> bool {
+        let phase = version
+            .and_then(|version| self.written.live.get(version))
+            .map(|l| l.phase);
+        !self.written.operator.managed || phase == Some(VersionPhase::Published)
+    }
+
+    /// At most one version is published, and that is the active one.
+    fn check_published(&self) {
+        let live = self.written.live.values();
+        let published = live.filter(|live| live.phase == VersionPhase::Published);
+        let published: Vec<_> = published.map(|live| &live.version).collect();
+        let active = self.written.scheduler.as_ref().map(|s| s.version());
+        assert!(published.len() <= 1, "{published:?} are published");
+        assert!(published.iter().all(|version| Some(*version) == active));
+        assert!(published.is_empty() || self.written.operator.managed);
+    }
+
+    /// No version of a managed scheduler loses a room for another's sake.
+    fn check_removal_of(&self, room: &RoomRecord, reason: RemovalReason) {
+        let live = self.written.live.get(&room.intent.version);
+        let phase = live.map(|live| live.phase).unwrap_or_default();
+        let id = &room.id;
+        if !self.written.operator.managed {
+            return assert_ne!(reason, RemovalReason::VersionStopped, "{id} is not managed");
+        }
+        match reason {
+            RemovalReason::VersionStopped => {
+                assert!(
+                    !phase.wants_rooms(),
+                    "{id} goes, and its version is {phase}"
+                );
+            }
+            RemovalReason::RollingUpdateReplace => {
+                let from = live.map_or(0, |live| live.fresh_from);
+                let revision = room.intent.config_revision;
+                assert!(
+                    revision < from,
+                    "{id} goes, and its configuration is up to date"
+                );
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn removals(&self) -> Removals {
@@ -42,6 +93,11 @@ impl World {
             let Some(room) = self.state.rooms().get(id.as_str()) else {
                 continue;
             };
+            if let (None, Some(now)) = (before, room.record.intent.removal)
+                && !self.foreign
+            {
+                self.check_removal_of(&room.record, now.reason);
+            }
             let told = |r: Option<Removal>| r.filter(|r| !r.drain);
             let Some(now) = told(room.record.intent.removal) else {
                 continue;
@@ -89,6 +145,7 @@ impl World {
         }
         let unknown = self.board.keys().find(|room| !memory.contains_key(room));
         assert_eq!(unknown, None, "pings are answered for no room");
+        self.check_published();
         self.check_counts();
         self.check_operations();
         self.machine.check_ports();
@@ -101,6 +158,14 @@ impl World {
         if let Some(active) = self.state.scheduler() {
             recount.set_active(active.version());
         }
+        if self.written.operator.managed {
+            recount.set_managed(
+                self.written
+                    .live
+                    .values()
+                    .any(|l| l.phase == VersionPhase::Published),
+            );
+        }
         rooms.iter().cloned().for_each(|room| recount.insert(room));
         assert_eq!(rooms.counts(), recount.counts());
         assert_eq!(rooms.kept(), recount.kept());
@@ -109,6 +174,10 @@ impl World {
         assert_eq!(rooms.available(), recount.available());
         assert_eq!(rooms.by_version(), recount.by_version());
         assert_eq!(rooms.running_matches(), recount.running_matches());
+        for version in self.written.versions.keys() {
+            assert_eq!(rooms.live(version), recount.live(version));
+        }
+        assert!(rooms.live_versions().eq(recount.live_versions()));
         assert_eq!(rooms.next_allocatable(), recount.next_allocatable());
         let available = rooms.available();
         assert!(available <= self.allowed, "{available} rooms run away");
@@ -128,7 +197,9 @@ impl World {
         );
         for lane in [Lane::Version, Lane::Room] {
             let running = all()
-                .filter(|o| o.status == OperationStatus::InProgress && o.definition.lane() == lane);
+                .filter(|o| o.status == OperationStatus::InProgress && o.definition.lane() == lane)
+                // Those have left it.
+                .filter(|o| !o.definition.observes());
             assert!(running.count() <= 1, "two operations in the {lane:?} lane");
         }
         let (history, queue) = (self.settings.history_limit, self.settings.queue_limit);

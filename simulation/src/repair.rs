@@ -85,6 +85,7 @@ type Content = (
     Option<String>,
     BTreeMap<SchedulerVersion, String>,
     OperatorRecord,
+    Vec<LiveVersion>,
     BTreeMap<RoomId, (RoomIntent, RoomStatus, Option<String>)>,
     Vec<(OperationId, OperationStatus, Definition)>,
 );
@@ -115,6 +116,7 @@ fn content(stored: &Stored) -> Content {
         loaded.scheduler.as_ref().map(text),
         versions.map(|v| (v.version().clone(), text(v))).collect(),
         loaded.operator,
+        loaded.live,
         loaded.rooms.into_iter().map(room).collect(),
         operations.into_iter().map(operation).collect(),
     )

@@ -93,6 +93,7 @@ impl World {
         let ready = self.count(RoomStatus::Ready);
         let wanted = match scheduler.state {
             SchedulerPhase::Terminating => 0,
+            _ if self.stored.operator.managed => self.wanted_of_live(scheduler),
             _ => wanted(scheduler),
         };
         if ready != wanted || rooms.len() as u64 != wanted {
@@ -106,11 +107,58 @@ impl World {
         if !in_sync && wanted > 0 {
             return Some(format!("the scheduler is {}", scheduler.state));
         }
+        if self.stored.operator.managed {
+            return self.unsettled_live(scheduler);
+        }
         let outdated = self.stored.rooms.values().find(|room| {
             let document = self.stored.versions.get(&room.intent.version);
             document.is_some_and(|d| is_major(d, scheduler))
         });
         outdated.map(|room| format!("{} is of {}", room.id, room.intent.version))
+    }
+}
+
+impl World {
+    fn wanted_of_live(&self, active: &Scheduler) -> u64 {
+        let live = self.stored.live.values();
+        live.map(|live| self.wanted_of(live, active)).sum()
+    }
+
+    /// A version in error keeps what it has.
+    fn wanted_of(&self, live: &LiveVersion, active: &Scheduler) -> u64 {
+        match live.phase {
+            VersionPhase::Published => wanted(active),
+            VersionPhase::Starting | VersionPhase::Started => {
+                live.rooms.max(0).unsigned_abs().into()
+            }
+            VersionPhase::Error => self.rooms_of(&live.version) as u64,
+            _ => 0,
+        }
+    }
+
+    fn rooms_of(&self, version: &SchedulerVersion) -> usize {
+        let rooms = self.stored.rooms.values();
+        rooms.filter(|room| room.intent.version == *version).count()
+    }
+
+    /// Each version must have its own number of rooms, with the last configuration that they are to have.
+    fn unsettled_live(&self, active: &Scheduler) -> Option<String> {
+        for live in self.stored.live.values() {
+            let (rooms, wanted) = (self.rooms_of(&live.version), self.wanted_of(live, active));
+            if rooms as u64 != wanted {
+                return Some(format!("{rooms} of {wanted} rooms of {}", live.version));
+            }
+            if matches!(live.phase, VersionPhase::Starting | VersionPhase::Stopping) {
+                return Some(format!("{} is {}", live.version, live.phase));
+            }
+        }
+        let stale = self.stored.rooms.values().find(|room| {
+            let live = self.stored.live.get(&room.intent.version);
+            live.is_some_and(|live| {
+                live.phase.wants_rooms() && room.intent.config_revision < live.fresh_from
+            })
+        });
+        stale.map(|room| format!("{} has a former configuration", room.id))
     }
 }
 

@@ -22,6 +22,11 @@ pub enum Step {
     Add(i32),
     Remove(i32),
     RemoveRoom(usize, bool),
+    Start(usize),
+    Stop(usize, bool),
+    Publish(usize),
+    Unpublish(usize),
+    Configure(usize, u8),
     Cancel(usize),
     Sleep(i64),
     Allocate,
@@ -63,12 +68,16 @@ impl Step {
 
 fn pushed(world: &mut World, kind: u8) -> OperationRecord {
     let definition = match kind {
-        0 => Definition::AddRooms { amount: 1 },
+        0 => Definition::AddRooms {
+            amount: 1,
+            version: None,
+        },
         1 => Definition::RemoveRooms {
             amount: 1,
             rooms_ids: None,
             reason: "requested_by_user".into(),
             force: false,
+            version: None,
         },
         2 => Definition::TestOperation { sleep_seconds: 5 },
         3 => Definition::HealthController { took_action: None },
@@ -106,16 +115,25 @@ fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
         Step::Buffer(amount) => buffer(amount),
         Step::Add(amount) => {
             world.allowed += u64::from(amount.unsigned_abs());
-            Command::AddRooms { amount }
+            Command::AddRooms {
+                amount,
+                version: None,
+            }
         }
         Step::Remove(amount) => Command::RemoveRooms {
             amount,
             force: amount % 2 == 0,
+            version: None,
         },
         Step::RemoveRoom(index, force) => {
             let room = one_of(&world.room_ids(), index)?;
             Command::RemoveRoom { room, force }
         }
+        Step::Start(_)
+        | Step::Stop(..)
+        | Step::Publish(_)
+        | Step::Unpublish(_)
+        | Step::Configure(..) => live_order(world, step)?,
         Step::Cancel(index) => Command::Cancel(one_of(&world.operation_ids(), index)?),
         Step::Sleep(sleep_seconds) => Command::TestOperation { sleep_seconds },
         Step::Allocate => Command::Allocate,
@@ -123,6 +141,42 @@ fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
         _ => return None,
     };
     Some(world.command(command))
+}
+
+/// An order about one version. `None`: there is no version.
+fn live_order(world: &mut World, step: &Step) -> Option<Command> {
+    let versions: Vec<_> = world.written.versions.keys().cloned().collect();
+    let of = |index: usize| one_of(&versions, index);
+    Some(match *step {
+        Step::Start(index) => {
+            // Its rooms, and the surge of a new configuration.
+            world.allowed += 8;
+            Command::StartVersion {
+                version: of(index)?,
+                images: Vec::new(),
+                config: None,
+            }
+        }
+        Step::Stop(index, force) => Command::StopVersion {
+            version: of(index)?,
+            force,
+        },
+        Step::Publish(index) => Command::PublishVersion(of(index)?),
+        Step::Unpublish(index) => Command::UnpublishVersion(of(index)?),
+        Step::Configure(index, word) => {
+            let pair = ("WORD".to_owned(), word.to_string());
+            Command::UpdateConfig {
+                version: of(index)?,
+                config: ConfigPairs::new([pair]).ok()?,
+                restart: match word % 3 {
+                    0 => ConfigRestart::Rolling,
+                    1 => ConfigRestart::All,
+                    _ => ConfigRestart::None,
+                },
+            }
+        }
+        _ => return None,
+    })
 }
 
 /// Carries out a step that is no command. False: it has no target.
@@ -245,6 +299,28 @@ impl Life {
     pub fn up(max_matches: i32, event_driven: bool) -> Self {
         let mut life = Self::new(max_matches, event_driven);
         life.heal();
+        life
+    }
+
+    /// A life that begins with two started versions, the first of which is published.
+    ///
+    /// # Panics
+    /// If a fleet without faults does not come to that.
+    pub fn managed(max_matches: i32, event_driven: bool) -> Self {
+        let mut life = Self::up(max_matches, event_driven);
+        let begin = [
+            Step::Start(0),
+            Step::Publish(0),
+            Step::Major(0),
+            Step::Start(1),
+        ];
+        for step in begin {
+            life.take(&step, true);
+            life.heal();
+        }
+        let live = life.world.stored.live.values();
+        let phases: Vec<_> = live.map(|live| live.phase).collect();
+        assert_eq!(phases, [VersionPhase::Published, VersionPhase::Started]);
         life
     }
 

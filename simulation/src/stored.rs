@@ -27,6 +27,7 @@ pub struct Stored {
     pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
     pub rooms: BTreeMap<RoomId, RoomRecord>,
     pub operations: BTreeMap<OperationId, OperationRecord>,
+    pub live: BTreeMap<SchedulerVersion, LiveVersion>,
     pub operator: OperatorRecord,
     pub seq: Seq,
     /// It lost everything, and nothing was written since.
@@ -66,6 +67,7 @@ impl Stored {
                 self.scheduler = None;
                 self.versions.clear();
                 self.rooms.clear();
+                self.live.clear();
                 self.operator = OperatorRecord::default();
                 self.operations.retain(|id, _| id == keep);
             }
@@ -84,8 +86,14 @@ impl Stored {
                 let active = self.scheduler.as_ref().map(|s| s.version());
                 assert_ne!(active, Some(version), "the active version goes");
                 self.versions.remove(version);
+                self.live.remove(version);
             }
             Change::PutOperator(record) => self.operator = *record,
+            Change::PutLiveVersion(live) => {
+                let known = self.versions.contains_key(&live.version);
+                assert!(known, "the state of a version that is not there");
+                self.live.insert(live.version.clone(), (**live).clone());
+            }
             Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
             Change::PutOperation(record) => self.put(record),
             Change::RenewOperationLease { operation, until } => {
@@ -167,6 +175,7 @@ impl Stored {
             rooms: self.rooms.values().cloned().collect(),
             operations: open,
             ended,
+            live: self.live.values().cloned().collect(),
             operator: self.operator,
             seq: self.seq,
             behind: self.behind,

@@ -65,6 +65,7 @@ impl World {
             }),
             validation: number.is_multiple_of(4),
             host_ports: [].into(),
+            config: ConfigPairs::default(),
         };
         if !self.machine.running.contains_key(&order.room) {
             self.machine.make(&order);

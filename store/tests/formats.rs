@@ -1,13 +1,14 @@
 //! Files of earlier formats, as the programs of that time wrote them.
 //!
 //! `formats/2.redb`: schedulers of local processes, with a room in each state, and one that has every field.
+//! `formats/3.redb`: one scheduler with two versions, two rooms, an operator's decisions and operations.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
 use maestro_core::{
-    domain::{Instance, RoomRecord, RoomStatus, SchedulerName},
-    ports::{Loaded, Reads, SchedulerFilter},
+    domain::{Definition, Instance, LiveVersion, RoomRecord, RoomStatus, SchedulerName},
+    ports::{Change, Loaded, OperatorRecord, Reads, SchedulerFilter},
 };
 use maestro_store::embedded::EmbeddedStore;
 use maestro_testkit::contract::store::Owner;
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/2.redb");
+
+const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/3.redb");
 
 const SCHEDULERS: TableDefinition<&str, (i128, &[u8])> = TableDefinition::new("schedulers");
 const VERSIONS: TableDefinition<(&str, &str), (i128, &[u8])> = TableDefinition::new("versions");
@@ -128,7 +131,7 @@ async fn every_room_of_a_file_of_format_2_is_carried_over() {
             .sum::<usize>()
     };
     assert!(bytes(&after) < bytes(&before), "rows have grown");
-    let copy = dir.path().join("maestro.redb.before-format-3");
+    let copy = dir.path().join("maestro.redb.before-format-4");
     assert_eq!(room_rows(&copy), before);
 }
 
@@ -158,4 +161,57 @@ async fn documents_of_a_file_of_format_2_are_written_as_they_were_read() {
     }
     assert_eq!(written, versions);
     assert_eq!(active.len(), 7);
+}
+
+#[tokio::test]
+async fn a_scheduler_of_a_file_of_format_3_is_not_managed_and_can_become_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(FORMAT_3, dir.path().join("maestro.redb")).unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let mut owner = Owner::of(&support::ports(&store), "arena").await;
+    let loaded = owner.load().await;
+    let operator = OperatorRecord {
+        rollout_paused: true,
+        held: Some(false),
+        managed: false,
+    };
+    assert_eq!(loaded.operator, operator);
+    assert!(loaded.live.is_empty());
+    assert_eq!((loaded.versions.len(), loaded.rooms.len()), (2, 2));
+    assert!(
+        loaded
+            .rooms
+            .iter()
+            .all(|room| room.intent.config_revision == 0)
+    );
+    let definitions: Vec<_> = loaded
+        .operations
+        .into_iter()
+        .map(|o| o.definition)
+        .collect();
+    let expected = [
+        Definition::AddRooms {
+            amount: 2,
+            version: None,
+        },
+        Definition::RemoveRooms {
+            amount: 3,
+            rooms_ids: None,
+            reason: "requested_by_user".into(),
+            force: true,
+            version: None,
+        },
+        Definition::SwitchActiveVersion {
+            new_active_version: "v1.1.0".into(),
+        },
+    ];
+    assert_eq!(definitions, expected);
+    assert_eq!(loaded.ended.len(), 1);
+    let live = LiveVersion::stopped("v1.0.0".into());
+    owner
+        .put(vec![Change::PutLiveVersion(Box::new(live.clone()))])
+        .await;
+    assert_eq!(owner.load().await.live, [live]);
+    store.close().await;
+    assert!(dir.path().join("maestro.redb.before-format-4").is_file());
 }

@@ -63,6 +63,7 @@ mod runtime {
             scheduler,
             validation: false,
             host_ports,
+            config: ConfigPairs::default(),
         };
         runtime.create(&order).await
     }

@@ -4,7 +4,9 @@
 use crate::site::{FUNCTIONS, MAESTRO, calls_of, doctor, plane, rights, until_allowed};
 use crate::support::{eventually, seconds};
 use futures_util::stream::{BoxStream, StreamExt};
-use maestro_core::domain::{Instance, InstanceStatus, RemovalReason, RoomId, Scheduler};
+use maestro_core::domain::{
+    ConfigPairs, Instance, InstanceStatus, RemovalReason, RoomId, Scheduler,
+};
 use maestro_core::ports::{Protection, RoomOrder, Runtime, RuntimeError, RuntimeEvent};
 use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
 use maestro_testkit::contract::runtime::{self as contract, Harness, RUNS, operation, scheduler};
@@ -167,6 +169,7 @@ impl Functions {
             scheduler: Arc::new(fleet.clone()),
             validation: false,
             host_ports,
+            config: ConfigPairs::default(),
         };
         let created = creating.create(&order).await.unwrap();
         // As after a lost answer.

@@ -5,6 +5,7 @@ use super::ids::RoomId;
 use super::operation::Definition;
 use super::reason::ReasonWord;
 use super::scheduler::Scheduler;
+use super::version::SchedulerVersion;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -44,9 +45,13 @@ impl Definition {
             "switch_active_version" => Self::SwitchActiveVersion {
                 new_active_version: input()?.get::<String>("newActiveVersion")?.into(),
             },
-            "add_rooms" => Self::AddRooms {
-                amount: input()?.amount()?,
-            },
+            "add_rooms" => {
+                let input = input()?;
+                Self::AddRooms {
+                    amount: input.amount()?,
+                    version: input.any_version()?,
+                }
+            }
             "remove_rooms" => {
                 let input = input()?;
                 let ids: Option<Vec<Option<RoomId>>> = input.get("rooms_ids")?;
@@ -55,6 +60,30 @@ impl Definition {
                     rooms_ids: ids.map(|ids| ids.into_iter().flatten().collect()),
                     reason: ReasonWord::from(input.get::<String>("reason")?),
                     force: input.get("force")?,
+                    version: input.any_version()?,
+                }
+            }
+            "start_version" => Self::StartVersion {
+                version: input()?.version()?,
+            },
+            "stop_version" => {
+                let input = input()?;
+                Self::StopVersion {
+                    version: input.version()?,
+                    force: input.get("force")?,
+                }
+            }
+            "publish_version" => Self::PublishVersion {
+                version: input()?.version()?,
+            },
+            "unpublish_version" => Self::UnpublishVersion {
+                version: input()?.version()?,
+            },
+            "update_version_config" => {
+                let input = input()?;
+                Self::UpdateVersionConfig {
+                    version: input.version()?,
+                    restart: input.get("restart")?,
                 }
             }
             "health_controller" => Self::HealthController {
@@ -97,6 +126,16 @@ impl Input {
         Ok(amount.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
     }
 
+    fn version(&self) -> Result<SchedulerVersion, String> {
+        let version = self.any_version()?;
+        version.ok_or_else(|| "version is missing".into())
+    }
+
+    fn any_version(&self) -> Result<Option<SchedulerVersion>, String> {
+        let version = self.get::<Option<String>>("version")?;
+        Ok(version.map(SchedulerVersion::from))
+    }
+
     fn scheduler(&self) -> Result<Arc<Scheduler>, String> {
         let document = self.field("scheduler").ok_or("scheduler is missing")?;
         let read = Scheduler::deserialize(document).map(Arc::new);
@@ -107,6 +146,7 @@ impl Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ConfigRestart;
 
     fn read(name: &str, contents: &str) -> Definition {
         Definition::from_contract(name, contents)
@@ -126,18 +166,51 @@ mod tests {
             Definition::SwitchActiveVersion {
                 new_active_version: "v1.1.0".into(),
             },
-            Definition::AddRooms { amount: 3 },
+            Definition::AddRooms {
+                amount: 3,
+                version: None,
+            },
             Definition::RemoveRooms {
                 amount: 2,
                 rooms_ids: None,
                 reason: "scale_down".into(),
                 force: false,
+                version: None,
             },
             Definition::RemoveRooms {
                 amount: 0,
                 rooms_ids: Some(vec!["x".into()]),
                 reason: "spring_cleaning".into(),
                 force: true,
+                version: None,
+            },
+            Definition::StartVersion {
+                version: "v2.0.0".into(),
+            },
+            Definition::StopVersion {
+                version: "v2.0.0".into(),
+                force: true,
+            },
+            Definition::PublishVersion {
+                version: "v2.0.0".into(),
+            },
+            Definition::UnpublishVersion {
+                version: "v2.0.0".into(),
+            },
+            Definition::UpdateVersionConfig {
+                version: "v2.0.0".into(),
+                restart: ConfigRestart::All,
+            },
+            Definition::AddRooms {
+                amount: 3,
+                version: Some("v2.0.0".into()),
+            },
+            Definition::RemoveRooms {
+                amount: 2,
+                rooms_ids: None,
+                reason: "version_stopped".into(),
+                force: false,
+                version: Some("v2.0.0".into()),
             },
             Definition::HealthController { took_action: None },
             Definition::HealthController {
@@ -160,10 +233,17 @@ mod tests {
             rooms_ids: None,
             reason: "".into(),
             force: false,
+            version: None,
         };
         assert_eq!(read("remove_rooms", contents), expected);
         let much = read("add_rooms", r#"{"amount": 9000000000}"#);
-        assert_eq!(much, Definition::AddRooms { amount: i32::MAX });
+        assert_eq!(
+            much,
+            Definition::AddRooms {
+                amount: i32::MAX,
+                version: None
+            }
+        );
     }
 
     #[test]
@@ -188,7 +268,10 @@ mod tests {
         assert!(matches!(null, Definition::Unknown { .. }));
         assert!(matches!(
             Definition::read_contents("add_rooms", "null"),
-            Ok(Some(Definition::AddRooms { amount: 0 }))
+            Ok(Some(Definition::AddRooms {
+                amount: 0,
+                version: None
+            }))
         ));
     }
 }

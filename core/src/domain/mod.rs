@@ -3,6 +3,7 @@
 mod contents;
 mod document;
 mod ids;
+mod live_version;
 mod operation;
 mod reason;
 mod room;
@@ -13,6 +14,7 @@ mod version;
 mod words;
 
 pub use ids::*;
+pub use live_version::*;
 pub use operation::*;
 pub use reason::*;
 pub use room::*;

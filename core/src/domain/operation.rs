@@ -1,6 +1,7 @@
 //! Operations: durable, cancellable work with a history (contract 5).
 
 use super::ids::{OperationId, RoomId, SchedulerName};
+use super::live_version::ConfigRestart;
 use super::reason::ReasonWord;
 use super::scheduler::Scheduler;
 use super::version::SchedulerVersion;
@@ -75,10 +76,44 @@ pub enum Definition {
         /// The version to activate.
         new_active_version: SchedulerVersion,
     },
-    /// Adds rooms of the active version.
+    /// Gives a version of a managed scheduler its rooms.
+    StartVersion {
+        /// The version to start.
+        version: SchedulerVersion,
+    },
+    /// Ends the rooms of a version.
+    StopVersion {
+        /// The version to stop.
+        version: SchedulerVersion,
+        /// Does not wait for matches.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Makes a started version the active one, whose rooms callers get.
+    PublishVersion {
+        /// The version to publish.
+        version: SchedulerVersion,
+    },
+    /// Gives the rooms of a version to nobody any more.
+    UnpublishVersion {
+        /// The published version.
+        version: SchedulerVersion,
+    },
+    /// Replaces rooms whose configuration was replaced. The pairs are stored with the version and are no part of this,
+    /// because they may be secrets.
+    UpdateVersionConfig {
+        /// The version whose configuration was replaced.
+        version: SchedulerVersion,
+        /// What happens to its running rooms.
+        restart: ConfigRestart,
+    },
+    /// Adds rooms.
     AddRooms {
         /// How many.
         amount: i32,
+        /// The version that they are created from; `None`: the active one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<SchedulerVersion>,
     },
     /// Removes rooms, either an amount or those that are named.
     RemoveRooms {
@@ -91,6 +126,9 @@ pub enum Definition {
         /// Set for a user's order by amount that also ends rooms with a match, at once (D27).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
+        /// Of an amount: the version whose rooms are removed; `None`: of any, or of a managed scheduler the active one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<SchedulerVersion>,
     },
     /// Replaces rooms that were silent, unready or ending for too long, and scales the fleet.
     HealthController {
@@ -122,6 +160,11 @@ impl Definition {
             Self::CreateScheduler { .. } => "create_scheduler",
             Self::CreateNewSchedulerVersion { .. } => "create_new_scheduler_version",
             Self::SwitchActiveVersion { .. } => "switch_active_version",
+            Self::StartVersion { .. } => "start_version",
+            Self::StopVersion { .. } => "stop_version",
+            Self::PublishVersion { .. } => "publish_version",
+            Self::UnpublishVersion { .. } => "unpublish_version",
+            Self::UpdateVersionConfig { .. } => "update_version_config",
             Self::AddRooms { .. } => "add_rooms",
             Self::RemoveRooms { .. } => "remove_rooms",
             Self::HealthController { .. } => "health_controller",
@@ -138,6 +181,11 @@ impl Definition {
             Self::CreateScheduler { .. }
             | Self::CreateNewSchedulerVersion { .. }
             | Self::SwitchActiveVersion { .. }
+            | Self::StartVersion { .. }
+            | Self::StopVersion { .. }
+            | Self::PublishVersion { .. }
+            | Self::UnpublishVersion { .. }
+            | Self::UpdateVersionConfig { .. }
             | Self::DeleteScheduler => Lane::Version,
             _ => Lane::Room,
         }
@@ -148,7 +196,27 @@ impl Definition {
     pub fn is_version_edit(&self) -> bool {
         matches!(
             self.name(),
-            "create_new_scheduler_version" | "switch_active_version"
+            "create_new_scheduler_version" | "switch_active_version" | "publish_version"
+        )
+    }
+
+    /// The version that it starts, stops, publishes or configures. Only one such operation per version is open.
+    pub fn live_version(&self) -> Option<&SchedulerVersion> {
+        match self {
+            Self::StartVersion { version }
+            | Self::StopVersion { version, .. }
+            | Self::PublishVersion { version }
+            | Self::UnpublishVersion { version }
+            | Self::UpdateVersionConfig { version, .. } => Some(version),
+            _ => None,
+        }
+    }
+
+    /// Whether it leaves its lane once it has begun: it waits for rooms that other operations create and end.
+    pub fn observes(&self) -> bool {
+        matches!(
+            self,
+            Self::StartVersion { .. } | Self::StopVersion { .. } | Self::UpdateVersionConfig { .. }
         )
     }
 
@@ -181,12 +249,24 @@ impl Definition {
             Self::SwitchActiveVersion { new_active_version } => {
                 json!({ "newActiveVersion": new_active_version })
             }
-            Self::AddRooms { amount } => json!({ "amount": amount }),
+            Self::StartVersion { version }
+            | Self::PublishVersion { version }
+            | Self::UnpublishVersion { version } => json!({ "version": version }),
+            Self::StopVersion { version, force } => json!({ "version": version, "force": force }),
+            Self::UpdateVersionConfig { version, restart } => {
+                json!({ "version": version, "restart": restart })
+            }
+            Self::AddRooms { amount, version } => {
+                let mut input = json!({ "amount": amount });
+                set_version(&mut input, version.as_ref());
+                input
+            }
             Self::RemoveRooms {
                 amount,
                 rooms_ids,
                 reason,
                 force,
+                version,
             } => {
                 let mut input =
                     json!({ "amount": amount, "rooms_ids": rooms_ids, "reason": reason });
@@ -194,6 +274,7 @@ impl Definition {
                 if *force {
                     input["force"] = json!(true);
                 }
+                set_version(&mut input, version.as_ref());
                 input
             }
             Self::HealthController {
@@ -207,6 +288,13 @@ impl Definition {
                 serde_json::from_str(contents).unwrap_or_else(|_| json!({}))
             }
         }
+    }
+}
+
+/// Omitted if there is none: the contract's inputs have no such field.
+fn set_version(input: &mut Value, version: Option<&SchedulerVersion>) {
+    if let Some(version) = version {
+        input["version"] = json!(version);
     }
 }
 

@@ -25,10 +25,12 @@ pub enum RemovalReason {
     SchedulerDeleted,
     /// The runtime could not create it.
     CreationFailed,
+    /// Its version is stopped, or was never started, on a managed scheduler.
+    VersionStopped,
 }
 
 impl RemovalReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::ScaleDown,
         Self::ExpiredRoom,
         Self::NewVersionRollback,
@@ -38,6 +40,7 @@ impl RemovalReason {
         Self::RequestedByUser,
         Self::SchedulerDeleted,
         Self::CreationFailed,
+        Self::VersionStopped,
     ];
 
     /// The word in documents, histories and metrics.
@@ -52,6 +55,7 @@ impl RemovalReason {
             Self::RequestedByUser => "requested_by_user",
             Self::SchedulerDeleted => "scheduler_deleted",
             Self::CreationFailed => "creation_failed",
+            Self::VersionStopped => "version_stopped",
         }
     }
 }

@@ -41,9 +41,16 @@ pub struct RoomIntent {
     pub allocated_at: Option<Timestamp>,
     /// Host ports in the order of the spec's ports, reserved before creation.
     pub host_ports: Arc<[u16]>,
+    /// The revision of the version's configuration that it was created with ([`super::LiveVersion::revision`]).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub config_revision: u64,
     /// Set once it was decided to end it, now or after its match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a room reports about itself, and what follows from it.
@@ -121,6 +128,7 @@ impl RoomIntent {
             created_at,
             allocated_at: None,
             host_ports: Arc::default(),
+            config_revision: 0,
             removal: None,
         }
     }

@@ -17,6 +17,8 @@ pub struct RoomOrder {
     pub validation: bool,
     /// One port per port of the spec, in the order of containers and their ports.
     pub host_ports: Arc<[u16]>,
+    /// Variables of every container, of the version's configuration. Those of the spec and of Maestro take precedence.
+    pub config: ConfigPairs,
 }
 
 /// What a runtime reports about one scheduler's instances. Events of the same room arrive in the order in which they

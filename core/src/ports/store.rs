@@ -54,8 +54,11 @@ pub enum Change {
     DeleteRoom(RoomId),
     /// Coalesced steady pings; rooms that are gone are ignored.
     TouchRooms(Vec<RoomTouch>),
-    /// Deletes a version's document; the active version is never deleted.
+    /// Deletes a version's document and its state; the active version is never deleted.
     DeleteVersion(SchedulerVersion),
+    /// Stores the state of a version of a managed scheduler. It goes with the version's document, or with the
+    /// scheduler.
+    PutLiveVersion(Box<LiveVersion>),
     /// Stores an operator's decisions about the rollout or the queues.
     PutOperator(OperatorRecord),
     /// Inserts an operation, or overwrites it.
@@ -211,6 +214,9 @@ pub struct OperatorRecord {
     /// `Some(true)` pauses the queues, `Some(false)` runs them even if `settings.paused` is set. `None`: as the
     /// settings say.
     pub held: Option<bool>,
+    /// Its versions are started, stopped and published one by one (architecture 6, Live versions). Never taken back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub managed: bool,
 }
 
 /// Everything an owner needs to continue a scheduler.
@@ -226,6 +232,8 @@ pub struct Loaded {
     pub operations: Vec<OperationRecord>,
     /// Ended operations that are still kept, oldest first.
     pub ended: Vec<EndedOperation>,
+    /// The states of versions, in any order.
+    pub live: Vec<LiveVersion>,
     /// The operator's decisions; the default if there are none.
     pub operator: OperatorRecord,
     /// The last batch that was stored; the next one must name it as its previous.

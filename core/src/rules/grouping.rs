@@ -2,7 +2,7 @@
 //! are folded to the last change of each room and operation, so their number is bounded by the fleet's size, not by the
 //! length of the outage. Both the actors' writer and the simulation's follow these rules.
 
-use crate::domain::{OperationId, RoomId};
+use crate::domain::{OperationId, RoomId, SchedulerVersion};
 use crate::ports::Change;
 use crate::rules::writing::PendingTouches;
 use std::collections::HashSet;
@@ -75,6 +75,7 @@ enum Subject<'a> {
     Operation(OperationId),
     OperationLease(OperationId),
     Operator,
+    LiveVersion(&'a SchedulerVersion),
     Scheduler,
 }
 
@@ -85,6 +86,7 @@ fn subject(change: &Change) -> Option<Subject<'_>> {
         Change::PutOperation(operation) => Some(Subject::Operation(operation.id)),
         Change::RenewOperationLease { operation, .. } => Some(Subject::OperationLease(*operation)),
         Change::PutOperator(_) => Some(Subject::Operator),
+        Change::PutLiveVersion(live) => Some(Subject::LiveVersion(&live.version)),
         Change::UpdateScheduler(_) => Some(Subject::Scheduler),
         _ => None,
     }

@@ -7,6 +7,7 @@ pub(crate) mod deletion;
 pub(crate) mod desired;
 pub mod grouping;
 pub mod lease;
+pub(crate) mod lifecycle;
 pub(crate) mod names;
 pub mod patch;
 pub mod placement;

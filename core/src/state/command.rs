@@ -1,6 +1,6 @@
 //! What a caller asks of the owner, and what it is answered.
 
-use super::views::{RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
+use super::views::{LiveVersionView, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
 use crate::domain::*;
 use crate::ports::Forwarding;
 use crate::rules::patch::Patch;
@@ -50,10 +50,44 @@ pub enum Command {
     SwitchVersion(SchedulerVersion),
     /// Deletes the scheduler and its rooms.
     DeleteScheduler,
-    /// Adds rooms of the active version.
+    /// Gives a stored version its rooms. The first one makes the scheduler a managed one (architecture 6, Live
+    /// versions).
+    StartVersion {
+        /// The version to start.
+        version: SchedulerVersion,
+        /// Images that the caller expects in the version's document; it is refused without them.
+        images: Vec<String>,
+        /// Replaces the configuration, if given.
+        config: Option<ConfigPairs>,
+    },
+    /// Ends the rooms of a started version.
+    StopVersion {
+        /// The version to stop.
+        version: SchedulerVersion,
+        /// Does not wait for matches.
+        force: bool,
+    },
+    /// Makes a started version the one whose rooms callers get.
+    PublishVersion(SchedulerVersion),
+    /// Gives the rooms of the published version to nobody any more.
+    UnpublishVersion(SchedulerVersion),
+    /// Replaces the configuration of a version.
+    UpdateConfig {
+        /// The version to configure.
+        version: SchedulerVersion,
+        /// All pairs; those that are not named are gone.
+        config: ConfigPairs,
+        /// What happens to its running rooms.
+        restart: ConfigRestart,
+    },
+    /// The states of all stored versions.
+    LiveVersions,
+    /// Adds rooms.
     AddRooms {
         /// How many; at least 1.
         amount: i32,
+        /// The version that gets them; `None`: the active one. Only versions of a managed scheduler can be chosen.
+        version: Option<SchedulerVersion>,
     },
     /// Removes idle rooms first; those with a match are drained unless `force` is set (D27).
     RemoveRooms {
@@ -61,6 +95,8 @@ pub enum Command {
         amount: i32,
         /// Also removes rooms with a match, at once.
         force: bool,
+        /// As in [`Self::AddRooms`].
+        version: Option<SchedulerVersion>,
     },
     /// Removes one room; drained first unless `force` is set.
     RemoveRoom {
@@ -113,6 +149,7 @@ impl Command {
             | Self::Room(_)
             | Self::RoomsSummary
             | Self::Rollout
+            | Self::LiveVersions
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)
@@ -120,6 +157,11 @@ impl Command {
             | Self::Patch(_)
             | Self::SwitchVersion(_)
             | Self::DeleteScheduler
+            | Self::StartVersion { .. }
+            | Self::StopVersion { .. }
+            | Self::PublishVersion(_)
+            | Self::UnpublishVersion(_)
+            | Self::UpdateConfig { .. }
             | Self::AddRooms { .. }
             | Self::RemoveRooms { .. }
             | Self::RemoveRoom { .. }
@@ -141,6 +183,12 @@ impl Command {
             Self::Patch(_) => "patch",
             Self::SwitchVersion(_) => "switch_version",
             Self::DeleteScheduler => "delete_scheduler",
+            Self::StartVersion { .. } => "start_version",
+            Self::StopVersion { .. } => "stop_version",
+            Self::PublishVersion(_) => "publish_version",
+            Self::UnpublishVersion(_) => "unpublish_version",
+            Self::UpdateConfig { .. } => "update_version_config",
+            Self::LiveVersions => "live_versions",
             Self::AddRooms { .. } => "add_rooms",
             Self::RemoveRooms { .. } => "remove_rooms",
             Self::RemoveRoom { .. } => "remove_room",
@@ -190,6 +238,8 @@ pub enum Reply {
     Summary(Box<RoomsSummary>),
     /// For [`Command::Room`].
     Room(Box<RoomDetail>),
+    /// For [`Command::LiveVersions`], in order.
+    LiveVersions(Vec<LiveVersionView>),
     /// For the commands about rollouts: the progress after them.
     Rollout(Box<RolloutView>),
 }
@@ -211,9 +261,9 @@ pub enum RefusalKind {
     Invalid,
     /// The scheduler, version, room or operation does not exist.
     NotFound,
-    /// The name of the new scheduler is taken.
+    /// The name of the new scheduler is taken, or a version runs with another document than the caller expects.
     AlreadyExists,
-    /// An edit of versions is in progress (contract 2.4).
+    /// An edit of versions is in progress (contract 2.4), or the version is in a phase that the order does not fit.
     Conflict,
     /// The operation has ended already (contract 2.4, cancel).
     Ended,

@@ -12,7 +12,7 @@ use crate::state::refusals::{
 };
 use crate::state::report::Report;
 use crate::state::turn::Turn;
-use crate::state::{reconcile, rollout};
+use crate::state::{reconcile, rollout, versions};
 use std::sync::Arc;
 
 pub(super) fn on_command(
@@ -42,15 +42,35 @@ pub(super) fn obey(
         Command::Patch(edit) => patch(fleet, operations, turn, &edit),
         Command::SwitchVersion(version) => switch_version(fleet, operations, turn, version),
         Command::DeleteScheduler => delete(fleet, operations, turn),
-        Command::AddRooms { amount } => add_rooms(fleet, operations, turn, amount),
-        Command::RemoveRooms { amount, force } => {
-            remove_rooms(fleet, operations, turn, amount, force)
+        Command::AddRooms { amount, version } => {
+            add_rooms(fleet, operations, turn, amount, version)
         }
+        Command::RemoveRooms {
+            amount,
+            force,
+            version,
+        } => remove_rooms(fleet, operations, turn, amount, force, version),
         Command::RemoveRoom { room, force } => remove_room(fleet, operations, turn, &room, force),
         Command::Cancel(id) => operations.cancel(fleet, turn, id),
         Command::TestOperation { sleep_seconds } => {
             test_operation(fleet, operations, turn, sleep_seconds)
         }
+        Command::StartVersion {
+            version,
+            images,
+            config,
+        } => versions::start(fleet, operations, turn, version, &images, config),
+        Command::StopVersion { version, force } => {
+            versions::stop(fleet, operations, turn, version, force)
+        }
+        Command::PublishVersion(version) => versions::publish(fleet, operations, turn, version),
+        Command::UnpublishVersion(version) => versions::unpublish(fleet, operations, turn, version),
+        Command::UpdateConfig {
+            version,
+            config,
+            restart,
+        } => versions::update_config(fleet, operations, turn, version, config, restart),
+        Command::LiveVersions => fleet.live_versions(),
         Command::RoomsSummary => fleet.rooms_summary(),
         Command::Rooms(query) => Ok(Reply::Rooms(fleet.rooms_page(&query))),
         Command::Room(room) => fleet.room_detail(&room),
@@ -155,6 +175,9 @@ pub(super) fn switch_version(
     turn: &mut Turn,
     version: SchedulerVersion,
 ) -> CommandResult {
+    if fleet.is_managed() {
+        return versions::publish(fleet, operations, turn, version);
+    }
     operations.no_version_edit("switch active version")?;
     operations.not_terminating(fleet)?;
     let definition = Definition::SwitchActiveVersion {
@@ -188,13 +211,19 @@ pub(super) fn add_rooms(
     operations: &mut Operations,
     turn: &mut Turn,
     amount: i32,
+    version: Option<SchedulerVersion>,
 ) -> CommandResult {
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     check_amount(amount, fleet.settings.add_limit)?;
     fleet.room_for(amount)?;
-    let id = operations.order(turn, Definition::AddRooms { amount })?;
-    fleet.move_replicas(turn, amount);
+    let version = versions::with_rooms(fleet, version)?;
+    let definition = Definition::AddRooms {
+        amount,
+        version: version.clone(),
+    };
+    let id = operations.order(turn, definition)?;
+    fleet.move_rooms(turn, version.as_ref(), amount);
     Ok(id)
 }
 
@@ -204,10 +233,12 @@ pub(super) fn remove_rooms(
     turn: &mut Turn,
     amount: i32,
     force: bool,
+    version: Option<SchedulerVersion>,
 ) -> CommandResult {
     fleet.active(missing)?;
     operations.not_terminating(fleet)?;
     check_amount(amount, fleet.settings.remove_limit)?;
+    let version = versions::with_rooms(fleet, version)?;
     let reason = RemovalReason::RequestedByUser.into();
     let id = operations.order(
         turn,
@@ -216,9 +247,10 @@ pub(super) fn remove_rooms(
             rooms_ids: None,
             reason,
             force,
+            version: version.clone(),
         },
     )?;
-    fleet.move_replicas(turn, -amount);
+    fleet.move_rooms(turn, version.as_ref(), -amount);
     Ok(id)
 }
 
@@ -246,6 +278,7 @@ pub(super) fn remove_room(
             rooms_ids: Some(vec![id.clone()]),
             reason: RemovalReason::RequestedByUser.into(),
             force: false,
+            version: None,
         },
     )?;
     if !force {
@@ -278,6 +311,9 @@ pub(super) fn set_paused(
     // A pause holds even if the settings change later. Resuming is not stored if the settings say the same.
     fleet.operator.held = (paused || fleet.settings.paused).then_some(paused);
     turn.changes.push(Change::PutOperator(fleet.operator));
+    if was_paused && !fleet.is_paused() {
+        operations.observe_again(turn.now);
+    }
     if was_paused && !fleet.is_paused() && fleet.listing.complete {
         reconcile::reconcile_again(fleet, operations, turn);
     }

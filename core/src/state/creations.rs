@@ -54,7 +54,16 @@ pub(super) fn on_ports(
         _ => false,
     };
     match result {
-        WorkResult::Ports(ports) if wanted => fleet.order_room(turn, lane, operation, room, ports),
+        WorkResult::Ports(ports) if wanted => {
+            let validation = lane == Lane::Version;
+            let document = match validation {
+                true => fleet.candidate(),
+                false => operations.document_to_add(fleet),
+            };
+            if let Some(document) = document {
+                fleet.order_room(turn, document, validation, operation, room, ports);
+            }
+        }
         WorkResult::Ports(_) => {
             fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
             operations.continue_add(fleet, turn);
@@ -93,6 +102,10 @@ pub(super) fn on_created(
         .rooms
         .get(room.as_str())
         .is_some_and(|r| r.record.instance.is_some());
+    let version = fleet
+        .rooms
+        .get(room.as_str())
+        .map(|r| r.record.intent.version.clone());
     let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
     let failure: Option<Failure> = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
@@ -148,18 +161,25 @@ pub(super) fn on_created(
     }
     match lane {
         Some(lane) => creation_ended(fleet, operations, turn, lane, &room, failure),
-        None => blame(fleet, turn, failure.as_ref()),
+        None => blame(fleet, turn, failure.as_ref(), version),
     }
 }
 
 /// Slows down what failed: the version, or everything if it was the runtime.
-fn blame(fleet: &mut Fleet, turn: &mut Turn, failure: Option<&Failure>) {
+fn blame(
+    fleet: &mut Fleet,
+    turn: &mut Turn,
+    failure: Option<&Failure>,
+    version: Option<SchedulerVersion>,
+) {
     match failure {
         None => fleet.runtime_is_back(turn),
         Some(failure) if failure.away => fleet.runtime_is_away(turn),
         Some(failure) => {
-            if let Some(scheduler) = fleet.scheduler.clone() {
-                fleet.version_failed(turn, scheduler.version(), failure.cause.clone());
+            // Unless the scheduler is managed, rooms are created from the active version only.
+            let active = || fleet.scheduler.as_ref().map(|s| s.version().clone());
+            if let Some(version) = version.filter(|_| fleet.is_managed()).or_else(active) {
+                fleet.version_failed(turn, &version, failure.cause.clone());
             }
         }
     }
@@ -182,7 +202,10 @@ pub(super) fn creation_ended(
     let by_user = operations
         .running(lane)
         .is_some_and(|r| r.record.resume.by_user);
-    blame(fleet, turn, failure.as_ref());
+    let version = operations
+        .document_to_add(fleet)
+        .map(|of| of.version().clone());
+    blame(fleet, turn, failure.as_ref(), version);
     if let Some(Running {
         progress: Progress::Add(run),
         ..

@@ -24,6 +24,7 @@ mod snapshot;
 mod terminations;
 mod trouble;
 mod turn;
+mod versions;
 mod view;
 mod views;
 mod wake;
@@ -31,7 +32,7 @@ mod work;
 
 pub use command::*;
 pub use decision::*;
-pub use fleet::{Room, RoomTable};
+pub use fleet::{LiveCount, Room, RoomTable};
 pub use input::*;
 pub use refusals::refuse_unknown;
 pub use report::{Figures, Named, Outcome, Report, RoomEnd, RoomEnds, RoomHang};
@@ -126,6 +127,7 @@ impl SchedulerState {
     /// When the shell must send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
         let (t, l) = (&self.fleet.timers, &self.operations.timers);
+        let observed = self.operations.observe_wake();
         let always = [
             t.touches,
             l.leases,
@@ -141,6 +143,7 @@ impl SchedulerState {
                 t.proof,
                 room,
                 self.operations.orphans_due,
+                observed,
             ]
         };
         let moving = (!self.fleet.is_paused()).then(unpaused);
@@ -180,10 +183,11 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
     // Each round starts or ends at least one operation, so the queue's limit bounds the rounds.
     for _ in 0..=fleet.settings.queue_limit {
         let reconsider = std::mem::take(&mut turn.reconsider);
+        let ended = operations.observe(fleet, turn);
         if reconsider && fleet.settings.event_driven {
             operations.consider(fleet, turn);
         }
-        if !operations.advance(fleet, turn) && !turn.reconsider {
+        if !operations.advance(fleet, turn) && !ended && !turn.reconsider {
             break;
         }
     }

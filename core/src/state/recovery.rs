@@ -22,6 +22,11 @@ impl SchedulerState {
         let mut turn = Turn::new(now, entropy);
         let (scheduler, versions) = (loaded.scheduler, loaded.versions);
         let mut fleet = Fleet::new(name, settings, scheduler, versions, loaded.operator);
+        let live = loaded.live.into_iter();
+        fleet.live = live.map(|live| (live.version.clone(), live)).collect();
+        if fleet.is_managed() {
+            fleet.follow_active();
+        }
         fleet.restore_crash_loop();
         for record in loaded.rooms {
             fleet.restore_room(now, record);

@@ -43,6 +43,13 @@ pub(super) fn absent_for_allocation(name: &SchedulerName) -> Refusal {
     Refusal::new(RefusalKind::Absent, text)
 }
 
+pub(super) fn unpublished(name: &SchedulerName) -> Refusal {
+    let text = format!(
+        "no ready rooms available for scheduler {name}: none of its versions is published; publish one that is started"
+    );
+    Refusal::new(RefusalKind::Absent, text)
+}
+
 /// The refusal of a command for an unknown scheduler. `None` if the command does not need an existing one.
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {

@@ -34,6 +34,8 @@ fn documents(fleet: &Fleet, changes: &mut Vec<Change>) {
         // If it is there, its document may be an earlier one.
         changes.push(Change::UpdateVersion(document.clone()));
     }
+    let live = fleet.live.values();
+    changes.extend(live.map(|live| Change::PutLiveVersion(Box::new(live.clone()))));
     changes.push(Change::PutOperator(fleet.operator));
 }
 

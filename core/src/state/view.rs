@@ -27,20 +27,23 @@ impl SchedulerState {
     pub fn view(&self) -> StateView {
         let counts = self.fleet.rooms.counts();
         let active = self.fleet.scheduler.as_ref();
-        let running = [Lane::Version, Lane::Room].into_iter().filter_map(|lane| {
-            let running = self.operations.running(lane)?;
-            Some(OperationView {
+        let lanes = [Lane::Version, Lane::Room];
+        let in_lanes = lanes
+            .into_iter()
+            .filter_map(|lane| self.operations.running(lane));
+        let running = in_lanes
+            .chain(&self.operations.observing)
+            .map(|running| OperationView {
                 id: running.record.id,
                 kind: running.record.definition.name().to_owned(),
-                lane,
+                lane: running.record.definition.lane(),
                 step: running.record.resume.step.clone(),
                 attempt: running.record.resume.attempt,
                 started_at: running.record.status_at,
                 lease_until: running.record.lease_until,
                 rolling_back: matches!(running.progress, Progress::RollBack(_)),
                 in_flight: self.fleet.work.in_flight(running.record.id),
-            })
-        });
+            });
         StateView {
             state: active.map_or_else(|| "absent".into(), |s| s.state.to_string()),
             version: active.map(|s| s.version().to_string()).unwrap_or_default(),

@@ -22,6 +22,27 @@ pub struct RoomQuery {
     pub limit: usize,
 }
 
+/// A stored version as its owner knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveVersionView {
+    /// The version.
+    pub version: SchedulerVersion,
+    /// How far it is. The active version of a scheduler that is not managed is published, and all others are stopped.
+    pub phase: VersionPhase,
+    /// How many rooms it is to have.
+    pub rooms_wanted: i32,
+    /// All of its rooms, also those that are ending.
+    pub rooms: u64,
+    /// Rooms that count and are up.
+    pub rooms_up: u64,
+    /// Rooms that are to be replaced, because its configuration was.
+    pub rooms_outdated: u64,
+    /// Why it is in error; empty otherwise.
+    pub failure: String,
+    /// The variables of its rooms.
+    pub config: ConfigPairs,
+}
+
 /// A page of a listing of rooms.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

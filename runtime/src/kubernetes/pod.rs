@@ -9,6 +9,10 @@ use maestro_core::domain::{Container, ContainerPort, Environment, Resources, Sch
 use maestro_core::ports::RoomOrder;
 use std::collections::BTreeMap;
 
+/// Variables of Maestro, which nobody can override.
+const SCHEDULER_NAME: &str = "MAESTRO_SCHEDULER_NAME";
+const ROOM_ID: &str = "MAESTRO_ROOM_ID";
+
 /// The pod that an order asks for.
 ///
 /// # Errors
@@ -111,12 +115,17 @@ fn container_of(
         port_of(port, host_port)
     });
     let ports = ports.collect::<Result<Vec<_>, String>>()?;
-    let mut env: Vec<_> = container.environment.iter().map(variable).collect();
-    env.push(plain(
-        "MAESTRO_SCHEDULER_NAME",
-        order.scheduler.name.as_str(),
-    ));
-    env.push(plain("MAESTRO_ROOM_ID", order.room.as_str()));
+    let own = |name: &str| {
+        [SCHEDULER_NAME, ROOM_ID].contains(&name)
+            || container.environment.iter().any(|entry| entry.name == name)
+    };
+    let config = order.config.iter().filter(|(name, _)| !own(name));
+    let config = config.map(|(name, value)| plain(name, value));
+    let mut env: Vec<_> = config
+        .chain(container.environment.iter().map(variable))
+        .collect();
+    env.push(plain(SCHEDULER_NAME, order.scheduler.name.as_str()));
+    env.push(plain(ROOM_ID, order.room.as_str()));
     let policy = &container.image_pull_policy;
     Ok(core::Container {
         name: container.name.clone(),

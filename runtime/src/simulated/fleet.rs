@@ -328,6 +328,7 @@ mod tests {
             host_ports: fleet.reserve(&room.into(), scheduler).unwrap(),
             scheduler: scheduler.clone(),
             validation: false,
+            config: ConfigPairs::default(),
         }
     }
 

@@ -49,6 +49,37 @@ fn invalid<T: std::fmt::Debug>(result: Result<T, RuntimeError>) -> String {
 }
 
 #[tokio::test]
+async fn every_container_has_the_configuration_of_its_version() {
+    let site = Site::new();
+    let command = format!("env > seen-$MAESTRO_CONTAINER; echo >> seen-$MAESTRO_CONTAINER; {RUNS}");
+    let mut fleet = scheduler("fleet", &command);
+    fleet.spec.containers[0].environment = vec![variable("MODE", "of the spec")];
+    let mut second = fleet.spec.containers[0].clone();
+    (second.name, second.ports) = ("second".into(), Vec::new());
+    second.environment.clear();
+    fleet.spec.containers.push(second);
+    let stage = site.stage(fleet).await;
+    let mut order = stage.order("fleet-a").await.unwrap();
+    let pairs = [
+        ("MODE", "of the version"),
+        ("MOTD", "two\nlines = 'ä'"),
+        ("MAESTRO_ROOM_ID", "forged"),
+    ];
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    order.config = ConfigPairs::new(pairs).unwrap();
+    stage.runtime.create(&order).await.unwrap();
+    for (container, mode) in [("game", "of the spec"), ("second", "of the version")] {
+        let seen = site
+            .note("fleet", "fleet-a", &format!("seen-{container}"))
+            .await;
+        assert!(seen.contains(&format!("MODE={mode}\n")), "{seen}");
+        assert!(seen.contains("MOTD=two\nlines = 'ä'\n"), "{seen}");
+        assert!(seen.contains("MAESTRO_ROOM_ID=fleet-a\n"), "{seen}");
+    }
+    stage.strike().await;
+}
+
+#[tokio::test]
 async fn the_environment_is_what_the_contract_says_and_nothing_of_ours() {
     let site = Site::with(|settings| {
         settings.own_binary = Some("/opt/fleet/maestro".into());

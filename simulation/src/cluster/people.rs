@@ -17,11 +17,18 @@ impl Cluster {
         let amount = self.dice.i32(1..3);
         let (asked, command) = match self.dice.u32(..8) {
             0..5 => (Asked::Allocation(name.clone()), Command::Allocate),
-            5 => (Asked::Operation(name.clone()), Command::AddRooms { amount }),
+            5 => (
+                Asked::Operation(name.clone()),
+                Command::AddRooms {
+                    amount,
+                    version: None,
+                },
+            ),
             6 => {
                 let command = Command::RemoveRooms {
                     amount,
                     force: false,
+                    version: None,
                 };
                 (Asked::Operation(name.clone()), command)
             }

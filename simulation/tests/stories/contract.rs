@@ -142,6 +142,11 @@ fn an_operation_of_a_kind_that_nobody_knows_is_evicted_and_says_so() {
     let last = end.history.last().expect("a reason").event.clone();
     assert!(last.contains("\"no_such_operation\""), "{last}");
     // It has blocked nothing.
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert_eq!(fleet.rooms().len(), 1);
 }

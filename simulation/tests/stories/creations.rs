@@ -53,6 +53,7 @@ fn old_rooms_end_with_the_grace_of_their_own_version() {
         .order(Command::RemoveRooms {
             amount: 1,
             force: false,
+            version: None,
         })
         .unwrap();
     let grace = |room: &RoomId| {
@@ -71,7 +72,12 @@ fn old_rooms_end_with_the_grace_of_their_own_version() {
 fn a_room_that_was_written_and_not_made_is_ordered_again_with_its_ports() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert!(fleet.release_one());
     let (_, work) = fleet.works.front().expect("the room is being made");
     let Work::CreateRoom(asked) = work.clone() else {
@@ -91,7 +97,12 @@ fn a_room_that_was_written_and_not_made_is_ordered_again_with_its_ports() {
 fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert!(fleet.release_one());
     let mut rows = fleet.stored.rooms.values();
     let row = rows.find(|r| r.instance.is_none());
@@ -114,7 +125,10 @@ fn an_intent_whose_ports_another_room_has_by_now_is_given_up() {
 fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     assert!(fleet.release_one());
     fleet.release_kind("create_room", Outcome::Invalid);
     assert_eq!(fleet.operation(id).status, OperationStatus::Error);
@@ -134,7 +148,12 @@ fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
 fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert!(fleet.release_one());
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
@@ -160,7 +179,12 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
     fleet.deaf = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert!(fleet.release_one());
     assert!(fleet.begin(0), "the room is there, its answer on the way");
     let (_, work, _) = fleet.begun.front().expect("it was begun");
@@ -216,7 +240,10 @@ fn a_deletion_asks_for_the_removal_of_its_place_until_that_is_gone() {
 fn a_canceled_order_of_500_rooms_asks_for_no_further_one() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 500 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 500,
+        version: None,
+    }));
     let batch = fleet.settings.add_batch;
     assert_eq!(fleet.works.len(), batch);
     // One room is created, one has its ports, the others wait for theirs.
@@ -263,7 +290,10 @@ fn a_switch_that_is_canceled_while_it_waits_brings_the_scheduler_back() {
 fn what_had_begun_goes_on_before_what_is_urgent() {
     let mut fleet = Fleet::up(2);
     fleet.hold = true;
-    let begun = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let begun = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     // A silent room is due meanwhile: its removal is urgent, and waits.
     fleet.pass(Duration::from_secs(242));
     let urgent = fleet.operations_of("remove_rooms")[0];

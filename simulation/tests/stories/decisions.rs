@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn remove(fleet: &mut Fleet, amount: i32, force: bool) -> OperationId {
-    operation_of(fleet.order(Command::RemoveRooms { amount, force }))
+    operation_of(fleet.order(Command::RemoveRooms {
+        amount,
+        force,
+        version: None,
+    }))
 }
 
 fn history(fleet: &Fleet, id: OperationId) -> String {
@@ -113,6 +117,7 @@ fn what_another_tool_pushes_ends_the_rooms_it_picks() {
             rooms_ids: ids,
             reason: "scale_down".into(),
             force: false,
+            version: None,
         };
         let record = OperationRecord {
             id: OperationId(uuid::Uuid::from_u128(7)),
@@ -148,6 +153,7 @@ fn a_definition_that_was_stored_without_the_new_field_is_read() {
         rooms_ids: None,
         reason: "requested_by_user".into(),
         force: false,
+        version: None,
     };
     assert_eq!(read, expected);
     assert_eq!(
@@ -160,7 +166,10 @@ fn a_definition_that_was_stored_without_the_new_field_is_read() {
 #[test]
 fn an_order_by_number_is_written_to_the_version_and_the_row() {
     let mut fleet = Fleet::up(2);
-    operation_of(fleet.order(Command::AddRooms { amount: 3 }));
+    operation_of(fleet.order(Command::AddRooms {
+        amount: 3,
+        version: None,
+    }));
     let said = |n| vec![("v1.0.0".to_owned(), n)];
     assert_eq!((replicas(&fleet), documents(&fleet)), (5, said(5)));
     remove(&mut fleet, 1, false);
@@ -181,7 +190,10 @@ fn an_order_by_number_is_written_to_the_version_and_the_row() {
 fn an_order_to_add_that_came_to_nothing_is_taken_back_from_both() {
     let mut fleet = Fleet::up(1);
     fleet.machine.creation_fails = Some("no such command".into());
-    operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    operation_of(fleet.order(Command::AddRooms {
+        amount: 2,
+        version: None,
+    }));
     assert_eq!(
         (replicas(&fleet), documents(&fleet)),
         (1, vec![("v1.0.0".into(), 1)])
@@ -191,7 +203,10 @@ fn an_order_to_add_that_came_to_nothing_is_taken_back_from_both() {
 #[test]
 fn a_switch_to_the_active_version_changes_nothing_and_says_so() {
     let mut fleet = Fleet::up(2);
-    operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     fleet.order(Command::PauseRollout).unwrap();
     let before = fleet.stored.scheduler.clone();
     let id = operation_of(fleet.order(Command::SwitchVersion("v1.0.0".into())));

@@ -82,6 +82,7 @@ fn a_removal_that_is_resumed_ends_what_was_chosen_and_chooses_no_more() {
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 2,
         force: false,
+        version: None,
     }));
     let chosen: Vec<_> = fleet.operation(id).resume.rooms.clone();
     assert_eq!(chosen.len(), 2);

@@ -203,6 +203,7 @@ fn an_end_that_was_ordered_is_no_failure() {
         .order(Command::RemoveRooms {
             amount: 1,
             force: false,
+            version: None,
         })
         .unwrap();
     assert_eq!(fleet.state.view().crash_failures, 0);
@@ -398,6 +399,7 @@ fn a_room_that_restarts_goes_first_in_a_scale_down() {
         .order(Command::RemoveRooms {
             amount: 1,
             force: false,
+            version: None,
         })
         .unwrap();
     assert!(!fleet.machine.running.contains_key(&rooms[2]));
@@ -422,6 +424,7 @@ fn a_room_that_its_runtime_forgot_in_a_restart_keeps_its_match() {
     let none = Command::RemoveRooms {
         amount: 2,
         force: false,
+        version: None,
     };
     fleet.order(none).unwrap();
     assert_eq!(fleet.rooms(), vec![rooms[0].clone()], "drained");

@@ -318,7 +318,12 @@ fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
     // The room was never created.
     let mut fleet = told(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     fleet.release_kind("reserve_ports", Outcome::Works);
     fleet.release_kind("create_room", Outcome::Invalid);
     fleet.release();
@@ -328,7 +333,12 @@ fn the_end_of_a_room_is_told_if_anybody_can_have_heard_of_it() {
     // The room pinged before its address was known.
     let mut fleet = told(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     fleet.release_kind("reserve_ports", Outcome::Works);
     let mut rows = fleet.stored.rooms.values();
     let young = rows.find(|room| room.instance.is_none());

@@ -130,7 +130,10 @@ fn rooms_that_cannot_be_made_end_the_operation_in_error_and_back_off() {
 fn a_users_order_to_add_is_all_or_nothing() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 3 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 3,
+        version: None,
+    }));
     for _ in 0..4 {
         assert!(fleet.release_one(), "three ports, one room");
     }
@@ -149,25 +152,35 @@ fn a_users_order_to_add_is_all_or_nothing() {
 #[test]
 fn adding_and_removing_by_order_moves_the_wanted_number() {
     let mut fleet = Fleet::up(2);
-    operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    operation_of(fleet.order(Command::AddRooms {
+        amount: 2,
+        version: None,
+    }));
     assert_eq!(fleet.machine.running.len(), 4);
     operation_of(fleet.order(Command::RemoveRooms {
         amount: 3,
         force: false,
+        version: None,
     }));
     assert_eq!(fleet.machine.running.len(), 1);
     fleet.pass(Duration::from_secs(130));
     assert_eq!(fleet.machine.running.len(), 1);
     assert_eq!(
         fleet
-            .order(Command::AddRooms { amount: 0 })
+            .order(Command::AddRooms {
+                amount: 0,
+                version: None
+            })
             .unwrap_err()
             .kind,
         RefusalKind::Invalid
     );
     assert_eq!(
         fleet
-            .order(Command::AddRooms { amount: 1001 })
+            .order(Command::AddRooms {
+                amount: 1001,
+                version: None
+            })
             .unwrap_err()
             .kind,
         RefusalKind::Invalid

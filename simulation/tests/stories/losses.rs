@@ -79,7 +79,10 @@ fn only_a_match_that_the_owner_heard_of_ends_the_doubt() {
 fn a_room_that_its_operation_still_makes_is_doubted_without_being_taken_from_it() {
     let mut fleet = Fleet::up(0);
     fleet.hold = true;
-    let _ = fleet.order(Command::AddRooms { amount: 2 });
+    let _ = fleet.order(Command::AddRooms {
+        amount: 2,
+        version: None,
+    });
     assert!(fleet.release_one(), "ports");
     assert!(fleet.release_one(), "ports, or a room");
     while fleet.rooms().is_empty() {

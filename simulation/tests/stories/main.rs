@@ -12,6 +12,7 @@ mod draining;
 mod ends;
 mod forwarding;
 mod lifecycle;
+mod live;
 mod losses;
 mod matchmakers;
 mod measured;

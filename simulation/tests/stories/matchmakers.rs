@@ -62,7 +62,12 @@ fn a_room_whose_pings_are_answered_from_the_board_is_not_silent() {
     fleet.pass(SECOND);
     let at = fleet.clock;
     fleet.pass(58 * SECOND);
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     fleet.ping_all(Ready);
     let old: Vec<RoomId> = fleet
         .rooms()
@@ -85,7 +90,12 @@ fn a_passed_over_room_comes_back_by_a_ping_that_is_told_late() {
     fleet.pass(SECOND);
     // The board had answered this ping before the room was skipped.
     pinged(&mut fleet, &rooms[0], answered);
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     let new = fleet
         .rooms()
         .into_iter()

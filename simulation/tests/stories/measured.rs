@@ -26,7 +26,12 @@ fn each_operation_is_reported_once_with_its_time() {
         .unwrap();
     fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     fleet.pass(Duration::from_secs(7));
     fleet.hold = false;
     while !fleet.works.is_empty() {
@@ -52,7 +57,12 @@ fn a_failure_and_its_rollback_are_reported_apart() {
     let mut fleet = Fleet::up(1);
     fleet.reports.clear();
     fleet.machine.creation_fails = Some("no image".into());
-    fleet.order(Command::AddRooms { amount: 2 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 2,
+            version: None,
+        })
+        .unwrap();
     let add_rooms = |id| {
         let name = "add_rooms".to_owned();
         Named { id, name }
@@ -145,6 +155,7 @@ fn the_ends_of_rooms_are_those_between_two_health_runs() {
         .order(Command::RemoveRooms {
             amount: 1,
             force: false,
+            version: None,
         })
         .unwrap();
     assert_eq!(fleet.state.figures().ends, RoomEnds::default());
@@ -163,6 +174,7 @@ fn the_ends_of_rooms_are_those_between_two_health_runs() {
         .order(Command::RemoveRooms {
             amount: 1,
             force: false,
+            version: None,
         })
         .unwrap();
     let (id, _) = fleet.works.pop_front().unwrap();
@@ -214,6 +226,7 @@ fn a_room_that_says_good_bye_ends_properly_and_one_that_crashes_while_it_drains_
     let remove = Command::RemoveRooms {
         amount: 1,
         force: false,
+        version: None,
     };
     fleet.order(remove).unwrap();
     let drains = fleet.state.rooms().iter().find(|room| room.is_draining());

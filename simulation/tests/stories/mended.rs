@@ -447,7 +447,10 @@ fn operations_without_a_scheduler_end_after_a_minute() {
     let record = OperationRecord {
         id: OperationId(uuid::Uuid::from_u128(7)),
         scheduler: "arena".into(),
-        definition: Definition::AddRooms { amount: 1 },
+        definition: Definition::AddRooms {
+            amount: 1,
+            version: None,
+        },
         status: OperationStatus::Pending,
         created_at: nobody.clock.wall,
         status_at: nobody.clock.wall,
@@ -502,10 +505,14 @@ fn a_scheduler_whose_deletion_failed_takes_no_order_but_the_next_deletion() {
                 ..Patch::default()
             })),
             Command::SwitchVersion("v1.0.0".into()),
-            Command::AddRooms { amount: 1 },
+            Command::AddRooms {
+                amount: 1,
+                version: None,
+            },
             Command::RemoveRooms {
                 amount: 1,
                 force: false,
+                version: None,
             },
             Command::TestOperation { sleep_seconds: 1 },
             Command::AbortRollout,
@@ -547,7 +554,10 @@ fn an_operation_that_is_announced_again_after_its_end_does_not_run_again() {
     let record = OperationRecord {
         id: OperationId(uuid::Uuid::from_u128(7)),
         scheduler: "arena".into(),
-        definition: Definition::AddRooms { amount: 1 },
+        definition: Definition::AddRooms {
+            amount: 1,
+            version: None,
+        },
         status: OperationStatus::Pending,
         created_at: fleet.clock.wall,
         status_at: fleet.clock.wall,
@@ -665,7 +675,12 @@ fn a_deletion_asked_for_twice_is_one_and_waits_for_no_validation() {
 fn ports_that_nobody_knows_the_fate_of_are_given_back() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     let (id, _) = fleet.works.pop_front().expect("ports are asked for");
     let result = WorkResult::Unknown("it took too long".into());
     fleet.input(Input::WorkDone { id, result });

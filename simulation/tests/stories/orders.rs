@@ -24,11 +24,18 @@ fn orders_for_a_scheduler_that_is_not_there_say_so_each_in_its_words() {
         (Command::NewVersion(Box::new(spec(1))), version),
         (Command::Patch(Box::default()), version),
         (Command::DeleteScheduler, delete),
-        (Command::AddRooms { amount: 1 }, missing),
+        (
+            Command::AddRooms {
+                amount: 1,
+                version: None,
+            },
+            missing,
+        ),
         (
             Command::RemoveRooms {
                 amount: 1,
                 force: false,
+                version: None,
             },
             missing,
         ),
@@ -178,12 +185,25 @@ fn a_patch_that_makes_no_valid_scheduler_is_refused() {
 fn amounts_have_bounds_and_say_them() {
     let mut fleet = Fleet::up(2);
     for (command, limit) in [
-        (Command::AddRooms { amount: 0 }, 1000),
-        (Command::AddRooms { amount: 1001 }, 1000),
+        (
+            Command::AddRooms {
+                amount: 0,
+                version: None,
+            },
+            1000,
+        ),
+        (
+            Command::AddRooms {
+                amount: 1001,
+                version: None,
+            },
+            1000,
+        ),
         (
             Command::RemoveRooms {
                 amount: 0,
                 force: false,
+                version: None,
             },
             50,
         ),
@@ -191,6 +211,7 @@ fn amounts_have_bounds_and_say_them() {
             Command::RemoveRooms {
                 amount: 51,
                 force: false,
+                version: None,
             },
             50,
         ),
@@ -203,8 +224,18 @@ fn amounts_have_bounds_and_say_them() {
         ..CoreSettings::default()
     };
     let mut fleet = Fleet::up_with(spec(2), settings);
-    assert!(fleet.order(Command::AddRooms { amount: 2 }).is_ok());
-    let (kind, text) = refused(fleet.order(Command::AddRooms { amount: 1 }));
+    assert!(
+        fleet
+            .order(Command::AddRooms {
+                amount: 2,
+                version: None
+            })
+            .is_ok()
+    );
+    let (kind, text) = refused(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     assert_eq!(kind, RefusalKind::Exhausted);
     let words = "scheduler arena has 4 rooms and may have 4; remove some, or raise limits.rooms.perScheduler";
     assert_eq!(text, words);
@@ -218,6 +249,7 @@ fn a_removal_beyond_all_rooms_leaves_none_and_wants_none() {
         .order(Command::RemoveRooms {
             amount: 5,
             force: false,
+            version: None,
         })
         .unwrap();
     assert!(fleet.rooms().is_empty());
@@ -231,10 +263,14 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
     let wanted = |fleet: &Fleet| fleet.stored.scheduler.as_ref().unwrap().rooms_replicas;
     let mut fleet = Fleet::up(3);
     let busy = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
-    let add = operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    let add = operation_of(fleet.order(Command::AddRooms {
+        amount: 2,
+        version: None,
+    }));
     let remove = operation_of(fleet.order(Command::RemoveRooms {
         amount: 4,
         force: false,
+        version: None,
     }));
     assert_eq!(wanted(&fleet), 1);
     fleet.order(Command::Cancel(remove)).unwrap();
@@ -254,7 +290,12 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
     fleet
         .order(maestro_simulation::documents::buffer(Some(2)))
         .unwrap();
-    fleet.order(Command::AddRooms { amount: 1 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
     assert_eq!(wanted(&fleet), 3);
 }
 
@@ -262,12 +303,21 @@ fn orders_that_came_to_nothing_leave_the_wanted_number_as_it_was() {
 fn an_order_carries_the_id_of_its_request() {
     let mut fleet = Fleet::up(1);
     let request = Some("r-17".into());
-    let id = operation_of(fleet.order_of(request, Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order_of(
+        request,
+        Command::AddRooms {
+            amount: 1,
+            version: None,
+        },
+    ));
     let record = fleet.operation(id);
     assert_eq!(record.resume.request_id.as_deref(), Some("r-17"));
     assert!(history(record).contains("Starting operation, ordered by request r-17"));
     // The next operation has no request id.
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     assert_eq!(fleet.operation(id).resume.request_id, None);
 }
 
@@ -275,7 +325,10 @@ fn an_order_carries_the_id_of_its_request() {
 fn a_deletion_goes_before_what_waits_and_cancels_what_runs() {
     let mut fleet = Fleet::up(2);
     let begun = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 600 }));
-    let waits = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let waits = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     fleet.hold = true;
     let id = operation_of(fleet.order(Command::DeleteScheduler));
     assert_eq!(fleet.operation(begun).status, OperationStatus::Canceled);
@@ -400,7 +453,10 @@ fn a_creation_waits_until_an_earlier_place_of_its_name_is_gone() {
 fn what_people_may_see_of_a_state_is_what_it_does() {
     let mut fleet = Fleet::up(2);
     let id = operation_of(fleet.order(Command::TestOperation { sleep_seconds: 60 }));
-    let waits = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let waits = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     let view = fleet.state.view();
     assert_eq!(
         (view.state.as_str(), view.version.as_str()),

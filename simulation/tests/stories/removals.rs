@@ -19,6 +19,7 @@ fn a_removal_names_the_rooms_it_ended() {
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 2,
         force: false,
+        version: None,
     }));
     let gone: Vec<_> = before
         .iter()
@@ -38,12 +39,19 @@ fn a_removal_names_the_rooms_it_ended() {
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 20,
         force: false,
+        version: None,
     }));
     assert!(!history(fleet.operation(id)).contains("others"));
-    fleet.order(Command::AddRooms { amount: 20 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 20,
+            version: None,
+        })
+        .unwrap();
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 21,
         force: false,
+        version: None,
     }));
     assert!(history(fleet.operation(id)).contains("and others"));
 }
@@ -73,6 +81,7 @@ fn rooms_that_cannot_be_ended_fail_the_order_and_are_told_again() {
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 2,
         force: false,
+        version: None,
     }));
     assert!(fleet.release_with(Outcome::Unavailable));
     assert!(fleet.release_with(Outcome::Works));
@@ -138,6 +147,7 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
     let id = operation_of(fleet.order(Command::RemoveRooms {
         amount: 100,
         force: false,
+        version: None,
     }));
     assert_eq!(fleet.works.len(), 64);
     assert!(fleet.release_one());
@@ -148,10 +158,16 @@ fn a_removal_is_bounded_in_what_it_asks_at_once_and_in_all() {
     let refusal = fleet.order(Command::RemoveRooms {
         amount: 101,
         force: false,
+        version: None,
     });
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Invalid);
     // A scale-down removes rooms in steps of the limit.
-    fleet.order(Command::AddRooms { amount: 150 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 150,
+            version: None,
+        })
+        .unwrap();
     fleet.ping_all(PingStatus::Ready);
     fleet.order(patch(|p| p.rooms_replicas = Some(0))).unwrap();
     assert_eq!(fleet.rooms().len(), 0);
@@ -168,12 +184,18 @@ fn rooms_of_older_versions_go_first() {
     fleet
         .order(patch(|p| p.max_surge = Some("2".into())))
         .unwrap();
-    fleet.order(Command::AddRooms { amount: 2 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 2,
+            version: None,
+        })
+        .unwrap();
     fleet.ping_all(PingStatus::Ready);
     fleet
         .order(Command::RemoveRooms {
             amount: 2,
             force: false,
+            version: None,
         })
         .unwrap();
     assert!(old.iter().all(|room| !fleet.rooms().contains(room)));
@@ -193,6 +215,7 @@ fn a_removal_that_found_nothing_waits_before_the_next() {
             rooms_ids: Some(vec!["arena-nobody".into()]),
             reason: "scale_down".into(),
             force: false,
+            version: None,
         },
     );
     let id = record.id;

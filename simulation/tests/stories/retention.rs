@@ -154,7 +154,10 @@ fn zero_keeps_periodic_operations_for_ever() {
 #[test]
 fn the_history_of_an_order_tells_of_a_room_that_failed_after_it() {
     let mut fleet = Fleet::up(1);
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     let made = |o: &&RoomRecord| o.intent.made_by == Some(id);
     let room = fleet.stored.rooms.values().find(made).unwrap().id.clone();
     fleet.crash(&room, 3);

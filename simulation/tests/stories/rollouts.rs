@@ -212,6 +212,11 @@ fn a_scheduler_does_not_grow_beyond_its_cap() {
     fleet.ping_all(PingStatus::Ready);
     fleet.pass(Duration::from_secs(70));
     assert_eq!(fleet.machine.running.len(), 3);
-    let refusal = fleet.order(Command::AddRooms { amount: 1 }).unwrap_err();
+    let refusal = fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Exhausted);
 }

@@ -152,7 +152,10 @@ fn intents_are_repeated_a_bounded_number_at_a_time() {
     };
     let mut fleet = Fleet::up_with(spec(0), settings);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 100 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 100,
+        version: None,
+    }));
     for _ in 0..100 {
         fleet.release_kind("reserve_ports", maestro_simulation::Outcome::Works);
     }
@@ -207,7 +210,10 @@ fn a_validation_begins_anew_with_rooms_of_its_own() {
 fn a_rollback_goes_on_after_a_restart_and_not_the_work() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 2 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 2,
+        version: None,
+    }));
     for _ in 0..2 {
         fleet.release_kind("reserve_ports", maestro_simulation::Outcome::Works);
     }
@@ -263,7 +269,10 @@ fn a_look_that_was_interrupted_looks_no_more() {
 fn a_cancel_that_was_stored_is_obeyed_by_the_next_owner() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     assert!(fleet.release_one());
     fleet.order(Command::SetPaused(true)).unwrap();
     fleet.order(Command::Cancel(id)).unwrap();
@@ -283,7 +292,10 @@ fn nothing_is_begun_before_the_runtime_was_listed() {
     fleet.deaf = true;
     fleet.restart();
     assert!(!fleet.state.view().listed);
-    let id = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let id = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     let surge = maestro_simulation::documents::patch(|p| p.max_surge = Some("3".into()));
     let edit = operation_of(fleet.order(surge));
     for id in [id, edit] {
@@ -322,7 +334,12 @@ fn a_pause_in_the_middle_of_a_list_holds_what_was_not_repeated_yet() {
     };
     let mut fleet = Fleet::up_with(spec(0), settings);
     fleet.hold = true;
-    fleet.order(Command::AddRooms { amount: 5 }).unwrap();
+    fleet
+        .order(Command::AddRooms {
+            amount: 5,
+            version: None,
+        })
+        .unwrap();
     for _ in 0..5 {
         fleet.release_kind("reserve_ports", Outcome::Works);
     }
@@ -356,7 +373,10 @@ fn a_validation_room_of_an_owner_before_ends_though_a_user_wanted_it_drained() {
     let before = fleet.trial();
     // The room lane is busy before and after the restart.
     fleet.hold = true;
-    let busy = operation_of(fleet.order(Command::AddRooms { amount: 1 }));
+    let busy = operation_of(fleet.order(Command::AddRooms {
+        amount: 1,
+        version: None,
+    }));
     let remove = Command::RemoveRoom {
         room: before.clone(),
         force: false,
@@ -419,8 +439,15 @@ fn rooms_that_another_program_had_begun_to_add_or_remove_are_not_counted_twice()
         rooms_ids: None,
         reason: "scale_down".into(),
         force: false,
+        version: None,
     };
-    for definition in [Definition::AddRooms { amount: 3 }, remove(2)] {
+    for definition in [
+        Definition::AddRooms {
+            amount: 3,
+            version: None,
+        },
+        remove(2),
+    ] {
         let mut fleet = Fleet::up(2);
         let rooms = fleet.rooms();
         let record = abandoned(7, definition);

@@ -27,7 +27,10 @@ fn rooms_and_schedulers_come_and_go_without_a_trace() {
         rest(&mut world);
         let (crashes, added) = (world.room_ids()[0].clone(), 2);
         world.machine.gone(&crashes, Some(Exit::default()));
-        world.command(Command::AddRooms { amount: added });
+        world.command(Command::AddRooms {
+            amount: added,
+            version: None,
+        });
         rest(&mut world);
         let rooms = world.room_ids();
         for room in &rooms {

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The number of kinds of steps.
-const KINDS: usize = 39;
+const KINDS: usize = 44;
 
 const CASES: u32 = 256;
 
@@ -60,12 +60,24 @@ fn orders() -> impl Strategy<Value = Step> {
         2 => (1..4).prop_map(Step::Remove),
         2 => (which(), any::<bool>()).prop_map(|(room, force)| Step::RemoveRoom(room, force)),
         4 => which().prop_map(Step::Cancel),
+        1 => live_orders(),
         1 => (0_i64..30).prop_map(Step::Sleep),
         10 => Just(Step::Allocate),
         4 => Just(Step::GiveBack),
         1 => any::<bool>().prop_map(Step::Pause),
         1 => (0_u8..6).prop_map(Step::Push),
         1 => which().prop_map(Step::CancelPushed),
+    ]
+}
+
+fn live_orders() -> impl Strategy<Value = Step> {
+    let which = || 0_usize..4;
+    prop_oneof![
+        3 => which().prop_map(Step::Start),
+        2 => (which(), any::<bool>()).prop_map(|(version, force)| Step::Stop(version, force)),
+        3 => which().prop_map(Step::Publish),
+        1 => which().prop_map(Step::Unpublish),
+        2 => (which(), 0_u8..6).prop_map(|(version, word)| Step::Configure(version, word)),
     ]
 }
 
@@ -98,6 +110,15 @@ fn events() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How a life begins.
+#[derive(Clone, Copy, Debug)]
+enum Begins {
+    New,
+    Up,
+    /// With two started versions.
+    Managed,
+}
+
 /// Steps, each with whether its writes are committed at once. Printed in one line, so that a
 /// failure can be copied into a story.
 #[derive(Clone)]
@@ -109,8 +130,8 @@ impl std::fmt::Debug for Steps {
     }
 }
 
-fn steps() -> impl Strategy<Value = Steps> {
-    let step = prop_oneof![1 => orders(), 3 => events()];
+fn steps(live: u32) -> impl Strategy<Value = Steps> {
+    let step = prop_oneof![live => live_orders(), 4 => orders(), 12 => events()];
     prop::collection::vec((step, prop::bool::weighted(0.8)), 1..120).prop_map(Steps)
 }
 
@@ -133,17 +154,18 @@ fn config() -> ProptestConfig {
 #[test]
 fn a_fleet_keeps_its_invariants_and_mends_itself() {
     let lives = (
-        steps(),
+        prop_oneof![2 => steps(1), 1 => steps(3)],
         prop_oneof![3 => Just(1), 1 => Just(3)],
         prop::bool::weighted(0.8),
-        any::<bool>(),
+        prop_oneof![2 => Just(Begins::New), 2 => Just(Begins::Up), 1 => Just(Begins::Managed)],
     );
     let effects = RefCell::new(BTreeMap::<String, u64>::new());
     let mut runner = TestRunner::new(config());
-    let lived = runner.run(&lives, |(steps, max_matches, event_driven, up)| {
-        let mut life = match up {
-            true => Life::up(max_matches, event_driven),
-            false => Life::new(max_matches, event_driven),
+    let lived = runner.run(&lives, |(steps, max_matches, event_driven, begins)| {
+        let mut life = match begins {
+            Begins::Up => Life::up(max_matches, event_driven),
+            Begins::New => Life::new(max_matches, event_driven),
+            Begins::Managed => Life::managed(max_matches, event_driven),
         };
         for (step, commit) in steps.0 {
             life.take(&step, commit);

@@ -161,10 +161,14 @@ impl Story {
         let open: Vec<_> = self.world.state.open_operations().into_iter().collect();
         let rooms = self.rooms();
         let command = match self.rng.below(6) {
-            0 => Some(Command::AddRooms { amount }),
+            0 => Some(Command::AddRooms {
+                amount,
+                version: None,
+            }),
             1 => Some(Command::RemoveRooms {
                 amount,
                 force: amount % 2 == 0,
+                version: None,
             }),
             2 => self.rng.pick(&open).map(Command::Cancel),
             3 => {

@@ -104,6 +104,7 @@ impl ClusterStore {
             rooms: stored.rooms,
             operations: stored.operations,
             ended: stored.ended,
+            live: rows.live,
             operator: rows.operator,
             seq,
             behind,

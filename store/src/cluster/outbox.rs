@@ -81,6 +81,7 @@ impl Stored {
             Change::CreateVersion { .. }
             | Change::UpdateVersion(_)
             | Change::DeleteVersion(_)
+            | Change::PutLiveVersion(_)
             | Change::PutOperator(_) => return None,
         })
     }
@@ -109,7 +110,7 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use maestro_core::domain::{PingStatus, RoomStatus};
+    use maestro_core::domain::{LiveVersion, PingStatus, RoomStatus};
     use maestro_core::ports::OperatorRecord;
     use maestro_testkit::contract::store::samples::{at, operation, operation_id, room, scheduler};
 
@@ -142,6 +143,7 @@ mod tests {
             Change::UpdateVersion(document.clone()),
             Change::DeleteVersion("v1.0.0".into()),
             Change::PutOperator(OperatorRecord::default()),
+            Change::PutLiveVersion(Box::new(LiveVersion::stopped("v1.0.0".into()))),
             Change::CreateVersion {
                 scheduler: document.clone(),
                 created_at: at(1),

@@ -30,6 +30,7 @@ pub struct Tables<'txn> {
     operations: Table<'txn, (&'static str, u128), OperationRow>,
     history: Table<'txn, (&'static str, i64, u128), ()>,
     rollouts: Table<'txn, &'static str, &'static [u8]>,
+    live: Table<'txn, (&'static str, &'static str), &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -42,6 +43,7 @@ impl<'txn> Tables<'txn> {
             operations: txn.open_table(tables::OPERATIONS)?,
             history: txn.open_table(tables::HISTORY)?,
             rollouts: txn.open_table(tables::ROLLOUTS)?,
+            live: txn.open_table(tables::LIVE)?,
         })
     }
 
@@ -88,6 +90,11 @@ impl Rows<'_, '_> {
             Change::PutOperator(_) => {
                 let name = self.scheduler.as_str();
                 self.tables.rollouts.insert(name, document)?;
+                Ok(())
+            }
+            Change::PutLiveVersion(live) => {
+                let key = (self.scheduler.as_str(), live.version.as_str());
+                self.tables.live.insert(key, document)?;
                 Ok(())
             }
             Change::TouchRooms(touches) => touches.iter().try_for_each(|t| self.touch(t)),
@@ -171,6 +178,7 @@ impl Rows<'_, '_> {
         if self.tables.versions.remove(key)?.is_some() {
             self.tell(ModelChange::VersionGone(version.clone()));
         }
+        self.tables.live.remove(key)?;
         Ok(())
     }
 
@@ -184,6 +192,7 @@ impl Rows<'_, '_> {
         self.tables
             .versions
             .retain_in(texts.clone(), |_, _| false)?;
+        self.tables.live.retain_in(texts.clone(), |_, _| false)?;
         self.tables.rooms.retain_in(texts, |_, _| false)?;
         let ids = (name, 0)..=(name, u128::MAX);
         self.tables

@@ -24,7 +24,7 @@ pub struct Formats {
 /// Every change to the tables must raise `current`, add a migration, and keep a file of the format before in
 /// `store/tests/formats`.
 pub const FORMATS: Formats = Formats {
-    current: 3,
+    current: 4,
     migrations: &[
         Migration {
             to: 2,
@@ -33,6 +33,10 @@ pub const FORMATS: Formats = Formats {
         Migration {
             to: 3,
             apply: former::rooms_in_parts,
+        },
+        Migration {
+            to: 4,
+            apply: former::versions_without_states,
         },
     ],
 };
@@ -271,7 +275,7 @@ mod tests {
             tables::decode("rollouts", "fleet", br#"{"paused":true}"#).unwrap();
         let held = OperatorRecord {
             rollout_paused: true,
-            held: None,
+            ..OperatorRecord::default()
         };
         assert_eq!(record, held);
     }

@@ -86,6 +86,11 @@ pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
         let document = tables::decode("versions", key.value().1, row.value().1)?;
         loaded.versions.push(document);
     }
+    for row in txn.open_table(tables::LIVE)?.range(texts.clone())? {
+        let (key, row) = row?;
+        let live = tables::decode("live_versions", key.value().1, row.value())?;
+        loaded.live.push(live);
+    }
     for row in txn.open_table(tables::ROOMS)?.range(texts)? {
         let (key, row) = row?;
         let room: RoomRecord = tables::decode("rooms", key.value().1, row.value().1)?;

@@ -32,6 +32,9 @@ pub fn second(microseconds: i64) -> i64 {
 /// An operator's decisions about a scheduler.
 pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
 
+/// By scheduler and version: how far the version is.
+pub const LIVE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("live_versions");
+
 pub type DocumentRow = (i128, &'static [u8]);
 pub type RoomRow = (u8, &'static [u8]);
 /// Position in the order of creation; whether the operation is open; when it got its status (microseconds); document.
@@ -89,6 +92,7 @@ pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(OPERATIONS)?;
     txn.open_table(HISTORY)?;
     txn.open_table(ROLLOUTS)?;
+    txn.open_table(LIVE)?;
     Ok(())
 }
 
@@ -101,7 +105,8 @@ pub fn copy_all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), red
     copy(from, to, ROOMS)?;
     copy(from, to, OPERATIONS)?;
     copy(from, to, HISTORY)?;
-    copy(from, to, ROLLOUTS)
+    copy(from, to, ROLLOUTS)?;
+    copy(from, to, LIVE)
 }
 
 fn copy<K: redb::Key + 'static, V: redb::Value + 'static>(

@@ -3,7 +3,7 @@
 
 use super::document;
 use jiff::Timestamp;
-use maestro_core::domain::{Epoch, Scheduler, SchedulerName, Seq};
+use maestro_core::domain::{Epoch, LiveVersion, Scheduler, SchedulerName, Seq};
 use maestro_core::ports::{Change, Fence, OperatorRecord};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::{Json, ToSql, Type};
@@ -34,13 +34,18 @@ const UPDATE_VERSION: &str = "\
     UPDATE scheduler_versions SET yaml = $3, rollback_version = $4
     WHERE name = $1 AND version = $2 AND (yaml, rollback_version) IS DISTINCT FROM ($3, $4)";
 const DELETE_VERSION: &str = "\
+    WITH live AS (DELETE FROM maestro_version WHERE scheduler = $1 AND version = $2)
     DELETE FROM scheduler_versions WHERE name = $1 AND version = $2";
 const DELETE: &str = "\
-    WITH record AS (DELETE FROM maestro_operator WHERE scheduler = $1)
+    WITH record AS (DELETE FROM maestro_operator WHERE scheduler = $1),
+         live AS (DELETE FROM maestro_version WHERE scheduler = $1)
     DELETE FROM schedulers WHERE name = $1";
 const PUT_OPERATOR: &str = "\
     INSERT INTO maestro_operator (scheduler, record) VALUES ($1, $2)
     ON CONFLICT (scheduler) DO UPDATE SET record = excluded.record";
+const PUT_LIVE: &str = "\
+    INSERT INTO maestro_version (scheduler, version, record) VALUES ($1, $2, $3)
+    ON CONFLICT (scheduler, version) DO UPDATE SET record = excluded.record";
 /// Whoever replays what is left then replays what replaces it only.
 const REPLACED: &str = "DELETE FROM maestro_outbox WHERE scheduler = $1 AND seq < $2";
 const PUT_OUTBOX: &str = "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ($1, $2, $3)";
@@ -90,6 +95,7 @@ pub fn has_rows(change: &Change) -> bool {
             | Change::UpdateVersion(_)
             | Change::DeleteVersion(_)
             | Change::DeleteScheduler { .. }
+            | Change::PutLiveVersion(_)
             | Change::PutOperator(_)
     )
 }
@@ -206,6 +212,7 @@ impl<C: GenericClient> Rows<'_, C> {
                 Ok(())
             }
             Change::PutOperator(record) => self.put_operator(record).await,
+            Change::PutLiveVersion(live) => self.put_live(live).await,
             _ => Ok(()),
         }
     }
@@ -253,6 +260,13 @@ impl<C: GenericClient> Rows<'_, C> {
             row.push((at, Type::TIMESTAMPTZ));
         }
         self.run(statement, &row).await?;
+        Ok(())
+    }
+
+    async fn put_live(&self, live: &LiveVersion) -> Result<(), RowsError> {
+        let version = live.version.as_str();
+        let row: [(Param<'_>, Type); 2] = [(&version, Type::TEXT), (&Json(live), Type::JSONB)];
+        self.run(PUT_LIVE, &row).await?;
         Ok(())
     }
 

@@ -73,6 +73,7 @@ impl<'a> Translation<'a> {
             Change::CreateVersion { .. }
             | Change::UpdateVersion(_)
             | Change::DeleteVersion(_)
+            | Change::PutLiveVersion(_)
             | Change::PutOperator(_) => {}
         }
     }

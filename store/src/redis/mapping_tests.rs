@@ -119,7 +119,7 @@ prop_compose! {
         use OperationStatus::*;
         let status = [Pending, InProgress, Canceled, Finished, Evicted, Error][status];
         let definition = if attempt % 2 == 0 {
-            Definition::AddRooms { amount }
+            Definition::AddRooms { amount, version: None }
         } else {
             Definition::Unknown { name, contents }
         };

@@ -134,6 +134,8 @@ struct Ours {
     host_ports: Option<Vec<u16>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     removal: Option<Removal>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    config_revision: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_ready_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -141,6 +143,10 @@ struct Ours {
     /// `None` before the instance exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance: Option<OurInstance>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -280,6 +286,7 @@ impl RoomValues {
         if let Some(known) = pod.maestro {
             intent.made_by = known.made_by;
             intent.removal = known.removal;
+            intent.config_revision = known.config_revision;
             reported.first_ready_at = known.first_ready_at;
             reported.played = known.played;
             if let Some(ports) = known.host_ports {
@@ -342,6 +349,7 @@ fn pod(scheduler: &SchedulerName, record: &RoomRecord) -> Option<String> {
         made_by: intent.made_by,
         host_ports: (intent.host_ports != shown).then(|| intent.host_ports.to_vec()),
         removal: intent.removal,
+        config_revision: intent.config_revision,
         first_ready_at: reported.first_ready_at,
         played: reported.played,
         instance: known.map(|instance| OurInstance {
@@ -355,6 +363,7 @@ fn pod(scheduler: &SchedulerName, record: &RoomRecord) -> Option<String> {
         made_by: Some(MADE_BY_THE_ORIGINAL),
         host_ports: None,
         removal: None,
+        config_revision: 0,
         first_ready_at: None,
         played: false,
         instance: known.map(|_| OurInstance {

@@ -255,7 +255,13 @@ async fn operations_of_others_are_told_apart_and_rubbish_is_passed_over() {
     );
     assert_eq!(running.status_at.as_second(), 1704067300);
     assert_eq!((pushed.id, pushed.resume.pushed), (operation_id(1), true));
-    assert_eq!(pushed.definition, Definition::AddRooms { amount: 1 });
+    assert_eq!(
+        pushed.definition,
+        Definition::AddRooms {
+            amount: 1,
+            version: None
+        }
+    );
     let odd = |oddity: &Oddity| match oddity {
         Oddity::NoUuid { text, .. } => text.clone(),
         Oddity::Operation { operation, .. } => operation.to_string(),

@@ -93,6 +93,7 @@ impl Stage {
             scheduler: Arc::new(self.scheduler.clone()),
             validation: false,
             host_ports,
+            config: ConfigPairs::default(),
         })
     }
 

@@ -256,6 +256,7 @@ impl ManagementApi for ManagementService {
     ) -> ApiResult<AddRoomsResponse> {
         let command = Command::AddRooms {
             amount: request.amount,
+            version: None,
         };
         let operation_id = self
             .order(context, &request.scheduler_name, command)
@@ -271,6 +272,7 @@ impl ManagementApi for ManagementService {
         let command = Command::RemoveRooms {
             amount: request.amount,
             force: request.force,
+            version: None,
         };
         let operation_id = self
             .order(context, &request.scheduler_name, command)

@@ -3,7 +3,7 @@
 use crate::domain::*;
 use crate::state::command::{CommandResult, Refusal, RefusalKind, Reply};
 use crate::state::fleet::Fleet;
-use crate::state::refusals::absent_for_allocation;
+use crate::state::refusals::{absent_for_allocation, unpublished};
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ impl Fleet {
         // The creation may still wait for its store, and fail.
         if self.scheduler.is_none() {
             return Err(absent_for_allocation(&self.name));
+        }
+        if self.is_managed() && self.published().is_none() {
+            return Err(unpublished(&self.name));
         }
         let Some(id) = self.next_room(turn.now) else {
             return Err(Refusal::new(
@@ -95,6 +98,9 @@ impl Fleet {
     }
 
     fn why_no_ready_room(&self) -> String {
+        if let Some(version) = self.published() {
+            return self.why_no_ready_room_of(&version);
+        }
         let counts = self.rooms.counts();
         let mut parts: Vec<String> = RoomStatus::ALL
             .into_iter()
@@ -108,6 +114,22 @@ impl Fleet {
             "no ready rooms available for scheduler {}: {}",
             self.name,
             parts.join(", ")
+        )
+    }
+
+    /// Rooms of other versions are nobody's business here.
+    fn why_no_ready_room_of(&self, version: &SchedulerVersion) -> String {
+        let rooms = self.rooms.live(version).map_or(0, |live| live.rooms);
+        let counts = self
+            .rooms
+            .by_version()
+            .get(version)
+            .copied()
+            .unwrap_or_default();
+        format!(
+            "no ready rooms available for scheduler {}: its published version {version} has {rooms} rooms, {} with a \
+             match and {} not up yet",
+            self.name, counts.busy, counts.starting
         )
     }
 }

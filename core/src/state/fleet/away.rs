@@ -57,4 +57,17 @@ impl Fleet {
         let away = self.away.until.filter(|until| *until > now.mono);
         self.backing_off(now).max(away)
     }
+
+    /// The same for one version of a managed scheduler.
+    pub fn held_back_for(&self, now: Now, version: &SchedulerVersion) -> Option<Mono> {
+        let is_active = self
+            .scheduler
+            .as_ref()
+            .is_some_and(|s| s.version() == version);
+        if is_active {
+            return self.held_back(now);
+        }
+        let own = self.loops.get(version).and_then(|known| known.until);
+        own.max(self.away.until).filter(|until| *until > now.mono)
+    }
 }

@@ -15,16 +15,32 @@ use std::time::Duration;
 
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 
+impl CrashLoop {
+    /// Counts a failure. False: it is one with the last. Rooms created together often end together.
+    pub(super) fn fail(&mut self, now: Mono, cause: String, wait_max: Duration) -> bool {
+        self.cause = cause;
+        if self.until.is_some_and(|until| until > now) {
+            return false;
+        }
+        let wait = doubled(WAIT_FIRST, self.failures, wait_max);
+        self.failures += 1;
+        self.until = Some(now.plus(wait));
+        self.last = Some(now);
+        true
+    }
+}
+
 impl Fleet {
     /// A room of `version` ended too soon, or could not be created.
     pub fn version_failed(&mut self, turn: &mut Turn, version: &SchedulerVersion, cause: String) {
-        // Rooms are created from the active version only, so no other one has a next attempt.
+        // Unless the scheduler is managed, rooms are created from the active version only: no other one has a next
+        // attempt.
         if self
             .scheduler
             .as_ref()
             .is_none_or(|s| s.version() != version)
         {
-            return;
+            return self.live_version_failed(turn, version, cause);
         }
         if self.crash_loop.version != *version {
             self.crash_loop = CrashLoop {
@@ -32,17 +48,10 @@ impl Fleet {
                 ..CrashLoop::default()
             };
         }
-        self.crash_loop.cause = cause;
-        let now = turn.now.mono;
-        // Rooms created together often end together: that is one failure.
-        if self.crash_loop.until.is_some_and(|until| until > now) {
+        let most = self.settings.crash_backoff_max;
+        if !self.crash_loop.fail(turn.now.mono, cause, most) {
             return;
         }
-        let failures = self.crash_loop.failures;
-        let wait = doubled(WAIT_FIRST, failures, self.settings.crash_backoff_max);
-        self.crash_loop.failures += 1;
-        self.crash_loop.until = Some(now.plus(wait));
-        self.crash_loop.last = Some(now);
         if self.is_in(SchedulerPhase::InSync) {
             self.settle_phase(turn);
         }
@@ -66,6 +75,9 @@ impl Fleet {
 
     /// A room of `version` has proved that it works.
     pub fn version_works(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+        if self.loops.remove(version).is_some() {
+            turn.reconsider = true;
+        }
         if self.crash_loop.version == *version {
             if self.backing_off(turn.now).is_some() {
                 turn.reconsider = true;

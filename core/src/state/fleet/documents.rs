@@ -65,6 +65,11 @@ impl Fleet {
             let in_use = |version: &SchedulerVersion| {
                 version == active.version()
                     || version.as_str() == active.rollback_version
+                    || self
+                        .live
+                        .get(version)
+                        .is_some_and(|live| live.phase != VersionPhase::Stopped)
+                    || self.rooms.live(version).is_some()
                     || self.rooms.by_version().contains_key(version)
             };
             let oldest = self
@@ -77,6 +82,7 @@ impl Fleet {
             };
             self.versions.remove(&oldest);
             self.outdated.remove(&oldest);
+            self.live.remove(&oldest);
             turn.changes.push(Change::DeleteVersion(oldest));
         }
     }
@@ -89,13 +95,19 @@ impl Fleet {
         self.rooms.set_active(active.version());
         self.audience_changed();
         self.rooms.clear_ping_cache();
+        turn.reconsider = true;
+        if self.is_managed() {
+            // No version replaces another.
+            self.outdated.clear();
+            let is_published = self.published().is_some();
+            return self.rooms.set_managed(is_published);
+        }
         self.outdated = self
             .versions
             .iter()
             .filter(|(version, old)| *version != active.version() && is_major(old, &active))
             .map(|(version, _)| version.clone())
             .collect();
-        turn.reconsider = true;
     }
 
     /// Otherwise the next evaluation of the fleet would undo the order (D15). The stored version is changed as well, so
@@ -125,15 +137,18 @@ impl Fleet {
             return;
         }
         match (&record.definition, record.status) {
-            (Definition::AddRooms { amount }, _) => self.move_replicas(turn, -amount),
+            (Definition::AddRooms { amount, version }, _) => {
+                self.move_rooms(turn, version.as_ref(), -amount);
+            }
             (
                 Definition::RemoveRooms {
                     amount,
                     rooms_ids: None,
+                    version,
                     ..
                 },
                 OperationStatus::Pending,
-            ) => self.move_replicas(turn, *amount),
+            ) => self.move_rooms(turn, version.as_ref(), *amount),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@
 mod allocation;
 mod audience;
 mod away;
-mod class;
+mod counts;
 mod crash_loop;
 mod documents;
 mod ended;
@@ -16,6 +16,8 @@ mod hashed;
 mod health;
 mod inventory;
 mod listing;
+mod live;
+mod live_plan;
 mod moved;
 mod orders;
 mod pings;
@@ -43,7 +45,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use work::WorkTable;
 
+pub use counts::LiveCount;
 pub(super) use listing::{INTENTS_AT_ONCE, Reconciliation, Step};
+pub(super) use live_plan::LiveNeed;
 pub use room::Room;
 pub use table::RoomTable;
 pub(super) use work::Purpose;
@@ -55,6 +59,10 @@ pub(in crate::state) struct Fleet {
     /// The active document; `None` if the scheduler does not exist (yet, or any more).
     pub scheduler: Option<Arc<Scheduler>>,
     pub versions: BTreeMap<SchedulerVersion, Arc<Scheduler>>,
+    /// The states of versions of a managed scheduler, and of those that are configured before it is one.
+    pub live: BTreeMap<SchedulerVersion, LiveVersion>,
+    /// Failures in a row of started versions that are not the active one.
+    pub loops: BTreeMap<SchedulerVersion, CrashLoop>,
     /// Versions whose rooms must be replaced by rooms of the active version.
     pub outdated: BTreeSet<SchedulerVersion>,
     /// The version under validation.
@@ -89,6 +97,8 @@ pub(in crate::state) struct Scaling {
     pub level: Option<i64>,
     /// Desired number of rooms after the last plan.
     pub desired: Option<i64>,
+    /// The version of a managed scheduler that was acted for last.
+    pub last: Option<SchedulerVersion>,
     /// Scaling could not do anything and waits until then.
     pub hold_until: Option<Mono>,
 }
@@ -110,7 +120,7 @@ pub(in crate::state) struct Trial {
     pub room: Option<RoomId>,
 }
 
-/// Failures of the active version in a row.
+/// Failures of one version in a row.
 #[derive(Clone, Debug, Default)]
 pub(in crate::state) struct CrashLoop {
     pub version: SchedulerVersion,
@@ -164,6 +174,8 @@ impl Fleet {
             settings,
             scheduler,
             versions: versions.collect(),
+            live: BTreeMap::new(),
+            loops: BTreeMap::new(),
             outdated: BTreeSet::new(),
             trial: None,
             operator,

@@ -37,6 +37,7 @@ impl Fleet {
             scheduler,
             validation: room.record.intent.validation,
             host_ports: room.record.intent.host_ports.clone(),
+            config: self.config_of(&room.record.intent.version).0,
         })
     }
 
@@ -72,22 +73,18 @@ impl Fleet {
     pub fn order_room(
         &mut self,
         turn: &mut Turn,
-        lane: Lane,
+        scheduler: Arc<Scheduler>,
+        validation: bool,
         operation: OperationId,
         room: RoomId,
         ports: Arc<[u16]>,
     ) {
-        let validation = lane == Lane::Version;
-        let document = if validation {
-            self.candidate()
-        } else {
-            self.scheduler.clone()
-        };
-        let Some(scheduler) = document else { return };
+        let (config, config_revision) = self.config_of(scheduler.version());
         let intent = RoomIntent {
             validation,
             made_by: Some(operation),
             host_ports: ports.clone(),
+            config_revision,
             ..RoomIntent::new(scheduler.version().clone(), turn.now.wall)
         };
         self.insert_room(turn, RoomRecord::new(room.clone(), intent));
@@ -96,6 +93,7 @@ impl Fleet {
             scheduler,
             validation,
             host_ports: ports,
+            config,
         };
         self.run(
             turn,

@@ -1,6 +1,7 @@
 //! Collects the input of the scaling rules and applies them.
 
 use crate::domain::*;
+use crate::ports::RoomCounts;
 use crate::rules::autoscaling::{self, Occupancy};
 use crate::rules::desired::{Plan, PlanInput, plan};
 use crate::state::fleet::Fleet;
@@ -9,21 +10,8 @@ use std::time::Duration;
 impl Fleet {
     /// What the fleet should do next according to the rules.
     pub fn plan(&mut self, now: Now, scheduler: &Scheduler) -> Option<Plan> {
-        let autoscaling = scheduler.autoscaling.as_ref().filter(|a| a.enabled);
-        let (base, may_downscale) = match autoscaling {
-            None => (i64::from(scheduler.rooms_replicas), true),
-            Some(autoscaling) => {
-                let occupancy = self.occupancy(scheduler);
-                let desired = autoscaling::desired(autoscaling, &occupancy);
-                let allowed = autoscaling::may_downscale(autoscaling, &occupancy);
-                let (Ok(desired), Ok(allowed)) = (desired, allowed) else {
-                    // A document of another program: the fleet is left unchanged.
-                    return None;
-                };
-                let cooled = self.cooldown_over(now, scheduler, autoscaling);
-                (desired, allowed && cooled)
-            }
-        };
+        let (kept, matches) = (*self.rooms.kept(), self.rooms.running_matches());
+        let (base, may_downscale) = self.base(now, scheduler, &kept, matches)?;
         let (mut rolling_old, mut old_starting, mut starting) = (0, 0, 0);
         for (version, count) in self.rooms.by_version() {
             if self.outdated.contains(version) && !self.operator.rollout_paused {
@@ -53,20 +41,24 @@ impl Fleet {
         }))
     }
 
-    fn occupancy(&self, scheduler: &Scheduler) -> Occupancy {
-        let kept = self.rooms.kept();
-        let of = |status| i64::try_from(kept.of(status)).unwrap_or(i64::MAX);
-        Occupancy {
-            ready: of(RoomStatus::Ready),
-            active: of(RoomStatus::Active),
-            occupied: of(RoomStatus::Occupied),
-            allocated: of(RoomStatus::Allocated),
-            terminating: of(RoomStatus::Terminating),
-            error: of(RoomStatus::Error),
-            total: i64::try_from(kept.total()).unwrap_or(i64::MAX),
-            running_matches: self.rooms.running_matches(),
-            max_matches: scheduler.max_matches(),
-        }
+    /// The wanted number of rooms, and whether the fleet may shrink to it; `None`: it is left unchanged. `kept` are
+    /// the rooms that count.
+    pub(super) fn base(
+        &mut self,
+        now: Now,
+        scheduler: &Scheduler,
+        kept: &RoomCounts,
+        running_matches: i64,
+    ) -> Option<(i64, bool)> {
+        let Some(autoscaling) = scheduler.autoscaling.as_ref().filter(|a| a.enabled) else {
+            return Some((i64::from(scheduler.rooms_replicas), true));
+        };
+        let occupancy = occupancy(scheduler, kept, running_matches);
+        // An error is one of a document of another program.
+        let desired = autoscaling::desired(autoscaling, &occupancy).ok()?;
+        let allowed = autoscaling::may_downscale(autoscaling, &occupancy).ok()?;
+        let cooled = self.cooldown_over(now, scheduler, autoscaling);
+        Some((desired, allowed && cooled))
     }
 
     /// Schedules an evaluation at the end of the cooldown if it is not over.
@@ -103,5 +95,20 @@ impl Fleet {
             true => plan.still_to_choose(signed(idle), signed(draining)),
             false => plan.remove - signed(draining),
         }
+    }
+}
+
+fn occupancy(scheduler: &Scheduler, kept: &RoomCounts, running_matches: i64) -> Occupancy {
+    let of = |status| i64::try_from(kept.of(status)).unwrap_or(i64::MAX);
+    Occupancy {
+        ready: of(RoomStatus::Ready),
+        active: of(RoomStatus::Active),
+        occupied: of(RoomStatus::Occupied),
+        allocated: of(RoomStatus::Allocated),
+        terminating: of(RoomStatus::Terminating),
+        error: of(RoomStatus::Error),
+        total: i64::try_from(kept.total()).unwrap_or(i64::MAX),
+        running_matches,
+        max_matches: scheduler.max_matches(),
     }
 }

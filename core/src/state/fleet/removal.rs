@@ -85,9 +85,13 @@ impl Fleet {
         match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
-            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
-                !room.is_busy()
-            }
+            (
+                RemovalReason::ScaleDown
+                | RemovalReason::RollingUpdateReplace
+                | RemovalReason::VersionStopped,
+                _,
+            )
+            | (_, Some(_)) => !room.is_busy(),
             _ => true,
         }
     }
@@ -97,6 +101,7 @@ impl Fleet {
         now: Now,
         amount: usize,
         reason: RemovalReason,
+        version: Option<&SchedulerVersion>,
     ) -> deletion::Deletion {
         let Some(active) = &self.scheduler else {
             return deletion::Deletion::default();
@@ -110,13 +115,20 @@ impl Fleet {
         let now = now.mono;
         // A rollout replaces old rooms only: new ones would be replaced without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
-        let replaced =
-            |room: &&Room| !rolling || self.outdated.contains(&room.record.intent.version);
+        let live = version.and_then(|version| self.live.get(version));
+        let fresh_from = live.map(|live| live.fresh_from);
+        let replaced = |room: &&Room| match (rolling, fresh_from) {
+            (false, _) => true,
+            (true, Some(fresh_from)) => room.record.intent.config_revision < fresh_from,
+            (true, None) => self.outdated.contains(&room.record.intent.version),
+        };
+        let asked = |room: &&Room| version.is_none_or(|of| room.record.intent.version == *of);
         // Rooms that drain already are being removed: `amount` counts others.
         let candidates = self
             .rooms
             .iter()
             .filter(|room| !room.is_leaving() && !room.record.intent.validation)
+            .filter(asked)
             .filter(replaced)
             .map(|room| deletion::DeletionCandidate {
                 id: &room.record.id,

@@ -3,7 +3,7 @@
 
 mod places;
 
-use super::class::Class;
+use super::counts::{Class, LiveCount, VersionCount, count_live, step};
 use super::hashed::Hashed;
 use super::moved::Moved;
 use super::room::Room;
@@ -12,16 +12,27 @@ use crate::ports::RoomCounts;
 use crate::state::input::{PingCacheChange, Steady};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Available rooms of one version.
+/// Whose rooms callers of allocations get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VersionCount {
-    pub available: u64,
-    /// How many of these are not up yet.
-    pub starting: u64,
-    /// How many of these have a match or are about to have one.
-    pub busy: u64,
-    /// How many of the busy ones wait for their match to end.
-    pub draining: u64,
+enum Giving {
+    /// Those of any version, the active one's first.
+    #[default]
+    Any,
+    /// Those of the active version, which is published.
+    Published,
+    /// Nobody's: no version is published.
+    Nothing,
+}
+
+impl Giving {
+    /// Whether callers get rooms of the active version, or of another.
+    fn gives(self, is_other: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Published => !is_other,
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// All rooms of one scheduler. Every change goes through it, so that its counts and indexes are always current.
@@ -38,6 +49,9 @@ pub struct RoomTable {
     drained: BTreeSet<RoomId>,
     available: u64,
     by_version: BTreeMap<SchedulerVersion, VersionCount>,
+    /// `None` if the scheduler is not managed: these counts cost time at each change of a room.
+    live: Option<BTreeMap<SchedulerVersion, LiveCount>>,
+    giving: Giving,
     running_matches: i64,
     /// Rooms of the active version first, then by id (contract 7).
     allocatable: BTreeSet<(bool, RoomId)>,
@@ -142,24 +156,35 @@ impl RoomTable {
                 is_silent(room, posted)
             })
         };
-        let heard = self.allocatable.iter().find(|id| !silent(id));
+        let heard = self.given(&self.allocatable).find(|id| !silent(id));
         let heard = heard.map(|(_, id)| id.clone());
-        let passed = self.allocatable.iter().take_while(silent).take(moves);
+        let passed = self.given(&self.allocatable);
+        let passed = passed.take_while(silent).take(moves);
         let passed: Vec<RoomId> = passed.map(|(_, id)| id.clone()).collect();
         for id in &passed {
             self.pass_over(id.as_str());
         }
         let first = || {
-            self.silent
-                .first()
-                .into_iter()
-                .chain(self.allocatable.first())
+            let heard = self.given(&self.allocatable).next();
+            let silent = self.given(&self.silent).next();
+            silent.into_iter().chain(heard)
         };
         heard.or_else(|| first().min().map(|(_, id)| id.clone()))
     }
+    /// The part of an index that callers may get: rooms of the active version come first in it.
+    fn given<'a>(
+        &self,
+        index: &'a BTreeSet<(bool, RoomId)>,
+    ) -> impl Iterator<Item = &'a (bool, RoomId)> + use<'a> {
+        let giving = self.giving;
+        index.iter().take_while(move |(is_other, _)| giving.gives(*is_other))
+    }
     /// Like [`Self::next_to_give`], but without detecting silent rooms.
     pub fn next_allocatable(&self) -> Option<&RoomId> {
-        let first = self.allocatable.first().or_else(|| self.silent.first());
+        let all = self
+            .given(&self.allocatable)
+            .chain(self.given(&self.silent));
+        let first = { all }.next();
         first.map(|(_, id)| id)
     }
     /// It is allocated after all others until it pings. It also leaves the ping cache, so that its ping is noticed.
@@ -211,6 +236,34 @@ impl RoomTable {
     /// For changes that no count depends on: times and metadata of a steady ping.
     pub fn touch(&mut self, id: &str) -> Option<&mut Room> {
         self.rooms.get_mut(id).map(|room| &mut **room)
+    }
+
+    /// The scheduler is managed: callers get rooms of the active version only, and none unless it is published.
+    pub fn set_managed(&mut self, is_published: bool) {
+        let giving = match is_published {
+            true => Giving::Published,
+            false => Giving::Nothing,
+        };
+        if std::mem::replace(&mut self.giving, giving) != giving
+            && let Some(moved) = &mut self.moved
+        {
+            moved.reordered = true;
+        }
+        if self.live.is_none() {
+            let mut live = BTreeMap::new();
+            for room in self.rooms.values() {
+                count_live(&mut live, &Class::of(room), true);
+            }
+            self.live = Some(live);
+        }
+    }
+    /// Rooms of this version of a managed scheduler; `None` if there are none.
+    pub fn live(&self, version: &SchedulerVersion) -> Option<&LiveCount> {
+        self.live.as_ref()?.get(version)
+    }
+    /// Versions of a managed scheduler that have rooms.
+    pub fn live_versions(&self) -> impl Iterator<Item = &SchedulerVersion> {
+        self.live.iter().flat_map(BTreeMap::keys)
     }
 
     /// Rooms of the active version are allocated first.
@@ -300,13 +353,10 @@ impl RoomTable {
         if let Some(moved) = &mut self.moved {
             moved.rooms.insert(id.clone());
         }
-        let step = |n: &mut u64| {
-            if add {
-                *n += 1
-            } else {
-                *n = n.saturating_sub(1)
-            }
-        };
+        let step = |n: &mut u64| step(n, add);
+        if let Some(live) = &mut self.live {
+            count_live(live, class, add);
+        }
         if class.counted {
             step(&mut self.counts.0[class.status as usize]);
         }
@@ -327,16 +377,7 @@ impl RoomTable {
         if class.available {
             step(&mut self.available);
             let of_version = self.by_version.entry(class.version.clone()).or_default();
-            step(&mut of_version.available);
-            if class.starting {
-                step(&mut of_version.starting);
-            }
-            if class.busy {
-                step(&mut of_version.busy);
-            }
-            if class.draining {
-                step(&mut of_version.draining);
-            }
+            of_version.count(class, add);
             if of_version.available == 0 {
                 self.by_version.remove(&class.version);
             }

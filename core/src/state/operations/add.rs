@@ -7,16 +7,30 @@ use crate::state::operations::progress::{AddRun, Progress, Running};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
 use crate::state::work::Work;
+use std::sync::Arc;
 
 const LANE: Lane = Lane::Room;
 
 impl Operations {
-    pub fn begin_add(&mut self, fleet: &mut Fleet, turn: &mut Turn, amount: i32) {
+    pub fn begin_add(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        amount: i32,
+        version: Option<SchedulerVersion>,
+    ) {
+        let active = fleet.scheduler.as_ref().filter(|_| fleet.is_managed());
+        let version = version.or_else(|| active.map(|s| s.version().clone()));
+        if let Some(version) = version.as_ref().filter(|of| !fleet.wants_rooms_of(of)) {
+            let text = format!("{version} is {}: start it first", fleet.phase_of(version));
+            return self.fail(fleet, turn, LANE, text);
+        }
         let amount = amount.clamp(0, self.settings.add_limit).unsigned_abs();
         self.set_progress(
             LANE,
             Progress::Add(AddRun {
                 amount,
+                version,
                 ..AddRun::default()
             }),
         );
@@ -26,7 +40,7 @@ impl Operations {
 
     /// Keeps up to `add_batch` creations in flight; ends the operation when none is left.
     pub fn continue_add(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
-        let Some(scheduler) = fleet.scheduler.clone() else {
+        let Some(scheduler) = self.document_to_add(fleet) else {
             return;
         };
         loop {
@@ -74,6 +88,21 @@ impl Operations {
                     scheduler: scheduler.clone(),
                 },
             );
+        }
+    }
+
+    /// What the rooms of the running operation are created from.
+    pub fn document_to_add(&self, fleet: &Fleet) -> Option<Arc<Scheduler>> {
+        let version = match self.running(LANE) {
+            Some(Running {
+                progress: Progress::Add(run),
+                ..
+            }) => run.version.as_ref(),
+            _ => None,
+        };
+        match version {
+            None => fleet.scheduler.clone(),
+            Some(version) => fleet.document_of(version),
         }
     }
 

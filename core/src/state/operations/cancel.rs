@@ -27,6 +27,12 @@ impl Operations {
             }
             return Ok(Reply::Done);
         }
+        if let Some(running) = self.observing.iter_mut().find(|r| r.record.id == id) {
+            // Carried out at the end of this decision, or of the one that ends a pause.
+            running.record.resume.cancel_requested = true;
+            turn.changes.put_operation(running.record.clone());
+            return Ok(Reply::Done);
+        }
         if let Some(lane) = self.lane_of(id) {
             if let Some(running) = self.running_mut(lane) {
                 running.record.resume.cancel_requested = true;

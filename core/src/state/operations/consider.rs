@@ -88,7 +88,7 @@ impl Operations {
         Some(self.enqueue_removal_by_id(turn, ids, reason))
     }
 
-    fn enqueue_removal_by_id(
+    pub fn enqueue_removal_by_id(
         &mut self,
         turn: &mut Turn,
         ids: Vec<RoomId>,
@@ -100,6 +100,7 @@ impl Operations {
             rooms_ids: Some(ids),
             reason: reason.into(),
             force: false,
+            version: None,
         };
         let id = self.enqueue(
             turn,
@@ -135,6 +136,9 @@ impl Operations {
     }
 
     fn scale(&mut self, fleet: &mut Fleet, turn: &mut Turn) -> Option<String> {
+        if fleet.is_managed() {
+            self.repeat_orders(fleet, turn);
+        }
         if self.scales_already() {
             return None;
         }
@@ -145,6 +149,9 @@ impl Operations {
         {
             fleet.timers.consider = Some(until);
             return None;
+        }
+        if fleet.is_managed() {
+            return self.scale_live(fleet, turn);
         }
         let scheduler = fleet.scheduler.clone()?;
         let plan = fleet.plan(turn.now, &scheduler)?;
@@ -187,7 +194,14 @@ impl Operations {
             by_user: false,
             notes: replaces.into_iter().chain(again).collect(),
         };
-        let id = self.enqueue(turn, Definition::AddRooms { amount }, how);
+        let id = self.enqueue(
+            turn,
+            Definition::AddRooms {
+                amount,
+                version: None,
+            },
+            how,
+        );
         Some(format!("enqueued operation {id}: {amount} rooms to add"))
     }
 
@@ -214,6 +228,7 @@ impl Operations {
             rooms_ids: None,
             reason: reason.into(),
             force: false,
+            version: None,
         };
         let id = self.enqueue(
             turn,

@@ -31,10 +31,13 @@ impl Operations {
         // Nobody could lift a pause any more, and operations under this name would wait forever.
         fleet.operator = OperatorRecord::default();
         fleet.audience = None;
+        fleet.live.clear();
+        fleet.loops.clear();
         fleet.versions.clear();
         self.queues = Default::default();
         self.ended.clear();
         self.recent.clear();
+        self.observing.clear();
         turn.effects.push(Effect::Ended);
     }
 }

@@ -14,6 +14,7 @@ const LANE: Lane = Lane::Version;
 impl Operations {
     pub fn begin_delete(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         fleet.set_phase(turn, SchedulerPhase::Terminating);
+        self.observe_no_more(fleet, turn, "the scheduler is to be deleted");
         let rooms: VecDeque<RoomId> = fleet.rooms.iter().map(|r| r.record.id.clone()).collect();
         fleet.expired.clear();
         fleet.scaling.desired = Some(0);

@@ -62,9 +62,7 @@ impl Operations {
         if !late.is_empty() {
             turn.effects.push(Effect::Abandon(late));
         }
-        if self.running.iter().all(Option::is_none) {
-            self.timers.leases = None;
-        }
+        self.forget_leases_if_idle();
         self.archive(fleet, turn, running.record, status);
         turn.reconsider = true;
     }

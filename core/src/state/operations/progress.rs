@@ -3,6 +3,7 @@
 use crate::domain::*;
 use crate::state::report::{Named, Outcome, Report};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Maximum number of concurrent calls on the runtime per operation, apart from its own batch size.
 pub(in crate::state) const TERMINATIONS_AT_ONCE: usize = 64;
@@ -16,7 +17,14 @@ pub(in crate::state) enum Progress {
     Remove(RemoveRun),
     Delete(DeleteRun),
     Version(VersionRun),
-    Test { until: Mono },
+    Test {
+        until: Mono,
+    },
+    /// It waits for the rooms of its version, until then.
+    Observe {
+        until: Option<Mono>,
+        patience: Option<Duration>,
+    },
     RollBack(RollbackRun),
 }
 
@@ -64,6 +72,8 @@ impl Running {
 #[derive(Debug, Default)]
 pub(in crate::state) struct AddRun {
     pub amount: u32,
+    /// The version that rooms are created from; `None`: the one that is active at that moment.
+    pub version: Option<SchedulerVersion>,
     /// Index of the next room to create.
     pub next: u32,
     pub created: u32,

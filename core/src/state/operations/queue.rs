@@ -26,6 +26,8 @@ pub(in crate::state) struct Operations {
     pub settings: Arc<CoreSettings>,
     pub queues: [VecDeque<OperationRecord>; 2],
     pub running: [Option<Running>; 2],
+    /// Operations that have left their lane and wait for the rooms of their version.
+    pub observing: Vec<Running>,
     /// Oldest first.
     pub ended: VecDeque<EndedOperation>,
     /// The last ended operations as a whole, oldest first: rooms of `add_rooms` may still fail, which is noted in its
@@ -43,6 +45,7 @@ impl Operations {
             settings,
             queues: Default::default(),
             running: Default::default(),
+            observing: Vec::new(),
             ended: VecDeque::new(),
             recent: VecDeque::new(),
             timers: LaneTimers::default(),
@@ -61,13 +64,15 @@ impl Operations {
     }
     /// All operations that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &OperationRecord> {
-        let running = self.running.iter().flatten().map(|r| &r.record);
-        running.chain(self.queues.iter().flatten())
+        let running = self.running.iter().flatten().chain(&self.observing);
+        running
+            .map(|r| &r.record)
+            .chain(self.queues.iter().flatten())
     }
     /// Whether any open operation satisfies `is`. It runs at each evaluation of the fleet: two plain loops over running
     /// and waiting operations cost a third of a search in [`Self::open`].
     pub fn any_open(&self, is: impl Fn(&OperationRecord) -> bool) -> bool {
-        let running = self.running.iter().flatten();
+        let running = self.running.iter().flatten().chain(&self.observing);
         running.map(|r| &r.record).any(&is) || self.queues.iter().any(|q| q.iter().any(&is))
     }
     pub fn lane_of(&self, id: OperationId) -> Option<Lane> {
@@ -203,6 +208,16 @@ impl Operations {
         self.place_due(fleet, turn);
     }
 
+    fn anything_runs(&self) -> bool {
+        self.running.iter().any(Option::is_some) || !self.observing.is_empty()
+    }
+
+    pub fn forget_leases_if_idle(&mut self) {
+        if !self.anything_runs() {
+            self.timers.leases = None;
+        }
+    }
+
     pub fn lease_end(&self, now: Now) -> jiff::Timestamp {
         now.wall
             .saturating_add(self.settings.operation_lease_ttl)
@@ -212,7 +227,7 @@ impl Operations {
     /// Renews the leases at half their time, with an absolute end (contract 5.9).
     pub fn renew_operation_leases(&mut self, turn: &mut Turn) {
         let until = self.lease_end(turn.now);
-        for running in self.running.iter_mut().flatten() {
+        for running in self.running.iter_mut().flatten().chain(&mut self.observing) {
             running.record.lease_until = Some(until);
             let operation = running.record.id;
             if !turn.changes.puts_operation(operation) {
@@ -220,7 +235,7 @@ impl Operations {
                     .push(Change::RenewOperationLease { operation, until });
             }
         }
-        let running = self.running.iter().any(Option::is_some);
+        let running = self.anything_runs();
         let next = turn.now.mono.plus(self.settings.operation_lease_ttl / 2);
         self.timers.leases = running.then_some(next);
     }

@@ -14,16 +14,18 @@ const IDS_SHOWN: usize = 20;
 /// Wait after a removal that found nothing to remove.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
+/// The input of the operation.
+pub struct RemoveOrder {
+    pub amount: i32,
+    pub ids: Vec<RoomId>,
+    pub reason: RemovalReason,
+    pub force: bool,
+    pub version: Option<SchedulerVersion>,
+}
+
 impl Operations {
-    pub fn begin_remove(
-        &mut self,
-        fleet: &mut Fleet,
-        turn: &mut Turn,
-        amount: i32,
-        ids: Vec<RoomId>,
-        reason: RemovalReason,
-        force: bool,
-    ) {
+    pub fn begin_remove(&mut self, fleet: &mut Fleet, turn: &mut Turn, order: RemoveOrder) {
+        let reason = order.reason;
         let Some(running) = self.running(LANE) else {
             return;
         };
@@ -35,19 +37,12 @@ impl Operations {
         if !resumed.is_empty() {
             run.left.extend(resumed);
         } else {
-            run.left.extend(ids);
-            let amount = amount.clamp(0, self.settings.remove_limit);
+            run.left.extend(order.ids.iter().cloned());
+            let amount = order.amount.clamp(0, self.settings.remove_limit);
             // The original ends the rooms that the order names, whatever happened since.
             run.left
                 .retain(|id| pushed || fleet.may_still_go(turn.now, id, reason));
-            pick(
-                fleet,
-                turn,
-                amount as usize,
-                reason,
-                force || pushed,
-                &mut run,
-            );
+            pick(fleet, turn, amount as usize, &order, pushed, &mut run);
         }
         run.left.retain(|id| fleet.rooms.get(id.as_str()).is_some());
         for id in run.left.clone() {
@@ -84,27 +79,36 @@ impl Operations {
     }
 }
 
-/// Chooses rooms in the order of deletion, idle ones first. Rooms with a match are only marked for draining, unless
-/// they are to end `at_once` (D27).
+/// Chooses rooms in the order of deletion, idle ones first. Rooms with a match are only marked for draining, unless the
+/// order is forced or `pushed` by another program (D27).
 fn pick(
     fleet: &mut Fleet,
     turn: &mut Turn,
     amount: usize,
-    reason: RemovalReason,
-    at_once: bool,
+    order: &RemoveOrder,
+    pushed: bool,
     run: &mut RemoveRun,
 ) {
     if amount == 0 {
         return;
     }
-    let order = fleet.deletion_order(turn.now, amount, reason);
-    run.left.extend(order.remove);
-    run.left.extend(order.terminating);
-    for id in order.drain {
-        if at_once {
+    // No version of a managed scheduler loses rooms for another's sake.
+    let active = fleet.scheduler.as_ref().filter(|_| fleet.is_managed());
+    let active = active.map(|s| s.version().clone());
+    let version = order.version.clone().or(active);
+    // Its version was started again before the operation began.
+    let is_wanted = |of: &SchedulerVersion| fleet.wants_rooms_of(of);
+    if order.reason == RemovalReason::VersionStopped && version.as_ref().is_some_and(is_wanted) {
+        return;
+    }
+    let chosen = fleet.deletion_order(turn.now, amount, order.reason, version.as_ref());
+    run.left.extend(chosen.remove);
+    run.left.extend(chosen.terminating);
+    for id in chosen.drain {
+        if order.force || pushed {
             run.left.push_back(id);
         } else {
-            fleet.mark_removal(turn, &id, reason, true);
+            fleet.mark_removal(turn, &id, order.reason, true);
             run.drained.push(id);
         }
     }

@@ -6,6 +6,7 @@ use crate::state::fleet::Fleet;
 use crate::state::operations::history::append;
 use crate::state::operations::progress::{Progress, Running};
 use crate::state::operations::queue::Operations;
+use crate::state::operations::remove::RemoveOrder;
 use crate::state::report::{Named, Report};
 use crate::state::turn::Turn;
 use std::time::Duration;
@@ -159,21 +160,35 @@ impl Operations {
                 self.begin_switch(fleet, turn, &new_active_version);
             }
             Definition::DeleteScheduler => self.begin_delete(fleet, turn),
-            Definition::AddRooms { amount } => self.begin_add(fleet, turn, amount),
+            Definition::StartVersion { version } => self.begin_start(fleet, turn, &version),
+            Definition::StopVersion { version, force } => {
+                self.begin_stop(fleet, turn, &version, force);
+            }
+            Definition::PublishVersion { version } => self.begin_publish(fleet, turn, &version),
+            Definition::UnpublishVersion { version } => {
+                self.begin_unpublish(fleet, turn, &version);
+            }
+            Definition::UpdateVersionConfig { version, restart } => {
+                self.begin_config(fleet, turn, &version, restart);
+            }
+            Definition::AddRooms { amount, version } => {
+                self.begin_add(fleet, turn, amount, version);
+            }
             Definition::RemoveRooms {
                 amount,
                 rooms_ids,
                 reason,
                 force,
+                version,
             } => {
-                self.begin_remove(
-                    fleet,
-                    turn,
+                let order = RemoveOrder {
                     amount,
-                    rooms_ids.unwrap_or_default(),
-                    reason.reason(),
+                    ids: rooms_ids.unwrap_or_default(),
+                    reason: reason.reason(),
                     force,
-                );
+                    version,
+                };
+                self.begin_remove(fleet, turn, order);
             }
             Definition::HealthController { .. } => self.run_health(fleet, turn, resumed),
             Definition::StorageCleanUp => self.run_clean_up(fleet, turn),

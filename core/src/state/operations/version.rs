@@ -263,7 +263,8 @@ impl Operations {
         }
     }
 
-    /// Stores the version and enqueues the switch to it, in one commit.
+    /// Stores the version and enqueues the switch to it, in one commit. Versions of a managed scheduler are started and
+    /// published by orders of their own.
     fn store_version(&mut self, fleet: &mut Fleet, turn: &mut Turn, candidate: Arc<Scheduler>) {
         let version = candidate.version().clone();
         let created_at = turn.now.wall;
@@ -276,6 +277,12 @@ impl Operations {
             scheduler: document,
             created_at,
         });
+        if fleet.is_managed() {
+            fleet.edit_live(turn, &version, |_| {});
+            fleet.settle_phase(turn);
+            let text = format!("stored {version}, which is stopped: start it, then publish it");
+            return self.finish(fleet, turn, LANE, &text);
+        }
         let definition = Definition::SwitchActiveVersion {
             new_active_version: version.clone(),
         };

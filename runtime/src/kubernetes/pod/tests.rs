@@ -62,6 +62,7 @@ fn order(scheduler: Scheduler, room: &str) -> RoomOrder {
         scheduler: Arc::new(scheduler),
         validation: false,
         host_ports: [20_179, 20_567].into(),
+        config: ConfigPairs::default(),
     }
 }
 
@@ -76,6 +77,33 @@ fn made(order: &RoomOrder) -> Value {
 }
 
 /// As the Go Maestro's pod was recorded, without what the API server adds, and with three labels more.
+#[test]
+fn every_container_has_the_configuration_but_for_variables_of_its_own() {
+    let mut fleet = recorded();
+    let mut second = fleet.spec.containers[0].clone();
+    (second.name, second.ports) = ("second".into(), Vec::new());
+    second.environment.clear();
+    fleet.spec.containers.push(second);
+    let mut order = order(fleet, "arena-eu-52jhv");
+    let pairs = ["A", "LOG", "MAESTRO_ROOM_ID"].map(|name| (name.to_owned(), "1".to_owned()));
+    order.config = ConfigPairs::new(pairs).unwrap();
+    let pod = made(&order);
+    let names = |container: usize| {
+        let env = pod["spec"]["containers"][container]["env"]
+            .as_array()
+            .unwrap();
+        let names = env
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let ours = ["MAESTRO_SCHEDULER_NAME", "MAESTRO_ROOM_ID"];
+    assert_eq!(names(0), ["A", "LOG", "POD", ours[0], ours[1]]);
+    assert_eq!(names(1), ["A", "LOG", ours[0], ours[1]]);
+    assert_eq!(pod["spec"]["containers"][0]["env"][1]["value"], "info");
+    assert_eq!(pod["spec"]["containers"][1]["env"][1]["value"], "1");
+}
+
 #[test]
 fn a_pod_is_that_of_the_contract() {
     let expected = json!({

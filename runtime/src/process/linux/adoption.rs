@@ -13,7 +13,7 @@ use super::{
     shortage::is_shortage,
     sweep::{self, Scope},
 };
-use maestro_core::domain::{Container, SchedulerVersion, Spec};
+use maestro_core::domain::{ConfigPairs, Container, SchedulerVersion, Spec};
 use std::{
     collections::{BTreeMap, HashMap},
     io,
@@ -265,6 +265,7 @@ impl Host {
                 containers: found.marked.iter().map(container).collect(),
                 ..Default::default()
             },
+            config: ConfigPairs::default(),
             host_ports: found.ports.clone(),
             boot_id: self.boot_id.clone(),
             uid: String::new(),

@@ -239,6 +239,7 @@ impl Host {
             version: order.scheduler.version().clone(),
             validation: order.validation,
             spec: order.scheduler.spec.clone(),
+            config: order.config.clone(),
             host_ports: order.host_ports.to_vec(),
             boot_id: self.boot_id.clone(),
             uid: found.map(|instance| instance.uid).unwrap_or_default(),

@@ -26,7 +26,7 @@ pub struct Surroundings {
 
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// Our defaults first, then the user's list, then what Maestro adds to every container; as in a pod, the user cannot
+/// Our defaults first, then the version's configuration, then the user's list, then what Maestro adds to every container; as in a pod, the user cannot
 /// override the latter.
 pub fn variables(
     room: &RoomFile,
@@ -40,6 +40,9 @@ pub fn variables(
     set("HOME", folder.work().into());
     set("TMPDIR", folder.temporary().into());
     set("LANG", "C.UTF-8".into());
+    for (name, value) in room.config.iter() {
+        set(name, value.into());
+    }
     for entry in &container.environment {
         if entry.name.is_empty() || entry.name.contains(['=', '\0']) {
             return Err(format!("{:?} is not a name of a variable", entry.name));

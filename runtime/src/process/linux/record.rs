@@ -6,7 +6,7 @@ use super::{
     safe_open,
 };
 use jiff::Timestamp;
-use maestro_core::domain::{Restart, RoomId, SchedulerName, SchedulerVersion, Spec};
+use maestro_core::domain::{ConfigPairs, Restart, RoomId, SchedulerName, SchedulerVersion, Spec};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -15,8 +15,8 @@ use std::{
 
 /// Up to format 1 the record is in the room's working folder.
 pub const FORMAT: u32 = 2;
-/// A record is a few kilobytes; a larger file is not ours and is not read into memory.
-const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A record is a few kilobytes, and more with a large configuration; a larger file is not ours and is not read into memory.
+const RECORD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The format of a record that is written for a room of this layout.
 pub fn format_of(layout: Layout) -> u32 {
@@ -70,6 +70,9 @@ pub struct RoomFile {
     pub validation: bool,
     /// The recipe, since a restart in place may come long after the order.
     pub spec: Spec,
+    /// Variables of every container, of the version's configuration.
+    #[serde(default, skip_serializing_if = "ConfigPairs::is_empty")]
+    pub config: ConfigPairs,
     pub host_ports: Vec<u16>,
     pub boot_id: String,
     /// Of the first process; stays when containers are started again.

@@ -15,7 +15,11 @@ const ORIGINAL: [&str; 7] = [
     include_str!("original/6.sql"),
     include_str!("original/7.sql"),
 ];
-const OURS: [&str; 2] = [include_str!("ours/1.sql"), include_str!("ours/2.sql")];
+const OURS: [&str; 3] = [
+    include_str!("ours/1.sql"),
+    include_str!("ours/2.sql"),
+    include_str!("ours/3.sql"),
+];
 
 /// All steps are one transaction: it is done as a whole or not at all, so that nothing is ever dirty by us. Whoever
 /// migrates at the same time waits for it. The number is ours alone.

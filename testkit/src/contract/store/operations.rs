@@ -245,7 +245,13 @@ pub async fn ended_operations_are_known_to_the_next_owner(harness: &dyn Harness)
     };
     owner
         .put(vec![
-            put(ended(2, Definition::AddRooms { amount: 1 })),
+            put(ended(
+                2,
+                Definition::AddRooms {
+                    amount: 1,
+                    version: None,
+                },
+            )),
             put(ended(1, Definition::StorageCleanUp)),
             put(operation("fleet", 3)),
         ])

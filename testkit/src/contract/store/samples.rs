@@ -77,7 +77,10 @@ pub fn operation(scheduler: &str, number: u8) -> OperationRecord {
     OperationRecord {
         id: operation_id(number),
         scheduler: scheduler.into(),
-        definition: Definition::AddRooms { amount: 2 },
+        definition: Definition::AddRooms {
+            amount: 2,
+            version: None,
+        },
         status: OperationStatus::Pending,
         created_at: at(i64::from(number)),
         status_at: at(i64::from(number)),

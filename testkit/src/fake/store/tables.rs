@@ -15,6 +15,7 @@ pub(super) struct Tables {
     pub rooms: BTreeMap<RoomId, Arc<RoomRecord>>,
     /// Operations with their sequence number of arrival.
     pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
+    pub live: BTreeMap<SchedulerVersion, LiveVersion>,
     pub operator: OperatorRecord,
     came: u64,
 }
@@ -52,6 +53,7 @@ impl Tables {
             Change::DeleteScheduler { keep } => {
                 self.scheduler = None;
                 self.versions.clear();
+                self.live.clear();
                 self.operator = OperatorRecord::default();
                 self.rooms.clear();
                 self.operations.retain(|id, _| id == keep);
@@ -64,7 +66,13 @@ impl Tables {
                 self.rooms
                     .insert(room.id.clone(), Arc::new((**room).clone()));
             }
-            Change::DeleteVersion(version) => drop(self.versions.remove(version)),
+            Change::DeleteVersion(version) => {
+                self.versions.remove(version);
+                self.live.remove(version);
+            }
+            Change::PutLiveVersion(live) => {
+                self.live.insert(live.version.clone(), (**live).clone());
+            }
             Change::PutOperator(record) => self.operator = *record,
             Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
             Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
@@ -168,6 +176,7 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .iter()
             .map(|o| EndedOperation::of(o))
             .collect(),
+        live: tables.live.values().cloned().collect(),
         operator: tables.operator,
         seq: row.seq,
         behind: row.behind,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
 impl RoomTable {
-    /// Number of rooms that can be allocated now.
+    /// Number of rooms that can be allocated now, or could be if their version were published.
     pub(in crate::state::fleet) fn allocatable(&self) -> usize {
         self.allocatable.len() + self.silent.len()
     }
@@ -16,6 +16,9 @@ impl RoomTable {
     pub(in crate::state::fleet) fn place_of(&self, id: &RoomId) -> Option<Place> {
         let room = self.get(id.as_str()).filter(|r| r.is_allocatable())?;
         let of_other = room.record.intent.version != self.active;
+        if !self.giving.gives(of_other) {
+            return None;
+        }
         Some((room.marks.silent, of_other, id.clone()))
     }
     /// The place that is allocated after this one, or the first of all.
@@ -26,7 +29,7 @@ impl RoomTable {
         };
         let of = |silent, index: &BTreeSet<(bool, RoomId)>| {
             let (other, id) = index.range((from(silent), Unbounded)).next()?.clone();
-            Some((silent, other, id))
+            self.giving.gives(other).then_some((silent, other, id))
         };
         let heard = match place {
             Some((true, ..)) => None,
