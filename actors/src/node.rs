@@ -3,6 +3,7 @@
 mod cluster;
 #[cfg(feature = "faults")]
 mod faults;
+mod operations;
 mod rooms;
 
 use crate::catalog::Catalog;
