@@ -154,18 +154,6 @@ fn operations() -> Vec<Key> {
             "How long to wait for a room's match to end in a scale-down or rollout. 0s: forever.",
         ),
         Key::new(
-            "version.startTimeout",
-            &PERIOD,
-            |s| &mut s.core.version_start_timeout,
-            "How long a version of a managed scheduler may take to start, before it is in error.",
-        ),
-        Key::new(
-            "version.restartTimeout",
-            &PERIOD,
-            |s| &mut s.core.version_restart_timeout,
-            "How long rooms may take to get a new configuration, and to end when their version is stopped.",
-        ),
-        Key::new(
             "operations.history.limit",
             &COUNT,
             |s| &mut s.core.history_limit,
@@ -176,6 +164,18 @@ fn operations() -> Vec<Key> {
             &COUNT,
             |s| &mut s.core.queue_limit,
             "Operations that may wait per scheduler; one more is refused.",
+        ),
+        Key::new(
+            "version.startTimeout",
+            &PERIOD,
+            |s| &mut s.core.version_start_timeout,
+            "How long a version of a managed scheduler may take to start, before it is in error.",
+        ),
+        Key::new(
+            "version.restartTimeout",
+            &PERIOD,
+            |s| &mut s.core.version_restart_timeout,
+            "How long rooms may take to get a new configuration, and to end when their version is stopped.",
         ),
     ]
 }
