@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a check fails")]
 
 mod harness;
+pub mod live;
 pub mod operations;
 pub mod order;
 pub mod rooms;
@@ -38,7 +39,7 @@ macro_rules! store_contract {
             operations::a_lease_is_renewed_while_the_operation_runs,
             operations::deleted_operations_are_gone_from_every_stage,
             schedulers::a_deleted_version_is_gone_and_the_operators_word_stays,
-            schedulers::states_of_versions_are_kept_and_go_with_their_versions,
+            live::states_of_versions_are_kept_and_go_with_their_versions,
             operations::ended_operations_are_known_to_the_next_owner,
             order::a_take_over_fences_the_owner_before,
             order::a_gap_in_the_order_is_answered_with_what_is_stored,

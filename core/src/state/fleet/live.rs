@@ -126,10 +126,13 @@ impl Fleet {
             return 0;
         };
         match is_scaled(active) {
-            true => self.scaling.level.map_or_else(
-                || wanted_at_start(active),
-                |level| i32::try_from(level).unwrap_or(i32::MAX),
-            ),
+            // Before its first plan it keeps the rooms that it has.
+            true => {
+                let counts = self.rooms.by_version().get(active.version());
+                let rooms = counts.map_or(0, |counts| signed(counts.available));
+                let level = self.scaling.level.unwrap_or(rooms);
+                i32::try_from(level).unwrap_or(i32::MAX)
+            }
             false => active.rooms_replicas,
         }
     }
@@ -243,7 +246,11 @@ impl Fleet {
     }
 }
 
-pub(super) fn is_scaled(document: &Scheduler) -> bool {
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn is_scaled(document: &Scheduler) -> bool {
     document.autoscaling.as_ref().is_some_and(|a| a.enabled)
 }
 

@@ -1,5 +1,5 @@
-//! Operations that wait for the rooms of their version, outside of the lanes: any number of versions starts and stops at
-//! the same time, and at most one such operation is open per version.
+//! Operations that wait for the rooms of their version, outside of the lanes: any number of versions starts and stops
+//! at the same time, and at most one such operation is open per version.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;

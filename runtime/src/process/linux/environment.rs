@@ -26,8 +26,8 @@ pub struct Surroundings {
 
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// Our defaults first, then the version's configuration, then the user's list, then what Maestro adds to every container; as in a pod, the user cannot
-/// override the latter.
+/// Our defaults first, then the version's configuration, then the user's list, then what Maestro adds to every
+/// container; as in a pod, the user cannot override the latter.
 pub fn variables(
     room: &RoomFile,
     container: &Container,

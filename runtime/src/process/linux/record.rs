@@ -15,7 +15,8 @@ use std::{
 
 /// Up to format 1 the record is in the room's working folder.
 pub const FORMAT: u32 = 2;
-/// A record is a few kilobytes, and more with a large configuration; a larger file is not ours and is not read into memory.
+/// A record is a few kilobytes, and more with a large configuration; a larger file is not ours and is not read into
+/// memory.
 const RECORD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The format of a record that is written for a room of this layout.
