@@ -44,7 +44,7 @@ const RECORDED: [&str; 17] = [
 fn is_complete(server: &TestDatabase) {
     assert_eq!(server.ask(COLUMNS), RECORDED);
     assert_eq!(server.ask("TABLE schema_migrations"), ["7|f"]);
-    assert_eq!(server.ask("TABLE maestro_schema"), ["2"]);
+    assert_eq!(server.ask("TABLE maestro_schema"), ["3"]);
     let index = "SELECT count(*) FROM pg_indexes WHERE indexname IN
                  ('schedulers_name_unique', 'scheduler_name', 'schedulers_version_unique')";
     assert_eq!(server.ask(index), ["3"]);
@@ -123,9 +123,9 @@ async fn what_a_newer_program_made_is_refused() {
     };
     let database = open(server.url());
     migrate(&database).await.unwrap();
-    server.ask("UPDATE maestro_schema SET version = 3");
+    server.ask("UPDATE maestro_schema SET version = 4");
     let error = migrate(&database).await.unwrap_err().to_string();
-    assert!(error.contains("version 3 of maestro_schema"), "{error}");
+    assert!(error.contains("version 4 of maestro_schema"), "{error}");
     server.ask("UPDATE schema_migrations SET version = 8");
     let error = migrate(&database).await.unwrap_err().to_string();
     assert!(error.contains("version 8 of schema_migrations"), "{error}");
