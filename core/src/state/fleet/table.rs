@@ -177,7 +177,9 @@ impl RoomTable {
         index: &'a BTreeSet<(bool, RoomId)>,
     ) -> impl Iterator<Item = &'a (bool, RoomId)> + use<'a> {
         let giving = self.giving;
-        index.iter().take_while(move |(is_other, _)| giving.gives(*is_other))
+        index
+            .iter()
+            .take_while(move |(is_other, _)| giving.gives(*is_other))
     }
     /// Like [`Self::next_to_give`], but without detecting silent rooms.
     pub fn next_allocatable(&self) -> Option<&RoomId> {
