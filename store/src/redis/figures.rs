@@ -3,7 +3,7 @@
 use super::RedisStore;
 use super::asking::{Ask, WrongType, ask};
 use super::keys::Keys;
-use super::room::instance_status;
+use super::pod_map::instance_status;
 use maestro_core::ports::{RoomCounts, StoreError};
 use std::collections::HashMap;
 

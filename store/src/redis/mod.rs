@@ -14,6 +14,7 @@ mod load;
 mod mapping_tests;
 mod oddity;
 mod operation;
+mod pod_map;
 mod preflight;
 mod queues;
 mod reads;

@@ -5,7 +5,7 @@ use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::error::store_error;
 use super::keys::{FENCE, Keys};
 use super::operation::{OperationValues, Unreadable, operation_id};
-use super::room::instance_address;
+use super::pod_map::instance_address;
 use maestro_core::domain::{Address, OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
 use std::collections::HashMap;

@@ -3,12 +3,12 @@
 //! What the contract has no place for is one member `maestro` of the instance's JSON in `podMap`, which the original
 //! ignores. It is left out where it would say nothing, so that rooms of the original are written back as they were.
 
+use super::pod_map::{OurInstance, Ours, Pod, PodAddress, PodStatus};
 use jiff::Timestamp;
 use maestro_core::domain::{
-    Address, Instance, InstanceStatus, OperationId, PingStatus, Removal, Restart, RoomId,
-    RoomIntent, RoomRecord, RoomReport, RoomStatus, SchedulerName, SchedulerVersion,
+    Address, Instance, InstanceStatus, OperationId, PingStatus, RoomId, RoomIntent, RoomRecord,
+    RoomReport, RoomStatus, SchedulerName, SchedulerVersion,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -42,125 +42,6 @@ pub enum Ghost {
     NoVersion,
     #[error("its {field} {value:?} cannot be read")]
     Unreadable { field: &'static str, value: String },
-}
-
-/// `podMap`'s JSON.
-#[derive(Serialize, Deserialize)]
-struct Pod {
-    #[serde(default)]
-    id: String,
-    #[serde(default, rename = "schedulerId")]
-    scheduler: String,
-    #[serde(default)]
-    status: PodStatus,
-    #[serde(default)]
-    address: Option<PodAddress>,
-    #[serde(default, rename = "resourceVersion")]
-    resource_version: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    maestro: Option<Ours>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-struct PodStatus {
-    #[serde(default, rename = "type")]
-    kind: i64,
-    #[serde(default)]
-    description: String,
-}
-
-impl PodStatus {
-    fn known(&self) -> Option<InstanceStatus> {
-        Some(match self.kind {
-            0 => InstanceStatus::Unknown,
-            1 => InstanceStatus::Pending,
-            2 => InstanceStatus::Ready,
-            3 => InstanceStatus::Terminating,
-            4 => InstanceStatus::Error,
-            _ => return None,
-        })
-    }
-}
-
-/// The status alone of a value of `podMap`; unknown if it cannot be read.
-pub fn instance_status(pod: &str) -> InstanceStatus {
-    #[derive(Deserialize)]
-    struct OnlyStatus {
-        #[serde(default)]
-        status: PodStatus,
-    }
-    let read = serde_json::from_str::<OnlyStatus>(pod);
-    let status = read.ok().and_then(|pod| pod.status.known());
-    status.unwrap_or_default()
-}
-
-/// The address alone of a value of `podMap`; `None` if it has none.
-///
-/// # Errors
-/// If the value cannot be read.
-pub fn instance_address(pod: &str) -> Result<Option<Address>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct OnlyAddress {
-        #[serde(default)]
-        address: Option<PodAddress>,
-    }
-    let read: OnlyAddress = serde_json::from_str(pod)?;
-    Ok(read.address.map(PodAddress::address))
-}
-
-#[derive(Serialize, Deserialize)]
-struct PodAddress {
-    #[serde(default)]
-    host: String,
-    #[serde(default)]
-    ports: Option<Vec<maestro_core::domain::Port>>,
-}
-
-impl PodAddress {
-    fn address(self) -> Address {
-        Address {
-            host: self.host,
-            ports: self.ports.unwrap_or_default(),
-        }
-    }
-}
-
-/// What only we know about a room.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct Ours {
-    /// `None` if the room was found in the runtime.
-    made_by: Option<OperationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    host_ports: Option<Vec<u16>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    removal: Option<Removal>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    config_revision: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    first_ready_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    played: bool,
-    /// `None` before the instance exists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    instance: Option<OurInstance>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-#[derive(PartialEq, Serialize, Deserialize)]
-struct OurInstance {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    uid: String,
-    /// `None` if it is the room's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<SchedulerVersion>,
-    /// `None` if it is the room's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    validation: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    restarting: Option<Restart>,
 }
 
 impl RoomValues {
