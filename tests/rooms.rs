@@ -67,7 +67,9 @@ async fn a_room_is_given_its_name_its_ports_its_fields_and_its_secrets_and_nothi
     let url = format!("{}/scheduler/given/rooms/{room}/address", maestro.rooms);
     let (_, address) = maestro.call("GET", &url, None).await;
     assert_eq!(address["ports"][0]["port"].to_string(), of("MAESTRO_PORT"));
-    assert!(home.room_folder("given", &room).join("game.log").is_file());
+    // Another process writes it.
+    let log = home.room_folder("given", &room).join("game.log");
+    assert!(eventually(seconds(10), || async { log.is_file() }).await);
     maestro.remove("given").await;
 }
 
