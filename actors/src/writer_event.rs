@@ -13,7 +13,7 @@ pub(crate) enum WriterEvent {
     Fenced,
     /// The outcome of a write is unknown: the state in memory is invalid.
     Lost(String),
-    /// The store lost changes: an [`Order::Snapshot`] is wanted.
+    /// The store lost changes: an [`Order::Snapshot`](crate::writer_inbox::Order::Snapshot) is wanted.
     Behind {
         /// It lost changes again before it was repaired.
         again: bool,
