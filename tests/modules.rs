@@ -61,7 +61,7 @@ async fn migrate_says_what_there_was_to_do() {
     let last = text.lines().last().expect("a line");
     let record: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(record["message"], up_to_date);
-    assert_eq!(record["format"], 3);
+    assert_eq!(record["format"], 4);
 
     std::fs::write(home.path().join("maestro.redb"), "a love letter").expect("written");
     let foreign = migrate(home.path(), &[]);
@@ -83,7 +83,7 @@ async fn a_store_of_the_former_format_is_carried_over() {
     let last = text.lines().last().expect("a line");
     let record: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(record["message"], "Database migration completed");
-    assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(3)));
+    assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(4)));
 
     // The rooms do not run here, which has no effect while the server is paused.
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
