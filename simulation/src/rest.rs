@@ -107,6 +107,10 @@ impl World {
         if !in_sync && wanted > 0 {
             return Some(format!("the scheduler is {}", scheduler.state));
         }
+        if scheduler.state == SchedulerPhase::Terminating {
+            // Whatever its versions were to have.
+            return None;
+        }
         if self.stored.operator.managed {
             return self.unsettled_live(scheduler);
         }

@@ -132,7 +132,7 @@ impl Players {
     fn is_held_now(&self, world: &World, room: &RoomId) -> bool {
         let hold = world.settings.allocation_hold;
         let since = self.held.get(room);
-        since.is_some_and(|since| world.clock.mono.since(*since) <= hold)
+        since.is_some_and(|since| world.clock.mono.since(*since) < hold)
     }
 
     fn is_played_in(&self, room: &RoomId) -> bool {

@@ -21,7 +21,7 @@ impl Fleet {
             running_matches: room.record.reported.matches,
             max_matches: self.scheduler.as_ref().map_or(1, |s| s.max_matches()),
             stored,
-            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
+            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) < hold),
         });
         let told = room.terminated_at.is_some() && stored == RoomStatus::Terminating;
         let match_over = room.is_busy() && status == RoomStatus::Ready && !room.marks.unheard;
