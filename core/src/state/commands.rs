@@ -267,7 +267,7 @@ pub(super) fn remove_room(
         let text = format!("room {id} not found in scheduler {}", fleet.name);
         return Err(Refusal::new(RefusalKind::NotFound, text));
     };
-    if room.is_busy() && !force {
+    if room.may_be_busy() && !force {
         fleet.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
         return Ok(Reply::Done);
     }

@@ -62,6 +62,8 @@ type OwnerId = (SchedulerName, u64);
 pub struct Cluster {
     now: Mono,
     queue: BTreeMap<(Mono, u64), Event>,
+    /// The number of the event that happens now.
+    current: u64,
     dice: fastrand::Rng,
     /// Faults happen.
     faulty: bool,
@@ -133,6 +135,7 @@ impl Cluster {
         let mut cluster = Self {
             now: BEGINNING,
             queue: BTreeMap::new(),
+            current: 0,
             faulty: true,
             lossy: seed % 3 == 2,
             safe_at: BEGINNING,
@@ -179,6 +182,7 @@ impl Cluster {
         let end = self.now.plus(time);
         while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= end) {
             self.now = self.now.max(entry.key().0);
+            self.current = entry.key().1;
             let event = entry.remove();
             self.figures.events += 1;
             if let Some(event) = self.unless_stopped(event) {
@@ -212,7 +216,7 @@ impl Cluster {
         }
         if node.frozen_until > self.now {
             let until = node.frozen_until;
-            self.schedule(until, event);
+            self.put_off(until, event);
             return None;
         }
         Some(event)
@@ -255,6 +259,16 @@ impl Cluster {
     fn schedule(&mut self, at: Mono, event: Event) {
         self.count += 1;
         self.queue.insert((at, self.count), event);
+    }
+
+    /// What happens now happens later, and still before whatever comes after it: a mailbox keeps the order.
+    fn put_off(&mut self, until: Mono, event: Event) {
+        // One event may bring several inputs.
+        let mut key = (until, self.current);
+        while self.queue.contains_key(&key) {
+            key.1 += 1;
+        }
+        self.queue.insert(key, event);
     }
 
     /// Schedules an event after some milliseconds of this range.

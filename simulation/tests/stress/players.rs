@@ -69,6 +69,8 @@ impl Players {
         });
         if game.playing && ends {
             game.playing = false;
+            // What was acknowledged is of a match that is over, whether the owner's next answer comes or not.
+            game.acknowledged = PingStatus::Unknown;
             game.ended = self.turn;
             self.matches += 1;
             self.held.remove(room);

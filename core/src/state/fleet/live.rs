@@ -2,6 +2,7 @@
 
 use crate::domain::*;
 use crate::ports::Change;
+use crate::state::fleet::room::Room;
 use crate::state::fleet::{CrashLoop, Fleet};
 use crate::state::turn::Turn;
 use std::sync::Arc;
@@ -117,7 +118,25 @@ impl Fleet {
             live.failure.clear();
         });
         self.loops.remove(version);
+        self.keep_rooms_of_version(turn, version);
         self.active_changed(turn);
+    }
+
+    /// Rooms that were to go after their matches, because their version was stopped, stay when it starts again.
+    fn keep_rooms_of_version(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+        let of_version = |room: &&Room| room.record.intent.version == *version;
+        let leaves = |room: &&Room| {
+            let removal = room.record.intent.removal;
+            removal.is_some_and(|r| r.drain && r.reason == RemovalReason::VersionStopped)
+        };
+        let rooms = self.rooms.iter().filter(of_version).filter(leaves);
+        let rooms: Vec<RoomId> = rooms.map(|room| room.record.id.clone()).collect();
+        for id in rooms {
+            self.rooms
+                .update(id.as_str(), |room| room.record.intent.removal = None);
+            turn.changes.put_room(&id);
+            self.schedule_health(turn.now, &id);
+        }
     }
 
     /// How many rooms the active version is to have while it is published.

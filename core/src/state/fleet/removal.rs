@@ -91,7 +91,7 @@ impl Fleet {
                 | RemovalReason::VersionStopped,
                 _,
             )
-            | (_, Some(_)) => !room.is_busy(),
+            | (_, Some(_)) => !room.may_be_busy(),
             _ => true,
         }
     }
@@ -137,6 +137,7 @@ impl Fleet {
                     true => RoomStatus::Occupied,
                     false => room.status(),
                 },
+                doubtful: room.may_be_busy() && !room.is_busy(),
                 same_major: same_major.contains(&room.record.intent.version),
                 same_version: room.record.intent.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,
