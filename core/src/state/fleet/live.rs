@@ -80,10 +80,15 @@ impl Fleet {
     ) {
         let live = self.live.entry(version.clone());
         let live = live.or_insert_with(|| LiveVersion::stopped(version.clone()));
+        let had = live.phase.wants_rooms();
         edit(live);
+        let wanted_again = !had && live.phase.wants_rooms();
         let change = Change::PutLiveVersion(Box::new(live.clone()));
         turn.changes.push(change);
         turn.reconsider = true;
+        if wanted_again {
+            self.keep_rooms_of_version(turn, version);
+        }
     }
 
     /// From now on the scheduler is managed. Its active version stays published, unless it is the one to start: then it
@@ -118,11 +123,10 @@ impl Fleet {
             live.failure.clear();
         });
         self.loops.remove(version);
-        self.keep_rooms_of_version(turn, version);
         self.active_changed(turn);
     }
 
-    /// Rooms that were to go after their matches, because their version was stopped, stay when it starts again.
+    /// Rooms that were to go after their matches, because their version was stopped, stay if it is to have rooms again.
     fn keep_rooms_of_version(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
         let of_version = |room: &&Room| room.record.intent.version == *version;
         let leaves = |room: &&Room| {

@@ -85,13 +85,12 @@ impl Fleet {
         match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
-            (
-                RemovalReason::ScaleDown
-                | RemovalReason::RollingUpdateReplace
-                | RemovalReason::VersionStopped,
-                _,
-            )
-            | (_, Some(_)) => !room.may_be_busy(),
+            (RemovalReason::VersionStopped, _) => {
+                !room.may_be_busy() && !self.wants_rooms_of(&room.record.intent.version)
+            }
+            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
+                !room.may_be_busy()
+            }
             _ => true,
         }
     }
