@@ -85,13 +85,24 @@ impl Fleet {
         match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
-            (RemovalReason::VersionStopped, _) => {
+            // Once it was chosen it goes, if only after its match.
+            (RemovalReason::ScaleDown, _) | (_, Some(_)) => !room.may_be_busy(),
+            (RemovalReason::VersionStopped, None) => {
                 !room.may_be_busy() && !self.wants_rooms_of(&room.record.intent.version)
             }
-            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
-                !room.may_be_busy()
+            (RemovalReason::RollingUpdateReplace, None) => {
+                !room.may_be_busy() && self.is_outdated(room)
             }
             _ => true,
+        }
+    }
+
+    /// Whether a rollout replaces it: by its version, or by its configuration if its version is managed.
+    fn is_outdated(&self, room: &Room) -> bool {
+        let intent = &room.record.intent;
+        match self.live.get(&intent.version) {
+            Some(live) => intent.config_revision < live.fresh_from,
+            None => !self.is_managed() && self.outdated.contains(&intent.version),
         }
     }
 
@@ -114,13 +125,7 @@ impl Fleet {
         let now = now.mono;
         // A rollout replaces old rooms only: new ones would be replaced without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
-        let live = version.and_then(|version| self.live.get(version));
-        let fresh_from = live.map(|live| live.fresh_from);
-        let replaced = |room: &&Room| match (rolling, fresh_from) {
-            (false, _) => true,
-            (true, Some(fresh_from)) => room.record.intent.config_revision < fresh_from,
-            (true, None) => self.outdated.contains(&room.record.intent.version),
-        };
+        let replaced = |room: &&Room| !rolling || self.is_outdated(room);
         let asked = |room: &&Room| version.is_none_or(|of| room.record.intent.version == *of);
         // Rooms that drain already are being removed: `amount` counts others.
         let candidates = self
