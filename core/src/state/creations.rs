@@ -118,17 +118,21 @@ pub(super) fn on_created(
             let now = turn.now.mono;
             // Like a report of the runtime: an older list may be compared later.
             fleet.listing.overtake(&room);
-            fleet.rooms.update(room.as_str(), |room| {
+            let is_another = fleet.rooms.update(room.as_str(), |room| {
                 room.made_at = Some(now);
-                // After a repeated order the runtime may have created a second instance when the first had ended.
-                let known = room.record.instance.as_ref();
-                if known.is_some_and(|known| {
-                    known.differs_from(&instance.uid)
-                        && known.resource_version < instance.resource_version
-                }) {
-                    room.record.instance = None;
-                }
+                // After a repeated order the runtime may have created a second instance when the first had ended. Only
+                // orders create instances, so the one of the last answer is the newer one; but where a row was adopted
+                // meanwhile, the end of this one has been told already.
+                let is_ordered = room.record.intent.made_by.is_some();
+                let known = room
+                    .record
+                    .instance
+                    .take_if(|known| is_ordered && known.differs_from(&instance.uid));
+                known.is_some()
             });
+            if is_another == Some(true) {
+                fleet.protection_lost(&room);
+            }
             runtime_events::on_instance(fleet, operations, turn, instance);
             None
         }

@@ -1,8 +1,10 @@
 //! All pods of rooms that this process observes, with their ports and nodes. What the watch and the answers of calls
 //! tell comes together here, and goes from here to the watchers.
 //!
-//! The API server orders the states of one pod by their resource version. A list is taken as it is: after a restore of
-//! etcd its versions are lower than those that were seen before.
+//! The API server orders the states of one pod by their resource version. Those of two pods of the same name are not
+//! compared, and a list is taken as it is: after a restore of etcd versions are lower than those that were seen before.
+//! Of two namesakes the watch tells the older one first, and the answer to a creation is about the newer one, unless the
+//! watch has told the end of that one already.
 
 use super::dead::{Health, Limits, Suspects};
 use super::nodes::NodeCache;
@@ -49,6 +51,8 @@ struct Known {
     host: Option<Arc<str>>,
     /// The list that had begun when the answer of a call told of this pod: that list may not have it.
     told_in: Option<u64>,
+    /// The watch has told of it, or a list.
+    is_confirmed: bool,
     /// Its node is dead: nobody is told of it any more.
     is_over: bool,
 }
@@ -96,16 +100,23 @@ impl Index {
         let key = (seen.scheduler.clone(), seen.instance.room.clone());
         if let Some(known) = state.pods.get(&key) {
             let before = &known.seen.instance;
-            if before.resource_version > seen.instance.resource_version {
+            let same = before.uid == seen.instance.uid;
+            if same && before.resource_version > seen.instance.resource_version {
                 return known.instance();
             }
-            if before.uid != seen.instance.uid {
+            // The watch is behind the call that told of this pod: its namesake has ended.
+            if !same && !by_call && !known.is_confirmed {
+                return known.instance();
+            }
+            if by_call && state.ended.contains(&seen.instance.uid) {
+                return seen.instance;
+            }
+            if !same {
                 // The namesake's end was not told yet.
                 state.remove(&key);
                 self.feeds.end(&key.0, &key.1, None);
             }
-        }
-        if by_call && state.ended.contains(&seen.instance.uid) {
+        } else if by_call && state.ended.contains(&seen.instance.uid) {
             return seen.instance;
         }
         let told_in = by_call.then_some(state.lists);
@@ -327,6 +338,8 @@ impl State {
         let known = Known {
             host: kept.or_else(found),
             is_over: same.as_ref().is_some_and(|before| before.is_over),
+            is_confirmed: told_in.is_none()
+                || same.as_ref().is_some_and(|before| before.is_confirmed),
             told_in: told_in.or(same.and_then(|before| before.told_in)),
             seen,
         };

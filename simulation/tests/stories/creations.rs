@@ -208,6 +208,73 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     assert!(!fleet.machine.running.contains_key(&order.room));
 }
 
+/// A creation whose room is there, while its answer is on the way.
+fn being_answered() -> (Fleet, RoomId) {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    fleet.order(add).unwrap();
+    assert!(fleet.release_one());
+    fleet.deaf = true;
+    assert!(fleet.begin(0));
+    let Some((_, Work::CreateRoom(order), _)) = fleet.begun.front().cloned() else {
+        panic!("{:?}", fleet.begun);
+    };
+    (fleet, order.room)
+}
+
+#[test]
+fn the_last_answer_is_the_newer_instance_whatever_its_counter_says() {
+    let (mut fleet, room) = being_answered();
+    // An earlier try had made an instance that is told of now; the runtime was restored from a copy since.
+    let made = fleet.machine.running[&room].clone();
+    let earlier = Instance {
+        uid: "an earlier one".into(),
+        resource_version: made.resource_version + 1000,
+        ..made.clone()
+    };
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(earlier)));
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    let known = fleet.stored.rooms[&room].instance.clone().unwrap();
+    assert_eq!(known.uid, made.uid);
+    fleet.input(Input::Runtime(RuntimeEvent::Gone {
+        room: room.clone(),
+        uid: "an earlier one".into(),
+        exit: None,
+    }));
+    fleet.deaf = false;
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 2);
+    assert!(fleet.stored.rooms.contains_key(&room), "it is the room");
+}
+
+#[test]
+fn an_answer_about_an_instance_whose_end_was_told_replaces_none() {
+    let (mut fleet, room) = being_answered();
+    let made = fleet.machine.running[&room].clone();
+    // It ended, and a call of an earlier owner made another, which is found.
+    fleet.machine.replace_by_namesake(&room, true);
+    let now = fleet.machine.running[&room].clone();
+    fleet.input(Input::Runtime(RuntimeEvent::Gone {
+        room: room.clone(),
+        uid: made.uid.clone(),
+        exit: None,
+    }));
+    let found = Instance {
+        resource_version: 0,
+        ..now.clone()
+    };
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(found)));
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    let known = fleet.stored.rooms[&room].instance.clone().unwrap();
+    assert_eq!(known.uid, now.uid);
+}
+
 #[test]
 fn a_deletion_asks_for_the_removal_of_its_place_until_that_is_gone() {
     for outcome in [Outcome::Unknown, Outcome::Unavailable] {

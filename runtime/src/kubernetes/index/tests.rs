@@ -119,6 +119,26 @@ async fn old_states_are_ignored_and_namesakes_told_apart() {
     assert_eq!(told, ["u1 9", "u1 gone", "u2 12"]);
 }
 
+#[tokio::test]
+async fn namesakes_are_told_apart_whatever_their_versions_are() {
+    let index = index();
+    let uid = |index: &Index| index.uid(&scheduler(), &"s-1".into());
+    // etcd was restored, and the list is not there yet.
+    index.apply(seen("s-1", "u1", 900, None), false);
+    assert_eq!(index.apply(seen("s-1", "u2", 5, None), true).uid, "u2");
+    // The watch is behind.
+    assert_eq!(index.apply(seen("s-1", "u1", 901, None), false).uid, "u2");
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    assert_eq!(uid(&index).as_deref(), Some("u2"));
+    // It has caught up: what it tells next is newer.
+    index.apply(seen("s-1", "u2", 6, None), false);
+    assert_eq!(index.apply(seen("s-1", "u3", 4, None), false).uid, "u3");
+    // An answer about one whose end was told.
+    index.gone(&scheduler(), &"s-1".into(), "u2", None);
+    index.apply(seen("s-1", "u2", 999, None), true);
+    assert_eq!(uid(&index).as_deref(), Some("u3"));
+}
+
 #[test]
 fn an_answer_after_the_end_brings_nothing_back() {
     let index = index();
