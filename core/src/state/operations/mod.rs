@@ -22,5 +22,5 @@ mod switch;
 mod upkeep;
 mod version;
 
-pub(super) use progress::{Progress, Running};
+pub(super) use progress::{Fault, FaultKind, Progress, Running};
 pub(super) use queue::{Enqueue, Operations};
