@@ -3,7 +3,7 @@
 use super::index::Index;
 use super::lookup::Lookup;
 use super::seen::SeenPod;
-use super::{failure, labels, status};
+use super::{failure, labels, server_clock, status};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -165,6 +165,9 @@ impl Follower {
     }
 
     fn seen(&mut self, pod: &Pod) -> Option<SeenPod> {
+        if let Some(stamp) = server_clock::stamp(pod) {
+            self.index().heard(stamp);
+        }
         let seen = SeenPod::of(pod)?;
         self.newest = self.newest.max(seen.instance.resource_version);
         Some(seen)

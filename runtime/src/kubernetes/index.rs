@@ -10,6 +10,7 @@ use super::dead::{Health, Limits, Suspects};
 use super::nodes::NodeCache;
 use super::ports::{PortUse, RoomKey, ranges};
 use super::seen::SeenPod;
+use super::server_clock::ServerClock;
 use crate::feeds::Feeds;
 use k8s_openapi::jiff::Timestamp;
 use maestro_core::domain::*;
@@ -38,6 +39,7 @@ struct State {
     /// Pods that are deleted, and still there.
     ending: HashSet<RoomKey>,
     suspects: Suspects,
+    clock: ServerClock,
     /// Number of pods on each node.
     on_node: HashMap<Arc<str>, u32>,
     /// Incremented with the beginning of each list.
@@ -218,10 +220,16 @@ impl Index {
         }
     }
 
+    /// The API server has stamped this time on something.
+    pub fn heard(&self, stamp: Timestamp) {
+        self.state.lock().clock.heard(stamp, Instant::now());
+    }
+
     /// Nodes that are to be asked for now, since pods on them do not end.
     pub fn nodes_to_suspect(&self) -> Vec<Arc<str>> {
-        let (now, wall) = (Instant::now(), Timestamp::now());
+        let now = Instant::now();
         let mut state = self.state.lock();
+        let wall = state.clock.now(now);
         let nodes: HashSet<Arc<str>> = state.suspicious(wall).map(|(_, node)| node).collect();
         state.suspects.keep(|node| nodes.contains(node));
         let mut nodes: Vec<_> = nodes.into_iter().collect();
@@ -237,8 +245,9 @@ impl Index {
         health: Option<Health>,
         limits: Limits,
     ) -> Vec<(RoomKey, String)> {
-        let now = (Instant::now(), Timestamp::now());
+        let now = Instant::now();
         let mut state = self.state.lock();
+        let now = (now, state.clock.now(now));
         let verdict = state.suspects.learn(node, health, limits, now);
         let Some(why) = verdict.over else {
             return Vec::new();

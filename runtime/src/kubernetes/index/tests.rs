@@ -224,3 +224,37 @@ async fn a_room_of_a_dead_node_has_ended_while_its_pod_is_there() {
     let state = index.state.lock();
     assert!(state.ports.is_empty() && state.ending.is_empty());
 }
+
+#[tokio::test]
+async fn a_node_is_judged_by_the_clock_of_the_cluster() {
+    let index = index();
+    // There it is long ago, or our clock is years ahead.
+    let then: Timestamp = "2020-01-01T00:10:00Z".parse().unwrap();
+    let second = k8s_openapi::jiff::SignedDuration::from_secs(1);
+    let deleted = SeenPod {
+        ending: Some(Ending {
+            by: then - second,
+            is_ready: false,
+        }),
+        ..seen("s-1", "u1", 5, Some("n1"))
+    };
+    index.heard(then);
+    index.replace(None, vec![deleted]);
+    let mut watch = index.feeds().watch(&scheduler());
+    watch.next().await.unwrap();
+    let limits = Limits {
+        silence: Duration::from_secs(240),
+        lost: Duration::ZERO,
+    };
+    let node: Arc<str> = "n1".into();
+    index.nodes_to_suspect();
+    let silent = |seconds: i64| {
+        let since = then - second * i32::try_from(seconds).unwrap();
+        Some(Health::NotReady { since })
+    };
+    index.judge(&node, silent(200), limits);
+    assert!(futures_util::poll!(watch.next()).is_pending(), "not yet");
+    index.judge(&node, silent(250), limits);
+    let told = watch.next().await;
+    assert!(matches!(told, Some(RuntimeEvent::Gone { uid, .. }) if uid == "u1"));
+}
