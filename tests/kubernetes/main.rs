@@ -4,6 +4,7 @@
 mod away;
 mod cluster;
 mod figures;
+mod harmed;
 mod life;
 mod load;
 mod nodes;
@@ -13,6 +14,7 @@ mod refused;
 #[path = "../takeover/served.rs"]
 mod served;
 mod site;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;
