@@ -2,12 +2,12 @@
 
 use crate::open_site;
 use crate::site::{Site, plane};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use maestro_core::domain::InstanceStatus;
 use maestro_core::ports::{RuntimeError, RuntimeEvent};
-use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
+use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -67,6 +67,50 @@ async fn a_pod_that_is_held_by_a_finalizer_is_ending_until_it_is_gone() {
     assert!(pods.get_opt(room).await.unwrap().is_some());
     finalizers(Value::Null).await;
     stage.until_gone(&room.into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_does_not_go_is_waited_for() {
+    let site = open_site!();
+    let stage = Stage::set(&site, scheduler("hostile-stuck", RUNS)).await;
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    let finalizers = async |finalizers: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+        let how = PatchParams::default();
+        let patched = all.patch("hostile-stuck", &how, &patch).await;
+        patched.unwrap();
+    };
+    finalizers(json!(["example.com/held"])).await;
+    let name = &stage.scheduler.name;
+    for _ in 0..3 {
+        let removed = stage.runtime.remove(name, None).await;
+        assert!(
+            matches!(removed, Err(RuntimeError::Terminating(_))),
+            "{removed:?}"
+        );
+        let prepared = stage.runtime.prepare(&stage.scheduler, operation(2)).await;
+        assert!(
+            matches!(prepared, Err(RuntimeError::Terminating(_))),
+            "{prepared:?}"
+        );
+        // Nobody's fault, and no version is blamed for it.
+        let created = stage.create("hostile-stuck-one").await;
+        assert!(
+            matches!(created, Err(RuntimeError::Unavailable(_))),
+            "{created:?}"
+        );
+    }
+    finalizers(Value::Null).await;
+    while let Err(error) = stage.runtime.prepare(&stage.scheduler, operation(2)).await {
+        assert!(matches!(error, RuntimeError::Terminating(_)), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(stage.runtime.remove(name, Some(operation(3))).await.is_ok());
+    let there = all.get("hostile-stuck").await.unwrap();
+    assert!(
+        there.metadata.deletion_timestamp.is_none(),
+        "another made it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,10 @@
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
 use maestro_simulation::documents::{command, history, major, operation_of, patch};
-use maestro_simulation::{Fleet, Outcome};
+use maestro_simulation::{Fleet, Outcome, spec};
 use std::time::Duration;
 
 /// Ports are reserved for the running rooms only.
@@ -210,7 +211,15 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
 
 /// A creation whose room is there, while its answer is on the way.
 fn being_answered() -> (Fleet, RoomId) {
-    let mut fleet = Fleet::up(1);
+    let settings = CoreSettings {
+        protection: Some(ProtectionSettings {
+            interval: Duration::from_secs(60),
+            safety: 0.0,
+            single: true,
+        }),
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(1), settings);
     fleet.hold = true;
     let add = Command::AddRooms {
         amount: 1,
@@ -237,10 +246,16 @@ fn the_last_answer_is_the_newer_instance_whatever_its_counter_says() {
         ..made.clone()
     };
     fleet.input(Input::Runtime(RuntimeEvent::Changed(earlier)));
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    fleet.release_kind("protect", Outcome::Works);
+    // That was the label of the earlier pod.
+    assert!(fleet.machine.protected.remove(&room));
     assert!(fleet.finish(0));
     fleet.carry_on();
     let known = fleet.stored.rooms[&room].instance.clone().unwrap();
     assert_eq!(known.uid, made.uid);
+    fleet.release_kind("protect", Outcome::Works);
+    assert!(fleet.machine.protected.contains(&room));
     fleet.input(Input::Runtime(RuntimeEvent::Gone {
         room: room.clone(),
         uid: "an earlier one".into(),

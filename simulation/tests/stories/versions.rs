@@ -201,6 +201,22 @@ fn a_validation_room_without_a_node_waits_for_one_and_then_its_operation_ends() 
 }
 
 #[test]
+fn a_short_time_for_finding_a_node_does_not_shorten_that_of_a_validation() {
+    let settings = CoreSettings {
+        schedule_timeout: seconds(10),
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(1), settings);
+    fleet.order(major("false")).unwrap();
+    let trial = fleet.trial();
+    unplaced(&mut fleet, &trial, Some(Trouble::Unschedulable));
+    fleet.pass(seconds(119));
+    assert_eq!(fleet.trial(), trial);
+    fleet.pass(seconds(1));
+    assert!(!on_trial(&fleet));
+}
+
+#[test]
 fn a_validation_room_that_is_given_a_node_late_has_its_time_from_then_on() {
     let mut fleet = Fleet::up(1);
     let id = operation_of(fleet.order(major("false")));
