@@ -44,6 +44,22 @@ async fn rooms_come_back_whatever_is_deleted_by_hand() {
     let is_gone = || async { !site.all_pods().await.contains_key(&held) };
     assert!(eventually(seconds(30), is_gone).await);
 
+    // One that somebody labelled as ours is one too many, and the first to go.
+    let ours: Vec<_> = site.all_pods().await.into_values().collect();
+    let foreign = json!({
+        "metadata": {"name": "foreign", "labels": {"heritage": "maestro", "maestro-scheduler": "harmed"}},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}], "nodeSelector": {"harmed": "true"},
+            "containers": [{"name": "x", "image": "x", "command": ["sleep", "1000"]}],
+        },
+    });
+    let foreign = serde_json::from_value(foreign).expect("a pod");
+    let made = site.pods().create(&PostParams::default(), &foreign).await;
+    made.expect("created");
+    let is_gone = || async { !site.all_pods().await.contains_key("foreign") };
+    assert!(eventually(seconds(30), is_gone).await);
+    expect_untouched(&ours, &site.all_pods().await);
+
     // The whole namespace.
     let namespaces: Api<Namespace> = Api::all(site.plane.client().await);
     let before = namespaces.get("harmed").await.expect("it").metadata.uid;
