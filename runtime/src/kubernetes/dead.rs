@@ -134,7 +134,8 @@ impl Suspects {
         true
     }
 
-    /// The answer; `None` if the node could not be asked, which says nothing about it. `wall` is the API server's clock.
+    /// The answer; `None` if the node could not be asked, which says nothing about it. `wall` is the API server's
+    /// clock.
     pub fn learn(
         &mut self,
         node: &Arc<str>,

@@ -3,8 +3,8 @@
 //!
 //! The API server orders the states of one pod by their resource version. Those of two pods of the same name are not
 //! compared, and a list is taken as it is: after a restore of etcd versions are lower than those that were seen before.
-//! Of two namesakes the watch tells the older one first, and the answer to a creation is about the newer one, unless the
-//! watch has told the end of that one already.
+//! Of two namesakes the watch tells the older one first, and the answer to a creation is about the newer one, unless
+//! the watch has told the end of that one already.
 
 use super::dead::{Health, Limits, Suspects};
 use super::nodes::NodeCache;
