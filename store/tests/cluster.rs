@@ -236,3 +236,55 @@ async fn a_version_of_long_ago_that_cannot_be_read_keeps_no_fleet_from_its_owner
     let loaded = ports.store.load(&fleet).await.remove(0);
     assert!(matches!(loaded, Err(StoreError::Corrupt(_))), "{loaded:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_no_store_knows_is_forgotten_by_both() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    let mut busy = Owner::of(&ports, "busy").await;
+    busy.put(vec![Change::PutOperation(Box::new(operation("busy", 1)))])
+        .await;
+    let keep = operation("fleet", 1).id;
+    owner.put(vec![Change::DeleteScheduler { keep }]).await;
+    // The operation that deletes it still runs.
+    let former = owner.fence();
+    owner.release().await;
+    busy.release().await;
+    let names = "SELECT scheduler FROM maestro_owner ORDER BY 1";
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(stores.rows(names), ["busy", "fleet"]);
+
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let mut ended = operation("fleet", 1);
+    ended.status = OperationStatus::Finished;
+    owner.put(vec![Change::PutOperation(Box::new(ended))]).await;
+    owner.release().await;
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(stores.rows(names), ["busy"]);
+    let fences = stores.redis.texts(&["HKEYS", "maestro:fence"]);
+    assert_eq!(fences, ["busy"]);
+
+    // An owner that was stopped all the time wakes up, whatever it had written.
+    for previous in [former.previous, Seq(0)] {
+        let fence = Fence {
+            previous,
+            ..former.clone()
+        };
+        let late = ports.store.commit(fence, vec![put("r-late")].into()).await;
+        assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    }
+    assert!(stores.redis.texts(&["HKEYS", "maestro:fence"]) == ["busy"]);
+    // The name begins anew, after all epochs that it had.
+    let mut again = Owner::of(&ports, "fleet").await;
+    assert!(again.epoch > Epoch(former.epoch.0 + 1));
+    again.put(created()).await;
+    assert_eq!(again.load().await.rooms.len(), 1);
+}
+
+fn put(id: &str) -> Change {
+    Change::PutRoom(Box::new(room(id, RoomStatus::Ready)))
+}

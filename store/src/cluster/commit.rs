@@ -2,8 +2,8 @@
 
 use super::ClusterStore;
 use super::outbox::Pending;
-use crate::postgres::outbox;
 use crate::postgres::rows::{self, RowsError, has_rows};
+use crate::postgres::{current_epoch, outbox};
 use crate::redis::is_of_one_scheduler;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence};
@@ -36,12 +36,39 @@ impl ClusterStore {
         if has_rows {
             self.write_rows(fence, changes).await?;
         }
-        self.redis.commit(fence, changes).await?;
+        self.write_to_redis(fence, changes).await?;
         if has_rows {
             // It is durable, so a failure here is only noted: the next owner finds that Redis has it.
             self.clear_outbox(&fence.scheduler, fence.seq).await;
         }
         Ok(())
+    }
+
+    /// Redis alone cannot tell an owner from a former one after it has lost changes: its fences went with them.
+    async fn write_to_redis(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
+        match self.redis.commit(fence, changes).await {
+            Err(CommitError::Behind { stored }) => {
+                self.refuse_former_owner(fence).await?;
+                if stored != fence.previous {
+                    return Err(CommitError::Behind { stored });
+                }
+                // There was no fence at all.
+                let owned = [(fence.scheduler.clone(), fence.epoch)];
+                let raised = self.redis.raise(&owned).await;
+                raised.map_err(|error| CommitError::NotApplied(Cause::of(error)))?;
+                self.redis.commit(fence, changes).await
+            }
+            other => other,
+        }
+    }
+
+    /// By the epoch in Postgres, which loses nothing when Redis does.
+    async fn refuse_former_owner(&self, fence: &Fence) -> Result<(), CommitError> {
+        let stored = current_epoch(&self.database, &fence.scheduler).await?;
+        match stored == fence.epoch {
+            true => Ok(()),
+            false => Err(CommitError::Fenced { stored }),
+        }
     }
 
     async fn write_rows(&self, fence: &Fence, changes: &Arc<[Change]>) -> Result<(), CommitError> {

@@ -22,8 +22,8 @@ impl RedisStore {
     ///
     /// # Errors
     /// As for [`Store::commit`](maestro_core::ports::Store::commit); a higher epoch in the store is
-    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. An absent fence counts as
-    /// seq 0.
+    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. A scheduler without a fence
+    /// is behind at seq 0 whatever came before: its owner has to raise it first.
     pub async fn commit(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
         let mut written = self.memory.take(fence);
         let remains = self.memory.remains(&fence.scheduler);
@@ -146,6 +146,24 @@ impl RedisStore {
             Ok(Some((stored, seq)))
         });
         Ok(judged.collect())
+    }
+
+    /// Removes the entries of names that no store knows any more, unless they have a later owner than these.
+    ///
+    /// # Errors
+    /// If Redis cannot be written. Then they stay.
+    pub async fn forget_fences(
+        &self,
+        forgotten: &[(SchedulerName, Epoch)],
+    ) -> Result<(), StoreError> {
+        let words = forgotten
+            .iter()
+            .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
+        let answer = self
+            .forget
+            .run(&self.connections.writes, FENCE, words.collect())
+            .await;
+        answer.map(|_| ()).map_err(|error| store_error(&error))
     }
 }
 

@@ -64,6 +64,7 @@ pub struct RedisStore {
     names: Arc<Names>,
     commit: Script,
     raise: Script,
+    forget: Script,
     counts: Script,
     waiting: Script,
 }
@@ -94,6 +95,7 @@ impl RedisStore {
             names: Arc::default(),
             commit: Script::new(include_str!("scripts/commit.lua")),
             raise: Script::new(include_str!("scripts/raise.lua")),
+            forget: Script::new(include_str!("scripts/forget.lua")),
             counts: Script::new(include_str!("scripts/counts.lua")),
             waiting: Script::new(include_str!("scripts/waiting.lua")),
         })

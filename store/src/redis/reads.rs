@@ -8,7 +8,7 @@ use super::operation::{OperationValues, Unreadable, operation_id};
 use super::pod_map::instance_address;
 use maestro_core::domain::{Address, OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -222,30 +222,42 @@ impl RedisStore {
         })?;
         names.retain(|name| self.names.accept(FENCE, name));
         names.sort_unstable();
-        let mut open = Vec::new();
+        let names: Vec<SchedulerName> = names.into_iter().map(Into::into).collect();
+        let (busy, _) = self.by_open_operations(names).await?;
+        Ok(busy)
+    }
+
+    /// Those of these names that have no operations that have not ended.
+    ///
+    /// # Errors
+    /// If Redis cannot be read.
+    pub async fn without_open_operations(
+        &self,
+        names: Vec<SchedulerName>,
+    ) -> Result<Vec<SchedulerName>, StoreError> {
+        let (_, idle) = self.by_open_operations(names).await?;
+        Ok(idle)
+    }
+
+    /// The names with operations that have not ended, and the others.
+    async fn by_open_operations(
+        &self,
+        names: Vec<SchedulerName>,
+    ) -> Result<(Vec<SchedulerName>, Vec<SchedulerName>), StoreError> {
+        let keys = |name: &SchedulerName| {
+            let keys = Keys(name.as_str());
+            [keys.queue(), keys.taken(), keys.active()]
+        };
+        let mut filled = HashSet::new();
         for part in names.chunks(TOGETHER) {
-            let mut asked = Vec::with_capacity(3 * part.len());
-            for name in part {
-                let keys = Keys(name);
-                asked.extend([keys.queue(), keys.taken(), keys.active()]);
-            }
-            let busy = self.not_empty(asked).await?;
-            let is_busy = |name: &&String| {
-                let keys = Keys(name);
-                [keys.queue(), keys.taken(), keys.active()]
-                    .iter()
-                    .any(|key| busy.contains(key))
-            };
-            open.extend(part.iter().filter(is_busy).map(|name| name.as_str().into()));
+            filled.extend(self.not_empty(part.iter().flat_map(keys).collect()).await?);
         }
-        Ok(open)
+        let is_busy = |name: &SchedulerName| keys(name).iter().any(|key| filled.contains(key));
+        Ok(names.into_iter().partition(is_busy))
     }
 
     /// Which of these lists and sorted sets have something in them. One round trip.
-    pub(super) async fn not_empty(
-        &self,
-        keys: Vec<String>,
-    ) -> Result<std::collections::HashSet<String>, StoreError> {
+    pub(super) async fn not_empty(&self, keys: Vec<String>) -> Result<HashSet<String>, StoreError> {
         let words = keys.into_iter().map(Into::into).collect();
         let answer = self
             .waiting

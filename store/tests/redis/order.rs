@@ -141,6 +141,14 @@ async fn a_server_that_forgot_everything_is_filled_again() {
         Seq(0)
     );
     owner.fence.previous = Seq(0);
+    // Without its fence nobody can write, not even the whole.
+    let refused = owner.commit(&[Change::Clear]).await;
+    assert!(
+        matches!(refused, Err(CommitError::Behind { stored: Seq(0) })),
+        "{refused:?}"
+    );
+    let owned = [("fleet".into(), Epoch(7))];
+    assert_eq!(store.raise(&owned).await.unwrap().len(), 1);
     owner
         .put(&[Change::Clear, put_room(&rooms[0]), put_room(&rooms[1])])
         .await;

@@ -4,6 +4,10 @@
 mod changes;
 mod looks;
 mod statements;
+mod unneeded;
+
+pub(crate) use looks::current_epoch;
+pub(crate) use unneeded::{forget, unneeded};
 
 use super::connect::Database;
 use super::error::DatabaseError;
@@ -322,6 +326,15 @@ impl Ownership for PostgresOwnership {
             self.draining.store(draining, Relaxed);
         }
         Ok(is_alive)
+    }
+
+    /// Postgres alone does not know whether a name still has operations.
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        let names = unneeded(&self.database).await?;
+        if !names.is_empty() {
+            forget(&self.database, &names).await?;
+        }
+        Ok(())
     }
 
     async fn leave(&self) -> Result<(), StoreError> {
