@@ -394,3 +394,33 @@ async fn a_name_that_is_taken_at_this_moment_keeps_its_owner() {
         (released.unwrap(), forgotten.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_session_that_left_does_not_begin_again() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    own(&one, "s").await;
+    // It leaves, and the keeper of its leases is in the middle of a round. However late that reaches the database, it is
+    // after the end, which is there already.
+    let database = open(nodes.0.url());
+    let busy = database.transaction().await.unwrap();
+    let row = "SELECT FROM maestro_node FOR UPDATE";
+    busy.query(row, &[]).await.unwrap();
+    let leaving = tokio::spawn({
+        let one = one.clone();
+        async move { one.leave().await }
+    });
+    eventually(SOON, "the end waits", || nodes.waits()).await;
+    let renewal = tokio::spawn({
+        let one = one.clone();
+        async move { one.renew(&[]).await }
+    });
+    busy.commit().await.unwrap();
+    leaving.await.unwrap().unwrap();
+    assert!(renewal.await.unwrap().is_err());
+    assert!(one.acquire(&["s".into()]).await.is_err());
+    assert_eq!(nodes.0.ask("SELECT count(*) FROM maestro_node"), ["0"]);
+    own(&nodes.named("two:2"), "s").await;
+}
