@@ -288,3 +288,59 @@ async fn a_name_that_no_store_knows_is_forgotten_by_both() {
 fn put(id: &str) -> Change {
     Change::PutRoom(Box::new(room(id, RoomStatus::Ready)))
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_redis_lost_in_a_fail_over_still_refuses_a_former_owner() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let (former, next) = (stores.ports().await, stores.ports().await);
+    let mut stopped = Owner::of(&former, "fleet").await;
+    let mut idle = Owner::of(&former, "idle").await;
+    stopped.put(created()).await;
+    idle.put(vec![put("r-1")]).await;
+    // What a replica that lags has of it.
+    stores.redis.ask(&["SAVE"]);
+    stores.rows("UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 minute'");
+    next.ownership.renew(&[]).await.unwrap();
+    let mut owner = Owner::of(&next, "fleet").await;
+    assert!(owner.epoch > stopped.epoch);
+    stores.redis.kill();
+    stores.redis.again().await;
+    let fence = |fleet: &str| stores.redis.texts(&["HGET", "maestro:fence", fleet]);
+    assert_eq!(
+        fence("fleet"),
+        ["1:1"],
+        "it knows nothing of the next owner"
+    );
+
+    // The former owner wakes up, and is the first to write.
+    let late = until_connected(&mut stopped).await;
+    let stored = owner.epoch;
+    assert!(
+        matches!(late, Err(CommitError::Fenced { stored: s }) if s == stored),
+        "{late:?}"
+    );
+    assert_eq!(owner.load().await.rooms.len(), 1);
+    // What it still holds goes on, and the next owner too.
+    idle.put(vec![put("r-2")]).await;
+    until_connected(&mut owner).await.unwrap();
+    assert_eq!(fence("fleet"), ["2:2"]);
+    // A Redis that loses its data and no connection tells only by its order.
+    stores.redis.ask(&["FLUSHALL"]);
+    let late = stopped.commit(vec![put("r-late")]).await;
+    assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    assert!(fence("fleet").is_empty());
+}
+
+/// The outcome of a write once the connection is back.
+async fn until_connected(owner: &mut Owner) -> Result<(), CommitError> {
+    loop {
+        match owner.commit(vec![put("r-late")]).await {
+            Err(CommitError::NotApplied(_) | CommitError::Unknown(_)) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}

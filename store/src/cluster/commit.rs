@@ -2,8 +2,9 @@
 
 use super::ClusterStore;
 use super::outbox::Pending;
+use super::proof::raise;
+use crate::postgres::outbox;
 use crate::postgres::rows::{self, RowsError, has_rows};
-use crate::postgres::{current_epoch, outbox};
 use crate::redis::is_of_one_scheduler;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence};
@@ -46,28 +47,26 @@ impl ClusterStore {
 
     /// Redis alone cannot tell an owner from a former one after it has lost changes: its fences went with them.
     async fn write_to_redis(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
-        match self.redis.commit(fence, changes).await {
+        // Without a connection Postgres would be asked for nothing.
+        let writer = self.redis.writer();
+        self.redis.expect_connection(&writer)?;
+        self.prove(&writer, fence).await?;
+        match self.redis.commit_over(&writer, fence, changes).await {
             Err(CommitError::Behind { stored }) => {
                 self.refuse_former_owner(fence).await?;
                 if stored != fence.previous {
                     return Err(CommitError::Behind { stored });
                 }
                 // There was no fence at all.
-                let owned = [(fence.scheduler.clone(), fence.epoch)];
-                let raised = self.redis.raise(&owned).await;
-                raised.map_err(|error| CommitError::NotApplied(Cause::of(error)))?;
-                self.redis.commit(fence, changes).await
+                raise(
+                    &self.redis,
+                    &writer,
+                    &[(fence.scheduler.clone(), fence.epoch)],
+                )
+                .await?;
+                self.redis.commit_over(&writer, fence, changes).await
             }
             other => other,
-        }
-    }
-
-    /// By the epoch in Postgres, which loses nothing when Redis does.
-    async fn refuse_former_owner(&self, fence: &Fence) -> Result<(), CommitError> {
-        let stored = current_epoch(&self.database, &fence.scheduler).await?;
-        match stored == fence.epoch {
-            true => Ok(()),
-            false => Err(CommitError::Fenced { stored }),
         }
     }
 

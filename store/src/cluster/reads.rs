@@ -142,6 +142,7 @@ impl Ownership for ClusterStore {
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         let names: Vec<_> = held.iter().map(|(name, _)| name.clone()).collect();
         self.redis.forget(&names);
+        self.proof.forget(&names);
         self.ownership.release(held).await
     }
     async fn overview(&self) -> Result<Overview, StoreError> {

@@ -3,6 +3,7 @@
 use super::preflight::{self, Concern, PreflightError};
 use super::silence::{LOOK_EVERY, SILENT_MAX, Watchdog};
 use super::urls::{Place, RedisUrl, UrlError, one_place};
+use super::writes::Writes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
@@ -24,8 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Commands that wait for a connection; more are refused at once.
 const BUFFERED_MAX: usize = 10_000;
 /// Back-off between two attempts to connect again, in milliseconds.
-const RECONNECT_MIN: u32 = 20;
-const RECONNECT_MAX: u32 = 1000;
+pub const RECONNECT_MIN: u32 = 20;
+pub const RECONNECT_MAX: u32 = 1000;
 
 /// How the store connects to Redis.
 pub struct RedisSettings {
@@ -65,18 +66,26 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Connections {
     /// Commits: short scripts, which must not wait behind long reads.
-    pub writes: Client,
-    /// Everything else.
-    pub reads: Client,
-    watchdogs: Vec<Watchdog>,
+    pub writes: Writes,
+    /// Everything else; `None` if it shares the connection of the commits.
+    reads: Option<(Client, Watchdog)>,
 }
 
 impl Connections {
     /// Ends them. Commands in flight are answered first.
     pub async fn close(self) {
-        for client in [self.writes, self.reads] {
-            // It fails if the connection is lost already, or is the same for both.
-            let _ = client.quit().await;
+        self.writes.close().await;
+        if let Some((reads, _)) = self.reads {
+            // It fails if the connection is lost already.
+            let _ = reads.quit().await;
+        }
+    }
+
+    /// For commands that write nothing.
+    pub fn reads(&self) -> Client {
+        match &self.reads {
+            Some((reads, _)) => reads.clone(),
+            None => self.writes.current().client,
         }
     }
 }
@@ -89,12 +98,10 @@ pub async fn connect(
     settings: &RedisSettings,
 ) -> Result<(Connections, Place, Vec<Concern>), ConnectError> {
     let place = one_place(&settings.urls)?;
-    let writes = client(&place, RespVersion::RESP2, &settings.authorities)?;
-    let watchdog = start(&writes, &place).await?;
+    let writes = Writes::open(&place, &settings.authorities).await?;
     let mut connections = Connections {
-        reads: writes.clone(),
         writes,
-        watchdogs: vec![watchdog],
+        reads: None,
     };
     let looked = prepare(&mut connections, settings, &place).await;
     match looked {
@@ -111,14 +118,14 @@ async fn prepare(
     settings: &RedisSettings,
     place: &Place,
 ) -> Result<Vec<Concern>, ConnectError> {
-    let concerns = preflight::look(&connections.writes).await?;
+    let concerns = preflight::look(&connections.writes.current().client).await?;
     for concern in &concerns {
         warn!(redis = %place, "{concern}");
     }
     if settings.pool_size != 1 {
-        let reads = client(place, RespVersion::RESP2, &settings.authorities)?;
-        connections.watchdogs.push(start(&reads, place).await?);
-        connections.reads = reads;
+        let reads = reconnecting(place, RespVersion::RESP2, &settings.authorities)?;
+        let watchdog = start(&reads, place).await?;
+        connections.reads = Some((reads, watchdog));
     }
     Ok(concerns)
 }
@@ -130,7 +137,7 @@ pub async fn start(client: &Client, place: &Place) -> Result<Watchdog, ConnectEr
     Ok(Watchdog::of(client))
 }
 
-fn unreachable(place: &Place, error: &Error) -> ConnectError {
+pub fn unreachable(place: &Place, error: &Error) -> ConnectError {
     ConnectError::Unreachable {
         place: place.to_string(),
         reason: error.details().to_owned(),
@@ -148,7 +155,20 @@ impl ConnectError {
     }
 }
 
-/// A client that is not connected yet.
+/// A client that connects again by itself, and is not connected yet.
+///
+/// # Errors
+/// As for [`client`].
+pub fn reconnecting(
+    place: &Place,
+    version: RespVersion,
+    authorities: &[Vec<u8>],
+) -> Result<Client, ConnectError> {
+    let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN, RECONNECT_MAX, 2);
+    client(place, version, authorities, Some(policy))
+}
+
+/// A client that is not connected yet. Without a policy it has one connection, and ends with that.
 ///
 /// # Errors
 /// If TLS is asked for and there are no certificates to verify the server with.
@@ -156,6 +176,7 @@ pub fn client(
     place: &Place,
     version: RespVersion,
     authorities: &[Vec<u8>],
+    policy: Option<ReconnectPolicy>,
 ) -> Result<Client, ConnectError> {
     let tls = place.tls.then(|| connector(authorities)).transpose()?;
     let config = Config {
@@ -184,12 +205,11 @@ pub fn client(
         },
         ..ConnectionConfig::default()
     };
-    let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN, RECONNECT_MAX, 2);
     Ok(Client::new(
         config,
         Some(performance),
         Some(connection),
-        Some(policy),
+        policy,
     ))
 }
 

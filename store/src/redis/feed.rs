@@ -62,7 +62,7 @@ impl RedisStore {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn feed(&self) -> Result<RedisFeed, ConnectError> {
-        let client = connect::client(&self.place, RespVersion::RESP3, &self.authorities)?;
+        let client = connect::reconnecting(&self.place, RespVersion::RESP3, &self.authorities)?;
         let listener = Listener {
             invalidations: client.invalidation_rx(),
             messages: client.message_rx(),

@@ -23,6 +23,7 @@ mod script;
 mod silence;
 mod survey;
 mod urls;
+mod writes;
 mod written;
 
 pub use connect::{ConnectError, RedisSettings};
@@ -36,6 +37,7 @@ pub use preflight::{Concern, PreflightError};
 pub use room::Ghost;
 pub use survey::{Found, Survey};
 pub use urls::{RedisUrl, UrlError, one_place};
+pub use writes::Writer;
 
 use crate::names::Names;
 use connect::Connections;
@@ -104,6 +106,11 @@ impl RedisStore {
     /// What an operator should know about the server.
     pub fn concerns(&self) -> &[Concern] {
         &self.concerns
+    }
+
+    /// The connection that writes at the moment.
+    pub fn writer(&self) -> Writer {
+        self.connections.writes.current()
     }
 
     /// Forgets what is kept in memory of schedulers that this process does not own any more.

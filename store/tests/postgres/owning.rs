@@ -391,7 +391,8 @@ async fn a_name_that_is_taken_at_this_moment_keeps_its_owner() {
         let renewed = one.renew(&held).await.unwrap();
         assert!(renewed.iter().all(|r| *r == Renewal::Held(LONG)));
         let (released, forgotten) = tokio::join!(one.release(&held), two.forget_unneeded());
-        (released.unwrap(), forgotten.unwrap());
+        released.unwrap();
+        forgotten.unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ mod looks;
 mod statements;
 mod unneeded;
 
-pub(crate) use looks::current_epoch;
+pub(crate) use looks::{current_epoch, owned_by};
 pub(crate) use unneeded::{forget, unneeded};
 
 use super::connect::Database;

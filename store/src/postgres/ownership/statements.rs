@@ -161,6 +161,8 @@ SELECT o.session, n.address, o.epoch, o.scheduler
 FROM maestro_owner o JOIN maestro_node n ON n.session = o.session
 WHERE n.expires_at > clock_timestamp() ORDER BY o.scheduler";
 
+pub const OWNED: &str = "SELECT scheduler, epoch FROM maestro_owner WHERE session = $1";
+
 pub const EPOCH: &str = "SELECT epoch FROM maestro_owner WHERE scheduler = $1";
 
 /// The holder of one scheduler, if it has one, and whether there is such a scheduler.
