@@ -4,7 +4,10 @@ mod cluster;
 #[cfg(feature = "faults")]
 mod faults;
 mod operations;
+mod overview;
 mod rooms;
+
+pub use overview::{Nodes, Remembered};
 
 use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_of, turn_times, view_of};
