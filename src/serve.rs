@@ -129,11 +129,13 @@ where
 
     // Other nodes take the schedulers over while this one still answers.
     node.hand_over().await;
-    // New work is refused from here on; accepted work is answered.
     serving.closing().await;
     resources.close().await;
+    // Nothing new is accepted from here on. What was accepted needs owners, or the way to those of other nodes.
+    let grace = settings.graceful_shutdown;
+    let nodes = serving.stop_public(grace).await;
     node.shutdown().await;
-    serving.stop(settings.graceful_shutdown).await;
+    stop(nodes, grace).await;
     peers.close().await;
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
@@ -263,8 +265,9 @@ impl Serving {
         }
     }
 
-    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit.
-    async fn stop(self, grace: Duration) {
+    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit. What other nodes call goes on: this
+    /// one may still own what could not be handed over.
+    async fn stop_public(self, grace: Duration) -> Option<Grpc> {
         let http = async {
             for (handle, running) in self.http {
                 handle.stop(true).await;
@@ -273,12 +276,14 @@ impl Serving {
                 }
             }
         };
-        let stop = async |server: Option<Grpc>| {
-            if let Some(server) = server {
-                server.stop(grace).await;
-            }
-        };
-        tokio::join!(stop(self.grpc), http, stop(self.nodes));
+        tokio::join!(stop(self.grpc, grace), http);
+        self.nodes
+    }
+}
+
+async fn stop(server: Option<Grpc>, grace: Duration) {
+    if let Some(server) = server {
+        server.stop(grace).await;
     }
 }
 
