@@ -344,3 +344,24 @@ async fn until_connected(owner: &mut Owner) -> Result<(), CommitError> {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_postgres_refuses_concerns_its_scheduler_alone() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut odd = Owner::of(&ports, "fleet").await;
+    let mut other = Owner::of(&ports, "other").await;
+    stores.rows("ALTER TABLE schedulers ADD CONSTRAINT ours CHECK (name <> 'fleet')");
+    let refused = odd.commit(created()).await;
+    assert!(
+        matches!(&refused, Err(CommitError::NotApplied(cause)) if cause.text().contains("a constraint")),
+        "{refused:?}"
+    );
+    assert!(ports.store.outage().is_none());
+    other.put(vec![put("r-1")]).await;
+    stores.rows("ALTER TABLE schedulers DROP CONSTRAINT ours");
+    odd.put(created()).await;
+    assert_eq!(odd.load().await.rooms.len(), 1);
+}

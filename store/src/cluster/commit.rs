@@ -3,8 +3,8 @@
 use super::ClusterStore;
 use super::outbox::Pending;
 use super::proof::raise;
-use crate::postgres::outbox;
 use crate::postgres::rows::{self, RowsError, has_rows};
+use crate::postgres::{DatabaseError, outbox};
 use crate::redis::is_of_one_scheduler;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence};
@@ -21,7 +21,7 @@ impl ClusterStore {
         match &outcome {
             Ok(()) => self.health.works(),
             // All others can be written as before.
-            Err(CommitError::NotApplied(cause)) if is_of_one_scheduler(cause) => {}
+            Err(CommitError::NotApplied(cause)) if concerns_one(cause) => {}
             Err(CommitError::NotApplied(cause) | CommitError::Unknown(cause)) => {
                 self.health.failed(cause.text());
             }
@@ -108,4 +108,12 @@ impl ClusterStore {
     ) -> Result<Seq, CommitError> {
         self.redis.stored_seq(scheduler, epoch).await
     }
+}
+
+/// Whether what was refused lies in the scheduler and not in a store.
+fn concerns_one(cause: &Cause) -> bool {
+    let refused = std::error::Error::source(cause)
+        .and_then(|source| source.downcast_ref::<DatabaseError>())
+        .is_some_and(DatabaseError::is_about_data);
+    refused || is_of_one_scheduler(cause)
 }
