@@ -1,6 +1,8 @@
 //! What a caller asks of the owner, and what it is answered.
 
-use super::views::{LiveVersionView, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
+use super::views::{
+    LiveVersionView, NodesPage, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary,
+};
 use crate::domain::*;
 use crate::ports::Forwarding;
 use crate::rules::patch::Patch;
@@ -82,6 +84,13 @@ pub enum Command {
     },
     /// The states of all stored versions.
     LiveVersions,
+    /// The rooms of a version by how far they are, a page at a time.
+    Nodes {
+        /// The version.
+        version: SchedulerVersion,
+        /// Only rooms after this one; `None`: from the first one on.
+        after: Option<RoomId>,
+    },
     /// Adds rooms.
     AddRooms {
         /// How many; at least 1.
@@ -150,6 +159,7 @@ impl Command {
             | Self::RoomsSummary
             | Self::Rollout
             | Self::LiveVersions
+            | Self::Nodes { .. }
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)
@@ -189,6 +199,7 @@ impl Command {
             Self::UnpublishVersion(_) => "unpublish_version",
             Self::UpdateConfig { .. } => "update_version_config",
             Self::LiveVersions => "live_versions",
+            Self::Nodes { .. } => "nodes",
             Self::AddRooms { .. } => "add_rooms",
             Self::RemoveRooms { .. } => "remove_rooms",
             Self::RemoveRoom { .. } => "remove_room",
@@ -240,6 +251,8 @@ pub enum Reply {
     Room(Box<RoomDetail>),
     /// For [`Command::LiveVersions`], in order.
     LiveVersions(Vec<LiveVersionView>),
+    /// For [`Command::Nodes`].
+    Nodes(NodesPage),
     /// For the commands about rollouts: the progress after them.
     Rollout(Box<RolloutView>),
 }

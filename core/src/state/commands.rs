@@ -71,6 +71,7 @@ pub(super) fn obey(
             restart,
         } => versions::update_config(fleet, operations, turn, version, config, restart),
         Command::LiveVersions => fleet.live_versions(),
+        Command::Nodes { version, after } => fleet.nodes_page(&version, after.as_ref()),
         Command::RoomsSummary => fleet.rooms_summary(),
         Command::Rooms(query) => Ok(Reply::Rooms(fleet.rooms_page(&query))),
         Command::Room(room) => fleet.room_detail(&room),
