@@ -19,6 +19,8 @@ const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
 const PINGS: [&str; 1] = ["node/v1/pings.proto"];
 /// Metrics of rooms, under the names that clients of the K8s manager know.
 const RESOURCES: [&str; 1] = ["resourcemetrics.proto"];
+/// Orders about versions, likewise.
+const VERSIONS: [&str; 1] = ["version.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,9 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     described("maestro.v1.bin", &PUBLIC)?;
     described("control.bin", &CONTROL)?;
     described("resourcemetrics.bin", &RESOURCES)?;
+    described("version.bin", &VERSIONS)?;
 
     // The services use the messages of `maestro_api`, so no message is declared twice.
-    let all = [&API[..], &PUBLIC, &CONTROL, &RESOURCES].concat();
+    let all = [&API[..], &PUBLIC, &CONTROL, &RESOURCES, &VERSIONS].concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
         .extern_path(".maestro.v1", "::maestro_api::codec::messages")
@@ -44,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".resourcemetrics",
             "::maestro_api::codec::messages::resourcemetrics",
         )
+        .extern_path(".version", "::maestro_api::codec::messages::version")
         .codec_path("crate::codec::WireCodec")
         .compile_fds(protox::compile(all, ["proto"])?)?;
 

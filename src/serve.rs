@@ -4,17 +4,18 @@ use crate::compose::{AdapterMetrics, Adapters, Hosting, claim_folder, open_store
 use crate::grpc::{Grpc, NodeProof};
 use crate::listen::{Addresses, HttpListeners, Listeners, rooms_api_of_this_machine};
 use crate::metrics;
-use crate::module::Duties;
+use crate::module::{Duties, Module};
 use crate::settings::{Settings, StoreKind};
 use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::{Apis, ResourcesService, owned, routed};
-use maestro_grpc::{GrpcPeers, NodeTls};
+use maestro_api::{Apis, ResourcesService, UntilDone, VersionsApi, VersionsService, owned, routed};
+use maestro_grpc::{Audience, GrpcPeers, NodeTls};
+use maestro_http::versions::VersionParts;
 use maestro_http::{
-    ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
-    server,
+    ConnectionTimeouts, HttpMetrics, InternalParts, ManagementParts, RefusedRequests,
+    ServerSettings, gateway, server,
 };
 use prometheus::Registry;
 use std::io;
@@ -83,8 +84,13 @@ where
         settings.resources.for_api(),
         io.handle().clone(),
     ));
+    let versions = Arc::new(VersionsService::new(
+        node.clone(),
+        rooms_api_url(settings, &addresses),
+        io.handle().clone(),
+    ));
     let backup = adapters.backup(settings, io.handle().clone());
-    let services = Apis::of(&node, backup, resources.clone());
+    let services = Apis::of(&node, backup, resources.clone(), versions.clone());
     let secret = settings.nodes.secret.clone();
     let reporter = match duties.module.reads_figures() {
         true => adapters.reporter(settings, io.handle()),
@@ -104,13 +110,15 @@ where
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
     };
+    let until_done = Arc::new(UntilDone::new(node.clone(), apis.versions.clone()));
     let apis = ServedApis {
         public: apis,
+        until_done: until_done.clone(),
         nodes: owned(&node, services),
         proof: NodeProof::of(secret, tls),
     };
     let serving = Serving::start(
-        settings,
+        (settings, duties),
         listeners,
         apis,
         parts,
@@ -130,6 +138,8 @@ where
     // Other nodes take the schedulers over while this one still answers.
     node.hand_over().await;
     serving.closing().await;
+    until_done.close();
+    versions.close().await;
     resources.close().await;
     // Nothing new is accepted from here on. What was accepted needs owners, or the way to those of other nodes.
     let grace = settings.graceful_shutdown;
@@ -196,6 +206,8 @@ fn rooms_api_url(settings: &Settings, addresses: &Addresses) -> String {
 struct ServedApis {
     /// For everybody: calls reach the owner, wherever it runs.
     public: Apis,
+    /// Orders about versions, answered when they are carried out.
+    until_done: Arc<dyn VersionsApi>,
     /// For other nodes: calls are answered where the owner runs here.
     nodes: Apis,
     /// How those prove that they are nodes.
@@ -211,7 +223,7 @@ struct Serving {
 
 impl Serving {
     async fn start(
-        settings: &Settings,
+        (settings, duties): (&Settings, &Duties),
         listeners: Listeners,
         apis: ServedApis,
         parts: InternalParts,
@@ -219,7 +231,6 @@ impl Serving {
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let Listeners { grpc, http, nodes } = listeners;
-        let shown_to = settings.actors_shown_over_grpc();
         let nodes = match (nodes, apis.proof) {
             (Some(listener), Some(proof)) => {
                 let connections_max = descriptors() / 8;
@@ -232,15 +243,25 @@ impl Serving {
             }
             _ => None,
         };
-        let apis = apis.public;
+        let (apis, until_done) = (apis.public, apis.until_done);
         let grpc = match grpc {
             Some(grpc) => {
-                let (most, apis) = (descriptors() / 8, apis.clone());
-                Some(Grpc::start(grpc, most, registry, apis, shown_to, io).await?)
+                let most = descriptors() / 8;
+                // As the K8s manager's own calls are answered.
+                let apis = Apis {
+                    versions: until_done.clone(),
+                    ..apis.clone()
+                };
+                let audience = match duties.module {
+                    Module::K8sManager => Audience::Manager,
+                    _ => Audience::Public(settings.actors_shown_over_grpc()),
+                };
+                let callers = (audience, settings.manager_access());
+                Some(Grpc::start(grpc, most, registry, apis, callers, io).await?)
             }
             None => None,
         };
-        let http = servers(settings, http, apis, parts, registry)?;
+        let http = servers(settings, http, apis, until_done, parts, registry)?;
         let http = http
             .into_iter()
             .map(|server| (server.handle(), actix_rt::spawn(server)));
@@ -291,6 +312,7 @@ fn servers(
     settings: &Settings,
     listeners: HttpListeners,
     apis: Apis,
+    until_done: Arc<dyn VersionsApi>,
     parts: InternalParts,
     registry: &Registry,
 ) -> anyhow::Result<Vec<Server>> {
@@ -321,9 +343,16 @@ fn servers(
         all.push(server::management(
             with(listener, descriptors / 8, settings.trusted.clone()),
             gateway,
-            apis.operator,
-            apis.metrics,
-            settings.serves_debug(),
+            ManagementParts {
+                operator: apis.operator,
+                metrics: apis.metrics,
+                versions: VersionParts {
+                    orders: apis.versions,
+                    until_done,
+                    access: settings.manager_access(),
+                },
+                debug: settings.serves_debug(),
+            },
         )?);
     }
     if let Some(listener) = listeners.rooms {

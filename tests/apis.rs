@@ -212,6 +212,11 @@ impl Suite {
                 Management GET format!("{at}/rooms/{room}/log?tail=1"), null);
             ask!(self, Whatever, operator.read_room_log as log, {"schedulerName": name, "roomId": room, "tail": 10_001},
                 Management GET format!("{at}/rooms/{room}/log?tail=10001"), null);
+            let live = format!("{at}/versions/status");
+            ask!(self, Whatever, operator.get_live_versions as ours, {"schedulerName": name}, Management GET live, null);
+            let config = format!("{at}/versions/v1.0.0/config");
+            let of = json!({"schedulerName": name, "version": "v1.0.0"});
+            ask!(self, Whatever, operator.get_version_config as ours, (of.clone()), Management GET config, null);
             ask!(self, Whatever, operator.get_rollout as ours, {"schedulerName": name}, Management GET format!("{at}/rollout"), null);
             ask!(self, Whatever, operator.get_actors as actors, {"schedulerName": name}, Internal GET format!("/debug/actors?scheduler={name}"), null);
             ask!(self, Whatever, operator.get_nodes as nodes, {"schedulerName": name}, Internal GET format!("/debug/nodes?scheduler={name}"), null);

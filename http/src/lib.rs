@@ -4,9 +4,11 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod conflict;
 mod connection;
 mod crowd;
 mod endpoint;
+mod events;
 pub mod gateway;
 pub mod guard;
 pub mod internal;
@@ -17,10 +19,11 @@ mod progress;
 mod request_scope;
 pub mod resources;
 pub mod server;
+pub mod versions;
 mod waiting;
 
 pub use connection::ConnectionTimeouts;
 pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use metrics::HttpMetrics;
-pub use server::ServerSettings;
+pub use server::{ManagementParts, ServerSettings};

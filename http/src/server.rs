@@ -31,6 +31,7 @@ use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
 use crate::resources::configure_resources;
+use crate::versions::{VersionParts, configure_versions};
 use crate::waiting::{configure_refusing, configure_waiting};
 
 /// How long the shutdown of a connection may take.
@@ -56,18 +57,36 @@ pub struct ServerSettings {
     pub refused: RefusedRequests,
 }
 
-/// Serves the management API. With `debug` it also serves `/debug/actors` (`api.debug.enabled`).
+/// What the management API serves beside the contract's calls.
+#[derive(Clone)]
+pub struct ManagementParts {
+    /// Calls for operators.
+    pub operator: Arc<dyn OperatorApi>,
+    /// What the rooms of a version use.
+    pub metrics: Arc<dyn ResourceMetricsApi>,
+    /// Orders about versions.
+    pub versions: VersionParts,
+    /// Whether it also serves `/debug/actors` (`api.debug.enabled`).
+    pub debug: bool,
+}
+
+/// Serves the management API.
 ///
 /// # Errors
 /// Fails when it cannot listen on the socket.
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
-    operator: Arc<dyn OperatorApi>,
-    metrics: Arc<dyn ResourceMetricsApi>,
-    debug: bool,
+    parts: ManagementParts,
 ) -> io::Result<Server> {
+    let ManagementParts {
+        operator,
+        metrics,
+        versions,
+        debug,
+    } = parts;
     let debug = debug.then(|| configure_debug(operator.clone(), &gateway));
+    let versions = configure_versions(versions, operator.clone(), &gateway);
     let operator = configure_operator(operator, &gateway);
     let resources = configure_resources(metrics, &gateway);
     let stands_before = (guard::Server::Management, gateway.observers());
@@ -77,6 +96,7 @@ pub fn management(
         }
         operator(config);
         resources(config);
+        versions(config);
         configure_docs(config);
         gateway.configure(config);
     })

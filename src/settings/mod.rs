@@ -10,6 +10,7 @@ mod key;
 mod keys;
 mod kubernetes;
 mod load;
+mod manager;
 mod nodes;
 mod origin;
 mod redis;
@@ -31,6 +32,7 @@ pub use resources::ResourceKeys;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
+use maestro_api::ManagerToken;
 use maestro_core::domain::PortRange;
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::ActorsShownTo;
@@ -179,6 +181,8 @@ pub struct Settings {
     pub report_every: Duration,
     /// What rooms use, and who knows it.
     pub resources: ResourceKeys,
+    /// What callers of the K8s manager's orders have to send; `None`: they are on this machine.
+    pub manager_token: Option<ManagerToken>,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -225,6 +229,7 @@ impl Default for Settings {
             actor_threads: None,
             report_every: Duration::from_secs(10),
             resources: ResourceKeys::default(),
+            manager_token: None,
             unused: BTreeMap::new(),
         }
     }

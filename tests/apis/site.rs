@@ -9,14 +9,16 @@ use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
 use maestro_api::{
-    Apis, Backup, BackupDone, RequestContext, ResourceSettings, ResourcesService, Status, owned,
-    routed,
+    Apis, Backup, BackupDone, ManagerAccess, RequestContext, ResourceSettings, ResourcesService,
+    Status, VersionsService, owned, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcPeers, GrpcServer, NodeSecret};
+use maestro_http::versions::VersionParts;
 use maestro_http::{
-    ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
+    ConnectionTimeouts, InternalParts, ManagementParts, RefusedRequests, ServerSettings, Trusted,
+    gateway, server,
 };
 use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, TokioClock, member,
@@ -79,7 +81,8 @@ fn of_client(client: GrpcClient) -> Apis {
         management: client.clone(),
         rooms: client.clone(),
         operator: client.clone(),
-        metrics: client,
+        metrics: client.clone(),
+        versions: client,
     }
 }
 
@@ -107,7 +110,8 @@ async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member)
 fn services(node: &Node) -> Apis {
     let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
     let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
-    Apis::of(node, backup(), Arc::new(metrics))
+    let versions = VersionsService::new(node.clone(), "http://rooms".into(), Handle::current());
+    Apis::of(node, backup(), Arc::new(metrics), Arc::new(versions))
 }
 
 fn backup() -> Backup {
@@ -203,8 +207,18 @@ impl Site {
             health: true,
             skip_store_check: false,
         };
+        let beside = ManagementParts {
+            operator: apis.operator,
+            metrics: apis.metrics,
+            versions: VersionParts {
+                orders: apis.versions.clone(),
+                until_done: apis.versions,
+                access: ManagerAccess::default(),
+            },
+            debug: false,
+        };
         let servers = [
-            server::management(settings(), management, apis.operator, apis.metrics, false),
+            server::management(settings(), management, beside),
             server::rooms(settings(), gateway::rooms(apis.rooms)),
             server::internal(settings(), parts),
         ];

@@ -10,7 +10,10 @@ use tonic::codegen::http::Request;
 use super::*;
 use crate::script::{Does, Script};
 use crate::server::routes;
-use crate::{API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS};
+use crate::{
+    API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
+    VERSION_DESCRIPTORS,
+};
 use tokio_util::sync::CancellationToken;
 
 pub const GET: &str = "/api.v1.SchedulersService/GetScheduler";
@@ -44,6 +47,7 @@ pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
         by_certificate: false,
         routes,
         audience: Audience::Nodes,
+        access: ManagerAccess::default(),
         metrics,
     }
 }
@@ -103,6 +107,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         PUBLIC_DESCRIPTORS,
         CONTROL_DESCRIPTORS,
         RESOURCES_DESCRIPTORS,
+        VERSION_DESCRIPTORS,
     ]
     .map(|set| FileDescriptorSet::decode(set).unwrap());
     // The descriptors of `ControlService` repeat the files that they import.
@@ -115,7 +120,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         .values()
         .flat_map(|file| file.service.iter().map(|s| (file.package(), s)))
         .collect();
-    assert_eq!(services.len(), 7);
+    assert_eq!(services.len(), 8);
     for (package, service) in services {
         for method in &service.method {
             let path = format!("/{package}.{}/{}", service.name(), method.name());

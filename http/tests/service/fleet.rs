@@ -7,15 +7,22 @@ use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
-use maestro_api::{Apis, BackupError, ResourceSettings, ResourcesService};
+use maestro_api::{
+    Apis, BackupError, ManagerAccess, ManagerToken, ResourceSettings, ResourcesService, UntilDone,
+    VersionsService,
+};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
 use maestro_http::resources::configure_resources;
-use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
+use maestro_http::versions::{VersionParts, configure_versions};
+use maestro_http::{InternalParts, ManagementParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
 };
 use serde_json::{Value, json};
+
+/// Needed for orders about versions: requests without a network come from no address.
+pub const TOKEN: &str = "known-to-operators";
 
 pub struct Fleet {
     pub store: Arc<FakeStore>,
@@ -23,6 +30,9 @@ pub struct Fleet {
     pub forwarders: Arc<FakeForwarders>,
     pub metrics: Arc<FakeMetrics>,
     resources: Arc<ResourcesService>,
+    versions: Arc<VersionsService>,
+    /// Who may give orders about versions; the requests of tests come from nowhere.
+    access: ManagerAccess,
     pub node: Node,
 }
 
@@ -90,9 +100,13 @@ impl Fleet {
             },
             tokio::runtime::Handle::current(),
         );
+        let io = tokio::runtime::Handle::current();
+        let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
         let fleet = Self {
             metrics,
             resources: Arc::new(resources),
+            versions: Arc::new(versions),
+            access: ManagerAccess::Token(ManagerToken::new(TOKEN).expect("a token")),
             store,
             runtime,
             forwarders,
@@ -134,7 +148,28 @@ impl Fleet {
             &self.node,
             Arc::new(move |_| Box::pin(async move { refused() })),
             self.resources.clone(),
+            self.versions.clone(),
         )
+    }
+
+    /// What the management API serves beside the contract's calls.
+    pub fn management_parts(&self) -> ManagementParts {
+        let apis = self.apis();
+        ManagementParts {
+            operator: apis.operator,
+            metrics: apis.metrics,
+            versions: self.version_parts(),
+            debug: false,
+        }
+    }
+
+    fn version_parts(&self) -> VersionParts {
+        let orders = self.versions.clone();
+        VersionParts {
+            until_done: Arc::new(UntilDone::new(self.node.clone(), orders.clone())),
+            orders,
+            access: self.access.clone(),
+        }
     }
 
     fn configure(&self, server: &Server, config: &mut ServiceConfig) {
@@ -148,6 +183,7 @@ impl Fleet {
                 } = self.apis();
                 let gateway = gateway::management(management);
                 configure_debug(operator.clone(), &gateway)(config);
+                configure_versions(self.version_parts(), operator.clone(), &gateway)(config);
                 configure_operator(operator, &gateway)(config);
                 configure_resources(metrics, &gateway)(config);
                 gateway.configure(config);

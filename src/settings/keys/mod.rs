@@ -3,6 +3,7 @@
 mod cluster;
 mod fleet;
 mod kubernetes;
+mod manager;
 mod nodes;
 mod resources;
 mod servers;
@@ -21,6 +22,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         fleet::keys(),
         cluster::others(),
         resources::keys(),
+        manager::keys(),
     ];
     parts.into_iter().flatten().collect()
 });
@@ -53,11 +55,18 @@ pub const ALIASES: &[Alias] = &[
 ];
 
 /// Variables of the K8s manager, which mean a key of ours.
-pub const SEED_VARIABLES: &[Alias] = &[Alias {
-    name: "KRE_PROMETHEUS_URL",
-    of: "prometheus.url",
-    old: false,
-}];
+pub const SEED_VARIABLES: &[Alias] = &[
+    Alias {
+        name: "KRE_PROMETHEUS_URL",
+        of: "prometheus.url",
+        old: false,
+    },
+    Alias {
+        name: "KRE_PORT",
+        of: "grpc.port",
+        old: false,
+    },
+];
 
 /// The key that a path names, by any of its names, and the alias if it is one.
 pub fn find(path: &str) -> Option<(&'static Key, Option<&'static Alias>)> {

@@ -7,6 +7,7 @@ pub mod resourcemetrics;
 mod rooms;
 mod schedulers;
 mod shared;
+pub mod version;
 
 pub use operations::*;
 pub use operator::*;
