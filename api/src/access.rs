@@ -58,7 +58,7 @@ impl ManagerAccess {
                 let near = peer.is_some_and(|address| address.to_canonical().is_loopback());
                 near.then_some(()).ok_or_else(|| {
                     let text = "only callers on its machine may make this call while k8sManager.token is not set: \
-                        set it here, and send it as `authorization: Bearer …`";
+                        set it here, and send it as `authorization: Bearer TOKEN`";
                     Status::new(Code::PermissionDenied, text)
                 })
             }
@@ -71,7 +71,7 @@ impl ManagerAccess {
                     _ => false,
                 };
                 is_right.then_some(()).ok_or_else(|| {
-                    let text = "this call needs the token of k8sManager.token: send it as `authorization: Bearer …`";
+                    let text = "this call needs the token of k8sManager.token: send it as `authorization: Bearer TOKEN`";
                     Status::new(Code::Unauthenticated, text)
                 })
             }
