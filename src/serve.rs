@@ -11,6 +11,7 @@ use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
 use maestro_api::{Apis, ResourcesService, UntilDone, VersionsApi, VersionsService, owned, routed};
+use maestro_core::ports::MetricsSource;
 use maestro_grpc::{Audience, GrpcPeers, NodeTls};
 use maestro_http::versions::VersionParts;
 use maestro_http::{
@@ -78,17 +79,8 @@ where
     let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let resources = Arc::new(ResourcesService::new(
-        node.clone(),
-        adapters.metrics(),
-        settings.resources.for_api(),
-        io.handle().clone(),
-    ));
-    let versions = Arc::new(VersionsService::new(
-        node.clone(),
-        rooms_api_url(settings, &addresses),
-        io.handle().clone(),
-    ));
+    let url = rooms_api_url(settings, &addresses);
+    let (resources, versions) = of_manager(settings, &node, adapters.metrics(), url, io.handle());
     let backup = adapters.backup(settings, io.handle().clone());
     let services = Apis::of(&node, backup, resources.clone(), versions.clone());
     let secret = settings.nodes.secret.clone();
@@ -191,6 +183,20 @@ async fn open(
     let opened = io.spawn(async move { Adapters::open(&wanted, store, hosting, measured).await });
     let adapters = opened.await.context("opening was interrupted")??;
     Ok((settings, listeners, addresses, adapters))
+}
+
+/// What the process does for clients of the K8s manager.
+fn of_manager(
+    settings: &Settings,
+    node: &Node,
+    metrics: Arc<dyn MetricsSource>,
+    rooms_api: String,
+    io: &Handle,
+) -> (Arc<ResourcesService>, Arc<VersionsService>) {
+    let measured = settings.resources.for_api();
+    let resources = ResourcesService::new(node.clone(), metrics, measured, io.clone());
+    let versions = VersionsService::new(node.clone(), rooms_api, io.clone());
+    (Arc::new(resources), Arc::new(versions))
 }
 
 /// As rooms are told: as set, or else that of this process, or else that of this machine.

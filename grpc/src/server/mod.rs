@@ -159,7 +159,7 @@ impl GrpcServer {
             drain.cancelled().await;
             let mut health = health;
             for name in names {
-                health.clear_service_status(*name).await;
+                health.clear_service_status(name).await;
             }
         };
         let connections = incoming(listener, cut, self.bounds, self.tls);
