@@ -292,8 +292,8 @@ impl Serving {
         }
     }
 
-    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit. What other nodes call goes on: this
-    /// one may still own what could not be handed over.
+    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit. What other nodes call goes on:
+    /// this one may still own what could not be handed over.
     async fn stop_public(self, grace: Duration) -> Option<Grpc> {
         let http = async {
             for (handle, running) in self.http {

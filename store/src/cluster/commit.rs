@@ -2,7 +2,7 @@
 
 use super::ClusterStore;
 use super::outbox::Pending;
-use super::proof::raise;
+use super::proving::raise;
 use crate::postgres::rows::{self, RowsError, has_rows};
 use crate::postgres::{DatabaseError, outbox};
 use crate::redis::is_of_one_scheduler;

@@ -10,6 +10,7 @@ mod health;
 mod load;
 mod outbox;
 mod proof;
+mod proving;
 mod reads;
 
 use crate::postgres::document::Documents;

@@ -23,8 +23,8 @@ impl RedisStore {
     ///
     /// # Errors
     /// As for [`Store::commit`](maestro_core::ports::Store::commit); a higher epoch in the store is
-    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. A scheduler without a fence
-    /// is behind at seq 0 whatever came before: its owner has to raise it first.
+    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. A scheduler without a
+    /// fence is behind at seq 0 whatever came before: its owner has to raise it first.
     pub async fn commit(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
         self.commit_over(&self.writer(), fence, changes).await
     }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod changes;
+mod client;
 mod command;
 mod connect;
 mod error;
@@ -26,7 +27,8 @@ mod urls;
 mod writes;
 mod written;
 
-pub use connect::{ConnectError, RedisSettings};
+pub use client::ConnectError;
+pub use connect::RedisSettings;
 pub(crate) use error::is_of_one_scheduler;
 pub use feed::RedisFeed;
 pub use figures::FleetFigures;

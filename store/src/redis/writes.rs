@@ -1,10 +1,10 @@
 //! The connection that writes. It is replaced when it ends, and what is sent over it goes over no other one.
 //!
-//! Behind a new connection may be a server that has lost changes, fences among them. So whoever writes has to know which
-//! connection the write takes. The library's own reconnection does not tell: it notices the end of a connection with
-//! the next command, and sends that over a new one.
+//! Behind a new connection may be a server that has lost changes, fences among them. So whoever writes has to know
+//! which connection the write takes. The library's own reconnection does not tell: it notices the end of a connection
+//! with the next command, and sends that over a new one.
 
-use super::connect::{ConnectError, RECONNECT_MAX, RECONNECT_MIN, client, unreachable};
+use super::client::{ConnectError, RECONNECT_MAX, RECONNECT_MIN, client, unreachable};
 use super::silence;
 use super::urls::Place;
 use fred::clients::Client;

@@ -403,8 +403,8 @@ async fn a_session_that_left_does_not_begin_again() {
     };
     let one = nodes.named("one:1");
     own(&one, "s").await;
-    // It leaves, and the keeper of its leases is in the middle of a round. However late that reaches the database, it is
-    // after the end, which is there already.
+    // It leaves, and the keeper of its leases is in the middle of a round. However late that reaches the database, it
+    // is after the end, which is there already.
     let database = open(nodes.0.url());
     let busy = database.transaction().await.unwrap();
     let row = "SELECT FROM maestro_node FOR UPDATE";
