@@ -365,3 +365,66 @@ async fn a_row_that_postgres_refuses_concerns_its_scheduler_alone() {
     odd.put(created()).await;
     assert_eq!(odd.load().await.rooms.len(), 1);
 }
+
+/// Two nodes, of which the second has taken the scheduler of the first, which does not know it yet.
+async fn taken_over(stores: &Stores) -> ([Ports; 2], [Owner; 2]) {
+    let (former, next) = (stores.ports().await, stores.ports().await);
+    let mut stopped = Owner::of(&former, "fleet").await;
+    stopped.put(created()).await;
+    stores.rows("UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 minute'");
+    next.ownership.renew(&[]).await.unwrap();
+    let owner = Owner::of(&next, "fleet").await;
+    assert!(owner.epoch > stopped.epoch);
+    ([former, next], [stopped, owner])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_owner_writes_no_rows() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (_ports, [mut stopped, mut owner]) = taken_over(&stores).await;
+    let rows = "SELECT version, yaml FROM schedulers";
+    let before = (
+        stores.rows(rows),
+        stores.rows("SELECT seq FROM maestro_owner"),
+    );
+    // In the order of its own writes it is right.
+    let late = vec![Change::UpdateScheduler(scheduler("fleet", "v9.0.0"))];
+    let late = stopped.commit(late).await;
+    assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    let after = (
+        stores.rows(rows),
+        stores.rows("SELECT seq FROM maestro_owner"),
+    );
+    assert_eq!(after, before);
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+    owner
+        .put(vec![Change::UpdateScheduler(scheduler("fleet", "v2.0.0"))])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_owner_does_not_fill_a_redis_that_lost_its_data() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (_ports, [mut stopped, mut owner]) = taken_over(&stores).await;
+    // Over connections that go on, so that nothing else tells of it.
+    stores.redis.ask(&["FLUSHALL"]);
+    for seq in [stopped.seq, Seq(0)] {
+        stopped.seq = seq;
+        let late = stopped.commit(vec![put("r-late")]).await;
+        assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    }
+    assert!(stores.redis.texts(&["KEYS", "*"]).is_empty());
+    let lost = owner.commit(vec![put("r-1")]).await;
+    let none = Seq(0);
+    assert!(
+        matches!(lost, Err(CommitError::Behind { stored }) if stored == none),
+        "{lost:?}"
+    );
+    owner.seq = none;
+    owner.put(vec![Change::Clear, put("r-1")]).await;
+    assert_eq!(owner.load().await.rooms.len(), 1);
+}
