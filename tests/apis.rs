@@ -361,6 +361,7 @@ fn all_calls() -> BTreeSet<&'static str> {
         management_calls!(names),
         rooms_calls!(names),
         operator_calls!(names),
+        vec!["start", "stop", "publish", "unpublish", "update_config"],
     ];
     all.into_iter().flatten().collect()
 }

@@ -309,7 +309,9 @@ async fn the_k8s_manager_is_a_module() {
     assert!(order("Publish").await.contains("is published"));
     let metrics = json!({"namespace": "north", "versionName": "v1.0.0"});
     let method = "resourcemetrics.ResourceMetricsService/GetVersion";
-    assert!(grpc.call(method, metrics).await.is_ok());
+    // The owner answers, whose rooms are simulated here.
+    let told = grpc.call(method, metrics).await.expect_err("simulated");
+    assert!(told.message().contains("simulated rooms"), "{told:?}");
     for maestro in [manager, management, rooms, worker] {
         assert!(maestro.stop().success());
     }
