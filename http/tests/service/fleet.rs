@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_service::boxed::{self, BoxService};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
@@ -20,6 +22,7 @@ use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
 };
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 /// Needed for orders about versions: requests without a network come from no address.
 pub const TOKEN: &str = "known-to-operators";
@@ -34,7 +37,11 @@ pub struct Fleet {
     /// Who may give orders about versions; the requests of tests come from nowhere.
     access: ManagerAccess,
     pub node: Node,
+    /// Made for the first request: the patterns of all routes take a while.
+    apps: [OnceCell<Service>; 4],
 }
+
+type Service = BoxService<actix_http::Request, ServiceResponse, actix_web::Error>;
 
 /// A response: status, relevant headers, and body.
 #[derive(Debug)]
@@ -66,6 +73,17 @@ pub enum Server {
     Rooms,
     Internal,
     InternalWithoutStoreCheck,
+}
+
+impl Server {
+    fn place(&self) -> usize {
+        match self {
+            Self::Management => 0,
+            Self::Rooms => 1,
+            Self::Internal => 2,
+            Self::InternalWithoutStoreCheck => 3,
+        }
+    }
 }
 
 impl Fleet {
@@ -106,6 +124,7 @@ impl Fleet {
             metrics,
             resources: Arc::new(resources),
             versions: Arc::new(versions),
+            apps: Default::default(),
             access: ManagerAccess::Token(ManagerToken::new(TOKEN).expect("a token")),
             store,
             runtime,
@@ -205,9 +224,11 @@ impl Fleet {
 
     /// Sends one request unchanged.
     pub async fn raw(&self, server: &Server, request: test::TestRequest) -> Reply {
-        let app = App::new().configure(|config| self.configure(server, config));
-        let app = test::init_service(app).await;
-        let response = test::call_service(&app, request.to_request()).await;
+        let app = self.apps[server.place()].get_or_init(|| async {
+            let app = App::new().configure(|config| self.configure(server, config));
+            boxed::service(test::init_service(app).await)
+        });
+        let response = test::call_service(app.await, request.to_request()).await;
         let header = |name| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
