@@ -43,8 +43,8 @@ pub enum ManagerAccess {
 }
 
 impl ManagerAccess {
-    /// Checks a call by the values of its `authorization` headers and the address that it comes from. The time that this
-    /// takes says nothing about how much of a wrong token is right.
+    /// Checks a call by the values of its `authorization` headers and the address that it comes from. The time that
+    /// this takes says nothing about how much of a wrong token is right.
     ///
     /// # Errors
     /// What the caller, or whoever runs this process, has to do.

@@ -1,4 +1,5 @@
-//! Orders about the versions of a scheduler, in addition to the contract: the calls that clients of the K8s manager know.
+//! Orders about the versions of a scheduler, in addition to the contract: the calls that clients of the K8s manager
+//! know.
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -12,8 +13,8 @@ pub type NodeWatch = BoxStream<'static, ApiResult<NodeStatusResponse>>;
 /// Orders about versions. An order is answered when its operation is stored; behind [`crate::UntilDone`], when the
 /// operation has ended. A repeated order is a new one.
 ///
-/// Like calls of [`crate::ManagementApi`], a call ends with its request, and its operation goes on; a watch ends when its
-/// stream is dropped.
+/// Like calls of [`crate::ManagementApi`], a call ends with its request, and its operation goes on; a watch ends when
+/// its stream is dropped.
 #[async_trait]
 pub trait VersionsApi: Send + Sync + 'static {
     /// Gives a version its rooms.

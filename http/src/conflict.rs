@@ -1,5 +1,5 @@
-//! Answers of the endpoints for the K8s manager's calls. A state that does not allow a call is a conflict there: 409, where
-//! the contract has 400.
+//! Answers of the endpoints for the K8s manager's calls. A state that does not allow a call is a conflict there: 409,
+//! where the contract has 400.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -1,5 +1,5 @@
-//! Endpoints for the versions of a scheduler, each started and published by itself, in addition to the contract. They are
-//! mounted on the management API, before the gateway.
+//! Endpoints for the versions of a scheduler, each started and published by itself, in addition to the contract. They
+//! are mounted on the management API, before the gateway.
 
 mod endpoints;
 mod handlers;

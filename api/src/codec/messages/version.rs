@@ -1,5 +1,5 @@
-//! Messages of package `version`, which clients of the K8s manager know. What it does not have is numbered from 100. Their
-//! names clash with those of other packages, so they are not among those of [`super`].
+//! Messages of package `version`, which clients of the K8s manager know. What it does not have is numbered from 100.
+//! Their names clash with those of other packages, so they are not among those of [`super`].
 
 #![allow(
     non_snake_case,

@@ -1,6 +1,6 @@
 //! One task for each version whose rooms are watched: it asks the owner once per second, however many watch, and keeps
-//! the present state of each room with the number of its last change. A watcher has only the number that it has read to,
-//! so that a slow one skips states rather than taking memory.
+//! the present state of each room with the number of its last change. A watcher has only the number that it has read
+//! to, so that a slow one skips states rather than taking memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
