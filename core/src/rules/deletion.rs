@@ -26,8 +26,8 @@ pub struct DeletionCandidate<'a> {
 pub struct Deletion {
     /// Rooms without players, to be removed now.
     pub remove: Vec<RoomId>,
-    /// Doubtful, occupied, active or allocated rooms, to be drained (D22). A user's order to remove an amount of rooms takes them
-    /// as well, after `remove`.
+    /// Doubtful, occupied, active or allocated rooms, to be drained (D22). A user's order to remove an amount of rooms
+    /// takes them as well, after `remove`.
     pub drain: Vec<RoomId>,
     /// Rooms that are ending and are told to end once more, in case an order was lost. They do not count.
     pub terminating: Vec<RoomId>,

@@ -62,8 +62,8 @@ impl Room {
             RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
         ) || (self.record.reported.ping == PingStatus::Occupied && self.is_restarting())
     }
-    /// Whether it is busy as far as its owner knows. After a loss of the store a room that runs may be allocated, or in a
-    /// match, and not have said so yet: it is spared like a busy one until its quarantine is over.
+    /// Whether it is busy, or may be. After a loss of the store a room that runs may be allocated, or in a match, and
+    /// not have said so yet: it is spared like a busy one until its quarantine is over.
     pub fn may_be_busy(&self) -> bool {
         let runs = matches!(self.status(), RoomStatus::Unready | RoomStatus::Ready)
             && self.record.instance_status() == InstanceStatus::Ready;
