@@ -178,7 +178,7 @@ fn versions_live_side_by_side_and_callers_get_the_published_one() {
     let (kind, text) = refusal(&mut fleet, Command::Allocate);
     assert_eq!(kind, RefusalKind::Unavailable);
     assert!(
-        text.contains("v1.0.0 has 2 rooms, 2 with a match"),
+        text.contains("v1.0.0 has 2 rooms, 2 in use and 0 not up yet"),
         "{text}"
     );
     done(&mut fleet, publish("v2.0.0"));
