@@ -447,7 +447,9 @@ fn a_canceled_stop_brings_the_rooms_back() {
     fleet.ping_all(PingStatus::Ready);
     fleet.ping_all(PingStatus::Ready);
     assert_eq!(phase(&mut fleet, "v2.0.0"), VersionPhase::Started);
-    assert_eq!(rooms_of(&fleet, "v2.0.0").len(), 2);
+    let rooms = rooms_of(&fleet, "v2.0.0");
+    assert_eq!(rooms.len(), 2);
+    assert!(rooms.contains(&room), "it was to go after its match");
 }
 
 #[test]
