@@ -25,7 +25,9 @@ impl World {
             at: self.clock.mono,
             acknowledged: false,
         };
-        let before = self.held.insert(room.clone(), held);
+        // No owner knows of it for longer (D33).
+        let is_over = self.hold_is_over(room);
+        let before = self.held.insert(room.clone(), held).filter(|_| !is_over);
         let version = known.map(|room| &room.record.intent.version);
         assert!(
             self.is_given(version),

@@ -79,7 +79,9 @@ impl World {
         let Some(scheduler) = self.state.scheduler() else {
             return (!rooms.is_empty()).then(|| "rooms of no scheduler".into());
         };
-        if !self.machine.protected.is_empty() || self.machine.budget > 0 {
+        let may_be_played_in = self.state.rooms().iter().any(|room| room.may_be_busy());
+        let is_protected = !self.machine.protected.is_empty() || self.machine.budget > 0;
+        if is_protected && !may_be_played_in {
             let machine = &self.machine;
             let (rooms, number) = (&machine.protected, machine.budget);
             return Some(format!(

@@ -61,7 +61,8 @@ type OwnerId = (SchedulerName, u64);
 /// The simulated cluster.
 pub struct Cluster {
     now: Mono,
-    queue: BTreeMap<(Mono, u64), Event>,
+    /// By time, by number, and by place among those that one event put off to the same moment.
+    queue: BTreeMap<(Mono, u64, u32), Event>,
     /// The number of the event that happens now.
     current: u64,
     dice: fastrand::Rng,
@@ -258,15 +259,14 @@ impl Cluster {
 
     fn schedule(&mut self, at: Mono, event: Event) {
         self.count += 1;
-        self.queue.insert((at, self.count), event);
+        self.queue.insert((at, self.count, 0), event);
     }
 
     /// What happens now happens later, and still before whatever comes after it: a mailbox keeps the order.
     fn put_off(&mut self, until: Mono, event: Event) {
-        // One event may bring several inputs.
-        let mut key = (until, self.current);
+        let mut key = (until, self.current, 0);
         while self.queue.contains_key(&key) {
-            key.1 += 1;
+            key.2 += 1;
         }
         self.queue.insert(key, event);
     }

@@ -189,6 +189,11 @@ fn rooms_in_use_and_those_that_are_given_next_are_protected() {
     fleet.pass(seconds(2));
     assert!(fleet.machine.protected.contains(&rooms[2]));
     assert_eq!(fleet.machine.budget, 3);
+    // What is found may have players.
+    let stranger = fleet.stranger(1);
+    fleet.carry_on();
+    fleet.pass(seconds(6));
+    assert!(fleet.machine.protected.contains(&stranger));
 }
 
 #[test]

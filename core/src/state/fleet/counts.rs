@@ -57,7 +57,7 @@ pub struct VersionCount {
     pub available: u64,
     /// How many of these are not up yet.
     pub starting: u64,
-    /// How many of these have a match or are about to have one.
+    /// How many of these have a match or are about to have one, as far as is known.
     pub busy: u64,
     /// How many of the busy ones wait for their match to end.
     pub draining: u64,

@@ -99,7 +99,7 @@ impl Exposure {
             if room.is_none() {
                 self.is_gone(id);
             }
-            match room.is_some_and(|room| !room.record.intent.validation && room.is_busy()) {
+            match room.is_some_and(|room| !room.record.intent.validation && room.may_be_busy()) {
                 true => drop(self.busy.insert(id.clone())),
                 false => drop(self.busy.remove(id)),
             }

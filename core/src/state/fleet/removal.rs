@@ -85,13 +85,12 @@ impl Fleet {
         match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
-            // Once it was chosen it goes, if only after its match.
-            (RemovalReason::ScaleDown, _) | (_, Some(_)) => !room.may_be_busy(),
+            // It was to go after its match, and its version was started again meanwhile.
             (RemovalReason::VersionStopped, None) => {
                 !room.may_be_busy() && !self.wants_rooms_of(&room.record.intent.version)
             }
-            (RemovalReason::RollingUpdateReplace, None) => {
-                !room.may_be_busy() && self.is_outdated(room)
+            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
+                !room.may_be_busy()
             }
             _ => true,
         }

@@ -91,7 +91,7 @@ fn ready(room: usize, is_new: bool) -> Room {
 
 /// As the rules say, by looking at all rooms.
 fn expected(rooms: &RoomTable, settings: ProtectionSettings) -> BTreeSet<RoomId> {
-    let counted = |room: &&Room| !room.record.intent.validation && room.is_busy();
+    let counted = |room: &&Room| !room.record.intent.validation && room.may_be_busy();
     let busy = rooms.iter().filter(counted).map(|r| r.record.id.clone());
     let mut busy: BTreeSet<RoomId> = busy.collect();
     let mut next: Vec<Place> = rooms
