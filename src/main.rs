@@ -23,6 +23,7 @@ mod observed;
 mod process_metrics;
 mod reporter;
 mod serve;
+mod services;
 mod settings;
 mod signals;
 mod start;

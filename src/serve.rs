@@ -5,13 +5,13 @@ use crate::grpc::{Grpc, NodeProof};
 use crate::listen::{Addresses, HttpListeners, Listeners, rooms_api_of_this_machine};
 use crate::metrics;
 use crate::module::{Duties, Module};
+use crate::services::Services;
 use crate::settings::{Settings, StoreKind};
 use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::{Apis, ResourcesService, UntilDone, VersionsApi, VersionsService, owned, routed};
-use maestro_core::ports::MetricsSource;
+use maestro_api::{Apis, VersionsApi};
 use maestro_grpc::{Audience, GrpcPeers, NodeTls};
 use maestro_http::versions::VersionParts;
 use maestro_http::{
@@ -79,10 +79,6 @@ where
     let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let url = rooms_api_url(settings, &addresses);
-    let (resources, versions) = of_manager(settings, &node, adapters.metrics(), url, io.handle());
-    let backup = adapters.backup(settings, io.handle().clone());
-    let services = Apis::of(&node, backup, resources.clone(), versions.clone());
     let secret = settings.nodes.secret.clone();
     let reporter = match duties.module.reads_figures() {
         true => adapters.reporter(settings, io.handle()),
@@ -90,23 +86,20 @@ where
     };
     let peers = GrpcPeers::new(secret.clone(), io.handle().clone()).by_certificate(tls.clone());
     let peers = Arc::new(peers);
-    let mut apis = routed(&node, services.clone(), peers.clone());
-    if settings.resources_known_everywhere() {
-        apis.metrics = services.metrics.clone();
-    }
+    let told = rooms_api_url(settings, &addresses);
+    let services = Services::of(settings, &node, &adapters, peers.clone(), told, io.handle());
     let parts = InternalParts {
-        operator: apis.operator.clone(),
+        operator: services.public.operator.clone(),
         metrics: settings
             .metrics_enabled
             .then(|| metrics::page([registry.clone(), of_nodes.clone()], node.clone(), reporter)),
         health: settings.healthcheck_enabled,
         skip_store_check: settings.skip_store_check,
     };
-    let until_done = Arc::new(UntilDone::new(node.clone(), apis.versions.clone()));
     let apis = ServedApis {
-        public: apis,
-        until_done: until_done.clone(),
-        nodes: owned(&node, services),
+        public: services.public.clone(),
+        until_done: services.until_done.clone(),
+        nodes: services.nodes.clone(),
         proof: NodeProof::of(secret, tls),
     };
     let serving = Serving::start(
@@ -130,9 +123,7 @@ where
     // Other nodes take the schedulers over while this one still answers.
     node.hand_over().await;
     serving.closing().await;
-    until_done.close();
-    versions.close().await;
-    resources.close().await;
+    services.close().await;
     // Nothing new is accepted from here on. What was accepted needs owners, or the way to those of other nodes.
     let grace = settings.graceful_shutdown;
     let nodes = serving.stop_public(grace).await;
@@ -183,20 +174,6 @@ async fn open(
     let opened = io.spawn(async move { Adapters::open(&wanted, store, hosting, measured).await });
     let adapters = opened.await.context("opening was interrupted")??;
     Ok((settings, listeners, addresses, adapters))
-}
-
-/// What the process does for clients of the K8s manager.
-fn of_manager(
-    settings: &Settings,
-    node: &Node,
-    metrics: Arc<dyn MetricsSource>,
-    rooms_api: String,
-    io: &Handle,
-) -> (Arc<ResourcesService>, Arc<VersionsService>) {
-    let measured = settings.resources.for_api();
-    let resources = ResourcesService::new(node.clone(), metrics, measured, io.clone());
-    let versions = VersionsService::new(node.clone(), rooms_api, io.clone());
-    (Arc::new(resources), Arc::new(versions))
 }
 
 /// As rooms are told: as set, or else that of this process, or else that of this machine.
