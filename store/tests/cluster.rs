@@ -428,3 +428,79 @@ async fn a_former_owner_does_not_fill_a_redis_that_lost_its_data() {
     owner.put(vec![Change::Clear, put("r-1")]).await;
     assert_eq!(owner.load().await.rooms.len(), 1);
 }
+
+/// What a node that died between the stores left.
+fn left_in_the_outbox(stores: &Stores, seq: u64, payload: &str) {
+    stores.rows(&format!(
+        "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('fleet', {seq}, convert_to('{payload}', 'UTF8'))"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_the_outbox_that_redis_has_is_not_written_again() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    owner.put(vec![put("r-2")]).await;
+    owner.put(vec![put("r-3")]).await;
+    owner.release().await;
+    // It was written, and its row was not deleted any more. Now it would delete what came later.
+    left_in_the_outbox(
+        &stores,
+        2,
+        r#"{"previous":1,"changes":[{"deleteRoom":"r-3"}]}"#,
+    );
+    let owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert_eq!((loaded.seq, loaded.rooms.len()), (Seq(3), 3));
+    assert!(!loaded.behind);
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+    let fence = stores.redis.texts(&["HGET", "maestro:fence", "fleet"]);
+    assert_eq!(fence, ["2:3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_the_outbox_that_follows_none_of_redis_tells_that_it_lost_changes() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    owner.release().await;
+    // Redis is at 1, and lost 2 and 3.
+    left_in_the_outbox(&stores, 4, r#"{"previous":3,"changes":[]}"#);
+    let owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert!(loaded.behind);
+    assert_eq!((loaded.seq, loaded.rooms.len()), (Seq(4), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_replaces_what_the_outbox_has_from_before() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    left_in_the_outbox(
+        &stores,
+        1,
+        r#"{"previous":0,"changes":[{"putRoom":"rubbish"}]}"#,
+    );
+    // It is still there when the snapshot has reached Postgres and not Redis.
+    stores
+        .redis
+        .ask(&["SET", "pending_operations:fleet", "no list"]);
+    let snapshot = vec![
+        Change::Clear,
+        Change::UpdateScheduler(scheduler("fleet", "v1.0.0")),
+        Change::PutOperation(Box::new(operation("fleet", 2))),
+    ];
+    assert!(owner.commit(snapshot).await.is_err());
+    assert_eq!(stores.rows("SELECT seq FROM maestro_outbox"), ["2"]);
+}
