@@ -61,7 +61,8 @@ impl Cluster {
             3..5 => {
                 let until = self.until(500..8_000);
                 self.note(|| format!("node {number} stands still"));
-                self.nodes[number].frozen_until = until;
+                let node = &mut self.nodes[number];
+                node.frozen_until = node.frozen_until.max(until);
             }
             5..7 => {
                 let until = self.until(500..8_000);
@@ -72,7 +73,8 @@ impl Cluster {
                 let until = self.until(500..8_000);
                 self.note(|| format!("a thread of node {number} is blocked"));
                 if let Some(owner) = self.nodes[number].owners.values_mut().next() {
-                    owner.blocked_until = until;
+                    // What waits keeps its place before what comes later.
+                    owner.blocked_until = owner.blocked_until.max(until);
                 }
             }
             8 => {
@@ -151,10 +153,6 @@ impl Cluster {
             let node = &mut self.nodes[number];
             node.member.draining = false;
             node.cut_off_until = Mono::default();
-            node.frozen_until = node.frozen_until.min(self.now);
-            for owner in node.owners.values_mut() {
-                owner.blocked_until = Mono::default();
-            }
         }
     }
 }

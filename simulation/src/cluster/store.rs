@@ -220,11 +220,12 @@ impl Row {
         self.owner == Some(session) && self.epoch == epoch
     }
 
-    /// Refuses an earlier owner. A store without a fence refuses nobody, so there the seq decides alone.
+    /// Refuses an earlier owner; where the fence is lost, the part of the store that loses nothing tells who that is.
     fn check(&self, epoch: Epoch) -> Result<(), CommitError> {
-        match self.fence {
-            Some(stored) if stored > epoch => Err(CommitError::Fenced { stored }),
-            _ => Ok(()),
+        let stored = self.fence.unwrap_or(self.epoch);
+        match stored > epoch {
+            true => Err(CommitError::Fenced { stored }),
+            false => Ok(()),
         }
     }
 
