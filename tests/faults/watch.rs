@@ -1,6 +1,7 @@
 //! Looks at the owners and the order of writes in both stores, all the time: epochs and seqs only grow, and an epoch
-//! has one owner.
+//! has one owner. The seq of a name that no scheduler has begins anew after the name was forgotten, under a new epoch.
 
+use crate::users::FLEETS;
 use maestro_testkit::servers::redis::Connection;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -60,7 +61,7 @@ impl Seen {
 
     fn owner(&mut self, name: String, now: Owner) {
         let before = self.owners.get(&name).cloned().unwrap_or_default();
-        if now.epoch < before.epoch || now.seq < before.seq {
+        if !follows((now.epoch, now.seq), (before.epoch, before.seq), &name) {
             self.wrong
                 .push(format!("{name}: from {before:?} back to {now:?}"));
         }
@@ -87,13 +88,19 @@ impl Seen {
         };
         let before = self.fences.insert(name.to_owned(), now);
         if let Some(before) = before
-            && (now.0 < before.0 || now.1 < before.1)
+            && !follows(now, before, name)
         {
             self.wrong.push(format!(
                 "{name}: the fence went from {before:?} back to {now:?}"
             ));
         }
     }
+}
+
+/// Whether an epoch and a seq may come after these.
+fn follows(now: (i64, i64), before: (i64, i64), name: &str) -> bool {
+    let is_anew = now.0 > before.0 && !FLEETS.contains(&name);
+    now.0 >= before.0 && (now.1 >= before.1 || is_anew)
 }
 
 /// Runs until it is aborted. `redis` is asked without a network between.

@@ -44,7 +44,7 @@ async fn rooms_come_back_whatever_is_deleted_by_hand() {
     let is_gone = || async { !site.all_pods().await.contains_key(&held) };
     assert!(eventually(seconds(30), is_gone).await);
 
-    // One that somebody labelled as ours is one too many, and the first to go.
+    // One that somebody labelled as ours is one too many and the first to go, once nobody can play in it any more.
     let ours: Vec<_> = site.all_pods().await.into_values().collect();
     let foreign = json!({
         "metadata": {"name": "foreign", "labels": {"heritage": "maestro", "maestro-scheduler": "harmed"}},
@@ -56,6 +56,13 @@ async fn rooms_come_back_whatever_is_deleted_by_hand() {
     let foreign = serde_json::from_value(foreign).expect("a pod");
     let made = site.pods().create(&PostParams::default(), &foreign).await;
     made.expect("created");
+    let foreign = "/schedulers/harmed/rooms/foreign";
+    let is_drained = || async { maestro.get(foreign).await.1["room"]["draining"] == true };
+    assert!(eventually(seconds(30), is_drained).await);
+    expect_untouched(&ours, &site.all_pods().await);
+    let at_once = format!("{foreign}?force=true");
+    let removed = maestro.delete(&at_once).await;
+    assert_eq!(removed.0, 200, "{}", removed.1);
     let is_gone = || async { !site.all_pods().await.contains_key("foreign") };
     assert!(eventually(seconds(30), is_gone).await);
     expect_untouched(&ours, &site.all_pods().await);
