@@ -278,7 +278,7 @@ pub(super) fn remove_room(
             amount: 0,
             rooms_ids: Some(vec![id.clone()]),
             reason: RemovalReason::RequestedByUser.into(),
-            force: false,
+            force,
             version: None,
         },
     )?;

@@ -170,6 +170,22 @@ fn a_forced_removal_ends_a_room_in_its_match() {
 }
 
 #[test]
+fn a_forced_removal_ends_a_room_that_drains() {
+    let mut fleet = Fleet::up(2);
+    let room = fleet.rooms()[0].clone();
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    let remove = |force| {
+        let room = room.clone();
+        Command::RemoveRoom { room, force }
+    };
+    fleet.order(remove(false)).unwrap();
+    assert!(fleet.machine.running.contains_key(&room));
+    let id = operation_of(fleet.order(remove(true)));
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert!(!fleet.machine.running.contains_key(&room));
+}
+
+#[test]
 fn a_match_beyond_the_drain_deadline_is_cut_short() {
     let (mut fleet, drains) = draining();
     let deadline = fleet.settings.drain_deadline.expect("there is one");

@@ -42,9 +42,10 @@ impl Operations {
         } else {
             run.left.extend(order.ids.iter().cloned());
             let amount = order.amount.clamp(0, self.settings.remove_limit);
-            // The original ends the rooms that the order names, whatever happened since.
+            // Rooms that are named by force end, whatever happened since; the original ends all that are named.
+            let by_force = pushed || order.force;
             run.left
-                .retain(|id| pushed || fleet.may_still_go(turn.now, id, reason));
+                .retain(|id| by_force || fleet.may_still_go(turn.now, id, reason));
             pick(fleet, turn, amount as usize, &order, pushed, &mut run);
         }
         run.left.retain(|id| fleet.rooms.get(id.as_str()).is_some());
