@@ -69,8 +69,14 @@ impl Far {
         ))
     }
 
-    /// The code of an order over gRPC, whose message is empty.
+    /// The code of an order over gRPC, whose message is empty. A refusal comes before the message was read, and curl
+    /// sometimes loses such an answer; then it asks again.
     fn calls(&mut self, port: &str, header: &str) -> String {
+        let mut answers = (0..20).map(|_| self.call(port, header));
+        answers.find(|code| !code.is_empty()).unwrap_or_default()
+    }
+
+    fn call(&mut self, port: &str, header: &str) -> String {
         self.prints(&format!(
             "printf '\\0\\0\\0\\0\\0' | curl -s --http2-prior-knowledge -o /dev/null -D - {header} -H 'content-type: application/grpc' -H 'te: trailers' \
              --data-binary @- http://{HERE}:{port}/version.VersionService/Start | tr -d '\\r' | sed -n 's/^grpc-status: //p' | head -1"

@@ -161,10 +161,10 @@ async fn ping_fresh(maestro: &Maestro, home: &Home, wanted: Wanted<'_>) -> (usiz
     (up, all.len())
 }
 
-/// Waits until both rooms have these variables and are ready.
+/// Waits until both rooms have these variables and are ready, and those before them are no longer listed.
 async fn fresh(maestro: &Maestro, home: &Home, wanted: Wanted<'_>) {
     let came = eventually(seconds(40), async || {
-        ping_fresh(maestro, home, wanted).await == (2, 2)
+        ping_fresh(maestro, home, wanted).await == (2, 2) && rooms(maestro, V1).await.len() == 2
     });
     assert!(came.await, "{:?}", home.pids("arena"));
 }

@@ -103,8 +103,9 @@ async fn a_queued_order_and_one_under_way_are_canceled() {
     ));
     let waiting = tokio::spawn(waiting.send());
     until_state(&maestro, V1, "STARTING").await;
-    let open = maestro.operations("arena", "active").await;
-    cancel(open[0]["id"].as_str().expect("an id")).await;
+    let open = async || maestro.operations("arena", "active").await;
+    assert!(eventually(seconds(30), async || open().await.len() == 1).await);
+    cancel(open().await[0]["id"].as_str().expect("an id")).await;
     let told = waiting.await.expect("no panic").expect("an answer");
     assert_eq!(told.status(), 409, "whoever waits is told");
     assert_eq!(state(&maestro, V1).await, "STOPPED");
