@@ -5,6 +5,7 @@ mod cluster;
 mod faults;
 mod operations;
 mod rooms;
+mod runtimes;
 
 use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_of, turn_times, view_of};

@@ -63,6 +63,7 @@ impl Definition {
                     version: input.any_version()?,
                 }
             }
+            "create_runtime" => input().map(|_| Self::CreateRuntime)?,
             "start_version" => Self::StartVersion {
                 version: input()?.version()?,
             },
@@ -184,6 +185,7 @@ mod tests {
                 force: true,
                 version: None,
             },
+            Definition::CreateRuntime,
             Definition::StartVersion {
                 version: "v2.0.0".into(),
             },

@@ -3,6 +3,7 @@
 use super::ids::{OperationId, RoomId, SchedulerName};
 use super::live_version::ConfigRestart;
 use super::reason::ReasonWord;
+use super::runtime_record::PlatformFault;
 use super::scheduler::Scheduler;
 use super::version::SchedulerVersion;
 use jiff::Timestamp;
@@ -76,6 +77,8 @@ pub enum Definition {
         /// The version to activate.
         new_active_version: SchedulerVersion,
     },
+    /// Makes the place of a runtime and the rights in it, also before there is a scheduler.
+    CreateRuntime,
     /// Gives a version of a managed scheduler its rooms.
     StartVersion {
         /// The version to start.
@@ -160,6 +163,7 @@ impl Definition {
             Self::CreateScheduler { .. } => "create_scheduler",
             Self::CreateNewSchedulerVersion { .. } => "create_new_scheduler_version",
             Self::SwitchActiveVersion { .. } => "switch_active_version",
+            Self::CreateRuntime => "create_runtime",
             Self::StartVersion { .. } => "start_version",
             Self::StopVersion { .. } => "stop_version",
             Self::PublishVersion { .. } => "publish_version",
@@ -181,6 +185,7 @@ impl Definition {
             Self::CreateScheduler { .. }
             | Self::CreateNewSchedulerVersion { .. }
             | Self::SwitchActiveVersion { .. }
+            | Self::CreateRuntime
             | Self::StartVersion { .. }
             | Self::StopVersion { .. }
             | Self::PublishVersion { .. }
@@ -281,6 +286,7 @@ impl Definition {
                 took_action: Some(took),
             } => json!({ "took_action": took }),
             Self::HealthController { took_action: None }
+            | Self::CreateRuntime
             | Self::StorageCleanUp
             | Self::DeleteScheduler => json!({}),
             Self::TestOperation { sleep_seconds } => json!({ "sleepSeconds": sleep_seconds }),
@@ -361,6 +367,9 @@ pub struct ResumeState {
     pub validation_attempts: u32,
     /// The cause of its failure; set when the rollback begins.
     pub failure: Option<String>,
+    /// Of `create_runtime`: what the caller can do about its failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<PlatformFault>,
     /// Id of the request that ordered it (X-Request-Id).
     pub request_id: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! What a caller asks of the owner, and what it is answered.
 
-use super::views::{LiveVersionView, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary};
+use super::views::{
+    LiveVersionView, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary, RuntimeView,
+};
 use crate::domain::*;
 use crate::ports::Forwarding;
 use crate::rules::patch::Patch;
@@ -50,6 +52,10 @@ pub enum Command {
     SwitchVersion(SchedulerVersion),
     /// Deletes the scheduler and its rooms.
     DeleteScheduler,
+    /// Makes the runtime of the name, whether it has a scheduler or not.
+    CreateRuntime,
+    /// The runtime as it is stored, and whether it is being made.
+    Runtime,
     /// Gives a stored version its rooms. The first one makes the scheduler a managed one (architecture 6, Live
     /// versions).
     StartVersion {
@@ -137,9 +143,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command creates the scheduler.
+    /// Whether the command makes the name exist, with a scheduler or with a runtime.
     pub fn makes_scheduler(&self) -> bool {
-        matches!(self, Self::CreateScheduler(_))
+        matches!(self, Self::CreateScheduler(_) | Self::CreateRuntime)
     }
 
     /// Whether it is a read: reads are answered from memory, also during an outage of the store.
@@ -150,6 +156,7 @@ impl Command {
             | Self::RoomsSummary
             | Self::Rollout
             | Self::LiveVersions
+            | Self::Runtime
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)
@@ -157,6 +164,7 @@ impl Command {
             | Self::Patch(_)
             | Self::SwitchVersion(_)
             | Self::DeleteScheduler
+            | Self::CreateRuntime
             | Self::StartVersion { .. }
             | Self::StopVersion { .. }
             | Self::PublishVersion(_)
@@ -183,6 +191,8 @@ impl Command {
             Self::Patch(_) => "patch",
             Self::SwitchVersion(_) => "switch_version",
             Self::DeleteScheduler => "delete_scheduler",
+            Self::CreateRuntime => "create_runtime",
+            Self::Runtime => "runtime",
             Self::StartVersion { .. } => "start_version",
             Self::StopVersion { .. } => "stop_version",
             Self::PublishVersion(_) => "publish_version",
@@ -240,6 +250,8 @@ pub enum Reply {
     Room(Box<RoomDetail>),
     /// For [`Command::LiveVersions`], in order.
     LiveVersions(Vec<LiveVersionView>),
+    /// For [`Command::Runtime`].
+    Runtime(RuntimeView),
     /// For the commands about rollouts: the progress after them.
     Rollout(Box<RolloutView>),
 }

@@ -82,6 +82,7 @@ impl Fleet {
         edit(live);
         let change = Change::PutLiveVersion(Box::new(live.clone()));
         turn.changes.push(change);
+        self.showing.changed();
         turn.reconsider = true;
     }
 

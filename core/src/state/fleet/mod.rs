@@ -26,6 +26,7 @@ mod protection;
 mod removal;
 mod room;
 mod rows;
+mod showing;
 mod status;
 mod table;
 mod touches;
@@ -41,6 +42,7 @@ use ended::{EndedRooms, Replaced};
 use exposure::Exposure;
 use graveyard::Graveyard;
 use listing::Listing;
+use showing::Showing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use work::WorkTable;
@@ -68,6 +70,9 @@ pub(in crate::state) struct Fleet {
     /// The version under validation.
     pub trial: Option<Trial>,
     pub operator: OperatorRecord,
+    /// The runtime that was created by itself.
+    pub runtime: Option<RuntimeRecord>,
+    pub showing: Showing,
     pub rooms: RoomTable,
     /// Rooms that have expired.
     pub expired: BTreeSet<RoomId>,
@@ -179,6 +184,8 @@ impl Fleet {
             outdated: BTreeSet::new(),
             trial: None,
             operator,
+            runtime: None,
+            showing: Showing::default(),
             rooms,
             expired: BTreeSet::new(),
             touched: VecDeque::new(),
