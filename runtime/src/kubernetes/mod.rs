@@ -19,6 +19,8 @@ mod listing;
 mod lookup;
 mod namespace;
 mod nodes;
+mod operator;
+mod platform;
 mod pod;
 mod ports;
 mod preflight;
@@ -32,6 +34,8 @@ mod watch;
 
 pub use hand_back::{HandBackError, hand_back};
 pub use listing::{ListError, all_rooms};
+pub use operator::Operator;
+pub use platform::{OperatorImage, PlatformSettings};
 pub use preflight::{Check, Verdict, preflight};
 pub use runtime::KubernetesRuntime;
 pub use settings::{

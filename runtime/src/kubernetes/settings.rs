@@ -1,5 +1,6 @@
 //! Settings of rooms as pods, and the errors of opening them.
 
+use super::platform::PlatformSettings;
 use k8s_openapi::api::core::v1::PodSecurityContext;
 use maestro_core::domain::PortRange;
 use std::path::PathBuf;
@@ -108,6 +109,8 @@ pub struct KubernetesSettings {
     pub pod: PodDefaults,
     /// The level of Pod Security that new namespaces enforce; `None`: the cluster's default.
     pub pod_security: Option<String>,
+    /// Runtimes, as the K8s manager creates them.
+    pub platform: PlatformSettings,
 }
 
 impl KubernetesSettings {
@@ -125,6 +128,7 @@ impl KubernetesSettings {
             topology_spread: None,
             pod: PodDefaults::default(),
             pod_security: None,
+            platform: PlatformSettings::default(),
         }
     }
 }
