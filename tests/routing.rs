@@ -15,8 +15,8 @@ use maestro_api::codec::messages::resourcemetrics::{
 use maestro_api::codec::messages::*;
 use maestro_api::{
     ApiResult, Apis, BackupError, Code, ManagementApi, OperatorApi, OwnerHint, Peers,
-    RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, Status,
-    Watch, management_calls, operator_calls, rooms_calls, routed,
+    RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, RuntimeApi,
+    RuntimesService, Status, Watch, management_calls, operator_calls, rooms_calls, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
@@ -99,6 +99,27 @@ impl ResourceMetricsApi for Other {
     }
 }
 
+#[async_trait::async_trait]
+impl RuntimeApi for Other {
+    async fn create(
+        &self,
+        context: &RequestContext,
+        _: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        let heard = self.hear(context).await;
+        heard.map(|()| runtime::Response::default())
+    }
+
+    async fn runtime_status(
+        &self,
+        context: &RequestContext,
+        _: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        let heard = self.hear(context).await;
+        heard.map(|()| runtime::RuntimeStatusResponse::default())
+    }
+}
+
 #[derive(Default)]
 struct Others(HashMap<&'static str, Arc<Other>>);
 
@@ -111,6 +132,7 @@ impl Peers for Others {
             rooms: other.clone(),
             operator: other.clone(),
             metrics: other.clone(),
+            runtimes: other.clone(),
         })
     }
 }
@@ -169,7 +191,8 @@ impl Front {
         let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
         let io = tokio::runtime::Handle::current();
         let metrics = ResourcesService::new(node.clone(), metrics, settings, io);
-        let services = Apis::of(&node, backup, Arc::new(metrics));
+        let runtimes = RuntimesService::new(node.clone(), LONG);
+        let services = Apis::of(&node, backup, Arc::new(metrics), Arc::new(runtimes));
         let apis = routed(&node, services, others.clone());
         Self {
             store,

@@ -17,6 +17,7 @@ mod operator;
 mod resource_metrics;
 mod rooms;
 mod routed;
+mod runtimes;
 mod seldom;
 mod service;
 mod status;
@@ -28,11 +29,12 @@ pub use operator::OperatorApi;
 pub use resource_metrics::{ResourceMetricsApi, Tick, Watch};
 pub use rooms::RoomsApi;
 pub use routed::{Peers, owned, routed};
+pub use runtimes::RuntimeApi;
 pub use seldom::Seldom;
 pub use service::{
     Apis, Backup, BackupDone, BackupError, CpuUnit, LOG_LINES, LOG_LINES_MAX, ManagementService,
     OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, ResourceSettings, ResourcesService,
-    RoomsService,
+    RoomsService, RuntimesService,
 };
 pub use status::{Code, OwnerHint, Status};
 

@@ -1,4 +1,4 @@
-//! Packages `api.v1` (contract 16), `maestro.v1` (ours) and `resourcemetrics`: generated services and clients that use
+//! Packages `api.v1` (contract 16), `maestro.v1` (ours), `resourcemetrics` and `runtime`: generated services and clients that use
 //! the messages of `maestro_api`.
 
 #![allow(
@@ -12,3 +12,4 @@
 tonic::include_proto!("api.v1");
 tonic::include_proto!("maestro.v1");
 tonic::include_proto!("resourcemetrics");
+tonic::include_proto!("runtime");

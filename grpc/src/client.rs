@@ -3,6 +3,7 @@
 
 mod reach;
 mod resource_metrics;
+mod runtimes;
 
 use std::error::Error;
 use std::time::Duration;

@@ -47,3 +47,5 @@ pub const CONTROL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The compiled descriptors of package `resourcemetrics`.
 pub const RESOURCES_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/resourcemetrics.bin"));
+/// The compiled descriptors of package `runtime`.
+pub const RUNTIMES_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));

@@ -75,7 +75,8 @@ impl GrpcPeers {
                 pings,
             }),
             operator: calls.clone(),
-            metrics: calls,
+            metrics: calls.clone(),
+            runtimes: calls,
         })
     }
 

@@ -10,7 +10,7 @@ use maestro_api::codec::messages::resourcemetrics::{
 use maestro_api::codec::messages::*;
 use maestro_api::{
     ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
+    RuntimeApi, Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
 };
 
 /// How every call behaves.
@@ -50,6 +50,7 @@ impl Script {
             rooms: self.clone(),
             operator: self.clone(),
             metrics: self.clone(),
+            runtimes: self.clone(),
         }
     }
 
@@ -131,6 +132,29 @@ impl ResourceMetricsApi for Script {
     ) -> ApiResult<AlertsResponse> {
         let heard = self.hear("get_alerts", context, format!("{request:?}"));
         heard.await.map(|()| AlertsResponse::default())
+    }
+}
+
+#[tonic::async_trait]
+impl RuntimeApi for Script {
+    async fn create(
+        &self,
+        context: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        let heard = self.hear("create", context, format!("{request:?}"));
+        heard.await.map(|()| runtime::Response::default())
+    }
+
+    async fn runtime_status(
+        &self,
+        context: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        let heard = self.hear("runtime_status", context, format!("{request:?}"));
+        heard
+            .await
+            .map(|()| runtime::RuntimeStatusResponse::default())
     }
 }
 

@@ -7,7 +7,8 @@ use futures_util::stream::BoxStream;
 use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Api, Code, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi, Status,
+    Api, Code, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
+    RuntimeApi, Status,
 };
 use tonic::{Request, Response};
 use tracing::Span;
@@ -18,6 +19,7 @@ use crate::api::operations_service_server::OperationsService;
 use crate::api::operator_service_server::OperatorService;
 use crate::api::resource_metrics_service_server::ResourceMetricsService;
 use crate::api::rooms_service_server::RoomsService;
+use crate::api::runtime_service_server::RuntimeService;
 use crate::api::schedulers_service_server::SchedulersService;
 use crate::status::status;
 use crate::watches::until_deadline;
@@ -63,7 +65,7 @@ impl Audience {
             Self::Nodes => CONTROL,
         };
         let lists = [
-            ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, control,
+            ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, control,
         ];
         lists.into_iter().flatten()
     }
@@ -291,6 +293,48 @@ impl ResourceMetricsService for ResourceMetrics {
         let (context, message) = taken(request);
         record("scheduler_name", &message.namespace);
         let answer = self.0.get_alerts(&context, message).await;
+        answer.map(Response::new).map_err(status)
+    }
+}
+
+/// `RuntimeService`.
+#[derive(Clone)]
+pub struct Runtimes(pub Arc<dyn RuntimeApi>);
+
+const RUNTIMES: &[Rpc] = &[
+    Rpc {
+        mutating: true,
+        ..resources("/runtime.RuntimeService/Create", false)
+    },
+    resources("/runtime.RuntimeService/RuntimeStatus", false),
+];
+
+/// The name of a runtime in logs. The message has credentials, and is not shown.
+fn record_runtime(message: &runtime::Request) {
+    if let Some(runtime) = &message.runtime {
+        record("scheduler_name", &runtime.namespace);
+    }
+}
+
+#[tonic::async_trait]
+impl RuntimeService for Runtimes {
+    async fn create(
+        &self,
+        request: Request<runtime::Request>,
+    ) -> Result<Response<runtime::Response>, tonic::Status> {
+        let (context, message) = taken(request);
+        record_runtime(&message);
+        let answer = self.0.create(&context, message).await;
+        answer.map(Response::new).map_err(status)
+    }
+
+    async fn runtime_status(
+        &self,
+        request: Request<runtime::Request>,
+    ) -> Result<Response<runtime::RuntimeStatusResponse>, tonic::Status> {
+        let (context, message) = taken(request);
+        record_runtime(&message);
+        let answer = self.0.runtime_status(&context, message).await;
         answer.map(Response::new).map_err(status)
     }
 }

@@ -16,6 +16,7 @@ pub mod operator;
 mod progress;
 mod request_scope;
 pub mod resources;
+pub mod runtimes;
 pub mod server;
 mod waiting;
 

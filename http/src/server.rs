@@ -8,6 +8,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_http::{HttpService, Request, Response};
@@ -20,7 +21,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use maestro_api::{ManagementApi, OperatorApi, ResourceMetricsApi, RoomsApi};
+use maestro_api::{ManagementApi, OperatorApi, ResourceMetricsApi, RoomsApi, RuntimeApi};
 
 use crate::connection::{Connection, ConnectionTimeouts};
 use crate::crowd::Crowd;
@@ -31,7 +32,8 @@ use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
 use crate::resources::configure_resources;
-use crate::waiting::{configure_refusing, configure_waiting};
+use crate::runtimes::configure_runtimes;
+use crate::waiting::{configure_refusing, configure_waiting, configure_watched};
 
 /// How long the shutdown of a connection may take.
 const DISCONNECT_MAX: Duration = Duration::from_secs(1);
@@ -64,12 +66,13 @@ pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
     operator: Arc<dyn OperatorApi>,
-    metrics: Arc<dyn ResourceMetricsApi>,
+    (metrics, runtimes): (Arc<dyn ResourceMetricsApi>, Arc<dyn RuntimeApi>),
     debug: bool,
 ) -> io::Result<Server> {
     let debug = debug.then(|| configure_debug(operator.clone(), &gateway));
     let operator = configure_operator(operator, &gateway);
     let resources = configure_resources(metrics, &gateway);
+    let runtimes = configure_runtimes(runtimes, &gateway);
     let stands_before = (guard::Server::Management, gateway.observers());
     bind(settings, stands_before, move |config| {
         if let Some(debug) = &debug {
@@ -77,6 +80,7 @@ pub fn management(
         }
         operator(config);
         resources(config);
+        runtimes(config);
         configure_docs(config);
         gateway.configure(config);
     })
@@ -108,6 +112,14 @@ pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Se
 /// Fails when it cannot listen on the socket.
 pub fn waiting(settings: ServerSettings, health: bool) -> io::Result<Server> {
     bind(settings, internally(), configure_waiting(health))
+}
+
+/// Serves the internal server of a process that has nothing else to serve.
+///
+/// # Errors
+/// Fails when it cannot listen on the socket.
+pub fn watched(settings: ServerSettings, ready: Arc<AtomicBool>) -> io::Result<Server> {
+    bind(settings, internally(), configure_watched(ready))
 }
 
 /// Serves an API of a process that waits for its stores: all calls are refused with 503.

@@ -9,8 +9,8 @@ use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
 use maestro_api::{
-    Apis, Backup, BackupDone, RequestContext, ResourceSettings, ResourcesService, Status, owned,
-    routed,
+    Apis, Backup, BackupDone, RequestContext, ResourceSettings, ResourcesService, RuntimesService,
+    Status, owned, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
@@ -79,7 +79,8 @@ fn of_client(client: GrpcClient) -> Apis {
         management: client.clone(),
         rooms: client.clone(),
         operator: client.clone(),
-        metrics: client,
+        metrics: client.clone(),
+        runtimes: client,
     }
 }
 
@@ -107,7 +108,8 @@ async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member)
 fn services(node: &Node) -> Apis {
     let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
     let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
-    Apis::of(node, backup(), Arc::new(metrics))
+    let runtimes = RuntimesService::new(node.clone(), Duration::from_secs(5));
+    Apis::of(node, backup(), Arc::new(metrics), Arc::new(runtimes))
 }
 
 fn backup() -> Backup {
@@ -204,7 +206,13 @@ impl Site {
             skip_store_check: false,
         };
         let servers = [
-            server::management(settings(), management, apis.operator, apis.metrics, false),
+            server::management(
+                settings(),
+                management,
+                apis.operator,
+                (apis.metrics, apis.runtimes),
+                false,
+            ),
             server::rooms(settings(), gateway::rooms(apis.rooms)),
             server::internal(settings(), parts),
         ];

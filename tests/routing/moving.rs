@@ -52,7 +52,8 @@ impl Real {
         });
         let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
         let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
-        let services = Apis::of(&node, backup, Arc::new(metrics));
+        let runtimes = RuntimesService::new(node.clone(), LONG);
+        let services = Apis::of(&node, backup, Arc::new(metrics), Arc::new(runtimes));
         let registry = prometheus::Registry::new();
         let served = owned(&node, services.clone());
         let server = GrpcServer::new(

@@ -9,7 +9,7 @@ use maestro_api::codec::messages::*;
 use maestro_api::codec::{Message, decode, encode};
 use maestro_api::{
     ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
+    RuntimeApi, Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
 };
 use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
 use serde_json::Value;
@@ -35,7 +35,8 @@ pub fn start(
         management: actor.clone(),
         rooms: actor.clone(),
         operator: actor.clone(),
-        metrics: actor,
+        metrics: actor.clone(),
+        runtimes: actor,
     };
     let running = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -101,5 +102,24 @@ impl ResourceMetricsApi for Actor {
         request: AlertsRequest,
     ) -> ApiResult<AlertsResponse> {
         self.answer("get_alerts", &request)
+    }
+}
+
+#[async_trait::async_trait]
+impl RuntimeApi for Actor {
+    async fn create(
+        &self,
+        _: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        self.answer("create", &request)
+    }
+
+    async fn runtime_status(
+        &self,
+        _: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        self.answer("runtime_status", &request)
     }
 }

@@ -10,6 +10,7 @@ mod drain;
 mod metrics;
 mod owned;
 mod router;
+mod runtimes;
 mod way;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ fn over<W: Way>(way: W) -> Apis {
         management: apis.clone(),
         rooms: apis.clone(),
         operator: apis.clone(),
-        metrics: apis,
+        metrics: apis.clone(),
+        runtimes: apis,
     }
 }

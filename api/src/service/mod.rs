@@ -8,19 +8,23 @@ mod nodes;
 mod operator;
 mod resources;
 mod rooms;
+mod runtimes;
 
 use std::sync::Arc;
 
 use maestro_actors::{Node, Order};
 use maestro_core::state::{Command, Reply};
 
-use crate::{ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi};
+use crate::{
+    ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi, RuntimeApi,
+};
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
 pub(crate) use nodes::no_such_node;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use resources::{CpuUnit, ResourceSettings, ResourcesService};
 pub use rooms::RoomsService;
+pub use runtimes::RuntimesService;
 
 /// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
 async fn ask(
@@ -47,16 +51,24 @@ pub struct Apis {
     pub operator: Arc<dyn OperatorApi>,
     /// What the rooms of a version use.
     pub metrics: Arc<dyn ResourceMetricsApi>,
+    /// Runtimes, which are made by themselves.
+    pub runtimes: Arc<dyn RuntimeApi>,
 }
 
 impl Apis {
     /// The APIs implemented by the actors of this node.
-    pub fn of(node: &Node, backup: Backup, metrics: Arc<dyn ResourceMetricsApi>) -> Self {
+    pub fn of(
+        node: &Node,
+        backup: Backup,
+        metrics: Arc<dyn ResourceMetricsApi>,
+        runtimes: Arc<dyn RuntimeApi>,
+    ) -> Self {
         Self {
             management: Arc::new(ManagementService::new(node.clone())),
             rooms: Arc::new(RoomsService::new(node.clone())),
             operator: Arc::new(OperatorService::new(node.clone(), backup)),
             metrics,
+            runtimes,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::api::operations_service_server::OperationsServiceServer;
 use crate::api::operator_service_server::OperatorServiceServer;
 use crate::api::resource_metrics_service_server::ResourceMetricsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
+use crate::api::runtime_service_server::RuntimeServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
@@ -25,10 +26,10 @@ use crate::crowd::{STREAMS_MAX, TURNS_MAX};
 use crate::identity::NodeSecret;
 use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
 use crate::services::{
-    Audience, Control, Fleet, Operations, Operator, ResourceMetrics, Rooms, Schedulers,
+    Audience, Control, Fleet, Operations, Operator, ResourceMetrics, Rooms, Runtimes, Schedulers,
 };
 use crate::tls::NodeTls;
-use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS};
+use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS, RUNTIMES_DESCRIPTORS};
 
 /// Concurrent calls per connection, of both kinds; further calls wait at the client.
 const CALLS_MAX: u32 = (TURNS_MAX + STREAMS_MAX) as u32;
@@ -42,7 +43,7 @@ const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const PING_MORE: usize = 1 << 10;
 
 /// The names that the health service knows: the whole server, and each service.
-const HEALTH_NAMES: [&str; 7] = [
+const HEALTH_NAMES: [&str; 8] = [
     "",
     "maestro.v1.FleetService",
     "maestro.v1.OperatorService",
@@ -50,6 +51,7 @@ const HEALTH_NAMES: [&str; 7] = [
     "api.v1.OperationsService",
     "api.v1.RoomsService",
     "resourcemetrics.ResourceMetricsService",
+    "runtime.RuntimeService",
 ];
 
 /// A bound server. It serves while [`GrpcServer::run`] is polled.
@@ -164,6 +166,7 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
             .register_encoded_file_descriptor_set(API_DESCRIPTORS)
             .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
             .register_encoded_file_descriptor_set(RESOURCES_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(RUNTIMES_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let Apis {
@@ -171,6 +174,7 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
         rooms,
         operator,
         metrics,
+        runtimes,
     } = apis;
     let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
     let operations = OperationsServiceServer::new(Operations(management.clone()));
@@ -190,9 +194,11 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
         .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX));
     let reads = OperatorServiceServer::new(Operator(operator.clone()));
     let metrics = ResourceMetricsServiceServer::new(ResourceMetrics(metrics));
+    let runtimes = RuntimeServiceServer::new(Runtimes(runtimes));
     let routes = routes
         .add_service(reads.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(metrics.max_decoding_message_size(MESSAGE_MAX));
+        .add_service(metrics.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(runtimes.max_decoding_message_size(MESSAGE_MAX));
     Ok(match audience {
         Audience::Public(_) => routes,
         Audience::Nodes => {

@@ -141,15 +141,18 @@ impl Operations {
             operation = operation.with("requestBody", body);
         }
         let done = match endpoint.answer {
-            Content::Json(schema) => done("application/json", reference(schema), ""),
+            Content::Json(schema) | Content::Later(schema) => {
+                done("application/json", reference(schema), "")
+            }
             Content::Object => done("application/json", plain(Type::Object), ""),
             Content::Text(kind) => done(kind, plain(Type::Text), ""),
         };
         let bad_input = endpoint.body.is_some() || !endpoint.query.is_empty();
-        let operation = operation.with(
-            "responses",
-            responses(done, endpoint.about.fails, bad_input),
-        );
+        let mut responses = responses(done.clone(), endpoint.about.fails, bad_input);
+        if let (Content::Later(_), Tree::Object(all)) = (&endpoint.answer, &mut responses) {
+            all.insert(1, ("202".to_owned(), done));
+        }
+        let operation = operation.with("responses", responses);
         self.add(servers, endpoint.path, &endpoint.method, operation);
     }
 
@@ -257,6 +260,11 @@ const FAILURES: &[(u16, &str, &str)] = &[
         400,
         "BadInput",
         "The request makes no sense (code 3), or cannot be done in this state (code 9); the message says why.",
+    ),
+    (
+        403,
+        "Forbidden",
+        "This process lacks a right for it (code 7); the message says which.",
     ),
     (404, "NotFound", "There is no such thing (code 5)."),
     (

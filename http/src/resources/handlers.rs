@@ -42,7 +42,7 @@ struct Begin {
 }
 
 /// A failure. Here a state that does not allow the call is a conflict.
-fn refused(status: Status) -> HttpResponse {
+pub(crate) fn refused(status: Status) -> HttpResponse {
     let conflict = status.code == Code::FailedPrecondition;
     let mut response = refusal(status);
     if conflict {

@@ -126,7 +126,7 @@ async fn an_answer_may_take_longer_than_any_request() {
         settings,
         api,
         fleet.apis().operator,
-        fleet.apis().metrics,
+        (fleet.apis().metrics, fleet.apis().runtimes),
         false,
     )
     .unwrap();

@@ -7,10 +7,11 @@ use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
-use maestro_api::{Apis, BackupError, ResourceSettings, ResourcesService};
+use maestro_api::{Apis, BackupError, ResourceSettings, ResourcesService, RuntimesService};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
 use maestro_http::resources::configure_resources;
+use maestro_http::runtimes::configure_runtimes;
 use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
@@ -134,6 +135,10 @@ impl Fleet {
             &self.node,
             Arc::new(move |_| Box::pin(async move { refused() })),
             self.resources.clone(),
+            Arc::new(RuntimesService::new(
+                self.node.clone(),
+                Duration::from_secs(5),
+            )),
         )
     }
 
@@ -144,12 +149,14 @@ impl Fleet {
                     management,
                     operator,
                     metrics,
+                    runtimes,
                     ..
                 } = self.apis();
                 let gateway = gateway::management(management);
                 configure_debug(operator.clone(), &gateway)(config);
                 configure_operator(operator, &gateway)(config);
                 configure_resources(metrics, &gateway)(config);
+                configure_runtimes(runtimes, &gateway)(config);
                 gateway.configure(config);
             }
             Server::Rooms => gateway::rooms(self.apis().rooms).configure(config),
