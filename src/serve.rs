@@ -10,7 +10,7 @@ use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::{Apis, ResourcesService, owned, routed};
+use maestro_api::{Apis, ResourcesService, RuntimesService, owned, routed};
 use maestro_grpc::{GrpcPeers, NodeTls};
 use maestro_http::{
     ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
@@ -84,7 +84,8 @@ where
         io.handle().clone(),
     ));
     let backup = adapters.backup(settings, io.handle().clone());
-    let services = Apis::of(&node, backup, resources.clone());
+    let runtimes = RuntimesService::new(node.clone(), settings.runtimes.status_timeout);
+    let services = Apis::of(&node, backup, resources.clone(), Arc::new(runtimes));
     let secret = settings.nodes.secret.clone();
     let reporter = match duties.module.reads_figures() {
         true => adapters.reporter(settings, io.handle()),
@@ -317,7 +318,7 @@ fn servers(
             with(listener, descriptors / 8, settings.trusted.clone()),
             gateway,
             apis.operator,
-            apis.metrics,
+            (apis.metrics, apis.runtimes),
             settings.serves_debug(),
         )?);
     }

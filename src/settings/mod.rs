@@ -14,6 +14,7 @@ mod nodes;
 mod origin;
 mod redis;
 mod resources;
+mod runtimes;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -28,6 +29,7 @@ pub use nodes::NodeSettings;
 pub use origin::masked;
 pub use redis::RedisRoles;
 pub use resources::ResourceKeys;
+pub use runtimes::RuntimeKeys;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
@@ -179,6 +181,8 @@ pub struct Settings {
     pub report_every: Duration,
     /// What rooms use, and who knows it.
     pub resources: ResourceKeys,
+    /// Runtimes, which are made by themselves.
+    pub runtimes: RuntimeKeys,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -225,6 +229,7 @@ impl Default for Settings {
             actor_threads: None,
             report_every: Duration::from_secs(10),
             resources: ResourceKeys::default(),
+            runtimes: RuntimeKeys::default(),
             unused: BTreeMap::new(),
         }
     }

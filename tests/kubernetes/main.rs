@@ -12,6 +12,7 @@ mod recording;
 mod refused;
 #[path = "../takeover/served.rs"]
 mod served;
+mod runtimes;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

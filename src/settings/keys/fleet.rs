@@ -29,6 +29,24 @@ fn places() -> Vec<Key> {
             "Where rooms live. auto: local processes, unless Kubernetes is set. simulated: without processes, for load tests.",
         ),
         Key::new(
+            "runtime.operator.enabled",
+            &FLAG,
+            |s| &mut s.runtimes.has_operator,
+            "On Kubernetes: give each runtime that is created by itself an operator, which looks after it.",
+        ),
+        Key::new(
+            "runtime.statusTimeout",
+            &PERIOD,
+            |s| &mut s.runtimes.status_timeout,
+            "How long after its creation a runtime may not be ready, before its status is ERROR.",
+        ),
+        Key::new(
+            "runtime.repairInterval",
+            &PERIOD,
+            |s| &mut s.core.platform_interval,
+            "How often the objects of runtimes and versions are compared with what they should be, and repaired.",
+        ),
+        Key::new(
             "runtime.process.host",
             &TEXT,
             |s| &mut s.room_host,

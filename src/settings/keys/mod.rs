@@ -5,6 +5,7 @@ mod fleet;
 mod kubernetes;
 mod nodes;
 mod resources;
+mod runtimes;
 mod servers;
 
 pub use cluster::POSTGRES_URL;
@@ -21,6 +22,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         fleet::keys(),
         cluster::others(),
         resources::keys(),
+        runtimes::keys(),
     ];
     parts.into_iter().flatten().collect()
 });
