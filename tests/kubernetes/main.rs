@@ -10,9 +10,9 @@ mod nodes;
 #[path = "../takeover/recording.rs"]
 mod recording;
 mod refused;
+mod runtimes;
 #[path = "../takeover/served.rs"]
 mod served;
-mod runtimes;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

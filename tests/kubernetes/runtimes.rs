@@ -53,15 +53,29 @@ async fn a_runtime_is_created_without_a_scheduler_which_adopts_it() {
     }
     let foreign = grpc.create(&internal, about("kube-system", 0)).await;
     assert_eq!(foreign.unwrap_err().code, Code::AlreadyExists);
-    let foreign = grpc.runtime_status(&internal, about("kube-system", -1)).await;
-    assert_eq!(foreign.unwrap_err().code, Code::NotFound, "nothing was made");
+    let foreign = grpc
+        .runtime_status(&internal, about("kube-system", -1))
+        .await;
+    assert_eq!(
+        foreign.unwrap_err().code,
+        Code::NotFound,
+        "nothing was made"
+    );
     // The next process knows the runtime, and the scheduler adopts it.
     drop(maestro);
     let maestro = home.start_with(&borrowed(&environment));
     let (code, status) = maestro
-        .call("GET", &format!("{}/schedulers/runtime/runtime/status", maestro.management), None)
+        .call(
+            "GET",
+            &format!("{}/schedulers/runtime/runtime/status", maestro.management),
+            None,
+        )
         .await;
-    assert_eq!((code, &status["Status"]), (200, &json!("STARTED")), "{status}");
+    assert_eq!(
+        (code, &status["Status"]),
+        (200, &json!("STARTED")),
+        "{status}"
+    );
     maestro
         .bring_up(&site.fleet(&home, &maestro.rooms, 1))
         .await;
@@ -101,21 +115,33 @@ async fn a_runtime_whose_operator_is_never_ready_is_in_error_after_its_time() {
     grpc.create(&RequestContext::internal(), about("unready-rt", 0))
         .await
         .unwrap();
-    let soon = grpc.runtime_status(&context(seconds(2)), about("unready-rt", 0));
-    let soon = soon.await.unwrap();
-    assert!(soon.Status == "CREATING" || began.elapsed() > seconds(6), "{soon:?}");
-    let late = grpc.runtime_status(&context(seconds(60)), about("unready-rt", 0));
-    let late = late.await.unwrap();
+    let patience = context(seconds(2));
+    let soon = grpc.runtime_status(&patience, about("unready-rt", 0)).await;
+    let soon = soon.unwrap();
+    assert!(
+        soon.Status == "CREATING" || began.elapsed() > seconds(6),
+        "{soon:?}"
+    );
+    let patience = context(seconds(60));
+    let late = grpc.runtime_status(&patience, about("unready-rt", 0)).await;
+    let late = late.unwrap();
     assert_eq!(late.Status, "ERROR", "{late:?}");
     assert!(began.elapsed() < seconds(50), "it hung");
     let said = late.conditions.join("\n");
     assert!(said.contains("Operator: not ready"), "{said}");
     maestro
-        .call("DELETE", &format!("{}/schedulers/unready-rt", maestro.management), None)
+        .call(
+            "DELETE",
+            &format!("{}/schedulers/unready-rt", maestro.management),
+            None,
+        )
         .await;
     let gone = || async {
         let found = site.plane.kubectl(&["get", "namespace", "unready-rt"]);
         found.is_err()
     };
-    assert!(eventually(seconds(90), gone).await, "it is removed with its name");
+    assert!(
+        eventually(seconds(90), gone).await,
+        "it is removed with its name"
+    );
 }

@@ -8,7 +8,8 @@ use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::decode;
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Apis, BackupError, RequestContext, ResourceSettings, ResourcesService, owned, routed,
+    Apis, BackupError, RequestContext, ResourceSettings, ResourcesService, RuntimesService, owned,
+    routed,
 };
 use maestro_core::ports::Member;
 use maestro_core::settings::CoreSettings;

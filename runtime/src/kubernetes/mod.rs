@@ -35,9 +35,9 @@ mod watch;
 pub use hand_back::{HandBackError, hand_back};
 pub use listing::{ListError, all_rooms};
 pub use operator::Operator;
-pub use platform::{OperatorImage, PlatformSettings};
 pub use preflight::{Check, Verdict, preflight};
 pub use runtime::KubernetesRuntime;
 pub use settings::{
-    Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
+    Access, KubernetesSettings, OpenError, OperatorImage, PlatformSettings, PodDefaults,
+    TopologySpread, security_context,
 };

@@ -1,6 +1,5 @@
 //! Settings of rooms as pods, and the errors of opening them.
 
-use super::platform::PlatformSettings;
 use k8s_openapi::api::core::v1::PodSecurityContext;
 use maestro_core::domain::PortRange;
 use std::path::PathBuf;
@@ -74,6 +73,34 @@ pub struct PodDefaults {
     pub priority_class_name: Option<String>,
     /// The service account in the scheduler's namespace.
     pub service_account_name: Option<String>,
+}
+
+/// What the operator of a runtime is started from.
+#[derive(Clone, Debug)]
+pub struct OperatorImage {
+    /// The image with its tag.
+    pub image: String,
+}
+
+/// Settings of runtimes.
+#[derive(Clone, Debug)]
+pub struct PlatformSettings {
+    /// The entry point of a runtime is `<namespace>.<this>`.
+    pub base_domain: String,
+    /// Told to the operator, whose image is then pulled only if it is missing.
+    pub development: bool,
+    /// `None`: runtimes have no operator.
+    pub operator: Option<OperatorImage>,
+}
+
+impl Default for PlatformSettings {
+    fn default() -> Self {
+        Self {
+            base_domain: "local".to_owned(),
+            development: false,
+            operator: None,
+        }
+    }
 }
 
 /// A security context from its JSON, for [`PodDefaults`].

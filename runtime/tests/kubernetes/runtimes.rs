@@ -7,7 +7,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
 use maestro_core::domain::{ConfigPairs, PlatformFault, SchedulerName};
-use maestro_core::ports::{PlatformObjects, Published, Runtime, ServicePort, Shown, VersionConfig};
+use maestro_core::ports::{Published, Runtime, ServicePort, Shown, VersionConfig};
 use maestro_testkit::contract::runtime::{RUNS, operation, scheduler};
 use maestro_testkit::control_plane::Fault;
 use serde_json::{Value, json};

@@ -4,7 +4,14 @@ use crate::settings::form::*;
 use crate::settings::key::Key;
 
 pub fn keys() -> Vec<Key> {
-    let parts = [places(), workers(), operations(), room_times(), services()];
+    let parts = [
+        places(),
+        limits(),
+        workers(),
+        operations(),
+        room_times(),
+        services(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -64,6 +71,11 @@ fn places() -> Vec<Key> {
             |s| &mut s.simulated.room_list,
             "File to which the ids of simulated rooms are written.",
         ),
+    ]
+}
+
+fn limits() -> Vec<Key> {
+    vec![
         Key::new(
             "actors.threads",
             &AUTO_THREADS,

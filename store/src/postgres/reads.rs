@@ -116,35 +116,43 @@ pub async fn load(
             Ok(())
         });
     }
-    for fetched in &operators {
+    add_records(&mut add, [&operators, &runtimes, &live, &seqs]);
+    Ok(all)
+}
+
+/// Puts something into the rows of a scheduler.
+type Add<'a> = dyn FnMut(&str, &mut dyn FnMut(&mut StoredRows) -> Result<(), DocumentError>) + 'a;
+
+/// What is stored beside the documents: of operators, runtimes, states of versions, and seqs.
+fn add_records(add: &mut Add<'_>, [operators, runtimes, live, seqs]: [&[Fetched]; 4]) {
+    for fetched in operators {
         let Json(record) = fetched.get::<_, Json<OperatorRecord>>(1);
         add(fetched.get(0), &mut |rows| {
             rows.operator = record;
             Ok(())
         });
     }
-    for fetched in &runtimes {
+    for fetched in runtimes {
         let Json(record) = fetched.get::<_, Json<RuntimeRecord>>(1);
         add(fetched.get(0), &mut |rows| {
             rows.runtime = Some(record.clone());
             Ok(())
         });
     }
-    for fetched in &live {
+    for fetched in live {
         let Json(live) = fetched.get::<_, Json<LiveVersion>>(1);
         add(fetched.get(0), &mut |rows| {
             rows.live.push(live.clone());
             Ok(())
         });
     }
-    for fetched in &seqs {
+    for fetched in seqs {
         let seq = Seq(count(fetched.get(1)));
         add(fetched.get(0), &mut |rows| {
             rows.seq = seq;
             Ok(())
         });
     }
-    Ok(all)
 }
 
 /// Active schedulers that match the filter, ordered by name. Each has the creation time of its row (contract 2.4). One

@@ -2,53 +2,26 @@
 //! namespace, its operator, its `Runtime`, a `ConfigMap` for each version with rooms, and the `Service` of the published
 //! version. All are labelled as ours; an object of the same name without the label is refused and left alone.
 
+mod faults;
 mod objects;
 mod status;
 mod writing;
 
-use super::client::{Calls, Failure};
+use super::client::Calls;
 use super::namespace::{Made, Namespaces, foreign_text, terminating_text};
+use super::settings::PlatformSettings;
 use async_trait::async_trait;
+use faults::{NO_CRD, refused};
 use maestro_core::domain::{OperationId, PlatformFault, SchedulerName};
-use maestro_core::ports::{
-    PlatformError, PlatformObjects, Prepared, RuntimeCondition, RuntimeError, Shown,
-};
+use maestro_core::ports::{PlatformError, PlatformObjects, Prepared, RuntimeCondition, Shown};
 use objects::Object;
 use std::sync::Arc;
 use writing::Writer;
 
-use objects::{RUNTIME_GROUP, configured};
+use objects::configured;
 pub use objects::{SERVICE, rights, runtime_resource, service};
 pub use status::Report;
 pub use writing::{change, is_ours, written};
-
-/// What the operator of a runtime is started from.
-#[derive(Clone, Debug)]
-pub struct OperatorImage {
-    /// The image with its tag.
-    pub image: String,
-}
-
-/// Settings of runtimes.
-#[derive(Clone, Debug)]
-pub struct PlatformSettings {
-    /// The entry point of a runtime is `<namespace>.<this>`.
-    pub base_domain: String,
-    /// Told to the operator, whose image is then pulled only if it is missing.
-    pub development: bool,
-    /// `None`: runtimes have no operator.
-    pub operator: Option<OperatorImage>,
-}
-
-impl Default for PlatformSettings {
-    fn default() -> Self {
-        Self {
-            base_domain: "local".to_owned(),
-            development: false,
-            operator: None,
-        }
-    }
-}
 
 /// Writes the objects, within the rate limit of all calls.
 pub struct Platform {
@@ -117,10 +90,6 @@ impl Platform {
     }
 }
 
-/// Why a `Runtime` cannot be written.
-const NO_CRD: &str = "Kubernetes does not know runtimes: apply deploy/kubernetes/common/runtime-definition.yaml first, \
-     or set runtime.operator.enabled to false";
-
 #[async_trait]
 impl PlatformObjects for Platform {
     async fn ensure_runtime(
@@ -150,11 +119,13 @@ impl PlatformObjects for Platform {
     ) -> Result<Vec<RuntimeCondition>, PlatformError> {
         let mut conditions = vec![self.writer.namespace_condition(name).await?];
         for object in objects::rights() {
-            conditions.push(self.writer.presence(name, &object).await?);
+            let found = self.writer.get(name, &object).await?;
+            conditions.push(status::presence(&object, found.as_ref()));
         }
         if let Some(operator) = &self.settings.operator {
             let deployment = objects::operator(operator, self.settings.development);
-            conditions.push(self.writer.readiness(name, &deployment).await?);
+            let found = self.writer.get(name, &deployment).await?;
+            conditions.push(status::readiness(&deployment, found.as_ref()));
         }
         Ok(conditions)
     }
@@ -167,19 +138,4 @@ impl PlatformObjects for Platform {
         self.show_configs(name, &shown).await?;
         self.show_service(name, &shown).await
     }
-}
-
-/// A failed call, by what the caller can do about it.
-fn refused(failure: Failure) -> PlatformError {
-    let is_right_missing = failure.is_right_missing();
-    let why = RuntimeError::from(failure);
-    let fault = match &why {
-        _ if is_right_missing => PlatformFault::Forbidden,
-        RuntimeError::Invalid(_) => PlatformFault::Invalid,
-        RuntimeError::Terminating(_) => PlatformFault::Terminating,
-        RuntimeError::Exhausted(_) | RuntimeError::Unavailable(_) | RuntimeError::NotFound => {
-            PlatformFault::Unavailable
-        }
-    };
-    PlatformError::new(fault, why.to_string())
 }

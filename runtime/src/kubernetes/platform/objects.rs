@@ -1,7 +1,7 @@
 //! The objects as they have to be.
 
 use super::super::labels;
-use super::{OperatorImage, PlatformSettings};
+use super::super::settings::{OperatorImage, PlatformSettings};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};

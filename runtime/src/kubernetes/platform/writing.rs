@@ -3,8 +3,9 @@
 use super::super::client::{Calls, Failure, namespaces};
 use super::super::labels;
 use super::super::limiter::Urgency;
-use super::objects::{CONFIG, Object, SERVICE};
-use super::{NO_CRD, refused};
+use super::faults::{NO_CRD, refused};
+use super::objects::{CONFIG, Object, RUNTIME_GROUP, SERVICE};
+
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -52,7 +53,8 @@ impl Writer {
         }
     }
 
-    async fn get(
+    /// An object as it is.
+    pub async fn get(
         &self,
         of: &SchedulerName,
         object: &Object,
@@ -181,30 +183,10 @@ impl Writer {
         })
     }
 
-    /// Whether an object is there and as it has to be.
-    pub async fn presence(
-        &self,
-        of: &SchedulerName,
-        object: &Object,
-    ) -> Result<RuntimeCondition, PlatformError> {
-        let found = self.get(of, object).await?;
-        Ok(super::status::presence(object, found.as_ref()))
-    }
-
-    /// Whether a Deployment has a pod that is ready.
-    pub async fn readiness(
-        &self,
-        of: &SchedulerName,
-        object: &Object,
-    ) -> Result<RuntimeCondition, PlatformError> {
-        let found = self.get(of, object).await?;
-        Ok(super::status::readiness(object, found.as_ref()))
-    }
-
     /// As [`refused`], for a call about an object.
     fn refused(&self, of: &SchedulerName, object: &Object, failure: Failure) -> PlatformError {
         match failure.code() {
-            404 if object.resource.group == super::RUNTIME_GROUP => {
+            404 if object.resource.group == RUNTIME_GROUP => {
                 PlatformError::new(PlatformFault::Invalid, NO_CRD)
             }
             404 => PlatformError::new(
@@ -299,7 +281,7 @@ mod tests {
         let pairs = pairs
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-        super::super::configured(&VersionConfig {
+        super::super::objects::configured(&VersionConfig {
             version: "v1.0.0".into(),
             revision: 3,
             pairs: ConfigPairs::new(pairs).unwrap(),
