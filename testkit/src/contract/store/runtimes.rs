@@ -21,7 +21,8 @@ pub async fn a_runtime_needs_no_scheduler_and_goes_with_one(harness: &dyn Harnes
     owner.put(vec![put(&record)]).await;
     other.put(vec![put(&record)]).await;
     assert_eq!(owner.load().await.runtime, Some(record.clone()));
-    let names = ports.ownership.discover().await.unwrap();
+    let mut names = ports.ownership.discover().await.unwrap();
+    names.sort();
     assert_eq!(names, ["fleet".into(), "fleet-2".into()]);
     let known = ports.ownership.owner(&owner.name).await.unwrap();
     assert_ne!(known, maestro_core::ports::Owner::Unknown);
