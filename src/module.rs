@@ -3,7 +3,7 @@
 use crate::settings::{Listen, Loaded, Settings, StoreKind};
 use clap::ValueEnum;
 
-/// The modules of the contract, `all` of them in one process, and the operator of one runtime, which is apart from them.
+/// The modules of the contract, `all` of them in one process, and the operator of one runtime, which is apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
     All,

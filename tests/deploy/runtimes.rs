@@ -140,6 +140,10 @@ async fn what_is_granted_for_runtimes_is_what_is_used_or_given() {
         .kubectl(&[&at[..], &["-n", "rt-granted"]].concat())
         .unwrap();
     platform.show(&name, shown(Some("v3.0.0"))).await.unwrap();
+    let edited = ["patch", "configmap", "v3.0.0-global", "-n", "rt-granted"];
+    let edit = ["--type=merge", "-p", r#"{"data": {"A": "2"}}"#];
+    plane.kubectl(&[&edited[..], &edit[..]].concat()).unwrap();
+    platform.show(&name, shown(Some("v3.0.0"))).await.unwrap();
     let repaired = object(&plane, &["role", "maestro-runtime", "-n", "rt-granted"]);
     runtime.shutdown().await;
 

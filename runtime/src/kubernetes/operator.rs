@@ -1,9 +1,9 @@
 //! The operator of one runtime: keeps the Service of its `Runtime` as that says, and writes what it sees into the
 //! status. It knows no store and no scheduler, and its rights end with its namespace.
 //!
-//! A change of the `Runtime` or of the Service is followed at once; everything is looked at again from time to time. The
-//! Service is read before the `Runtime` and written only as it was read, so that a publication which comes in between is
-//! never undone.
+//! A change of the `Runtime` or of the Service is followed at once; everything is looked at again from time to time.
+//! The Service is read before the `Runtime` and written only as it was read, so that a publication which comes in
+//! between is never undone.
 
 use super::client::plain;
 use super::failure::chain;

@@ -42,7 +42,6 @@ use ended::{EndedRooms, Replaced};
 use exposure::Exposure;
 use graveyard::Graveyard;
 use listing::Listing;
-use showing::Showing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use work::WorkTable;
@@ -158,6 +157,27 @@ pub(in crate::state) struct Protector {
     /// When everything is ordered again, whether anything changed or not: somebody may have edited the budget, and an
     /// earlier order may have failed. `None`: at once.
     due: Option<Mono>,
+}
+
+/// The order to show what there is that is under way, and when the next one is due.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Showing {
+    is_under_way: bool,
+    /// Something to show has changed since the last order.
+    is_changed: bool,
+    failures: u32,
+    /// When everything is ordered again, whether anything changed or not: somebody may have edited the objects, and an
+    /// earlier owner's order may have been lost. `None`: at once.
+    due: Option<Mono>,
+    /// The last failure that was reported.
+    told: String,
+}
+
+impl Showing {
+    /// What is to be shown has changed.
+    pub fn changed(&mut self) {
+        self.is_changed = true;
+    }
 }
 
 impl Fleet {

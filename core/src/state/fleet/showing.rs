@@ -16,27 +16,6 @@ use std::time::Duration;
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
-/// The order that is under way, and when the next one is due.
-#[derive(Debug, Default)]
-pub(in crate::state) struct Showing {
-    is_under_way: bool,
-    /// Something to show has changed since the last order.
-    is_changed: bool,
-    failures: u32,
-    /// When everything is ordered again, whether anything changed or not: somebody may have edited the objects, and an
-    /// earlier owner's order may have been lost. `None`: at once.
-    due: Option<Mono>,
-    /// The last failure that was reported.
-    told: String,
-}
-
-impl Showing {
-    /// What is to be shown has changed.
-    pub fn changed(&mut self) {
-        self.is_changed = true;
-    }
-}
-
 impl Fleet {
     /// Called at the end of each decision. `is_moving`: the place of the rooms is being made or removed.
     pub fn show(&mut self, turn: &mut Turn, is_moving: impl FnOnce() -> bool) {

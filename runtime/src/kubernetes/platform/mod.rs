@@ -1,6 +1,7 @@
 //! The objects of runtimes and versions beside their rooms (architecture 7, Objects of a runtime): the rights in a
-//! namespace, its operator, its `Runtime`, a `ConfigMap` for each version with rooms, and the `Service` of the published
-//! version. All are labelled as ours; an object of the same name without the label is refused and left alone.
+//! namespace, its operator, its `Runtime`, a `ConfigMap` for each version with rooms, and the `Service` of the
+//! published version. All are labelled as ours; an object of the same name without the label is refused and left
+//! alone.
 
 mod faults;
 mod objects;
