@@ -7,6 +7,7 @@
 #   bench/cluster.sh load    allocations and operations, beside the embedded store: two minutes
 #   bench/cluster.sh forwarded    pings at the owner's node and at another: two minutes
 #   bench/cluster.sh handover     1,000 schedulers leave a node that drains: one minute
+#   bench/cluster.sh pushed       operations that other tools push, until the owner's write that starts each: one minute
 #   bench/cluster.sh nodes   three nodes with 1,000 schedulers each, of which one is killed: two minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -134,6 +135,29 @@ handover() {
     curl --silent http://127.0.0.1:18182/metrics | grep '^maestro_cluster_unowned_seconds'
 }
 
+# From the RPUSH of another tool to the first change that the owner makes to that operation, in the clock of Redis.
+pushed() {
+    start 0
+    create 1 1
+    sleep 2
+    redis-cli -p 16379 monitor >"$folder/monitor" &
+    local monitor=$! number id
+    for number in $(seq -f '%012g' 1 "${1:-1000}"); do
+        id=00000000-0000-4000-8000-$number
+        redis-cli -p 16379 >/dev/null <<END
+hset operations:fleet-00001:$id id $id schedulerName fleet-00001 status 0 definitionName test_operation definitionContents '{"sleepSeconds":0}' createdAt $(date -u +%FT%TZ) executionHistory null
+rpush pending_operations:fleet-00001 $id
+END
+        sleep 0.02
+    done
+    kill "$monitor"
+    tr -d '"' <"$folder/monitor" | awk '
+        $4 == "rpush" {at[$6] = $1}
+        $3 == "lua]" && tolower($4) == "hset" {id = $5; sub(/.*:/, "", id); if (id in at) {print ($1 - at[id]) * 1000; delete at[id]}}' |
+        sort -n | awk '{all[NR] = $1} END {printf "%d started: median %.2f ms, p99 %.2f ms, longest %.2f ms\n",
+            NR, all[int(NR / 2) + 1], all[int(NR * 0.99) + 1], all[NR]}'
+}
+
 nodes() {
     for n in 0 1 2; do start $n; done
     # Each stays where it was created: simulated rooms are seen by their node alone.
@@ -158,4 +182,4 @@ $((($(commands) - asked) * 1000 / took)) commands of Redis a second meanwhile"
     unset "nodes[2]"
 }
 
-"${1:-idle}"
+"${1:-idle}" "${@:2}"

@@ -21,6 +21,8 @@ const PINGS: [&str; 1] = ["node/v1/pings.proto"];
 const RESOURCES: [&str; 1] = ["resourcemetrics.proto"];
 /// Runtimes, under the names that clients of the K8s manager know.
 const RUNTIMES: [&str; 1] = ["runtime.proto"];
+/// Orders about versions, likewise.
+const VERSIONS: [&str; 1] = ["version.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,9 +39,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     described("control.bin", &CONTROL)?;
     described("resourcemetrics.bin", &RESOURCES)?;
     described("runtime.bin", &RUNTIMES)?;
+    described("version.bin", &VERSIONS)?;
 
     // The services use the messages of `maestro_api`, so no message is declared twice.
-    let all = [&API[..], &PUBLIC, &CONTROL, &RESOURCES, &RUNTIMES].concat();
+    let all = [
+        &API[..],
+        &PUBLIC,
+        &CONTROL,
+        &RESOURCES,
+        &RUNTIMES,
+        &VERSIONS,
+    ]
+    .concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
         .extern_path(".maestro.v1", "::maestro_api::codec::messages")
@@ -48,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "::maestro_api::codec::messages::resourcemetrics",
         )
         .extern_path(".runtime", "::maestro_api::codec::messages::runtime")
+        .extern_path(".version", "::maestro_api::codec::messages::version")
         .codec_path("crate::codec::WireCodec")
         .compile_fds(protox::compile(all, ["proto"])?)?;
 

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context;
-use maestro_api::Apis;
-use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcControl, GrpcServer, NodeSecret, NodeTls};
+use maestro_api::{Apis, ManagerAccess};
+use maestro_grpc::{Audience, Bounds, GrpcControl, GrpcServer, NodeSecret, NodeTls};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -47,18 +47,13 @@ impl Grpc {
         connections_max: usize,
         registry: &Registry,
         apis: Apis,
-        actors_shown_to: ActorsShownTo,
+        (audience, access): (Audience, ManagerAccess),
         io: &Handle,
     ) -> anyhow::Result<Self> {
-        let server = GrpcServer::new(
-            listener,
-            Bounds::new(connections_max),
-            registry,
-            apis,
-            Audience::Public(actors_shown_to),
-        )
-        .await;
-        Ok(Self::run(server.context("cannot serve gRPC")?, io))
+        let bounds = Bounds::new(connections_max);
+        let server = GrpcServer::new(listener, bounds, registry, apis, audience).await;
+        let server = server.context("cannot serve gRPC")?;
+        Ok(Self::run(server.managed_by(access), io))
     }
 
     /// Serves other nodes, which prove that they are some. `registry` is not that of the public server, which has

@@ -24,6 +24,7 @@ mod operator;
 mod process_metrics;
 mod reporter;
 mod serve;
+mod services;
 mod settings;
 mod signals;
 mod start;

@@ -14,6 +14,9 @@ pub enum Module {
     MetricsReporter,
     /// Of one runtime on Kubernetes, from within its namespace
     Operator,
+    /// The calls of the K8s manager alone, over gRPC.
+    #[value(name = "k8s-manager")]
+    K8sManager,
 }
 
 impl std::fmt::Display for Module {
@@ -26,6 +29,7 @@ impl std::fmt::Display for Module {
             Self::RuntimeWatcher => "runtime-watcher",
             Self::MetricsReporter => "metrics-reporter",
             Self::Operator => "operator",
+            Self::K8sManager => "k8s-manager",
         })
     }
 }
@@ -50,6 +54,7 @@ impl Module {
             }
             Self::RoomsApi => "it serves the rooms API on roomsApi.port",
             Self::ManagementApi => "it serves the management API on api.port",
+            Self::K8sManager => "it serves the calls of the K8s manager on grpc.port",
             Self::RuntimeWatcher => "it watches its rooms itself",
             _ => "it works the operations of all schedulers",
         };
@@ -108,9 +113,10 @@ impl Duties {
             false => Some(settings.api.clone()),
         };
         // Several modules on one machine would take the same port; operators call the management API.
+        let serves_grpc = matches!(module, Module::ManagementApi | Module::K8sManager);
         let grpc = all
             .grpc
-            .filter(|_| module == Module::ManagementApi || loaded.is_set_by_hand("grpc.port"));
+            .filter(|_| serves_grpc || loaded.is_set_by_hand("grpc.port"));
         Ok(Self {
             module,
             management: all.management.filter(|_| module == Module::ManagementApi),

@@ -347,6 +347,9 @@ impl<S: Ownership> Ownership for Observed<S> {
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.inner.drain(session, draining).await
     }
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        self.inner.forget_unneeded().await
+    }
     async fn leave(&self) -> Result<(), StoreError> {
         self.inner.leave().await
     }

@@ -4,17 +4,20 @@ use crate::compose::{AdapterMetrics, Adapters, Hosting, claim_folder, open_store
 use crate::grpc::{Grpc, NodeProof};
 use crate::listen::{Addresses, HttpListeners, Listeners, rooms_api_of_this_machine};
 use crate::metrics;
-use crate::module::Duties;
+use crate::module::{Duties, Module};
+use crate::services::Services;
 use crate::settings::{Settings, StoreKind};
 use crate::waiting;
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use maestro_actors::Node;
-use maestro_api::{Apis, ResourcesService, RuntimesService, owned, routed};
-use maestro_grpc::{GrpcPeers, NodeTls};
+use maestro_api::{Apis, VersionsApi};
+use maestro_grpc::{Audience, GrpcPeers, NodeTls};
+use maestro_http::runtimes::RuntimeParts;
+use maestro_http::versions::VersionParts;
 use maestro_http::{
-    ConnectionTimeouts, HttpMetrics, InternalParts, RefusedRequests, ServerSettings, gateway,
-    server,
+    ConnectionTimeouts, HttpMetrics, InternalParts, ManagementParts, RefusedRequests,
+    ServerSettings, gateway, server,
 };
 use prometheus::Registry;
 use std::io;
@@ -77,15 +80,6 @@ where
     let (settings, listeners, addresses, adapters) = open(settings, duties, io, measured).await?;
     let settings = &settings;
     let node = Node::start(adapters.parts(settings, io.handle().clone()));
-    let resources = Arc::new(ResourcesService::new(
-        node.clone(),
-        adapters.metrics(),
-        settings.resources.for_api(),
-        io.handle().clone(),
-    ));
-    let backup = adapters.backup(settings, io.handle().clone());
-    let runtimes = RuntimesService::new(node.clone(), settings.runtimes.status_timeout);
-    let services = Apis::of(&node, backup, resources.clone(), Arc::new(runtimes));
     let secret = settings.nodes.secret.clone();
     let reporter = match duties.module.reads_figures() {
         true => adapters.reporter(settings, io.handle()),
@@ -93,12 +87,10 @@ where
     };
     let peers = GrpcPeers::new(secret.clone(), io.handle().clone()).by_certificate(tls.clone());
     let peers = Arc::new(peers);
-    let mut apis = routed(&node, services.clone(), peers.clone());
-    if settings.resources_known_everywhere() {
-        apis.metrics = services.metrics.clone();
-    }
+    let told = rooms_api_url(settings, &addresses);
+    let services = Services::of(settings, &node, &adapters, peers.clone(), told, io.handle());
     let parts = InternalParts {
-        operator: apis.operator.clone(),
+        operator: services.public.operator.clone(),
         metrics: settings
             .metrics_enabled
             .then(|| metrics::page([registry.clone(), of_nodes.clone()], node.clone(), reporter)),
@@ -106,12 +98,13 @@ where
         skip_store_check: settings.skip_store_check,
     };
     let apis = ServedApis {
-        public: apis,
-        nodes: owned(&node, services),
+        public: services.public.clone(),
+        until_done: services.until_done.clone(),
+        nodes: services.nodes.clone(),
         proof: NodeProof::of(secret, tls),
     };
     let serving = Serving::start(
-        settings,
+        (settings, duties),
         listeners,
         apis,
         parts,
@@ -130,11 +123,13 @@ where
 
     // Other nodes take the schedulers over while this one still answers.
     node.hand_over().await;
-    // New work is refused from here on; accepted work is answered.
     serving.closing().await;
-    resources.close().await;
+    services.close().await;
+    // Nothing new is accepted from here on. What was accepted needs owners, or the way to those of other nodes.
+    let grace = settings.graceful_shutdown;
+    let nodes = serving.stop_public(grace).await;
     node.shutdown().await;
-    serving.stop(settings.graceful_shutdown).await;
+    stop(nodes, grace).await;
     peers.close().await;
     let closed = io.spawn(adapters.close()).await;
     closed.context("closing was interrupted")?;
@@ -195,6 +190,8 @@ fn rooms_api_url(settings: &Settings, addresses: &Addresses) -> String {
 struct ServedApis {
     /// For everybody: calls reach the owner, wherever it runs.
     public: Apis,
+    /// Orders about versions, answered when they are carried out.
+    until_done: Arc<dyn VersionsApi>,
     /// For other nodes: calls are answered where the owner runs here.
     nodes: Apis,
     /// How those prove that they are nodes.
@@ -210,7 +207,7 @@ struct Serving {
 
 impl Serving {
     async fn start(
-        settings: &Settings,
+        (settings, duties): (&Settings, &Duties),
         listeners: Listeners,
         apis: ServedApis,
         parts: InternalParts,
@@ -218,7 +215,6 @@ impl Serving {
         io: &Handle,
     ) -> anyhow::Result<Self> {
         let Listeners { grpc, http, nodes } = listeners;
-        let shown_to = settings.actors_shown_over_grpc();
         let nodes = match (nodes, apis.proof) {
             (Some(listener), Some(proof)) => {
                 let connections_max = descriptors() / 8;
@@ -231,15 +227,25 @@ impl Serving {
             }
             _ => None,
         };
-        let apis = apis.public;
+        let (apis, until_done) = (apis.public, apis.until_done);
         let grpc = match grpc {
             Some(grpc) => {
-                let (most, apis) = (descriptors() / 8, apis.clone());
-                Some(Grpc::start(grpc, most, registry, apis, shown_to, io).await?)
+                let most = descriptors() / 8;
+                // As the K8s manager's own calls are answered.
+                let apis = Apis {
+                    versions: until_done.clone(),
+                    ..apis.clone()
+                };
+                let audience = match duties.module {
+                    Module::K8sManager => Audience::Manager,
+                    _ => Audience::Public(settings.actors_shown_over_grpc()),
+                };
+                let callers = (audience, settings.manager_access());
+                Some(Grpc::start(grpc, most, registry, apis, callers, io).await?)
             }
             None => None,
         };
-        let http = servers(settings, http, apis, parts, registry)?;
+        let http = servers(settings, http, apis, until_done, parts, registry)?;
         let http = http
             .into_iter()
             .map(|server| (server.handle(), actix_rt::spawn(server)));
@@ -264,8 +270,9 @@ impl Serving {
         }
     }
 
-    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit.
-    async fn stop(self, grace: Duration) {
+    /// Running gRPC calls end within `grace`; the HTTP servers have their own limit. What other nodes call goes on:
+    /// this one may still own what could not be handed over.
+    async fn stop_public(self, grace: Duration) -> Option<Grpc> {
         let http = async {
             for (handle, running) in self.http {
                 handle.stop(true).await;
@@ -274,12 +281,14 @@ impl Serving {
                 }
             }
         };
-        let stop = async |server: Option<Grpc>| {
-            if let Some(server) = server {
-                server.stop(grace).await;
-            }
-        };
-        tokio::join!(stop(self.grpc), http, stop(self.nodes));
+        tokio::join!(stop(self.grpc, grace), http);
+        self.nodes
+    }
+}
+
+async fn stop(server: Option<Grpc>, grace: Duration) {
+    if let Some(server) = server {
+        server.stop(grace).await;
     }
 }
 
@@ -287,6 +296,7 @@ fn servers(
     settings: &Settings,
     listeners: HttpListeners,
     apis: Apis,
+    until_done: Arc<dyn VersionsApi>,
     parts: InternalParts,
     registry: &Registry,
 ) -> anyhow::Result<Vec<Server>> {
@@ -317,9 +327,20 @@ fn servers(
         all.push(server::management(
             with(listener, descriptors / 8, settings.trusted.clone()),
             gateway,
-            apis.operator,
-            (apis.metrics, apis.runtimes),
-            settings.serves_debug(),
+            ManagementParts {
+                operator: apis.operator,
+                metrics: apis.metrics,
+                runtimes: RuntimeParts {
+                    runtimes: apis.runtimes,
+                    access: settings.manager_access(),
+                },
+                versions: VersionParts {
+                    orders: apis.versions,
+                    until_done,
+                    access: settings.manager_access(),
+                },
+                debug: settings.serves_debug(),
+            },
         )?);
     }
     if let Some(listener) = listeners.rooms {

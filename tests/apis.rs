@@ -195,6 +195,20 @@ impl Suite {
             Rooms POST "/scheduler/nobody/rooms/allocate", {});
     }
 
+    /// Orders about versions that cannot be carried out: each is one message, if there is an owner.
+    async fn refused_orders(&mut self, name: &str, at: &str) {
+        let brings = Messages(u64::from(name == "arena"));
+        let of = |version: &str| json!({"version": {"namespace": name, "name": version}});
+        ask!(self, brings, versions.start as contract, (of("v9.0.0")), Management POST format!("{at}/versions/v9.0.0/start"), {});
+        ask!(self, brings, versions.publish as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/publish"), {});
+        ask!(self, brings, versions.unpublish as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/unpublish"), {});
+        ask!(self, brings, versions.stop as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/stop"), {});
+        ask!(self, brings, versions.update_config as contract, (of("v1.0.0")), Management PUT format!("{at}/versions/v1.0.0/config"), {});
+        ask!(self, Messages(0), versions.update_config as contract,
+            {"version": {"namespace": name, "name": "v1.0.0", "config": [{"key": "not one"}]}},
+            Management PUT format!("{at}/versions/v1.0.0/config"), {"config": [{"key": "not one"}]});
+    }
+
     /// The calls that read a scheduler and its rooms.
     async fn read(&mut self, room: &str) {
         ask!(self, Whatever, management.list_schedulers as contract, {"game": "chess"}, Management GET "/schedulers?game=chess", null);
@@ -212,6 +226,12 @@ impl Suite {
                 Management GET format!("{at}/rooms/{room}/log?tail=1"), null);
             ask!(self, Whatever, operator.read_room_log as log, {"schedulerName": name, "roomId": room, "tail": 10_001},
                 Management GET format!("{at}/rooms/{room}/log?tail=10001"), null);
+            let live = format!("{at}/versions/status");
+            ask!(self, Whatever, operator.get_live_versions as ours, {"schedulerName": name}, Management GET live, null);
+            let config = format!("{at}/versions/v1.0.0/config");
+            let of = json!({"schedulerName": name, "version": "v1.0.0"});
+            ask!(self, Whatever, operator.get_version_config as ours, (of.clone()), Management GET config, null);
+            self.refused_orders(name, &at).await;
             ask!(self, Whatever, operator.get_rollout as ours, {"schedulerName": name}, Management GET format!("{at}/rollout"), null);
             ask!(self, Whatever, operator.get_actors as actors, {"schedulerName": name}, Internal GET format!("/debug/actors?scheduler={name}"), null);
             ask!(self, Whatever, operator.get_nodes as nodes, {"schedulerName": name}, Internal GET format!("/debug/nodes?scheduler={name}"), null);
@@ -341,6 +361,7 @@ fn all_calls() -> BTreeSet<&'static str> {
         management_calls!(names),
         rooms_calls!(names),
         operator_calls!(names),
+        vec!["start", "stop", "publish", "unpublish", "update_config"],
     ];
     all.into_iter().flatten().collect()
 }

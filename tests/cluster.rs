@@ -5,6 +5,8 @@ mod support;
 use maestro_testkit::servers::postgres::PostgresServer;
 use maestro_testkit::servers::redis::RedisServer;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use support::stores::{Stores, migrate};
 use support::{Home, Maestro, eventually, seconds};
@@ -184,4 +186,56 @@ async fn the_address_of_a_room_that_nobody_owns_is_read_from_the_store() {
     assert_eq!((status, &told["code"]), (503, &json!(14)), "{told}");
     let (status, told) = address_of("unheard-of").await;
     assert_eq!((status, &told["code"]), (404, &json!(5)), "{told}");
+}
+
+/// Requests over one connection for each client, until the node takes no more. Each answer must be a good one.
+async fn asks_until_the_end(url: String, asked: Arc<AtomicU64>) -> Vec<String> {
+    let client = reqwest::Client::new();
+    let mut bad = Vec::new();
+    // An error is a connection that the node did not take, or ended between two requests.
+    while let Ok(answer) = client.get(&url).send().await {
+        asked.fetch_add(1, Relaxed);
+        let status = answer.status();
+        let text = answer
+            .text()
+            .await
+            .unwrap_or_else(|why| format!("cut: {why}"));
+        if status != 200 || text.starts_with("cut") {
+            bad.push(format!("{status} {text}"));
+        }
+    }
+    bad
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_answers_all_that_it_accepted() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let homes = [Home::new(), Home::new()];
+    let nodes = homes.each_ref().map(|home| stores.node(home));
+    for fleet in FLEETS {
+        let created = nodes[0]
+            .post("/schedulers", &homes[0].mute_fleet(fleet, 1))
+            .await;
+        assert_eq!(created.0, 200, "{}", created.1);
+    }
+    assert!(eventually(seconds(30), || serves_all(&nodes[1])).await);
+    let [other, stopped] = nodes;
+    let asked = Arc::new(AtomicU64::new(0));
+    // Some of these it owns, others are routed.
+    let clients = FLEETS.iter().cycle().take(16).map(|fleet| {
+        let url = format!("{}/schedulers/{fleet}/rollout", stopped.management);
+        tokio::spawn(asks_until_the_end(url, asked.clone()))
+    });
+    let clients: Vec<_> = clients.collect();
+    let busy = || async { asked.load(Relaxed) > 200 };
+    assert!(eventually(seconds(20), busy).await);
+    let ended = tokio::task::spawn_blocking(move || stopped.stop());
+    for client in clients {
+        let bad = client.await.expect("no panic");
+        assert!(bad.is_empty(), "{} answers, such as {}", bad.len(), bad[0]);
+    }
+    assert!(ended.await.expect("no panic").success());
+    assert!(eventually(seconds(30), || serves_all(&other)).await);
 }

@@ -1,5 +1,7 @@
 //! The modules of the contract (1.1) as processes of their own, on one Postgres and one Redis.
 
+#[path = "support/grpc.rs"]
+mod grpc;
 mod support;
 
 use maestro_testkit::servers::postgres::PostgresServer;
@@ -258,4 +260,59 @@ async fn a_process_waits_for_its_stores() {
     assert!(eventually(seconds(20), || async { status("/readyz").await == 200 }).await);
     child.kill().expect("it can be killed");
     child.wait().expect("it ended");
+}
+
+/// The module `k8s-manager` serves the calls of that manager and nothing else, and passes them on to the owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_k8s_manager_is_a_module() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let home = Home::new();
+    let (worker, rooms) = (
+        stores.module("worker", &home, &[]),
+        stores.module("rooms-api", &home, &[]),
+    );
+    let management = stores.module("management-api", &home, &[]);
+    let manager = stores.module("k8s-manager", &home, &[]);
+    let fleet = home.mute_fleet("north", 2);
+    let created = || async { management.post("/schedulers", &fleet).await.0 == 200 };
+    assert!(eventually(seconds(30), created).await);
+    assert!(become_ready(&management, &rooms, 2).await);
+
+    assert_eq!(
+        (manager.management.as_str(), manager.rooms.as_str()),
+        ("", "")
+    );
+    let grpc = grpc::GrpcClient::connect(&manager.grpc).await;
+    let served: Vec<&str> = grpc.services.iter().map(String::as_str).collect();
+    let of_manager = [
+        "grpc.health.v1.Health",
+        "resourcemetrics.ResourceMetricsService",
+        "version.VersionService",
+    ];
+    let mut others: Vec<_> = served
+        .iter()
+        .filter(|name| !of_manager.contains(name))
+        .collect();
+    others.retain(|name| !name.starts_with("grpc.reflection."));
+    assert!(others.is_empty() && served.len() > 3, "{served:?}");
+    let order = async |what: &str| {
+        let version = json!({"version": {"namespace": "north", "name": "v1.0.0"}});
+        let method = format!("version.VersionService/{what}");
+        let answer = grpc
+            .send(&method, version, &[("grpc-timeout", "30S")])
+            .await;
+        answer.expect("it is done").0["message"].to_string()
+    };
+    assert!(order("Start").await.contains("is started"));
+    assert!(order("Publish").await.contains("is published"));
+    let metrics = json!({"namespace": "north", "versionName": "v1.0.0"});
+    let method = "resourcemetrics.ResourceMetricsService/GetVersion";
+    // The owner answers, whose rooms are simulated here.
+    let told = grpc.call(method, metrics).await.expect_err("simulated");
+    assert!(told.message().contains("simulated rooms"), "{told:?}");
+    for maestro in [manager, management, rooms, worker] {
+        assert!(maestro.stop().success());
+    }
 }

@@ -456,6 +456,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
         "resourcemetrics.ResourceMetricsService",
+        "version.VersionService",
     ] {
         assert!(
             grpc.services.iter().any(|s| s == service),
@@ -473,6 +474,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
         "resourcemetrics.ResourceMetricsService",
+        "version.VersionService",
     ] {
         let service = service.to_owned();
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();

@@ -28,6 +28,7 @@ fn a_module_that_needs_a_shared_store_says_what_to_run_instead() {
         "worker",
         "runtime-watcher",
         "metrics-reporter",
+        "k8s-manager",
     ] {
         let data = data.to_str().expect("a path");
         let output = run(&["start", module, "--data-dir", data]);

@@ -7,9 +7,11 @@ mod schema;
 mod support;
 
 use command::{bad, good};
+use maestro_testkit::servers::postgres::PostgresServer;
+use maestro_testkit::servers::redis::RedisServer;
 use serde_json::{Value, json};
 use std::time::Instant;
-use support::stores::Stores;
+use support::stores::{Stores, migrate};
 use support::{Home, Maestro, eventually, seconds};
 
 const FLEETS: [&str; 4] = ["north", "east", "south", "west"];
@@ -196,4 +198,58 @@ async fn drained(first: &Maestro, second: &Maestro, one: &Value) {
         "maestro_node_grpc_server_handled_total{{grpc_code=\"OK\",grpc_method=\"DrainNode\",{method}}} 2"
     );
     assert!(has_samples(first, &[&sample]).await, "{sample}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_away_each_node_tells_what_it_saw_last() {
+    let (Some(mut server), Some(redis)) = (
+        PostgresServer::start(&[]).await,
+        RedisServer::start(&[]).await,
+    ) else {
+        return;
+    };
+    let stores = Stores {
+        postgres: server.database(),
+        redis,
+    };
+    migrate(&stores.environment());
+    let (first_home, second_home) = (Home::new(), Home::new());
+    let first = stores.node(&first_home);
+    let fleet = first_home.mute_fleet("north", 1);
+    assert_eq!(first.post("/schedulers", &fleet).await.0, 200);
+    let second = stores.node(&second_home);
+    let both = || async {
+        let owned = owner(&second, "north").await;
+        let nodes = seen(&second).await["nodes"].as_array().map(Vec::len);
+        nodes == Some(2) && owned["session"] == me(&first).await["session"]
+    };
+    assert!(eventually(seconds(20), both).await);
+    let session = me(&first).await["session"].clone();
+    // It has listed the schedulers since.
+    let path = "/schedulers/north/rollout";
+    assert!(eventually(seconds(20), || async { second.get(path).await.0 == 200 }).await);
+    assert!(seen(&second).await.get("remembered").is_none());
+
+    server.kill();
+    let remembers = || async { seen(&second).await["remembered"]["age_ms"].is_u64() };
+    assert!(eventually(seconds(20), remembers).await);
+    let page = seen(&second).await;
+    assert_eq!(page["nodes"].as_array().map(Vec::len), Some(2), "{page}");
+    assert_eq!(owner(&second, "north").await["session"], session);
+    let row = me(&second).await;
+    assert_eq!(
+        (&row["owned"], &row["lease_left_ms"]),
+        (&json!(0), &Value::Null)
+    );
+    let table = good(&["nodes", "--url", &second.grpc]);
+    assert!(table.contains("the store cannot be read"), "{table}");
+    let (status, told) = second.internal("GET", "/debug/actors", None).await;
+    assert_eq!(status, 200, "{told}");
+    let asked = Instant::now();
+    seen(&second).await;
+    assert!(asked.elapsed() < seconds(3), "{:?}", asked.elapsed());
+
+    server.again().await;
+    let fresh = || async { seen(&second).await.get("remembered").is_none() };
+    assert!(eventually(seconds(20), fresh).await);
 }

@@ -229,7 +229,9 @@ async fn looks(caller: &mut Caller<'_>) {
     {
         match item["get"]["operationId"].as_str() {
             None | Some("listOperations") => {}
-            Some("watchVersionMetrics") => caller.streams("watchVersionMetrics").await,
+            Some(name @ ("watchVersionMetrics" | "watchRoomStatuses")) => {
+                caller.streams(name).await;
+            }
             // Rooms that are processes have none.
             Some(name @ "getVersionAlerts") => assert_eq!(caller.call(name, None).await.0, 409),
             Some(name) => drop(caller.works(name, None).await),
@@ -269,6 +271,25 @@ async fn orders(caller: &mut Caller<'_>, home: &Home) {
     caller.know("order", &json!("pause"));
     caller.works("steerRollout", None).await;
     caller.works("removeRoom", None).await;
+    for name in [
+        "startVersion",
+        "publishVersion",
+        "unpublishVersion",
+        "configureVersion",
+        "stopVersion",
+    ] {
+        let (status, answer) = caller.call(name, None).await;
+        assert_eq!(status, 202, "{name}: {answer}");
+        let id = &answer["operation_id"];
+        // The rollout is paused, and a room may be held for a match.
+        if matches!(name, "configureVersion" | "stopVersion") {
+            caller.know("operationId", id);
+            caller.works("cancelOperation", None).await;
+        }
+        maestro
+            .ended("described", id.as_str().expect("an id"))
+            .await;
+    }
 }
 
 /// The name is in the path.

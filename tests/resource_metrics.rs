@@ -13,7 +13,7 @@ use grpc::GrpcClient;
 use maestro_api::codec::messages::resourcemetrics::VersionRequest;
 use maestro_api::{RequestContext, ResourceMetricsApi, Tick};
 use serde_json::{Value, json};
-use support::{Home, Maestro, eventually, seconds};
+use support::{Home, Maestro, eventually, memory_kib, seconds};
 
 const SERVICE: &str = "resourcemetrics.ResourceMetricsService";
 const METRICS: &str = "/schedulers/arena/versions/v1.0.0/metrics";
@@ -198,5 +198,49 @@ async fn the_script_shows_samples() {
     assert!(
         said.matches("versionResourceMetrics").count() >= 2,
         "{output:?}"
+    );
+}
+
+/// The figures of `docs/k8s-manager.md`, from the second run on:
+/// `cargo test --release --test resource_metrics -- --ignored --nocapture figures`.
+#[ignore = "it measures a release build"]
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_of_a_thousand_watches() {
+    const WATCHES: usize = 1_000;
+    let home = Home::new();
+    let maestro = busy(&home).await;
+    let known = eventually(seconds(60), async || last(&maestro).await.is_some());
+    assert!(known.await);
+    let client = maestro_grpc::GrpcClient::new(&maestro.grpc).expect("a URL");
+    let context = RequestContext::internal();
+    let request = VersionRequest {
+        namespace: "arena".into(),
+        versionName: "v1.0.0".into(),
+        ..VersionRequest::default()
+    };
+    let (mut watches, mut first) = (Vec::new(), Vec::new());
+    let before = memory_kib(maestro.pid());
+    for _ in 0..WATCHES {
+        let begun = Instant::now();
+        let watch = client.watch_version(&context, request.clone()).await;
+        let mut watch = watch.expect("a stream");
+        assert!(matches!(watch.next().await, Some(Ok(Tick::Samples(_)))));
+        first.push(begun.elapsed());
+        watches.push(watch);
+    }
+    // Several ticks, which all of them are told.
+    for _ in 0..5 {
+        let next = watches.iter_mut().map(|watch| watch.next());
+        let told = futures_util::future::join_all(next).await;
+        assert!(told.iter().all(|tick| matches!(tick, Some(Ok(_)))));
+    }
+    let more = memory_kib(maestro.pid()).saturating_sub(before);
+    first.sort_unstable();
+    let slowest = first[WATCHES * 99 / 100];
+    println!("{WATCHES} watches: {more} KiB, first sample within {slowest:?} (99 of 100)");
+    assert!(more < 50 * 1024, "{more} KiB");
+    assert!(
+        slowest < std::time::Duration::from_millis(300),
+        "{slowest:?}"
     );
 }

@@ -14,9 +14,10 @@ use maestro_api::codec::messages::resourcemetrics::{
 };
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    ApiResult, Apis, BackupError, Code, ManagementApi, OperatorApi, OwnerHint, Peers,
+    ApiResult, Apis, BackupError, Code, ManagementApi, NodeWatch, OperatorApi, OwnerHint, Peers,
     RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, RuntimeApi,
-    RuntimesService, Status, Watch, management_calls, operator_calls, rooms_calls, routed,
+    RuntimesService, Status, VersionsApi, VersionsService, Watch, management_calls, operator_calls,
+    rooms_calls, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
@@ -120,6 +121,32 @@ impl RuntimeApi for Other {
     }
 }
 
+macro_rules! orders {
+    ($($rpc:ident)*) => {
+        #[async_trait::async_trait]
+        impl VersionsApi for Other {
+            $(async fn $rpc(
+                &self,
+                context: &RequestContext,
+                _: version::Request,
+            ) -> ApiResult<version::Response> {
+                self.hear(context).await.map(|()| version::Response::default())
+            })*
+
+            async fn watch_node_status(
+                &self,
+                context: &RequestContext,
+                _: version::NodeStatusRequest,
+            ) -> ApiResult<NodeWatch> {
+                self.hear(context).await?;
+                Ok(Box::pin(futures_util::stream::pending()))
+            }
+        }
+    };
+}
+
+orders! { start stop publish unpublish update_config }
+
 #[derive(Default)]
 struct Others(HashMap<&'static str, Arc<Other>>);
 
@@ -133,6 +160,7 @@ impl Peers for Others {
             operator: other.clone(),
             metrics: other.clone(),
             runtimes: other.clone(),
+            versions: other.clone(),
         })
     }
 }
@@ -190,9 +218,16 @@ impl Front {
         });
         let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
         let io = tokio::runtime::Handle::current();
-        let metrics = ResourcesService::new(node.clone(), metrics, settings, io);
+        let metrics = ResourcesService::new(node.clone(), metrics, settings, io.clone());
         let runtimes = RuntimesService::new(node.clone(), LONG);
-        let services = Apis::of(&node, backup, Arc::new(metrics), Arc::new(runtimes));
+        let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
+        let services = Apis::of(
+            &node,
+            backup,
+            Arc::new(metrics),
+            Arc::new(runtimes),
+            Arc::new(versions),
+        );
         let apis = routed(&node, services, others.clone());
         Self {
             store,

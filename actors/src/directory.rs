@@ -12,8 +12,10 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 /// Maximum number of owners for names that no scheduler has. A switch ordered under such a name waits for its
 /// scheduler, for a minute or while the queues are paused.
@@ -41,6 +43,8 @@ struct Inner {
     /// Schedulers without an owner here: the node that owns them, if there is one.
     elsewhere: DashMap<SchedulerName, Option<Holder>>,
     members: RwLock<Arc<[Member]>>,
+    /// When the members were looked at.
+    looked_at: RwLock<Option<Instant>>,
     changed: Notify,
     closed: AtomicBool,
     /// All schedulers of the store are registered: from then on a missing name means "no such scheduler", or a new one.
@@ -99,9 +103,16 @@ impl Directory {
     pub(crate) fn set_members(&self, members: &[Member]) {
         self.0.counters.taken.looked(members);
         *self.0.members.write() = members.into();
+        *self.0.looked_at.write() = Some(Instant::now());
         // A node that hosts nothing waits for one that does, which may join at any time.
         let has_company = members.len() > 1 || members.iter().any(|member| !member.hosts);
         self.0.has_company.store(has_company, Relaxed);
+    }
+
+    /// How long ago that was.
+    pub(crate) fn look_age(&self) -> Option<Duration> {
+        let looked_at = *self.0.looked_at.read();
+        looked_at.map(|at| at.elapsed())
     }
 
     /// Whether no other node has to do with this scheduler: its owner runs here, or this is the only node and knows no

@@ -61,6 +61,6 @@ pub use directory::{Directory, Location};
 pub use error::{CallError, EventError};
 pub use handle::{AskTimeouts, SchedulerHandle};
 pub use metrics::{FleetReport, report_fleets};
-pub use node::Node;
+pub use node::{Node, Nodes, Remembered};
 pub use order::Order;
 pub use parts::{ActorSettings, NodeParts};

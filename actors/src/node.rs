@@ -4,8 +4,11 @@ mod cluster;
 #[cfg(feature = "faults")]
 mod faults;
 mod operations;
+mod overview;
 mod rooms;
 mod runtimes;
+
+pub use overview::{Nodes, Remembered};
 
 use crate::catalog::Catalog;
 use crate::debug::{ActorView, DebugView, turn_of, turn_times, view_of};

@@ -226,7 +226,17 @@ impl Survey {
             self.note(&name, owner);
         }
         self.sample().await;
+        self.tidy().await;
         Ok(())
+    }
+
+    /// Names that nobody needs any more would otherwise be kept and listed for ever. The next listing tries again.
+    async fn tidy(&mut self) {
+        match tokio::time::timeout(OWNER_MAX, self.parts.ownership.forget_unneeded()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "unneeded names are not forgotten"),
+            Err(_) => debug!("unneeded names are not forgotten in time"),
+        }
     }
 
     /// Reads what metrics show of the store. Nothing else depends on it.

@@ -215,9 +215,11 @@ impl Writer {
     fn note_refusal(&self, outcome: &Result<(), CommitError>, refused: &mut Refused) {
         let Err(CommitError::NotApplied(cause)) = outcome else {
             *refused = Refused::default();
+            self.effects.gauge.refused.store(0, Relaxed);
             return;
         };
         if self.store.outage().is_none() && refused.note(cause.text()) {
+            self.effects.gauge.refused.store(1, Relaxed);
             warn!(
                 scheduler_name = %self.scheduler, %cause,
                 "the store refuses the changes of this scheduler; they are tried again and again"

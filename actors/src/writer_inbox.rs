@@ -41,6 +41,8 @@ pub(crate) struct WriterGauge {
     pub seq: AtomicU64,
     pub commits: AtomicU64,
     pub retries: AtomicU64,
+    /// 1 while the store refuses the changes of this scheduler and takes those of others.
+    pub refused: AtomicU64,
     pub held: Held,
 }
 

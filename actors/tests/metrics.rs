@@ -449,3 +449,20 @@ fn what_cannot_be_loaded_and_what_waits_is_counted() {
         assert_eq!(w.of_fleet(retries), Some(1.0));
     });
 }
+
+#[test]
+fn a_scheduler_that_the_store_refuses_alone_is_told_from_an_outage() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let is = |value| w.of_fleet("maestro_store_refused") == Some(value);
+        assert!(is(0.0), "{}", w.page());
+        w.store
+            .fail_always(StoreCall::Commit, StoreFault::NotApplied);
+        let refused = w.ask(Command::SetPaused(true)).await;
+        assert!(refused.is_err(), "{refused:?}");
+        eventually(LONG, "it is told", || is(1.0)).await;
+        assert!(w.page().contains("maestro_store_failing 0"), "{}", w.page());
+        w.store.heal();
+        eventually(LONG, "it is over", || is(0.0)).await;
+    });
+}

@@ -328,3 +328,22 @@ fn the_view_of_an_owner_is_what_it_does() {
         eventually(LONG, "its watch ends", ended).await;
     });
 }
+
+#[test]
+fn a_name_with_operations_alone_keeps_its_owner_until_they_have_ended() {
+    Setup::empty().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let switch = Command::SwitchVersion("v1.0.0".into());
+        w.node.ask("nobody", switch, None).await.unwrap();
+        assert_eq!(w.store.open_operations("nobody").len(), 1);
+        let ended = || w.store.open_operations("nobody").is_empty();
+        eventually(2 * LONG, "the operation ends", ended).await;
+        assert_eq!(
+            w.store.epoch_of("nobody"),
+            Epoch(1),
+            "one owner all the time"
+        );
+        let is_gone = || w.node.directory().count() == 0;
+        eventually(LONG, "nobody owns the name", is_gone).await;
+    });
+}

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod access;
 pub mod access_log;
 pub mod codec;
 mod context;
@@ -22,7 +23,9 @@ mod seldom;
 mod service;
 mod status;
 pub mod trace;
+mod versions;
 
+pub use access::{ManagerAccess, ManagerToken};
 pub use context::{REQUEST_ID, RequestContext, grpc_deadline, http_deadline, sane_request_id};
 pub use management::ManagementApi;
 pub use operator::OperatorApi;
@@ -34,9 +37,10 @@ pub use seldom::Seldom;
 pub use service::{
     Apis, Backup, BackupDone, BackupError, CpuUnit, LOG_LINES, LOG_LINES_MAX, ManagementService,
     OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, ResourceSettings, ResourcesService,
-    RoomsService, RuntimesService,
+    RoomsService, RuntimesService, UntilDone, VersionsService,
 };
 pub use status::{Code, OwnerHint, Status};
+pub use versions::{NodeWatch, VersionsApi};
 
 /// The result of a call.
 pub type ApiResult<T> = Result<T, Status>;

@@ -4,14 +4,15 @@ use async_trait::async_trait;
 
 use crate::codec::messages::{
     AbortRolloutRequest, AbortRolloutResponse, BackUpRequest, BackUpResponse, DrainNodeRequest,
-    DrainNodeResponse, GetActorsRequest, GetActorsResponse, GetNodesRequest, GetNodesResponse,
-    GetReadinessRequest, GetReadinessResponse, GetRolloutRequest, GetRolloutResponse,
-    GetRoomRequest, GetRoomResponse, GetRoomsSummaryRequest, GetRoomsSummaryResponse,
-    ListRoomsRequest, ListRoomsResponse, PauseRolloutRequest, PauseRolloutResponse,
-    PauseSchedulerRequest, PauseSchedulerResponse, ReadRoomLogRequest, ReadRoomLogResponse,
-    ReloadSchedulerRequest, ReloadSchedulerResponse, RemoveRoomRequest, RemoveRoomResponse,
-    ResumeRolloutRequest, ResumeRolloutResponse, ResumeSchedulerRequest, ResumeSchedulerResponse,
-    RunTestOperationRequest, RunTestOperationResponse,
+    DrainNodeResponse, GetActorsRequest, GetActorsResponse, GetLiveVersionsRequest,
+    GetLiveVersionsResponse, GetNodesRequest, GetNodesResponse, GetReadinessRequest,
+    GetReadinessResponse, GetRolloutRequest, GetRolloutResponse, GetRoomRequest, GetRoomResponse,
+    GetRoomsSummaryRequest, GetRoomsSummaryResponse, GetVersionConfigRequest,
+    GetVersionConfigResponse, ListRoomsRequest, ListRoomsResponse, PauseRolloutRequest,
+    PauseRolloutResponse, PauseSchedulerRequest, PauseSchedulerResponse, ReadRoomLogRequest,
+    ReadRoomLogResponse, ReloadSchedulerRequest, ReloadSchedulerResponse, RemoveRoomRequest,
+    RemoveRoomResponse, ResumeRolloutRequest, ResumeRolloutResponse, ResumeSchedulerRequest,
+    ResumeSchedulerResponse, RunTestOperationRequest, RunTestOperationResponse,
 };
 use crate::{ApiResult, RequestContext};
 
@@ -57,6 +58,13 @@ pub trait OperatorApi: Send + Sync + 'static {
         request: GetRolloutRequest,
     ) -> ApiResult<GetRolloutResponse>;
 
+    /// How far the versions of a scheduler are, each started and published by itself.
+    async fn get_live_versions(
+        &self,
+        context: &RequestContext,
+        request: GetLiveVersionsRequest,
+    ) -> ApiResult<GetLiveVersionsResponse>;
+
     /// Shows what every actor is doing, without asking any of them.
     async fn get_actors(
         &self,
@@ -98,6 +106,14 @@ pub trait OperatorApi: Send + Sync + 'static {
         context: &RequestContext,
         request: AbortRolloutRequest,
     ) -> ApiResult<AbortRolloutResponse>;
+
+    /// The configuration of a version. Its values may be secrets, so that the transports ask who wants to know them
+    /// ([`crate::ManagerAccess`]).
+    async fn get_version_config(
+        &self,
+        context: &RequestContext,
+        request: GetVersionConfigRequest,
+    ) -> ApiResult<GetVersionConfigResponse>;
 
     /// Pauses the queues of a scheduler. The change is stored.
     async fn pause_scheduler(
@@ -160,12 +176,14 @@ macro_rules! operator_calls {
             get_room(GetRoomRequest) -> GetRoomResponse;
             read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
             get_rollout(GetRolloutRequest) -> GetRolloutResponse;
+            get_live_versions(GetLiveVersionsRequest) -> GetLiveVersionsResponse;
             get_actors(GetActorsRequest) -> GetActorsResponse;
             get_nodes(GetNodesRequest) -> GetNodesResponse;
             remove_room(RemoveRoomRequest) -> RemoveRoomResponse;
             pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
             resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;
             abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse;
+            get_version_config(GetVersionConfigRequest) -> GetVersionConfigResponse;
             pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse;
             resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse;
             reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;

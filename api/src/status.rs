@@ -96,6 +96,8 @@ pub struct Status {
     pub message: String,
     /// A retry will fail the same way although the code is transient, so clients are told not to retry.
     pub lasts: bool,
+    /// The operation that the call ordered, and that goes on or failed.
+    pub operation: Option<String>,
     /// The owner of the scheduler is not where the call was made. For calls between nodes; callers of a node's own APIs
     /// get it rarely and need not know it.
     pub owner: Option<OwnerHint>,
@@ -117,6 +119,7 @@ impl Status {
             code,
             message: message.into(),
             lasts: false,
+            operation: None,
             owner: None,
         }
     }

@@ -41,7 +41,15 @@ struct Page {
     unowned: u64,
     #[serde(default)]
     outbox: Outbox,
+    remembered: Option<Remembered>,
     scheduler: Option<Placed>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Remembered {
+    age_ms: u64,
+    cause: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +120,12 @@ fn render(page: &Page) -> String {
         table.row(node.cells());
     }
     let mut notes = vec![format!("store: {}", page.store)];
+    if let Some(Remembered { age_ms, cause }) = &page.remembered {
+        let age = seconds(*age_ms);
+        notes.push(format!(
+            "the store cannot be read ({cause}): this is what the node saw {age} ago"
+        ));
+    }
     if page.unowned > 0 {
         notes.push(format!("schedulers without an owner: {}", page.unowned));
     }

@@ -1,4 +1,4 @@
-//! Packages `api.v1` (contract 16), `maestro.v1` (ours), `resourcemetrics` and `runtime`: generated services and
+//! Packages `api.v1` (contract 16), `maestro.v1` (ours), `resourcemetrics`, `runtime` and `version`: generated services and
 //! clients that use the messages of `maestro_api`.
 
 #![allow(
@@ -13,3 +13,4 @@ tonic::include_proto!("api.v1");
 tonic::include_proto!("maestro.v1");
 tonic::include_proto!("resourcemetrics");
 tonic::include_proto!("runtime");
+tonic::include_proto!("version");

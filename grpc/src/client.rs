@@ -4,6 +4,7 @@
 mod reach;
 mod resource_metrics;
 mod runtimes;
+mod versions;
 
 use std::error::Error;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::api::operator_service_client::OperatorServiceClient;
 use crate::api::rooms_service_client::RoomsServiceClient;
 use crate::api::schedulers_service_client::SchedulersServiceClient;
 use crate::identity::{NODE_SECRET, NodeSecret};
-use crate::status::{OWNER, PUSHBACK};
+use crate::status::{OPERATION, OWNER, PUSHBACK};
 use crate::tls::{NodeTls, connector};
 
 /// Maximum size of an answer in bytes: a list of all schedulers, each with a spec as large as a request.
@@ -150,8 +151,10 @@ pub(crate) fn failure(told: &tonic::Status) -> Status {
         return Status::unavailable(format!("the server does not answer: {cause}"));
     }
     let number = u8::try_from(told.code() as i32).unwrap_or_default();
-    let owner = told.metadata().get(OWNER).and_then(|it| it.to_str().ok());
+    let text = |name| told.metadata().get(name).and_then(|it| it.to_str().ok());
+    let owner = text(OWNER);
     Status {
+        operation: text(OPERATION).map(str::to_owned),
         lasts: told.metadata().contains_key(PUSHBACK),
         owner: owner.map(|address| match address {
             "" => OwnerHint::Nobody,
@@ -222,6 +225,7 @@ remote! {
         get_room(GetRoomRequest) -> GetRoomResponse;
         read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse;
         get_rollout(GetRolloutRequest) -> GetRolloutResponse;
+        get_live_versions(GetLiveVersionsRequest) -> GetLiveVersionsResponse;
         get_actors(GetActorsRequest) -> GetActorsResponse;
         get_nodes(GetNodesRequest) -> GetNodesResponse;
     }
@@ -230,6 +234,7 @@ remote! {
         pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse;
         resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse;
         abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse;
+        get_version_config(GetVersionConfigRequest) -> GetVersionConfigResponse;
         pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse;
         resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse;
         reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse;

@@ -16,8 +16,10 @@ pub mod events;
 mod forwarder;
 mod frames;
 mod identity;
+mod manager;
 mod peers;
 mod pings;
+mod rpc;
 #[cfg(test)]
 mod script;
 mod server;
@@ -48,4 +50,6 @@ pub const CONTROL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub const RESOURCES_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/resourcemetrics.bin"));
 /// The compiled descriptors of package `runtime`.
-pub const RUNTIMES_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));
+pub const RUNTIME_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));
+/// The compiled descriptors of package `version`.
+pub const VERSION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/version.bin"));

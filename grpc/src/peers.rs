@@ -76,7 +76,8 @@ impl GrpcPeers {
             }),
             operator: calls.clone(),
             metrics: calls.clone(),
-            runtimes: calls,
+            runtimes: calls.clone(),
+            versions: calls,
         })
     }
 

@@ -7,10 +7,12 @@ use futures_util::{StreamExt, stream};
 use maestro_api::codec::messages::resourcemetrics::{
     AlertsRequest, AlertsResponse, Response, VersionRequest,
 };
+use maestro_api::codec::messages::version::{NodeStatusRequest, NodeStatusResponse};
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    RuntimeApi, Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
+    ApiResult, Apis, ManagementApi, NodeWatch, OperatorApi, RequestContext, ResourceMetricsApi,
+    RoomsApi, RuntimeApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls,
+    rooms_calls,
 };
 
 /// How every call behaves.
@@ -51,6 +53,7 @@ impl Script {
             operator: self.clone(),
             metrics: self.clone(),
             runtimes: self.clone(),
+            versions: self.clone(),
         }
     }
 
@@ -157,6 +160,35 @@ impl RuntimeApi for Script {
             .map(|()| runtime::RuntimeStatusResponse::default())
     }
 }
+
+macro_rules! scripted_orders {
+    ($($rpc:ident)*) => {
+        #[tonic::async_trait]
+        impl VersionsApi for Script {
+            $(async fn $rpc(
+                &self,
+                context: &RequestContext,
+                request: version::Request,
+            ) -> ApiResult<version::Response> {
+                self.hear(stringify!($rpc), context, format!("{request:?}")).await?;
+                Ok(version::Response::default())
+            })*
+
+            /// One message, then the end.
+            async fn watch_node_status(
+                &self,
+                context: &RequestContext,
+                request: NodeStatusRequest,
+            ) -> ApiResult<NodeWatch> {
+                let heard = self.hear("watch_node_status", context, format!("{request:?}"));
+                heard.await?;
+                Ok(stream::iter([Ok(NodeStatusResponse::default())]).boxed())
+            }
+        }
+    };
+}
+
+scripted_orders! { start stop publish unpublish update_config }
 
 /// Counts the watches that have not been dropped.
 struct Watching(Arc<AtomicUsize>);

@@ -3,40 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
-use maestro_api::access_log::about_scheduler;
 use maestro_api::codec::messages::*;
-use maestro_api::{
-    Api, Code, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    RuntimeApi, Status,
-};
+use maestro_api::{Api, Code, ManagementApi, OperatorApi, RequestContext, RoomsApi, Status};
 use tonic::{Request, Response};
-use tracing::Span;
 
 use crate::api::control_service_server::ControlService;
 use crate::api::fleet_service_server::FleetService;
 use crate::api::operations_service_server::OperationsService;
 use crate::api::operator_service_server::OperatorService;
-use crate::api::resource_metrics_service_server::ResourceMetricsService;
 use crate::api::rooms_service_server::RoomsService;
-use crate::api::runtime_service_server::RuntimeService;
 use crate::api::schedulers_service_server::SchedulersService;
+use crate::manager::{RESOURCES, RUNTIMES, VERSIONS};
+use crate::rpc::{Rpc, record};
 use crate::status::status;
-use crate::watches::until_deadline;
-
-/// A call that clients can make.
-#[derive(Debug)]
-pub struct Rpc {
-    /// `/package.Service/Method`.
-    pub path: &'static str,
-    pub api: Api,
-    /// Whether it changes something; such calls are logged.
-    pub mutating: bool,
-    /// Whether it shows the process itself, which not every caller may see.
-    pub shows_process: bool,
-    /// Whether its answer is a stream.
-    pub streams: bool,
-}
 
 /// Who can reach a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +23,8 @@ pub enum Audience {
     /// Rooms, matchmakers and operators. As over HTTP, no call of theirs changes the process itself, and not all of
     /// them may see it.
     Public(ActorsShownTo),
+    /// Clients of the K8s manager, on a port that serves nothing else.
+    Manager,
     /// Other nodes; they may make every call.
     Nodes,
 }
@@ -60,14 +41,17 @@ pub enum ActorsShownTo {
 impl Audience {
     /// The calls of this audience. Pings come first because nearly every call is one.
     pub fn calls(self) -> impl Iterator<Item = &'static Rpc> {
-        let control = match self {
-            Self::Public(_) => &[],
-            Self::Nodes => CONTROL,
+        let all: &[&[Rpc]] = match self {
+            Self::Public(_) => &[
+                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, VERSIONS,
+            ],
+            Self::Manager => &[RESOURCES, RUNTIMES, VERSIONS],
+            Self::Nodes => &[
+                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, VERSIONS,
+                CONTROL,
+            ],
         };
-        let lists = [
-            ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, control,
-        ];
-        lists.into_iter().flatten()
+        all.iter().copied().flatten()
     }
 
     /// Finds a call by its path.
@@ -102,20 +86,6 @@ impl Audience {
     }
 }
 
-/// Maximum length, in bytes, of a field that a span records: the message has not been validated yet.
-const RECORDED_MAX: usize = 256;
-
-/// Records a field of the message in the call's span.
-fn record(field: &'static str, text: &str) {
-    if !text.is_empty() {
-        let end = text.floor_char_boundary(RECORDED_MAX);
-        Span::current().record(field, &text[..end]);
-        if field == "scheduler_name" {
-            about_scheduler(text);
-        }
-    }
-}
-
 /// What a call does: whether it changes something, and whether it shows the process itself.
 macro_rules! manner {
     (reads) => {
@@ -144,6 +114,7 @@ macro_rules! service {
             mutating: manner!($manner).0,
             shows_process: manner!($manner).1,
             streams: false,
+            manages: false,
         }),*];
 
         #[tonic::async_trait]
@@ -212,6 +183,7 @@ service! {
         reads "GetRoom" get_room(GetRoomRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> GetRoomResponse;
         reads "ReadRoomLog" read_room_log(ReadRoomLogRequest {scheduler_name is "scheduler_name", room_id is "room_id"}) -> ReadRoomLogResponse;
         reads "GetRollout" get_rollout(GetRolloutRequest {scheduler_name is "scheduler_name"}) -> GetRolloutResponse;
+        reads "GetLiveVersions" get_live_versions(GetLiveVersionsRequest {scheduler_name is "scheduler_name"}) -> GetLiveVersionsResponse;
         looks "GetActors" get_actors(GetActorsRequest {}) -> GetActorsResponse;
         looks "GetNodes" get_nodes(GetNodesRequest {}) -> GetNodesResponse;
     }
@@ -224,6 +196,7 @@ service! {
         changes "PauseRollout" pause_rollout(PauseRolloutRequest {scheduler_name is "scheduler_name"}) -> PauseRolloutResponse;
         changes "ResumeRollout" resume_rollout(ResumeRolloutRequest {scheduler_name is "scheduler_name"}) -> ResumeRolloutResponse;
         changes "AbortRollout" abort_rollout(AbortRolloutRequest {scheduler_name is "scheduler_name"}) -> AbortRolloutResponse;
+        reads "GetVersionConfig" get_version_config(GetVersionConfigRequest {scheduler_name is "scheduler_name"}) -> GetVersionConfigResponse;
         changes "PauseScheduler" pause_scheduler(PauseSchedulerRequest {scheduler_name is "scheduler_name"}) -> PauseSchedulerResponse;
         changes "ResumeScheduler" resume_scheduler(ResumeSchedulerRequest {scheduler_name is "scheduler_name"}) -> ResumeSchedulerResponse;
         changes "ReloadScheduler" reload_scheduler(ReloadSchedulerRequest {scheduler_name is "scheduler_name"}) -> ReloadSchedulerResponse;
@@ -231,111 +204,6 @@ service! {
         changes "BackUp" back_up(BackUpRequest {}) -> BackUpResponse;
         changes "DrainNode" drain_node(DrainNodeRequest {}) -> DrainNodeResponse;
         reads "GetReadiness" get_readiness(GetReadinessRequest {}) -> GetReadinessResponse;
-    }
-}
-
-/// `ResourceMetricsService`.
-#[derive(Clone)]
-pub struct ResourceMetrics(pub Arc<dyn ResourceMetricsApi>);
-
-const RESOURCES: &[Rpc] = &[
-    resources("/resourcemetrics.ResourceMetricsService/GetVersion", false),
-    resources("/resourcemetrics.ResourceMetricsService/WatchVersion", true),
-    resources("/resourcemetrics.ResourceMetricsService/GetAlerts", false),
-];
-
-const fn resources(path: &'static str, streams: bool) -> Rpc {
-    Rpc {
-        path,
-        api: Api::Management,
-        mutating: false,
-        shows_process: false,
-        streams,
-    }
-}
-
-/// The context that the server inserted before the request was routed to a service, and the message.
-fn taken<M>(mut request: Request<M>) -> (RequestContext, M) {
-    let context = request.extensions_mut().remove();
-    let context = context.unwrap_or_else(RequestContext::internal);
-    (context, request.into_inner())
-}
-
-#[tonic::async_trait]
-impl ResourceMetricsService for ResourceMetrics {
-    type WatchVersionStream = BoxStream<'static, Result<resourcemetrics::Response, tonic::Status>>;
-
-    async fn get_version(
-        &self,
-        request: Request<resourcemetrics::VersionRequest>,
-    ) -> Result<Response<resourcemetrics::Response>, tonic::Status> {
-        let (context, message) = taken(request);
-        record("scheduler_name", &message.namespace);
-        let answer = self.0.get_version(&context, message).await;
-        answer.map(Response::new).map_err(status)
-    }
-
-    async fn watch_version(
-        &self,
-        request: Request<resourcemetrics::VersionRequest>,
-    ) -> Result<Response<Self::WatchVersionStream>, tonic::Status> {
-        let (context, message) = taken(request);
-        record("scheduler_name", &message.namespace);
-        let watch = self.0.watch_version(&context, message).await;
-        let watch = watch.map_err(status)?;
-        Ok(Response::new(until_deadline(watch, context.deadline)))
-    }
-
-    async fn get_alerts(
-        &self,
-        request: Request<resourcemetrics::AlertsRequest>,
-    ) -> Result<Response<resourcemetrics::AlertsResponse>, tonic::Status> {
-        let (context, message) = taken(request);
-        record("scheduler_name", &message.namespace);
-        let answer = self.0.get_alerts(&context, message).await;
-        answer.map(Response::new).map_err(status)
-    }
-}
-
-/// `RuntimeService`.
-#[derive(Clone)]
-pub struct Runtimes(pub Arc<dyn RuntimeApi>);
-
-const RUNTIMES: &[Rpc] = &[
-    Rpc {
-        mutating: true,
-        ..resources("/runtime.RuntimeService/Create", false)
-    },
-    resources("/runtime.RuntimeService/RuntimeStatus", false),
-];
-
-/// The name of a runtime in logs. The message has credentials, and is not shown.
-fn record_runtime(message: &runtime::Request) {
-    if let Some(runtime) = &message.runtime {
-        record("scheduler_name", &runtime.namespace);
-    }
-}
-
-#[tonic::async_trait]
-impl RuntimeService for Runtimes {
-    async fn create(
-        &self,
-        request: Request<runtime::Request>,
-    ) -> Result<Response<runtime::Response>, tonic::Status> {
-        let (context, message) = taken(request);
-        record_runtime(&message);
-        let answer = self.0.create(&context, message).await;
-        answer.map(Response::new).map_err(status)
-    }
-
-    async fn runtime_status(
-        &self,
-        request: Request<runtime::Request>,
-    ) -> Result<Response<runtime::RuntimeStatusResponse>, tonic::Status> {
-        let (context, message) = taken(request);
-        record_runtime(&message);
-        let answer = self.0.runtime_status(&context, message).await;
-        answer.map(Response::new).map_err(status)
     }
 }
 

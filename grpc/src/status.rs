@@ -10,6 +10,9 @@ pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// Trailer that says where the owner of the scheduler is instead; empty if it has none.
 pub const OWNER: &str = "maestro-owner";
 
+/// Trailer that names the operation that a call ordered, and that goes on or failed.
+pub const OPERATION: &str = "maestro-operation";
+
 /// Maximum length of a status message in bytes. The message travels as a header, with up to three bytes per byte of
 /// text, and clients limit header size (usually 8 KiB): a longer message would reach them as a different failure. HTTP
 /// bodies carry it in full.
@@ -27,6 +30,9 @@ pub fn status(status: Status) -> tonic::Status {
     if status.lasts {
         let never = MetadataValue::from_static("-1");
         told.metadata_mut().insert(PUSHBACK, never);
+    }
+    if let Some(Ok(operation)) = status.operation.map(|id| id.parse()) {
+        told.metadata_mut().insert(OPERATION, operation);
     }
     let owner = status.owner.map(|owner| match owner {
         OwnerHint::At(address) => address,

@@ -4,21 +4,27 @@ use std::time::Instant;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maestro_api::codec::messages::resourcemetrics::Response;
-use maestro_api::{Code, Status, Tick, Watch};
+use maestro_api::{ApiResult, Code, Status, Tick, Watch};
 
 use crate::status::status;
 
-/// The messages of a watch. What failed once is not told, because a stream of gRPC has no place for it beside its end.
-/// It ends when its caller stops waiting.
-pub fn until_deadline(
-    watch: Watch,
-    deadline: Option<Instant>,
-) -> BoxStream<'static, Result<Response, tonic::Status>> {
+/// The messages of a watch of samples. What failed once is not told, because a stream of gRPC has no place for it
+/// beside its end.
+pub fn samples(watch: Watch) -> BoxStream<'static, ApiResult<Response>> {
     let messages = watch.filter_map(async |tick| match tick {
         Ok(Tick::Samples(samples)) => Some(Ok(samples)),
         Ok(Tick::Failed(_)) => None,
-        Err(ended) => Some(Err(status(ended))),
+        Err(ended) => Some(Err(ended)),
     });
+    messages.boxed()
+}
+
+/// The stream of a watch, which ends when its caller stops waiting.
+pub fn until_deadline<T: Send + 'static>(
+    watch: BoxStream<'static, ApiResult<T>>,
+    deadline: Option<Instant>,
+) -> BoxStream<'static, Result<T, tonic::Status>> {
+    let messages = watch.map(|told| told.map_err(status));
     let Some(deadline) = deadline else {
         return messages.boxed();
     };

@@ -7,7 +7,7 @@ use maestro_api::codec::{Declaration, Field, FieldKind, Message, Type};
 use maestro_api::{management_calls, operator_calls, rooms_calls};
 use maestro_grpc::{
     API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
-    RUNTIMES_DESCRIPTORS,
+    RUNTIME_DESCRIPTORS, VERSION_DESCRIPTORS,
 };
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
@@ -20,6 +20,7 @@ fn files() -> BTreeMap<String, FileDescriptorProto> {
         PUBLIC_DESCRIPTORS,
         CONTROL_DESCRIPTORS,
         RESOURCES_DESCRIPTORS,
+        VERSION_DESCRIPTORS,
     ];
     sets.into_iter()
         .flat_map(|set| FileDescriptorSet::decode(set).expect("descriptors").file)
@@ -57,9 +58,23 @@ fn calls() -> Vec<Call> {
     .concat()
 }
 
+/// Those of package `version`, whose messages have names that others have too.
+fn version_calls() -> Vec<Call> {
+    use version::{NodeStatusRequest, NodeStatusResponse, Request, Response};
+    let (request, response) = (Request::DECLARATION, Response::DECLARATION);
+    let orders = ["start", "stop", "publish", "unpublish", "update_config"];
+    let watch = (
+        "watch_node_status",
+        NodeStatusRequest::DECLARATION,
+        NodeStatusResponse::DECLARATION,
+    );
+    let orders = orders.map(|name| (name, request, response));
+    orders.into_iter().chain([watch]).collect()
+}
+
 /// Every message that a call uses, directly or nested.
-fn declared() -> BTreeMap<&'static str, &'static Declaration> {
-    let mut open: Vec<_> = calls()
+fn declared(calls: Vec<Call>) -> BTreeMap<&'static str, &'static Declaration> {
+    let mut open: Vec<_> = calls
         .into_iter()
         .flat_map(|(_, request, answer)| [request, answer])
         .collect();
@@ -156,11 +171,17 @@ fn type_of(field: &FieldDescriptorProto) -> &str {
 
 #[test]
 fn every_message_is_declared_as_the_proto_files_have_it() {
-    let declared = declared();
-    let files = files();
+    let (of_version, others): (Vec<_>, Vec<_>) = files()
+        .into_values()
+        .partition(|file| file.package() == "version");
+    agree(&declared(calls()), &others);
+    agree(&declared(version_calls()), &of_version);
+}
+
+fn agree(declared: &BTreeMap<&str, &Declaration>, files: &[FileDescriptorProto]) {
     let mut messages: BTreeMap<&str, &DescriptorProto> = BTreeMap::new();
     let mut packages = BTreeMap::new();
-    for file in files.values() {
+    for file in files {
         for message in &file.message_type {
             let before = messages.insert(message.name(), message);
             assert!(before.is_none(), "{} is there twice", message.name());
@@ -190,7 +211,7 @@ fn every_message_is_declared_as_the_proto_files_have_it() {
 /// never assign. Only the parts of an alert are numbered from 1: no other message has its name.
 #[test]
 fn what_is_ours_is_numbered_from_100() {
-    for file in files().values() {
+    for file in files().values().filter(|file| file.package() != "version") {
         let numbers = file.message_type.iter();
         let numbers = numbers.filter(|m| !matches!(m.name(), "AlertsRequest" | "AlertsResponse"));
         let numbers = numbers.flat_map(|m| &m.field);
@@ -218,17 +239,19 @@ fn every_call_of_the_traits_is_a_method_of_one_service() {
     }
     services.sort_unstable();
     let expected = [
-        ("ControlService", 11),
+        ("ControlService", 12),
         ("FleetService", 2),
         ("OperationsService", 3),
-        ("OperatorService", 7),
+        ("OperatorService", 8),
         ("ResourceMetricsService", 3),
         ("RoomsService", 6),
         ("SchedulersService", 9),
+        ("VersionService", 6),
     ];
     assert_eq!(services, expected);
     let wanted: BTreeMap<_, _> = calls()
         .into_iter()
+        .chain(version_calls())
         .map(|(name, request, answer)| {
             let types = [request.name.to_owned(), answer.name.to_owned()];
             (name.replace('_', ""), types)
@@ -255,7 +278,7 @@ fn what_clients_of_the_k8s_manager_do_not_know_is_numbered_from_100() {
 
 #[test]
 fn the_messages_of_runtimes_are_declared_as_their_proto_file_has_them() {
-    let set = FileDescriptorSet::decode(RUNTIMES_DESCRIPTORS).expect("descriptors");
+    let set = FileDescriptorSet::decode(RUNTIME_DESCRIPTORS).expect("descriptors");
     let file = &set.file[0];
     let package = |message: &DescriptorProto| (message.name().to_owned(), "runtime".to_owned());
     let packages = file.message_type.iter().map(package).collect();

@@ -122,12 +122,12 @@ pub(crate) struct Parameter {
     pub schema: fn() -> Tree,
 }
 
-/// The content of a response with status 200.
+/// The content of a response that is no failure, with status 200.
 pub(crate) enum Content {
     /// JSON with the schema of this name.
     Json(&'static str),
-    /// The same, also with status 202 while the operation that it names goes on.
-    Later(&'static str),
+    /// JSON with the schema of this name, also with status 202: the order is not carried out yet.
+    Ordered(&'static str),
     /// Any JSON object.
     Object,
     /// Text of this media type.

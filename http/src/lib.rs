@@ -4,9 +4,12 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod access;
+mod conflict;
 mod connection;
 mod crowd;
 mod endpoint;
+mod events;
 pub mod gateway;
 pub mod guard;
 pub mod internal;
@@ -18,10 +21,12 @@ mod request_scope;
 pub mod resources;
 pub mod runtimes;
 pub mod server;
+pub mod versions;
+mod wait;
 mod waiting;
 
 pub use connection::ConnectionTimeouts;
 pub use guard::{RefusedRequests, Trusted, TrustedHost, TrustedOrigin};
 pub use internal::{InternalParts, MetricsPage, configure_debug, configure_internal};
 pub use metrics::HttpMetrics;
-pub use server::ServerSettings;
+pub use server::{ManagementParts, ServerSettings};

@@ -21,7 +21,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use maestro_api::{ManagementApi, OperatorApi, ResourceMetricsApi, RoomsApi, RuntimeApi};
+use maestro_api::{ManagementApi, OperatorApi, ResourceMetricsApi, RoomsApi};
 
 use crate::connection::{Connection, ConnectionTimeouts};
 use crate::crowd::Crowd;
@@ -32,7 +32,8 @@ use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
 use crate::resources::configure_resources;
-use crate::runtimes::configure_runtimes;
+use crate::runtimes::{RuntimeParts, configure_runtimes};
+use crate::versions::{VersionParts, configure_versions};
 use crate::waiting::{configure_refusing, configure_waiting, configure_watched};
 
 /// How long the shutdown of a connection may take.
@@ -58,18 +59,39 @@ pub struct ServerSettings {
     pub refused: RefusedRequests,
 }
 
-/// Serves the management API. With `debug` it also serves `/debug/actors` (`api.debug.enabled`).
+/// What the management API serves beside the contract's calls.
+#[derive(Clone)]
+pub struct ManagementParts {
+    /// Calls for operators.
+    pub operator: Arc<dyn OperatorApi>,
+    /// What the rooms of a version use.
+    pub metrics: Arc<dyn ResourceMetricsApi>,
+    /// Runtimes.
+    pub runtimes: RuntimeParts,
+    /// Orders about versions.
+    pub versions: VersionParts,
+    /// Whether it also serves `/debug/actors` (`api.debug.enabled`).
+    pub debug: bool,
+}
+
+/// Serves the management API.
 ///
 /// # Errors
 /// Fails when it cannot listen on the socket.
 pub fn management(
     settings: ServerSettings,
     gateway: Gateway<dyn ManagementApi>,
-    operator: Arc<dyn OperatorApi>,
-    (metrics, runtimes): (Arc<dyn ResourceMetricsApi>, Arc<dyn RuntimeApi>),
-    debug: bool,
+    parts: ManagementParts,
 ) -> io::Result<Server> {
+    let ManagementParts {
+        operator,
+        metrics,
+        runtimes,
+        versions,
+        debug,
+    } = parts;
     let debug = debug.then(|| configure_debug(operator.clone(), &gateway));
+    let versions = configure_versions(versions, operator.clone(), &gateway);
     let operator = configure_operator(operator, &gateway);
     let resources = configure_resources(metrics, &gateway);
     let runtimes = configure_runtimes(runtimes, &gateway);
@@ -81,6 +103,7 @@ pub fn management(
         operator(config);
         resources(config);
         runtimes(config);
+        versions(config);
         configure_docs(config);
         gateway.configure(config);
     })

@@ -18,5 +18,7 @@ mod pings;
 mod resources;
 #[path = "service/rooms.rs"]
 mod rooms;
+#[path = "service/versions.rs"]
+mod versions;
 #[path = "service/wire.rs"]
 mod wire;

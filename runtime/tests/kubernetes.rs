@@ -10,6 +10,8 @@ mod dead;
 mod faults;
 #[path = "kubernetes/hand_back.rs"]
 mod hand_back;
+#[path = "kubernetes/hostile.rs"]
+mod hostile;
 #[path = "kubernetes/namespaces.rs"]
 mod namespaces;
 #[path = "kubernetes/pods.rs"]

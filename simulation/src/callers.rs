@@ -97,7 +97,7 @@ impl World {
 
     pub(crate) fn hold_is_over(&self, room: &RoomId) -> bool {
         let held = self.held.get(room);
-        held.is_some_and(|h| self.clock.mono.since(h.at) > self.settings.allocation_hold)
+        held.is_some_and(|h| self.clock.mono.since(h.at) >= self.settings.allocation_hold)
     }
 
     /// Another program puts an operation into the queue and notifies the owner.

@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Operations without action that the retention keeps (contract 5.11).
 const NO_ACTION_KEPT: usize = 100;
 
-type Removals = BTreeMap<RoomId, (RoomStatus, Option<Removal>)>;
+/// Of each room its status and removal, and of each version its phase.
+type Removals = (
+    BTreeMap<RoomId, (RoomStatus, Option<Removal>)>,
+    BTreeMap<SchedulerVersion, VersionPhase>,
+);
 
 impl World {
     pub(crate) fn allocated(&mut self, room: &RoomId, caller: Caller) {
@@ -21,7 +25,9 @@ impl World {
             at: self.clock.mono,
             acknowledged: false,
         };
-        let before = self.held.insert(room.clone(), held);
+        // No owner knows of it for longer (D33).
+        let is_over = self.hold_is_over(room);
+        let before = self.held.insert(room.clone(), held).filter(|_| !is_over);
         let version = known.map(|room| &room.record.intent.version);
         assert!(
             self.is_given(version),
@@ -51,7 +57,7 @@ impl World {
     }
 
     /// No version of a managed scheduler loses a room for another's sake.
-    fn check_removal_of(&self, room: &RoomRecord, reason: RemovalReason) {
+    fn check_removal_of(&self, room: &RoomRecord, reason: RemovalReason, was: VersionPhase) {
         let live = self.written.live.get(&room.intent.version);
         let phase = live.map(|live| live.phase).unwrap_or_default();
         let id = &room.id;
@@ -59,9 +65,10 @@ impl World {
             return assert_ne!(reason, RemovalReason::VersionStopped, "{id} is not managed");
         }
         match reason {
+            // The decision that chose it may also have heard that the stop is canceled.
             RemovalReason::VersionStopped => {
                 assert!(
-                    !phase.wants_rooms(),
+                    !phase.wants_rooms() || !was.wants_rooms(),
                     "{id} goes, and its version is {phase}"
                 );
             }
@@ -80,11 +87,13 @@ impl World {
     pub(crate) fn removals(&self) -> Removals {
         let rooms = self.state.rooms().iter();
         let known = rooms.map(|r| (r.record.id.clone(), (r.status(), r.record.intent.removal)));
-        known.collect()
+        let live = self.written.live.values();
+        let phases = live.map(|live| (live.version.clone(), live.phase));
+        (known.collect(), phases.collect())
     }
 
     /// A scale-down or a rollout waits for matches (invariant 11).
-    pub(crate) fn check_removals(&self, before: Removals, what: &str) {
+    pub(crate) fn check_removals(&self, (before, phases): Removals, what: &str) {
         for (id, (was, before)) in before {
             let busy = matches!(
                 was,
@@ -96,7 +105,15 @@ impl World {
             if let (None, Some(now)) = (before, room.record.intent.removal)
                 && !self.foreign
             {
-                self.check_removal_of(&room.record, now.reason);
+                let of = phases.get(&room.record.intent.version);
+                // Or chosen by the rollout of a scheduler that is managed since the same decision.
+                if !phases.is_empty() || now.reason != RemovalReason::RollingUpdateReplace {
+                    self.check_removal_of(
+                        &room.record,
+                        now.reason,
+                        of.copied().unwrap_or_default(),
+                    );
+                }
             }
             let told = |r: Option<Removal>| r.filter(|r| !r.drain);
             let Some(now) = told(room.record.intent.removal) else {

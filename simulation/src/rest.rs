@@ -82,7 +82,9 @@ impl World {
         let Some(scheduler) = self.state.scheduler() else {
             return (!rooms.is_empty()).then(|| "rooms of no scheduler".into());
         };
-        if !self.machine.protected.is_empty() || self.machine.budget > 0 {
+        let may_be_played_in = self.state.rooms().iter().any(|room| room.may_be_busy());
+        let is_protected = !self.machine.protected.is_empty() || self.machine.budget > 0;
+        if is_protected && !may_be_played_in {
             let machine = &self.machine;
             let (rooms, number) = (&machine.protected, machine.budget);
             return Some(format!(
@@ -109,6 +111,10 @@ impl World {
         );
         if !in_sync && wanted > 0 {
             return Some(format!("the scheduler is {}", scheduler.state));
+        }
+        if scheduler.state == SchedulerPhase::Terminating {
+            // Whatever its versions were to have.
+            return None;
         }
         if self.stored.operator.managed {
             return self.unsettled_live(scheduler);

@@ -33,7 +33,10 @@ pub fn classify(name: &str, value: &str) -> Variable {
     let upper = name.to_ascii_uppercase();
     if let Some(alias) = of_the_seed(&upper) {
         return match keys::find(alias.of) {
-            Some((key, _)) if !value.is_empty() => Variable::Setting(key, Some(alias)),
+            // A Service called `kre` injects KRE_PORT=tcp://…
+            Some((key, _)) if !value.is_empty() && !is_service_address(&upper, value) => {
+                Variable::Setting(key, Some(alias))
+            }
             _ => Variable::NotOurs,
         };
     }

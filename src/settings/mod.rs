@@ -10,6 +10,7 @@ mod key;
 mod keys;
 mod kubernetes;
 mod load;
+mod manager;
 mod nodes;
 mod origin;
 mod redis;
@@ -33,6 +34,7 @@ pub use runtimes::RuntimeKeys;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
+use maestro_api::ManagerToken;
 use maestro_core::domain::PortRange;
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::ActorsShownTo;
@@ -183,6 +185,8 @@ pub struct Settings {
     pub resources: ResourceKeys,
     /// Runtimes, which are made by themselves.
     pub runtimes: RuntimeKeys,
+    /// What callers of the K8s manager's orders have to send; `None`: they are on this machine.
+    pub manager_token: Option<ManagerToken>,
     /// Values of keys that have no effect in this build.
     pub unused: BTreeMap<&'static str, String>,
 }
@@ -230,6 +234,7 @@ impl Default for Settings {
             report_every: Duration::from_secs(10),
             resources: ResourceKeys::default(),
             runtimes: RuntimeKeys::default(),
+            manager_token: None,
             unused: BTreeMap::new(),
         }
     }

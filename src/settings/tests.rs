@@ -592,3 +592,49 @@ fn only_rooms_that_can_be_evicted_are_protected() {
     assert_eq!(protection.interval, secs(7));
     assert_eq!((protection.safety, protection.single), (0.25, false));
 }
+
+#[test]
+fn the_token_of_the_k8s_manager_is_never_shown_and_decides_who_may_give_orders() {
+    let none = from_env(&[]).unwrap().settings.manager_access();
+    assert!(matches!(none, maestro_api::ManagerAccess::ThisMachine));
+    let token = ("MAESTRO_K8SMANAGER_TOKEN", "correct-horse-battery");
+    let settings = from_env(&[token]).unwrap().settings;
+    assert!(matches!(
+        settings.manager_access(),
+        maestro_api::ManagerAccess::Token(_)
+    ));
+    assert!(!format!("{settings:?}").contains("horse"));
+    for key in KEYS.iter() {
+        assert!(!key.show(&settings).contains("horse"), "{}", key.path);
+    }
+    let bad = from_env(&[("MAESTRO_K8SMANAGER_TOKEN", "short-horse")]);
+    let said = bad.unwrap_err().to_string();
+    assert!(!said.contains("horse") && said.contains("16"), "{said}");
+}
+
+#[test]
+fn variables_of_the_k8s_manager_mean_keys_of_ours() {
+    let of = |pairs: &[(&str, &str)]| from_env(pairs).unwrap();
+    let loaded = of(&[
+        ("KRE_PORT", "50099"),
+        ("KRE_PROMETHEUS_URL", "http://p:1"),
+        ("KRE_DEVELOPMENT_MODE", "true"),
+        ("KRE_BASE_DOMAIN_NAME", "games.test"),
+        ("KRE_KUBERNETES_OPERATOR_VERSION", "v7"),
+    ]);
+    let runtimes = &loaded.settings.runtimes;
+    assert!(runtimes.development);
+    assert_eq!(runtimes.base_domain, "games.test");
+    assert_eq!(runtimes.operator_version, "v7");
+    assert_eq!(loaded.settings.grpc.port, 50_099);
+    assert_eq!(loaded.settings.resources.url, "http://p:1");
+    assert!(loaded.is_set_by_hand("grpc.port"));
+    // A Service called `kre` injects such a variable, and others of the manager have no meaning here.
+    let others = [
+        ("KRE_PORT", "tcp://10.0.0.1:80"),
+        ("KRE_SHARED_STORAGECLASS", "standard"),
+    ];
+    let loaded = of(&others);
+    assert!(!loaded.is_set_by_hand("grpc.port"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}

@@ -236,3 +236,271 @@ async fn a_version_of_long_ago_that_cannot_be_read_keeps_no_fleet_from_its_owner
     let loaded = ports.store.load(&fleet).await.remove(0);
     assert!(matches!(loaded, Err(StoreError::Corrupt(_))), "{loaded:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_no_store_knows_is_forgotten_by_both() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    let mut busy = Owner::of(&ports, "busy").await;
+    busy.put(vec![Change::PutOperation(Box::new(operation("busy", 1)))])
+        .await;
+    let keep = operation("fleet", 1).id;
+    owner.put(vec![Change::DeleteScheduler { keep }]).await;
+    // The operation that deletes it still runs.
+    let former = owner.fence();
+    owner.release().await;
+    busy.release().await;
+    let names = "SELECT scheduler FROM maestro_owner ORDER BY 1";
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(stores.rows(names), ["busy", "fleet"]);
+
+    let mut owner = Owner::of(&ports, "fleet").await;
+    let mut ended = operation("fleet", 1);
+    ended.status = OperationStatus::Finished;
+    owner.put(vec![Change::PutOperation(Box::new(ended))]).await;
+    owner.release().await;
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(stores.rows(names), ["busy"]);
+    let fences = stores.redis.texts(&["HKEYS", "maestro:fence"]);
+    assert_eq!(fences, ["busy"]);
+
+    // An owner that was stopped all the time wakes up, whatever it had written.
+    for previous in [former.previous, Seq(0)] {
+        let fence = Fence {
+            previous,
+            ..former.clone()
+        };
+        let late = ports.store.commit(fence, vec![put("r-late")].into()).await;
+        assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    }
+    assert!(stores.redis.texts(&["HKEYS", "maestro:fence"]) == ["busy"]);
+    // The name begins anew, after all epochs that it had.
+    let mut again = Owner::of(&ports, "fleet").await;
+    assert!(again.epoch > Epoch(former.epoch.0 + 1));
+    again.put(created()).await;
+    assert_eq!(again.load().await.rooms.len(), 1);
+}
+
+fn put(id: &str) -> Change {
+    Change::PutRoom(Box::new(room(id, RoomStatus::Ready)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_redis_lost_in_a_fail_over_still_refuses_a_former_owner() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let (former, next) = (stores.ports().await, stores.ports().await);
+    let mut stopped = Owner::of(&former, "fleet").await;
+    let mut idle = Owner::of(&former, "idle").await;
+    stopped.put(created()).await;
+    idle.put(vec![put("r-1")]).await;
+    // What a replica that lags has of it.
+    stores.redis.ask(&["SAVE"]);
+    stores.rows("UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 minute'");
+    next.ownership.renew(&[]).await.unwrap();
+    let mut owner = Owner::of(&next, "fleet").await;
+    assert!(owner.epoch > stopped.epoch);
+    stores.redis.kill();
+    stores.redis.again().await;
+    let fence = |fleet: &str| stores.redis.texts(&["HGET", "maestro:fence", fleet]);
+    assert_eq!(
+        fence("fleet"),
+        ["1:1"],
+        "it knows nothing of the next owner"
+    );
+
+    // The former owner wakes up, and is the first to write.
+    let late = until_connected(&mut stopped).await;
+    let stored = owner.epoch;
+    assert!(
+        matches!(late, Err(CommitError::Fenced { stored: s }) if s == stored),
+        "{late:?}"
+    );
+    assert_eq!(owner.load().await.rooms.len(), 1);
+    // What it still holds goes on, and the next owner too.
+    idle.put(vec![put("r-2")]).await;
+    until_connected(&mut owner).await.unwrap();
+    assert_eq!(fence("fleet"), ["2:2"]);
+    // A Redis that loses its data and no connection tells only by its order.
+    stores.redis.ask(&["FLUSHALL"]);
+    let late = stopped.commit(vec![put("r-late")]).await;
+    assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    assert!(fence("fleet").is_empty());
+}
+
+/// The outcome of a write once the connection is back.
+async fn until_connected(owner: &mut Owner) -> Result<(), CommitError> {
+    loop {
+        match owner.commit(vec![put("r-late")]).await {
+            Err(CommitError::NotApplied(_) | CommitError::Unknown(_)) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_postgres_refuses_concerns_its_scheduler_alone() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut odd = Owner::of(&ports, "fleet").await;
+    let mut other = Owner::of(&ports, "other").await;
+    stores.rows("ALTER TABLE schedulers ADD CONSTRAINT ours CHECK (name <> 'fleet')");
+    let refused = odd.commit(created()).await;
+    assert!(
+        matches!(&refused, Err(CommitError::NotApplied(cause)) if cause.text().contains("a constraint")),
+        "{refused:?}"
+    );
+    assert!(ports.store.outage().is_none());
+    other.put(vec![put("r-1")]).await;
+    stores.rows("ALTER TABLE schedulers DROP CONSTRAINT ours");
+    odd.put(created()).await;
+    assert_eq!(odd.load().await.rooms.len(), 1);
+}
+
+/// Two nodes, of which the second has taken the scheduler of the first, which does not know it yet.
+async fn taken_over(stores: &Stores) -> ([Ports; 2], [Owner; 2]) {
+    let (former, next) = (stores.ports().await, stores.ports().await);
+    let mut stopped = Owner::of(&former, "fleet").await;
+    stopped.put(created()).await;
+    stores.rows("UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 minute'");
+    next.ownership.renew(&[]).await.unwrap();
+    let owner = Owner::of(&next, "fleet").await;
+    assert!(owner.epoch > stopped.epoch);
+    ([former, next], [stopped, owner])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_owner_writes_no_rows() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (_ports, [mut stopped, mut owner]) = taken_over(&stores).await;
+    let rows = "SELECT version, yaml FROM schedulers";
+    let before = (
+        stores.rows(rows),
+        stores.rows("SELECT seq FROM maestro_owner"),
+    );
+    // In the order of its own writes it is right.
+    let late = vec![Change::UpdateScheduler(scheduler("fleet", "v9.0.0"))];
+    let late = stopped.commit(late).await;
+    assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    let after = (
+        stores.rows(rows),
+        stores.rows("SELECT seq FROM maestro_owner"),
+    );
+    assert_eq!(after, before);
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+    owner
+        .put(vec![Change::UpdateScheduler(scheduler("fleet", "v2.0.0"))])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_owner_does_not_fill_a_redis_that_lost_its_data() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (_ports, [mut stopped, mut owner]) = taken_over(&stores).await;
+    // Over connections that go on, so that nothing else tells of it.
+    stores.redis.ask(&["FLUSHALL"]);
+    for seq in [stopped.seq, Seq(0)] {
+        stopped.seq = seq;
+        let late = stopped.commit(vec![put("r-late")]).await;
+        assert!(matches!(late, Err(CommitError::Fenced { .. })), "{late:?}");
+    }
+    assert!(stores.redis.texts(&["KEYS", "*"]).is_empty());
+    let lost = owner.commit(vec![put("r-1")]).await;
+    let none = Seq(0);
+    assert!(
+        matches!(lost, Err(CommitError::Behind { stored }) if stored == none),
+        "{lost:?}"
+    );
+    owner.seq = none;
+    owner.put(vec![Change::Clear, put("r-1")]).await;
+    assert_eq!(owner.load().await.rooms.len(), 1);
+}
+
+/// What a node that died between the stores left.
+fn left_in_the_outbox(stores: &Stores, seq: u64, payload: &str) {
+    stores.rows(&format!(
+        "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('fleet', {seq}, convert_to('{payload}', 'UTF8'))"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_the_outbox_that_redis_has_is_not_written_again() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    owner.put(vec![put("r-2")]).await;
+    owner.put(vec![put("r-3")]).await;
+    owner.release().await;
+    // It was written, and its row was not deleted any more. Now it would delete what came later.
+    left_in_the_outbox(
+        &stores,
+        2,
+        r#"{"previous":1,"changes":[{"deleteRoom":"r-3"}]}"#,
+    );
+    let owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert_eq!((loaded.seq, loaded.rooms.len()), (Seq(3), 3));
+    assert!(!loaded.behind);
+    assert!(stores.rows("SELECT seq FROM maestro_outbox").is_empty());
+    let fence = stores.redis.texts(&["HGET", "maestro:fence", "fleet"]);
+    assert_eq!(fence, ["2:3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_the_outbox_that_follows_none_of_redis_tells_that_it_lost_changes() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    owner.release().await;
+    // Redis is at 1, and lost 2 and 3.
+    left_in_the_outbox(&stores, 4, r#"{"previous":3,"changes":[]}"#);
+    let owner = Owner::of(&ports, "fleet").await;
+    let loaded = owner.load().await;
+    assert!(loaded.behind);
+    assert_eq!((loaded.seq, loaded.rooms.len()), (Seq(4), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_replaces_what_the_outbox_has_from_before() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    owner.put(created()).await;
+    left_in_the_outbox(
+        &stores,
+        1,
+        r#"{"previous":0,"changes":[{"putRoom":"rubbish"}]}"#,
+    );
+    // It is still there when the snapshot has reached Postgres and not Redis.
+    stores
+        .redis
+        .ask(&["SET", "pending_operations:fleet", "no list"]);
+    let snapshot = vec![
+        Change::Clear,
+        Change::UpdateScheduler(scheduler("fleet", "v1.0.0")),
+        Change::PutOperation(Box::new(operation("fleet", 2))),
+    ];
+    assert!(owner.commit(snapshot).await.is_err());
+    assert_eq!(stores.rows("SELECT seq FROM maestro_outbox"), ["2"]);
+}

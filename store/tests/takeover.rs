@@ -147,7 +147,7 @@ async fn the_doctor_reports_without_changing_anything_and_mends_when_told() {
     assert_eq!(stores.redis.texts(&["HGET", &lost, "status"]), ["2"]);
     assert_eq!(stores.rows("SELECT count(*) FROM maestro_node"), ["0"]);
     // Whoever comes next finds everything else as it was.
-    let rooms = take_over(&store).await;
+    let rooms = take_over(&*stores.store().await).await;
     let counts: Vec<_> = rooms
         .values()
         .map(|(_, loaded)| loaded.rooms.len())
@@ -217,7 +217,7 @@ async fn owners_are_counted_on_where_redis_is_after_a_restore_of_postgres() {
         .find(|one| one.finding.kind == Kind::Ahead)
         .unwrap();
     assert_eq!(ahead.outcome, Outcome::Mended);
-    let all = take_over(&store).await;
+    let all = take_over(&*stores.store().await).await;
     let (fence, loaded) = &all["arena-eu"];
     assert!(fence.epoch > Epoch(7) && loaded.seq > Seq(9), "{fence:?}");
 }

@@ -9,14 +9,17 @@ use actix_web::dev::ServerHandle;
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
 use maestro_api::{
-    Apis, Backup, BackupDone, RequestContext, ResourceSettings, ResourcesService, RuntimesService,
-    Status, owned, routed,
+    Apis, Backup, BackupDone, ManagerAccess, RequestContext, ResourceSettings, ResourcesService,
+    RuntimesService, Status, VersionsService, owned, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcPeers, GrpcServer, NodeSecret};
+use maestro_http::runtimes::RuntimeParts;
+use maestro_http::versions::VersionParts;
 use maestro_http::{
-    ConnectionTimeouts, InternalParts, RefusedRequests, ServerSettings, Trusted, gateway, server,
+    ConnectionTimeouts, InternalParts, ManagementParts, RefusedRequests, ServerSettings, Trusted,
+    gateway, server,
 };
 use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, TokioClock, member,
@@ -80,7 +83,8 @@ fn of_client(client: GrpcClient) -> Apis {
         rooms: client.clone(),
         operator: client.clone(),
         metrics: client.clone(),
-        runtimes: client,
+        runtimes: client.clone(),
+        versions: client,
     }
 }
 
@@ -109,7 +113,14 @@ fn services(node: &Node) -> Apis {
     let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
     let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
     let runtimes = RuntimesService::new(node.clone(), Duration::from_secs(5));
-    Apis::of(node, backup(), Arc::new(metrics), Arc::new(runtimes))
+    let versions = VersionsService::new(node.clone(), "http://rooms".into(), Handle::current());
+    Apis::of(
+        node,
+        backup(),
+        Arc::new(metrics),
+        Arc::new(runtimes),
+        Arc::new(versions),
+    )
 }
 
 fn backup() -> Backup {
@@ -205,14 +216,22 @@ impl Site {
             health: true,
             skip_store_check: false,
         };
+        let beside = ManagementParts {
+            operator: apis.operator,
+            metrics: apis.metrics,
+            runtimes: RuntimeParts {
+                runtimes: apis.runtimes,
+                access: ManagerAccess::default(),
+            },
+            versions: VersionParts {
+                orders: apis.versions.clone(),
+                until_done: apis.versions,
+                access: ManagerAccess::default(),
+            },
+            debug: false,
+        };
         let servers = [
-            server::management(
-                settings(),
-                management,
-                apis.operator,
-                (apis.metrics, apis.runtimes),
-                false,
-            ),
+            server::management(settings(), management, beside),
             server::rooms(settings(), gateway::rooms(apis.rooms)),
             server::internal(settings(), parts),
         ];

@@ -11,7 +11,8 @@ const COMPOSE: &str = include_str!("../../docker-compose.yml");
 /// What stands for the secrets and the fields of a pod. Nothing listens there.
 const POSTGRES: &str = "postgres://maestro@127.0.0.1:1/maestro?sslmode=disable";
 const REDIS: &str = "redis://127.0.0.1:1/0";
-const POD_IP: &str = "127.0.0.1";
+/// In clusters of either family.
+const POD_IPS: [&str; 2] = ["127.0.0.1", "2001:db8::1"];
 
 fn list(plane: &ControlPlane, kind: &str) -> Vec<Value> {
     let text = plane.kubectl(&["get", kind, "-n", MAESTRO, "-o", "json"]);
@@ -29,15 +30,15 @@ fn name(object: &Value) -> &str {
 }
 
 /// The environment of a container, as a kubelet makes it.
-fn environment(container: &Value) -> Vec<(String, String)> {
+fn environment(container: &Value, pod_ip: &str) -> Vec<(String, String)> {
     let variables = all(container, "/env").into_iter().map(|variable| {
         let name = variable["name"].as_str().unwrap();
         let key = variable.pointer("/valueFrom/secretKeyRef/key");
         let value = match (variable["value"].as_str(), key.and_then(Value::as_str)) {
-            (Some(value), _) => value.replace("$(POD_IP)", POD_IP),
+            (Some(value), _) => value.replace("$(POD_IP)", pod_ip),
             (None, Some("postgres-url")) => POSTGRES.to_owned(),
             (None, Some("redis-url")) => REDIS.to_owned(),
-            (None, None) => POD_IP.to_owned(),
+            (None, None) => pod_ip.to_owned(),
             (None, Some(other)) => panic!("{other} is in no secret"),
         };
         (name.to_owned(), value)
@@ -46,8 +47,8 @@ fn environment(container: &Value) -> Vec<(String, String)> {
 }
 
 /// The settings of a container are known, are taken as they are written, and say nothing that has no effect.
-fn settings_are_known(container: &Value) -> Value {
-    let environment = environment(container);
+fn settings_are_known(container: &Value, pod_ip: &str) -> Value {
+    let environment = environment(container, pod_ip);
     let mut command = Command::new(BINARY);
     command.env_clear().envs(environment.iter().cloned());
     let output = command.args(["check-config", "--format", "json"]).output();
@@ -120,12 +121,14 @@ fn check(deployment: &Value) {
     };
     for container in all(pod, "/initContainers").into_iter().chain([started]) {
         assert_eq!(container["image"], *image);
-        settings_are_known(container);
+        for pod_ip in POD_IPS {
+            settings_are_known(container, pod_ip);
+        }
         arguments_are_understood(container);
     }
-    ports_are_those_of_the_settings(started, &settings_are_known(started));
+    ports_are_those_of_the_settings(started, &settings_are_known(started, POD_IPS[0]));
     // Who makes calls to Kubernetes has the rights, and nobody else.
-    let asks = environment(started);
+    let asks = environment(started, POD_IPS[0]);
     let asks = asks.iter().any(|(name, _)| name.contains("KUBERNETES"));
     assert_eq!(pod["automountServiceAccountToken"], asks);
     let account = pod["serviceAccountName"].as_str();
@@ -162,6 +165,38 @@ fn services_find_their_pods(plane: &ControlPlane, deployments: &[Value]) {
     }
 }
 
+/// Each port that the policy opens is one of the pods, and rooms reach that of the rooms API alone.
+fn the_policy_opens_ports_of_the_pods(plane: &ControlPlane, deployments: &[Value]) {
+    let policies = list(plane, "networkpolicies");
+    let [policy] = &policies[..] else {
+        panic!("{policies:?}");
+    };
+    let of_pods = deployments
+        .iter()
+        .flat_map(|one| all(one, "/spec/template/spec/containers/0/ports"));
+    let of_pods: Vec<&str> = of_pods.map(|port| port["name"].as_str().unwrap()).collect();
+    for rule in all(policy, "/spec/ingress") {
+        let ports = all(rule, "/ports");
+        let ports: Vec<&str> = ports.iter().map(|p| p["port"].as_str().unwrap()).collect();
+        assert!(!ports.is_empty(), "all ports are open: {rule}");
+        assert!(ports.iter().all(|port| of_pods.contains(port)), "{rule}");
+        let of_rooms = "/from/0/namespaceSelector/matchLabels/heritage";
+        if rule.pointer(of_rooms).is_some() {
+            assert_eq!(ports, ["rooms"]);
+        }
+    }
+    let selected = &policy["spec"]["podSelector"]["matchLabels"];
+    for deployment in deployments {
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        let is_selected = selected.as_object().unwrap().iter();
+        assert!(
+            is_selected
+                .clone()
+                .all(|(label, value)| labels[label] == *value)
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_ways_of_installing_are_taken_by_the_api_server_and_by_the_binary() {
     let Some(plane) = plane().await else {
@@ -173,6 +208,7 @@ async fn both_ways_of_installing_are_taken_by_the_api_server_and_by_the_binary()
         assert_eq!(deployments.len(), expected, "{way}");
         deployments.iter().for_each(check);
         services_find_their_pods(&plane, &deployments);
+        the_policy_opens_ports_of_the_pods(&plane, &deployments);
         // The namespace lets their pods in, which is decided when they are created.
         let created = || async {
             list(&plane, "deployments").iter().all(|deployment| {
@@ -207,4 +243,57 @@ fn no_file_has_a_secret() {
         }
     }
     assert!(files > 10, "{files}");
+}
+
+/// What one file says to another: the worker of the profile finds the credentials that K3s writes, by settings that the
+/// binary takes.
+#[test]
+fn the_local_kubernetes_is_found_by_its_worker() {
+    let compose: Value = serde_saphyr::from_str(COMPOSE).unwrap();
+    let (k3s, worker) = (
+        &compose["services"]["k3s"],
+        &compose["services"]["worker-k8s"],
+    );
+    for service in [k3s, worker] {
+        assert_eq!(service["profiles"], serde_json::json!(["k8s"]));
+    }
+    let tag = k3s["image"].as_str().unwrap().split(":v1.").nth(1).unwrap();
+    let minor: u32 = tag.split('.').next().unwrap().parse().unwrap();
+    assert!(minor >= 30, "docs/kubernetes.md names the oldest: {tag}");
+    let mounts = |service: &Value| {
+        let volume = service["volumes"][0].as_str().unwrap().to_owned();
+        let parts: Vec<String> = volume.split(':').map(str::to_owned).collect();
+        (parts[0].clone(), parts[1].clone())
+    };
+    let ((written, output), (read, input)) = (mounts(k3s), mounts(worker));
+    assert_eq!(written, read);
+    let output_file = k3s["environment"]["K3S_KUBECONFIG_OUTPUT"]
+        .as_str()
+        .unwrap();
+    let environment = worker["environment"].as_object().unwrap();
+    let kubeconfig = "MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_KUBECONFIG";
+    let name = output_file.strip_prefix(&output).unwrap();
+    assert_eq!(environment[kubeconfig], format!("{input}{name}"));
+    let names: Vec<&str> = k3s["command"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    let server = environment["MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_MASTERURL"].as_str();
+    let host = server.unwrap().trim_start_matches("https://");
+    let host = host.split(':').next().unwrap();
+    assert!(names.windows(2).any(|pair| pair == ["--tls-san", host]));
+    assert_eq!(worker["depends_on"][host]["condition"], "service_healthy");
+    let mut command = Command::new(BINARY);
+    let variables = environment.iter().filter(|(name, _)| *name != "<<");
+    let stores = environment.get("<<").and_then(Value::as_object);
+    let variables = variables.chain(stores.into_iter().flatten());
+    command.env_clear();
+    command.envs(variables.map(|(name, value)| (name, value.as_str().unwrap())));
+    let output = command.args(["check-config", "--format", "json"]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["warnings"], serde_json::json!([]), "{shown:#}");
 }

@@ -4,6 +4,7 @@
 mod away;
 mod cluster;
 mod figures;
+mod harmed;
 mod life;
 mod load;
 mod nodes;
@@ -14,6 +15,7 @@ mod runtimes;
 #[path = "../takeover/served.rs"]
 mod served;
 mod site;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;

@@ -10,37 +10,39 @@ async fn an_edit_that_the_api_server_refuses_ends_in_error_with_its_words() {
         return;
     };
     let home = Home::new();
-    let mut environment = site.environment();
-    let key = "MAESTRO_SERVICES_ROOMMANAGER_ROOMVALIDATIONATTEMPTS";
-    environment.push((key.to_owned(), "1".to_owned()));
-    let maestro = home.start_with(&borrowed(&environment));
+    let maestro = site.start(&home);
     maestro
         .bring_up(&site.fleet(&home, &maestro.rooms, 2))
         .await;
     let before: Vec<_> = site.all_pods().await.into_values().collect();
     let container = |member: &str, value| json!({"spec": {"containers": [{member: value}]}});
-    for (edit, words) in [
+    for (edit, words, attempts) in [
         (
             container("requests", json!({"cpu": "lots", "memory": "20Mi"})),
             "quantities must match",
+            1,
         ),
         (
             container("limits", json!({"cpu": "1m", "memory": "100Mi"})),
             "must be less than or equal to cpu limit",
+            1,
         ),
         (
             container("image", json!(LOST_IMAGE)),
             "Back-off pulling image",
+            3,
         ),
-        (json!({"labels": {"no label": "x"}}), "no label"),
-        (json!({"spec": {"toleration": "no value!"}}), "no value!"),
-        (json!({"spec": {"affinity": "no key!"}}), "no key!"),
+        (json!({"labels": {"no label": "x"}}), "no label", 1),
+        (json!({"spec": {"toleration": "no value!"}}), "no value!", 1),
+        (json!({"spec": {"affinity": "no key!"}}), "no key!", 1),
     ] {
         let answer = maestro.patch("/schedulers/refused", &edit).await;
         let operation = maestro.done("refused", answer).await;
         let said = history(&operation);
         assert_eq!(operation["status"], "error", "{edit}: {said}");
         assert!(said.contains(words), "{edit}: {said}");
+        let tried = said.matches(" failed: ").count() - 1;
+        assert_eq!(tried, attempts, "{edit}: {said}");
     }
     let pods = site.all_pods().await;
     expect_untouched(&before, &pods);

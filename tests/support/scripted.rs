@@ -8,8 +8,9 @@ use maestro_api::codec::messages::resourcemetrics::{
 use maestro_api::codec::messages::*;
 use maestro_api::codec::{Message, decode, encode};
 use maestro_api::{
-    ApiResult, Apis, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    RuntimeApi, Status, Tick, Watch, management_calls, operator_calls, rooms_calls,
+    ApiResult, Apis, ManagementApi, NodeWatch, OperatorApi, RequestContext, ResourceMetricsApi,
+    RoomsApi, RuntimeApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls,
+    rooms_calls,
 };
 use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
 use serde_json::Value;
@@ -36,7 +37,8 @@ pub fn start(
         rooms: actor.clone(),
         operator: actor.clone(),
         metrics: actor.clone(),
-        runtimes: actor,
+        runtimes: actor.clone(),
+        versions: actor,
     };
     let running = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -123,3 +125,29 @@ impl RuntimeApi for Actor {
         self.answer("runtime_status", &request)
     }
 }
+macro_rules! orders {
+    ($($rpc:ident)*) => {
+        #[async_trait]
+        impl VersionsApi for Actor {
+            $(async fn $rpc(
+                &self,
+                _: &RequestContext,
+                request: version::Request,
+            ) -> ApiResult<version::Response> {
+                self.answer(stringify!($rpc), &request)
+            })*
+
+            async fn watch_node_status(
+                &self,
+                _: &RequestContext,
+                request: version::NodeStatusRequest,
+            ) -> ApiResult<NodeWatch> {
+                let first = self.answer("watch_node_status", &request)?;
+                let only = std::future::ready(Ok(first));
+                Ok(Box::pin(futures_util::stream::once(only)))
+            }
+        }
+    };
+}
+
+orders! { start stop publish unpublish update_config }

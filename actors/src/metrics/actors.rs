@@ -163,6 +163,12 @@ fn writers(scrape: &mut Scrape) {
             "Commits that were tried again since the owner was loaded",
             |writer| &writer.retries,
         ),
+        (
+            "maestro_store_refused",
+            MetricKind::Gauge,
+            "1 while the store refuses the changes of this scheduler, and takes those of others",
+            |writer| &writer.refused,
+        ),
     ] {
         let mut family = scrape.page.family(name, kind, help);
         for seen in &scrape.all {

@@ -22,8 +22,6 @@ const LEAVE_MAX: Duration = Duration::from_secs(1);
 const ADOPTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a look-up waits for its turn.
 const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
-/// How long the store may take to say what it knows of the nodes.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Node {
     /// This node, as the others see it.
@@ -142,7 +140,8 @@ impl Node {
         F: Future<Output = Result<T, StoreError>> + Send,
     {
         let ownership = self.parts.ownership.clone();
-        let asked = async move { tokio::time::timeout(ANSWERED_WITHIN, ask(ownership)).await };
+        let patience = self.patience();
+        let asked = async move { tokio::time::timeout(patience, ask(ownership)).await };
         let answer = self.parts.tasks.spawn_on(asked, &self.parts.io).await;
         let late = |_| Err(StoreError::Unavailable("it does not answer".into()));
         let answer = answer.map_err(|_| CallError::ShuttingDown)?;

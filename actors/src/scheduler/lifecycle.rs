@@ -26,9 +26,7 @@ impl Actor for SchedulerActor {
             ctx.add_stream(ReceiverStream::new(inboxes.events));
             ctx.add_stream(ReceiverStream::new(inboxes.continue_signal).map(|()| ContinueSignal));
         }
-        if self.state.scheduler().is_none() {
-            ctx.run_later(VACANT_MAX, |actor, ctx| actor.end_if_vacant(ctx));
-        }
+        self.watch_vacancy(ctx);
         self.gauge.begin_turn(Turn::Start);
         self.arm(ctx);
         self.publish(ctx);
@@ -37,10 +35,18 @@ impl Actor for SchedulerActor {
 }
 
 impl SchedulerActor {
-    /// Ends the owner if its scheduler was never created: the creation was not stored, or is not wanted any more.
-    fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
+    fn watch_vacancy(&self, ctx: &mut Context<Self>) {
         if self.state.scheduler().is_none() {
-            self.end(EndCause::Gone, ctx);
+            ctx.run_later(VACANT_MAX, |actor, ctx| actor.end_if_vacant(ctx));
+        }
+    }
+
+    /// Ends the owner if its scheduler was never created: the creation was not stored, or is not wanted any more. While
+    /// operations wait for the scheduler, or for their own end, the name would get its next owner at once.
+    fn end_if_vacant(&mut self, ctx: &mut Context<Self>) {
+        match self.state.is_vacant() {
+            true => self.end(EndCause::Gone, ctx),
+            false => self.watch_vacancy(ctx),
         }
     }
 

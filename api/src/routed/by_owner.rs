@@ -111,12 +111,14 @@ by_owner! {
         get_room(GetRoomRequest) -> GetRoomResponse, by scheduler_name;
         read_room_log(ReadRoomLogRequest) -> ReadRoomLogResponse, by scheduler_name;
         get_rollout(GetRolloutRequest) -> GetRolloutResponse, by scheduler_name;
+        get_live_versions(GetLiveVersionsRequest) -> GetLiveVersionsResponse, by scheduler_name;
         get_actors(GetActorsRequest) -> GetActorsResponse, on all;
         get_nodes(GetNodesRequest) -> GetNodesResponse;
         remove_room(RemoveRoomRequest) -> RemoveRoomResponse, by scheduler_name;
         pause_rollout(PauseRolloutRequest) -> PauseRolloutResponse, by scheduler_name;
         resume_rollout(ResumeRolloutRequest) -> ResumeRolloutResponse, by scheduler_name;
         abort_rollout(AbortRolloutRequest) -> AbortRolloutResponse, by scheduler_name;
+        get_version_config(GetVersionConfigRequest) -> GetVersionConfigResponse, by scheduler_name;
         pause_scheduler(PauseSchedulerRequest) -> PauseSchedulerResponse, by scheduler_name;
         resume_scheduler(ResumeSchedulerRequest) -> ResumeSchedulerResponse, by scheduler_name;
         reload_scheduler(ReloadSchedulerRequest) -> ReloadSchedulerResponse, by scheduler_name;

@@ -1,5 +1,7 @@
 //! Resource metrics of rooms that are processes are known where these run: at the owner.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::by_owner::ByOwner;
@@ -8,6 +10,21 @@ use crate::codec::messages::resourcemetrics::{
     AlertsRequest, AlertsResponse, Response, VersionRequest,
 };
 use crate::{ApiResult, Apis, Code, RequestContext, ResourceMetricsApi, Status, Watch};
+
+/// What bounds the call to another node bounds the begin of a stream, not its length.
+pub(super) async fn begin_of_stream<T>(
+    patience: Option<Duration>,
+    opened: impl Future<Output = ApiResult<T>>,
+) -> ApiResult<T> {
+    let Some(patience) = patience else {
+        return opened.await;
+    };
+    let opened = tokio::time::timeout(patience, opened).await;
+    opened.unwrap_or_else(|_| {
+        let text = "context deadline exceeded";
+        Err(Status::new(Code::DeadlineExceeded, text))
+    })
+}
 
 #[async_trait]
 impl<W: Way> ResourceMetricsApi for ByOwner<W> {
@@ -34,20 +51,10 @@ impl<W: Way> ResourceMetricsApi for ByOwner<W> {
         let call: Call<Watch> = Box::new(move |apis: Apis, given: RequestContext| {
             let request = request.clone();
             Box::pin(async move {
-                // What bounds the call to another node bounds the begin of the stream, not its length.
                 let patience = given.remaining();
                 let context = RequestContext { deadline, ..given };
                 let opened = apis.metrics.watch_version(&context, request);
-                match patience {
-                    None => opened.await,
-                    Some(patience) => {
-                        let opened = tokio::time::timeout(patience, opened).await;
-                        opened.unwrap_or_else(|_| {
-                            let text = "context deadline exceeded";
-                            Err(Status::new(Code::DeadlineExceeded, text))
-                        })
-                    }
-                }
+                begin_of_stream(patience, opened).await
             }) as Answer<'static, _>
         });
         self.0.route(context, name, call).await

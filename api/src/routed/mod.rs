@@ -11,6 +11,7 @@ mod metrics;
 mod owned;
 mod router;
 mod runtimes;
+mod versions;
 mod way;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ fn over<W: Way>(way: W) -> Apis {
         rooms: apis.clone(),
         operator: apis.clone(),
         metrics: apis.clone(),
-        runtimes: apis,
+        runtimes: apis.clone(),
+        versions: apis,
     }
 }

@@ -3,12 +3,15 @@
 
 mod backup;
 mod late;
+mod live_versions;
 mod management;
+mod names;
 mod nodes;
 mod operator;
 mod resources;
 mod rooms;
 mod runtimes;
+mod versions;
 
 use std::sync::Arc;
 
@@ -16,7 +19,8 @@ use maestro_actors::{Node, Order};
 use maestro_core::state::{Command, Reply};
 
 use crate::{
-    ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi, RuntimeApi,
+    ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
+    RuntimeApi, VersionsApi,
 };
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
@@ -25,6 +29,7 @@ pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, RO
 pub use resources::{CpuUnit, ResourceSettings, ResourcesService};
 pub use rooms::RoomsService;
 pub use runtimes::RuntimesService;
+pub use versions::{UntilDone, VersionsService};
 
 /// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
 async fn ask(
@@ -53,6 +58,8 @@ pub struct Apis {
     pub metrics: Arc<dyn ResourceMetricsApi>,
     /// Runtimes, which are made by themselves.
     pub runtimes: Arc<dyn RuntimeApi>,
+    /// Orders about versions.
+    pub versions: Arc<dyn VersionsApi>,
 }
 
 impl Apis {
@@ -62,6 +69,7 @@ impl Apis {
         backup: Backup,
         metrics: Arc<dyn ResourceMetricsApi>,
         runtimes: Arc<dyn RuntimeApi>,
+        versions: Arc<dyn VersionsApi>,
     ) -> Self {
         Self {
             management: Arc::new(ManagementService::new(node.clone())),
@@ -69,6 +77,7 @@ impl Apis {
             operator: Arc::new(OperatorService::new(node.clone(), backup)),
             metrics,
             runtimes,
+            versions,
         }
     }
 }

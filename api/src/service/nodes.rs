@@ -1,10 +1,12 @@
 //! The nodes that are alive and what they own, as one document (`docs/debug-nodes.schema.json`). It is read from the
-//! store, so every node answers the same, except for which one of them answers.
+//! store, so every node answers the same, except for which one of them answers. While the store cannot be read, it is
+//! what the answering node saw last.
 
 use jiff::Timestamp;
-use maestro_actors::Node;
+use maestro_actors::{Node, Nodes, Remembered};
 use maestro_core::ports::{Member, Outbox, Owner, Standing};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -23,6 +25,8 @@ struct View<'a> {
     nodes: Vec<NodeView<'a>>,
     unowned: u64,
     outbox: OutboxView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembered: Option<RememberedView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduler: Option<SchedulerView<'a>>,
 }
@@ -48,6 +52,12 @@ struct OutboxView {
 }
 
 #[derive(Serialize)]
+struct RememberedView {
+    age_ms: u64,
+    cause: Arc<str>,
+}
+
+#[derive(Serialize)]
 struct SchedulerView<'a> {
     name: &'a str,
     owner: Option<OwnerView>,
@@ -66,10 +76,14 @@ struct OwnerView {
 /// If the store cannot be read, or has no such scheduler.
 pub async fn view(node: &Node, scheduler: Option<&str>) -> ApiResult<String> {
     let owner = match scheduler {
-        Some(name) => Some((name, node.owner(name).await?)),
+        Some(name) => Some((name, node.owner_or_last_seen(name).await?)),
         None => None,
     };
-    let (overview, Outbox { rows, oldest }) = node.overview().await?;
+    let Nodes {
+        overview,
+        outbox: Outbox { rows, oldest },
+        remembered,
+    } = node.nodes().await?;
     let me = node.myself().session;
     let scheduler = match owner {
         Some((name, Owner::Unknown)) => {
@@ -91,6 +105,10 @@ pub async fn view(node: &Node, scheduler: Option<&str>) -> ApiResult<String> {
             rows,
             oldest_ms: oldest.map(millis),
         },
+        remembered: remembered.map(|Remembered { cause, age }| RememberedView {
+            age_ms: millis(age),
+            cause,
+        }),
         scheduler,
     };
     serde_json::to_string(&view).map_err(|error| Status::internal(error.to_string()))

@@ -8,7 +8,7 @@ use maestro_core::domain::SchedulerVersion;
 use maestro_core::ports::Outage;
 use maestro_core::state::{Command, Reply, RoomQuery};
 
-use super::Backup;
+use super::{Backup, live_versions};
 use crate::codec::messages::*;
 use crate::error::unexpected;
 use crate::{ApiResult, Code, OperatorApi, RequestContext, Status, codec, convert};
@@ -255,6 +255,24 @@ impl OperatorApi for OperatorService {
         Ok(AbortRolloutResponse {
             operation_id: ordered.await?,
         })
+    }
+
+    async fn get_live_versions(
+        &self,
+        context: &RequestContext,
+        request: GetLiveVersionsRequest,
+    ) -> ApiResult<GetLiveVersionsResponse> {
+        in_time(context)?;
+        live_versions::states(&self.node, context, request).await
+    }
+
+    async fn get_version_config(
+        &self,
+        context: &RequestContext,
+        request: GetVersionConfigRequest,
+    ) -> ApiResult<GetVersionConfigResponse> {
+        in_time(context)?;
+        live_versions::config(&self.node, context, request).await
     }
 
     async fn get_actors(

@@ -102,10 +102,13 @@ impl RuntimeApi for RuntimesService {
             OperationStatus::Pending | OperationStatus::InProgress if request.wait_seconds > 0 => {
                 Ok(ordered(&name, id, record.status))
             }
-            OperationStatus::Pending | OperationStatus::InProgress => Err(Status::new(
-                Code::DeadlineExceeded,
-                format!("runtime {name} is not created yet: operation {id} goes on"),
-            )),
+            OperationStatus::Pending | OperationStatus::InProgress => Err(Status {
+                operation: Some(id.to_string()),
+                ..Status::new(
+                    Code::DeadlineExceeded,
+                    format!("runtime {name} is not created yet: operation {id} goes on"),
+                )
+            }),
             _ => Err(failed(&name, &record)),
         }
     }
@@ -150,6 +153,13 @@ fn ordered(name: &str, id: OperationId, status: OperationStatus) -> Response {
 
 /// Why its operation did not make a runtime.
 fn failed(name: &str, record: &OperationRecord) -> Status {
+    Status {
+        operation: Some(record.id.to_string()),
+        ..reason(name, record)
+    }
+}
+
+fn reason(name: &str, record: &OperationRecord) -> Status {
     if record.status == OperationStatus::Canceled {
         let text = format!("the creation of runtime {name} was canceled");
         return Status::new(Code::Aborted, text);

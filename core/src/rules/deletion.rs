@@ -2,6 +2,7 @@
 
 use crate::domain::{RoomId, RoomStatus};
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 /// A room that may be removed. Draining rooms are not candidates, because they are being removed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct DeletionCandidate<'a> {
     pub same_version: bool,
     /// Its last ping is older than the ping timeout.
     pub ping_expired: bool,
+    /// It may have players that nobody knows of yet: it has its place in the order, but is drained.
+    pub doubtful: bool,
 }
 
 /// The rooms to remove, each list in its order.
@@ -23,8 +26,8 @@ pub struct DeletionCandidate<'a> {
 pub struct Deletion {
     /// Rooms without players, to be removed now.
     pub remove: Vec<RoomId>,
-    /// Occupied, active or allocated rooms, to be drained (D22). A user's order to remove an amount of rooms takes them
-    /// as well, after `remove`.
+    /// Doubtful, occupied, active or allocated rooms, to be drained (D22). A user's order to remove an amount of rooms
+    /// takes them as well, after `remove`.
     pub drain: Vec<RoomId>,
     /// Rooms that are ending and are told to end once more, in case an order was lost. They do not count.
     pub terminating: Vec<RoomId>,
@@ -41,23 +44,28 @@ pub struct Deletion {
 ///
 /// Unlike in the original, a room with players is never removed before an idle one, and unready rooms are candidates as
 /// well, because a rollout would otherwise wait for their timeout.
-/// unready rooms are candidates too: a rollout would wait for their timeout.
 pub fn deletion_order<'a>(
     candidates: impl Iterator<Item = DeletionCandidate<'a>>,
     amount: usize,
 ) -> Deletion {
     let mut deletion = Deletion::default();
     let (mut idle, mut busy) = (Vec::new(), Vec::new());
+    let mut doubtful = HashSet::new();
     for candidate in candidates {
+        if candidate.doubtful {
+            doubtful.insert(candidate.id);
+        }
         match Class::of(&candidate) {
             Class::Ending => deletion.terminating.push(candidate.id.clone()),
             Class::Busy(place) => busy.push((place, candidate.id)),
             Class::Idle(place) => idle.push((place, candidate.id)),
         }
     }
-    deletion.remove = first(idle, amount);
-    let left = amount.saturating_sub(deletion.remove.len());
-    deletion.drain = first(busy, left);
+    let chosen = first(idle, amount);
+    let left = amount.saturating_sub(chosen.len());
+    let is_doubtful = |id: &RoomId| doubtful.contains(id);
+    (deletion.drain, deletion.remove) = chosen.into_iter().partition(is_doubtful);
+    deletion.drain.extend(first(busy, left));
     deletion
 }
 
@@ -109,7 +117,6 @@ fn first(placed: Vec<(Place, &RoomId)>, amount: usize) -> Vec<RoomId> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashSet;
 
     #[derive(Debug)]
     struct Room {
@@ -118,6 +125,7 @@ mod tests {
         same_major: bool,
         same_version: bool,
         ping_expired: bool,
+        doubtful: bool,
     }
 
     impl Room {
@@ -128,6 +136,7 @@ mod tests {
                 same_major: self.same_major,
                 same_version: self.same_version,
                 ping_expired: self.ping_expired,
+                doubtful: self.doubtful,
             }
         }
         fn old(mut self) -> Self {
@@ -147,6 +156,7 @@ mod tests {
             same_major: true,
             same_version: true,
             ping_expired: false,
+            doubtful: false,
         }
     }
 
@@ -159,6 +169,21 @@ mod tests {
     }
 
     use RoomStatus as S;
+
+    #[test]
+    fn a_doubtful_room_has_its_place_and_is_drained() {
+        let mut found = room("found", S::Unready);
+        found.doubtful = true;
+        let rooms = [room("ready", S::Ready), found, room("match", S::Occupied)];
+        let one = order(&rooms, 1);
+        assert_eq!(
+            (names(&one.remove), names(&one.drain)),
+            (vec![], vec!["found"])
+        );
+        let all = order(&rooms, 3);
+        assert_eq!(names(&all.remove), ["ready"]);
+        assert_eq!(names(&all.drain), ["found", "match"]);
+    }
 
     #[test]
     fn broken_rooms_go_first_then_other_majors_then_by_status() {
@@ -229,9 +254,10 @@ mod tests {
     }
 
     fn any_room() -> impl Strategy<Value = Room> {
-        let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
         (prop::sample::select(S::ALL.to_vec()), flags).prop_map(
-            |(status, (same_major, same_version, ping_expired))| Room {
+            |(status, (same_major, same_version, ping_expired, doubtful))| Room {
+                doubtful,
                 id: "".into(),
                 status,
                 same_major,
@@ -252,8 +278,9 @@ mod tests {
             let order = order(&rooms, amount);
             let find = |id: &RoomId| &rooms[id.as_str().parse::<usize>().unwrap()];
             let plays = |r: &Room| matches!(r.status, S::Occupied | S::Active | S::Allocated);
-            prop_assert!(order.remove.iter().all(|id| !plays(find(id))));
-            prop_assert!(order.drain.iter().all(|id| plays(find(id))));
+            let spared = |r: &Room| plays(r) || r.doubtful;
+            prop_assert!(order.remove.iter().all(|id| !spared(find(id))));
+            prop_assert!(order.drain.iter().all(|id| spared(find(id))));
             prop_assert!(order.remove.len() + order.drain.len() <= amount);
             let all = [&order.remove, &order.drain, &order.terminating].into_iter().flatten();
             let names: Vec<_> = all.collect();
@@ -261,10 +288,12 @@ mod tests {
             // As many as requested, as far as there are any.
             let ending = |r: &&Room| matches!(r.status, S::Terminating | S::Terminated);
             let idle = rooms.iter().filter(|r| !ending(r) && !plays(r)).count();
-            prop_assert_eq!(order.remove.len(), idle.min(amount));
+            let (played_in, doubtful): (Vec<_>, Vec<_>) =
+                order.drain.iter().partition(|id| plays(find(id)));
+            prop_assert_eq!(order.remove.len() + doubtful.len(), idle.min(amount));
             let playing = rooms.iter().filter(|r| plays(r)).count();
-            let left = amount.saturating_sub(order.remove.len());
-            prop_assert_eq!(order.drain.len(), playing.min(left));
+            let left = amount.saturating_sub(idle.min(amount));
+            prop_assert_eq!(played_in.len(), playing.min(left));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a caller asks of the owner, and what it is answered.
 
 use super::views::{
-    LiveVersionView, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary, RuntimeView,
+    LiveVersionView, NodesPage, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary,
+    RuntimeView,
 };
 use crate::domain::*;
 use crate::ports::Forwarding;
@@ -88,6 +89,13 @@ pub enum Command {
     },
     /// The states of all stored versions.
     LiveVersions,
+    /// The rooms of a version by how far they are, a page at a time.
+    Nodes {
+        /// The version.
+        version: SchedulerVersion,
+        /// Only rooms after this one; `None`: from the first one on.
+        after: Option<RoomId>,
+    },
     /// Adds rooms.
     AddRooms {
         /// How many; at least 1.
@@ -157,6 +165,7 @@ impl Command {
             | Self::Rollout
             | Self::LiveVersions
             | Self::Runtime
+            | Self::Nodes { .. }
             | Self::Address(_)
             | Self::Forward(_) => true,
             Self::CreateScheduler(_)
@@ -199,6 +208,7 @@ impl Command {
             Self::UnpublishVersion(_) => "unpublish_version",
             Self::UpdateConfig { .. } => "update_version_config",
             Self::LiveVersions => "live_versions",
+            Self::Nodes { .. } => "nodes",
             Self::AddRooms { .. } => "add_rooms",
             Self::RemoveRooms { .. } => "remove_rooms",
             Self::RemoveRoom { .. } => "remove_room",
@@ -252,6 +262,8 @@ pub enum Reply {
     LiveVersions(Vec<LiveVersionView>),
     /// For [`Command::Runtime`].
     Runtime(RuntimeView),
+    /// For [`Command::Nodes`].
+    Nodes(NodesPage),
     /// For the commands about rollouts: the progress after them.
     Rollout(Box<RolloutView>),
 }

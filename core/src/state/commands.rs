@@ -73,6 +73,7 @@ pub(super) fn obey(
             restart,
         } => versions::update_config(fleet, operations, turn, version, config, restart),
         Command::LiveVersions => fleet.live_versions(),
+        Command::Nodes { version, after } => fleet.nodes_page(&version, after.as_ref()),
         Command::RoomsSummary => fleet.rooms_summary(),
         Command::Rooms(query) => Ok(Reply::Rooms(fleet.rooms_page(&query))),
         Command::Room(room) => fleet.room_detail(&room),
@@ -275,7 +276,7 @@ pub(super) fn remove_room(
         let text = format!("room {id} not found in scheduler {}", fleet.name);
         return Err(Refusal::new(RefusalKind::NotFound, text));
     };
-    if room.is_busy() && !force {
+    if room.may_be_busy() && !force {
         fleet.mark_removal(turn, id, RemovalReason::RequestedByUser, true);
         return Ok(Reply::Done);
     }

@@ -5,7 +5,7 @@ use crate::ports::RuntimeError;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::Purpose;
 use crate::state::operations::Operations;
-use crate::state::operations::{Progress, Running};
+use crate::state::operations::{Fault, FaultKind, Progress, Running};
 use crate::state::runtime_events;
 use crate::state::turn::Turn;
 use crate::state::work::{Work, WorkResult};
@@ -15,6 +15,8 @@ pub(super) struct Failure {
     cause: String,
     /// The runtime is away, which says nothing about the version.
     away: bool,
+    /// The order can never succeed.
+    refused: bool,
 }
 
 impl From<RuntimeError> for Failure {
@@ -23,14 +25,35 @@ impl From<RuntimeError> for Failure {
             why,
             RuntimeError::Unavailable(_) | RuntimeError::Terminating(_)
         );
-        let cause = why.to_string();
-        Self { cause, away }
+        Self {
+            cause: why.to_string(),
+            away,
+            refused: matches!(why, RuntimeError::Invalid(_)),
+        }
     }
 }
 
 impl From<String> for Failure {
     fn from(cause: String) -> Self {
-        Self { cause, away: false }
+        Self {
+            cause,
+            away: false,
+            refused: false,
+        }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure {
+            Failure { away: true, .. } => FaultKind::Away,
+            Failure { refused: true, .. } => FaultKind::Lasting,
+            _ => FaultKind::Passing,
+        };
+        Self {
+            cause: failure.cause,
+            kind,
+        }
     }
 }
 
@@ -118,17 +141,21 @@ pub(super) fn on_created(
             let now = turn.now.mono;
             // Like a report of the runtime: an older list may be compared later.
             fleet.listing.overtake(&room);
-            fleet.rooms.update(room.as_str(), |room| {
+            let is_another = fleet.rooms.update(room.as_str(), |room| {
                 room.made_at = Some(now);
-                // After a repeated order the runtime may have created a second instance when the first had ended.
-                let known = room.record.instance.as_ref();
-                if known.is_some_and(|known| {
-                    known.differs_from(&instance.uid)
-                        && known.resource_version < instance.resource_version
-                }) {
-                    room.record.instance = None;
-                }
+                // After a repeated order the runtime may have created a second instance when the first had ended. Only
+                // orders create instances, so the one of the last answer is the newer one; but where a row was adopted
+                // meanwhile, the end of this one has been told already.
+                let is_ordered = room.record.intent.made_by.is_some();
+                let known = room
+                    .record
+                    .instance
+                    .take_if(|known| is_ordered && known.differs_from(&instance.uid));
+                known.is_some()
             });
+            if is_another == Some(true) {
+                fleet.protection_lost(&room);
+            }
             runtime_events::on_instance(fleet, operations, turn, instance);
             None
         }
@@ -195,7 +222,7 @@ pub(super) fn creation_ended(
 ) {
     if lane == Lane::Version {
         if let Some(failure) = failure {
-            operations.validation_room_ended(fleet, turn, room, failure.cause);
+            operations.validation_room_ended(fleet, turn, room, failure);
         }
         return;
     }

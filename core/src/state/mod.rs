@@ -66,6 +66,10 @@ impl SchedulerState {
     pub fn scheduler(&self) -> Option<&Arc<Scheduler>> {
         self.fleet.scheduler.as_ref()
     }
+    /// There is no such scheduler, and nothing waits for its creation or is to be ended.
+    pub fn is_vacant(&self) -> bool {
+        self.fleet.scheduler.is_none() && !self.operations.any_open(|_| true)
+    }
     /// The settings that all schedulers of a node share.
     pub fn settings(&self) -> &CoreSettings {
         &self.fleet.settings

@@ -52,6 +52,54 @@ pub struct LiveVersionView {
     pub config: ConfigPairs,
 }
 
+/// How many rooms a page of [`NodesPage`] looks at.
+pub const NODES_PAGE_MAX: usize = 500;
+
+/// How far a room is, in the words of the K8s manager's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodePhase {
+    /// Its instance is being started, or has not reported that it is ready.
+    Starting,
+    /// Players may be in it.
+    Started,
+    /// It is ending.
+    Stopped,
+    /// Its instance failed, or cannot be started.
+    Error,
+}
+
+impl NodePhase {
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "STARTING",
+            Self::Started => "STARTED",
+            Self::Stopped => "STOPPED",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// A room as a node of its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The room.
+    pub room: RoomId,
+    /// How far it is.
+    pub phase: NodePhase,
+    /// Why it is no further; empty if there is nothing to say.
+    pub reason: String,
+}
+
+/// Some rooms of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodesPage {
+    /// In the order of their ids.
+    pub nodes: Vec<NodeView>,
+    /// Where the next page begins; `None` if this is the last one.
+    pub next: Option<RoomId>,
+}
+
 /// A page of a listing of rooms.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

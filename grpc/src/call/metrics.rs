@@ -11,7 +11,8 @@ use prometheus::{
 };
 
 use crate::code::NAMES;
-use crate::services::{Audience, Rpc};
+use crate::rpc::Rpc;
+use crate::services::Audience;
 
 /// Latency of calls in seconds.
 const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";

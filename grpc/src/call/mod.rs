@@ -19,16 +19,19 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use maestro_api::access_log::Entry;
 use maestro_api::trace::{self, Subject};
-use maestro_api::{Code, REQUEST_ID, RequestContext, Status, grpc_deadline, sane_request_id};
+use maestro_api::{
+    Code, ManagerAccess, REQUEST_ID, RequestContext, Status, grpc_deadline, sane_request_id,
+};
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderValue, Request, Response};
+use tonic::codegen::http::{HeaderValue, Request, Response, header};
 use tonic::service::Routes;
 use tracing::Instrument;
 
 use crate::connections::Peer;
 use crate::identity::NodeSecret;
-use crate::services::{Audience, Rpc};
+use crate::rpc::Rpc;
+use crate::services::Audience;
 use crate::status::status;
 use headers::{code, text};
 pub use metrics::Metrics;
@@ -52,6 +55,8 @@ const STREAMS: [&str; 3] = ["/grpc.health.", "/grpc.reflection.", "/node.v1."];
 pub struct Calls {
     pub routes: Routes,
     pub audience: Audience,
+    /// Who may give the orders of the K8s manager.
+    pub access: ManagerAccess,
     /// What every caller must know, if only nodes may call.
     pub secret: Option<NodeSecret>,
     /// Whether callers with TLS have proved that they are nodes.
@@ -108,8 +113,9 @@ impl Service<Request<Body>> for Calls {
                     },
                 };
                 let until_end = UntilEnd { timed, under_way };
-                let (routes, audience) = (self.routes.clone(), self.audience);
-                Box::pin(serve(routes, audience, rpc, request, begun, until_end))
+                let may = self.may(rpc, &request);
+                let routes = self.routes.clone();
+                Box::pin(serve(routes, may, rpc, request, begun, until_end))
             }
             // These are streams and limit themselves. They do not count as calls under way: streams
             // that
@@ -130,9 +136,24 @@ impl Service<Request<Body>> for Calls {
     }
 }
 
+impl Calls {
+    /// Whether this caller may make the call.
+    fn may(&self, rpc: &Rpc, request: &Request<Body>) -> Result<(), Status> {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+        self.audience.lets(rpc, peer)?;
+        // Another node has checked its own caller.
+        if !rpc.manages || self.audience == Audience::Nodes {
+            return Ok(());
+        }
+        let given = request.headers().get_all(header::AUTHORIZATION).iter();
+        let given = given.map(HeaderValue::as_bytes);
+        self.access.check(given, peer.map(|peer| peer.ip()))
+    }
+}
+
 async fn serve(
     routes: Routes,
-    audience: Audience,
+    may: Result<(), Status>,
     rpc: &'static Rpc,
     request: Request<Body>,
     begun: Instant,
@@ -143,7 +164,7 @@ async fn serve(
     let echoed = HeaderValue::from_str(&request_id);
     let header = |name| text(request.headers(), name);
     let span = trace::request(rpc.path, &request_id, Subject::default(), header);
-    let run = run(routes, audience, rpc, request, request_id, begun).instrument(span);
+    let run = run(routes, may, rpc, request, request_id, begun).instrument(span);
     let mut answer = entry
         .hear(run)
         .await
@@ -164,14 +185,14 @@ async fn serve(
 
 async fn run(
     routes: Routes,
-    audience: Audience,
+    may: Result<(), Status>,
     rpc: &'static Rpc,
     request: Request<Body>,
     request_id: String,
     begun: Instant,
 ) -> Result<Answer, Status> {
     let peer = request.extensions().get::<Peer>();
-    audience.lets(rpc, peer.map(|peer| peer.address))?;
+    may?;
     let deadline = match text(request.headers(), "grpc-timeout") {
         Some(given) => grpc_deadline(given, begun)?,
         None => None,

@@ -12,7 +12,7 @@ use crate::script::{Does, Script};
 use crate::server::routes;
 use crate::{
     API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
-    RUNTIMES_DESCRIPTORS,
+    RUNTIME_DESCRIPTORS, VERSION_DESCRIPTORS,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +47,7 @@ pub fn calls(metrics: &Arc<Metrics>, script: &Arc<Script>) -> Calls {
         by_certificate: false,
         routes,
         audience: Audience::Nodes,
+        access: ManagerAccess::default(),
         metrics,
     }
 }
@@ -106,7 +107,8 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         PUBLIC_DESCRIPTORS,
         CONTROL_DESCRIPTORS,
         RESOURCES_DESCRIPTORS,
-        RUNTIMES_DESCRIPTORS,
+        RUNTIME_DESCRIPTORS,
+        VERSION_DESCRIPTORS,
     ]
     .map(|set| FileDescriptorSet::decode(set).unwrap());
     // The descriptors of `ControlService` repeat the files that they import.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use maestro_api::Apis;
+use maestro_api::{Apis, ManagerAccess};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -20,16 +20,19 @@ use crate::api::resource_metrics_service_server::ResourceMetricsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
 use crate::api::runtime_service_server::RuntimeServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
+use crate::api::version_service_server::VersionServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
 use crate::crowd::{STREAMS_MAX, TURNS_MAX};
 use crate::identity::NodeSecret;
+use crate::manager::{ResourceMetrics, Runtimes, Versions};
 use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
-use crate::services::{
-    Audience, Control, Fleet, Operations, Operator, ResourceMetrics, Rooms, Runtimes, Schedulers,
-};
+use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
 use crate::tls::NodeTls;
-use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS, RUNTIMES_DESCRIPTORS};
+use crate::{
+    API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS, RUNTIME_DESCRIPTORS,
+    VERSION_DESCRIPTORS,
+};
 
 /// Concurrent calls per connection, of both kinds; further calls wait at the client.
 const CALLS_MAX: u32 = (TURNS_MAX + STREAMS_MAX) as u32;
@@ -43,16 +46,23 @@ const PROBE_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const PING_MORE: usize = 1 << 10;
 
 /// The names that the health service knows: the whole server, and each service.
-const HEALTH_NAMES: [&str; 8] = [
-    "",
-    "maestro.v1.FleetService",
-    "maestro.v1.OperatorService",
-    "api.v1.SchedulersService",
-    "api.v1.OperationsService",
-    "api.v1.RoomsService",
-    "resourcemetrics.ResourceMetricsService",
-    "runtime.RuntimeService",
-];
+fn health_names(audience: Audience) -> &'static [&'static str] {
+    const ALL: [&str; 9] = [
+        "",
+        "resourcemetrics.ResourceMetricsService",
+        "runtime.RuntimeService",
+        "version.VersionService",
+        "maestro.v1.FleetService",
+        "maestro.v1.OperatorService",
+        "api.v1.SchedulersService",
+        "api.v1.OperationsService",
+        "api.v1.RoomsService",
+    ];
+    match audience {
+        Audience::Public(_) | Audience::Nodes => &ALL,
+        Audience::Manager => &ALL[..4],
+    }
+}
 
 /// A bound server. It serves while [`GrpcServer::run`] is polled.
 pub struct GrpcServer {
@@ -68,6 +78,7 @@ pub struct GrpcServer {
 #[derive(Clone)]
 pub struct GrpcControl {
     health: HealthReporter,
+    names: &'static [&'static str],
     drain: CancellationToken,
     cut: CancellationToken,
 }
@@ -88,6 +99,7 @@ impl GrpcServer {
         let (health, health_service) = tonic_health::server::health_reporter();
         let control = GrpcControl {
             health: health.clone(),
+            names: health_names(audience),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
         };
@@ -101,6 +113,7 @@ impl GrpcServer {
             calls: Calls {
                 routes,
                 audience,
+                access: ManagerAccess::default(),
                 secret: None,
                 by_certificate: false,
                 metrics: Metrics::register(registry, audience).map_err(io::Error::other)?,
@@ -109,6 +122,12 @@ impl GrpcServer {
             health,
             control,
         })
+    }
+
+    /// Takes orders of the K8s manager from those who may give them; otherwise only callers on this machine may.
+    pub fn managed_by(mut self, access: ManagerAccess) -> Self {
+        self.calls.access = access;
+        self
     }
 
     /// Answers only callers that know this secret. Others are refused before anything of their call is read.
@@ -136,13 +155,15 @@ impl GrpcServer {
     pub async fn run(self) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let GrpcControl { drain, cut, .. } = self.control;
+        let GrpcControl {
+            drain, cut, names, ..
+        } = self.control;
         // Bound to a local first: health streams end when their senders are dropped.
         let health = self.health;
         let signal = async move {
             drain.cancelled().await;
             let mut health = health;
-            for name in HEALTH_NAMES {
+            for name in names {
                 health.clear_service_status(name).await;
             }
         };
@@ -162,52 +183,57 @@ impl GrpcServer {
 /// `drain` ends the streams of pings.
 pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::Result<Routes> {
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(API_DESCRIPTORS)
-            .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
+        let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(RESOURCES_DESCRIPTORS)
-            .register_encoded_file_descriptor_set(RUNTIMES_DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(RUNTIME_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(VERSION_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        match audience {
+            Audience::Manager => all,
+            Audience::Public(_) | Audience::Nodes => all
+                .register_encoded_file_descriptor_set(API_DESCRIPTORS)
+                .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS),
+        }
     };
-    let Apis {
-        management,
-        rooms,
-        operator,
-        metrics,
-        runtimes,
-    } = apis;
-    let schedulers = SchedulersServiceServer::new(Schedulers(management.clone()));
-    let operations = OperationsServiceServer::new(Operations(management.clone()));
-    let fleet = FleetServiceServer::new(Fleet(management));
-    let pings = PingServiceServer::new(Pings {
-        rooms: rooms.clone(),
-        drain,
-    });
-    let rooms = RoomsServiceServer::new(Rooms(rooms));
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
-    let routes = Routes::new(schedulers.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(operations.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(rooms.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(fleet.max_decoding_message_size(MESSAGE_MAX))
+    let metrics = ResourceMetricsServiceServer::new(ResourceMetrics(apis.metrics.clone()));
+    let runtimes = RuntimeServiceServer::new(Runtimes(apis.runtimes.clone()));
+    let versions = VersionServiceServer::new(Versions(apis.versions.clone()));
+    let routes = Routes::new(metrics.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(runtimes.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(versions.max_decoding_message_size(MESSAGE_MAX))
         .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
         .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX));
-    let reads = OperatorServiceServer::new(Operator(operator.clone()));
-    let metrics = ResourceMetricsServiceServer::new(ResourceMetrics(metrics));
-    let runtimes = RuntimeServiceServer::new(Runtimes(runtimes));
-    let routes = routes
-        .add_service(reads.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(metrics.max_decoding_message_size(MESSAGE_MAX))
-        .add_service(runtimes.max_decoding_message_size(MESSAGE_MAX));
     Ok(match audience {
-        Audience::Public(_) => routes,
+        Audience::Manager => routes,
+        Audience::Public(_) => of_maestro(routes, apis),
         Audience::Nodes => {
-            let control = ControlServiceServer::new(Control(operator));
-            routes
+            let control = ControlServiceServer::new(Control(apis.operator.clone()));
+            let pings = PingServiceServer::new(Pings {
+                rooms: apis.rooms.clone(),
+                drain,
+            });
+            of_maestro(routes, apis)
                 .add_service(control.max_decoding_message_size(MESSAGE_MAX))
                 .add_service(pings.max_decoding_message_size(MESSAGE_MAX + PING_MORE))
         }
     })
+}
+
+/// Adds the services of the contract, and our own.
+fn of_maestro(routes: Routes, apis: Apis) -> Routes {
+    let schedulers = SchedulersServiceServer::new(Schedulers(apis.management.clone()));
+    let operations = OperationsServiceServer::new(Operations(apis.management.clone()));
+    let fleet = FleetServiceServer::new(Fleet(apis.management));
+    let rooms = RoomsServiceServer::new(Rooms(apis.rooms));
+    let reads = OperatorServiceServer::new(Operator(apis.operator));
+    routes
+        .add_service(schedulers.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(operations.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(rooms.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(fleet.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(reads.max_decoding_message_size(MESSAGE_MAX))
 }
 
 impl GrpcControl {
@@ -233,8 +259,8 @@ impl GrpcControl {
     }
 
     async fn say(&self, status: ServingStatus) {
-        for name in HEALTH_NAMES {
-            self.health.set_service_status(name, status).await;
+        for name in self.names {
+            self.health.set_service_status(*name, status).await;
         }
     }
 }

@@ -140,17 +140,18 @@ impl Operations {
             let body = body(reference(schema), endpoint.about.example, false);
             operation = operation.with("requestBody", body);
         }
-        let done = match endpoint.answer {
-            Content::Json(schema) | Content::Later(schema) => {
+        let content = match endpoint.answer {
+            Content::Json(schema) | Content::Ordered(schema) => {
                 done("application/json", reference(schema), "")
             }
             Content::Object => done("application/json", plain(Type::Object), ""),
             Content::Text(kind) => done(kind, plain(Type::Text), ""),
         };
         let bad_input = endpoint.body.is_some() || !endpoint.query.is_empty();
-        let mut responses = responses(done.clone(), endpoint.about.fails, bad_input);
-        if let (Content::Later(_), Tree::Object(all)) = (&endpoint.answer, &mut responses) {
-            all.insert(1, ("202".to_owned(), done));
+        let mut responses = responses(content, endpoint.about.fails, bad_input);
+        if let Content::Ordered(schema) = endpoint.answer {
+            let text = "It is ordered, and goes on.";
+            responses = responses.with("202", done("application/json", reference(schema), text));
         }
         let operation = operation.with("responses", responses);
         self.add(servers, endpoint.path, &endpoint.method, operation);
@@ -270,8 +271,8 @@ const FAILURES: &[(u16, &str, &str)] = &[
     (
         409,
         "Conflict",
-        "It exists already, or changes nothing (code 6), or it is over (code 10), or what it needs is not set up (code 9, \
-        resource metrics).",
+        "It exists already, or changes nothing (code 6), or it is over (code 10), or what it needs is not set up, or the \
+        version is not in a state for it (code 9, resource metrics and versions).",
     ),
     (
         503,

@@ -1,92 +1,22 @@
-//! Watches as server-sent events (HTML, 9.2).
+//! Samples as server-sent events.
 
 use std::fmt::Write;
-use std::io;
-use std::time::{Duration, Instant};
 
-use actix_web::web::Bytes;
-use futures_util::stream::{Stream, StreamExt, unfold};
+use futures_util::stream::StreamExt;
+use maestro_api::codec::encode;
 use maestro_api::codec::messages::resourcemetrics::Response;
-use maestro_api::codec::{encode, write_string};
-use maestro_api::{ApiResult, Code, Status, Tick, Watch};
-use tokio::time::{Interval, interval_at};
+use maestro_api::{ApiResult, Tick, Watch};
 
-use crate::progress::{Phase, Progress};
+use crate::events::{Texts, error};
 
-/// A comment is sent so often, because proxies close connections on which nothing comes.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// How long a client may not read what was sent: two ticks, as they are if nothing is set.
-const UNREAD_MAX: Duration = Duration::from_secs(10);
-
-pub struct Events {
-    ticks: Watch,
-    /// Samples until this date were seen before; empty for a new client.
-    seen: String,
-    deadline: Option<Instant>,
-    comments: Interval,
-    streaming: Streaming,
-}
-
-/// The connection serves its client until the stream ends.
-struct Streaming(Option<Progress>);
-
-impl Events {
-    pub fn new(
-        ticks: Watch,
-        seen: &str,
-        deadline: Option<Instant>,
-        progress: Option<Progress>,
-    ) -> Self {
-        let first = tokio::time::Instant::now() + COMMENT_EVERY;
-        Self {
-            ticks,
-            seen: seen.to_owned(),
-            deadline,
-            comments: interval_at(first, COMMENT_EVERY),
-            streaming: Streaming(progress),
-        }
-    }
-
-    /// The text of the events.
-    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> {
-        let progress = self.streaming.0.clone();
-        let mut text = Box::pin(unfold(Some(self), async |events| {
-            let mut events = events?;
-            let (text, goes_on) = events.next().await?;
-            Some((Ok(text.into()), goes_on.then_some(events)))
-        }));
-        futures_util::stream::poll_fn(move |cx| {
-            if let Some(progress) = &progress {
-                // The handler is done, and its answer is not.
-                progress.enter(Phase::Streaming(UNREAD_MAX));
-                if progress.has_left() {
-                    return std::task::Poll::Ready(None);
-                }
-            }
-            text.poll_next_unpin(cx)
-        })
-    }
-
-    /// The next text, and whether more may follow.
-    async fn next(&mut self) -> Option<(String, bool)> {
-        let alarm = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        let mut alarm = std::pin::pin!(alarm);
-        loop {
-            let tick = tokio::select! {
-                tick = self.ticks.next() => tick?,
-                _ = self.comments.tick() => return Some((": still here\n\n".to_owned(), true)),
-                () = &mut alarm => Err(Status::new(Code::DeadlineExceeded, "context deadline exceeded")),
-            };
-            if let Some(text) = event(&tick, &self.seen) {
-                return Some((text, tick.is_ok()));
-            }
-        }
-    }
+/// What a watch tells a client that has seen the samples until a date; for a new client that is empty.
+pub fn texts(ticks: Watch, seen: &str) -> Texts {
+    let seen = seen.to_owned();
+    let texts = ticks.filter_map(move |tick| {
+        let text = event(&tick, &seen).map(|text| (text, tick.is_ok()));
+        std::future::ready(text)
+    });
+    texts.boxed()
 }
 
 /// What a tick tells a client that has seen the samples until a date; `None` if that is nothing.
@@ -115,27 +45,10 @@ fn metrics(samples: &Response, seen: &str) -> Option<String> {
     Some(text)
 }
 
-fn error(status: &Status) -> String {
-    let mut text = format!(
-        "event: error\ndata: {{\"code\":{},\"message\":",
-        status.code.number()
-    );
-    write_string(&mut text, &status.message);
-    text.push_str("}\n\n");
-    text
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        if let Some(progress) = &self.0 {
-            progress.enter(Phase::Between(tokio::time::Instant::now()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maestro_api::Status;
     use maestro_api::codec::messages::resourcemetrics::VersionResourceMetrics;
 
     fn samples(dates: &[&str]) -> ApiResult<Tick> {
@@ -170,27 +83,15 @@ mod tests {
         assert_eq!(event(&samples(&[seen]), seen), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn failures_are_events_comments_fill_silence_and_the_end_is_told() {
+    #[tokio::test]
+    async fn one_failure_is_told_and_the_last_one_ends_the_stream() {
         let ticks = futures_util::stream::iter([
-            Ok(Tick::Failed(Status::unavailable("two\nlines"))),
+            Ok(Tick::Failed(Status::unavailable("not now"))),
             Err(Status::not_found("gone")),
         ]);
-        let events = Events::new(ticks.boxed(), "", None, None).stream();
-        let told: Vec<_> = events.map(|text| text.expect("text")).collect().await;
-        assert_eq!(
-            told,
-            [
-                "event: error\ndata: {\"code\":14,\"message\":\"two\\nlines\"}\n\n",
-                "event: error\ndata: {\"code\":5,\"message\":\"gone\"}\n\n"
-            ]
-        );
-        let silence = futures_util::stream::pending().boxed();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let events = Events::new(silence, "", Some(deadline), None).stream();
-        let told: Vec<_> = events.map(|text| text.expect("text")).collect().await;
-        assert_eq!(told[0], ": still here\n\n");
-        assert!(told[1].starts_with(b"event: error\ndata: {\"code\":4,"));
+        let told: Vec<_> = texts(ticks.boxed(), "").collect().await;
         assert_eq!(told.len(), 2);
+        assert!(told[0].0.contains("not now") && told[0].1);
+        assert!(told[1].0.contains("gone") && !told[1].1);
     }
 }

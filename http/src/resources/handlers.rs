@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use maestro_api::ResourceMetricsApi;
 use maestro_api::codec::messages::resourcemetrics::{AlertsRequest, VersionRequest};
-use maestro_api::codec::{Message, encode};
-use maestro_api::{Code, ResourceMetricsApi, Status};
 use serde::Deserialize;
 
-use super::events::Events;
-use crate::gateway::refusal;
+use super::events::texts;
+use crate::conflict::{answer, refused};
+use crate::events::respond;
 use crate::operator::query_of;
-use crate::progress::Progress;
 use crate::request_scope::context;
 
 type Metrics = Data<Arc<dyn ResourceMetricsApi>>;
@@ -39,25 +37,6 @@ struct Begin {
     from_date: String,
     #[serde(default)]
     step: i32,
-}
-
-/// A failure. Here a state that does not allow the call is a conflict.
-pub(crate) fn refused(status: Status) -> HttpResponse {
-    let conflict = status.code == Code::FailedPrecondition;
-    let mut response = refusal(status);
-    if conflict {
-        *response.status_mut() = StatusCode::CONFLICT;
-    }
-    response
-}
-
-fn answer(outcome: Result<impl Message, Status>) -> HttpResponse {
-    match outcome {
-        Ok(message) => HttpResponse::Ok()
-            .content_type("application/json")
-            .body(encode(&message)),
-        Err(status) => refused(status),
-    }
 }
 
 pub async fn metrics(
@@ -104,15 +83,7 @@ pub async fn watch(
     };
     let context = context(&request);
     match metrics.watch_version(&context, wanted).await {
-        Ok(ticks) => {
-            let progress = request.conn_data::<Progress>().cloned();
-            HttpResponse::Ok()
-                .content_type("text/event-stream")
-                .insert_header((header::CACHE_CONTROL, "no-cache"))
-                // nginx would collect events otherwise.
-                .insert_header(("x-accel-buffering", "no"))
-                .streaming(Events::new(ticks, seen, context.deadline, progress).stream())
-        }
+        Ok(ticks) => respond(texts(ticks, seen), context.deadline, &request),
         Err(status) => refused(status),
     }
 }

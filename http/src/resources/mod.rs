@@ -17,7 +17,6 @@ use crate::request_scope::scoped;
 pub(crate) use endpoints::ENDPOINTS;
 #[cfg(test)]
 pub(crate) use handlers::known_parameters;
-pub(crate) use handlers::refused;
 
 /// Mounts the endpoints. Must be called before the gateway's `configure`; the gateway's observers see their requests
 /// too.

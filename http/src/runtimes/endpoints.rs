@@ -18,11 +18,19 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         about: about(
             "Create a runtime",
             "Makes the place of a scheduler's rooms with the rights in it, or what is missing of them; the scheduler may be \
-            created later. Answered 202 while its operation goes on. Can be repeated.",
+            created later. 200 when it is made, 504 if its operation goes on; without `wait` 202 at once. Can be repeated.",
+            &[
+                Code::InvalidArgument,
+                Code::Unauthenticated,
+                Code::PermissionDenied,
+                Code::AlreadyExists,
+                Code::Unavailable,
+                Code::DeadlineExceeded,
+            ],
         ),
         query: &[WAIT],
         body: Some("RuntimeOrder"),
-        answer: Content::Later("RuntimeOrdered"),
+        answer: Content::Ordered("RuntimeOrdered"),
     },
     Endpoint {
         method: Method::GET,
@@ -32,6 +40,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         about: about(
             "How far a runtime is",
             "`CREATING`, `STARTED`, or `ERROR` if it is not ready `runtime.statusTimeout` after it was made.",
+            &[
+                Code::InvalidArgument,
+                Code::PermissionDenied,
+                Code::NotFound,
+                Code::Unavailable,
+            ],
         ),
         query: &[WAIT],
         body: None,
@@ -41,23 +55,17 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 const WAIT: Parameter = Parameter {
     name: "wait",
-    text: "How long to wait until it is made, such as 30s. Not at all, if it is not given.",
-    schema: || object! { "type" => "string", "example" => "30s" },
+    text: "How long to wait until it is made, such as `30s`. Without it: not at all.",
+    schema: || object! { "type" => "string", "pattern" => "^[0-9]+(ms|s|m|h)$" },
 };
 
-const fn about(summary: &'static str, text: &'static str) -> About {
+const fn about(summary: &'static str, text: &'static str, fails: &'static [Code]) -> About {
     About {
         tag: Tag::Runtimes,
         summary,
         text,
         // A state that does not allow the call is a conflict here, where the contract has 400.
-        fails: &[
-            Code::InvalidArgument,
-            Code::PermissionDenied,
-            Code::NotFound,
-            Code::AlreadyExists,
-            Code::Unavailable,
-        ],
+        fails,
         example: None,
     }
 }

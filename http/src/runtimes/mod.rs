@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix_web::Resource;
 use actix_web::web::{self, Data, ServiceConfig};
-use maestro_api::{ManagementApi, RuntimeApi};
+use maestro_api::{ManagementApi, ManagerAccess, RuntimeApi};
 
 use crate::gateway::Gateway;
 use crate::operator::method_not_allowed;
@@ -17,15 +17,24 @@ pub(crate) use endpoints::ENDPOINTS;
 #[cfg(test)]
 pub(crate) use handlers::known_parameters;
 
+/// What the endpoints call.
+#[derive(Clone)]
+pub struct RuntimeParts {
+    /// Creates runtimes, and knows how far they are.
+    pub runtimes: Arc<dyn RuntimeApi>,
+    /// Who may create them.
+    pub access: ManagerAccess,
+}
+
 /// Mounts the endpoints. Must be called before the gateway's `configure`; the gateway's observers see their requests
 /// too.
 pub fn configure_runtimes(
-    runtimes: Arc<dyn RuntimeApi>,
+    parts: RuntimeParts,
     gateway: &Gateway<dyn ManagementApi>,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
-    let (runtimes, observers) = (Data::new(runtimes), gateway.observers());
+    let (parts, observers) = (Data::new(parts), gateway.observers());
     move |config: &mut ServiceConfig| {
-        config.app_data(runtimes.clone());
+        config.app_data(parts.clone());
         for endpoint in ENDPOINTS {
             let route = (endpoint.handler)().method(endpoint.method.clone());
             let resource = Resource::new(endpoint.path).route(route);

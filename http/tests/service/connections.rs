@@ -122,14 +122,7 @@ async fn an_answer_may_take_longer_than_any_request() {
     let (settings, address) = settings(short(), 16);
     let service = Arc::new(ManagementService::new(fleet.node.clone()));
     let api = gateway::management(service);
-    let server = server::management(
-        settings,
-        api,
-        fleet.apis().operator,
-        (fleet.apis().metrics, fleet.apis().runtimes),
-        false,
-    )
-    .unwrap();
+    let server = server::management(settings, api, fleet.management_parts()).unwrap();
     actix_web::rt::spawn(server);
     let mut client = connect(address).await;
     let request = b"GET /schedulers/arena HTTP/1.1\r\nHost: localhost\r\n\r\n";

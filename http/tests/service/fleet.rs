@@ -3,20 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_service::boxed::{self, BoxService};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, header};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
-use maestro_api::{Apis, BackupError, ResourceSettings, ResourcesService, RuntimesService};
+use maestro_api::{
+    Apis, BackupError, ManagerAccess, ManagerToken, ResourceSettings, ResourcesService, RuntimeApi,
+    RuntimesService, UntilDone, VersionsService,
+};
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
 use maestro_http::resources::configure_resources;
-use maestro_http::runtimes::configure_runtimes;
-use maestro_http::{InternalParts, configure_debug, configure_internal, gateway};
+use maestro_http::runtimes::{RuntimeParts, configure_runtimes};
+use maestro_http::versions::{VersionParts, configure_versions};
+use maestro_http::{InternalParts, ManagementParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
     FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
 };
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// Needed for orders about versions: requests without a network come from no address.
+pub const TOKEN: &str = "known-to-operators";
 
 pub struct Fleet {
     pub store: Arc<FakeStore>,
@@ -24,8 +34,15 @@ pub struct Fleet {
     pub forwarders: Arc<FakeForwarders>,
     pub metrics: Arc<FakeMetrics>,
     resources: Arc<ResourcesService>,
+    versions: Arc<VersionsService>,
+    /// Who may give orders about versions; the requests of tests come from nowhere.
+    access: ManagerAccess,
     pub node: Node,
+    /// Made for the first request: the patterns of all routes take a while.
+    apps: [OnceCell<Service>; 4],
 }
+
+type Service = BoxService<actix_http::Request, ServiceResponse, actix_web::Error>;
 
 /// A response: status, relevant headers, and body.
 #[derive(Debug)]
@@ -57,6 +74,17 @@ pub enum Server {
     Rooms,
     Internal,
     InternalWithoutStoreCheck,
+}
+
+impl Server {
+    fn place(&self) -> usize {
+        match self {
+            Self::Management => 0,
+            Self::Rooms => 1,
+            Self::Internal => 2,
+            Self::InternalWithoutStoreCheck => 3,
+        }
+    }
 }
 
 impl Fleet {
@@ -91,9 +119,14 @@ impl Fleet {
             },
             tokio::runtime::Handle::current(),
         );
+        let io = tokio::runtime::Handle::current();
+        let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
         let fleet = Self {
             metrics,
             resources: Arc::new(resources),
+            versions: Arc::new(versions),
+            apps: Default::default(),
+            access: ManagerAccess::Token(ManagerToken::new(TOKEN).expect("a token")),
             store,
             runtime,
             forwarders,
@@ -139,7 +172,36 @@ impl Fleet {
                 self.node.clone(),
                 Duration::from_secs(5),
             )),
+            self.versions.clone(),
         )
+    }
+
+    /// What the management API serves beside the contract's calls.
+    pub fn management_parts(&self) -> ManagementParts {
+        let apis = self.apis();
+        ManagementParts {
+            operator: apis.operator,
+            metrics: apis.metrics,
+            runtimes: self.runtime_parts(apis.runtimes),
+            versions: self.version_parts(),
+            debug: false,
+        }
+    }
+
+    fn runtime_parts(&self, runtimes: Arc<dyn RuntimeApi>) -> RuntimeParts {
+        RuntimeParts {
+            runtimes,
+            access: self.access.clone(),
+        }
+    }
+
+    fn version_parts(&self) -> VersionParts {
+        let orders = self.versions.clone();
+        VersionParts {
+            until_done: Arc::new(UntilDone::new(self.node.clone(), orders.clone())),
+            orders,
+            access: self.access.clone(),
+        }
     }
 
     fn configure(&self, server: &Server, config: &mut ServiceConfig) {
@@ -154,9 +216,10 @@ impl Fleet {
                 } = self.apis();
                 let gateway = gateway::management(management);
                 configure_debug(operator.clone(), &gateway)(config);
+                configure_versions(self.version_parts(), operator.clone(), &gateway)(config);
                 configure_operator(operator, &gateway)(config);
                 configure_resources(metrics, &gateway)(config);
-                configure_runtimes(runtimes, &gateway)(config);
+                configure_runtimes(self.runtime_parts(runtimes), &gateway)(config);
                 gateway.configure(config);
             }
             Server::Rooms => gateway::rooms(self.apis().rooms).configure(config),
@@ -176,9 +239,11 @@ impl Fleet {
 
     /// Sends one request unchanged.
     pub async fn raw(&self, server: &Server, request: test::TestRequest) -> Reply {
-        let app = App::new().configure(|config| self.configure(server, config));
-        let app = test::init_service(app).await;
-        let response = test::call_service(&app, request.to_request()).await;
+        let app = self.apps[server.place()].get_or_init(|| async {
+            let app = App::new().configure(|config| self.configure(server, config));
+            boxed::service(test::init_service(app).await)
+        });
+        let response = test::call_service(app.await, request.to_request()).await;
         let header = |name| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)

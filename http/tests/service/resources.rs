@@ -110,15 +110,7 @@ async fn a_client_that_left_stops_the_questions() {
     let fleet = fleet().await;
     let (settings, address) = settings(short(), 16);
     let api = gateway::management(Arc::new(ManagementService::new(fleet.node.clone())));
-    let apis = fleet.apis();
-    let server = server::management(
-        settings,
-        api,
-        apis.operator,
-        (apis.metrics, apis.runtimes),
-        false,
-    )
-    .unwrap();
+    let server = server::management(settings, api, fleet.management_parts()).unwrap();
     actix_web::rt::spawn(server);
     let mut client = connect(address).await;
     let request = format!("GET {METRICS}/watch?step=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");

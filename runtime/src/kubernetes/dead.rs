@@ -111,6 +111,8 @@ pub struct Suspects(HashMap<Arc<str>, Suspect>);
 struct Suspect {
     asked: Instant,
     is_asked: bool,
+    /// Since when each look found it not ready.
+    silent: Option<Instant>,
     lost: Option<Instant>,
 }
 
@@ -125,13 +127,15 @@ impl Suspects {
         let suspect = Suspect {
             asked: now,
             is_asked: true,
+            silent: None,
             lost: None,
         };
         self.0.insert(node.clone(), suspect);
         true
     }
 
-    /// The answer; `None` if the node could not be asked, which says nothing about it.
+    /// The answer; `None` if the node could not be asked, which says nothing about it. `wall` is the API server's
+    /// clock.
     pub fn learn(
         &mut self,
         node: &Arc<str>,
@@ -143,11 +147,19 @@ impl Suspects {
             return Verdict::default();
         };
         (known.is_asked, known.asked) = (false, now);
+        if health.is_some() {
+            let is_silent = matches!(health, Some(Health::NotReady { .. }));
+            known.silent = known.silent.or(Some(now)).filter(|_| is_silent);
+        }
         let over = match health {
             None => return Verdict::default(),
             Some(Health::Ready) => None,
             Some(Health::NotReady { since }) => {
-                let silent = wall.duration_since(since) > signed(limits.silence);
+                // The second counts where the node's clock is ahead of the cluster's.
+                let silent = wall.duration_since(since) > signed(limits.silence)
+                    || known
+                        .silent
+                        .is_some_and(|seen| now.duration_since(seen) > limits.silence);
                 silent.then(|| format!("node {node} has not been ready since {since:.0}"))
             }
             Some(Health::Gone) => Some(format!("node {node} no longer exists")),
@@ -241,6 +253,27 @@ mod tests {
         let _ = suspects.learn(&node, None, LIMITS, after(9343));
         suspects.keep(|_| false);
         assert!(suspects.0.is_empty());
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_ahead_is_silent_when_it_was_found_so_for_long_enough() {
+        let mut suspects = Suspects::default();
+        let node: Arc<str> = "n1".into();
+        let begin = Instant::now();
+        suspects.must_ask(&node, begin);
+        let since = start() + signed(Duration::from_secs(36_000));
+        let mut learn = |health, seconds| {
+            let wait = Duration::from_secs(seconds);
+            let now = (begin + wait, start() + signed(wait));
+            suspects.learn(&node, health, LIMITS, now).over.is_some()
+        };
+        let silent = Some(Health::NotReady { since });
+        assert!(!learn(silent, 10));
+        assert!(!learn(Some(Health::Ready), 200));
+        assert!(!learn(silent, 300));
+        assert!(!learn(None, 400), "nobody answered");
+        assert!(!learn(silent, 540));
+        assert!(learn(silent, 541));
     }
 
     #[test]

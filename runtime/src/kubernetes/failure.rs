@@ -44,6 +44,10 @@ fn class_of(status: &Status) -> Class {
     if says("admission webhook") && says("denied the request") {
         return Class::Invalid;
     }
+    // The order is larger than etcd takes, or than what is sent to it, which the API server calls an error of its own.
+    if status.code >= 500 && (says("request is too large") || says("message larger than max")) {
+        return Class::Invalid;
+    }
     match status.code {
         404 => Class::NotFound,
         400 | 405 | 406 | 413 | 415 | 422 => Class::Invalid,
@@ -77,7 +81,10 @@ pub fn is_account_missing(status: &Status) -> bool {
 /// Whether the same call may succeed in a moment (contract 4.8).
 pub fn is_transient(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        kube::Error::Api(status) => {
+            matches!(status.code, 429 | 500 | 502 | 503 | 504)
+                && class_of(status) == Class::Unavailable
+        }
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
@@ -159,6 +166,12 @@ mod tests {
             (401, "Unauthorized", Class::Unavailable),
             (409, "conflict", Class::Unavailable),
             (429, "too many requests", Class::Unavailable),
+            (500, "etcdserver: request is too large", Class::Invalid),
+            (
+                500,
+                "rpc error: code = ResourceExhausted desc = trying to send message larger than max (3 vs. 2)",
+                Class::Invalid,
+            ),
             (
                 500,
                 "failed calling webhook \"x\": timeout",

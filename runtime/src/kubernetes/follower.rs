@@ -3,7 +3,7 @@
 use super::index::Index;
 use super::lookup::Lookup;
 use super::seen::SeenPod;
-use super::{failure, labels, status};
+use super::{failure, labels, server_clock, status};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -20,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Failures in a row after which a new list is read: a watch that broke could not be started again. The API server may
 /// have been restarted on older contents, where the place in the history is one that never was.
 const FAILURES_MAX: u32 = 2;
+/// Refusals in a row after which the right is missing: an API server that starts does not know all rights yet.
+const REFUSALS_MAX: u32 = 5;
 /// How often unknown addresses of nodes are looked up again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,6 +43,7 @@ pub struct Follower {
     /// The highest version that was seen since the last list.
     newest: u64,
     failures: u32,
+    refusals: u32,
     pause: Duration,
     is_interrupted: bool,
 }
@@ -61,6 +64,7 @@ impl Follower {
             listed: Vec::new(),
             newest: 0,
             failures: 0,
+            refusals: 0,
             pause: FIRST_PAUSE,
             is_interrupted: false,
         }
@@ -140,6 +144,7 @@ impl Follower {
             }
             Event::InitDone => self.list_is_complete().await,
             Event::Apply(pod) => {
+                self.refusals = 0;
                 if let Some(seen) = self.seen(&pod) {
                     let is_bound = seen.node.is_some();
                     let instance = self.index().apply(seen, false);
@@ -165,6 +170,9 @@ impl Follower {
     }
 
     fn seen(&mut self, pod: &Pod) -> Option<SeenPod> {
+        if let Some(stamp) = server_clock::stamp(pod) {
+            self.index().heard(stamp);
+        }
         let seen = SeenPod::of(pod)?;
         self.newest = self.newest.max(seen.instance.resource_version);
         Some(seen)
@@ -183,7 +191,12 @@ impl Follower {
     /// Waits before the next try; the answer is what to do if the same place in the history is of no use.
     async fn interrupted(&mut self, error: &watcher::Error) -> Option<Next> {
         if self.scope.is_none() && answer(error) == Some(403) {
-            return Some(Next::End(Ended::Forbidden));
+            self.refusals += 1;
+            if self.refusals >= REFUSALS_MAX {
+                return Some(Next::End(Ended::Forbidden));
+            }
+            tokio::time::sleep(self.next_pause()).await;
+            return Some(Next::List);
         }
         // The API server no longer has the history since then, which happens at any time.
         if answer(error) == Some(410) {

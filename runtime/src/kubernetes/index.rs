@@ -1,13 +1,16 @@
 //! All pods of rooms that this process observes, with their ports and nodes. What the watch and the answers of calls
 //! tell comes together here, and goes from here to the watchers.
 //!
-//! The API server orders the states of one pod by their resource version. A list is taken as it is: after a restore of
-//! etcd its versions are lower than those that were seen before.
+//! The API server orders the states of one pod by their resource version. Those of two pods of the same name are not
+//! compared, and a list is taken as it is: after a restore of etcd versions are lower than those that were seen before.
+//! Of two namesakes the watch tells the older one first, and the answer to a creation is about the newer one, unless
+//! the watch has told the end of that one already.
 
 use super::dead::{Health, Limits, Suspects};
 use super::nodes::NodeCache;
 use super::ports::{PortUse, RoomKey, ranges};
 use super::seen::SeenPod;
+use super::server_clock::ServerClock;
 use crate::feeds::Feeds;
 use k8s_openapi::jiff::Timestamp;
 use maestro_core::domain::*;
@@ -36,6 +39,7 @@ struct State {
     /// Pods that are deleted, and still there.
     ending: HashSet<RoomKey>,
     suspects: Suspects,
+    clock: ServerClock,
     /// Number of pods on each node.
     on_node: HashMap<Arc<str>, u32>,
     /// Incremented with the beginning of each list.
@@ -49,6 +53,8 @@ struct Known {
     host: Option<Arc<str>>,
     /// The list that had begun when the answer of a call told of this pod: that list may not have it.
     told_in: Option<u64>,
+    /// The watch has told of it, or a list.
+    is_confirmed: bool,
     /// Its node is dead: nobody is told of it any more.
     is_over: bool,
 }
@@ -96,16 +102,23 @@ impl Index {
         let key = (seen.scheduler.clone(), seen.instance.room.clone());
         if let Some(known) = state.pods.get(&key) {
             let before = &known.seen.instance;
-            if before.resource_version > seen.instance.resource_version {
+            let same = before.uid == seen.instance.uid;
+            if same && before.resource_version > seen.instance.resource_version {
                 return known.instance();
             }
-            if before.uid != seen.instance.uid {
+            // The watch is behind the call that told of this pod: its namesake has ended.
+            if !same && !by_call && !known.is_confirmed {
+                return known.instance();
+            }
+            if by_call && state.ended.contains(&seen.instance.uid) {
+                return seen.instance;
+            }
+            if !same {
                 // The namesake's end was not told yet.
                 state.remove(&key);
                 self.feeds.end(&key.0, &key.1, None);
             }
-        }
-        if by_call && state.ended.contains(&seen.instance.uid) {
+        } else if by_call && state.ended.contains(&seen.instance.uid) {
             return seen.instance;
         }
         let told_in = by_call.then_some(state.lists);
@@ -207,10 +220,16 @@ impl Index {
         }
     }
 
+    /// The API server has stamped this time on something.
+    pub fn heard(&self, stamp: Timestamp) {
+        self.state.lock().clock.heard(stamp, Instant::now());
+    }
+
     /// Nodes that are to be asked for now, since pods on them do not end.
     pub fn nodes_to_suspect(&self) -> Vec<Arc<str>> {
-        let (now, wall) = (Instant::now(), Timestamp::now());
+        let now = Instant::now();
         let mut state = self.state.lock();
+        let wall = state.clock.now(now);
         let nodes: HashSet<Arc<str>> = state.suspicious(wall).map(|(_, node)| node).collect();
         state.suspects.keep(|node| nodes.contains(node));
         let mut nodes: Vec<_> = nodes.into_iter().collect();
@@ -226,8 +245,9 @@ impl Index {
         health: Option<Health>,
         limits: Limits,
     ) -> Vec<(RoomKey, String)> {
-        let now = (Instant::now(), Timestamp::now());
+        let now = Instant::now();
         let mut state = self.state.lock();
+        let now = (now, state.clock.now(now));
         let verdict = state.suspects.learn(node, health, limits, now);
         let Some(why) = verdict.over else {
             return Vec::new();
@@ -327,6 +347,8 @@ impl State {
         let known = Known {
             host: kept.or_else(found),
             is_over: same.as_ref().is_some_and(|before| before.is_over),
+            is_confirmed: told_in.is_none()
+                || same.as_ref().is_some_and(|before| before.is_confirmed),
             told_in: told_in.or(same.and_then(|before| before.told_in)),
             seen,
         };

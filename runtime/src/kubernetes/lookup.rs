@@ -148,7 +148,7 @@ impl Lookup {
                 (Ok(None), Some(uid)) => asking.index.gone(&scheduler, &room, &uid, None),
                 (Ok(Some(pod)), _) => {
                     if let Some(seen) = SeenPod::of(&pod) {
-                        let _ = asking.index.apply(seen, false);
+                        let _ = asking.index.apply(seen, true);
                     }
                 }
                 // The next list shows it.

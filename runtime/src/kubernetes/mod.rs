@@ -27,6 +27,7 @@ mod preflight;
 mod rooms;
 mod runtime;
 mod seen;
+mod server_clock;
 mod settings;
 mod status;
 mod trouble;

@@ -60,7 +60,9 @@ fn annotations_of(order: &RoomOrder) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([(labels::SAFE_TO_EVICT.to_owned(), "true".to_owned())]);
     all.extend(order.scheduler.annotations.clone().unwrap_or_default());
     // Ours is the last word: a user's annotation must not make a room one that is only a test.
-    all.remove(labels::VALIDATION);
+    for ours in [labels::VALIDATION, labels::PINNED] {
+        all.remove(ours);
+    }
     if order.validation {
         all.insert(labels::VALIDATION.to_owned(), "true".to_owned());
     }

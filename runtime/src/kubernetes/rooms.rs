@@ -94,7 +94,8 @@ impl Rooms {
                     "a pod {} exists in the namespace {scheduler} that Maestro did not make",
                     order.room
                 );
-                Err(RuntimeError::Invalid(text.into()))
+                // A room of another name can be made.
+                Err(RuntimeError::Exhausted(text.into()))
             }
         }
     }

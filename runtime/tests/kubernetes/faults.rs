@@ -182,18 +182,42 @@ async fn while_the_api_server_is_away_nothing_is_concluded() {
     let mut stage = Stage::set(&site, scheduler("faults-away", RUNS)).await;
     stage.create("faults-away-one").await.unwrap();
     until_ready(&mut stage, "faults-away-one").await;
-    proxy.set(|_| Some(Fault::Reset));
-    proxy.reset_watches();
-    let away = stage.create("faults-away-two").await;
-    assert!(
-        matches!(away, Err(RuntimeError::Unavailable(_))),
-        "{away:?}"
-    );
-    let quiet = tokio::time::timeout(Duration::from_secs(1), stage.next()).await;
-    assert!(quiet.is_err(), "{quiet:?}");
-    proxy.set(|_| None);
-    stage.create("faults-away-two").await.unwrap();
-    until_ready(&mut stage, "faults-away-two").await;
+    let refusal = |code, reason| Fault::Refuse {
+        code,
+        reason,
+        retry_after: None,
+    };
+    // It resets, has had enough, fails, and takes no token: one that has expired, while the next is being mounted.
+    for (number, fault) in [
+        Fault::Reset,
+        refusal(429, "TooManyRequests"),
+        refusal(500, "InternalError"),
+        refusal(401, "Unauthorized"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let shown = format!("{fault:?}");
+        proxy.set(move |_| Some(fault.clone()));
+        proxy.reset_watches();
+        let room = format!("faults-away-{number}");
+        let away = stage.create(&room).await;
+        assert!(
+            matches!(away, Err(RuntimeError::Unavailable(_))),
+            "{shown}: {away:?}"
+        );
+        let ended = stage.terminate("faults-away-one", None).await;
+        assert!(
+            matches!(ended, Err(RuntimeError::Unavailable(_))),
+            "{shown}: {ended:?}"
+        );
+        let quiet = tokio::time::timeout(Duration::from_secs(1), stage.next()).await;
+        assert!(quiet.is_err(), "{shown}: {quiet:?}");
+        proxy.set(|_| None);
+        stage.create(&room).await.unwrap();
+        until_ready(&mut stage, &room).await;
+    }
+    assert_eq!(stage.listed().await.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,7 +61,10 @@ type OwnerId = (SchedulerName, u64);
 /// The simulated cluster.
 pub struct Cluster {
     now: Mono,
-    queue: BTreeMap<(Mono, u64), Event>,
+    /// By time, by number, and by place among those that one event put off to the same moment.
+    queue: BTreeMap<(Mono, u64, u32), Event>,
+    /// The number of the event that happens now.
+    current: u64,
     dice: fastrand::Rng,
     /// Faults happen.
     faulty: bool,
@@ -133,6 +136,7 @@ impl Cluster {
         let mut cluster = Self {
             now: BEGINNING,
             queue: BTreeMap::new(),
+            current: 0,
             faulty: true,
             lossy: seed % 3 == 2,
             safe_at: BEGINNING,
@@ -179,6 +183,7 @@ impl Cluster {
         let end = self.now.plus(time);
         while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= end) {
             self.now = self.now.max(entry.key().0);
+            self.current = entry.key().1;
             let event = entry.remove();
             self.figures.events += 1;
             if let Some(event) = self.unless_stopped(event) {
@@ -212,7 +217,7 @@ impl Cluster {
         }
         if node.frozen_until > self.now {
             let until = node.frozen_until;
-            self.schedule(until, event);
+            self.put_off(until, event);
             return None;
         }
         Some(event)
@@ -254,7 +259,16 @@ impl Cluster {
 
     fn schedule(&mut self, at: Mono, event: Event) {
         self.count += 1;
-        self.queue.insert((at, self.count), event);
+        self.queue.insert((at, self.count, 0), event);
+    }
+
+    /// What happens now happens later, and still before whatever comes after it: a mailbox keeps the order.
+    fn put_off(&mut self, until: Mono, event: Event) {
+        let mut key = (until, self.current, 0);
+        while self.queue.contains_key(&key) {
+            key.2 += 1;
+        }
+        self.queue.insert(key, event);
     }
 
     /// Schedules an event after some milliseconds of this range.

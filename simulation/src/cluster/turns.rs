@@ -35,7 +35,7 @@ impl Cluster {
         };
         if owner.blocked_until > self.now {
             let until = owner.blocked_until;
-            return self.schedule(until, Event::Waits(place, id, input));
+            return self.put_off(until, Event::Waits(place, id, input));
         }
         owner.decide(input, now, || dice.u128(..));
         self.write(place, &id);

@@ -2,9 +2,10 @@
 
 use maestro_core::domain::*;
 use maestro_core::ports::*;
+use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
 use maestro_simulation::documents::{command, history, major, operation_of, patch};
-use maestro_simulation::{Fleet, Outcome};
+use maestro_simulation::{Fleet, Outcome, spec};
 use std::time::Duration;
 
 /// Ports are reserved for the running rooms only.
@@ -206,6 +207,87 @@ fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     fleet.deaf = false;
     fleet.release();
     assert!(!fleet.machine.running.contains_key(&order.room));
+}
+
+/// A creation whose room is there, while its answer is on the way.
+fn being_answered() -> (Fleet, RoomId) {
+    let settings = CoreSettings {
+        protection: Some(ProtectionSettings {
+            interval: Duration::from_secs(60),
+            safety: 0.0,
+            single: true,
+        }),
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(1), settings);
+    fleet.hold = true;
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    fleet.order(add).unwrap();
+    assert!(fleet.release_one());
+    fleet.deaf = true;
+    assert!(fleet.begin(0));
+    let Some((_, Work::CreateRoom(order), _)) = fleet.begun.front().cloned() else {
+        panic!("{:?}", fleet.begun);
+    };
+    (fleet, order.room)
+}
+
+#[test]
+fn the_last_answer_is_the_newer_instance_whatever_its_counter_says() {
+    let (mut fleet, room) = being_answered();
+    // An earlier try had made an instance that is told of now; the runtime was restored from a copy since.
+    let made = fleet.machine.running[&room].clone();
+    let earlier = Instance {
+        uid: "an earlier one".into(),
+        resource_version: made.resource_version + 1000,
+        ..made.clone()
+    };
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(earlier)));
+    fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+    fleet.release_kind("protect", Outcome::Works);
+    // That was the label of the earlier pod.
+    assert!(fleet.machine.protected.remove(&room));
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    let known = fleet.stored.rooms[&room].instance.clone().unwrap();
+    assert_eq!(known.uid, made.uid);
+    fleet.release_kind("protect", Outcome::Works);
+    assert!(fleet.machine.protected.contains(&room));
+    fleet.input(Input::Runtime(RuntimeEvent::Gone {
+        room: room.clone(),
+        uid: "an earlier one".into(),
+        exit: None,
+    }));
+    fleet.deaf = false;
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 2);
+    assert!(fleet.stored.rooms.contains_key(&room), "it is the room");
+}
+
+#[test]
+fn an_answer_about_an_instance_whose_end_was_told_replaces_none() {
+    let (mut fleet, room) = being_answered();
+    let made = fleet.machine.running[&room].clone();
+    // It ended, and a call of an earlier owner made another, which is found.
+    fleet.machine.replace_by_namesake(&room, true);
+    let now = fleet.machine.running[&room].clone();
+    fleet.input(Input::Runtime(RuntimeEvent::Gone {
+        room: room.clone(),
+        uid: made.uid.clone(),
+        exit: None,
+    }));
+    let found = Instance {
+        resource_version: 0,
+        ..now.clone()
+    };
+    fleet.input(Input::Runtime(RuntimeEvent::Changed(found)));
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    let known = fleet.stored.rooms[&room].instance.clone().unwrap();
+    assert_eq!(known.uid, now.uid);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn versions_live_side_by_side_and_callers_get_the_published_one() {
     let (kind, text) = refusal(&mut fleet, Command::Allocate);
     assert_eq!(kind, RefusalKind::Unavailable);
     assert!(
-        text.contains("v1.0.0 has 2 rooms, 2 with a match"),
+        text.contains("v1.0.0 has 2 rooms, 2 in use and 0 not up yet"),
         "{text}"
     );
     done(&mut fleet, publish("v2.0.0"));
@@ -447,7 +447,9 @@ fn a_canceled_stop_brings_the_rooms_back() {
     fleet.ping_all(PingStatus::Ready);
     fleet.ping_all(PingStatus::Ready);
     assert_eq!(phase(&mut fleet, "v2.0.0"), VersionPhase::Started);
-    assert_eq!(rooms_of(&fleet, "v2.0.0").len(), 2);
+    let rooms = rooms_of(&fleet, "v2.0.0");
+    assert_eq!(rooms.len(), 2);
+    assert!(rooms.contains(&room), "it was to go after its match");
 }
 
 #[test]
@@ -723,4 +725,46 @@ fn a_version_that_another_program_made_active_is_the_published_one() {
     let found: Vec<_> = all.iter().map(|v| (v.phase, v.rooms_wanted)).collect();
     let expected = [(VersionPhase::Started, 2), (VersionPhase::Published, 2)];
     assert_eq!(found, expected);
+}
+
+fn nodes(fleet: &mut Fleet, version: &str) -> Vec<NodeView> {
+    let order = Command::Nodes {
+        version: version.into(),
+        after: None,
+    };
+    match fleet.order(order) {
+        Ok(Reply::Nodes(page)) => {
+            assert_eq!(page.next, None, "two rooms are one page");
+            page.nodes
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_rooms_of_a_version_are_its_nodes() {
+    let mut fleet = managed();
+    let phases = |fleet: &mut Fleet, version| -> Vec<NodePhase> {
+        let nodes = nodes(fleet, version);
+        assert!(nodes.is_sorted_by_key(|node| node.room.clone()));
+        nodes.into_iter().map(|node| node.phase).collect()
+    };
+    assert_eq!(phases(&mut fleet, "v2.0.0"), []);
+    operation_of(fleet.order(start("v2.0.0")));
+    fleet.settle();
+    assert_eq!(phases(&mut fleet, "v2.0.0"), [NodePhase::Starting; 2]);
+    fleet.ping_all(PingStatus::Ready);
+    assert_eq!(phases(&mut fleet, "v2.0.0"), [NodePhase::Started; 2]);
+    // Those of another version are not among them.
+    let first = nodes(&mut fleet, "v1.0.0");
+    assert!(
+        nodes(&mut fleet, "v2.0.0")
+            .iter()
+            .all(|node| !first.contains(node))
+    );
+    let unknown = Command::Nodes {
+        version: "v9.0.0".into(),
+        after: None,
+    };
+    assert_eq!(refusal(&mut fleet, unknown).0, RefusalKind::NotFound);
 }

@@ -49,7 +49,7 @@ fn a_room_that_is_held_or_in_quarantine_is_not_posted() {
     assert_eq!(fleet.posted(&room), None);
     fleet.ping(&room, PingStatus::Ready, 0).unwrap();
     assert_eq!(fleet.posted(&room), None, "its next ping may give it back");
-    fleet.pass_pinging(seconds(300), PingStatus::Ready);
+    fleet.pass_pinging(seconds(299), PingStatus::Ready);
     assert_eq!(fleet.posted(&room), None);
     fleet.pass(seconds(1));
     fleet.ping(&room, PingStatus::Ready, 0).unwrap();

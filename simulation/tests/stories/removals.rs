@@ -318,7 +318,16 @@ fn a_stranger_is_taken_in_and_one_of_a_validation_is_not() {
     let told = |t: &&maestro_simulation::Termination| t.room == trial;
     let told = fleet.machine.terminations.iter().find(told).unwrap();
     assert_eq!(told.reason, RemovalReason::NewVersionValidationFinished);
-    // One room is wanted and two exist: the one without pings is removed.
+    // One room is wanted and two exist. The stranger is to go, but may have players until its quarantine is over.
+    let removal = fleet.stored.rooms[&stranger].intent.removal;
+    let removal = removal.expect("it is to go");
+    assert_eq!(
+        (removal.reason, removal.drain),
+        (RemovalReason::ScaleDown, true)
+    );
+    let hold = fleet.settings.allocation_hold;
+    fleet.pass_pinging(hold + seconds(60), PingStatus::Ready);
+    fleet.carry_on();
     assert_eq!(fleet.rooms(), [known]);
     assert_eq!(fleet.status(&stranger), None);
 }

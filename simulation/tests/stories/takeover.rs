@@ -6,6 +6,7 @@ use maestro_core::settings::CoreSettings;
 use maestro_core::state::*;
 use maestro_simulation::documents::{history, major, operation_of};
 use maestro_simulation::{Fleet, Outcome, World, spec};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn seconds(count: u64) -> Duration {
@@ -498,4 +499,34 @@ fn what_another_program_had_begun_goes_on_if_its_steps_can_be_repeated() {
     assert_eq!(switched.status, OperationStatus::Finished);
     assert!(history(switched).contains("Taking over the operation"));
     assert_eq!(fleet.operation(test.id).status, OperationStatus::Error);
+}
+
+#[test]
+fn a_pause_by_the_settings_keeps_stored_rooms_that_no_list_has() {
+    let mut fleet = Fleet::up(3);
+    let rooms = fleet.rooms();
+    fleet.settings = Arc::new(CoreSettings {
+        paused: true,
+        ..CoreSettings::default()
+    });
+    let has_all = |fleet: &Fleet| {
+        let known = |room: &RoomId| {
+            fleet.state.rooms().get(room.as_str()).is_some()
+                && fleet.stored.rooms.contains_key(room)
+        };
+        rooms.iter().all(known)
+    };
+    // Its runtime was emptied, or is not the one that had them.
+    fleet.machine.running.clear();
+    for _ in 0..2 {
+        fleet.restart();
+        assert!(has_all(&fleet));
+        fleet.input(Input::Runtime(RuntimeEvent::Listed(vec![])));
+        fleet.pass(Duration::from_secs(3600));
+        assert!(has_all(&fleet));
+        let ping = fleet.ping(&rooms[0], PingStatus::Ready, 0);
+        assert!(ping.is_ok(), "{ping:?}");
+    }
+    fleet.order(Command::SetPaused(false)).unwrap();
+    assert!(!has_all(&fleet), "its end takes them for gone");
 }

@@ -189,4 +189,42 @@ fn rooms_in_use_and_those_that_are_given_next_are_protected() {
     fleet.pass(seconds(2));
     assert!(fleet.machine.protected.contains(&rooms[2]));
     assert_eq!(fleet.machine.budget, 3);
+    // What is found may have players.
+    let stranger = fleet.stranger(1);
+    fleet.carry_on();
+    fleet.pass(seconds(6));
+    assert!(fleet.machine.protected.contains(&stranger));
+}
+
+#[test]
+fn a_protection_that_fails_is_tried_again_with_growing_pauses() {
+    let settings = CoreSettings {
+        protection: Some(ProtectionSettings {
+            interval: seconds(5),
+            safety: 0.0,
+            single: true,
+        }),
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(2), settings);
+    let rooms = fleet.rooms();
+    fleet.hold = true;
+    fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
+    let mut calls = 0;
+    for tenth in 0..600 {
+        while fleet.position("protect").is_some() && calls < 1000 {
+            fleet.release_kind("protect", Outcome::Unavailable);
+            calls += 1;
+        }
+        // Changes meanwhile are no reason to ask at once.
+        let status = [PingStatus::Ready, PingStatus::Occupied][tenth % 2];
+        fleet.ping(&rooms[1], status, 0).unwrap();
+        fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();
+        fleet.pass(Duration::from_millis(100));
+    }
+    assert!((12..25).contains(&calls), "{calls} calls in a minute");
+    fleet.hold = false;
+    fleet.release();
+    fleet.pass(seconds(6));
+    assert!(fleet.machine.protected.contains(&rooms[0]));
 }

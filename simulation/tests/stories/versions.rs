@@ -96,7 +96,7 @@ fn a_validation_room_in_error_fails_its_attempt_with_the_runtimes_words() {
 
 #[test]
 fn a_validation_room_that_cannot_be_made_fails_its_attempt_and_gives_its_ports_back() {
-    for outcome in [Outcome::Invalid, Outcome::Unknown] {
+    for outcome in [Outcome::Exhausted, Outcome::Unknown] {
         let mut fleet = Fleet::up(1);
         fleet.hold = true;
         let id = operation_of(fleet.order(major("false")));
@@ -113,6 +113,128 @@ fn a_validation_room_that_cannot_be_made_fails_its_attempt_and_gives_its_ports_b
         assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
         assert!(history(fleet.operation(id)).contains("validation attempt 2 succeeded"));
     }
+}
+
+#[test]
+fn a_version_that_the_runtime_refuses_is_tried_once() {
+    for step in ["reserve_ports", "create_room"] {
+        let mut fleet = Fleet::up(1);
+        fleet.hold = true;
+        let id = operation_of(fleet.order(major("false")));
+        if step == "create_room" {
+            fleet.release_kind("reserve_ports", Outcome::Works);
+        }
+        fleet.release_kind(step, Outcome::Invalid);
+        fleet.release();
+        let end = fleet.operation(id);
+        assert_eq!(end.status, OperationStatus::Error, "{step}");
+        let told = history(end);
+        let text = "operation execution failed: no validation room of v2.0.0 can run: no";
+        assert!(told.contains(text), "{step}: {told}");
+        assert!(!told.contains("validation attempt 2"), "{step}: {told}");
+        assert_eq!(fleet.scheduler_state(), "in-sync");
+        assert_eq!((fleet.rooms().len(), fleet.machine.reserved.len()), (1, 1));
+    }
+}
+
+#[test]
+fn attempts_while_the_runtime_is_away_do_not_count_and_have_an_end() {
+    let away = |tries: usize| {
+        let mut fleet = Fleet::up(1);
+        let room = fleet.rooms()[0].clone();
+        fleet.hold = true;
+        let id = operation_of(fleet.order(major("false")));
+        for _ in 0..tries {
+            fleet.ping(&room, PingStatus::Ready, 0).unwrap();
+            fleet.release_kind("reserve_ports", Outcome::Works);
+            fleet.release_kind("create_room", Outcome::Unavailable);
+            fleet.release();
+            fleet.hold = true;
+            fleet.pass(seconds(26));
+        }
+        fleet.hold = false;
+        fleet.release();
+        (fleet, id)
+    };
+    let (mut fleet, id) = away(20);
+    let trial = fleet.trial();
+    let open = fleet.operation(id);
+    assert_eq!(open.resume.validation_attempts, 0, "{}", history(open));
+    fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    let (fleet, id) = away(30);
+    let end = fleet.operation(id);
+    assert_eq!(end.status, OperationStatus::Error, "{}", history(end));
+    let text = "no validation room of v2.0.0 could be made: ";
+    assert!(history(end).contains(text), "{}", history(end));
+    assert_eq!((fleet.rooms().len(), fleet.machine.reserved.len()), (1, 1));
+}
+
+fn unplaced(fleet: &mut Fleet, room: &RoomId, trouble: Option<Trouble>) {
+    fleet.machine.observe(room, |instance| {
+        instance.status = InstanceStatus::Pending;
+        instance.trouble = trouble;
+        instance.description = "0/2 nodes are available".into();
+    });
+    fleet.carry_on();
+}
+
+#[test]
+fn a_validation_room_without_a_node_waits_for_one_and_then_its_operation_ends() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(major("false")));
+    let trial = fleet.trial();
+    unplaced(&mut fleet, &trial, Some(Trouble::Unschedulable));
+    let why = "no node has a place for it (0/2 nodes are available)";
+    assert!(history(fleet.operation(id)).contains(why), "at once");
+    fleet.pass(seconds(599));
+    assert_eq!(fleet.trial(), trial, "a cluster grows slowly");
+    fleet.pass(seconds(1));
+    let end = fleet.operation(id);
+    assert_eq!(end.status, OperationStatus::Error);
+    let text = format!(
+        "operation execution failed: no validation room of v2.0.0 can run: room {trial} was not ready after 600 s: {why}"
+    );
+    assert!(history(end).contains(&text), "{}", history(end));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.rooms().len(), 1);
+}
+
+#[test]
+fn a_short_time_for_finding_a_node_does_not_shorten_that_of_a_validation() {
+    let settings = CoreSettings {
+        schedule_timeout: seconds(10),
+        ..CoreSettings::default()
+    };
+    let mut fleet = Fleet::up_with(spec(1), settings);
+    fleet.order(major("false")).unwrap();
+    let trial = fleet.trial();
+    unplaced(&mut fleet, &trial, Some(Trouble::Unschedulable));
+    fleet.pass(seconds(119));
+    assert_eq!(fleet.trial(), trial);
+    fleet.pass(seconds(1));
+    assert!(!on_trial(&fleet));
+}
+
+#[test]
+fn a_validation_room_that_is_given_a_node_late_has_its_time_from_then_on() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(major("false")));
+    let trial = fleet.trial();
+    unplaced(&mut fleet, &trial, Some(Trouble::Unschedulable));
+    fleet.pass(seconds(400));
+    unplaced(&mut fleet, &trial, None);
+    fleet.pass(seconds(119));
+    assert_eq!(fleet.trial(), trial);
+    fleet.pass(seconds(1));
+    let told = history(fleet.operation(id));
+    assert!(
+        told.contains(&format!(
+            "room {trial} was not ready after 520 s: 0/2 nodes"
+        )),
+        "{told}"
+    );
+    assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
 }
 
 #[test]

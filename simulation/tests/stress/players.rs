@@ -14,13 +14,22 @@ pub struct Game {
     acknowledged: PingStatus,
     /// The turn in which its last match ended.
     ended: u64,
+    /// The turn in which a match began or ended last.
+    changed: u64,
 }
 
 /// What a caller waits for.
 #[derive(Clone, Debug)]
 enum Waiting {
-    Allocation { since: Mono, turn: u64 },
-    Ping { room: RoomId, status: PingStatus },
+    Allocation {
+        since: Mono,
+        turn: u64,
+    },
+    Ping {
+        room: RoomId,
+        status: PingStatus,
+        turn: u64,
+    },
 }
 
 #[derive(Default)]
@@ -66,14 +75,17 @@ impl Players {
             playing: false,
             acknowledged: PingStatus::Unknown,
             ended: 0,
+            changed: 0,
         });
         if game.playing && ends {
             game.playing = false;
+            // What was or will be acknowledged of a match that is over says nothing of the next.
+            (game.acknowledged, game.changed) = (PingStatus::Unknown, self.turn);
             game.ended = self.turn;
             self.matches += 1;
             self.held.remove(room);
         } else if !game.playing && begins {
-            game.playing = true;
+            (game.playing, game.changed) = (true, self.turn);
         }
         let status = match game.playing {
             true => PingStatus::Occupied,
@@ -81,8 +93,9 @@ impl Players {
         };
         self.games.insert(room.clone(), game);
         let caller = world.ping_owner(room, status, i64::from(status == PingStatus::Occupied));
-        let room = room.clone();
-        self.waiting.insert(caller, Waiting::Ping { room, status });
+        let (room, turn) = (room.clone(), self.turn);
+        let waiting = Waiting::Ping { room, status, turn };
+        self.waiting.insert(caller, waiting);
     }
 
     /// Handles the received answers. `leaves` says whether the caller of an allocation has left.
@@ -97,13 +110,14 @@ impl Players {
                         self.given(world, room, since, turn);
                     }
                 }
-                (Some(Waiting::Ping { room, status }), Ok(_)) => {
+                (Some(Waiting::Ping { room, status, turn }), Ok(_)) => {
                     // A room that the runtime has not reported yet stays pending, whatever it
                     // pings.
                     let stored = world.stored.rooms.get(&room);
                     let pending = stored.is_none_or(|r| r.reported.status == RoomStatus::Pending);
                     if let Some(game) = self.games.get_mut(&room)
                         && !pending
+                        && turn >= game.changed
                     {
                         game.acknowledged = status;
                     }
@@ -132,7 +146,7 @@ impl Players {
     fn is_held_now(&self, world: &World, room: &RoomId) -> bool {
         let hold = world.settings.allocation_hold;
         let since = self.held.get(room);
-        since.is_some_and(|since| world.clock.mono.since(*since) <= hold)
+        since.is_some_and(|since| world.clock.mono.since(*since) < hold)
     }
 
     fn is_played_in(&self, room: &RoomId) -> bool {

@@ -213,3 +213,123 @@ fn a_namesake_of_a_room_that_is_being_ended_is_ended_too() {
     }
     life.mend();
 }
+
+/// Found by the property above: a removal went on under the next owner, and ended the room that had the name by then,
+/// whose version had been started again.
+#[test]
+fn a_namesake_of_a_room_of_a_version_that_starts_again_stays() {
+    use PingStatus::Ready;
+    let starts = |number| std::iter::repeat_n((Step::Start(0), false), number);
+    let mut steps = vec![
+        (Step::Buffer(None), false),
+        (Step::Stop(0, false), false),
+        (Step::Start(1), false),
+        (Step::Namesake(0, false), false),
+        (Step::Ping(0, Ready, 1), false),
+    ];
+    steps.extend(starts(9));
+    steps.extend([
+        (Step::Start(0), true),
+        (Step::WorkDone(12), false),
+        (Step::WorkDone(46), false),
+        (Step::Start(0), false),
+        (Step::Start(0), false),
+        (Step::Start(0), true),
+        (Step::Restart, false),
+    ]);
+    let mut life = Life::up(3, true);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}
+
+/// Found by the property above: the end of a match ended the quarantine of a room that has several, although the caller
+/// who held it was still to come.
+#[test]
+fn a_room_of_many_matches_stays_held_when_one_of_them_ends() {
+    use PingStatus::Ready;
+    use maestro_simulation::Outcome::Works;
+    let steps = [
+        (Step::Sleep(1), false),
+        (Step::Start(0), false),
+        (Step::Add(2), false),
+        (Step::Publish(1), false),
+        (Step::Major(1), false),
+        (Step::Pass(120_200), false),
+        (Step::Allocate, false),
+        (Step::Crash(15), false),
+        (Step::WrongList(52), true),
+        (Step::Start(0), false),
+        (Step::Work(8, Works), false),
+        (Step::Crash(3), false),
+        (Step::WorkDone(5), false),
+        (Step::Event, false),
+        (Step::Event, true),
+        (Step::Ping(12, Ready, 1), false),
+        (Step::PingAll(Ready), false),
+        (Step::Allocate, false),
+    ];
+    let mut life = Life::managed(3, true);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}
+
+/// Found by the property above: a room was ordered to end because it was idle and its version stopped, and that version
+/// was started again before the order was carried out.
+#[test]
+fn an_order_to_end_what_was_drained_spares_a_version_that_starts_again() {
+    use PingStatus::{Occupied, Ready};
+    use maestro_simulation::Outcome::Works;
+    let start = || (Step::Start(0), false);
+    let mut steps = vec![
+        (Step::Cancel(0), false),
+        (Step::PingAll(Occupied), false),
+        (Step::Stop(1, false), false),
+        start(),
+        (Step::Pass(35_529), true),
+        (Step::Work(0, Works), false),
+        (Step::Pass(379_471), false),
+        (Step::PingAll(Ready), false),
+        (Step::Configure(2, 0), false),
+        (Step::Cancel(60), false),
+        start(),
+        start(),
+        (Step::Publish(0), false),
+        (Step::Publish(0), false),
+        (Step::Publish(1), false),
+        start(),
+        start(),
+        (Step::Stuck(1), false),
+    ];
+    steps.extend(std::iter::repeat_with(start).take(7));
+    let mut life = Life::managed(1, true);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}
+
+/// Found by the property above: a room was found again after it was allocated, and its quarantine ends with the hold,
+/// without any ping.
+#[test]
+fn a_room_that_was_found_is_given_again_when_the_hold_is_over() {
+    use PingStatus::Ready;
+    let steps = [
+        (Step::Allocate, false),
+        (Step::Create(0), false),
+        (Step::WrongList(0), true),
+        (Step::Event, true),
+        (Step::PingAll(Ready), false),
+        (Step::Pass(295_000), true),
+        (Step::Stuck(5_000), false),
+        (Step::Allocate, false),
+    ];
+    let mut life = Life::up(1, false);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}

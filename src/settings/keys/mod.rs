@@ -3,6 +3,7 @@
 mod cluster;
 mod fleet;
 mod kubernetes;
+mod manager;
 mod nodes;
 mod resources;
 mod runtimes;
@@ -23,6 +24,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         cluster::others(),
         resources::keys(),
         runtimes::keys(),
+        manager::keys(),
     ];
     parts.into_iter().flatten().collect()
 });
@@ -55,11 +57,33 @@ pub const ALIASES: &[Alias] = &[
 ];
 
 /// Variables of the K8s manager, which mean a key of ours.
-pub const SEED_VARIABLES: &[Alias] = &[Alias {
-    name: "KRE_PROMETHEUS_URL",
-    of: "prometheus.url",
-    old: false,
-}];
+pub const SEED_VARIABLES: &[Alias] = &[
+    Alias {
+        name: "KRE_PROMETHEUS_URL",
+        of: "prometheus.url",
+        old: false,
+    },
+    Alias {
+        name: "KRE_PORT",
+        of: "grpc.port",
+        old: false,
+    },
+    Alias {
+        name: "KRE_DEVELOPMENT_MODE",
+        of: "developmentMode",
+        old: false,
+    },
+    Alias {
+        name: "KRE_BASE_DOMAIN_NAME",
+        of: "baseDomainName",
+        old: false,
+    },
+    Alias {
+        name: "KRE_KUBERNETES_OPERATOR_VERSION",
+        of: "kubernetes.operator.version",
+        old: false,
+    },
+];
 
 /// The key that a path names, by any of its names, and the alias if it is one.
 pub fn find(path: &str) -> Option<(&'static Key, Option<&'static Alias>)> {

@@ -9,13 +9,13 @@ pub fn keys() -> Vec<Key> {
             "baseDomainName",
             &TEXT,
             |s| &mut s.runtimes.base_domain,
-            "The domain of runtimes: the entry point of each is <namespace>.<this>.",
+            "The domain of runtimes: the entry point of each is <namespace>.<this>. KRE_BASE_DOMAIN_NAME is another name of the variable.",
         ),
         Key::new(
             "developmentMode",
             &FLAG,
             |s| &mut s.runtimes.development,
-            "Pull the image of operators only if it is missing, and tell runtimes that they are for development.",
+            "Pull the image of operators only if it is missing, and tell runtimes that they are for development. KRE_DEVELOPMENT_MODE is another name of the variable.",
         ),
         Key::new(
             "kubernetes.operator.image",
@@ -27,7 +27,7 @@ pub fn keys() -> Vec<Key> {
             "kubernetes.operator.version",
             &TEXT,
             |s| &mut s.runtimes.operator_version,
-            "The tag of that image.",
+            "The tag of that image. KRE_KUBERNETES_OPERATOR_VERSION is another name of the variable.",
         ),
     ]
 }

@@ -177,7 +177,7 @@ fn rooms_and_internal() -> Vec<Key> {
             "grpc.port",
             &PORT,
             |s| &mut s.grpc.port,
-            "Port of both APIs over gRPC, with reflection and health. Of the modules, management-api serves it, and others if it is set.",
+            "Port of both APIs over gRPC, with reflection and health. Of the modules, management-api and k8s-manager serve it, and others if it is set. KRE_PORT is another name of the variable.",
         ),
         Key::new(
             "grpc.host",

@@ -2,8 +2,9 @@
 
 use super::ClusterStore;
 use super::outbox::Pending;
-use crate::postgres::outbox;
+use super::proving::raise;
 use crate::postgres::rows::{self, RowsError, has_rows};
+use crate::postgres::{DatabaseError, outbox};
 use crate::redis::is_of_one_scheduler;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence};
@@ -20,7 +21,7 @@ impl ClusterStore {
         match &outcome {
             Ok(()) => self.health.works(),
             // All others can be written as before.
-            Err(CommitError::NotApplied(cause)) if is_of_one_scheduler(cause) => {}
+            Err(CommitError::NotApplied(cause)) if concerns_one(cause) => {}
             Err(CommitError::NotApplied(cause) | CommitError::Unknown(cause)) => {
                 self.health.failed(cause.text());
             }
@@ -36,12 +37,37 @@ impl ClusterStore {
         if has_rows {
             self.write_rows(fence, changes).await?;
         }
-        self.redis.commit(fence, changes).await?;
+        self.write_to_redis(fence, changes).await?;
         if has_rows {
             // It is durable, so a failure here is only noted: the next owner finds that Redis has it.
             self.clear_outbox(&fence.scheduler, fence.seq).await;
         }
         Ok(())
+    }
+
+    /// Redis alone cannot tell an owner from a former one after it has lost changes: its fences went with them.
+    async fn write_to_redis(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
+        // Without a connection Postgres would be asked for nothing.
+        let writer = self.redis.writer();
+        self.redis.expect_connection(&writer)?;
+        self.prove(&writer, fence).await?;
+        match self.redis.commit_over(&writer, fence, changes).await {
+            Err(CommitError::Behind { stored }) => {
+                self.refuse_former_owner(fence).await?;
+                if stored != fence.previous {
+                    return Err(CommitError::Behind { stored });
+                }
+                // There was no fence at all.
+                raise(
+                    &self.redis,
+                    &writer,
+                    &[(fence.scheduler.clone(), fence.epoch)],
+                )
+                .await?;
+                self.redis.commit_over(&writer, fence, changes).await
+            }
+            other => other,
+        }
     }
 
     async fn write_rows(&self, fence: &Fence, changes: &Arc<[Change]>) -> Result<(), CommitError> {
@@ -82,4 +108,12 @@ impl ClusterStore {
     ) -> Result<Seq, CommitError> {
         self.redis.stored_seq(scheduler, epoch).await
     }
+}
+
+/// Whether what was refused lies in the scheduler and not in a store.
+fn concerns_one(cause: &Cause) -> bool {
+    let refused = std::error::Error::source(cause)
+        .and_then(|source| source.downcast_ref::<DatabaseError>())
+        .is_some_and(DatabaseError::is_about_data);
+    refused || is_of_one_scheduler(cause)
 }

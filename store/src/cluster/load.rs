@@ -30,7 +30,9 @@ impl ClusterStore {
         if owned.is_empty() {
             return Ok(claims);
         }
-        let mut fences = self.redis.raise(&owned).await?.into_iter();
+        let writer = self.redis.writer();
+        let mut fences = self.redis.raise_over(&writer, &owned).await?.into_iter();
+        self.proof.granted(writer.number, names, &claims);
         for claim in &mut claims {
             if let Claim::Owned { seq, .. } = claim
                 // What cannot be read is reported by the load that follows.

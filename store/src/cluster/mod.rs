@@ -9,6 +9,8 @@ pub mod doctor;
 mod health;
 mod load;
 mod outbox;
+mod proof;
+mod proving;
 mod reads;
 
 use crate::postgres::document::Documents;
@@ -16,6 +18,7 @@ use crate::postgres::{Database, DatabaseError};
 use crate::redis::{ConnectError, RedisFeed, RedisStore};
 use health::Health;
 use maestro_core::ports::{Cause, Ownership, StoreError};
+use proof::Proof;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
@@ -31,6 +34,7 @@ pub struct ClusterStore {
     feed: RedisFeed,
     documents: Documents,
     health: Arc<Health>,
+    proof: Proof,
     /// Notices the end of an outage while nobody commits.
     _probe: AbortOnDropHandle<()>,
 }
@@ -55,6 +59,7 @@ impl ClusterStore {
             feed,
             documents: Documents::default(),
             health,
+            proof: Proof::default(),
             _probe: AbortOnDropHandle::new(tokio::spawn(probe)),
         }))
     }

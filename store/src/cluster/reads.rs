@@ -3,6 +3,7 @@
 use super::{ClusterStore, check};
 use crate::postgres::DatabaseError;
 use crate::postgres::reads::{self, ReadError};
+use crate::postgres::{forget, unneeded};
 use crate::redis::FleetFigures;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -141,6 +142,7 @@ impl Ownership for ClusterStore {
     async fn release(&self, held: &[(SchedulerName, Epoch)]) -> Result<(), StoreError> {
         let names: Vec<_> = held.iter().map(|(name, _)| name.clone()).collect();
         self.redis.forget(&names);
+        self.proof.forget(&names);
         self.ownership.release(held).await
     }
     async fn overview(&self) -> Result<Overview, StoreError> {
@@ -151,6 +153,17 @@ impl Ownership for ClusterStore {
     }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.ownership.drain(session, draining).await
+    }
+    /// In Postgres first: an entry of Redis that is left over costs nothing but its place, and the next owner of that
+    /// name goes on with it.
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        let names = unneeded(&self.database).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let idle = self.redis.without_open_operations(names).await?;
+        let forgotten = forget(&self.database, &idle).await?;
+        self.redis.forget_fences(&forgotten).await
     }
     async fn leave(&self) -> Result<(), StoreError> {
         self.ownership.leave().await

@@ -123,6 +123,11 @@ impl Ownership for EmbeddedStore {
         Ok(false)
     }
 
+    /// Names are kept in memory, and only while they are needed.
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn leave(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -52,6 +52,16 @@ impl DatabaseError {
         [UNREACHABLE, BUSY, SLOW, STARTING, CONNECTIONS, MIGRATE].contains(&self.advice)
     }
 
+    /// Whether the server refused what was to be written, such as by a constraint or a trigger that somebody added:
+    /// others can be written as before.
+    pub fn is_about_data(&self) -> bool {
+        let class = |state: &SqlState| {
+            let code = state.code();
+            code.starts_with("22") || code.starts_with("23") || code == "P0001"
+        };
+        self.state.as_ref().is_some_and(class)
+    }
+
     /// A statement failed that changes nothing by itself: a read, or one of a transaction that is not committed.
     pub(super) fn refused(place: &Place, error: &tokio_postgres::Error) -> Self {
         Self::new(Outcome::NotApplied, place, error)
@@ -164,6 +174,9 @@ fn advice(code: &SqlState) -> &'static str {
         state if state.starts_with("28") => LOGIN,
         state if state.starts_with("53") => {
             "the server is short of resources: its log says of which"
+        }
+        state if state.starts_with("22") || state.starts_with("23") || state == "P0001" => {
+            "a constraint or a trigger forbids it, which Maestro did not make; drop it, or correct the row"
         }
         _ => "the server's log says more",
     }

@@ -1,31 +1,15 @@
-//! Connecting to Redis, with limits for everything that may be slow or missing.
+//! Connecting to Redis, and looking at it before anything is written.
 
-use super::preflight::{self, Concern, PreflightError};
-use super::silence::{LOOK_EVERY, SILENT_MAX, Watchdog};
-use super::urls::{Place, RedisUrl, UrlError, one_place};
+use super::client::{ConnectError, reconnecting, start};
+use super::preflight::{self, Concern};
+use super::silence::Watchdog;
+use super::urls::{Place, RedisUrl, one_place};
+use super::writes::Writes;
 use fred::clients::Client;
-use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
-use fred::rustls::{ClientConfig, RootCertStore, crypto::ring};
-use fred::rustls_native_certs::load_native_certs;
 use fred::types::RespVersion;
-use fred::types::config::{
-    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, ServerConfig, TlsConnector,
-    UnresponsiveConfig,
-};
-use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
-
-/// A command that has no answer by then has an unknown outcome. Shorter than the 2 s that an allocation waits
-/// (architecture 5).
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Commands that wait for a connection; more are refused at once.
-const BUFFERED_MAX: usize = 10_000;
-/// Back-off between two attempts to connect again, in milliseconds.
-const RECONNECT_MIN: u32 = 20;
-const RECONNECT_MAX: u32 = 1000;
 
 /// How the store connects to Redis.
 pub struct RedisSettings {
@@ -40,43 +24,30 @@ pub struct RedisSettings {
     pub authorities: Vec<Vec<u8>>,
 }
 
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error(
-        "Redis {place} cannot be reached: {reason}; check the address, the user, the password and the certificate \
-         of adapters.*.redis.url"
-    )]
-    Unreachable {
-        place: String,
-        reason: String,
-        /// The server is starting, or out of reach; it refuses nothing.
-        passing: bool,
-    },
-    #[error("the certificates that may sign that of Redis cannot be read: {0}")]
-    Authorities(String),
-    #[error(transparent)]
-    Preflight(#[from] PreflightError),
-}
-
 /// The open connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Connections {
     /// Commits: short scripts, which must not wait behind long reads.
-    pub writes: Client,
-    /// Everything else.
-    pub reads: Client,
-    watchdogs: Vec<Watchdog>,
+    pub writes: Writes,
+    /// Everything else; `None` if it shares the connection of the commits.
+    reads: Option<(Client, Watchdog)>,
 }
 
 impl Connections {
     /// Ends them. Commands in flight are answered first.
     pub async fn close(self) {
-        for client in [self.writes, self.reads] {
-            // It fails if the connection is lost already, or is the same for both.
-            let _ = client.quit().await;
+        self.writes.close().await;
+        if let Some((reads, _)) = self.reads {
+            // It fails if the connection is lost already.
+            let _ = reads.quit().await;
+        }
+    }
+
+    /// For commands that write nothing.
+    pub fn reads(&self) -> Client {
+        match &self.reads {
+            Some((reads, _)) => reads.clone(),
+            None => self.writes.current().client,
         }
     }
 }
@@ -89,12 +60,10 @@ pub async fn connect(
     settings: &RedisSettings,
 ) -> Result<(Connections, Place, Vec<Concern>), ConnectError> {
     let place = one_place(&settings.urls)?;
-    let writes = client(&place, RespVersion::RESP2, &settings.authorities)?;
-    let watchdog = start(&writes, &place).await?;
+    let writes = Writes::open(&place, &settings.authorities).await?;
     let mut connections = Connections {
-        reads: writes.clone(),
         writes,
-        watchdogs: vec![watchdog],
+        reads: None,
     };
     let looked = prepare(&mut connections, settings, &place).await;
     match looked {
@@ -111,105 +80,14 @@ async fn prepare(
     settings: &RedisSettings,
     place: &Place,
 ) -> Result<Vec<Concern>, ConnectError> {
-    let concerns = preflight::look(&connections.writes).await?;
+    let concerns = preflight::look(&connections.writes.current().client).await?;
     for concern in &concerns {
         warn!(redis = %place, "{concern}");
     }
     if settings.pool_size != 1 {
-        let reads = client(place, RespVersion::RESP2, &settings.authorities)?;
-        connections.watchdogs.push(start(&reads, place).await?);
-        connections.reads = reads;
+        let reads = reconnecting(place, RespVersion::RESP2, &settings.authorities)?;
+        let watchdog = start(&reads, place).await?;
+        connections.reads = Some((reads, watchdog));
     }
     Ok(concerns)
-}
-
-/// Opens the first connection of a client, which then connects again by itself.
-pub async fn start(client: &Client, place: &Place) -> Result<Watchdog, ConnectError> {
-    let started = client.init().await;
-    started.map_err(|error| unreachable(place, &error))?;
-    Ok(Watchdog::of(client))
-}
-
-fn unreachable(place: &Place, error: &Error) -> ConnectError {
-    ConnectError::Unreachable {
-        place: place.to_string(),
-        reason: error.details().to_owned(),
-        passing: !matches!(
-            error.kind(),
-            ErrorKind::Auth | ErrorKind::Tls | ErrorKind::Config | ErrorKind::Url
-        ),
-    }
-}
-
-impl ConnectError {
-    /// Whether it may work later although nobody has changed the settings.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { passing: true, .. })
-    }
-}
-
-/// A client that is not connected yet.
-///
-/// # Errors
-/// If TLS is asked for and there are no certificates to verify the server with.
-pub fn client(
-    place: &Place,
-    version: RespVersion,
-    authorities: &[Vec<u8>],
-) -> Result<Client, ConnectError> {
-    let tls = place.tls.then(|| connector(authorities)).transpose()?;
-    let config = Config {
-        server: ServerConfig::new_centralized(place.host.clone(), place.port),
-        username: place.username.clone(),
-        password: place.password.clone(),
-        database: Some(place.database),
-        tls: tls.map(Into::into),
-        version,
-        ..Config::default()
-    };
-    let performance = PerformanceConfig {
-        default_command_timeout: COMMAND_TIMEOUT,
-        broadcast_channel_capacity: 1024,
-        ..PerformanceConfig::default()
-    };
-    let connection = ConnectionConfig {
-        connection_timeout: CONNECT_TIMEOUT,
-        internal_command_timeout: CONNECT_TIMEOUT,
-        // A command in flight when the connection ends is not sent again: it would push an operation twice.
-        max_command_attempts: 1,
-        max_command_buffer_len: BUFFERED_MAX,
-        unresponsive: UnresponsiveConfig {
-            max_timeout: Some(SILENT_MAX),
-            interval: LOOK_EVERY,
-        },
-        ..ConnectionConfig::default()
-    };
-    let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN, RECONNECT_MAX, 2);
-    Ok(Client::new(
-        config,
-        Some(performance),
-        Some(connection),
-        Some(policy),
-    ))
-}
-
-/// Verifies the server's name and certificate, which the original does not (contract 1.4).
-fn connector(authorities: &[Vec<u8>]) -> Result<TlsConnector, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    let system = load_native_certs();
-    let ours = authorities.iter().map(|der| der.clone().into());
-    roots.add_parsable_certificates(system.certs.into_iter().chain(ours));
-    if roots.is_empty() {
-        let why = system.errors.first().map_or_else(
-            || "there are none; install ca-certificates".to_owned(),
-            ToString::to_string,
-        );
-        return Err(ConnectError::Authorities(why));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::Authorities(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config.into())
 }

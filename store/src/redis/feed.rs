@@ -5,7 +5,7 @@
 //! those of this connection only): they are known by their entries in the journal.
 
 use super::RedisStore;
-use super::connect::{self, ConnectError};
+use super::client::{self, ConnectError};
 use super::keys::{CANCELLATIONS, Keys, QUEUES, queue_of};
 use super::operation::operation_id;
 use super::queues::{Queues, Watched};
@@ -62,7 +62,7 @@ impl RedisStore {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn feed(&self) -> Result<RedisFeed, ConnectError> {
-        let client = connect::client(&self.place, RespVersion::RESP3, &self.authorities)?;
+        let client = client::reconnecting(&self.place, RespVersion::RESP3, &self.authorities)?;
         let listener = Listener {
             invalidations: client.invalidation_rx(),
             messages: client.message_rx(),
@@ -80,7 +80,7 @@ impl RedisStore {
             is_failing: false,
             client,
         };
-        let watchdog = connect::start(&listener.client, &self.place).await?;
+        let watchdog = client::start(&listener.client, &self.place).await?;
         let subscribers = listener.subscribers.clone();
         let (running, end) = oneshot::channel();
         tokio::spawn(listener.run(end));

@@ -4,6 +4,7 @@ use super::RedisStore;
 use super::changes::Translation;
 use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
+use super::writes::Writer;
 use fred::interfaces::{ClientLike, HashesInterface};
 use fred::types::Value;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
@@ -22,9 +23,22 @@ impl RedisStore {
     ///
     /// # Errors
     /// As for [`Store::commit`](maestro_core::ports::Store::commit); a higher epoch in the store is
-    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. An absent fence counts as
-    /// seq 0.
+    /// [`CommitError::Fenced`], any other seq than the previous one [`CommitError::Behind`]. A scheduler without a
+    /// fence is behind at seq 0 whatever came before: its owner has to raise it first.
     pub async fn commit(&self, fence: &Fence, changes: &[Change]) -> Result<(), CommitError> {
+        self.commit_over(&self.writer(), fence, changes).await
+    }
+
+    /// As [`Self::commit`], over this connection and no other one.
+    ///
+    /// # Errors
+    /// As for [`Self::commit`].
+    pub async fn commit_over(
+        &self,
+        writer: &Writer,
+        fence: &Fence,
+        changes: &[Change],
+    ) -> Result<(), CommitError> {
         let mut written = self.memory.take(fence);
         let remains = self.memory.remains(&fence.scheduler);
         // A second time as a whole, when a key is gone of which only a part was to be written.
@@ -35,7 +49,7 @@ impl RedisStore {
                 std::mem::take(&mut written),
             );
             let (words, after) = translation.of(&remains, changes);
-            match self.apply(fence, words).await? {
+            match self.apply(writer, fence, words).await? {
                 Outcome::Applied => {
                     self.memory.put(fence, after);
                     self.memory.remember_remains(&fence.scheduler, Vec::new());
@@ -50,10 +64,22 @@ impl RedisStore {
         Err(CommitError::NotApplied(text.into()))
     }
 
-    async fn apply(&self, fence: &Fence, commands: Vec<Value>) -> Result<Outcome, CommitError> {
-        if !self.connections.writes.is_connected() {
-            return Err(CommitError::NotApplied(not_connected(self)));
+    /// # Errors
+    /// If it is known that nothing can be written now.
+    pub fn expect_connection(&self, writer: &Writer) -> Result<(), CommitError> {
+        match writer.client.is_connected() {
+            true => Ok(()),
+            false => Err(CommitError::NotApplied(not_connected(self))),
         }
+    }
+
+    async fn apply(
+        &self,
+        writer: &Writer,
+        fence: &Fence,
+        commands: Vec<Value>,
+    ) -> Result<Outcome, CommitError> {
+        self.expect_connection(writer)?;
         let head = [
             fence.scheduler.as_str().into(),
             fence.epoch.0.to_string().into(),
@@ -61,10 +87,7 @@ impl RedisStore {
             fence.seq.0.to_string().into(),
         ];
         let words = head.into_iter().chain(commands).collect();
-        let answer = self
-            .commit
-            .run(&self.connections.writes, FENCE, words)
-            .await;
+        let answer = self.commit.run(&writer.client, FENCE, words).await;
         let answer = answer.map_err(|error| commit_error(&error))?;
         let answer: Vec<String> = answer.convert().map_err(|error| commit_error(&error))?;
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
@@ -95,11 +118,8 @@ impl RedisStore {
         scheduler: &SchedulerName,
         epoch: Epoch,
     ) -> Result<Seq, CommitError> {
-        let stored: Result<Option<String>, _> = self
-            .connections
-            .writes
-            .hget(FENCE, scheduler.as_str())
-            .await;
+        let stored: Result<Option<String>, _> =
+            self.writer().client.hget(FENCE, scheduler.as_str()).await;
         // If the question fails, the outcome of the batch stays unknown.
         let stored = stored.map_err(|error| CommitError::Unknown(cause(&error)))?;
         let Some(text) = stored else {
@@ -123,14 +143,23 @@ impl RedisStore {
         &self,
         owned: &[(SchedulerName, Epoch)],
     ) -> Result<Vec<Result<Option<(Epoch, Seq)>, StoreError>>, StoreError> {
+        self.raise_over(&self.writer(), owned).await
+    }
+
+    /// As [`Self::raise`], over this connection and no other one.
+    ///
+    /// # Errors
+    /// As for [`Self::raise`].
+    pub async fn raise_over(
+        &self,
+        writer: &Writer,
+        owned: &[(SchedulerName, Epoch)],
+    ) -> Result<Vec<Result<Option<(Epoch, Seq)>, StoreError>>, StoreError> {
         self.memory.forget(owned.iter().map(|(name, _)| name));
         let words = owned
             .iter()
             .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
-        let answer = self
-            .raise
-            .run(&self.connections.writes, FENCE, words.collect())
-            .await;
+        let answer = self.raise.run(&writer.client, FENCE, words.collect()).await;
         let answer = answer.map_err(|error| store_error(&error))?;
         let stored: Vec<String> = answer.convert().map_err(|error| store_error(&error))?;
         let judged = owned.iter().zip(&stored).map(|((name, epoch), text)| {
@@ -146,6 +175,24 @@ impl RedisStore {
             Ok(Some((stored, seq)))
         });
         Ok(judged.collect())
+    }
+
+    /// Removes the entries of names that no store knows any more, unless they have a later owner than these.
+    ///
+    /// # Errors
+    /// If Redis cannot be written. Then they stay.
+    pub async fn forget_fences(
+        &self,
+        forgotten: &[(SchedulerName, Epoch)],
+    ) -> Result<(), StoreError> {
+        let words = forgotten
+            .iter()
+            .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
+        let answer = self
+            .forget
+            .run(&self.writer().client, FENCE, words.collect())
+            .await;
+        answer.map(|_| ()).map_err(|error| store_error(&error))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod changes;
+mod client;
 mod command;
 mod connect;
 mod error;
@@ -23,9 +24,11 @@ mod script;
 mod silence;
 mod survey;
 mod urls;
+mod writes;
 mod written;
 
-pub use connect::{ConnectError, RedisSettings};
+pub use client::ConnectError;
+pub use connect::RedisSettings;
 pub(crate) use error::is_of_one_scheduler;
 pub use feed::RedisFeed;
 pub use figures::FleetFigures;
@@ -36,6 +39,7 @@ pub use preflight::{Concern, PreflightError};
 pub use room::Ghost;
 pub use survey::{Found, Survey};
 pub use urls::{RedisUrl, UrlError, one_place};
+pub use writes::Writer;
 
 use crate::names::Names;
 use connect::Connections;
@@ -64,6 +68,7 @@ pub struct RedisStore {
     names: Arc<Names>,
     commit: Script,
     raise: Script,
+    forget: Script,
     counts: Script,
     waiting: Script,
 }
@@ -94,6 +99,7 @@ impl RedisStore {
             names: Arc::default(),
             commit: Script::new(include_str!("scripts/commit.lua")),
             raise: Script::new(include_str!("scripts/raise.lua")),
+            forget: Script::new(include_str!("scripts/forget.lua")),
             counts: Script::new(include_str!("scripts/counts.lua")),
             waiting: Script::new(include_str!("scripts/waiting.lua")),
         })
@@ -102,6 +108,11 @@ impl RedisStore {
     /// What an operator should know about the server.
     pub fn concerns(&self) -> &[Concern] {
         &self.concerns
+    }
+
+    /// The connection that writes at the moment.
+    pub fn writer(&self) -> Writer {
+        self.connections.writes.current()
     }
 
     /// Forgets what is kept in memory of schedulers that this process does not own any more.

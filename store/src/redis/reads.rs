@@ -8,7 +8,7 @@ use super::operation::{OperationValues, Unreadable, operation_id};
 use super::pod_map::instance_address;
 use maestro_core::domain::{Address, OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::{Cause, OperationPage, RoomCounts, Stage, StoreError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -57,7 +57,7 @@ impl RedisStore {
                 ]
             }
         };
-        let mut replies = ask(&self.connections.reads, asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
         let mut next = || replies.next().unwrap_or(Reply::WrongType);
         let (first, second) = (next(), next());
         let (mut total, mut leases) = (None, HashMap::new());
@@ -113,7 +113,7 @@ impl RedisStore {
                 Ask::fields(keys.journal(), [id]),
             ]
         });
-        let mut replies = ask(&self.connections.reads, asked.collect())
+        let mut replies = ask(&self.connections.reads(), asked.collect())
             .await?
             .into_iter();
         let name = SchedulerName::from(scheduler);
@@ -156,7 +156,7 @@ impl RedisStore {
             score(keys.no_action()),
             score(keys.leases()),
         ];
-        let mut replies = ask(&self.connections.reads, asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
         let wrong = |WrongType| wrong_type(scheduler);
         let (hash, entry) = (replies.next(), replies.next());
         let mut scores = Vec::new();
@@ -192,7 +192,10 @@ impl RedisStore {
         let mut counts = Vec::with_capacity(schedulers.len());
         for part in schedulers.chunks(TOGETHER) {
             let keys = part.iter().map(|name| Keys(name).status().into()).collect();
-            let answer = self.counts.run(&self.connections.reads, FENCE, keys).await;
+            let answer = self
+                .counts
+                .run(&self.connections.reads(), FENCE, keys)
+                .await;
             let answer = answer.and_then(|value| value.convert::<Vec<i64>>());
             let numbers = answer.map_err(|error| store_error(&error))?;
             for numbers in numbers.chunks(STATUSES).take(part.len()) {
@@ -215,41 +218,53 @@ impl RedisStore {
     /// If Redis cannot be read.
     pub async fn with_open_operations(&self) -> Result<Vec<SchedulerName>, StoreError> {
         let asked = vec![Ask::new("HKEYS", [FENCE.into()])];
-        let mut replies = ask(&self.connections.reads, asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
         let names = replies.next().unwrap_or(Reply::WrongType).texts();
         let mut names = names.map_err(|WrongType| {
             StoreError::Corrupt(format!("Redis: {FENCE} is no hash; rename it").into())
         })?;
         names.retain(|name| self.names.accept(FENCE, name));
         names.sort_unstable();
-        let mut open = Vec::new();
+        let names: Vec<SchedulerName> = names.into_iter().map(Into::into).collect();
+        let (busy, _) = self.by_open_operations(names).await?;
+        Ok(busy)
+    }
+
+    /// Those of these names that have no operations that have not ended.
+    ///
+    /// # Errors
+    /// If Redis cannot be read.
+    pub async fn without_open_operations(
+        &self,
+        names: Vec<SchedulerName>,
+    ) -> Result<Vec<SchedulerName>, StoreError> {
+        let (_, idle) = self.by_open_operations(names).await?;
+        Ok(idle)
+    }
+
+    /// The names with operations that have not ended, and the others.
+    async fn by_open_operations(
+        &self,
+        names: Vec<SchedulerName>,
+    ) -> Result<(Vec<SchedulerName>, Vec<SchedulerName>), StoreError> {
+        let keys = |name: &SchedulerName| {
+            let keys = Keys(name.as_str());
+            [keys.queue(), keys.taken(), keys.active()]
+        };
+        let mut filled = HashSet::new();
         for part in names.chunks(TOGETHER) {
-            let mut asked = Vec::with_capacity(3 * part.len());
-            for name in part {
-                let keys = Keys(name);
-                asked.extend([keys.queue(), keys.taken(), keys.active()]);
-            }
-            let busy = self.not_empty(asked).await?;
-            let is_busy = |name: &&String| {
-                let keys = Keys(name);
-                [keys.queue(), keys.taken(), keys.active()]
-                    .iter()
-                    .any(|key| busy.contains(key))
-            };
-            open.extend(part.iter().filter(is_busy).map(|name| name.as_str().into()));
+            filled.extend(self.not_empty(part.iter().flat_map(keys).collect()).await?);
         }
-        Ok(open)
+        let is_busy = |name: &SchedulerName| keys(name).iter().any(|key| filled.contains(key));
+        Ok(names.into_iter().partition(is_busy))
     }
 
     /// Which of these lists and sorted sets have something in them. One round trip.
-    pub(super) async fn not_empty(
-        &self,
-        keys: Vec<String>,
-    ) -> Result<std::collections::HashSet<String>, StoreError> {
+    pub(super) async fn not_empty(&self, keys: Vec<String>) -> Result<HashSet<String>, StoreError> {
         let words = keys.into_iter().map(Into::into).collect();
         let answer = self
             .waiting
-            .run(&self.connections.reads, FENCE, words)
+            .run(&self.connections.reads(), FENCE, words)
             .await;
         let answer = answer.and_then(|value| value.convert::<Vec<String>>());
         answer
@@ -267,7 +282,9 @@ impl RedisStore {
         room: &str,
     ) -> Result<Option<Option<Address>>, StoreError> {
         let asked = Ask::fields(Keys(scheduler).instances(), [room]);
-        let mut replies = ask(&self.connections.reads, vec![asked]).await?.into_iter();
+        let mut replies = ask(&self.connections.reads(), vec![asked])
+            .await?
+            .into_iter();
         let fields = replies.next().unwrap_or(Reply::WrongType).optional();
         let fields = fields.map_err(|WrongType| wrong_type(scheduler))?;
         let Some(pod) = fields.into_iter().next().flatten() else {
@@ -284,7 +301,7 @@ impl RedisStore {
     /// # Errors
     /// If it does not.
     pub async fn check(&self) -> Result<(), StoreError> {
-        ask(&self.connections.reads, vec![Ask::new("PING", [])])
+        ask(&self.connections.reads(), vec![Ask::new("PING", [])])
             .await
             .map(drop)
     }
@@ -301,9 +318,12 @@ impl RedisStore {
             "PX".into(),
             PROBE_KEPT_MILLIS.into(),
         ];
-        ask(&self.connections.writes, vec![Ask::new("SET", words)])
-            .await
-            .map(drop)
+        ask(
+            &self.connections.writes.current().client,
+            vec![Ask::new("SET", words)],
+        )
+        .await
+        .map(drop)
     }
 }
 

@@ -34,6 +34,15 @@ impl Watchdog {
 }
 
 async fn watch(client: Client) {
+    loop {
+        begins(&client).await;
+        // It fails if connecting fails, and is tried again then.
+        let _ = client.force_reconnection().await;
+    }
+}
+
+/// Completes when the connection is to be replaced.
+pub async fn begins(client: &Client) {
     let mut silent_since = None;
     loop {
         sleep(LOOK_EVERY).await;
@@ -47,9 +56,7 @@ async fn watch(client: Client) {
         }
         if silent_since.get_or_insert(asked_at).elapsed() >= SILENT_MAX {
             warn!("Redis has not answered for {SILENT_MAX:?}; it is connected again");
-            silent_since = None;
-            // It fails if connecting fails, and is tried again then.
-            let _ = client.force_reconnection().await;
+            return;
         }
     }
 }

@@ -44,7 +44,7 @@ impl RedisStore {
         .await?;
         keys.iter().for_each(|key| survey.add(key));
         let asked = vec![Ask::hash(FENCE.to_owned())];
-        let reply = ask(&self.connections.reads, asked)
+        let reply = ask(&self.connections.reads(), asked)
             .await?
             .into_iter()
             .next();
@@ -66,7 +66,7 @@ impl RedisStore {
                 STEP.into(),
             ];
             let asked = vec![Ask::new("SCAN", words)];
-            let reply = ask(&self.connections.reads, asked)
+            let reply = ask(&self.connections.reads(), asked)
                 .await?
                 .into_iter()
                 .next();
@@ -104,7 +104,7 @@ impl RedisStore {
         let asked = rooms
             .iter()
             .map(|room| Ask::new("EXISTS", [keys.room(room).into()]));
-        let replies = ask(&self.connections.reads, asked.collect()).await?;
+        let replies = ask(&self.connections.reads(), asked.collect()).await?;
         let both = rooms.into_iter().zip(replies);
         let there = both.filter_map(|(room, reply)| (reply.number().ok()? == 1).then_some(room));
         Ok(there.collect())
@@ -119,7 +119,13 @@ impl RedisStore {
         self.scan(&format!("{JOURNALS}*"), |key| keys.push(key))
             .await?;
         for part in keys.chunks(500) {
-            let deleted: Result<i64, _> = self.connections.writes.unlink(part.to_vec()).await;
+            let deleted: Result<i64, _> = self
+                .connections
+                .writes
+                .current()
+                .client
+                .unlink(part.to_vec())
+                .await;
             deleted.map_err(|error| store_error(&error))?;
         }
         Ok(())

@@ -323,3 +323,105 @@ async fn an_owner_that_stopped_in_a_commit_holds_up_its_scheduler_alone() {
     commit.rollback().await;
     assert!(own(&two, "stuck").await > epoch);
 }
+
+#[tokio::test]
+async fn names_that_nobody_needs_are_forgotten_and_their_epochs_do_not_return() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
+    for name in ["gone", "left", "kept", "held"] {
+        own(&one, name).await;
+    }
+    let epoch = own(&one, "gone").await;
+    // Of the others one is a scheduler, one waits for Redis, and one is being created.
+    nodes.0.ask(
+        "INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, version)
+         VALUES ('kept', 'g', '', 'in-sync', 0, 'v1.0.0');
+         INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('left', 1, '');
+         UPDATE maestro_owner SET session = NULL WHERE scheduler <> 'held'",
+    );
+    two.forget_unneeded().await.unwrap();
+    let left = "SELECT scheduler FROM maestro_owner ORDER BY 1";
+    assert_eq!(nodes.0.ask(left), ["held", "kept", "left"]);
+    assert!(own(&two, "gone").await > epoch);
+    // A session that has just ended may go on, as after a pause of the database.
+    nodes.0.ask(END_ALL);
+    two.forget_unneeded().await.unwrap();
+    assert_eq!(nodes.0.ask(left), ["gone", "held", "kept", "left"]);
+    nodes
+        .0
+        .ask("UPDATE maestro_node SET expires_at = expires_at - interval '2 minutes'");
+    two.forget_unneeded().await.unwrap();
+    assert_eq!(nodes.0.ask(left), ["kept", "left"]);
+    // The highest epoch counts, not that of the last one.
+    assert!(own(&two, "held").await > Epoch(epoch.0 + 1));
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_at_this_moment_keeps_its_owner() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    let first = own(&one, "s").await;
+    one.release(&[("s".into(), first)]).await.unwrap();
+    // The claim is made, and its commit is late.
+    let database = open(nodes.0.url());
+    let claim = database.transaction().await.unwrap();
+    let session = one.myself().session;
+    let take = format!("UPDATE maestro_owner SET session = '{session}', epoch = epoch + 1");
+    claim.query(&take, &[]).await.unwrap();
+    let two = nodes.named("two:2");
+    timeout(SOON, two.forget_unneeded()).await.unwrap().unwrap();
+    claim.commit().await.unwrap();
+    let held = [("s".into(), Epoch(first.0 + 1))];
+    assert_eq!(one.renew(&held).await.unwrap(), [Renewal::Held(LONG)]);
+    // Many names are taken and forgotten at once, and none loses its owner.
+    let names: Vec<SchedulerName> = (0..50).map(|n| format!("n{n}").into()).collect();
+    for _ in 0..20 {
+        let (claims, forgotten) = tokio::join!(one.acquire(&names), two.forget_unneeded());
+        forgotten.unwrap();
+        let claims = claims.unwrap().into_iter();
+        let held = names.iter().zip(claims).map(|(name, claim)| match claim {
+            Claim::Owned { epoch, .. } => (name.clone(), epoch),
+            held => panic!("{held:?}"),
+        });
+        let held: Vec<_> = held.collect();
+        let renewed = one.renew(&held).await.unwrap();
+        assert!(renewed.iter().all(|r| *r == Renewal::Held(LONG)));
+        let (released, forgotten) = tokio::join!(one.release(&held), two.forget_unneeded());
+        released.unwrap();
+        forgotten.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_left_does_not_begin_again() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    own(&one, "s").await;
+    // It leaves, and the keeper of its leases is in the middle of a round. However late that reaches the database, it
+    // is after the end, which is there already.
+    let database = open(nodes.0.url());
+    let busy = database.transaction().await.unwrap();
+    let row = "SELECT FROM maestro_node FOR UPDATE";
+    busy.query(row, &[]).await.unwrap();
+    let leaving = tokio::spawn({
+        let one = one.clone();
+        async move { one.leave().await }
+    });
+    eventually(SOON, "the end waits", || nodes.waits()).await;
+    let renewal = tokio::spawn({
+        let one = one.clone();
+        async move { one.renew(&[]).await }
+    });
+    busy.commit().await.unwrap();
+    leaving.await.unwrap().unwrap();
+    assert!(renewal.await.unwrap().is_err());
+    assert!(one.acquire(&["s".into()]).await.is_err());
+    assert_eq!(nodes.0.ask("SELECT count(*) FROM maestro_node"), ["0"]);
+    own(&nodes.named("two:2"), "s").await;
+}

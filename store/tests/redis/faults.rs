@@ -195,5 +195,9 @@ async fn silent_connections_are_replaced_while_they_are_in_use() {
     while let Err(error) = owner.commit(&[]).await {
         assert!(Instant::now() < until, "{error}");
     }
+    // Reads have a connection of their own.
+    while let Err(error) = store.check().await {
+        assert!(Instant::now() < until, "{error}");
+    }
     owner.stored().await;
 }

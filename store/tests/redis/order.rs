@@ -141,6 +141,14 @@ async fn a_server_that_forgot_everything_is_filled_again() {
         Seq(0)
     );
     owner.fence.previous = Seq(0);
+    // Without its fence nobody can write, not even the whole.
+    let refused = owner.commit(&[Change::Clear]).await;
+    assert!(
+        matches!(refused, Err(CommitError::Behind { stored: Seq(0) })),
+        "{refused:?}"
+    );
+    let owned = [("fleet".into(), Epoch(7))];
+    assert_eq!(store.raise(&owned).await.unwrap().len(), 1);
     owner
         .put(&[Change::Clear, put_room(&rooms[0]), put_room(&rooms[1])])
         .await;
@@ -169,4 +177,26 @@ async fn a_server_that_forgot_the_scripts_is_given_them_again() {
     server.ask(&["SET", "scheduler:broken:status", "x"]);
     let counts = store.room_counts(&["broken", "fleet"]).await.unwrap();
     assert_eq!((counts[0].total(), counts[1].of(RoomStatus::Ready)), (0, 2));
+}
+
+#[tokio::test]
+async fn a_fence_is_forgotten_unless_it_has_a_later_owner() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    let store = open(&server).await;
+    let names = ["gone", "taken"];
+    let at = |epochs: [u64; 2]| -> Vec<_> {
+        let both = names.iter().zip(epochs);
+        both.map(|(name, epoch)| (SchedulerName::from(*name), Epoch(epoch)))
+            .collect()
+    };
+    store.raise(&at([3, 4])).await.unwrap();
+    server.ask(&["HSET", "maestro:fence", "odd", "what is this"]);
+    let mut forgotten = at([3, 3]);
+    forgotten.push(("odd".into(), Epoch(9)));
+    store.forget_fences(&forgotten).await.unwrap();
+    let mut left = server.texts(&["HKEYS", "maestro:fence"]);
+    left.sort();
+    assert_eq!(left, ["odd", "taken"]);
 }

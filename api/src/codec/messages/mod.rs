@@ -8,6 +8,7 @@ mod rooms;
 pub mod runtime;
 mod schedulers;
 mod shared;
+pub mod version;
 
 pub use operations::*;
 pub use operator::*;

@@ -49,7 +49,7 @@ messages! {
         /// For people.
         message "message" one String = 2;
         /// The operation that makes the runtime.
-        operation_id "operationId" one String = 100;
+        operation_id "operation_id" one String = 100;
         /// The status of that operation, as `GetOperation` has it.
         status "status" one String = 101;
     }

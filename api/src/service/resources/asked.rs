@@ -1,11 +1,10 @@
-//! Requests for resource metrics as questions to their source: names, times and steps are checked before anybody is
+//! Requests for resource metrics as questions to their source: times and steps are checked before anybody is
 //! asked.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use maestro_core::ports::Window;
-use maestro_core::rules::validation::valid_name;
 
 use crate::codec::messages::resourcemetrics::VersionRequest;
 use crate::codec::parse_timestamp;
@@ -17,30 +16,6 @@ pub const SAMPLES_MAX: i64 = 11_000;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// Samples of an answer whose step is not given.
 const SAMPLES: i64 = 60;
-/// The longest value of a label of Kubernetes.
-const LABEL_MAX: usize = 63;
-
-/// Checks that both are names that Kubernetes can have: anything else matches nothing, or something else.
-pub fn names(scheduler: &str, version: &str) -> ApiResult<()> {
-    if !valid_name(scheduler) {
-        return refused(format!(
-            "invalid namespace {scheduler:?}: it has to be the name of a scheduler"
-        ));
-    }
-    let inner = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
-    let outer = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = version.as_bytes();
-    let valid = bytes.len() <= LABEL_MAX
-        && bytes.iter().copied().all(inner)
-        && outer(bytes.first())
-        && outer(bytes.last());
-    match valid {
-        true => Ok(()),
-        false => refused(format!(
-            "invalid versionName {version:?}: it has to be the name of a version, such as v1.0.0"
-        )),
-    }
-}
 
 /// The window of an answer: `toDate` or now, from `fromDate` or an hour earlier.
 pub fn window(request: &VersionRequest, now: Timestamp, least: Duration) -> ApiResult<Window> {
@@ -176,28 +151,6 @@ mod tests {
         }
         let most = asked("2026-01-02T00:00:00Z", "2026-01-02T03:03:19Z", 1);
         assert_eq!(got(&most), Ok((11_000, 1)));
-    }
-
-    #[test]
-    fn names_that_kubernetes_cannot_have_are_refused() {
-        assert!(names("arena-eu", "v1.0.0").is_ok());
-        for (scheduler, version) in [
-            ("arena", "v1'"),
-            ("arena", "v1\"} or up"),
-            ("arena", ""),
-            ("arena", "-v1"),
-            ("arena", "é"),
-            ("Arena", "v1"),
-            ("", "v1"),
-            ("a\"b", "v1"),
-        ] {
-            let refused = names(scheduler, version).unwrap_err();
-            assert_eq!(
-                refused.code,
-                crate::Code::InvalidArgument,
-                "{scheduler} {version}"
-            );
-        }
     }
 
     #[test]

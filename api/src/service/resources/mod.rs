@@ -18,6 +18,7 @@ use maestro_core::state::{Command, ROOMS_PAGE_MAX, Reply, RoomQuery};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::names::names;
 use crate::codec::messages::resourcemetrics::{
     AlertsRequest, AlertsResponse, Response, VersionRequest,
 };
@@ -103,7 +104,7 @@ struct Questions {
 impl Questions {
     /// The version, if there is one of these names.
     async fn measured(&self, scheduler: &str, version: &str) -> ApiResult<Measured> {
-        asked::names(scheduler, version)?;
+        names(scheduler, version)?;
         let names = (scheduler.to_owned(), version.to_owned());
         let read = self.node.catalog().read(move |reads| {
             Box::pin(async move {
@@ -187,7 +188,7 @@ impl ResourceMetricsApi for ResourcesService {
         _: &RequestContext,
         request: VersionRequest,
     ) -> ApiResult<Response> {
-        asked::names(&request.namespace, &request.versionName)?;
+        names(&request.namespace, &request.versionName)?;
         let window = asked::window(&request, self.feeds.now(), self.settings.step)?;
         let names = (&request.namespace, &request.versionName);
         let of = self.source.measured(names.0, names.1).await?;
@@ -196,7 +197,7 @@ impl ResourceMetricsApi for ResourcesService {
     }
 
     async fn watch_version(&self, _: &RequestContext, request: VersionRequest) -> ApiResult<Watch> {
-        asked::names(&request.namespace, &request.versionName)?;
+        names(&request.namespace, &request.versionName)?;
         let first = asked::watched(&request, self.feeds.now(), self.settings.step)?;
         // Unknown names are the answer of the call, not of its stream.
         let names = (&request.namespace, &request.versionName);

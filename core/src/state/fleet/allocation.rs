@@ -127,8 +127,8 @@ impl Fleet {
             .copied()
             .unwrap_or_default();
         format!(
-            "no ready rooms available for scheduler {}: its published version {version} has {rooms} rooms, {} with a \
-             match and {} not up yet",
+            "no ready rooms available for scheduler {}: its published version {version} has {rooms} rooms, {} in use and \
+             {} not up yet",
             self.name, counts.busy, counts.starting
         )
     }

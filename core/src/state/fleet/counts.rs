@@ -31,9 +31,9 @@ impl Class {
             status: room.record.reported.status,
             counted: !room.record.intent.validation,
             kept: !room.record.intent.validation && (!room.is_leaving() || room.is_draining()),
-            drained: room.record.intent.removal.is_some_and(|r| r.drain) && !room.is_busy(),
+            drained: room.record.intent.removal.is_some_and(|r| r.drain) && !room.may_be_busy(),
             available: room.is_available(),
-            busy: room.is_busy(),
+            busy: room.may_be_busy(),
             draining: room.is_draining(),
             starting: room.is_restarting()
                 || matches!(
@@ -57,7 +57,7 @@ pub struct VersionCount {
     pub available: u64,
     /// How many of these are not up yet.
     pub starting: u64,
-    /// How many of these have a match or are about to have one.
+    /// How many of these have a match or are about to have one, as far as is known.
     pub busy: u64,
     /// How many of the busy ones wait for their match to end.
     pub draining: u64,

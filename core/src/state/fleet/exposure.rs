@@ -8,11 +8,48 @@ use crate::domain::*;
 use crate::ports::Protection;
 use crate::rules::protection::{Exposed, protected};
 use crate::settings::ProtectionSettings;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms of the share that one order protects, and rooms that it releases, at most: the rooms in use that come next
 /// wait until it has ended. What it does not name is in a later one.
 const AT_ONCE: usize = 16;
+
+/// Rooms that wait for an order, the longest first: while rooms keep changing, each has its turn.
+#[derive(Debug, Default)]
+struct Waiting {
+    by_age: BTreeMap<u64, RoomId>,
+    ages: Hashed<RoomId, u64>,
+    next: u64,
+}
+
+impl Waiting {
+    /// A room that waits already keeps its place.
+    fn set(&mut self, id: &RoomId, waits: bool) {
+        match (waits, self.ages.get(id)) {
+            (true, None) => {
+                self.next += 1;
+                self.ages.insert(id.clone(), self.next);
+                self.by_age.insert(self.next, id.clone());
+            }
+            (false, Some(age)) => {
+                self.by_age.remove(age);
+                self.ages.remove(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Vec<RoomId> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some((_, id)) = self.by_age.pop_first()
+        {
+            self.ages.remove(&id);
+            taken.push(id);
+        }
+        taken
+    }
+}
 
 /// The rooms that are to be protected, and those that the orders so far protect.
 #[derive(Debug, Default)]
@@ -27,10 +64,12 @@ pub struct Exposure {
     ordered: BTreeSet<RoomId>,
     /// Those of `ordered` that no order which succeeded contains.
     unsure: BTreeSet<RoomId>,
-    /// To be protected, and not ordered. Those of the share come last.
-    on: BTreeSet<(bool, RoomId)>,
+    /// In use, to be protected, and not ordered.
+    on: BTreeSet<RoomId>,
+    /// The same of rooms of the share.
+    on_share: Waiting,
     /// Ordered, and not to be protected any more.
-    off: BTreeSet<RoomId>,
+    off: Waiting,
     /// The number of the last order.
     told: usize,
 }
@@ -60,7 +99,7 @@ impl Exposure {
             if room.is_none() {
                 self.is_gone(id);
             }
-            match room.is_some_and(|room| !room.record.intent.validation && room.is_busy()) {
+            match room.is_some_and(|room| !room.record.intent.validation && room.may_be_busy()) {
                 true => drop(self.busy.insert(id.clone())),
                 false => drop(self.busy.remove(id)),
             }
@@ -122,16 +161,13 @@ impl Exposure {
     fn compare(&mut self, id: RoomId) {
         let is_ordered = self.ordered.contains(&id);
         let is_wanted = self.is_wanted(&id);
-        let of_share = !self.busy.contains(&id);
-        for kind in [true, false] {
-            self.on.remove(&(kind, id.clone()));
-        }
-        match is_ordered && !is_wanted {
-            true => drop(self.off.insert(id.clone())),
-            false => drop(self.off.remove(&id)),
-        }
-        if is_wanted && !is_ordered {
-            self.on.insert((of_share, id));
+        let is_new = is_wanted && !is_ordered;
+        let is_busy = self.busy.contains(&id);
+        self.off.set(&id, is_ordered && !is_wanted);
+        self.on_share.set(&id, is_new && !is_busy);
+        match is_new && is_busy {
+            true => drop(self.on.insert(id)),
+            false => drop(self.on.remove(&id)),
         }
     }
 
@@ -149,31 +185,29 @@ impl Exposure {
 
     /// Whether there is anything to order.
     pub fn has_news(&self) -> bool {
-        !self.on.is_empty() || !self.off.is_empty() || self.told != self.ordered.len()
+        let waits = |rooms: &Waiting| !rooms.by_age.is_empty();
+        !self.on.is_empty()
+            || waits(&self.on_share)
+            || waits(&self.off)
+            || self.told != self.ordered.len()
     }
 
     /// The next order, for what changed, or for `all` rooms. All rooms in use are in it.
     pub fn order(&mut self, all: bool) -> Protection {
         let most = if all { usize::MAX } else { AT_ONCE };
-        let off: Vec<RoomId> = self.off.iter().take(most).cloned().collect();
-        let on = self.on.iter();
-        let in_use = on.clone().take_while(|(of_share, _)| !of_share);
-        let of_share = on.skip_while(|(of_share, _)| !of_share).take(most);
-        let on: Vec<(bool, RoomId)> = in_use.chain(of_share).cloned().collect();
+        let off = self.off.take(most);
+        let mut on: Vec<RoomId> = std::mem::take(&mut self.on).into_iter().collect();
+        on.extend(self.on_share.take(most));
         for id in &off {
-            self.off.remove(id);
             self.ordered.remove(id);
             self.unsure.remove(id);
         }
-        for entry in &on {
-            self.on.remove(entry);
-            self.ordered.insert(entry.1.clone());
-            self.unsure.insert(entry.1.clone());
-        }
+        self.ordered.extend(on.iter().cloned());
+        self.unsure.extend(on.iter().cloned());
         self.told = self.ordered.len();
         let on = match all {
             true => self.ordered.iter().cloned().collect(),
-            false => on.into_iter().map(|(_, id)| id).collect(),
+            false => on,
         };
         Protection {
             on,

@@ -2,6 +2,7 @@
 
 use crate::domain::*;
 use crate::ports::Change;
+use crate::state::fleet::room::Room;
 use crate::state::fleet::{CrashLoop, Fleet};
 use crate::state::turn::Turn;
 use std::sync::Arc;
@@ -79,11 +80,16 @@ impl Fleet {
     ) {
         let live = self.live.entry(version.clone());
         let live = live.or_insert_with(|| LiveVersion::stopped(version.clone()));
+        let had = live.phase.wants_rooms();
         edit(live);
+        let wanted_again = !had && live.phase.wants_rooms();
         let change = Change::PutLiveVersion(Box::new(live.clone()));
         turn.changes.push(change);
         self.showing.changed();
         turn.reconsider = true;
+        if wanted_again {
+            self.keep_rooms_of_version(turn, version);
+        }
     }
 
     /// From now on the scheduler is managed. Its active version stays published, unless it is the one to start: then it
@@ -119,6 +125,23 @@ impl Fleet {
         });
         self.loops.remove(version);
         self.active_changed(turn);
+    }
+
+    /// Rooms that were to go after their matches, because their version was stopped, stay if it is to have rooms again.
+    fn keep_rooms_of_version(&mut self, turn: &mut Turn, version: &SchedulerVersion) {
+        let of_version = |room: &&Room| room.record.intent.version == *version;
+        let leaves = |room: &&Room| {
+            let removal = room.record.intent.removal;
+            removal.is_some_and(|r| r.drain && r.reason == RemovalReason::VersionStopped)
+        };
+        let rooms = self.rooms.iter().filter(of_version).filter(leaves);
+        let rooms: Vec<RoomId> = rooms.map(|room| room.record.id.clone()).collect();
+        for id in rooms {
+            self.rooms
+                .update(id.as_str(), |room| room.record.intent.removal = None);
+            turn.changes.put_room(&id);
+            self.schedule_health(turn.now, &id);
+        }
     }
 
     /// How many rooms the active version is to have while it is published.

@@ -19,6 +19,7 @@ mod listing;
 mod live;
 mod live_plan;
 mod moved;
+mod nodes;
 mod orders;
 mod pings;
 mod plan;

@@ -85,14 +85,23 @@ impl Fleet {
         match (reason, room.record.intent.removal) {
             (_, Some(removal)) if !removal.drain => true,
             (RemovalReason::ExpiredRoom, _) => self.is_expired(now, id),
-            (
-                RemovalReason::ScaleDown
-                | RemovalReason::RollingUpdateReplace
-                | RemovalReason::VersionStopped,
-                _,
-            )
-            | (_, Some(_)) => !room.is_busy(),
+            // It was to go after its match, and its version was started again meanwhile.
+            (RemovalReason::VersionStopped, None) => {
+                !room.may_be_busy() && !self.wants_rooms_of(&room.record.intent.version)
+            }
+            (RemovalReason::ScaleDown | RemovalReason::RollingUpdateReplace, _) | (_, Some(_)) => {
+                !room.may_be_busy()
+            }
             _ => true,
+        }
+    }
+
+    /// Whether a rollout replaces it: by its version, or by its configuration if its version is managed.
+    fn is_outdated(&self, room: &Room) -> bool {
+        let intent = &room.record.intent;
+        match self.live.get(&intent.version) {
+            Some(live) => intent.config_revision < live.fresh_from,
+            None => !self.is_managed() && self.outdated.contains(&intent.version),
         }
     }
 
@@ -115,13 +124,7 @@ impl Fleet {
         let now = now.mono;
         // A rollout replaces old rooms only: new ones would be replaced without end.
         let rolling = reason == RemovalReason::RollingUpdateReplace;
-        let live = version.and_then(|version| self.live.get(version));
-        let fresh_from = live.map(|live| live.fresh_from);
-        let replaced = |room: &&Room| match (rolling, fresh_from) {
-            (false, _) => true,
-            (true, Some(fresh_from)) => room.record.intent.config_revision < fresh_from,
-            (true, None) => self.outdated.contains(&room.record.intent.version),
-        };
+        let replaced = |room: &&Room| !rolling || self.is_outdated(room);
         let asked = |room: &&Room| version.is_none_or(|of| room.record.intent.version == *of);
         // Rooms that drain already are being removed: `amount` counts others.
         let candidates = self
@@ -137,6 +140,7 @@ impl Fleet {
                     true => RoomStatus::Occupied,
                     false => room.status(),
                 },
+                doubtful: room.may_be_busy() && !room.is_busy(),
                 same_major: same_major.contains(&room.record.intent.version),
                 same_version: room.record.intent.version == *active.version(),
                 ping_expired: now.since(room.clock.last_ping) > self.settings.ping_timeout,

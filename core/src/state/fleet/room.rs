@@ -62,6 +62,13 @@ impl Room {
             RoomStatus::Occupied | RoomStatus::Active | RoomStatus::Allocated
         ) || (self.record.reported.ping == PingStatus::Occupied && self.is_restarting())
     }
+    /// Whether it is busy, or may be. After a loss of the store a room that runs may be allocated, or in a match, and
+    /// not have said so yet: it is spared like a busy one until its quarantine is over.
+    pub fn may_be_busy(&self) -> bool {
+        let runs = matches!(self.status(), RoomStatus::Unready | RoomStatus::Ready)
+            && self.record.instance_status() == InstanceStatus::Ready;
+        self.is_busy() || (runs && self.quarantined_until.is_some())
+    }
     /// Whether a container waits for its restart in place: the room is broken, but keeps its place (D31). A runtime
     /// that has lost what it knew of the room lists it as pending, and completes it when it is ordered again.
     pub fn is_restarting(&self) -> bool {
@@ -89,7 +96,7 @@ impl Room {
     /// Whether it is being drained and its match is not over. Until then it counts like any other room, because the
     /// policies count its match too.
     pub fn is_draining(&self) -> bool {
-        self.record.intent.removal.is_some_and(|r| r.drain) && self.is_busy()
+        self.record.intent.removal.is_some_and(|r| r.drain) && self.may_be_busy()
     }
     /// Whether it counts towards the desired number (contract 5.7, step 3).
     pub fn is_available(&self) -> bool {

@@ -91,7 +91,8 @@ impl Fleet {
     }
 
     /// The store lost changes: a room may be allocated that it has as ready, or in its next match. So none is allocated
-    /// before the allocation hold time has passed, or a match has ended that this owner heard of.
+    /// before the allocation hold time has passed, or a match has ended that this owner heard of; in a room of many
+    /// matches the end of one says nothing of the others.
     pub fn doubt_rooms(&mut self, now: Now) {
         let hold = now.mono.plus(self.settings.allocation_hold);
         let ids: Vec<RoomId> = self.rooms.iter().map(|r| r.record.id.clone()).collect();

@@ -14,17 +14,22 @@ impl Fleet {
         };
         let hold = self.settings.allocation_hold;
         let now = turn.now.mono;
+        let max_matches = self.scheduler.as_ref().map_or(1, |s| s.max_matches());
         let stored = room.status();
         let status = status::effective(status::StatusInput {
             ping: room.record.reported.ping,
             instance: room.record.instance_status(),
             running_matches: room.record.reported.matches,
-            max_matches: self.scheduler.as_ref().map_or(1, |s| s.max_matches()),
+            max_matches,
             stored,
-            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) <= hold),
+            allocation_fresh: room.clock.allocated.is_some_and(|at| now.since(at) < hold),
         });
         let told = room.terminated_at.is_some() && stored == RoomStatus::Terminating;
-        let match_over = room.is_busy() && status == RoomStatus::Ready && !room.marks.unheard;
+        // In a room of many matches another one may have ended than that of a caller who is still to come.
+        let match_over = max_matches <= 1
+            && room.is_busy()
+            && status == RoomStatus::Ready
+            && !room.marks.unheard;
         let quarantine_over = room
             .quarantined_until
             .is_some_and(|until| until <= now || match_over);

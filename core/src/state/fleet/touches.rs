@@ -32,7 +32,7 @@ impl Fleet {
         let held = room
             .clock
             .allocated
-            .is_some_and(|at| now.mono.since(at) <= self.settings.allocation_hold);
+            .is_some_and(|at| now.mono.since(at) < self.settings.allocation_hold);
         !held && room.quarantined_until.is_none()
     }
 

@@ -23,6 +23,6 @@ mod switch;
 mod upkeep;
 mod version;
 
-pub(super) use progress::{Progress, Running};
+pub(super) use progress::{Fault, FaultKind, Progress, Running};
 pub(super) use queue::{Enqueue, Operations};
 pub(super) use runtime::being_removed;

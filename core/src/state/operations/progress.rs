@@ -129,23 +129,53 @@ pub(in crate::state) struct Tries {
 #[derive(Debug)]
 pub(in crate::state) struct VersionRun {
     pub attempt: u32,
+    /// How many attempts failed because the runtime was away.
+    pub away: u32,
     pub phase: Phase,
 }
 
 #[derive(Debug, PartialEq)]
 pub(in crate::state) enum Phase {
     /// The validation room must become ready before then.
-    Trying { until: Mono },
+    Trying { since: Mono, until: Mono },
     /// The attempt's room is being ended; `error` is why the attempt failed.
-    Ending { room: RoomId, error: Option<String> },
+    Ending { room: RoomId, error: Option<Fault> },
     /// The next attempt begins then.
     Waiting { until: Mono },
+}
+
+/// Why an attempt failed (D39).
+#[derive(Debug, PartialEq)]
+pub(in crate::state) struct Fault {
+    /// For people.
+    pub cause: String,
+    pub kind: FaultKind,
+}
+
+/// What an attempt that failed says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::state) enum FaultKind {
+    /// The next one may succeed.
+    Passing,
+    /// Any other one would end the same.
+    Lasting,
+    /// The runtime is away, which says nothing: it is no attempt of the version.
+    Away,
+}
+
+impl From<String> for Fault {
+    fn from(cause: String) -> Self {
+        Self {
+            cause,
+            kind: FaultKind::Passing,
+        }
+    }
 }
 
 impl VersionRun {
     pub fn wake(&self) -> Option<Mono> {
         match &self.phase {
-            Phase::Trying { until } | Phase::Waiting { until } => Some(*until),
+            Phase::Trying { until, .. } | Phase::Waiting { until } => Some(*until),
             Phase::Ending { .. } => None,
         }
     }

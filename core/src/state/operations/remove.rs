@@ -35,7 +35,10 @@ impl Operations {
         );
         let mut run = RemoveRun::default();
         if !resumed.is_empty() {
+            // Their removal is stored, unless another instance was found by that name since.
             run.left.extend(resumed);
+            run.left
+                .retain(|id| pushed || fleet.may_still_go(turn.now, id, reason));
         } else {
             run.left.extend(order.ids.iter().cloned());
             let amount = order.amount.clamp(0, self.settings.remove_limit);

@@ -6,8 +6,9 @@ use crate::ports::Change;
 use crate::rules::back_off::doubled;
 use crate::rules::version::{is_major, next_version};
 use crate::state::fleet::Purpose;
-use crate::state::fleet::{Fleet, Trial};
-use crate::state::operations::progress::{Phase, Progress, Running, VersionRun};
+
+use crate::state::fleet::{Fleet, Room, Trial};
+use crate::state::operations::progress::{Fault, FaultKind, Phase, Progress, Running, VersionRun};
 use crate::state::operations::queue::{Enqueue, Operations};
 use crate::state::turn::Turn;
 use crate::state::work::Work;
@@ -18,6 +19,8 @@ const LANE: Lane = Lane::Version;
 /// First wait between two attempts; it doubles (contract 5.5).
 const ATTEMPT_BACKOFF: Duration = Duration::from_millis(100);
 const ATTEMPT_BACKOFF_MAX: Duration = Duration::from_millis(25_600);
+/// How often a runtime that is away is tried: for about ten minutes.
+const AWAY_MAX: u32 = 30;
 
 impl Operations {
     pub fn begin_version(&mut self, fleet: &mut Fleet, turn: &mut Turn, wanted: &Scheduler) {
@@ -47,7 +50,14 @@ impl Operations {
             candidate,
             room: None,
         });
-        self.set_progress(LANE, Progress::Version(VersionRun { attempt: 0, phase }));
+        self.set_progress(
+            LANE,
+            Progress::Version(VersionRun {
+                attempt: 0,
+                away: 0,
+                phase,
+            }),
+        );
         self.version_due(fleet, turn);
     }
 
@@ -76,21 +86,55 @@ impl Operations {
         let now = turn.now.mono;
         match self.version_run_ref().map(|run| &run.phase) {
             Some(Phase::Waiting { until }) if *until <= now => self.begin_attempt(fleet, turn),
-            Some(Phase::Trying { until }) if *until <= now => {
+            Some(Phase::Trying { since, until }) if *until <= now => {
                 let Some(room) = fleet.trial.as_ref().and_then(|trial| trial.room.clone()) else {
                     return;
                 };
-                let wait = self.settings.validation_timeout;
-                let text = format!("room {room} was not ready after {} s", wait.as_secs());
-                self.end_attempt(fleet, turn, &room, Some(text));
+                let waited = now.since(*since).as_secs();
+                let fault = self.too_late(&room, fleet.rooms.get(room.as_str()), waited);
+                self.end_attempt(fleet, turn, &room, Some(fault));
             }
             _ => {}
         }
     }
 
+    fn too_late(&self, id: &RoomId, room: Option<&Room>, waited: u64) -> Fault {
+        let instance = room.and_then(|room| room.record.instance.as_ref());
+        let words = instance.map(|i| &*i.description).unwrap_or_default();
+        let trouble = instance.and_then(|instance| instance.trouble);
+        let why = match trouble {
+            Some(trouble) => format!(": {}", trouble.words(words)),
+            None if words.is_empty() => String::new(),
+            None => format!(": {words}"),
+        };
+        let kind = match trouble {
+            Some(Trouble::Unschedulable) => FaultKind::Lasting,
+            _ => FaultKind::Passing,
+        };
+        Fault {
+            cause: format!("room {id} was not ready after {waited} s{why}"),
+            kind,
+        }
+    }
+
+    /// Until when a validation room may become ready. It cannot begin before a node has a place for it, which takes
+    /// minutes in a cluster that grows.
+    fn time_of_trial(&self, since: Mono, room: &Room) -> Mono {
+        let (usual, placing) = (
+            self.settings.validation_timeout,
+            self.settings.schedule_timeout,
+        );
+        match (room.trouble(), room.marks.placed) {
+            (Some(Trouble::Unschedulable), _) => since.plus(placing.max(usual)),
+            (_, Some(placed)) => placed.plus(usual),
+            _ => since.plus(usual),
+        }
+    }
+
     fn begin_attempt(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         fleet.end_stray_validation_rooms(turn);
-        let until = turn.now.mono.plus(self.settings.validation_timeout);
+        let since = turn.now.mono;
+        let until = since.plus(self.settings.validation_timeout);
         let Some(running) = self.running(LANE) else {
             return;
         };
@@ -106,7 +150,7 @@ impl Operations {
             return;
         };
         if let Some(run) = self.version_run() {
-            run.phase = Phase::Trying { until };
+            run.phase = Phase::Trying { since, until };
         }
         let Some(trial) = &mut fleet.trial else {
             return;
@@ -141,6 +185,15 @@ impl Operations {
         if !room.record.intent.validation {
             return;
         }
+        if let Some(Phase::Trying { since, .. }) = self.version_run_ref().map(|run| &run.phase)
+            && fleet.is_on_trial(id)
+        {
+            let since = *since;
+            let until = self.time_of_trial(since, room);
+            if let Some(run) = self.version_run() {
+                run.phase = Phase::Trying { since, until };
+            }
+        }
         let instance = room.record.instance.as_ref();
         let description = instance.map(|i| i.description.clone()).unwrap_or_default();
         match room.status() {
@@ -155,7 +208,7 @@ impl Operations {
                     fleet,
                     turn,
                     id,
-                    Some(format!("room {id} is in error: {description}")),
+                    Some(format!("room {id} is in error: {description}").into()),
                 );
             }
             _ => {}
@@ -168,11 +221,11 @@ impl Operations {
         fleet: &mut Fleet,
         turn: &mut Turn,
         id: &RoomId,
-        cause: String,
+        fault: impl Into<Fault>,
     ) {
         match self.version_run_ref().map(|run| &run.phase) {
             Some(Phase::Trying { .. }) if fleet.is_on_trial(id) => {
-                self.end_attempt(fleet, turn, id, Some(cause));
+                self.end_attempt(fleet, turn, id, Some(fault.into()));
                 self.validation_room_terminated(fleet, turn, id);
             }
             Some(Phase::Ending { room, .. }) if room == id => {
@@ -188,7 +241,7 @@ impl Operations {
         fleet: &mut Fleet,
         turn: &mut Turn,
         id: &RoomId,
-        error: Option<String>,
+        error: Option<Fault>,
     ) {
         let Some(trial) = fleet
             .trial
@@ -215,7 +268,6 @@ impl Operations {
 
     /// The attempt's room was told to end: now the outcome is evaluated.
     pub fn validation_room_terminated(&mut self, fleet: &mut Fleet, turn: &mut Turn, id: &RoomId) {
-        let attempts = self.settings.validation_attempts.max(1);
         let now = turn.now.mono;
         let Some(run) = self.version_run() else {
             return;
@@ -243,24 +295,39 @@ impl Operations {
                 );
                 self.store_version(fleet, turn, candidate);
             }
-            Some(cause) => {
-                self.note(
-                    turn,
-                    LANE,
-                    &format!("validation attempt {attempt} failed: {cause}"),
-                );
-                if let Some(running) = self.running_mut(LANE) {
-                    running.record.resume.validation_attempts += 1;
-                }
-                if attempt >= attempts {
-                    let text = format!(
-                        "no validation room of {} was ready in {attempt} attempts",
-                        candidate.version()
-                    );
-                    self.fail(fleet, turn, LANE, text);
-                }
-            }
+            Some(fault) => self.attempt_failed(fleet, turn, candidate.version(), attempt, fault),
         }
+    }
+
+    fn attempt_failed(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        version: &SchedulerVersion,
+        attempt: u32,
+        Fault { cause, kind }: Fault,
+    ) {
+        let text = format!("validation attempt {attempt} failed: {cause}");
+        self.note(turn, LANE, &text);
+        let attempts = self.settings.validation_attempts.max(1);
+        let Some(run) = self.version_run() else {
+            return;
+        };
+        run.away += u32::from(kind == FaultKind::Away);
+        let (away, counted) = (run.away, attempt - run.away);
+        if let Some(running) = self.running_mut(LANE) {
+            running.record.resume.validation_attempts = counted;
+        }
+        let text = if kind == FaultKind::Lasting {
+            format!("no validation room of {version} can run: {cause}")
+        } else if counted >= attempts {
+            format!("no validation room of {version} was ready in {counted} attempts")
+        } else if away >= AWAY_MAX {
+            format!("no validation room of {version} could be made: {cause}")
+        } else {
+            return;
+        };
+        self.fail(fleet, turn, LANE, text);
     }
 
     /// Stores the version and enqueues the switch to it, in one commit. Versions of a managed scheduler are started and

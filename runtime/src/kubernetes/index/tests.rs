@@ -119,6 +119,26 @@ async fn old_states_are_ignored_and_namesakes_told_apart() {
     assert_eq!(told, ["u1 9", "u1 gone", "u2 12"]);
 }
 
+#[tokio::test]
+async fn namesakes_are_told_apart_whatever_their_versions_are() {
+    let index = index();
+    let uid = |index: &Index| index.uid(&scheduler(), &"s-1".into());
+    // etcd was restored, and the list is not there yet.
+    index.apply(seen("s-1", "u1", 900, None), false);
+    assert_eq!(index.apply(seen("s-1", "u2", 5, None), true).uid, "u2");
+    // The watch is behind.
+    assert_eq!(index.apply(seen("s-1", "u1", 901, None), false).uid, "u2");
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    assert_eq!(uid(&index).as_deref(), Some("u2"));
+    // It has caught up: what it tells next is newer.
+    index.apply(seen("s-1", "u2", 6, None), false);
+    assert_eq!(index.apply(seen("s-1", "u3", 4, None), false).uid, "u3");
+    // An answer about one whose end was told.
+    index.gone(&scheduler(), &"s-1".into(), "u2", None);
+    index.apply(seen("s-1", "u2", 999, None), true);
+    assert_eq!(uid(&index).as_deref(), Some("u3"));
+}
+
 #[test]
 fn an_answer_after_the_end_brings_nothing_back() {
     let index = index();
@@ -203,4 +223,38 @@ async fn a_room_of_a_dead_node_has_ended_while_its_pod_is_there() {
     assert!(index.nodes_to_suspect().is_empty());
     let state = index.state.lock();
     assert!(state.ports.is_empty() && state.ending.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_is_judged_by_the_clock_of_the_cluster() {
+    let index = index();
+    // There it is long ago, or our clock is years ahead.
+    let then: Timestamp = "2020-01-01T00:10:00Z".parse().unwrap();
+    let second = k8s_openapi::jiff::SignedDuration::from_secs(1);
+    let deleted = SeenPod {
+        ending: Some(Ending {
+            by: then - second,
+            is_ready: false,
+        }),
+        ..seen("s-1", "u1", 5, Some("n1"))
+    };
+    index.heard(then);
+    index.replace(None, vec![deleted]);
+    let mut watch = index.feeds().watch(&scheduler());
+    watch.next().await.unwrap();
+    let limits = Limits {
+        silence: Duration::from_secs(240),
+        lost: Duration::ZERO,
+    };
+    let node: Arc<str> = "n1".into();
+    index.nodes_to_suspect();
+    let silent = |seconds: i64| {
+        let since = then - second * i32::try_from(seconds).unwrap();
+        Some(Health::NotReady { since })
+    };
+    index.judge(&node, silent(200), limits);
+    assert!(futures_util::poll!(watch.next()).is_pending(), "not yet");
+    index.judge(&node, silent(250), limits);
+    let told = watch.next().await;
+    assert!(matches!(told, Some(RuntimeEvent::Gone { uid, .. }) if uid == "u1"));
 }

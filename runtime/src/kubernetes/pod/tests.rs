@@ -204,17 +204,16 @@ fn a_user_cannot_hide_a_room_or_make_it_a_test() {
         ("tier", "iron"),
     ];
     scheduler.labels = Some(own.map(|(name, value)| (name.into(), value.into())).into());
-    scheduler.annotations = Some([(labels::VALIDATION.into(), "true".into())].into());
+    let own = [labels::VALIDATION, labels::PINNED].map(|name| (name.into(), "true".into()));
+    scheduler.annotations = Some(own.into());
     let mut order = order(scheduler, "arena-eu-52jhv");
     let pod = made(&order);
     assert_eq!(pod["metadata"]["labels"]["heritage"], "maestro");
     assert_eq!(pod["metadata"]["labels"]["tier"], "iron");
     assert!(pod["metadata"]["labels"].get(labels::PROTECTED).is_none());
-    assert!(
-        pod["metadata"]["annotations"]
-            .get(labels::VALIDATION)
-            .is_none()
-    );
+    for ours in [labels::VALIDATION, labels::PINNED] {
+        assert!(pod["metadata"]["annotations"].get(ours).is_none(), "{ours}");
+    }
     order.validation = true;
     assert_eq!(
         made(&order)["metadata"]["annotations"][labels::VALIDATION],

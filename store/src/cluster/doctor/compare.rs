@@ -121,7 +121,11 @@ fn rows(facts: &Facts, found: &mut Findings) {
 
 /// Fences and outbox.
 fn order(facts: &Facts, found: &mut Findings) {
-    let nobody = OwnerFacts::default();
+    // Whoever takes a name that was forgotten begins after this.
+    let nobody = OwnerFacts {
+        epoch: facts.forgotten,
+        ..OwnerFacts::default()
+    };
     for (name, fence) in &facts.fences {
         let owner = facts.owners.get(name).unwrap_or(&nobody);
         match fence {
@@ -292,6 +296,12 @@ mod tests {
         let mut facts = whole("arena");
         facts.owners.clear();
         facts.fences.clear();
+        assert_eq!(compare(&facts, None), []);
+        // Deleted, and forgotten by Postgres while Redis was away.
+        let mut facts = whole("arena");
+        facts.owners.clear();
+        assert_eq!(kinds(&facts), [Kind::Ahead]);
+        facts.forgotten = 3;
         assert_eq!(compare(&facts, None), []);
     }
 

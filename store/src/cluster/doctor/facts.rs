@@ -19,6 +19,7 @@ SELECT o.scheduler, o.epoch, o.seq, o.session IS NOT NULL,
 FROM maestro_owner o LEFT JOIN maestro_node n ON n.session = o.session
 ORDER BY o.scheduler";
 const OUTBOX: &str = "SELECT scheduler, max(seq) FROM maestro_outbox GROUP BY scheduler";
+const FORGOTTEN: &str = "SELECT value::bigint FROM maestro_setting WHERE key = 'epochs'";
 /// Schedulers that are read together.
 const TOGETHER: usize = 100;
 /// An operation this young may be on its way into its queue.
@@ -75,6 +76,8 @@ pub struct Facts {
     /// The last batch of each scheduler in the outbox.
     pub outbox: BTreeMap<String, u64>,
     pub redis: BTreeMap<String, RedisFacts>,
+    /// The highest epoch of the names that are forgotten.
+    pub forgotten: u64,
     /// Epoch and seq, or what stands there instead.
     pub fences: BTreeMap<String, Result<(u64, u64), String>>,
 }
@@ -119,6 +122,9 @@ impl ClusterStore {
                 domain: row.get(5),
             };
             facts.owners.insert(row.get(0), owner);
+        }
+        for row in &self.database.query(FORGOTTEN, &[]).await? {
+            facts.forgotten = count(row.get(0));
         }
         for row in &self.database.query(SCHEDULERS, &[]).await? {
             let scheduler = SchedulerFacts {

@@ -1,6 +1,6 @@
 //! Reads of the nodes and of who owns what.
 
-use super::statements::{MEMBERS, OUTBOX, OWNER, OWNERS, STANDINGS, UNOWNED};
+use super::statements::{EPOCH, MEMBERS, OUTBOX, OWNED, OWNER, OWNERS, STANDINGS, UNOWNED};
 use crate::postgres::connect::Database;
 use crate::postgres::error::DatabaseError;
 use crate::postgres::rows::count;
@@ -68,6 +68,31 @@ pub async fn owners(database: &Database) -> Result<Vec<(SchedulerName, Holder)>,
         (row.get::<_, String>(3).into(), holder)
     };
     Ok(rows.iter().map(owner).collect())
+}
+
+/// The schedulers that a session holds, and their epochs.
+pub async fn owned_by(
+    database: &Database,
+    session: &Uuid,
+) -> Result<Vec<(SchedulerName, Epoch)>, DatabaseError> {
+    let rows = database.query(OWNED, &[(session, Type::UUID)]).await?;
+    let owned = rows.iter().map(|row| {
+        let epoch = Epoch(count(row.get(1)));
+        (row.get::<_, String>(0).into(), epoch)
+    });
+    Ok(owned.collect())
+}
+
+/// The epoch of the last owner; 0 if nobody ever owned it, or the name was forgotten.
+pub async fn current_epoch(
+    database: &Database,
+    name: &SchedulerName,
+) -> Result<Epoch, DatabaseError> {
+    let name = name.as_str();
+    let rows = database.query(EPOCH, &[(&name, Type::TEXT)]).await?;
+    Ok(rows
+        .first()
+        .map_or(Epoch(0), |row| Epoch(count(row.get(0)))))
 }
 
 pub async fn owner(database: &Database, name: &SchedulerName) -> Result<Owner, DatabaseError> {

@@ -4,6 +4,10 @@
 mod changes;
 mod looks;
 mod statements;
+mod unneeded;
+
+pub(crate) use looks::{current_epoch, owned_by};
+pub(crate) use unneeded::{forget, unneeded};
 
 use super::connect::Database;
 use super::error::DatabaseError;
@@ -20,6 +24,7 @@ use statements::{ACQUIRE, DISCOVER, DRAIN, LEAVE, MINE, RELEASE, RENEW};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -43,6 +48,9 @@ pub struct PostgresOwnership {
     doubtful: Mutex<BTreeSet<SchedulerName>>,
     /// Whether the process is drained, as was last heard: its row is lost with its session.
     draining: AtomicBool,
+    /// The process has left. Locked by renewals while they run, because one that reaches the database after the session
+    /// was deleted begins it anew.
+    has_left: RwLock<bool>,
     names: Names,
 }
 
@@ -68,12 +76,17 @@ impl PostgresOwnership {
             ttl,
             doubtful: Mutex::default(),
             draining: AtomicBool::new(false),
+            has_left: RwLock::new(false),
             names: Names::default(),
         }
     }
 
     /// Whether each is still held.
     async fn extend(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<bool>, StoreError> {
+        let has_left = self.has_left.read().await;
+        if *has_left {
+            return Err(StoreError::Unavailable("this node has left".into()));
+        }
         let (names, epochs) = columns(held);
         let seconds = self.ttl.as_secs_f64();
         let Member {
@@ -324,7 +337,18 @@ impl Ownership for PostgresOwnership {
         Ok(is_alive)
     }
 
+    /// Postgres alone does not know whether a name still has operations.
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        let names = unneeded(&self.database).await?;
+        if !names.is_empty() {
+            forget(&self.database, &names).await?;
+        }
+        Ok(())
+    }
+
     async fn leave(&self) -> Result<(), StoreError> {
+        let mut has_left = self.has_left.write().await;
+        *has_left = true;
         let session = [(&self.member.session as _, Type::UUID)];
         self.database.change(LEAVE, &session).await?;
         Ok(())

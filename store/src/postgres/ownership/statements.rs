@@ -91,7 +91,8 @@ WITH me AS (
     RETURNING o.scheduler, o.epoch, o.seq
 ), made AS (
     INSERT INTO maestro_owner (scheduler, session, epoch, seq)
-    SELECT scheduler, $1, 1, 0 FROM seen WHERE is_new ORDER BY scheduler
+    SELECT scheduler, $1, 1 + coalesce((SELECT value::bigint FROM maestro_setting WHERE key = 'epochs'), 0), 0
+    FROM seen WHERE is_new ORDER BY scheduler
     ON CONFLICT (scheduler) DO NOTHING
     RETURNING scheduler, epoch, seq
 ), claimed AS (
@@ -159,6 +160,10 @@ pub const OWNERS: &str = "
 SELECT o.session, n.address, o.epoch, o.scheduler
 FROM maestro_owner o JOIN maestro_node n ON n.session = o.session
 WHERE n.expires_at > clock_timestamp() ORDER BY o.scheduler";
+
+pub const OWNED: &str = "SELECT scheduler, epoch FROM maestro_owner WHERE session = $1";
+
+pub const EPOCH: &str = "SELECT epoch FROM maestro_owner WHERE scheduler = $1";
 
 /// The holder of one scheduler, if it has one, and whether there is such a scheduler or runtime.
 pub const OWNER: &str = "

@@ -1,14 +1,13 @@
 -- Applies the changes of one batch, or none of them (architecture 5, Order). Redis runs it as one step.
 -- KEYS: the fence. ARGV: scheduler, epoch, previous seq, seq, and then commands: the number of words, and the words.
 -- Answers {"ok"}, {"fenced", epoch}, {"behind", seq}, or a refusal of the batch: {"type", key, found, wanted},
--- {"missing", key}, {"rubbish", fence}.
+-- {"missing", key}, {"rubbish", fence}. Whoever owns the scheduler has made an entry (raise.lua), so one that is gone
+-- was lost, or the name was forgotten: this cannot tell who may write.
 local fence, scheduler = KEYS[1], ARGV[1]
 local stored = redis.call('HGET', fence, scheduler)
-local epoch, seq = '0', '0'
-if stored then
-  epoch, seq = string.match(stored, '^(%d+):(%d+)$')
-  if not epoch then return {'rubbish', stored} end
-end
+if not stored then return {'behind', '0'} end
+local epoch, seq = string.match(stored, '^(%d+):(%d+)$')
+if not epoch then return {'rubbish', stored} end
 if tonumber(epoch) > tonumber(ARGV[2]) then return {'fenced', epoch} end
 if tonumber(seq) ~= tonumber(ARGV[3]) then return {'behind', seq} end
 
@@ -135,6 +134,6 @@ local ok, problem = pcall(function()
 end)
 if ok then return {'ok'} end
 -- Each change can be applied again, so the batch counts as not applied.
-if stored then call('HSET', fence, scheduler, stored) else call('HDEL', fence, scheduler) end
+call('HSET', fence, scheduler, stored)
 if type(problem) == 'table' then problem = problem.err end
 return redis.error_reply('ERR a change could not be applied: ' .. tostring(problem))

@@ -264,6 +264,11 @@ impl Ownership for FakeNode {
         Ok(known.map(|s| s.member.draining = draining).is_some())
     }
 
+    /// A test is over before there are many.
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn leave(&self) -> Result<(), StoreError> {
         self.ask(StoreCall::Release).await?;
         let mut inner = self.store.inner.lock();
@@ -317,6 +322,9 @@ impl Ownership for FakeStore {
     }
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.only().drain(session, draining).await
+    }
+    async fn forget_unneeded(&self) -> Result<(), StoreError> {
+        self.only().forget_unneeded().await
     }
     async fn leave(&self) -> Result<(), StoreError> {
         self.only().leave().await

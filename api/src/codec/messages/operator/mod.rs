@@ -9,6 +9,7 @@ mod fleet;
 mod nodes;
 mod rollout;
 mod rooms;
+mod versions;
 
 pub use actors::*;
 pub use control::*;
@@ -16,3 +17,4 @@ pub use fleet::*;
 pub use nodes::*;
 pub use rollout::*;
 pub use rooms::*;
+pub use versions::*;

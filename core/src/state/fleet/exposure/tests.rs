@@ -91,7 +91,7 @@ fn ready(room: usize, is_new: bool) -> Room {
 
 /// As the rules say, by looking at all rooms.
 fn expected(rooms: &RoomTable, settings: ProtectionSettings) -> BTreeSet<RoomId> {
-    let counted = |room: &&Room| !room.record.intent.validation && room.is_busy();
+    let counted = |room: &&Room| !room.record.intent.validation && room.may_be_busy();
     let busy = rooms.iter().filter(counted).map(|r| r.record.id.clone());
     let mut busy: BTreeSet<RoomId> = busy.collect();
     let mut next: Vec<Place> = rooms
@@ -170,8 +170,9 @@ proptest! {
             let found: BTreeSet<RoomId> = busy.chain(share).cloned().collect();
             prop_assert_eq!(&found, &wanted);
             let mut after = exposure.ordered.clone();
-            after.retain(|id| !exposure.off.contains(id));
-            after.extend(exposure.on.iter().map(|(_, id)| id.clone()));
+            after.retain(|id| !exposure.off.ages.contains_key(id));
+            after.extend(exposure.on.iter().cloned());
+            after.extend(exposure.on_share.by_age.values().cloned());
             prop_assert_eq!(&after, &wanted, "with what is to be ordered");
         }
         // When all is quiet, it is as it should be.
@@ -227,4 +228,43 @@ fn rooms_in_use_are_in_the_next_order_and_a_large_share_in_many() {
     let order = exposure.order(false);
     assert!(order.on.is_empty() && order.off.len() == 1, "{order:?}");
     assert_eq!(order.number, 78);
+}
+
+#[test]
+fn a_room_that_is_to_be_released_is_passed_by_none_that_comes_later() {
+    let mut rooms = RoomTable::default();
+    rooms.note_moves();
+    rooms.set_active(&version(false));
+    let none = ProtectionSettings {
+        safety: 0.0,
+        ..SETTINGS
+    };
+    (100..200).for_each(|room| rooms.insert(ready(room, false)));
+    let mut exposure = Exposure::default();
+    let mut change = |exposure: &mut Exposure, room: usize, status: RoomStatus| {
+        rooms.update(id(room).as_str(), |room| {
+            room.record.reported.status = status
+        });
+        let moved = rooms.take_moved();
+        exposure.follow(&rooms, moved, none);
+    };
+    (100..200).for_each(|room| change(&mut exposure, room, RoomStatus::Occupied));
+    exposure.order(false);
+    // The last one by its name is the first whose match ends.
+    change(&mut exposure, 199, RoomStatus::Ready);
+    (100..199).for_each(|room| change(&mut exposure, room, RoomStatus::Ready));
+    let first = exposure.order(false).off;
+    assert_eq!(first[0], id(199));
+    // While others begin and end all the time, all have their turn.
+    let mut left: BTreeSet<RoomId> = (100..199).map(id).collect();
+    left.retain(|room| !first.contains(room));
+    for again in 100..107 {
+        for status in [RoomStatus::Occupied, RoomStatus::Ready] {
+            change(&mut exposure, again, status);
+        }
+        for room in exposure.order(false).off {
+            left.remove(&room);
+        }
+    }
+    assert!(left.is_empty(), "{left:?}");
 }

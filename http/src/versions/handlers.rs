@@ -1,0 +1,265 @@
+//! Converts requests to calls of [`VersionsApi`] and [`maestro_api::OperatorApi`], and results to responses.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream::StreamExt;
+use maestro_api::codec::messages::version::{NodeStatusRequest, Request, Response, Version};
+use maestro_api::codec::messages::{GetLiveVersionsRequest, GetVersionConfigRequest};
+use maestro_api::codec::{decode, encode};
+use maestro_api::{ApiResult, RequestContext, Status, VersionsApi};
+use serde::{Deserialize, Serialize};
+
+use super::Called;
+use crate::access::may;
+use crate::conflict::{refused, written};
+use crate::events::{error, respond};
+use crate::operator::query_of;
+use crate::request_scope::context;
+use crate::wait::Wait;
+
+type At = Path<(String, String)>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    #[serde(default)]
+    wait: Wait,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stopping {
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    wait: Wait,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configuring {
+    #[serde(default)]
+    restart: String,
+    #[serde(default)]
+    wait: Wait,
+}
+
+impl Called {
+    /// Gives an order: 202 once it is stored, or 200 once it is done.
+    async fn order(
+        &self,
+        request: &HttpRequest,
+        wait: Wait,
+        order: impl AsyncFnOnce(&dyn VersionsApi, &RequestContext) -> ApiResult<Response>,
+    ) -> HttpResponse {
+        let context = context(request);
+        let (status, outcome) = match wait.is_none() {
+            true => (
+                StatusCode::ACCEPTED,
+                order(&*self.parts.orders, &context).await,
+            ),
+            false => {
+                let context = wait.within(context);
+                (
+                    StatusCode::OK,
+                    order(&*self.parts.until_done, &context).await,
+                )
+            }
+        };
+        match outcome {
+            Ok(response) => written(status, &response),
+            Err(status) => refused(status),
+        }
+    }
+}
+
+/// The request about the version of a path; the body has what else is known of it.
+fn about(at: At, version: Version) -> Request {
+    let (namespace, name) = at.into_inner();
+    Request {
+        version: Some(Version {
+            name,
+            namespace,
+            ..version
+        }),
+        ..Request::default()
+    }
+}
+
+fn version_of(body: &Bytes) -> ApiResult<Version> {
+    decode(body).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// What an order needs: the right to give it, its parameters, and what its body says of the version.
+fn read<P: for<'de> Deserialize<'de>>(
+    called: &Called,
+    request: &HttpRequest,
+    body: &Bytes,
+) -> ApiResult<(P, Version)> {
+    may(&called.parts.access, request)?;
+    Ok((query_of(request)?, version_of(body)?))
+}
+
+pub async fn start(
+    called: Data<Called>,
+    at: At,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    match read::<Waiting>(&called, &request, &body) {
+        Ok((Waiting { wait }, version)) => {
+            let wanted = about(at, version);
+            let order = async |api: &dyn VersionsApi, context: &_| api.start(context, wanted).await;
+            called.order(&request, wait, order).await
+        }
+        Err(status) => refused(status),
+    }
+}
+
+pub async fn stop(called: Data<Called>, at: At, request: HttpRequest, body: Bytes) -> HttpResponse {
+    match read::<Stopping>(&called, &request, &body) {
+        Ok((Stopping { force, wait }, version)) => {
+            let wanted = Request {
+                force,
+                ..about(at, version)
+            };
+            let order = async |api: &dyn VersionsApi, context: &_| api.stop(context, wanted).await;
+            called.order(&request, wait, order).await
+        }
+        Err(status) => refused(status),
+    }
+}
+
+pub async fn publish(
+    called: Data<Called>,
+    at: At,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    match read::<Waiting>(&called, &request, &body) {
+        Ok((Waiting { wait }, version)) => {
+            let wanted = about(at, version);
+            let order =
+                async |api: &dyn VersionsApi, context: &_| api.publish(context, wanted).await;
+            called.order(&request, wait, order).await
+        }
+        Err(status) => refused(status),
+    }
+}
+
+pub async fn unpublish(
+    called: Data<Called>,
+    at: At,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    match read::<Waiting>(&called, &request, &body) {
+        Ok((Waiting { wait }, version)) => {
+            let wanted = about(at, version);
+            let order =
+                async |api: &dyn VersionsApi, context: &_| api.unpublish(context, wanted).await;
+            called.order(&request, wait, order).await
+        }
+        Err(status) => refused(status),
+    }
+}
+
+pub async fn configure(
+    called: Data<Called>,
+    at: At,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    match read::<Configuring>(&called, &request, &body) {
+        Ok((Configuring { restart, wait }, version)) => {
+            let wanted = Request {
+                restart,
+                ..about(at, version)
+            };
+            let order =
+                async |api: &dyn VersionsApi, context: &_| api.update_config(context, wanted).await;
+            called.order(&request, wait, order).await
+        }
+        Err(status) => refused(status),
+    }
+}
+
+/// A message of our own as JSON.
+fn shown(outcome: ApiResult<impl Serialize>) -> HttpResponse {
+    match outcome {
+        Ok(body) => HttpResponse::Ok().json(body),
+        Err(status) => refused(status),
+    }
+}
+
+pub async fn config(called: Data<Called>, at: At, request: HttpRequest) -> HttpResponse {
+    if let Err(status) = may(&called.parts.access, &request) {
+        return refused(status);
+    }
+    let (scheduler_name, version) = at.into_inner();
+    let wanted = GetVersionConfigRequest {
+        scheduler_name,
+        version,
+    };
+    let context = context(&request);
+    shown(called.operator.get_version_config(&context, wanted).await)
+}
+
+pub async fn states(called: Data<Called>, at: Path<String>, request: HttpRequest) -> HttpResponse {
+    let wanted = GetLiveVersionsRequest {
+        scheduler_name: at.into_inner(),
+        version: None,
+    };
+    let context = context(&request);
+    shown(called.operator.get_live_versions(&context, wanted).await)
+}
+
+pub async fn state(called: Data<Called>, at: At, request: HttpRequest) -> HttpResponse {
+    let (scheduler_name, version) = at.into_inner();
+    let wanted = GetLiveVersionsRequest {
+        scheduler_name,
+        version: Some(version),
+    };
+    let context = context(&request);
+    let read = called.operator.get_live_versions(&context, wanted);
+    // There is one, or the call failed.
+    shown(read.await.map(|found| found.versions.into_iter().next()))
+}
+
+pub async fn watch(called: Data<Called>, at: At, request: HttpRequest) -> HttpResponse {
+    let (namespace, version) = at.into_inner();
+    let wanted = NodeStatusRequest {
+        namespace,
+        versionName: version,
+    };
+    let context = context(&request);
+    match called
+        .parts
+        .orders
+        .watch_node_status(&context, wanted)
+        .await
+    {
+        Ok(nodes) => {
+            let texts = nodes.map(|told| match told {
+                Ok(node) => (format!("event: status\ndata: {}\n\n", encode(&node)), true),
+                Err(ended) => (error(&ended), false),
+            });
+            respond(texts.boxed(), context.deadline, &request)
+        }
+        Err(status) => refused(status),
+    }
+}
+
+/// The query parameters of each endpoint, taken from serde's error for an unknown parameter.
+#[cfg(test)]
+pub(crate) fn known_parameters() -> [(&'static str, Vec<String>); 5] {
+    use crate::operator::known_fields;
+    [
+        ("startVersion", known_fields::<Waiting>()),
+        ("stopVersion", known_fields::<Stopping>()),
+        ("publishVersion", known_fields::<Waiting>()),
+        ("unpublishVersion", known_fields::<Waiting>()),
+        ("configureVersion", known_fields::<Configuring>()),
+    ]
+}

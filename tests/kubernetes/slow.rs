@@ -1,0 +1,58 @@
+//! An API server that takes five seconds for each answer.
+
+use crate::site::*;
+use crate::support::{Home, eventually, seconds};
+use maestro_testkit::control_plane::{ApiProxy, Fault};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+const DELAY: u64 = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_slow_api_server_work_is_slow_and_rooms_are_given_as_ever() {
+    let Some(site) = Site::open("slow", 1).await else {
+        return;
+    };
+    let proxy = ApiProxy::start(site.plane.kubeconfig()).await;
+    let kubeconfig = proxy.kubeconfig().display().to_string();
+    let mut environment = site.environment();
+    let key = "MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_KUBECONFIG";
+    environment.push((key.to_owned(), kubeconfig));
+    let environment = borrowed(&environment);
+    let home = Home::new();
+    let maestro = home.start_with(&environment);
+    maestro
+        .bring_up(&site.fleet(&home, &maestro.rooms, 3))
+        .await;
+    let before: Vec<_> = site.all_pods().await.into_values().collect();
+
+    proxy.set(|call| {
+        let watches = call.query.contains("watch=true");
+        (!watches).then_some(Fault::Delay(seconds(DELAY)))
+    });
+    let asked = Instant::now();
+    let busy = allocate(&maestro, "slow").await;
+    assert!(asked.elapsed() < seconds(2), "{:?}", asked.elapsed());
+    site.play(&busy).await;
+    let edit = json!({"roomsReplicas": 5});
+    let (status, answer) = maestro.patch("/schedulers/slow", &edit).await;
+    assert_eq!(status, 200, "{answer}");
+    maestro.wait_ready("slow", 4).await;
+    let is_seen = || async { is_protected(&site.pod(&busy).await) };
+    assert!(eventually(seconds(30), is_seen).await);
+
+    // A list takes its time too, before which nothing is concluded.
+    maestro.kill();
+    let maestro = home.start_only(&environment);
+    let is_used = |info: &Value| info["roomsOccupied"] == 1 && info["roomsReady"] == 4;
+    maestro.until_info("slow", "in use again", is_used).await;
+    expect_untouched(&before, &site.all_pods().await);
+    site.expect_single_creations();
+    site.end_match(&busy).await;
+    let (status, answer) = maestro.delete("/schedulers/slow").await;
+    assert_eq!(status, 200, "{answer}");
+    // Some ten calls, one after the other.
+    let is_gone = || async { maestro.get("/schedulers/slow").await.0 == 404 };
+    assert!(eventually(seconds(120), is_gone).await);
+    site.until_namespace_is_gone().await;
+}
