@@ -10,7 +10,7 @@ use kube::core::GroupVersionKind;
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::{Published, Shown, VersionConfig};
 use serde_json::{Map, Value, json};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use uuid::Uuid;
 
 /// The API group of runtimes.
 pub const RUNTIME_GROUP: &str = "runtime.maestro.dev";
@@ -213,7 +213,8 @@ pub fn config_name(version: &str) -> String {
     format!("{}-global", slug(version))
 }
 
-/// A name that an object can have. Versions that would get the same name are told apart by a hash.
+/// A name that an object can have. Versions that would get the same name are told apart by a hash, which is the same in
+/// each build: another name would be another object.
 fn slug(version: &str) -> String {
     let allowed = |c: char| match c.to_ascii_lowercase() {
         c if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-' => c,
@@ -230,13 +231,12 @@ fn slug(version: &str) -> String {
     if is_fine {
         return name;
     }
-    let mut hasher = DefaultHasher::new();
-    version.hash(&mut hasher);
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, version.as_bytes()).simple();
     let plain: String = name
         .chars()
         .map(|c| if c == '.' { '-' } else { c })
         .collect();
-    format!("v{}-{:016x}", plain.trim_end_matches('-'), hasher.finish())
+    format!("v{}-{hash}", plain.trim_end_matches('-'))
 }
 
 #[cfg(test)]
@@ -246,6 +246,7 @@ mod tests {
     #[test]
     fn every_version_has_a_name_of_its_own_that_an_object_can_have() {
         assert_eq!(slug("v1.0.0"), "v1.0.0");
+        assert_eq!(slug("V1.0.0"), "vv1-0-0-43612ec5448e50e0ac4d095db66cb3de");
         let odd = ["V1.0.0", "v1..0", "-v1", "v1_0", "", "ä", "v1.0.0-"];
         let mut names: Vec<_> = odd.map(slug).into();
         names.push(slug("v1.0.0"));
