@@ -121,7 +121,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         .values()
         .flat_map(|file| file.service.iter().map(|s| (file.package(), s)))
         .collect();
-    assert_eq!(services.len(), 8);
+    assert_eq!(services.len(), 9);
     for (package, service) in services {
         for method in &service.method {
             let path = format!("/{package}.{}/{}", service.name(), method.name());
