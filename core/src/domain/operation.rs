@@ -217,11 +217,16 @@ impl Definition {
         }
     }
 
-    /// Whether it leaves its lane once it has begun: it waits for rooms that other operations create and end.
+    /// Whether it leaves its lane once it has begun: it waits for rooms that other operations create and end, or until
+    /// the platform leads to the published version.
     pub fn observes(&self) -> bool {
         matches!(
             self,
-            Self::StartVersion { .. } | Self::StopVersion { .. } | Self::UpdateVersionConfig { .. }
+            Self::StartVersion { .. }
+                | Self::StopVersion { .. }
+                | Self::PublishVersion { .. }
+                | Self::UnpublishVersion { .. }
+                | Self::UpdateVersionConfig { .. }
         )
     }
 

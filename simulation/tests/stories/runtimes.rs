@@ -233,3 +233,109 @@ fn a_lost_order_is_made_good_by_the_next_one() {
     fleet.pass_pinging(Duration::from_secs(10), PingStatus::Ready);
     assert!(!published(&fleet));
 }
+
+/// `v2.0.0` is published, and `v1.0.0` is started.
+fn two_versions() -> Fleet {
+    let mut fleet = Fleet::up(1);
+    fleet.order(major("game-2")).unwrap();
+    fleet.pass_pinging(Duration::from_secs(120), PingStatus::Ready);
+    fleet.order(start("v1.0.0")).unwrap();
+    fleet.pass_pinging(Duration::from_secs(60), PingStatus::Ready);
+    fleet
+}
+
+fn publish(version: &str) -> Command {
+    Command::PublishVersion(version.into())
+}
+
+fn reached(fleet: &Fleet) -> Option<&str> {
+    let published = fleet.machine.shown.published.as_ref();
+    published.map(|published| published.version.as_str())
+}
+
+#[test]
+fn a_publication_ends_when_the_platform_leads_to_the_version() {
+    let mut fleet = two_versions();
+    fleet.hold = true;
+    let id = operation_of(fleet.order(publish("v1.0.0")));
+    assert_eq!(status(&fleet, id), OperationStatus::InProgress);
+    // Allocations do not wait for it.
+    let Ok(Reply::Allocated { room, .. }) = fleet.order(Command::Allocate) else {
+        panic!("there is a room");
+    };
+    assert_eq!(fleet.machine.running[&room].version.as_str(), "v1.0.0");
+    fleet.release_kind("show", Outcome::Works);
+    assert_eq!(reached(&fleet), Some("v1.0.0"));
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+    // Likewise its end.
+    let id = operation_of(fleet.order(Command::UnpublishVersion("v1.0.0".into())));
+    assert_eq!(status(&fleet, id), OperationStatus::InProgress);
+    fleet.release_kind("show", Outcome::Works);
+    assert_eq!(reached(&fleet), None);
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+}
+
+#[test]
+fn an_order_that_was_under_way_before_ends_no_publication() {
+    let mut fleet = two_versions();
+    fleet.hold = true;
+    let first = operation_of(fleet.order(publish("v1.0.0")));
+    let second = operation_of(fleet.order(publish("v2.0.0")));
+    // The first one came to nothing. The platform is still told of it, and then of the second one.
+    assert_eq!(status(&fleet, first), OperationStatus::Error);
+    fleet.release_kind("show", Outcome::Works);
+    assert_eq!(reached(&fleet), Some("v1.0.0"));
+    assert_eq!(status(&fleet, second), OperationStatus::InProgress);
+    fleet.release_kind("show", Outcome::Works);
+    assert_eq!(status(&fleet, second), OperationStatus::Finished);
+    assert_eq!(reached(&fleet), Some("v2.0.0"));
+}
+
+#[test]
+fn a_new_owner_waits_on_for_a_publication_and_for_its_end() {
+    for order in [
+        publish("v1.0.0"),
+        Command::UnpublishVersion("v2.0.0".into()),
+    ] {
+        let mut fleet = two_versions();
+        fleet.machine.platform_fault = Some(PlatformFault::Unavailable);
+        let id = operation_of(fleet.order(order));
+        fleet.restart();
+        fleet.pass_pinging(Duration::from_secs(10), PingStatus::Ready);
+        assert_eq!(status(&fleet, id), OperationStatus::InProgress);
+        fleet.machine.platform_fault = None;
+        fleet.pass_pinging(Duration::from_secs(60), PingStatus::Ready);
+        assert_ne!(reached(&fleet), Some("v2.0.0"));
+        assert_eq!(
+            status(&fleet, id),
+            OperationStatus::Finished,
+            "{}",
+            history(fleet.operation(id))
+        );
+    }
+}
+
+#[test]
+fn a_platform_that_refuses_fails_a_publication_at_once_and_one_that_is_away_later() {
+    for (fault, at_once) in [
+        (PlatformFault::Foreign, true),
+        (PlatformFault::Forbidden, true),
+        (PlatformFault::Unavailable, false),
+    ] {
+        let mut fleet = two_versions();
+        fleet.machine.platform_fault = Some(fault);
+        let id = operation_of(fleet.order(publish("v1.0.0")));
+        let now = status(&fleet, id);
+        assert_eq!(now == OperationStatus::Error, at_once, "{fault:?}");
+        let patience = CoreSettings::default().version_restart_timeout;
+        fleet.pass_pinging(patience + Duration::from_secs(1), PingStatus::Ready);
+        assert_eq!(status(&fleet, id), OperationStatus::Error, "{fault:?}");
+        let said = history(fleet.operation(id));
+        assert!(said.contains("the platform refuses"), "{said}");
+        // It is in force all the same, and is shown as soon as that can be done.
+        fleet.machine.platform_fault = None;
+        let id = operation_of(fleet.order(publish("v1.0.0")));
+        assert_eq!(status(&fleet, id), OperationStatus::Finished);
+        assert_eq!(reached(&fleet), Some("v1.0.0"));
+    }
+}

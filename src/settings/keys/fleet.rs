@@ -205,7 +205,7 @@ fn operations() -> Vec<Key> {
             "version.restartTimeout",
             &PERIOD,
             |s| &mut s.core.version_restart_timeout,
-            "How long rooms may take to get a new configuration, and to end when their version is stopped.",
+            "How long rooms may take to get a new configuration, and to end when their version is stopped; also how long a publication may take to reach the Service.",
         ),
     ]
 }

@@ -26,7 +26,7 @@ impl Fleet {
         let showing = &self.showing;
         let is_due = showing.due.is_none_or(|at| at <= now);
         let is_news = showing.failures == 0 && showing.is_changed;
-        if showing.is_under_way || !(is_due || is_news) {
+        if showing.under_way.is_some() || !(is_due || is_news) {
             return;
         }
         if is_due {
@@ -37,8 +37,10 @@ impl Fleet {
         if self.showing.is_changed {
             return;
         }
-        self.showing.is_under_way = true;
-        let work = Work::Show(Arc::new(self.shown()));
+        let shown = Arc::new(self.shown());
+        self.showing.is_there = None;
+        self.showing.under_way = Some(shown.clone());
+        let work = Work::Show(shown);
         self.run(turn, Purpose::Show, work);
     }
 
@@ -81,17 +83,30 @@ impl Fleet {
     /// After a failure nothing is known, so everything is ordered again.
     pub fn on_shown(&mut self, turn: &mut Turn, result: &WorkResult) {
         let showing = &mut self.showing;
-        showing.is_under_way = false;
+        let ordered = showing.under_way.take();
+        showing.refused = None;
+        let mut is_lasting = false;
         let why = match result {
             WorkResult::Done => {
+                showing.is_there = ordered;
                 showing.failures = 0;
                 showing.told.clear();
                 return;
             }
-            WorkResult::Refused(why) => why.text.clone(),
+            WorkResult::Refused(why) => {
+                is_lasting = matches!(
+                    why.fault,
+                    PlatformFault::Foreign | PlatformFault::Forbidden | PlatformFault::Invalid
+                );
+                why.text.clone()
+            }
             WorkResult::Unknown(why) => why.clone(),
             other => format!("the platform answered with {other:?}"),
         };
+        // An order that is outdated already says nothing about the next one.
+        if is_lasting && !showing.is_changed {
+            showing.refused = Some(why.clone());
+        }
         let wait = doubled(
             RETRY_FIRST,
             showing.failures,
@@ -107,7 +122,7 @@ impl Fleet {
     }
 
     pub fn showing_wake(&self) -> Option<Mono> {
-        let waits = self.is_shown() && !self.showing.is_under_way;
+        let waits = self.is_shown() && self.showing.under_way.is_none();
         self.showing.due.filter(|_| waits)
     }
 }
