@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::error::CallError;
+use jiff::Timestamp;
 use maestro_core::ports::{PlatformError, RuntimeCondition};
 use std::time::Duration;
 
@@ -27,5 +28,11 @@ impl Node {
             Ok(Err(_)) => Err(CallError::Timeout(name.to_owned())),
             Err(_) => Err(CallError::ShuttingDown),
         }
+    }
+
+    /// How long ago that was on the clock that stored it; zero if it is not over.
+    pub fn since(&self, then: Timestamp) -> Duration {
+        let passed = self.parts.clock.now().wall.duration_since(then);
+        Duration::try_from(passed).unwrap_or_default()
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use maestro_actors::Node;
 use maestro_core::domain::{OperationId, OperationRecord, OperationStatus};
 use maestro_core::ports::{PlatformError, RuntimeCondition};
@@ -45,6 +44,22 @@ impl RuntimesService {
         }
     }
 
+    /// An owner that ends, because nothing is left under its name, may take the order with it. The order can be
+    /// repeated, and is given to a new owner then.
+    async fn order(&self, context: &RequestContext, name: &str) -> ApiResult<OperationId> {
+        let mut answer = ask(&self.node, context, name, Command::CreateRuntime).await;
+        if answer
+            .as_ref()
+            .is_err_and(|told| told.code == Code::NotFound)
+        {
+            answer = ask(&self.node, context, name, Command::CreateRuntime).await;
+        }
+        match answer? {
+            Reply::Operation(id) => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     async fn look(&self, context: &RequestContext, name: &str) -> ApiResult<RuntimeStatusResponse> {
         let view = match ask(&self.node, context, name, Command::Runtime).await? {
             Reply::Runtime(view) => view,
@@ -69,8 +84,7 @@ impl RuntimesService {
         }
         let conditions = self.node.runtime_status(name).await??;
         let is_ready = conditions.iter().all(|condition| condition.holds);
-        let waited = Timestamp::now().duration_since(record.made_at);
-        let waited = Duration::try_from(waited).unwrap_or_default();
+        let waited = self.node.since(record.made_at);
         let status = match (is_ready, waited >= self.status_timeout) {
             (true, _) => STARTED,
             (false, false) => CREATING,
@@ -84,10 +98,7 @@ impl RuntimesService {
 impl RuntimeApi for RuntimesService {
     async fn create(&self, context: &RequestContext, request: Request) -> ApiResult<Response> {
         let name = named(&request)?;
-        let id = match ask(&self.node, context, &name, Command::CreateRuntime).await? {
-            Reply::Operation(id) => id,
-            other => return Err(unexpected(&other)),
-        };
+        let id = self.order(context, &name).await?;
         if request.wait_seconds < 0 {
             return Ok(ordered(&name, id, OperationStatus::Pending));
         }

@@ -20,7 +20,8 @@ use maestro_http::runtimes::{RuntimeParts, configure_runtimes};
 use maestro_http::versions::{VersionParts, configure_versions};
 use maestro_http::{InternalParts, ManagementParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
-    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
+    FakeForwarders, FakeMetrics, FakePlatform, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault,
+    TokioClock,
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -33,6 +34,7 @@ pub struct Fleet {
     pub runtime: Arc<FakeRuntime>,
     pub forwarders: Arc<FakeForwarders>,
     pub metrics: Arc<FakeMetrics>,
+    pub platform: Arc<FakePlatform>,
     resources: Arc<ResourcesService>,
     versions: Arc<VersionsService>,
     /// Who may give orders about versions; the requests of tests come from nowhere.
@@ -50,6 +52,8 @@ pub struct Reply {
     pub status: u16,
     pub kind: String,
     pub retry_after: Option<String>,
+    /// The operation that goes on or failed.
+    pub operation: Option<String>,
     pub text: String,
 }
 
@@ -99,7 +103,7 @@ impl Fleet {
         };
         let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
         let forwarders = FakeForwarders::new();
-        let parts = NodeParts::new(
+        let mut parts = NodeParts::new(
             store.clone(),
             runtime.clone(),
             forwarders.clone(),
@@ -108,6 +112,8 @@ impl Fleet {
             settings,
             tokio::runtime::Handle::current(),
         );
+        let platform = FakePlatform::new();
+        parts.platform = platform.clone();
         let node = Node::start(parts);
         let metrics = FakeMetrics::new();
         let resources = ResourcesService::new(
@@ -123,6 +129,7 @@ impl Fleet {
         let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
         let fleet = Self {
             metrics,
+            platform,
             resources: Arc::new(resources),
             versions: Arc::new(versions),
             apps: Default::default(),
@@ -244,18 +251,20 @@ impl Fleet {
             boxed::service(test::init_service(app).await)
         });
         let response = test::call_service(app.await, request.to_request()).await;
-        let header = |name| {
+        let header = |name: header::HeaderName| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
         let status = response.status().as_u16();
         let kind = header(header::CONTENT_TYPE).unwrap_or_default();
         let retry_after = header(header::RETRY_AFTER);
+        let operation = header(header::HeaderName::from_static("maestro-operation"));
         let text = String::from_utf8_lossy(&test::read_body(response).await).into_owned();
         Reply {
             status,
             kind,
             retry_after,
+            operation,
             text,
         }
     }
