@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use maestro_actors::Node;
-use maestro_core::domain::{OperationId, OperationRecord, OperationStatus};
+use maestro_core::domain::{Definition, OperationId, OperationRecord, OperationStatus};
 use maestro_core::ports::{PlatformError, RuntimeCondition};
 use maestro_core::rules::validation::valid_name;
 use maestro_core::state::{Command, Reply, RuntimeView};
@@ -175,11 +175,11 @@ fn reason(name: &str, record: &OperationRecord) -> Status {
         let text = format!("the creation of runtime {name} was canceled");
         return Status::new(Code::Aborted, text);
     }
-    let why = record.resume.failure.as_deref().unwrap_or("it failed");
+    let why = record.failure().unwrap_or("it failed");
     let text = format!("{why} (operation {})", record.id);
-    match record.resume.fault {
-        Some(fault) => PlatformError::new(fault, text).into(),
-        None => Status::internal(text),
+    match record.definition {
+        Definition::CreateRuntime { fault: Some(fault) } => PlatformError::new(fault, text).into(),
+        _ => Status::internal(text),
     }
 }
 

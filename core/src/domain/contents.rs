@@ -63,7 +63,9 @@ impl Definition {
                     version: input.any_version()?,
                 }
             }
-            "create_runtime" => input().map(|_| Self::CreateRuntime)?,
+            "create_runtime" => Self::CreateRuntime {
+                fault: input()?.get("fault")?,
+            },
             "start_version" => Self::StartVersion {
                 version: input()?.version()?,
             },
@@ -185,7 +187,10 @@ mod tests {
                 force: true,
                 version: None,
             },
-            Definition::CreateRuntime,
+            Definition::CreateRuntime { fault: None },
+            Definition::CreateRuntime {
+                fault: Some(crate::domain::PlatformFault::Forbidden),
+            },
             Definition::StartVersion {
                 version: "v2.0.0".into(),
             },

@@ -78,7 +78,10 @@ pub enum Definition {
         new_active_version: SchedulerVersion,
     },
     /// Makes the place of a runtime and the rights in it, also before there is a scheduler.
-    CreateRuntime,
+    CreateRuntime {
+        /// What the caller can do about its failure. The rest of the journal is forgotten with the end.
+        fault: Option<PlatformFault>,
+    },
     /// Gives a version of a managed scheduler its rooms.
     StartVersion {
         /// The version to start.
@@ -163,7 +166,7 @@ impl Definition {
             Self::CreateScheduler { .. } => "create_scheduler",
             Self::CreateNewSchedulerVersion { .. } => "create_new_scheduler_version",
             Self::SwitchActiveVersion { .. } => "switch_active_version",
-            Self::CreateRuntime => "create_runtime",
+            Self::CreateRuntime { .. } => "create_runtime",
             Self::StartVersion { .. } => "start_version",
             Self::StopVersion { .. } => "stop_version",
             Self::PublishVersion { .. } => "publish_version",
@@ -185,7 +188,7 @@ impl Definition {
             Self::CreateScheduler { .. }
             | Self::CreateNewSchedulerVersion { .. }
             | Self::SwitchActiveVersion { .. }
-            | Self::CreateRuntime
+            | Self::CreateRuntime { .. }
             | Self::StartVersion { .. }
             | Self::StopVersion { .. }
             | Self::PublishVersion { .. }
@@ -290,8 +293,9 @@ impl Definition {
             Self::HealthController {
                 took_action: Some(took),
             } => json!({ "took_action": took }),
+            Self::CreateRuntime { fault: Some(fault) } => json!({ "fault": fault }),
             Self::HealthController { took_action: None }
-            | Self::CreateRuntime
+            | Self::CreateRuntime { fault: None }
             | Self::StorageCleanUp
             | Self::DeleteScheduler => json!({}),
             Self::TestOperation { sleep_seconds } => json!({ "sleepSeconds": sleep_seconds }),
@@ -344,6 +348,18 @@ pub struct OperationRecord {
     pub resume: ResumeState,
 }
 
+impl OperationRecord {
+    /// Begins the line of a history that says why the operation failed.
+    pub const FAILED: &str = "operation execution failed";
+
+    /// Why it failed, also after its end; `None` if it did not.
+    pub fn failure(&self) -> Option<&str> {
+        let lines = self.history.iter().rev();
+        let mut failures = lines.filter_map(|line| line.event.strip_prefix(Self::FAILED));
+        failures.find_map(|rest| rest.strip_prefix(": "))
+    }
+}
+
 /// What a resumed attempt needs to know; not part of the contract's documents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -372,9 +388,6 @@ pub struct ResumeState {
     pub validation_attempts: u32,
     /// The cause of its failure; set when the rollback begins.
     pub failure: Option<String>,
-    /// Of `create_runtime`: what the caller can do about its failure.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<PlatformFault>,
     /// Id of the request that ordered it (X-Request-Id).
     pub request_id: Option<String>,
 }

@@ -116,7 +116,12 @@ fn a_refused_runtime_says_why_and_is_stored_only_if_something_was_made() {
         fleet.machine.platform_fault = Some(fault);
         let id = operation_of(fleet.order(Command::CreateRuntime));
         assert_eq!(status(&fleet, id), OperationStatus::Error);
-        assert_eq!(fleet.operation(id).resume.fault, Some(fault));
+        let ended = fleet.operation(id);
+        let told = Definition::CreateRuntime { fault: Some(fault) };
+        assert_eq!(
+            (&ended.definition, ended.failure()),
+            (&told, Some("the platform refuses"))
+        );
         assert_eq!(fleet.stored.runtime.is_some(), is_stored, "{fault:?}");
         assert_eq!(fleet.ended, !is_stored, "{fault:?}");
         if is_stored {

@@ -1,5 +1,5 @@
-//! Operations that wait for the rooms of their version or for the platform, outside of the lanes: any number of versions starts and stops
-//! at the same time, and at most one such operation is open per version.
+//! Operations that wait for the rooms of their version or for the platform, outside of the lanes: any number of
+//! versions starts and stops at the same time, and at most one such operation is open per version.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -153,7 +153,7 @@ impl Operations {
             OperationStatus::Canceled => (Outcome::Canceled, format!("operation canceled: {text}")),
             _ => (
                 Outcome::Failure,
-                format!("operation execution failed: {text}"),
+                format!("{}: {text}", OperationRecord::FAILED),
             ),
         };
         append(&mut running.record, turn.now.wall, &line);

@@ -35,7 +35,7 @@ impl Operations {
         for queue in std::mem::take(&mut self.queues) {
             for record in queue {
                 match record.definition {
-                    Definition::CreateRuntime => self.restore(record),
+                    Definition::CreateRuntime { .. } => self.restore(record),
                     _ => self.end_orphan(fleet, turn, record),
                 }
             }

@@ -37,7 +37,7 @@ impl Operations {
             let word = if canceled {
                 "operation canceled"
             } else {
-                "operation execution failed"
+                OperationRecord::FAILED
             };
             self.note(turn, lane, &format!("{word}: {cause}"));
             self.note(turn, lane, "Starting operation rollback");
@@ -165,7 +165,7 @@ impl Operations {
         self.note(turn, lane, "Operation finished");
         let record = self.running(lane).map(|running| running.record.clone());
         self.end(fleet, turn, lane, status);
-        let record = record.filter(|r| matches!(r.definition, Definition::CreateRuntime));
+        let record = record.filter(|r| matches!(r.definition, Definition::CreateRuntime { .. }));
         if let Some(record) = record {
             self.runtime_not_made(fleet, turn, &record);
         }

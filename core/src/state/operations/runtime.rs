@@ -17,7 +17,7 @@ use crate::state::work::{Work, WorkResult};
 const LANE: Lane = Lane::Version;
 
 fn creates(record: &OperationRecord) -> bool {
-    matches!(record.definition, Definition::CreateRuntime)
+    matches!(record.definition, Definition::CreateRuntime { .. })
 }
 
 impl Operations {
@@ -30,7 +30,7 @@ impl Operations {
         let open = self.open().find(|record| creates(record)).map(|r| r.id);
         match open {
             Some(id) => Ok(Reply::Operation(id)),
-            None => self.order(turn, Definition::CreateRuntime),
+            None => self.order(turn, Definition::CreateRuntime { fault: None }),
         }
     }
 
@@ -87,7 +87,7 @@ impl Operations {
             }
         };
         if let Some(running) = self.running_mut(LANE) {
-            running.record.resume.fault = Some(fault);
+            running.record.definition = Definition::CreateRuntime { fault: Some(fault) };
         }
         self.fail(fleet, turn, LANE, why);
     }
@@ -96,8 +96,10 @@ impl Operations {
     /// somebody else nothing was made.
     pub fn runtime_not_made(&self, fleet: &mut Fleet, turn: &mut Turn, record: &OperationRecord) {
         let made_nothing = matches!(
-            record.resume.fault,
-            Some(PlatformFault::Foreign | PlatformFault::Invalid)
+            record.definition,
+            Definition::CreateRuntime {
+                fault: Some(PlatformFault::Foreign | PlatformFault::Invalid)
+            }
         );
         let is_whole = |known: &RuntimeRecord| known.failure.is_empty();
         if !made_nothing && !fleet.runtime.as_ref().is_some_and(is_whole) {
@@ -124,7 +126,7 @@ impl Operations {
             matches!(
                 record.definition,
                 Definition::CreateScheduler { .. }
-                    | Definition::CreateRuntime
+                    | Definition::CreateRuntime { .. }
                     | Definition::DeleteScheduler
             )
         })
@@ -133,7 +135,7 @@ impl Operations {
     /// Whether an operation does without a scheduler: it makes or removes a runtime.
     pub fn needs_no_scheduler(&self, fleet: &Fleet, record: &OperationRecord) -> bool {
         match record.definition {
-            Definition::CreateRuntime => true,
+            Definition::CreateRuntime { .. } => true,
             Definition::DeleteScheduler => fleet.runtime.is_some(),
             _ => false,
         }

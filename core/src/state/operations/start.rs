@@ -51,7 +51,10 @@ impl Operations {
                 }
                 fleet.listing.complete && self.running(Lane::Room).is_none()
             }
-            (Lane::Version, Definition::CreateScheduler { .. } | Definition::CreateRuntime) => true,
+            (
+                Lane::Version,
+                Definition::CreateScheduler { .. } | Definition::CreateRuntime { .. },
+            ) => true,
             (Lane::Version, _) => fleet.listing.complete,
             (Lane::Room, _) => {
                 let excluded = |d: &Definition| {
@@ -157,7 +160,7 @@ impl Operations {
                 self.begin_switch(fleet, turn, &new_active_version);
             }
             Definition::DeleteScheduler => self.begin_delete(fleet, turn),
-            Definition::CreateRuntime => self.begin_runtime(fleet, turn),
+            Definition::CreateRuntime { .. } => self.begin_runtime(fleet, turn),
             Definition::StartVersion { version } => self.begin_start(fleet, turn, &version),
             Definition::StopVersion { version, force } => {
                 self.begin_stop(fleet, turn, &version, force);
