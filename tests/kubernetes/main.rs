@@ -1,6 +1,7 @@
 //! The built binary with rooms in pods of a real control plane. A kubelet of the tests runs each pod as a process of
 //! this machine, which pings over HTTP as any room does.
 
+mod acceptance;
 mod away;
 mod cluster;
 mod figures;
