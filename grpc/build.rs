@@ -19,6 +19,8 @@ const CONTROL: [&str; 1] = ["maestro/v1/control.proto"];
 const PINGS: [&str; 1] = ["node/v1/pings.proto"];
 /// Metrics of rooms, under the names that clients of the K8s manager know.
 const RESOURCES: [&str; 1] = ["resourcemetrics.proto"];
+/// Runtimes, under the names that clients of the K8s manager know.
+const RUNTIMES: [&str; 1] = ["runtime.proto"];
 /// Orders about versions, likewise.
 const VERSIONS: [&str; 1] = ["version.proto"];
 const EVENTS: [&str; 1] = ["events.proto"];
@@ -36,10 +38,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     described("maestro.v1.bin", &PUBLIC)?;
     described("control.bin", &CONTROL)?;
     described("resourcemetrics.bin", &RESOURCES)?;
+    described("runtime.bin", &RUNTIMES)?;
     described("version.bin", &VERSIONS)?;
 
     // The services use the messages of `maestro_api`, so no message is declared twice.
-    let all = [&API[..], &PUBLIC, &CONTROL, &RESOURCES, &VERSIONS].concat();
+    let all = [
+        &API[..],
+        &PUBLIC,
+        &CONTROL,
+        &RESOURCES,
+        &RUNTIMES,
+        &VERSIONS,
+    ]
+    .concat();
     tonic_prost_build::configure()
         .extern_path(".api.v1", "::maestro_api::codec::messages")
         .extern_path(".maestro.v1", "::maestro_api::codec::messages")
@@ -47,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".resourcemetrics",
             "::maestro_api::codec::messages::resourcemetrics",
         )
+        .extern_path(".runtime", "::maestro_api::codec::messages::runtime")
         .extern_path(".version", "::maestro_api::codec::messages::version")
         .codec_path("crate::codec::WireCodec")
         .compile_fds(protox::compile(all, ["proto"])?)?;

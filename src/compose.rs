@@ -12,7 +12,7 @@ use crate::settings::{RuntimeKind, Settings};
 use anyhow::Context;
 use maestro_actors::NodeParts;
 use maestro_api::Backup;
-use maestro_core::ports::{Feed, MetricsSource, Ownership, Reads, Runtime, Store};
+use maestro_core::ports::{Feed, MetricsSource, Ownership, PlatformObjects, Reads, Runtime, Store};
 use maestro_grpc::{ForwarderMetrics, GrpcForwarders, KeepAlive};
 use maestro_prometheus::PrometheusSource;
 use maestro_runtime::kubernetes::KubernetesRuntime;
@@ -170,6 +170,9 @@ impl Adapters {
             Stores::Cluster { store, .. } => self.parts_on(store.clone(), settings, io),
         };
         parts.duplicate_creates = Some(self.store_metrics.duplicate_creates());
+        if let Some(platform) = self.runtime.platform() {
+            parts.platform = platform;
+        }
         parts
     }
 
@@ -266,6 +269,15 @@ impl Rooms {
             Self::Simulated(runtime) => runtime.clone(),
             Self::Kubernetes(runtime) => runtime.clone(),
             Self::Elsewhere => Arc::new(Elsewhere),
+        }
+    }
+
+    /// Shows runtimes and versions where their rooms run; `None` where nobody looks for them.
+    fn platform(&self) -> Option<Arc<dyn PlatformObjects>> {
+        match self {
+            Self::Kubernetes(runtime) => Some(runtime.platform()),
+            Self::Process(runtime) => Some(runtime.platform()),
+            Self::Simulated(_) | Self::Elsewhere => None,
         }
     }
 

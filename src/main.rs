@@ -20,6 +20,7 @@ mod metrics;
 mod migrate;
 mod module;
 mod observed;
+mod operator;
 mod process_metrics;
 mod reporter;
 mod serve;

@@ -3,7 +3,7 @@
 use crate::settings::{Listen, Loaded, Settings, StoreKind};
 use clap::ValueEnum;
 
-/// The modules of the contract, and `all` of them in one process.
+/// The modules of the contract, `all` of them in one process, and the operator of one runtime, which is apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
     All,
@@ -12,6 +12,8 @@ pub enum Module {
     Worker,
     RuntimeWatcher,
     MetricsReporter,
+    /// Of one runtime on Kubernetes, from within its namespace
+    Operator,
     /// The calls of the K8s manager alone, over gRPC.
     #[value(name = "k8s-manager")]
     K8sManager,
@@ -26,6 +28,7 @@ impl std::fmt::Display for Module {
             Self::Worker => "worker",
             Self::RuntimeWatcher => "runtime-watcher",
             Self::MetricsReporter => "metrics-reporter",
+            Self::Operator => "operator",
             Self::K8sManager => "k8s-manager",
         })
     }
@@ -80,6 +83,16 @@ impl Duties {
             management: Some(settings.api.clone()),
             rooms: Some(settings.rooms_api.clone()),
             grpc: Some(settings.grpc.clone()),
+        }
+    }
+
+    /// Of a module that serves no API.
+    pub fn none(module: Module) -> Self {
+        Self {
+            module,
+            management: None,
+            rooms: None,
+            grpc: None,
         }
     }
 

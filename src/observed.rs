@@ -178,9 +178,10 @@ impl<S> Observed<S> {
         for change in changes {
             let of_change: &[&Role] = match change {
                 Change::CreateScheduler(_) => &[&roles.create_scheduler, &roles.create_version],
-                Change::UpdateScheduler(_) | Change::PutOperator(_) | Change::PutLiveVersion(_) => {
-                    &[&roles.update_scheduler]
-                }
+                Change::UpdateScheduler(_)
+                | Change::PutOperator(_)
+                | Change::PutRuntime(_)
+                | Change::PutLiveVersion(_) => &[&roles.update_scheduler],
                 Change::CreateVersion { .. }
                 | Change::UpdateVersion(_)
                 | Change::DeleteVersion(_) => &[&roles.create_version],

@@ -13,6 +13,7 @@ use anyhow::Context;
 use maestro_actors::Node;
 use maestro_api::{Apis, VersionsApi};
 use maestro_grpc::{Audience, GrpcPeers, NodeTls};
+use maestro_http::runtimes::RuntimeParts;
 use maestro_http::versions::VersionParts;
 use maestro_http::{
     ConnectionTimeouts, HttpMetrics, InternalParts, ManagementParts, RefusedRequests,
@@ -329,6 +330,10 @@ fn servers(
             ManagementParts {
                 operator: apis.operator,
                 metrics: apis.metrics,
+                runtimes: RuntimeParts {
+                    runtimes: apis.runtimes,
+                    access: settings.manager_access(),
+                },
                 versions: VersionParts {
                     orders: apis.versions,
                     until_done,

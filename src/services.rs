@@ -3,7 +3,9 @@
 use crate::compose::Adapters;
 use crate::settings::Settings;
 use maestro_actors::Node;
-use maestro_api::{Apis, ResourcesService, UntilDone, VersionsService, owned, routed};
+use maestro_api::{
+    Apis, ResourcesService, RuntimesService, UntilDone, VersionsService, owned, routed,
+};
 use maestro_grpc::GrpcPeers;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -39,7 +41,14 @@ impl Services {
         let versions = VersionsService::new(node.clone(), rooms_api_url, io.clone());
         let versions = Arc::new(versions);
         let backup = adapters.backup(settings, io.clone());
-        let local = Apis::of(node, backup, resources.clone(), versions.clone());
+        let runtimes = RuntimesService::new(node.clone(), settings.runtimes.status_timeout);
+        let local = Apis::of(
+            node,
+            backup,
+            resources.clone(),
+            Arc::new(runtimes),
+            versions.clone(),
+        );
         let mut public = routed(node, local.clone(), peers);
         if settings.resources_known_everywhere() {
             public.metrics = local.metrics.clone();

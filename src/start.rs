@@ -3,6 +3,7 @@
 use crate::listen::Addresses;
 use crate::logging::{self, LogConfig};
 use crate::module::{Duties, Module};
+use crate::operator;
 use crate::serve::serve;
 use crate::settings::{
     self, Collector, Listen, Loaded, RuntimeKind, Settings, SettingsErrors, StoreKind,
@@ -39,7 +40,10 @@ pub struct StartArgs {
 /// If it cannot start; the text says what to do.
 pub fn run(args: &StartArgs) -> anyhow::Result<()> {
     let (settings, duties, traces) = prepare(args)?;
-    let ended = run_module(&settings, &duties);
+    let ended = match args.module {
+        Module::Operator => operator::run(&settings),
+        _ => run_module(&settings, &duties),
+    };
     if let Some(traces) = traces {
         traces.close();
     }
@@ -111,6 +115,11 @@ fn checked(
     }
     // The module metrics-reporter does it for workers.
     loaded.settings.actors.reports_fleets = module == Module::All;
+    if module == Module::Operator {
+        // It has neither a store nor APIs.
+        let duties = Duties::none(module);
+        return Ok((loaded.settings, duties));
+    }
     let duties = Duties::of(module, &loaded).map_err(|why| anyhow!(why))?;
     Ok((loaded.settings, duties))
 }

@@ -289,6 +289,7 @@ async fn the_k8s_manager_is_a_module() {
     let of_manager = [
         "grpc.health.v1.Health",
         "resourcemetrics.ResourceMetricsService",
+        "runtime.RuntimeService",
         "version.VersionService",
     ];
     let mut others: Vec<_> = served
@@ -296,7 +297,7 @@ async fn the_k8s_manager_is_a_module() {
         .filter(|name| !of_manager.contains(name))
         .collect();
     others.retain(|name| !name.starts_with("grpc.reflection."));
-    assert!(others.is_empty() && served.len() > 3, "{served:?}");
+    assert!(others.is_empty() && served.len() > 4, "{served:?}");
     let order = async |what: &str| {
         let version = json!({"version": {"namespace": "north", "name": "v1.0.0"}});
         let method = format!("version.VersionService/{what}");
@@ -307,6 +308,11 @@ async fn the_k8s_manager_is_a_module() {
     };
     assert!(order("Start").await.contains("is started"));
     assert!(order("Publish").await.contains("is published"));
+    // Runtimes are made where the owner runs, whose rooms are simulated here.
+    let runtime = json!({"runtime": {"namespace": "north"}});
+    let method = "runtime.RuntimeService/Create";
+    let told = grpc.call(method, runtime).await.expect_err("simulated");
+    assert!(told.message().contains("runtime.type"), "{told:?}");
     let metrics = json!({"namespace": "north", "versionName": "v1.0.0"});
     let method = "resourcemetrics.ResourceMetricsService/GetVersion";
     // The owner answers, whose rooms are simulated here.

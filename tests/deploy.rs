@@ -8,6 +8,8 @@ mod manifests;
 mod preflight;
 #[path = "deploy/rights.rs"]
 mod rights;
+#[path = "deploy/runtimes.rs"]
+mod runtimes;
 #[path = "deploy/seed_rights.rs"]
 mod seed_rights;
 #[path = "deploy/site.rs"]

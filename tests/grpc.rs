@@ -456,6 +456,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
         "resourcemetrics.ResourceMetricsService",
+        "runtime.RuntimeService",
         "version.VersionService",
     ] {
         assert!(
@@ -474,6 +475,7 @@ async fn reflection_and_health_tell_what_is_there() {
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
         "resourcemetrics.ResourceMetricsService",
+        "runtime.RuntimeService",
         "version.VersionService",
     ] {
         let service = service.to_owned();

@@ -15,8 +15,9 @@ use maestro_api::codec::messages::resourcemetrics::{
 use maestro_api::codec::messages::*;
 use maestro_api::{
     ApiResult, Apis, BackupError, Code, ManagementApi, NodeWatch, OperatorApi, OwnerHint, Peers,
-    RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, Status,
-    VersionsApi, VersionsService, Watch, management_calls, operator_calls, rooms_calls, routed,
+    RequestContext, ResourceMetricsApi, ResourceSettings, ResourcesService, RoomsApi, RuntimeApi,
+    RuntimesService, Status, VersionsApi, VersionsService, Watch, management_calls, operator_calls,
+    rooms_calls, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
@@ -99,6 +100,27 @@ impl ResourceMetricsApi for Other {
     }
 }
 
+#[async_trait::async_trait]
+impl RuntimeApi for Other {
+    async fn create(
+        &self,
+        context: &RequestContext,
+        _: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        let heard = self.hear(context).await;
+        heard.map(|()| runtime::Response::default())
+    }
+
+    async fn runtime_status(
+        &self,
+        context: &RequestContext,
+        _: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        let heard = self.hear(context).await;
+        heard.map(|()| runtime::RuntimeStatusResponse::default())
+    }
+}
+
 macro_rules! orders {
     ($($rpc:ident)*) => {
         #[async_trait::async_trait]
@@ -137,6 +159,7 @@ impl Peers for Others {
             rooms: other.clone(),
             operator: other.clone(),
             metrics: other.clone(),
+            runtimes: other.clone(),
             versions: other.clone(),
         })
     }
@@ -196,8 +219,15 @@ impl Front {
         let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
         let io = tokio::runtime::Handle::current();
         let metrics = ResourcesService::new(node.clone(), metrics, settings, io.clone());
+        let runtimes = RuntimesService::new(node.clone(), LONG);
         let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
-        let services = Apis::of(&node, backup, Arc::new(metrics), Arc::new(versions));
+        let services = Apis::of(
+            &node,
+            backup,
+            Arc::new(metrics),
+            Arc::new(runtimes),
+            Arc::new(versions),
+        );
         let apis = routed(&node, services, others.clone());
         Self {
             store,

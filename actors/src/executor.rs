@@ -6,7 +6,7 @@ use crate::scope::{Scope, Task};
 use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, Runtime, RuntimeError};
+use maestro_core::ports::{Clock, PlatformObjects, Runtime, RuntimeError};
 use maestro_core::state::{Work, WorkId, WorkResult};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Executor {
     pub scheduler: SchedulerName,
     pub runtime: Arc<dyn Runtime>,
+    pub platform: Arc<dyn PlatformObjects>,
     pub clock: Arc<dyn Clock>,
     pub lease: Arc<Lease>,
     pub scope: Scope,
@@ -83,6 +84,16 @@ impl Executor {
             },
             Work::RemovePlace { made_by } => {
                 done(self.runtime.remove(&self.scheduler, made_by).await)
+            }
+            Work::EnsureRuntime { operation } => {
+                let ensured = self.platform.ensure_runtime(&self.scheduler, operation);
+                ensured
+                    .await
+                    .map_or_else(WorkResult::Refused, WorkResult::Prepared)
+            }
+            Work::Show(shown) => {
+                let done = self.platform.show(&self.scheduler, shown).await;
+                done.map_or_else(WorkResult::Refused, |()| WorkResult::Done)
             }
             Work::ReservePorts { room, scheduler } => {
                 match self.runtime.reserve_ports(&room, &scheduler).await {

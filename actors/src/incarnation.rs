@@ -49,8 +49,7 @@ pub(crate) fn begin(
     supervisor: SupervisorLink,
     (thread, arbiter): (usize, ArbiterHandle),
 ) -> (OwnerTasks, Live) {
-    let name = handle.name().clone();
-    let (epoch, seq) = (loaded.epoch, loaded.seq);
+    let (name, epoch, seq) = (handle.name().clone(), loaded.epoch, loaded.seq);
     let lease = Arc::new(Lease::new(epoch, loaded.lease_until));
     let scope = Scope::new(parts.io.clone());
     let (orders, orders_in) = mpsc::channel(QUEUE);
@@ -74,6 +73,7 @@ pub(crate) fn begin(
         let executor = Executor {
             scheduler: name,
             runtime: parts.runtime.clone(),
+            platform: parts.platform.clone(),
             clock: parts.clock.clone(),
             lease: lease_too.clone(),
             scope: scope.clone(),

@@ -6,6 +6,7 @@ mod faults;
 mod operations;
 mod overview;
 mod rooms;
+mod runtimes;
 
 pub use overview::{Nodes, Remembered};
 

@@ -100,9 +100,8 @@ pub(crate) fn record(scheduler: &SchedulerName, report: &Report) {
         Report::RoomEnded(end) => room_ended(scheduler, end),
         Report::RoomHangs(hang) => room_hangs(scheduler, hang),
         Report::OnError { failures, cause } => on_error(scheduler, *failures, cause),
-        Report::InSyncAgain => {
-            info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
-        }
+        Report::NotShown { why } => not_shown(scheduler, why),
+        Report::InSyncAgain => in_sync_again(scheduler),
     }
 }
 
@@ -117,6 +116,14 @@ fn room_hangs(scheduler: &SchedulerName, hang: &RoomHang) {
         in_match = hang.in_match,
         "a room hangs: it is ended and replaced"
     );
+}
+
+fn not_shown(scheduler: &SchedulerName, why: &str) {
+    warn!(scheduler_name = %scheduler, why, "the platform does not show what it should; trying again");
+}
+
+fn in_sync_again(scheduler: &SchedulerName) {
+    info!(scheduler_name = %scheduler, "the scheduler is in-sync again");
 }
 
 fn on_error(scheduler: &SchedulerName, failures: u32, cause: &str) {

@@ -2,7 +2,9 @@
 
 use crate::forwarding::Outbox;
 use crate::handle::AskTimeouts;
-use maestro_core::ports::{Clock, Feed, Forwarders, Ownership, Reads, Runtime, Store};
+use maestro_core::ports::{
+    Clock, Feed, Forwarders, Ownership, PlatformObjects, Reads, Runtime, Store, Unshown,
+};
 use maestro_core::settings::CoreSettings;
 use prometheus::IntCounter;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub struct NodeParts {
     pub feed: Arc<dyn Feed>,
     /// The runtime that runs the rooms.
     pub runtime: Arc<dyn Runtime>,
+    /// Shows runtimes and versions where their rooms run; [`Unshown`] unless it is replaced.
+    pub platform: Arc<dyn PlatformObjects>,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
     /// Settings of the state machines.
@@ -107,6 +111,7 @@ impl NodeParts {
             feed: store.clone(),
             store,
             runtime,
+            platform: Arc::new(Unshown),
             clock,
             core: Arc::new(core),
             settings,

@@ -121,6 +121,7 @@ impl SchedulerCounters {
                 | Report::NotBegun { .. }
                 | Report::RoomHangs(_)
                 | Report::OnError { .. }
+                | Report::NotShown { .. }
                 | Report::InSyncAgain => {}
             }
         }

@@ -1,7 +1,8 @@
 //! Maps errors of calls on actors to statuses for clients; nothing else does (architecture 4).
 
 use maestro_actors::CallError;
-use maestro_core::ports::{MetricsError, StoreError};
+use maestro_core::domain::PlatformFault;
+use maestro_core::ports::{MetricsError, PlatformError, StoreError};
 use maestro_core::rules::validation::Invalid;
 use maestro_core::state::{Refusal, RefusalKind, Reply};
 
@@ -75,6 +76,18 @@ impl From<MetricsError> for Status {
             MetricsError::Unprepared(_) => Code::FailedPrecondition,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PlatformError> for Status {
+    fn from(error: PlatformError) -> Self {
+        let code = match error.fault {
+            PlatformFault::Foreign => Code::AlreadyExists,
+            PlatformFault::Forbidden => Code::PermissionDenied,
+            PlatformFault::Invalid => Code::InvalidArgument,
+            PlatformFault::Terminating | PlatformFault::Unavailable => Code::Unavailable,
+        };
+        Self::new(code, error.text)
     }
 }
 

@@ -18,6 +18,7 @@ mod operator;
 mod resource_metrics;
 mod rooms;
 mod routed;
+mod runtimes;
 mod seldom;
 mod service;
 mod status;
@@ -31,11 +32,12 @@ pub use operator::OperatorApi;
 pub use resource_metrics::{ResourceMetricsApi, Tick, Watch};
 pub use rooms::RoomsApi;
 pub use routed::{Peers, owned, routed};
+pub use runtimes::RuntimeApi;
 pub use seldom::Seldom;
 pub use service::{
     Apis, Backup, BackupDone, BackupError, CpuUnit, LOG_LINES, LOG_LINES_MAX, ManagementService,
     OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, ResourceSettings, ResourcesService,
-    RoomsService, UntilDone, VersionsService,
+    RoomsService, RuntimesService, UntilDone, VersionsService,
 };
 pub use status::{Code, OwnerHint, Status};
 pub use versions::{NodeWatch, VersionsApi};

@@ -73,6 +73,8 @@ pub struct CoreSettings {
     pub crash_error_after: u32,
     /// How long a runtime call may take.
     pub runtime_timeout: Duration,
+    /// `runtime.repairInterval`: objects of a runtime that were edited are repaired this often.
+    pub platform_interval: Duration,
     /// The disruption budgets; `None` for a runtime that evicts no room.
     pub protection: Option<ProtectionSettings>,
 }
@@ -123,6 +125,7 @@ impl Default for CoreSettings {
             crash_backoff_max: Duration::from_secs(60),
             crash_error_after: 5,
             runtime_timeout: Duration::from_secs(30),
+            platform_interval: Duration::from_secs(60),
             protection: None,
         }
     }

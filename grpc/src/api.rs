@@ -1,5 +1,5 @@
-//! Packages `api.v1` (contract 16), `maestro.v1` (ours), `resourcemetrics` and `version`: generated services and
-//! clients that use the messages of `maestro_api`.
+//! Packages `api.v1` (contract 16), `maestro.v1` (ours), `resourcemetrics`, `runtime` and `version`: generated services
+//! and clients that use the messages of `maestro_api`.
 
 #![allow(
     clippy::all,
@@ -12,4 +12,5 @@
 tonic::include_proto!("api.v1");
 tonic::include_proto!("maestro.v1");
 tonic::include_proto!("resourcemetrics");
+tonic::include_proto!("runtime");
 tonic::include_proto!("version");

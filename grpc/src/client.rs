@@ -3,6 +3,7 @@
 
 mod reach;
 mod resource_metrics;
+mod runtimes;
 mod versions;
 
 use std::error::Error;

@@ -49,5 +49,7 @@ pub const CONTROL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The compiled descriptors of package `resourcemetrics`.
 pub const RESOURCES_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/resourcemetrics.bin"));
+/// The compiled descriptors of package `runtime`.
+pub const RUNTIME_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));
 /// The compiled descriptors of package `version`.
 pub const VERSION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/version.bin"));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use maestro_api::codec::messages::{resourcemetrics, version};
-use maestro_api::{Api, RequestContext, ResourceMetricsApi, VersionsApi};
+use maestro_api::codec::messages::{resourcemetrics, runtime, version};
+use maestro_api::{Api, RequestContext, ResourceMetricsApi, RuntimeApi, VersionsApi};
 use tonic::{Request, Response};
 
 use crate::api::resource_metrics_service_server::ResourceMetricsService;
+use crate::api::runtime_service_server::RuntimeService;
 use crate::api::version_service_server::VersionService;
 use crate::rpc::{Rpc, record};
 use crate::status::status;
@@ -17,6 +18,11 @@ pub const RESOURCES: &[Rpc] = &[
     reads("/resourcemetrics.ResourceMetricsService/GetVersion", false),
     reads("/resourcemetrics.ResourceMetricsService/WatchVersion", true),
     reads("/resourcemetrics.ResourceMetricsService/GetAlerts", false),
+];
+
+pub const RUNTIMES: &[Rpc] = &[
+    manages("/runtime.RuntimeService/Create"),
+    reads("/runtime.RuntimeService/RuntimeStatus", false),
 ];
 
 pub const VERSIONS: &[Rpc] = &[
@@ -93,6 +99,40 @@ impl ResourceMetricsService for ResourceMetrics {
         let (context, message) = taken(request);
         record("scheduler_name", &message.namespace);
         let answer = self.0.get_alerts(&context, message).await;
+        answer.map(Response::new).map_err(status)
+    }
+}
+
+/// `RuntimeService`.
+#[derive(Clone)]
+pub struct Runtimes(pub Arc<dyn RuntimeApi>);
+
+/// The name of a runtime in logs. The message has credentials, and is not shown.
+fn record_runtime(message: &runtime::Request) {
+    if let Some(runtime) = &message.runtime {
+        record("scheduler_name", &runtime.namespace);
+    }
+}
+
+#[tonic::async_trait]
+impl RuntimeService for Runtimes {
+    async fn create(
+        &self,
+        request: Request<runtime::Request>,
+    ) -> Result<Response<runtime::Response>, tonic::Status> {
+        let (context, message) = taken(request);
+        record_runtime(&message);
+        let answer = self.0.create(&context, message).await;
+        answer.map(Response::new).map_err(status)
+    }
+
+    async fn runtime_status(
+        &self,
+        request: Request<runtime::Request>,
+    ) -> Result<Response<runtime::RuntimeStatusResponse>, tonic::Status> {
+        let (context, message) = taken(request);
+        record_runtime(&message);
+        let answer = self.0.runtime_status(&context, message).await;
         answer.map(Response::new).map_err(status)
     }
 }

@@ -76,6 +76,7 @@ impl GrpcPeers {
             }),
             operator: calls.clone(),
             metrics: calls.clone(),
+            runtimes: calls.clone(),
             versions: calls,
         })
     }

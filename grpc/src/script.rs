@@ -11,7 +11,8 @@ use maestro_api::codec::messages::version::{NodeStatusRequest, NodeStatusRespons
 use maestro_api::codec::messages::*;
 use maestro_api::{
     ApiResult, Apis, ManagementApi, NodeWatch, OperatorApi, RequestContext, ResourceMetricsApi,
-    RoomsApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls, rooms_calls,
+    RoomsApi, RuntimeApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls,
+    rooms_calls,
 };
 
 /// How every call behaves.
@@ -51,6 +52,7 @@ impl Script {
             rooms: self.clone(),
             operator: self.clone(),
             metrics: self.clone(),
+            runtimes: self.clone(),
             versions: self.clone(),
         }
     }
@@ -133,6 +135,29 @@ impl ResourceMetricsApi for Script {
     ) -> ApiResult<AlertsResponse> {
         let heard = self.hear("get_alerts", context, format!("{request:?}"));
         heard.await.map(|()| AlertsResponse::default())
+    }
+}
+
+#[tonic::async_trait]
+impl RuntimeApi for Script {
+    async fn create(
+        &self,
+        context: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        let heard = self.hear("create", context, format!("{request:?}"));
+        heard.await.map(|()| runtime::Response::default())
+    }
+
+    async fn runtime_status(
+        &self,
+        context: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        let heard = self.hear("runtime_status", context, format!("{request:?}"));
+        heard
+            .await
+            .map(|()| runtime::RuntimeStatusResponse::default())
     }
 }
 

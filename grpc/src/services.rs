@@ -13,7 +13,7 @@ use crate::api::operations_service_server::OperationsService;
 use crate::api::operator_service_server::OperatorService;
 use crate::api::rooms_service_server::RoomsService;
 use crate::api::schedulers_service_server::SchedulersService;
-use crate::manager::{RESOURCES, VERSIONS};
+use crate::manager::{RESOURCES, RUNTIMES, VERSIONS};
 use crate::rpc::{Rpc, record};
 use crate::status::status;
 
@@ -43,11 +43,12 @@ impl Audience {
     pub fn calls(self) -> impl Iterator<Item = &'static Rpc> {
         let all: &[&[Rpc]] = match self {
             Self::Public(_) => &[
-                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, VERSIONS,
+                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, VERSIONS,
             ],
-            Self::Manager => &[RESOURCES, VERSIONS],
+            Self::Manager => &[RESOURCES, RUNTIMES, VERSIONS],
             Self::Nodes => &[
-                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, VERSIONS, CONTROL,
+                ROOMS, SCHEDULERS, OPERATIONS, FLEET, OPERATOR, RESOURCES, RUNTIMES, VERSIONS,
+                CONTROL,
             ],
         };
         all.iter().copied().flatten()

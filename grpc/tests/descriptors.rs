@@ -7,13 +7,13 @@ use maestro_api::codec::{Declaration, Field, FieldKind, Message, Type};
 use maestro_api::{management_calls, operator_calls, rooms_calls};
 use maestro_grpc::{
     API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
-    VERSION_DESCRIPTORS,
+    RUNTIME_DESCRIPTORS, VERSION_DESCRIPTORS,
 };
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type as Wire};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-/// All of our files, by name.
+/// All of our files but that of runtimes, whose messages have names of others, by name.
 fn files() -> BTreeMap<String, FileDescriptorProto> {
     let sets = [
         API_DESCRIPTORS,
@@ -274,6 +274,31 @@ fn what_clients_of_the_k8s_manager_do_not_know_is_numbered_from_100() {
         numbers.len() == 3 && numbers.iter().all(|n| *n >= 100),
         "{numbers:?}"
     );
+}
+
+#[test]
+fn the_messages_of_runtimes_are_declared_as_their_proto_file_has_them() {
+    let set = FileDescriptorSet::decode(RUNTIME_DESCRIPTORS).expect("descriptors");
+    let file = &set.file[0];
+    let package = |message: &DescriptorProto| (message.name().to_owned(), "runtime".to_owned());
+    let packages = file.message_type.iter().map(package).collect();
+    let declared = [
+        runtime::Runtime::DECLARATION,
+        runtime::MinioConf::DECLARATION,
+        runtime::MongoConf::DECLARATION,
+        runtime::Request::DECLARATION,
+        runtime::Response::DECLARATION,
+        runtime::RuntimeStatusResponse::DECLARATION,
+    ];
+    assert_eq!(file.message_type.len(), declared.len());
+    for (message, declared) in file.message_type.iter().zip(declared) {
+        assert_eq!(message.name(), declared.name);
+        let wanted = message.field.iter().map(|f| proto_in_words(f, message));
+        let found = declared.fields.iter().map(|f| in_words(f, &packages));
+        assert_eq!(found.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    }
+    let methods = file.service[0].method.iter().map(|method| method.name());
+    assert_eq!(methods.collect::<Vec<_>>(), ["Create", "RuntimeStatus"]);
 }
 
 /// `scripts/generate_proto.sh` writes it.

@@ -27,6 +27,7 @@ pub enum Tag {
     Versions,
     Rooms,
     Operations,
+    Runtimes,
     Resources,
     GameRooms,
     Matchmaking,
@@ -37,11 +38,12 @@ pub enum Tag {
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Schedulers,
         Self::Versions,
         Self::Rooms,
         Self::Operations,
+        Self::Runtimes,
         Self::Resources,
         Self::GameRooms,
         Self::Matchmaking,
@@ -57,6 +59,7 @@ impl Tag {
             Self::Versions => "Versions and rollouts",
             Self::Rooms => "Rooms",
             Self::Operations => "Operations",
+            Self::Runtimes => "Runtimes",
             Self::Resources => "Resources",
             Self::GameRooms => "Game rooms",
             Self::Matchmaking => "Matchmaking",
@@ -73,6 +76,7 @@ impl Tag {
             Self::Versions => "Changes of a scheduler, and how they reach its rooms.",
             Self::Rooms => "The rooms of a scheduler, for operators.",
             Self::Operations => "What was ordered, and what became of it.",
+            Self::Runtimes => "The places of schedulers, which can be made by themselves.",
             Self::Resources => "What the rooms of a version use.",
             Self::GameRooms => "What game rooms say of themselves (rooms API).",
             Self::Matchmaking => "What matchmakers ask for (rooms API).",

@@ -4,6 +4,7 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::too_many_lines))]
 
+mod access;
 mod conflict;
 mod connection;
 mod crowd;
@@ -18,8 +19,10 @@ pub mod operator;
 mod progress;
 mod request_scope;
 pub mod resources;
+pub mod runtimes;
 pub mod server;
 pub mod versions;
+mod wait;
 mod waiting;
 
 pub use connection::ConnectionTimeouts;

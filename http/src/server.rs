@@ -8,6 +8,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_http::{HttpService, Request, Response};
@@ -31,8 +32,9 @@ use crate::openapi::configure_docs;
 use crate::operator::configure_operator;
 use crate::progress::Progress;
 use crate::resources::configure_resources;
+use crate::runtimes::{RuntimeParts, configure_runtimes};
 use crate::versions::{VersionParts, configure_versions};
-use crate::waiting::{configure_refusing, configure_waiting};
+use crate::waiting::{configure_refusing, configure_waiting, configure_watched};
 
 /// How long the shutdown of a connection may take.
 const DISCONNECT_MAX: Duration = Duration::from_secs(1);
@@ -64,6 +66,8 @@ pub struct ManagementParts {
     pub operator: Arc<dyn OperatorApi>,
     /// What the rooms of a version use.
     pub metrics: Arc<dyn ResourceMetricsApi>,
+    /// Runtimes.
+    pub runtimes: RuntimeParts,
     /// Orders about versions.
     pub versions: VersionParts,
     /// Whether it also serves `/debug/actors` (`api.debug.enabled`).
@@ -82,6 +86,7 @@ pub fn management(
     let ManagementParts {
         operator,
         metrics,
+        runtimes,
         versions,
         debug,
     } = parts;
@@ -89,6 +94,7 @@ pub fn management(
     let versions = configure_versions(versions, operator.clone(), &gateway);
     let operator = configure_operator(operator, &gateway);
     let resources = configure_resources(metrics, &gateway);
+    let runtimes = configure_runtimes(runtimes, &gateway);
     let stands_before = (guard::Server::Management, gateway.observers());
     bind(settings, stands_before, move |config| {
         if let Some(debug) = &debug {
@@ -96,6 +102,7 @@ pub fn management(
         }
         operator(config);
         resources(config);
+        runtimes(config);
         versions(config);
         configure_docs(config);
         gateway.configure(config);
@@ -128,6 +135,14 @@ pub fn internal(settings: ServerSettings, parts: InternalParts) -> io::Result<Se
 /// Fails when it cannot listen on the socket.
 pub fn waiting(settings: ServerSettings, health: bool) -> io::Result<Server> {
     bind(settings, internally(), configure_waiting(health))
+}
+
+/// Serves the internal server of a process that has nothing else to serve.
+///
+/// # Errors
+/// Fails when it cannot listen on the socket.
+pub fn watched(settings: ServerSettings, ready: Arc<AtomicBool>) -> io::Result<Server> {
+    bind(settings, internally(), configure_watched(ready))
 }
 
 /// Serves an API of a process that waits for its stores: all calls are refused with 503.

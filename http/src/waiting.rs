@@ -1,4 +1,8 @@
-//! The servers of a process that waits for its stores: it is alive, but not ready.
+//! The servers of a process that waits for its stores, which is alive but not ready; and the one of a process that
+//! serves nothing but its health.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -17,6 +21,29 @@ pub fn configure_waiting(health: bool) -> impl Fn(&mut ServiceConfig) + Clone + 
             }
             config.service(Resource::new("/readyz").to(not_ready));
         }
+        config.default_service(web::to(not_found));
+    }
+}
+
+/// Mounts the health pages of a process that is ready while it says so, and a 404 for all other paths.
+pub fn configure_watched(
+    ready: Arc<AtomicBool>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    move |config: &mut ServiceConfig| {
+        for path in ["/health", "/healthz"] {
+            config.service(Resource::new(path).to(alive));
+        }
+        let ready = ready.clone();
+        let is_ready = move || {
+            let ready = ready.load(Ordering::Relaxed);
+            async move {
+                match ready {
+                    true => alive().await,
+                    false => not_ready().await,
+                }
+            }
+        };
+        config.service(Resource::new("/readyz").to(is_ready));
         config.default_service(web::to(not_found));
     }
 }

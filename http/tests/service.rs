@@ -18,6 +18,8 @@ mod pings;
 mod resources;
 #[path = "service/rooms.rs"]
 mod rooms;
+#[path = "service/runtimes.rs"]
+mod runtimes;
 #[path = "service/versions.rs"]
 mod versions;
 #[path = "service/wire.rs"]

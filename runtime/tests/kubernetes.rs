@@ -18,6 +18,8 @@ mod namespaces;
 mod pods;
 #[path = "kubernetes/rights.rs"]
 mod rights;
+#[path = "kubernetes/runtimes.rs"]
+mod runtimes;
 #[path = "kubernetes/site.rs"]
 mod site;
 

@@ -69,12 +69,13 @@ impl World {
         let Some((id, work)) = self.works.remove(at) else {
             return false;
         };
-        let unavailable = || WorkResult::Failed(RuntimeError::Unavailable("away".into()));
+        let failed = |why| failed(&work, why);
+        let unavailable = || failed(RuntimeError::Unavailable("away".into()));
         let unknown = || WorkResult::Unknown("took too long".into());
         let result = match outcome {
             Outcome::Works => self.machine.call(&work),
-            Outcome::Invalid => WorkResult::Failed(RuntimeError::Invalid("no".into())),
-            Outcome::Exhausted => WorkResult::Failed(RuntimeError::Exhausted("full".into())),
+            Outcome::Invalid => failed(RuntimeError::Invalid("no".into())),
+            Outcome::Exhausted => failed(RuntimeError::Exhausted("full".into())),
             Outcome::Unavailable => unavailable(),
             Outcome::Unknown => unknown(),
             Outcome::DoneUnavailable => {
@@ -86,7 +87,7 @@ impl World {
                 unknown()
             }
             Outcome::LateUnknown => {
-                self.late.push(work);
+                self.late.push(work.clone());
                 unknown()
             }
         };
@@ -194,4 +195,17 @@ impl World {
         assert_eq!(self.state.stale_results(), stale + 1);
         true
     }
+}
+
+/// A failure as the port of the call reports it.
+fn failed(work: &Work, why: RuntimeError) -> WorkResult {
+    if !matches!(work, Work::EnsureRuntime { .. } | Work::Show(_)) {
+        return WorkResult::Failed(why);
+    }
+    let fault = match &why {
+        RuntimeError::Invalid(_) => PlatformFault::Invalid,
+        RuntimeError::Terminating(_) => PlatformFault::Terminating,
+        _ => PlatformFault::Unavailable,
+    };
+    WorkResult::Refused(PlatformError::new(fault, why.to_string()))
 }

@@ -38,6 +38,12 @@ pub struct Machine {
     pub budget: usize,
     /// If set, creations fail with this text.
     pub creation_fails: Option<String>,
+    /// What the platform shows of the scheduler.
+    pub shown: Arc<Shown>,
+    /// The place has the rights of a runtime.
+    pub has_rights: bool,
+    /// Every call on the platform is refused so.
+    pub platform_fault: Option<PlatformFault>,
     /// Terminations only begin, and end by [`Machine::finish_ending`].
     pub slow_endings: bool,
     /// New instances have no address before [`Machine::place`].
@@ -88,6 +94,8 @@ impl Machine {
             }
             Work::RemovePlace { made_by } => self.remove_place(*made_by),
             Work::Prepare { operation, .. } => self.prepare(*operation),
+            Work::EnsureRuntime { operation } => self.ensure_runtime(*operation),
+            Work::Show(shown) => self.show(shown),
         }
     }
 
@@ -99,6 +107,31 @@ impl Machine {
         WorkResult::Prepared(Prepared { created })
     }
 
+    fn ensure_runtime(&mut self, operation: OperationId) -> WorkResult {
+        if let Some(fault) = self.platform_fault {
+            return WorkResult::Refused(PlatformError::new(fault, "the platform refuses"));
+        }
+        match self.prepare(operation) {
+            WorkResult::Failed(why) => {
+                let fault = PlatformFault::Terminating;
+                WorkResult::Refused(PlatformError::new(fault, why.to_string()))
+            }
+            prepared => {
+                self.has_rights = true;
+                prepared
+            }
+        }
+    }
+
+    fn show(&mut self, shown: &Arc<Shown>) -> WorkResult {
+        if let Some(fault) = self.platform_fault {
+            return WorkResult::Refused(PlatformError::new(fault, "the platform refuses"));
+        }
+        self.has_rights |= shown.is_runtime;
+        self.shown = shown.clone();
+        WorkResult::Done
+    }
+
     fn remove_place(&mut self, made_by: Option<OperationId>) -> WorkResult {
         if made_by.is_some() && self.place.is_some_and(|maker| maker != made_by) {
             return WorkResult::Done;
@@ -106,6 +139,8 @@ impl Machine {
         for room in self.running.keys().cloned().collect::<Vec<_>>() {
             self.gone(&room, None);
         }
+        self.shown = Arc::default();
+        self.has_rights = false;
         if self.place.take().is_some() {
             self.terminating = self.removal_takes;
         }

@@ -76,6 +76,9 @@ impl World {
             return Some(format!("{} is to go", room.id));
         }
         let rooms: BTreeSet<_> = self.stored.rooms.keys().collect();
+        if let Some(why) = self.unshown() {
+            return Some(why);
+        }
         let Some(scheduler) = self.state.scheduler() else {
             return (!rooms.is_empty()).then(|| "rooms of no scheduler".into());
         };
@@ -125,6 +128,43 @@ impl World {
 }
 
 impl World {
+    /// What the platform shows must follow from what is stored, whatever became of earlier orders.
+    fn unshown(&self) -> Option<String> {
+        let (stored, machine) = (&self.stored, &self.machine);
+        let is_runtime = stored
+            .runtime
+            .as_ref()
+            .is_some_and(|r| r.failure.is_empty());
+        if is_runtime && !machine.has_rights {
+            return Some("the runtime has no rights".into());
+        }
+        let is_live = stored.operator.managed && !self.is_terminating();
+        let live = stored.live.values().filter(|_| is_live);
+        let with_rooms = live.filter(|live| live.phase != VersionPhase::Stopped);
+        let configs: Vec<_> = with_rooms.map(|l| (&l.version, &l.config)).collect();
+        let shown = machine.shown.configs.iter();
+        let shown_configs: Vec<_> = shown.map(|c| (&c.version, &c.pairs)).collect();
+        let published = stored
+            .live
+            .values()
+            .find(|live| is_live && live.phase == VersionPhase::Published);
+        let published = published.map(|live| &live.version);
+        let shown = machine.shown.published.as_ref().map(|p| &p.version);
+        let as_it_should = configs == shown_configs && published == shown;
+        let is_kept = is_live || stored.runtime.is_some();
+        (is_kept && !as_it_should).then(|| {
+            format!(
+                "{published:?} and {configs:?} are to be shown, not {:?}",
+                machine.shown
+            )
+        })
+    }
+
+    fn is_terminating(&self) -> bool {
+        let state = self.stored.scheduler.as_ref().map(|s| &s.state);
+        state == Some(&SchedulerPhase::Terminating)
+    }
+
     fn wanted_of_live(&self, active: &Scheduler) -> u64 {
         let live = self.stored.live.values();
         live.map(|live| self.wanted_of(live, active)).sum()

@@ -22,6 +22,7 @@ pub enum Step {
     Add(i32),
     Remove(i32),
     RemoveRoom(usize, bool),
+    Runtime,
     Start(usize),
     Stop(usize, bool),
     Publish(usize),
@@ -129,6 +130,7 @@ fn order(world: &mut World, step: &Step, max_matches: i32) -> Option<Caller> {
             let room = one_of(&world.room_ids(), index)?;
             Command::RemoveRoom { room, force }
         }
+        Step::Runtime => Command::CreateRuntime,
         Step::Start(_)
         | Step::Stop(..)
         | Step::Publish(_)

@@ -28,6 +28,7 @@ pub struct Stored {
     pub rooms: BTreeMap<RoomId, RoomRecord>,
     pub operations: BTreeMap<OperationId, OperationRecord>,
     pub live: BTreeMap<SchedulerVersion, LiveVersion>,
+    pub runtime: Option<RuntimeRecord>,
     pub operator: OperatorRecord,
     pub seq: Seq,
     /// It lost everything, and nothing was written since.
@@ -69,6 +70,7 @@ impl Stored {
                 self.rooms.clear();
                 self.live.clear();
                 self.operator = OperatorRecord::default();
+                self.runtime = None;
                 self.operations.retain(|id, _| id == keep);
             }
             Change::Clear => {
@@ -88,6 +90,7 @@ impl Stored {
                 self.versions.remove(version);
                 self.live.remove(version);
             }
+            Change::PutRuntime(record) => self.runtime = Some((**record).clone()),
             Change::PutOperator(record) => self.operator = *record,
             Change::PutLiveVersion(live) => {
                 let known = self.versions.contains_key(&live.version);
@@ -176,6 +179,7 @@ impl Stored {
             operations: open,
             ended,
             live: self.live.values().cloned().collect(),
+            runtime: self.runtime.clone(),
             operator: self.operator,
             seq: self.seq,
             behind: self.behind,

@@ -104,6 +104,7 @@ impl Settings {
                 schedule_anyway: keys.schedule_anyway,
             }),
             pod_security: keys.pod_security.clone(),
+            platform: self.runtimes.for_kubernetes(),
             pod: PodDefaults {
                 image_pull_secrets: keys.image_pull_secrets.clone(),
                 automount_service_account_token: keys.automount_service_account_token,

@@ -15,6 +15,7 @@ mod nodes;
 mod origin;
 mod redis;
 mod resources;
+mod runtimes;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -29,6 +30,7 @@ pub use nodes::NodeSettings;
 pub use origin::masked;
 pub use redis::RedisRoles;
 pub use resources::ResourceKeys;
+pub use runtimes::RuntimeKeys;
 pub use traces::{Collector, TraceSettings};
 
 use maestro_actors::ActorSettings;
@@ -181,6 +183,8 @@ pub struct Settings {
     pub report_every: Duration,
     /// What rooms use, and who knows it.
     pub resources: ResourceKeys,
+    /// Runtimes, which are made by themselves.
+    pub runtimes: RuntimeKeys,
     /// What callers of the K8s manager's orders have to send; `None`: they are on this machine.
     pub manager_token: Option<ManagerToken>,
     /// Values of keys that have no effect in this build.
@@ -229,6 +233,7 @@ impl Default for Settings {
             actor_threads: None,
             report_every: Duration::from_secs(10),
             resources: ResourceKeys::default(),
+            runtimes: RuntimeKeys::default(),
             manager_token: None,
             unused: BTreeMap::new(),
         }

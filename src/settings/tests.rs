@@ -615,14 +615,24 @@ fn the_token_of_the_k8s_manager_is_never_shown_and_decides_who_may_give_orders()
 #[test]
 fn variables_of_the_k8s_manager_mean_keys_of_ours() {
     let of = |pairs: &[(&str, &str)]| from_env(pairs).unwrap();
-    let loaded = of(&[("KRE_PORT", "50099"), ("KRE_PROMETHEUS_URL", "http://p:1")]);
+    let loaded = of(&[
+        ("KRE_PORT", "50099"),
+        ("KRE_PROMETHEUS_URL", "http://p:1"),
+        ("KRE_DEVELOPMENT_MODE", "true"),
+        ("KRE_BASE_DOMAIN_NAME", "games.test"),
+        ("KRE_KUBERNETES_OPERATOR_VERSION", "v7"),
+    ]);
+    let runtimes = &loaded.settings.runtimes;
+    assert!(runtimes.development);
+    assert_eq!(runtimes.base_domain, "games.test");
+    assert_eq!(runtimes.operator_version, "v7");
     assert_eq!(loaded.settings.grpc.port, 50_099);
     assert_eq!(loaded.settings.resources.url, "http://p:1");
     assert!(loaded.is_set_by_hand("grpc.port"));
     // A Service called `kre` injects such a variable, and others of the manager have no meaning here.
     let others = [
         ("KRE_PORT", "tcp://10.0.0.1:80"),
-        ("KRE_DEVELOPMENT_MODE", "true"),
+        ("KRE_SHARED_STORAGECLASS", "standard"),
     ];
     let loaded = of(&others);
     assert!(!loaded.is_set_by_hand("grpc.port"));

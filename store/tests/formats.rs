@@ -7,7 +7,9 @@
 mod support;
 
 use maestro_core::{
-    domain::{Definition, Instance, LiveVersion, RoomRecord, RoomStatus, SchedulerName},
+    domain::{
+        Definition, Instance, LiveVersion, RoomRecord, RoomStatus, RuntimeRecord, SchedulerName,
+    },
     ports::{Change, Loaded, OperatorRecord, Reads, SchedulerFilter},
 };
 use maestro_store::embedded::EmbeddedStore;
@@ -208,10 +210,18 @@ async fn a_scheduler_of_a_file_of_format_3_is_not_managed_and_can_become_it() {
     assert_eq!(definitions, expected);
     assert_eq!(loaded.ended.len(), 1);
     let live = LiveVersion::stopped("v1.0.0".into());
+    let runtime = RuntimeRecord {
+        made_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        failure: String::new(),
+    };
     owner
-        .put(vec![Change::PutLiveVersion(Box::new(live.clone()))])
+        .put(vec![
+            Change::PutLiveVersion(Box::new(live.clone())),
+            Change::PutRuntime(Box::new(runtime.clone())),
+        ])
         .await;
     assert_eq!(owner.load().await.live, [live]);
+    assert_eq!(owner.load().await.runtime, Some(runtime));
     store.close().await;
     assert!(dir.path().join("maestro.redb.before-format-4").is_file());
 }

@@ -10,11 +10,12 @@ use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::messages::GetRoomsSummaryRequest;
 use maestro_api::{
     Apis, Backup, BackupDone, ManagerAccess, RequestContext, ResourceSettings, ResourcesService,
-    Status, VersionsService, owned, routed,
+    RuntimesService, Status, VersionsService, owned, routed,
 };
 use maestro_core::ports::{Member, Ownership};
 use maestro_core::settings::CoreSettings;
 use maestro_grpc::{Audience, Bounds, GrpcClient, GrpcPeers, GrpcServer, NodeSecret};
+use maestro_http::runtimes::RuntimeParts;
 use maestro_http::versions::VersionParts;
 use maestro_http::{
     ConnectionTimeouts, InternalParts, ManagementParts, RefusedRequests, ServerSettings, Trusted,
@@ -82,6 +83,7 @@ fn of_client(client: GrpcClient) -> Apis {
         rooms: client.clone(),
         operator: client.clone(),
         metrics: client.clone(),
+        runtimes: client.clone(),
         versions: client,
     }
 }
@@ -110,8 +112,15 @@ async fn node(store: &Arc<FakeStore>, runtime: Arc<FakeRuntime>, member: Member)
 fn services(node: &Node) -> Apis {
     let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
     let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
+    let runtimes = RuntimesService::new(node.clone(), Duration::from_secs(5));
     let versions = VersionsService::new(node.clone(), "http://rooms".into(), Handle::current());
-    Apis::of(node, backup(), Arc::new(metrics), Arc::new(versions))
+    Apis::of(
+        node,
+        backup(),
+        Arc::new(metrics),
+        Arc::new(runtimes),
+        Arc::new(versions),
+    )
 }
 
 fn backup() -> Backup {
@@ -210,6 +219,10 @@ impl Site {
         let beside = ManagementParts {
             operator: apis.operator,
             metrics: apis.metrics,
+            runtimes: RuntimeParts {
+                runtimes: apis.runtimes,
+                access: ManagerAccess::default(),
+            },
             versions: VersionParts {
                 orders: apis.versions.clone(),
                 until_done: apis.versions,

@@ -1,6 +1,7 @@
 //! The built binary with rooms in pods of a real control plane. A kubelet of the tests runs each pod as a process of
 //! this machine, which pings over HTTP as any room does.
 
+mod acceptance;
 mod away;
 mod cluster;
 mod figures;
@@ -11,6 +12,7 @@ mod nodes;
 #[path = "../takeover/recording.rs"]
 mod recording;
 mod refused;
+mod runtimes;
 #[path = "../takeover/served.rs"]
 mod served;
 mod site;

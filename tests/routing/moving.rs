@@ -8,8 +8,8 @@ use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::codec::decode;
 use maestro_api::codec::messages::*;
 use maestro_api::{
-    Apis, BackupError, RequestContext, ResourceSettings, ResourcesService, VersionsService, owned,
-    routed,
+    Apis, BackupError, RequestContext, ResourceSettings, ResourcesService, RuntimesService,
+    VersionsService, owned, routed,
 };
 use maestro_core::ports::Member;
 use maestro_core::settings::CoreSettings;
@@ -54,8 +54,15 @@ impl Real {
         let (metrics, settings) = (FakeMetrics::new(), ResourceSettings::default());
         let metrics = ResourcesService::new(node.clone(), metrics, settings, Handle::current());
         let url = "http://rooms".to_owned();
+        let runtimes = RuntimesService::new(node.clone(), LONG);
         let versions = VersionsService::new(node.clone(), url, Handle::current());
-        let services = Apis::of(&node, backup, Arc::new(metrics), Arc::new(versions));
+        let services = Apis::of(
+            &node,
+            backup,
+            Arc::new(metrics),
+            Arc::new(runtimes),
+            Arc::new(versions),
+        );
         let registry = prometheus::Registry::new();
         let served = owned(&node, services.clone());
         let server = GrpcServer::new(

@@ -9,7 +9,8 @@ use maestro_api::codec::messages::*;
 use maestro_api::codec::{Message, decode, encode};
 use maestro_api::{
     ApiResult, Apis, ManagementApi, NodeWatch, OperatorApi, RequestContext, ResourceMetricsApi,
-    RoomsApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls, rooms_calls,
+    RoomsApi, RuntimeApi, Status, Tick, VersionsApi, Watch, management_calls, operator_calls,
+    rooms_calls,
 };
 use maestro_grpc::{ActorsShownTo, Audience, Bounds, GrpcServer};
 use serde_json::Value;
@@ -36,6 +37,7 @@ pub fn start(
         rooms: actor.clone(),
         operator: actor.clone(),
         metrics: actor.clone(),
+        runtimes: actor.clone(),
         versions: actor,
     };
     let running = tokio::runtime::Builder::new_multi_thread()
@@ -105,6 +107,24 @@ impl ResourceMetricsApi for Actor {
     }
 }
 
+#[async_trait::async_trait]
+impl RuntimeApi for Actor {
+    async fn create(
+        &self,
+        _: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::Response> {
+        self.answer("create", &request)
+    }
+
+    async fn runtime_status(
+        &self,
+        _: &RequestContext,
+        request: runtime::Request,
+    ) -> ApiResult<runtime::RuntimeStatusResponse> {
+        self.answer("runtime_status", &request)
+    }
+}
 macro_rules! orders {
     ($($rpc:ident)*) => {
         #[async_trait]

@@ -62,8 +62,7 @@ impl Far {
     }
 
     /// The status of an order over HTTP.
-    fn orders(&mut self, port: &str, header: &str) -> String {
-        let path = path(V1, "start");
+    fn orders(&mut self, port: &str, path: &str, header: &str) -> String {
         self.prints(&format!(
             "curl -s --retry 5 --retry-connrefused -o /dev/null -w '%{{http_code}}' {header} -X POST http://{HERE}:{port}{path}"
         ))
@@ -71,15 +70,15 @@ impl Far {
 
     /// The code of an order over gRPC, whose message is empty. A refusal comes before the message was read, and curl
     /// sometimes loses such an answer; then it asks again.
-    fn calls(&mut self, port: &str, header: &str) -> String {
-        let mut answers = (0..20).map(|_| self.call(port, header));
+    fn calls(&mut self, port: &str, method: &str, header: &str) -> String {
+        let mut answers = (0..20).map(|_| self.call(port, method, header));
         answers.find(|code| !code.is_empty()).unwrap_or_default()
     }
 
-    fn call(&mut self, port: &str, header: &str) -> String {
+    fn call(&mut self, port: &str, method: &str, header: &str) -> String {
         self.prints(&format!(
             "printf '\\0\\0\\0\\0\\0' | curl -s --http2-prior-knowledge -o /dev/null -D - {header} -H 'content-type: application/grpc' -H 'te: trailers' \
-             --data-binary @- http://{HERE}:{port}/version.VersionService/Start | tr -d '\\r' | sed -n 's/^grpc-status: //p' | head -1"
+             --data-binary @- http://{HERE}:{port}/{method} | tr -d '\\r' | sed -n 's/^grpc-status: //p' | head -1"
         ))
     }
 }
@@ -153,10 +152,19 @@ async fn inside() {
         port(&maestro.grpc).to_owned(),
     );
     let right = format!("-H 'Authorization: Bearer {TOKEN}'");
+    let (start, create) = (path(V1, "start"), "/schedulers/lobby/runtime");
+    let methods = [
+        "version.VersionService/Start",
+        "runtime.RuntimeService/Create",
+    ];
     // Without a token only this machine may give orders: this one reaches the check of its message.
-    assert_eq!(far.orders(&http, ""), "403");
-    assert_eq!(far.orders(&http, &right), "403");
-    assert_eq!(far.calls(&grpc, ""), "7");
+    for order in [start.as_str(), create] {
+        assert_eq!(far.orders(&http, order, ""), "403");
+        assert_eq!(far.orders(&http, order, &right), "403");
+    }
+    for method in methods {
+        assert_eq!(far.calls(&grpc, method, ""), "7");
+    }
     done(&maestro, V1, "start").await;
     assert!(maestro.stop().success());
 
@@ -170,13 +178,16 @@ async fn inside() {
         port(&maestro.management).to_owned(),
         port(&maestro.grpc).to_owned(),
     );
-    assert_eq!(far.orders(&http, ""), "401");
-    assert_eq!(far.calls(&grpc, ""), "16");
-    assert_eq!(
-        far.calls(&grpc, "-H 'Authorization: Bearer known-to-operatorz'"),
-        "16"
-    );
-    // Taken, and then refused for what it says: the version is started, and a message has to name one.
-    assert_eq!(far.orders(&http, &right), "409");
-    assert_eq!(far.calls(&grpc, &right), "3");
+    // With the right one it is taken, and then refused for what it says: the version is started, and a message has to
+    // name one. A runtime can be made again.
+    for (order, taken) in [(start.as_str(), "409"), (create, "202")] {
+        assert_eq!(far.orders(&http, order, ""), "401");
+        assert_eq!(far.orders(&http, order, &right), taken);
+    }
+    for method in methods {
+        assert_eq!(far.calls(&grpc, method, ""), "16");
+        let wrong = "-H 'Authorization: Bearer known-to-operatorz'";
+        assert_eq!(far.calls(&grpc, method, wrong), "16");
+        assert_eq!(far.calls(&grpc, method, &right), "3");
+    }
 }

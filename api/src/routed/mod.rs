@@ -10,6 +10,7 @@ mod drain;
 mod metrics;
 mod owned;
 mod router;
+mod runtimes;
 mod versions;
 mod way;
 
@@ -40,6 +41,7 @@ fn over<W: Way>(way: W) -> Apis {
         rooms: apis.clone(),
         operator: apis.clone(),
         metrics: apis.clone(),
+        runtimes: apis.clone(),
         versions: apis,
     }
 }

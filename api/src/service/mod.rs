@@ -10,6 +10,7 @@ mod nodes;
 mod operator;
 mod resources;
 mod rooms;
+mod runtimes;
 mod versions;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use maestro_core::state::{Command, Reply};
 
 use crate::{
     ApiResult, ManagementApi, OperatorApi, RequestContext, ResourceMetricsApi, RoomsApi,
-    VersionsApi,
+    RuntimeApi, VersionsApi,
 };
 pub use backup::{Backup, BackupDone, BackupError};
 pub use management::ManagementService;
@@ -27,6 +28,7 @@ pub(crate) use nodes::no_such_node;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use resources::{CpuUnit, ResourceSettings, ResourcesService};
 pub use rooms::RoomsService;
+pub use runtimes::RuntimesService;
 pub use versions::{UntilDone, VersionsService};
 
 /// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
@@ -54,6 +56,8 @@ pub struct Apis {
     pub operator: Arc<dyn OperatorApi>,
     /// What the rooms of a version use.
     pub metrics: Arc<dyn ResourceMetricsApi>,
+    /// Runtimes, which are made by themselves.
+    pub runtimes: Arc<dyn RuntimeApi>,
     /// Orders about versions.
     pub versions: Arc<dyn VersionsApi>,
 }
@@ -64,6 +68,7 @@ impl Apis {
         node: &Node,
         backup: Backup,
         metrics: Arc<dyn ResourceMetricsApi>,
+        runtimes: Arc<dyn RuntimeApi>,
         versions: Arc<dyn VersionsApi>,
     ) -> Self {
         Self {
@@ -71,6 +76,7 @@ impl Apis {
             rooms: Arc::new(RoomsService::new(node.clone())),
             operator: Arc::new(OperatorService::new(node.clone(), backup)),
             metrics,
+            runtimes,
             versions,
         }
     }

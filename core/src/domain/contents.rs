@@ -63,6 +63,9 @@ impl Definition {
                     version: input.any_version()?,
                 }
             }
+            "create_runtime" => Self::CreateRuntime {
+                fault: input()?.get("fault")?,
+            },
             "start_version" => Self::StartVersion {
                 version: input()?.version()?,
             },
@@ -183,6 +186,10 @@ mod tests {
                 reason: "spring_cleaning".into(),
                 force: true,
                 version: None,
+            },
+            Definition::CreateRuntime { fault: None },
+            Definition::CreateRuntime {
+                fault: Some(crate::domain::PlatformFault::Forbidden),
             },
             Definition::StartVersion {
                 version: "v2.0.0".into(),

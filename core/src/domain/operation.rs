@@ -3,6 +3,7 @@
 use super::ids::{OperationId, RoomId, SchedulerName};
 use super::live_version::ConfigRestart;
 use super::reason::ReasonWord;
+use super::runtime_record::PlatformFault;
 use super::scheduler::Scheduler;
 use super::version::SchedulerVersion;
 use jiff::Timestamp;
@@ -75,6 +76,11 @@ pub enum Definition {
     SwitchActiveVersion {
         /// The version to activate.
         new_active_version: SchedulerVersion,
+    },
+    /// Makes the place of a runtime and the rights in it, also before there is a scheduler.
+    CreateRuntime {
+        /// What the caller can do about its failure. The rest of the journal is forgotten with the end.
+        fault: Option<PlatformFault>,
     },
     /// Gives a version of a managed scheduler its rooms.
     StartVersion {
@@ -160,6 +166,7 @@ impl Definition {
             Self::CreateScheduler { .. } => "create_scheduler",
             Self::CreateNewSchedulerVersion { .. } => "create_new_scheduler_version",
             Self::SwitchActiveVersion { .. } => "switch_active_version",
+            Self::CreateRuntime { .. } => "create_runtime",
             Self::StartVersion { .. } => "start_version",
             Self::StopVersion { .. } => "stop_version",
             Self::PublishVersion { .. } => "publish_version",
@@ -181,6 +188,7 @@ impl Definition {
             Self::CreateScheduler { .. }
             | Self::CreateNewSchedulerVersion { .. }
             | Self::SwitchActiveVersion { .. }
+            | Self::CreateRuntime { .. }
             | Self::StartVersion { .. }
             | Self::StopVersion { .. }
             | Self::PublishVersion { .. }
@@ -212,11 +220,16 @@ impl Definition {
         }
     }
 
-    /// Whether it leaves its lane once it has begun: it waits for rooms that other operations create and end.
+    /// Whether it leaves its lane once it has begun: it waits for rooms that other operations create and end, or until
+    /// the platform leads to the published version.
     pub fn observes(&self) -> bool {
         matches!(
             self,
-            Self::StartVersion { .. } | Self::StopVersion { .. } | Self::UpdateVersionConfig { .. }
+            Self::StartVersion { .. }
+                | Self::StopVersion { .. }
+                | Self::PublishVersion { .. }
+                | Self::UnpublishVersion { .. }
+                | Self::UpdateVersionConfig { .. }
         )
     }
 
@@ -280,7 +293,9 @@ impl Definition {
             Self::HealthController {
                 took_action: Some(took),
             } => json!({ "took_action": took }),
+            Self::CreateRuntime { fault: Some(fault) } => json!({ "fault": fault }),
             Self::HealthController { took_action: None }
+            | Self::CreateRuntime { fault: None }
             | Self::StorageCleanUp
             | Self::DeleteScheduler => json!({}),
             Self::TestOperation { sleep_seconds } => json!({ "sleepSeconds": sleep_seconds }),
@@ -331,6 +346,18 @@ pub struct OperationRecord {
     /// What the next owner needs in order to resume it.
     #[serde(rename = "journal")]
     pub resume: ResumeState,
+}
+
+impl OperationRecord {
+    /// Begins the line of a history that says why the operation failed.
+    pub const FAILED: &str = "operation execution failed";
+
+    /// Why it failed, also after its end; `None` if it did not.
+    pub fn failure(&self) -> Option<&str> {
+        let lines = self.history.iter().rev();
+        let mut failures = lines.filter_map(|line| line.event.strip_prefix(Self::FAILED));
+        failures.find_map(|rest| rest.strip_prefix(": "))
+    }
 }
 
 /// What a resumed attempt needs to know; not part of the contract's documents.

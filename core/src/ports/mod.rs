@@ -5,6 +5,7 @@ mod clock;
 mod forwarder;
 mod metrics;
 mod ownership;
+mod platform;
 mod runtime;
 mod store;
 
@@ -13,5 +14,6 @@ pub use clock::Clock;
 pub use forwarder::*;
 pub use metrics::*;
 pub use ownership::*;
+pub use platform::*;
 pub use runtime::*;
 pub use store::*;

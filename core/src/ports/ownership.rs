@@ -67,7 +67,7 @@ pub enum Owner {
     Held(Holder),
     /// Nobody: its last owner released it, or its session has ended.
     Nobody,
-    /// There is no such scheduler, and no operation for one.
+    /// There is no such scheduler, and neither a runtime nor an operation for one.
     Unknown,
 }
 
@@ -114,7 +114,7 @@ pub struct Outbox {
 /// Acquires and renews schedulers in batches: a node asks once for all of its own.
 #[async_trait]
 pub trait Ownership: Send + Sync + 'static {
-    /// Names of all schedulers that exist, and of those that only have operations that have not ended.
+    /// Names of all schedulers that exist, and of those that only have a runtime, or operations that have not ended.
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError>;
     /// This node.
     fn myself(&self) -> Member;

@@ -40,7 +40,7 @@ pub enum Change {
     },
     /// Overwrites the document of a stored version; its creation time stays (D32).
     UpdateVersion(Arc<Scheduler>),
-    /// Deletes the row, versions, rooms and all operations except `keep`.
+    /// Deletes the row, versions, rooms, the runtime and all operations except `keep`.
     DeleteScheduler {
         /// The deletion itself, which clients read after the scheduler is gone.
         keep: OperationId,
@@ -59,6 +59,8 @@ pub enum Change {
     /// Stores the state of a version of a managed scheduler. It goes with the version's document, or with the
     /// scheduler.
     PutLiveVersion(Box<LiveVersion>),
+    /// Stores a runtime, also under a name that has no scheduler. It goes with the scheduler.
+    PutRuntime(Box<RuntimeRecord>),
     /// Stores an operator's decisions about the rollout or the queues.
     PutOperator(OperatorRecord),
     /// Inserts an operation, or overwrites it.
@@ -234,6 +236,8 @@ pub struct Loaded {
     pub ended: Vec<EndedOperation>,
     /// The states of versions, in any order.
     pub live: Vec<LiveVersion>,
+    /// The runtime that was created by itself, if one was; there may be no scheduler yet.
+    pub runtime: Option<RuntimeRecord>,
     /// The operator's decisions; the default if there are none.
     pub operator: OperatorRecord,
     /// The last batch that was stored; the next one must name it as its previous.

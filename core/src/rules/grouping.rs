@@ -75,6 +75,7 @@ enum Subject<'a> {
     Operation(OperationId),
     OperationLease(OperationId),
     Operator,
+    Runtime,
     LiveVersion(&'a SchedulerVersion),
     Scheduler,
 }
@@ -86,6 +87,7 @@ fn subject(change: &Change) -> Option<Subject<'_>> {
         Change::PutOperation(operation) => Some(Subject::Operation(operation.id)),
         Change::RenewOperationLease { operation, .. } => Some(Subject::OperationLease(*operation)),
         Change::PutOperator(_) => Some(Subject::Operator),
+        Change::PutRuntime(_) => Some(Subject::Runtime),
         Change::PutLiveVersion(live) => Some(Subject::LiveVersion(&live.version)),
         Change::UpdateScheduler(_) => Some(Subject::Scheduler),
         _ => None,

@@ -2,6 +2,7 @@
 
 use super::views::{
     LiveVersionView, NodesPage, RolloutView, RoomDetail, RoomPage, RoomQuery, RoomsSummary,
+    RuntimeView,
 };
 use crate::domain::*;
 use crate::ports::Forwarding;
@@ -52,6 +53,10 @@ pub enum Command {
     SwitchVersion(SchedulerVersion),
     /// Deletes the scheduler and its rooms.
     DeleteScheduler,
+    /// Makes the runtime of the name, whether it has a scheduler or not.
+    CreateRuntime,
+    /// The runtime as it is stored, and whether it is being made.
+    Runtime,
     /// Gives a stored version its rooms. The first one makes the scheduler a managed one (architecture 6, Live
     /// versions).
     StartVersion {
@@ -146,9 +151,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command creates the scheduler.
+    /// Whether the command makes the name exist, with a scheduler or with a runtime.
     pub fn makes_scheduler(&self) -> bool {
-        matches!(self, Self::CreateScheduler(_))
+        matches!(self, Self::CreateScheduler(_) | Self::CreateRuntime)
     }
 
     /// Whether it is a read: reads are answered from memory, also during an outage of the store.
@@ -159,6 +164,7 @@ impl Command {
             | Self::RoomsSummary
             | Self::Rollout
             | Self::LiveVersions
+            | Self::Runtime
             | Self::Nodes { .. }
             | Self::Address(_)
             | Self::Forward(_) => true,
@@ -167,6 +173,7 @@ impl Command {
             | Self::Patch(_)
             | Self::SwitchVersion(_)
             | Self::DeleteScheduler
+            | Self::CreateRuntime
             | Self::StartVersion { .. }
             | Self::StopVersion { .. }
             | Self::PublishVersion(_)
@@ -193,6 +200,8 @@ impl Command {
             Self::Patch(_) => "patch",
             Self::SwitchVersion(_) => "switch_version",
             Self::DeleteScheduler => "delete_scheduler",
+            Self::CreateRuntime => "create_runtime",
+            Self::Runtime => "runtime",
             Self::StartVersion { .. } => "start_version",
             Self::StopVersion { .. } => "stop_version",
             Self::PublishVersion(_) => "publish_version",
@@ -251,6 +260,8 @@ pub enum Reply {
     Room(Box<RoomDetail>),
     /// For [`Command::LiveVersions`], in order.
     LiveVersions(Vec<LiveVersionView>),
+    /// For [`Command::Runtime`].
+    Runtime(RuntimeView),
     /// For [`Command::Nodes`].
     Nodes(NodesPage),
     /// For the commands about rollouts: the progress after them.

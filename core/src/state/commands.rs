@@ -1,6 +1,6 @@
 //! Commands of users (contract 2.4), and their immediate answers: mostly an operation's id.
 
-use super::operations::Enqueue;
+use super::operations::{Enqueue, being_removed};
 use crate::domain::*;
 use crate::ports::Change;
 use crate::rules::{patch::Patch, validation};
@@ -55,6 +55,8 @@ pub(super) fn obey(
         Command::TestOperation { sleep_seconds } => {
             test_operation(fleet, operations, turn, sleep_seconds)
         }
+        Command::CreateRuntime => operations.order_runtime(fleet, turn),
+        Command::Runtime => operations.runtime_view(fleet),
         Command::StartVersion {
             version,
             images,
@@ -95,6 +97,10 @@ pub(super) fn create(
     if fleet.scheduler.is_some() {
         turn.reports.push(Report::DuplicateCreate);
         return Err(already_exists(&fleet.name));
+    }
+    // A deletion that is under way would take the new scheduler with it.
+    if operations.is_deleting() {
+        return Err(being_removed(&fleet.name));
     }
     operations.end_orphans(fleet, turn);
     scheduler.name = fleet.name.clone();
@@ -193,7 +199,9 @@ pub(super) fn delete(
     operations: &mut Operations,
     turn: &mut Turn,
 ) -> CommandResult {
-    fleet.active(missing_for_delete)?;
+    if fleet.runtime.is_none() {
+        fleet.active(missing_for_delete)?;
+    }
     // A repeated request refers to the same deletion, whose id stays known after its end.
     let under_way = |r: &&OperationRecord| matches!(r.definition, Definition::DeleteScheduler);
     if let Some(open) = operations.open().find(under_way) {

@@ -134,6 +134,7 @@ impl SchedulerState {
         let observed = self.operations.observe_wake();
         let always = [
             t.touches,
+            self.fleet.showing_wake(),
             l.leases,
             self.operations.operations_wake(),
             self.fleet.protection_wake(),
@@ -196,6 +197,7 @@ fn settle(fleet: &mut Fleet, operations: &mut Operations, turn: &mut Turn) {
         }
     }
     fleet.protect(turn);
+    fleet.show(turn, || operations.moves_place());
     fleet.tell_recovery(turn);
     operations.orphans_due = operations.orphans_wake(fleet, turn.now);
 }

@@ -24,6 +24,7 @@ impl SchedulerState {
         let mut fleet = Fleet::new(name, settings, scheduler, versions, loaded.operator);
         let live = loaded.live.into_iter();
         fleet.live = live.map(|live| (live.version.clone(), live)).collect();
+        fleet.runtime = loaded.runtime;
         if fleet.is_managed() {
             fleet.follow_active();
         }

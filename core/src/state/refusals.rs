@@ -26,6 +26,10 @@ pub(super) fn missing(name: &SchedulerName) -> Refusal {
     not_found(format!("scheduler {name} not found"))
 }
 
+pub(super) fn without_runtime(name: &SchedulerName) -> Refusal {
+    not_found(format!("{name} has no runtime: create it first"))
+}
+
 pub(super) fn missing_for_version(name: &SchedulerName) -> Refusal {
     not_found(format!(
         "no scheduler found, can not create new version for inexistent scheduler: scheduler {name} not found"
@@ -54,6 +58,9 @@ pub(super) fn unpublished(name: &SchedulerName) -> Refusal {
 pub fn refuse_unknown(name: &SchedulerName, command: &Command) -> Option<Refusal> {
     Some(match command {
         Command::CreateScheduler(_) => return None,
+        Command::CreateRuntime if name.as_str().contains(':') => missing(name),
+        Command::CreateRuntime => return None,
+        Command::Runtime => without_runtime(name),
         // No scheduler can have such a name, and in Redis its keys would be those of another one (contract 8.2).
         Command::SwitchVersion(_) if name.as_str().contains(':') => missing(name),
         Command::SwitchVersion(_) => return None,

@@ -67,6 +67,11 @@ pub enum Report {
         /// The cause of the last failure.
         cause: String,
     },
+    /// The platform does not show what it should. Reported again only with another cause.
+    NotShown {
+        /// What happened, and what to do.
+        why: String,
+    },
     /// The scheduler is not `on-error` any more.
     InSyncAgain,
 }

@@ -24,6 +24,8 @@ pub(in crate::state) fn on_work_done(
     match purpose {
         Purpose::Prepare(_) => operations.on_prepared(fleet, turn, result),
         Purpose::RemovePlace(_) => operations.on_place_removed(fleet, turn, result),
+        Purpose::EnsureRuntime(_) => operations.on_runtime_ensured(fleet, turn, result),
+        Purpose::Show => fleet.on_shown(turn, &result),
         Purpose::Ports { operation, room } => {
             creations::on_ports(fleet, operations, turn, operation, room, result)
         }

@@ -22,6 +22,8 @@ impl SchedulerState {
 
 /// The row comes first, because a store accepts no version without it.
 fn documents(fleet: &Fleet, changes: &mut Vec<Change>) {
+    let runtime = fleet.runtime.iter();
+    changes.extend(runtime.map(|runtime| Change::PutRuntime(Box::new(runtime.clone()))));
     let Some(active) = &fleet.scheduler else {
         return;
     };

@@ -22,6 +22,15 @@ pub struct RoomQuery {
     pub limit: usize,
 }
 
+/// A runtime as the owner of its name knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeView {
+    /// The operation that makes it, while it runs or waits.
+    pub creating: Option<OperationId>,
+    /// How the last attempt to make it ended; `None` before the first one has.
+    pub record: Option<RuntimeRecord>,
+}
+
 /// A stored version as its owner knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveVersionView {

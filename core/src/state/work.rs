@@ -1,7 +1,7 @@
 //! Calls on the runtime, as the state machine orders them.
 
 use crate::domain::*;
-use crate::ports::{Prepared, Protection, RoomOrder, RuntimeError, Urgency};
+use crate::ports::{PlatformError, Prepared, Protection, RoomOrder, RuntimeError, Shown, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkId(pub u64);
 
-/// A call on the runtime, executed outside of the actor.
+/// A call on the runtime or the platform, executed outside of the actor.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Creates the place for the scheduler's rooms.
@@ -24,6 +24,13 @@ pub enum Work {
         /// If set, only a place that this operation made (D17).
         made_by: Option<OperationId>,
     },
+    /// Makes a runtime as a whole.
+    EnsureRuntime {
+        /// The operation that orders it.
+        operation: OperationId,
+    },
+    /// Makes the platform show this of the scheduler.
+    Show(Arc<Shown>),
     /// Draws host ports for a room that is to be created.
     ReservePorts {
         /// The room, which has no row yet.
@@ -59,6 +66,8 @@ impl Work {
         match self {
             Self::Prepare { .. } => "prepare",
             Self::RemovePlace { .. } => "remove_place",
+            Self::EnsureRuntime { .. } => "ensure_runtime",
+            Self::Show(_) => "show",
             Self::ReservePorts { .. } => "reserve_ports",
             Self::ReleasePorts { .. } => "release_ports",
             Self::CreateRoom(_) => "create_room",
@@ -91,6 +100,8 @@ pub enum WorkResult {
     Created(Instance),
     /// The runtime did not do it.
     Failed(RuntimeError),
+    /// The platform did not do it.
+    Refused(PlatformError),
     /// It timed out or was canceled: whether it took effect is unknown.
     Unknown(String),
 }

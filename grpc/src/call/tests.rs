@@ -12,7 +12,7 @@ use crate::script::{Does, Script};
 use crate::server::routes;
 use crate::{
     API_DESCRIPTORS, CONTROL_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS,
-    VERSION_DESCRIPTORS,
+    RUNTIME_DESCRIPTORS, VERSION_DESCRIPTORS,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,7 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         PUBLIC_DESCRIPTORS,
         CONTROL_DESCRIPTORS,
         RESOURCES_DESCRIPTORS,
+        RUNTIME_DESCRIPTORS,
         VERSION_DESCRIPTORS,
     ]
     .map(|set| FileDescriptorSet::decode(set).unwrap());
@@ -120,14 +121,14 @@ async fn every_call_of_the_proto_files_reaches_its_method() {
         .values()
         .flat_map(|file| file.service.iter().map(|s| (file.package(), s)))
         .collect();
-    assert_eq!(services.len(), 8);
+    assert_eq!(services.len(), 9);
     for (package, service) in services {
         for method in &service.method {
             let path = format!("/{package}.{}/{}", service.name(), method.name());
             let told = call(&script, &path, &[], framed(b"")).await;
             assert_eq!(told.code, "0", "{path}");
             // A call changes something unless its name begins with one of these verbs.
-            let reads = ["Get", "List", "Read", "Watch"]
+            let reads = ["Get", "List", "Read", "Watch", "RuntimeStatus"]
                 .iter()
                 .any(|word| method.name().starts_with(word));
             assert_eq!(

@@ -18,17 +18,21 @@ use crate::api::operations_service_server::OperationsServiceServer;
 use crate::api::operator_service_server::OperatorServiceServer;
 use crate::api::resource_metrics_service_server::ResourceMetricsServiceServer;
 use crate::api::rooms_service_server::RoomsServiceServer;
+use crate::api::runtime_service_server::RuntimeServiceServer;
 use crate::api::schedulers_service_server::SchedulersServiceServer;
 use crate::api::version_service_server::VersionServiceServer;
 use crate::call::{Calls, MESSAGE_MAX, Metrics};
 use crate::connections::{Bounds, incoming};
 use crate::crowd::{STREAMS_MAX, TURNS_MAX};
 use crate::identity::NodeSecret;
-use crate::manager::{ResourceMetrics, Versions};
+use crate::manager::{ResourceMetrics, Runtimes, Versions};
 use crate::pings::{Pings, wire::ping_service_server::PingServiceServer};
 use crate::services::{Audience, Control, Fleet, Operations, Operator, Rooms, Schedulers};
 use crate::tls::NodeTls;
-use crate::{API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS, VERSION_DESCRIPTORS};
+use crate::{
+    API_DESCRIPTORS, PUBLIC_DESCRIPTORS, RESOURCES_DESCRIPTORS, RUNTIME_DESCRIPTORS,
+    VERSION_DESCRIPTORS,
+};
 
 /// Concurrent calls per connection, of both kinds; further calls wait at the client.
 const CALLS_MAX: u32 = (TURNS_MAX + STREAMS_MAX) as u32;
@@ -43,9 +47,10 @@ const PING_MORE: usize = 1 << 10;
 
 /// The names that the health service knows: the whole server, and each service.
 fn health_names(audience: Audience) -> &'static [&'static str] {
-    const ALL: [&str; 8] = [
+    const ALL: [&str; 9] = [
         "",
         "resourcemetrics.ResourceMetricsService",
+        "runtime.RuntimeService",
         "version.VersionService",
         "maestro.v1.FleetService",
         "maestro.v1.OperatorService",
@@ -55,7 +60,7 @@ fn health_names(audience: Audience) -> &'static [&'static str] {
     ];
     match audience {
         Audience::Public(_) | Audience::Nodes => &ALL,
-        Audience::Manager => &ALL[..3],
+        Audience::Manager => &ALL[..4],
     }
 }
 
@@ -180,6 +185,7 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
     let reflection = || {
         let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(RESOURCES_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(RUNTIME_DESCRIPTORS)
             .register_encoded_file_descriptor_set(VERSION_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
         match audience {
@@ -192,8 +198,10 @@ pub fn routes(apis: Apis, audience: Audience, drain: CancellationToken) -> io::R
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
     let metrics = ResourceMetricsServiceServer::new(ResourceMetrics(apis.metrics.clone()));
+    let runtimes = RuntimeServiceServer::new(Runtimes(apis.runtimes.clone()));
     let versions = VersionServiceServer::new(Versions(apis.versions.clone()));
     let routes = Routes::new(metrics.max_decoding_message_size(MESSAGE_MAX))
+        .add_service(runtimes.max_decoding_message_size(MESSAGE_MAX))
         .add_service(versions.max_decoding_message_size(MESSAGE_MAX))
         .add_service(v1.max_decoding_message_size(MESSAGE_MAX))
         .add_service(v1alpha.max_decoding_message_size(MESSAGE_MAX));

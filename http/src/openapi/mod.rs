@@ -74,6 +74,7 @@ fn build() -> Tree {
     let ours = [
         (vec![Server::Management], crate::operator::ENDPOINTS),
         (vec![Server::Management], crate::resources::ENDPOINTS),
+        (vec![Server::Management], crate::runtimes::ENDPOINTS),
         (vec![Server::Management], crate::versions::ENDPOINTS),
         (vec![Server::Internal], crate::internal::HEALTH),
         (vec![Server::Internal], crate::internal::METRICS),

@@ -262,6 +262,11 @@ const FAILURES: &[(u16, &str, &str)] = &[
         "BadInput",
         "The request makes no sense (code 3), or cannot be done in this state (code 9); the message says why.",
     ),
+    (
+        403,
+        "Forbidden",
+        "This process lacks a right for it (code 7); the message says which.",
+    ),
     (404, "NotFound", "There is no such thing (code 5)."),
     (
         409,

@@ -126,10 +126,12 @@ fn operations_have_names_of_their_own_and_known_groups() {
 fn every_query_parameter_of_ours_is_described() {
     let known = crate::operator::known_parameters().into_iter();
     let known = known.chain(crate::resources::known_parameters());
+    let known = known.chain(crate::runtimes::known_parameters());
     for (endpoint, known) in known.chain(crate::versions::known_parameters()) {
         let described = crate::operator::ENDPOINTS
             .iter()
             .chain(crate::resources::ENDPOINTS)
+            .chain(crate::runtimes::ENDPOINTS)
             .chain(crate::versions::ENDPOINTS)
             .find(|e| e.name == endpoint)
             .expect("an endpoint");

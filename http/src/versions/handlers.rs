@@ -1,6 +1,6 @@
 //! Converts requests to calls of [`VersionsApi`] and [`maestro_api::OperatorApi`], and results to responses.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::StreamExt;
@@ -11,11 +11,12 @@ use maestro_api::{ApiResult, RequestContext, Status, VersionsApi};
 use serde::{Deserialize, Serialize};
 
 use super::Called;
-use super::wait::Wait;
+use crate::access::may;
 use crate::conflict::{refused, written};
 use crate::events::{error, respond};
 use crate::operator::query_of;
 use crate::request_scope::context;
+use crate::wait::Wait;
 
 type At = Path<(String, String)>;
 
@@ -45,14 +46,6 @@ struct Configuring {
 }
 
 impl Called {
-    /// Checks that this caller may give orders.
-    fn may(&self, request: &HttpRequest) -> ApiResult<()> {
-        let given = request.headers().get_all(header::AUTHORIZATION);
-        let peer = request.peer_addr().map(|peer| peer.ip());
-        let given = given.map(header::HeaderValue::as_bytes);
-        self.parts.access.check(given, peer)
-    }
-
     /// Gives an order: 202 once it is stored, or 200 once it is done.
     async fn order(
         &self,
@@ -104,7 +97,7 @@ fn read<P: for<'de> Deserialize<'de>>(
     request: &HttpRequest,
     body: &Bytes,
 ) -> ApiResult<(P, Version)> {
-    called.may(request)?;
+    may(&called.parts.access, request)?;
     Ok((query_of(request)?, version_of(body)?))
 }
 
@@ -201,7 +194,7 @@ fn shown(outcome: ApiResult<impl Serialize>) -> HttpResponse {
 }
 
 pub async fn config(called: Data<Called>, at: At, request: HttpRequest) -> HttpResponse {
-    if let Err(status) = called.may(&request) {
+    if let Err(status) = may(&called.parts.access, &request) {
         return refused(status);
     }
     let (scheduler_name, version) = at.into_inner();

@@ -3,7 +3,6 @@
 
 mod endpoints;
 mod handlers;
-mod wait;
 
 use std::sync::Arc;
 

@@ -10,16 +10,18 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::{
-    Apis, BackupError, ManagerAccess, ManagerToken, ResourceSettings, ResourcesService, UntilDone,
-    VersionsService,
+    Apis, BackupError, ManagerAccess, ManagerToken, ResourceSettings, ResourcesService, RuntimeApi,
+    RuntimesService, UntilDone, VersionsService,
 };
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
 use maestro_http::resources::configure_resources;
+use maestro_http::runtimes::{RuntimeParts, configure_runtimes};
 use maestro_http::versions::{VersionParts, configure_versions};
 use maestro_http::{InternalParts, ManagementParts, configure_debug, configure_internal, gateway};
 use maestro_testkit::fake::{
-    FakeForwarders, FakeMetrics, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault, TokioClock,
+    FakeForwarders, FakeMetrics, FakePlatform, FakeRuntime, FakeStore, Gate, StoreCall, StoreFault,
+    TokioClock,
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -32,6 +34,7 @@ pub struct Fleet {
     pub runtime: Arc<FakeRuntime>,
     pub forwarders: Arc<FakeForwarders>,
     pub metrics: Arc<FakeMetrics>,
+    pub platform: Arc<FakePlatform>,
     resources: Arc<ResourcesService>,
     versions: Arc<VersionsService>,
     /// Who may give orders about versions; the requests of tests come from nowhere.
@@ -49,6 +52,8 @@ pub struct Reply {
     pub status: u16,
     pub kind: String,
     pub retry_after: Option<String>,
+    /// The operation that goes on or failed.
+    pub operation: Option<String>,
     pub text: String,
 }
 
@@ -98,7 +103,7 @@ impl Fleet {
         };
         let (store, runtime) = (FakeStore::new(), FakeRuntime::new());
         let forwarders = FakeForwarders::new();
-        let parts = NodeParts::new(
+        let mut parts = NodeParts::new(
             store.clone(),
             runtime.clone(),
             forwarders.clone(),
@@ -107,6 +112,8 @@ impl Fleet {
             settings,
             tokio::runtime::Handle::current(),
         );
+        let platform = FakePlatform::new();
+        parts.platform = platform.clone();
         let node = Node::start(parts);
         let metrics = FakeMetrics::new();
         let resources = ResourcesService::new(
@@ -122,6 +129,7 @@ impl Fleet {
         let versions = VersionsService::new(node.clone(), "http://rooms".into(), io);
         let fleet = Self {
             metrics,
+            platform,
             resources: Arc::new(resources),
             versions: Arc::new(versions),
             apps: Default::default(),
@@ -167,6 +175,10 @@ impl Fleet {
             &self.node,
             Arc::new(move |_| Box::pin(async move { refused() })),
             self.resources.clone(),
+            Arc::new(RuntimesService::new(
+                self.node.clone(),
+                Duration::from_secs(5),
+            )),
             self.versions.clone(),
         )
     }
@@ -177,8 +189,16 @@ impl Fleet {
         ManagementParts {
             operator: apis.operator,
             metrics: apis.metrics,
+            runtimes: self.runtime_parts(apis.runtimes),
             versions: self.version_parts(),
             debug: false,
+        }
+    }
+
+    fn runtime_parts(&self, runtimes: Arc<dyn RuntimeApi>) -> RuntimeParts {
+        RuntimeParts {
+            runtimes,
+            access: self.access.clone(),
         }
     }
 
@@ -198,6 +218,7 @@ impl Fleet {
                     management,
                     operator,
                     metrics,
+                    runtimes,
                     ..
                 } = self.apis();
                 let gateway = gateway::management(management);
@@ -205,6 +226,7 @@ impl Fleet {
                 configure_versions(self.version_parts(), operator.clone(), &gateway)(config);
                 configure_operator(operator, &gateway)(config);
                 configure_resources(metrics, &gateway)(config);
+                configure_runtimes(self.runtime_parts(runtimes), &gateway)(config);
                 gateway.configure(config);
             }
             Server::Rooms => gateway::rooms(self.apis().rooms).configure(config),
@@ -229,18 +251,20 @@ impl Fleet {
             boxed::service(test::init_service(app).await)
         });
         let response = test::call_service(app.await, request.to_request()).await;
-        let header = |name| {
+        let header = |name: header::HeaderName| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
         let status = response.status().as_u16();
         let kind = header(header::CONTENT_TYPE).unwrap_or_default();
         let retry_after = header(header::RETRY_AFTER);
+        let operation = header(header::HeaderName::from_static("maestro-operation"));
         let text = String::from_utf8_lossy(&test::read_body(response).await).into_owned();
         Reply {
             status,
             kind,
             retry_after,
+            operation,
             text,
         }
     }

@@ -19,6 +19,8 @@ mod listing;
 mod lookup;
 mod namespace;
 mod nodes;
+mod operator;
+mod platform;
 mod pod;
 mod ports;
 mod preflight;
@@ -33,8 +35,10 @@ mod watch;
 
 pub use hand_back::{HandBackError, hand_back};
 pub use listing::{ListError, all_rooms};
+pub use operator::Operator;
 pub use preflight::{Check, Verdict, preflight};
 pub use runtime::KubernetesRuntime;
 pub use settings::{
-    Access, KubernetesSettings, OpenError, PodDefaults, TopologySpread, security_context,
+    Access, KubernetesSettings, OpenError, OperatorImage, PlatformSettings, PodDefaults,
+    TopologySpread, security_context,
 };

@@ -20,6 +20,16 @@ pub struct Namespaces {
     pod_security: Option<String>,
 }
 
+/// What became of the order to make a namespace.
+pub enum Made {
+    /// It is there; `by_operation`: the operation made it, now or by an earlier call.
+    Ours { by_operation: bool },
+    /// One of this name is not ours.
+    Foreign,
+    /// One of this name is still being removed.
+    Terminating,
+}
+
 /// What a name stands for in the cluster.
 enum Found {
     Nothing,
@@ -60,21 +70,38 @@ impl Namespaces {
         scheduler: &SchedulerName,
         operation: Option<OperationId>,
     ) -> Result<bool, RuntimeError> {
-        match self.create(scheduler, operation).await {
-            Ok(()) => return Ok(true),
-            Err(failure) if failure.code() == 409 => {}
-            Err(failure) => return Err(failure.into()),
+        match self.made(scheduler, operation).await? {
+            Made::Ours { by_operation } => Ok(by_operation),
+            Made::Foreign => Err(RuntimeError::Invalid(foreign_text(scheduler).into())),
+            Made::Terminating => Err(terminating(scheduler)),
         }
-        match self.find(scheduler).await? {
-            Found::Ours(seen) => Ok(operation.is_some_and(|operation| seen.is_made_by(operation))),
+    }
+
+    /// As [`Self::ensure`], with each outcome by itself.
+    pub async fn made(
+        &self,
+        scheduler: &SchedulerName,
+        operation: Option<OperationId>,
+    ) -> Result<Made, Failure> {
+        match self.create(scheduler, operation).await {
+            Ok(()) => return Ok(Made::Ours { by_operation: true }),
+            Err(failure) if failure.code() == 409 => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(match self.find(scheduler).await? {
+            Found::Ours(seen) => Made::Ours {
+                by_operation: operation.is_some_and(|operation| seen.is_made_by(operation)),
+            },
             Found::Adoptable(_) => {
                 self.adopt(scheduler).await?;
-                Ok(false)
+                Made::Ours {
+                    by_operation: false,
+                }
             }
-            Found::Foreign => Err(foreign(scheduler)),
+            Found::Foreign => Made::Foreign,
             // It may have gone between the two calls.
-            Found::Nothing | Found::Terminating(_) => Err(terminating(scheduler)),
-        }
+            Found::Nothing | Found::Terminating(_) => Made::Terminating,
+        })
     }
 
     /// Removes the namespace with everything in it, or only the one that `made_by` made. A foreign one stays.
@@ -145,7 +172,7 @@ impl Namespaces {
             .into()
     }
 
-    async fn find(&self, scheduler: &SchedulerName) -> Result<Found, RuntimeError> {
+    async fn find(&self, scheduler: &SchedulerName) -> Result<Found, Failure> {
         let name = scheduler.to_string();
         let call = move |client| {
             let name = name.clone();
@@ -173,7 +200,7 @@ impl Namespaces {
     }
 
     /// What the Go Maestro leaves in a namespace of its own, which has no label.
-    async fn has_rooms_or_budget(&self, scheduler: &SchedulerName) -> Result<bool, RuntimeError> {
+    async fn has_rooms_or_budget(&self, scheduler: &SchedulerName) -> Result<bool, Failure> {
         let of = scheduler.clone();
         let call = move |client| {
             let of = of.clone();
@@ -204,7 +231,7 @@ impl Namespaces {
         Ok(owner.is_some_and(|owner| owner == labels::MAESTRO))
     }
 
-    async fn adopt(&self, scheduler: &SchedulerName) -> Result<(), RuntimeError> {
+    async fn adopt(&self, scheduler: &SchedulerName) -> Result<(), Failure> {
         let name = scheduler.to_string();
         let patch = serde_json::json!({"metadata": {"labels": self.labels_of(scheduler)}});
         let call = move |client| {
@@ -247,18 +274,22 @@ impl Namespaces {
 }
 
 fn terminating(scheduler: &SchedulerName) -> RuntimeError {
-    let text = format!("the namespace {scheduler} is still being removed by Kubernetes");
-    RuntimeError::Terminating(text.into())
+    RuntimeError::Terminating(terminating_text(scheduler).into())
 }
 
-fn foreign(scheduler: &SchedulerName) -> RuntimeError {
-    let text = format!(
+/// What the caller waits for.
+pub fn terminating_text(scheduler: &SchedulerName) -> String {
+    format!("the namespace {scheduler} is still being removed by Kubernetes")
+}
+
+/// Why the name cannot be used, and what to do.
+pub fn foreign_text(scheduler: &SchedulerName) -> String {
+    format!(
         "the namespace {scheduler} exists and Maestro did not make it; choose another name for the scheduler, or \
          label the namespace {}={} to hand it over",
         labels::MANAGED_BY,
         labels::MAESTRO
-    );
-    RuntimeError::Invalid(text.into())
+    )
 }
 
 /// Whether a call failed because its namespace does not exist or is being removed.

@@ -7,6 +7,7 @@ use super::events::Events;
 use super::index::Index;
 use super::lookup::Lookup;
 use super::namespace::Namespaces;
+use super::platform::Platform;
 use super::rooms::Rooms;
 use super::settings::{KubernetesSettings, OpenError};
 use super::watch::Watches;
@@ -29,6 +30,7 @@ pub struct KubernetesRuntime {
     watches: Watches,
     events: Events,
     budgets: Budgets,
+    platform: Arc<Platform>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -64,6 +66,11 @@ impl KubernetesRuntime {
                 tasks.clone(),
                 stopping.clone(),
             ),
+            platform: Arc::new(Platform::new(
+                calls.clone(),
+                namespaces.clone(),
+                settings.platform.clone(),
+            )),
             rooms: Rooms {
                 calls,
                 index,
@@ -73,6 +80,11 @@ impl KubernetesRuntime {
             tasks,
             stopping,
         }))
+    }
+
+    /// The objects of runtimes and versions, by the same client.
+    pub fn platform(&self) -> Arc<dyn PlatformObjects> {
+        self.platform.clone()
     }
 
     /// Ends all watches; rooms keep running.

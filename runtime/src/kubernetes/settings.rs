@@ -75,6 +75,34 @@ pub struct PodDefaults {
     pub service_account_name: Option<String>,
 }
 
+/// What the operator of a runtime is started from.
+#[derive(Clone, Debug)]
+pub struct OperatorImage {
+    /// The image with its tag.
+    pub image: String,
+}
+
+/// Settings of runtimes.
+#[derive(Clone, Debug)]
+pub struct PlatformSettings {
+    /// The entry point of a runtime is `<namespace>.<this>`.
+    pub base_domain: String,
+    /// Told to the operator, whose image is then pulled only if it is missing.
+    pub development: bool,
+    /// `None`: runtimes have no operator.
+    pub operator: Option<OperatorImage>,
+}
+
+impl Default for PlatformSettings {
+    fn default() -> Self {
+        Self {
+            base_domain: "local".to_owned(),
+            development: false,
+            operator: None,
+        }
+    }
+}
+
 /// A security context from its JSON, for [`PodDefaults`].
 ///
 /// # Errors
@@ -108,6 +136,8 @@ pub struct KubernetesSettings {
     pub pod: PodDefaults,
     /// The level of Pod Security that new namespaces enforce; `None`: the cluster's default.
     pub pod_security: Option<String>,
+    /// Runtimes, as the K8s manager creates them.
+    pub platform: PlatformSettings,
 }
 
 impl KubernetesSettings {
@@ -125,6 +155,7 @@ impl KubernetesSettings {
             topology_spread: None,
             pod: PodDefaults::default(),
             pod_security: None,
+            platform: PlatformSettings::default(),
         }
     }
 }

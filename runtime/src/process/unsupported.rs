@@ -15,6 +15,9 @@ impl ProcessRuntime {
     pub fn runtime_domain(&self) -> String {
         match self.0 {}
     }
+    pub fn platform(&self) -> Arc<dyn PlatformObjects> {
+        match self.0 {}
+    }
     pub async fn shutdown(&self) {
         match self.0 {}
     }

@@ -603,7 +603,7 @@ fn a_restart_of_all_rooms_ends_them_at_once() {
     let all = configure("v2.0.0", &[("A", "1")], ConfigRestart::All);
     let id = operation_of(fleet.order(all));
     let kinds: Vec<_> = fleet.works.iter().map(|(_, work)| work.kind()).collect();
-    assert_eq!(kinds, ["terminate_room"; 2]);
+    assert_eq!(kinds, ["terminate_room", "terminate_room", "show"]);
     fleet.release();
     fleet.ping_all(PingStatus::Ready);
     assert_eq!(status(&fleet, id), OperationStatus::Finished);

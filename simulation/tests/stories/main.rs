@@ -23,6 +23,7 @@ mod pinging;
 mod removals;
 mod retention;
 mod rollouts;
+mod runtimes;
 mod scaling;
 mod takeover;
 mod traces;

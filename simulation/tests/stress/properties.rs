@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The number of kinds of steps.
-const KINDS: usize = 44;
+const KINDS: usize = 45;
 
 const CASES: u32 = 256;
 
@@ -61,6 +61,7 @@ fn orders() -> impl Strategy<Value = Step> {
         2 => (which(), any::<bool>()).prop_map(|(room, force)| Step::RemoveRoom(room, force)),
         4 => which().prop_map(Step::Cancel),
         1 => live_orders(),
+        1 => Just(Step::Runtime),
         1 => (0_i64..30).prop_map(Step::Sleep),
         10 => Just(Step::Allocate),
         4 => Just(Step::GiveBack),

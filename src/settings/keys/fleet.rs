@@ -4,7 +4,14 @@ use crate::settings::form::*;
 use crate::settings::key::Key;
 
 pub fn keys() -> Vec<Key> {
-    let parts = [places(), workers(), operations(), room_times(), services()];
+    let parts = [
+        places(),
+        limits(),
+        workers(),
+        operations(),
+        room_times(),
+        services(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -29,6 +36,24 @@ fn places() -> Vec<Key> {
             "Where rooms live. auto: local processes, unless Kubernetes is set. simulated: without processes, for load tests.",
         ),
         Key::new(
+            "runtime.operator.enabled",
+            &FLAG,
+            |s| &mut s.runtimes.has_operator,
+            "On Kubernetes: give each runtime that is created by itself an operator, which looks after it.",
+        ),
+        Key::new(
+            "runtime.statusTimeout",
+            &PERIOD,
+            |s| &mut s.runtimes.status_timeout,
+            "How long after its creation a runtime may not be ready, before its status is ERROR.",
+        ),
+        Key::new(
+            "runtime.repairInterval",
+            &PERIOD,
+            |s| &mut s.core.platform_interval,
+            "How often the objects of runtimes and versions are compared with what they should be, and repaired.",
+        ),
+        Key::new(
             "runtime.process.host",
             &TEXT,
             |s| &mut s.room_host,
@@ -46,6 +71,11 @@ fn places() -> Vec<Key> {
             |s| &mut s.simulated.room_list,
             "File to which the ids of simulated rooms are written.",
         ),
+    ]
+}
+
+fn limits() -> Vec<Key> {
+    vec![
         Key::new(
             "actors.threads",
             &AUTO_THREADS,
@@ -175,7 +205,7 @@ fn operations() -> Vec<Key> {
             "version.restartTimeout",
             &PERIOD,
             |s| &mut s.core.version_restart_timeout,
-            "How long rooms may take to get a new configuration, and to end when their version is stopped.",
+            "How long rooms may take to get a new configuration, and to end when their version is stopped; also how long a publication may take to reach the Service.",
         ),
     ]
 }

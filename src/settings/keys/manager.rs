@@ -8,6 +8,6 @@ pub fn keys() -> Vec<Key> {
         "k8sManager.token",
         &OPTIONAL_TOKEN,
         |s| &mut s.manager_token,
-        "The text that callers send as `authorization: Bearer …` with orders about versions, over gRPC and HTTP. Empty: only callers on this machine may give them.",
+        "The text that callers send as `authorization: Bearer …` with orders about versions and runtimes, over gRPC and HTTP. Empty: only callers on this machine may give them.",
     )]
 }

@@ -6,6 +6,7 @@ mod kubernetes;
 mod manager;
 mod nodes;
 mod resources;
+mod runtimes;
 mod servers;
 
 pub use cluster::POSTGRES_URL;
@@ -22,6 +23,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         fleet::keys(),
         cluster::others(),
         resources::keys(),
+        runtimes::keys(),
         manager::keys(),
     ];
     parts.into_iter().flatten().collect()
@@ -64,6 +66,21 @@ pub const SEED_VARIABLES: &[Alias] = &[
     Alias {
         name: "KRE_PORT",
         of: "grpc.port",
+        old: false,
+    },
+    Alias {
+        name: "KRE_DEVELOPMENT_MODE",
+        of: "developmentMode",
+        old: false,
+    },
+    Alias {
+        name: "KRE_BASE_DOMAIN_NAME",
+        of: "baseDomainName",
+        old: false,
+    },
+    Alias {
+        name: "KRE_KUBERNETES_OPERATOR_VERSION",
+        of: "kubernetes.operator.version",
         old: false,
     },
 ];

@@ -107,6 +107,7 @@ impl ClusterStore {
             operations: stored.operations,
             ended: stored.ended,
             live: rows.live,
+            runtime: rows.runtime,
             operator: rows.operator,
             seq,
             behind,

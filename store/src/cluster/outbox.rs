@@ -82,6 +82,7 @@ impl Stored {
             | Change::UpdateVersion(_)
             | Change::DeleteVersion(_)
             | Change::PutLiveVersion(_)
+            | Change::PutRuntime(_)
             | Change::PutOperator(_) => return None,
         })
     }

@@ -31,6 +31,7 @@ pub struct Tables<'txn> {
     history: Table<'txn, (&'static str, i64, u128), ()>,
     rollouts: Table<'txn, &'static str, &'static [u8]>,
     live: Table<'txn, (&'static str, &'static str), &'static [u8]>,
+    runtimes: Table<'txn, &'static str, &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -44,6 +45,7 @@ impl<'txn> Tables<'txn> {
             history: txn.open_table(tables::HISTORY)?,
             rollouts: txn.open_table(tables::ROLLOUTS)?,
             live: txn.open_table(tables::LIVE)?,
+            runtimes: txn.open_table(tables::RUNTIMES)?,
         })
     }
 
@@ -90,6 +92,12 @@ impl Rows<'_, '_> {
             Change::PutOperator(_) => {
                 let name = self.scheduler.as_str();
                 self.tables.rollouts.insert(name, document)?;
+                Ok(())
+            }
+            Change::PutRuntime(_) => {
+                let name = self.scheduler.as_str();
+                self.tables.runtimes.insert(name, document)?;
+                self.tell(ModelChange::Runtime);
                 Ok(())
             }
             Change::PutLiveVersion(live) => {
@@ -188,6 +196,7 @@ impl Rows<'_, '_> {
         let kept = keep.0.as_u128();
         self.tables.schedulers.remove(name)?;
         self.tables.rollouts.remove(name)?;
+        self.tables.runtimes.remove(name)?;
         let texts = (name, "")..(end.as_str(), "");
         self.tables
             .versions

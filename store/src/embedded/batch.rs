@@ -59,6 +59,7 @@ fn encode(change: &Change) -> Result<Vec<u8>, serde_json::Error> {
         Change::PutRoom(room) => tables::encode(room),
         Change::PutOperation(operation) => tables::encode(operation),
         Change::PutOperator(record) => tables::encode(record),
+        Change::PutRuntime(record) => tables::encode(record),
         Change::PutLiveVersion(live) => tables::encode(live),
         Change::DeleteScheduler { .. }
         | Change::Clear

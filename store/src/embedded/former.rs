@@ -1,7 +1,7 @@
 //! Migrations from earlier formats. They work on stored rows and use no domain types, so that they still produce the
 //! same rows when those types change.
 
-use super::tables::{HISTORY, LIVE, ROOMS, second};
+use super::tables::{HISTORY, LIVE, ROOMS, RUNTIMES, second};
 use redb::{ReadableTable, WriteTransaction};
 use serde_json::{Map, Value};
 
@@ -21,9 +21,10 @@ pub fn history_by_seconds(txn: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Format 3 knew no states of versions, and none of the operations about them.
+/// Format 3 knew neither states of versions nor runtimes, and none of the operations about them.
 pub fn versions_without_states(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(LIVE)?;
+    txn.open_table(RUNTIMES)?;
     Ok(())
 }
 

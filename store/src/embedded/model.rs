@@ -16,6 +16,8 @@ pub enum ModelChange {
     Active(Active),
     Version(VersionRow),
     VersionGone(SchedulerVersion),
+    /// There is a runtime of this name.
+    Runtime,
     /// Everything of a scheduler was deleted, except one operation.
     Deleted {
         keep: OperationId,
@@ -89,6 +91,7 @@ impl QueuedOperation {
 #[derive(Default)]
 pub struct Entry {
     active: Option<Active>,
+    has_runtime: bool,
     versions: Vec<VersionRow>,
     rooms: RoomCounts,
     open: HashMap<OperationId, QueuedOperation>,
@@ -101,8 +104,10 @@ impl Entry {
             ModelChange::Active(active) => self.active = Some(active),
             ModelChange::Version(row) => self.versions.push(row),
             ModelChange::VersionGone(version) => self.versions.retain(|row| row.version != version),
+            ModelChange::Runtime => self.has_runtime = true,
             ModelChange::Deleted { keep, history } => {
                 self.active = None;
+                self.has_runtime = false;
                 self.versions.clear();
                 self.rooms = RoomCounts::default();
                 self.open.retain(|id, _| *id == keep);
@@ -136,12 +141,13 @@ impl Entry {
 
     /// Whether there is anything for an owner to do.
     fn is_wanted(&self) -> bool {
-        self.active.is_some() || !self.open.is_empty()
+        self.active.is_some() || self.has_runtime || !self.open.is_empty()
     }
 
     /// Whether nothing is left under this name.
     fn is_empty(&self) -> bool {
         self.active.is_none()
+            && !self.has_runtime
             && self.versions.is_empty()
             && self.rooms.total() == 0
             && self.open.is_empty()
@@ -181,7 +187,7 @@ impl Model {
         self.with(name, |e| e.active.is_some()).unwrap_or(false)
     }
 
-    /// Names of schedulers, and of those that only have open operations.
+    /// Names of schedulers, and of those that only have a runtime or open operations.
     pub fn wanted(&self) -> Vec<SchedulerName> {
         let entries = self.entries.read();
         let wanted = entries.iter().filter(|(_, e)| e.is_wanted());

@@ -50,6 +50,10 @@ pub fn everything(db: &Database) -> Result<(Entries, Seqs), ReadError> {
             tell(name, ModelChange::Operation { operation, history });
         }
     }
+    for row in txn.open_table(tables::RUNTIMES)?.iter()? {
+        let (name, _) = row?;
+        tell(name.value(), ModelChange::Runtime);
+    }
     for row in txn.open_table(tables::HISTORY)?.iter()? {
         let (key, _) = row?;
         let (name, _, _) = key.value();
@@ -110,6 +114,9 @@ pub fn load(txn: &ReadTransaction, name: &str) -> Result<Loaded, ReadError> {
     loaded.ended.sort_by_key(|ended| ended.ended_at);
     if let Some(row) = txn.open_table(tables::ROLLOUTS)?.get(name)? {
         loaded.operator = tables::decode("rollouts", name, row.value())?;
+    }
+    if let Some(row) = txn.open_table(tables::RUNTIMES)?.get(name)? {
+        loaded.runtime = Some(tables::decode("runtimes", name, row.value())?);
     }
     queue.sort_by(QueuedOperation::by_queue);
     loaded.operations = queue

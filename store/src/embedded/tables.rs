@@ -35,6 +35,9 @@ pub const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollout
 /// By scheduler and version: how far the version is.
 pub const LIVE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("live_versions");
 
+/// Runtimes that were created by themselves, by name.
+pub const RUNTIMES: TableDefinition<&str, &[u8]> = TableDefinition::new("runtimes");
+
 pub type DocumentRow = (i128, &'static [u8]);
 pub type RoomRow = (u8, &'static [u8]);
 /// Position in the order of creation; whether the operation is open; when it got its status (microseconds); document.
@@ -93,6 +96,7 @@ pub fn create_all(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(HISTORY)?;
     txn.open_table(ROLLOUTS)?;
     txn.open_table(LIVE)?;
+    txn.open_table(RUNTIMES)?;
     Ok(())
 }
 
@@ -106,7 +110,8 @@ pub fn copy_all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), red
     copy(from, to, OPERATIONS)?;
     copy(from, to, HISTORY)?;
     copy(from, to, ROLLOUTS)?;
-    copy(from, to, LIVE)
+    copy(from, to, LIVE)?;
+    copy(from, to, RUNTIMES)
 }
 
 fn copy<K: redb::Key + 'static, V: redb::Value + 'static>(

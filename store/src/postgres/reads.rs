@@ -5,7 +5,7 @@ use super::rows::count;
 use super::{Database, DatabaseError, Param};
 use crate::names::is_name;
 use jiff::Timestamp;
-use maestro_core::domain::{LiveVersion, Scheduler, SchedulerVersion, Seq};
+use maestro_core::domain::{LiveVersion, RuntimeRecord, Scheduler, SchedulerVersion, Seq};
 use maestro_core::ports::{OperatorRecord, SchedulerFilter, VersionRow};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ const VERSIONS: &str = "\
 const LISTED: &str = "\
     SELECT version, created_at FROM scheduler_versions WHERE name = $1 ORDER BY created_at DESC, version DESC";
 const OPERATOR: &str = "SELECT scheduler, record FROM maestro_operator WHERE scheduler = ANY($1)";
+const RUNTIME: &str = "SELECT scheduler, record FROM maestro_runtime WHERE scheduler = ANY($1)";
 const LIVE: &str =
     "SELECT scheduler, record FROM maestro_version WHERE scheduler = ANY($1) ORDER BY version";
 const SEQS: &str = "SELECT scheduler, seq FROM maestro_owner WHERE scheduler = ANY($1)";
@@ -52,6 +53,8 @@ pub struct StoredRows {
     pub versions: Vec<Arc<Scheduler>>,
     /// The states of versions.
     pub live: Vec<LiveVersion>,
+    /// The runtime that was created by itself.
+    pub runtime: Option<RuntimeRecord>,
     /// What operators decided.
     pub operator: OperatorRecord,
     /// The seq of the last batch that had rows.
@@ -71,10 +74,11 @@ pub async fn load(
     let asked: [Param<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
     let active = format!("{ACTIVE} WHERE s.name = ANY($1)");
     let versions = format!("{VERSIONS} WHERE v.name = ANY($1)");
-    let (active, versions, operators, live, seqs) = futures_util::try_join!(
+    let (active, versions, operators, runtimes, live, seqs) = futures_util::try_join!(
         database.query(&active, &asked),
         database.query(&versions, &asked),
         database.query(OPERATOR, &asked),
+        database.query(RUNTIME, &asked),
         database.query(LIVE, &asked),
         database.query(SEQS, &asked),
     )?;
@@ -112,28 +116,43 @@ pub async fn load(
             Ok(())
         });
     }
-    for fetched in &operators {
+    add_records(&mut add, [&operators, &runtimes, &live, &seqs]);
+    Ok(all)
+}
+
+/// Puts something into the rows of a scheduler.
+type Add<'a> = dyn FnMut(&str, &mut dyn FnMut(&mut StoredRows) -> Result<(), DocumentError>) + 'a;
+
+/// What is stored beside the documents: of operators, runtimes, states of versions, and seqs.
+fn add_records(add: &mut Add<'_>, [operators, runtimes, live, seqs]: [&[Fetched]; 4]) {
+    for fetched in operators {
         let Json(record) = fetched.get::<_, Json<OperatorRecord>>(1);
         add(fetched.get(0), &mut |rows| {
             rows.operator = record;
             Ok(())
         });
     }
-    for fetched in &live {
+    for fetched in runtimes {
+        let Json(record) = fetched.get::<_, Json<RuntimeRecord>>(1);
+        add(fetched.get(0), &mut |rows| {
+            rows.runtime = Some(record.clone());
+            Ok(())
+        });
+    }
+    for fetched in live {
         let Json(live) = fetched.get::<_, Json<LiveVersion>>(1);
         add(fetched.get(0), &mut |rows| {
             rows.live.push(live.clone());
             Ok(())
         });
     }
-    for fetched in &seqs {
+    for fetched in seqs {
         let seq = Seq(count(fetched.get(1)));
         add(fetched.get(0), &mut |rows| {
             rows.seq = seq;
             Ok(())
         });
     }
-    Ok(all)
 }
 
 /// Active schedulers that match the filter, ordered by name. Each has the creation time of its row (contract 2.4). One

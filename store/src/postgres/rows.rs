@@ -38,10 +38,14 @@ const DELETE_VERSION: &str = "\
     DELETE FROM scheduler_versions WHERE name = $1 AND version = $2";
 const DELETE: &str = "\
     WITH record AS (DELETE FROM maestro_operator WHERE scheduler = $1),
-         live AS (DELETE FROM maestro_version WHERE scheduler = $1)
+         live AS (DELETE FROM maestro_version WHERE scheduler = $1),
+         runtime AS (DELETE FROM maestro_runtime WHERE scheduler = $1)
     DELETE FROM schedulers WHERE name = $1";
 const PUT_OPERATOR: &str = "\
     INSERT INTO maestro_operator (scheduler, record) VALUES ($1, $2)
+    ON CONFLICT (scheduler) DO UPDATE SET record = excluded.record";
+const PUT_RUNTIME: &str = "\
+    INSERT INTO maestro_runtime (scheduler, record) VALUES ($1, $2)
     ON CONFLICT (scheduler) DO UPDATE SET record = excluded.record";
 const PUT_LIVE: &str = "\
     INSERT INTO maestro_version (scheduler, version, record) VALUES ($1, $2, $3)
@@ -96,6 +100,7 @@ pub fn has_rows(change: &Change) -> bool {
             | Change::DeleteVersion(_)
             | Change::DeleteScheduler { .. }
             | Change::PutLiveVersion(_)
+            | Change::PutRuntime(_)
             | Change::PutOperator(_)
     )
 }
@@ -213,6 +218,11 @@ impl<C: GenericClient> Rows<'_, C> {
             }
             Change::PutOperator(record) => self.put_operator(record).await,
             Change::PutLiveVersion(live) => self.put_live(live).await,
+            Change::PutRuntime(record) => {
+                self.run(PUT_RUNTIME, &[(&Json(record), Type::JSONB)])
+                    .await?;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -74,6 +74,7 @@ impl<'a> Translation<'a> {
             | Change::UpdateVersion(_)
             | Change::DeleteVersion(_)
             | Change::PutLiveVersion(_)
+            | Change::PutRuntime(_)
             | Change::PutOperator(_) => {}
         }
     }

@@ -330,30 +330,31 @@ async fn names_that_nobody_needs_are_forgotten_and_their_epochs_do_not_return() 
         return;
     };
     let (one, two) = (nodes.named("one:1"), nodes.named("two:2"));
-    for name in ["gone", "left", "kept", "held"] {
+    for name in ["gone", "left", "kept", "place", "held"] {
         own(&one, name).await;
     }
     let epoch = own(&one, "gone").await;
-    // Of the others one is a scheduler, one waits for Redis, and one is being created.
+    // Of the others one is a scheduler, one a runtime without one, one waits for Redis, and one is being created.
     nodes.0.ask(
         "INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, version)
          VALUES ('kept', 'g', '', 'in-sync', 0, 'v1.0.0');
+         INSERT INTO maestro_runtime (scheduler, record) VALUES ('place', '{}');
          INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('left', 1, '');
          UPDATE maestro_owner SET session = NULL WHERE scheduler <> 'held'",
     );
     two.forget_unneeded().await.unwrap();
     let left = "SELECT scheduler FROM maestro_owner ORDER BY 1";
-    assert_eq!(nodes.0.ask(left), ["held", "kept", "left"]);
+    assert_eq!(nodes.0.ask(left), ["held", "kept", "left", "place"]);
     assert!(own(&two, "gone").await > epoch);
     // A session that has just ended may go on, as after a pause of the database.
     nodes.0.ask(END_ALL);
     two.forget_unneeded().await.unwrap();
-    assert_eq!(nodes.0.ask(left), ["gone", "held", "kept", "left"]);
+    assert_eq!(nodes.0.ask(left), ["gone", "held", "kept", "left", "place"]);
     nodes
         .0
         .ask("UPDATE maestro_node SET expires_at = expires_at - interval '2 minutes'");
     two.forget_unneeded().await.unwrap();
-    assert_eq!(nodes.0.ask(left), ["kept", "left"]);
+    assert_eq!(nodes.0.ask(left), ["kept", "left", "place"]);
     // The highest epoch counts, not that of the last one.
     assert!(own(&two, "held").await > Epoch(epoch.0 + 1));
 }

@@ -9,6 +9,7 @@ pub mod live;
 pub mod operations;
 pub mod order;
 pub mod rooms;
+pub mod runtimes;
 pub mod samples;
 pub mod schedulers;
 
@@ -40,6 +41,7 @@ macro_rules! store_contract {
             operations::deleted_operations_are_gone_from_every_stage,
             schedulers::a_deleted_version_is_gone_and_the_operators_word_stays,
             live::states_of_versions_are_kept_and_go_with_their_versions,
+            runtimes::a_runtime_needs_no_scheduler_and_goes_with_one,
             operations::ended_operations_are_known_to_the_next_owner,
             order::a_take_over_fences_the_owner_before,
             order::a_gap_in_the_order_is_answered_with_what_is_stored,

@@ -5,6 +5,7 @@ mod clock;
 mod forwarders;
 mod gate;
 pub mod metrics;
+mod platform;
 mod runtime;
 mod script;
 mod store;
@@ -13,6 +14,7 @@ pub use clock::{ManualClock, TokioClock};
 pub use forwarders::FakeForwarders;
 pub use gate::Gate;
 pub use metrics::FakeMetrics;
+pub use platform::FakePlatform;
 pub use runtime::{FakeRuntime, RuntimeCall, RuntimeFault, Termination};
 pub use store::{FakeNode, FakeStore, StoreCall, StoreFault, member};
 

@@ -5,6 +5,7 @@ mod operations;
 mod operator;
 pub mod resourcemetrics;
 mod rooms;
+pub mod runtime;
 mod schedulers;
 mod shared;
 pub mod version;

@@ -85,6 +85,7 @@ impl Fleet {
         let wanted_again = !had && live.phase.wants_rooms();
         let change = Change::PutLiveVersion(Box::new(live.clone()));
         turn.changes.push(change);
+        self.showing.changed();
         turn.reconsider = true;
         if wanted_again {
             self.keep_rooms_of_version(turn, version);

@@ -27,13 +27,14 @@ mod protection;
 mod removal;
 mod room;
 mod rows;
+mod showing;
 mod status;
 mod table;
 mod touches;
 mod work;
 
 use crate::domain::*;
-use crate::ports::OperatorRecord;
+use crate::ports::{OperatorRecord, Shown};
 use crate::settings::CoreSettings;
 use crate::state::command::Refusal;
 use crate::state::work::WorkId;
@@ -69,6 +70,9 @@ pub(in crate::state) struct Fleet {
     /// The version under validation.
     pub trial: Option<Trial>,
     pub operator: OperatorRecord,
+    /// The runtime that was created by itself.
+    pub runtime: Option<RuntimeRecord>,
+    pub showing: Showing,
     pub rooms: RoomTable,
     /// Rooms that have expired.
     pub expired: BTreeSet<RoomId>,
@@ -156,6 +160,57 @@ pub(in crate::state) struct Protector {
     due: Option<Mono>,
 }
 
+/// The order to show what there is that is under way, and when the next one is due.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Showing {
+    under_way: Option<Arc<Shown>>,
+    /// What the platform shows, as far as that is known: not while an order is under way, or after one that failed.
+    is_there: Option<Arc<Shown>>,
+    /// Something to show has changed since the last order.
+    is_changed: bool,
+    failures: u32,
+    /// When everything is ordered again, whether anything changed or not: somebody may have edited the objects, and an
+    /// earlier owner's order may have been lost. `None`: at once.
+    due: Option<Mono>,
+    /// The last failure that was reported.
+    told: String,
+    /// Why the last order failed, if the next one will too until somebody does something about it.
+    refused: Option<String>,
+}
+
+impl Showing {
+    /// What is to be shown has changed.
+    pub fn changed(&mut self) {
+        self.is_changed = true;
+    }
+
+    /// Somebody waits: failures of the past do not delay the next order.
+    pub fn hurry(&mut self) {
+        self.failures = 0;
+        self.refused = None;
+        if self.under_way.is_none() {
+            self.due = None;
+        }
+    }
+
+    /// Whether this version is the one that is reached; `None` while that is not known.
+    pub fn reaches(&self, version: &SchedulerVersion) -> Option<bool> {
+        let shown = self.is_there.as_ref()?;
+        let published = shown.published.as_ref();
+        Some(published.is_some_and(|published| published.version == *version))
+    }
+
+    /// Why nothing can be shown, if it takes more than time to change that.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// The last failure.
+    pub fn failure(&self) -> &str {
+        &self.told
+    }
+}
+
 impl Fleet {
     /// A fleet without rooms, with the stored documents.
     pub fn new(
@@ -180,6 +235,8 @@ impl Fleet {
             outdated: BTreeSet::new(),
             trial: None,
             operator,
+            runtime: None,
+            showing: Showing::default(),
             rooms,
             expired: BTreeSet::new(),
             touched: VecDeque::new(),

@@ -11,6 +11,7 @@ use std::hash::Hash;
 pub(in crate::state) enum Purpose {
     Prepare(OperationId),
     RemovePlace(OperationId),
+    EnsureRuntime(OperationId),
     Ports {
         operation: OperationId,
         room: RoomId,
@@ -31,6 +32,8 @@ pub(in crate::state) enum Purpose {
     },
     /// The disruption budget.
     Protect,
+    /// What the platform shows.
+    Show,
     /// The result changes nothing.
     Sweep,
 }
@@ -118,10 +121,10 @@ impl Purpose {
     }
     pub fn operation(&self) -> Option<OperationId> {
         match self {
-            Self::Prepare(id) | Self::RemovePlace(id) => Some(*id),
+            Self::Prepare(id) | Self::RemovePlace(id) | Self::EnsureRuntime(id) => Some(*id),
             Self::Ports { operation, .. } | Self::Create { operation, .. } => Some(*operation),
             Self::Terminate { operation, .. } => *operation,
-            Self::Recreate { .. } | Self::Protect | Self::Sweep => None,
+            Self::Recreate { .. } | Self::Protect | Self::Show | Self::Sweep => None,
         }
     }
 }

@@ -71,7 +71,7 @@ impl Operations {
         self.archive(fleet, turn, record, OperationStatus::Canceled);
         if creation {
             // As its rollback does: a scheduler whose creation was canceled does not exist (D17).
-            self.drop_scheduler(fleet, turn, id);
+            self.drop_new_scheduler(fleet, turn, id);
         }
     }
 

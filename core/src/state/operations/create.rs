@@ -1,7 +1,7 @@
 //! `create_scheduler`: creates the place for the rooms, in [`super::place`] (contract 5.5; D17).
 
 use crate::domain::*;
-use crate::ports::OperatorRecord;
+use crate::ports::{Change, OperatorRecord};
 use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
 use crate::state::fleet::RoomTable;
@@ -18,8 +18,25 @@ impl Operations {
         self.prepare_place(fleet, turn);
     }
 
+    /// Undoes the creation of a scheduler. A runtime that was there before it stays.
+    pub fn drop_new_scheduler(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
+        let runtime = fleet.runtime.take();
+        self.drop_all(fleet, turn, keep);
+        if let Some(record) = &runtime {
+            let change = Change::PutRuntime(Box::new(record.clone()));
+            turn.changes.push(change);
+        }
+        fleet.runtime = runtime;
+        self.end_if_unused(fleet, turn);
+    }
+
     /// Deletes the scheduler and everything that belongs to it, except the operation `keep`.
     pub fn drop_scheduler(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
+        self.drop_all(fleet, turn, keep);
+        turn.effects.push(Effect::Ended);
+    }
+
+    fn drop_all(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
         turn.changes.delete_scheduler(keep);
         fleet.rooms = RoomTable::default();
         fleet.rooms.clear_ping_cache();
@@ -30,6 +47,7 @@ impl Operations {
         fleet.scheduler = None;
         // Nobody could lift a pause any more, and operations under this name would wait forever.
         fleet.operator = OperatorRecord::default();
+        fleet.runtime = None;
         fleet.audience = None;
         fleet.live.clear();
         fleet.loops.clear();
@@ -38,6 +56,5 @@ impl Operations {
         self.ended.clear();
         self.recent.clear();
         self.observing.clear();
-        turn.effects.push(Effect::Ended);
     }
 }

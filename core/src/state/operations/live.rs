@@ -114,32 +114,58 @@ impl Operations {
         }
     }
 
-    /// Also the switch of Maestro's own API, once the scheduler is managed.
     pub fn begin_publish(
         &mut self,
         fleet: &mut Fleet,
         turn: &mut Turn,
         version: &SchedulerVersion,
     ) {
+        if let Some(text) = self.publish(fleet, turn, version) {
+            let is_reached = fleet.showing.reaches(version) == Some(true);
+            self.end_once_shown(fleet, turn, is_reached, &text);
+        }
+    }
+
+    /// What was done, if it could be done. Also the switch of Maestro's own API, once the scheduler is managed.
+    pub fn publish(
+        &mut self,
+        fleet: &mut Fleet,
+        turn: &mut Turn,
+        version: &SchedulerVersion,
+    ) -> Option<String> {
         let Some(document) = fleet.versions.get(version).cloned() else {
-            return self.fail_missing(fleet, turn, version);
+            self.fail_missing(fleet, turn, version);
+            return None;
         };
         let phase = fleet.phase_of(version);
         match judge(VersionOrder::Publish, phase) {
-            Ok(Verdict::Already) => {
-                let text = format!("{version} is published already; nothing was changed");
-                self.finish(fleet, turn, LANE, &text);
-            }
+            Ok(Verdict::Already) => Some(format!(
+                "{version} is published already; nothing was changed"
+            )),
             Ok(Verdict::Go) => {
                 let before = fleet.published();
                 fleet.publish(turn, &document);
                 let before =
                     before.map_or_else(String::new, |before| format!(", {before} is not any more"));
-                let text = format!("{version} is published{before}");
-                self.finish(fleet, turn, LANE, &text);
+                Some(format!("{version} is published{before}"))
             }
-            Err(why) => self.fail_in(fleet, turn, version, phase, why),
+            Err(why) => {
+                self.fail_in(fleet, turn, version, phase, why);
+                None
+            }
         }
+    }
+
+    /// Callers of allocations are answered by the new state at once. The operation ends when those are too who reach
+    /// the rooms by the name of the scheduler, which is the platform's work.
+    fn end_once_shown(&mut self, fleet: &mut Fleet, turn: &mut Turn, is_shown: bool, text: &str) {
+        if is_shown {
+            return self.finish(fleet, turn, LANE, text);
+        }
+        fleet.showing.hurry();
+        let patience = self.settings.version_restart_timeout;
+        let step = "waiting until the name of the scheduler leads there";
+        self.observe_from_now(turn, text, step, Some(patience));
     }
 
     pub fn begin_unpublish(
@@ -149,11 +175,14 @@ impl Operations {
         version: &SchedulerVersion,
     ) {
         let phase = fleet.phase_of(version);
+        let began = self.running(LANE).map_or(0, |r| r.record.resume.attempt) > 1;
+        let is_left = fleet.showing.reaches(version) == Some(false);
+        let text = format!("{version} is not published any more: its rooms are given to nobody");
         match judge(VersionOrder::Unpublish, phase) {
-            Ok(_) if fleet.unpublish(turn) => {
-                let text =
-                    format!("{version} is not published any more: its rooms are given to nobody");
-                self.finish(fleet, turn, LANE, &text);
+            Ok(_) if fleet.unpublish(turn) => self.end_once_shown(fleet, turn, is_left, &text),
+            // An earlier owner did it, and may not have seen the end.
+            Err(_) if began && phase == VersionPhase::Started => {
+                self.end_once_shown(fleet, turn, is_left, &text);
             }
             Ok(_) => self.fail_in(fleet, turn, version, phase, "start a version first"),
             Err(why) => self.fail_in(fleet, turn, version, phase, why),

@@ -16,6 +16,7 @@ mod progress;
 mod queue;
 mod remove;
 mod rollback;
+mod runtime;
 mod scale_live;
 mod start;
 mod switch;
@@ -24,3 +25,4 @@ mod version;
 
 pub(super) use progress::{Fault, FaultKind, Progress, Running};
 pub(super) use queue::{Enqueue, Operations};
+pub(super) use runtime::being_removed;

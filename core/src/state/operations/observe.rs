@@ -1,5 +1,5 @@
-//! Operations that wait for the rooms of their version, outside of the lanes: any number of versions starts and stops
-//! at the same time, and at most one such operation is open per version.
+//! Operations that wait for the rooms of their version or for the platform, outside of the lanes: any number of
+//! versions starts and stops at the same time, and at most one such operation is open per version.
 
 use crate::domain::*;
 use crate::state::fleet::Fleet;
@@ -48,6 +48,14 @@ impl Operations {
             Definition::StopVersion { version, .. } => end_of_stop(fleet, turn, version, is_over),
             Definition::UpdateVersionConfig { version, .. } => {
                 self.end_of_restart(fleet, version, is_over)
+            }
+            Definition::PublishVersion { version } => {
+                let text = format!("{version} is published");
+                end_of_showing(fleet, version, VersionPhase::Published, text, is_over)
+            }
+            Definition::UnpublishVersion { version } => {
+                let text = format!("{version} is not published any more");
+                end_of_showing(fleet, version, VersionPhase::Started, text, is_over)
             }
             _ => None,
         }
@@ -145,7 +153,7 @@ impl Operations {
             OperationStatus::Canceled => (Outcome::Canceled, format!("operation canceled: {text}")),
             _ => (
                 Outcome::Failure,
-                format!("operation execution failed: {text}"),
+                format!("{}: {text}", OperationRecord::FAILED),
             ),
         };
         append(&mut running.record, turn.now.wall, &line);
@@ -257,6 +265,40 @@ fn end_of_stop(
     })
 }
 
+/// Whether the platform leads to the version, or does not any more, as is wanted. What was ordered stays in force
+/// whatever the platform says: it is told again until it obeys.
+fn end_of_showing(
+    fleet: &Fleet,
+    version: &SchedulerVersion,
+    wanted: VersionPhase,
+    text: String,
+    is_over: bool,
+) -> Option<End> {
+    let is_wanted = wanted == VersionPhase::Published;
+    if fleet.showing.reaches(version) == Some(is_wanted) {
+        return Some((OperationStatus::Finished, text));
+    }
+    let phase = fleet.phase_of(version);
+    let is_published = phase == VersionPhase::Published;
+    if is_published != is_wanted {
+        let text = format!("{version} is {phase}: a later order came in between");
+        return Some((OperationStatus::Error, text));
+    }
+    let why = match (fleet.showing.refused(), fleet.showing.failure()) {
+        (Some(why), _) => why,
+        (None, _) if !is_over => return None,
+        (None, "") => "the platform did not answer in time",
+        (None, why) => why,
+    };
+    let leads = if is_wanted {
+        "does not lead there yet"
+    } else {
+        "still leads there"
+    };
+    let text = format!("{text}, but the name of the scheduler {leads}: {why}");
+    Some((OperationStatus::Error, text))
+}
+
 fn in_error(fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion, why: &str) {
     fleet.edit_live(turn, version, |live| {
         live.phase = VersionPhase::Error;
@@ -281,6 +323,10 @@ fn give_up(fleet: &mut Fleet, turn: &mut Turn, definition: &Definition) -> Strin
         Definition::UpdateVersionConfig { version, .. } => {
             fleet.edit_live(turn, version, |live| live.fresh_from = 0);
             format!("{version} keeps the new configuration, and no more rooms are replaced for it")
+        }
+        Definition::PublishVersion { version } => format!("{version} stays published"),
+        Definition::UnpublishVersion { version } => {
+            format!("{version} stays as it is, and its rooms are given to nobody")
         }
         _ => "canceled on request".to_owned(),
     }

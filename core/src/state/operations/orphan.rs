@@ -25,14 +25,19 @@ impl Operations {
             return None;
         }
         let heads = self.queues.iter().filter_map(VecDeque::front);
+        let heads = heads.filter(|head| !self.needs_no_scheduler(fleet, head));
         heads.map(|head| self.orphan_until(now, head)).min()
     }
 
-    /// Operations left under a name do not become part of a new scheduler with that name.
+    /// Operations left under a name do not become part of a new scheduler with that name. One that makes its runtime
+    /// does.
     pub fn end_orphans(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
         for queue in std::mem::take(&mut self.queues) {
             for record in queue {
-                self.end_orphan(fleet, turn, record);
+                match record.definition {
+                    Definition::CreateRuntime { .. } => self.restore(record),
+                    _ => self.end_orphan(fleet, turn, record),
+                }
             }
         }
     }

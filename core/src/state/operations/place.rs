@@ -113,7 +113,7 @@ impl Operations {
 
     /// Bounded in its rate, not in its number: it ends when the place is gone, and whoever looks at the operation sees
     /// what it waits for.
-    fn repeat_later(&mut self, turn: &mut Turn, why: &str) {
+    pub fn repeat_later(&mut self, turn: &mut Turn, why: &str) {
         let half = 0.5 + turn.fraction() / 2.0;
         let now = turn.now.mono;
         let Some(running) = self.running_mut(LANE) else {
@@ -141,16 +141,18 @@ impl Operations {
         let Some(running) = self.running_mut(LANE) else {
             return;
         };
-        let creates = matches!(running.progress, Progress::Create(_));
+        let makes_place = matches!(running.progress, Progress::Create(_));
+        let makes_runtime = matches!(running.progress, Progress::Runtime(_));
         let Some(tries) = running.progress.place_mut() else {
             return;
         };
         if tries.again.take_if(|at| *at <= now).is_none() {
             return;
         }
-        match creates {
-            true => self.prepare_place(fleet, turn),
-            false => self.remove_place(fleet, turn),
+        match (makes_place, makes_runtime) {
+            (true, _) => self.prepare_place(fleet, turn),
+            (_, true) => self.ensure_runtime(fleet, turn),
+            _ => self.remove_place(fleet, turn),
         }
     }
 }

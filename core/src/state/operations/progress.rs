@@ -13,6 +13,7 @@ pub(in crate::state) const TERMINATIONS_AT_ONCE: usize = 64;
 pub(in crate::state) enum Progress {
     Starting,
     Create(Tries),
+    Runtime(Tries),
     Add(AddRun),
     Remove(RemoveRun),
     Delete(DeleteRun),
@@ -29,10 +30,10 @@ pub(in crate::state) enum Progress {
 }
 
 impl Progress {
-    /// The tries to make or to remove the place of the rooms, if it does that now.
+    /// The tries to make or to remove the place of the rooms, or a runtime, if it does that now.
     pub fn place(&self) -> Option<&Tries> {
         match self {
-            Self::Create(tries) => Some(tries),
+            Self::Create(tries) | Self::Runtime(tries) => Some(tries),
             Self::Delete(run) => run.place.as_ref(),
             Self::RollBack(run) => run.place.as_ref(),
             _ => None,
@@ -41,7 +42,7 @@ impl Progress {
 
     pub fn place_mut(&mut self) -> Option<&mut Tries> {
         match self {
-            Self::Create(tries) => Some(tries),
+            Self::Create(tries) | Self::Runtime(tries) => Some(tries),
             Self::Delete(run) => run.place.as_mut(),
             Self::RollBack(run) => run.place.as_mut(),
             _ => None,

@@ -291,7 +291,11 @@ impl Operations {
 
     /// Only one edit of versions at a time (contract 2.4, conflicts).
     pub fn no_version_edit(&self, what: &str) -> Result<(), Refusal> {
-        match self.open().find(|r| r.definition.is_version_edit()) {
+        // A publication that only waits for the platform has made its change.
+        let is_waited_for =
+            |id: OperationId| self.observing.iter().any(|running| running.record.id == id);
+        let mut edits = self.open().filter(|r| r.definition.is_version_edit());
+        match edits.find(|r| !is_waited_for(r.id)) {
             None => Ok(()),
             Some(open) => Err(Refusal::new(
                 RefusalKind::Conflict,

@@ -37,7 +37,7 @@ impl Operations {
             let word = if canceled {
                 "operation canceled"
             } else {
-                "operation execution failed"
+                OperationRecord::FAILED
             };
             self.note(turn, lane, &format!("{word}: {cause}"));
             self.note(turn, lane, "Starting operation rollback");
@@ -135,7 +135,7 @@ impl Operations {
         };
         let id = running.record.id;
         self.end_rollback(fleet, turn, Lane::Version, failure);
-        self.drop_scheduler(fleet, turn, id);
+        self.drop_new_scheduler(fleet, turn, id);
     }
 
     fn end_rollback(
@@ -163,7 +163,12 @@ impl Operations {
             Some(cause) => self.note(turn, lane, &format!("rollback failed: {cause}")),
         }
         self.note(turn, lane, "Operation finished");
+        let record = self.running(lane).map(|running| running.record.clone());
         self.end(fleet, turn, lane, status);
+        let record = record.filter(|r| matches!(r.definition, Definition::CreateRuntime { .. }));
+        if let Some(record) = record {
+            self.runtime_not_made(fleet, turn, &record);
+        }
     }
 
     fn report_rolled_back(&self, turn: &mut Turn, lane: Lane, success: bool) {

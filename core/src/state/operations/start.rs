@@ -1,7 +1,6 @@
 //! When an operation may start, and its first step (contract 5.3).
 
 use crate::domain::*;
-use crate::state::decision::Effect;
 use crate::state::fleet::Fleet;
 use crate::state::operations::history::append;
 use crate::state::operations::progress::{Progress, Running};
@@ -35,6 +34,7 @@ impl Operations {
         };
         if fleet.scheduler.is_none() {
             return head.resume.cancel_requested
+                || self.needs_no_scheduler(fleet, head)
                 || self.orphan_until(turn.now, head) <= turn.now.mono;
         }
         // These need no work; an operation that had begun is rolled back in its turn.
@@ -51,7 +51,10 @@ impl Operations {
                 }
                 fleet.listing.complete && self.running(Lane::Room).is_none()
             }
-            (Lane::Version, Definition::CreateScheduler { .. }) => true,
+            (
+                Lane::Version,
+                Definition::CreateScheduler { .. } | Definition::CreateRuntime { .. },
+            ) => true,
             (Lane::Version, _) => fleet.listing.complete,
             (Lane::Room, _) => {
                 let excluded = |d: &Definition| {
@@ -80,12 +83,9 @@ impl Operations {
         if record.resume.cancel_requested && record.resume.attempt == 0 {
             return self.cancel_waiting(fleet, turn, record);
         }
-        if fleet.scheduler.is_none() {
+        if fleet.scheduler.is_none() && !self.needs_no_scheduler(fleet, &record) {
             self.end_orphan(fleet, turn, record);
-            if self.open().next().is_none() {
-                turn.effects.push(Effect::Ended);
-            }
-            return;
+            return self.end_if_unused(fleet, turn);
         }
         if let Definition::Unknown { name, contents } = &record.definition {
             let text = match Definition::read_contents(name, contents) {
@@ -160,6 +160,7 @@ impl Operations {
                 self.begin_switch(fleet, turn, &new_active_version);
             }
             Definition::DeleteScheduler => self.begin_delete(fleet, turn),
+            Definition::CreateRuntime { .. } => self.begin_runtime(fleet, turn),
             Definition::StartVersion { version } => self.begin_start(fleet, turn, &version),
             Definition::StopVersion { version, force } => {
                 self.begin_stop(fleet, turn, &version, force);

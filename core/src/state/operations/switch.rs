@@ -11,7 +11,10 @@ const LANE: Lane = Lane::Version;
 impl Operations {
     pub fn begin_switch(&mut self, fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion) {
         if fleet.is_managed() {
-            return self.begin_publish(fleet, turn, version);
+            if let Some(text) = self.publish(fleet, turn, version) {
+                self.finish(fleet, turn, LANE, &text);
+            }
+            return;
         }
         if fleet.scheduler.as_ref().map(|s| s.version()) == Some(version) {
             return self.stay_at(fleet, turn, version);

@@ -18,6 +18,7 @@ mod logs;
 mod marked;
 mod opening;
 mod plan;
+mod platform;
 mod ports;
 mod process_table;
 mod record;

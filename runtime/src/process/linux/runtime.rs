@@ -6,7 +6,9 @@ use super::{
     host::{Host, folder_trouble},
     live_room::{self, EndOrder},
     logs::{self, Bounds},
-    opening, ports,
+    opening,
+    platform::ProcessPlatform,
+    ports,
     record::RoomFile,
     shortage::is_shortage,
     usage::{self, UsageOfRooms},
@@ -55,6 +57,11 @@ impl ProcessRuntime {
     /// Identifies where these rooms run: another boot, pid namespace or folder cannot reach them.
     pub fn runtime_domain(&self) -> String {
         self.domain.clone()
+    }
+
+    /// What there is of runtimes and versions beside their rooms.
+    pub fn platform(&self) -> Arc<dyn PlatformObjects> {
+        Arc::new(ProcessPlatform::new(self.host.clone()))
     }
 
     /// Ends all tasks and watches; rooms keep running. Hanging work is not awaited.

@@ -239,7 +239,7 @@ fn columns(held: &[(SchedulerName, Epoch)]) -> (Vec<&str>, Vec<i64>) {
 
 #[async_trait]
 impl Ownership for PostgresOwnership {
-    /// Those of the table alone: operations are not in Postgres.
+    /// Those of the tables alone: operations are not in Postgres.
     async fn discover(&self) -> Result<Vec<SchedulerName>, StoreError> {
         let rows = self.database.query(DISCOVER, &[]).await?;
         let names = rows.iter().map(|row| row.get::<_, String>(0).into());

@@ -165,11 +165,13 @@ pub const OWNED: &str = "SELECT scheduler, epoch FROM maestro_owner WHERE sessio
 
 pub const EPOCH: &str = "SELECT epoch FROM maestro_owner WHERE scheduler = $1";
 
-/// The holder of one scheduler, if it has one, and whether there is such a scheduler.
+/// The holder of one scheduler, if it has one, and whether there is such a scheduler or runtime.
 pub const OWNER: &str = "
 SELECT n.session, n.address, o.epoch, EXISTS (SELECT FROM schedulers WHERE name = $1)
+    OR EXISTS (SELECT FROM maestro_runtime WHERE scheduler = $1)
 FROM (SELECT $1 AS name) AS asked
 LEFT JOIN maestro_owner o ON o.scheduler = asked.name
 LEFT JOIN maestro_node n ON n.session = o.session AND n.expires_at > clock_timestamp()";
 
-pub const DISCOVER: &str = "SELECT name FROM schedulers ORDER BY name";
+pub const DISCOVER: &str =
+    "SELECT name FROM schedulers UNION SELECT scheduler FROM maestro_runtime ORDER BY 1";

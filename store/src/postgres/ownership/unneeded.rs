@@ -9,10 +9,11 @@ use tokio_postgres::types::Type;
 
 /// Names that are looked at together; more are found the next time.
 const TOGETHER_MAX: i64 = 1000;
-/// Whether nobody needs the row `o`: no scheduler, no batch that Redis lacks, and no session that lives or may go on
-/// after a pause of this database.
+/// Whether nobody needs the row `o`: no scheduler, no runtime without one, no batch that Redis lacks, and no session
+/// that lives or may go on after a pause of this database.
 const UNNEEDED: &str = "
     NOT EXISTS (SELECT FROM schedulers s WHERE s.name = o.scheduler)
+    AND NOT EXISTS (SELECT FROM maestro_runtime r WHERE r.scheduler = o.scheduler)
     AND NOT EXISTS (SELECT FROM maestro_outbox b WHERE b.scheduler = o.scheduler)
     AND NOT EXISTS (SELECT FROM maestro_node n
         WHERE n.session = o.session AND n.expires_at > clock_timestamp() - interval '1 minute')";

@@ -16,6 +16,7 @@ pub(super) struct Tables {
     /// Operations with their sequence number of arrival.
     pub operations: BTreeMap<OperationId, (u64, Arc<OperationRecord>)>,
     pub live: BTreeMap<SchedulerVersion, LiveVersion>,
+    pub runtime: Option<RuntimeRecord>,
     pub operator: OperatorRecord,
     came: u64,
 }
@@ -54,6 +55,7 @@ impl Tables {
                 self.scheduler = None;
                 self.versions.clear();
                 self.live.clear();
+                self.runtime = None;
                 self.operator = OperatorRecord::default();
                 self.rooms.clear();
                 self.operations.retain(|id, _| id == keep);
@@ -73,6 +75,7 @@ impl Tables {
             Change::PutLiveVersion(live) => {
                 self.live.insert(live.version.clone(), (**live).clone());
             }
+            Change::PutRuntime(record) => self.runtime = Some((**record).clone()),
             Change::PutOperator(record) => self.operator = *record,
             Change::DeleteRoom(id) => drop(self.rooms.remove(id)),
             Change::TouchRooms(touches) => touches.iter().for_each(|t| self.touch(t)),
@@ -120,7 +123,7 @@ impl Tables {
     /// Whether there is anything for an owner to do.
     pub fn is_wanted(&self) -> bool {
         let open = |(_, o): &(u64, Arc<OperationRecord>)| !o.status.is_final();
-        self.scheduler.is_some() || self.operations.values().any(open)
+        self.scheduler.is_some() || self.runtime.is_some() || self.operations.values().any(open)
     }
 
     /// Ended operations, oldest first.
@@ -177,6 +180,7 @@ pub(super) fn loaded(row: &Row) -> Loaded {
             .map(|o| EndedOperation::of(o))
             .collect(),
         live: tables.live.values().cloned().collect(),
+        runtime: tables.runtime.clone(),
         operator: tables.operator,
         seq: row.seq,
         behind: row.behind,
