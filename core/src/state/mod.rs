@@ -131,35 +131,36 @@ impl SchedulerState {
     /// When the shell must send [`Input::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Mono> {
         let (t, l) = (&self.fleet.timers, &self.operations.timers);
-        let observed = self.operations.observe_wake();
-        let always = [
+        let always = earliest(&[
             t.touches,
             self.fleet.showing_wake(),
             l.leases,
             self.operations.operations_wake(),
             self.fleet.protection_wake(),
-        ];
-        let unpaused = || {
-            let room = self.fleet.rooms.next_deadline();
-            [
-                l.health,
-                l.cleanup,
-                t.consider,
-                t.proof,
-                room,
-                self.operations.orphans_due,
-                observed,
-            ]
-        };
-        let moving = (!self.fleet.is_paused()).then(unpaused);
-        let all = always.into_iter().chain(moving.into_iter().flatten());
-        all.flatten().min()
+        ]);
+        if self.fleet.is_paused() {
+            return always;
+        }
+        earliest(&[
+            always,
+            l.health,
+            l.cleanup,
+            t.consider,
+            t.proof,
+            self.fleet.rooms.next_deadline(),
+            self.operations.orphans_due,
+            self.operations.observe_wake(),
+        ])
     }
 
     /// Operations that have not ended, including waiting ones.
     pub fn open_operations(&self) -> BTreeSet<OperationId> {
         self.operations.open().map(|r| r.id).collect()
     }
+}
+
+fn earliest(times: &[Option<Mono>]) -> Option<Mono> {
+    times.iter().copied().flatten().min()
 }
 
 fn on_runtime(
