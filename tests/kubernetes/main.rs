@@ -2,12 +2,14 @@
 //! this machine, which pings over HTTP as any room does.
 
 mod away;
+mod clock;
 mod cluster;
 mod figures;
 mod harmed;
 mod life;
 mod load;
 mod nodes;
+mod ports;
 #[path = "../takeover/recording.rs"]
 mod recording;
 mod refused;
