@@ -137,8 +137,8 @@ async fn a_clock_that_is_wrong_by_hours_ends_no_room() {
         |count: u64| move |info: &Value| info["roomsOccupied"] == 1 && info["roomsReady"] == count;
     maestro.until_info("clock", "in use", is_used(5)).await;
     let played = site.pod(&busy).await;
-    let silent = ["clock-0", "clock-1"].into_iter();
-    let silent = silent.filter(|node| *node != node_of(&played)).next();
+    let mut nodes = ["clock-0", "clock-1"].into_iter();
+    let silent = nodes.find(|node| *node != node_of(&played));
     let silent = silent.expect("the other node");
     test.end_of_a_silent_node(&maestro, silent).await;
     maestro
