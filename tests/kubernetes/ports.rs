@@ -1,5 +1,5 @@
-//! Two processes that draw host ports out of one range for the same machine, until it is nearly used up: what one of them
-//! draws, the other one hears of too late, and kube-scheduler keeps such pods apart.
+//! Two processes that draw host ports out of one range for the same machine, until it is nearly used up: what one of
+//! them draws, the other one hears of too late, and kube-scheduler keeps such pods apart.
 
 use crate::site::*;
 use crate::support::{Home, Maestro, eventually, seconds};

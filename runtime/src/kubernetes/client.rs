@@ -56,9 +56,9 @@ impl Calls {
         })
     }
 
-    /// Makes one call for a scheduler, when it is its turn: `call` is one request. The deadline counts the time from when
-    /// it is sent, not that in the queue. All our calls can be repeated: a transient failure is, within the deadline, and
-    /// each try waits for its turn as a call of its own. A caller that goes away does not end the call.
+    /// Makes one call for a scheduler, when it is its turn: `call` is one request. The deadline counts the time from
+    /// when it is sent, not that in the queue. All our calls can be repeated: a transient failure is, within the
+    /// deadline, and each try waits for its turn as a call of its own. A caller that goes away does not end the call.
     ///
     /// # Errors
     /// As the API server answers, or `Unavailable`.
