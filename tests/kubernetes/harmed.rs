@@ -2,10 +2,11 @@
 
 use crate::site::*;
 use crate::support::{Home, eventually, history, seconds};
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn ready(count: u64) -> impl Fn(&Value) -> bool {
     move |info| info["roomsReady"] == count
@@ -21,6 +22,23 @@ async fn rooms_come_back_whatever_is_deleted_by_hand() {
     maestro
         .bring_up(&site.fleet(&home, &maestro.rooms, 3))
         .await;
+    // Young pods, again and again, as when machines are emptied one after the other: that is no crash of the version.
+    let by_hand = DeleteParams::default();
+    for _ in 0..6 {
+        let all = site.all_pods().await;
+        let (room, _) = all.first_key_value().expect("a room");
+        site.pods().delete(room, &by_hand).await.expect("deleted");
+        let is_replaced =
+            |pods: &BTreeMap<String, Pod>| pods.len() == 3 && !pods.contains_key(room);
+        site.until_rooms(&maestro, "replaced", is_replaced).await;
+        maestro.until_info("harmed", "replaced", ready(3)).await;
+    }
+    assert_eq!(maestro.state("harmed").await, "in-sync");
+    let (_, page) = maestro.internal("GET", "/debug/actors", None).await;
+    let actors = page["actors"].as_array().expect("a list").iter();
+    let mut owner = actors.filter(|actor| actor["name"] == "harmed");
+    let owner = &owner.next().expect("its owner")["scheduler"];
+    assert_eq!(owner["crash_failures"], 0, "{owner}");
     // A pod that cannot go: its room is replaced, and nobody is sent there.
     let held = site.all_pods().await.into_keys().next().expect("a room");
     let finalizers = async |all: Value| {
@@ -30,7 +48,6 @@ async fn rooms_come_back_whatever_is_deleted_by_hand() {
         patched.expect("a pod");
     };
     finalizers(json!(["example.com/held"])).await;
-    let by_hand = DeleteParams::default();
     site.pods().delete(&held, &by_hand).await.expect("deleted");
     let is_replaced = || async {
         let pods = site.all_pods().await;

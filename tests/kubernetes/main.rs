@@ -3,12 +3,14 @@
 
 mod acceptance;
 mod away;
+mod clock;
 mod cluster;
 mod figures;
 mod harmed;
 mod life;
 mod load;
 mod nodes;
+mod ports;
 #[path = "../takeover/recording.rs"]
 mod recording;
 mod refused;

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// An image that cannot be had.
 pub const LOST_IMAGE: &str = "maestro/lost";
+/// After which a room that says nothing is replaced, as is one on a machine of which nothing is heard.
+pub const SILENCE: Duration = Duration::from_secs(6);
 const PROTECTED: &str = "maestro-protected";
 const VALIDATION: &str = "maestro.validation";
 
@@ -64,17 +66,21 @@ impl Site {
         })
     }
 
-    /// The variables of a process that runs its rooms here. A room that is silent for six seconds is
-    /// replaced, and so are those of a machine that is gone for two.
+    /// The variables of a process that runs its rooms here. The pods of a machine that is gone for two seconds are
+    /// deleted by force.
     pub fn environment(&self) -> Vec<(String, String)> {
         let kubeconfig = self.plane.kubeconfig().display().to_string();
+        let silence = SILENCE.as_millis().to_string();
         [
             ("MAESTRO_RUNTIME_TYPE", "kubernetes"),
             (
                 "MAESTRO_ADAPTERS_RUNTIME_KUBERNETES_KUBECONFIG",
                 &kubeconfig,
             ),
-            ("MAESTRO_SERVICES_ROOMMANAGER_ROOMPINGTIMEOUTMILLIS", "6000"),
+            (
+                "MAESTRO_SERVICES_ROOMMANAGER_ROOMPINGTIMEOUTMILLIS",
+                &silence,
+            ),
             (
                 "MAESTRO_SERVICES_ROOMMANAGER_ROOMDELETIONTIMEOUTMILLIS",
                 "2000",

@@ -228,6 +228,9 @@ pub struct Exit {
     pub reason: String,
     /// The last lines of its log, oldest first; empty if the runtime has none.
     pub log_tail: Vec<String>,
+    /// Others ended it, and nothing in it did: an eviction, a deletion by hand, the death of its machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_others: bool,
 }
 
 /// An event in a room's history, for people (`GET …/rooms/{room}`); kept in memory only.

@@ -17,7 +17,6 @@ use super::limiter::Urgency;
 use super::namespace::is_missing;
 use super::seen::SeenPod;
 use futures_util::stream::{self, StreamExt};
-use kube::Client;
 use kube::api::{Patch, PatchParams};
 use maestro_core::domain::{RoomId, SchedulerName};
 use maestro_core::ports::{Protection, RuntimeError};
@@ -186,9 +185,7 @@ impl Writer {
         least: i32,
         repair: bool,
     ) -> Result<Option<i32>, Failure> {
-        let of = scheduler.clone();
-        let call = move |client: Client| raise(client, of.clone(), least, repair);
-        match self.calls.run(scheduler, Urgency::Urgent, call).await {
+        match raise(&self.calls, scheduler, least, repair).await {
             Err(failure) if failure.is_right_missing() => {
                 self.refused(&failure);
                 Ok(None)
@@ -224,9 +221,7 @@ impl Writer {
         let Some(number) = written.number.filter(|number| *number > wanted) else {
             return;
         };
-        let of = scheduler.clone();
-        let call = move |client: Client| lower(client, of.clone(), number, wanted);
-        match self.calls.run(scheduler, Urgency::Urgent, call).await {
+        match lower(&self.calls, scheduler, number, wanted).await {
             Ok(Lowered::To(number)) => written.number = Some(number),
             Ok(Lowered::NotYet) => {}
             // The next order looks at it.

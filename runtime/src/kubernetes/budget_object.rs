@@ -1,6 +1,8 @@
 //! The budget of a scheduler as the API server has it: how it is written, and what makes it ours.
 
+use super::client::{Calls, Failure};
 use super::labels;
+use super::limiter::Urgency;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -8,32 +10,71 @@ use kube::{Api, Client};
 use maestro_core::domain::SchedulerName;
 use serde_json::{Map, Value, json};
 
-/// The budgets of a scheduler's namespace.
-pub fn budgets(client: Client, scheduler: &SchedulerName) -> Api<PodDisruptionBudget> {
+fn budgets(client: Client, scheduler: &SchedulerName) -> Api<PodDisruptionBudget> {
     Api::namespaced(client, scheduler.as_str())
 }
 
+/// The budget of a scheduler, if there is one.
+///
+/// # Errors
+/// As the API server answers.
+pub async fn find(
+    calls: &Calls,
+    scheduler: &SchedulerName,
+    urgency: Urgency,
+) -> Result<Option<PodDisruptionBudget>, Failure> {
+    let of = scheduler.clone();
+    let call = move |client| {
+        let of = of.clone();
+        async move { budgets(client, &of).get_opt(of.as_str()).await }
+    };
+    calls.run(scheduler, urgency, call).await
+}
+
+/// Writes these members of the budget.
+///
+/// # Errors
+/// As the API server answers; 404 without a budget.
+pub async fn patch(
+    calls: &Calls,
+    scheduler: &SchedulerName,
+    urgency: Urgency,
+    members: Value,
+) -> Result<PodDisruptionBudget, Failure> {
+    let (of, members) = (scheduler.clone(), Patch::Merge(members));
+    let call = move |client| {
+        let (of, members) = (of.clone(), members.clone());
+        async move {
+            let api = budgets(client, &of);
+            api.patch(of.as_str(), &PatchParams::default(), &members)
+                .await
+        }
+    };
+    calls.run(scheduler, urgency, call).await
+}
+
 /// Makes the number of the budget at least this one; the answer is its number then. `repair`: the rest of it too.
+///
+/// # Errors
+/// As the API server answers.
 pub async fn raise(
-    client: Client,
-    scheduler: SchedulerName,
+    calls: &Calls,
+    scheduler: &SchedulerName,
     least: i32,
     repair: bool,
-) -> kube::Result<i32> {
-    let (api, name) = (budgets(client, &scheduler), scheduler.as_str());
-    let mut patch = json!({"spec": {"minAvailable": least}});
+) -> Result<i32, Failure> {
+    let mut members = json!({"spec": {"minAvailable": least}});
     if repair {
-        let Some(found) = api.get_opt(name).await? else {
-            return create(&api, name, least).await;
+        let Some(found) = find(calls, scheduler, Urgency::Urgent).await? else {
+            return create(calls, scheduler, least).await;
         };
         match number_of(&found) {
             Some(number) if number >= least => return Ok(number),
-            _ => patch = repairing(found, least),
+            _ => members = repairing(found, least),
         }
     }
-    let merged = Patch::Merge(&patch);
-    match api.patch(name, &PatchParams::default(), &merged).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => create(&api, name, least).await,
+    match patch(calls, scheduler, Urgency::Urgent, members).await {
+        Err(failure) if failure.code() == 404 => create(calls, scheduler, least).await,
         written => written.map(|budget| number_of(&budget).unwrap_or(least)),
     }
 }
@@ -49,14 +90,16 @@ pub enum Lowered {
 
 /// Lowers the number from `known` to `wanted`, or to what the disruption controller has counted if that is more.
 /// Nothing is written when somebody else has written meanwhile.
+///
+/// # Errors
+/// As the API server answers.
 pub async fn lower(
-    client: Client,
-    scheduler: SchedulerName,
+    calls: &Calls,
+    scheduler: &SchedulerName,
     known: i32,
     wanted: i32,
-) -> kube::Result<Lowered> {
-    let (api, name) = (budgets(client, &scheduler), scheduler.as_str());
-    let Some(found) = api.get_opt(name).await? else {
+) -> Result<Lowered, Failure> {
+    let Some(found) = find(calls, scheduler, Urgency::Urgent).await? else {
         return Ok(Lowered::ByAnother);
     };
     if number_of(&found) != Some(known) {
@@ -66,7 +109,7 @@ pub async fn lower(
     let lower = counted.map(|counted| counted.max(wanted));
     let lower = lower.filter(|number| *number < known);
     let version = found.metadata.resource_version;
-    let patch = match lower {
+    let members = match lower {
         Some(number) => json!({
             "metadata": {"resourceVersion": version},
             "spec": {"minAvailable": number},
@@ -74,28 +117,37 @@ pub async fn lower(
         // A pod that lost its label makes the controller count nothing, a change of the budget does.
         None => json!({"metadata": {"annotations": {labels::RECOUNT: version}}}),
     };
-    let merged = Patch::Merge(&patch);
-    match api.patch(name, &PatchParams::default(), &merged).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Lowered::NotYet),
+    match patch(calls, scheduler, Urgency::Urgent, members).await {
+        Err(failure) if failure.code() == 409 => Ok(Lowered::NotYet),
         written => written.map(|_| lower.map_or(Lowered::NotYet, Lowered::To)),
     }
 }
 
-async fn create(api: &Api<PodDisruptionBudget>, name: &str, number: i32) -> kube::Result<i32> {
+async fn create(calls: &Calls, scheduler: &SchedulerName, number: i32) -> Result<i32, Failure> {
     let new = json!({
-        "metadata": {"name": name, "labels": {labels::MANAGED_BY: labels::MAESTRO}},
+        "metadata": {"name": scheduler.as_str(), "labels": {labels::MANAGED_BY: labels::MAESTRO}},
         "spec": {
             "minAvailable": number,
             "selector": {"matchLabels": {labels::PROTECTED: "true"}},
         },
     });
-    let new = serde_json::from_value(new).map_err(kube::Error::SerdeError)?;
-    let created = match api.create(&PostParams::default(), &new).await {
-        // Ours, by a call whose answer was lost.
-        Err(kube::Error::Api(status)) if status.code == 409 => api.get(name).await,
-        created => created,
+    let new: PodDisruptionBudget = serde_json::from_value(new)
+        .map_err(|error| Failure::Answer(kube::Error::SerdeError(error)))?;
+    let of = scheduler.clone();
+    let call = move |client| {
+        let (of, new) = (of.clone(), new.clone());
+        async move {
+            budgets(client, &of)
+                .create(&PostParams::default(), &new)
+                .await
+        }
     };
-    created.map(|budget| number_of(&budget).unwrap_or_default())
+    let created = match calls.run(scheduler, Urgency::Urgent, call).await {
+        // Ours, by a call whose answer was lost.
+        Err(failure) if failure.code() == 409 => find(calls, scheduler, Urgency::Urgent).await?,
+        created => Some(created?),
+    };
+    Ok(created.as_ref().and_then(number_of).unwrap_or_default())
 }
 
 /// What makes a budget ours, whatever it selects. There is one budget over a pod: with that of the Go Maestro, which

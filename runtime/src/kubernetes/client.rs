@@ -11,6 +11,7 @@ use maestro_core::ports::RuntimeError;
 use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Tries of one call, the first included (contract 4.8).
@@ -55,8 +56,9 @@ impl Calls {
         })
     }
 
-    /// Makes one call for a scheduler, when it is its turn. The deadline begins when the call is sent. All our calls
-    /// can be repeated: a transient failure is, within the deadline. A caller that goes away does not end the call.
+    /// Makes one call for a scheduler, when it is its turn: `call` is one request. The deadline counts the time from
+    /// when it is sent, not that in the queue. All our calls can be repeated: a transient failure is, within the
+    /// deadline, and each try waits for its turn as a call of its own. A caller that goes away does not end the call.
     ///
     /// # Errors
     /// As the API server answers, or `Unavailable`.
@@ -72,15 +74,49 @@ impl Calls {
     {
         let (calls, scheduler) = (self.clone(), scheduler.clone());
         let task = self.io.spawn(async move {
-            let permit = calls.limiter.admit(&scheduler, urgency).await;
-            let _permit = permit.map_err(|_| Failure::Crowded)?;
-            let tries = retried(|| call(calls.client.clone()));
-            match tokio::time::timeout(calls.timeout, tries).await {
-                Ok(answer) => answer.map_err(Failure::Answer),
-                Err(_) => Err(Failure::Late(calls.timeout)),
+            let (mut left, mut pause) = (calls.timeout, FIRST_PAUSE);
+            for _ in 1..TRIES {
+                let answer = calls.attempt(&scheduler, urgency, &mut left, &call).await;
+                let Err(Failure::Answer(error)) = &answer else {
+                    return answer;
+                };
+                if !failure::is_transient(error) {
+                    return answer;
+                }
+                let told = Duration::from_secs(failure::retry_after(error).into());
+                let wait = pause.max(told);
+                if wait >= left {
+                    tokio::time::sleep(left).await;
+                    return answer;
+                }
+                tokio::time::sleep(wait).await;
+                left -= wait;
+                pause *= 5;
             }
+            calls.attempt(&scheduler, urgency, &mut left, &call).await
         });
         task.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    async fn attempt<T, F>(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+        left: &mut Duration,
+        call: &(impl Fn(Client) -> F + Sync),
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = kube::Result<T>> + Send,
+    {
+        let permit = self.limiter.admit(scheduler, urgency).await;
+        let _permit = permit.map_err(|_| Failure::Crowded)?;
+        let sent = Instant::now();
+        let answer = tokio::time::timeout(*left, call(self.client.clone())).await;
+        *left = left.saturating_sub(sent.elapsed());
+        match answer {
+            Ok(answer) => answer.map_err(Failure::Answer),
+            Err(_) => Err(Failure::Late(self.timeout)),
+        }
     }
 
     /// Pods of the whole cluster or of one scheduler, for a watch: it is not counted as a call.
@@ -115,24 +151,6 @@ pub fn namespaces(client: Client) -> Api<Namespace> {
 /// All nodes.
 pub fn nodes(client: Client) -> Api<Node> {
     Api::all(client)
-}
-
-async fn retried<T, F>(call: impl Fn() -> F) -> kube::Result<T>
-where
-    F: Future<Output = kube::Result<T>>,
-{
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match call().await {
-            Err(error) if failure::is_transient(&error) => {
-                let told = Duration::from_secs(failure::retry_after(&error).into());
-                tokio::time::sleep(pause.max(told)).await;
-                pause *= 5;
-            }
-            answer => return answer,
-        }
-    }
-    call().await
 }
 
 /// Why a call has no good answer.

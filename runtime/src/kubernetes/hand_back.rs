@@ -3,14 +3,13 @@
 //! It writes the number of a budget and never its selector: left with ours, its budgets would select no pod that it
 //! makes, and every eviction would be allowed.
 
-use super::budget_object::{budgets, is_ours, labelling};
+use super::budget_object::{self, is_ours, labelling};
 use super::client::{Calls, Failure, pods};
 use super::labels;
 use super::limiter::Urgency;
 use super::seen::SeenPod;
 use super::settings::{KubernetesSettings, OpenError};
 use futures_util::stream::{self, StreamExt};
-use kube::Client;
 use kube::api::{ListParams, Patch, PatchParams};
 use maestro_core::domain::SchedulerName;
 use maestro_core::ports::RuntimeError;
@@ -70,9 +69,7 @@ async fn one(calls: &Calls, scheduler: &SchedulerName, safety: f64) -> Result<bo
         }
     };
     let rooms = calls.run(scheduler, Urgency::Normal, call).await?.items;
-    let (of, number) = (scheduler.clone(), number(rooms.len(), safety));
-    let call = move |client| restore(client, of.clone(), number);
-    let was_ours = calls.run(scheduler, Urgency::Normal, call).await?;
+    let was_ours = restore(calls, scheduler, number(rooms.len(), safety)).await?;
     // After the budget: in between they are protected twice rather than not at all.
     let marked = rooms
         .iter()
@@ -102,18 +99,17 @@ fn number(rooms: usize, safety: f64) -> i32 {
     kept.trunc() as i32
 }
 
-async fn restore(client: Client, scheduler: SchedulerName, number: i32) -> kube::Result<bool> {
-    let api = budgets(client, &scheduler);
-    let Some(found) = api.get_opt(scheduler.as_str()).await? else {
-        return Ok(false);
-    };
-    if !is_ours(&found) {
+async fn restore(calls: &Calls, scheduler: &SchedulerName, number: i32) -> Result<bool, Failure> {
+    let found = budget_object::find(calls, scheduler, Urgency::Normal).await?;
+    if !found.is_some_and(|found| is_ours(&found)) {
         return Ok(false);
     }
-    let patch = Patch::Merge(theirs(&scheduler, number));
-    let by_default = PatchParams::default();
-    let patched = api.patch(scheduler.as_str(), &by_default, &patch).await;
-    Ok(unless_gone(patched)?.is_some())
+    let theirs = theirs(scheduler, number);
+    match budget_object::patch(calls, scheduler, Urgency::Normal, theirs).await {
+        // It is gone by now.
+        Err(failure) if failure.code() == 404 => Ok(false),
+        patched => patched.map(|_| true),
+    }
 }
 
 /// What is gone by now needs no patch.

@@ -262,6 +262,7 @@ impl Index {
             if !std::mem::replace(&mut known.is_over, true) {
                 let exit = Exit {
                     reason: why.clone(),
+                    by_others: true,
                     ..Exit::default()
                 };
                 self.feeds.end(&key.0, &key.1, Some(exit));

@@ -176,7 +176,72 @@ pub fn ranges(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, HashSet};
+
+    /// What may happen to the room with this number.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Reserve(u32),
+        /// The watch, or the answer to its creation, tells of its pod.
+        Appears(u32),
+        Ends(u32),
+        /// It is not created after all.
+        Release(u32),
+    }
+
+    /// Two ports a room, of a range of 40: 95 % of it are 19 rooms.
+    const RANGE: RangeInclusive<u16> = 30_000..=30_039;
+    const MOST: usize = 19;
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = (0..60_u32, 0..8_u32).prop_map(|(room, kind)| match kind {
+            0..=3 => Step::Reserve(room),
+            4 | 5 => Step::Appears(room),
+            6 => Step::Ends(room),
+            _ => Step::Release(room),
+        });
+        prop::collection::vec(step, 1..400)
+    }
+
+    proptest! {
+        #[test]
+        fn rooms_that_come_and_go_never_have_the_port_of_another_up_to_95_percent(
+            steps in steps(), nodes in 0..4_u32,
+        ) {
+            let mut ports = PortUse::default();
+            // Its ports, and whether a pod has them.
+            let mut expected: BTreeMap<u32, (Arc<[u16]>, bool)> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Reserve(room) if expected.contains_key(&room) || expected.len() < MOST => {
+                        let drawn = ports.reserve(&key(room), &[RANGE, RANGE], nodes).unwrap();
+                        let before = expected.entry(room).or_insert((drawn.clone(), false));
+                        prop_assert_eq!(&drawn, &before.0, "it is asked for once more");
+                    }
+                    Step::Appears(room) => if let Some((drawn, by_pod)) = expected.get_mut(&room) {
+                        *by_pod = true;
+                        ports.set(&key(room), drawn.clone());
+                    },
+                    Step::Ends(room) => {
+                        expected.remove(&room);
+                        ports.free(&key(room));
+                    }
+                    Step::Release(room) => {
+                        ports.release(&key(room).1);
+                        expected.retain(|other, (_, by_pod)| *other != room || *by_pod);
+                    }
+                    Step::Reserve(_) => {}
+                }
+                let all: Vec<u16> = expected.values().flat_map(|(drawn, _)| drawn.to_vec()).collect();
+                let distinct: HashSet<u16> = all.iter().copied().collect();
+                prop_assert_eq!(distinct.len(), all.len(), "{:?}", expected);
+                prop_assert!(all.iter().all(|port| RANGE.contains(port)));
+                let used: HashSet<u16> = ports.uses.keys().copied().collect();
+                prop_assert_eq!(used, distinct);
+            }
+        }
+    }
 
     fn key(number: u32) -> RoomKey {
         ("s".into(), format!("s-{number}").into())

@@ -118,7 +118,7 @@ impl Rooms {
         self.calls.run(scheduler, urgency, call).await
     }
 
-    /// Deletes the pod with the grace of its own (contract 4.8). `at_once`: nobody confirms its end.
+    /// Deletes the pod with the grace of its own (contract 4.8).
     ///
     /// # Errors
     /// `NotFound` if there is none, or only a namesake with another uid.

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
 };
+use k8s_openapi::jiff::SignedDuration;
 use maestro_core::domain::{Exit, InstanceStatus, Restart, RestartPolicy};
 
 /// Reasons for which a container waits that are failures. The first eight are those of contract 4.6; the others are
@@ -212,22 +213,39 @@ fn signal_of(end: Option<&ContainerStateTerminated>) -> Option<i32> {
 
 /// How a deleted pod ended, as far as its last status tells: the first container that failed, or the first that ended.
 pub fn exit(pod: &Pod) -> Option<Exit> {
-    let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let containers = pod.status.as_ref().map(|status| &status.container_statuses);
     let ends = || {
-        containers
-            .iter()
-            .filter_map(|c| ended(c).map(|end| (c, end)))
+        let all = containers.into_iter().flatten().flatten();
+        all.filter_map(|c| ended(c).map(|end| (c, end)))
     };
-    let (container, end) = ends()
-        .find(|(_, end)| !completed(end))
-        .or_else(|| ends().next())?;
+    let by_others = pod.metadata.deletion_timestamp.is_some()
+        && !ends().any(|(_, end)| is_before_deletion(pod, end));
+    let decisive = ends().find(|(_, end)| !completed(end));
+    let Some((container, end)) = decisive.or_else(|| ends().next()) else {
+        return by_others.then(|| Exit {
+            reason: "its pod was deleted".to_owned(),
+            by_others,
+            ..Exit::default()
+        });
+    };
     let signal = signal_of(Some(end));
     Some(Exit {
         code: signal.is_none().then_some(end.exit_code),
         signal,
         reason: end_of(container, end),
-        log_tail: Vec::new(),
+        by_others,
+        ..Exit::default()
     })
+}
+
+/// Whether the container ended before anybody deleted its pod, which is when the grace period began.
+fn is_before_deletion(pod: &Pod, end: &ContainerStateTerminated) -> bool {
+    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    let over = pod.metadata.deletion_timestamp.as_ref();
+    let told = over.and_then(|over| over.0.checked_sub(SignedDuration::from_secs(grace)).ok());
+    let finished = end.finished_at.as_ref();
+    told.zip(finished)
+        .is_some_and(|(told, finished)| finished.0 < told)
 }
 
 #[cfg(test)]

@@ -2,24 +2,33 @@
 
 use crate::open_site;
 use crate::site::{NODE, Site, plane, settings};
+use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use maestro_core::domain::{InstanceStatus, PortRange, Trouble};
-use maestro_core::ports::{RuntimeError, RuntimeEvent};
-use maestro_runtime::kubernetes::{Access, KubernetesRuntime};
+use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
+use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, Fault};
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A runtime behind a proxy.
 pub async fn behind_proxy() -> Option<(Site, ApiProxy)> {
+    behind_proxy_with(|_| ()).await
+}
+
+async fn behind_proxy_with(
+    change: impl FnOnce(&mut KubernetesSettings),
+) -> Option<(Site, ApiProxy)> {
     let plane = plane().await?;
     let proxy = ApiProxy::start(plane.kubeconfig()).await;
     let mut settings = settings(&plane);
     settings.watch_timeout = Duration::from_secs(2);
+    change(&mut settings);
     settings.access = Access::Kubeconfig {
         path: proxy.kubeconfig(),
         master_url: None,
@@ -90,7 +99,11 @@ async fn refusals_that_pass_are_repeated_and_others_told() {
     let tries = AtomicU32::new(0);
     proxy.set(move |call| match is_creation(call) {
         true => match tries.fetch_add(1, Ordering::Relaxed) {
-            0 => Some(refusal(429, "TooManyRequests")),
+            0 => Some(Fault::Refuse {
+                code: 429,
+                reason: "TooManyRequests",
+                retry_after: Some(1),
+            }),
             1 => Some(refusal(500, "InternalError")),
             2 => Some(refusal(503, "ServiceUnavailable")),
             _ => None,
@@ -98,12 +111,85 @@ async fn refusals_that_pass_are_repeated_and_others_told() {
         false => None,
     });
     stage.create("faults-refused-one").await.unwrap();
+    let tries = proxy.calls().into_iter().filter(is_creation);
+    let at: Vec<_> = tries.map(|call| call.at).collect();
+    assert_eq!(at.len(), 4);
+    let waited = at[1].duration_since(at[0]).as_secs_f64();
+    assert!(
+        waited >= 0.99,
+        "it was told to wait, and did for {waited} s"
+    );
     proxy.set(move |call| is_creation(call).then(|| refusal(503, "ServiceUnavailable")));
     let refused = stage.create("faults-refused-two").await;
     assert!(
         matches!(refused, Err(RuntimeError::Unavailable(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_counts_against_the_rate() {
+    const QPS: u32 = 20;
+    const BURST: u32 = 5;
+    let slow = behind_proxy_with(|settings| (settings.qps, settings.burst) = (QPS, BURST));
+    let Some((site, proxy)) = slow.await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-rate", RUNS)).await;
+    // Four tries of each creation.
+    proxy.set(|call| {
+        is_creation(call).then_some(Fault::Refuse {
+            code: 503,
+            reason: "ServiceUnavailable",
+            retry_after: None,
+        })
+    });
+    let (before, began) = (proxy.calls().len(), Instant::now());
+    let names: Vec<String> = (0..10).map(|n| format!("faults-rate-{n}")).collect();
+    let tried = join_all(names.iter().map(|name| stage.create(name))).await;
+    assert!(tried.iter().all(Result::is_err), "{tried:?}");
+    // A look at the budget, and a change of it.
+    for number in 1..=10 {
+        let order = Protection {
+            number,
+            all: true,
+            ..Protection::default()
+        };
+        let name = &stage.scheduler.name;
+        stage.runtime.protect(name, &order).await.unwrap();
+    }
+    let allowed = f64::from(BURST) + f64::from(QPS) * began.elapsed().as_secs_f64();
+    let calls = proxy.calls().split_off(before);
+    // The watch begins with lists, and is no call.
+    let made = calls.iter().filter(|call| !call.query.contains("limit="));
+    let made = made.filter(|call| !is_watch(call)).count();
+    assert!(made >= 60, "{made}");
+    assert!(made as f64 <= allowed + 1.0, "{made} of {allowed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_not_answered_ends_and_one_that_waits_for_its_turn_does_not() {
+    let slow = behind_proxy_with(|settings| {
+        (settings.qps, settings.burst) = (1, 1);
+        settings.call_timeout = Duration::from_secs(4);
+    });
+    let Some((site, proxy)) = slow.await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-turn", RUNS)).await;
+    let names: Vec<String> = (0..6).map(|n| format!("faults-turn-{n}")).collect();
+    // The last of them is sent after five seconds.
+    for made in join_all(names.iter().map(|name| stage.create(name))).await {
+        made.unwrap();
+    }
+    proxy.set(|call| is_creation(call).then_some(Fault::Ignore));
+    let unanswered = stage.create("faults-turn-last").await;
+    assert!(
+        matches!(unanswered, Err(RuntimeError::Unavailable(_))),
+        "{unanswered:?}"
+    );
+    proxy.set(|_| None);
+    stage.create("faults-turn-last").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,12 +352,12 @@ async fn rooms_of_a_range_that_is_nearly_full_find_their_node() {
     let mut many = scheduler("faults-ports", RUNS);
     many.port_range = Some(PortRange {
         start: 30_000,
-        end: 30_019,
+        end: 30_039,
     });
     many.spec.containers[0].requests.cpu = "1m".into();
     let mut stage = Stage::set(&site, many).await;
-    // 18 of 20 ports.
-    let rooms: Vec<String> = (0..9)
+    // 38 of 40 ports.
+    let rooms: Vec<String> = (0..19)
         .map(|number| format!("faults-ports-{number}"))
         .collect();
     for room in &rooms {

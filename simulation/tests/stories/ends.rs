@@ -64,6 +64,33 @@ fn ends(fleet: &Fleet) -> Vec<&RoomEnd> {
 }
 
 #[test]
+fn rooms_that_others_end_are_replaced_at_once_unless_they_were_never_ready() {
+    let mut fleet = Fleet::up(1);
+    let end = |fleet: &mut Fleet| {
+        let room = fleet.rooms()[0].clone();
+        let exit = Exit {
+            signal: Some(15),
+            by_others: true,
+            ..Exit::default()
+        };
+        fleet.machine.gone(&room, Some(exit));
+        fleet.carry_on();
+        fleet.rooms().into_iter().any(|other| other != room)
+    };
+    // As when machines are emptied one after the other.
+    for _ in 0..8 {
+        fleet.pass(seconds(1));
+        assert!(end(&mut fleet), "there is no new one");
+        fleet.ping_all(PingStatus::Ready);
+    }
+    assert_eq!(fleet.state.view().crash_failures, 0);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert!(end(&mut fleet));
+    assert!(!end(&mut fleet), "it was never ready: there is a pause");
+    assert_eq!(fleet.state.view().crash_failures, 1);
+}
+
+#[test]
 fn rooms_that_end_soon_after_they_were_ready_are_tried_ever_more_seldom() {
     let mut fleet = Fleet::up(1);
     let begun = fleet.clock.mono;

@@ -345,6 +345,7 @@ fn an_exit_is_remembered_in_words() {
             signal,
             reason: "OOMKilled".into(),
             log_tail: vec!["one".into(), "two".into()],
+            ..Exit::default()
         };
         fleet.machine.gone(&room, Some(exit));
         fleet.carry_on();

@@ -14,7 +14,7 @@ enum Verdict {
     Ordered,
     /// With exit code 0, after a match or after it had announced its end.
     Well,
-    /// Unordered, but the version has proved before that it works.
+    /// Unordered, but the version has proved before that it works, or had no part in it.
     Late,
     /// Unordered, before it was up or too soon afterwards.
     Failure,
@@ -51,7 +51,8 @@ impl Fleet {
             );
         self.ended.since_run.properly += u64::from(told);
         let (code, signal) = exit.as_ref().map_or((None, None), |e| (e.code, e.signal));
-        let verdict = self.judge(turn.now, room, code, signal);
+        let by_others = exit.as_ref().is_some_and(|exit| exit.by_others);
+        let verdict = self.judge(turn.now, room, (code, signal), by_others);
         let leaving = room.is_leaving();
         let (validation, made_by) = (room.record.intent.validation, room.record.intent.made_by);
         let version = room.record.intent.version.clone();
@@ -84,7 +85,7 @@ impl Fleet {
         let Some(room) = self.rooms.get(id.as_str()) else {
             return;
         };
-        let verdict = self.judge(turn.now, room, restart.code, restart.signal);
+        let verdict = self.judge(turn.now, room, (restart.code, restart.signal), false);
         let (validation, leaving) = (room.record.intent.validation, room.is_leaving());
         let version = room.record.intent.version.clone();
         let instance = room.record.instance.as_ref();
@@ -126,7 +127,13 @@ impl Fleet {
         }
     }
 
-    fn judge(&self, now: Now, room: &Room, code: Option<i32>, signal: Option<i32>) -> Verdict {
+    fn judge(
+        &self,
+        now: Now,
+        room: &Room,
+        (code, signal): (Option<i32>, Option<i32>),
+        by_others: bool,
+    ) -> Verdict {
         if room.record.intent.end().is_some() {
             return Verdict::Ordered;
         }
@@ -138,6 +145,8 @@ impl Fleet {
             PingStatus::Terminating | PingStatus::Terminated
         );
         match (code, signal) {
+            // A room that was never ready is not among them: whoever ends each new one at once is to be waited for.
+            _ if by_others => return Verdict::Late,
             (Some(0), _) if goodbye || room.record.reported.played => return Verdict::Well,
             // Adopted processes leave no exit code, so their last reports count.
             (None, None) if goodbye => return Verdict::Well,

@@ -169,3 +169,25 @@ fn the_end_of_a_deleted_pod_is_told() {
         None
     );
 }
+
+#[test]
+fn a_pod_that_was_deleted_while_it_ran_was_ended_by_others() {
+    // Deleted at 12:00:30, with a minute to end.
+    let gone = |containers: Value| {
+        let mut gone = pod("Never", json!({"containerStatuses": containers}));
+        gone.metadata.deletion_grace_period_seconds = Some(60);
+        gone.metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-01-01T12:01:30Z")).unwrap());
+        super::exit(&gone).unwrap()
+    };
+    let ended_at = |time: &str| {
+        let end = json!({"exitCode": 143, "reason": "Error", "finishedAt": time});
+        json!([container("game", json!({"terminated": end}))])
+    };
+    let exit = gone(ended_at("2026-01-01T12:00:31Z"));
+    assert_eq!((exit.signal, exit.by_others), (Some(15), true));
+    assert!(!gone(ended_at("2026-01-01T12:00:29Z")).by_others);
+    let exit = gone(json!([]));
+    assert_eq!((exit.code, exit.by_others), (None, true));
+    assert_eq!(exit.reason, "its pod was deleted");
+}

@@ -241,7 +241,7 @@ impl RoomSupervisor {
                 code: ending.code,
                 signal: ending.signal,
                 reason: words.clone(),
-                log_tail: Vec::new(),
+                ..Exit::default()
             };
             self.outcome = Some((exit, self.slots[index].name.clone()));
         }
