@@ -31,6 +31,32 @@ impl Stores {
         recording::fill(&self.postgres, &self.redis);
     }
 
+    /// All that both have. A row that was written again as it was differs by its transaction.
+    fn dump(&self) -> Vec<String> {
+        let tables = self
+            .postgres
+            .ask("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
+        let mut all = Vec::new();
+        for table in tables {
+            let rows = format!("SELECT xmin, t FROM {table} t ORDER BY t::text");
+            all.extend(self.postgres.ask(&rows));
+        }
+        // By their values, sorted: a read may change how Redis keeps them.
+        let keys = "local all = redis.call('KEYS', '*') table.sort(all)
+            local read = {
+              string = {'GET'}, hash = {'HGETALL'}, list = {'LRANGE', 0, -1}, zset = {'ZRANGE', 0, -1, 'WITHSCORES'}
+            }
+            for i, key in ipairs(all) do
+              local how = read[redis.call('TYPE', key).ok]
+              local value = redis.call(how[1], key, unpack(how, 2))
+              if type(value) == 'table' then table.sort(value) value = table.concat(value, ' ') end
+              all[i] = key .. ' ' .. value .. ' ' .. tostring(redis.call('PTTL', key) > 0)
+            end
+            return all";
+        all.extend(self.redis.texts(&["EVAL", keys, "0"]));
+        all
+    }
+
     fn environment(&self) -> Vec<(String, String)> {
         store_variables(self.postgres.url(), &self.redis.url())
     }
@@ -143,6 +169,23 @@ fn disturb(stores: &Stores) {
     redis(&["HSET", "scheduler:raid:rooms:late", "ping_status", "1"]);
     redis(&["HSET", "maestro:fence", "arena-eu", "rubbish"]);
     redis(&["HSET", "scheduler:arena-eu:rooms:late", "ping_status", "1"]);
+    // A node that was killed, in the middle of a change.
+    let session = "00000000-0000-4000-8000-0000000000b1";
+    postgres(&format!(
+        "INSERT INTO maestro_node (session, name, address, hosts, runtime_domain, version, expires_at)
+         VALUES ('{session}', 'lost', '127.0.0.1:1', true, 'there', '0.1.0', now() - interval '1 minute');
+         INSERT INTO maestro_owner (scheduler, session, epoch, seq) VALUES ('empty', '{session}', 2, 4)"
+    ));
+    postgres("INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('empty', 4, '{}')");
+    // Another program's document and key.
+    for name in ["torn-row", "torn-key"] {
+        postgres(&format!(
+            "INSERT INTO schedulers (name, game, yaml, state, state_last_changed_at, version)
+             SELECT '{name}', game, yaml, state, state_last_changed_at, version FROM schedulers WHERE name = 'lobby'"
+        ));
+    }
+    postgres("UPDATE schedulers SET yaml = '{' WHERE name = 'torn-row'");
+    redis(&["SET", "scheduler:torn-key:status", "1"]);
 }
 
 #[tokio::test]
@@ -153,7 +196,11 @@ async fn each_kind_of_drift_is_mended_if_and_only_if_the_report_says_so() {
     assert!(stores.maestro(&["migrate"]).status.success());
     stores.fill();
     disturb(&stores);
+    let before = stores.dump();
     let told = stores.maestro(&["doctor", "--json"]);
+    let after = stores.dump();
+    assert!(before.len() > 50, "{before:?}");
+    assert_eq!(after, before, "a report changes nothing");
     assert_eq!(told.status.code(), Some(2), "{told:?}");
     assert_eq!(String::from_utf8_lossy(&told.stderr), "");
     let told = findings(&told);
@@ -162,6 +209,7 @@ async fn each_kind_of_drift_is_mended_if_and_only_if_the_report_says_so() {
         "ahead",
         "bad-fence",
         "behind",
+        "dead-owner",
         "foreign-id",
         "foreign-state",
         "no-active-version",
@@ -170,7 +218,9 @@ async fn each_kind_of_drift_is_mended_if_and_only_if_the_report_says_so() {
         "no-scheduler",
         "odd-name",
         "odd-version",
+        "outbox",
         "remains",
+        "unreadable",
     ];
     assert_eq!(kinds, BTreeSet::from(expected));
     for [kind, scheduler, who, _] in &told {
@@ -185,6 +235,7 @@ async fn each_kind_of_drift_is_mended_if_and_only_if_the_report_says_so() {
         let expected = if who == "repair" { "mended" } else { "left" };
         assert_eq!(outcome, expected, "{kind} of {scheduler}");
     }
+    let before = stores.dump();
     let left = findings(&stores.maestro(&["doctor", "--json"]));
     let not_mended = told.iter().filter(|[_, _, who, _]| who != "repair");
     assert_eq!(left, not_mended.cloned().collect::<Vec<_>>());
@@ -192,6 +243,10 @@ async fn each_kind_of_drift_is_mended_if_and_only_if_the_report_says_so() {
         .postgres
         .ask("SELECT state FROM schedulers WHERE name = 'lobby'");
     assert_eq!(state, ["in-sync"]);
+    // What is left for people or owners is left as it is, as often as it is asked for.
+    let again = findings(&stores.maestro(&["doctor", "--repair", "--json"]));
+    assert_eq!(again, left);
+    assert_eq!(stores.dump(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

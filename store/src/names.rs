@@ -12,6 +12,17 @@ const REPORTED_MAX: usize = 100;
 /// Enough of a text to recognize it.
 const SHOWN: usize = 80;
 
+/// Characters of foreign text that are told, which may be megabytes.
+const TOLD: usize = 400;
+
+/// Enough of a text that contains foreign parts to see what it is about.
+pub fn told(text: &str) -> String {
+    match text.char_indices().nth(TOLD) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
 /// Whether a scheduler can have this name in Postgres. No other text may get into a statement: one with NUL would fail
 /// the whole batch.
 pub fn is_name(text: &str) -> bool {
@@ -50,6 +61,18 @@ mod tests {
         for bad in ["", "a\0b", &"a".repeat(256)] {
             assert!(!is_name(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_told_in_part() {
+        assert_eq!(told("short"), "short");
+        let long = "я".repeat(1 << 20);
+        let told = told(&long);
+        assert!(
+            told.starts_with("яя") && told.ends_with("… (2097152 bytes)"),
+            "{told}"
+        );
+        assert!(told.chars().count() < 430);
     }
 
     #[test]

@@ -26,21 +26,43 @@ pub struct Row {
     pub version: String,
     /// The version before; empty if there is none.
     pub rollback_version: String,
+    /// When the row of the scheduler was made.
+    pub listed_at: Timestamp,
     /// When the version was made.
     pub created_at: Timestamp,
     /// The document.
     pub yaml: String,
 }
 
-/// A document that is not one of a scheduler.
+/// A row of a scheduler that says nothing which a scheduler could have.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the document of scheduler {name}, version {version}, cannot be read ({why}); correct the column yaml of its row"
-)]
-pub struct DocumentError {
-    name: String,
-    version: String,
-    why: String,
+pub enum DocumentError {
+    /// The document.
+    #[error(
+        "the document of scheduler {name}, version {version}, cannot be read ({why}); correct the column yaml of its row"
+    )]
+    Yaml {
+        /// The scheduler.
+        name: String,
+        /// Its version.
+        version: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another column, such as a time that no calendar has.
+    #[error(
+        "a row of scheduler {name} cannot be read ({why}); correct the column {column} of {table}"
+    )]
+    Column {
+        /// The scheduler.
+        name: String,
+        /// The column.
+        column: &'static str,
+        /// Its table.
+        table: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// Fields of the documents' structs. Their names are read without regard to case, as the original does; keys of maps,
@@ -165,7 +187,7 @@ impl Shape {
 /// # Errors
 /// If it is neither JSON nor YAML, or a field has another type.
 pub fn read(row: &Row) -> Result<Scheduler, DocumentError> {
-    let failed = |why: String| DocumentError {
+    let failed = |why: String| DocumentError::Yaml {
         name: row.name.clone(),
         version: row.version.clone(),
         why,
@@ -309,6 +331,7 @@ mod tests {
             state: "in-sync".into(),
             version: "v1.2.0".into(),
             rollback_version: "v1.1.0".into(),
+            listed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             yaml: yaml.into(),
         }

@@ -4,13 +4,14 @@ use super::document::{DocumentError, Documents, Row};
 use super::rows::count;
 use super::{Database, DatabaseError, Param};
 use crate::names::is_name;
-use jiff::Timestamp;
 use maestro_core::domain::{LiveVersion, RuntimeRecord, Scheduler, SchedulerVersion, Seq};
 use maestro_core::ports::{OperatorRecord, SchedulerFilter, VersionRow};
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use tokio_postgres::Row as Fetched;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::{FromSql, Json, Type};
 use tracing::{error, warn};
 
 /// Rows of `schedulers`, each with the row of its active version, or else of its newest one: rows of the original may
@@ -23,10 +24,12 @@ const ACTIVE: &str = "\
         ORDER BY (v.version = s.version) DESC, created_at DESC LIMIT 1
     ) v ON true";
 const VERSIONS: &str = "\
-    SELECT s.name, s.game, s.state, v.version, v.yaml, v.created_at, v.created_at, coalesce(v.rollback_version, '')
+    SELECT s.name, s.game, s.state, v.version, v.yaml, coalesce(v.created_at, '0001-01-01T00:00:00Z'),
+           coalesce(v.created_at, '0001-01-01T00:00:00Z'), coalesce(v.rollback_version, '')
     FROM scheduler_versions v JOIN schedulers s ON s.name = v.name";
 const LISTED: &str = "\
-    SELECT version, created_at FROM scheduler_versions WHERE name = $1 ORDER BY created_at DESC, version DESC";
+    SELECT name, version, coalesce(created_at, '0001-01-01T00:00:00Z') FROM scheduler_versions WHERE name = $1
+    ORDER BY 3 DESC, version DESC";
 const OPERATOR: &str = "SELECT scheduler, record FROM maestro_operator WHERE scheduler = ANY($1)";
 const RUNTIME: &str = "SELECT scheduler, record FROM maestro_runtime WHERE scheduler = ANY($1)";
 const LIVE: &str =
@@ -96,19 +99,21 @@ pub async fn load(
             }
         };
     for fetched in &active {
-        let row = row(fetched);
-        add(&row.name, &mut |rows| {
-            rows.scheduler = Some(documents.read(&row, true)?);
+        add(fetched.get(0), &mut |rows| {
+            rows.scheduler = Some(documents.read(&row(fetched)?, true)?);
             Ok(())
         });
     }
     for fetched in &versions {
-        let row = row(fetched);
-        add(&row.name, &mut |rows| {
+        add(fetched.get(0), &mut |rows| {
             let active = rows.scheduler.as_deref().map(Scheduler::version);
-            match documents.read(&row, false) {
+            let read = row(fetched).and_then(|row| documents.read(&row, false));
+            match read {
                 Ok(version) => rows.versions.push(version),
-                Err(why) if active.is_some_and(|active| active.as_str() != row.version) => {
+                Err(why)
+                    if active
+                        .is_some_and(|active| active.as_str() != fetched.get::<_, &str>(3)) =>
+                {
                     warn!(%why, "this version is left out: nobody can switch to it");
                 }
                 Err(why) => return Err(why),
@@ -126,23 +131,20 @@ type Add<'a> = dyn FnMut(&str, &mut dyn FnMut(&mut StoredRows) -> Result<(), Doc
 /// What is stored beside the documents: of operators, runtimes, states of versions, and seqs.
 fn add_records(add: &mut Add<'_>, [operators, runtimes, live, seqs]: [&[Fetched]; 4]) {
     for fetched in operators {
-        let Json(record) = fetched.get::<_, Json<OperatorRecord>>(1);
         add(fetched.get(0), &mut |rows| {
-            rows.operator = record;
+            rows.operator = json(fetched, "maestro_operator")?;
             Ok(())
         });
     }
     for fetched in runtimes {
-        let Json(record) = fetched.get::<_, Json<RuntimeRecord>>(1);
         add(fetched.get(0), &mut |rows| {
-            rows.runtime = Some(record.clone());
+            rows.runtime = Some(json(fetched, "maestro_runtime")?);
             Ok(())
         });
     }
     for fetched in live {
-        let Json(live) = fetched.get::<_, Json<LiveVersion>>(1);
         add(fetched.get(0), &mut |rows| {
-            rows.live.push(live.clone());
+            rows.live.push(json(fetched, "maestro_version")?);
             Ok(())
         });
     }
@@ -181,11 +183,10 @@ pub async fn schedulers(
     ];
     let rows = database.query(&query, &asked).await?;
     let listed = rows.iter().filter_map(|fetched| {
-        let read = documents.read(&row(fetched), true);
-        let scheduler = read
+        let read = row(fetched).and_then(|row| Ok((documents.read(&row, true)?, row.listed_at)));
+        let (scheduler, created_at) = read
             .inspect_err(|why| error!(%why, "left out of the list"))
             .ok()?;
-        let created_at: Timestamp = fetched.get(5);
         if scheduler.created_at == created_at {
             return Some(scheduler);
         }
@@ -213,7 +214,7 @@ pub async fn scheduler(
     let found = database.query(&query, &[(&name, Type::TEXT)]).await?;
     let read = found
         .first()
-        .map(|fetched| documents.read(&row(fetched), true));
+        .map(|fetched| documents.read(&row(fetched)?, true));
     Ok(read.transpose()?)
 }
 
@@ -235,7 +236,7 @@ pub async fn version(
     let found = database.query(&query, &asked).await?;
     let read = found
         .first()
-        .map(|fetched| documents.read(&row(fetched), false));
+        .map(|fetched| documents.read(&row(fetched)?, false));
     Ok(read.transpose()?)
 }
 
@@ -248,22 +249,57 @@ pub async fn versions(database: &Database, name: &str) -> Result<Vec<VersionRow>
         return Ok(Vec::new());
     }
     let rows = database.query(LISTED, &[(&name, Type::TEXT)]).await?;
-    let rows = rows.iter().map(|row| VersionRow {
-        version: SchedulerVersion::from(row.get::<_, &str>(0)),
-        created_at: row.get(1),
+    let rows = rows.iter().filter_map(|row| {
+        let read = column(row, 2, "created_at", "scheduler_versions");
+        let created_at = read
+            .inspect_err(|why| error!(%why, "a version is left out of the list"))
+            .ok()?;
+        Some(VersionRow {
+            version: SchedulerVersion::from(row.get::<_, &str>(1)),
+            created_at,
+        })
     });
     Ok(rows.collect())
 }
 
 /// A row of [`ACTIVE`] or [`VERSIONS`].
-fn row(fetched: &Fetched) -> Row {
-    Row {
-        name: fetched.get(0),
+fn row(fetched: &Fetched) -> Result<Row, DocumentError> {
+    let name: String = fetched.get(0);
+    Ok(Row {
         game: fetched.get(1),
         state: fetched.get(2),
         version: fetched.get(3),
         yaml: fetched.get(4),
-        created_at: fetched.get(6),
+        listed_at: column(fetched, 5, "created_at", "schedulers")?,
+        created_at: column(fetched, 6, "created_at", "scheduler_versions")?,
         rollback_version: fetched.get(7),
-    }
+        name,
+    })
+}
+
+/// The record of [`OPERATOR`] or [`LIVE`].
+fn json<T: DeserializeOwned>(fetched: &Fetched, table: &'static str) -> Result<T, DocumentError> {
+    column::<Json<T>>(fetched, 1, "record", table).map(|Json(record)| record)
+}
+
+/// A value that the database can hold, and we perhaps cannot: a time that no calendar has, such as infinity, or a
+/// document of another shape. The name of the scheduler comes first in each of these rows.
+fn column<'a, T: FromSql<'a>>(
+    fetched: &'a Fetched,
+    at: usize,
+    column: &'static str,
+    table: &'static str,
+) -> Result<T, DocumentError> {
+    fetched.try_get(at).map_err(|error| {
+        let why = error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        let name = fetched.get(0);
+        DocumentError::Column {
+            name,
+            column,
+            table,
+            why,
+        }
+    })
 }

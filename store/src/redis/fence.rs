@@ -5,6 +5,7 @@ use super::changes::Translation;
 use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
 use super::writes::Writer;
+use crate::names::told;
 use fred::interfaces::{ClientLike, HashesInterface};
 use fred::types::Value;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
@@ -196,9 +197,14 @@ impl RedisStore {
     }
 }
 
-fn parse(text: &str) -> Option<(Epoch, Seq)> {
+/// The scripts count in floating point: beyond this two numbers may be the same. No Maestro gets there.
+const COUNT_MAX: u64 = 1 << 53;
+
+/// Epoch and seq of an entry of the fence; `None` for what no Maestro writes.
+pub(crate) fn parse(text: &str) -> Option<(Epoch, Seq)> {
+    let number = |text: &str| text.parse().ok().filter(|number| *number < COUNT_MAX);
     let (epoch, seq) = text.split_once(':')?;
-    Some((Epoch(epoch.parse().ok()?), Seq(seq.parse().ok()?)))
+    Some((Epoch(number(epoch)?), Seq(number(seq)?)))
 }
 
 fn foreign(text: String) -> CommitError {
@@ -206,6 +212,7 @@ fn foreign(text: String) -> CommitError {
 }
 
 fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
+    let value = told(value);
     format!(
         "Redis: {FENCE} has {value:?} for {scheduler}, which no Maestro writes; type HDEL {FENCE} {scheduler}, then its \
          owner writes everything again"
@@ -213,9 +220,9 @@ fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
 }
 
 fn not_connected(store: &RedisStore) -> Cause {
-    format!(
-        "Redis {} is not connected; it is tried again and again",
-        store.place
-    )
-    .into()
+    let place = &store.place;
+    match store.connections.writes.failing() {
+        Some(why) => format!("{why}; it is tried again and again").into(),
+        None => format!("Redis {place} is not connected; it is tried again and again").into(),
+    }
 }

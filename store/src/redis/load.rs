@@ -3,9 +3,10 @@
 use super::RedisStore;
 use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::keys::Keys;
-use super::oddity::Oddity;
+use super::oddity::{Oddity, is_text};
 use super::operation::{OperationValues, operation_id};
 use super::room::RoomValues;
+use crate::names::told;
 use maestro_core::domain::{
     Definition, Epoch, OperationId, OperationRecord, OperationStatus, RoomId, RoomRecord,
     SchedulerName, Seq,
@@ -149,10 +150,20 @@ impl Names {
         let mut replies = replies.into_iter();
         // There are as many replies as questions.
         let mut next = || replies.next().unwrap_or(Reply::WrongType);
-        let status: HashMap<_, _> = next().scores()?.into_iter().collect();
-        let ping: HashMap<_, _> = next().scores()?.into_iter().collect();
-        let occupancy: HashMap<_, _> = next().scores()?.into_iter().collect();
-        let instances = next().texts()?;
+        let mut status: HashMap<_, _> = next().scores()?.into_iter().collect();
+        let mut ping: HashMap<_, _> = next().scores()?.into_iter().collect();
+        let mut occupancy: HashMap<_, _> = next().scores()?.into_iter().collect();
+        let mut instances = next().texts()?;
+        let mut odd = Vec::new();
+        let sets = [
+            (keys.status(), &mut status),
+            (keys.ping(), &mut ping),
+            (keys.occupancy(), &mut occupancy),
+        ];
+        for (key, set) in sets {
+            set.retain(|room, _| is_text(&key, room, &mut odd));
+        }
+        instances.retain(|room| is_text(&keys.instances(), room, &mut odd));
         let (taken, queue) = (next().texts()?, next().texts()?);
         let sets = [&status, &ping, &occupancy];
         let rooms: HashSet<&String> = sets.iter().flat_map(|set| set.keys()).collect();
@@ -172,7 +183,6 @@ impl Names {
             periodic: periodic(next())?,
             oddities: Vec::new(),
         };
-        let mut odd = Vec::new();
         for (key, ids) in [(keys.taken(), taken), (keys.queue(), queue)] {
             for id in ids {
                 if operation_id(&id).is_some() {
@@ -372,7 +382,8 @@ fn report(scheduler: &SchedulerName, oddities: &[Oddity]) {
             Some(_) => "it is deleted with the next change",
             None => "it is passed over",
         };
-        warn!(%scheduler, "in Redis: {oddity}; {fate}");
+        let what = told(&oddity.to_string());
+        warn!(%scheduler, "in Redis: {what}; {fate}");
     }
     let more = oddities.len().saturating_sub(LOGGED);
     if more > 0 {

@@ -31,6 +31,7 @@ pub use client::ConnectError;
 pub use connect::RedisSettings;
 pub(crate) use error::is_of_one_scheduler;
 pub use feed::RedisFeed;
+pub(crate) use fence::parse as parse_fence;
 pub use figures::FleetFigures;
 pub use load::Stored;
 pub use oddity::Oddity;

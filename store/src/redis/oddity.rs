@@ -13,6 +13,9 @@ pub enum Oddity {
     Instance { room: RoomId },
     #[error("{text:?} in {key} is no UUID; it is left there")]
     NoUuid { key: String, text: String },
+    /// Shown with replacement characters, so that it cannot be named to Redis.
+    #[error("{text:?} in {key} is no UTF-8")]
+    NoText { key: String, text: String },
     #[error("operation {operation} is in a queue or a list, and cannot be read: {reason}")]
     Operation {
         operation: OperationId,
@@ -30,7 +33,18 @@ impl Oddity {
                 ..
             } => None,
             Self::Room { room, .. } | Self::Instance { room } => Some(room),
-            Self::NoUuid { .. } | Self::Operation { .. } => None,
+            Self::NoUuid { .. } | Self::NoText { .. } | Self::Operation { .. } => None,
         }
     }
+}
+
+/// Whether this member of `key` is a text. What lies behind another one can neither be asked for nor deleted, so it is
+/// reported.
+pub fn is_text(key: &str, name: &str, odd: &mut Vec<Oddity>) -> bool {
+    let is_text = !name.contains(char::REPLACEMENT_CHARACTER);
+    if !is_text {
+        let (key, text) = (key.to_owned(), name.to_owned());
+        odd.push(Oddity::NoText { key, text });
+    }
+    is_text
 }

@@ -3,6 +3,7 @@
 use super::asking::{Ask, QUEUE_MAX, Reply, WrongType, ask};
 use super::keys::Keys;
 use super::operation::{OperationValues, Unreadable, operation_id};
+use crate::names::told;
 use fred::clients::Client;
 use maestro_core::domain::{OperationId, OperationRecord, OperationStatus, SchedulerName};
 use maestro_core::ports::StoreError;
@@ -133,6 +134,7 @@ impl Queue {
         for text in members {
             let Some(id) = operation_id(&text) else {
                 if self.reported.insert(text.clone()) {
+                    let text = told(&text);
                     warn!(scheduler = %name, "{text:?} in the queue is no UUID; it is left there");
                 }
                 continue;
@@ -179,6 +181,7 @@ impl Queue {
                 None
             }
             Err(reason) => {
+                let reason = told(&reason.to_string());
                 warn!(scheduler = %name, "an operation in the queue cannot be read: {reason}; it is left there");
                 self.reported.insert(id.to_string());
                 None

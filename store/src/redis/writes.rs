@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::debug;
+use tracing::warn;
 
 /// One connection.
 #[derive(Clone)]
@@ -25,10 +25,14 @@ pub struct Writer {
     pub number: u64,
 }
 
+/// Why there is no connection now, as far as it was tried.
+type Failing = Arc<Mutex<Option<String>>>;
+
 /// The one that is in use. Cheap to clone.
 #[derive(Clone)]
 pub struct Writes {
     current: Arc<Mutex<Writer>>,
+    failing: Failing,
     keeper: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -40,15 +44,28 @@ impl Writes {
     pub async fn open(place: &Place, authorities: &[Vec<u8>]) -> Result<Self, ConnectError> {
         let (client, ended) = open(place, authorities).await?;
         let current = Arc::new(Mutex::new(Writer { client, number: 1 }));
-        let keeper = keep(current.clone(), ended, place.clone(), authorities.to_vec());
+        let failing = Failing::default();
+        let keeper = keep(
+            current.clone(),
+            ended,
+            failing.clone(),
+            place.clone(),
+            authorities.to_vec(),
+        );
         Ok(Self {
             current,
+            failing,
             keeper: Arc::new(AbortOnDropHandle::new(tokio::spawn(keeper))),
         })
     }
 
     pub fn current(&self) -> Writer {
         self.current.lock().clone()
+    }
+
+    /// Why it could not be connected again at the last attempt; `None` while it is connected.
+    pub fn failing(&self) -> Option<String> {
+        self.failing.lock().clone()
     }
 
     /// Ends it. Commands in flight are answered first.
@@ -72,6 +89,7 @@ async fn open(
 async fn keep(
     current: Arc<Mutex<Writer>>,
     mut ended: ConnectHandle,
+    failing: Failing,
     place: Place,
     authorities: Vec<Vec<u8>>,
 ) {
@@ -86,7 +104,7 @@ async fn keep(
         let opened = loop {
             match open(&place, &authorities).await {
                 Ok(opened) => break opened,
-                Err(why) => debug!(%why, "Redis cannot be connected again now"),
+                Err(why) => note(&failing, why.to_string()),
             }
             sleep(Duration::from_millis(pause)).await;
             pause = u64::from(RECONNECT_MAX).min(pause * 2);
@@ -94,5 +112,15 @@ async fn keep(
         let mut current = current.lock();
         current.number += 1;
         (current.client, ended) = opened;
+        *failing.lock() = None;
+    }
+}
+
+/// Each new reason is logged once: a password that was changed is not mended by waiting.
+fn note(failing: &Failing, why: String) {
+    let mut failing = failing.lock();
+    if failing.as_ref() != Some(&why) {
+        warn!("it is tried again and again: {why}");
+        *failing = Some(why);
     }
 }

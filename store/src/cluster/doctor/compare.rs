@@ -3,12 +3,15 @@
 use super::facts::{Facts, OwnerFacts};
 use super::finding::{Finding, Findings, Kind, Remedy};
 use super::runtime::Runtime;
+use crate::names::{is_name, told};
 use crate::redis::Oddity;
 use maestro_core::rules::validation::valid_name;
+use std::collections::BTreeSet;
 
 /// Everything that does not fit together, by scheduler.
 pub fn compare(facts: &Facts, runtime: Option<&Runtime>) -> Vec<Finding> {
     let mut found = Findings::default();
+    foreign_names(facts, &mut found);
     rows(facts, &mut found);
     names(facts, &mut found);
     order(facts, &mut found);
@@ -67,6 +70,22 @@ pub(super) fn owned_by(address: &str) -> String {
     )
 }
 
+/// Whether it can be the name of a scheduler, of which Redis has something. One that is no UTF-8 is shown with
+/// replacement characters.
+fn can_be_name(text: &str) -> bool {
+    is_name(text) && !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Nothing else is said of them: they can be written to neither store.
+fn foreign_names(facts: &Facts, found: &mut Findings) {
+    let names: BTreeSet<&String> = facts.fences.keys().chain(facts.redis.keys()).collect();
+    for name in names.into_iter().filter(|name| !can_be_name(name)) {
+        let text = "Redis has something under this name, which no scheduler can have".to_owned();
+        let remedy = "ask whoever put it there; it is passed over".to_owned();
+        found.add(&told(name), Kind::OddName, text, Remedy::ByHand(remedy));
+    }
+}
+
 /// Names, versions and states that no Maestro writes.
 fn names(facts: &Facts, found: &mut Findings) {
     for (name, row) in &facts.schedulers {
@@ -98,8 +117,8 @@ fn names(facts: &Facts, found: &mut Findings) {
 fn rows(facts: &Facts, found: &mut Findings) {
     for (name, row) in &facts.schedulers {
         if let Some(why) = &row.unreadable {
-            let text = format!("a document in Postgres cannot be read: {why}");
-            let remedy = "correct the column yaml of schedulers or scheduler_versions".to_owned();
+            let text = format!("a row in Postgres cannot be read: {why}");
+            let remedy = "correct the column that is named".to_owned();
             found.add(name, Kind::Unreadable, text, Remedy::ByHand(remedy));
         } else if !row.has_version {
             let text = format!(
@@ -126,10 +145,11 @@ fn order(facts: &Facts, found: &mut Findings) {
         epoch: facts.forgotten,
         ..OwnerFacts::default()
     };
-    for (name, fence) in &facts.fences {
+    for (name, fence) in facts.fences.iter().filter(|(name, _)| can_be_name(name)) {
         let owner = facts.owners.get(name).unwrap_or(&nobody);
         match fence {
             Err(text) => {
+                let text = told(text);
                 let text = format!("maestro:fence has {text:?}, which no Maestro writes");
                 let remedy =
                     format!("type HDEL maestro:fence {name}; its owner writes everything again");
@@ -174,7 +194,7 @@ fn order(facts: &Facts, found: &mut Findings) {
 }
 
 fn keys(facts: &Facts, found: &mut Findings) {
-    for (name, redis) in &facts.redis {
+    for (name, redis) in facts.redis.iter().filter(|(name, _)| can_be_name(name)) {
         if let Some(why) = &redis.unreadable {
             let remedy = Remedy::ByHand("rename the key that is named".to_owned());
             found.add(name, Kind::Unreadable, why.clone(), remedy);
@@ -219,7 +239,7 @@ fn keys(facts: &Facts, found: &mut Findings) {
 }
 
 fn oddity(name: &str, oddity: &Oddity, found: &mut Findings) {
-    let text = oddity.to_string();
+    let text = told(&oddity.to_string());
     let by_hand = |what: &str| Remedy::ByHand(what.to_owned());
     match (oddity, oddity.remains()) {
         (_, Some(room)) => {
@@ -236,6 +256,14 @@ fn oddity(name: &str, oddity: &Oddity, found: &mut Findings) {
                 Kind::ForeignId,
                 text,
                 by_hand("ask whoever put it there; it is passed over"),
+            );
+        }
+        (Oddity::NoText { .. }, _) => {
+            found.add(
+                name,
+                Kind::ForeignId,
+                text,
+                by_hand("ask whoever put it there, and remove it by its bytes; it is passed over"),
             );
         }
         (Oddity::Operation { .. }, _) => {

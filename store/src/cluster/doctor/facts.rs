@@ -3,7 +3,7 @@
 use crate::cluster::ClusterStore;
 use crate::postgres::reads::{self, StoredRows};
 use crate::postgres::rows::count;
-use crate::redis::{Found, Oddity};
+use crate::redis::{Found, Oddity, parse_fence};
 use jiff::{SignedDuration, Timestamp};
 use maestro_core::domain::{OperationId, RoomId, SchedulerName, SchedulerPhase};
 use maestro_core::ports::StoreError;
@@ -104,9 +104,7 @@ impl ClusterStore {
         // Redis first: what is created meanwhile has its row before its keys.
         let survey = self.redis.survey().await?;
         for (name, text) in &survey.fences {
-            let read = text
-                .split_once(':')
-                .and_then(|(epoch, seq)| Some((epoch.parse().ok()?, seq.parse().ok()?)));
+            let read = parse_fence(text).map(|(epoch, seq)| (epoch.0, seq.0));
             let read = read.ok_or_else(|| text.clone());
             facts.fences.insert(name.clone(), read);
         }
