@@ -150,7 +150,7 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
                 "running"
             }
         }
-        OwnerStatus::Loading => "loading",
+        OwnerStatus::Loading | OwnerStatus::Unloaded { .. } => "loading",
         OwnerStatus::Gone => "gone",
         OwnerStatus::ShuttingDown => "shutting-down",
         OwnerStatus::Degraded { cause } => {

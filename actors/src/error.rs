@@ -42,6 +42,14 @@ pub enum CallError {
     /// Its actor is being rebuilt.
     #[error("scheduler {0} is being loaded; try again in a moment")]
     Restarting(String),
+    /// Its owner could not be loaded at the last attempt.
+    #[error("scheduler {name} cannot be loaded: {cause}")]
+    Unloaded {
+        /// The scheduler.
+        name: String,
+        /// Why not.
+        cause: String,
+    },
     /// Another node owns it.
     #[error("scheduler {name} is owned by the node at {address}; ask that one")]
     Elsewhere {

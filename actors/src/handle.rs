@@ -95,7 +95,11 @@ impl SchedulerHandle {
     }
     /// Whether it is being loaded or is between two incarnations.
     pub(crate) fn is_loading(&self) -> bool {
-        matches!(&*self.0.status.read(), OwnerStatus::Loading)
+        let status = self.0.status.read();
+        matches!(
+            &*status,
+            OwnerStatus::Loading | OwnerStatus::Unloaded { .. }
+        )
     }
     pub(crate) fn is_degraded(&self) -> bool {
         matches!(&*self.0.status.read(), OwnerStatus::Degraded { .. })
@@ -139,6 +143,10 @@ impl SchedulerHandle {
         match &*self.0.status.read() {
             OwnerStatus::Live(live) => Ok(live.clone()),
             OwnerStatus::Loading => Err(CallError::Restarting(name())),
+            OwnerStatus::Unloaded { cause } => Err(CallError::Unloaded {
+                name: name(),
+                cause: cause.clone(),
+            }),
             OwnerStatus::Gone => Err(CallError::Gone(name())),
             OwnerStatus::ShuttingDown => Err(CallError::ShuttingDown),
             OwnerStatus::Degraded { cause } => Err(CallError::Degraded {

@@ -158,8 +158,7 @@ impl Node {
                     let patience = self.parts.settings.timeouts.other;
                     let wait = at_most.map_or(patience, |most| most.min(patience));
                     let made = tokio::time::timeout(wait, self.ensure(name.into())).await;
-                    let loading = |_| CallError::Restarting(name.to_owned());
-                    let handle = made.map_err(loading)??;
+                    let handle = made.map_err(|_| self.not_made(name))??;
                     handle.ask(order, at_most, &*self.parts.store).await
                 }
             },
@@ -200,6 +199,13 @@ impl Node {
                 .await
                 .unwrap_or_else(|_| Err(CallError::Timeout(name.to_owned()))),
         }
+    }
+
+    /// Why an owner is not there in time, as far as that is known.
+    fn not_made(&self, name: &str) -> CallError {
+        let handle = self.directory.find(name).ok().flatten();
+        let known = handle.and_then(|handle| handle.live().err());
+        known.unwrap_or(CallError::Restarting(name.to_owned()))
     }
 
     async fn ensure(&self, name: SchedulerName) -> Result<SchedulerHandle, CallError> {

@@ -103,7 +103,7 @@ impl SupervisorActor {
         }
         let handle = self.ensure(&name);
         match (handle.live(), self.children.get_mut(&name)) {
-            (Err(CallError::Restarting(_)), Some(child)) => {
+            (Err(CallError::Restarting(_) | CallError::Unloaded { .. }), Some(child)) => {
                 child.waiting.retain(|waiting| !waiting.is_closed());
                 child.waiting.push(done);
             }
@@ -156,6 +156,10 @@ impl SupervisorActor {
         };
         child.building = true;
         child.handle.counters().load_failed();
+        if child.handle.is_loading() {
+            let cause = cause.to_string();
+            child.handle.set_status(OwnerStatus::Unloaded { cause });
+        }
         let is_unreadable = matches!(cause, BuildError::Store(StoreError::Corrupt(_)));
         child.unreadable = is_unreadable.then(|| {
             let before = child.unreadable.map_or(0, |(times, _)| times);

@@ -34,6 +34,10 @@ impl Live {
 pub(crate) enum OwnerStatus {
     /// Being loaded, or between two incarnations.
     Loading,
+    /// As [`Self::Loading`]; the last attempt has failed.
+    Unloaded {
+        cause: String,
+    },
     Live(Live),
     Degraded {
         cause: String,

@@ -193,6 +193,13 @@ impl Survey {
             self.parts.ownership.renew(&[]).await?;
         }
         let members = self.parts.ownership.members().await?;
+        let me = self.parts.ownership.myself().session;
+        if !members.iter().any(|member| member.session == me) {
+            // A database that takes no changes, or has just been away, shows the sessions of all nodes as ended, and
+            // whoever believed that could not pass pings on to owners that live.
+            let text = "this node's session has ended, and is not renewed yet; what is known of owners stays";
+            return Err(StoreError::Unavailable(text.into()));
+        }
         let sessions = |members: &[Member]| -> BTreeSet<Uuid> {
             members.iter().map(|member| member.session).collect()
         };

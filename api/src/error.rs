@@ -24,6 +24,7 @@ impl From<CallError> for Status {
             | CallError::Late { cause: None, .. } => Code::DeadlineExceeded,
             CallError::Gone(_) => Code::NotFound,
             CallError::Restarting(_)
+            | CallError::Unloaded { .. }
             | CallError::Elsewhere { .. }
             | CallError::Unowned(_)
             | CallError::NoHost
@@ -130,6 +131,13 @@ mod tests {
             (late(None), 4),
             (late(Some(s())), 14),
             (CallError::Restarting(s()), 14),
+            (
+                CallError::Unloaded {
+                    name: s(),
+                    cause: s(),
+                },
+                14,
+            ),
             (CallError::HeldUp(s()), 14),
             (CallError::Unowned(s()), 14),
             (CallError::NoHost, 14),
