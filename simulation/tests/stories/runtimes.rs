@@ -168,6 +168,26 @@ fn a_creation_waits_for_a_place_that_is_still_going() {
 }
 
 #[test]
+fn an_order_for_a_runtime_outlives_the_creation_of_a_scheduler_that_is_canceled() {
+    let mut fleet = bare();
+    fleet.hold = true;
+    let order = |fleet: &mut Fleet| operation_of(fleet.order(Command::CreateRuntime));
+    let running = order(&mut fleet);
+    fleet
+        .order(Command::CreateScheduler(Box::new(spec(2))))
+        .unwrap();
+    let creation = fleet.operations_of("create_scheduler")[0].id;
+    fleet.order(Command::Cancel(creation)).unwrap();
+    assert_eq!(status(&fleet, running), OperationStatus::InProgress);
+    // Who succeeds it finds the order.
+    fleet.restart();
+    fleet.hold = false;
+    fleet.carry_on();
+    assert_eq!(status(&fleet, running), OperationStatus::Finished);
+    assert_eq!(failure(&mut fleet), "");
+}
+
+#[test]
 fn a_canceled_creation_leaves_what_it_made() {
     let mut fleet = bare();
     fleet.hold = true;

@@ -333,3 +333,48 @@ fn a_room_that_was_found_is_given_again_when_the_hold_is_over() {
     }
     life.mend();
 }
+
+/// Found by the property above: an operation that waited behind the making of a runtime was due, and could not begin.
+#[test]
+fn an_operation_behind_a_runtime_that_is_being_made_wakes_nobody() {
+    use maestro_simulation::Outcome::{Invalid, Works};
+    let steps = [
+        (Step::Work(0, Invalid), true),
+        (Step::Work(0, Works), true),
+        (Step::Runtime, false),
+        (Step::Switch(0), false),
+        (Step::Pass(60_000), false),
+    ];
+    let mut life = Life::new(1, false);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}
+
+/// Found by the property above: the deletion of a managed scheduler failed, and its configurations were shown on in the
+/// runtime that stays.
+#[test]
+fn a_scheduler_that_is_being_deleted_shows_no_versions_in_its_runtime() {
+    use PingStatus::Ready;
+    use maestro_simulation::Outcome::Invalid;
+    let start = (Step::Start(0), false);
+    let steps = [
+        (Step::Ping(0, Ready, 0), false),
+        start.clone(),
+        start.clone(),
+        (Step::Event, false),
+        (Step::Runtime, false),
+        start.clone(),
+        (Step::Delete, false),
+        start,
+        (Step::Begin(0), true),
+        (Step::Finish(0), true),
+        (Step::Work(29, Invalid), false),
+    ];
+    let mut life = Life::new(1, false);
+    for (step, commit) in &steps {
+        life.take(step, *commit);
+    }
+    life.mend();
+}

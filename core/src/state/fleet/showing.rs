@@ -50,7 +50,9 @@ impl Fleet {
     }
 
     fn shown(&self) -> Shown {
-        let configs = self.live.values().filter(|_| self.is_managed());
+        // A runtime may outlive its scheduler.
+        let is_live = self.is_managed() && !self.is_terminating();
+        let configs = self.live.values().filter(|_| is_live);
         let with_rooms = configs.filter(|live| live.phase != VersionPhase::Stopped);
         let configs = with_rooms.map(|live| VersionConfig {
             version: live.version.clone(),
@@ -59,10 +61,13 @@ impl Fleet {
         });
         Shown {
             is_runtime: self.runtime.as_ref().is_some_and(|r| r.failure.is_empty()),
-            published: self.published().map(|version| Published {
-                ports: self.ports_of(&version),
-                version,
-            }),
+            published: self
+                .published()
+                .filter(|_| is_live)
+                .map(|version| Published {
+                    ports: self.ports_of(&version),
+                    version,
+                }),
             configs: configs.collect(),
         }
     }

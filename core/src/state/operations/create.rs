@@ -18,10 +18,21 @@ impl Operations {
         self.prepare_place(fleet, turn);
     }
 
-    /// Undoes the creation of a scheduler. A runtime that was there before it stays.
+    /// Undoes the creation of a scheduler. A runtime that was there before it stays, and so do orders to make one.
     pub fn drop_new_scheduler(&mut self, fleet: &mut Fleet, turn: &mut Turn, keep: OperationId) {
+        let makes_runtime = |record: &&OperationRecord| {
+            matches!(record.definition, Definition::CreateRuntime { .. })
+        };
+        let running = self.running(LANE).map(|running| &running.record);
+        let running = running.filter(makes_runtime).cloned();
+        let waiting = self.queue(LANE).iter().filter(makes_runtime);
+        let waiting: Vec<OperationRecord> = waiting.cloned().collect();
         let runtime = fleet.runtime.take();
         self.drop_all(fleet, turn, keep);
+        for record in running.into_iter().chain(waiting.iter().cloned()) {
+            turn.changes.put_operation(record);
+        }
+        waiting.into_iter().for_each(|record| self.restore(record));
         if let Some(record) = &runtime {
             let change = Change::PutRuntime(Box::new(record.clone()));
             turn.changes.push(change);

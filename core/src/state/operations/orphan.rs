@@ -6,7 +6,6 @@ use crate::state::operations::history::append;
 use crate::state::operations::queue::Operations;
 use crate::state::report::Report;
 use crate::state::turn::Turn;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long an operation waits for its scheduler's row.
@@ -19,12 +18,15 @@ impl Operations {
         now.mono_of(record.created_at).plus(ORPHAN_WAIT)
     }
 
-    /// When the first operation without a scheduler must be ended.
+    /// When the first operation without a scheduler must be ended. Behind one that makes or removes the runtime it waits
+    /// for that one's end.
     pub fn orphans_wake(&self, fleet: &Fleet, now: Now) -> Option<Mono> {
         if fleet.scheduler.is_some() {
             return None;
         }
-        let heads = self.queues.iter().filter_map(VecDeque::front);
+        let lanes = self.queues.iter().zip(&self.running);
+        let idle = lanes.filter(|(_, running)| running.is_none());
+        let heads = idle.filter_map(|(queue, _)| queue.front());
         let heads = heads.filter(|head| !self.needs_no_scheduler(fleet, head));
         heads.map(|head| self.orphan_until(now, head)).min()
     }
