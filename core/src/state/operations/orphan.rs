@@ -18,8 +18,8 @@ impl Operations {
         now.mono_of(record.created_at).plus(ORPHAN_WAIT)
     }
 
-    /// When the first operation without a scheduler must be ended. Behind one that makes or removes the runtime it waits
-    /// for that one's end.
+    /// When the first operation without a scheduler must be ended. Behind one that makes or removes the runtime it
+    /// waits for that one's end.
     pub fn orphans_wake(&self, fleet: &Fleet, now: Now) -> Option<Mono> {
         if fleet.scheduler.is_some() {
             return None;
