@@ -8,6 +8,7 @@ use maestro_api::codec::messages::version::{NodeStatusRequest, Request, Response
 use maestro_api::codec::messages::{GetLiveVersionsRequest, GetVersionConfigRequest};
 use maestro_api::codec::{decode, encode};
 use maestro_api::{ApiResult, RequestContext, Status, VersionsApi};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Called;
@@ -45,25 +46,56 @@ struct Configuring {
     wait: Wait,
 }
 
+/// The query parameters of an order.
+trait Parameters: DeserializeOwned {
+    /// Writes them into the order, and says how long the call waits for it.
+    fn write(self, order: &mut Request) -> Wait;
+}
+
+impl Parameters for Waiting {
+    fn write(self, _order: &mut Request) -> Wait {
+        self.wait
+    }
+}
+
+impl Parameters for Stopping {
+    fn write(self, order: &mut Request) -> Wait {
+        order.force = self.force;
+        self.wait
+    }
+}
+
+impl Parameters for Configuring {
+    fn write(self, order: &mut Request) -> Wait {
+        order.restart = self.restart;
+        self.wait
+    }
+}
+
 impl Called {
     /// Gives an order: 202 once it is stored, or 200 once it is done.
-    async fn order(
+    async fn give<P: Parameters>(
         &self,
+        at: At,
         request: &HttpRequest,
-        wait: Wait,
-        order: impl AsyncFnOnce(&dyn VersionsApi, &RequestContext) -> ApiResult<Response>,
+        body: &Bytes,
+        order: impl AsyncFnOnce(&dyn VersionsApi, &RequestContext, Request) -> ApiResult<Response>,
     ) -> HttpResponse {
+        let (wanted, wait) = match self.read::<P>(at, request, body) {
+            Ok(read) => read,
+            Err(status) => return refused(status),
+        };
         let context = context(request);
         let (status, outcome) = match wait.is_none() {
             true => (
                 StatusCode::ACCEPTED,
-                order(&*self.parts.orders, &context).await,
+                order(&*self.parts.orders, &context, wanted).await,
             ),
             false => {
                 let context = wait.within(context);
                 (
                     StatusCode::OK,
-                    order(&*self.parts.until_done, &context).await,
+                    order(&*self.parts.until_done, &context, wanted).await,
                 )
             }
         };
@@ -72,33 +104,30 @@ impl Called {
             Err(status) => refused(status),
         }
     }
-}
 
-/// The request about the version of a path; the body has what else is known of it.
-fn about(at: At, version: Version) -> Request {
-    let (namespace, name) = at.into_inner();
-    Request {
-        version: Some(Version {
-            name,
-            namespace,
-            ..version
-        }),
-        ..Request::default()
+    /// What an order needs: the right to give it, its parameters, and what its path and body say of the version.
+    fn read<P: Parameters>(
+        &self,
+        at: At,
+        request: &HttpRequest,
+        body: &Bytes,
+    ) -> ApiResult<(Request, Wait)> {
+        may(&self.parts.access, request)?;
+        let parameters: P = query_of(request)?;
+        let version: Version =
+            decode(body).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let (namespace, name) = at.into_inner();
+        let mut wanted = Request {
+            version: Some(Version {
+                name,
+                namespace,
+                ..version
+            }),
+            ..Request::default()
+        };
+        let wait = parameters.write(&mut wanted);
+        Ok((wanted, wait))
     }
-}
-
-fn version_of(body: &Bytes) -> ApiResult<Version> {
-    decode(body).map_err(|error| Status::invalid_argument(error.to_string()))
-}
-
-/// What an order needs: the right to give it, its parameters, and what its body says of the version.
-fn read<P: for<'de> Deserialize<'de>>(
-    called: &Called,
-    request: &HttpRequest,
-    body: &Bytes,
-) -> ApiResult<(P, Version)> {
-    may(&called.parts.access, request)?;
-    Ok((query_of(request)?, version_of(body)?))
 }
 
 pub async fn start(
@@ -107,28 +136,13 @@ pub async fn start(
     request: HttpRequest,
     body: Bytes,
 ) -> HttpResponse {
-    match read::<Waiting>(&called, &request, &body) {
-        Ok((Waiting { wait }, version)) => {
-            let wanted = about(at, version);
-            let order = async |api: &dyn VersionsApi, context: &_| api.start(context, wanted).await;
-            called.order(&request, wait, order).await
-        }
-        Err(status) => refused(status),
-    }
+    let order = async |api: &dyn VersionsApi, context: &_, wanted| api.start(context, wanted).await;
+    called.give::<Waiting>(at, &request, &body, order).await
 }
 
 pub async fn stop(called: Data<Called>, at: At, request: HttpRequest, body: Bytes) -> HttpResponse {
-    match read::<Stopping>(&called, &request, &body) {
-        Ok((Stopping { force, wait }, version)) => {
-            let wanted = Request {
-                force,
-                ..about(at, version)
-            };
-            let order = async |api: &dyn VersionsApi, context: &_| api.stop(context, wanted).await;
-            called.order(&request, wait, order).await
-        }
-        Err(status) => refused(status),
-    }
+    let order = async |api: &dyn VersionsApi, context: &_, wanted| api.stop(context, wanted).await;
+    called.give::<Stopping>(at, &request, &body, order).await
 }
 
 pub async fn publish(
@@ -137,15 +151,9 @@ pub async fn publish(
     request: HttpRequest,
     body: Bytes,
 ) -> HttpResponse {
-    match read::<Waiting>(&called, &request, &body) {
-        Ok((Waiting { wait }, version)) => {
-            let wanted = about(at, version);
-            let order =
-                async |api: &dyn VersionsApi, context: &_| api.publish(context, wanted).await;
-            called.order(&request, wait, order).await
-        }
-        Err(status) => refused(status),
-    }
+    let order =
+        async |api: &dyn VersionsApi, context: &_, wanted| api.publish(context, wanted).await;
+    called.give::<Waiting>(at, &request, &body, order).await
 }
 
 pub async fn unpublish(
@@ -154,15 +162,9 @@ pub async fn unpublish(
     request: HttpRequest,
     body: Bytes,
 ) -> HttpResponse {
-    match read::<Waiting>(&called, &request, &body) {
-        Ok((Waiting { wait }, version)) => {
-            let wanted = about(at, version);
-            let order =
-                async |api: &dyn VersionsApi, context: &_| api.unpublish(context, wanted).await;
-            called.order(&request, wait, order).await
-        }
-        Err(status) => refused(status),
-    }
+    let order =
+        async |api: &dyn VersionsApi, context: &_, wanted| api.unpublish(context, wanted).await;
+    called.give::<Waiting>(at, &request, &body, order).await
 }
 
 pub async fn configure(
@@ -171,18 +173,9 @@ pub async fn configure(
     request: HttpRequest,
     body: Bytes,
 ) -> HttpResponse {
-    match read::<Configuring>(&called, &request, &body) {
-        Ok((Configuring { restart, wait }, version)) => {
-            let wanted = Request {
-                restart,
-                ..about(at, version)
-            };
-            let order =
-                async |api: &dyn VersionsApi, context: &_| api.update_config(context, wanted).await;
-            called.order(&request, wait, order).await
-        }
-        Err(status) => refused(status),
-    }
+    let order =
+        async |api: &dyn VersionsApi, context: &_, wanted| api.update_config(context, wanted).await;
+    called.give::<Configuring>(at, &request, &body, order).await
 }
 
 /// A message of our own as JSON.
