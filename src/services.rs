@@ -4,7 +4,8 @@ use crate::compose::Adapters;
 use crate::settings::Settings;
 use maestro_actors::Node;
 use maestro_api::{
-    Apis, ResourcesService, RuntimesService, UntilDone, VersionsService, owned, routed,
+    Apis, ResourcesService, RuntimesService, RuntimesUntilDone, UntilDone, VersionsService, Waits,
+    owned, routed,
 };
 use maestro_grpc::GrpcPeers;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub struct Services {
     pub nodes: Apis,
     resources: Arc<ResourcesService>,
     versions: Arc<VersionsService>,
+    waits: Waits,
 }
 
 impl Services {
@@ -53,19 +55,23 @@ impl Services {
         if settings.resources_known_everywhere() {
             public.metrics = local.metrics.clone();
         }
-        let until_done = UntilDone::new(node.clone(), public.versions.clone());
+        let waits = Waits::new(node.clone());
+        let runtimes = RuntimesUntilDone::new(waits.clone(), public.runtimes);
+        public.runtimes = Arc::new(runtimes);
+        let until_done = UntilDone::new(waits.clone(), public.versions.clone());
         Self {
             public,
             until_done: Arc::new(until_done),
             nodes: owned(node, local),
             resources,
             versions,
+            waits,
         }
     }
 
-    /// Ends watches, and waits for operations.
+    /// Ends watches, and the waits for operations.
     pub async fn close(&self) {
-        self.until_done.close();
+        self.waits.close();
         self.versions.close().await;
         self.resources.close().await;
     }

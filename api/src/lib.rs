@@ -32,12 +32,12 @@ pub use operator::OperatorApi;
 pub use resource_metrics::{ResourceMetricsApi, Tick, Watch};
 pub use rooms::RoomsApi;
 pub use routed::{Peers, owned, routed};
-pub use runtimes::RuntimeApi;
+pub use runtimes::{RuntimeApi, runtime_name};
 pub use seldom::Seldom;
 pub use service::{
     Apis, Backup, BackupDone, BackupError, CpuUnit, LOG_LINES, LOG_LINES_MAX, ManagementService,
     OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX, ResourceSettings, ResourcesService,
-    RoomsService, RuntimesService, UntilDone, VersionsService,
+    RoomsService, RuntimesService, RuntimesUntilDone, UntilDone, VersionsService, Waits,
 };
 pub use status::{Code, OwnerHint, Status};
 pub use versions::{NodeWatch, VersionsApi};

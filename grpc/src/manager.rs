@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use maestro_api::codec::messages::{resourcemetrics, runtime, version};
-use maestro_api::{Api, RequestContext, ResourceMetricsApi, RuntimeApi, VersionsApi};
+use maestro_api::{Api, RequestContext, ResourceMetricsApi, RuntimeApi, VersionsApi, runtime_name};
 use tonic::{Request, Response};
 
 use crate::api::resource_metrics_service_server::ResourceMetricsService;
@@ -107,13 +107,6 @@ impl ResourceMetricsService for ResourceMetrics {
 #[derive(Clone)]
 pub struct Runtimes(pub Arc<dyn RuntimeApi>);
 
-/// The name of a runtime in logs. The message has credentials, and is not shown.
-fn record_runtime(message: &runtime::Request) {
-    if let Some(runtime) = &message.runtime {
-        record("scheduler_name", &runtime.namespace);
-    }
-}
-
 #[tonic::async_trait]
 impl RuntimeService for Runtimes {
     async fn create(
@@ -121,7 +114,8 @@ impl RuntimeService for Runtimes {
         request: Request<runtime::Request>,
     ) -> Result<Response<runtime::Response>, tonic::Status> {
         let (context, message) = taken(request);
-        record_runtime(&message);
+        // The message has credentials, and is not shown.
+        record("scheduler_name", runtime_name(&message));
         let answer = self.0.create(&context, message).await;
         answer.map(Response::new).map_err(status)
     }
@@ -131,7 +125,7 @@ impl RuntimeService for Runtimes {
         request: Request<runtime::Request>,
     ) -> Result<Response<runtime::RuntimeStatusResponse>, tonic::Status> {
         let (context, message) = taken(request);
-        record_runtime(&message);
+        record("scheduler_name", runtime_name(&message));
         let answer = self.0.runtime_status(&context, message).await;
         answer.map(Response::new).map_err(status)
     }

@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod guard;
 pub mod internal;
 pub mod metrics;
+mod named;
 pub mod openapi;
 pub mod operator;
 mod progress;

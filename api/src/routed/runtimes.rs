@@ -5,21 +5,13 @@ use async_trait::async_trait;
 use super::by_owner::ByOwner;
 use super::way::{Answer, Call, Way};
 use crate::codec::messages::runtime::{Request, Response, RuntimeStatusResponse};
+use crate::runtimes::runtime_name;
 use crate::{ApiResult, Apis, RequestContext, RuntimeApi};
-
-/// The name that a message is about; an empty one is refused by whoever answers.
-fn name_of(request: &Request) -> String {
-    let runtime = request.runtime.clone().unwrap_or_default();
-    match runtime.namespace.is_empty() {
-        true => runtime.name,
-        false => runtime.namespace,
-    }
-}
 
 #[async_trait]
 impl<W: Way> RuntimeApi for ByOwner<W> {
     async fn create(&self, context: &RequestContext, request: Request) -> ApiResult<Response> {
-        let name = name_of(&request);
+        let name = runtime_name(&request).to_owned();
         let call: Call<Response> = Box::new(move |apis: Apis, context: RequestContext| {
             let request = request.clone();
             Box::pin(async move { apis.runtimes.create(&context, request).await })
@@ -33,7 +25,7 @@ impl<W: Way> RuntimeApi for ByOwner<W> {
         context: &RequestContext,
         request: Request,
     ) -> ApiResult<RuntimeStatusResponse> {
-        let name = name_of(&request);
+        let name = runtime_name(&request).to_owned();
         let call: Call<RuntimeStatusResponse> =
             Box::new(move |apis: Apis, context: RequestContext| {
                 let request = request.clone();

@@ -12,6 +12,7 @@ mod resources;
 mod rooms;
 mod runtimes;
 mod versions;
+mod waits;
 
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ pub(crate) use nodes::no_such_node;
 pub use operator::{LOG_LINES, LOG_LINES_MAX, OperatorService, ROOMS_PER_PAGE, ROOMS_PER_PAGE_MAX};
 pub use resources::{CpuUnit, ResourceSettings, ResourcesService};
 pub use rooms::RoomsService;
-pub use runtimes::RuntimesService;
+pub use runtimes::{RuntimesService, RuntimesUntilDone};
 pub use versions::{UntilDone, VersionsService};
+pub use waits::Waits;
 
 /// Asks the owner of a scheduler on behalf of a request; an operation that it orders carries the request's id.
 async fn ask(

@@ -352,11 +352,23 @@ impl OperationRecord {
     /// Begins the line of a history that says why the operation failed.
     pub const FAILED: &str = "operation execution failed";
 
+    /// Begins the line of a history that says why the operation was canceled.
+    pub const CANCELED: &str = "operation canceled";
+
     /// Why it failed, also after its end; `None` if it did not.
     pub fn failure(&self) -> Option<&str> {
+        self.last_after(Self::FAILED)
+    }
+
+    /// Why it was canceled, also after its end; `None` if it was not.
+    pub fn cancelation(&self) -> Option<&str> {
+        self.last_after(Self::CANCELED)
+    }
+
+    fn last_after(&self, word: &str) -> Option<&str> {
         let lines = self.history.iter().rev();
-        let mut failures = lines.filter_map(|line| line.event.strip_prefix(Self::FAILED));
-        failures.find_map(|rest| rest.strip_prefix(": "))
+        let mut found = lines.filter_map(|line| line.event.strip_prefix(word));
+        found.find_map(|rest| rest.strip_prefix(": "))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::RuntimeParts;
 use crate::access::may;
 use crate::conflict::{answer, refused, written};
+use crate::named::agrees;
 use crate::operator::query_of;
 use crate::request_scope::context;
 use crate::wait::Wait;
@@ -34,19 +35,10 @@ fn waiting(request: &HttpRequest) -> ApiResult<(RequestContext, i32)> {
 
 /// The body is that of the call, whose namespace is that of the path; it may be empty.
 fn wanted(namespace: String, body: &[u8], wait_seconds: i32) -> ApiResult<Request> {
-    let request = match body.trim_ascii().is_empty() {
-        true => Request::default(),
-        false => {
-            decode::<Request>(body).map_err(|error| Status::invalid_argument(error.to_string()))?
-        }
-    };
+    let request =
+        decode::<Request>(body).map_err(|error| Status::invalid_argument(error.to_string()))?;
     let runtime = request.runtime.unwrap_or_default();
-    if !runtime.namespace.is_empty() && runtime.namespace != namespace {
-        return Err(Status::invalid_argument(format!(
-            "the body names the namespace {:?}, and the path {namespace:?}",
-            runtime.namespace
-        )));
-    }
+    agrees("namespace", &runtime.namespace, &namespace)?;
     Ok(Request {
         runtime: Some(Runtime {
             namespace,

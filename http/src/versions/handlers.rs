@@ -15,6 +15,7 @@ use super::Called;
 use crate::access::may;
 use crate::conflict::{refused, written};
 use crate::events::{error, respond};
+use crate::named::agrees;
 use crate::operator::query_of;
 use crate::request_scope::context;
 use crate::wait::Wait;
@@ -117,6 +118,8 @@ impl Called {
         let version: Version =
             decode(body).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let (namespace, name) = at.into_inner();
+        agrees("namespace", &version.namespace, &namespace)?;
+        agrees("version", &version.name, &name)?;
         let mut wanted = Request {
             version: Some(Version {
                 name,

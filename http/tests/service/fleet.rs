@@ -11,7 +11,7 @@ use actix_web::{App, test};
 use maestro_actors::{ActorSettings, Node, NodeParts};
 use maestro_api::{
     Apis, BackupError, ManagerAccess, ManagerToken, ResourceSettings, ResourcesService, RuntimeApi,
-    RuntimesService, UntilDone, VersionsService,
+    RuntimesService, RuntimesUntilDone, UntilDone, VersionsService, Waits,
 };
 use maestro_core::settings::CoreSettings;
 use maestro_http::operator::configure_operator;
@@ -37,6 +37,8 @@ pub struct Fleet {
     pub platform: Arc<FakePlatform>,
     resources: Arc<ResourcesService>,
     versions: Arc<VersionsService>,
+    /// Ended by tests that shut the node down.
+    pub waits: Waits,
     /// Who may give orders about versions; the requests of tests come from nowhere.
     access: ManagerAccess,
     pub node: Node,
@@ -133,6 +135,7 @@ impl Fleet {
             resources: Arc::new(resources),
             versions: Arc::new(versions),
             apps: Default::default(),
+            waits: Waits::new(node.clone()),
             access: ManagerAccess::Token(ManagerToken::new(TOKEN).expect("a token")),
             store,
             runtime,
@@ -196,8 +199,9 @@ impl Fleet {
     }
 
     fn runtime_parts(&self, runtimes: Arc<dyn RuntimeApi>) -> RuntimeParts {
+        let waits = self.waits.clone();
         RuntimeParts {
-            runtimes,
+            runtimes: Arc::new(RuntimesUntilDone::new(waits, runtimes)),
             access: self.access.clone(),
         }
     }
@@ -205,7 +209,10 @@ impl Fleet {
     fn version_parts(&self) -> VersionParts {
         let orders = self.versions.clone();
         VersionParts {
-            until_done: Arc::new(UntilDone::new(self.node.clone(), orders.clone())),
+            until_done: Arc::new(UntilDone::new(
+                Waits::new(self.node.clone()),
+                orders.clone(),
+            )),
             orders,
             access: self.access.clone(),
         }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use actix_web::http::{Method, header};
 use actix_web::test::TestRequest;
+use maestro_api::RequestContext;
+use maestro_api::codec::decode;
+use maestro_api::codec::messages::runtime::Request;
 use maestro_core::domain::PlatformFault;
 use maestro_core::ports::PlatformError;
 use maestro_testkit::fake::Gate;
@@ -76,6 +79,68 @@ async fn an_order_is_answered_at_once_or_when_its_wait_is_over() {
     gate.open();
     let told = status(&fleet, "?wait=10s").await.ok();
     assert_eq!(told["Status"], "STARTED", "{told}");
+}
+
+/// Calls reach the owner through other nodes, which do not wait for longer than an owner needs.
+#[actix_web::test]
+async fn an_owner_waits_for_nothing() {
+    let fleet = Fleet::start(false).await;
+    let gate = Gate::closed();
+    fleet.platform.hold(&gate);
+    let runtimes = fleet.apis().runtimes;
+    let about = || {
+        let body = json!({"runtime": {"namespace": "lobby"}, "wait_seconds": 60});
+        decode::<Request>(body.to_string().as_bytes()).expect("a message")
+    };
+    let context = RequestContext::internal();
+    let created = async {
+        let ordered = runtimes.create(&context, about()).await.expect("an order");
+        let seen = runtimes.runtime_status(&context, about()).await;
+        (ordered.status, seen.expect("an answer").Status)
+    };
+    let answers = tokio::time::timeout(Duration::from_secs(5), created).await;
+    let (ordered, seen) = answers.expect("no wait");
+    assert_eq!((&*ordered, &*seen), ("pending", "CREATING"));
+}
+
+#[actix_web::test]
+async fn a_wait_ends_when_the_node_shuts_down() {
+    let fleet = Fleet::start(false).await;
+    let gate = Gate::closed();
+    fleet.platform.hold(&gate);
+    let closed = async {
+        fleet
+            .until("the order is there", async |fleet| {
+                status(fleet, "").await.status == 200
+            })
+            .await;
+        fleet.waits.close();
+    };
+    let (told, ()) = tokio::join!(ordered(&fleet, "?wait=60s"), closed);
+    let (code, number, text) = told.failure();
+    assert_eq!((code, number), (503, 14), "{text}");
+    let id = told.operation.expect("the operation is named");
+    assert!(
+        text.contains("shutting down") && text.contains(&id),
+        "{text}"
+    );
+    let seen = status(&fleet, "?wait=60s").await.ok();
+    assert_eq!(seen["Status"], "CREATING");
+}
+
+#[actix_web::test]
+async fn a_wait_outlives_a_platform_that_is_away_for_a_moment() {
+    let fleet = Fleet::start(false).await;
+    ordered(&fleet, "?wait=10s").await.ok();
+    let away = PlatformError::new(PlatformFault::Unavailable, "away");
+    fleet.platform.fail(Some(away));
+    assert_eq!(status(&fleet, "").await.status, 503);
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fleet.platform.fail(None);
+    };
+    let (seen, ()) = tokio::join!(status(&fleet, "?wait=30s"), back);
+    assert_eq!(seen.ok()["Status"], "STARTED");
 }
 
 #[actix_web::test]

@@ -4,42 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use maestro_actors::Node;
-use maestro_core::domain::{OperationId, OperationRecord, OperationStatus};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use maestro_core::domain::{OperationRecord, OperationStatus};
 
 use super::order::Subject;
 use crate::codec::messages::version::{NodeStatusRequest, Request, Response};
+use crate::service::waits::{Waits, end_of_wait, goes_on};
 use crate::{ApiResult, Code, NodeWatch, RequestContext, Status, VersionsApi};
 
 /// How long a caller without a deadline waits: longer than any operation takes.
 const PATIENCE: Duration = Duration::from_hours(24);
-/// A wait ends so long before its caller's deadline: its answer has to be there before the caller stops waiting,
-/// because it says which operation goes on.
-const AHEAD: Duration = Duration::from_millis(200);
 
-/// Waits for the operations of another implementation. The wait reads the store: it takes no place of an owner, and
-/// needs none on this node.
+/// Waits for the operations of another implementation.
 pub struct UntilDone {
-    node: Node,
+    waits: Waits,
     orders: Arc<dyn VersionsApi>,
-    stop: CancellationToken,
 }
 
 impl UntilDone {
     /// Waits for what `orders` orders.
-    pub fn new(node: Node, orders: Arc<dyn VersionsApi>) -> Self {
-        Self {
-            node,
-            orders,
-            stop: CancellationToken::new(),
-        }
-    }
-
-    /// Answers all calls that wait.
-    pub fn close(&self) {
-        self.stop.cancel();
+    pub fn new(waits: Waits, orders: Arc<dyn VersionsApi>) -> Self {
+        Self { waits, orders }
     }
 
     async fn until_done(
@@ -48,43 +32,16 @@ impl UntilDone {
         subject: ApiResult<Subject>,
         ordered: Response,
     ) -> ApiResult<Response> {
-        let Ok(id) = ordered.operation_id.parse::<OperationId>() else {
-            tracing::error!(id = ordered.operation_id, "an order has no operation");
-            return Err(Status::internal("internal error"));
-        };
         let scheduler = subject?.scheduler;
-        let patience = context.remaining().map_or(PATIENCE, patience);
-        let waiting = self
-            .node
-            .await_operation(&scheduler, id, Instant::now() + patience);
-        let goes_on = |code, why| going_on(code, &scheduler, id, why);
-        let Some(seen) = self.stop.run_until_cancelled(waiting).await else {
-            return Err(goes_on(Code::Unavailable, "this node is shutting down"));
-        };
-        match seen {
-            Ok(record) => outcome(&record, ordered).unwrap_or_else(|| {
-                Err(goes_on(Code::DeadlineExceeded, "context deadline exceeded"))
-            }),
-            Err(error) => Err(Status {
-                operation: Some(id.to_string()),
-                ..error.into()
-            }),
-        }
-    }
-}
-
-fn patience(remaining: Duration) -> Duration {
-    remaining.saturating_sub(AHEAD.min(remaining / 4))
-}
-
-fn going_on(code: Code, scheduler: &str, id: OperationId, why: &str) -> Status {
-    let text = format!(
-        "{why}: operation {id} of scheduler {scheduler} goes on; read it at /schedulers/{scheduler}/operations/{id}, or \
-         cancel it there"
-    );
-    Status {
-        operation: Some(id.to_string()),
-        ..Status::new(code, text)
+        let until = end_of_wait(context, PATIENCE);
+        let waited = self
+            .waits
+            .operation(&scheduler, &ordered.operation_id, until);
+        let record = waited.await?;
+        outcome(&record, ordered).unwrap_or_else(|| {
+            let (code, why) = (Code::DeadlineExceeded, "context deadline exceeded");
+            Err(goes_on(code, why, &scheduler, record.id))
+        })
     }
 }
 
@@ -93,11 +50,14 @@ fn outcome(record: &OperationRecord, ordered: Response) -> Option<ApiResult<Resp
     let id = record.id;
     let last = || {
         let said = record.history.iter().rev().map(|line| line.event.as_str());
-        let said = said.filter(|line| *line != "Operation finished");
-        said.map(str::to_owned).next().unwrap_or_default()
+        let mut said = said.filter(|line| *line != "Operation finished");
+        said.next().unwrap_or_default().to_owned()
     };
-    let failed = |how: &str| {
-        let text = format!("operation {id} {how}: {}", last());
+    let ended = |how: &str, why: Option<&str>| {
+        let text = format!(
+            "operation {id} {how}: {}",
+            why.map_or_else(last, str::to_owned)
+        );
         Err(Status {
             operation: Some(id.to_string()),
             ..Status::new(Code::Aborted, text)
@@ -109,8 +69,10 @@ fn outcome(record: &OperationRecord, ordered: Response) -> Option<ApiResult<Resp
             message: last(),
             ..ordered
         })),
-        OperationStatus::Canceled => Some(failed("was canceled")),
-        OperationStatus::Evicted | OperationStatus::Error => Some(failed("failed")),
+        OperationStatus::Canceled => Some(ended("was canceled", record.cancelation())),
+        OperationStatus::Evicted | OperationStatus::Error => {
+            Some(ended("failed", record.failure()))
+        }
     }
 }
 
@@ -141,7 +103,7 @@ until_done! { start stop publish unpublish update_config }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use maestro_core::domain::{Definition, OperationEvent, ResumeState};
+    use maestro_core::domain::{Definition, OperationEvent, OperationId, ResumeState};
 
     fn record(status: OperationStatus, lines: &[&str]) -> OperationRecord {
         let at = jiff::Timestamp::UNIX_EPOCH;
@@ -166,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_the_last_line_of_its_history() {
+    fn an_outcome_is_what_the_history_says_of_it() {
         let done = record(
             OperationStatus::Finished,
             &["v2.0.0 is started: 2 rooms are up", "Operation finished"],
@@ -180,24 +142,34 @@ mod tests {
             .expect("well");
         assert_eq!(told.message, "v2.0.0 is started: 2 rooms are up");
         assert_eq!(told.url, "http://rooms");
-        let failed = record(OperationStatus::Error, &["no room came up"]);
+        let rolled_back = [
+            "operation execution failed: no room came up",
+            "Starting operation rollback",
+            "rollback succeeded",
+            "Operation finished",
+        ];
+        let failed = record(OperationStatus::Error, &rolled_back);
         let told = outcome(&failed, Response::default()).expect("it has ended");
         let status = told.expect_err("badly");
         assert_eq!(status.code, Code::Aborted);
-        assert!(status.message.ends_with("failed: no room came up"));
-        assert_eq!(status.operation, Some(failed.id.to_string()));
+        let (text, id) = (&status.message, failed.id);
+        assert_eq!(*text, format!("operation {id} failed: no room came up"));
+        assert_eq!(status.operation, Some(id.to_string()));
+        let canceled = [
+            "operation canceled: by a request",
+            "Starting operation rollback",
+            "rollback succeeded",
+            "Operation finished",
+        ];
+        let canceled = record(OperationStatus::Canceled, &canceled);
+        let told = outcome(&canceled, Response::default()).expect("it has ended");
+        let text = told.expect_err("not done").message;
+        assert_eq!(text, format!("operation {id} was canceled: by a request"));
+        let evicted = record(OperationStatus::Evicted, &["there are too many"]);
+        let told = outcome(&evicted, Response::default()).expect("it has ended");
+        let text = told.expect_err("not done").message;
+        assert_eq!(text, format!("operation {id} failed: there are too many"));
         let open = record(OperationStatus::Pending, &[]);
         assert_eq!(outcome(&open, Response::default()), None);
-    }
-
-    #[test]
-    fn the_answer_of_a_wait_is_there_before_its_caller_has_gone() {
-        let seconds = Duration::from_secs;
-        assert_eq!(patience(seconds(10)), seconds(10) - AHEAD);
-        assert_eq!(
-            patience(Duration::from_millis(40)),
-            Duration::from_millis(30)
-        );
-        assert_eq!(patience(Duration::ZERO), Duration::ZERO);
     }
 }

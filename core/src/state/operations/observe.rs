@@ -150,7 +150,10 @@ impl Operations {
         let mut running = self.observing.remove(at);
         let (outcome, line) = match status {
             OperationStatus::Finished => (Outcome::Success, text.clone()),
-            OperationStatus::Canceled => (Outcome::Canceled, format!("operation canceled: {text}")),
+            OperationStatus::Canceled => (
+                Outcome::Canceled,
+                format!("{}: {text}", OperationRecord::CANCELED),
+            ),
             _ => (
                 Outcome::Failure,
                 format!("{}: {text}", OperationRecord::FAILED),

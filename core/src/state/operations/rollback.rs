@@ -35,7 +35,7 @@ impl Operations {
         let by_user = running.record.resume.by_user;
         if !resumed {
             let word = if canceled {
-                "operation canceled"
+                OperationRecord::CANCELED
             } else {
                 OperationRecord::FAILED
             };
