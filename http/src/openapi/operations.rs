@@ -265,7 +265,7 @@ const FAILURES: &[(u16, &str, &str)] = &[
     (
         403,
         "Forbidden",
-        "This process lacks a right for it (code 7); the message says which.",
+        "The caller may not do it, or this process lacks a right for it (code 7); the message says which.",
     ),
     (404, "NotFound", "There is no such thing (code 5)."),
     (

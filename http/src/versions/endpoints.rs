@@ -103,10 +103,19 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         path: "/schedulers/{scheduler}/versions/{version}/config",
         handler: || web::to(config),
         name: "getVersionConfig",
-        about: reads(
-            "Read the configuration of a version",
-            "Values may be secrets: the call needs the token of `k8sManager.token`.",
-        ),
+        about: About {
+            fails: &[
+                Code::InvalidArgument,
+                Code::NotFound,
+                Code::PermissionDenied,
+                Code::Unauthenticated,
+                Code::Unavailable,
+            ],
+            ..reads(
+                "Read the configuration of a version",
+                "Values may be secrets: the call needs the token of `k8sManager.token`.",
+            )
+        },
         query: &[],
         body: None,
         answer: Content::Json("VersionConfig"),
@@ -142,11 +151,19 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         path: "/schedulers/{scheduler}/versions/{version}/rooms/status/watch",
         handler: || web::to(watch),
         name: "watchRoomStatuses",
-        about: reads(
-            "How far the rooms of a version are, as it changes",
-            "Server-sent events: `status`, first of each room and then of those that changed; `error` with a code and a \
-            message is the last one. A comment every 15 seconds keeps proxies from closing it.",
-        ),
+        about: About {
+            fails: &[
+                Code::InvalidArgument,
+                Code::NotFound,
+                Code::ResourceExhausted,
+                Code::Unavailable,
+            ],
+            ..reads(
+                "How far the rooms of a version are, as it changes",
+                "Server-sent events: `status`, first of each room and then of those that changed; `error` with a code and a \
+                message is the last one. A comment every 15 seconds keeps proxies from closing it.",
+            )
+        },
         query: &[],
         body: None,
         answer: Content::Text("text/event-stream"),
