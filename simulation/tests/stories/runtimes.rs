@@ -89,6 +89,24 @@ fn a_runtime_goes_with_its_scheduler_and_can_be_deleted_without_one() {
 }
 
 #[test]
+fn a_place_is_removed_when_nothing_is_written_into_it_any_more() {
+    let mut fleet = two_versions();
+    fleet.hold = true;
+    fleet.order(publish("v1.0.0")).unwrap();
+    let id = operation_of(fleet.order(Command::DeleteScheduler));
+    while !fleet.machine.running.is_empty() {
+        fleet.release_kind("terminate_room", Outcome::Works);
+    }
+    assert!(fleet.machine.place.is_some());
+    assert_eq!(fleet.position("remove_place"), None, "it is written");
+    fleet.release_kind("show", Outcome::Works);
+    fleet.release();
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+    assert_eq!(fleet.machine.place, None);
+    assert_eq!(reached(&fleet), None);
+}
+
+#[test]
 fn a_scheduler_whose_creation_failed_leaves_the_runtime_as_it_was() {
     let mut fleet = bare();
     fleet.order(Command::CreateRuntime).unwrap();

@@ -116,8 +116,12 @@ impl Purpose {
             _ => None,
         }
     }
-    pub fn makes_room(&self) -> bool {
-        matches!(self, Self::Create { .. } | Self::Recreate { .. })
+    /// Whether it may put something into the place of the rooms.
+    pub fn fills_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Create { .. } | Self::Recreate { .. } | Self::Show
+        )
     }
     pub fn operation(&self) -> Option<OperationId> {
         match self {

@@ -38,8 +38,8 @@ impl Operations {
         }
         loop {
             let rooms_left = !fleet.rooms.is_empty();
-            // A room that is still being created would be left behind without its place.
-            let making = fleet.work.iter().any(|(_, purpose)| purpose.makes_room());
+            // What is still being made would be left behind without its place.
+            let making = fleet.work.iter().any(|(_, purpose)| purpose.fills_place());
             let Some(running) = self.running_mut(LANE) else {
                 return;
             };

@@ -25,6 +25,8 @@ use std::{fs, io};
 
 const RUNTIME: &str = "runtime.json";
 const CONFIG: &str = ".config.json";
+/// A file that is being written.
+const NEXT: &str = ".next";
 const SERVICE: &str = "active-entrypoint.json";
 /// The configuration may be secret.
 const MODE: u32 = 0o600;
@@ -127,7 +129,9 @@ fn show(folder: &Path, shown: &Shown) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().into_string().unwrap_or_default();
-        if name.ends_with(CONFIG) && !kept.contains(&name) && entry.file_type()?.is_file() {
+        // One that was not finished may have secrets too.
+        let whole = name.strip_suffix(NEXT).unwrap_or(&name);
+        if whole.ends_with(CONFIG) && !kept.contains(&name) && entry.file_type()?.is_file() {
             remove(&entry.path())?;
         }
     }
@@ -163,7 +167,7 @@ fn put(path: &Path, content: &Value) -> io::Result<()> {
         return Ok(());
     }
     let mut next = path.as_os_str().to_owned();
-    next.push(".next");
+    next.push(NEXT);
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(MODE);
     options.open(&next)?.write_all(text.as_bytes())?;
@@ -221,6 +225,8 @@ mod tests {
         );
         shown.published = None;
         shown.configs = vec![config("v2.0.0", "3")];
+        // Its writer died.
+        fs::write(folder.join("v1.0.0.config.json.next"), "{").unwrap();
         show(&folder, &shown).unwrap();
         assert_eq!(names(&folder), ["v2.0.0.config.json"]);
         let text = fs::read_to_string(folder.join("v2.0.0.config.json")).unwrap();
