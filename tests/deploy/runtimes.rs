@@ -6,14 +6,17 @@ use crate::support::{BINARY, eventually, seconds};
 use maestro_core::domain::{ConfigPairs, SchedulerName};
 use maestro_core::ports::{PlatformObjects, Published, ServicePort, Shown, VersionConfig};
 use maestro_runtime::kubernetes::{
-    Access, KubernetesRuntime, KubernetesSettings, OperatorImage, PlatformSettings,
+    Access, KubernetesRuntime, KubernetesSettings, Operator, OperatorImage, PlatformSettings,
 };
 use maestro_testkit::contract::runtime::operation;
-use maestro_testkit::control_plane::{ControlPlane, User};
+use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, User};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The namespace of the accounts of these tests.
 const ACCOUNTS: &str = "runtimes";
@@ -282,4 +285,65 @@ async fn the_operator_keeps_the_service_of_its_runtime_and_says_how_it_is() {
         .filter(|call| call.decision != "allow")
         .collect();
     assert!(refused.is_empty(), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_has_watches_that_last_and_looks_once_at_what_changes_together() {
+    let Some(plane) = plane().await else {
+        return;
+    };
+    let user = manager(&plane, "watched").await;
+    let (_runtime, platform) = platform(&user).await;
+    let name = SchedulerName::from("rt-watched");
+    platform.ensure_runtime(&name, operation(1)).await.unwrap();
+    platform.show(&name, shown(Some("v1.0.0"))).await.unwrap();
+    let account = plane.user("rt-watched", "maestro-runtime").await;
+    let proxy = ApiProxy::start(&account.kubeconfig()).await;
+    let mut settings = KubernetesSettings::new(Access::Kubeconfig {
+        path: proxy.kubeconfig(),
+        master_url: None,
+    });
+    // Watches are silent for longer than any call takes.
+    settings.call_timeout = Duration::from_millis(500);
+    let operator = Operator::open(&settings, name.as_str()).await.unwrap();
+    let (ready, stop) = (operator.is_ready(), CancellationToken::new());
+    let running = tokio::spawn(operator.run(stop.clone()));
+    let count = |of: fn(&ApiCall) -> bool| proxy.calls().iter().filter(|call| of(call)).count();
+    let watches = || count(|call| call.query.contains("watch="));
+    let looks = || count(|call| call.path.contains("/roles/"));
+    let watching = || async { ready.load(Relaxed) && watches() >= 3 };
+    assert!(eventually(seconds(30), watching).await, "{}", watches());
+    let before = watches();
+    let again = || async { watches() > before };
+    assert!(!eventually(seconds(2), again).await, "a watch ended");
+
+    let before = looks();
+    let pairs = || ConfigPairs::new([("A".to_owned(), "1".to_owned())]).unwrap();
+    let configs = (1..=30).map(|number| VersionConfig {
+        version: format!("v{number}.0.0").as_str().into(),
+        revision: 1,
+        pairs: pairs(),
+    });
+    let last = shown(Some("v30.0.0"));
+    let order = Shown {
+        is_runtime: true,
+        published: last.published.clone(),
+        configs: configs.collect(),
+    };
+    platform.show(&name, Arc::new(order)).await.unwrap();
+    let told = || async {
+        let at = [
+            "runtimes.runtime.maestro.dev",
+            "rt-watched",
+            "-n",
+            "rt-watched",
+        ];
+        let found = object(&plane, &at).unwrap();
+        found["status"].to_string().contains("v30.0.0")
+    };
+    assert!(eventually(seconds(30), told).await, "no status");
+    let looks = looks() - before;
+    assert!((1..=15).contains(&looks), "{looks} looks at 31 changes");
+    stop.cancel();
+    running.await.unwrap();
 }

@@ -44,12 +44,11 @@ impl Calls {
         stopping: CancellationToken,
     ) -> Result<Self, OpenError> {
         let io = Handle::try_current().map_err(|_| OpenError::NoTokioRuntime)?;
-        let mut config = configured(settings).await?;
+        let config = configured(settings).await?;
         let calling = client(config.clone())?;
-        config.read_timeout = Some(settings.watch_timeout + WATCH_SILENCE);
         Ok(Self {
             client: calling,
-            watching: client(config)?,
+            watching: client(for_watches(config, settings))?,
             limiter: Limiter::start(settings.qps, settings.burst, stopping),
             timeout: settings.call_timeout,
             io,
@@ -198,12 +197,25 @@ impl From<Failure> for RuntimeError {
     }
 }
 
-/// A client whose calls are neither limited nor repeated, for the preflight.
+/// A client whose calls are neither limited nor repeated, for the preflight and for operators.
 ///
 /// # Errors
 /// If the credentials cannot be used.
 pub async fn plain(settings: &KubernetesSettings) -> Result<Client, OpenError> {
     client(configured(settings).await?)
+}
+
+/// As [`plain`], for watches, which are silent for long.
+///
+/// # Errors
+/// As [`plain`].
+pub async fn plain_for_watches(settings: &KubernetesSettings) -> Result<Client, OpenError> {
+    client(for_watches(configured(settings).await?, settings))
+}
+
+fn for_watches(mut config: Config, settings: &KubernetesSettings) -> Config {
+    config.read_timeout = Some(settings.watch_timeout + WATCH_SILENCE);
+    config
 }
 
 fn client(config: Config) -> Result<Client, OpenError> {

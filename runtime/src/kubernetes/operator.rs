@@ -5,17 +5,16 @@
 //! The Service is read before the `Runtime` and written only as it was read, so that a publication which comes in
 //! between is never undone.
 
-use super::client::plain;
+use super::client::{plain, plain_for_watches};
 use super::failure::chain;
-use super::platform::{Report, SERVICE, rights, runtime_resource, service, written};
-use super::settings::{KubernetesSettings, OpenError};
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-    Preconditions,
+use super::platform::{
+    Report, SERVICE, as_read, is_another, rights, runtime_resource, service, written,
 };
+use super::settings::{KubernetesSettings, OpenError};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use maestro_core::domain::SchedulerName;
@@ -38,6 +37,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// The operator of one namespace.
 pub struct Operator {
     client: Client,
+    watching: Client,
+    watch_timeout: Duration,
     namespace: String,
     ready: Arc<AtomicBool>,
 }
@@ -84,6 +85,8 @@ impl Operator {
     pub async fn open(settings: &KubernetesSettings, namespace: &str) -> Result<Self, OpenError> {
         Ok(Self {
             client: plain(settings).await?,
+            watching: plain_for_watches(settings).await?,
+            watch_timeout: settings.watch_timeout,
             namespace: namespace.to_owned(),
             ready: Arc::default(),
         })
@@ -116,7 +119,10 @@ impl Operator {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                _ = changes.next(), if !failed => tokio::time::sleep(SETTLE).await,
+                _ = changes.next(), if !failed => {
+                    tokio::time::sleep(SETTLE).await;
+                    while changes.next().now_or_never().flatten().is_some() {}
+                }
             }
         }
     }
@@ -131,11 +137,16 @@ impl Operator {
 
     /// That something changed. Failures are logged by [`Self::look`], which fails for the same reasons.
     fn changes(&self) -> BoxStream<'static, ()> {
-        let one = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let runtimes = watcher(self.runtimes(), one(&self.namespace));
-        let services = watcher(self.services(), one(SERVICE));
-        let configs: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let configs = watcher(configs, watcher::Config::default().labels(OUR_CONFIGS));
+        let seconds = u32::try_from(self.watch_timeout.as_secs()).unwrap_or(u32::MAX);
+        let all = watcher::Config::default().timeout(seconds);
+        let one = |name: &str| all.clone().fields(&format!("metadata.name={name}"));
+        let client = || self.watching.clone();
+        let runtimes = Api::namespaced_with(client(), &self.namespace, &runtime_resource());
+        let runtimes = watcher::<DynamicObject>(runtimes, one(&self.namespace));
+        let services: Api<Service> = Api::namespaced(client(), &self.namespace);
+        let services = watcher(services, one(SERVICE));
+        let configs: Api<ConfigMap> = Api::namespaced(client(), &self.namespace);
+        let configs = watcher(configs, all.labels(OUR_CONFIGS));
         stream::select_all([
             runtimes.default_backoff().map(|_| ()).boxed(),
             services.default_backoff().map(|_| ()).boxed(),
@@ -199,18 +210,18 @@ impl Operator {
         }
         let Some(published) = published else {
             if let Some(found) = found {
-                let parameters = DeleteParams {
-                    preconditions: Some(Preconditions {
-                        uid: found.uid(),
-                        resource_version: found.resource_version(),
-                    }),
-                    ..DeleteParams::default()
-                };
-                api.delete(SERVICE, &parameters).await?;
+                api.delete(SERVICE, &as_read(&found)).await?;
             }
             return Ok((true, "no version is published".to_owned()));
         };
         let wanted = service(name.as_str(), published);
+        let found = match found {
+            Some(found) if is_another(&wanted, &found) => {
+                api.delete(SERVICE, &as_read(&found)).await?;
+                None
+            }
+            found => found,
+        };
         match found {
             None => {
                 let new = serde_json::from_value(wanted.body).map_err(kube::Error::SerdeError)?;

@@ -188,6 +188,12 @@ async fn the_service_selects_the_published_version_and_configurations_follow() {
     let bare = service(&site, "rt-shown").await.unwrap();
     assert_eq!(bare["spec"]["clusterIP"], "None");
     assert!(configs.get_opt("v1.0.0-global").await.unwrap().is_none());
+    // The next one has ports, and its Service an address.
+    let order = shown(Some(("v2.0.0", &[7777])), Vec::new());
+    platform.show(&name, order).await.unwrap();
+    let addressed = service(&site, "rt-shown").await.unwrap();
+    assert_ne!(addressed["spec"]["clusterIP"], "None");
+    assert_eq!(addressed["spec"]["ports"][0]["port"], 7777);
     platform.show(&name, shown(None, Vec::new())).await.unwrap();
     assert_eq!(service(&site, "rt-shown").await, None);
     // The ConfigMap that Kubernetes itself puts there is nobody's business.

@@ -22,7 +22,7 @@ use writing::Writer;
 use objects::configured;
 pub use objects::{SERVICE, rights, runtime_resource, service};
 pub use status::Report;
-pub use writing::{change, is_ours, written};
+pub use writing::{as_read, change, is_another, is_ours, written};
 
 /// Writes the objects, within the rate limit of all calls.
 pub struct Platform {

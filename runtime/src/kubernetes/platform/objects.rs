@@ -60,8 +60,8 @@ pub fn runtime_resource() -> ApiResource {
     ApiResource::from_gvk_with_plural(&kind, "runtimes")
 }
 
-/// The least rights of an operator: it looks at the rooms, keeps the Service, and says how its runtime is. It sees no
-/// secrets, and cannot give rights to anybody.
+/// The least rights in a runtime: what an operator needs, and what the contract names beside it (pods, events and
+/// disruption budgets, 10.1). Its account sees no secrets, and cannot give rights to anybody.
 pub fn rights() -> [Object; 3] {
     let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     let own = |group: &str, resources: &[&str]| {
@@ -186,6 +186,11 @@ pub fn service(namespace: &str, published: &Published) -> Object {
     let mut object = Object::new(ApiResource::erase::<Service>(&()), SERVICE, body);
     object.exact = &["/spec/selector"];
     object
+}
+
+/// Any Service of this name, to be read.
+pub fn any_service() -> Object {
+    Object::new(ApiResource::erase::<Service>(&()), SERVICE, json!({}))
 }
 
 /// `<version>-global`, with the pairs that the rooms of the version have as variables.

@@ -4,10 +4,12 @@ use super::super::client::{Calls, Failure, namespaces};
 use super::super::labels;
 use super::super::limiter::Urgency;
 use super::faults::{NO_CRD, refused};
-use super::objects::{CONFIG, Object, RUNTIME_GROUP, SERVICE};
+use super::objects::{CONFIG, Object, RUNTIME_GROUP, SERVICE, any_service};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::{Api, Client, ResourceExt};
 use maestro_core::domain::{PlatformFault, SchedulerName};
 use maestro_core::ports::{PlatformError, RuntimeCondition};
@@ -42,15 +44,31 @@ impl Writer {
         let Some(change) = change(object, &found) else {
             return Ok(());
         };
-        match self.patch(of, object, change).await {
-            // Whether a Service has an address of its own cannot be changed.
-            Err(failure) if failure.code() == 422 && object.name == SERVICE => {
-                self.delete_service(of).await?;
-                let again = self.create(of, object).await;
-                again.map_err(|failure| self.refused(of, object, failure))
+        let written = match is_another(object, &found) {
+            true => {
+                self.delete(of, object, &found).await?;
+                self.create(of, object).await
             }
-            patched => patched.map_err(|failure| self.refused(of, object, failure)),
-        }
+            false => self.patch(of, object, change).await,
+        };
+        written.map_err(|failure| self.refused(of, object, failure))
+    }
+
+    /// Deletes an object unless it was changed since it was read.
+    async fn delete(
+        &self,
+        of: &SchedulerName,
+        object: &Object,
+        found: &DynamicObject,
+    ) -> Result<(), PlatformError> {
+        let (namespace, resource) = (of.to_string(), object.resource.clone());
+        let (name, parameters) = (object.name.clone(), as_read(found));
+        let call = move |client: Client| {
+            let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
+            let (name, parameters) = (name.clone(), parameters.clone());
+            async move { api.delete(&name, &parameters).await }
+        };
+        gone(self.calls.run(of, Urgency::Urgent, call).await.map(drop))
     }
 
     /// An object as it is.
@@ -137,24 +155,11 @@ impl Writer {
 
     /// A Service of this name that is not ours stays.
     pub async fn delete_service(&self, of: &SchedulerName) -> Result<(), PlatformError> {
-        let namespace = of.to_string();
-        let call = move |client: Client| {
-            let api: Api<Service> = Api::namespaced(client, &namespace);
-            async move {
-                let Some(found) = api.get_metadata_opt(SERVICE).await? else {
-                    return Ok(());
-                };
-                let owner = found.labels().get(labels::MANAGED_BY);
-                match owner.is_some_and(|owner| owner == labels::MAESTRO) {
-                    true => api
-                        .delete(SERVICE, &DeleteParams::default())
-                        .await
-                        .map(drop),
-                    false => Ok(()),
-                }
-            }
-        };
-        gone(self.calls.run(of, Urgency::Urgent, call).await)
+        let service = any_service();
+        match self.get(of, &service).await? {
+            Some(found) if is_ours(&found) => self.delete(of, &service, &found).await,
+            _ => Ok(()),
+        }
     }
 
     pub async fn namespace_condition(
@@ -221,6 +226,24 @@ fn foreign(of: &SchedulerName, object: &Object) -> PlatformError {
 pub fn is_ours(found: &DynamicObject) -> bool {
     let owner = found.labels().get(labels::MANAGED_BY);
     owner.is_some_and(|owner| owner == labels::MAESTRO)
+}
+
+/// Whether Kubernetes cannot make what was found into what is wanted: a Service has an address of its own, or none, as
+/// long as it lives.
+pub fn is_another(object: &Object, found: &DynamicObject) -> bool {
+    let is_headless = |body: &Value| body["spec"]["clusterIP"] == "None";
+    object.name == SERVICE && is_headless(&object.body) != is_headless(&found.data)
+}
+
+/// Deletes an object as it was read, and not what somebody made of it since.
+pub fn as_read(found: &DynamicObject) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: found.uid(),
+            resource_version: found.resource_version(),
+        }),
+        ..DeleteParams::default()
+    }
 }
 
 /// A typed object as [`change`] takes it.
