@@ -218,8 +218,7 @@ pub fn exit(pod: &Pod) -> Option<Exit> {
         let all = containers.into_iter().flatten().flatten();
         all.filter_map(|c| ended(c).map(|end| (c, end)))
     };
-    let by_others = pod.metadata.deletion_timestamp.is_some()
-        && !ends().any(|(_, end)| is_before_deletion(pod, end));
+    let by_others = pod.metadata.deletion_timestamp.is_some() && !was_over_before(pod);
     let decisive = ends().find(|(_, end)| !completed(end));
     let Some((container, end)) = decisive.or_else(|| ends().next()) else {
         return by_others.then(|| Exit {
@@ -238,11 +237,26 @@ pub fn exit(pod: &Pod) -> Option<Exit> {
     })
 }
 
+/// Whether the room was over before anybody deleted its pod: a container had failed, or all had ended.
+fn was_over_before(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let all = status.and_then(|status| status.container_statuses.as_deref());
+    let all = all.unwrap_or_default();
+    let before = |end: &ContainerStateTerminated| is_before_deletion(pod, end);
+    let failed = |c| ended(c).is_some_and(|end| before(end) && !completed(end));
+    let was_over = |c| ended(c).is_some_and(before);
+    !all.is_empty() && (all.iter().any(failed) || all.iter().all(was_over))
+}
+
+/// Clocks of machines differ by so much: one says when a container ended, and another when its pod was deleted.
+const SKEW: SignedDuration = SignedDuration::from_secs(2);
+
 /// Whether the container ended before anybody deleted its pod, which is when the grace period began.
 fn is_before_deletion(pod: &Pod, end: &ContainerStateTerminated) -> bool {
     let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
     let over = pod.metadata.deletion_timestamp.as_ref();
-    let told = over.and_then(|over| over.0.checked_sub(SignedDuration::from_secs(grace)).ok());
+    let grace = SignedDuration::from_secs(grace).saturating_add(SKEW);
+    let told = over.and_then(|over| over.0.checked_sub(grace).ok());
     let finished = end.finished_at.as_ref();
     told.zip(finished)
         .is_some_and(|(told, finished)| finished.0 < told)
