@@ -131,6 +131,16 @@ fn check(deployment: &Value) {
     let asks = environment(started, POD_IPS[0]);
     let asks = asks.iter().any(|(name, _)| name.contains("KUBERNETES"));
     assert_eq!(pod["automountServiceAccountToken"], asks);
+    // Who makes runtimes starts their operators from its own image.
+    let variables = environment(started, POD_IPS[0]);
+    let operator = |part: &str| {
+        let name = format!("MAESTRO_KUBERNETES_OPERATOR_{part}");
+        let variable = variables.iter().find(|(known, _)| *known == name);
+        variable.map(|(_, value)| value.clone())
+    };
+    let operator = operator("IMAGE").zip(operator("VERSION"));
+    let operator = operator.map(|(image, version)| format!("{image}:{version}"));
+    assert_eq!(operator, asks.then_some(image));
     let account = pod["serviceAccountName"].as_str();
     assert_eq!(account, asks.then_some(MAESTRO));
     let module = deployment["metadata"]["labels"]["app.kubernetes.io/component"].as_str();
