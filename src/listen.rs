@@ -89,8 +89,6 @@ async fn listen_if(what: &str, wanted: &Option<Listen>) -> anyhow::Result<Option
 }
 
 /// # Errors
-/// If an address is not available; the error names it and says what to do.
-/// # Errors
 /// If the address is not available; the error names it and says what to do.
 pub async fn listen(what: &str, listen: &Listen) -> anyhow::Result<TcpListener> {
     let Listen { host, port } = listen;
