@@ -4,6 +4,7 @@
 mod grpc;
 mod support;
 
+use maestro_grpc::testing::TestForwarder;
 use maestro_testkit::servers::postgres::PostgresServer;
 use maestro_testkit::servers::redis::RedisServer;
 use serde_json::{Value, json};
@@ -130,6 +131,46 @@ async fn five_modules_are_one_maestro() {
     for maestro in [second, management, rooms, watcher, reporter] {
         assert!(maestro.stop().success());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_for_forwarders_are_sent_by_the_owner() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let (home, mm) = (Home::new(), TestForwarder::start());
+    let start = |module| stores.module(module, &home, &[]);
+    let (management, rooms) = (start("management-api"), start("rooms-api"));
+    let worker = start("worker");
+    let mut fleet = home.mute_fleet("north", 1);
+    fleet["forwarders"] = json!([
+        {"name": "mm", "enable": true, "type": "gRPC", "address": mm.address(),
+         "options": {"timeout": 5000}},
+    ]);
+    let created = || async { management.post("/schedulers", &fleet).await.0 == 200 };
+    assert!(eventually(seconds(30), created).await);
+    assert!(become_ready(&management, &rooms, 1).await);
+    let (_, there) = management.get("/schedulers/north/rooms").await;
+    let room = there["rooms"][0]["id"].as_str().expect("an id").to_owned();
+    let ping = json!({"status": "occupied", "timestamp": 1});
+    rooms.ping("north", &room, &ping).await;
+    let told = || async {
+        mm.words(&room)
+            .last()
+            .is_some_and(|last| last == "resync:occupied")
+    };
+    assert!(eventually(seconds(30), told).await, "{:?}", mm.words(&room));
+    let calls = async |process| {
+        let page = page(process).await;
+        let counts = page.lines().filter_map(|line| {
+            let is_count = line.starts_with("maestro_worker_grpc_request_latency_count");
+            let value = line.rsplit(' ').next().filter(|_| is_count);
+            value.and_then(|value| value.parse::<u64>().ok())
+        });
+        counts.sum::<u64>()
+    };
+    assert!(calls(&worker).await >= 2, "ready and occupied");
+    assert_eq!((calls(&rooms).await, calls(&management).await), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
