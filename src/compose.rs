@@ -6,6 +6,7 @@
 
 use crate::backup;
 use crate::clock::SystemClock;
+use crate::kubernetes_calls::KubernetesCalls;
 use crate::observed::{Observed, StoreMetrics};
 use crate::reporter::Reporter;
 use crate::settings::{RuntimeKind, Settings};
@@ -78,6 +79,7 @@ impl Stores {
 pub struct AdapterMetrics {
     store: StoreMetrics,
     forwarders: ForwarderMetrics,
+    registry: Registry,
 }
 
 impl AdapterMetrics {
@@ -87,6 +89,7 @@ impl AdapterMetrics {
         Ok(Self {
             store: StoreMetrics::register(registry)?,
             forwarders: ForwarderMetrics::register(registry)?,
+            registry: registry.clone(),
         })
     }
 }
@@ -145,7 +148,10 @@ impl Adapters {
     ) -> anyhow::Result<Self> {
         let keep_alive = KeepAlive::new(settings.keep_alive_time, settings.keep_alive_timeout);
         let runtime = match hosting {
-            Some(hosting) => Rooms::open(settings, store.installation(), hosting).await,
+            Some(hosting) => {
+                let opened = Rooms::open(settings, store.installation(), hosting).await;
+                opened.and_then(|rooms| rooms.measured_by(&metrics.registry))
+            }
             None => Ok(Rooms::Elsewhere),
         };
         let opened = runtime.and_then(|runtime| Ok((runtime.metrics(settings)?, runtime)));
@@ -261,6 +267,14 @@ impl Rooms {
             .await
             .context("opening the runtime was interrupted")??;
         Ok(Self::Process(runtime))
+    }
+
+    /// With the metrics of this kind of runtime.
+    fn measured_by(self, registry: &Registry) -> anyhow::Result<Self> {
+        if let Self::Kubernetes(runtime) = &self {
+            registry.register(Box::new(KubernetesCalls::of(runtime.clone())?))?;
+        }
+        Ok(self)
     }
 
     fn port(&self) -> Arc<dyn Runtime> {

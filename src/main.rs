@@ -14,6 +14,7 @@ mod compose;
 mod demo;
 mod doctor;
 mod grpc;
+mod kubernetes_calls;
 mod listen;
 mod logging;
 mod metrics;

@@ -21,7 +21,7 @@ use support::{Home, Maestro, eventually, seconds, skip};
 const BEFORE: &str = include_str!("metrics/before.tsv");
 
 /// Families that `drive` does not cause, with the reason.
-const UNSEEN: [(&str, &str); 4] = [
+const UNSEEN: [(&str, &str); 6] = [
     (
         "maestro_worker_operation_evicted_total",
         "needs an operation that another program wrote to the store",
@@ -29,6 +29,14 @@ const UNSEEN: [(&str, &str); 4] = [
     (
         "maestro_forwarding_dropped_events_total",
         "needs more than a thousand rooms with waiting events",
+    ),
+    (
+        "maestro_kubernetes_calls_total",
+        "needs Kubernetes: tests/kubernetes/life.rs",
+    ),
+    (
+        "maestro_kubernetes_calls_waiting",
+        "needs Kubernetes: tests/kubernetes/life.rs",
     ),
     (
         "maestro_node_grpc_server_handled_total",

@@ -37,6 +37,13 @@ async fn a_fleet_is_made_grows_is_updated_outlives_its_orchestrator_and_is_delet
     site.until_rooms(&maestro, "6", |pods| pods.len() == 6)
         .await;
 
+    let page = metrics(&maestro).await;
+    let calls = "maestro_kubernetes_calls_total";
+    let sent = |urgency| sample(&page, calls, &[urgency]);
+    assert!(sent("urgency=\"normal\"") >= 6.0, "one for each pod");
+    assert!(sent("urgency=\"urgent\"") >= 2.0, "protections");
+    assert!(page.contains("maestro_kubernetes_calls_waiting 0"));
+
     let edit = another(&maestro.rooms, "2");
     let answer = maestro.patch("/schedulers/life", &edit).await;
     maestro.done("life", answer).await;

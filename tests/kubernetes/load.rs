@@ -228,12 +228,10 @@ impl Load {
 
     /// Answers that went out before the room was protected.
     async fn unprotected(&self) -> f64 {
-        let url = format!("{}/metrics", self.maestro.internal);
-        let page = self.maestro.http.get(url).send().await.expect("an answer");
-        let page = page.text().await.expect("a page");
-        let name = "maestro_allocations_unprotected_total{scheduler=\"load\"} ";
-        let line = page.lines().find_map(|line| line.strip_prefix(name));
-        line.expect("the metric").parse().expect("a number")
+        let page = metrics(&self.maestro).await;
+        let name = "maestro_allocations_unprotected_total";
+        assert!(page.contains(name), "no metric");
+        sample(&page, name, &["scheduler=\"load\""])
     }
 }
 

@@ -287,3 +287,23 @@ pub fn expect_untouched(before: &[Pod], now: &BTreeMap<String, Pod>) {
         assert!(deleted.is_none(), "{name} was told to end");
     }
 }
+
+/// The value of a sample that has all of these labels.
+pub fn sample(page: &str, name: &str, labels: &[&str]) -> f64 {
+    let mut lines = page
+        .lines()
+        .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    let value = lines.next().and_then(|line| line.rsplit(' ').next());
+    value.and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
+/// The page of metrics.
+pub async fn metrics(maestro: &Maestro) -> String {
+    let (_, page) = maestro
+        .call("GET", &format!("{}/metrics", maestro.internal), None)
+        .await;
+    match page {
+        Value::String(page) => page,
+        other => other.to_string(),
+    }
+}

@@ -1,7 +1,7 @@
 //! Calls to the API server: one client, one rate limit, one deadline.
 
 use super::failure;
-use super::limiter::{Limiter, Urgency};
+use super::limiter::{CallCounts, Limiter, Urgency};
 use super::settings::{Access, KubernetesSettings, OpenError};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -129,6 +129,11 @@ impl Calls {
     /// The runtime that makes the calls.
     pub fn io(&self) -> &Handle {
         &self.io
+    }
+
+    /// The calls until now.
+    pub fn counts(&self) -> CallCounts {
+        self.limiter.counts()
     }
 
     /// Calls that wait for their turn.

@@ -28,6 +28,17 @@ pub enum Urgency {
 }
 
 const LANES: usize = 3;
+/// By [`Urgency`].
+const NAMES: [&str; LANES] = ["urgent", "normal", "late"];
+
+/// The calls of a client, as metrics show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Those that were sent, by their urgency.
+    pub sent: [(&'static str, u64); LANES],
+    /// Those that wait for their turn.
+    pub waiting: usize,
+}
 
 /// A call is refused: too many are waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +59,7 @@ struct Shared {
 struct State {
     lanes: [Lane; LANES],
     waiting: usize,
+    sent: [u64; LANES],
     in_flight: usize,
     tokens: f64,
     refilled: Instant,
@@ -101,6 +113,7 @@ impl Limiter {
             state: Mutex::new(State {
                 lanes: Default::default(),
                 waiting: 0,
+                sent: [0; LANES],
                 in_flight: 0,
                 tokens: f64::from(burst),
                 refilled: Instant::now(),
@@ -145,6 +158,15 @@ impl Limiter {
     pub fn waiting(&self) -> usize {
         self.0.state.lock().waiting
     }
+
+    /// The calls until now.
+    pub fn counts(&self) -> CallCounts {
+        let state = self.0.state.lock();
+        CallCounts {
+            sent: std::array::from_fn(|lane| (NAMES[lane], state.sent[lane])),
+            waiting: state.waiting,
+        }
+    }
 }
 
 impl Shared {
@@ -169,11 +191,14 @@ impl Shared {
             if state.tokens < 1.0 {
                 return Some(Duration::from_secs_f64((1.0 - state.tokens) / self.qps));
             }
-            let waiter = state.lanes.iter_mut().find_map(Lane::pop)?;
+            let mut lanes = state.lanes.iter_mut().enumerate();
+            let next = lanes.find_map(|(lane, queue)| Some((lane, queue.pop()?)));
+            let (lane, waiter) = next?;
             state.waiting -= 1;
             if waiter.is_closed() {
                 continue;
             }
+            state.sent[lane] += 1;
             state.tokens -= 1.0;
             state.in_flight += 1;
             drop(state);
@@ -243,6 +268,8 @@ mod tests {
         assert_eq!(place("urgent"), 0, "{order:?}");
         assert!(place("lonely") <= 2, "{order:?}");
         assert_eq!(place("event"), order.len() - 1);
+        let sent = [("urgent", 1), ("normal", 52), ("late", 1)];
+        assert_eq!(limiter.counts(), CallCounts { sent, waiting: 0 });
     }
 
     #[tokio::test]

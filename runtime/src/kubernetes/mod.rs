@@ -34,6 +34,7 @@ mod trouble;
 mod watch;
 
 pub use hand_back::{HandBackError, hand_back};
+pub use limiter::CallCounts;
 pub use listing::{ListError, all_rooms};
 pub use operator::Operator;
 pub use preflight::{Check, Verdict, preflight};

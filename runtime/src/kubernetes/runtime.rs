@@ -5,6 +5,7 @@ use super::client::Calls;
 use super::dead::Limits;
 use super::events::Events;
 use super::index::Index;
+use super::limiter::CallCounts;
 use super::lookup::Lookup;
 use super::namespace::Namespaces;
 use super::platform::Platform;
@@ -85,6 +86,11 @@ impl KubernetesRuntime {
     /// The objects of runtimes and versions, by the same client.
     pub fn platform(&self) -> Arc<dyn PlatformObjects> {
         self.platform.clone()
+    }
+
+    /// What was asked of Kubernetes until now.
+    pub fn calls(&self) -> CallCounts {
+        self.rooms.calls.counts()
     }
 
     /// Ends all watches; rooms keep running.
