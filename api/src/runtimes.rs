@@ -13,7 +13,8 @@ pub trait RuntimeApi: Send + Sync + 'static {
     /// Orders a runtime to be made, and waits for it. The operation goes on when that time is over. Can be repeated.
     async fn create(&self, context: &RequestContext, request: Request) -> ApiResult<Response>;
 
-    /// How far a runtime is. Waits until it is ready or has failed, and answers what is the case when that time is over.
+    /// How far a runtime is. Waits until it is ready or has failed, and answers what is the case when that time is
+    /// over.
     async fn runtime_status(
         &self,
         context: &RequestContext,

@@ -36,7 +36,8 @@ impl Waits {
         self.stop.cancel();
     }
 
-    /// Waits until the operation that an order was answered with has ended, at most `until`; then it is returned as it is.
+    /// Waits until the operation that an order was answered with has ended, at most `until`; then it is returned as it
+    /// is.
     ///
     /// # Errors
     /// If it cannot be read, and if the node shuts down first. The error names the operation.
