@@ -11,6 +11,7 @@ mod operator;
 mod resources;
 mod rooms;
 mod runtimes;
+mod shared_tasks;
 mod versions;
 mod waits;
 

@@ -12,12 +12,11 @@ use jiff::Timestamp;
 use maestro_core::ports::{Usage, Window};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::{ApiResult, Code, Status};
+use crate::service::shared_tasks::{Common, Share, SharedTasks};
+use crate::{ApiResult, Status};
 
 /// Rounds that a watcher may leave unread. It is cut in the next one.
 const UNREAD_MAX: u64 = 2;
@@ -44,21 +43,23 @@ pub struct Feeds {
     ask: Box<Ask>,
     now: fn() -> Timestamp,
     interval: Duration,
-    io: Handle,
-    open: Mutex<HashMap<Watched, Arc<Feed>>>,
-    places: (usize, Arc<Semaphore>),
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Arc<SharedTasks<Watched, Feed>>,
 }
 
 /// What the watchers of one version share.
+#[derive(Default)]
 pub struct Feed {
     rounds: watch::Sender<Arc<Round>>,
     /// First questions that were asked since the last tick, by their begin and number of samples: clients that begin
     /// together ask the same.
     firsts: Mutex<HashMap<(Timestamp, usize), Answer>>,
-    members: Mutex<Vec<Arc<Watcher>>>,
-    stop: CancellationToken,
+    watchers: Mutex<Vec<Arc<Watcher>>>,
+}
+
+impl Common for Feed {
+    type End = ();
+
+    fn ended(&self, (): ()) {}
 }
 
 /// The outcome of a tick.
@@ -82,13 +83,12 @@ pub struct Watcher {
     pending: Mutex<VecDeque<Usage>>,
 }
 
-/// The membership of a watcher. Dropping the last one of a feed ends its task.
+/// The membership of a watcher.
 pub struct Member {
     feeds: Arc<Feeds>,
     watched: Watched,
-    pub feed: Arc<Feed>,
+    share: Share<Watched, Feed>,
     pub watcher: Arc<Watcher>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Feeds {
@@ -104,42 +104,22 @@ impl Feeds {
             ask,
             now,
             interval,
-            io,
-            open: Mutex::default(),
-            places: (places, Arc::new(Semaphore::new(places))),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: SharedTasks::new("watches", places, io),
         })
     }
 
     /// Adds a watcher, and begins to ask if it is the first.
     pub fn join(self: &Arc<Self>, watched: Watched) -> ApiResult<Member> {
-        let (most, places) = &self.places;
-        let place = places.clone().try_acquire_owned().map_err(|_| {
-            let text =
-                format!("this node has {most} watches: end one of them, or ask another node");
-            Status::new(Code::ResourceExhausted, text)
-        })?;
-        if self.stop.is_cancelled() {
-            return Err(self.ended());
-        }
+        let (feeds, of) = (self.clone(), watched.clone());
+        let asking = |feed: Arc<Feed>| async move { ask_each_tick(&feeds, &of, &feed).await };
+        let share = self.tasks.join(watched.clone(), asking)?;
         let watcher = Arc::new(Watcher::default());
-        let mut open = self.open.lock();
-        let feed = open.entry(watched.clone()).or_insert_with(|| {
-            let feed = Arc::new(Feed::new(self.stop.child_token()));
-            let task = run(self.clone(), watched.clone(), feed.clone());
-            self.tasks.spawn_on(task, &self.io);
-            feed
-        });
-        feed.members.lock().push(watcher.clone());
-        let feed = feed.clone();
-        drop(open);
+        share.common().watchers.lock().push(watcher.clone());
         Ok(Member {
             feeds: self.clone(),
             watched,
-            feed,
+            share,
             watcher,
-            _place: place,
         })
     }
 
@@ -149,39 +129,19 @@ impl Feeds {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
-    fn ended(&self) -> Status {
-        Status::unavailable("this node is shutting down: watch on another one")
-    }
-
     /// Ends all watches and their tasks.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.close().await;
     }
 
     /// Tasks that have not ended.
     #[cfg(test)]
     pub fn tasks(&self) -> usize {
-        self.tasks.len()
+        self.tasks.count()
     }
 }
 
 impl Feed {
-    fn new(stop: CancellationToken) -> Self {
-        Self {
-            rounds: watch::Sender::default(),
-            firsts: Mutex::default(),
-            members: Mutex::default(),
-            stop,
-        }
-    }
-
-    /// The rounds from now on.
-    pub fn rounds(&self) -> watch::Receiver<Arc<Round>> {
-        self.rounds.subscribe()
-    }
-
     fn number(&self) -> u64 {
         self.rounds.borrow().number
     }
@@ -190,7 +150,7 @@ impl Feed {
     fn publish(&self, round: Round) {
         let number = round.number;
         self.firsts.lock().clear();
-        for watcher in &*self.members.lock() {
+        for watcher in &*self.watchers.lock() {
             watcher.ages(number);
         }
         self.rounds.send_replace(Arc::new(round));
@@ -229,18 +189,23 @@ impl Watcher {
 }
 
 impl Member {
+    /// The rounds from now on.
+    pub fn rounds(&self) -> watch::Receiver<Arc<Round>> {
+        self.share.common().rounds.subscribe()
+    }
+
     /// It is given something: until it asks for more, its rounds are counted.
     pub fn gives(&self) {
         self.watcher
             .given_in
-            .store(self.feed.number().max(1), Relaxed);
+            .store(self.share.common().number().max(1), Relaxed);
     }
 
     /// The samples until now of a watch that begins. Watches that begin together ask once.
     pub async fn first(&self, window: Window) -> ApiResult<Arc<[Usage]>> {
         let key = (window.from, window.times().count());
         let answer = {
-            let mut firsts = self.feed.firsts.lock();
+            let mut firsts = self.share.common().firsts.lock();
             if firsts.len() == FIRSTS_MAX && !firsts.contains_key(&key) {
                 firsts.clear();
             }
@@ -260,20 +225,14 @@ impl Member {
 
     /// Completes when the node shuts down.
     pub async fn ended(&self) -> Status {
-        self.feeds.stop.cancelled().await;
-        self.feeds.ended()
+        self.share.ended().await
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut open = self.feeds.open.lock();
-        let mut members = self.feed.members.lock();
-        members.retain(|member| !Arc::ptr_eq(member, &self.watcher));
-        if members.is_empty() {
-            open.remove(&self.watched);
-            self.feed.stop.cancel();
-        }
+        let mut watchers = self.share.common().watchers.lock();
+        watchers.retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher));
     }
 }
 
@@ -281,12 +240,6 @@ impl Drop for Member {
 fn last_due(now: Timestamp, step: i64) -> Timestamp {
     let second = now.as_second();
     Timestamp::from_second(second - second.rem_euclid(step)).unwrap_or(now)
-}
-
-async fn run(feeds: Arc<Feeds>, watched: Watched, feed: Arc<Feed>) {
-    let asking = ask_each_tick(&feeds, &watched, &feed);
-    // A question under way is dropped, which cancels it.
-    feed.stop.run_until_cancelled(asking).await;
 }
 
 async fn ask_each_tick(feeds: &Feeds, watched: &Watched, feed: &Feed) {

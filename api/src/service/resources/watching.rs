@@ -29,7 +29,7 @@ struct Watching {
 /// The stream of a watch whose first message has the samples of `first`.
 pub fn watch(member: Member, first: Window, unit: Unit) -> Watch {
     let watching = Watching {
-        rounds: member.feed.rounds(),
+        rounds: member.rounds(),
         member,
         first: Some(first),
         last: None,

@@ -11,11 +11,10 @@ use maestro_core::domain::{RoomId, SchedulerVersion};
 use maestro_core::state::{Command, NodePhase, NodeView, Reply};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::watch;
 
 use crate::error::unexpected;
+use crate::service::shared_tasks::{Common, Share, SharedTasks};
 use crate::{ApiResult, Code, RequestContext, Status};
 
 /// The time between two rounds.
@@ -37,20 +36,24 @@ pub struct Watched {
 /// All watches of a node.
 pub struct NodeFeeds {
     node: Node,
-    io: Handle,
-    open: Mutex<HashMap<Watched, Arc<Feed>>>,
-    places: Arc<Semaphore>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Arc<SharedTasks<Watched, Feed>>,
 }
 
 /// What the watchers of one version share.
+#[derive(Default)]
 pub struct Feed {
     known: Mutex<Known>,
     /// The number of rounds; 0 before the first one.
     rounds: watch::Sender<u64>,
-    members: Mutex<usize>,
-    stop: CancellationToken,
+}
+
+impl Common for Feed {
+    type End = Status;
+
+    fn ended(&self, end: Status) {
+        self.known.lock().ended = Some(end);
+        self.rounds.send_modify(|round| *round += 1);
+    }
 }
 
 /// The rooms as of the last round.
@@ -161,107 +164,42 @@ impl Known {
     }
 }
 
-/// The membership of a watcher. Dropping the last one of a feed ends its task.
-pub struct Member {
-    feeds: Arc<NodeFeeds>,
-    watched: Watched,
-    feed: Arc<Feed>,
-    _place: OwnedSemaphorePermit,
-}
+/// The membership of a watcher.
+pub struct Member(Share<Watched, Feed>);
 
 impl Member {
     /// The rounds from now on.
     pub fn rounds(&self) -> watch::Receiver<u64> {
-        self.feed.rounds.subscribe()
+        self.0.common().rounds.subscribe()
     }
 
     /// Looks at what is known.
     pub fn look<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
-        look(&self.feed.known.lock())
+        look(&self.0.common().known.lock())
     }
 
     /// Completes when the node shuts down.
     pub async fn ended(&self) -> Status {
-        self.feeds.stop.cancelled().await;
-        shutting_down()
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut open = self.feeds.open.lock();
-        let mut members = self.feed.members.lock();
-        *members -= 1;
-        if *members == 0 {
-            self.feeds.close_feed(&mut open, &self.watched, &self.feed);
-            self.feed.stop.cancel();
-        }
+        self.0.ended().await
     }
 }
 
 impl NodeFeeds {
     pub fn new(node: Node, io: Handle) -> Arc<Self> {
-        Arc::new(Self {
-            node,
-            io,
-            open: Mutex::default(),
-            places: Arc::new(Semaphore::new(WATCHES_MAX)),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        })
+        let tasks = SharedTasks::new("watches of rooms", WATCHES_MAX, io);
+        Arc::new(Self { node, tasks })
     }
 
     /// Adds a watcher, and begins to ask if it is the first.
     pub fn join(self: &Arc<Self>, watched: Watched) -> ApiResult<Member> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            let text = format!(
-                "this node has {WATCHES_MAX} watches of rooms: end one of them, or ask another node"
-            );
-            Status::new(Code::ResourceExhausted, text)
-        })?;
-        if self.stop.is_cancelled() {
-            return Err(shutting_down());
-        }
-        let mut open = self.open.lock();
-        let feed = open.entry(watched.clone()).or_insert_with(|| {
-            let feed = Arc::new(Feed {
-                known: Mutex::default(),
-                rounds: watch::Sender::default(),
-                members: Mutex::default(),
-                stop: self.stop.child_token(),
-            });
-            let task = run(self.clone(), watched.clone(), feed.clone());
-            self.tasks.spawn_on(task, &self.io);
-            feed
-        });
-        *feed.members.lock() += 1;
-        let feed = feed.clone();
-        drop(open);
-        Ok(Member {
-            feeds: self.clone(),
-            watched,
-            feed,
-            _place: place,
-        })
-    }
-
-    /// Whoever joins from now on gets another feed.
-    fn close_feed(
-        &self,
-        open: &mut HashMap<Watched, Arc<Feed>>,
-        watched: &Watched,
-        feed: &Arc<Feed>,
-    ) {
-        if open.get(watched).is_some_and(|of| Arc::ptr_eq(of, feed)) {
-            open.remove(watched);
-        }
+        let (feeds, of) = (self.clone(), watched.clone());
+        let asking = |feed: Arc<Feed>| async move { ask_each_round(&feeds, &of, &feed).await };
+        self.tasks.join(watched, asking).map(Member)
     }
 
     /// Ends all watches and their tasks.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.close().await;
     }
 
     async fn nodes(&self, watched: &Watched) -> ApiResult<Vec<NodeView>> {
@@ -284,20 +222,6 @@ impl NodeFeeds {
             }
         }
     }
-}
-
-fn shutting_down() -> Status {
-    Status::unavailable("this node is shutting down: watch on another one")
-}
-
-async fn run(feeds: Arc<NodeFeeds>, watched: Watched, feed: Arc<Feed>) {
-    let asking = ask_each_round(&feeds, &watched, &feed);
-    let Some(ended) = feed.stop.run_until_cancelled(asking).await else {
-        return;
-    };
-    feeds.close_feed(&mut feeds.open.lock(), &watched, &feed);
-    feed.known.lock().ended = Some(ended);
-    feed.rounds.send_modify(|round| *round += 1);
 }
 
 /// Returns why there are no more rounds.
