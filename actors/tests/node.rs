@@ -347,3 +347,21 @@ fn a_name_with_operations_alone_keeps_its_owner_until_they_have_ended() {
         eventually(LONG, "nobody owns the name", is_gone).await;
     });
 }
+
+#[test]
+fn a_runtime_without_a_scheduler_keeps_its_owner() {
+    Setup::empty().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let made = w.node.ask("new", Command::CreateRuntime, None).await;
+        assert!(matches!(made, Ok(Reply::Operation(_))), "{made:?}");
+        eventually(LONG, "it is made", || w.platform.made() == ["new"]).await;
+        let runs = || w.is_running("new");
+        eventually(LONG, "its owner runs", runs).await;
+        // Several times as long as an owner waits for the creation of its scheduler.
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(w.store.epoch_of("new"), Epoch(1));
+        }
+        assert!(w.is_running("new"));
+    });
+}
