@@ -6,7 +6,7 @@ use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
 use super::writes::Writer;
 use crate::names::told;
-use fred::interfaces::{ClientLike, HashesInterface};
+use fred::interfaces::HashesInterface;
 use fred::types::Value;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence, StoreError};
@@ -68,9 +68,11 @@ impl RedisStore {
     /// # Errors
     /// If it is known that nothing can be written now.
     pub fn expect_connection(&self, writer: &Writer) -> Result<(), CommitError> {
-        match writer.client.is_connected() {
-            true => Ok(()),
-            false => Err(CommitError::NotApplied(not_connected(self))),
+        match writer.is_lost() {
+            false => Ok(()),
+            true => Err(CommitError::NotApplied(
+                self.connections.writes.not_connected(),
+            )),
         }
     }
 
@@ -119,9 +121,14 @@ impl RedisStore {
         scheduler: &SchedulerName,
         epoch: Epoch,
     ) -> Result<Seq, CommitError> {
-        let stored: Result<Option<String>, _> =
-            self.writer().client.hget(FENCE, scheduler.as_str()).await;
+        let writer = self.writer();
         // If the question fails, the outcome of the batch stays unknown.
+        if writer.is_lost() {
+            return Err(CommitError::Unknown(
+                self.connections.writes.not_connected(),
+            ));
+        }
+        let stored: Result<Option<String>, _> = writer.client.hget(FENCE, scheduler.as_str()).await;
         let stored = stored.map_err(|error| CommitError::Unknown(cause(&error)))?;
         let Some(text) = stored else {
             return Ok(Seq(0));
@@ -157,6 +164,10 @@ impl RedisStore {
         owned: &[(SchedulerName, Epoch)],
     ) -> Result<Vec<Result<Option<(Epoch, Seq)>, StoreError>>, StoreError> {
         self.memory.forget(owned.iter().map(|(name, _)| name));
+        if writer.is_lost() {
+            let why = self.connections.writes.not_connected();
+            return Err(StoreError::Unavailable(why));
+        }
         let words = owned
             .iter()
             .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
@@ -191,7 +202,11 @@ impl RedisStore {
             .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
         let answer = self
             .forget
-            .run(&self.writer().client, FENCE, words.collect())
+            .run(
+                &self.connections.writes.connected()?.client,
+                FENCE,
+                words.collect(),
+            )
             .await;
         answer.map(|_| ()).map_err(|error| store_error(&error))
     }
@@ -217,12 +232,4 @@ fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
         "Redis: {FENCE} has {value:?} for {scheduler}, which no Maestro writes; type HDEL {FENCE} {scheduler}, then its \
          owner writes everything again"
     )
-}
-
-fn not_connected(store: &RedisStore) -> Cause {
-    let place = &store.place;
-    match store.connections.writes.failing() {
-        Some(why) => format!("{why}; it is tried again and again").into(),
-        None => format!("Redis {place} is not connected; it is tried again and again").into(),
-    }
 }
