@@ -167,6 +167,35 @@ fn a_creation_waits_for_a_place_that_is_still_going() {
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Conflict);
 }
 
+/// Orders of before that failed do not delay the first one that can succeed.
+#[test]
+fn a_place_that_has_just_been_made_is_shown_at_once() {
+    let scheduler = || Command::CreateScheduler(Box::new(spec(1)));
+    for (order, makes) in [
+        (Command::CreateRuntime, "ensure_runtime"),
+        (scheduler(), "prepare"),
+    ] {
+        let mut fleet = bare();
+        if makes == "prepare" {
+            fleet.order(Command::CreateRuntime).unwrap();
+        }
+        fleet.machine.platform_fault = Some(PlatformFault::Unavailable);
+        fleet.order(Command::CreateRuntime).unwrap();
+        let interval = CoreSettings::default().platform_interval;
+        fleet.pass(3 * interval);
+        fleet.machine.platform_fault = None;
+        fleet.machine.shown = Default::default();
+        fleet.hold = true;
+        fleet.order(order).unwrap();
+        // An order that becomes due meanwhile waits for the place.
+        fleet.pass(interval + interval / 2);
+        assert!(fleet.position("show").is_none(), "{makes}");
+        fleet.release_kind(makes, Outcome::Works);
+        fleet.release();
+        assert!(fleet.machine.shown.is_runtime, "{makes}");
+    }
+}
+
 #[test]
 fn an_order_for_a_runtime_outlives_the_creation_of_a_scheduler_that_is_canceled() {
     let mut fleet = bare();
