@@ -156,7 +156,7 @@ fn an_owner_that_dies_in_the_middle_is_succeeded() {
 }
 
 #[test]
-fn a_creation_waits_for_a_place_that_is_still_going() {
+fn nothing_is_created_under_a_name_that_is_being_removed() {
     let mut fleet = bare();
     fleet.order(Command::CreateRuntime).unwrap();
     fleet.machine.removal_takes = 3;
@@ -165,6 +165,22 @@ fn a_creation_waits_for_a_place_that_is_still_going() {
     assert_eq!(refusal.kind, RefusalKind::Conflict);
     let refusal = fleet.order(Command::CreateScheduler(Box::new(spec(1))));
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Conflict);
+}
+
+#[test]
+fn a_creation_waits_for_a_place_that_is_still_going() {
+    let mut fleet = bare();
+    fleet.machine.terminating = 3;
+    let id = operation_of(fleet.order(Command::CreateRuntime));
+    let waiting = fleet.operation(id);
+    assert_eq!(waiting.status, OperationStatus::InProgress);
+    let told = history(waiting);
+    assert!(told.contains("waiting: "), "{told}");
+    assert!(told.contains("its place is terminating"), "{told}");
+    fleet.pass(Duration::from_secs(60));
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+    assert_eq!(failure(&mut fleet), "");
+    assert!(fleet.machine.has_rights);
 }
 
 /// Orders of before that failed do not delay the first one that can succeed.
