@@ -285,6 +285,40 @@ async fn a_name_that_no_store_knows_is_forgotten_by_both() {
     assert_eq!(again.load().await.rooms.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_was_left_over_is_forgotten_later() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let open = || vec![Change::PutOperation(Box::new(operation("busy", 1)))];
+    for (name, changes) in [("fleet", Vec::new()), ("busy", open())] {
+        let mut owner = Owner::of(&ports, name).await;
+        owner.put(changes).await;
+        owner.release().await;
+    }
+    let mut held = Owner::of(&ports, "held").await;
+    held.put(Vec::new()).await;
+    // It stops between the two stores.
+    let hdel = |may: &str| stores.redis.ask(&["ACL", "SETUSER", "default", may]);
+    hdel("-hdel");
+    assert!(ports.ownership.forget_unneeded().await.is_err());
+    let rows = "SELECT scheduler FROM maestro_owner ORDER BY 1";
+    assert_eq!(stores.rows(rows), ["busy", "held"]);
+    // What has open operations is needed, whatever Postgres has of it.
+    stores.rows("DELETE FROM maestro_owner WHERE scheduler = 'busy'");
+    hdel("+hdel");
+    let fences = || {
+        let mut names = stores.redis.texts(&["HKEYS", "maestro:fence"]);
+        names.sort();
+        names
+    };
+    assert_eq!(fences(), ["busy", "fleet", "held"]);
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(fences(), ["busy", "held"]);
+    held.put(vec![put("r-1")]).await;
+}
+
 fn put(id: &str) -> Change {
     Change::PutRoom(Box::new(room(id, RoomStatus::Ready)))
 }

@@ -1,6 +1,7 @@
 //! The order of writes: who may write a scheduler, and after which batch (architecture 5, Order).
 
 use super::RedisStore;
+use super::asking::{Ask, Reply, WrongType, ask};
 use super::changes::Translation;
 use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
@@ -187,6 +188,24 @@ impl RedisStore {
             Ok(Some((stored, seq)))
         });
         Ok(judged.collect())
+    }
+
+    /// The names that have an entry, and their epochs. Entries that cannot be read are left to their owners.
+    ///
+    /// # Errors
+    /// If Redis cannot be read.
+    pub async fn fenced(&self) -> Result<Vec<(SchedulerName, Epoch)>, StoreError> {
+        let asked = vec![Ask::hash(FENCE.to_owned())];
+        let mut replies = ask(&self.connections.reads()?, asked).await?.into_iter();
+        let entries = replies.next().unwrap_or(Reply::WrongType).hash();
+        let entries = entries.map_err(|WrongType| {
+            StoreError::Corrupt(format!("Redis: {FENCE} is no hash; rename it").into())
+        })?;
+        let named = entries
+            .into_iter()
+            .filter(|(name, _)| self.names.accept(FENCE, name));
+        let parsed = named.filter_map(|(name, text)| Some((name.into(), parse(&text)?.0)));
+        Ok(parsed.collect())
     }
 
     /// Removes the entries of names that no store knows any more, unless they have a later owner than these.
