@@ -10,9 +10,13 @@ use maestro_core::ports::*;
 use maestro_testkit::contract::store::samples::{operation, room, scheduler};
 use maestro_testkit::contract::store::{Harness, Owner, Ports};
 use maestro_testkit::store_contract;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stores::Stores;
+use tokio_postgres::NoTls;
 use uuid::Uuid;
+
+/// Far longer than a connection takes to come back.
+const LONG: Duration = Duration::from_secs(60);
 
 impl Stores {
     async fn ports(&self) -> Ports {
@@ -317,6 +321,56 @@ async fn a_fence_that_was_left_over_is_forgotten_later() {
     ports.ownership.forget_unneeded().await.unwrap();
     assert_eq!(fences(), ["busy", "held"]);
     held.put(vec![put("r-1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_to_postgres_that_failed_is_not_asked_by_each_owner_in_turn() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owners = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        owners.push(Owner::of(&ports, name).await);
+    }
+    // Behind a new connection to Redis all owners have to be proven.
+    stores.redis.kill();
+    stores.redis.again().await;
+    let url = stores.postgres.url().to_owned();
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let lock = "BEGIN; LOCK TABLE maestro_owner IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let begun = Instant::now();
+    let refused = owners.iter_mut().map(async |owner| {
+        loop {
+            match owner.commit(vec![put("r-1")]).await {
+                // Not connected again yet.
+                Err(error) if error.to_string().contains("Redis") => {
+                    assert!(begun.elapsed() < LONG, "{error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    });
+    for outcome in futures_util::future::join_all(refused).await {
+        assert!(
+            matches!(outcome, Err(CommitError::NotApplied(_))),
+            "{outcome:?}"
+        );
+    }
+    // Less than twice as long as Postgres may take for one answer.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(9500), "{took:?}");
+    drop(client);
+    connection.await.unwrap().unwrap();
+    for owner in &mut owners {
+        until_connected(owner).await.unwrap_or_else(|error| {
+            // Redis had no data on disk.
+            assert!(matches!(error, CommitError::Behind { .. }), "{error}");
+        });
+    }
 }
 
 fn put(id: &str) -> Change {
