@@ -44,7 +44,9 @@ store_contract! { match Stores::start().await { Some(stores) => stores, None => 
 
 /// Waits until all connections are back.
 async fn works(ports: &Ports) {
-    while ports.reads.check().await.is_err() {
+    let until = Instant::now() + LONG;
+    while let Err(error) = ports.reads.check().await {
+        assert!(Instant::now() < until, "not connected in {LONG:?}: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -94,8 +96,10 @@ async fn a_batch_that_was_cut_between_the_stores_is_completed_by_its_writer() {
     assert!(owner.commit(created()).await.is_err());
     stores.redis.again().await;
     // The same batch again, for as long as it is certain that it is not complete.
+    let until = Instant::now() + LONG;
     let mut tried = owner.commit(created()).await;
-    while tried.is_err() {
+    while let Err(error) = &tried {
+        assert!(Instant::now() < until, "not complete in {LONG:?}: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
         tried = owner.commit(created()).await;
     }
@@ -423,9 +427,11 @@ async fn a_fence_that_redis_lost_in_a_fail_over_still_refuses_a_former_owner() {
 
 /// The outcome of a write once the connection is back.
 async fn until_connected(owner: &mut Owner) -> Result<(), CommitError> {
+    let until = Instant::now() + LONG;
     loop {
         match owner.commit(vec![put("r-late")]).await {
-            Err(CommitError::NotApplied(_) | CommitError::Unknown(_)) => {
+            Err(error @ (CommitError::NotApplied(_) | CommitError::Unknown(_))) => {
+                assert!(Instant::now() < until, "not connected in {LONG:?}: {error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             outcome => return outcome,
