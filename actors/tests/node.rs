@@ -365,3 +365,24 @@ fn a_runtime_without_a_scheduler_keeps_its_owner() {
         assert!(w.is_running("new"));
     });
 }
+
+#[test]
+fn the_view_of_an_owner_that_cannot_be_loaded_says_why() {
+    let setup = Setup::fleet(1);
+    setup
+        .store
+        .fail_always(StoreCall::Load, StoreFault::NotApplied);
+    setup.run(|w| async move {
+        let said = || {
+            let actors = w.node.debug(Some(FLEET)).actors;
+            actors.first().and_then(|a| a.degraded_because.clone())
+        };
+        eventually(LONG, "the cause is told", || said().is_some()).await;
+        assert_eq!(w.view().state, "loading");
+        let cause = said().unwrap();
+        assert!(cause.contains("ordered fault"), "{cause}");
+        w.store.heal();
+        w.running(FLEET).await;
+        assert_eq!(said(), None);
+    });
+}
