@@ -25,7 +25,7 @@ const SERVED: [&str; 8] = [
 ];
 
 /// These cannot be read, and what the report says of each.
-const UNREADABLE: [(&str, &str); 11] = [
+const UNREADABLE: [(&str, &str); 12] = [
     ("aliases", "correct the column yaml"),
     (
         "ancient",
@@ -39,6 +39,7 @@ const UNREADABLE: [(&str, &str); 11] = [
     ("live-state", "correct the column record of maestro_version"),
     ("next-era", "correct the column created_at of schedulers"),
     ("outbox", "the outbox has a batch"),
+    ("runtime", "correct the column record of maestro_runtime"),
     ("types", "rename"),
 ];
 
@@ -89,6 +90,7 @@ fn spoil_rows(stores: &Stores) {
     rows(
         "INSERT INTO maestro_version (scheduler, version, record) VALUES ('live-state', 'v1.0.0', '\"started\"')",
     );
+    rows("INSERT INTO maestro_runtime (scheduler, record) VALUES ('runtime', '{\"made_at\": 7}')");
     rows("INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('outbox', 9, '\\x00ff')");
     rows("INSERT INTO maestro_owner (scheduler, epoch, seq) VALUES ('outbox', 1, 9)");
 }

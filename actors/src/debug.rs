@@ -53,7 +53,7 @@ pub struct ActorView {
     pub late_wakes: u64,
     /// Number of restarts, and the last cause.
     pub restarts: RestartView,
-    /// Why it is not restarted any more.
+    /// Why it is not restarted any more, or could not be loaded at the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded_because: Option<String>,
     /// Details of a scheduler's owner.
@@ -150,7 +150,11 @@ pub(crate) fn view_of(handle: &SchedulerHandle, now: Mono) -> ActorView {
                 "running"
             }
         }
-        OwnerStatus::Loading | OwnerStatus::Unloaded { .. } => "loading",
+        OwnerStatus::Loading => "loading",
+        OwnerStatus::Unloaded { cause } => {
+            because = Some(cause);
+            "loading"
+        }
         OwnerStatus::Gone => "gone",
         OwnerStatus::ShuttingDown => "shutting-down",
         OwnerStatus::Degraded { cause } => {

@@ -129,6 +129,9 @@ struct Survey {
     members: Vec<Member>,
     looked_at: Option<Mono>,
     listed_at: Option<Mono>,
+    /// There was a listing because of its time: what nobody waits for follows, once schedulers without an owner are
+    /// taken.
+    chores: bool,
     placement: Placement,
     /// The last look failed. Used to log it once, not each second.
     failing: bool,
@@ -145,6 +148,7 @@ impl Survey {
             members: Vec::new(),
             looked_at: None,
             listed_at: None,
+            chores: false,
             placement: Placement::new(lease),
             failing: false,
         }
@@ -169,6 +173,10 @@ impl Survey {
         }
         if self.listed_at.is_some() {
             self.plan();
+        }
+        if std::mem::take(&mut self.chores) {
+            self.sample().await;
+            self.tidy().await;
         }
     }
 
@@ -213,6 +221,7 @@ impl Survey {
             self.listed_at = None;
             self.list().await?;
             self.listed_at = Some(now);
+            self.chores |= due;
         }
         Ok(())
     }
@@ -232,8 +241,6 @@ impl Survey {
             let owner = owners.remove(&name).map_or(Owner::Nobody, Owner::Held);
             self.note(&name, owner);
         }
-        self.sample().await;
-        self.tidy().await;
         Ok(())
     }
 

@@ -198,7 +198,10 @@ impl Writer {
                 known => known,
             };
             match after {
-                AfterCommit::Durable => return Ok(Attempt::Durable),
+                AfterCommit::Durable => {
+                    self.effects.gauge.refused.store(0, Relaxed);
+                    return Ok(Attempt::Durable);
+                }
                 AfterCommit::Republish(stored) => return Ok(Attempt::Behind(stored)),
                 AfterCommit::Again if !self.ending.is_cancelled() => {}
                 _ => return outcome.map(|()| Attempt::Durable),
@@ -213,18 +216,23 @@ impl Writer {
     /// Notes why the store refuses this scheduler's changes while it takes those of all others: something foreign
     /// lies under its keys. Nobody else says so.
     fn note_refusal(&self, outcome: &Result<(), CommitError>, refused: &mut Refused) {
-        let Err(CommitError::NotApplied(cause)) = outcome else {
-            *refused = Refused::default();
-            self.effects.gauge.refused.store(0, Relaxed);
-            return;
-        };
-        if self.store.outage().is_none() && refused.note(cause.text()) {
-            self.effects.gauge.refused.store(1, Relaxed);
-            warn!(
-                scheduler_name = %self.scheduler, %cause,
-                "the store refuses the changes of this scheduler; they are tried again and again"
-            );
+        let is_general = self.store.outage().is_some();
+        match outcome {
+            Err(CommitError::NotApplied(cause)) if !is_general && refused.note(cause.text()) => {
+                warn!(
+                    scheduler_name = %self.scheduler, %cause,
+                    "the store refuses the changes of this scheduler; they are tried again and again"
+                )
+            }
+            // An answer that is missing says nothing of what the store would have answered.
+            Err(CommitError::NotApplied(_) | CommitError::Unknown(_)) => {}
+            _ => *refused = Refused::default(),
         }
+        let is_alone = !is_general && refused.told().is_some();
+        self.effects
+            .gauge
+            .refused
+            .store(u64::from(is_alone), Relaxed);
     }
 
     /// Asks the owner for a snapshot. It comes in the order of the decisions: those before it join the group, those

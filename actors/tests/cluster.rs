@@ -9,7 +9,9 @@ use maestro_core::rules::placement;
 use maestro_core::state::{Command, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{FakeForwarders, FakeNode, FakeRuntime, FakeStore, TokioClock, member};
+use maestro_testkit::fake::{
+    FakeForwarders, FakeNode, FakeRuntime, FakeStore, StoreCall, StoreFault, TokioClock, member,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -315,5 +317,21 @@ fn a_node_without_actors_says_who_has_them() {
         assert!(matches!(made, Reply::Scheduler(_)));
         let known = front.node.locate("new").await.unwrap();
         assert!(matches!(known, Some(Location::Remote(_))));
+    });
+}
+
+#[test]
+fn what_nobody_waits_for_delays_no_take_over() {
+    run(|cluster| async move {
+        let slow = StoreFault::Slow(LONG);
+        cluster.store.fail_always(StoreCall::Forget, slow);
+        let began = Instant::now();
+        let node = cluster.join("a:1");
+        let owns_all = || node.owned().len() == FLEETS;
+        eventually(LONG, "it owns all", owns_all).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        let asked = || cluster.store.calls(StoreCall::Forget) == 1;
+        eventually(LONG, "what is unneeded is forgotten", asked).await;
     });
 }

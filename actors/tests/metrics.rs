@@ -462,7 +462,22 @@ fn a_scheduler_that_the_store_refuses_alone_is_told_from_an_outage() {
         assert!(refused.is_err(), "{refused:?}");
         eventually(LONG, "it is told", || is(1.0)).await;
         assert!(w.page().contains("maestro_store_failing 0"), "{}", w.page());
+        // An answer that is lost once says nothing.
+        let tried = w.store.calls(StoreCall::Commit);
+        w.store
+            .fail(StoreCall::Commit, StoreFault::NotAppliedUnknown);
+        while w.store.calls(StoreCall::Commit) < tried + 4 {
+            assert!(is(1.0), "{}", w.page());
+            moment().await;
+        }
+        // Nobody is refused alone while nobody can write.
+        w.store.set_down(true);
+        eventually(LONG, "it is an outage", || is(0.0)).await;
+        w.store.set_down(false);
+        eventually(LONG, "it is told again", || is(1.0)).await;
+        // A commit whose success is found out later ends it too.
         w.store.heal();
+        w.store.fail(StoreCall::Commit, StoreFault::AppliedUnknown);
         eventually(LONG, "it is over", || is(0.0)).await;
     });
 }

@@ -347,3 +347,42 @@ fn a_name_with_operations_alone_keeps_its_owner_until_they_have_ended() {
         eventually(LONG, "nobody owns the name", is_gone).await;
     });
 }
+
+#[test]
+fn a_runtime_without_a_scheduler_keeps_its_owner() {
+    Setup::empty().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let made = w.node.ask("new", Command::CreateRuntime, None).await;
+        assert!(matches!(made, Ok(Reply::Operation(_))), "{made:?}");
+        eventually(LONG, "it is made", || w.platform.made() == ["new"]).await;
+        let runs = || w.is_running("new");
+        eventually(LONG, "its owner runs", runs).await;
+        // Several times as long as an owner waits for the creation of its scheduler.
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(w.store.epoch_of("new"), Epoch(1));
+        }
+        assert!(w.is_running("new"));
+    });
+}
+
+#[test]
+fn the_view_of_an_owner_that_cannot_be_loaded_says_why() {
+    let setup = Setup::fleet(1);
+    setup
+        .store
+        .fail_always(StoreCall::Load, StoreFault::NotApplied);
+    setup.run(|w| async move {
+        let said = || {
+            let actors = w.node.debug(Some(FLEET)).actors;
+            actors.first().and_then(|a| a.degraded_because.clone())
+        };
+        eventually(LONG, "the cause is told", || said().is_some()).await;
+        assert_eq!(w.view().state, "loading");
+        let cause = said().unwrap();
+        assert!(cause.contains("ordered fault"), "{cause}");
+        w.store.heal();
+        w.running(FLEET).await;
+        assert_eq!(said(), None);
+    });
+}

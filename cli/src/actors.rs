@@ -220,7 +220,7 @@ impl Actor {
             ));
         }
         if let Some(because) = &self.degraded_because {
-            note(format!("degraded: {because}"));
+            note(format!("{}: {because}", self.state));
         }
         if let Some(cause) = &self.restarts.last_cause {
             note(format!(

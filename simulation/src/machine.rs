@@ -32,7 +32,7 @@ pub struct Machine {
     /// How often the removal of the place has to be asked for before it is gone.
     pub removal_takes: u32,
     /// The answers that are left until the place is gone.
-    terminating: u32,
+    pub terminating: u32,
     /// Rooms that are protected from evictions, and the number in the budget.
     pub protected: BTreeSet<RoomId>,
     pub budget: usize,

@@ -10,9 +10,13 @@ use maestro_core::ports::*;
 use maestro_testkit::contract::store::samples::{operation, room, scheduler};
 use maestro_testkit::contract::store::{Harness, Owner, Ports};
 use maestro_testkit::store_contract;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stores::Stores;
+use tokio_postgres::NoTls;
 use uuid::Uuid;
+
+/// Far longer than a connection takes to come back.
+const LONG: Duration = Duration::from_secs(60);
 
 impl Stores {
     async fn ports(&self) -> Ports {
@@ -40,7 +44,9 @@ store_contract! { match Stores::start().await { Some(stores) => stores, None => 
 
 /// Waits until all connections are back.
 async fn works(ports: &Ports) {
-    while ports.reads.check().await.is_err() {
+    let until = Instant::now() + LONG;
+    while let Err(error) = ports.reads.check().await {
+        assert!(Instant::now() < until, "not connected in {LONG:?}: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -90,8 +96,10 @@ async fn a_batch_that_was_cut_between_the_stores_is_completed_by_its_writer() {
     assert!(owner.commit(created()).await.is_err());
     stores.redis.again().await;
     // The same batch again, for as long as it is certain that it is not complete.
+    let until = Instant::now() + LONG;
     let mut tried = owner.commit(created()).await;
-    while tried.is_err() {
+    while let Err(error) = &tried {
+        assert!(Instant::now() < until, "not complete in {LONG:?}: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
         tried = owner.commit(created()).await;
     }
@@ -285,6 +293,90 @@ async fn a_name_that_no_store_knows_is_forgotten_by_both() {
     assert_eq!(again.load().await.rooms.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_was_left_over_is_forgotten_later() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let open = || vec![Change::PutOperation(Box::new(operation("busy", 1)))];
+    for (name, changes) in [("fleet", Vec::new()), ("busy", open())] {
+        let mut owner = Owner::of(&ports, name).await;
+        owner.put(changes).await;
+        owner.release().await;
+    }
+    let mut held = Owner::of(&ports, "held").await;
+    held.put(Vec::new()).await;
+    // It stops between the two stores.
+    let hdel = |may: &str| stores.redis.ask(&["ACL", "SETUSER", "default", may]);
+    hdel("-hdel");
+    assert!(ports.ownership.forget_unneeded().await.is_err());
+    let rows = "SELECT scheduler FROM maestro_owner ORDER BY 1";
+    assert_eq!(stores.rows(rows), ["busy", "held"]);
+    // What has open operations is needed, whatever Postgres has of it.
+    stores.rows("DELETE FROM maestro_owner WHERE scheduler = 'busy'");
+    hdel("+hdel");
+    let fences = || {
+        let mut names = stores.redis.texts(&["HKEYS", "maestro:fence"]);
+        names.sort();
+        names
+    };
+    assert_eq!(fences(), ["busy", "fleet", "held"]);
+    ports.ownership.forget_unneeded().await.unwrap();
+    assert_eq!(fences(), ["busy", "held"]);
+    held.put(vec![put("r-1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_to_postgres_that_failed_is_not_asked_by_each_owner_in_turn() {
+    let Some(mut stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owners = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        owners.push(Owner::of(&ports, name).await);
+    }
+    // Behind a new connection to Redis all owners have to be proven.
+    stores.redis.kill();
+    stores.redis.again().await;
+    let url = stores.postgres.url().to_owned();
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let lock = "BEGIN; LOCK TABLE maestro_owner IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let begun = Instant::now();
+    let refused = owners.iter_mut().map(async |owner| {
+        loop {
+            match owner.commit(vec![put("r-1")]).await {
+                // Not connected again yet.
+                Err(error) if error.to_string().contains("Redis") => {
+                    assert!(begun.elapsed() < LONG, "{error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    });
+    for outcome in futures_util::future::join_all(refused).await {
+        assert!(
+            matches!(outcome, Err(CommitError::NotApplied(_))),
+            "{outcome:?}"
+        );
+    }
+    // Less than twice as long as Postgres may take for one answer.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(9500), "{took:?}");
+    drop(client);
+    connection.await.unwrap().unwrap();
+    for owner in &mut owners {
+        until_connected(owner).await.unwrap_or_else(|error| {
+            // Redis had no data on disk.
+            assert!(matches!(error, CommitError::Behind { .. }), "{error}");
+        });
+    }
+}
+
 fn put(id: &str) -> Change {
     Change::PutRoom(Box::new(room(id, RoomStatus::Ready)))
 }
@@ -335,9 +427,11 @@ async fn a_fence_that_redis_lost_in_a_fail_over_still_refuses_a_former_owner() {
 
 /// The outcome of a write once the connection is back.
 async fn until_connected(owner: &mut Owner) -> Result<(), CommitError> {
+    let until = Instant::now() + LONG;
     loop {
         match owner.commit(vec![put("r-late")]).await {
-            Err(CommitError::NotApplied(_) | CommitError::Unknown(_)) => {
+            Err(error @ (CommitError::NotApplied(_) | CommitError::Unknown(_))) => {
+                assert!(Instant::now() < until, "not connected in {LONG:?}: {error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             outcome => return outcome,

@@ -2,13 +2,15 @@
 //!
 //! `formats/2.redb`: schedulers of local processes, with a room in each state, and one that has every field.
 //! `formats/3.redb`: one scheduler with two versions, two rooms, an operator's decisions and operations.
+//! `formats/4.redb`: the same one, managed, with a published version that has a configuration.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
 use maestro_core::{
     domain::{
-        Definition, Instance, LiveVersion, RoomRecord, RoomStatus, RuntimeRecord, SchedulerName,
+        ConfigPairs, Definition, Instance, LiveVersion, RoomRecord, RoomStatus, RuntimeRecord,
+        SchedulerName, VersionPhase,
     },
     ports::{Change, Loaded, OperatorRecord, Reads, SchedulerFilter},
 };
@@ -22,8 +24,11 @@ const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/2.red
 
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/3.redb");
 
+const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/4.redb");
+
 const SCHEDULERS: TableDefinition<&str, (i128, &[u8])> = TableDefinition::new("schedulers");
 const VERSIONS: TableDefinition<(&str, &str), (i128, &[u8])> = TableDefinition::new("versions");
+const RUNTIMES: TableDefinition<&str, &[u8]> = TableDefinition::new("runtimes");
 const ROOMS: TableDefinition<(&str, &str), (u8, &[u8])> = TableDefinition::new("rooms");
 
 /// By scheduler and room: the status of the row, the document.
@@ -133,7 +138,7 @@ async fn every_room_of_a_file_of_format_2_is_carried_over() {
             .sum::<usize>()
     };
     assert!(bytes(&after) < bytes(&before), "rows have grown");
-    let copy = dir.path().join("maestro.redb.before-format-4");
+    let copy = dir.path().join("maestro.redb.before-format-5");
     assert_eq!(room_rows(&copy), before);
 }
 
@@ -223,5 +228,47 @@ async fn a_scheduler_of_a_file_of_format_3_is_not_managed_and_can_become_it() {
     assert_eq!(owner.load().await.live, [live]);
     assert_eq!(owner.load().await.runtime, Some(runtime));
     store.close().await;
-    assert!(dir.path().join("maestro.redb.before-format-4").is_file());
+    assert!(dir.path().join("maestro.redb.before-format-5").is_file());
+}
+
+/// Two kinds of files have format 4: those with a table of runtimes, and those without.
+#[tokio::test]
+async fn a_file_of_format_4_keeps_its_versions_and_can_have_runtimes() {
+    for has_table in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("maestro.redb");
+        fs::copy(FORMAT_4, &file).unwrap();
+        let runtime = RuntimeRecord {
+            made_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            failure: "no rights".into(),
+        };
+        if has_table {
+            let db = Database::open(&file).unwrap();
+            let txn = db.begin_write().unwrap();
+            let document = serde_json::to_vec(&runtime).unwrap();
+            let mut table = txn.open_table(RUNTIMES).unwrap();
+            table.insert("arena", document.as_slice()).unwrap();
+            drop(table);
+            txn.commit().unwrap();
+        }
+        let store = EmbeddedStore::open(dir.path()).unwrap();
+        let mut owner = Owner::of(&support::ports(&store), "arena").await;
+        let loaded = owner.load().await;
+        assert!(loaded.operator.managed && loaded.operator.rollout_paused);
+        let published = LiveVersion {
+            phase: VersionPhase::Published,
+            config: ConfigPairs::new([("A".to_owned(), "1".to_owned())]).unwrap(),
+            revision: 2,
+            ..LiveVersion::stopped("v1.0.0".into())
+        };
+        let stopped = LiveVersion::stopped("v1.1.0".into());
+        assert_eq!(loaded.live, [published, stopped]);
+        assert_eq!((loaded.rooms.len(), loaded.operations.len()), (2, 3));
+        assert_eq!(loaded.runtime, has_table.then(|| runtime.clone()));
+        let put = Change::PutRuntime(Box::new(runtime.clone()));
+        owner.put(vec![put]).await;
+        assert_eq!(owner.load().await.runtime, Some(runtime));
+        store.close().await;
+        assert!(dir.path().join("maestro.redb.before-format-5").is_file());
+    }
 }

@@ -8,7 +8,7 @@ use maestro_core::settings::CoreSettings;
 use maestro_core::state::{Command, Ping, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
-use maestro_testkit::fake::{FakeForwarders, FakeRuntime, FakeStore, TokioClock};
+use maestro_testkit::fake::{FakeForwarders, FakePlatform, FakeRuntime, FakeStore, TokioClock};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, mpsc};
@@ -32,6 +32,7 @@ pub struct Setup {
     pub settings: ActorSettings,
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
+    pub platform: Arc<FakePlatform>,
     pub forwarders: Arc<FakeForwarders>,
 }
 
@@ -43,6 +44,7 @@ impl Setup {
             settings: ActorSettings::default(),
             store: FakeStore::new(),
             runtime: FakeRuntime::new(),
+            platform: FakePlatform::new(),
             forwarders: FakeForwarders::new(),
         }
     }
@@ -114,7 +116,7 @@ impl Setup {
         test: impl FnOnce(World) -> F,
     ) {
         system.block_on(async {
-            let parts = NodeParts::new(
+            let mut parts = NodeParts::new(
                 self.store.clone(),
                 self.runtime.clone(),
                 self.forwarders.clone(),
@@ -123,10 +125,12 @@ impl Setup {
                 self.settings,
                 io.clone(),
             );
+            parts.platform = self.platform.clone();
             let world = World {
                 node: Node::start(parts),
                 store: self.store,
                 runtime: self.runtime,
+                platform: self.platform,
                 forwarders: self.forwarders,
                 io,
             };
@@ -151,6 +155,7 @@ pub struct World {
     pub node: Node,
     pub store: Arc<FakeStore>,
     pub runtime: Arc<FakeRuntime>,
+    pub platform: Arc<FakePlatform>,
     pub forwarders: Arc<FakeForwarders>,
     pub io: tokio::runtime::Handle,
 }

@@ -372,6 +372,10 @@ impl OperationRecord {
     }
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// What a resumed attempt needs to know; not part of the contract's documents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -398,6 +402,9 @@ pub struct ResumeState {
     pub step: String,
     /// Number of failed validation attempts.
     pub validation_attempts: u32,
+    /// Number of validation attempts that say nothing of the version, because the runtime was away.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attempts_away: u32,
     /// The cause of its failure; set when the rollback begins.
     pub failure: Option<String>,
     /// Id of the request that ordered it (X-Request-Id).

@@ -145,8 +145,8 @@ pub trait Ownership: Send + Sync + 'static {
     async fn outbox(&self) -> Result<Outbox, StoreError>;
     /// Marks a living node as draining, or no longer so. False if there is no such session.
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError>;
-    /// Forgets names that no scheduler has, that have no operation that has not ended, and that nobody owns. Whoever
-    /// acquires such a name at this moment keeps it, and no epoch of it returns.
+    /// Forgets names that neither a scheduler nor a runtime has, that have no operation that has not ended, and that
+    /// nobody owns. Whoever acquires such a name at this moment keeps it, and no epoch of it returns.
     async fn forget_unneeded(&self) -> Result<(), StoreError>;
     /// Ends this node's session: what it still owns is free at once. It is not used afterwards.
     async fn leave(&self) -> Result<(), StoreError>;

@@ -66,9 +66,11 @@ impl SchedulerState {
     pub fn scheduler(&self) -> Option<&Arc<Scheduler>> {
         self.fleet.scheduler.as_ref()
     }
-    /// There is no such scheduler, and nothing waits for its creation or is to be ended.
+    /// There is neither a scheduler of the name nor a runtime, and nothing waits for its creation or is to be ended. A
+    /// runtime keeps its name owned.
     pub fn is_vacant(&self) -> bool {
-        self.fleet.scheduler.is_none() && !self.operations.any_open(|_| true)
+        let is_used = self.fleet.scheduler.is_some() || self.fleet.runtime.is_some();
+        !is_used && !self.operations.any_open(|_| true)
     }
     /// The settings that all schedulers of a node share.
     pub fn settings(&self) -> &CoreSettings {

@@ -174,7 +174,7 @@ fn an_owner_that_dies_in_the_middle_is_succeeded() {
 }
 
 #[test]
-fn a_creation_waits_for_a_place_that_is_still_going() {
+fn nothing_is_created_under_a_name_that_is_being_removed() {
     let mut fleet = bare();
     fleet.order(Command::CreateRuntime).unwrap();
     fleet.machine.removal_takes = 3;
@@ -183,6 +183,51 @@ fn a_creation_waits_for_a_place_that_is_still_going() {
     assert_eq!(refusal.kind, RefusalKind::Conflict);
     let refusal = fleet.order(Command::CreateScheduler(Box::new(spec(1))));
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::Conflict);
+}
+
+#[test]
+fn a_creation_waits_for_a_place_that_is_still_going() {
+    let mut fleet = bare();
+    fleet.machine.terminating = 3;
+    let id = operation_of(fleet.order(Command::CreateRuntime));
+    let waiting = fleet.operation(id);
+    assert_eq!(waiting.status, OperationStatus::InProgress);
+    let told = history(waiting);
+    assert!(told.contains("waiting: "), "{told}");
+    assert!(told.contains("its place is terminating"), "{told}");
+    fleet.pass(Duration::from_secs(60));
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+    assert_eq!(failure(&mut fleet), "");
+    assert!(fleet.machine.has_rights);
+}
+
+/// Orders of before that failed do not delay the first one that can succeed.
+#[test]
+fn a_place_that_has_just_been_made_is_shown_at_once() {
+    let scheduler = || Command::CreateScheduler(Box::new(spec(1)));
+    for (order, makes) in [
+        (Command::CreateRuntime, "ensure_runtime"),
+        (scheduler(), "prepare"),
+    ] {
+        let mut fleet = bare();
+        if makes == "prepare" {
+            fleet.order(Command::CreateRuntime).unwrap();
+        }
+        fleet.machine.platform_fault = Some(PlatformFault::Unavailable);
+        fleet.order(Command::CreateRuntime).unwrap();
+        let interval = CoreSettings::default().platform_interval;
+        fleet.pass(3 * interval);
+        fleet.machine.platform_fault = None;
+        fleet.machine.shown = Default::default();
+        fleet.hold = true;
+        fleet.order(order).unwrap();
+        // An order that becomes due meanwhile waits for the place.
+        fleet.pass(interval + interval / 2);
+        assert!(fleet.position("show").is_none(), "{makes}");
+        fleet.release_kind(makes, Outcome::Works);
+        fleet.release();
+        assert!(fleet.machine.shown.is_runtime, "{makes}");
+    }
 }
 
 #[test]

@@ -139,12 +139,15 @@ fn a_version_that_the_runtime_refuses_is_tried_once() {
 
 #[test]
 fn attempts_while_the_runtime_is_away_do_not_count_and_have_an_end() {
-    let away = |tries: usize| {
+    let away = |tries: usize, taken_over: Option<usize>| {
         let mut fleet = Fleet::up(1);
         let room = fleet.rooms()[0].clone();
         fleet.hold = true;
         let id = operation_of(fleet.order(major("false")));
-        for _ in 0..tries {
+        for tried in 0..tries {
+            if taken_over == Some(tried) {
+                fleet.restart_held();
+            }
             fleet.ping(&room, PingStatus::Ready, 0).unwrap();
             fleet.release_kind("reserve_ports", Outcome::Works);
             fleet.release_kind("create_room", Outcome::Unavailable);
@@ -156,18 +159,41 @@ fn attempts_while_the_runtime_is_away_do_not_count_and_have_an_end() {
         fleet.release();
         (fleet, id)
     };
-    let (mut fleet, id) = away(20);
+    let (mut fleet, id) = away(20, None);
     let trial = fleet.trial();
     let open = fleet.operation(id);
     assert_eq!(open.resume.validation_attempts, 0, "{}", history(open));
     fleet.ping(&trial, PingStatus::Ready, 0).unwrap();
     assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
-    let (fleet, id) = away(30);
+    for taken_over in [None, Some(20)] {
+        let (fleet, id) = away(30, taken_over);
+        let end = fleet.operation(id);
+        assert_eq!(end.status, OperationStatus::Error, "{}", history(end));
+        let text = "no validation room of v2.0.0 could be made: ";
+        assert!(history(end).contains(text), "{}", history(end));
+        assert_eq!((fleet.rooms().len(), fleet.machine.reserved.len()), (1, 1));
+    }
+}
+
+#[test]
+fn failed_attempts_of_a_validation_count_for_the_next_owner() {
+    let mut fleet = Fleet::up(1);
+    let id = operation_of(fleet.order(major("false")));
+    for failed in 1..=2 {
+        let trial = fleet.trial();
+        fleet.crash(&trial, 1);
+        assert_eq!(fleet.operation(id).resume.validation_attempts, failed);
+        fleet.restart();
+        fleet.pass(seconds(1));
+        assert!(on_trial(&fleet), "{}", history(fleet.operation(id)));
+        assert_eq!(fleet.operation(id).resume.validation_attempts, failed);
+    }
+    let trial = fleet.trial();
+    fleet.crash(&trial, 1);
     let end = fleet.operation(id);
     assert_eq!(end.status, OperationStatus::Error, "{}", history(end));
-    let text = "no validation room of v2.0.0 could be made: ";
+    let text = "no validation room of v2.0.0 was ready in 3 attempts";
     assert!(history(end).contains(text), "{}", history(end));
-    assert_eq!((fleet.rooms().len(), fleet.machine.reserved.len()), (1, 1));
 }
 
 fn unplaced(fleet: &mut Fleet, room: &RoomId, trouble: Option<Trouble>) {

@@ -5,16 +5,45 @@
 //! a process asks Postgres once which schedulers are its own, and writes their fences again (`proving`).
 
 use maestro_core::domain::{Epoch, SchedulerName};
-use maestro_core::ports::{Claim, Fence};
+use maestro_core::ports::{Claim, CommitError, Fence};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a question that failed is not asked again. Otherwise all owners would do so one after the other, each for
+/// as long as the answer may take.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 
 /// Looked at before each write, so it must not wait.
 #[derive(Default)]
 pub struct Proof {
     proven: Mutex<Proven>,
-    /// One question is enough for all owners.
-    pub asking: tokio::sync::Mutex<()>,
+    /// One question is enough for all owners, also one that failed.
+    pub asking: tokio::sync::Mutex<Option<Failure>>,
+}
+
+/// A question without an answer.
+pub struct Failure {
+    connection: u64,
+    at: Instant,
+    error: CommitError,
+}
+
+impl Failure {
+    pub fn new(connection: u64, error: CommitError) -> Self {
+        Self {
+            connection,
+            at: Instant::now(),
+            error,
+        }
+    }
+
+    /// Why another question over this connection would have no answer either.
+    pub fn holds(&self, connection: u64) -> Option<CommitError> {
+        let is_new = self.connection == connection && self.at.elapsed() < FAILURE_HOLDS;
+        is_new.then(|| self.error.clone())
+    }
 }
 
 #[derive(Default)]

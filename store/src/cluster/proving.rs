@@ -1,6 +1,7 @@
 //! Asks Postgres who owns what after a new connection to Redis.
 
 use super::ClusterStore;
+use super::proof::Failure;
 use crate::postgres::{current_epoch, owned_by};
 use crate::redis::{RedisStore, Writer};
 use maestro_core::domain::{Epoch, SchedulerName};
@@ -16,10 +17,27 @@ impl ClusterStore {
         if self.proof.has(writer.number, fence) {
             return Ok(());
         }
-        let _alone = self.proof.asking.lock().await;
+        let mut failed = self.proof.asking.lock().await;
         if self.proof.has(writer.number, fence) {
             return Ok(());
         }
+        if let Some(error) = failed.as_ref().and_then(|f| f.holds(writer.number)) {
+            return Err(error);
+        }
+        let proven = self.prove_all(writer).await;
+        *failed = proven
+            .as_ref()
+            .err()
+            .map(|error| Failure::new(writer.number, error.clone()));
+        drop(failed);
+        proven?;
+        match self.proof.has(writer.number, fence) {
+            true => Ok(()),
+            false => self.refuse_former_owner(fence).await,
+        }
+    }
+
+    async fn prove_all(&self, writer: &Writer) -> Result<(), CommitError> {
         let session = self.ownership.myself().session;
         let owned = owned_by(&self.database, &session).await?;
         let schedulers = owned.len();
@@ -31,10 +49,7 @@ impl ClusterStore {
             schedulers,
             "Redis was connected again: the fences are written again"
         );
-        match self.proof.has(writer.number, fence) {
-            true => Ok(()),
-            false => self.refuse_former_owner(fence).await,
-        }
+        Ok(())
     }
 
     /// By the epoch in Postgres, which loses nothing when Redis does.

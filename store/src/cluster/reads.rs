@@ -3,7 +3,7 @@
 use super::{ClusterStore, check};
 use crate::postgres::DatabaseError;
 use crate::postgres::reads::{self, ReadError};
-use crate::postgres::{forget, unneeded};
+use crate::postgres::{forget, unknown, unneeded};
 use crate::redis::FleetFigures;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -154,15 +154,25 @@ impl Ownership for ClusterStore {
     async fn drain(&self, session: Uuid, draining: bool) -> Result<bool, StoreError> {
         self.ownership.drain(session, draining).await
     }
-    /// In Postgres first: an entry of Redis that is left over costs nothing but its place, and the next owner of that
-    /// name goes on with it.
+    /// In Postgres first: the next owner of a name goes on with an entry of Redis that is left over. A node that ended
+    /// between the two left such entries, and nothing in Postgres tells of them.
     async fn forget_unneeded(&self) -> Result<(), StoreError> {
-        let names = unneeded(&self.database).await?;
-        if names.is_empty() {
+        let fenced = self.redis.fenced().await?;
+        let names: Vec<&str> = fenced.iter().map(|(name, _)| name.as_str()).collect();
+        let (mut names, left) =
+            tokio::try_join!(unneeded(&self.database), unknown(&self.database, &names))?;
+        if names.is_empty() && left.is_empty() {
             return Ok(());
         }
+        let left: BTreeSet<_> = left.into_iter().collect();
+        names.extend(left.iter().cloned());
         let idle = self.redis.without_open_operations(names).await?;
-        let forgotten = forget(&self.database, &idle).await?;
+        let mut forgotten = forget(&self.database, &idle).await?;
+        let idle: BTreeSet<_> = idle.into_iter().collect();
+        // Whoever acquires such a name meanwhile does so at a later epoch, and keeps its entry.
+        let is_left =
+            |(name, _): &(SchedulerName, Epoch)| left.contains(name) && idle.contains(name);
+        forgotten.extend(fenced.into_iter().filter(is_left));
         self.redis.forget_fences(&forgotten).await
     }
     async fn leave(&self) -> Result<(), StoreError> {

@@ -21,9 +21,14 @@ pub fn history_by_seconds(txn: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Format 3 knew neither states of versions nor runtimes, and none of the operations about them.
+/// Format 3 knew no states of versions, and none of the operations about them.
 pub fn versions_without_states(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(LIVE)?;
+    Ok(())
+}
+
+/// Format 4 knew no runtimes, and not their operation. Some files of it have the table already.
+pub fn without_runtimes(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(RUNTIMES)?;
     Ok(())
 }

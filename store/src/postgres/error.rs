@@ -176,7 +176,8 @@ fn advice(code: &SqlState) -> &'static str {
             "the server is short of resources: its log says of which"
         }
         state if state.starts_with("22") || state.starts_with("23") || state == "P0001" => {
-            "a constraint or a trigger forbids it, which Maestro did not make; drop it, or correct the row"
+            "a constraint, a trigger or the type of a column forbids it; drop it if Maestro did not make it, or correct \
+             the row"
         }
         _ => "the server's log says more",
     }

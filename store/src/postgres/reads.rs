@@ -277,7 +277,7 @@ fn row(fetched: &Fetched) -> Result<Row, DocumentError> {
     })
 }
 
-/// The record of [`OPERATOR`] or [`LIVE`].
+/// The record of [`OPERATOR`], [`RUNTIME`] or [`LIVE`].
 fn json<T: DeserializeOwned>(fetched: &Fetched, table: &'static str) -> Result<T, DocumentError> {
     column::<Json<T>>(fetched, 1, "record", table).map(|Json(record)| record)
 }

@@ -8,6 +8,7 @@ use super::writes::Writes;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::RespVersion;
+use maestro_core::ports::StoreError;
 use std::time::Duration;
 use tracing::warn;
 
@@ -44,10 +45,13 @@ impl Connections {
     }
 
     /// For commands that write nothing.
-    pub fn reads(&self) -> Client {
+    ///
+    /// # Errors
+    /// While they would share a connection that has ended.
+    pub fn reads(&self) -> Result<Client, StoreError> {
         match &self.reads {
-            Some((reads, _)) => reads.clone(),
-            None => self.writes.current().client,
+            Some((reads, _)) => Ok(reads.clone()),
+            None => Ok(self.writes.connected()?.client),
         }
     }
 }

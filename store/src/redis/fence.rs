@@ -1,12 +1,13 @@
 //! The order of writes: who may write a scheduler, and after which batch (architecture 5, Order).
 
 use super::RedisStore;
+use super::asking::{Ask, Reply, WrongType, ask};
 use super::changes::Translation;
 use super::error::{Foreign, cause, commit_error, store_error};
 use super::keys::FENCE;
 use super::writes::Writer;
 use crate::names::told;
-use fred::interfaces::{ClientLike, HashesInterface};
+use fred::interfaces::HashesInterface;
 use fred::types::Value;
 use maestro_core::domain::{Epoch, SchedulerName, Seq};
 use maestro_core::ports::{Cause, Change, CommitError, Fence, StoreError};
@@ -68,9 +69,11 @@ impl RedisStore {
     /// # Errors
     /// If it is known that nothing can be written now.
     pub fn expect_connection(&self, writer: &Writer) -> Result<(), CommitError> {
-        match writer.client.is_connected() {
-            true => Ok(()),
-            false => Err(CommitError::NotApplied(not_connected(self))),
+        match writer.is_lost() {
+            false => Ok(()),
+            true => Err(CommitError::NotApplied(
+                self.connections.writes.not_connected(),
+            )),
         }
     }
 
@@ -119,9 +122,14 @@ impl RedisStore {
         scheduler: &SchedulerName,
         epoch: Epoch,
     ) -> Result<Seq, CommitError> {
-        let stored: Result<Option<String>, _> =
-            self.writer().client.hget(FENCE, scheduler.as_str()).await;
+        let writer = self.writer();
         // If the question fails, the outcome of the batch stays unknown.
+        if writer.is_lost() {
+            return Err(CommitError::Unknown(
+                self.connections.writes.not_connected(),
+            ));
+        }
+        let stored: Result<Option<String>, _> = writer.client.hget(FENCE, scheduler.as_str()).await;
         let stored = stored.map_err(|error| CommitError::Unknown(cause(&error)))?;
         let Some(text) = stored else {
             return Ok(Seq(0));
@@ -157,6 +165,10 @@ impl RedisStore {
         owned: &[(SchedulerName, Epoch)],
     ) -> Result<Vec<Result<Option<(Epoch, Seq)>, StoreError>>, StoreError> {
         self.memory.forget(owned.iter().map(|(name, _)| name));
+        if writer.is_lost() {
+            let why = self.connections.writes.not_connected();
+            return Err(StoreError::Unavailable(why));
+        }
         let words = owned
             .iter()
             .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
@@ -178,6 +190,24 @@ impl RedisStore {
         Ok(judged.collect())
     }
 
+    /// The names that have an entry, and their epochs. Entries that cannot be read are left to their owners.
+    ///
+    /// # Errors
+    /// If Redis cannot be read.
+    pub async fn fenced(&self) -> Result<Vec<(SchedulerName, Epoch)>, StoreError> {
+        let asked = vec![Ask::hash(FENCE.to_owned())];
+        let mut replies = ask(&self.connections.reads()?, asked).await?.into_iter();
+        let entries = replies.next().unwrap_or(Reply::WrongType).hash();
+        let entries = entries.map_err(|WrongType| {
+            StoreError::Corrupt(format!("Redis: {FENCE} is no hash; rename it").into())
+        })?;
+        let named = entries
+            .into_iter()
+            .filter(|(name, _)| self.names.accept(FENCE, name));
+        let parsed = named.filter_map(|(name, text)| Some((name.into(), parse(&text)?.0)));
+        Ok(parsed.collect())
+    }
+
     /// Removes the entries of names that no store knows any more, unless they have a later owner than these.
     ///
     /// # Errors
@@ -191,7 +221,11 @@ impl RedisStore {
             .flat_map(|(name, epoch)| [name.as_str().into(), epoch.0.to_string().into()]);
         let answer = self
             .forget
-            .run(&self.writer().client, FENCE, words.collect())
+            .run(
+                &self.connections.writes.connected()?.client,
+                FENCE,
+                words.collect(),
+            )
             .await;
         answer.map(|_| ()).map_err(|error| store_error(&error))
     }
@@ -217,12 +251,4 @@ fn rubbish(scheduler: &SchedulerName, value: &str) -> String {
         "Redis: {FENCE} has {value:?} for {scheduler}, which no Maestro writes; type HDEL {FENCE} {scheduler}, then its \
          owner writes everything again"
     )
-}
-
-fn not_connected(store: &RedisStore) -> Cause {
-    let place = &store.place;
-    match store.connections.writes.failing() {
-        Some(why) => format!("{why}; it is tried again and again").into(),
-        None => format!("Redis {place} is not connected; it is tried again and again").into(),
-    }
 }

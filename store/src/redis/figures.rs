@@ -41,7 +41,7 @@ impl RedisStore {
             let occupied = part
                 .iter()
                 .map(|name| Ask::above_zero(Keys(name).occupancy()));
-            let matches = ask(&self.connections.reads(), occupied.collect()).await?;
+            let matches = ask(&self.connections.reads()?, occupied.collect()).await?;
             let instances = self.instances(part, page).await?;
             for ((rooms, matches), instances) in rooms.into_iter().zip(matches).zip(instances) {
                 let figures = matches.scores().and_then(|matches| {
@@ -73,7 +73,7 @@ impl RedisStore {
             let asked = open
                 .iter()
                 .map(|(at, cursor)| Ask::page(Keys(schedulers[*at]).instances(), cursor, page));
-            let pages = ask(&self.connections.reads(), asked.collect()).await?;
+            let pages = ask(&self.connections.reads()?, asked.collect()).await?;
             let mut left = Vec::new();
             for ((at, _), page) in open.into_iter().zip(pages) {
                 match page.page() {

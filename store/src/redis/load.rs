@@ -100,7 +100,7 @@ impl RedisStore {
         &self,
         schedulers: &[&SchedulerName],
     ) -> Result<Vec<Result<Stored, StoreError>>, StoreError> {
-        let client = &self.connections.reads();
+        let client = &self.connections.reads()?;
         let asked = schedulers.iter().flat_map(|name| questions(name));
         let mut replies = ask(client, asked.collect()).await?.into_iter();
         let mut named = Vec::with_capacity(schedulers.len());

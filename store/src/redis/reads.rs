@@ -57,7 +57,7 @@ impl RedisStore {
                 ]
             }
         };
-        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads()?, asked).await?.into_iter();
         let mut next = || replies.next().unwrap_or(Reply::WrongType);
         let (first, second) = (next(), next());
         let (mut total, mut leases) = (None, HashMap::new());
@@ -113,7 +113,7 @@ impl RedisStore {
                 Ask::fields(keys.journal(), [id]),
             ]
         });
-        let mut replies = ask(&self.connections.reads(), asked.collect())
+        let mut replies = ask(&self.connections.reads()?, asked.collect())
             .await?
             .into_iter();
         let name = SchedulerName::from(scheduler);
@@ -156,7 +156,7 @@ impl RedisStore {
             score(keys.no_action()),
             score(keys.leases()),
         ];
-        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads()?, asked).await?.into_iter();
         let wrong = |WrongType| wrong_type(scheduler);
         let (hash, entry) = (replies.next(), replies.next());
         let mut scores = Vec::new();
@@ -194,7 +194,7 @@ impl RedisStore {
             let keys = part.iter().map(|name| Keys(name).status().into()).collect();
             let answer = self
                 .counts
-                .run(&self.connections.reads(), FENCE, keys)
+                .run(&self.connections.reads()?, FENCE, keys)
                 .await;
             let answer = answer.and_then(|value| value.convert::<Vec<i64>>());
             let numbers = answer.map_err(|error| store_error(&error))?;
@@ -218,7 +218,7 @@ impl RedisStore {
     /// If Redis cannot be read.
     pub async fn with_open_operations(&self) -> Result<Vec<SchedulerName>, StoreError> {
         let asked = vec![Ask::new("HKEYS", [FENCE.into()])];
-        let mut replies = ask(&self.connections.reads(), asked).await?.into_iter();
+        let mut replies = ask(&self.connections.reads()?, asked).await?.into_iter();
         let names = replies.next().unwrap_or(Reply::WrongType).texts();
         let mut names = names.map_err(|WrongType| {
             StoreError::Corrupt(format!("Redis: {FENCE} is no hash; rename it").into())
@@ -264,7 +264,7 @@ impl RedisStore {
         let words = keys.into_iter().map(Into::into).collect();
         let answer = self
             .waiting
-            .run(&self.connections.reads(), FENCE, words)
+            .run(&self.connections.reads()?, FENCE, words)
             .await;
         let answer = answer.and_then(|value| value.convert::<Vec<String>>());
         answer
@@ -282,7 +282,7 @@ impl RedisStore {
         room: &str,
     ) -> Result<Option<Option<Address>>, StoreError> {
         let asked = Ask::fields(Keys(scheduler).instances(), [room]);
-        let mut replies = ask(&self.connections.reads(), vec![asked])
+        let mut replies = ask(&self.connections.reads()?, vec![asked])
             .await?
             .into_iter();
         let fields = replies.next().unwrap_or(Reply::WrongType).optional();
@@ -301,7 +301,7 @@ impl RedisStore {
     /// # Errors
     /// If it does not.
     pub async fn check(&self) -> Result<(), StoreError> {
-        ask(&self.connections.reads(), vec![Ask::new("PING", [])])
+        ask(&self.connections.reads()?, vec![Ask::new("PING", [])])
             .await
             .map(drop)
     }
@@ -319,7 +319,7 @@ impl RedisStore {
             PROBE_KEPT_MILLIS.into(),
         ];
         ask(
-            &self.connections.writes.current().client,
+            &self.connections.writes.connected()?.client,
             vec![Ask::new("SET", words)],
         )
         .await

@@ -44,7 +44,7 @@ impl RedisStore {
         .await?;
         keys.iter().for_each(|key| survey.add(key));
         let asked = vec![Ask::hash(FENCE.to_owned())];
-        let reply = ask(&self.connections.reads(), asked)
+        let reply = ask(&self.connections.reads()?, asked)
             .await?
             .into_iter()
             .next();
@@ -66,7 +66,7 @@ impl RedisStore {
                 STEP.into(),
             ];
             let asked = vec![Ask::new("SCAN", words)];
-            let reply = ask(&self.connections.reads(), asked)
+            let reply = ask(&self.connections.reads()?, asked)
                 .await?
                 .into_iter()
                 .next();
@@ -104,7 +104,7 @@ impl RedisStore {
         let asked = rooms
             .iter()
             .map(|room| Ask::new("EXISTS", [keys.room(room).into()]));
-        let replies = ask(&self.connections.reads(), asked.collect()).await?;
+        let replies = ask(&self.connections.reads()?, asked.collect()).await?;
         let both = rooms.into_iter().zip(replies);
         let there = both.filter_map(|(room, reply)| (reply.number().ok()? == 1).then_some(room));
         Ok(there.collect())
@@ -122,7 +122,7 @@ impl RedisStore {
             let deleted: Result<i64, _> = self
                 .connections
                 .writes
-                .current()
+                .connected()?
                 .client
                 .unlink(part.to_vec())
                 .await;

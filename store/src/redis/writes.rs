@@ -10,8 +10,10 @@ use super::urls::Place;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::{ConnectHandle, RespVersion};
+use maestro_core::ports::{Cause, StoreError};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +25,23 @@ pub struct Writer {
     pub client: Client,
     /// Grows with each connection.
     pub number: u64,
+    /// The client goes on to say that it is connected when its only connection has ended.
+    lost: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn new(client: Client, number: u64) -> Self {
+        Self {
+            client,
+            number,
+            lost: Arc::default(),
+        }
+    }
+
+    /// It has ended: whatever is sent over it has no answer.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
+    }
 }
 
 /// Why there is no connection now, as far as it was tried.
@@ -33,6 +52,7 @@ type Failing = Arc<Mutex<Option<String>>>;
 pub struct Writes {
     current: Arc<Mutex<Writer>>,
     failing: Failing,
+    place: Place,
     keeper: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -43,7 +63,7 @@ impl Writes {
     /// If the server cannot be reached.
     pub async fn open(place: &Place, authorities: &[Vec<u8>]) -> Result<Self, ConnectError> {
         let (client, ended) = open(place, authorities).await?;
-        let current = Arc::new(Mutex::new(Writer { client, number: 1 }));
+        let current = Arc::new(Mutex::new(Writer::new(client, 1)));
         let failing = Failing::default();
         let keeper = keep(
             current.clone(),
@@ -55,6 +75,7 @@ impl Writes {
         Ok(Self {
             current,
             failing,
+            place: place.clone(),
             keeper: Arc::new(AbortOnDropHandle::new(tokio::spawn(keeper))),
         })
     }
@@ -63,9 +84,24 @@ impl Writes {
         self.current.lock().clone()
     }
 
-    /// Why it could not be connected again at the last attempt; `None` while it is connected.
-    pub fn failing(&self) -> Option<String> {
-        self.failing.lock().clone()
+    /// As [`Self::current`], for what would wait in vain.
+    ///
+    /// # Errors
+    /// While there is no connection.
+    pub fn connected(&self) -> Result<Writer, StoreError> {
+        let writer = self.current();
+        match writer.is_lost() {
+            false => Ok(writer),
+            true => Err(StoreError::Unavailable(self.not_connected())),
+        }
+    }
+
+    /// Why it could not be connected again at the last attempt.
+    pub fn not_connected(&self) -> Cause {
+        let place = &self.place;
+        let why = self.failing.lock().clone();
+        let why = why.unwrap_or_else(|| format!("Redis {place} is not connected"));
+        format!("{why}; it is tried again and again").into()
     }
 
     /// Ends it. Commands in flight are answered first.
@@ -94,14 +130,15 @@ async fn keep(
     authorities: Vec<Vec<u8>>,
 ) {
     loop {
-        let client = current.lock().client.clone();
+        let writer = current.lock().clone();
         tokio::select! {
             _ = &mut ended => {}
             // Commands that wait for an answer have an unknown outcome.
-            () = silence::begins(&client) => ended.abort(),
+            () = silence::begins(&writer.client) => ended.abort(),
         }
+        writer.lost.store(true, Relaxed);
         let mut pause = u64::from(RECONNECT_MIN);
-        let opened = loop {
+        let (client, next) = loop {
             match open(&place, &authorities).await {
                 Ok(opened) => break opened,
                 Err(why) => note(&failing, why.to_string()),
@@ -109,9 +146,8 @@ async fn keep(
             sleep(Duration::from_millis(pause)).await;
             pause = u64::from(RECONNECT_MAX).min(pause * 2);
         };
-        let mut current = current.lock();
-        current.number += 1;
-        (current.client, ended) = opened;
+        *current.lock() = Writer::new(client, writer.number + 1);
+        ended = next;
         *failing.lock() = None;
     }
 }

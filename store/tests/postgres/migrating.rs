@@ -13,6 +13,12 @@ const STEPS: [&str; 7] = [
     include_str!("../../src/postgres/migrations/original/6.sql"),
     include_str!("../../src/postgres/migrations/original/7.sql"),
 ];
+/// Our own steps, until runtimes were created by themselves.
+const BEFORE_RUNTIMES: [&str; 3] = [
+    include_str!("../../src/postgres/migrations/ours/1.sql"),
+    include_str!("../../src/postgres/migrations/ours/2.sql"),
+    include_str!("../../src/postgres/migrations/ours/3.sql"),
+];
 const BOOKKEEPING: &str =
     "CREATE TABLE schema_migrations (version bigint not null primary key, dirty boolean not null)";
 const COLUMNS: &str = "
@@ -44,7 +50,7 @@ const RECORDED: [&str; 17] = [
 fn is_complete(server: &TestDatabase) {
     assert_eq!(server.ask(COLUMNS), RECORDED);
     assert_eq!(server.ask("TABLE schema_migrations"), ["7|f"]);
-    assert_eq!(server.ask("TABLE maestro_schema"), ["3"]);
+    assert_eq!(server.ask("TABLE maestro_schema"), ["4"]);
     let index = "SELECT count(*) FROM pg_indexes WHERE indexname IN
                  ('schedulers_name_unique', 'scheduler_name', 'schedulers_version_unique')";
     assert_eq!(server.ask(index), ["3"]);
@@ -95,6 +101,33 @@ async fn every_version_of_the_original_is_taken_over() {
     }
 }
 
+/// A step was changed after databases had been brought to it: some of them have the table of runtimes, and some not.
+#[tokio::test]
+async fn a_database_of_before_the_runtimes_gets_their_table_and_keeps_its_rows() {
+    for has_table in [false, true] {
+        let Some(server) = database().await else {
+            return;
+        };
+        at_version(&server, 7);
+        server.ask(&BEFORE_RUNTIMES.concat());
+        server.ask("CREATE TABLE maestro_schema (version BIGINT NOT NULL PRIMARY KEY)");
+        server.ask("INSERT INTO maestro_schema VALUES (3)");
+        server.ask("INSERT INTO maestro_version VALUES ('a', 'v1.0.0', '{}')");
+        let runtimes = "SELECT scheduler FROM maestro_runtime";
+        if has_table {
+            server.ask(
+                "CREATE TABLE maestro_runtime (scheduler TEXT NOT NULL PRIMARY KEY, record JSONB NOT NULL)",
+            );
+            server.ask("INSERT INTO maestro_runtime VALUES ('a', '{}')");
+        }
+        migrate(&open(server.url())).await.unwrap();
+        is_complete(&server);
+        assert_eq!(server.ask("SELECT scheduler FROM maestro_version"), ["a"]);
+        let expected: &[&str] = if has_table { &["a"] } else { &[] };
+        assert_eq!(server.ask(runtimes), expected);
+    }
+}
+
 #[tokio::test]
 async fn a_dirty_database_is_left_alone_until_it_is_repaired_as_told() {
     for version in [1, 4, 7] {
@@ -123,9 +156,9 @@ async fn what_a_newer_program_made_is_refused() {
     };
     let database = open(server.url());
     migrate(&database).await.unwrap();
-    server.ask("UPDATE maestro_schema SET version = 4");
+    server.ask("UPDATE maestro_schema SET version = 5");
     let error = migrate(&database).await.unwrap_err().to_string();
-    assert!(error.contains("version 4 of maestro_schema"), "{error}");
+    assert!(error.contains("version 5 of maestro_schema"), "{error}");
     server.ask("UPDATE schema_migrations SET version = 8");
     let error = migrate(&database).await.unwrap_err().to_string();
     assert!(error.contains("version 8 of schema_migrations"), "{error}");

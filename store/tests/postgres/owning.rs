@@ -266,6 +266,12 @@ async fn what_nobody_owns_and_what_redis_lacks_is_counted() {
     );
     own(&one, "s2").await;
     assert_eq!(one.overview().await.unwrap().unowned, 2);
+    // Runtimes need an owner too, with a scheduler or without one.
+    nodes
+        .0
+        .ask("INSERT INTO maestro_runtime VALUES ('s1', '{}'), ('r1', '{}'), ('r2', '{}')");
+    own(&one, "r2").await;
+    assert_eq!(one.overview().await.unwrap().unowned, 3);
     nodes.0.ask(
         "INSERT INTO maestro_outbox (scheduler, seq, payload) VALUES ('s1', 1, ''), ('s2', 1, '');
          UPDATE maestro_outbox SET written_at = clock_timestamp() - interval '1 minute' WHERE scheduler = 's1'",
@@ -279,7 +285,7 @@ async fn what_nobody_owns_and_what_redis_lacks_is_counted() {
     );
     nodes.0.ask(END_ALL);
     let overview = one.overview().await.unwrap();
-    assert_eq!((overview.nodes.len(), overview.unowned), (0, 3));
+    assert_eq!((overview.nodes.len(), overview.unowned), (0, 5));
 }
 
 #[tokio::test]

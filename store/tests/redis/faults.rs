@@ -3,7 +3,7 @@
 use super::support::{Owner, open, put, put_room, settings};
 use maestro_core::domain::*;
 use maestro_core::ports::{Change, CommitError, Stage, StoreError};
-use maestro_store::redis::RedisStore;
+use maestro_store::redis::{RedisSettings, RedisStore};
 use maestro_testkit::contract::store::samples::*;
 use maestro_testkit::proxy::{Network, Proxy};
 use maestro_testkit::servers::redis::RedisServer;
@@ -200,4 +200,90 @@ async fn silent_connections_are_replaced_while_they_are_in_use() {
         assert!(Instant::now() < until, "{error}");
     }
     owner.stored().await;
+}
+
+/// Commits until it is known why nothing is written. None of them may wait for an answer once the connection has ended.
+async fn refused_at_once(owner: &mut Owner<'_>, within: Duration) {
+    let until = Instant::now() + within;
+    loop {
+        let begun = Instant::now();
+        let outcome = owner.commit(&[]).await;
+        match &outcome {
+            Err(CommitError::NotApplied(cause)) => {
+                let took = begun.elapsed();
+                assert!(took < Duration::from_millis(500), "{took:?}: {cause}");
+                if cause.text().contains("cannot be reached") {
+                    assert!(cause.text().ends_with("it is tried again and again"));
+                    return;
+                }
+            }
+            // Its end is not noticed yet.
+            Err(CommitError::Unknown(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(Instant::now() < until, "{outcome:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_connection_nothing_waits_and_the_cause_is_said() {
+    let Some(mut server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    // The second one has a single connection for everything.
+    let stores = [
+        open(&server).await,
+        RedisStore::connect(&RedisSettings {
+            pool_size: 1,
+            ..settings(&server.url())
+        })
+        .await
+        .unwrap(),
+    ];
+    for epoch in [1, 2] {
+        let (mut owner, _) = Owner::of(&stores[epoch - 1], epoch as u64).await;
+        owner.put(&[]).await;
+    }
+    server.kill();
+    for (store, epoch) in stores.iter().zip([1, 2]) {
+        let mut owner = Owner {
+            store,
+            fence: maestro_core::ports::Fence {
+                scheduler: "fleet".into(),
+                epoch: Epoch(epoch),
+                previous: Seq(epoch),
+                seq: Seq(epoch + 1),
+            },
+        };
+        refused_at_once(&mut owner, Duration::from_secs(20)).await;
+        let begun = Instant::now();
+        let raised = store.raise(&[("fleet".into(), Epoch(3))]).await;
+        assert!(matches!(raised, Err(StoreError::Unavailable(_))));
+        let seq = store.stored_seq(&"fleet".into(), Epoch(2)).await;
+        assert!(matches!(seq, Err(CommitError::Unknown(_))), "{seq:?}");
+        assert!(store.takes_changes().await.is_err());
+        let is_shared = epoch == 2;
+        if is_shared {
+            assert!(store.check().await.is_err());
+        }
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(500), "{took:?}");
+        // A connection that connects again by itself finds out with its next command.
+        assert!(store.check().await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_that_was_given_up_refuses_at_once() {
+    let Some(server) = RedisServer::any().await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let url = server.url().replace(server.address(), &proxy.address());
+    let store = RedisStore::connect(&settings(&url)).await.unwrap();
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    owner.put(&[]).await;
+    proxy.set(Network::Loses);
+    refused_at_once(&mut owner, Duration::from_secs(30)).await;
 }

@@ -44,6 +44,7 @@ impl Operations {
         match result {
             WorkResult::Prepared(prepared) => {
                 fleet.set_phase(turn, SchedulerPhase::InSync);
+                fleet.showing.hurry();
                 let text = match prepared.created {
                     true => "the place for its rooms is there",
                     false => "the place for its rooms was there before, and is adopted",

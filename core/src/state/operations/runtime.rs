@@ -153,6 +153,10 @@ impl Fleet {
     /// Stores how the last attempt to make the runtime ended; an empty failure stands for success.
     pub fn put_runtime(&mut self, turn: &mut Turn, failure: String) {
         let made_at = turn.now.wall;
+        if failure.is_empty() {
+            // What failed before there was a place says nothing now.
+            self.showing.hurry();
+        }
         let record = RuntimeRecord { made_at, failure };
         turn.changes
             .push(Change::PutRuntime(Box::new(record.clone())));

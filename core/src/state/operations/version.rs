@@ -50,11 +50,15 @@ impl Operations {
             candidate,
             room: None,
         });
+        // Those before a take-over count: otherwise it would have no end where owners change often.
+        let journal = self.running(LANE).map(|running| &running.record.resume);
+        let before = journal.map_or((0, 0), |j| (j.validation_attempts, j.attempts_away));
+        let (counted, away) = before;
         self.set_progress(
             LANE,
             Progress::Version(VersionRun {
-                attempt: 0,
-                away: 0,
+                attempt: counted.saturating_add(away),
+                away,
                 phase,
             }),
         );
@@ -307,8 +311,6 @@ impl Operations {
         attempt: u32,
         Fault { cause, kind }: Fault,
     ) {
-        let text = format!("validation attempt {attempt} failed: {cause}");
-        self.note(turn, LANE, &text);
         let attempts = self.settings.validation_attempts.max(1);
         let Some(run) = self.version_run() else {
             return;
@@ -317,7 +319,10 @@ impl Operations {
         let (away, counted) = (run.away, attempt - run.away);
         if let Some(running) = self.running_mut(LANE) {
             running.record.resume.validation_attempts = counted;
+            running.record.resume.attempts_away = away;
         }
+        let text = format!("validation attempt {attempt} failed: {cause}");
+        self.note(turn, LANE, &text);
         let text = if kind == FaultKind::Lasting {
             format!("no validation room of {version} can run: {cause}")
         } else if counted >= attempts {

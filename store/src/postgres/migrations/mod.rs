@@ -15,10 +15,12 @@ const ORIGINAL: [&str; 7] = [
     include_str!("original/6.sql"),
     include_str!("original/7.sql"),
 ];
-const OURS: [&str; 3] = [
+/// A step that was on the main branch is never changed, because databases are at it: a later one is added.
+const OURS: [&str; 4] = [
     include_str!("ours/1.sql"),
     include_str!("ours/2.sql"),
     include_str!("ours/3.sql"),
+    include_str!("ours/4.sql"),
 ];
 
 /// All steps are one transaction: it is done as a whole or not at all, so that nothing is ever dirty by us. Whoever

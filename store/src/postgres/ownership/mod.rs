@@ -7,7 +7,7 @@ mod statements;
 mod unneeded;
 
 pub(crate) use looks::{current_epoch, owned_by};
-pub(crate) use unneeded::{forget, unneeded};
+pub(crate) use unneeded::{forget, unknown, unneeded};
 
 use super::connect::Database;
 use super::error::DatabaseError;

@@ -147,8 +147,9 @@ SELECT session, name, address, hosts, draining, runtime_domain, version,
     (SELECT count(*) FROM maestro_owner o WHERE o.session = n.session)
 FROM maestro_node n WHERE expires_at > clock_timestamp() ORDER BY session";
 
+/// How many of the names that [`DISCOVER`] finds have no owner.
 pub const UNOWNED: &str = "
-SELECT count(*) FROM schedulers s WHERE NOT EXISTS (
+SELECT count(*) FROM (SELECT name FROM schedulers UNION SELECT scheduler FROM maestro_runtime) s WHERE NOT EXISTS (
     SELECT FROM maestro_owner o JOIN maestro_node n ON n.session = o.session
     WHERE o.scheduler = s.name AND n.expires_at > clock_timestamp())";
 

@@ -34,6 +34,29 @@ pub async fn unneeded(database: &Database) -> Result<Vec<SchedulerName>, Databas
         .collect())
 }
 
+/// Those of these names that the database does not know at all: they have no row of an owner either.
+///
+/// # Errors
+/// If the database fails.
+pub async fn unknown(
+    database: &Database,
+    names: &[&str],
+) -> Result<Vec<SchedulerName>, DatabaseError> {
+    let statement = "
+        SELECT w.name FROM unnest($1) AS w (name)
+        WHERE NOT EXISTS (SELECT FROM maestro_owner o WHERE o.scheduler = w.name)
+            AND NOT EXISTS (SELECT FROM schedulers s WHERE s.name = w.name)
+            AND NOT EXISTS (SELECT FROM maestro_runtime r WHERE r.scheduler = w.name)
+            AND NOT EXISTS (SELECT FROM maestro_outbox b WHERE b.scheduler = w.name)
+        ORDER BY w.name LIMIT $2";
+    let asked: [Param<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&TOGETHER_MAX, Type::INT8)];
+    let rows = database.query(statement, &asked).await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.get::<_, String>(0).into())
+        .collect())
+}
+
 /// Deletes those of these rows that nobody needs, and answers their last epochs.
 ///
 /// Who takes such a name at this moment keeps it: a row is deleted only as it was seen, and who comes later makes a new

@@ -40,6 +40,8 @@ pub enum StoreCall {
     Acquire,
     Renew,
     Release,
+    /// What nobody needs any more is forgotten.
+    Forget,
 }
 
 /// The fault of one call.

@@ -266,7 +266,7 @@ impl Ownership for FakeNode {
 
     /// A test is over before there are many.
     async fn forget_unneeded(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.ask(StoreCall::Forget).await
     }
 
     async fn leave(&self) -> Result<(), StoreError> {

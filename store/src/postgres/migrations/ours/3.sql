@@ -5,9 +5,3 @@ CREATE TABLE maestro_version (
     record JSONB NOT NULL,
     PRIMARY KEY (scheduler, version)
 );
-
--- Runtimes that were created by themselves, also of names without a scheduler.
-CREATE TABLE maestro_runtime (
-    scheduler TEXT NOT NULL PRIMARY KEY,
-    record JSONB NOT NULL
-);
