@@ -7,6 +7,7 @@ mod statements;
 mod unneeded;
 
 pub(crate) use looks::{current_epoch, owned_by};
+pub(crate) use statements::count_of;
 pub(crate) use unneeded::{forget, unneeded};
 
 use super::connect::Database;
