@@ -198,8 +198,8 @@ async fn changes_go_on_after_a_lost_connection() {
 }
 
 /// Passes connections on, the first of them until it is told to fall silent: from then on its bytes go nowhere, as on
-/// the way to a machine that is gone.
-async fn silenced(url: &str, silence: Arc<Notify>) -> String {
+/// the way to a machine that is gone, until it is told to go on: then what was sent meanwhile arrives.
+async fn silenced(url: &str, silence: Arc<Notify>, again: Arc<Notify>) -> String {
     let (_, place) = url.split_once('@').unwrap();
     let server = place.split('/').next().unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -207,14 +207,17 @@ async fn silenced(url: &str, silence: Arc<Notify>) -> String {
     tokio::spawn(async move {
         for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
             let (mut client, _) = listener.accept().await.unwrap();
-            let (server, silence) = (server.clone(), silence.clone());
+            let (server, silence, again) = (server.clone(), silence.clone(), again.clone());
             tokio::spawn(async move {
                 let mut server = TcpStream::connect(server).await.unwrap();
-                let both = tokio::io::copy_bidirectional(&mut client, &mut server);
                 tokio::select! {
-                    _ = both => {}
-                    () = silence.notified(), if is_first => std::future::pending().await,
+                    biased;
+                    () = silence.notified(), if is_first => {}
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
                 }
+                again.notified().await;
+                // The client may be gone.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             });
         }
     });
@@ -227,7 +230,7 @@ async fn a_peer_that_is_gone_without_a_word_is_noticed() {
         return;
     };
     let silence = Arc::new(Notify::new());
-    let far = open(&silenced(nodes.0.url(), silence.clone()).await);
+    let far = open(&silenced(nodes.0.url(), silence.clone(), Arc::default()).await);
     let (one, two) = (nodes.named("one:1"), member("two:2"));
     let two = PostgresOwnership::new(far, two, LONG);
     own(&one, "a").await;
@@ -524,4 +527,30 @@ async fn a_session_without_an_end_is_the_trouble_of_its_node_alone() {
     };
     let ends = timeout(SOON, taken).await;
     assert!(ends.is_ok(), "a dead node keeps its schedulers for ever");
+}
+
+#[tokio::test]
+async fn a_renewal_that_the_network_held_up_brings_no_node_back_that_has_left() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (silence, again) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let far = open(&silenced(nodes.0.url(), silence.clone(), again.clone()).await);
+    let me = member("one:1");
+    let one = PostgresOwnership::new(far, me.clone(), SHORT);
+    one.renew(&[]).await.unwrap();
+    let backends = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    silence.notify_one();
+    assert!(one.renew(&[]).await.is_err(), "it is on its way");
+    // As this node, over another connection.
+    let same = PostgresOwnership::new(open(nodes.0.url()), me, LONG);
+    same.leave().await.unwrap();
+    drop(same);
+    again.notify_one();
+    eventually(SOON, "it arrives, and its connection ends", || {
+        nodes.0.ask(backends) == ["0"]
+    })
+    .await;
+    assert_eq!(nodes.0.ask("SELECT count(*) FROM maestro_node"), ["0"]);
 }

@@ -30,8 +30,11 @@ pub(crate) use count_of;
 /// An end that is further off than any session lasts, such as `infinity`, is no node's: it becomes that of a renewal, so
 /// that a node which lives sets its own and one that does not loses its schedulers.
 ///
-/// A session that was deleted begins anew without its schedulers: another node may be taking them at this moment.
-/// What this statement sees of the others is true until their new end.
+/// A session that was deleted begins anew ($11) without its schedulers: another node may be taking them at this moment.
+/// What this statement sees of the others is true until their new end. Usually it is not let begin: the network may hold
+/// a renewal up until its node has left, and that would bring the node back.
+///
+/// The first column of each row says whether the session lives. Without schedulers there is one row.
 pub const RENEW: &str = "
 WITH extended AS (
     UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
@@ -50,7 +53,7 @@ WITH extended AS (
 ), begun AS (
     INSERT INTO maestro_node (session, expires_at, name, address, hosts, draining, runtime_domain, version)
     SELECT $1, clock_timestamp() + make_interval(secs => $2), $3, $4, $5, $10, $6, $7
-    WHERE NOT EXISTS (SELECT FROM extended)
+    WHERE $11 AND NOT EXISTS (SELECT FROM extended)
     ON CONFLICT (session) DO UPDATE SET expires_at = excluded.expires_at
     RETURNING session
 ), swept AS (
@@ -67,8 +70,9 @@ WITH extended AS (
     UPDATE maestro_owner o SET session = NULL FROM orphaned l WHERE o.scheduler = l.scheduler AND o.session = $1
     RETURNING pg_notify('maestro_owner', json_build_object('scheduler', o.scheduler)::text)
 )
-SELECT EXISTS (SELECT FROM extended) AND o.scheduler IS NOT NULL
-FROM unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place)
+SELECT l.lives, EXISTS (SELECT FROM extended) AND o.scheduler IS NOT NULL
+FROM (SELECT EXISTS (SELECT FROM extended) OR EXISTS (SELECT FROM begun) AS lives) l
+LEFT JOIN unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place) ON TRUE
 LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler AND o.epoch = w.epoch AND o.session = $1
 ORDER BY w.place";
 
