@@ -64,3 +64,19 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_was_given_up_is_not_renewed() {
+        let at = |seconds| Mono::default().plus(Duration::from_secs(seconds));
+        let lease = Lease::new(Epoch(1), at(3));
+        assert_eq!(lease.left(at(1)), Duration::from_secs(2));
+        lease.give_up();
+        // A renewal was under way.
+        lease.extend(at(6));
+        assert_eq!(lease.left(at(1)), Duration::ZERO);
+    }
+}

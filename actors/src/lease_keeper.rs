@@ -169,7 +169,7 @@ mod tests {
     use maestro_core::ports::{Clock, Ownership};
     use maestro_core::settings::CoreSettings;
     use maestro_testkit::fake::{
-        FakeForwarders, FakeRuntime, FakeStore, ManualClock, StoreCall, StoreFault,
+        FakeForwarders, FakeRuntime, FakeStore, Gate, ManualClock, StoreCall, StoreFault,
     };
     use parking_lot::Mutex;
     use std::sync::Arc;
@@ -345,6 +345,24 @@ mod tests {
             live.gauge.count(Turn::Probe);
             assert!(w.round().await.is_empty(), "an idle one rests");
             assert_eq!(w.left(&live), 3 * RENEWAL);
+        });
+    }
+
+    #[test]
+    fn a_lease_counts_from_before_the_store_was_asked() {
+        test(|mut w| async move {
+            let live = w.owner("fleet").await;
+            let gate = Gate::closed();
+            w.store
+                .fail(StoreCall::Renew, StoreFault::Held(gate.clone()));
+            let clock = w.clock.clone();
+            let late = async {
+                gate.reached_by(1).await;
+                clock.advance(RENEWAL);
+                gate.open();
+            };
+            tokio::join!(w.keeper.round(), late);
+            assert_eq!(w.left(&live), 2 * RENEWAL);
         });
     }
 

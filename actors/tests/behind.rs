@@ -141,6 +141,33 @@ fn a_store_that_loses_the_repair_as_well_is_repaired_again() {
 }
 
 #[test]
+fn a_store_that_loses_more_during_the_repair_is_repaired_from_there() {
+    Setup::fleet(2).patient().run(|w| async move {
+        w.running(FLEET).await;
+        for i in 0..2 {
+            w.ping(&room_id(i), PingStatus::Occupied).await.unwrap();
+        }
+        w.store.lose_last_commit(FLEET);
+        let gate = Gate::closed();
+        let (mut commits, held) = (0, gate.clone());
+        w.store.fail_when(move |call, _| {
+            commits += u32::from(call == StoreCall::Commit);
+            let is_repair = call == StoreCall::Commit && commits == 2;
+            is_repair.then(|| StoreFault::Held(held.clone()))
+        });
+        let told = w.spawn_ping(&room_id(0), PingStatus::Ready);
+        gate.reached_by(1).await;
+        w.store.lose_rooms_and_operations(FLEET);
+        gate.open();
+        let told = tokio::time::timeout(LONG, told).await;
+        told.expect("it is repaired").unwrap().unwrap();
+        use RoomStatus::{Occupied, Ready};
+        assert_eq!(stored_statuses(&w), [Ready, Occupied]);
+        assert_eq!((w.restarts(), republished(&w)), (0, 1), "it is one episode");
+    });
+}
+
+#[test]
 fn steady_pings_notice_it_too() {
     Setup::fleet(2).patient().run(|w| async move {
         w.running(FLEET).await;

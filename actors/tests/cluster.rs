@@ -4,7 +4,7 @@ mod support;
 
 use maestro_actors::{CallError, Location, Node, NodeParts};
 use maestro_core::domain::*;
-use maestro_core::ports::Member;
+use maestro_core::ports::{Member, Ownership};
 use maestro_core::rules::placement;
 use maestro_core::state::{Command, Reply};
 use maestro_testkit::build;
@@ -333,5 +333,35 @@ fn what_nobody_waits_for_delays_no_take_over() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         let asked = || cluster.store.calls(StoreCall::Forget) == 1;
         eventually(LONG, "what is unneeded is forgotten", asked).await;
+    });
+}
+
+/// A store that takes no renewals shows the sessions of all nodes as ended.
+#[test]
+fn a_node_whose_session_has_ended_believes_no_end_of_others() {
+    run_with(1, |cluster| async move {
+        let one = cluster.join("one:1");
+        let is_owned = || one.owned().len() == 1;
+        eventually(LONG, "it is owned", is_owned).await;
+        let theirs = "theirs";
+        cluster
+            .store
+            .insert(build::scheduler(theirs).build(), [], []);
+        cluster.store.steal(theirs, "two:2");
+        let is_known = || {
+            let owner = one.node.directory().locate(theirs);
+            matches!(owner, Ok(Some(Location::Remote(holder))) if holder.address == "two:2")
+        };
+        eventually(LONG, "the other is known", is_known).await;
+        // Its session ends no earlier than that of this node.
+        cluster.store.node("two:2").renew(&[]).await.unwrap();
+        for call in [StoreCall::Renew, StoreCall::Acquire] {
+            cluster.store.fail_always(call, StoreFault::NotApplied);
+        }
+        for _ in 0..300 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(is_known(), "what is known of owners stays");
+        }
+        cluster.store.heal();
     });
 }

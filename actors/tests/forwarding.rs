@@ -184,6 +184,17 @@ fn a_change_that_cannot_be_stored_silences_its_room_only() {
         // Now events wait for nothing.
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         assert_eq!(told_of(&w, "one", 0, 4).await.len(), 4);
+        // Not for the commits of others either.
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let other = w.spawn_ping(&room_id(1), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        assert_eq!(told_of(&w, "one", 0, 5).await.len(), 5);
+        assert_eq!(gate.waiting(), 1, "that commit is still under way");
+        gate.open();
+        other.await.unwrap().unwrap();
     });
 }
 

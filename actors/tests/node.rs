@@ -4,7 +4,7 @@ mod support;
 
 use maestro_actors::CallError;
 use maestro_core::domain::*;
-use maestro_core::ports::{ContainerProcess, RuntimeError};
+use maestro_core::ports::{Claim, ContainerProcess, Ownership, RuntimeError};
 use maestro_core::state::{Command, RefusalKind, Reply};
 use maestro_testkit::build;
 use maestro_testkit::eventually;
@@ -79,6 +79,37 @@ fn a_scheduler_comes_into_being_by_its_creation_alone() {
         eventually(LONG, "its owner goes", gone).await;
         w.node.ask("new", create("new"), None).await.unwrap();
         assert!(w.store.stored_scheduler("new").is_some());
+    });
+}
+
+#[test]
+fn who_comes_second_with_a_name_is_told_so() {
+    Setup::empty().patient().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let document = build::scheduler("new").replicas(0).build();
+        let create = Command::CreateScheduler(Box::new(document.clone()));
+        let second = w.spawn(|w| Box::pin(async move { w.node.ask("new", create, None).await }));
+        gate.reached_by(1).await;
+        // Another program creates it at the same time.
+        w.store.insert(document, [], []);
+        gate.open();
+        let (kind, text) = refused(second.await.unwrap());
+        assert_eq!(kind, RefusalKind::AlreadyExists, "{text}");
+    });
+}
+
+/// What a claim without an answer has taken is this node's own, and nobody else would take it.
+#[test]
+fn what_the_store_has_as_this_nodes_own_is_taken() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.store.insert(build::scheduler("late").build(), [], []);
+        let claims = w.store.acquire(&["late".into()]).await.unwrap();
+        assert!(matches!(claims[..], [Claim::Owned { .. }]));
+        w.running("late").await;
     });
 }
 

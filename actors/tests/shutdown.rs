@@ -122,6 +122,24 @@ fn a_shutdown_returns_while_the_store_is_silent() {
 }
 
 #[test]
+fn a_last_attempt_to_write_takes_no_longer_than_two_seconds() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.store
+            .fail_always(StoreCall::Commit, StoreFault::Held(Gate::closed()));
+        w.store
+            .fail_always(StoreCall::StoredSeq, StoreFault::NotApplied);
+        let ping = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        eventually(LONG, "a change waits", || w.handled("ping") == 1).await;
+        let began = Instant::now();
+        w.node.shutdown().await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        let _ = ping.await.expect("the task ends");
+    });
+}
+
+#[test]
 fn a_shutdown_returns_while_nothing_can_be_loaded() {
     for call in [StoreCall::Discover, StoreCall::Acquire, StoreCall::Load] {
         let setup = Setup::fleet(1);

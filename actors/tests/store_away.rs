@@ -436,3 +436,16 @@ fn what_cannot_be_read_is_tried_ever_more_seldom_and_at_once_when_ordered() {
         assert!(first.await.unwrap().is_err());
     });
 }
+
+#[test]
+fn a_lease_counts_from_before_the_store_was_asked() {
+    let seldom = |s: &mut maestro_actors::ActorSettings| s.lease_renewal = LONG;
+    let setup = Setup::fleet(1).settings(seldom);
+    let slow = Duration::from_millis(2_500);
+    setup.store.fail(StoreCall::Load, StoreFault::Slow(slow));
+    setup.run(|w| async move {
+        w.running(FLEET).await;
+        let left = w.view().scheduler.unwrap().lease_left_ms;
+        assert!((1..=500).contains(&left), "{left} ms");
+    });
+}

@@ -4,7 +4,7 @@ mod support;
 
 use maestro_actors::{CallError, Location};
 use maestro_core::domain::{PingStatus, RoomStatus};
-use maestro_core::ports::Change;
+use maestro_core::ports::{Change, Ownership};
 use maestro_core::state::{Command, RefusalKind};
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, RuntimeCall, StoreCall, StoreFault};
@@ -424,5 +424,59 @@ fn an_older_steady_ping_does_not_undo_a_change() {
             !touches_of_it().contains(&PingStatus::Ready),
             "an older one is written behind the change"
         );
+    });
+}
+
+/// A writer whose commit does not end yet.
+async fn writing(w: &World) -> Gate {
+    let gate = Gate::closed();
+    w.store
+        .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+    drop(w.spawn_ping(&room_id(0), PingStatus::Occupied));
+    gate.reached_by(1).await;
+    gate
+}
+
+/// Less than the last attempt of a writer.
+const MOMENT: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_scheduler_is_given_back_when_nothing_of_its_owner_is_left() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        w.store.set_lease(LONG);
+        let other = w.store.node("elsewhere:1");
+        other.renew(&[]).await.unwrap();
+        let gate = writing(&w).await;
+        assert!(w.node.drain(true, true).await.unwrap());
+        let ends = || w.node.directory().find(FLEET).is_err();
+        eventually(LONG, "it is handed over", ends).await;
+        tokio::time::sleep(MOMENT).await;
+        assert_eq!((gate.waiting(), w.store.calls(StoreCall::Release)), (1, 0));
+        gate.open();
+        let is_free = || w.store.owner_of(FLEET).is_none();
+        eventually(LONG, "it is given back", is_free).await;
+        assert_eq!(stored_status(&w, 0), RoomStatus::Occupied);
+    });
+}
+
+#[test]
+fn the_next_incarnation_begins_when_nothing_of_the_last_one_is_left() {
+    Setup::fleet(1).run(|w| async move {
+        w.running(FLEET).await;
+        let claims = w.store.calls(StoreCall::Acquire);
+        let gate = writing(&w).await;
+        let again = w.spawn(|w| Box::pin(async move { w.node.reload(FLEET).await }));
+        let ends = || w.view().state != "running";
+        eventually(LONG, "it ends", ends).await;
+        tokio::time::sleep(MOMENT).await;
+        assert_eq!(
+            (gate.waiting(), w.store.calls(StoreCall::Acquire)),
+            (1, claims)
+        );
+        gate.open();
+        again.await.unwrap().unwrap();
+        w.running(FLEET).await;
+        assert_eq!(w.rooms("occupied"), 1, "it was written before");
     });
 }

@@ -9,6 +9,7 @@ use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_testkit::contract::store::samples::{operation, room, scheduler};
 use maestro_testkit::contract::store::{Harness, Owner, Ports};
+use maestro_testkit::eventually;
 use maestro_testkit::store_contract;
 use std::time::{Duration, Instant};
 use stores::Stores;
@@ -17,6 +18,8 @@ use uuid::Uuid;
 
 /// Far longer than a connection takes to come back.
 const LONG: Duration = Duration::from_secs(60);
+/// For what a slow machine reaches late.
+const SOON: Duration = Duration::from_secs(20);
 
 impl Stores {
     async fn ports(&self) -> Ports {
@@ -597,4 +600,33 @@ async fn a_snapshot_replaces_what_the_outbox_has_from_before() {
     ];
     assert!(owner.commit(snapshot).await.is_err());
     assert_eq!(stores.rows("SELECT seq FROM maestro_outbox"), ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_tells_the_cause_that_is_left() {
+    let Some(stores) = Stores::start().await else {
+        return;
+    };
+    let ports = stores.ports().await;
+    let mut owner = Owner::of(&ports, "fleet").await;
+    stores.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(owner.commit(created()).await.is_err());
+    let full = ports.store.outage().unwrap();
+    stores.redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    stores.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually(SOON, "the replica is told", || {
+        ports
+            .store
+            .outage()
+            .is_some_and(|now| now.cause.contains("replica"))
+    })
+    .await;
+    let now = ports.store.outage().unwrap();
+    assert!(
+        full.cause != now.cause && full.since == now.since,
+        "{full:?} {now:?}"
+    );
+    stores.redis.ask(&["REPLICAOF", "NO", "ONE"]);
+    eventually(SOON, "it is over", || ports.store.outage().is_none()).await;
+    owner.put(created()).await;
 }

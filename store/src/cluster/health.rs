@@ -34,6 +34,28 @@ impl Health {
         }
     }
 
+    /// What keeps the stores from changes, as a look at both has just found. A cause that none of them gives any more
+    /// makes way for one that lasts: who repairs has to know what is left. The outage goes on.
+    pub fn found(&self, causes: &[String]) {
+        let Some(first) = causes.first() else {
+            return self.works();
+        };
+        let mut outage = self.outage.lock();
+        // A change may have succeeded since.
+        let Some(known) = outage
+            .as_ref()
+            .filter(|known| !causes.contains(&known.cause))
+        else {
+            return;
+        };
+        tracing::error!(
+            cause = first,
+            "the stores still take no changes, for another cause"
+        );
+        let (since, cause) = (known.since, first.clone());
+        *outage = Some(Arc::new(Outage { since, cause }));
+    }
+
     /// A change succeeded.
     pub fn works(&self) {
         // Nearly always there is none, and this is called for every change.
@@ -63,6 +85,25 @@ mod tests {
         let outage = health.outage().unwrap();
         assert_eq!(outage.cause, "Redis: OOM", "what began it");
         health.works();
+        assert_eq!(health.outage(), None);
+    }
+    #[test]
+    fn a_cause_that_is_over_makes_way_for_one_that_lasts() {
+        let health = Health::default();
+        let causes = |causes: &[&str]| causes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
+        health.found(&causes(&["Redis: OOM"]));
+        assert_eq!(health.outage(), None, "only a change begins an outage");
+        health.failed("Redis: OOM");
+        let begun = health.outage().unwrap();
+        health.found(&causes(&["Postgres is away", "Redis: OOM"]));
+        assert_eq!(health.outage().unwrap(), begun, "it is not over");
+        health.found(&causes(&["Postgres is away"]));
+        let now = health.outage().unwrap();
+        assert_eq!(
+            (now.since, now.cause.as_str()),
+            (begun.since, "Postgres is away")
+        );
+        health.found(&[]);
         assert_eq!(health.outage(), None);
     }
 }

@@ -76,10 +76,18 @@ async fn probe(database: Database, redis: Arc<RedisStore>, health: Arc<Health>) 
         while health.outage().is_some() {
             tokio::time::sleep(PROBE).await;
             let (postgres, redis) = tokio::join!(postgres_works(&database), redis.takes_changes());
-            if postgres.is_ok() && redis.is_ok() {
-                health.works();
-            }
+            let postgres = postgres.map_err(StoreError::from);
+            let errors = [postgres.err(), redis.err()].into_iter().flatten();
+            health.found(&errors.map(words).collect::<Vec<_>>());
         }
+    }
+}
+
+/// As a change that fails would say it.
+fn words(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable(cause) | StoreError::Corrupt(cause) => cause.text().to_owned(),
+        fenced @ StoreError::Fenced { .. } => fenced.to_string(),
     }
 }
 

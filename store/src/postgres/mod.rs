@@ -17,7 +17,7 @@ pub use connect::{Database, OpenError, Param, PostgresSettings, Transaction};
 pub use error::{DatabaseError, Outcome};
 pub use migrations::{MigrateError, Migrated, migrate};
 pub use ownership::PostgresOwnership;
-pub(crate) use ownership::{current_epoch, forget, owned_by, unknown, unneeded};
+pub(crate) use ownership::{count_of, current_epoch, forget, owned_by, unknown, unneeded};
 pub use session::Session;
 pub use tls::TlsError;
 pub use url::{Place, UrlError, check_url};

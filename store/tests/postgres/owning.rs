@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(60);
+/// A session that ends within a test, and lasts longer than a busy machine takes to answer.
+const SHORT: Duration = Duration::from_secs(2);
 const END_ALL: &str =
     "UPDATE maestro_node SET expires_at = clock_timestamp() - interval '1 millisecond'";
 
@@ -196,8 +198,8 @@ async fn changes_go_on_after_a_lost_connection() {
 }
 
 /// Passes connections on, the first of them until it is told to fall silent: from then on its bytes go nowhere, as on
-/// the way to a machine that is gone.
-async fn silenced(url: &str, silence: Arc<Notify>) -> String {
+/// the way to a machine that is gone, until it is told to go on: then what was sent meanwhile arrives.
+async fn silenced(url: &str, silence: Arc<Notify>, again: Arc<Notify>) -> String {
     let (_, place) = url.split_once('@').unwrap();
     let server = place.split('/').next().unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -205,14 +207,17 @@ async fn silenced(url: &str, silence: Arc<Notify>) -> String {
     tokio::spawn(async move {
         for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
             let (mut client, _) = listener.accept().await.unwrap();
-            let (server, silence) = (server.clone(), silence.clone());
+            let (server, silence, again) = (server.clone(), silence.clone(), again.clone());
             tokio::spawn(async move {
                 let mut server = TcpStream::connect(server).await.unwrap();
-                let both = tokio::io::copy_bidirectional(&mut client, &mut server);
                 tokio::select! {
-                    _ = both => {}
-                    () = silence.notified(), if is_first => std::future::pending().await,
+                    biased;
+                    () = silence.notified(), if is_first => {}
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
                 }
+                again.notified().await;
+                // The client may be gone.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             });
         }
     });
@@ -225,7 +230,7 @@ async fn a_peer_that_is_gone_without_a_word_is_noticed() {
         return;
     };
     let silence = Arc::new(Notify::new());
-    let far = open(&silenced(nodes.0.url(), silence.clone()).await);
+    let far = open(&silenced(nodes.0.url(), silence.clone(), Arc::default()).await);
     let (one, two) = (nodes.named("one:1"), member("two:2"));
     let two = PostgresOwnership::new(far, two, LONG);
     own(&one, "a").await;
@@ -431,4 +436,127 @@ async fn a_session_that_left_does_not_begin_again() {
     assert!(one.acquire(&["s".into()]).await.is_err());
     assert_eq!(nodes.0.ask("SELECT count(*) FROM maestro_node"), ["0"]);
     own(&nodes.named("two:2"), "s").await;
+}
+
+#[tokio::test]
+async fn a_count_of_owners_that_nobody_counted_keeps_no_name_from_its_owner() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    let mut highest = own(&one, "well").await;
+    let rubbish = [
+        "",
+        "many",
+        "-3",
+        "9223372036854775807",
+        "99999999999999999999",
+    ];
+    for (n, value) in rubbish.iter().enumerate() {
+        nodes.0.ask(&format!(
+            "INSERT INTO maestro_setting (key, value) VALUES ('epochs', '{value}')
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        ));
+        // Beside one that is stored, as a node asks.
+        let name = SchedulerName::from(format!("new-{n}").as_str());
+        let claims = one.acquire(&["well".into(), name.clone()]).await.unwrap();
+        let [Claim::Owned { .. }, Claim::Owned { epoch, .. }] = claims[..] else {
+            panic!("{value:?}: {claims:?}");
+        };
+        // Redis can compare it, and whoever had the name before had a lower one.
+        assert!(epoch > highest && epoch.0 < 1 << 50, "{value:?}: {epoch:?}");
+        highest = epoch;
+        one.release(&[(name.clone(), epoch)]).await.unwrap();
+        one.forget_unneeded().await.unwrap();
+        let epoch = own(&one, name.as_str()).await;
+        assert!(epoch > highest, "{value:?}: {epoch:?}");
+        highest = epoch;
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_that_nobody_counted_stops_no_other_scheduler() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.named("one:1");
+    let names = ["huge", "negative", "well"].map(SchedulerName::from);
+    one.acquire(&names).await.unwrap();
+    nodes.0.ask(
+        "UPDATE maestro_owner SET session = NULL;
+         UPDATE maestro_owner SET epoch = 9223372036854775807 WHERE scheduler = 'huge';
+         UPDATE maestro_owner SET epoch = -5 WHERE scheduler = 'negative'",
+    );
+    let claims = one.acquire(&names).await.unwrap();
+    for claim in &claims {
+        assert!(
+            matches!(claim, Claim::Owned { epoch, .. } if (2..1 << 50).contains(&epoch.0)),
+            "{claims:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_without_an_end_is_the_trouble_of_its_node_alone() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let one = nodes.node(member("one:1"), SHORT).await;
+    let (alive, dead) = (nodes.named("alive:2"), nodes.named("dead:3"));
+    let kept = own(&alive, "kept").await;
+    let left = own(&dead, "left").await;
+    one.renew(&[]).await.unwrap();
+    for end in ["infinity", "200000-01-01"] {
+        nodes.0.ask(&format!(
+            "UPDATE maestro_node SET expires_at = '{end}' WHERE address <> 'one:1'"
+        ));
+        let overview = one.overview().await.unwrap();
+        assert_eq!(overview.nodes.len(), 3);
+        assert!(
+            overview
+                .nodes
+                .iter()
+                .all(|n| n.left <= Some(Duration::from_secs(3600)))
+        );
+        one.renew(&[]).await.unwrap();
+        // Who lives renews in time, and keeps what it has.
+        let held = [("kept".into(), kept)];
+        assert_eq!(alive.renew(&held).await.unwrap(), [Renewal::Held(LONG)]);
+    }
+    let taken = async {
+        loop {
+            let claims = one.acquire(&["left".into()]).await.unwrap();
+            if matches!(claims[0], Claim::Owned { epoch, .. } if epoch > left) {
+                return;
+            }
+        }
+    };
+    let ends = timeout(SOON, taken).await;
+    assert!(ends.is_ok(), "a dead node keeps its schedulers for ever");
+}
+
+#[tokio::test]
+async fn a_renewal_that_the_network_held_up_brings_no_node_back_that_has_left() {
+    let Some(nodes) = nodes().await else {
+        return;
+    };
+    let (silence, again) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let far = open(&silenced(nodes.0.url(), silence.clone(), again.clone()).await);
+    let me = member("one:1");
+    let one = PostgresOwnership::new(far, me.clone(), SHORT);
+    one.renew(&[]).await.unwrap();
+    let backends = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    silence.notify_one();
+    assert!(one.renew(&[]).await.is_err(), "it is on its way");
+    // As this node, over another connection.
+    let same = PostgresOwnership::new(open(nodes.0.url()), me, LONG);
+    same.leave().await.unwrap();
+    drop(same);
+    again.notify_one();
+    eventually(SOON, "it arrives, and its connection ends", || {
+        nodes.0.ask(backends) == ["0"]
+    })
+    .await;
+    assert_eq!(nodes.0.ask("SELECT count(*) FROM maestro_node"), ["0"]);
 }

@@ -121,6 +121,33 @@ async fn a_replica_and_a_user_without_rights_change_nothing() {
     assert_eq!(owner.stored().await.rooms.len(), 1);
 }
 
+/// What the script cannot look at before its first write is a command that the server refuses.
+#[tokio::test]
+async fn a_batch_that_fails_halfway_counts_as_not_applied() {
+    let Some(server) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let store = open(&server).await;
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    owner
+        .put(&[put_room(&room("r-1", RoomStatus::Ready))])
+        .await;
+    let changes = [
+        put_room(&room("r-2", RoomStatus::Ready)),
+        Change::DeleteRoom("r-1".into()),
+    ];
+    server.ask(&["ACL", "SETUSER", "default", "-unlink"]);
+    let failed = owner.commit(&changes).await;
+    assert!(failed.is_err(), "{failed:?}");
+    let seq = store.stored_seq(&"fleet".into(), Epoch(1)).await;
+    assert_eq!(seq.unwrap(), Seq(1), "its writer tries it again");
+    server.ask(&["ACL", "SETUSER", "default", "+unlink"]);
+    owner.put(&changes).await;
+    let rooms = owner.stored().await.rooms;
+    assert_eq!(rooms.len(), 1);
+    assert_eq!(rooms[0].id, "r-2".into());
+}
+
 /// Connections are cut again and again while batches are written: the stored seq says what became of each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_connection_is_decided_by_the_stored_seq() {

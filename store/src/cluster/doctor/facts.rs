@@ -1,6 +1,7 @@
 //! What both stores have, as it is read for a report.
 
 use crate::cluster::ClusterStore;
+use crate::postgres::count_of;
 use crate::postgres::reads::{self, StoredRows};
 use crate::postgres::rows::count;
 use crate::redis::{Found, Oddity, parse_fence};
@@ -19,7 +20,11 @@ SELECT o.scheduler, o.epoch, o.seq, o.session IS NOT NULL,
 FROM maestro_owner o LEFT JOIN maestro_node n ON n.session = o.session
 ORDER BY o.scheduler";
 const OUTBOX: &str = "SELECT scheduler, max(seq) FROM maestro_outbox GROUP BY scheduler";
-const FORGOTTEN: &str = "SELECT value::bigint FROM maestro_setting WHERE key = 'epochs'";
+const FORGOTTEN: &str = concat!(
+    "SELECT ",
+    count_of!("value"),
+    " FROM maestro_setting WHERE key = 'epochs'"
+);
 /// Schedulers that are read together.
 const TOGETHER: usize = 100;
 /// An operation this young may be on its way into its queue.

@@ -7,6 +7,7 @@ mod statements;
 mod unneeded;
 
 pub(crate) use looks::{current_epoch, owned_by};
+pub(crate) use statements::count_of;
 pub(crate) use unneeded::{forget, unknown, unneeded};
 
 use super::connect::Database;
@@ -49,7 +50,7 @@ pub struct PostgresOwnership {
     /// Whether the process is drained, as was last heard: its row is lost with its session.
     draining: AtomicBool,
     /// The process has left. Locked by renewals while they run, because one that reaches the database after the session
-    /// was deleted begins it anew.
+    /// was deleted may begin it anew.
     has_left: RwLock<bool>,
     names: Names,
 }
@@ -81,12 +82,27 @@ impl PostgresOwnership {
         }
     }
 
-    /// Whether each is still held.
+    /// Whether each is still held. A session that is not there, or not any more, begins.
     async fn extend(&self, held: &[(SchedulerName, Epoch)]) -> Result<Vec<bool>, StoreError> {
         let has_left = self.has_left.read().await;
         if *has_left {
             return Err(StoreError::Unavailable("this node has left".into()));
         }
+        let mut rows = self.send_renewal(held, false).await?;
+        let lives = |rows: &[Row]| rows.first().is_some_and(|row| row.get(0));
+        if !lives(&rows) {
+            rows = self.send_renewal(held, true).await?;
+        }
+        // Without schedulers the row is that of none.
+        let all = rows.iter().take(held.len());
+        Ok(all.map(|row| row.get(1)).collect())
+    }
+
+    async fn send_renewal(
+        &self,
+        held: &[(SchedulerName, Epoch)],
+        begins: bool,
+    ) -> Result<Vec<Row>, StoreError> {
         let (names, epochs) = columns(held);
         let seconds = self.ttl.as_secs_f64();
         let Member {
@@ -99,7 +115,7 @@ impl PostgresOwnership {
             ..
         } = &self.member;
         let draining = self.draining.load(Relaxed);
-        let params: [super::Param<'_>; 10] = [
+        let params: [super::Param<'_>; 11] = [
             (session, Type::UUID),
             (&seconds, Type::FLOAT8),
             (name, Type::TEXT),
@@ -110,11 +126,11 @@ impl PostgresOwnership {
             (&names, Type::TEXT_ARRAY),
             (&epochs, Type::INT8_ARRAY),
             (&draining, Type::BOOL),
+            (&begins, Type::BOOL),
         ];
         // An answer after the end of the session would be of no use.
         let asked = timeout(self.ttl, self.database.change(RENEW, &params)).await;
-        let rows = asked.map_err(|_| self.late())??;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        Ok(asked.map_err(|_| self.late())??)
     }
 
     /// Gives back what claims without an answer may have taken. A claim that begins meanwhile is safe: it is not

@@ -3,6 +3,21 @@
 //! Rows of nodes are locked before those of owners, and owners by name, so that nodes do not wait for each other in a
 //! circle. What frees or takes a scheduler tells so on the channel `maestro_owner`.
 
+/// A count of owners as it is stored. What no Maestro has counted (no number, or one beyond what Redis can compare) is
+/// taken for the milliseconds since 1970: no former owner had as many before it, and so none is let in again.
+macro_rules! count_of {
+    ($stored:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $stored,
+            " ~ '^[0-9]{1,15}$' THEN (",
+            $stored,
+            ")::bigint ELSE (extract(epoch FROM clock_timestamp()) * 1000)::bigint END"
+        )
+    };
+}
+pub(crate) use count_of;
+
 /// Keeps a session alive and answers for the schedulers that it holds; $8 and $9 are their names and epochs. $10: the
 /// process is drained, which a session that begins anew has to say again.
 ///
@@ -12,8 +27,14 @@
 /// schedulers, with rooms that perhaps nobody else can see, stay where they are. A row that is locked is being
 /// renewed or deleted.
 ///
-/// A session that was deleted begins anew without its schedulers: another node may be taking them at this moment.
-/// What this statement sees of the others is true until their new end.
+/// An end that is further off than any session lasts, such as `infinity`, is no node's: it becomes that of a renewal, so
+/// that a node which lives sets its own and one that does not loses its schedulers.
+///
+/// A session that was deleted begins anew ($11) without its schedulers: another node may be taking them at this moment.
+/// What this statement sees of the others is true until their new end. Usually it is not let begin: the network may hold
+/// a renewal up until its node has left, and that would bring the node back.
+///
+/// The first column of each row says whether the session lives. Without schedulers there is one row.
 pub const RENEW: &str = "
 WITH extended AS (
     UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
@@ -22,8 +43,9 @@ WITH extended AS (
     RETURNING n.session, mine.ended_at
 ), lapsed_too AS (
     SELECT o.session FROM maestro_node o JOIN extended e ON o.session <> e.session
-    WHERE e.ended_at <= clock_timestamp() AND o.expires_at <= clock_timestamp()
-        AND o.expires_at > e.ended_at - make_interval(secs => $2)
+    WHERE (e.ended_at <= clock_timestamp() AND o.expires_at <= clock_timestamp()
+            AND o.expires_at > e.ended_at - make_interval(secs => $2))
+        OR o.expires_at > clock_timestamp() + interval '1 hour'
     FOR UPDATE OF o SKIP LOCKED
 ), spared AS (
     UPDATE maestro_node n SET expires_at = clock_timestamp() + make_interval(secs => $2)
@@ -31,7 +53,7 @@ WITH extended AS (
 ), begun AS (
     INSERT INTO maestro_node (session, expires_at, name, address, hosts, draining, runtime_domain, version)
     SELECT $1, clock_timestamp() + make_interval(secs => $2), $3, $4, $5, $10, $6, $7
-    WHERE NOT EXISTS (SELECT FROM extended)
+    WHERE $11 AND NOT EXISTS (SELECT FROM extended)
     ON CONFLICT (session) DO UPDATE SET expires_at = excluded.expires_at
     RETURNING session
 ), swept AS (
@@ -48,8 +70,9 @@ WITH extended AS (
     UPDATE maestro_owner o SET session = NULL FROM orphaned l WHERE o.scheduler = l.scheduler AND o.session = $1
     RETURNING pg_notify('maestro_owner', json_build_object('scheduler', o.scheduler)::text)
 )
-SELECT EXISTS (SELECT FROM extended) AND o.scheduler IS NOT NULL
-FROM unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place)
+SELECT l.lives, EXISTS (SELECT FROM extended) AND o.scheduler IS NOT NULL
+FROM (SELECT EXISTS (SELECT FROM extended) OR EXISTS (SELECT FROM begun) AS lives) l
+LEFT JOIN unnest($8, $9) WITH ORDINALITY AS w (scheduler, epoch, place) ON TRUE
 LEFT JOIN maestro_owner o ON o.scheduler = w.scheduler AND o.epoch = w.epoch AND o.session = $1
 ORDER BY w.place";
 
@@ -62,7 +85,8 @@ ORDER BY w.place";
 /// of it under way is waited for, and one that comes later finds no row. What is committed while this runs is not seen,
 /// so a row is taken only as it was seen. A row that is locked, such as by an owner that was stopped in the middle of a
 /// commit, is passed over: this keeps the own session locked, and nothing may hold up its renewal.
-pub const ACQUIRE: &str = "
+pub const ACQUIRE: &str = concat!(
+    "
 WITH me AS (
     UPDATE maestro_node SET expires_at = clock_timestamp() + make_interval(secs => $4)
     WHERE session = $1 AND expires_at > clock_timestamp()
@@ -86,12 +110,16 @@ WITH me AS (
     WHERE s.is_free AND s.epoch = o.epoch AND s.session IS NOT DISTINCT FROM o.session
     FOR UPDATE OF o SKIP LOCKED
 ), taken AS (
-    UPDATE maestro_owner o SET session = $1, epoch = o.epoch + 1
+    UPDATE maestro_owner o SET session = $1, epoch = 1 + ",
+    count_of!("o.epoch::text"),
+    "
     FROM locked l WHERE o.scheduler = l.scheduler
     RETURNING o.scheduler, o.epoch, o.seq
 ), made AS (
     INSERT INTO maestro_owner (scheduler, session, epoch, seq)
-    SELECT scheduler, $1, 1 + coalesce((SELECT value::bigint FROM maestro_setting WHERE key = 'epochs'), 0), 0
+    SELECT scheduler, $1, 1 + coalesce((SELECT ",
+    count_of!("value"),
+    " FROM maestro_setting WHERE key = 'epochs'), 0), 0
     FROM seen WHERE is_new ORDER BY scheduler
     ON CONFLICT (scheduler) DO NOTHING
     RETURNING scheduler, epoch, seq
@@ -103,7 +131,8 @@ SELECT s.scheduler, coalesce(c.epoch, s.epoch, 0), c.seq,
     c.epoch IS NULL AND (s.is_free OR NOT s.is_alive),
     CASE WHEN c.epoch IS NOT NULL THEN pg_notify('maestro_owner', json_build_object(
         'scheduler', s.scheduler, 'session', $1::uuid, 'address', $3::text, 'epoch', c.epoch)::text)::text END
-FROM seen s LEFT JOIN claimed c ON c.scheduler = s.scheduler";
+FROM seen s LEFT JOIN claimed c ON c.scheduler = s.scheduler"
+);
 
 /// Those of the schedulers $2 that the session has, and their epochs.
 pub const MINE: &str = "
@@ -140,10 +169,11 @@ pub const MEMBERS: &str = "
 SELECT session, name, address, hosts, draining, runtime_domain, version FROM maestro_node
 WHERE expires_at > clock_timestamp() ORDER BY session";
 
-/// As [`MEMBERS`], with the seconds that each session has left, and how many schedulers it owns.
+/// As [`MEMBERS`], with the seconds that each session has left, and how many schedulers it owns. From an end that is
+/// infinite nothing can be subtracted.
 pub const STANDINGS: &str = "
 SELECT session, name, address, hosts, draining, runtime_domain, version,
-    extract(epoch FROM expires_at - clock_timestamp())::float8,
+    extract(epoch FROM least(expires_at, clock_timestamp() + interval '1 hour') - clock_timestamp())::float8,
     (SELECT count(*) FROM maestro_owner o WHERE o.session = n.session)
 FROM maestro_node n WHERE expires_at > clock_timestamp() ORDER BY session";
 

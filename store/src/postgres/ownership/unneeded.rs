@@ -1,5 +1,6 @@
 //! Rows of owners that nothing needs any more: their schedulers were deleted, or never created.
 
+use super::statements::count_of;
 use crate::postgres::Param;
 use crate::postgres::connect::Database;
 use crate::postgres::error::DatabaseError;
@@ -69,6 +70,7 @@ pub async fn forget(
     database: &Database,
     names: &[SchedulerName],
 ) -> Result<Vec<(SchedulerName, Epoch)>, DatabaseError> {
+    let counted = count_of!("m.value");
     let statement = format!(
         "WITH seen AS MATERIALIZED (
             SELECT o.scheduler, o.session, o.epoch, o.seq FROM maestro_owner o
@@ -83,7 +85,7 @@ pub async fn forget(
         ), counted AS (
             INSERT INTO maestro_setting AS m (key, value)
             SELECT 'epochs', max(epoch)::text FROM forgotten HAVING count(*) > 0
-            ON CONFLICT (key) DO UPDATE SET value = greatest(m.value::bigint, excluded.value::bigint)::text
+            ON CONFLICT (key) DO UPDATE SET value = greatest({counted}, excluded.value::bigint)::text
         )
         SELECT scheduler, epoch FROM forgotten"
     );
