@@ -21,7 +21,7 @@ pub async fn behind_proxy() -> Option<(Site, ApiProxy)> {
     behind_proxy_with(|_| ()).await
 }
 
-async fn behind_proxy_with(
+pub async fn behind_proxy_with(
     change: impl FnOnce(&mut KubernetesSettings),
 ) -> Option<(Site, ApiProxy)> {
     let plane = plane().await?;
