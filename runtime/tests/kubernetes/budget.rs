@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use maestro_core::domain::{InstanceStatus, RoomId};
 use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
-use maestro_testkit::control_plane::{ControlPlane, Fault};
+use maestro_testkit::control_plane::{ApiCall, ControlPlane, Fault};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -353,6 +353,35 @@ async fn the_number_is_raised_before_labels_and_lowered_after_them() {
     let before = proxy.calls().len();
     cluster.order(&[1], &[], 1, true).await;
     assert!(writes(before).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_caller_went_away_is_not_overtaken_by_the_next() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let cluster = Cluster::with(&site, "budget-left", 1).await;
+    cluster.order(&[], &[], 0, true).await;
+    let labels = |call: &ApiCall| call.method == "PATCH" && call.path.ends_with("/budget-left-0");
+    let slow = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let first = labels(call) && slow.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then_some(Fault::Delay(Duration::from_secs(2)))
+    });
+    let began = Instant::now();
+    let left = async {
+        while !proxy.calls().iter().any(labels) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = cluster.order(&[0], &[], 1, false) => panic!("its label takes two seconds"),
+        () = left => {}
+    }
+    cluster.order(&[], &[0], 0, false).await;
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(2), "{waited:?}");
+    assert_eq!(cluster.marks(0).await, marked(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
