@@ -214,7 +214,8 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
     for edit in [
         json!({"spec": {"minAvailable": 0}}),
         json!({"spec": {"minAvailable": null, "maxUnavailable": "100%"}}),
-        json!({"spec": {"selector": {"matchLabels": {"x": "y"}, "matchExpressions": [foreign]}}}),
+        json!({"spec": {"selector": {"matchLabels": {"x": "y"}, "matchExpressions": [&foreign]}}}),
+        json!({"spec": {"selector": {"matchExpressions": [&foreign]}}}),
         json!({"metadata": {"labels": null}, "spec": {"selector": null}}),
     ] {
         cluster.edit(edit).await;
@@ -233,6 +234,36 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
         .unwrap();
     cluster.order(&[0], &[], 1, true).await;
     cluster.expect_number(1).await;
+    assert_eq!(cluster.marks(0).await, marked(true));
+    // An order for some rooms makes it as well.
+    cluster
+        .budgets
+        .delete("budget-hand", &deleted)
+        .await
+        .unwrap();
+    cluster.order(&[1], &[], 2, false).await;
+    cluster.expect_number(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_protected_is_known_before_the_watch_tells() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut cluster = Cluster::with(&site, "budget-mute", 1).await;
+    cluster.order(&[0], &[], 1, true).await;
+    let pod = cluster.pods.get("budget-mute-0").await.unwrap();
+    let version: u64 = pod.resource_version().unwrap().parse().unwrap();
+    cluster
+        .stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => (i.resource_version >= version).then_some(()),
+            _ => None,
+        })
+        .await;
+    proxy.mute_watches(true);
+    cluster.order(&[], &[0], 0, false).await;
+    cluster.order(&[0], &[], 1, true).await;
     assert_eq!(cluster.marks(0).await, marked(true));
 }
 
