@@ -6,6 +6,8 @@
 mod budget;
 #[path = "kubernetes/dead.rs"]
 mod dead;
+#[path = "kubernetes/fair.rs"]
+mod fair;
 #[path = "kubernetes/faults.rs"]
 mod faults;
 #[path = "kubernetes/hand_back.rs"]

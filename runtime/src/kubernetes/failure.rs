@@ -184,4 +184,20 @@ mod tests {
             matches!(of(answer(403, quota)), RuntimeError::Exhausted(cause) if cause.text() == quota)
         );
     }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for (code, text, expected) in [
+            (429, "too many requests", true),
+            (503, "etcdserver: leader changed", true),
+            (500, "failed calling webhook \"x\": timeout", true),
+            (500, "admission webhook \"x\" denied the request: no", false),
+            (500, "etcdserver: request is too large", false),
+            (401, "Unauthorized", false),
+            (409, "conflict", false),
+            (422, "Pod \"a\" is invalid", false),
+        ] {
+            assert_eq!(is_transient(&answer(code, text)), expected, "{code} {text}");
+        }
+    }
 }

@@ -220,6 +220,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use futures_util::future::join_all;
 
     fn limiter(qps: u32, burst: u32) -> Limiter {
@@ -236,6 +237,44 @@ mod tests {
             let early = Duration::from_millis(due.saturating_sub(1));
             assert!(start.elapsed() >= early, "{number}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_long_pause_allows_no_more_than_a_burst() {
+        let limiter = limiter(1000, 5);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let start = Instant::now();
+        for _ in 0..25 {
+            drop(limiter.admit(&"a".into(), Urgency::Normal).await.unwrap());
+        }
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(19), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn callers_that_went_away_take_nothing_from_the_rate() {
+        let limiter = limiter(10, 1);
+        let scheduler = SchedulerName::from("a");
+        let admit = || limiter.admit(&scheduler, Urgency::Normal);
+        drop(admit().await.unwrap());
+        for _ in 0..100 {
+            assert!(admit().now_or_never().is_none());
+        }
+        let start = Instant::now();
+        drop(admit().await.unwrap());
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn too_many_that_wait_are_refused_at_once() {
+        let limiter = limiter(1, 1);
+        let scheduler = SchedulerName::from("a");
+        let admit = || limiter.admit(&scheduler, Urgency::Urgent).now_or_never();
+        for _ in 0..WAITING_MAX {
+            assert!(admit().is_none());
+        }
+        assert!(matches!(admit(), Some(Err(Crowded))));
     }
 
     #[tokio::test]

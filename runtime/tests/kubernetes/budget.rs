@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use maestro_core::domain::{InstanceStatus, RoomId};
 use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
-use maestro_testkit::control_plane::{ControlPlane, Fault};
+use maestro_testkit::control_plane::{ApiCall, ControlPlane, Fault};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -214,7 +214,8 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
     for edit in [
         json!({"spec": {"minAvailable": 0}}),
         json!({"spec": {"minAvailable": null, "maxUnavailable": "100%"}}),
-        json!({"spec": {"selector": {"matchLabels": {"x": "y"}, "matchExpressions": [foreign]}}}),
+        json!({"spec": {"selector": {"matchLabels": {"x": "y"}, "matchExpressions": [&foreign]}}}),
+        json!({"spec": {"selector": {"matchExpressions": [&foreign]}}}),
         json!({"metadata": {"labels": null}, "spec": {"selector": null}}),
     ] {
         cluster.edit(edit).await;
@@ -233,6 +234,36 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
         .unwrap();
     cluster.order(&[0], &[], 1, true).await;
     cluster.expect_number(1).await;
+    assert_eq!(cluster.marks(0).await, marked(true));
+    // An order for some rooms makes it as well.
+    cluster
+        .budgets
+        .delete("budget-hand", &deleted)
+        .await
+        .unwrap();
+    cluster.order(&[1], &[], 2, false).await;
+    cluster.expect_number(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_protected_is_known_before_the_watch_tells() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut cluster = Cluster::with(&site, "budget-mute", 1).await;
+    cluster.order(&[0], &[], 1, true).await;
+    let pod = cluster.pods.get("budget-mute-0").await.unwrap();
+    let version: u64 = pod.resource_version().unwrap().parse().unwrap();
+    cluster
+        .stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => (i.resource_version >= version).then_some(()),
+            _ => None,
+        })
+        .await;
+    proxy.mute_watches(true);
+    cluster.order(&[], &[0], 0, false).await;
+    cluster.order(&[0], &[], 1, true).await;
     assert_eq!(cluster.marks(0).await, marked(true));
 }
 
@@ -353,6 +384,35 @@ async fn the_number_is_raised_before_labels_and_lowered_after_them() {
     let before = proxy.calls().len();
     cluster.order(&[1], &[], 1, true).await;
     assert!(writes(before).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_caller_went_away_is_not_overtaken_by_the_next() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let cluster = Cluster::with(&site, "budget-left", 1).await;
+    cluster.order(&[], &[], 0, true).await;
+    let labels = |call: &ApiCall| call.method == "PATCH" && call.path.ends_with("/budget-left-0");
+    let slow = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let first = labels(call) && slow.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then_some(Fault::Delay(Duration::from_secs(2)))
+    });
+    let began = Instant::now();
+    let left = async {
+        while !proxy.calls().iter().any(labels) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = cluster.order(&[0], &[], 1, false) => panic!("its label takes two seconds"),
+        () = left => {}
+    }
+    cluster.order(&[], &[0], 0, false).await;
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(2), "{waited:?}");
+    assert_eq!(cluster.marks(0).await, marked(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,7 @@ pub async fn behind_proxy() -> Option<(Site, ApiProxy)> {
     behind_proxy_with(|_| ()).await
 }
 
-async fn behind_proxy_with(
+pub async fn behind_proxy_with(
     change: impl FnOnce(&mut KubernetesSettings),
 ) -> Option<(Site, ApiProxy)> {
     let plane = plane().await?;
@@ -114,17 +114,88 @@ async fn refusals_that_pass_are_repeated_and_others_told() {
     let tries = proxy.calls().into_iter().filter(is_creation);
     let at: Vec<_> = tries.map(|call| call.at).collect();
     assert_eq!(at.len(), 4);
-    let waited = at[1].duration_since(at[0]).as_secs_f64();
-    assert!(
-        waited >= 0.99,
-        "it was told to wait, and did for {waited} s"
-    );
-    proxy.set(move |call| is_creation(call).then(|| refusal(503, "ServiceUnavailable")));
-    let refused = stage.create("faults-refused-two").await;
+    // It was told to wait, and waits longer each time.
+    for (number, least) in [0.99, 0.049, 0.249].into_iter().enumerate() {
+        let waited = at[number + 1].duration_since(at[number]).as_secs_f64();
+        assert!(waited >= least, "after try {number} for {waited} s");
+    }
+    // How often each is tried, and what comes of it.
+    for (code, reason, expected) in [
+        (503, "ServiceUnavailable", 4),
+        (409, "AlreadyExists", 1),
+        (422, "Invalid", 1),
+    ] {
+        proxy.set(move |call| is_creation(call).then(|| refusal(code, reason)));
+        let before = proxy.calls().len();
+        let refused = stage.create("faults-refused-two").await;
+        let tried = proxy.calls().into_iter().skip(before).filter(is_creation);
+        assert_eq!(tried.count(), expected, "{reason}");
+        assert_eq!(
+            matches!(refused, Err(RuntimeError::Invalid(_))),
+            code == 422,
+            "{refused:?}"
+        );
+        assert!(refused.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_waits_for_the_account_of_its_namespace_and_a_lost_namespace_is_no_lost_room() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-account", RUNS)).await;
+    let tries = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let early = is_creation(call) && tries.fetch_add(1, Ordering::Relaxed) < 3;
+        early.then_some(Fault::Refuse {
+            code: 403,
+            reason: "error looking up service account",
+            retry_after: None,
+        })
+    });
+    stage.create("faults-account-one").await.unwrap();
+    proxy.set(|call| {
+        is_creation(call).then_some(Fault::Refuse {
+            code: 404,
+            reason: "NotFound",
+            retry_after: None,
+        })
+    });
+    // `NotFound` would be taken for the end of the room.
+    let refused = stage.create("faults-account-two").await;
     assert!(
         matches!(refused, Err(RuntimeError::Unavailable(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_does_not_answer_gets_no_pile_of_calls() {
+    const QPS: u32 = 2;
+    let slow = behind_proxy_with(|settings| (settings.qps, settings.burst) = (QPS, 100));
+    let Some((site, proxy)) = slow.await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-pile", RUNS)).await;
+    proxy.set(|call| is_creation(call).then_some(Fault::Ignore));
+    for number in 0..20 {
+        let order = stage.order(&format!("faults-pile-{number}")).await.unwrap();
+        let runtime = stage.runtime.clone();
+        tokio::spawn(async move { runtime.create(&order).await });
+    }
+    let sent = || {
+        proxy
+            .calls()
+            .iter()
+            .filter(|call| is_creation(call))
+            .count()
+    };
+    while sent() < 2 * QPS as usize {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sent(), 2 * QPS as usize);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +249,16 @@ async fn a_call_that_is_not_answered_ends_and_one_that_waits_for_its_turn_does_n
     };
     let stage = Stage::set(&site, scheduler("faults-turn", RUNS)).await;
     let names: Vec<String> = (0..6).map(|n| format!("faults-turn-{n}")).collect();
-    // The last of them is sent after five seconds.
+    // The last of them is sent after five seconds, and has its time for another try then.
+    let sent = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let is_last = is_creation(call) && sent.fetch_add(1, Ordering::Relaxed) == 5;
+        is_last.then_some(Fault::Refuse {
+            code: 503,
+            reason: "ServiceUnavailable",
+            retry_after: None,
+        })
+    });
     for made in join_all(names.iter().map(|name| stage.create(name))).await {
         made.unwrap();
     }
@@ -255,7 +335,15 @@ async fn a_watch_that_hears_nothing_is_replaced() {
     let mut stage = Stage::set(&site, scheduler("faults-mute", RUNS)).await;
     proxy.mute_watches(true);
     stage.create("faults-mute-one").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // By then the watch has lost something.
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), "faults-mute");
+    let is_running = |pod: Pod| {
+        pod.status
+            .is_some_and(|s| s.phase.as_deref() == Some("Running"))
+    };
+    while !is_running(pods.get("faults-mute-one").await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     proxy.mute_watches(false);
     until_ready(&mut stage, "faults-mute-one").await;
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The namespace's service account may not be there yet.
-async fn pod_of_somebody(pods: &Api<Pod>, metadata: Value) -> Pod {
+pub async fn pod_of_somebody(pods: &Api<Pod>, metadata: Value) -> Pod {
     let container = json!({"name": "x", "image": "x", "command": ["sleep", "1000"]});
     let pod = json!({"metadata": metadata, "spec": {"containers": [container]}});
     let pod: Pod = serde_json::from_value(pod).unwrap();

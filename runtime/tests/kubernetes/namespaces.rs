@@ -1,7 +1,9 @@
 //! Whose a namespace is (D17).
 
+use crate::hostile::pod_of_somebody;
 use crate::open_site;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use maestro_core::ports::{Runtime, RuntimeError};
@@ -34,6 +36,68 @@ async fn a_foreign_namespace_is_refused_and_stays() {
     assert!(there.metadata.deletion_timestamp.is_none());
 }
 
+/// What others have in a namespace makes it no more ours than an empty one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_with_objects_of_others_is_refused_and_stays() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    let by_others = json!({"app.kubernetes.io/managed-by": "Helm"});
+    let object = json!({"metadata": {"name": "ns-others", "labels": by_others}});
+    let object = serde_json::from_value(object).unwrap();
+    all.create(&PostParams::default(), &object).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), "ns-others");
+    // Like a room, but of no scheduler, and of another one.
+    for (name, labels) in [
+        ("plain", json!({"maestro-scheduler": "ns-others"})),
+        (
+            "other",
+            json!({"heritage": "maestro", "maestro-scheduler": "ns-other"}),
+        ),
+    ] {
+        pod_of_somebody(&pods, json!({"name": name, "labels": labels})).await;
+    }
+    let budget = json!({
+        "metadata": {"name": "ns-others", "labels": by_others},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"maestro-scheduler": "ns-others"}}},
+    });
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(site.client.clone(), "ns-others");
+    let budget = serde_json::from_value(budget).unwrap();
+    budgets
+        .create(&PostParams::default(), &budget)
+        .await
+        .unwrap();
+    let of_others = scheduler("ns-others", RUNS);
+    let refused = site.runtime.prepare(&of_others, operation(1)).await;
+    assert!(
+        matches!(refused, Err(RuntimeError::Invalid(_))),
+        "{refused:?}"
+    );
+    site.runtime.remove(&of_others.name, None).await.unwrap();
+    let there = all.get("ns-others").await.unwrap();
+    assert!(there.metadata.deletion_timestamp.is_none());
+    assert_eq!(
+        there.labels()["app.kubernetes.io/managed-by"],
+        "Helm",
+        "nothing was written"
+    );
+}
+
+/// With the rights of its documents, the Go Maestro has no budget.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_with_a_room_of_the_go_maestro_is_adopted() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    namespace(&all, "ns-room").await;
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), "ns-room");
+    let labels = json!({"heritage": "maestro", "maestro-scheduler": "ns-room"});
+    pod_of_somebody(&pods, json!({"name": "ns-room-1", "labels": labels})).await;
+    let of_room = scheduler("ns-room", RUNS);
+    let prepared = site.runtime.prepare(&of_room, operation(1)).await;
+    assert!(!prepared.unwrap().created, "it was there before");
+    let labels = all.get("ns-room").await.unwrap().labels().clone();
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "maestro");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_of_the_go_maestro_is_adopted_with_its_rooms() {
     let site = open_site!();
@@ -44,8 +108,7 @@ async fn a_namespace_of_the_go_maestro_is_adopted_with_its_rooms() {
         "metadata": {"name": "ns-adopted", "labels": {"app.kubernetes.io/managed-by": "maestro"}},
         "spec": {"minAvailable": 0, "selector": {"matchLabels": {"maestro-scheduler": "ns-adopted"}}},
     });
-    let budgets: Api<k8s_openapi::api::policy::v1::PodDisruptionBudget> =
-        Api::namespaced(site.client.clone(), "ns-adopted");
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(site.client.clone(), "ns-adopted");
     let budget = serde_json::from_value(budget).unwrap();
     budgets
         .create(&PostParams::default(), &budget)

@@ -153,16 +153,7 @@ fn an_instance_without_a_uid_is_the_one_that_is_observed_first() {
 
 #[test]
 fn rooms_in_use_and_those_that_are_given_next_are_protected() {
-    let protection = Some(ProtectionSettings {
-        interval: seconds(5),
-        safety: 0.5,
-        single: true,
-    });
-    let settings = CoreSettings {
-        protection,
-        ..CoreSettings::default()
-    };
-    let mut fleet = Fleet::up_with(spec(4), settings);
+    let mut fleet = protecting(4, 0.5);
     assert!(fleet.machine.protected.is_empty(), "nobody plays");
     let rooms = fleet.rooms();
     fleet.ping(&rooms[3], PingStatus::Occupied, 1).unwrap();
@@ -189,6 +180,9 @@ fn rooms_in_use_and_those_that_are_given_next_are_protected() {
     fleet.pass(seconds(2));
     assert!(fleet.machine.protected.contains(&rooms[2]));
     assert_eq!(fleet.machine.budget, 3);
+    // The failure is over: what changes next does not wait.
+    fleet.ping(&rooms[1], PingStatus::Occupied, 1).unwrap();
+    assert_eq!(fleet.machine.budget, 4);
     // What is found may have players.
     let stranger = fleet.stranger(1);
     fleet.carry_on();
@@ -196,17 +190,72 @@ fn rooms_in_use_and_those_that_are_given_next_are_protected() {
     assert!(fleet.machine.protected.contains(&stranger));
 }
 
-#[test]
-fn a_protection_that_fails_is_tried_again_with_growing_pauses() {
+fn protecting(rooms: i32, safety: f64) -> Fleet {
     let settings = CoreSettings {
         protection: Some(ProtectionSettings {
             interval: seconds(5),
-            safety: 0.0,
+            safety,
             single: true,
         }),
         ..CoreSettings::default()
     };
-    let mut fleet = Fleet::up_with(spec(2), settings);
+    Fleet::up_with(spec(rooms), settings)
+}
+
+#[test]
+fn one_order_of_protection_is_under_way_at_a_time() {
+    let mut fleet = protecting(3, 0.0);
+    let rooms = fleet.rooms();
+    let under_way = |fleet: &Fleet| {
+        let kinds = fleet.works.iter().map(|(_, work)| work.kind());
+        kinds.filter(|kind| *kind == "protect").count()
+    };
+    fleet.hold = true;
+    for room in &rooms {
+        fleet.ping(room, PingStatus::Occupied, 1).unwrap();
+        assert_eq!(under_way(&fleet), 1);
+    }
+    fleet.release_kind("protect", Outcome::Works);
+    assert_eq!(fleet.machine.budget, 1);
+    assert_eq!(under_way(&fleet), 1, "of those that came meanwhile");
+    fleet.release();
+    assert_eq!(fleet.machine.budget, 3);
+}
+
+#[test]
+fn a_room_of_the_share_is_given_at_once_and_another_when_it_is_protected() {
+    for (safety, hold, is_protected) in [
+        (1.0, false, true),
+        (0.0, false, false),
+        // Another order is under way.
+        (0.0, true, false),
+    ] {
+        let mut fleet = protecting(3, safety);
+        let first = fleet.rooms()[0].clone();
+        fleet.hold = hold;
+        fleet.ping(&first, PingStatus::Occupied, 1).unwrap();
+        let ask = Input::Command {
+            caller: Caller(1),
+            request: None,
+            command: Command::Allocate,
+        };
+        let clock = fleet.clock;
+        let effects = fleet.state.decide(ask, clock, 2).effects;
+        let mut given = effects.iter().filter_map(|effect| match effect {
+            Effect::Reply {
+                answer: Ok(Reply::Allocated { .. }),
+                protected_by,
+                ..
+            } => Some(protected_by.is_none()),
+            _ => None,
+        });
+        assert_eq!(given.next(), Some(is_protected), "{safety} {hold}");
+    }
+}
+
+#[test]
+fn a_protection_that_fails_is_tried_again_with_growing_pauses() {
+    let mut fleet = protecting(2, 0.0);
     let rooms = fleet.rooms();
     fleet.hold = true;
     fleet.ping(&rooms[0], PingStatus::Occupied, 1).unwrap();

@@ -233,7 +233,7 @@ pub async fn a_termination_may_be_repeated(harness: &impl Harness) {
 }
 
 pub async fn a_namesake_is_never_terminated(harness: &impl Harness) {
-    let stage = Stage::set(harness, scheduler("contract-name", RUNS)).await;
+    let mut stage = Stage::set(harness, scheduler("contract-name", RUNS)).await;
     let created = stage.create("contract-name-one").await.unwrap();
     let other = stage
         .terminate("contract-name-one", Some("another-uid"))
@@ -242,10 +242,21 @@ pub async fn a_namesake_is_never_terminated(harness: &impl Harness) {
         matches!(other, Ok(()) | Err(RuntimeError::NotFound)),
         "{other:?}"
     );
+    // A room that is made afterwards is told of later than what became of the first.
+    stage.create("contract-name-two").await.unwrap();
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) if i.room.as_str() == "contract-name-two" => {
+                (i.status == InstanceStatus::Ready).then_some(())
+            }
+            _ => None,
+        })
+        .await;
     let listed = stage.listed().await;
-    assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].uid, created.uid);
-    assert_ne!(listed[0].status, InstanceStatus::Terminating);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let first = listed.iter().find(|i| i.room == created.room).unwrap();
+    assert_eq!(first.uid, created.uid);
+    assert_ne!(first.status, InstanceStatus::Terminating);
     stage.strike().await;
 }
 

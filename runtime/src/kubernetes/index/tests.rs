@@ -69,6 +69,35 @@ async fn a_list_of_one_scheduler_leaves_the_others_alone() {
     index.replace(Some(&"t".into()), vec![]);
     assert_eq!(other.next().await, Some(RuntimeEvent::Listed(vec![])));
     assert!(futures_util::poll!(watch.next()).is_pending());
+    assert!(index.uid(&scheduler(), &"s-1".into()).is_some());
+}
+
+#[test]
+fn ports_of_a_pod_that_was_observed_are_drawn_for_no_other_room() {
+    let index = index();
+    let mut of = Scheduler {
+        name: scheduler(),
+        port_range: Some(PortRange {
+            start: 21_000,
+            end: 21_000,
+        }),
+        ..Default::default()
+    };
+    let container = Container {
+        ports: vec![ContainerPort::default()],
+        ..Default::default()
+    };
+    of.spec.containers.push(container);
+    index.replace(None, vec![seen("s-1", "u1", 5, Some("n1"))]);
+    let refused = index.reserve_ports(&"s-2".into(), &of);
+    assert!(
+        matches!(refused, Err(RuntimeError::Exhausted(_))),
+        "{refused:?}"
+    );
+    // As after a restart: the room has them already.
+    assert_eq!(*index.reserve_ports(&"s-1".into(), &of).unwrap(), [21_000]);
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    assert_eq!(*index.reserve_ports(&"s-2".into(), &of).unwrap(), [21_000]);
 }
 
 #[test]
@@ -142,7 +171,7 @@ async fn namesakes_are_told_apart_whatever_their_versions_are() {
 #[test]
 fn an_answer_after_the_end_brings_nothing_back() {
     let index = index();
-    index.apply(seen("s-1", "u1", 5, None), false);
+    index.apply(seen("s-1", "u1", 5, Some("n1")), false);
     index.gone(&scheduler(), &"s-1".into(), "u1", None);
     index.apply(seen("s-1", "u1", 4, None), true);
     assert_eq!(index.uid(&scheduler(), &"s-1".into()), None);
@@ -239,6 +268,15 @@ async fn a_node_is_judged_by_the_clock_of_the_cluster() {
         ..seen("s-1", "u1", 5, Some("n1"))
     };
     index.heard(then);
+    let in_time = SeenPod {
+        ending: Some(Ending {
+            by: then,
+            is_ready: true,
+        }),
+        ..deleted.clone()
+    };
+    index.replace(None, vec![in_time]);
+    assert!(index.nodes_to_suspect().is_empty());
     index.replace(None, vec![deleted]);
     let mut watch = index.feeds().watch(&scheduler());
     watch.next().await.unwrap();

@@ -231,6 +231,58 @@ fn rooms_in_use_are_in_the_next_order_and_a_large_share_in_many() {
 }
 
 #[test]
+fn an_order_for_all_rooms_names_all_of_a_large_share() {
+    let mut rooms = RoomTable::default();
+    rooms.note_moves();
+    rooms.set_active(&version(false));
+    (100..200).for_each(|room| rooms.insert(ready(room, false)));
+    (100..103).for_each(|room| {
+        let busy = RoomStatus::Occupied;
+        rooms.update(id(room).as_str(), |room| room.record.reported.status = busy);
+    });
+    let large = ProtectionSettings {
+        safety: 20.0,
+        ..SETTINGS
+    };
+    let mut exposure = Exposure::default();
+    let moved = rooms.take_moved();
+    exposure.follow(&rooms, moved, large);
+    // The runtime takes the label off all others, which an earlier owner may have protected.
+    let all = exposure.order(true);
+    let wanted = expected(&rooms, large);
+    assert!(wanted.len() > 3 + AT_ONCE, "{}", wanted.len());
+    assert_eq!(all.on.iter().cloned().collect::<BTreeSet<_>>(), wanted);
+    assert_eq!(all.number, wanted.len());
+}
+
+#[test]
+fn a_room_that_ends_lowers_the_number_when_nothing_else_changes() {
+    let mut rooms = RoomTable::default();
+    rooms.note_moves();
+    rooms.set_active(&version(false));
+    let none = ProtectionSettings {
+        safety: 0.0,
+        ..SETTINGS
+    };
+    for room in [100, 101] {
+        rooms.insert(ready(room, false));
+        let busy = RoomStatus::Occupied;
+        rooms.update(id(room).as_str(), |room| room.record.reported.status = busy);
+    }
+    let mut exposure = Exposure::default();
+    let moved = rooms.take_moved();
+    exposure.follow(&rooms, moved, none);
+    assert_eq!(exposure.order(false).number, 2);
+    assert!(!exposure.has_news());
+    rooms.remove(id(101).as_str());
+    let moved = rooms.take_moved();
+    exposure.follow(&rooms, moved, none);
+    assert!(exposure.has_news());
+    let last = exposure.order(false);
+    assert_eq!((last.on.len(), last.off.len(), last.number), (0, 0, 1));
+}
+
+#[test]
 fn a_room_that_is_to_be_released_is_passed_by_none_that_comes_later() {
     let mut rooms = RoomTable::default();
     rooms.note_moves();
@@ -253,6 +305,8 @@ fn a_room_that_is_to_be_released_is_passed_by_none_that_comes_later() {
     // The last one by its name is the first whose match ends.
     change(&mut exposure, 199, RoomStatus::Ready);
     (100..199).for_each(|room| change(&mut exposure, room, RoomStatus::Ready));
+    // It changes once more, and keeps its turn.
+    change(&mut exposure, 199, RoomStatus::Terminating);
     let first = exposure.order(false).off;
     assert_eq!(first[0], id(199));
     // While others begin and end all the time, all have their turn.
