@@ -279,23 +279,22 @@ impl SchedulerHandle {
             ping,
             to: Waiter::of_ping(to, decided.clone()),
         };
-        let call = Counted(call, live.gauge.enqueue());
-        let sent = match live.pings.try_send(call) {
-            Err(mpsc::error::TrySendError::Full(call)) => {
-                matches!(
-                    timeout(PING_ENQUEUE_MAX, live.pings.send(call)).await,
-                    Ok(Ok(()))
-                )
+        let place = match live.pings.try_reserve() {
+            Err(mpsc::error::TrySendError::Full(())) => {
+                let place = timeout(PING_ENQUEUE_MAX, live.pings.reserve()).await;
+                place.ok().and_then(Result::ok)
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
+            Err(mpsc::error::TrySendError::Closed(())) => {
                 return Err(CallError::Restarting(name()));
             }
-            Ok(()) => true,
+            Ok(place) => Some(place),
         };
-        if !sent {
+        let Some(place) = place else {
             self.0.counters.busy_pings.fetch_add(1, Relaxed);
             return Err(CallError::Busy(name()));
-        }
+        };
+        // Only what has a place waits in the mailbox.
+        place.send(Counted(call, live.gauge.enqueue()));
         match timeout(self.0.timeouts.ping, answer).await {
             // The owner has accepted it, but the store is slow or unavailable. The room cannot help that; if the change
             // is lost, its next ping tells the next owner.
