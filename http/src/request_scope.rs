@@ -12,7 +12,7 @@ use maestro_api::trace::{self, Subject};
 use maestro_api::{Api, REQUEST_ID, RequestContext};
 use tracing::{Instrument, Span};
 
-use crate::gateway::{Observers, deadline, read_body, refusal, request_id};
+use crate::gateway::{BodyLimits, Observers, deadline, read_body, refusal, request_id};
 
 /// Wraps a resource in all of this. `template` is its path and the name under which its requests are reported.
 pub(crate) fn scoped(
@@ -21,7 +21,9 @@ pub(crate) fn scoped(
     observers: &Observers,
 ) -> impl HttpServiceFactory + use<> {
     let observers = observers.clone();
-    resource.wrap(from_fn(
+    // actix-web's own limit on what a handler extracts is 256 KiB, and is answered with plain text.
+    let extracted = web::PayloadConfig::new(BodyLimits::default().bytes);
+    resource.app_data(extracted).wrap(from_fn(
         move |request: ServiceRequest, next: Next<BoxBody>| {
             around(observers.clone(), template, request, next)
         },

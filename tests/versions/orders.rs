@@ -265,3 +265,31 @@ async fn what_cannot_be_is_refused_before_anything_is_queued() {
     assert!(maestro.operations("arena", "active").await.is_empty());
     assert!(maestro.operations("arena", "pending").await.is_empty());
 }
+
+/// The body of an order may be as large as that of other calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pairs_are_taken_and_too_many_are_refused_as_json() {
+    let home = Home::new();
+    let maestro = two_versions(&home).await;
+    let pairs: Vec<_> = (0..10_000)
+        .map(|number| json!({"key": format!("KEY_{number}"), "value": "v".repeat(40)}))
+        .collect();
+    let (status, answer) = configure(&maestro, V2, "?restart=none&wait=30s", json!(pairs)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = maestro.get(&path(V2, "config")).await;
+    assert_eq!(status, 200, "{answer}");
+    let stored = answer["config"].as_array().expect("a list");
+    assert_eq!(stored.len(), pairs.len());
+    done(&maestro, V2, "start").await;
+
+    for (method, what) in [("PUT", "config"), ("POST", "start"), ("POST", "publish")] {
+        let url = format!("{}{}", maestro.management, path(V2, what));
+        let body = json!({"comment": "x".repeat(2 << 20)});
+        let (status, answer) = maestro.call(method, &url, Some(&body)).await;
+        assert_eq!(
+            (status, &answer["code"]),
+            (413, &json!(8)),
+            "{what}: {answer}"
+        );
+    }
+}

@@ -27,13 +27,12 @@ use actix_web::{HttpRequest, web};
 use maestro_api::{Api, ManagementApi, RoomsApi};
 
 pub(crate) use answer::{refusal, refused_unread};
-pub(crate) use body::read_own as read_body;
+pub(crate) use body::{BodyLimits, read_own as read_body};
 pub(crate) use context::{deadline, request_id};
 pub(crate) use observer::Observers;
 pub use observer::RequestObserver;
 
 use crate::endpoint::Described;
-use body::BodyLimits;
 use route::Route;
 use serve::Served;
 
