@@ -84,7 +84,7 @@ async fn a_store_of_the_former_format_is_carried_over() {
     let last = text.lines().last().expect("a line");
     let record: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(record["message"], "Database migration completed");
-    assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(4)));
+    assert_eq!((&record["from"], &record["to"]), (&json!(2), &json!(5)));
 
     // The rooms do not run here, which has no effect while the server is paused.
     let maestro = home.start_with(&[("MAESTRO_WORKERS_PAUSED", "true")]);
