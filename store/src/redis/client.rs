@@ -73,35 +73,24 @@ impl ConnectError {
 }
 
 /// A client that connects again by itself, and is not connected yet.
-///
-/// # Errors
-/// As for [`client`].
-pub fn reconnecting(
-    place: &Place,
-    version: RespVersion,
-    authorities: &[Vec<u8>],
-) -> Result<Client, ConnectError> {
+pub fn reconnecting(place: &Place, version: RespVersion, tls: Option<&TlsConnector>) -> Client {
     let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN, RECONNECT_MAX, 2);
-    client(place, version, authorities, Some(policy))
+    client(place, version, tls, Some(policy))
 }
 
 /// A client that is not connected yet. Without a policy it has one connection, and ends with that.
-///
-/// # Errors
-/// If TLS is asked for and there are no certificates to verify the server with.
 pub fn client(
     place: &Place,
     version: RespVersion,
-    authorities: &[Vec<u8>],
+    tls: Option<&TlsConnector>,
     policy: Option<ReconnectPolicy>,
-) -> Result<Client, ConnectError> {
-    let tls = place.tls.then(|| connector(authorities)).transpose()?;
+) -> Client {
     let config = Config {
         server: ServerConfig::new_centralized(place.host.clone(), place.port),
         username: place.username.clone(),
         password: place.password.clone(),
         database: Some(place.database),
-        tls: tls.map(Into::into),
+        tls: tls.cloned().map(Into::into),
         version,
         ..Config::default()
     };
@@ -122,16 +111,21 @@ pub fn client(
         },
         ..ConnectionConfig::default()
     };
-    Ok(Client::new(
-        config,
-        Some(performance),
-        Some(connection),
-        policy,
-    ))
+    Client::new(config, Some(performance), Some(connection), policy)
 }
 
-/// Verifies the server's name and certificate, which the original does not (contract 1.4).
-fn connector(authorities: &[Vec<u8>]) -> Result<TlsConnector, ConnectError> {
+/// Verifies the server's name and certificate, which the original does not (contract 1.4). `None` where TLS is not
+/// asked for. Made once: the system's certificates are hundreds of files or a large one, which blocks whoever reads it.
+///
+/// # Errors
+/// If there are no certificates to verify the server with.
+pub fn connector(
+    place: &Place,
+    authorities: &[Vec<u8>],
+) -> Result<Option<TlsConnector>, ConnectError> {
+    if !place.tls {
+        return Ok(None);
+    }
     let mut roots = RootCertStore::empty();
     let system = load_native_certs();
     let ours = authorities.iter().map(|der| der.clone().into());
@@ -148,5 +142,5 @@ fn connector(authorities: &[Vec<u8>]) -> Result<TlsConnector, ConnectError> {
         .map_err(|error| ConnectError::Authorities(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(config.into())
+    Ok(Some(config.into()))
 }

@@ -1,6 +1,6 @@
 //! Connecting to Redis, and looking at it before anything is written.
 
-use super::client::{ConnectError, reconnecting, start};
+use super::client::{ConnectError, connector, reconnecting, start};
 use super::preflight::{self, Concern};
 use super::silence::Watchdog;
 use super::urls::{Place, RedisUrl, one_place};
@@ -8,6 +8,7 @@ use super::writes::Writes;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::RespVersion;
+use fred::types::config::TlsConnector;
 use maestro_core::ports::StoreError;
 use std::time::Duration;
 use tracing::warn;
@@ -32,6 +33,8 @@ pub struct Connections {
     pub writes: Writes,
     /// Everything else; `None` if it shares the connection of the commits.
     reads: Option<(Client, Watchdog)>,
+    /// For further connections; `None` without TLS.
+    pub tls: Option<TlsConnector>,
 }
 
 impl Connections {
@@ -64,10 +67,12 @@ pub async fn connect(
     settings: &RedisSettings,
 ) -> Result<(Connections, Place, Vec<Concern>), ConnectError> {
     let place = one_place(&settings.urls)?;
-    let writes = Writes::open(&place, &settings.authorities).await?;
+    let tls = connector(&place, &settings.authorities)?;
+    let writes = Writes::open(&place, tls.as_ref()).await?;
     let mut connections = Connections {
         writes,
         reads: None,
+        tls,
     };
     let looked = prepare(&mut connections, settings, &place).await;
     match looked {
@@ -89,7 +94,7 @@ async fn prepare(
         warn!(redis = %place, "{concern}");
     }
     if settings.pool_size != 1 {
-        let reads = reconnecting(place, RespVersion::RESP2, &settings.authorities)?;
+        let reads = reconnecting(place, RespVersion::RESP2, connections.tls.as_ref());
         let watchdog = start(&reads, place).await?;
         connections.reads = Some((reads, watchdog));
     }

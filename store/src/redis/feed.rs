@@ -62,7 +62,8 @@ impl RedisStore {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn feed(&self) -> Result<RedisFeed, ConnectError> {
-        let client = client::reconnecting(&self.place, RespVersion::RESP3, &self.authorities)?;
+        let tls = self.connections.tls.as_ref();
+        let client = client::reconnecting(&self.place, RespVersion::RESP3, tls);
         let listener = Listener {
             invalidations: client.invalidation_rx(),
             messages: client.message_rx(),

@@ -9,6 +9,7 @@ use super::silence;
 use super::urls::Place;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
+use fred::types::config::TlsConnector;
 use fred::types::{ConnectHandle, RespVersion};
 use maestro_core::ports::{Cause, StoreError};
 use parking_lot::Mutex;
@@ -61,8 +62,8 @@ impl Writes {
     ///
     /// # Errors
     /// If the server cannot be reached.
-    pub async fn open(place: &Place, authorities: &[Vec<u8>]) -> Result<Self, ConnectError> {
-        let (client, ended) = open(place, authorities).await?;
+    pub async fn open(place: &Place, tls: Option<&TlsConnector>) -> Result<Self, ConnectError> {
+        let (client, ended) = open(place, tls).await?;
         let current = Arc::new(Mutex::new(Writer::new(client, 1)));
         let failing = Failing::default();
         let keeper = keep(
@@ -70,7 +71,7 @@ impl Writes {
             ended,
             failing.clone(),
             place.clone(),
-            authorities.to_vec(),
+            tls.cloned(),
         );
         Ok(Self {
             current,
@@ -114,9 +115,9 @@ impl Writes {
 
 async fn open(
     place: &Place,
-    authorities: &[Vec<u8>],
+    tls: Option<&TlsConnector>,
 ) -> Result<(Client, ConnectHandle), ConnectError> {
-    let client = client(place, RespVersion::RESP2, authorities, None)?;
+    let client = client(place, RespVersion::RESP2, tls, None);
     let started = client.init().await;
     let ended = started.map_err(|error| unreachable(place, &error))?;
     Ok((client, ended))
@@ -127,7 +128,7 @@ async fn keep(
     mut ended: ConnectHandle,
     failing: Failing,
     place: Place,
-    authorities: Vec<Vec<u8>>,
+    tls: Option<TlsConnector>,
 ) {
     loop {
         let writer = current.lock().clone();
@@ -139,7 +140,7 @@ async fn keep(
         writer.lost.store(true, Relaxed);
         let mut pause = u64::from(RECONNECT_MIN);
         let (client, next) = loop {
-            match open(&place, &authorities).await {
+            match open(&place, tls.as_ref()).await {
                 Ok(opened) => break opened,
                 Err(why) => note(&failing, why.to_string()),
             }
