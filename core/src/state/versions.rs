@@ -296,7 +296,10 @@ impl Fleet {
                 rooms: all,
                 rooms_up: counts.available.saturating_sub(counts.starting),
                 rooms_outdated: self.stale_rooms(version).available,
-                failure: live.failure,
+                failure: match self.failing(version) {
+                    Some(why) if live.failure.is_empty() => why.to_owned(),
+                    _ => live.failure,
+                },
                 config: live.config,
             }
         };

@@ -46,7 +46,7 @@ pub struct LiveVersionView {
     pub rooms_up: u64,
     /// Rooms that are to be replaced, because its configuration was.
     pub rooms_outdated: u64,
-    /// Why it is in error; empty otherwise.
+    /// Why it is in error, or why its rooms end too soon at present; empty otherwise.
     pub failure: String,
     /// The variables of its rooms.
     pub config: ConfigPairs,

@@ -121,6 +121,16 @@ impl Fleet {
         }
     }
 
+    /// Why rooms of a version end too soon, while they do.
+    pub fn failing(&self, version: &SchedulerVersion) -> Option<&str> {
+        let known = match self.crash_loop.version == *version {
+            true => Some(&self.crash_loop),
+            false => self.loops.get(version),
+        };
+        let known = known.filter(|known| known.failures > 0);
+        known.map(|known| known.cause.as_str())
+    }
+
     /// The time before which no room of the active version is created, if it is in the future.
     pub fn backing_off(&self, now: Now) -> Option<Mono> {
         let active = self.scheduler.as_ref()?.version();

@@ -87,9 +87,7 @@ impl Operations {
         }
         is_over.then(|| {
             let seconds = self.settings.version_start_timeout.as_secs();
-            let known = fleet.loops.get(version).map(|known| known.cause.clone());
-            let cause =
-                known.map_or_else(String::new, |cause| format!("; the last failure: {cause}"));
+            let cause = last_failure(fleet, version);
             let text =
                 format!("{up} of {wanted} rooms of {version} were up after {seconds} s{cause}");
             in_error(fleet, turn, version, &text);
@@ -130,8 +128,9 @@ impl Operations {
         is_over.then(|| {
             let seconds = self.settings.version_restart_timeout.as_secs();
             let text = format!(
-                "{left} rooms of {version} were left after {seconds} s, and {} were not up yet; they are still replaced",
-                counts.starting
+                "{left} rooms of {version} were left after {seconds} s, and {} were not up yet; they are still replaced{}",
+                counts.starting,
+                last_failure(fleet, version)
             );
             (OperationStatus::Error, text)
         })
@@ -300,6 +299,12 @@ fn end_of_showing(
     };
     let text = format!("{text}, but the name of the scheduler {leads}: {why}");
     Some((OperationStatus::Error, text))
+}
+
+/// For the end of a text; empty if its rooms do not fail.
+fn last_failure(fleet: &Fleet, version: &SchedulerVersion) -> String {
+    let cause = fleet.failing(version);
+    cause.map_or_else(String::new, |cause| format!("; the last failure: {cause}"))
 }
 
 fn in_error(fleet: &mut Fleet, turn: &mut Turn, version: &SchedulerVersion, why: &str) {

@@ -31,7 +31,7 @@ messages! {
         rooms_up "roomsUp" one u64 = 104;
         /// Rooms that are to be replaced, because its configuration was.
         rooms_outdated "roomsOutdated" one u64 = 105;
-        /// Why it is in error; empty otherwise.
+        /// Why it is in error, or why its rooms end too soon at present; empty otherwise.
         failure "failure" one String = 106;
     }
     GetVersionConfigRequest {
