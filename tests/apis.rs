@@ -203,7 +203,7 @@ impl Suite {
         ask!(self, brings, versions.publish as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/publish"), {});
         ask!(self, brings, versions.unpublish as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/unpublish"), {});
         ask!(self, brings, versions.stop as contract, (of("v1.0.0")), Management POST format!("{at}/versions/v1.0.0/stop"), {});
-        ask!(self, brings, versions.update_config as contract, (of("v1.0.0")), Management PUT format!("{at}/versions/v1.0.0/config"), {});
+        ask!(self, brings, versions.update_config as contract, (of("v1.0.0")), Management PUT format!("{at}/versions/v1.0.0/config"), {"config": []});
         ask!(self, Messages(0), versions.update_config as contract,
             {"version": {"namespace": name, "name": "v1.0.0", "config": [{"key": "not one"}]}},
             Management PUT format!("{at}/versions/v1.0.0/config"), {"config": [{"key": "not one"}]});

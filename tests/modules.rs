@@ -62,7 +62,7 @@ async fn migrate_says_what_there_was_to_do() {
     let last = text.lines().last().expect("a line");
     let record: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(record["message"], up_to_date);
-    assert_eq!(record["format"], 4);
+    assert_eq!(record["format"], 5);
 
     std::fs::write(home.path().join("maestro.redb"), "a love letter").expect("written");
     let foreign = migrate(home.path(), &[]);

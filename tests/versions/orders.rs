@@ -293,3 +293,40 @@ async fn many_pairs_are_taken_and_too_many_are_refused_as_json() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_that_fail_with_a_configuration_say_why() {
+    let home = Home::new();
+    let maestro = two_versions(&home).await;
+    done(&maestro, V2, "start").await;
+    let nowhere = json!([{"key": "PATH", "value": "/nowhere"}]);
+    let (status, answer) = configure(&maestro, V2, "", nowhere).await;
+    assert_eq!(status, 202, "{answer}");
+    let failure = || async {
+        let (_, state) = maestro.get(&path(V2, "status")).await;
+        state["failure"].as_str().unwrap_or_default().to_owned()
+    };
+    let told = || async { !failure().await.is_empty() };
+    assert!(eventually(seconds(30), told).await, "nobody says why");
+    let id = answer["operation_id"].as_str().expect("an id");
+    let url = format!("/schedulers/arena/operations/{id}/cancel");
+    assert_eq!(maestro.post(&url, &json!({})).await.0, 200);
+    let mended = || async {
+        let (status, _) = configure(&maestro, V2, "", json!([])).await;
+        status == 202
+    };
+    assert!(eventually(seconds(30), mended).await, "it is not canceled");
+    let whole = || async {
+        let (_, state) = maestro.get(&path(V2, "status")).await;
+        state["roomsUp"] == state["roomsWanted"] && state["roomsOutdated"] == 0
+    };
+    assert!(eventually(seconds(60), whole).await);
+
+    // A misspelt field is no order to remove all pairs.
+    let url = format!("{}{}", maestro.management, path(V2, "config"));
+    for body in [json!({"confg": []}), json!({})] {
+        let (status, refused) = maestro.call("PUT", &url, Some(&body)).await;
+        let text = refused["message"].as_str().unwrap_or_default();
+        assert!(status == 400 && text.contains("`config`"), "{refused}");
+    }
+}

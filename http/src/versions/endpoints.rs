@@ -127,8 +127,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         name: "configureVersion",
         about: orders(
             "Replace the configuration of a version",
-            "The pairs become variables of all containers of its rooms; those that are not sent are gone. Rooms with a match \
-            keep the old ones until it is over.",
+            "The pairs become variables of all containers of its rooms; those that are not sent are gone, and an \
+            empty list removes all. Rooms with a match keep the old ones until it is over.",
             Some(r#"{"config": [{"key": "MAP", "value": "desert"}]}"#),
         ),
         query: &[

@@ -1,5 +1,7 @@
 //! Converts requests to calls of [`VersionsApi`] and [`maestro_api::OperatorApi`], and results to responses.
 
+use std::collections::HashMap;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -51,6 +53,12 @@ struct Configuring {
 trait Parameters: DeserializeOwned {
     /// Writes them into the order, and says how long the call waits for it.
     fn write(self, order: &mut Request) -> Wait;
+
+    /// # Errors
+    /// If the body lacks what the order cannot do without.
+    fn check(&self, _body: &[u8]) -> ApiResult<()> {
+        Ok(())
+    }
 }
 
 impl Parameters for Waiting {
@@ -70,6 +78,18 @@ impl Parameters for Configuring {
     fn write(self, order: &mut Request) -> Wait {
         order.restart = self.restart;
         self.wait
+    }
+
+    /// No pairs are an order to remove all of them, which a misspelt field must not be.
+    fn check(&self, body: &[u8]) -> ApiResult<()> {
+        let mut first = serde_json::Deserializer::from_slice(body)
+            .into_iter::<HashMap<String, serde::de::IgnoredAny>>();
+        match first.next() {
+            Some(Ok(fields)) if fields.contains_key("config") => Ok(()),
+            _ => Err(Status::invalid_argument(
+                "the body has no `config`, which replaces all pairs: send an empty list to remove them",
+            )),
+        }
     }
 }
 
@@ -117,6 +137,7 @@ impl Called {
         let parameters: P = query_of(request)?;
         let version: Version =
             decode(body).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        parameters.check(body)?;
         let (namespace, name) = at.into_inner();
         agrees("namespace", &version.namespace, &namespace)?;
         agrees("version", &version.name, &name)?;
