@@ -27,12 +27,12 @@ pub(crate) use count_of;
 /// schedulers, with rooms that perhaps nobody else can see, stay where they are. A row that is locked is being
 /// renewed or deleted.
 ///
-/// An end that is further off than any session lasts, such as `infinity`, is no node's: it becomes that of a renewal, so
-/// that a node which lives sets its own and one that does not loses its schedulers.
+/// An end that is further off than any session lasts, such as `infinity`, is no node's: it becomes that of a renewal,
+/// so that a node which lives sets its own and one that does not loses its schedulers.
 ///
 /// A session that was deleted begins anew ($11) without its schedulers: another node may be taking them at this moment.
-/// What this statement sees of the others is true until their new end. Usually it is not let begin: the network may hold
-/// a renewal up until its node has left, and that would bring the node back.
+/// What this statement sees of the others is true until their new end. Usually it is not let begin: the network may
+/// hold a renewal up until its node has left, and that would bring the node back.
 ///
 /// The first column of each row says whether the session lives. Without schedulers there is one row.
 pub const RENEW: &str = "
