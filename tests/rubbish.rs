@@ -84,7 +84,7 @@ fn spoil_rows(stores: &Stores) {
                   d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
                   g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nLabels: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
     set("aliases", "schedulers", &format!("yaml = '{laughs}'"));
-    let long = "yaml = replace(yaml, 'Annotations: null', 'Annotations: {note: ' || repeat('x', 10485760) || '}')";
+    let long = "yaml = replace(yaml, 'Annotations: null', 'Annotations: {note: ' || repeat('x', 4194304) || '}')";
     set("huge-row", "schedulers", long);
     rows("INSERT INTO maestro_operator (scheduler, record) VALUES ('decision', '[7]')");
     rows(
