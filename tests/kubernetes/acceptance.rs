@@ -4,61 +4,34 @@ use crate::site::*;
 use crate::support::{Answer, Home, Maestro, eventually, seconds};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use maestro_testkit::servers::http::{Answer as Reply, HttpServer, Request};
+use maestro_testkit::servers::http::HttpServer;
+use prometheus::{
+    Told, figures_are_those_of_prometheus, known_sizes, the_script_shows_samples, watches_go_on,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+mod prometheus;
 
 const NAME: &str = "accepted";
-
-/// A Prometheus that knows the same of each version at all times, but CPU only from one step later on.
-async fn known_sizes() -> (HttpServer, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
-    let answer = move |request: Request| {
-        count.fetch_add(1, Ordering::Relaxed);
-        let field = |name: &str| -> f64 {
-            let found = request.body.split('&').find_map(|pair| {
-                let (key, value) = pair.split_once('=')?;
-                (key == name).then(|| value.replace("%2E", ".").parse().expect("a number"))
-            });
-            found.unwrap_or_else(|| panic!("no {name}: {}", request.body))
-        };
-        let is_cpu = request.body.contains("cpu");
-        let (size, late) = if is_cpu {
-            ("0.35", 1)
-        } else {
-            ("150000000", 0)
-        };
-        let (start, end, step) = (field("start"), field("end"), field("step"));
-        let steps = ((end - start) / step).round() as u32;
-        let values: Vec<Value> = (late..=steps)
-            .map(|n| json!([start + step * f64::from(n), size]))
-            .collect();
-        let result = json!([{"metric": {}, "values": values}]);
-        let body = json!({"status": "success", "data": {"resultType": "matrix", "result": result}});
-        Reply::Text(200, body.to_string())
-    };
-    (HttpServer::start(answer).await, asked)
-}
 
 /// The scheduler and its process on the cluster.
 struct Accepted {
     site: Site,
     home: Home,
     maestro: Maestro,
-    asked: Arc<AtomicUsize>,
+    told: Told,
     _prometheus: HttpServer,
 }
 
 impl Accepted {
     async fn open() -> Option<Self> {
         let site = Site::open(NAME, 2).await?;
-        let (prometheus, asked) = known_sizes().await;
+        let (prometheus, told) = known_sizes().await;
         let mut environment = site.environment();
         for (key, value) in [
             ("MAESTRO_RUNTIME_OPERATOR_ENABLED", "false".to_owned()),
+            ("MAESTRO_RESOURCEMETRICS_WATCHINTERVAL", "500ms".to_owned()),
             (
                 "MAESTRO_PROMETHEUS_URL",
                 format!("http://{}", prometheus.address),
@@ -72,7 +45,7 @@ impl Accepted {
             site,
             home,
             maestro,
-            asked,
+            told,
             _prometheus: prometheus,
         })
     }
@@ -263,40 +236,6 @@ async fn a_stopped_version_leaves_nothing(all: &Accepted) {
     assert_eq!(all.selected().as_deref(), Some("v2.0.0"));
 }
 
-/// 7 to 9: figures of a version, at once and as they come; the others of their tests need no cluster.
-async fn figures_are_those_of_prometheus(all: &Accepted) {
-    let window = "fromDate=2026-01-02T12:00:00Z&toDate=2026-01-02T12:15:00Z&step=60";
-    let path = format!("versions/v2.0.0/metrics?{window}");
-    let (status, answer) = all.ordered("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let rows = answer["versionResourceMetrics"].as_array().expect("rows");
-    assert_eq!(rows.len(), 16);
-    let row = |n: usize, cpu: Value| {
-        let date = format!("2026-01-02T12:{n:02}:00Z");
-        json!({"date": date, "cpu": cpu, "mem": 150_000_000})
-    };
-    assert_eq!(rows[0], row(0, json!(0)), "memory is not shifted");
-    assert_eq!(rows[15], row(15, json!(0.35)));
-    let before = all.asked.load(Ordering::Relaxed);
-    let (status, refused) = all.ordered("GET", "versions/v2%22/metrics", None).await;
-    assert_eq!((status, &refused["code"]), (400, &json!(3)), "{refused}");
-    assert_eq!(
-        all.asked.load(Ordering::Relaxed),
-        before,
-        "nothing is asked"
-    );
-    let watch = "versions/v2.0.0/metrics/watch?step=1";
-    let url = format!("{}/schedulers/{NAME}/{watch}", all.maestro.management);
-    let mut events = all.maestro.http.get(url).send().await.expect("an answer");
-    let first = tokio::time::timeout(seconds(5), events.chunk()).await;
-    let first = first
-        .expect("at once")
-        .expect("a stream")
-        .expect("an event");
-    let first = String::from_utf8_lossy(&first);
-    assert!(first.starts_with("event: metrics"), "{first}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_of_the_k8s_manager_holds_in_its_order() {
     let Some(all) = Accepted::open().await else {
@@ -308,6 +247,8 @@ async fn what_is_asked_of_the_k8s_manager_holds_in_its_order() {
     a_configuration_is_replaced_as_a_whole(&all).await;
     a_stopped_version_leaves_nothing(&all).await;
     figures_are_those_of_prometheus(&all).await;
+    watches_go_on(&all).await;
+    the_script_shows_samples(&all).await;
     all.done("v2.0.0", "unpublish").await;
     assert_eq!(all.service(), None, "it is gone when the answer comes");
     all.maestro.remove(NAME).await;
