@@ -31,7 +31,7 @@ impl Accepted {
         let mut environment = site.environment();
         for (key, value) in [
             ("MAESTRO_RUNTIME_OPERATOR_ENABLED", "false".to_owned()),
-            ("MAESTRO_RESOURCEMETRICS_WATCHINTERVAL", "500ms".to_owned()),
+            ("MAESTRO_RESOURCEMETRICS_WATCHINTERVAL", "1s".to_owned()),
             (
                 "MAESTRO_PROMETHEUS_URL",
                 format!("http://{}", prometheus.address),
