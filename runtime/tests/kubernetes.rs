@@ -2,6 +2,8 @@
 //! runtimes, and what is special to a cluster.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "kubernetes/addresses.rs"]
+mod addresses;
 #[path = "kubernetes/budget.rs"]
 mod budget;
 #[path = "kubernetes/dead.rs"]

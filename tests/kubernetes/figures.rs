@@ -259,9 +259,10 @@ async fn five_hundred_rooms_and_what_follows_an_edit_and_a_loss() {
         sample(&page, "maestro_kubernetes_calls_total", &[&label])
     };
     let [urgent, normal] = ["urgent", "normal"].map(sent);
+    let share = 100.0 * count as f64 / allowed;
     println!(
-        "{count} of the {allowed:.0} calls that {QPS} per second and {BURST} at once allow in {time:.2} s; until now {urgent} \
-         for the protection, {normal} others",
+        "{count} rooms are {share:.1} % of the {allowed:.0} calls that {QPS} per second and {BURST} at once allow in {time:.2} s; until \
+         now {urgent} for the protection, {normal} others",
     );
 
     let mut replaced = Vec::new();

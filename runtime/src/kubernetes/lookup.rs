@@ -1,28 +1,21 @@
 //! What the watch does not tell, and is asked for: addresses of nodes, and whether a pod is still there.
 
+use super::addresses::Asking;
 use super::client::{Calls, nodes, pods};
 use super::dead::{Limits, health};
 use super::index::Index;
 use super::labels;
 use super::limiter::Urgency;
-use super::nodes::address;
 use super::ports::RoomKey;
 use super::seen::SeenPod;
-use futures_util::FutureExt;
-use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::RuntimeError;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// How long a new list waits for the addresses of its nodes.
-const NODES_WAIT: Duration = Duration::from_secs(10);
 
 /// Asks the API server, and tells the index. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +25,7 @@ pub struct Lookup {
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
     pub limits: Limits,
+    pub asking: Arc<Asking>,
 }
 
 impl Lookup {
@@ -42,49 +36,6 @@ impl Lookup {
             let _ = stopping.run_until_cancelled(task).await;
         };
         self.tasks.spawn_on(task, self.calls.io());
-    }
-
-    /// Asks for the nodes whose address is not known.
-    pub fn ask_for_nodes(&self) {
-        for node in self.index.nodes_to_ask() {
-            let asking = self.clone();
-            self.spawn(async move { asking.node(node).await });
-        }
-    }
-
-    /// Waits for the addresses of these pods' nodes: rooms that were ready before must not lose theirs to a list. Nodes
-    /// that do not answer in time follow.
-    pub async fn nodes_of(&self, pods: &[SeenPod]) {
-        let nodes = self.index.nodes_to_ask_for(pods);
-        let asking = self.clone();
-        let asked = async move { join_all(nodes.into_iter().map(|node| asking.node(node))).await };
-        let asked = self.calls.io().spawn(asked.map(drop));
-        let _ = tokio::time::timeout(NODES_WAIT, asked).await;
-    }
-
-    async fn node(&self, node: Arc<str>) {
-        let name = node.clone();
-        let call = move |client| {
-            let name = name.clone();
-            async move { nodes(client).get(&name).await }
-        };
-        // Nodes belong to no scheduler: they have a queue of their own.
-        let found = self.calls.run(&"".into(), Urgency::Normal, call).await;
-        let host = match found {
-            Ok(found) => {
-                let host = address(&found).map(Arc::from);
-                if host.is_none() {
-                    tracing::warn!(%node, "the node has no address that players could use");
-                }
-                host
-            }
-            Err(failure) => {
-                let error = RuntimeError::from(failure);
-                tracing::warn!(%node, %error, "the node's address cannot be looked up");
-                None
-            }
-        };
-        self.index.learn_node(&node, host);
     }
 
     /// Asks for the nodes on which deleted pods do not end.

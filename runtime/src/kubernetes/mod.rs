@@ -4,6 +4,7 @@
 //! watchers of each scheduler and the index of host ports. This adapter decides nothing about rooms: it tells what is,
 //! and does what it is told.
 
+mod addresses;
 mod budget;
 mod budget_object;
 mod client;

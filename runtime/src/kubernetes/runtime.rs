@@ -56,6 +56,7 @@ impl KubernetesRuntime {
                 silence: settings.silence,
                 lost: settings.deletion_timeout,
             },
+            asking: Arc::default(),
         };
         let watches = Watches::start(lookup, settings.watch_timeout);
         Ok(Arc::new(Self {

@@ -22,7 +22,7 @@ async fn serves(site: &Site, name: &str) {
     stage.until_gone(&room.as_str().into()).await;
 }
 
-fn allow(plane: &ControlPlane, role: &str, rules: &[&str], user: &str) {
+pub fn allow(plane: &ControlPlane, role: &str, rules: &[&str], user: &str) {
     plane
         .kubectl(&[&["create", "clusterrole", role], rules].concat())
         .unwrap();
