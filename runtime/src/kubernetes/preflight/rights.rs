@@ -30,7 +30,7 @@ const RIGHTS: &[Right] = &[
     },
     needed("", "nodes", "", &["get"]),
     Right {
-        without: "this command cannot tell which nodes are ready",
+        without: "this command cannot tell which nodes are ready, and the address of each node costs a call",
         ..needed("", "nodes", "", &["list"])
     },
     Right {
