@@ -43,6 +43,16 @@ impl From<String> for Failure {
     }
 }
 
+impl Failure {
+    /// The runtime did not answer in time, which says nothing about the version.
+    fn unanswered(cause: String) -> Self {
+        Self {
+            away: true,
+            ..cause.into()
+        }
+    }
+}
+
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         let kind = match failure {
@@ -98,7 +108,8 @@ pub(super) fn on_ports(
             // Ports may have been reserved nevertheless, and nobody else would release them.
             let room_too = room.clone();
             fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
-            creation_ended(fleet, operations, turn, lane, &room, Some(why.into()));
+            let failure = Failure::unanswered(why);
+            creation_ended(fleet, operations, turn, lane, &room, Some(failure));
         }
         _ => creation_ended(
             fleet,
@@ -121,14 +132,10 @@ pub(super) fn on_created(
     result: WorkResult,
 ) {
     let lane = operation.and_then(|id| operations.lane_of(id));
-    let seen = fleet
-        .rooms
-        .get(room.as_str())
-        .is_some_and(|r| r.record.instance.is_some());
-    let version = fleet
-        .rooms
-        .get(room.as_str())
-        .map(|r| r.record.intent.version.clone());
+    let known = fleet.rooms.get(room.as_str()).map(|r| &r.record);
+    let seen = known.is_some_and(|record| record.instance.is_some());
+    let leaving = known.is_some_and(|record| record.intent.end().is_some());
+    let version = known.map(|record| record.intent.version.clone());
     let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
     let failure: Option<Failure> = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
@@ -168,12 +175,22 @@ pub(super) fn on_created(
             );
             Some(why.into())
         }
+        // Only the answer is missing: the runtime has told of the room, in which somebody may play by now.
+        WorkResult::Unknown(_) | WorkResult::Failed(RuntimeError::Unavailable(_))
+            if seen && !leaving =>
+        {
+            let now = turn.now.mono;
+            fleet
+                .rooms
+                .update(room.as_str(), |room| room.made_at = Some(now));
+            None
+        }
         // It is unknown whether the room exists, so it is ended in any case.
         other => {
             fleet.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
             Some(match other {
                 WorkResult::Failed(why) => why.into(),
-                WorkResult::Unknown(why) => why.into(),
+                WorkResult::Unknown(why) => Failure::unanswered(why),
                 other => format!("the runtime answered a creation with {other:?}").into(),
             })
         }

@@ -48,7 +48,9 @@ pub(super) fn on_listed_instance(
     let before = known.and_then(|known| known.restarting);
     let troubled = known.and_then(|known| known.trouble);
     let (after, status) = (instance.restarting, instance.status);
-    let (trouble, placed) = (instance.trouble, instance.address.is_some());
+    let trouble = instance.trouble;
+    // A room that was placed before says nothing about ports that are drawn now.
+    let placed = instance.address.is_some() && known.is_none_or(|known| known.address.is_none());
     if known.is_some_and(|known| known.uid != instance.uid) {
         fleet.protection_lost(&id);
     }

@@ -268,6 +268,31 @@ fn the_last_answer_is_the_newer_instance_whatever_its_counter_says() {
 }
 
 #[test]
+fn a_room_that_is_there_outlives_the_answer_to_its_creation() {
+    for outcome in [
+        WorkResult::Unknown("took too long".into()),
+        WorkResult::Failed(RuntimeError::Unavailable("slow".into())),
+    ] {
+        let (mut fleet, room) = being_answered();
+        let made = fleet.machine.running[&room].clone();
+        fleet.input(Input::Runtime(RuntimeEvent::Changed(made)));
+        fleet.ping(&room, PingStatus::Occupied, 1).unwrap();
+        let (id, ..) = fleet.begun.pop_front().expect("its creation");
+        fleet.input(Input::WorkDone {
+            id,
+            result: outcome,
+        });
+        assert_eq!(fleet.stored.rooms[&room].intent.removal, None);
+        assert_eq!(fleet.state.view().crash_failures, 0);
+        fleet.deaf = false;
+        fleet.release();
+        assert_eq!(fleet.rooms().len(), 2);
+        let added = fleet.operations_of("add_rooms");
+        assert_eq!(added.last().unwrap().status, OperationStatus::Finished);
+    }
+}
+
+#[test]
 fn an_answer_about_an_instance_whose_end_was_told_replaces_none() {
     let (mut fleet, room) = being_answered();
     let made = fleet.machine.running[&room].clone();
