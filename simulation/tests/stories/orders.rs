@@ -352,12 +352,21 @@ fn a_deletion_goes_before_what_waits_and_cancels_what_runs() {
 #[test]
 fn a_creation_whose_place_cannot_be_made_leaves_only_its_operation() {
     use maestro_simulation::Outcome;
-    for outcome in [Outcome::Invalid, Outcome::Unknown] {
+    for (outcome, tries) in [
+        (Outcome::Invalid, 1),
+        (Outcome::Unknown, 8),
+        (Outcome::Unavailable, 8),
+    ] {
         let mut fleet = Fleet::new(CoreSettings::default());
         fleet.hold = true;
         let create = Command::CreateScheduler(Box::new(spec(2)));
         fleet.order(create).unwrap();
         let id = fleet.operations_of("create_scheduler")[0].id;
+        for _ in 1..tries {
+            fleet.release_kind("prepare", outcome);
+            assert_eq!(fleet.operation(id).status, OperationStatus::InProgress);
+            fleet.pass(Duration::from_secs(10));
+        }
         fleet.release_kind("prepare", outcome);
         assert_eq!(fleet.works.len(), 1);
         fleet.release_kind("remove_place", Outcome::Works);
@@ -375,6 +384,26 @@ fn a_creation_whose_place_cannot_be_made_leaves_only_its_operation() {
         let create = Command::CreateScheduler(Box::new(spec(0)));
         assert!(fleet.order(create).is_ok());
     }
+}
+
+#[test]
+fn a_creation_waits_for_a_runtime_that_starts_again() {
+    use maestro_simulation::Outcome;
+    let mut fleet = Fleet::new(CoreSettings::default());
+    fleet.hold = true;
+    let create = Command::CreateScheduler(Box::new(spec(2)));
+    fleet.order(create).unwrap();
+    let id = fleet.operations_of("create_scheduler")[0].id;
+    for outcome in [Outcome::Unavailable, Outcome::DoneUnknown] {
+        fleet.release_kind("prepare", outcome);
+        fleet.pass(Duration::from_secs(1));
+    }
+    let told = history(fleet.operation(id));
+    assert!(told.contains("waiting: away"), "{told}");
+    fleet.release();
+    fleet.pass(Duration::from_secs(1));
+    assert_eq!(fleet.operation(id).status, OperationStatus::Finished);
+    assert_eq!(fleet.scheduler_state(), "in-sync");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::domain::*;
 use crate::ports::RuntimeError;
 use crate::rules::back_off::doubled;
 use crate::state::fleet::{Fleet, Purpose};
-use crate::state::operations::progress::Progress;
+use crate::state::operations::progress::{Progress, Tries};
 use crate::state::operations::queue::Operations;
 use crate::state::turn::Turn;
 use crate::state::work::{Work, WorkResult};
@@ -15,8 +15,26 @@ use std::time::Duration;
 const LANE: Lane = Lane::Version;
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Preparations that may remain without an answer before the operation ends: half a minute in all, which is more than
+/// an API server needs to start again.
+const PREPARATIONS_MAX: u32 = 8;
 /// A history does not get a line for each try.
 const TELL_EVERY: Duration = Duration::from_secs(60);
+
+impl Tries {
+    /// Counts a preparation; whether it is repeated if it had no answer.
+    fn may_repeat(&mut self, result: &WorkResult) -> bool {
+        let is_answered = !matches!(
+            result,
+            WorkResult::Unknown(_) | WorkResult::Failed(RuntimeError::Unavailable(_))
+        );
+        self.unanswered = match is_answered {
+            true => 0,
+            false => self.unanswered.saturating_add(1),
+        };
+        self.unanswered < PREPARATIONS_MAX
+    }
+}
 
 impl Operations {
     pub fn prepare_place(&mut self, fleet: &mut Fleet, turn: &mut Turn) {
@@ -41,6 +59,10 @@ impl Operations {
         if !matches!(running.progress, Progress::Create(_)) {
             return turn.changes.put_operation(running.record.clone());
         }
+        let may_repeat = running
+            .progress
+            .place_mut()
+            .is_some_and(|tries| tries.may_repeat(&result));
         match result {
             WorkResult::Prepared(prepared) => {
                 fleet.set_phase(turn, SchedulerPhase::InSync);
@@ -55,6 +77,10 @@ impl Operations {
             WorkResult::Failed(RuntimeError::Terminating(why)) => {
                 self.repeat_later(turn, why.text());
             }
+            WorkResult::Failed(RuntimeError::Unavailable(why)) if may_repeat => {
+                self.repeat_later(turn, why.text());
+            }
+            WorkResult::Unknown(why) if may_repeat => self.repeat_later(turn, &why),
             WorkResult::Failed(why) => self.fail(fleet, turn, LANE, why.to_string()),
             WorkResult::Unknown(why) => self.fail(fleet, turn, LANE, why),
             other => {
