@@ -6,7 +6,7 @@ use crate::scope::{Scope, Task};
 use crate::turn_trace::TurnTrace;
 use futures_util::FutureExt;
 use maestro_core::domain::SchedulerName;
-use maestro_core::ports::{Clock, PlatformObjects, Runtime, RuntimeError};
+use maestro_core::ports::{Admission, Clock, PlatformObjects, Runtime, RuntimeError};
 use maestro_core::state::{Work, WorkId, WorkResult};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -39,9 +39,7 @@ impl Executor {
         let task = async move {
             let kind = work.kind();
             let call = async {
-                let _admission = this.runtime.admit(&this.scheduler, work.urgency()).await;
-                // Calls on a runtime cannot be fenced, so they begin only while the lease is valid.
-                this.lease.usable(&*this.clock).await;
+                let _admission = this.admission(&work).await;
                 tokio::time::timeout(timeout, this.call(work)).await
             };
             let result = tokio::select! {
@@ -60,6 +58,21 @@ impl Executor {
         };
         self.scope
             .spawn(Task::Work, tracing::Instrument::instrument(task, span));
+    }
+
+    /// Waits until the call may begin. Calls on a runtime cannot be fenced, so they begin only while the lease is valid;
+    /// while it is not, nothing waits in the way of others.
+    async fn admission(&self, work: &Work) -> Option<Admission> {
+        loop {
+            self.lease.usable(&*self.clock).await;
+            let admission = match work.urgency() {
+                Some(urgency) => self.runtime.admit(&self.scheduler, urgency).await,
+                None => None,
+            };
+            if self.lease.is_usable(&*self.clock) {
+                return admission;
+            }
+        }
     }
 
     pub fn abandon(&self, ids: &[WorkId]) {

@@ -57,11 +57,15 @@ impl Lease {
     pub async fn usable(&self, clock: &dyn Clock) {
         loop {
             let extended = self.extended.notified();
-            if self.left(clock.now().mono) >= LEFT_MIN {
+            if self.is_usable(clock) {
                 return;
             }
             extended.await;
         }
+    }
+
+    pub fn is_usable(&self, clock: &dyn Clock) -> bool {
+        self.left(clock.now().mono) >= LEFT_MIN
     }
 }
 

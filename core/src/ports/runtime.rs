@@ -95,7 +95,7 @@ pub struct Protection {
 /// How a call stands in the queue of a runtime that limits its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// It ends a room or removes a place, which frees what others wait for: such calls go first.
+    /// It ends a room, which frees what others wait for: such calls go first.
     Removal,
     /// Any other call.
     Other,

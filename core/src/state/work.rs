@@ -78,11 +78,14 @@ impl Work {
 }
 
 impl Work {
-    /// Its place in the queue of a runtime that limits its calls.
-    pub fn urgency(&self) -> Urgency {
+    /// Its place in the queue of a runtime that limits its calls, where it waits before its deadline begins. `None`:
+    /// ports are drawn without a call, and a protection is as many calls as there are rooms, each with a deadline of
+    /// its own.
+    pub fn urgency(&self) -> Option<Urgency> {
         match self {
-            Self::RemovePlace { .. } | Self::TerminateRoom { .. } => Urgency::Removal,
-            _ => Urgency::Other,
+            Self::TerminateRoom { .. } => Some(Urgency::Removal),
+            Self::ReservePorts { .. } | Self::ReleasePorts { .. } | Self::Protect(_) => None,
+            _ => Some(Urgency::Other),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Calls to the API server: one client, one rate limit, one deadline.
 
 use super::failure;
-use super::limiter::{CallCounts, Limiter, Urgency};
+use super::limiter::{CallCounts, Leave, Limiter, Permit, Refused, Urgency};
 use super::settings::{Access, KubernetesSettings, OpenError};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -57,7 +57,8 @@ impl Calls {
 
     /// Makes one call for a scheduler, when it is its turn: `call` is one request. The deadline counts the time from
     /// when it is sent, not that in the queue. All our calls can be repeated: a transient failure is, within the
-    /// deadline, and each try waits for its turn as a call of its own. A caller that goes away does not end the call.
+    /// deadline, and each try waits for its turn as a call of its own. A caller that goes away before it is sent takes
+    /// it back; afterwards it is carried through.
     ///
     /// # Errors
     /// As the API server answers, or `Unavailable`.
@@ -71,11 +72,12 @@ impl Calls {
         T: Send + 'static,
         F: Future<Output = kube::Result<T>> + Send,
     {
+        let mut permit = self.limiter.admit(scheduler, urgency).await?;
         let (calls, scheduler) = (self.clone(), scheduler.clone());
         let task = self.io.spawn(async move {
             let (mut left, mut pause) = (calls.timeout, FIRST_PAUSE);
             for _ in 1..TRIES {
-                let answer = calls.attempt(&scheduler, urgency, &mut left, &call).await;
+                let answer = calls.attempt(permit, &mut left, &call).await;
                 let Err(Failure::Answer(error)) = &answer else {
                     return answer;
                 };
@@ -91,24 +93,22 @@ impl Calls {
                 tokio::time::sleep(wait).await;
                 left -= wait;
                 pause *= 5;
+                permit = calls.limiter.admit(&scheduler, urgency).await?;
             }
-            calls.attempt(&scheduler, urgency, &mut left, &call).await
+            calls.attempt(permit, &mut left, &call).await
         });
         task.await.unwrap_or(Err(Failure::Stopped))
     }
 
     async fn attempt<T, F>(
         &self,
-        scheduler: &SchedulerName,
-        urgency: Urgency,
+        _permit: Permit,
         left: &mut Duration,
         call: &(impl Fn(Client) -> F + Sync),
     ) -> Result<T, Failure>
     where
         F: Future<Output = kube::Result<T>> + Send,
     {
-        let permit = self.limiter.admit(scheduler, urgency).await;
-        let _permit = permit.map_err(|_| Failure::Crowded)?;
         let sent = Instant::now();
         let answer = tokio::time::timeout(*left, call(self.client.clone())).await;
         *left = left.saturating_sub(sent.elapsed());
@@ -116,6 +116,18 @@ impl Calls {
             Ok(answer) => answer.map_err(Failure::Answer),
             Err(_) => Err(Failure::Late(self.timeout)),
         }
+    }
+
+    /// Waits for the turn of a call that is made later: the next one about this scheduler with this urgency.
+    ///
+    /// # Errors
+    /// As [`Limiter::leave`].
+    pub async fn leave(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+    ) -> Result<Leave, Refused> {
+        self.limiter.leave(scheduler, urgency).await
     }
 
     /// Pods of the whole cluster or of one scheduler, for a watch: it is not counted as a call.
@@ -184,6 +196,15 @@ impl Failure {
         match self {
             Self::Answer(kube::Error::Api(status)) => failure::is_right_missing(status),
             _ => false,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Crowded => Self::Crowded,
+            Refused::Stopped => Self::Stopped,
         }
     }
 }

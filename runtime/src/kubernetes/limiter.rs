@@ -2,7 +2,10 @@
 //!
 //! A process has thousands of schedulers and one budget of calls. Each scheduler has a queue of its own, and the queues
 //! are served in turn, so that a thousand creations of one scheduler do not hold up another's deletion. Urgent calls
-//! go first. Calls in flight are bounded too: a slow API server gets no pile of calls.
+//! go first, but for one in eight: budgets that change all the time hold up no room for ever. Calls in flight are
+//! bounded too: a slow API server gets no pile of calls.
+//!
+//! What has a deadline waits for its turn before that begins: a [`Leave`] is the turn of a call that is made later.
 
 use maestro_core::domain::SchedulerName;
 use parking_lot::Mutex;
@@ -15,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Calls that may wait, in all queues together.
 const WAITING_MAX: usize = 20_000;
+/// One in so many calls is the turn of those that are not urgent.
+const FLOOR: u64 = 8;
 
 /// Which calls go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +45,14 @@ pub struct CallCounts {
     pub waiting: usize,
 }
 
-/// A call is refused: too many are waiting.
+/// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded;
+pub enum Refused {
+    /// Too many are waiting.
+    Crowded,
+    /// The limiter has ended.
+    Stopped,
+}
 
 /// Admits calls. Cheap to clone.
 #[derive(Clone)]
@@ -63,6 +73,7 @@ struct State {
     in_flight: usize,
     tokens: f64,
     refilled: Instant,
+    is_over: bool,
 }
 
 /// The queues of one urgency; `turns` names each scheduler that has one, once.
@@ -70,9 +81,44 @@ struct State {
 struct Lane {
     turns: VecDeque<SchedulerName>,
     queues: HashMap<SchedulerName, VecDeque<oneshot::Sender<Permit>>>,
+    leaves: HashMap<SchedulerName, Leaves>,
+}
+
+/// The leaves of one scheduler: which of its calls has which of them is all the same.
+#[derive(Default)]
+struct Leaves {
+    held: usize,
+    unused: usize,
 }
 
 impl Lane {
+    fn take_leave(&mut self, scheduler: &SchedulerName) -> bool {
+        let leaves = self.leaves.get_mut(scheduler);
+        let unused = leaves.map(|leaves| &mut leaves.unused);
+        let taken = unused.and_then(|unused| unused.checked_sub(1).map(|left| *unused = left));
+        taken.is_some()
+    }
+
+    fn give_leave(&mut self, scheduler: &SchedulerName) {
+        let leaves = self.leaves.entry(scheduler.clone()).or_default();
+        leaves.held += 1;
+        leaves.unused += 1;
+    }
+
+    /// Whether there is one now that nobody will use.
+    fn end_leave(&mut self, scheduler: &SchedulerName) -> bool {
+        let Some(leaves) = self.leaves.get_mut(scheduler) else {
+            return false;
+        };
+        leaves.held -= 1;
+        let is_unused = leaves.unused > leaves.held;
+        leaves.unused = leaves.unused.min(leaves.held);
+        if leaves.held == 0 {
+            self.leaves.remove(scheduler);
+        }
+        is_unused
+    }
+
     fn push(&mut self, scheduler: &SchedulerName, waiter: oneshot::Sender<Permit>) {
         let queue = self.queues.entry(scheduler.clone()).or_default();
         if queue.is_empty() {
@@ -94,12 +140,36 @@ impl Lane {
 }
 
 /// The right to make one call; the call is in flight until this is dropped.
-pub struct Permit(Arc<Shared>);
+pub struct Permit(Option<Arc<Shared>>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.state.lock().in_flight -= 1;
-        self.0.changed.notify_one();
+        if let Some(shared) = self.0.take() {
+            shared.state.lock().in_flight -= 1;
+            shared.changed.notify_one();
+        }
+    }
+}
+
+/// The turn of a call that is not made yet: the next one of this scheduler and urgency need not wait. Dropped without
+/// that, it costs nothing.
+pub struct Leave {
+    shared: Arc<Shared>,
+    scheduler: SchedulerName,
+    urgency: Urgency,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let lane = self.urgency as usize;
+        let mut state = self.shared.state.lock();
+        if state.lanes[lane].end_leave(&self.scheduler) {
+            state.sent[lane] -= 1;
+            state.tokens += 1.0;
+            state.in_flight -= 1;
+            drop(state);
+            self.shared.changed.notify_one();
+        }
     }
 }
 
@@ -117,6 +187,7 @@ impl Limiter {
                 in_flight: 0,
                 tokens: f64::from(burst),
                 refilled: Instant::now(),
+                is_over: false,
             }),
             changed: Notify::new(),
             qps: f64::from(qps),
@@ -125,13 +196,24 @@ impl Limiter {
         });
         let limiter = shared.clone();
         tokio::spawn(async move {
-            let admit = limiter.admit();
+            let admit = limiter.clone().admit();
             let _ = stopping.run_until_cancelled(admit).await;
+            let mut state = limiter.state.lock();
+            state.is_over = true;
+            // Whoever waits is told.
+            let queues = state.lanes.iter_mut().map(|lane| {
+                lane.turns.clear();
+                std::mem::take(&mut lane.queues)
+            });
+            let queues: Vec<_> = queues.collect();
+            state.waiting = 0;
+            drop(state);
+            drop(queues);
         });
         Self(shared)
     }
 
-    /// Waits for the scheduler's turn. A caller that goes away gives its turn to the next.
+    /// Waits for the scheduler's turn, unless it has a leave. A caller that goes away gives its turn to the next.
     ///
     /// # Errors
     /// If too many calls wait, or the limiter has ended.
@@ -139,11 +221,40 @@ impl Limiter {
         &self,
         scheduler: &SchedulerName,
         urgency: Urgency,
-    ) -> Result<Permit, Crowded> {
+    ) -> Result<Permit, Refused> {
+        if self.0.state.lock().lanes[urgency as usize].take_leave(scheduler) {
+            return Ok(Permit(Some(self.0.clone())));
+        }
+        self.wait(scheduler, urgency).await
+    }
+
+    /// As [`Self::admit`], for a call that is made later.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn leave(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+    ) -> Result<Leave, Refused> {
+        let mut permit = self.wait(scheduler, urgency).await?;
+        let shared = permit.0.take().ok_or(Refused::Stopped)?;
+        shared.state.lock().lanes[urgency as usize].give_leave(scheduler);
+        Ok(Leave {
+            shared,
+            scheduler: scheduler.clone(),
+            urgency,
+        })
+    }
+
+    async fn wait(&self, scheduler: &SchedulerName, urgency: Urgency) -> Result<Permit, Refused> {
         let admitted = {
             let mut state = self.0.state.lock();
+            if state.is_over {
+                return Err(Refused::Stopped);
+            }
             if state.waiting >= WAITING_MAX {
-                return Err(Crowded);
+                return Err(Refused::Crowded);
             }
             let (waiter, admitted) = oneshot::channel();
             state.lanes[urgency as usize].push(scheduler, waiter);
@@ -151,7 +262,7 @@ impl Limiter {
             admitted
         };
         self.0.changed.notify_one();
-        admitted.await.map_err(|_| Crowded)
+        admitted.await.map_err(|_| Refused::Stopped)
     }
 
     /// Calls that wait.
@@ -191,9 +302,7 @@ impl Shared {
             if state.tokens < 1.0 {
                 return Some(Duration::from_secs_f64((1.0 - state.tokens) / self.qps));
             }
-            let mut lanes = state.lanes.iter_mut().enumerate();
-            let next = lanes.find_map(|(lane, queue)| Some((lane, queue.pop()?)));
-            let (lane, waiter) = next?;
+            let (lane, waiter) = state.next()?;
             state.waiting -= 1;
             if waiter.is_closed() {
                 continue;
@@ -203,12 +312,23 @@ impl Shared {
             state.in_flight += 1;
             drop(state);
             // A permit that nobody takes is dropped here: its call is no longer in flight.
-            drop(waiter.send(Permit(self.clone())));
+            drop(waiter.send(Permit(Some(self.clone()))));
         }
     }
 }
 
 impl State {
+    /// The next waiter, with its lane.
+    fn next(&mut self) -> Option<(usize, oneshot::Sender<Permit>)> {
+        let sent: u64 = self.sent.iter().sum();
+        let order = match sent % FLOOR == FLOOR - 1 {
+            true => [1, 0, 2],
+            false => [0, 1, 2],
+        };
+        let mut order = order.into_iter();
+        order.find_map(|lane| Some((lane, self.lanes[lane].pop()?)))
+    }
+
     fn refill(&mut self, qps: f64, burst: f64) {
         let now = Instant::now();
         let passed = now.duration_since(self.refilled).as_secs_f64();
@@ -274,7 +394,7 @@ mod tests {
         for _ in 0..WAITING_MAX {
             assert!(admit().is_none());
         }
-        assert!(matches!(admit(), Some(Err(Crowded))));
+        assert!(matches!(admit(), Some(Err(Refused::Crowded))));
     }
 
     #[tokio::test]
@@ -327,5 +447,79 @@ mod tests {
         let next = tokio::time::timeout(Duration::from_secs(9), next).await;
         assert!(next.is_ok_and(|permit| permit.is_ok()));
         assert_eq!(limiter.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn urgent_calls_without_end_leave_some_turns_to_others() {
+        let limiter = limiter(2000, 1);
+        let busy = limiter.clone();
+        let urgent = tokio::spawn(async move {
+            let admit = || async { drop(busy.admit(&"busy".into(), Urgency::Urgent).await) };
+            loop {
+                join_all((0..10).map(|_| admit())).await;
+            }
+        });
+        while limiter.counts().sent[0].1 < 10 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..5 {
+            let before = limiter.counts().sent[0].1;
+            drop(
+                limiter
+                    .admit(&"other".into(), Urgency::Normal)
+                    .await
+                    .unwrap(),
+            );
+            let overtaken = limiter.counts().sent[0].1 - before;
+            assert!(overtaken <= FLOOR, "{overtaken}");
+        }
+        urgent.abort();
+    }
+
+    #[tokio::test]
+    async fn a_leave_is_the_turn_of_one_call() {
+        let limiter = limiter(10, 2);
+        let scheduler = SchedulerName::from("a");
+        let admit = || limiter.admit(&scheduler, Urgency::Normal);
+        let first = limiter.leave(&scheduler, Urgency::Normal).await.unwrap();
+        let second = limiter.leave(&scheduler, Urgency::Normal).await.unwrap();
+        let other = SchedulerName::from("b");
+        let theirs = limiter.admit(&other, Urgency::Normal).now_or_never();
+        assert!(theirs.is_none(), "it has no leave, and no token is left");
+        let theirs = limiter.admit(&scheduler, Urgency::Urgent).now_or_never();
+        assert!(theirs.is_none(), "the leave is for another lane");
+        // Both have theirs, whoever ends first.
+        assert!(admit().now_or_never().is_some());
+        drop(first);
+        assert!(admit().now_or_never().is_some());
+        drop(second);
+        assert!(admit().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_leave_that_is_not_used_costs_nothing() {
+        let limiter = limiter(1, 1);
+        let scheduler = SchedulerName::from("a");
+        let start = Instant::now();
+        for _ in 0..50 {
+            drop(limiter.leave(&scheduler, Urgency::Normal).await.unwrap());
+        }
+        drop(limiter.admit(&scheduler, Urgency::Normal).await.unwrap());
+        assert!(start.elapsed() < Duration::from_secs(1));
+        let sent = [("urgent", 0), ("normal", 1), ("late", 0)];
+        assert_eq!(limiter.counts(), CallCounts { sent, waiting: 0 });
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_the_limiter_ends() {
+        let stopping = CancellationToken::new();
+        let limiter = Limiter::start(1, 1, stopping.clone());
+        let scheduler = SchedulerName::from("a");
+        drop(limiter.admit(&scheduler, Urgency::Normal).await.unwrap());
+        let waits = limiter.admit(&scheduler, Urgency::Normal);
+        let (waited, ()) = tokio::join!(waits, async { stopping.cancel() });
+        assert!(matches!(waited, Err(Refused::Stopped)));
+        let late = limiter.admit(&scheduler, Urgency::Normal).await;
+        assert!(matches!(late, Err(Refused::Stopped)));
     }
 }

@@ -5,7 +5,7 @@ use super::client::Calls;
 use super::dead::Limits;
 use super::events::Events;
 use super::index::Index;
-use super::limiter::CallCounts;
+use super::limiter::{self, CallCounts};
 use super::lookup::Lookup;
 use super::namespace::Namespaces;
 use super::platform::Platform;
@@ -110,6 +110,16 @@ impl Drop for KubernetesRuntime {
 
 #[async_trait]
 impl Runtime for KubernetesRuntime {
+    async fn admit(&self, scheduler: &SchedulerName, urgency: Urgency) -> Option<Admission> {
+        let urgency = match urgency {
+            Urgency::Removal => limiter::Urgency::Urgent,
+            Urgency::Other => limiter::Urgency::Normal,
+        };
+        // Without it the call itself is refused, and says why.
+        let leave = self.rooms.calls.leave(scheduler, urgency).await.ok()?;
+        Some(Box::new(leave))
+    }
+
     async fn prepare(
         &self,
         scheduler: &Scheduler,
