@@ -267,7 +267,7 @@ fn a_call_is_given_up_at_its_deadline_and_undone() {
             w.running(FLEET).await;
             let gate = Gate::closed();
             w.runtime
-                .fail(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
+                .fail_always(RuntimeCall::Create, RuntimeFault::Held(gate.clone()));
             let Reply::Operation(id) = w
                 .ask(Command::AddRooms {
                     amount: 1,
@@ -285,6 +285,7 @@ fn a_call_is_given_up_at_its_deadline_and_undone() {
             })
             .await;
             assert_eq!(gate.waiting(), 0, "nobody goes on waiting for it");
+            w.runtime.heal();
             gate.open();
             eventually(LONG, "its room is taken back", || {
                 w.store.stored_rooms(FLEET).len() == 1

@@ -2,7 +2,7 @@
 
 use crate::site::*;
 use crate::support::{Home, eventually, seconds};
-use maestro_testkit::control_plane::{ApiProxy, Fault};
+use maestro_testkit::control_plane::{ApiCall, ApiProxy, Fault};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -38,6 +38,17 @@ async fn with_a_slow_api_server_work_is_slow_and_rooms_are_given_as_ever() {
     let (status, answer) = maestro.patch("/schedulers/slow", &edit).await;
     assert_eq!(status, 200, "{answer}");
     maestro.wait_ready("slow", 4).await;
+    // Its creations take as long as they may, and more. Their rooms are kept nevertheless.
+    let are_over = || async {
+        let (_, active) = maestro
+            .get("/schedulers/slow/operations?stage=active")
+            .await;
+        active["operations"] == json!([])
+    };
+    assert!(eventually(seconds(60), are_over).await);
+    let is_deletion = |call: &ApiCall| call.method == "DELETE" && call.path.contains("/pods/");
+    let deletions: Vec<_> = proxy.calls().into_iter().filter(is_deletion).collect();
+    assert!(deletions.is_empty(), "{deletions:?}");
     let is_seen = || async { is_protected(&site.pod(&busy).await) };
     assert!(eventually(seconds(30), is_seen).await);
 

@@ -136,6 +136,13 @@ pub(super) fn on_created(
     let seen = known.is_some_and(|record| record.instance.is_some());
     let leaving = known.is_some_and(|record| record.intent.end().is_some());
     let version = known.map(|record| record.intent.version.clone());
+    if matches!(result, WorkResult::Unknown(_))
+        && !seen
+        && !leaving
+        && fleet.order_unanswered(turn, &room, operation)
+    {
+        return;
+    }
     let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
     let failure: Option<Failure> = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {

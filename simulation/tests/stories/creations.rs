@@ -160,7 +160,9 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
         panic!("{:?}", fleet.works);
     };
     // Whether the room exists is unknown; it does not at first, and then it does.
-    assert!(fleet.release_with(Outcome::LateUnknown));
+    for outcome in [Outcome::LateUnknown, Outcome::Unknown, Outcome::Unknown] {
+        fleet.release_kind("create_room", outcome);
+    }
     fleet.release();
     assert!(!fleet.stored.rooms.contains_key(&order.room));
     fleet.hold = true;
@@ -290,6 +292,31 @@ fn a_room_that_is_there_outlives_the_answer_to_its_creation() {
         let added = fleet.operations_of("add_rooms");
         assert_eq!(added.last().unwrap().status, OperationStatus::Finished);
     }
+}
+
+#[test]
+fn a_creation_without_an_answer_is_ordered_again_and_finds_its_room() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    fleet.order(add).unwrap();
+    assert!(fleet.release_one());
+    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
+        panic!("{:?}", fleet.works);
+    };
+    fleet.release_kind("create_room", Outcome::LateUnknown);
+    // It takes effect while it is ordered again.
+    assert!(fleet.late(0));
+    fleet.carry_on();
+    fleet.release_kind("create_room", Outcome::Works);
+    assert_eq!(fleet.stored.rooms[&order.room].intent.removal, None);
+    assert_eq!(fleet.rooms().len(), 2);
+    let added = fleet.operations_of("add_rooms");
+    assert_eq!(added.last().unwrap().status, OperationStatus::Finished);
+    no_port_is_lost(&fleet);
 }
 
 #[test]
@@ -443,7 +470,9 @@ fn a_room_that_comes_to_life_after_it_was_looked_for_is_told_to_end() {
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
-    assert!(fleet.release_with(Outcome::LateUnknown));
+    for outcome in [Outcome::LateUnknown, Outcome::Unknown, Outcome::Unknown] {
+        fleet.release_kind("create_room", outcome);
+    }
     // The order to end finds no room yet. Its answer is pending when the room appears.
     let at = fleet.position("terminate_room").expect("it is told to end");
     assert!(fleet.begin(at));

@@ -96,12 +96,14 @@ fn a_validation_room_in_error_fails_its_attempt_with_the_runtimes_words() {
 
 #[test]
 fn a_validation_room_that_cannot_be_made_fails_its_attempt_and_gives_its_ports_back() {
-    for outcome in [Outcome::Exhausted, Outcome::Unknown] {
+    for (outcome, orders) in [(Outcome::Exhausted, 1), (Outcome::Unknown, 3)] {
         let mut fleet = Fleet::up(1);
         fleet.hold = true;
         let id = operation_of(fleet.order(major("false")));
         fleet.release_kind("reserve_ports", Outcome::Works);
-        fleet.release_kind("create_room", outcome);
+        for _ in 0..orders {
+            fleet.release_kind("create_room", outcome);
+        }
         fleet.release();
         let told = history(fleet.operation(id));
         assert!(told.contains("validation attempt 1 failed: "), "{told}");

@@ -17,6 +17,9 @@ fn is_unfinished(instance: Option<&Instance>) -> bool {
     instance.is_none_or(begun)
 }
 
+/// Orders to create one room that may remain without an answer, before it is given up.
+const CREATIONS_MAX: u32 = 3;
+
 impl Fleet {
     /// Starts a call on the runtime; `purpose` determines what its result means.
     pub fn run(&mut self, turn: &mut Turn, purpose: Purpose, work: Work) -> WorkId {
@@ -42,10 +45,41 @@ impl Fleet {
     }
 
     fn recreate(&mut self, turn: &mut Turn, id: &RoomId) {
-        if let Some(order) = self.order_of(id) {
-            let purpose = Purpose::Recreate { room: id.clone() };
-            self.run(turn, purpose, Work::CreateRoom(order));
-        }
+        self.order_once_more(turn, id, None);
+    }
+
+    fn order_once_more(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        operation: Option<OperationId>,
+    ) -> bool {
+        let Some(order) = self.order_of(id) else {
+            return false;
+        };
+        let room = id.clone();
+        let purpose = match operation {
+            Some(operation) => Purpose::Create { operation, room },
+            None => Purpose::Recreate { room },
+        };
+        self.run(turn, purpose, Work::CreateRoom(order));
+        true
+    }
+
+    /// Orders a room again whose order had no answer in time: a runtime that is slow has carried it out by then, and
+    /// answers with the same room. Whether it does so, up to a few times.
+    pub fn order_unanswered(
+        &mut self,
+        turn: &mut Turn,
+        id: &RoomId,
+        operation: Option<OperationId>,
+    ) -> bool {
+        let counted = self.rooms.update(id.as_str(), |room| {
+            room.marks.unanswered += 1;
+            room.marks.unanswered
+        });
+        counted.is_some_and(|count| count < CREATIONS_MAX)
+            && self.order_once_more(turn, id, operation)
     }
 
     pub fn repeat_intent(&mut self, turn: &mut Turn, id: &RoomId) {

@@ -38,6 +38,8 @@ pub(in crate::state) struct Marks {
     pub(in crate::state) met: u64,
     /// Whether its last ping has to be written.
     pub(in crate::state) touched: bool,
+    /// Orders to create it that had no answer in time.
+    pub(in crate::state) unanswered: u32,
     /// When a trouble ended that had kept it from starting.
     pub(in crate::state) placed: Option<Mono>,
     /// Its stored status may be an older one: the store lost changes, and it has not left that status since.
