@@ -60,8 +60,8 @@ impl Executor {
             .spawn(Task::Work, tracing::Instrument::instrument(task, span));
     }
 
-    /// Waits until the call may begin. Calls on a runtime cannot be fenced, so they begin only while the lease is valid;
-    /// while it is not, nothing waits in the way of others.
+    /// Waits until the call may begin. Calls on a runtime cannot be fenced, so they begin only while the lease is
+    /// valid; while it is not, nothing waits in the way of others.
     async fn admission(&self, work: &Work) -> Option<Admission> {
         loop {
             self.lease.usable(&*self.clock).await;

@@ -14,7 +14,7 @@ use kube::core::ObjectList;
 use maestro_core::ports::RuntimeError;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a new list waits for the addresses of its nodes.
@@ -28,14 +28,6 @@ const MANY: usize = 3;
 const READ_FOR_ONE: usize = 4;
 /// Nodes in one page of a list.
 const PAGE: usize = 500;
-
-/// How nodes are asked for; all watches share one.
-#[derive(Default)]
-pub struct Asking {
-    is_gathering: AtomicBool,
-    /// The account may read nodes and not list them.
-    may_not_list: AtomicBool,
-}
 
 impl Lookup {
     /// Asks soon for the nodes whose address is not known, and for those together that become known until then.

@@ -1,11 +1,11 @@
 //! What the watch does not tell, and is asked for: addresses of nodes, and whether a pod is still there.
 
-use super::addresses::Asking;
 use super::client::{Calls, nodes, pods};
 use super::dead::{Limits, health};
 use super::index::Index;
 use super::labels;
 use super::limiter::Urgency;
+use super::nodes::Asking;
 use super::ports::RoomKey;
 use super::seen::SeenPod;
 use k8s_openapi::api::core::v1::Pod;

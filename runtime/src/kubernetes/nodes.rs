@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Node;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -91,6 +92,15 @@ impl NodeCache {
         self.0
             .retain(|node, known| known.is_asked || has_rooms(node));
     }
+}
+
+/// How nodes are asked for; all watches share one.
+#[derive(Default)]
+pub struct Asking {
+    /// Somebody is about to ask.
+    pub is_gathering: AtomicBool,
+    /// The account may read nodes and not list them.
+    pub may_not_list: AtomicBool,
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ fn operations() -> Vec<Key> {
             "operations.rooms.add.operationTimeout",
             &PERIOD_OR_SHIPPED,
             |s| &mut s.core.add_timeout,
-            "How long the creation of one room may take.",
+            "How long the creation of one room may take. Without an answer by then it is ordered again, three times in all.",
         ),
         Key::new(
             "operations.rooms.remove.limit",
