@@ -132,6 +132,10 @@ pub(super) fn on_created(
     result: WorkResult,
 ) {
     let lane = operation.and_then(|id| operations.lane_of(id));
+    let was_unanswered = fleet
+        .rooms
+        .get(room.as_str())
+        .is_some_and(|known| known.marks.unanswered > 0);
     let known = fleet.rooms.get(room.as_str()).map(|r| &r.record);
     let seen = known.is_some_and(|record| record.instance.is_some());
     let leaving = known.is_some_and(|record| record.intent.end().is_some());
@@ -143,7 +147,10 @@ pub(super) fn on_created(
     {
         return;
     }
-    let certain = !seen && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
+    // An earlier order may take effect after this answer.
+    let certain = !seen
+        && !was_unanswered
+        && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
     let failure: Option<Failure> = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
             // It ended, or was given up, before its creation was confirmed.
@@ -152,25 +159,7 @@ pub(super) fn on_created(
             None
         }
         WorkResult::Created(instance) => {
-            let now = turn.now.mono;
-            // Like a report of the runtime: an older list may be compared later.
-            fleet.listing.overtake(&room);
-            let is_another = fleet.rooms.update(room.as_str(), |room| {
-                room.made_at = Some(now);
-                // After a repeated order the runtime may have created a second instance when the first had ended. Only
-                // orders create instances, so the one of the last answer is the newer one; but where a row was adopted
-                // meanwhile, the end of this one has been told already.
-                let is_ordered = room.record.intent.made_by.is_some();
-                let known = room
-                    .record
-                    .instance
-                    .take_if(|known| is_ordered && known.differs_from(&instance.uid));
-                known.is_some()
-            });
-            if is_another == Some(true) {
-                fleet.protection_lost(&room);
-            }
-            runtime_events::on_instance(fleet, operations, turn, instance);
+            on_made(fleet, operations, turn, &room, instance);
             None
         }
         WorkResult::Failed(why) if certain => {
@@ -214,6 +203,35 @@ pub(super) fn on_created(
         Some(lane) => creation_ended(fleet, operations, turn, lane, &room, failure),
         None => blame(fleet, turn, failure.as_ref(), version),
     }
+}
+
+/// The runtime answers with the instance of a room that is known.
+fn on_made(
+    fleet: &mut Fleet,
+    operations: &mut Operations,
+    turn: &mut Turn,
+    room: &RoomId,
+    instance: Instance,
+) {
+    let now = turn.now.mono;
+    // Like a report of the runtime: an older list may be compared later.
+    fleet.listing.overtake(room);
+    let is_another = fleet.rooms.update(room.as_str(), |room| {
+        room.made_at = Some(now);
+        // After a repeated order the runtime may have created a second instance when the first had ended. Only
+        // orders create instances, so the one of the last answer is the newer one; but where a row was adopted
+        // meanwhile, the end of this one has been told already.
+        let is_ordered = room.record.intent.made_by.is_some();
+        let known = room
+            .record
+            .instance
+            .take_if(|known| is_ordered && known.differs_from(&instance.uid));
+        known.is_some()
+    });
+    if is_another == Some(true) {
+        fleet.protection_lost(room);
+    }
+    runtime_events::on_instance(fleet, operations, turn, instance);
 }
 
 /// Slows down what failed: the version, or everything if it was the runtime.

@@ -320,6 +320,29 @@ fn a_creation_without_an_answer_is_ordered_again_and_finds_its_room() {
 }
 
 #[test]
+fn a_refusal_says_nothing_about_an_earlier_order_without_an_answer() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    fleet.order(add).unwrap();
+    assert!(fleet.release_one());
+    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
+        panic!("{:?}", fleet.works);
+    };
+    fleet.release_kind("create_room", Outcome::LateUnknown);
+    fleet.release_kind("create_room", Outcome::Exhausted);
+    assert!(fleet.stored.rooms[&order.room].intent.removal.is_some());
+    assert!(fleet.late(0));
+    fleet.release();
+    assert!(!fleet.machine.running.contains_key(&order.room));
+    assert_eq!(fleet.rooms().len(), 1);
+    no_port_is_lost(&fleet);
+}
+
+#[test]
 fn an_answer_about_an_instance_whose_end_was_told_replaces_none() {
     let (mut fleet, room) = being_answered();
     let made = fleet.machine.running[&room].clone();
