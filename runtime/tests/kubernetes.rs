@@ -4,6 +4,8 @@
 
 #[path = "kubernetes/addresses.rs"]
 mod addresses;
+#[path = "kubernetes/bare.rs"]
+mod bare;
 #[path = "kubernetes/budget.rs"]
 mod budget;
 #[path = "kubernetes/dead.rs"]
@@ -20,6 +22,8 @@ mod hostile;
 mod namespaces;
 #[path = "kubernetes/pods.rs"]
 mod pods;
+#[path = "kubernetes/restores.rs"]
+mod restores;
 #[path = "kubernetes/rights.rs"]
 mod rights;
 #[path = "kubernetes/runtimes.rs"]

@@ -3,14 +3,14 @@
 use crate::open_site;
 use crate::site::{NODE, Site, plane, settings};
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use maestro_core::domain::{InstanceStatus, PortRange, Trouble};
 use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
 use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
-use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, Fault};
+use maestro_testkit::control_plane::{ApiCall, ApiProxy, Fault};
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -392,46 +392,6 @@ async fn while_the_api_server_is_away_nothing_is_concluded() {
         until_ready(&mut stage, &room).await;
     }
     assert_eq!(stage.listed().await.len(), 5);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restore_of_the_cluster_the_list_counts() {
-    let Some(plane) = ControlPlane::start_api_server().await else {
-        return;
-    };
-    if !plane.is_own() {
-        return;
-    }
-    let mut settings = settings(&plane);
-    settings.watch_timeout = Duration::from_secs(2);
-    let site = Site {
-        runtime: KubernetesRuntime::open(settings).await.unwrap(),
-        client: plane.client().await,
-    };
-    let mut stage = Stage::set(&site, scheduler("faults-restored", RUNS)).await;
-    // There are no controllers, which would make it.
-    let accounts: Api<ServiceAccount> = Api::namespaced(site.client.clone(), "faults-restored");
-    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
-    accounts
-        .create(&PostParams::default(), &account)
-        .await
-        .unwrap();
-    stage.create("faults-restored-one").await.unwrap();
-    let backup = plane.snapshot().await;
-    while let Err(error) = stage.create("faults-restored-two").await {
-        assert!(matches!(error, RuntimeError::Unavailable(_)), "{error}");
-    }
-    stage
-        .until(|event| match event {
-            RuntimeEvent::Changed(i) => (i.room.as_str() == "faults-restored-two").then_some(()),
-            RuntimeEvent::Listed(all) => (all.len() == 2).then_some(()),
-            RuntimeEvent::Gone { .. } => None,
-        })
-        .await;
-    plane.restore(&backup).await;
-    stage
-        .until(|event| matches!(event, RuntimeEvent::Listed(all) if all.len() == 1).then_some(()))
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,7 +134,8 @@ impl ApiProxy {
             .send_modify(|watches| watches.resets += 1);
     }
 
-    /// Loses what watches hear. Those that have lost something hear nothing any more, also when this has ended.
+    /// Loses what watches hear, also their ends. Those that have lost something hear nothing any more, also when this
+    /// has ended.
     pub fn mute_watches(&self, on: bool) {
         self.state
             .watches
@@ -290,10 +291,11 @@ async fn pass(
     loop {
         tokio::select! {
             () = &mut is_reset => return Err(io::ErrorKind::ConnectionReset.into()),
-            piece = pieces.try_next(), if hears => match piece? {
+            piece = pieces.try_next(), if hears => match piece {
                 _ if watches.borrow().are_mute => hears = false,
-                None => return client.shutdown().await,
-                Some(piece) => client.write_all(&piece).await?,
+                Err(error) => return Err(error),
+                Ok(None) => return client.shutdown().await,
+                Ok(Some(piece)) => client.write_all(&piece).await?,
             }
         }
     }
