@@ -394,6 +394,26 @@ async fn while_the_api_server_is_away_nothing_is_concluded() {
     assert_eq!(stage.listed().await.len(), 5);
 }
 
+/// Rooms that were ready must not lose that to a list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_waits_for_the_addresses_of_its_nodes() {
+    let site = open_site!();
+    let mut stage = Stage::set(&site, scheduler("faults-nodes", RUNS)).await;
+    stage.create("faults-nodes-one").await.unwrap();
+    until_ready(&mut stage, "faults-nodes-one").await;
+    let plane = plane().await.unwrap();
+    let proxy = ApiProxy::start(plane.kubeconfig()).await;
+    let is_node = |call: &ApiCall| call.path.starts_with("/api/v1/nodes/");
+    proxy.set(move |call| is_node(call).then_some(Fault::Delay(Duration::from_secs(1))));
+    let next = Site::by(&plane, proxy.kubeconfig()).await;
+    let mut stage = Stage::resume(&next, stage.scheduler.clone()).await;
+    let RuntimeEvent::Listed(all) = stage.next().await else {
+        panic!("a watch begins with a list");
+    };
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].status, InstanceStatus::Ready, "{:?}", all[0]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_of_a_range_that_is_nearly_full_find_their_node() {
     let site = open_site!();
