@@ -20,6 +20,8 @@ mod hand_back;
 mod hostile;
 #[path = "kubernetes/namespaces.rs"]
 mod namespaces;
+#[path = "kubernetes/pages.rs"]
+mod pages;
 #[path = "kubernetes/pods.rs"]
 mod pods;
 #[path = "kubernetes/restores.rs"]
