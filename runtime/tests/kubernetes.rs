@@ -18,6 +18,8 @@ mod faults;
 mod hand_back;
 #[path = "kubernetes/hostile.rs"]
 mod hostile;
+#[path = "kubernetes/lowering.rs"]
+mod lowering;
 #[path = "kubernetes/namespaces.rs"]
 mod namespaces;
 #[path = "kubernetes/pages.rs"]
