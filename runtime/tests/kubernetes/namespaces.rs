@@ -1,14 +1,20 @@
 //! Whose a namespace is (D17).
 
+use crate::faults::behind_proxy_with;
 use crate::hostile::pod_of_somebody;
 use crate::open_site;
+use crate::site::plane;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use maestro_core::ports::{Runtime, RuntimeError};
 use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
+use maestro_testkit::control_plane::ApiCall;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 async fn namespace(all: &Api<Namespace>, name: &str) {
     let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
@@ -131,9 +137,55 @@ async fn a_namespace_that_somebody_removed_is_made_again_for_a_room() {
     all.delete("ns-again", &DeleteParams::default())
         .await
         .unwrap();
-    let mut created = stage.create("ns-again-one").await;
-    while matches!(created, Err(RuntimeError::Unavailable(_))) {
-        created = stage.create("ns-again-one").await;
+    let until = Instant::now() + stage.patience;
+    while let Err(error) = stage.create("ns-again-one").await {
+        let passes = matches!(error, RuntimeError::Unavailable(_));
+        assert!(passes && Instant::now() < until, "{error}");
+        sleep(Duration::from_millis(20)).await;
     }
-    created.unwrap();
+}
+
+/// Between the look at a namespace and the order to delete it, somebody deletes it, and may make another of its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_was_replaced_meanwhile_stays() {
+    let slow = behind_proxy_with(|settings| settings.call_timeout = Duration::from_secs(60));
+    let Some((site, proxy)) = slow.await else {
+        return;
+    };
+    let plane = plane().await.unwrap();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    for is_replaced in [false, true] {
+        let stage = Stage::set(&site, scheduler("ns-replaced", RUNS)).await;
+        let (plane, is_first) = (plane.clone(), AtomicBool::new(true));
+        let is_deletion =
+            |call: &ApiCall| call.method == "DELETE" && call.path.ends_with("/ns-replaced");
+        proxy.set(move |call| {
+            if is_deletion(call) && is_first.swap(false, Ordering::Relaxed) {
+                let by_hand = || {
+                    plane
+                        .kubectl(&["delete", "namespace", "ns-replaced"])
+                        .unwrap();
+                    if is_replaced {
+                        plane
+                            .kubectl(&["create", "namespace", "ns-replaced"])
+                            .unwrap();
+                    }
+                };
+                tokio::task::block_in_place(by_hand);
+            }
+            None
+        });
+        let removed = stage.runtime.remove(&stage.scheduler.name, None).await;
+        assert!(
+            matches!(removed, Err(RuntimeError::Terminating(_))),
+            "the next look shows what became of it: {removed:?}"
+        );
+        let there = all.get_opt("ns-replaced").await.unwrap();
+        assert_eq!(there.is_some(), is_replaced);
+        let deleted = there.and_then(|there| there.metadata.deletion_timestamp);
+        assert!(deleted.is_none(), "it is another one");
+        proxy.set(|_| None);
+        let removed = stage.runtime.remove(&stage.scheduler.name, None).await;
+        assert!(removed.is_ok(), "there is none of ours: {removed:?}");
+    }
 }
