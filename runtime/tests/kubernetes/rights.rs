@@ -5,7 +5,8 @@ use maestro_core::domain::InstanceStatus;
 use maestro_core::ports::RuntimeEvent;
 use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
-use maestro_testkit::control_plane::ControlPlane;
+use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, Fault};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Runs a room from its creation to its end.
 async fn serves(site: &Site, name: &str) {
@@ -82,6 +83,35 @@ async fn without_the_right_to_watch_the_cluster_each_namespace_is_watched() {
         .kubectl(&[&edit[..], &["--serviceaccount=default:narrow"]].concat())
         .unwrap();
     serves(&site, name).await;
+}
+
+/// An API server that starts does not know all rights yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_to_watch_the_cluster_that_is_refused_a_few_times_is_not_missing() {
+    let Some(plane) = plane().await else {
+        return;
+    };
+    let proxy = ApiProxy::start(plane.kubeconfig()).await;
+    let refused = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let is_watch = call.path == "/api/v1/pods";
+        let refuses = is_watch && refused.fetch_add(1, Ordering::Relaxed) < 4;
+        refuses.then_some(Fault::Refuse {
+            code: 403,
+            reason: "Forbidden",
+            retry_after: None,
+        })
+    });
+    let site = Site::by(&plane, proxy.kubeconfig()).await;
+    serves(&site, "rights-early").await;
+    let calls = proxy.calls();
+    let all = calls.iter().filter(|call| call.path == "/api/v1/pods");
+    assert!(all.count() > 4);
+    let one_by_one = |call: &&ApiCall| {
+        call.path.ends_with("/namespaces/rights-early/pods") && call.method == "GET"
+    };
+    let each = calls.iter().find(one_by_one);
+    assert!(each.is_none(), "{each:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
