@@ -14,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 /// The component that the Go Maestro names.
 const COMPONENT: &str = "maestro-next";
-/// Calls that may wait while events are still written. Beyond that they would delay rooms.
+/// Calls that may wait while events are still written. They are sent last, but those that wait take the places of calls
+/// for rooms.
 const CALLS_WAITING_MAX: usize = 200;
 
 /// Writes events when nothing else is to be done; an event may be lost.

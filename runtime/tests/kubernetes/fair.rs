@@ -1,6 +1,7 @@
 //! One budget of calls for all schedulers: none of them waits for another's queue.
 
 use crate::faults::behind_proxy_with;
+use futures_util::future::join_all;
 use maestro_core::domain::{PortRange, RemovalReason, RoomId};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ApiCall, ApiProxy};
@@ -103,4 +104,39 @@ async fn a_thousand_calls_of_one_scheduler_do_not_hold_up_those_of_another() {
         made < CROWD,
         "the crowd has not waited: {made} calls of it were made"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_written_after_everything_else_and_not_all_of_a_crowd() {
+    const QPS: u32 = 100;
+    const ENDED: usize = 600;
+    let slow = behind_proxy_with(|settings| (settings.qps, settings.burst) = (QPS, 1));
+    let Some((site, proxy)) = slow.await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("fair-events", RUNS)).await;
+    let ended = (0..ENDED).map(|number| {
+        let (runtime, name) = (stage.runtime.clone(), stage.scheduler.name.clone());
+        let room = RoomId::from(format!("fair-events-{number}").as_str());
+        tokio::spawn(async move {
+            let (uid, grace) = (Some("of-nobody"), Duration::ZERO);
+            let reason = RemovalReason::ScaleDown;
+            runtime.terminate(&name, &room, uid, grace, reason).await
+        })
+    });
+    for ended in join_all(ended).await {
+        assert!(ended.unwrap().is_err(), "there are no such rooms");
+    }
+    let is_event = |call: &&ApiCall| call.path.ends_with("/namespaces/fair-events/events");
+    let is_deletion = |call: &ApiCall| call.method == "DELETE";
+    let calls = proxy.calls();
+    let last = calls.iter().rposition(is_deletion).unwrap();
+    // A few were sent before there was anything else to do.
+    let early = calls[..last].iter().filter(is_event).count();
+    assert!(early <= 20, "{early} events went before deletions");
+    while site.runtime.calls().waiting > 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let written = proxy.calls().iter().filter(is_event).count();
+    assert!((1..ENDED / 2).contains(&written), "{written} events");
 }
