@@ -422,17 +422,18 @@ async fn an_order_that_failed_half_way_is_completed_by_the_next() {
     };
     let cluster = Cluster::with(&site, "budget-half", 2).await;
     let lost = AtomicU32::new(0);
+    let is_label = |call: &ApiCall| call.method == "PATCH" && call.path.ends_with("/budget-half-1");
+    let refusal = || Fault::Refuse {
+        code: 503,
+        reason: "ServiceUnavailable",
+        retry_after: None,
+    };
     proxy.set(move |call| {
         let is_budget = call.method == "POST" && call.path.contains("poddisruptionbudgets");
         if is_budget && lost.fetch_add(1, Ordering::Relaxed) == 0 {
             return Some(Fault::LoseAnswer);
         }
-        let is_label = call.method == "PATCH" && call.path.ends_with("/budget-half-1");
-        is_label.then_some(Fault::Refuse {
-            code: 503,
-            reason: "ServiceUnavailable",
-            retry_after: None,
-        })
+        is_label(call).then(refusal)
     });
     let order = Protection {
         on: cluster.rooms.clone(),
@@ -451,4 +452,19 @@ async fn an_order_that_failed_half_way_is_completed_by_the_next() {
     proxy.set(|_| None);
     runtime.protect(name, &order).await.unwrap();
     assert_eq!(cluster.marks(1).await, marked(true));
+    // After a failure everything is in doubt: an order for some rooms looks for the budget, too.
+    proxy.set(move |call| is_label(call).then(refusal));
+    let one = Protection {
+        off: vec![cluster.rooms[1].clone()],
+        number: 1,
+        ..Protection::default()
+    };
+    assert!(runtime.protect(name, &one).await.is_err());
+    let by_hand = DeleteParams::default();
+    let deleted = cluster.budgets.delete(&cluster.name, &by_hand).await;
+    deleted.unwrap();
+    proxy.set(|_| None);
+    runtime.protect(name, &one).await.unwrap();
+    cluster.expect_number(1).await;
+    assert_eq!(cluster.marks(1).await, marked(false));
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use maestro_core::domain::InstanceStatus;
-use maestro_core::ports::{RuntimeError, RuntimeEvent};
+use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -99,6 +99,12 @@ async fn a_namespace_that_does_not_go_is_waited_for() {
             matches!(created, Err(RuntimeError::Unavailable(_))),
             "{created:?}"
         );
+        // The budget goes with it, and no other can be made.
+        let order = Protection {
+            all: true,
+            ..Protection::default()
+        };
+        stage.runtime.protect(name, &order).await.unwrap();
     }
     finalizers(Value::Null).await;
     while let Err(error) = stage.runtime.prepare(&stage.scheduler, operation(2)).await {
