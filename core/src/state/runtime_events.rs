@@ -15,11 +15,9 @@ pub(super) fn on_instance(
 ) {
     let room = fleet.rooms.get(instance.room.as_str());
     let known = room.and_then(|room| room.record.instance.as_ref());
-    // Counters of two instances have nothing to do with each other, and that of an unknown uid may be anyone's.
+    // That of an unknown uid may be anyone's. An observation of another instance changes nothing in any case.
     let older = known.is_some_and(|known| {
-        known.uid == instance.uid
-            && !known.uid.is_empty()
-            && known.resource_version > instance.resource_version
+        known.known_uid().is_some() && known.resource_version > instance.resource_version
     });
     if !older {
         on_listed_instance(fleet, operations, turn, instance);
@@ -51,9 +49,6 @@ pub(super) fn on_listed_instance(
     let trouble = instance.trouble;
     // A room that was placed before says nothing about ports that are drawn now.
     let placed = instance.address.is_some() && known.is_none_or(|known| known.address.is_none());
-    if known.is_some_and(|known| known.uid != instance.uid) {
-        fleet.protection_lost(&id);
-    }
     let replaced = fleet.rooms.update(id.as_str(), |room| {
         let before = room.record.instance.replace(instance);
         let after = room.record.instance.as_ref();

@@ -178,6 +178,42 @@ fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
 }
 
 #[test]
+fn a_failed_creation_whose_room_may_be_there_ends_it() {
+    let of_removal = |fleet: &Fleet, room: &RoomId| {
+        let row = fleet.stored.rooms.get(room)?;
+        row.intent.removal.map(|removal| removal.reason)
+    };
+    for is_seen in [false, true] {
+        let mut fleet = Fleet::up(1);
+        fleet.hold = true;
+        let add = Command::AddRooms {
+            amount: 1,
+            version: None,
+        };
+        fleet.order(add).unwrap();
+        assert!(fleet.release_one());
+        let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
+            panic!("{:?}", fleet.works);
+        };
+        if is_seen {
+            // An earlier try made it, and this one is refused.
+            fleet.machine.make(&order);
+            fleet.carry_on();
+            assert!(fleet.release_with(Outcome::Invalid));
+        } else {
+            fleet.deaf = true;
+            assert!(fleet.release_with(Outcome::DoneUnavailable));
+        }
+        let reason = of_removal(&fleet, &order.room);
+        assert_eq!(reason, Some(RemovalReason::CreationFailed), "{is_seen}");
+        fleet.deaf = false;
+        fleet.release();
+        assert!(!fleet.machine.running.contains_key(&order.room));
+        no_port_is_lost(&fleet);
+    }
+}
+
+#[test]
 fn a_creation_that_is_answered_after_its_room_has_gone_is_told_to_end() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
@@ -340,6 +376,41 @@ fn a_refusal_says_nothing_about_an_earlier_order_without_an_answer() {
     assert!(!fleet.machine.running.contains_key(&order.room));
     assert_eq!(fleet.rooms().len(), 1);
     no_port_is_lost(&fleet);
+}
+
+#[test]
+fn a_room_whose_ports_are_taken_before_its_creation_is_answered_is_ended_once() {
+    let (mut fleet, room) = being_answered();
+    fleet.machine.observe(&room, |instance| {
+        instance.status = InstanceStatus::Pending;
+        instance.trouble = Some(Trouble::PortsTaken);
+    });
+    let told = |fleet: &Fleet| {
+        let kinds = fleet.works.iter().map(|(_, work)| work.kind());
+        kinds.filter(|kind| *kind == "terminate_room").count()
+    };
+    fleet.deaf = false;
+    fleet.carry_on();
+    assert!(fleet.stored.rooms[&room].intent.removal.is_some());
+    assert_eq!(told(&fleet), 0, "the answer ends it");
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    assert_eq!(told(&fleet), 1);
+}
+
+#[test]
+fn a_list_from_before_the_answer_ends_no_room() {
+    let (mut fleet, room) = being_answered();
+    let there = fleet.machine.running.values();
+    let before: Vec<Instance> = there.filter(|i| i.room != room).cloned().collect();
+    // It is compared with the rooms when the scheduler goes on.
+    fleet.order(Command::SetPaused(true)).unwrap();
+    fleet.input(Input::Runtime(RuntimeEvent::Listed(before)));
+    assert!(fleet.finish(0));
+    fleet.carry_on();
+    fleet.order(Command::SetPaused(false)).unwrap();
+    let row = fleet.stored.rooms.get(&room);
+    assert!(row.is_some_and(|row| row.instance.is_some()), "{row:?}");
 }
 
 #[test]

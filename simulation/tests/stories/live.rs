@@ -768,3 +768,24 @@ fn the_rooms_of_a_version_are_its_nodes() {
     };
     assert_eq!(refusal(&mut fleet, unknown).0, RefusalKind::NotFound);
 }
+
+#[test]
+fn a_runtime_that_is_away_is_asked_less_often_for_each_version() {
+    let mut fleet = Fleet::up(1);
+    fleet.order(major("game-2")).unwrap();
+    fleet.pass_pinging(seconds(120), PingStatus::Ready);
+    fleet.hold = true;
+    fleet.order(start("v1.0.0")).unwrap();
+    let mut calls = 0;
+    for _ in 0..120 {
+        while calls < 1000 && fleet.release_with(Outcome::Unavailable) {
+            calls += 1;
+        }
+        fleet.pass(seconds(1));
+    }
+    assert!((5..50).contains(&calls), "{calls} calls in two minutes");
+    fleet.hold = false;
+    fleet.release();
+    fleet.pass(seconds(31));
+    assert_eq!(rooms_of(&fleet, "v1.0.0").len(), 1, "work goes on");
+}

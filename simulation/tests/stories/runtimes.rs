@@ -145,8 +145,14 @@ fn a_refused_runtime_says_why_and_is_stored_only_if_something_was_made() {
         if is_stored {
             assert_eq!(failure(&mut fleet), "the platform refuses");
             fleet.machine.platform_fault = None;
+            fleet.pass(2 * CoreSettings::default().platform_interval);
+            assert!(
+                !fleet.machine.shown.is_runtime,
+                "{fault:?}: it is not whole"
+            );
             fleet.order(Command::CreateRuntime).unwrap();
             assert_eq!(failure(&mut fleet), "");
+            assert!(fleet.machine.shown.is_runtime);
         }
     }
 }
@@ -320,6 +326,11 @@ fn a_lost_order_is_made_good_by_the_next_one() {
     fleet.machine.platform_fault = None;
     fleet.pass_pinging(Duration::from_secs(10), PingStatus::Ready);
     assert!(!published(&fleet));
+    // The failure is over: what changes next does not wait.
+    fleet
+        .order(Command::PublishVersion("v1.0.0".into()))
+        .unwrap();
+    assert!(published(&fleet));
 }
 
 /// `v2.0.0` is published, and `v1.0.0` is started.
@@ -426,4 +437,57 @@ fn a_platform_that_refuses_fails_a_publication_at_once_and_one_that_is_away_late
         assert_eq!(status(&fleet, id), OperationStatus::Finished);
         assert_eq!(reached(&fleet), Some("v1.0.0"));
     }
+}
+
+#[test]
+fn a_new_owner_shows_nothing_before_it_knows_the_rooms() {
+    let mut fleet = two_versions();
+    let shown = fleet.machine.calls["show"];
+    fleet.deaf = true;
+    fleet.restart();
+    let interval = CoreSettings::default().platform_interval;
+    fleet.pass(2 * interval);
+    assert_eq!(fleet.machine.calls["show"], shown);
+    fleet.deaf = false;
+    fleet.carry_on();
+    assert!(fleet.machine.calls["show"] > shown);
+}
+
+fn configure(value: &str) -> Command {
+    Command::UpdateConfig {
+        version: "v1.0.0".into(),
+        config: ConfigPairs::new([("B".to_owned(), value.to_owned())]).unwrap(),
+        restart: ConfigRestart::None,
+    }
+}
+
+#[test]
+fn a_refusal_of_what_was_shown_before_ends_no_publication() {
+    let mut fleet = two_versions();
+    fleet.hold = true;
+    fleet.order(configure("1")).unwrap();
+    let id = operation_of(fleet.order(publish("v1.0.0")));
+    fleet.machine.platform_fault = Some(PlatformFault::Invalid);
+    fleet.release_kind("show", Outcome::Works);
+    assert_eq!(status(&fleet, id), OperationStatus::InProgress);
+    fleet.machine.platform_fault = None;
+    fleet.release();
+    fleet.pass(Duration::from_secs(1));
+    assert_eq!(status(&fleet, id), OperationStatus::Finished);
+}
+
+#[test]
+fn changes_do_not_hurry_a_platform_that_is_away() {
+    let mut fleet = two_versions();
+    fleet.machine.platform_fault = Some(PlatformFault::Unavailable);
+    let before = fleet.machine.calls["show"];
+    for tenth in 0..600 {
+        fleet.order(configure(&tenth.to_string())).unwrap();
+        fleet.pass(Duration::from_millis(100));
+    }
+    let calls = fleet.machine.calls["show"] - before;
+    assert!((5..20).contains(&calls), "{calls} calls in a minute");
+    let told = fleet.reports.iter();
+    let told = told.filter(|report| matches!(report, Report::NotShown { .. }));
+    assert_eq!(told.count(), 1, "it is told once");
 }

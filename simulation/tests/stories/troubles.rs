@@ -4,7 +4,7 @@ use maestro_core::domain::*;
 use maestro_core::ports::*;
 use maestro_core::settings::{CoreSettings, ProtectionSettings};
 use maestro_core::state::*;
-use maestro_simulation::documents::{history, patch};
+use maestro_simulation::documents::{history, major, operation_of, patch};
 use maestro_simulation::{Fleet, Outcome, spec};
 use std::time::Duration;
 
@@ -51,6 +51,56 @@ fn a_room_whose_ports_are_taken_is_replaced_at_once_by_another_id() {
 }
 
 #[test]
+fn a_validation_room_whose_ports_are_taken_says_so_in_its_operation() {
+    let mut fleet = Fleet::up(1);
+    fleet.machine.unplaced = true;
+    let id = operation_of(fleet.order(major("false")));
+    let trial = fleet.trial();
+    trouble(&mut fleet, &trial, Some(Trouble::PortsTaken));
+    assert!(!fleet.machine.running.contains_key(&trial));
+    let told = history(fleet.operation(id));
+    assert!(told.contains("its host ports are taken"), "{told}");
+}
+
+#[test]
+fn a_room_that_was_up_is_not_replaced_for_its_ports() {
+    let mut fleet = Fleet::up(1);
+    let room = fleet.rooms()[0].clone();
+    trouble(&mut fleet, &room, Some(Trouble::PortsTaken));
+    assert_eq!(fleet.rooms(), [room]);
+    assert!(fleet.machine.terminations.is_empty());
+}
+
+#[test]
+fn a_room_that_is_told_to_end_is_not_told_again_for_its_ports() {
+    let mut fleet = starting(1);
+    fleet.machine.slow_endings = true;
+    let room = fleet.rooms()[0].clone();
+    fleet
+        .order(Command::RemoveRooms {
+            amount: 1,
+            force: false,
+            version: None,
+        })
+        .unwrap();
+    assert_eq!(fleet.machine.terminations.len(), 1);
+    trouble(&mut fleet, &room, Some(Trouble::PortsTaken));
+    assert_eq!(fleet.machine.terminations.len(), 1);
+}
+
+/// Takes the ports of the only room that is not placed, again and again; how often it was replaced at once.
+fn clash(fleet: &mut Fleet, placed: &[RoomId], most: usize) -> usize {
+    for replaced in 0..most {
+        let room = fleet.rooms().into_iter().find(|r| !placed.contains(r));
+        let Some(room) = room else {
+            return replaced;
+        };
+        trouble(fleet, &room, Some(Trouble::PortsTaken));
+    }
+    most
+}
+
+#[test]
 fn ports_that_are_taken_again_and_again_are_tried_more_and_more_seldom() {
     let mut fleet = starting(2);
     let placed = fleet.rooms()[0].clone();
@@ -93,6 +143,22 @@ fn a_runtime_that_does_not_answer_in_time_is_asked_less_often_and_no_version_is_
     fleet.release();
     fleet.pass(seconds(31));
     assert_eq!(fleet.rooms().len(), 5, "work goes on");
+}
+
+#[test]
+fn ports_that_fit_end_a_row_of_clashes() {
+    let mut fleet = starting(1);
+    assert_eq!(clash(&mut fleet, &[], 10), 10);
+    let placed = fleet.rooms();
+    fleet.machine.place(&placed[0]);
+    fleet.carry_on();
+    fleet
+        .order(Command::AddRooms {
+            amount: 1,
+            version: None,
+        })
+        .unwrap();
+    assert_eq!(clash(&mut fleet, &placed, 40), 17);
 }
 
 #[test]
@@ -142,6 +208,57 @@ fn a_runtime_that_is_away_is_asked_less_often_and_no_version_is_blamed() {
     fleet.release();
     fleet.pass(seconds(31));
     assert_eq!(fleet.rooms().len(), 5, "work goes on");
+}
+
+/// Rooms that are being made, all of them with their ports.
+fn making(rooms: i32) -> Fleet {
+    let mut fleet = Fleet::created(spec(0), Default::default());
+    fleet.hold = true;
+    let more = patch(|p| p.rooms_replicas = Some(rooms));
+    fleet.order(more).unwrap();
+    while fleet.position("reserve_ports").is_some() {
+        fleet.release_kind("reserve_ports", Outcome::Works);
+    }
+    fleet
+}
+
+#[test]
+fn calls_that_fail_together_are_one_failure() {
+    let mut fleet = making(5);
+    while fleet.position("create_room").is_some() {
+        fleet.release_kind("create_room", Outcome::Unavailable);
+    }
+    fleet.hold = false;
+    fleet.release();
+    assert!(fleet.rooms().is_empty(), "it waits");
+    fleet.pass(seconds(1));
+    assert_eq!(fleet.rooms().len(), 5);
+}
+
+#[test]
+fn a_runtime_that_answers_is_back() {
+    let mut fleet = making(2);
+    fleet.release_kind("create_room", Outcome::Unavailable);
+    fleet.release_kind("create_room", Outcome::Works);
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 2, "nothing is waited for");
+}
+
+#[test]
+fn owners_that_wait_for_one_runtime_do_not_return_at_the_same_moment() {
+    let waits = (0..8).map(|number| {
+        let mut fleet = making(1);
+        for _ in 0..number {
+            fleet.input(Input::Wake);
+        }
+        fleet.release_kind("create_room", Outcome::Unavailable);
+        fleet.release();
+        let until = fleet.state.next_wake().unwrap();
+        until.since(fleet.clock.mono)
+    });
+    let waits: Vec<Duration> = waits.collect();
+    assert!(waits.iter().all(|wait| *wait <= seconds(1)), "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
 }
 
 #[test]
@@ -252,35 +369,52 @@ fn one_order_of_protection_is_under_way_at_a_time() {
     assert_eq!(fleet.machine.budget, 3);
 }
 
+/// What an allocation waits for, and the order of protection that it caused.
+fn allocated(fleet: &mut Fleet) -> (Option<WorkId>, Option<WorkId>) {
+    let ask = Input::Command {
+        caller: Caller(1),
+        request: None,
+        command: Command::Allocate,
+    };
+    let clock = fleet.clock;
+    let effects = fleet.state.decide(ask, clock, 2).effects;
+    let given = effects.iter().find_map(|effect| match effect {
+        Effect::Reply {
+            answer: Ok(Reply::Allocated { .. }),
+            protected_by,
+            ..
+        } => Some(*protected_by),
+        _ => None,
+    });
+    let order = effects.iter().find_map(|effect| match effect {
+        Effect::Run { id, work, .. } => (work.kind() == "protect").then_some(*id),
+        _ => None,
+    });
+    (given.expect("a room is given"), order)
+}
+
 #[test]
 fn a_room_of_the_share_is_given_at_once_and_another_when_it_is_protected() {
-    for (safety, hold, is_protected) in [
-        (1.0, false, true),
-        (0.0, false, false),
-        // Another order is under way.
-        (0.0, true, false),
-    ] {
+    let in_use = |safety: f64, hold: bool| {
         let mut fleet = protecting(3, safety);
         let first = fleet.rooms()[0].clone();
         fleet.hold = hold;
         fleet.ping(&first, PingStatus::Occupied, 1).unwrap();
-        let ask = Input::Command {
-            caller: Caller(1),
-            request: None,
-            command: Command::Allocate,
-        };
-        let clock = fleet.clock;
-        let effects = fleet.state.decide(ask, clock, 2).effects;
-        let mut given = effects.iter().filter_map(|effect| match effect {
-            Effect::Reply {
-                answer: Ok(Reply::Allocated { .. }),
-                protected_by,
-                ..
-            } => Some(protected_by.is_none()),
-            _ => None,
-        });
-        assert_eq!(given.next(), Some(is_protected), "{safety} {hold}");
-    }
+        fleet
+    };
+    let mut fleet = in_use(1.0, false);
+    assert_eq!(allocated(&mut fleet).0, None);
+    // It waits for the order that it caused: no other may follow.
+    let mut fleet = in_use(0.0, false);
+    let (waits_for, order) = allocated(&mut fleet);
+    assert!(order.is_some());
+    assert_eq!(waits_for, order);
+    // Another order is under way, which does not name it.
+    let mut fleet = in_use(0.0, true);
+    let under_way = fleet.works[fleet.position("protect").unwrap()].0;
+    let (waits_for, order) = allocated(&mut fleet);
+    assert_eq!(order, None);
+    assert!(waits_for > Some(under_way), "{waits_for:?} {under_way:?}");
 }
 
 #[test]
