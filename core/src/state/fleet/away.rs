@@ -49,7 +49,6 @@ impl Fleet {
     fn create_none_for(&mut self, turn: &mut Turn, wait: Duration) {
         let wait = wait.mul_f64(0.5 + turn.fraction() / 2.0);
         self.away.until = Some(turn.now.mono.plus(wait));
-        turn.reconsider = true;
     }
 
     /// The time before which no room is created, if it is in the future: the version fails, or its runtime does.
