@@ -408,6 +408,8 @@ fn a_list_from_before_the_answer_ends_no_room() {
     fleet.input(Input::Runtime(RuntimeEvent::Listed(before)));
     assert!(fleet.finish(0));
     fleet.carry_on();
+    // The room is not new any more by then.
+    fleet.pass(fleet.settings.runtime_timeout);
     fleet.order(Command::SetPaused(false)).unwrap();
     let row = fleet.stored.rooms.get(&room);
     assert!(row.is_some_and(|row| row.instance.is_some()), "{row:?}");

@@ -490,4 +490,19 @@ fn changes_do_not_hurry_a_platform_that_is_away() {
     let told = fleet.reports.iter();
     let told = told.filter(|report| matches!(report, Report::NotShown { .. }));
     assert_eq!(told.count(), 1, "it is told once");
+    // Once it is back, changes are shown at once.
+    fleet.machine.platform_fault = None;
+    fleet.pass(CoreSettings::default().platform_interval);
+    fleet.order(configure("at once")).unwrap();
+    let shown = fleet.machine.shown.configs[0].pairs.iter().next();
+    assert_eq!(shown, Some(("B", "at once")));
+}
+
+#[test]
+fn a_platform_that_was_away_is_asked_again_soon() {
+    let mut fleet = two_versions();
+    fleet.machine.platform_fault = Some(PlatformFault::Unavailable);
+    fleet.order(configure("1")).unwrap();
+    let wait = fleet.state.next_wake().unwrap().since(fleet.clock.mono);
+    assert!(wait <= Duration::from_millis(500), "{wait:?}");
 }

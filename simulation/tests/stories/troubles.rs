@@ -60,6 +60,11 @@ fn a_validation_room_whose_ports_are_taken_says_so_in_its_operation() {
     assert!(!fleet.machine.running.contains_key(&trial));
     let told = history(fleet.operation(id));
     assert!(told.contains("its host ports are taken"), "{told}");
+    assert!(
+        told.contains("XX"),
+        "{told} {:?}",
+        fleet.machine.terminations
+    );
 }
 
 #[test]
