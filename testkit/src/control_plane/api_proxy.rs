@@ -27,6 +27,9 @@ use tokio::time::sleep;
 use super::connection::connect;
 use super::credentials::write_kubeconfig;
 
+/// How often the rule is asked about an answer that is held.
+const HOLD_LOOK: Duration = Duration::from_millis(20);
+
 /// One call of a client.
 #[derive(Clone, Debug)]
 pub struct ApiCall {
@@ -54,6 +57,8 @@ pub enum Fault {
     Delay(Duration),
     /// It is passed on, and instead of its answer the connection is reset.
     LoseAnswer,
+    /// It is passed on, and its answer waits until the rule says something else.
+    HoldAnswer,
     /// It is not passed on, and the connection is reset.
     Reset,
     /// It is not passed on, and never answered.
@@ -193,9 +198,12 @@ async fn answer(client: &mut BufReader<TcpStream>, state: &State) -> io::Result<
     };
     let is_watch = call.query.contains("watch=true") || call.query.contains("watch=1");
     let watches = is_watch.then(|| state.watches.subscribe());
-    let rule = Arc::clone(&state.rule.lock());
-    let fault = rule(&call);
-    state.calls.lock().push(call);
+    let decide = |call| {
+        let rule = Arc::clone(&state.rule.lock());
+        rule(call)
+    };
+    let fault = decide(&call);
+    state.calls.lock().push(call.clone());
     match &fault {
         Some(Fault::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
         Some(Fault::Ignore) => std::future::pending().await,
@@ -207,7 +215,7 @@ async fn answer(client: &mut BufReader<TcpStream>, state: &State) -> io::Result<
         }) => {
             return refuse(client, *code, reason, *retry_after).await;
         }
-        Some(Fault::LoseAnswer) | None => {}
+        Some(Fault::LoseAnswer | Fault::HoldAnswer) | None => {}
     }
     let request = Request::from_parts(parts, Body::from(body));
     let answer = state.client.send(request).await.map_err(io::Error::other)?;
@@ -215,6 +223,9 @@ async fn answer(client: &mut BufReader<TcpStream>, state: &State) -> io::Result<
         let all = answer.into_body().collect_bytes().await;
         all.map_err(io::Error::other)?;
         return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    while fault == Some(Fault::HoldAnswer) && decide(&call) == Some(Fault::HoldAnswer) {
+        sleep(HOLD_LOOK).await;
     }
     pass(client, answer, watches).await
 }
