@@ -177,8 +177,9 @@ fn repairing(found: PodDisruptionBudget, number: i32) -> Value {
 /// The number of a budget; `None` for one that is not as we write it.
 fn number_of(budget: &PodDisruptionBudget) -> Option<i32> {
     let spec = budget.spec.as_ref().filter(|_| is_ours(budget))?;
+    // The API server takes no budget with both kinds of numbers.
     match &spec.min_available {
-        Some(IntOrString::Int(number)) if spec.max_unavailable.is_none() => Some(*number),
+        Some(IntOrString::Int(number)) => Some(*number),
         _ => None,
     }
 }
