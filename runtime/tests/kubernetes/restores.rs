@@ -129,7 +129,7 @@ async fn after_a_restore_of_the_cluster_the_list_counts() {
     cluster.until_asked(is_probe, 2).await;
     assert_eq!(cluster.asked(is_list), lists);
 
-    // While the watch is broken the contents grow beyond the place at which it was: that place is one of another history.
+    // While the watch is broken the contents grow beyond its place, which is one of another history then.
     let again = cluster.make_two().await;
     assert!(
         again < lost,
