@@ -45,6 +45,7 @@ pub(super) fn on_listed_instance(
     }
     let before = known.and_then(|known| known.restarting);
     let troubled = known.and_then(|known| known.trouble);
+    let was_broken = known.is_some_and(|known| known.status == InstanceStatus::Error);
     let (after, status) = (instance.restarting, instance.status);
     let trouble = instance.trouble;
     // A room that was placed before says nothing about ports that are drawn now.
@@ -76,6 +77,13 @@ pub(super) fn on_listed_instance(
     }
     if trouble != troubled {
         trouble::on_trouble(fleet, operations, turn, &id, trouble);
+    }
+    if status == InstanceStatus::Error && !was_broken && after.is_none() {
+        let told = fleet.on_broken(turn, &id);
+        // A trouble is told already.
+        if let Some((operation, text)) = told.filter(|_| trouble.is_none()) {
+            operations.note_in_ended(turn, operation, &text);
+        }
     }
     if placed {
         fleet.ports_fit();

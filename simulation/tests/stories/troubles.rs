@@ -125,6 +125,77 @@ fn ports_that_are_taken_again_and_again_are_tried_more_and_more_seldom() {
     assert_eq!(fleet.state.view().crash_failures, 0);
 }
 
+/// Such an instance is there until its room has been silent for too long.
+fn broken(fleet: &mut Fleet, room: &RoomId, trouble: Option<Trouble>) {
+    fleet.machine.observe(room, |instance| {
+        instance.status = InstanceStatus::Error;
+        instance.trouble = trouble;
+        instance.description = "a word from the machine".into();
+    });
+    fleet.carry_on();
+}
+
+fn breaks_again_and_again(trouble: Option<Trouble>) -> Fleet {
+    let mut fleet = starting(1);
+    for _ in 0..240 {
+        for room in fleet.rooms() {
+            broken(&mut fleet, &room, trouble);
+        }
+        fleet.pass(seconds(1));
+    }
+    fleet
+}
+
+#[test]
+fn rooms_whose_image_cannot_be_fetched_are_tried_more_and_more_seldom() {
+    for trouble in [Some(Trouble::Image), None] {
+        let fleet = breaks_again_and_again(trouble);
+        let tries = fleet.operations_of("add_rooms");
+        assert!(
+            (6..12).contains(&tries.len()),
+            "{} in four minutes",
+            tries.len()
+        );
+        assert_eq!(fleet.scheduler_state(), "on-error");
+        let told = |o| history(o).matches("a word from the machine").count();
+        let last = &tries[tries.len() - 2];
+        assert_eq!(
+            told(last),
+            2,
+            "why it is another try, and what became of it: {}",
+            history(last)
+        );
+    }
+}
+
+#[test]
+fn a_room_that_was_broken_and_comes_up_ends_the_back_off() {
+    let mut fleet = breaks_again_and_again(Some(Trouble::Image));
+    let rooms = fleet.rooms();
+    for room in &rooms {
+        fleet.machine.observe(room, |instance| {
+            instance.status = InstanceStatus::Ready;
+            instance.trouble = None;
+            instance.description = "".into();
+        });
+    }
+    fleet.machine.unplaced = false;
+    fleet.ping_all(PingStatus::Ready);
+    fleet.pass(fleet.settings.room_min_uptime + seconds(1));
+    assert_eq!(fleet.scheduler_state(), "in-sync");
+    assert_eq!(fleet.rooms().len(), 1, "the others are too many");
+}
+
+#[test]
+fn a_room_that_breaks_after_a_long_life_is_replaced_at_once() {
+    let mut fleet = Fleet::up(2);
+    fleet.pass(fleet.settings.room_min_uptime);
+    let victim = fleet.rooms()[0].clone();
+    broken(&mut fleet, &victim, None);
+    assert_eq!(fleet.rooms().len(), 3, "and stays meanwhile");
+    assert_eq!(fleet.state.view().crash_failures, 0);
+}
+
 #[test]
 fn a_runtime_that_does_not_answer_in_time_is_asked_less_often_and_no_version_is_blamed() {
     let mut fleet = Fleet::created(spec(0), Default::default());

@@ -119,6 +119,25 @@ impl Fleet {
         }
     }
 
+    /// The instance is broken and has not ended, such as one whose image cannot be fetched: its room is replaced, and
+    /// stays until it has been silent for too long (contract 5.7), so that each try leaves one more. It is judged like
+    /// an end. The answer is what the operation that made the room is to say, if it is a failure.
+    pub fn on_broken(&mut self, turn: &mut Turn, id: &RoomId) -> Option<(OperationId, String)> {
+        let room = self.rooms.get(id.as_str())?;
+        let intent = &room.record.intent;
+        let judged = self.judge(turn.now, room, (None, None), false);
+        if intent.validation || room.is_leaving() || judged != Verdict::Failure {
+            return None;
+        }
+        let (version, made_by) = (intent.version.clone(), intent.made_by);
+        let words = room.record.instance.as_ref().map(|i| &*i.description);
+        let words = words.unwrap_or_default();
+        let what = room.trouble().map_or(words.into(), |t| t.words(words));
+        let text = format!("room {id}: {what}");
+        self.version_failed(turn, &version, text.clone());
+        Some((made_by?, text))
+    }
+
     /// All of its containers run again. Its reports since then may say that it is occupied, but the contract has no
     /// transition from error to occupied (4.4).
     pub fn on_restarted(&mut self, turn: &mut Turn, id: &RoomId) {
