@@ -10,11 +10,11 @@
 //!   streams, and could hear of the lower number before it hears that a pod lost its label. Too high a number refuses
 //!   no eviction, since all that it selects is to be protected.
 
-use super::budget_object::{Lowered, labelling, lower, raise};
+use super::budget_object::{Lowered, find, is_marked, labelling, lower, raise, repair};
 use super::client::{Calls, Failure, pods};
 use super::index::Index;
 use super::limiter::Urgency;
-use super::namespace::is_missing;
+use super::namespace::{Namespaces, is_missing};
 use super::seen::SeenPod;
 use futures_util::stream::{self, StreamExt};
 use kube::api::{Patch, PatchParams};
@@ -62,6 +62,7 @@ struct Written {
 #[derive(Clone)]
 struct Writer {
     calls: Calls,
+    namespaces: Namespaces,
     index: Arc<Index>,
     is_refused: Arc<AtomicBool>,
 }
@@ -69,6 +70,7 @@ struct Writer {
 impl Budgets {
     pub fn new(
         calls: Calls,
+        namespaces: Namespaces,
         index: Arc<Index>,
         tasks: TaskTracker,
         stopping: CancellationToken,
@@ -76,6 +78,7 @@ impl Budgets {
         Self {
             writer: Writer {
                 calls,
+                namespaces,
                 index,
                 is_refused: Arc::default(),
             },
@@ -176,23 +179,49 @@ impl Writer {
         (on, off.into_iter().collect(), selected)
     }
 
-    /// Makes the number of the budget at least this one. `repair`: the rest of it too, which somebody may have edited,
-    /// and which differs in a budget of the Go Maestro. The answer is its number; `None` if there is no budget, since
-    /// its namespace is going, or since this process may not write it.
+    /// Makes the number of the budget at least this one. `repair`: the rest of it too. The answer is its number; `None`
+    /// if there is no budget, since its namespace is going or not ours, or since this process may not write it.
     async fn raise(
         &self,
         scheduler: &SchedulerName,
         least: i32,
         repair: bool,
     ) -> Result<Option<i32>, Failure> {
-        match raise(&self.calls, scheduler, least, repair).await {
+        let raised = match repair {
+            true => None,
+            false => match raise(&self.calls, scheduler, least).await {
+                // Somebody deleted it.
+                Err(failure) if failure.code() == 404 => None,
+                raised => Some(raised.map(Some)),
+            },
+        };
+        let written = match raised {
+            Some(raised) => raised,
+            None => self.repair(scheduler, least).await,
+        };
+        match written {
             Err(failure) if failure.is_right_missing() => {
                 self.refused(&failure);
                 Ok(None)
             }
             Err(failure) if is_missing(&failure) => Ok(None),
-            written => written.map(Some),
+            written => written,
         }
+    }
+
+    /// A budget in a namespace is what says that a Maestro made that (D17), so none is written in one of somebody else.
+    async fn repair(&self, scheduler: &SchedulerName, least: i32) -> Result<Option<i32>, Failure> {
+        let found = find(&self.calls, scheduler, Urgency::Urgent).await?;
+        let is_known = found.as_ref().is_some_and(is_marked);
+        if !is_known
+            && self
+                .namespaces
+                .is_foreign(scheduler, Urgency::Urgent)
+                .await?
+        {
+            return Ok(None);
+        }
+        repair(&self.calls, scheduler, least, found).await.map(Some)
     }
 
     /// Lowers the number once the disruption controller has counted again, between two orders.

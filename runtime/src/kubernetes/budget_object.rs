@@ -53,26 +53,34 @@ pub async fn patch(
     calls.run(scheduler, urgency, call).await
 }
 
-/// Makes the number of the budget at least this one; the answer is its number then. `repair`: the rest of it too.
+/// Makes the number of a budget that is ours at least this one; the answer is its number then.
+///
+/// # Errors
+/// As the API server answers; 404 without a budget.
+pub async fn raise(calls: &Calls, scheduler: &SchedulerName, least: i32) -> Result<i32, Failure> {
+    let members = json!({"spec": {"minAvailable": least}});
+    let written = patch(calls, scheduler, Urgency::Urgent, members).await?;
+    Ok(number_of(&written).unwrap_or(least))
+}
+
+/// As [`raise`], and makes the rest of it ours too, which somebody may have edited, and which differs in a budget of
+/// the Go Maestro. `found` is what is there now.
 ///
 /// # Errors
 /// As the API server answers.
-pub async fn raise(
+pub async fn repair(
     calls: &Calls,
     scheduler: &SchedulerName,
     least: i32,
-    repair: bool,
+    found: Option<PodDisruptionBudget>,
 ) -> Result<i32, Failure> {
-    let mut members = json!({"spec": {"minAvailable": least}});
-    if repair {
-        let Some(found) = find(calls, scheduler, Urgency::Urgent).await? else {
-            return create(calls, scheduler, least).await;
-        };
-        match number_of(&found) {
-            Some(number) if number >= least => return Ok(number),
-            _ => members = repairing(found, least),
-        }
+    let Some(found) = found else {
+        return create(calls, scheduler, least).await;
+    };
+    if let Some(number) = number_of(&found).filter(|number| *number >= least) {
+        return Ok(number);
     }
+    let members = repairing(found, least);
     match patch(calls, scheduler, Urgency::Urgent, members).await {
         Err(failure) if failure.code() == 404 => create(calls, scheduler, least).await,
         written => written.map(|budget| number_of(&budget).unwrap_or(least)),
@@ -182,6 +190,13 @@ fn number_of(budget: &PodDisruptionBudget) -> Option<i32> {
         Some(IntOrString::Int(number)) => Some(*number),
         _ => None,
     }
+}
+
+/// Whether it says that a Maestro made it, or made it its own.
+pub fn is_marked(found: &PodDisruptionBudget) -> bool {
+    let owner = found.metadata.labels.as_ref();
+    let owner = owner.and_then(|labels| labels.get(labels::MANAGED_BY));
+    owner.is_some_and(|owner| owner == labels::MAESTRO)
 }
 
 /// Whether a budget selects the rooms that are protected, and no others.

@@ -1,14 +1,14 @@
 //! The namespace of a scheduler (contract 4.9, D17).
 
+use super::budget_object::{self, is_marked};
 use super::client::{Calls, Failure, namespaces, pods};
 use super::failure::is_namespace_terminating;
 use super::labels;
 use super::limiter::Urgency;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, ResourceExt};
 use maestro_core::domain::{OperationId, SchedulerName};
 use maestro_core::ports::RuntimeError;
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ impl Namespaces {
             Err(failure) if failure.code() == 409 => {}
             Err(failure) => return Err(failure),
         }
-        Ok(match self.find(scheduler).await? {
+        Ok(match self.find(scheduler, Urgency::Normal).await? {
             Found::Ours(seen) => Made::Ours {
                 by_operation: operation.is_some_and(|operation| seen.is_made_by(operation)),
             },
@@ -114,7 +114,7 @@ impl Namespaces {
         made_by: Option<OperationId>,
     ) -> Result<(), RuntimeError> {
         let is_meant = |seen: &Seen| made_by.is_none_or(|operation| seen.is_made_by(operation));
-        match self.find(scheduler).await? {
+        match self.find(scheduler, Urgency::Normal).await? {
             Found::Nothing => Ok(()),
             Found::Foreign => {
                 tracing::warn!(
@@ -172,13 +172,23 @@ impl Namespaces {
             .into()
     }
 
-    async fn find(&self, scheduler: &SchedulerName) -> Result<Found, Failure> {
+    /// Whether there is one of this name that is not ours, so that nothing is to be written in it.
+    pub async fn is_foreign(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+    ) -> Result<bool, Failure> {
+        let found = self.find(scheduler, urgency).await?;
+        Ok(matches!(found, Found::Foreign))
+    }
+
+    async fn find(&self, scheduler: &SchedulerName, urgency: Urgency) -> Result<Found, Failure> {
         let name = scheduler.to_string();
         let call = move |client| {
             let name = name.clone();
             async move { namespaces(client).get_opt(&name).await }
         };
-        let found = self.calls.run(scheduler, Urgency::Normal, call).await?;
+        let found = self.calls.run(scheduler, urgency, call).await?;
         let Some(namespace) = found else {
             return Ok(Found::Nothing);
         };
@@ -193,14 +203,18 @@ impl Namespaces {
         if owner.is_some_and(|owner| owner == labels::MAESTRO) {
             return Ok(Found::Ours(seen));
         }
-        match self.has_rooms_or_budget(scheduler).await? {
+        match self.has_rooms_or_budget(scheduler, urgency).await? {
             true => Ok(Found::Adoptable(seen)),
             false => Ok(Found::Foreign),
         }
     }
 
     /// What the Go Maestro leaves in a namespace of its own, which has no label.
-    async fn has_rooms_or_budget(&self, scheduler: &SchedulerName) -> Result<bool, Failure> {
+    async fn has_rooms_or_budget(
+        &self,
+        scheduler: &SchedulerName,
+        urgency: Urgency,
+    ) -> Result<bool, Failure> {
         let of = scheduler.clone();
         let call = move |client| {
             let of = of.clone();
@@ -210,25 +224,15 @@ impl Namespaces {
                 pods(client, &of).list(&some).await
             }
         };
-        let found = self.calls.run(scheduler, Urgency::Normal, call).await?;
+        let found = self.calls.run(scheduler, urgency, call).await?;
         if !found.items.is_empty() {
             return Ok(true);
         }
-        let of = scheduler.clone();
-        let call = move |client| {
-            let of = of.clone();
-            async move {
-                let budgets: Api<PodDisruptionBudget> = Api::namespaced(client, of.as_str());
-                budgets.get_opt(of.as_str()).await
-            }
-        };
         // With the rights of the Go Maestro's documents alone, budgets cannot be read.
-        let budget = match self.calls.run(scheduler, Urgency::Normal, call).await {
-            Err(failure) if failure.code() == 403 => None,
-            budget => budget?,
-        };
-        let owner = budget.and_then(|budget| budget.labels().get(labels::MANAGED_BY).cloned());
-        Ok(owner.is_some_and(|owner| owner == labels::MAESTRO))
+        match budget_object::find(&self.calls, scheduler, urgency).await {
+            Err(failure) if failure.code() == 403 => Ok(false),
+            budget => Ok(budget?.is_some_and(|budget| is_marked(&budget))),
+        }
     }
 
     async fn adopt(&self, scheduler: &SchedulerName) -> Result<(), Failure> {

@@ -64,6 +64,7 @@ impl KubernetesRuntime {
             events: Events::new(calls.clone(), tasks.clone()),
             budgets: Budgets::new(
                 calls.clone(),
+                namespaces.clone(),
                 index.clone(),
                 tasks.clone(),
                 stopping.clone(),

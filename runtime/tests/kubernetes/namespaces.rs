@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
-use maestro_core::ports::{Runtime, RuntimeError};
+use maestro_core::ports::{Protection, Runtime, RuntimeError};
 use maestro_testkit::contract::runtime::{RUNS, Stage, operation, scheduler};
 use maestro_testkit::control_plane::ApiCall;
 use serde_json::json;
@@ -40,6 +40,39 @@ async fn a_foreign_namespace_is_refused_and_stays() {
     site.runtime.remove(&foreign.name, None).await.unwrap();
     let there = all.get("ns-foreign").await.unwrap();
     assert!(there.metadata.deletion_timestamp.is_none());
+}
+
+/// Rooms are protected from the beginning on, so an order comes before the namespace is prepared, and again and again:
+/// what it would write is a mark of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_to_protect_makes_a_foreign_namespace_no_more_ours() {
+    let site = open_site!();
+    let all: Api<Namespace> = Api::all(site.client.clone());
+    let foreign = scheduler("ns-unprotected", RUNS);
+    namespace(&all, "ns-unprotected").await;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(site.client.clone(), "ns-unprotected");
+    let order = Protection {
+        all: true,
+        ..Protection::default()
+    };
+    site.runtime.protect(&foreign.name, &order).await.unwrap();
+    assert!(budgets.get_opt("ns-unprotected").await.unwrap().is_none());
+    // One of somebody else stays as it is.
+    let theirs = json!({
+        "metadata": {"name": "ns-unprotected"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "theirs"}}},
+    });
+    let theirs: PodDisruptionBudget = serde_json::from_value(theirs).unwrap();
+    let theirs = budgets.create(&PostParams::default(), &theirs).await;
+    let theirs = theirs.unwrap();
+    site.runtime.protect(&foreign.name, &order).await.unwrap();
+    let there = budgets.get("ns-unprotected").await.unwrap();
+    assert_eq!(there.spec, theirs.spec);
+    let refused = site.runtime.prepare(&foreign, operation(1)).await;
+    assert!(
+        matches!(refused, Err(RuntimeError::Invalid(_))),
+        "{refused:?}"
+    );
 }
 
 /// What others have in a namespace makes it no more ours than an empty one.
