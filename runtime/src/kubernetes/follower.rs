@@ -48,6 +48,13 @@ pub struct Follower {
     is_interrupted: bool,
 }
 
+/// A question for the version of the cluster's contents.
+struct Probe {
+    /// The highest version that was seen when it was asked: the watch goes on meanwhile.
+    seen: u64,
+    answer: JoinHandle<Option<u64>>,
+}
+
 enum Next {
     /// Begin with a new list.
     List,
@@ -92,7 +99,7 @@ impl Follower {
         let mut events = pin!(watcher(api, config));
         let mut looks = interval(LOOK_EVERY);
         let mut probes = every(self.watch_timeout);
-        let mut probe: Option<JoinHandle<Option<u64>>> = None;
+        let mut probe: Option<Probe> = None;
         loop {
             tokio::select! {
                 event = events.next() => {
@@ -114,13 +121,16 @@ impl Follower {
                     }
                 }
                 _ = probes.tick(), if probe.is_none() => {
-                    probe = Some(self.lookup.version(self.scope.as_ref()));
+                    probe = Some(Probe {
+                        seen: self.newest,
+                        answer: self.lookup.version(self.scope.as_ref()),
+                    });
                 }
                 version = answer_of(&mut probe) => {
-                    probe = None;
+                    let seen = probe.take().map_or(0, |probe| probe.seen);
                     // After a restore of etcd a watch from a place in the lost future is silent, until its contents
                     // have grown to that place again.
-                    if version.is_some_and(|version| version < self.newest) {
+                    if version.is_some_and(|version| version < self.newest.min(seen)) {
                         tracing::warn!("the contents of the cluster are older than before, as after a restore: pods are listed anew");
                         return Next::List;
                     }
@@ -233,9 +243,9 @@ fn every(period: Duration) -> Interval {
     ticks
 }
 
-async fn answer_of(probe: &mut Option<JoinHandle<Option<u64>>>) -> Option<u64> {
+async fn answer_of(probe: &mut Option<Probe>) -> Option<u64> {
     match probe {
-        Some(asked) => asked.await.unwrap_or(None),
+        Some(asked) => (&mut asked.answer).await.unwrap_or(None),
         None => std::future::pending().await,
     }
 }

@@ -415,6 +415,36 @@ async fn a_list_waits_for_the_addresses_of_its_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_change_while_the_version_of_the_contents_is_asked_for_are_no_restore() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("faults-version", RUNS)).await;
+    let asks = |call: &ApiCall| call.query.split('&').any(|part| part == "limit=1");
+    proxy.set(move |call| asks(call).then_some(Fault::LateAnswer(Duration::from_millis(500))));
+    let begun = proxy.calls().len();
+    let mut number = 0;
+    // The answer to the first is there when the third is asked.
+    while proxy.calls()[begun..]
+        .iter()
+        .filter(|call| asks(call))
+        .count()
+        < 3
+    {
+        number += 1;
+        let room = format!("faults-version-{number}");
+        stage.create(&room).await.unwrap();
+        stage
+            .until(|event| match event {
+                RuntimeEvent::Changed(i) => (i.room.as_str() == room).then_some(()),
+                RuntimeEvent::Listed(_) => panic!("listed anew"),
+                RuntimeEvent::Gone { .. } => None,
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_of_a_range_that_is_nearly_full_find_their_node() {
     let site = open_site!();
     let mut many = scheduler("faults-ports", RUNS);

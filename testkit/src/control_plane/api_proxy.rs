@@ -55,6 +55,8 @@ pub enum Fault {
     },
     /// It is passed on after this time.
     Delay(Duration),
+    /// It is passed on, and its answer comes this much later.
+    LateAnswer(Duration),
     /// It is passed on, and instead of its answer the connection is reset.
     LoseAnswer,
     /// It is passed on, and its answer waits until the rule says something else.
@@ -215,7 +217,7 @@ async fn answer(client: &mut BufReader<TcpStream>, state: &State) -> io::Result<
         }) => {
             return refuse(client, *code, reason, *retry_after).await;
         }
-        Some(Fault::LoseAnswer | Fault::HoldAnswer) | None => {}
+        Some(Fault::LoseAnswer | Fault::LateAnswer(_) | Fault::HoldAnswer) | None => {}
     }
     let request = Request::from_parts(parts, Body::from(body));
     let answer = state.client.send(request).await.map_err(io::Error::other)?;
@@ -226,6 +228,9 @@ async fn answer(client: &mut BufReader<TcpStream>, state: &State) -> io::Result<
     }
     while fault == Some(Fault::HoldAnswer) && decide(&call) == Some(Fault::HoldAnswer) {
         sleep(HOLD_LOOK).await;
+    }
+    if let Some(Fault::LateAnswer(after)) = fault {
+        sleep(after).await;
     }
     pass(client, answer, watches).await
 }
