@@ -332,6 +332,12 @@ impl State {
     fn put(&mut self, key: RoomKey, seen: SeenPod, told_in: Option<u64>) -> &Known {
         let before = self.remove_pod(&key);
         self.ports.set(&key, seen.host_ports());
+        let trouble = before
+            .as_ref()
+            .and_then(|known| known.seen.instance.trouble);
+        if seen.instance.trouble == Some(Trouble::PortsTaken) && trouble != seen.instance.trouble {
+            self.ports.clashed(&key);
+        }
         if let Some(node) = &seen.node {
             *self.on_node.entry(node.clone()).or_default() += 1;
         }

@@ -20,6 +20,9 @@ const PROBES: u32 = 16;
 pub struct PortUse {
     /// Number of rooms for each port; taken-over rooms of several nodes may share one.
     uses: HashMap<u16, u32>,
+    /// How often each port was the reason why no node had a place, among which are those that others have on all nodes:
+    /// nobody here uses them, and they would be drawn before all ports that are used on one node.
+    clashes: HashMap<u16, u32>,
     rooms: HashMap<RoomKey, Held>,
 }
 
@@ -68,6 +71,15 @@ impl PortUse {
         }
     }
 
+    /// No node has a place for the pod of this room, since others have one of its ports.
+    pub fn clashed(&mut self, key: &RoomKey) {
+        let held = self.rooms.get(key);
+        for port in held.iter().flat_map(|held| held.ports.iter()) {
+            let clashes = self.clashes.entry(*port).or_default();
+            *clashes = clashes.saturating_add(1);
+        }
+    }
+
     /// Frees what a room has.
     pub fn free(&mut self, key: &RoomKey) {
         let Some(held) = self.rooms.remove(key) else {
@@ -101,20 +113,20 @@ impl PortUse {
     }
 
     fn draw(&self, range: &RangeInclusive<u16>, drawn: &[u16], nodes: u32) -> Option<u16> {
-        let uses = |port: u16| self.uses.get(&port).copied().unwrap_or(0);
+        let of = |counts: &HashMap<u16, u32>, port| counts.get(&port).copied().unwrap_or(0);
+        let uses = |port| of(&self.uses, port);
+        let cost = |port| uses(port).saturating_add(of(&self.clashes, port));
         let count = u32::from(range.end() - range.start()) + 1;
         for _ in 0..PROBES {
             let port = range.start() + u16::try_from(random(count)).ok()?;
-            if uses(port) == 0 && !drawn.contains(&port) {
+            if cost(port) == 0 && !drawn.contains(&port) {
                 return Some(port);
             }
         }
-        let others = || range.clone().filter(|port| !drawn.contains(port));
-        let fewest = others().map(uses).min()?;
-        if fewest >= nodes.max(1) {
-            return None;
-        }
-        let best: Vec<u16> = others().filter(|port| uses(*port) == fewest).collect();
+        let is_left = |port: &u16| !drawn.contains(port) && uses(*port) < nodes.max(1);
+        let left = || range.clone().filter(is_left);
+        let least = left().map(cost).min()?;
+        let best: Vec<u16> = left().filter(|port| cost(*port) == least).collect();
         let count = u32::try_from(best.len()).ok()?;
         best.get(random(count) as usize).copied()
     }
@@ -290,6 +302,40 @@ mod tests {
         }
         assert!(ports.uses.values().all(|uses| *uses == 2));
         assert!(ports.reserve(&key(20), &ranges, 2).is_err());
+    }
+
+    /// Pods that are not ours have it on each node.
+    #[test]
+    fn a_port_that_others_have_everywhere_does_not_keep_the_rest_of_a_range_from_being_shared() {
+        const TAKEN: u16 = 4;
+        let mut ports = PortUse::default();
+        let ranges = [1..=10];
+        let mut clashes = 0;
+        for number in 0..500 {
+            let key = key(number);
+            let Ok(drawn) = ports.reserve(&key, &ranges, 3) else {
+                break;
+            };
+            if drawn[0] == TAKEN {
+                clashes += 1;
+                ports.clashed(&key);
+                ports.free(&key);
+            }
+        }
+        let placed = ports.rooms.len();
+        assert_eq!(placed, 27, "nine ports of three nodes");
+        assert!(ports.uses.values().all(|uses| *uses == 3));
+        // It may be free by now, so it is tried again when all others are full.
+        let mut early = PortUse::default();
+        early.put(&key(0), [TAKEN].into(), false);
+        early.clashed(&key(0));
+        early.free(&key(0));
+        let first: Vec<u16> = (1..10)
+            .map(|number| early.reserve(&key(number), &ranges, 1).unwrap()[0])
+            .collect();
+        assert!(!first.contains(&TAKEN), "{first:?}");
+        assert_eq!(*early.reserve(&key(10), &ranges, 1).unwrap(), [TAKEN]);
+        assert!(clashes > 0);
     }
 
     #[test]
