@@ -25,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,10 @@ const LOWER_AFTER: Duration = Duration::from_millis(200);
 const LOWER_TRIES: u32 = 10;
 /// Pods of one order that are labelled at once.
 const LABELLED_AT_ONCE: usize = 32;
+
+/// An order that changes nothing looks whether somebody edited the budget. Such looks are as urgent as their orders,
+/// and those of many schedulers would take all calls: while others wait for theirs, a budget is looked at this often.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Writes budgets and the labels that they select.
 pub struct Budgets {
@@ -49,14 +53,26 @@ pub struct Budgets {
 type OneByOne = Arc<tokio::sync::Mutex<Written>>;
 
 /// What the last order left.
-#[derive(Default)]
 struct Written {
+    /// When somebody looked at the budget, or was to begin with it.
+    looked: Instant,
     /// The number in the budget, of this order or a higher one; `None` if it is not known.
     number: Option<i32>,
     /// The number that the order named, which is that of the labelled pods.
     ordered: i32,
     /// Somebody is about to lower the number.
     is_lowering: bool,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            looked: Instant::now(),
+            number: None,
+            ordered: 0,
+            is_lowering: false,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -138,10 +154,19 @@ impl Writer {
     ) -> Result<(), Failure> {
         let number = count(order.number);
         // An order that fails leaves everything in doubt.
-        let known = written.number.take().filter(|_| !order.all);
+        let before = written.number.take();
+        let known = before.filter(|_| !order.all);
         let labelled = std::mem::replace(&mut written.ordered, number);
         let (on, off, selected) = self.changes(scheduler, order, labelled);
         let least = number.max(selected);
+        let is_as_before = on.is_empty()
+            && off.is_empty()
+            && (least == 0 || before.is_some_and(|before| before >= least));
+        if is_as_before && self.can_wait(written) {
+            written.number = before;
+            return Ok(());
+        }
+        written.looked = Instant::now();
         let found = match known {
             Some(known) if known >= least => Some(known),
             _ => self.raise(scheduler, least, known.is_none()).await?,
@@ -154,6 +179,11 @@ impl Writer {
         off?;
         written.number = found;
         Ok(())
+    }
+
+    /// Whether others need the calls that it costs to find that nobody edited the budget.
+    fn can_wait(&self, written: &Written) -> bool {
+        self.calls.are_behind() && written.looked.elapsed() < LOOK_WITHIN
     }
 
     /// The pods that are to be labelled and unlabelled, and how many the budget selects in between. An order for all

@@ -148,6 +148,11 @@ impl Calls {
         self.limiter.counts()
     }
 
+    /// Whether calls wait because others have been made.
+    pub fn are_behind(&self) -> bool {
+        self.limiter.is_behind()
+    }
+
     /// Calls that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.limiter.waiting()

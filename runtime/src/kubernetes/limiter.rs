@@ -270,6 +270,12 @@ impl Limiter {
         self.0.state.lock().waiting
     }
 
+    /// Whether calls wait because others have been made.
+    pub fn is_behind(&self) -> bool {
+        let state = self.0.state.lock();
+        state.waiting > 0 && (state.tokens < 1.0 || state.in_flight >= self.0.in_flight_max)
+    }
+
     /// The calls until now.
     pub fn counts(&self) -> CallCounts {
         let state = self.0.state.lock();

@@ -3,10 +3,11 @@
 use crate::faults::behind_proxy_with;
 use futures_util::future::join_all;
 use maestro_core::domain::{PortRange, RemovalReason, RoomId};
+use maestro_core::ports::{Protection, Runtime};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ApiCall, ApiProxy};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const QPS: u32 = 10;
 /// Of the crowd; at the rate they take 100 s.
@@ -139,4 +140,39 @@ async fn events_are_written_after_everything_else_and_not_all_of_a_crowd() {
     }
     let written = proxy.calls().iter().filter(is_event).count();
     assert!((1..ENDED / 2).contains(&written), "{written} events");
+}
+
+/// The owner of each scheduler has its budget looked at again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_at_the_budgets_of_many_schedulers_leave_calls_for_creations() {
+    let slow = behind_proxy_with(|settings| (settings.qps, settings.burst) = (QPS, QPS));
+    let Some((site, _proxy)) = slow.await else {
+        return;
+    };
+    let order = Protection {
+        all: true,
+        ..Protection::default()
+    };
+    let owners = (0..10 * QPS).map(|number| {
+        let name = scheduler(&format!("fair-looks-{number}"), RUNS)
+            .name
+            .clone();
+        let (runtime, order) = (site.runtime.clone(), order.clone());
+        tokio::spawn(async move {
+            loop {
+                let _ = runtime.protect(&name, &order).await;
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+    });
+    let owners: Vec<_> = owners.collect();
+    let created = async {
+        let stage = Stage::set(&site, scheduler("fair-looked-at", RUNS)).await;
+        stage.create("fair-looked-at-one").await.unwrap();
+    };
+    let created = timeout(Duration::from_secs(50), created).await;
+    for owner in owners {
+        owner.abort();
+    }
+    assert!(created.is_ok(), "nobody else gets a call");
 }
