@@ -33,6 +33,7 @@ pub enum Network {
 pub struct Proxy {
     address: SocketAddr,
     network: watch::Sender<Network>,
+    server: watch::Sender<String>,
     task: AbortHandle,
 }
 
@@ -45,10 +46,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (network, seen) = watch::channel(Network::Works);
-        let task = tokio::spawn(serve(listener, server.to_owned(), seen));
+        let (server, led) = watch::channel(server.to_owned());
+        let task = tokio::spawn(serve(listener, led, seen));
         Self {
             address,
             network,
+            server,
             task: task.abort_handle(),
         }
     }
@@ -62,6 +65,11 @@ impl Proxy {
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
+
+    /// Leads new connections to another server, as a name does after a fail-over. Those that exist stay where they are.
+    pub fn lead_to(&self, server: &str) {
+        self.server.send_replace(server.to_owned());
+    }
 }
 
 impl Drop for Proxy {
@@ -71,12 +79,17 @@ impl Drop for Proxy {
 }
 
 /// The connections end with this task.
-async fn serve(listener: TcpListener, server: String, network: watch::Receiver<Network>) {
+async fn serve(
+    listener: TcpListener,
+    server: watch::Receiver<String>,
+    network: watch::Receiver<Network>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                connections.spawn(connection(client, server.clone(), network.clone()));
+                let server = server.borrow().clone();
+                connections.spawn(connection(client, server, network.clone()));
             },
             Some(_) = connections.join_next() => {}
         }

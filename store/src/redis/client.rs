@@ -1,8 +1,8 @@
 //! Clients of Redis, with limits for everything that may be slow or missing.
 
 use super::preflight::PreflightError;
-use super::silence::{LOOK_EVERY, SILENT_MAX, Watchdog};
 use super::urls::{Place, UrlError};
+use super::watchdog::{LOOK_EVERY, SILENT_MAX, Watchdog};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;

@@ -2,8 +2,8 @@
 
 use super::client::{ConnectError, connector, reconnecting, start};
 use super::preflight::{self, Concern};
-use super::silence::Watchdog;
 use super::urls::{Place, RedisUrl, one_place};
+use super::watchdog::Watchdog;
 use super::writes::Writes;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;

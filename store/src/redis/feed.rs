@@ -10,7 +10,7 @@ use super::keys::{CANCELLATIONS, Keys, QUEUES, queue_of};
 use super::operation::operation_id;
 use super::queues::{Queues, Watched};
 use super::script::Script;
-use super::silence::Watchdog;
+use super::watchdog::Watchdog;
 use crate::names::{Names, is_name};
 use fred::clients::Client;
 use fred::error::Error;

@@ -21,9 +21,9 @@ mod queues;
 mod reads;
 mod room;
 mod script;
-mod silence;
 mod survey;
 mod urls;
+mod watchdog;
 mod writes;
 mod written;
 

@@ -69,7 +69,7 @@ impl fmt::Display for Concern {
 
 /// Refuses a server that cannot hold the data, and reports what may go wrong later.
 pub async fn look(client: &Client) -> Result<Vec<Concern>, PreflightError> {
-    let info = info(client)
+    let info = info(client, &[])
         .await
         .map_err(|error| PreflightError::Unseen(error.details().to_owned()))?;
     let field = |name: &str| info.get(name).map_or("", String::as_str);
@@ -109,8 +109,20 @@ async fn snapshots(client: &Client) -> Result<bool, Error> {
     Ok(texts.get(1).is_some_and(|save| !save.is_empty()))
 }
 
-async fn info(client: &Client) -> Result<HashMap<String, String>, Error> {
-    let text: String = ask(client, "INFO", &[]).await?.convert()?;
+/// Whether the server that answers is a replica.
+///
+/// # Errors
+/// If it does not answer.
+pub async fn is_replica(client: &Client) -> Result<bool, Error> {
+    let info = info(client, &["replication"]).await?;
+    Ok(info.get("role").is_some_and(|role| role == "slave"))
+}
+
+async fn info(
+    client: &Client,
+    sections: &[&'static str],
+) -> Result<HashMap<String, String>, Error> {
+    let text: String = ask(client, "INFO", sections).await?.convert()?;
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     let owned = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
     Ok(owned.collect())

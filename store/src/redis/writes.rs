@@ -5,8 +5,8 @@
 //! with the next command, and sends that over a new one.
 
 use super::client::{ConnectError, RECONNECT_MAX, RECONNECT_MIN, client, unreachable};
-use super::silence;
 use super::urls::Place;
+use super::watchdog;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::config::TlsConnector;
@@ -135,7 +135,7 @@ async fn keep(
         tokio::select! {
             _ = &mut ended => {}
             // Commands that wait for an answer have an unknown outcome.
-            () = silence::begins(&writer.client) => ended.abort(),
+            () = watchdog::until_useless(&writer.client) => ended.abort(),
         }
         writer.lost.store(true, Relaxed);
         let mut pause = u64::from(RECONNECT_MIN);

@@ -5,9 +5,14 @@ use maestro_core::domain::*;
 use maestro_core::ports::{Change, CommitError, Stage, StoreError};
 use maestro_store::redis::{RedisSettings, RedisStore};
 use maestro_testkit::contract::store::samples::*;
+use maestro_testkit::eventually;
 use maestro_testkit::proxy::{Network, Proxy};
 use maestro_testkit::servers::redis::RedisServer;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+/// Far longer than a replaced connection takes, even on a busy machine.
+const LONG: Duration = Duration::from_secs(30);
 
 fn refused(result: Result<(), CommitError>, word: &str) {
     let Err(CommitError::NotApplied(cause)) = result else {
@@ -313,4 +318,68 @@ async fn a_silent_connection_that_was_given_up_refuses_at_once() {
     owner.put(&[]).await;
     proxy.set(Network::Loses);
     refused_at_once(&mut owner, Duration::from_secs(30)).await;
+}
+
+/// The numbers of a server's clients, beside the one that asks and other servers.
+fn clients(server: &RedisServer) -> BTreeSet<String> {
+    let mut asking = server.connection();
+    let own = asking.ask(&["CLIENT", "ID"]).unwrap().texts().concat();
+    let mut found = BTreeSet::new();
+    for kind in ["normal", "pubsub"] {
+        let listed = asking.ask(&["CLIENT", "LIST", "TYPE", kind]).unwrap();
+        let listed = listed.texts().concat();
+        let numbers = listed
+            .lines()
+            .filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+        found.extend(numbers.filter(|id| *id != own).map(str::to_owned));
+    }
+    found
+}
+
+/// The former primary lives on as a replica, and keeps its clients.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_fail_over_takes_all_connections_along() {
+    let (Some(first), Some(second)) =
+        (RedisServer::start(&[]).await, RedisServer::start(&[]).await)
+    else {
+        return;
+    };
+    let follows = |server: &RedisServer, primary: &RedisServer| {
+        let (host, port) = primary.address().rsplit_once(':').unwrap();
+        server.ask(&["REPLICAOF", host, port]);
+    };
+    let proxy = Proxy::start(first.address()).await;
+    let url = first.url().replace(first.address(), &proxy.address());
+    let store = RedisStore::connect(&settings(&url)).await.unwrap();
+    let _feed = store.feed().await.unwrap();
+    let (mut owner, _) = Owner::of(&store, 1).await;
+    owner
+        .put(&[put_room(&room("r-1", RoomStatus::Ready))])
+        .await;
+    let before = clients(&first);
+    assert_eq!(before.len(), 3, "changes, reads, and the feed");
+    follows(&second, &first);
+    eventually(LONG, "it has everything", || {
+        let rooms = second.texts(&["EXISTS", "scheduler:fleet:status"]);
+        rooms == ["1"]
+    })
+    .await;
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    follows(&first, &second);
+    refused(owner.commit(&[]).await, "READONLY");
+    // A replica that nothing else is known of keeps them.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(before.is_subset(&clients(&first)));
+    proxy.lead_to(second.address());
+    let until = Instant::now() + LONG;
+    while let Err(error) = owner.commit(&[]).await {
+        assert!(Instant::now() < until, "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eventually(LONG, "reads and the feed follow", || {
+        clients(&first).is_empty()
+    })
+    .await;
+    eventually(LONG, "they are there", || clients(&second).len() >= 3).await;
+    assert_eq!(owner.stored().await.rooms.len(), 1);
 }

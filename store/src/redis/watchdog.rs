@@ -1,10 +1,12 @@
-//! Replaces a connection that is written to and never answers, because the network has lost it without a word.
+//! Replaces a connection that is of no use any more and does not end by itself:
 //!
-//! The client library looks for such connections too, but it measures from the last write: one that is written to all
-//! the time is never found.
+//! - It is written to and never answers, because the network has lost it without a word. The client library looks for
+//!   such connections too, but it measures from the last write: one that is written to all the time is never found.
+//! - Its server became a replica in a fail-over. Such a server keeps its clients, and refuses their changes for ever.
 
+use super::preflight::is_replica;
 use fred::clients::Client;
-use fred::error::{Error, ErrorKind};
+use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,19 +37,25 @@ impl Watchdog {
 
 async fn watch(client: Client) {
     loop {
-        begins(&client).await;
+        until_useless(&client).await;
         // It fails if connecting fails, and is tried again then.
         let _ = client.force_reconnection().await;
     }
 }
 
 /// Completes when the connection is to be replaced.
-pub async fn begins(client: &Client) {
+pub async fn until_useless(client: &Client) {
     let mut silent_since = None;
     loop {
         sleep(LOOK_EVERY).await;
         let asked_at = Instant::now();
-        let answer: Result<(), Error> = client.ping(None).await;
+        let answer = is_replica(client).await;
+        if matches!(answer, Ok(true)) && is_left_behind(client).await {
+            warn!(
+                "Redis is a replica now, and its address leads to the primary; it is connected again"
+            );
+            return;
+        }
         // Without a connection it tries to connect, which has its own limit of time.
         let is_silent = answer.is_err_and(|error| *error.kind() == ErrorKind::Timeout);
         if !is_silent || !client.is_connected() {
@@ -59,4 +67,15 @@ pub async fn begins(client: &Client) {
             return;
         }
     }
+}
+
+/// Whether those who connect now reach a primary, and no longer the replica that this one is connected to. A replica
+/// that is all there is still answers reads: its connections are left alone.
+async fn is_left_behind(client: &Client) -> bool {
+    let next = client.clone_new();
+    let is_primary = next.init().await.is_ok() && matches!(is_replica(&next).await, Ok(false));
+    // It fails if it is not connected.
+    let _ = next.quit().await;
+    // Otherwise it was promoted meanwhile.
+    is_primary && matches!(is_replica(client).await, Ok(true))
 }
