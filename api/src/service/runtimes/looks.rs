@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -9,11 +10,20 @@ use tokio::time::Instant;
 use crate::codec::messages::runtime::{Request, RuntimeStatusResponse};
 use crate::{ApiResult, Code, RequestContext, RuntimeApi, Status};
 
+/// A caller with less time left has used it up: whoever looks for it on another node may notice that first.
+const NEARLY: Duration = Duration::from_millis(100);
+
 /// The looks of a node.
 pub struct Looks {
     runtimes: Arc<dyn RuntimeApi>,
-    /// Those that somebody has joined.
-    open: Mutex<HashMap<String, Arc<Last>>>,
+    open: Mutex<HashMap<String, Joined>>,
+}
+
+/// What somebody has joined.
+#[derive(Default)]
+struct Joined {
+    members: usize,
+    last: Arc<Last>,
 }
 
 /// When the last look began, and what it saw. Held while a look is under way, so that there is one at a time.
@@ -36,11 +46,12 @@ impl Looks {
 
     pub fn join<'a>(&'a self, name: &'a str) -> Look<'a> {
         let mut open = self.open.lock();
-        let last = open.entry(name.to_owned()).or_default().clone();
+        let joined = open.entry(name.to_owned()).or_default();
+        joined.members += 1;
         Look {
             looks: self,
             name,
-            last,
+            last: joined.last.clone(),
         }
     }
 }
@@ -63,10 +74,9 @@ impl Look<'_> {
             let began = Instant::now();
             let runtimes = &self.looks.runtimes;
             let seen = runtimes.runtime_status(context, request.clone()).await;
-            // A deadline is that of one caller.
-            *last = match &seen {
-                Err(status) if status.code == Code::DeadlineExceeded => None,
-                seen => Some((began, seen.clone())),
+            *last = match is_of_one(context, &seen) {
+                true => None,
+                false => Some((began, seen.clone())),
             };
             seen
         };
@@ -82,12 +92,21 @@ impl Look<'_> {
     }
 }
 
+/// Whether this is the end of one caller's own time, which says nothing to the others. A platform has a limit too, and
+/// the next who looks would wait for that as well.
+fn is_of_one(context: &RequestContext, seen: &ApiResult<RuntimeStatusResponse>) -> bool {
+    let is_late = matches!(seen, Err(status) if status.code == Code::DeadlineExceeded);
+    is_late && context.remaining().is_some_and(|left| left <= NEARLY)
+}
+
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         let mut open = self.looks.open.lock();
-        // This one, and the map's.
-        if Arc::strong_count(&self.last) == 2 {
-            open.remove(self.name);
+        if let Some(joined) = open.get_mut(self.name) {
+            joined.members -= 1;
+            if joined.members == 0 {
+                open.remove(self.name);
+            }
         }
     }
 }
@@ -98,11 +117,10 @@ mod tests {
     use crate::codec::messages::runtime::Response;
     use async_trait::async_trait;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::time::Duration;
 
-    /// Each look takes a second.
+    /// Each look takes a second, or as long as the platform may take.
     #[derive(Default)]
-    struct Slow(AtomicUsize);
+    struct Slow(AtomicUsize, Option<Duration>);
 
     #[async_trait]
     impl RuntimeApi for Slow {
@@ -116,6 +134,10 @@ mod tests {
             _: Request,
         ) -> ApiResult<RuntimeStatusResponse> {
             let number = self.0.fetch_add(1, SeqCst) + 1;
+            if let Some(limit) = self.1 {
+                tokio::time::sleep(limit).await;
+                return Err(Status::new(Code::DeadlineExceeded, "the platform"));
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(RuntimeStatusResponse {
                 Status: number.to_string(),
@@ -182,5 +204,67 @@ mod tests {
         let (first, second) = tokio::join!(first, second);
         assert_eq!(first, "1");
         assert_eq!(second.expect_err("late").code, Code::DeadlineExceeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_platform_s_own_limit_is_waited_for_once() {
+        let limit = Duration::from_secs(15);
+        let silent = Arc::new(Slow(AtomicUsize::new(0), Some(limit)));
+        let looks = Looks::new(silent.clone());
+        let (context, request) = (RequestContext::internal(), Request::default());
+        let begun = Instant::now();
+        let asked = (0..50).map(|_| async {
+            let look = looks.join("lobby");
+            look.since(&context, &request, begun).await
+        });
+        for seen in futures_util::future::join_all(asked).await {
+            assert_eq!(seen.expect_err("late").message, "the platform");
+        }
+        assert_eq!((silent.0.load(SeqCst), begun.elapsed()), (1, limit));
+        // The end of one caller's own time is not that of the others.
+        let member = looks.join("lobby");
+        let short = RequestContext {
+            deadline: Some(std::time::Instant::now()),
+            ..RequestContext::internal()
+        };
+        let since = Instant::now();
+        let own = member.since(&short, &request, since).await;
+        assert_eq!(own.expect_err("late").code, Code::DeadlineExceeded);
+        let other = member.since(&context, &request, since).await;
+        assert_eq!(other.expect_err("late").message, "the platform");
+    }
+
+    /// What one caller was told whose time is over, by whoever looked for it.
+    #[test]
+    fn an_end_that_is_one_caller_s_own_is_not_shared() {
+        let late = Err(Status::new(Code::DeadlineExceeded, "late"));
+        let due = |left| RequestContext {
+            deadline: Some(std::time::Instant::now() + left),
+            ..RequestContext::internal()
+        };
+        assert!(is_of_one(&due(Duration::ZERO), &late));
+        assert!(!is_of_one(&due(Duration::from_secs(60)), &late));
+        assert!(!is_of_one(&RequestContext::internal(), &late));
+        let away = Err(Status::new(Code::Unavailable, "away"));
+        assert!(!is_of_one(&due(Duration::ZERO), &away));
+    }
+
+    #[test]
+    fn whoever_leaves_last_forgets_it_however_many_leave_at_once() {
+        let looks = Looks::new(Arc::new(Slow::default()));
+        let both = std::sync::Barrier::new(2);
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    for round in 0..20_000 {
+                        let name = round.to_string();
+                        let look = looks.join(&name);
+                        both.wait();
+                        drop(look);
+                    }
+                });
+            }
+        });
+        assert!(looks.open.lock().is_empty(), "nothing is left");
     }
 }
