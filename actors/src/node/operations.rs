@@ -6,12 +6,14 @@ use maestro_core::domain::{OperationId, OperationRecord};
 use maestro_core::state::{Refusal, RefusalKind};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// The first pause between two looks; it doubles.
 const LOOK_FIRST: Duration = Duration::from_millis(20);
 /// The longest pause: an end is noticed at most this late.
 const LOOK_MAX: Duration = Duration::from_millis(500);
+/// The last look begins so long before the end of the wait: long enough to read, and too short to miss much.
+const LOOK_LAST: Duration = Duration::from_millis(150);
 
 impl Node {
     /// Waits until an operation has ended, at most until `deadline`; then the operation goes on, and is returned as it
@@ -26,32 +28,53 @@ impl Node {
         id: OperationId,
         deadline: Instant,
     ) -> Result<Arc<OperationRecord>, CallError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let last = deadline - LOOK_LAST.min(left / 4);
         let mut pause = LOOK_FIRST;
+        // As it was when it was seen last.
+        let mut known = None;
         loop {
-            let name = scheduler.to_owned();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let look = self
-                .catalog()
-                .read_within(Some(left.max(LOOK_MAX)), move |reads| {
-                    Box::pin(async move { reads.operation(&name, id).await })
-                });
-            let seen = match look.await {
+            let looked = Instant::now();
+            let left = deadline.saturating_duration_since(looked);
+            // The answer is there in time if there is one already.
+            let most = if known.is_some() {
+                left
+            } else {
+                left.max(LOOK_MAX)
+            };
+            let seen = match self.look_at_operation(scheduler, id, most).await {
+                Ok(Some(record)) if record.status.is_final() => return Ok(record),
+                Ok(Some(record)) => {
+                    known = Some(record.clone());
+                    Ok(record)
+                }
                 Ok(None) => {
                     let text = format!("operation {id} not found in scheduler {scheduler}");
                     return Err(Refusal::new(RefusalKind::NotFound, text).into());
                 }
-                Ok(Some(record)) if record.status.is_final() => return Ok(record),
-                Ok(Some(record)) => Ok(record),
+                Err(error @ CallError::Timeout(_)) => known.clone().ok_or(error),
                 // The store, or a place among its readers, may be there again in time.
                 Err(error) => Err(error),
             };
-            let next = Instant::now() + pause;
-            if next >= deadline {
-                tokio::time::sleep_until(deadline).await;
+            if looked >= last {
                 return seen;
             }
-            tokio::time::sleep_until(next).await;
+            sleep_until(last.min(Instant::now() + pause)).await;
             pause = LOOK_MAX.min(pause * 2);
         }
+    }
+
+    async fn look_at_operation(
+        &self,
+        scheduler: &str,
+        id: OperationId,
+        most: Duration,
+    ) -> Result<Option<Arc<OperationRecord>>, CallError> {
+        let name = scheduler.to_owned();
+        let catalog = self.catalog();
+        let look = catalog.read_within(Some(most), move |reads| {
+            Box::pin(async move { reads.operation(&name, id).await })
+        });
+        look.await
     }
 }

@@ -144,6 +144,24 @@ async fn a_wait_outlives_a_platform_that_is_away_for_a_moment() {
 }
 
 #[actix_web::test]
+async fn a_wait_sees_what_happens_until_its_end() {
+    let fleet = Fleet::start(false).await;
+    fleet.platform.unready(true);
+    ordered(&fleet, "?wait=10s").await.ok();
+    // The pauses alone would end after 0.5 and 1.5 s; those of the short wait, never.
+    for (wait, ready) in [("3s", 2_000), ("500ms", 100)] {
+        fleet.platform.unready(true);
+        let gets_ready = async {
+            tokio::time::sleep(Duration::from_millis(ready)).await;
+            fleet.platform.unready(false);
+        };
+        let query = format!("?wait={wait}");
+        let (seen, ()) = tokio::join!(status(&fleet, &query), gets_ready);
+        assert_eq!(seen.ok()["Status"], "STARTED", "{wait}");
+    }
+}
+
+#[actix_web::test]
 async fn a_runtime_that_is_never_ready_is_in_error_after_its_time() {
     let fleet = Fleet::start(false).await;
     fleet.platform.unready(true);

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// The longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The last look begins so long before the end of the wait: long enough to look, and too short to miss much.
+const LOOK_LAST: Duration = Duration::from_millis(150);
 
 /// Waits for the runtimes of another implementation.
 pub struct RuntimesUntilDone {
@@ -83,14 +85,18 @@ impl RuntimeApi for RuntimesUntilDone {
         if request.wait_seconds < 0 {
             return seen;
         }
-        let (until, mut pause) = (until(context, request.wait_seconds), PAUSE_FIRST);
+        let until = until(context, request.wait_seconds);
+        let left = until.saturating_duration_since(Instant::now());
+        let (last, mut pause) = (until - LOOK_LAST.min(left / 4), PAUSE_FIRST);
         loop {
-            let next = Instant::now() + pause;
-            if !may_change(&seen) || next >= until || !self.waits.until(next).await {
+            let now = Instant::now();
+            let next = last.min(now + pause);
+            if !may_change(&seen) || now >= last || !self.waits.until(next).await {
                 return seen;
             }
-            // Those that wait together need no look each.
-            let since = Instant::now() - pause / 2;
+            // Those that wait together need no look each. The last one is to be news.
+            let shared = if next == last { LOOK_LAST } else { pause / 2 };
+            let since = Instant::now() - shared.min(pause / 2);
             let again = look.since(context, &request, since);
             match tokio::time::timeout_at(until, again).await {
                 Ok(newer) => seen = newer,
