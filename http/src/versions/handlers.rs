@@ -80,12 +80,13 @@ impl Parameters for Configuring {
         self.wait
     }
 
-    /// No pairs are an order to remove all of them, which a misspelt field must not be.
+    /// No pairs are an order to remove all of them, which neither a misspelt field must be nor `null`, which is an
+    /// absent one (contract 2.1).
     fn check(&self, body: &[u8]) -> ApiResult<()> {
         let mut first = serde_json::Deserializer::from_slice(body)
-            .into_iter::<HashMap<String, serde::de::IgnoredAny>>();
+            .into_iter::<HashMap<String, Option<serde::de::IgnoredAny>>>();
         match first.next() {
-            Some(Ok(fields)) if fields.contains_key("config") => Ok(()),
+            Some(Ok(fields)) if matches!(fields.get("config"), Some(Some(_))) => Ok(()),
             _ => Err(Status::invalid_argument(
                 "the body has no `config`, which replaces all pairs: send an empty list to remove them",
             )),

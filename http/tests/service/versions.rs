@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
+use actix_web::test::TestRequest;
 use maestro_api::ManagementService;
 use maestro_http::{gateway, server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connections::{LONG, connect, settings, short};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Server, TOKEN};
 
 const VERSION: &str = "/schedulers/arena/versions/v1.0.0";
 
@@ -43,6 +44,31 @@ async fn an_order_needs_the_token_and_a_read_of_states_does_not() {
     assert_eq!(state["state"], "PUBLISHED");
     let none = fleet.get("/schedulers/arena/versions/v9.0.0/status").await;
     assert_eq!((none.status, none.failure().1), (404, 5));
+}
+
+#[actix_web::test]
+async fn only_an_empty_list_removes_all_pairs() {
+    let fleet = Fleet::start(false).await;
+    fleet.create(0).await;
+    let config = format!("{VERSION}/config");
+    let send = async |method: Method, path: &str, body: Value| {
+        let token = (header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+        let request = TestRequest::default().method(method).uri(path);
+        let request = request.insert_header(token);
+        let request = request.set_payload(body.to_string());
+        fleet.raw(&Server::Management, request).await
+    };
+    let there = async |fleet: &Fleet| fleet.get(&format!("{VERSION}/status")).await.status == 200;
+    fleet.until("the version is there", there).await;
+    let start = format!("{VERSION}/start?wait=10s");
+    send(Method::POST, &start, json!({})).await.ok();
+    for body in [json!({}), json!({"config": null}), json!({"Config": []})] {
+        let (status, code, text) = send(Method::PUT, &config, body.clone()).await.failure();
+        assert_eq!((status, code), (400, 3), "{body}");
+        assert!(text.contains("send an empty list"), "{text}");
+    }
+    let taken = send(Method::PUT, &config, json!({"config": []})).await;
+    assert_eq!(taken.status, 202, "{taken:?}");
 }
 
 #[actix_web::test]
