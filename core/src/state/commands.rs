@@ -72,7 +72,7 @@ pub(super) fn obey(
             config,
             restart,
         } => versions::update_config(fleet, operations, turn, version, config, restart),
-        Command::LiveVersions => fleet.live_versions(),
+        Command::LiveVersions => fleet.live_versions(turn.now.mono),
         Command::Nodes { version, after } => fleet.nodes_page(&version, after.as_ref()),
         Command::RoomsSummary => fleet.rooms_summary(),
         Command::Rooms(query) => Ok(Reply::Rooms(fleet.rooms_page(&query))),

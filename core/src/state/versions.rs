@@ -270,7 +270,7 @@ impl Operations {
 }
 
 impl Fleet {
-    pub fn live_versions(&self) -> CommandResult {
+    pub fn live_versions(&self, now: Mono) -> CommandResult {
         self.active(missing)?;
         let view = |version: &SchedulerVersion| {
             let live = self.live.get(version).cloned().unwrap_or_default();
@@ -296,9 +296,9 @@ impl Fleet {
                 rooms: all,
                 rooms_up: counts.available.saturating_sub(counts.starting),
                 rooms_outdated: self.stale_rooms(version).available,
-                failure: match self.failing(version) {
-                    Some(why) if live.failure.is_empty() => why.to_owned(),
-                    _ => live.failure,
+                failure: match phase {
+                    VersionPhase::Error => live.failure,
+                    _ => self.failing(now, version).unwrap_or_default().to_owned(),
                 },
                 config: live.config,
             }

@@ -425,6 +425,53 @@ fn a_crash_looping_version_is_slowed_down_and_leaves_the_published_one_alone() {
 }
 
 #[test]
+fn a_failure_is_shown_while_rooms_of_its_version_fail() {
+    let mut fleet = two_live();
+    let fails = |fleet: &mut Fleet, version: &str| !view(fleet, version).failure.is_empty();
+    for version in ["v1.0.0", "v2.0.0"] {
+        for room in rooms_of(&fleet, version) {
+            fleet.crash(&room, 1);
+        }
+        assert!(fails(&mut fleet, version), "{version}");
+    }
+    // Nothing but time proves that the one works which is not active.
+    fleet.pass_pinging(seconds(40), PingStatus::Ready);
+    assert!(fails(&mut fleet, "v2.0.0"));
+    fleet.pass_pinging(seconds(60), PingStatus::Ready);
+    for version in ["v1.0.0", "v2.0.0"] {
+        assert_eq!(view(&mut fleet, version).failure, "", "{version} is well");
+    }
+    let room = rooms_of(&fleet, "v2.0.0").remove(0);
+    fleet.pass(seconds(1));
+    fleet.crash(&room, 1);
+    fleet.pass(seconds(5));
+    for room in rooms_of(&fleet, "v2.0.0") {
+        fleet.crash(&room, 1);
+    }
+    assert!(fails(&mut fleet, "v2.0.0"));
+    fleet.order(stop("v2.0.0", true)).unwrap();
+    fleet.pass_pinging(seconds(10), PingStatus::Ready);
+    let stopped = view(&mut fleet, "v2.0.0");
+    assert_eq!(stopped.phase, VersionPhase::Stopped);
+    assert_eq!(stopped.failure, "", "it wants no rooms");
+}
+
+#[test]
+fn a_version_that_was_active_before_fails_no_more() {
+    let mut fleet = Fleet::up(2);
+    for room in fleet.rooms() {
+        fleet.crash(&room, 1);
+    }
+    assert_ne!(view(&mut fleet, "v1.0.0").failure, "");
+    fleet.order(major("other")).unwrap();
+    for _ in 0..3 {
+        fleet.ping_all(PingStatus::Ready);
+    }
+    assert_eq!(phase(&mut fleet, "v2.0.0"), VersionPhase::Published);
+    assert_eq!(view(&mut fleet, "v1.0.0").failure, "");
+}
+
+#[test]
 fn a_canceled_start_ends_the_rooms_that_it_got() {
     let mut fleet = managed();
     let first = fleet.rooms();

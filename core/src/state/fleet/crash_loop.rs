@@ -28,6 +28,13 @@ impl CrashLoop {
         self.last = Some(now);
         true
     }
+
+    /// Whether its version had time for another failure, and none came. `uptime`: how long a room is up before it has
+    /// proved that it works.
+    pub(super) fn is_over(&self, now: Mono, uptime: Duration) -> bool {
+        let quiet = uptime.saturating_mul(2);
+        self.until.is_some_and(|until| until.plus(quiet) <= now)
+    }
 }
 
 impl Fleet {
@@ -121,13 +128,18 @@ impl Fleet {
         }
     }
 
-    /// Why rooms of a version end too soon, while they do.
-    pub fn failing(&self, version: &SchedulerVersion) -> Option<&str> {
-        let known = match self.crash_loop.version == *version {
-            true => Some(&self.crash_loop),
+    /// Why rooms of a version end too soon, while they do. The loop of the active version outlives its rooms and its
+    /// turn to be active, and those of the others are kept until their next failure: that they are there says nothing.
+    pub fn failing(&self, now: Mono, version: &SchedulerVersion) -> Option<&str> {
+        if !self.wants_rooms_of(version) {
+            return None;
+        }
+        let known = match self.is_active(version) {
+            true => Some(&self.crash_loop).filter(|known| known.version == *version),
             false => self.loops.get(version),
         };
-        let known = known.filter(|known| known.failures > 0);
+        let uptime = self.settings.room_min_uptime;
+        let known = known.filter(|known| known.failures > 0 && !known.is_over(now, uptime));
         known.map(|known| known.cause.as_str())
     }
 

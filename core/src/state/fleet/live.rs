@@ -2,8 +2,8 @@
 
 use crate::domain::*;
 use crate::ports::Change;
+use crate::state::fleet::Fleet;
 use crate::state::fleet::room::Room;
-use crate::state::fleet::{CrashLoop, Fleet};
 use crate::state::turn::Turn;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Fleet {
         }
     }
 
-    fn is_active(&self, version: &SchedulerVersion) -> bool {
+    pub fn is_active(&self, version: &SchedulerVersion) -> bool {
         self.scheduler
             .as_ref()
             .is_some_and(|s| s.version() == version)
@@ -212,11 +212,10 @@ impl Fleet {
         if !self.is_managed() || !self.phase_of(version).wants_rooms() {
             return;
         }
-        let quiet = self.settings.room_min_uptime.saturating_mul(2);
         let now = turn.now.mono;
-        let known = self.loops.remove(version).unwrap_or_default();
-        let is_over = known.until.is_some_and(|until| until.plus(quiet) <= now);
-        let mut known = if is_over { CrashLoop::default() } else { known };
+        let known = self.loops.remove(version);
+        let known = known.filter(|known| !known.is_over(now, self.settings.room_min_uptime));
+        let mut known = known.unwrap_or_default();
         known.version = version.clone();
         known.fail(now, cause, self.settings.crash_backoff_max);
         self.loops.insert(version.clone(), known);

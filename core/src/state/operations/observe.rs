@@ -47,7 +47,7 @@ impl Operations {
             }
             Definition::StopVersion { version, .. } => end_of_stop(fleet, turn, version, is_over),
             Definition::UpdateVersionConfig { version, .. } => {
-                self.end_of_restart(fleet, version, is_over)
+                self.end_of_restart(fleet, turn.now.mono, version, is_over)
             }
             Definition::PublishVersion { version } => {
                 let text = format!("{version} is published");
@@ -87,7 +87,7 @@ impl Operations {
         }
         is_over.then(|| {
             let seconds = self.settings.version_start_timeout.as_secs();
-            let cause = last_failure(fleet, version);
+            let cause = last_failure(fleet, turn.now.mono, version);
             let text =
                 format!("{up} of {wanted} rooms of {version} were up after {seconds} s{cause}");
             in_error(fleet, turn, version, &text);
@@ -98,6 +98,7 @@ impl Operations {
     fn end_of_restart(
         &self,
         fleet: &Fleet,
+        now: Mono,
         version: &SchedulerVersion,
         is_over: bool,
     ) -> Option<End> {
@@ -130,7 +131,7 @@ impl Operations {
             let text = format!(
                 "{left} rooms of {version} were left after {seconds} s, and {} were not up yet; they are still replaced{}",
                 counts.starting,
-                last_failure(fleet, version)
+                last_failure(fleet, now, version)
             );
             (OperationStatus::Error, text)
         })
@@ -302,8 +303,8 @@ fn end_of_showing(
 }
 
 /// For the end of a text; empty if its rooms do not fail.
-fn last_failure(fleet: &Fleet, version: &SchedulerVersion) -> String {
-    let cause = fleet.failing(version);
+fn last_failure(fleet: &Fleet, now: Mono, version: &SchedulerVersion) -> String {
+    let cause = fleet.failing(now, version);
     cause.map_or_else(String::new, |cause| format!("; the last failure: {cause}"))
 }
 
