@@ -2,13 +2,15 @@
 
 mod support;
 
-use maestro_core::domain::{OperationId, PingStatus, RoomStatus};
-use maestro_core::ports::Change;
+use maestro_actors::CallError;
+use maestro_core::domain::{OperationId, OperationStatus, PingStatus, RoomStatus};
+use maestro_core::ports::{Change, StoreError};
 use maestro_core::state::{Command, Reply};
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use std::time::Duration;
 use support::{FLEET, LONG, Setup, World, room_id};
+use tokio::time::Instant;
 
 fn stored_statuses(w: &World) -> Vec<RoomStatus> {
     let rooms = w.store.stored_rooms(FLEET);
@@ -83,6 +85,35 @@ fn an_operation_that_ended_is_there_again() {
         w.store.lose_rooms_and_operations(FLEET);
         w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
         assert!(is_final(&w));
+    });
+}
+
+/// Whoever waits for it reads the store.
+#[test]
+fn a_wait_outlives_the_loss_of_its_operation() {
+    Setup::fleet(1).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let id = enqueued(&w, Command::TestOperation { sleep_seconds: 3 }).await;
+        let wait = |time| {
+            let until = Instant::now() + time;
+            w.spawn(move |w| {
+                Box::pin(async move { w.node.await_operation(FLEET, id, until).await })
+            })
+        };
+        w.store.lose_rooms_and_operations(FLEET);
+        let short = wait(Duration::from_millis(500)).await.unwrap();
+        match short {
+            Err(CallError::Store(StoreError::Unavailable(why))) => {
+                assert!(why.text().contains("writes it again"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let long = wait(LONG);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(w.store.stored_operation(FLEET, id).is_none(), "it is lost");
+        w.ping(&room_id(0), PingStatus::Occupied).await.unwrap();
+        let ended = long.await.unwrap().expect("it is there again");
+        assert_eq!(ended.status, OperationStatus::Finished);
     });
 }
 

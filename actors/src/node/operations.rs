@@ -3,6 +3,7 @@
 use crate::error::CallError;
 use crate::node::Node;
 use maestro_core::domain::{OperationId, OperationRecord};
+use maestro_core::ports::StoreError;
 use maestro_core::state::{Refusal, RefusalKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ const LOOK_FIRST: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// The last look begins so long before the end of the wait: long enough to read, and too short to miss much.
 const LOOK_LAST: Duration = Duration::from_millis(150);
+/// How long an operation is absent that is not there: an owner writes again what the store has lost.
+const ABSENT: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Waits until an operation has ended, at most until `deadline`; then the operation goes on, and is returned as it
@@ -21,7 +24,8 @@ impl Node {
     /// takes none of the owner's places.
     ///
     /// # Errors
-    /// If the scheduler has no such operation, and if the store cannot be read when the time is over.
+    /// If the scheduler has had no such operation for two seconds, and if it was never seen or the store cannot be read
+    /// when the time is over.
     pub async fn await_operation(
         &self,
         scheduler: &str,
@@ -31,8 +35,8 @@ impl Node {
         let left = deadline.saturating_duration_since(Instant::now());
         let last = deadline - LOOK_LAST.min(left / 4);
         let mut pause = LOOK_FIRST;
-        // As it was when it was seen last.
-        let mut known = None;
+        // The last one that was seen, and since when it is not there.
+        let (mut known, mut absent) = (None, None);
         loop {
             let looked = Instant::now();
             let left = deadline.saturating_duration_since(looked);
@@ -45,13 +49,15 @@ impl Node {
             let seen = match self.look_at_operation(scheduler, id, most).await {
                 Ok(Some(record)) if record.status.is_final() => return Ok(record),
                 Ok(Some(record)) => {
+                    absent = None;
                     known = Some(record.clone());
                     Ok(record)
                 }
-                Ok(None) => {
+                Ok(None) if looked.duration_since(*absent.get_or_insert(looked)) >= ABSENT => {
                     let text = format!("operation {id} not found in scheduler {scheduler}");
                     return Err(Refusal::new(RefusalKind::NotFound, text).into());
                 }
+                Ok(None) => known.clone().ok_or_else(|| lost(scheduler, id)),
                 Err(error @ CallError::Timeout(_)) => known.clone().ok_or(error),
                 // The store, or a place among its readers, may be there again in time.
                 Err(error) => Err(error),
@@ -77,4 +83,13 @@ impl Node {
         });
         look.await
     }
+}
+
+/// The answer to a wait for an operation that was ordered, and that the store does not have at the moment.
+fn lost(scheduler: &str, id: OperationId) -> CallError {
+    let text = format!(
+        "operation {id} of scheduler {scheduler} is not there; if the store has lost it, its owner writes it again: read \
+         it in a moment"
+    );
+    StoreError::Unavailable(text.into()).into()
 }
