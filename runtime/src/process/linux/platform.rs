@@ -110,8 +110,13 @@ impl PlatformObjects for ProcessPlatform {
     }
 }
 
+/// Makes no folder: an order that is late, or of an earlier owner, would make that of a deleted scheduler again, and
+/// leave its configuration there.
 fn show(folder: &Path, shown: &Shown) -> io::Result<()> {
-    create_private(folder)?;
+    if !folder.is_dir() {
+        let text = "it is not there; the creation of the scheduler or of its runtime makes it, and so does its next room";
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
     if shown.is_runtime {
         put(&folder.join(RUNTIME), &json!({"createdByItself": true}))?;
     }
@@ -215,6 +220,11 @@ mod tests {
             }),
             configs: vec![config("v1.0.0", "1"), config("v2.0.0", "2")],
         };
+        // Its scheduler is deleted, or not created yet.
+        let refused = show(&folder, &shown).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+        assert!(!folder.exists());
+        create_private(&folder).unwrap();
         show(&folder, &shown).unwrap();
         let all = [SERVICE, "v1.0.0.config.json", "v2.0.0.config.json"];
         assert_eq!(names(&folder), all);
