@@ -117,6 +117,33 @@ fn a_wait_outlives_the_loss_of_its_operation() {
     });
 }
 
+/// What the owner writes again has no operation that ended: its end is in the changes that wait.
+#[test]
+fn an_operation_that_ends_meanwhile_is_stored_with_it() {
+    let paused = |core: &mut maestro_core::settings::CoreSettings| core.paused = true;
+    Setup::fleet(1).core(paused).patient().run(|w| async move {
+        w.running(FLEET).await;
+        let id = enqueued(&w, Command::TestOperation { sleep_seconds: 1 }).await;
+        w.store.lose_last_commit(FLEET);
+        let gate = Gate::closed();
+        w.store
+            .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
+        let behind = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        gate.reached_by(1).await;
+        let before = w.handled("command");
+        let cancel = Command::Cancel(id);
+        let canceled = w.spawn(|w| Box::pin(async move { w.ask(cancel).await }));
+        let decided = || w.handled("command") > before;
+        eventually(LONG, "it is decided", decided).await;
+        gate.open();
+        behind.await.unwrap().unwrap();
+        canceled.await.unwrap().unwrap();
+        let stored = w.store.stored_operation(FLEET, id).expect("it is stored");
+        assert_eq!(stored.status, OperationStatus::Canceled);
+        assert_eq!((w.restarts(), republished(&w), snapshots(&w)), (0, 1, 1));
+    });
+}
+
 #[test]
 fn what_is_decided_meanwhile_becomes_durable_with_it() {
     Setup::fleet(2).patient().run(|w| async move {
