@@ -170,7 +170,10 @@ impl Index {
     /// The address of a node; `None` if it has none or could not be asked. Rooms keep the address that they have.
     pub fn learn_node(&self, node: &Arc<str>, host: Option<Arc<str>>) {
         let mut state = self.state.lock();
-        state.nodes.learn(node, host, Instant::now());
+        let there = |known: &&Known| known.seen.node.as_ref() == Some(node);
+        let mut asking = state.pods.values().filter(there);
+        let ip = asking.find_map(|known| known.seen.host_ip.filter(|_| known.host.is_none()));
+        state.nodes.learn(node, host, ip, Instant::now());
         let Some(host) = state.nodes.host(node) else {
             return;
         };

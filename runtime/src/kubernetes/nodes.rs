@@ -37,6 +37,8 @@ pub struct NodeCache(HashMap<Arc<str>, Known>);
 
 struct Known {
     host: Option<Arc<str>>,
+    /// Where the first of its pods that told it said that the node is.
+    ip: Option<IpAddr>,
     asked: Instant,
     is_asked: bool,
 }
@@ -47,11 +49,25 @@ impl NodeCache {
         self.0.get(node)?.host.clone()
     }
 
+    /// The same for a pod that says where its node is (`status.hostIP`). A machine that is elsewhere than it was has
+    /// been replaced by another of its name: it is to be asked for again.
+    pub fn host_at(&mut self, node: &str, ip: Option<IpAddr>) -> Option<Arc<str>> {
+        let known = self.0.get_mut(node)?;
+        if let (Some(before), Some(now)) = (known.ip, ip)
+            && before != now
+        {
+            (known.host, known.ip) = (None, ip);
+        }
+        known.ip = known.ip.or(ip);
+        known.host.clone()
+    }
+
     /// Whether the caller is to ask for this node now.
     pub fn must_ask(&mut self, node: &Arc<str>, now: Instant) -> bool {
         let Some(known) = self.0.get_mut(node) else {
             let asked = Known {
                 host: None,
+                ip: None,
                 asked: now,
                 is_asked: true,
             };
@@ -73,10 +89,17 @@ impl NodeCache {
         ask
     }
 
-    /// The answer; `None` if the node has no address or could not be asked.
-    pub fn learn(&mut self, node: &Arc<str>, host: Option<Arc<str>>, now: Instant) {
+    /// The answer; `None` if the node has no address or could not be asked. `ip`: where a pod says that the node is.
+    pub fn learn(
+        &mut self,
+        node: &Arc<str>,
+        host: Option<Arc<str>>,
+        ip: Option<IpAddr>,
+        now: Instant,
+    ) {
         let known = self.0.entry(node.clone()).or_insert(Known {
             host: None,
+            ip: None,
             asked: now,
             is_asked: false,
         });
@@ -84,6 +107,19 @@ impl NodeCache {
         known.asked = now;
         if host.is_some() {
             known.host = host;
+            known.ip = known.ip.or(ip);
+        }
+    }
+
+    /// Its last pod is gone: the next machine of this name may be another one. One without an address is kept, since it
+    /// is not to be asked for too often, and so is one whose answer is on its way.
+    pub fn forget(&mut self, node: &str) {
+        if let Some(known) = self.0.get_mut(node) {
+            let is_old = known.host.take().is_some() && !known.is_asked;
+            known.ip = None;
+            if is_old {
+                self.0.remove(node);
+            }
         }
     }
 
@@ -148,22 +184,30 @@ mod tests {
         assert!(cache.must_ask(&node, now));
         now += ASK_AGAIN;
         assert!(!cache.must_ask(&node, now), "it is being asked");
-        cache.learn(&node, None, now);
+        cache.learn(&node, None, None, now);
         assert!(!cache.must_ask(&node, now));
         now += ASK_AGAIN;
         assert!(cache.must_ask(&node, now));
-        cache.learn(&node, Some("10.0.0.7".into()), now);
+        cache.learn(&node, Some("10.0.0.7".into()), None, now);
         now += ASK_AGAIN;
         assert!(!cache.must_ask(&node, now));
         assert_eq!(cache.host("n1").as_deref(), Some("10.0.0.7"));
         now += REMEMBERED;
         assert!(cache.must_ask(&node, now));
-        cache.learn(&node, None, now);
+        cache.learn(&node, None, None, now);
         assert_eq!(
             cache.host("n1").as_deref(),
             Some("10.0.0.7"),
             "better than none"
         );
+        let at = |last: u8| Some(IpAddr::from([10, 0, 0, last]));
+        assert!(cache.host_at("n1", at(7)).is_some());
+        assert!(cache.host_at("n1", None).is_some());
+        assert_eq!(cache.host_at("n1", at(8)), None, "another machine");
+        now += ASK_AGAIN;
+        assert!(cache.must_ask(&node, now));
+        cache.learn(&node, Some("10.0.0.8".into()), None, now);
+        assert!(cache.host_at("n1", at(8)).is_some());
         cache.keep(|_| false);
         assert_eq!(cache.host("n1"), None);
     }

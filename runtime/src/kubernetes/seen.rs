@@ -4,6 +4,7 @@ use super::dead::Ending;
 use super::{labels, status, trouble};
 use k8s_openapi::api::core::v1::Pod;
 use maestro_core::domain::*;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A pod as it was observed.
@@ -15,6 +16,8 @@ pub struct SeenPod {
     pub instance: Instance,
     /// `None` until it is bound.
     pub node: Option<Arc<str>>,
+    /// Where its node is; `None` until its kubelet has told.
+    pub host_ip: Option<IpAddr>,
     /// As players see them.
     pub ports: Arc<[Port]>,
     /// Whether the disruption budget selects it.
@@ -40,6 +43,7 @@ impl SeenPod {
         let version = meta.resource_version.as_deref().unwrap_or_default();
         let seen = status::observe(pod);
         let spec = pod.spec.as_ref();
+        let told = pod.status.as_ref();
         Some(Self {
             scheduler: meta.namespace.as_deref()?.into(),
             instance: Instance {
@@ -60,6 +64,7 @@ impl SeenPod {
             node: spec
                 .and_then(|spec| spec.node_name.as_deref())
                 .map(Into::into),
+            host_ip: told.and_then(|told| told.host_ip.as_deref()?.parse().ok()),
             ports: ports(pod).into(),
             protected,
             pinned: is_annotated(labels::PINNED, "true")

@@ -76,6 +76,10 @@ impl State {
     }
 
     pub fn put(&mut self, key: RoomKey, seen: SeenPod, told_in: Option<u64>) -> &Known {
+        // First: with its last pod a node is forgotten.
+        if let Some(node) = &seen.node {
+            *self.on_node.entry(node.clone()).or_default() += 1;
+        }
         let before = self.remove_pod(&key);
         self.ports.set(&key, seen.host_ports());
         let trouble = before
@@ -83,9 +87,6 @@ impl State {
             .and_then(|known| known.seen.instance.trouble);
         if seen.instance.trouble == Some(Trouble::PortsTaken) && trouble != seen.instance.trouble {
             self.ports.clashed(&key);
-        }
-        if let Some(node) = &seen.node {
-            *self.on_node.entry(node.clone()).or_default() += 1;
         }
         if seen.protected {
             let of_scheduler = self.protected.entry(key.0.clone()).or_default();
@@ -95,8 +96,11 @@ impl State {
             self.ending.insert(key.clone());
         }
         let same = before.filter(|before| before.seen.instance.uid == seen.instance.uid);
-        let kept = same.as_ref().and_then(|before| before.host.clone());
-        let found = || seen.node.as_ref().and_then(|node| self.nodes.host(node));
+        // Until its kubelet has told where it is, it may have got the address of a machine that was there before.
+        let is_told = |before: &&Known| before.seen.host_ip.is_some() || seen.host_ip.is_none();
+        let kept = same.as_ref().filter(is_told);
+        let kept = kept.and_then(|before| before.host.clone());
+        let found = || self.nodes.host_at(seen.node.as_ref()?, seen.host_ip);
         let known = Known {
             host: kept.or_else(found),
             is_over: same.as_ref().is_some_and(|before| before.is_over),
@@ -131,6 +135,7 @@ impl State {
             *count -= 1;
             if *count == 0 {
                 self.on_node.remove(node);
+                self.nodes.forget(node);
             }
         }
         Some(known)

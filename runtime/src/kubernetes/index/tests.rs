@@ -296,3 +296,47 @@ async fn a_node_is_judged_by_the_clock_of_the_cluster() {
     let told = watch.next().await;
     assert!(matches!(told, Some(RuntimeEvent::Gone { uid, .. }) if uid == "u1"));
 }
+
+#[test]
+fn a_machine_that_comes_back_under_its_old_name_is_asked_for_again() {
+    let index = index();
+    let node: Arc<str> = "n1".into();
+    index.apply(seen("s-1", "u1", 5, Some("n1")), false);
+    assert_eq!(index.nodes_to_ask(), std::slice::from_ref(&node));
+    index.learn_node(&node, Some("203.0.113.7".into()));
+    // What changes in between leaves the address alone.
+    let up = index.apply(seen("s-1", "u1", 6, Some("n1")), false);
+    assert_eq!(up.address.unwrap().host, "203.0.113.7");
+    assert!(index.nodes_to_ask().is_empty());
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    let new = index.apply(seen("s-2", "u2", 9, Some("n1")), false);
+    assert_eq!(new.address, None);
+    assert_eq!(index.nodes_to_ask(), std::slice::from_ref(&node));
+    index.learn_node(&node, Some("203.0.113.8".into()));
+    let up = index.apply(seen("s-2", "u2", 10, Some("n1")), false);
+    assert_eq!(up.address.unwrap().host, "203.0.113.8");
+}
+
+#[test]
+fn a_machine_that_took_the_place_of_another_is_asked_for_again() {
+    let index = index();
+    let node: Arc<str> = "n1".into();
+    let at = |last: u8, seen: SeenPod| SeenPod {
+        host_ip: Some([10, 0, 0, last].into()),
+        ..seen
+    };
+    index.apply(at(7, seen("s-1", "u1", 5, Some("n1"))), false);
+    index.nodes_to_ask();
+    index.learn_node(&node, Some("203.0.113.7".into()));
+    let old = index.apply(at(7, seen("s-1", "u1", 6, Some("n1"))), false);
+    assert_eq!(old.address.unwrap().host, "203.0.113.7");
+    // The pod of the dead machine is still there. The new one is bound, and tells a little later where it is.
+    index.apply(seen("s-2", "u2", 8, Some("n1")), false);
+    let new = index.apply(at(8, seen("s-2", "u2", 9, Some("n1"))), false);
+    assert_eq!(new.address, None);
+    index.learn_node(&node, Some("203.0.113.8".into()));
+    let new = index.apply(at(8, seen("s-2", "u2", 10, Some("n1"))), false);
+    assert_eq!(new.address.unwrap().host, "203.0.113.8");
+    let old = index.apply(at(7, seen("s-1", "u1", 11, Some("n1"))), false);
+    assert_eq!(old.address.unwrap().host, "203.0.113.7");
+}
