@@ -24,6 +24,8 @@ pub struct SeenPod {
     pub protected: bool,
     /// Whether cluster autoscalers may not move it, protected or not: its scheduler says so.
     pub pinned: bool,
+    /// None of its containers will run again.
+    pub has_ended: bool,
     /// How it ended, if it did.
     pub exit: Option<Exit>,
     /// Set once it is deleted: its object is there until its kubelet has ended it.
@@ -69,6 +71,7 @@ impl SeenPod {
             protected,
             pinned: is_annotated(labels::PINNED, "true")
                 || (!protected && is_annotated(labels::SAFE_TO_EVICT, "false")),
+            has_ended: status::has_ended(pod),
             exit: status::exit(pod),
             ending: meta.deletion_timestamp.as_ref().map(|by| Ending {
                 by: by.0,
@@ -77,13 +80,11 @@ impl SeenPod {
         })
     }
 
-    /// The numbers of its host ports.
+    /// The numbers of its host ports: none once it has ended, when kube-scheduler gives them to other pods.
     pub fn host_ports(&self) -> Arc<[u16]> {
-        let numbers = self
-            .ports
-            .iter()
-            .filter_map(|port| u16::try_from(port.port).ok());
-        numbers.collect()
+        let held = self.ports.iter().filter(|_| !self.has_ended);
+        held.filter_map(|port| u16::try_from(port.port).ok())
+            .collect()
     }
 }
 

@@ -88,6 +88,15 @@ pub fn observe(pod: &Pod) -> Observation {
     }
 }
 
+/// Whether none of its containers will run again; its object may be there for minutes.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 /// Whether the condition says so.
 pub fn is_ready(pod: &Pod) -> bool {
     let status = pod.status.as_ref();

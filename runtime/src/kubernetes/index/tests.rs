@@ -13,6 +13,11 @@ fn index() -> Arc<Index> {
 }
 
 fn seen(room: &str, uid: &str, version: u64, node: Option<&str>) -> SeenPod {
+    let phase = if node.is_some() { "Running" } else { "Pending" };
+    in_phase(phase, room, uid, version, node)
+}
+
+fn in_phase(phase: &str, room: &str, uid: &str, version: u64, node: Option<&str>) -> SeenPod {
     let port =
         json!({"name": "game", "containerPort": 7777, "hostPort": 21_000, "protocol": "UDP"});
     let pod: Pod = serde_json::from_value(json!({
@@ -21,7 +26,7 @@ fn seen(room: &str, uid: &str, version: u64, node: Option<&str>) -> SeenPod {
             "labels": {"version": "v1.0.0"},
         },
         "spec": {"nodeName": node, "containers": [{"name": "game", "ports": [port]}]},
-        "status": {"phase": if node.is_some() { "Running" } else { "Pending" }},
+        "status": {"phase": phase},
     }))
     .unwrap();
     SeenPod::of(&pod).unwrap()
@@ -29,6 +34,24 @@ fn seen(room: &str, uid: &str, version: u64, node: Option<&str>) -> SeenPod {
 
 fn scheduler() -> SchedulerName {
     "s".into()
+}
+
+/// A scheduler whose range is one port.
+fn with_one_port() -> Scheduler {
+    let mut of = Scheduler {
+        name: scheduler(),
+        port_range: Some(PortRange {
+            start: 21_000,
+            end: 21_000,
+        }),
+        ..Default::default()
+    };
+    let container = Container {
+        ports: vec![ContainerPort::default()],
+        ..Default::default()
+    };
+    of.spec.containers.push(container);
+    of
 }
 
 #[tokio::test]
@@ -75,19 +98,7 @@ async fn a_list_of_one_scheduler_leaves_the_others_alone() {
 #[test]
 fn ports_of_a_pod_that_was_observed_are_drawn_for_no_other_room() {
     let index = index();
-    let mut of = Scheduler {
-        name: scheduler(),
-        port_range: Some(PortRange {
-            start: 21_000,
-            end: 21_000,
-        }),
-        ..Default::default()
-    };
-    let container = Container {
-        ports: vec![ContainerPort::default()],
-        ..Default::default()
-    };
-    of.spec.containers.push(container);
+    let of = with_one_port();
     index.replace(None, vec![seen("s-1", "u1", 5, Some("n1"))]);
     let refused = index.reserve_ports(&"s-2".into(), &of);
     assert!(
@@ -339,4 +350,15 @@ fn a_machine_that_took_the_place_of_another_is_asked_for_again() {
     assert_eq!(new.address.unwrap().host, "203.0.113.8");
     let old = index.apply(at(7, seen("s-1", "u1", 11, Some("n1"))), false);
     assert_eq!(old.address.unwrap().host, "203.0.113.7");
+}
+
+#[test]
+fn the_ports_of_a_pod_that_has_ended_are_drawn_again_while_it_is_there() {
+    for phase in ["Succeeded", "Failed"] {
+        let index = index();
+        let of = with_one_port();
+        index.apply(seen("s-1", "u1", 5, None), false);
+        index.apply(in_phase(phase, "s-1", "u1", 6, None), false);
+        assert_eq!(*index.reserve_ports(&"s-2".into(), &of).unwrap(), [21_000]);
+    }
 }
