@@ -76,7 +76,7 @@ impl Index {
             if !same && !by_call && !known.is_confirmed {
                 return known.instance();
             }
-            if by_call && state.ended.contains(&seen.instance.uid) {
+            if !same && by_call && state.ended.contains(&seen.instance.uid) {
                 return seen.instance;
             }
             if !same {
@@ -132,10 +132,17 @@ impl Index {
             }
         }
         for key in ended {
-            state.remove(&key);
+            let uid = state.remove(&key);
+            uid.into_iter().for_each(|uid| state.has_ended(uid));
         }
         for seen in pods {
-            let _ = state.put(key_of(&seen), seen, None);
+            let key = key_of(&seen);
+            let known = state.pods.get(&key);
+            let before = known.map(|known| known.seen.instance.uid.clone());
+            if let Some(before) = before.filter(|before| *before != seen.instance.uid) {
+                state.has_ended(before);
+            }
+            let _ = state.put(key, seen, None);
         }
         let in_scope = |key: &RoomKey| scope.is_none_or(|scope| *scope == key.0);
         let all = state.pods.iter();

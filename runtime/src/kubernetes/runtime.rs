@@ -167,13 +167,19 @@ impl Runtime for KubernetesRuntime {
         _: Duration,
         reason: RemovalReason,
     ) -> Result<(), RuntimeError> {
-        let known = self.rooms.index.uid(scheduler, room);
-        if let Some(uid) = uid.map(str::to_owned).or(known) {
+        let index = &self.rooms.index;
+        let known = uid.map(str::to_owned);
+        let known = known.or_else(|| index.uid(scheduler, room));
+        if let Some(uid) = known.clone() {
             self.events.removed(scheduler, room, uid, reason);
         }
         let ended = self.rooms.delete(scheduler, room, uid).await;
         if let Err(RuntimeError::NotFound) = ended {
-            self.rooms.index.release_ports(room);
+            index.release_ports(room);
+            // The watch may never tell: where a list has been read since, it begins after the end.
+            if let Some(uid) = known {
+                index.gone(scheduler, room, &uid, None);
+            }
         }
         ended
     }

@@ -112,10 +112,11 @@ impl State {
         self.pods.entry(key).insert_entry(known).into_mut()
     }
 
-    pub fn remove(&mut self, key: &RoomKey) {
-        if self.remove_pod(key).is_some() {
-            self.ports.free(key);
-        }
+    /// The answer is the uid of the pod, if there was one.
+    pub fn remove(&mut self, key: &RoomKey) -> Option<String> {
+        let known = self.remove_pod(key)?;
+        self.ports.free(key);
+        Some(known.seen.instance.uid)
     }
 
     fn remove_pod(&mut self, key: &RoomKey) -> Option<Known> {

@@ -362,3 +362,26 @@ fn the_ports_of_a_pod_that_has_ended_are_drawn_again_while_it_is_there() {
         assert_eq!(*index.reserve_ports(&"s-2".into(), &of).unwrap(), [21_000]);
     }
 }
+
+#[test]
+fn an_answer_after_a_list_brings_nothing_back() {
+    let index = index();
+    let uid = |room: &str| index.uid(&scheduler(), &room.into());
+    index.replace(
+        None,
+        vec![seen("s-1", "u1", 5, Some("n1")), seen("s-2", "u2", 6, None)],
+    );
+    index.begin_list();
+    // One is gone, a namesake is in the place of the other.
+    index.replace(None, vec![seen("s-2", "u3", 8, None)]);
+    index.apply(seen("s-1", "u1", 7, Some("n1")), true);
+    index.apply(seen("s-2", "u2", 7, None), true);
+    assert_eq!((uid("s-1"), uid("s-2")), (None, Some("u3".to_owned())));
+    // The cluster was restored: it is there again, and answers about it count.
+    index.begin_list();
+    index.replace(None, vec![seen("s-1", "u1", 3, None)]);
+    index.apply(seen("s-1", "u1", 4, None), true);
+    let state = index.state.lock();
+    let known = &state.pods[&(scheduler(), "s-1".into())].seen;
+    assert_eq!(known.instance.resource_version, 4);
+}
