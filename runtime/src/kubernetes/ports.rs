@@ -14,6 +14,8 @@ pub type RoomKey = (SchedulerName, RoomId);
 
 /// Random numbers that are tried before all free ones are listed.
 const PROBES: u32 = 16;
+/// Rooms that wait at once for a node that nobody knows of.
+const GUESSES_MAX: usize = 8;
 
 /// Which ports the rooms have.
 #[derive(Default)]
@@ -34,7 +36,8 @@ struct Held {
 
 impl PortUse {
     /// One port per range, distinct; those that the room has already, if it has as many. A port is shared between
-    /// rooms only when all of its range are in use, and by fewer rooms than there are nodes.
+    /// rooms only when all of its range are in use, and by fewer rooms than there are nodes. `nodes` are those with
+    /// rooms: a few rooms at once are let through for others, which kube-scheduler finds or tells that there are none.
     ///
     /// # Errors
     /// If a range has no port left.
@@ -123,8 +126,14 @@ impl PortUse {
                 return Some(port);
             }
         }
-        let is_left = |port: &u16| !drawn.contains(port) && uses(*port) < nodes.max(1);
-        let left = || range.clone().filter(is_left);
+        let others = || range.clone().filter(|port| !drawn.contains(port));
+        let guesses = others().filter(|port| uses(*port) > nodes).count();
+        let known = nodes.max(1);
+        let most = match others().any(|port| uses(port) < known) {
+            true => known,
+            false => nodes + u32::from(nodes > 0 && guesses < GUESSES_MAX),
+        };
+        let left = || others().filter(|port| uses(*port) < most);
         let least = left().map(cost).min()?;
         let best: Vec<u16> = left().filter(|port| cost(*port) == least).collect();
         let count = u32::try_from(best.len()).ok()?;
@@ -265,14 +274,14 @@ mod tests {
         let ranges = [20_000..=20_999, 20_000..=20_999];
         let mut seen = HashSet::new();
         for number in 0..500 {
-            for port in ports.reserve(&key(number), &ranges, 1).unwrap().iter() {
+            for port in ports.reserve(&key(number), &ranges, 0).unwrap().iter() {
                 assert!(seen.insert(*port), "{port} twice");
             }
         }
-        let text = ports.reserve(&key(500), &ranges, 1).unwrap_err();
+        let text = ports.reserve(&key(500), &ranges, 0).unwrap_err();
         assert!(text.contains("20000-20999"), "{text}");
         ports.free(&key(7));
-        assert!(ports.reserve(&key(500), &ranges, 1).is_ok());
+        assert!(ports.reserve(&key(500), &ranges, 0).is_ok());
         for number in 0..=500 {
             ports.release(&key(number).1);
         }
@@ -301,7 +310,26 @@ mod tests {
             ports.reserve(&key(number), &ranges, 2).unwrap();
         }
         assert!(ports.uses.values().all(|uses| *uses == 2));
-        assert!(ports.reserve(&key(20), &ranges, 2).is_err());
+        assert!(ports.reserve(&key(20), &ranges, 1).is_err());
+    }
+
+    #[test]
+    fn rooms_find_nodes_that_have_none_yet_a_few_at_once() {
+        let mut ports = PortUse::default();
+        let ranges = [1..=100];
+        for number in 0..100 {
+            ports.reserve(&key(number), &ranges, 1).unwrap();
+        }
+        let more = |ports: &mut PortUse, from: u32, nodes: u32| {
+            let mut more = from..;
+            more.find(|number| ports.reserve(&key(*number), &ranges, nodes).is_err())
+                .unwrap()
+        };
+        let refused = more(&mut ports, 100, 1);
+        assert_eq!(refused, 100 + u32::try_from(GUESSES_MAX).unwrap());
+        // One of them was bound: there is room for all others.
+        let refused = more(&mut ports, refused, 2);
+        assert_eq!(refused, 200 + u32::try_from(GUESSES_MAX).unwrap());
     }
 
     /// Pods that are not ours have it on each node.
