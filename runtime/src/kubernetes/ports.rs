@@ -5,7 +5,7 @@
 //! replaced by a room with other ports.
 
 use maestro_core::domain::{PortRange, RoomId, Scheduler, SchedulerName};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub struct PortUse {
     /// nobody here uses them, and they would be drawn before all ports that are used on one node.
     clashes: HashMap<u16, u32>,
     rooms: HashMap<RoomKey, Held>,
+    /// Rooms without a pod yet.
+    reserved: BTreeSet<(RoomId, SchedulerName)>,
 }
 
 struct Held {
@@ -66,7 +68,11 @@ impl PortUse {
     /// Records what a pod has.
     pub fn set(&mut self, key: &RoomKey, ports: Arc<[u16]>) {
         match self.rooms.get_mut(key) {
-            Some(held) if held.ports == ports => held.by_pod = true,
+            Some(held) if held.ports == ports => {
+                if !std::mem::replace(&mut held.by_pod, true) {
+                    self.reserved.remove(&by_room(key));
+                }
+            }
             _ => {
                 self.free(key);
                 self.put(key, ports, true);
@@ -88,6 +94,9 @@ impl PortUse {
         let Some(held) = self.rooms.remove(key) else {
             return;
         };
+        if !held.by_pod {
+            self.reserved.remove(&by_room(key));
+        }
         for port in held.ports.iter() {
             if let Some(uses) = self.uses.get_mut(port) {
                 *uses -= 1;
@@ -100,17 +109,21 @@ impl PortUse {
 
     /// Frees what was reserved for a room that will not be created.
     pub fn release(&mut self, room: &RoomId) {
-        let reserved =
-            |(key, held): (&RoomKey, &Held)| (key.1 == *room && !held.by_pod).then(|| key.clone());
-        let keys: Vec<_> = self.rooms.iter().filter_map(reserved).collect();
-        for key in keys {
-            self.free(&key);
+        let first = (room.clone(), SchedulerName::from(""));
+        let of_room = self.reserved.range(first..);
+        let of_room = of_room.take_while(|(reserved, _)| reserved == room);
+        let of_room: Vec<_> = of_room.cloned().collect();
+        for (room, scheduler) in of_room {
+            self.free(&(scheduler, room));
         }
     }
 
     fn put(&mut self, key: &RoomKey, ports: Arc<[u16]>, by_pod: bool) {
         for port in ports.iter() {
             *self.uses.entry(*port).or_default() += 1;
+        }
+        if !by_pod {
+            self.reserved.insert(by_room(key));
         }
         self.rooms.insert(key.clone(), Held { ports, by_pod });
     }
@@ -144,8 +157,12 @@ impl PortUse {
 #[cfg(test)]
 impl PortUse {
     pub fn is_empty(&self) -> bool {
-        self.uses.is_empty() && self.rooms.is_empty()
+        self.uses.is_empty() && self.rooms.is_empty() && self.reserved.is_empty()
     }
+}
+
+fn by_room((scheduler, room): &RoomKey) -> (RoomId, SchedulerName) {
+    (room.clone(), scheduler.clone())
 }
 
 /// Less than `bound`.
@@ -364,6 +381,22 @@ mod tests {
         assert!(!first.contains(&TAKEN), "{first:?}");
         assert_eq!(*early.reserve(&key(10), &ranges, 1).unwrap(), [TAKEN]);
         assert!(clashes > 0);
+    }
+
+    #[test]
+    fn of_two_reservations_of_one_name_both_are_released() {
+        let mut ports = PortUse::default();
+        let room: RoomId = "s-1".into();
+        for scheduler in ["s", "t", "u"] {
+            ports
+                .reserve(&(scheduler.into(), room.clone()), &[1..=9], 1)
+                .unwrap();
+        }
+        ports.set(&("t".into(), room.clone()), [4].into());
+        ports.release(&room);
+        assert_eq!(ports.rooms.len(), 1);
+        ports.free(&("t".into(), room.clone()));
+        assert!(ports.is_empty());
     }
 
     #[test]
