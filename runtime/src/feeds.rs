@@ -165,11 +165,26 @@ impl Feeds {
         self.completed.notify_waiters();
     }
 
-    /// Nobody lists this scheduler's instances any more.
+    /// Nobody lists this scheduler's instances any more: whoever watches it next waits until somebody does.
     pub fn forget(&self, scheduler: &SchedulerName) {
-        if let Complete::Only(known) = &mut self.state.lock().complete {
+        let mut state = self.state.lock();
+        if let Complete::Only(known) = &mut state.complete {
             known.remove(scheduler);
         }
+        if let Some(feed) = state.schedulers.get_mut(scheduler) {
+            feed.instances.clear();
+            feed.list_again();
+        }
+        state.drop_if_unused(scheduler);
+    }
+
+    /// The instances of all are listed no more: each scheduler's own list decides from now on. Watches that have begun
+    /// go on until it comes. The answer: the schedulers that are watched; what is known of others is forgotten.
+    pub fn list_each(&self) -> HashSet<SchedulerName> {
+        let mut state = self.state.lock();
+        state.complete = Complete::Only(HashSet::new());
+        state.schedulers.retain(|_, feed| feed.watches > 0);
+        state.schedulers.keys().cloned().collect()
     }
 
     /// Whether somebody watches the scheduler.
@@ -381,6 +396,35 @@ mod tests {
         assert!(
             matches!(watch.next().await, Some(RuntimeEvent::Listed(list)) if list.len() == BEHIND_MAX + 1)
         );
+    }
+
+    #[tokio::test]
+    async fn when_not_all_are_listed_any_more_each_list_decides() {
+        let feeds = Arc::new(Feeds::new(0, CancellationToken::new()).incomplete());
+        let (watched, other) = (SchedulerName::from("s"), SchedulerName::from("t"));
+        let mut watch = feeds.watch(&watched);
+        feeds.replace(None, []);
+        assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
+        feeds.observe(&other, instance("a", InstanceStatus::Ready));
+        assert_eq!(feeds.list_each(), HashSet::from([watched.clone()]));
+        assert_eq!(feeds.instance(&other, &"a".into()), None);
+        // It goes on, and who comes now waits.
+        feeds.observe(&watched, instance("b", InstanceStatus::Ready));
+        assert!(matches!(watch.next().await, Some(RuntimeEvent::Changed(_))));
+        let mut late = [feeds.watch(&watched), feeds.watch(&other)];
+        for late in &mut late {
+            assert!(futures_util::poll!(late.next()).is_pending());
+        }
+        let listed = [(watched.clone(), instance("c", InstanceStatus::Ready))];
+        feeds.replace(Some(&watched), listed);
+        assert!(
+            matches!(late[0].next().await, Some(RuntimeEvent::Listed(list)) if list.len() == 1)
+        );
+        assert!(futures_util::poll!(late[1].next()).is_pending());
+        feeds.forget(&watched);
+        let mut last = feeds.watch(&watched);
+        assert!(futures_util::poll!(last.next()).is_pending());
+        assert_eq!(feeds.instance(&watched, &"c".into()), None);
     }
 
     #[tokio::test]

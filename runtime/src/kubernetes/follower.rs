@@ -40,6 +40,8 @@ pub struct Follower {
     /// The API server ends each watch after this time.
     watch_timeout: Duration,
     listed: Vec<SeenPod>,
+    /// The number of the last list that has begun.
+    list: u64,
     /// The highest version that was seen since the last list.
     newest: u64,
     failures: u32,
@@ -69,6 +71,7 @@ impl Follower {
             scope,
             watch_timeout,
             listed: Vec::new(),
+            list: 0,
             newest: 0,
             failures: 0,
             refusals: 0,
@@ -144,7 +147,8 @@ impl Follower {
             Event::Init => {
                 self.listed.clear();
                 self.newest = 0;
-                return self.index().begin_list();
+                self.list = self.index().begin_list();
+                return;
             }
             Event::InitApply(pod) => {
                 if let Some(seen) = self.seen(&pod) {
@@ -192,7 +196,8 @@ impl Follower {
         let listed = std::mem::take(&mut self.listed);
         self.lookup.nodes_of(&listed).await;
         tracing::debug!(pods = listed.len(), "the list of pods is complete");
-        for key in self.index().replace(self.scope.as_ref(), listed) {
+        let scope = self.scope.as_ref();
+        for key in self.index().replace(scope, listed, self.list) {
             self.lookup.pod(key);
         }
         self.lookup.ask_for_nodes();

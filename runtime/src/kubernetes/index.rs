@@ -108,25 +108,32 @@ impl Index {
         }
     }
 
-    /// A list begins: what is created from now on may be missing in it.
-    pub fn begin_list(&self) {
-        self.state.lock().lists += 1;
+    /// A list begins: what is created from now on may be missing in it. The answer is its number; several schedulers
+    /// may be listed at the same time.
+    pub fn begin_list(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.lists += 1;
+        state.lists
     }
 
-    /// The complete list of one scheduler's pods, or of all. The answer: pods that were created since it began and are
+    /// The complete list of one scheduler's pods, or of all, with its number. The answer: pods that were created since it began and are
     /// not in it. They stay; whether they exist is to be looked up.
-    pub fn replace(&self, scope: Option<&SchedulerName>, pods: Vec<SeenPod>) -> Vec<RoomKey> {
+    pub fn replace(
+        &self,
+        scope: Option<&SchedulerName>,
+        pods: Vec<SeenPod>,
+        list: u64,
+    ) -> Vec<RoomKey> {
         let mut state = self.state.lock();
         let key_of = |seen: &SeenPod| (seen.scheduler.clone(), seen.instance.room.clone());
         let listed: HashSet<RoomKey> = pods.iter().map(key_of).collect();
-        let list = state.lists;
         let mut unsure = Vec::new();
         let mut ended = Vec::new();
         for (key, known) in &state.pods {
             if scope.is_some_and(|scope| *scope != key.0) || listed.contains(key) {
                 continue;
             }
-            match known.told_in == Some(list) {
+            match known.told_in.is_some_and(|last| last >= list) {
                 true => unsure.push(key.clone()),
                 false => ended.push(key.clone()),
             }
@@ -152,6 +159,22 @@ impl Index {
         let State { nodes, on_node, .. } = &mut *state;
         nodes.keep(|node| on_node.contains_key(node));
         unsure
+    }
+
+    /// Nobody lists this scheduler's pods any more.
+    pub fn forget(&self, scheduler: &SchedulerName) {
+        let mut state = self.state.lock();
+        state.retain(|of| of != scheduler);
+        self.feeds.forget(scheduler);
+    }
+
+    /// Each scheduler's pods are listed by themselves from now on. The answer: the schedulers that are watched; those of
+    /// others are listed by nobody, and forgotten.
+    pub fn list_each(&self) -> HashSet<SchedulerName> {
+        let mut state = self.state.lock();
+        let watched = self.feeds.list_each();
+        state.retain(|scheduler| watched.contains(scheduler));
+        watched
     }
 
     /// Nodes whose address is to be looked up now.

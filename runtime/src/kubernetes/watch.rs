@@ -25,7 +25,6 @@ struct Shared {
 struct Single {
     /// Set when the watch of the whole cluster is not allowed.
     is_needed: bool,
-    wanted: HashSet<SchedulerName>,
     running: HashSet<SchedulerName>,
 }
 
@@ -53,9 +52,7 @@ impl Watches {
     /// Somebody watches this scheduler.
     pub fn want(&self, scheduler: &SchedulerName) {
         let mut single = self.0.single.lock();
-        if !single.is_needed {
-            single.wanted.insert(scheduler.clone());
-        } else if single.running.insert(scheduler.clone()) {
+        if single.is_needed && single.running.insert(scheduler.clone()) {
             self.0.clone().follow_one(scheduler.clone());
         }
     }
@@ -69,7 +66,7 @@ impl Shared {
     fn follow_each(self: Arc<Self>) {
         let mut single = self.single.lock();
         single.is_needed = true;
-        for scheduler in std::mem::take(&mut single.wanted) {
+        for scheduler in self.lookup.index.list_each() {
             if single.running.insert(scheduler.clone()) {
                 self.clone().follow_one(scheduler);
             }
@@ -81,12 +78,12 @@ impl Shared {
         self.lookup.spawn(async move {
             loop {
                 shared.follower(Some(scheduler.clone())).follow().await;
-                let feeds = shared.lookup.index.feeds();
+                let index = &shared.lookup.index;
                 let mut single = shared.single.lock();
                 // Somebody may have come since.
-                if !feeds.is_watched(&scheduler) {
+                if !index.feeds().is_watched(&scheduler) {
                     single.running.remove(&scheduler);
-                    feeds.forget(&scheduler);
+                    index.forget(&scheduler);
                     return;
                 }
             }

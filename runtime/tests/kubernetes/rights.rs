@@ -1,5 +1,7 @@
 //! The runtime with the rights and the credentials of a service account.
 
+use crate::faults::behind_proxy;
+use crate::open_site;
 use crate::site::{Site, plane, settings};
 use maestro_core::domain::InstanceStatus;
 use maestro_core::ports::RuntimeEvent;
@@ -7,6 +9,7 @@ use maestro_runtime::kubernetes::{Access, KubernetesRuntime, KubernetesSettings}
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ApiCall, ApiProxy, ControlPlane, Fault};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Runs a room from its creation to its end.
 async fn serves(site: &Site, name: &str) {
@@ -112,6 +115,50 @@ async fn a_right_to_watch_the_cluster_that_is_refused_a_few_times_is_not_missing
     };
     let each = calls.iter().find(one_by_one);
     assert!(each.is_none(), "{each:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_cluster_may_be_watched_no_more_the_list_of_each_namespace_decides() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let mut stage = Stage::set(&site, scheduler("rights-lost", RUNS)).await;
+    proxy.set(|call| {
+        (call.path == "/api/v1/pods").then_some(Fault::Refuse {
+            code: 403,
+            reason: "Forbidden",
+            retry_after: None,
+        })
+    });
+    proxy.reset_watches();
+    let is_watched = |name: &str| {
+        let path = format!("/api/v1/namespaces/{name}/pods");
+        let calls = proxy.calls();
+        calls
+            .iter()
+            .any(|call| call.path == path && call.query.contains("watch=true"))
+    };
+    while !is_watched("rights-lost") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Another process made a room since. An old list would tell its owner that it has ended.
+    let other = open_site!();
+    let theirs = Stage::set(&other, scheduler("rights-unseen", RUNS)).await;
+    theirs.create("rights-unseen-one").await.unwrap();
+    let mut next = Stage::resume(&site, theirs.scheduler.clone()).await;
+    let listed = next.next().await;
+    assert!(
+        matches!(&listed, RuntimeEvent::Listed(rooms) if rooms.len() == 1),
+        "{listed:?}"
+    );
+    assert!(is_watched("rights-unseen"));
+    stage.create("rights-lost-one").await.unwrap();
+    stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) if i.status == InstanceStatus::Ready => Some(()),
+            _ => None,
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,7 +36,7 @@ pub struct State {
 pub struct Known {
     pub seen: SeenPod,
     pub host: Option<Arc<str>>,
-    /// The list that had begun when the answer of a call told of this pod: that list may not have it.
+    /// The last list that had begun when the answer of a call told of this pod: it, and those before, may not have it.
     pub told_in: Option<u64>,
     /// The watch has told of it, or a list.
     pub is_confirmed: bool,
@@ -117,6 +117,14 @@ impl State {
         let known = self.remove_pod(key)?;
         self.ports.free(key);
         Some(known.seen.instance.uid)
+    }
+
+    /// Forgets the pods of other schedulers. They may be running.
+    pub fn retain(&mut self, is_listed: impl Fn(&SchedulerName) -> bool) {
+        let keys = self.pods.keys().filter(|key| !is_listed(&key.0));
+        for key in keys.cloned().collect::<Vec<_>>() {
+            self.remove(&key);
+        }
     }
 
     fn remove_pod(&mut self, key: &RoomKey) -> Option<Known> {

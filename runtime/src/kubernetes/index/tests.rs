@@ -54,15 +54,21 @@ fn with_one_port() -> Scheduler {
     of
 }
 
+/// A list that begins and is complete at once.
+fn list(index: &Index, scope: Option<&SchedulerName>, pods: Vec<SeenPod>) -> Vec<RoomKey> {
+    let number = index.begin_list();
+    index.replace(scope, pods, number)
+}
+
 #[tokio::test]
 async fn nothing_is_told_before_the_first_complete_list() {
     let index = index();
     let mut watch = index.feeds().watch(&scheduler());
-    index.begin_list();
+    let number = index.begin_list();
     index.apply(seen("s-1", "u1", 5, None), true);
     let early = futures_util::poll!(watch.next());
     assert!(early.is_pending(), "{early:?}");
-    let unsure = index.replace(None, vec![seen("s-2", "u2", 4, None)]);
+    let unsure = index.replace(None, vec![seen("s-2", "u2", 4, None)], number);
     assert_eq!(
         unsure,
         [(scheduler(), "s-1".into())],
@@ -76,20 +82,19 @@ async fn nothing_is_told_before_the_first_complete_list() {
         .map(|instance| instance.room.as_str())
         .collect();
     assert_eq!(names, ["s-1", "s-2"]);
-    index.begin_list();
-    assert!(index.replace(None, vec![]).is_empty());
+    assert!(list(&index, None, vec![]).is_empty());
     assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
 }
 
 #[tokio::test]
 async fn a_list_of_one_scheduler_leaves_the_others_alone() {
     let index = index();
-    index.replace(Some(&scheduler()), vec![seen("s-1", "u1", 5, None)]);
+    list(&index, Some(&scheduler()), vec![seen("s-1", "u1", 5, None)]);
     let mut watch = index.feeds().watch(&scheduler());
     assert!(matches!(watch.next().await, Some(RuntimeEvent::Listed(list)) if list.len() == 1));
     let mut other = index.feeds().watch(&"t".into());
     assert!(futures_util::poll!(other.next()).is_pending());
-    index.replace(Some(&"t".into()), vec![]);
+    list(&index, Some(&"t".into()), vec![]);
     assert_eq!(other.next().await, Some(RuntimeEvent::Listed(vec![])));
     assert!(futures_util::poll!(watch.next()).is_pending());
     assert!(index.uid(&scheduler(), &"s-1".into()).is_some());
@@ -99,7 +104,7 @@ async fn a_list_of_one_scheduler_leaves_the_others_alone() {
 fn ports_of_a_pod_that_was_observed_are_drawn_for_no_other_room() {
     let index = index();
     let of = with_one_port();
-    index.replace(None, vec![seen("s-1", "u1", 5, Some("n1"))]);
+    list(&index, None, vec![seen("s-1", "u1", 5, Some("n1"))]);
     // There may be another node, which has no room yet. A third one would be too many.
     assert_eq!(*index.reserve_ports(&"s-2".into(), &of).unwrap(), [21_000]);
     let refused = index.reserve_ports(&"s-3".into(), &of);
@@ -137,7 +142,7 @@ fn a_room_is_ready_when_its_address_is_known_and_keeps_it() {
 #[tokio::test]
 async fn old_states_are_ignored_and_namesakes_told_apart() {
     let index = index();
-    index.replace(None, vec![]);
+    list(&index, None, vec![]);
     let mut watch = index.feeds().watch(&scheduler());
     watch.next().await.unwrap();
     index.apply(seen("s-1", "u1", 9, None), false);
@@ -197,8 +202,7 @@ fn an_answer_after_the_end_brings_nothing_back() {
 fn a_list_wins_over_newer_states() {
     let index = index();
     index.apply(seen("s-1", "u1", 900, Some("n1")), false);
-    index.begin_list();
-    index.replace(None, vec![seen("s-1", "u1", 5, None)]);
+    list(&index, None, vec![seen("s-1", "u1", 5, None)]);
     let after = index.apply(seen("s-1", "u1", 6, Some("n2")), false);
     assert_eq!(after.resource_version, 6, "etcd was restored");
 }
@@ -219,9 +223,9 @@ async fn protected_rooms_are_those_with_the_label_now() {
     assert_eq!(index.protected(&scheduler()), HashSet::from(["s-2".into()]));
     index.gone(&scheduler(), &"s-2".into(), "s-2", None);
     assert!(index.protected(&scheduler()).is_empty());
-    index.replace(None, vec![marked("s-3", 4, true)]);
+    list(&index, None, vec![marked("s-3", 4, true)]);
     assert_eq!(index.protected(&scheduler()), HashSet::from(["s-3".into()]));
-    index.replace(None, vec![]);
+    list(&index, None, vec![]);
     assert!(index.protected(&scheduler()).is_empty());
     assert!(index.state.lock().protected.is_empty());
 }
@@ -240,7 +244,11 @@ async fn a_room_of_a_dead_node_has_ended_while_its_pod_is_there() {
         silence: Duration::from_secs(240),
         lost: Duration::ZERO,
     };
-    index.replace(None, vec![deleted(5), seen("s-2", "u2", 5, Some("n1"))]);
+    list(
+        &index,
+        None,
+        vec![deleted(5), seen("s-2", "u2", 5, Some("n1"))],
+    );
     let mut watch = index.feeds().watch(&scheduler());
     watch.next().await.unwrap();
     let node: Arc<str> = "n1".into();
@@ -259,8 +267,7 @@ async fn a_room_of_a_dead_node_has_ended_while_its_pod_is_there() {
     let told = watch.next().await;
     assert!(matches!(told, Some(RuntimeEvent::Changed(i)) if i.room.as_str() == "s-2"));
     assert!(futures_util::poll!(watch.next()).is_pending());
-    index.begin_list();
-    index.replace(None, vec![deleted(7)]);
+    list(&index, None, vec![deleted(7)]);
     assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
     index.gone(&scheduler(), &"s-1".into(), "u1", None);
     assert!(index.nodes_to_suspect().is_empty());
@@ -289,9 +296,9 @@ async fn a_node_is_judged_by_the_clock_of_the_cluster() {
         }),
         ..deleted.clone()
     };
-    index.replace(None, vec![in_time]);
+    list(&index, None, vec![in_time]);
     assert!(index.nodes_to_suspect().is_empty());
-    index.replace(None, vec![deleted]);
+    list(&index, None, vec![deleted]);
     let mut watch = index.feeds().watch(&scheduler());
     watch.next().await.unwrap();
     let limits = Limits {
@@ -370,21 +377,54 @@ fn the_ports_of_a_pod_that_has_ended_are_drawn_again_while_it_is_there() {
 fn an_answer_after_a_list_brings_nothing_back() {
     let index = index();
     let uid = |room: &str| index.uid(&scheduler(), &room.into());
-    index.replace(
+    list(
+        &index,
         None,
         vec![seen("s-1", "u1", 5, Some("n1")), seen("s-2", "u2", 6, None)],
     );
-    index.begin_list();
     // One is gone, a namesake is in the place of the other.
-    index.replace(None, vec![seen("s-2", "u3", 8, None)]);
+    list(&index, None, vec![seen("s-2", "u3", 8, None)]);
     index.apply(seen("s-1", "u1", 7, Some("n1")), true);
     index.apply(seen("s-2", "u2", 7, None), true);
     assert_eq!((uid("s-1"), uid("s-2")), (None, Some("u3".to_owned())));
     // The cluster was restored: it is there again, and answers about it count.
-    index.begin_list();
-    index.replace(None, vec![seen("s-1", "u1", 3, None)]);
+    list(&index, None, vec![seen("s-1", "u1", 3, None)]);
     index.apply(seen("s-1", "u1", 4, None), true);
     let state = index.state.lock();
     let known = &state.pods[&(scheduler(), "s-1".into())].seen;
     assert_eq!(known.instance.resource_version, 4);
+}
+
+#[test]
+fn what_was_created_while_several_are_listed_is_looked_up() {
+    let index = index();
+    let first = index.begin_list();
+    index.apply(seen("s-1", "u1", 5, None), true);
+    list(&index, Some(&"t".into()), vec![]);
+    let unsure = index.replace(Some(&scheduler()), vec![], first);
+    assert_eq!(unsure, [(scheduler(), "s-1".into())]);
+    assert!(index.uid(&scheduler(), &"s-1".into()).is_some());
+    assert!(list(&index, Some(&scheduler()), vec![]).is_empty());
+    assert_eq!(index.uid(&scheduler(), &"s-1".into()), None);
+}
+
+#[tokio::test]
+async fn the_pods_of_a_scheduler_that_nobody_lists_are_forgotten() {
+    let index = index();
+    let name = scheduler();
+    let watch = index.feeds().watch(&name);
+    list(&index, None, vec![seen("s-1", "u1", 5, Some("n1"))]);
+    assert_eq!(index.list_each(), HashSet::from([name.clone()]));
+    assert!(index.uid(&name, &"s-1".into()).is_some(), "until its list");
+    drop(watch);
+    index.forget(&name);
+    {
+        let state = index.state.lock();
+        assert!(state.pods.is_empty() && state.ports.is_empty() && state.on_node.is_empty());
+    }
+    assert!(index.feeds().is_empty());
+    let mut watch = index.feeds().watch(&name);
+    assert!(futures_util::poll!(watch.next()).is_pending());
+    list(&index, Some(&name), vec![]);
+    assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
 }
