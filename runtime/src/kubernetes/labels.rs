@@ -24,7 +24,7 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 /// Annotation of a budget: a change of it makes the disruption controller count the pods again.
 pub const RECOUNT: &str = "maestro.recount";
-/// Annotation of a protected room whose scheduler forbids cluster autoscalers to move it at any time.
+/// Annotation of a room whose scheduler forbids cluster autoscalers to move it at any time.
 pub const PINNED: &str = "maestro.pinned";
 /// Annotation of a room that only tests a new version.
 pub const VALIDATION: &str = "maestro.validation";

@@ -42,6 +42,9 @@ impl SeenPod {
             found.is_some_and(|found| found == value)
         };
         let protected = label(labels::PROTECTED).is_some_and(|value| value == "true");
+        // Whose pods have no such mark, as those of the Go Maestro.
+        let is_foreign = label(labels::VERSION_NAME).is_none();
+        let may_not_move = || is_annotated(labels::SAFE_TO_EVICT, "false");
         let version = meta.resource_version.as_deref().unwrap_or_default();
         let seen = status::observe(pod);
         let spec = pod.spec.as_ref();
@@ -70,7 +73,7 @@ impl SeenPod {
             ports: ports(pod).into(),
             protected,
             pinned: is_annotated(labels::PINNED, "true")
-                || (!protected && is_annotated(labels::SAFE_TO_EVICT, "false")),
+                || (is_foreign && !protected && may_not_move()),
             has_ended: status::has_ended(pod),
             exit: status::exit(pod),
             ending: meta.deletion_timestamp.as_ref().map(|by| Ending {

@@ -243,6 +243,19 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
         .unwrap();
     cluster.order(&[1], &[], 2, false).await;
     cluster.expect_number(2).await;
+    // A label that is taken off by hand does not pin the room for good.
+    let off = Patch::Merge(json!({"metadata": {"labels": {PROTECTED: null}}}));
+    let name = cluster.rooms[0].as_str();
+    cluster
+        .pods
+        .patch(name, &PatchParams::default(), &off)
+        .await
+        .unwrap();
+    while cluster.marks(0).await != marked(true) {
+        cluster.order(&[0, 1], &[], 2, true).await;
+    }
+    cluster.order(&[1], &[0], 1, true).await;
+    assert_eq!(cluster.marks(0).await, marked(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -222,6 +222,17 @@ fn a_user_cannot_hide_a_room_or_make_it_a_test() {
 }
 
 #[test]
+fn a_room_that_autoscalers_never_move_is_marked_with_its_creation() {
+    for (own, expected) in [("false", Some("true")), ("true", None)] {
+        let mut scheduler = recorded();
+        scheduler.annotations = Some([(labels::SAFE_TO_EVICT.into(), own.into())].into());
+        let pod = made(&order(scheduler, "arena-eu-52jhv"));
+        let mark = pod["metadata"]["annotations"].get(labels::PINNED);
+        assert_eq!(mark.and_then(|mark| mark.as_str()), expected);
+    }
+}
+
+#[test]
 fn the_longest_name_of_a_room_is_no_label() {
     let room = format!("{}-bcdfg", "x".repeat(58));
     let pod = made(&order(recorded(), &room));
