@@ -37,6 +37,8 @@ struct State {
     resource_version: u64,
     behind_max: usize,
     complete: Complete,
+    /// Of the last scheduler whose first watch began.
+    last_term: u64,
 }
 
 /// Of which schedulers all instances are known. Watches of the others wait: what is missing would count as ended.
@@ -60,6 +62,8 @@ struct Feed {
     watchers: Vec<Watcher>,
     /// Number of watches, also of those that wait for the first list.
     watches: usize,
+    /// Differs for each time between the first watch and the end of the last.
+    term: u64,
 }
 
 /// The sending side of a watch. Its queue allocates only for waiting events: thousands of
@@ -105,6 +109,7 @@ impl Feeds {
                 resource_version,
                 behind_max: BEHIND_MAX,
                 complete: Complete::All,
+                last_term: 0,
             }),
             completed: Notify::new(),
             stopping,
@@ -194,6 +199,13 @@ impl Feeds {
         feed.is_some_and(|feed| feed.watches > 0)
     }
 
+    /// Differs whenever all watches of the scheduler have ended in between; `None` while nobody watches it.
+    pub fn term(&self, scheduler: &SchedulerName) -> Option<u64> {
+        let state = self.state.lock();
+        let feed = state.schedulers.get(scheduler)?;
+        (feed.watches > 0).then_some(feed.term)
+    }
+
     /// Gives the instance the next resource version and tells the watchers.
     pub fn observe(&self, scheduler: &SchedulerName, mut instance: Instance) -> Instance {
         let mut state = self.state.lock();
@@ -234,7 +246,7 @@ impl Feeds {
     }
 
     pub fn watch(self: &Arc<Self>, scheduler: &SchedulerName) -> BoxStream<'static, RuntimeEvent> {
-        self.state.lock().feed(scheduler).watches += 1;
+        self.state.lock().begin_watch(scheduler);
         let watch = Watch {
             feeds: self.clone(),
             scheduler: scheduler.clone(),
@@ -280,6 +292,15 @@ impl Feeds {
 impl State {
     fn feed(&mut self, scheduler: &SchedulerName) -> &mut Feed {
         self.schedulers.entry(scheduler.clone()).or_default()
+    }
+    fn begin_watch(&mut self, scheduler: &SchedulerName) {
+        let term = self.last_term + 1;
+        let feed = self.feed(scheduler);
+        feed.watches += 1;
+        if feed.watches == 1 {
+            feed.term = term;
+            self.last_term = term;
+        }
     }
     fn drop_if_unused(&mut self, scheduler: &SchedulerName) {
         if self.schedulers.get(scheduler).is_some_and(Feed::is_unused) {

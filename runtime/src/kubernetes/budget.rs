@@ -10,7 +10,9 @@
 //!   streams, and could hear of the lower number before it hears that a pod lost its label. Too high a number refuses
 //!   no eviction, since all that it selects is to be protected.
 
-use super::budget_object::{Lowered, find, is_marked, labelling, lower, raise, repair};
+use super::budget_object::{
+    Lowered, Raising, find, is_marked, labelling, lower, raise, repair,
+};
 use super::client::{Calls, Failure, pods};
 use super::index::Index;
 use super::limiter::Urgency;
@@ -62,6 +64,8 @@ struct Written {
     ordered: i32,
     /// Somebody is about to lower the number.
     is_lowering: bool,
+    /// The owner's term here with its last order for all rooms.
+    term: Option<u64>,
 }
 
 impl Default for Written {
@@ -71,6 +75,7 @@ impl Default for Written {
             number: None,
             ordered: 0,
             is_lowering: false,
+            term: None,
         }
     }
 }
@@ -153,6 +158,8 @@ impl Writer {
         written: &mut Written,
     ) -> Result<(), Failure> {
         let number = count(order.number);
+        let term = self.index.feeds().term(scheduler);
+        let is_new = order.all && written.term.take() != term;
         // An order that fails leaves everything in doubt.
         let before = written.number.take();
         let known = before.filter(|_| !order.all);
@@ -162,14 +169,19 @@ impl Writer {
         let is_as_before = on.is_empty()
             && off.is_empty()
             && (least == 0 || before.is_some_and(|before| before >= least));
-        if is_as_before && self.can_wait(written) {
+        if is_as_before && !is_new && self.can_wait(written) {
             written.number = before;
+            if order.all {
+                written.term = term;
+            }
             return Ok(());
         }
         written.looked = Instant::now();
         let found = match known {
             Some(known) if known >= least => Some(known),
-            _ => self.raise(scheduler, least, known.is_none()).await?,
+            Some(_) => self.raise(scheduler, least, Raising::Number).await?,
+            None if is_new => self.raise(scheduler, least, Raising::TakeOver).await?,
+            None => self.raise(scheduler, least, Raising::Repair).await?,
         };
         let (on, off) = tokio::join!(
             self.label(scheduler, on, true),
@@ -178,6 +190,9 @@ impl Writer {
         on?;
         off?;
         written.number = found;
+        if order.all {
+            written.term = term;
+        }
         Ok(())
     }
 
@@ -209,17 +224,17 @@ impl Writer {
         (on, off.into_iter().collect(), selected)
     }
 
-    /// Makes the number of the budget at least this one. `repair`: the rest of it too. The answer is its number; `None`
-    /// if there is no budget, since its namespace is going or not ours, or since this process may not write it.
+    /// Makes the number of the budget at least this one. The answer is its number; `None` if there is no budget, since
+    /// its namespace is going or not ours, or since this process may not write it.
     async fn raise(
         &self,
         scheduler: &SchedulerName,
         least: i32,
-        repair: bool,
+        how: Raising,
     ) -> Result<Option<i32>, Failure> {
-        let raised = match repair {
-            true => None,
-            false => match raise(&self.calls, scheduler, least).await {
+        let raised = match how {
+            Raising::Repair | Raising::TakeOver => None,
+            Raising::Number => match raise(&self.calls, scheduler, least).await {
                 // Somebody deleted it.
                 Err(failure) if failure.code() == 404 => None,
                 raised => Some(raised.map(Some)),
@@ -227,7 +242,10 @@ impl Writer {
         };
         let written = match raised {
             Some(raised) => raised,
-            None => self.repair(scheduler, least).await,
+            None => {
+                let takes_over = how == Raising::TakeOver;
+                self.repair(scheduler, least, takes_over).await
+            }
         };
         match written {
             Err(failure) if failure.is_right_missing() => {
@@ -240,7 +258,12 @@ impl Writer {
     }
 
     /// A budget in a namespace is what says that a Maestro made that (D17), so none is written in one of somebody else.
-    async fn repair(&self, scheduler: &SchedulerName, least: i32) -> Result<Option<i32>, Failure> {
+    async fn repair(
+        &self,
+        scheduler: &SchedulerName,
+        least: i32,
+        takes_over: bool,
+    ) -> Result<Option<i32>, Failure> {
         let found = find(&self.calls, scheduler, Urgency::Urgent).await?;
         let is_known = found.as_ref().is_some_and(is_marked);
         if !is_known
@@ -251,15 +274,22 @@ impl Writer {
         {
             return Ok(None);
         }
-        repair(&self.calls, scheduler, least, found).await.map(Some)
+        repair(&self.calls, scheduler, least, found, takes_over)
+            .await
+            .map(Some)
     }
 
-    /// Lowers the number once the disruption controller has counted again, between two orders.
+    /// Lowers the number once the disruption controller has counted again, between two orders, and while the scheduler
+    /// is ours: its next owner has a number of its own.
     async fn lower_later(self, scheduler: SchedulerName, of_scheduler: OneByOne) {
         let (mut tries, mut before) = (0, None);
         loop {
             sleep(LOWER_AFTER).await;
             let mut written = of_scheduler.lock().await;
+            if !self.index.feeds().is_watched(&scheduler) {
+                (written.number, written.is_lowering) = (None, false);
+                return;
+            }
             self.lower(&scheduler, &mut written).await;
             let after = Some((written.number, written.ordered));
             // Under load there is an order between two tries.

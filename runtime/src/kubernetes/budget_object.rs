@@ -53,6 +53,17 @@ pub async fn patch(
     calls.run(scheduler, urgency, call).await
 }
 
+/// How the number of a budget is raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raising {
+    /// By [`raise`].
+    Number,
+    /// By [`repair`].
+    Repair,
+    /// The same, for the first time since the scheduler is ours.
+    TakeOver,
+}
+
 /// Makes the number of a budget that is ours at least this one; the answer is its number then.
 ///
 /// # Errors
@@ -64,7 +75,8 @@ pub async fn raise(calls: &Calls, scheduler: &SchedulerName, least: i32) -> Resu
 }
 
 /// As [`raise`], and makes the rest of it ours too, which somebody may have edited, and which differs in a budget of
-/// the Go Maestro. `found` is what is there now.
+/// the Go Maestro. `found` is what is there now. `takes_over`: something is written in any case; a number that the owner
+/// before has sent, to a budget as it was then, is refused from now on.
 ///
 /// # Errors
 /// As the API server answers.
@@ -73,14 +85,19 @@ pub async fn repair(
     scheduler: &SchedulerName,
     least: i32,
     found: Option<PodDisruptionBudget>,
+    takes_over: bool,
 ) -> Result<i32, Failure> {
     let Some(found) = found else {
         return create(calls, scheduler, least).await;
     };
-    if let Some(number) = number_of(&found).filter(|number| *number >= least) {
-        return Ok(number);
-    }
-    let members = repairing(found, least);
+    let members = match number_of(&found).filter(|number| *number >= least) {
+        Some(number) if !takes_over => return Ok(number),
+        Some(number) => json!({
+            "metadata": {"annotations": {labels::RECOUNT: found.metadata.resource_version}},
+            "spec": {"minAvailable": number},
+        }),
+        None => repairing(found, least),
+    };
     match patch(calls, scheduler, Urgency::Urgent, members).await {
         Err(failure) if failure.code() == 404 => create(calls, scheduler, least).await,
         written => written.map(|budget| number_of(&budget).unwrap_or(least)),

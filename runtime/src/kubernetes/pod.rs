@@ -64,7 +64,10 @@ fn annotations_of(order: &RoomOrder) -> BTreeMap<String, String> {
         all.remove(ours);
     }
     // The annotation itself follows the protection of the room.
-    if all.get(labels::SAFE_TO_EVICT).is_some_and(|safe| safe == "false") {
+    if all
+        .get(labels::SAFE_TO_EVICT)
+        .is_some_and(|safe| safe == "false")
+    {
         all.insert(labels::PINNED.to_owned(), "true".to_owned());
     }
     if order.validation {

@@ -13,7 +13,7 @@ use maestro_core::ports::{Protection, RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ApiCall, ControlPlane, Fault};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -256,6 +256,77 @@ async fn what_was_edited_or_deleted_by_hand_is_repaired() {
     }
     cluster.order(&[1], &[0], 1, true).await;
     assert_eq!(cluster.marks(0).await, marked(false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_an_owner_that_left_is_none_of_the_next_one() {
+    let (Some((site, late)), Some((next, slow))) = (behind_proxy().await, behind_proxy().await)
+    else {
+        return;
+    };
+    let Cluster {
+        stage,
+        pods,
+        budgets,
+        name,
+        rooms,
+    } = Cluster::with(&site, "budget-owners", 3).await;
+    let of = stage.scheduler.clone();
+    let mut theirs = Stage::resume(&next, of.clone()).await;
+    let order = |on: &[usize], off: &[usize], all: bool| Protection {
+        on: on.iter().map(|n| rooms[*n].clone()).collect(),
+        off: off.iter().map(|n| rooms[*n].clone()).collect(),
+        number: on.len(),
+        all,
+    };
+    let mine = &stage.runtime;
+    let all = order(&[0, 1, 2], &[], true);
+    mine.protect(&of.name, &all).await.unwrap();
+    let lowers = |call: &ApiCall| {
+        call.path.contains("poddisruptionbudgets")
+            && call.body.contains("resourceVersion")
+            && call.body.contains("minAvailable")
+    };
+    late.set(move |call| lowers(call).then_some(Fault::Delay(Duration::from_secs(2))));
+    let fewer = Protection {
+        number: 1,
+        ..order(&[], &[1, 2], false)
+    };
+    mine.protect(&of.name, &fewer).await.unwrap();
+    let mut versions = HashMap::new();
+    for room in &rooms[1..] {
+        let pod = pods.get(room.as_str()).await.unwrap();
+        let version: u64 = pod.resource_version().unwrap().parse().unwrap();
+        versions.insert(room.clone(), version);
+    }
+    // The next owner knows who is protected.
+    while !versions.is_empty() {
+        let seen = match theirs.next().await {
+            RuntimeEvent::Listed(all) => all,
+            RuntimeEvent::Changed(one) => vec![one],
+            RuntimeEvent::Gone { .. } => panic!("nothing ends"),
+        };
+        for i in seen {
+            if versions
+                .get(&i.room)
+                .is_some_and(|v| *v <= i.resource_version)
+            {
+                versions.remove(&i.room);
+            }
+        }
+    }
+    while !late.calls().iter().any(lowers) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Its number is on its way when the scheduler goes to the next owner, whose labels are slow.
+    drop(stage);
+    let labels = |call: &ApiCall| call.method == "PATCH" && call.path.contains("/pods/");
+    slow.set(move |call| labels(call).then_some(Fault::Delay(Duration::from_secs(3))));
+    theirs.runtime.protect(&of.name, &all).await.unwrap();
+    assert!(slow.calls().iter().any(labels));
+    let budget = budgets.get(&name).await.unwrap();
+    let number = budget.spec.unwrap().min_available;
+    assert_eq!(number, Some(IntOrString::Int(3)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
