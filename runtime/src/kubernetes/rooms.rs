@@ -53,6 +53,11 @@ impl Rooms {
         let pod = match created {
             Ok(pod) => pod,
             Err(failure) if failure.code() == 409 => self.existing(order).await?,
+            // Quotas are looked at before names: that of an earlier try, whose answer was lost, counts.
+            Err(failure) if failure.code() == 403 => match self.existing(order).await {
+                Ok(pod) => pod,
+                Err(_) => return Err(failure.into()),
+            },
             Err(failure) if is_missing(&failure) => return Err(unavailable(&failure)),
             Err(failure) => return Err(failure.into()),
         };

@@ -3,7 +3,7 @@
 use crate::open_site;
 use crate::site::{NODE, Site, plane, settings};
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use maestro_core::domain::{InstanceStatus, PortRange, Trouble};
@@ -83,6 +83,34 @@ async fn a_creation_whose_answer_is_lost_makes_one_pod() {
         .filter_map(|pod| pod.metadata.uid.as_deref())
         .collect();
     assert_eq!(uids, [created.uid.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_whose_answer_is_lost_is_not_refused_for_the_quota_that_it_used_up() {
+    let Some((site, proxy)) = behind_proxy().await else {
+        return;
+    };
+    let stage = Stage::set(&site, scheduler("faults-quota", RUNS)).await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(site.client.clone(), "faults-quota");
+    let one = json!({"metadata": {"name": "one"}, "spec": {"hard": {"pods": "1"}}});
+    let one = serde_json::from_value(one).unwrap();
+    quotas.create(&PostParams::default(), &one).await.unwrap();
+    let is_counted =
+        |quota: ResourceQuota| quota.status.is_some_and(|status| status.used.is_some());
+    while !is_counted(quotas.get("one").await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lost = AtomicU32::new(0);
+    proxy.set(move |call| {
+        let first = is_creation(call) && lost.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then_some(Fault::LoseAnswer)
+    });
+    stage.create("faults-quota-one").await.unwrap();
+    let refused = stage.create("faults-quota-two").await;
+    assert!(
+        matches!(&refused, Err(RuntimeError::Exhausted(cause)) if cause.text().contains("quota")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
