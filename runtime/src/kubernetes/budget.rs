@@ -31,11 +31,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The pause before each try to lower the number: the disruption controller counts meanwhile. It takes two, since it
-/// counts again only when it is asked to.
-const LOWER_AFTER: Duration = Duration::from_millis(200);
+/// The pause before the first try to lower the number: the disruption controller counts meanwhile. It takes two, since
+/// it counts again only when it is asked to.
+const LOWER_FIRST: Duration = Duration::from_millis(100);
+/// Pauses double up to this one: a number that is too high for a moment refuses nothing, and each try is two requests
+/// that no room is created with.
+const LOWER_LONGEST: Duration = Duration::from_secs(1);
+/// The first pause is taken again after so long without a try.
+const LOWER_QUIET: Duration = Duration::from_secs(2);
 /// Tries in a row that change nothing; the next order for all rooms goes on with it.
-const LOWER_TRIES: u32 = 10;
+const LOWER_TRIES: u32 = 6;
 /// Pods of one order that are labelled at once.
 const LABELLED_AT_ONCE: usize = 32;
 
@@ -64,6 +69,8 @@ struct Written {
     ordered: i32,
     /// Somebody is about to lower the number.
     is_lowering: bool,
+    /// When that was last tried, and after which pause.
+    tried: Option<(Instant, Duration)>,
     /// The owner's term here with its last order for all rooms.
     term: Option<u64>,
 }
@@ -76,7 +83,19 @@ impl Default for Written {
             ordered: 0,
             is_lowering: false,
             term: None,
+            tried: None,
         }
+    }
+}
+
+impl Written {
+    /// The pause before the next try to lower the number.
+    fn pause(&mut self) -> Duration {
+        let now = Instant::now();
+        let busy = self.tried.filter(|(at, _)| *at + LOWER_QUIET > now);
+        let pause = busy.map_or(LOWER_FIRST, |(_, last)| (last * 2).min(LOWER_LONGEST));
+        self.tried = Some((now + pause, pause));
+        pause
     }
 }
 
@@ -284,7 +303,8 @@ impl Writer {
     async fn lower_later(self, scheduler: SchedulerName, of_scheduler: OneByOne) {
         let (mut tries, mut before) = (0, None);
         loop {
-            sleep(LOWER_AFTER).await;
+            let pause = of_scheduler.lock().await.pause();
+            sleep(pause).await;
             let mut written = of_scheduler.lock().await;
             if !self.index.feeds().is_watched(&scheduler) {
                 (written.number, written.is_lowering) = (None, false);
@@ -381,4 +401,24 @@ impl Writer {
 
 fn count(rooms: usize) -> i32 {
     i32::try_from(rooms).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_number_that_changes_all_the_time_is_lowered_once_a_second() {
+        let mut written = Written::default();
+        for expected in [100, 200, 400, 800, 1000, 1000] {
+            let pause = written.pause();
+            assert_eq!(pause, Duration::from_millis(expected));
+            advance(pause).await;
+            // Another order, after which the number is too high again.
+            advance(Duration::from_millis(20)).await;
+        }
+        advance(LOWER_QUIET).await;
+        assert_eq!(written.pause(), LOWER_FIRST);
+    }
 }
