@@ -10,9 +10,7 @@
 //!   streams, and could hear of the lower number before it hears that a pod lost its label. Too high a number refuses
 //!   no eviction, since all that it selects is to be protected.
 
-use super::budget_object::{
-    Lowered, Raising, find, is_marked, labelling, lower, raise, repair,
-};
+use super::budget_object::{Lowered, Raising, find, is_marked, labelling, lower, raise, repair};
 use super::client::{Calls, Failure, pods};
 use super::index::Index;
 use super::limiter::Urgency;
