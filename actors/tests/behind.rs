@@ -6,6 +6,7 @@ use maestro_actors::CallError;
 use maestro_core::domain::{OperationId, OperationStatus, PingStatus, RoomStatus};
 use maestro_core::ports::{Change, StoreError};
 use maestro_core::state::{Command, Reply};
+use maestro_testkit::build;
 use maestro_testkit::eventually;
 use maestro_testkit::fake::{Gate, StoreCall, StoreFault};
 use std::time::Duration;
@@ -117,30 +118,43 @@ fn a_wait_outlives_the_loss_of_its_operation() {
     });
 }
 
-/// What the owner writes again has no operation that ended: its end is in the changes that wait.
+/// What the owner writes again does not say what is gone: that is in the changes that wait.
 #[test]
-fn an_operation_that_ends_meanwhile_is_stored_with_it() {
-    let paused = |core: &mut maestro_core::settings::CoreSettings| core.paused = true;
-    Setup::fleet(1).core(paused).patient().run(|w| async move {
-        w.running(FLEET).await;
-        let id = enqueued(&w, Command::TestOperation { sleep_seconds: 1 }).await;
-        w.store.lose_last_commit(FLEET);
+fn what_is_deleted_meanwhile_is_gone_with_it() {
+    Setup::empty().patient().run(|w| async move {
+        w.node.loaded(LONG).await;
+        let slow = Gate::closed();
+        w.platform.hold(&slow);
+        enqueued(&w, Command::CreateRuntime).await;
+        let document = build::scheduler(FLEET).build();
+        w.ask(Command::CreateScheduler(Box::new(document)))
+            .await
+            .unwrap();
+        // It waits for the runtime.
+        let open = w.store.open_operations(FLEET);
+        let creation = open
+            .iter()
+            .find(|o| o.definition.name() == "create_scheduler");
+        let creation = creation.expect("it is queued").id;
+        w.store.lose_rooms_and_operations(FLEET);
         let gate = Gate::closed();
         w.store
             .fail(StoreCall::Commit, StoreFault::Held(gate.clone()));
-        let behind = w.spawn_ping(&room_id(0), PingStatus::Occupied);
+        let test = Command::TestOperation { sleep_seconds: 1 };
+        let behind = w.spawn(|w| Box::pin(async move { w.ask(test).await }));
         gate.reached_by(1).await;
+        assert!(w.store.stored_scheduler(FLEET).is_some());
         let before = w.handled("command");
-        let cancel = Command::Cancel(id);
+        let cancel = Command::Cancel(creation);
         let canceled = w.spawn(|w| Box::pin(async move { w.ask(cancel).await }));
         let decided = || w.handled("command") > before;
         eventually(LONG, "it is decided", decided).await;
         gate.open();
         behind.await.unwrap().unwrap();
         canceled.await.unwrap().unwrap();
-        let stored = w.store.stored_operation(FLEET, id).expect("it is stored");
-        assert_eq!(stored.status, OperationStatus::Canceled);
-        assert_eq!((w.restarts(), republished(&w), snapshots(&w)), (0, 1, 1));
+        assert!(w.store.stored_scheduler(FLEET).is_none());
+        assert_eq!((w.restarts(), snapshots(&w)), (0, 1));
+        slow.open();
     });
 }
 
