@@ -1,0 +1,64 @@
+//! Host ports of rooms on several nodes (contract 4.7).
+
+use crate::open_site;
+use crate::site::plane;
+use maestro_core::domain::{PortRange, Trouble};
+use maestro_core::ports::{RuntimeError, RuntimeEvent};
+use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
+use maestro_testkit::control_plane::TestNode;
+use std::collections::BTreeSet;
+
+const NAME: &str = "ports";
+const NODES: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_of_one_port_is_enough_for_a_room_on_each_node() {
+    let site = open_site!();
+    let plane = plane().await.unwrap();
+    for number in 0..NODES {
+        let node = TestNode::new(&format!("{NAME}-{number}"))
+            .label(NAME, "true")
+            .dedicated(NAME)
+            .address("ExternalIP", &format!("198.51.100.{number}"));
+        plane.register_node(&node).await;
+    }
+    let mut placed = scheduler(NAME, RUNS);
+    placed.spec.affinity = NAME.into();
+    placed.spec.toleration = NAME.into();
+    placed.spec.containers[0].ports.truncate(1);
+    placed.spec.containers[0].requests.cpu = "1m".into();
+    placed.port_range = Some(PortRange {
+        start: 30_200,
+        end: 30_200,
+    });
+    let mut stage = Stage::set(&site, placed).await;
+    let mut hosts = BTreeSet::new();
+    for number in 0..NODES {
+        let room = format!("{NAME}-room-{number}");
+        stage.create(&room).await.unwrap();
+        let host = stage
+            .until(|event| match event {
+                RuntimeEvent::Changed(i) if i.room.as_str() == room => i.address.clone(),
+                _ => None,
+            })
+            .await;
+        hosts.insert(host.host.clone());
+    }
+    assert_eq!(hosts.len(), NODES, "{hosts:?}");
+    // There might be one node more.
+    let one_more = format!("{NAME}-room-more");
+    stage.create(&one_more).await.unwrap();
+    let (trouble, text) = stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => Some((i.trouble?, i.description.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!(trouble, Trouble::PortsTaken, "{text}");
+    assert!(text.contains("free ports"), "{text}");
+    let refused = stage.order("ports-room-last").await.map(drop);
+    assert!(
+        matches!(&refused, Err(RuntimeError::Exhausted(cause)) if cause.text().contains("30200")),
+        "{refused:?}"
+    );
+}
