@@ -26,13 +26,10 @@ mod namespaces;
 mod pages;
 #[path = "kubernetes/pods.rs"]
 mod pods;
-<<<<<<< ours
-#[path = "kubernetes/restores.rs"]
-mod restores;
-=======
 #[path = "kubernetes/ports.rs"]
 mod ports;
->>>>>>> theirs
+#[path = "kubernetes/restores.rs"]
+mod restores;
 #[path = "kubernetes/rights.rs"]
 mod rights;
 #[path = "kubernetes/runtimes.rs"]

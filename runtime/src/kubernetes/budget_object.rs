@@ -75,8 +75,8 @@ pub async fn raise(calls: &Calls, scheduler: &SchedulerName, least: i32) -> Resu
 }
 
 /// As [`raise`], and makes the rest of it ours too, which somebody may have edited, and which differs in a budget of
-/// the Go Maestro. `found` is what is there now. `takes_over`: something is written in any case; a number that the owner
-/// before has sent, to a budget as it was then, is refused from now on.
+/// the Go Maestro. `found` is what is there now. `takes_over`: something is written in any case; a number that the
+/// owner before has sent, to a budget as it was then, is refused from now on.
 ///
 /// # Errors
 /// As the API server answers.

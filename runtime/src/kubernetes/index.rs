@@ -116,8 +116,8 @@ impl Index {
         state.lists
     }
 
-    /// The complete list of one scheduler's pods, or of all, with its number. The answer: pods that were created since it began and are
-    /// not in it. They stay; whether they exist is to be looked up.
+    /// The complete list of one scheduler's pods, or of all, with its number. The answer: pods that were created since
+    /// it began and are not in it. They stay; whether they exist is to be looked up.
     pub fn replace(
         &self,
         scope: Option<&SchedulerName>,
@@ -168,8 +168,8 @@ impl Index {
         self.feeds.forget(scheduler);
     }
 
-    /// Each scheduler's pods are listed by themselves from now on. The answer: the schedulers that are watched; those of
-    /// others are listed by nobody, and forgotten.
+    /// Each scheduler's pods are listed by themselves from now on. The answer: the schedulers that are watched; those
+    /// of others are listed by nobody, and forgotten.
     pub fn list_each(&self) -> HashSet<SchedulerName> {
         let mut state = self.state.lock();
         let watched = self.feeds.list_each();
