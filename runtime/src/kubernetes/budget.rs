@@ -329,6 +329,8 @@ impl Writer {
         };
         match self.calls.run(scheduler, Urgency::Urgent, call).await {
             Ok(pod) => {
+                // A right that is taken away later is worth another warning.
+                self.is_refused.store(false, Ordering::Relaxed);
                 // The next order may come before the watch tells.
                 if let Some(seen) = SeenPod::of(&pod) {
                     let _ = self.index.apply(seen, true);

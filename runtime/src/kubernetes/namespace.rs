@@ -26,8 +26,8 @@ pub enum Made {
     Ours { by_operation: bool },
     /// One of this name is not ours.
     Foreign,
-    /// One of this name is still being removed.
-    Terminating,
+    /// One of this name is still being removed: what is waited for, in words.
+    Terminating(String),
 }
 
 /// What a name stands for in the cluster.
@@ -45,6 +45,8 @@ struct Seen {
     uid: Option<String>,
     /// The operation that made it.
     made_by: Option<String>,
+    /// What its removal waits for, as far as the cluster says so.
+    blocked: Option<String>,
 }
 
 impl Seen {
@@ -73,7 +75,7 @@ impl Namespaces {
         match self.made(scheduler, operation).await? {
             Made::Ours { by_operation } => Ok(by_operation),
             Made::Foreign => Err(RuntimeError::Invalid(foreign_text(scheduler).into())),
-            Made::Terminating => Err(terminating(scheduler)),
+            Made::Terminating(text) => Err(RuntimeError::Terminating(text.into())),
         }
     }
 
@@ -100,7 +102,10 @@ impl Namespaces {
             }
             Found::Foreign => Made::Foreign,
             // It may have gone between the two calls.
-            Found::Nothing | Found::Terminating(_) => Made::Terminating,
+            Found::Nothing => Made::Terminating(terminating_text(scheduler, None)),
+            Found::Terminating(seen) => {
+                Made::Terminating(terminating_text(scheduler, seen.blocked.as_deref()))
+            }
         })
     }
 
@@ -125,9 +130,11 @@ impl Namespaces {
             }
             Found::Ours(seen) | Found::Adoptable(seen) if is_meant(&seen) => {
                 self.delete(scheduler, seen.uid).await?;
-                Err(terminating(scheduler))
+                Err(terminating(scheduler, None))
             }
-            Found::Terminating(seen) if is_meant(&seen) => Err(terminating(scheduler)),
+            Found::Terminating(seen) if is_meant(&seen) => {
+                Err(terminating(scheduler, seen.blocked.as_deref()))
+            }
             Found::Ours(_) | Found::Adoptable(_) | Found::Terminating(_) => Ok(()),
         }
     }
@@ -195,6 +202,7 @@ impl Namespaces {
         let seen = Seen {
             uid: namespace.uid(),
             made_by: namespace.annotations().get(labels::MADE_BY).cloned(),
+            blocked: blocked(&namespace),
         };
         if namespace.metadata.deletion_timestamp.is_some() {
             return Ok(Found::Terminating(seen));
@@ -277,13 +285,27 @@ impl Namespaces {
     }
 }
 
-fn terminating(scheduler: &SchedulerName) -> RuntimeError {
-    RuntimeError::Terminating(terminating_text(scheduler).into())
+fn terminating(scheduler: &SchedulerName, blocked: Option<&str>) -> RuntimeError {
+    RuntimeError::Terminating(terminating_text(scheduler, blocked).into())
 }
 
 /// What the caller waits for.
-pub fn terminating_text(scheduler: &SchedulerName) -> String {
-    format!("the namespace {scheduler} is still being removed by Kubernetes")
+fn terminating_text(scheduler: &SchedulerName, blocked: Option<&str>) -> String {
+    let blocked = blocked.map_or_else(String::new, |blocked| format!(": {blocked}"));
+    format!("the namespace {scheduler} is still being removed by Kubernetes{blocked}")
+}
+
+/// Finalizers of a namespace that is to go, and what its controller says of its contents.
+fn blocked(namespace: &Namespace) -> Option<String> {
+    let held = namespace.finalizers().join(", ");
+    let held = (!held.is_empty()).then(|| format!("it has the finalizers {held}"));
+    let status = namespace.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_deref());
+    let remains = conditions.unwrap_or_default().iter();
+    let remains = remains.filter(|condition| condition.status == "True");
+    let texts = remains.filter_map(|condition| condition.message.clone());
+    let all: Vec<String> = held.into_iter().chain(texts).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Why the name cannot be used, and what to do.

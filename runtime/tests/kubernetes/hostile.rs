@@ -82,17 +82,20 @@ async fn a_namespace_that_does_not_go_is_waited_for() {
     };
     finalizers(json!(["example.com/held"])).await;
     let name = &stage.scheduler.name;
+    let removed = stage.runtime.remove(name, None).await;
+    assert!(
+        matches!(removed, Err(RuntimeError::Terminating(_))),
+        "{removed:?}"
+    );
+    let waits = |error: &RuntimeError| match error {
+        RuntimeError::Terminating(why) => why.text().contains("example.com/held"),
+        _ => false,
+    };
     for _ in 0..3 {
         let removed = stage.runtime.remove(name, None).await;
-        assert!(
-            matches!(removed, Err(RuntimeError::Terminating(_))),
-            "{removed:?}"
-        );
+        assert!(removed.as_ref().is_err_and(waits), "{removed:?}");
         let prepared = stage.runtime.prepare(&stage.scheduler, operation(2)).await;
-        assert!(
-            matches!(prepared, Err(RuntimeError::Terminating(_))),
-            "{prepared:?}"
-        );
+        assert!(prepared.as_ref().is_err_and(waits), "{prepared:?}");
         // Nobody's fault, and no version is blamed for it.
         let created = stage.create("hostile-stuck-one").await;
         assert!(

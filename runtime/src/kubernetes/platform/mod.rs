@@ -9,7 +9,7 @@ mod status;
 mod writing;
 
 use super::client::Calls;
-use super::namespace::{Made, Namespaces, foreign_text, terminating_text};
+use super::namespace::{Made, Namespaces, foreign_text};
 use super::settings::PlatformSettings;
 use async_trait::async_trait;
 use faults::{NO_CRD, refused};
@@ -105,8 +105,7 @@ impl PlatformObjects for Platform {
                 let text = foreign_text(name);
                 return Err(PlatformError::new(PlatformFault::Foreign, text));
             }
-            Made::Terminating => {
-                let text = terminating_text(name);
+            Made::Terminating(text) => {
                 return Err(PlatformError::new(PlatformFault::Terminating, text));
             }
         };
