@@ -53,6 +53,15 @@ impl Failure {
     }
 }
 
+/// What became of the order to create a room.
+enum Outcome {
+    /// The runtime answered that it is there.
+    Made,
+    /// The runtime has told that it is there, but did not answer.
+    Seen,
+    Failed(Failure),
+}
+
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         let kind = match failure {
@@ -80,12 +89,7 @@ pub(super) fn on_ports(
         fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room });
         return;
     };
-    let wanted = match operations.running(lane).map(|r| &r.progress) {
-        Some(Progress::Add(run)) => run.stopped.is_none(),
-        // A late answer belongs to the room of an attempt that is over.
-        Some(Progress::Version(_)) => fleet.is_on_trial(&room),
-        _ => false,
-    };
+    let wanted = is_wanted(fleet, operations, lane, &room);
     match result {
         WorkResult::Ports(ports) if wanted => {
             let validation = lane == Lane::Version;
@@ -102,23 +106,30 @@ pub(super) fn on_ports(
             operations.continue_add(fleet, turn);
         }
         WorkResult::Failed(why) => {
-            creation_ended(fleet, operations, turn, lane, &room, Some(why.into()))
+            let outcome = Outcome::Failed(why.into());
+            creation_ended(fleet, operations, turn, lane, &room, outcome)
         }
         WorkResult::Unknown(why) => {
             // Ports may have been reserved nevertheless, and nobody else would release them.
             let room_too = room.clone();
             fleet.run(turn, Purpose::Sweep, Work::ReleasePorts { room: room_too });
-            let failure = Failure::unanswered(why);
-            creation_ended(fleet, operations, turn, lane, &room, Some(failure));
+            let outcome = Outcome::Failed(Failure::unanswered(why));
+            creation_ended(fleet, operations, turn, lane, &room, outcome);
         }
-        _ => creation_ended(
-            fleet,
-            operations,
-            turn,
-            lane,
-            &room,
-            Some("the runtime gave no ports".to_owned().into()),
-        ),
+        _ => {
+            let outcome = Outcome::Failed("the runtime gave no ports".to_owned().into());
+            creation_ended(fleet, operations, turn, lane, &room, outcome);
+        }
+    }
+}
+
+/// Whether the operation of this lane still wants the room.
+fn is_wanted(fleet: &Fleet, operations: &Operations, lane: Lane, room: &RoomId) -> bool {
+    match operations.running(lane).map(|r| &r.progress) {
+        Some(Progress::Add(run)) => run.stopped.is_none(),
+        // A late answer belongs to the room of an attempt that is over.
+        Some(Progress::Version(_)) => fleet.is_on_trial(room),
+        _ => false,
     }
 }
 
@@ -143,6 +154,7 @@ pub(super) fn on_created(
     if matches!(result, WorkResult::Unknown(_))
         && !seen
         && !leaving
+        && lane.is_none_or(|lane| is_wanted(fleet, operations, lane, &room))
         && fleet.order_unanswered(turn, &room, operation)
     {
         return;
@@ -151,16 +163,16 @@ pub(super) fn on_created(
     let certain = !seen
         && !was_unanswered
         && !matches!(result, WorkResult::Failed(RuntimeError::Unavailable(_)));
-    let failure: Option<Failure> = match result {
+    let outcome = match result {
         WorkResult::Created(instance) if fleet.rooms.get(room.as_str()).is_none() => {
             // It ended, or was given up, before its creation was confirmed.
             fleet.graveyard.bury(turn.now, room.clone());
             runtime_events::on_instance(fleet, operations, turn, instance);
-            None
+            Outcome::Made
         }
         WorkResult::Created(instance) => {
             on_made(fleet, operations, turn, &room, instance);
-            None
+            Outcome::Made
         }
         WorkResult::Failed(why) if certain => {
             fleet.forget_room(turn, &room);
@@ -169,7 +181,7 @@ pub(super) fn on_created(
                 Purpose::Sweep,
                 Work::ReleasePorts { room: room.clone() },
             );
-            Some(why.into())
+            Outcome::Failed(why.into())
         }
         // Only the answer is missing: the runtime has told of the room, in which somebody may play by now.
         WorkResult::Unknown(_) | WorkResult::Failed(RuntimeError::Unavailable(_))
@@ -179,12 +191,12 @@ pub(super) fn on_created(
             fleet
                 .rooms
                 .update(room.as_str(), |room| room.made_at = Some(now));
-            None
+            Outcome::Seen
         }
         // It is unknown whether the room exists, so it is ended in any case.
         other => {
             fleet.mark_removal(turn, &room, RemovalReason::CreationFailed, false);
-            Some(match other {
+            Outcome::Failed(match other {
                 WorkResult::Failed(why) => why.into(),
                 WorkResult::Unknown(why) => Failure::unanswered(why),
                 other => format!("the runtime answered a creation with {other:?}").into(),
@@ -200,8 +212,8 @@ pub(super) fn on_created(
         fleet.order_termination(turn, &room, None);
     }
     match lane {
-        Some(lane) => creation_ended(fleet, operations, turn, lane, &room, failure),
-        None => blame(fleet, turn, failure.as_ref(), version),
+        Some(lane) => creation_ended(fleet, operations, turn, lane, &room, outcome),
+        None => blame(fleet, turn, &outcome, version),
     }
 }
 
@@ -235,16 +247,13 @@ fn on_made(
 }
 
 /// Slows down what failed: the version, or everything if it was the runtime.
-fn blame(
-    fleet: &mut Fleet,
-    turn: &mut Turn,
-    failure: Option<&Failure>,
-    version: Option<SchedulerVersion>,
-) {
-    match failure {
-        None => fleet.runtime_is_back(turn),
-        Some(failure) if failure.away => fleet.runtime_is_away(turn),
-        Some(failure) => {
+fn blame(fleet: &mut Fleet, turn: &mut Turn, outcome: &Outcome, version: Option<SchedulerVersion>) {
+    match outcome {
+        Outcome::Made => fleet.runtime_is_back(turn),
+        // It may be away nevertheless, and the room was made before.
+        Outcome::Seen => {}
+        Outcome::Failed(failure) if failure.away => fleet.runtime_is_away(turn),
+        Outcome::Failed(failure) => {
             // Unless the scheduler is managed, rooms are created from the active version only.
             let active = || fleet.scheduler.as_ref().map(|s| s.version().clone());
             if let Some(version) = version.filter(|_| fleet.is_managed()).or_else(active) {
@@ -254,16 +263,16 @@ fn blame(
     }
 }
 
-pub(super) fn creation_ended(
+fn creation_ended(
     fleet: &mut Fleet,
     operations: &mut Operations,
     turn: &mut Turn,
     lane: Lane,
     room: &RoomId,
-    failure: Option<Failure>,
+    outcome: Outcome,
 ) {
     if lane == Lane::Version {
-        if let Some(failure) = failure {
+        if let Outcome::Failed(failure) = outcome {
             operations.validation_room_ended(fleet, turn, room, failure);
         }
         return;
@@ -274,15 +283,15 @@ pub(super) fn creation_ended(
     let version = operations
         .document_to_add(fleet)
         .map(|of| of.version().clone());
-    blame(fleet, turn, failure.as_ref(), version);
+    blame(fleet, turn, &outcome, version);
     if let Some(Running {
         progress: Progress::Add(run),
         ..
     }) = operations.running_mut(lane)
     {
-        match failure {
-            None => run.created += 1,
-            Some(failure) => {
+        match outcome {
+            Outcome::Made | Outcome::Seen => run.created += 1,
+            Outcome::Failed(failure) => {
                 run.failed += 1;
                 if by_user {
                     run.stop("a room could not be created");

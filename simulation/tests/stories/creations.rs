@@ -356,6 +356,58 @@ fn a_creation_without_an_answer_is_ordered_again_and_finds_its_room() {
 }
 
 #[test]
+fn a_canceled_order_is_not_repeated_for_want_of_an_answer() {
+    let mut fleet = Fleet::up(1);
+    fleet.hold = true;
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    let id = operation_of(fleet.order(add));
+    assert!(fleet.release_one());
+    fleet.order(Command::Cancel(id)).unwrap();
+    fleet.release_kind("create_room", Outcome::Unknown);
+    let orders = fleet.works.iter().map(|(_, work)| work.kind());
+    assert_eq!(orders.filter(|kind| *kind == "create_room").count(), 0);
+    fleet.release();
+    assert_eq!(fleet.rooms().len(), 1);
+    no_port_is_lost(&fleet);
+}
+
+#[test]
+fn a_room_whose_creation_waits_for_its_turn_has_its_whole_time_afterwards() {
+    let mut fleet = Fleet::created(spec(0), CoreSettings::default());
+    fleet.machine.unplaced = true;
+    fleet.hold = true;
+    fleet.order(patch(|p| p.rooms_replicas = Some(1))).unwrap();
+    fleet.release_kind("reserve_ports", Outcome::Works);
+    let room = fleet.stored.rooms.keys().next().unwrap().clone();
+    fleet.pass(Duration::from_secs(300));
+    assert_eq!(fleet.works.len(), 1, "{:?}", fleet.works);
+    fleet.release();
+    fleet.pass(Duration::from_secs(110));
+    assert_eq!(fleet.rooms(), std::slice::from_ref(&room));
+    fleet.pass(Duration::from_secs(30));
+    assert_ne!(fleet.rooms(), [room]);
+}
+
+#[test]
+fn a_room_that_is_there_says_nothing_about_a_runtime_without_an_answer() {
+    let mut fleet = Fleet::created(spec(0), CoreSettings::default());
+    fleet.hold = true;
+    fleet.order(patch(|p| p.rooms_replicas = Some(2))).unwrap();
+    for _ in 0..2 {
+        fleet.release_kind("reserve_ports", Outcome::Works);
+    }
+    // The first answer is lost; the other call is not carried out.
+    fleet.release_kind("create_room", Outcome::Unavailable);
+    fleet.release_kind("create_room", Outcome::DoneUnavailable);
+    let asked = fleet.works.iter().map(|(_, work)| work.kind());
+    let asked = asked.filter(|kind| *kind == "reserve_ports").count();
+    assert_eq!(asked, 0, "the runtime is away");
+}
+
+#[test]
 fn a_refusal_says_nothing_about_an_earlier_order_without_an_answer() {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;

@@ -147,6 +147,17 @@ fn breaks_again_and_again(trouble: Option<Trouble>) -> Fleet {
 }
 
 #[test]
+fn a_room_that_is_broken_and_ends_later_is_one_failure() {
+    let mut fleet = starting(1);
+    let room = fleet.rooms()[0].clone();
+    broken(&mut fleet, &room, None);
+    assert_eq!(fleet.state.view().crash_failures, 1);
+    fleet.pass(seconds(5));
+    fleet.crash(&room, 1);
+    assert_eq!(fleet.state.view().crash_failures, 1);
+}
+
+#[test]
 fn rooms_whose_image_cannot_be_fetched_are_tried_more_and_more_seldom() {
     for trouble in [Some(Trouble::Image), None] {
         let fleet = breaks_again_and_again(trouble);

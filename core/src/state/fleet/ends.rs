@@ -56,6 +56,7 @@ impl Fleet {
         let leaving = room.is_leaving();
         let (validation, made_by) = (room.record.intent.validation, room.record.intent.made_by);
         let version = room.record.intent.version.clone();
+        let blamed = room.marks.blamed;
         let text = self.describe_end(turn.now, room, exit.as_ref());
         self.report_end(turn, id, verdict, exit.as_ref());
         self.remember_end(turn.now, id, exit);
@@ -73,7 +74,9 @@ impl Fleet {
             Verdict::Well => self.version_works(turn, &version),
             Verdict::Failure => {
                 gone.failed = made_by;
-                self.version_failed(turn, &version, gone.text.clone());
+                if !blamed {
+                    self.version_failed(turn, &version, gone.text.clone());
+                }
             }
             Verdict::Ordered | Verdict::Late => {}
         }
@@ -106,6 +109,7 @@ impl Fleet {
             reported.played = false;
             reported.first_ready_at = None;
             room.was_ready = false;
+            room.marks.blamed = false;
             room.clock.first_ready = None;
             room.restart_since.get_or_insert(now);
         });
@@ -134,6 +138,8 @@ impl Fleet {
         let words = words.unwrap_or_default();
         let what = room.trouble().map_or(words.into(), |t| t.words(words));
         let text = format!("room {id}: {what}");
+        self.rooms
+            .update(id.as_str(), |room| room.marks.blamed = true);
         self.version_failed(turn, &version, text.clone());
         Some((made_by?, text))
     }

@@ -6,6 +6,9 @@ use crate::state::fleet::room::Room;
 use crate::state::report::RoomHang;
 use std::time::Duration;
 
+/// The pause before the next look at a room that is still being made.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 impl Fleet {
     /// Sets the time of this room's next health check.
     pub fn schedule_health(&mut self, now: Now, id: &RoomId) {
@@ -59,10 +62,9 @@ impl Fleet {
                 .created
                 .plus(s.schedule_timeout.max(s.initialization_timeout)),
             RoomStatus::Pending | RoomStatus::Unready => {
-                let began = room
-                    .marks
-                    .placed
-                    .map_or(clock.created, |at| at.max(clock.created));
+                // Its creation may have waited long for its turn.
+                let later = [room.marks.placed, room.made_at].into_iter().flatten();
+                let began = later.fold(clock.created, Mono::max);
                 began.plus(s.initialization_timeout)
             }
             RoomStatus::Terminating => clock.status_since.plus(s.deletion_timeout),
@@ -75,8 +77,16 @@ impl Fleet {
 
     pub fn is_expired(&self, now: Now, id: &RoomId) -> bool {
         let room = self.rooms.get(id.as_str());
+        let room = room.filter(|room| !self.is_being_made(room));
         room.and_then(|room| self.expires_at(now, room))
             .is_some_and(|at| at < now.mono)
+    }
+
+    /// Its creation waits for its turn or its answer, however long that takes: nothing is there that could hang.
+    fn is_being_made(&self, room: &Room) -> bool {
+        let record = &room.record;
+        let is_there = record.instance.is_some() || room.made_at.is_some();
+        !is_there && !room.is_leaving() && self.work.is_about(&record.id)
     }
 
     /// Why a room has expired. `None` if it was being removed anyway.
@@ -132,6 +142,10 @@ impl Fleet {
             }
             match self.expires_at(now, room) {
                 Some(at) if at >= now.mono => self.schedule_health(now, &id),
+                Some(_) if self.is_being_made(room) => {
+                    let again = now.mono.plus(LOOK_AGAIN);
+                    self.rooms.set_deadline(&id, again);
+                }
                 Some(_) => {
                     let ending = room.record.intent.end().is_some()
                         || room.status() == RoomStatus::Terminating;

@@ -40,6 +40,8 @@ pub(in crate::state) struct Marks {
     pub(in crate::state) touched: bool,
     /// Orders to create it that had no answer in time.
     pub(in crate::state) unanswered: u32,
+    /// Its version has been blamed for the instance that is broken and has not ended.
+    pub(in crate::state) blamed: bool,
     /// When a trouble ended that had kept it from starting.
     pub(in crate::state) placed: Option<Mono>,
     /// Its stored status may be an older one: the store lost changes, and it has not left that status since.

@@ -15,24 +15,25 @@ use std::time::Duration;
 const LANE: Lane = Lane::Version;
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Preparations that may remain without an answer before the operation ends: half a minute in all, which is more than
-/// an API server needs to start again.
-const PREPARATIONS_MAX: u32 = 8;
+/// How long preparations may remain without an answer before the operation ends: more than an API server needs to start
+/// again.
+const UNANSWERED_MAX: Duration = Duration::from_secs(30);
 /// A history does not get a line for each try.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 impl Tries {
-    /// Counts a preparation; whether it is repeated if it had no answer.
-    fn may_repeat(&mut self, result: &WorkResult) -> bool {
+    /// Whether a preparation is repeated if it had no answer.
+    fn may_repeat(&mut self, now: Mono, result: &WorkResult) -> bool {
         let is_answered = !matches!(
             result,
             WorkResult::Unknown(_) | WorkResult::Failed(RuntimeError::Unavailable(_))
         );
-        self.unanswered = match is_answered {
-            true => 0,
-            false => self.unanswered.saturating_add(1),
+        let since = match is_answered {
+            true => None,
+            false => Some(self.unanswered_since.unwrap_or(now)),
         };
-        self.unanswered < PREPARATIONS_MAX
+        self.unanswered_since = since;
+        since.is_none_or(|since| now.since(since) < UNANSWERED_MAX)
     }
 }
 
@@ -62,7 +63,7 @@ impl Operations {
         let may_repeat = running
             .progress
             .place_mut()
-            .is_some_and(|tries| tries.may_repeat(&result));
+            .is_some_and(|tries| tries.may_repeat(turn.now.mono, &result));
         match result {
             WorkResult::Prepared(prepared) => {
                 fleet.set_phase(turn, SchedulerPhase::InSync);

@@ -120,8 +120,8 @@ pub(in crate::state) struct RollbackRun {
 #[derive(Debug, Default)]
 pub(in crate::state) struct Tries {
     pub failed: u32,
-    /// Those in a row that had no answer.
-    pub unanswered: u32,
+    /// Since when none had an answer.
+    pub unanswered_since: Option<Mono>,
     /// When it is repeated; `None` while it is under way.
     pub again: Option<Mono>,
     /// What the history says it waits for, and since when.
