@@ -189,6 +189,9 @@ impl Functions {
             all: true,
         };
         self.of("protect").protect(name, &protection).await.unwrap();
+        // A number that is too low is raised.
+        (protection.number, protection.all) = (2, false);
+        self.of("protect").protect(name, &protection).await.unwrap();
         protection = Protection {
             on: Vec::new(),
             off: vec![room.clone()],
